@@ -1,0 +1,9 @@
+//! Scale or algorithm? See README.md.
+
+#[cfg(feature = "run")]
+pub mod data;
+pub mod error;
+pub mod record;
+pub mod spec;
+#[cfg(feature = "run")]
+pub mod trial;

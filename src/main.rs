@@ -1,0 +1,2 @@
+//! Argv in, exit code out.
+fn main() {}

@@ -1,0 +1,71 @@
+//! What a child process is asked to do, and what it says while it does it.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::record::{Cost, Trial};
+
+/// One trial to run: everything a fresh process needs, as one JSON document on its standard input.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Hash of settled spec, repeat, arm and build.
+    pub id: String,
+    /// `gpt2/w32@800`.
+    pub cell: String,
+    /// The cell's name, or a build's label.
+    pub arm: String,
+    /// From 0.
+    pub repeat: u64,
+    /// Position in the run, from 0.
+    pub order: u64,
+    /// `gpt2`.
+    pub variant: String,
+    /// `w32`, or a shape's name.
+    pub scale: String,
+    /// Planned steps, where the cell is named by its budget.
+    pub budget: Option<u64>,
+    /// Of parameters, data order and sampling.
+    pub seed: u64,
+    /// Where the learning rate comes from.
+    pub lr_source: String,
+    /// Index into the result file's builds.
+    pub build: u64,
+    /// Index into the result file's machines.
+    pub machine: u64,
+    /// Every default written out; a data path is a file name here.
+    pub spec: Value,
+    /// Of `spec`.
+    pub spec_sha256: String,
+    /// Where the data file really lies; never recorded.
+    pub data_path: Option<PathBuf>,
+    /// Structural cost, known before anything runs.
+    pub cost: Cost,
+    /// The device's measured f32 GEMM peak, for MFU.
+    pub peak_flops_per_s: Option<f64>,
+}
+
+/// One line of a child's standard output.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// Alive, and where it is.
+    Progress {
+        /// `train`, `evaluate`, `infer`.
+        phase: String,
+        /// Done.
+        step: u64,
+        /// Of.
+        steps: u64,
+        /// Recent training loss in nats; `null` where it is not finite.
+        loss: Option<f64>,
+        /// Recent training throughput.
+        tokens_per_s: Option<f64>,
+    },
+    /// The whole result; the last line.
+    Done {
+        /// Ready for the journal.
+        trial: Box<Trial>,
+    },
+}
