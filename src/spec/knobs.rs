@@ -37,6 +37,14 @@ impl Settled {
     }
 }
 
+/// A number that is whole, however it was written: `1e6` is one.
+pub fn whole(value: &Value) -> Option<u64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: every whole f64 up to here is exact
+    value
+        .as_u64()
+        .or_else(|| value.as_f64().filter(|v| v.fract() == 0.0 && (0.0..=EXACT).contains(v)).map(|v| v as u64))
+}
+
 /// Reads knobs below a prefix of a tree.
 pub struct Knobs<'a> {
     tree: &'a Tree,
@@ -51,8 +59,16 @@ pub fn settle<T>(tree: &Tree, build: impl FnOnce(&Knobs) -> Result<T>) -> Result
     let settled = settled.into_inner();
     for (key, entry) in tree.iter() {
         if !settled.0.contains_key(key) {
+            let error = Error::input(format!("{}: unknown key `{key}`", entry.origin));
             let known = settled.0.keys().map(String::as_str);
-            return Err(Error::input(format!("{}: unknown key `{key}`", entry.origin)).suggest(key, known));
+            // `train.lr` means `train.optimizer.lr`: a leaf that exists elsewhere is a better guess than a near spelling.
+            let leaf = |key: &'_ str| key.rsplit('.').next().map(str::to_owned);
+            let elsewhere: Vec<&str> = known.clone().filter(|known| leaf(known) == leaf(key)).collect();
+            return Err(if elsewhere.len() == 1 {
+                error.suggest(elsewhere[0], elsewhere)
+            } else {
+                error.suggest(key, known)
+            });
         }
     }
     Ok((built, settled))
@@ -119,7 +135,7 @@ impl<'a> Knobs<'a> {
 
     /// A whole number, 0 allowed.
     pub fn usize(&self, name: &str, default: usize) -> Result<usize> {
-        self.read(name, Some(default), "a whole number", |v| v.as_u64().and_then(|v| v.try_into().ok()), |v| json!(v))
+        self.read(name, Some(default), "a whole number", |v| whole(v)?.try_into().ok(), |v| json!(v))
     }
 
     /// A whole number, or absent (written as `null`).
@@ -170,5 +186,57 @@ impl<'a> Knobs<'a> {
         } else {
             Err(self.refuse(name, "not a choice here").suggest(&value, options.iter().copied()))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::spec::Origin;
+
+    fn build(knobs: &Knobs) -> Result<usize> {
+        let (model, train) = (knobs.at("model"), knobs.at("train"));
+        model.choice("kind", "small", &["small", "large"])?;
+        train.at("optimizer").f64_in("lr", 1e-3, 0.0, 10.0)?;
+        model.count("width", 32)
+    }
+
+    #[test]
+    fn what_is_given_is_checked_and_what_is_not_is_written_out() {
+        let check = |given: Value, want: std::result::Result<usize, &str>| {
+            let tree = Tree::from_json(&given, &Origin { file: "v.toml".into(), line: 3 }).unwrap();
+            let found = settle(&tree, build);
+            match want {
+                Ok(width) => {
+                    let (built, settled) = found.unwrap();
+                    assert_eq!(built, width);
+                    assert_eq!(settled.to_json()["model"]["kind"], "small");
+                    let again = Tree::from_json(&settled.to_json(), &Origin::named("settled spec")).unwrap();
+                    assert_eq!(settle(&again, build).unwrap().1, settled);
+                }
+                Err(message) => assert_eq!(found.unwrap_err().to_string(), message),
+            }
+        };
+        check(json!({}), Ok(32));
+        check(json!({"model": {"width": 64}}), Ok(64));
+        check(json!({"model": {"width": 1e6}}), Ok(1_000_000));
+        check(json!({"model": {"width": 0}}), Err("v.toml:3: model.width = 0: expected at least 1"));
+        check(json!({"model": {"width": 1.5}}), Err("v.toml:3: model.width = 1.5: expected a whole number"));
+        check(
+            json!({"model": {"wdith": 4}}),
+            Err("v.toml:3: unknown key `model.wdith`\nhint: did you mean `model.width`?"),
+        );
+        check(
+            json!({"train": {"lr": 4}}),
+            Err("v.toml:3: unknown key `train.lr`\nhint: did you mean `train.optimizer.lr`?"),
+        );
+        check(
+            json!({"model": {"kind": "larg"}}),
+            Err("v.toml:3: model.kind = \"larg\": not a choice here\nhint: did you mean `large`?"),
+        );
+        check(
+            json!({"train": {"optimizer": {"lr": 11}}}),
+            Err("v.toml:3: train.optimizer.lr = 11: expected a number from 0 to 10"),
+        );
     }
 }

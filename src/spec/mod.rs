@@ -1,10 +1,28 @@
 //! What is asked for, as pure data: raw values that remember their file and line, layered (base, variant, suite,
 //! `--set`), and read through [`Knobs`], which defaults, checks and writes out every one.
+//!
+//! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is the law of extension points,
+//! [`load`] turns TOML into [`table`]s, [`variant`] and [`suite`] are the two kinds of files, [`cells`] makes trials' specs
+//! of them layer by layer, [`rate`] chooses learning rates, [`library`] is what ships.
 
 pub mod catalog;
+pub mod cells;
 pub mod knobs;
+mod layers;
+pub mod library;
+pub mod load;
+pub mod rate;
+pub mod suite;
+pub mod table;
 pub mod tree;
+pub mod variant;
 
 pub use catalog::{Catalog, Named};
-pub use knobs::{Knobs, Settled};
+pub use cells::{Cell, Overrides};
+pub use knobs::{Knobs, Settled, settle};
+pub use library::Library;
+pub use load::parse_set;
+pub use rate::Tuned;
+pub use suite::{Headline, Suite};
 pub use tree::{Entry, Origin, Tree};
+pub use variant::Variant;

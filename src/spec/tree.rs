@@ -8,6 +8,9 @@ use serde_json::Value;
 
 use crate::error::{Error, Result};
 
+/// How long to train: exactly one of these is given, and a higher layer's choice replaces a lower one's.
+pub const BUDGETS: [&str; 3] = ["train.steps", "train.tokens", "train.tokens_per_param"];
+
 /// Where a value was written, for messages.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Origin {
@@ -21,6 +24,11 @@ impl Origin {
     /// An origin without lines, such as `--set`.
     pub fn named(file: &str) -> Self {
         Self { file: file.into(), line: 0 }
+    }
+
+    /// Puts the place before a message that does not know it.
+    pub fn blame(&self, error: Error) -> Error {
+        Error { message: format!("{self}: {}", error.message), ..error }
     }
 }
 
@@ -56,22 +64,36 @@ impl Tree {
         self.entries.iter().map(|(k, e)| (k.as_str(), e))
     }
 
-    /// Sets one key. Giving `x.kind` another value than it had drops what stood below `x`: those were the old kind's knobs.
+    /// Sets one key over what is here. Giving `x.kind` another value than it had drops what stood below `x` (the old
+    /// kind's knobs); giving one of the training budget's keys drops the others.
     pub fn set(&mut self, key: &str, value: Value, origin: Origin) {
-        if let Some(slot) = key.strip_suffix("kind")
-            && slot.ends_with('.')
-            && self.entries.get(key).is_some_and(|old| old.value != value)
-        {
-            self.entries.retain(|k, _| !k.starts_with(slot));
-        }
+        self.displace(key, &value);
+        self.insert(key, value, origin);
+    }
+
+    /// Writes one key beside the others of the same layer: nothing is dropped.
+    pub fn insert(&mut self, key: &str, value: Value, origin: Origin) {
         self.entries.insert(key.to_owned(), Entry { value, origin });
     }
 
-    /// Lays `upper` over this tree: kinds first, so that a new kind drops the old kind's knobs and keeps its own.
+    /// Lays `upper` over this tree. What its keys displace goes first, so that a new kind keeps its own knobs, and two
+    /// rival keys in one layer stay both, to be refused.
     pub fn overlay(&mut self, upper: &Tree) {
-        let (kinds, rest): (Vec<_>, Vec<_>) = upper.iter().partition(|(k, _)| k.ends_with(".kind"));
-        for (key, entry) in kinds.into_iter().chain(rest) {
-            self.set(key, entry.value.clone(), entry.origin.clone());
+        for (key, entry) in upper.iter() {
+            self.displace(key, &entry.value);
+        }
+        self.entries.extend(upper.entries.clone());
+    }
+
+    fn displace(&mut self, key: &str, value: &Value) {
+        if let Some(slot) = key.strip_suffix("kind")
+            && slot.ends_with('.')
+            && self.entries.get(key).is_some_and(|old| old.value != *value)
+        {
+            self.entries.retain(|k, _| !k.starts_with(slot));
+        }
+        if BUDGETS.contains(&key) {
+            self.entries.retain(|k, _| k == key || !BUDGETS.contains(&k.as_str()));
         }
     }
 
@@ -116,5 +138,17 @@ mod tests {
         tree.overlay(&upper);
         let keys: Vec<&str> = tree.iter().map(|(k, _)| k).collect();
         assert_eq!(keys, ["train.batch", "train.optimizer.kind", "train.optimizer.lr"]);
+    }
+
+    #[test]
+    fn a_budget_of_a_higher_layer_replaces_a_lower_one_but_two_in_one_layer_stay() {
+        let layer = |value| Tree::from_json(&json!({"train": value}), &Origin::named("layer")).unwrap();
+        let keys = |tree: &Tree| tree.iter().map(|(k, _)| k.to_owned()).collect::<Vec<_>>();
+        let mut tree = layer(json!({"steps": 800, "batch": 4}));
+        tree.overlay(&layer(json!({"tokens": 1000})));
+        assert_eq!(keys(&tree), ["train.batch", "train.tokens"]);
+        let mut tree = layer(json!({"steps": 800}));
+        tree.overlay(&layer(json!({"tokens": 1000, "steps": 5})));
+        assert_eq!(keys(&tree), ["train.steps", "train.tokens"]);
     }
 }

@@ -1,0 +1,90 @@
+//! What lies over a variant in one cell, low to high, and the choice of its learning rate.
+
+use serde_json::Value;
+
+use super::cells::Overrides;
+use super::library::Library;
+use super::rate::{LR, tuned_rate};
+use super::tree::{Origin, Tree};
+use super::variant::Variant;
+use crate::error::Result;
+
+/// The command line's layers.
+pub(super) struct Upper {
+    data: Tree,
+    sets: Tree,
+}
+
+impl Upper {
+    /// Reads them.
+    pub(super) fn of(library: &Library, overrides: &Overrides) -> Result<Self> {
+        let data = overrides.data.as_deref().map_or_else(|| Ok(Tree::default()), |data| library.data(data))?;
+        Ok(Self { data, ..Self::of_sets(&overrides.sets) })
+    }
+
+    /// `--set` alone: one layer, in which of two values for a key the later holds.
+    pub(super) fn of_sets(sets: &[(String, Value)]) -> Self {
+        let mut tree = Tree::default();
+        for (key, value) in sets {
+            tree.insert(key, value.clone(), Origin::named("--set"));
+        }
+        Self { data: Tree::default(), sets: tree }
+    }
+}
+
+/// What the record says of a rate that a sweep's file lists.
+pub(super) const GRID: &str = "grid";
+
+/// The layers over a variant.
+pub(super) struct Layers<'a> {
+    /// The suite's name, for the record.
+    pub(super) suite: &'a str,
+    /// Low to high.
+    pub(super) files: &'a [&'a Tree],
+    /// The sweep's rate.
+    pub(super) grid: Option<f64>,
+    /// Over all of them.
+    pub(super) upper: &'a Upper,
+}
+
+impl Layers<'_> {
+    /// The whole tree, and where its learning rate comes from. The rate is chosen last, for it depends on the data, width
+    /// and steps that end up there; it never replaces one from `--set`.
+    pub(super) fn lay(&self, variant: &Variant) -> (Tree, String) {
+        let mut tree = variant.tree.clone();
+        self.files.iter().for_each(|layer| tree.overlay(layer));
+        let mut plain = tree.clone();
+        plain.overlay(&self.upper.data);
+        tree.overlay(&self.upper.data);
+        tree.overlay(&self.upper.sets);
+
+        let in_files = self.files.iter().any(|layer| layer.get(LR).is_some());
+        let source = if self.upper.sets.get(LR).is_some() {
+            "--set".to_owned()
+        } else if let Some(lr) = self.grid {
+            tree.set(LR, lr.into(), Origin::named(GRID));
+            GRID.to_owned()
+        } else if in_files && tree.get(LR).is_some() {
+            format!("suite {}", self.suite)
+        } else if !same(&variant.tree, &tree, "train.optimizer.kind") {
+            "untuned default".to_owned()
+        } else if let Some(rate) = tuned_rate(&variant.tuned, &tree, self.altered(&plain, &tree)) {
+            tree.set(LR, rate.lr.into(), rate.origin);
+            rate.source
+        } else {
+            "untuned default".to_owned()
+        };
+        (tree, source)
+    }
+
+    /// Whether `--set` changed what a rate is tuned for, beyond the width and steps that rows are looked up by.
+    fn altered(&self, plain: &Tree, tree: &Tree) -> bool {
+        let tuned_for = |key: &str| ["model.", "train.", "data.", "shape."].iter().any(|table| key.starts_with(table));
+        let mut keys = self.upper.sets.iter().map(|(key, _)| key);
+        keys.any(|key| tuned_for(key) && !["model.width", "train.steps"].contains(&key) && !same(plain, tree, key))
+    }
+}
+
+fn same(a: &Tree, b: &Tree, key: &str) -> bool {
+    a.get(key).map(|entry| &entry.value) == b.get(key).map(|entry| &entry.value)
+}

@@ -1,0 +1,275 @@
+//! A suite is the grid that `effbench run` runs: which variants, at which scales, for how long, on what data.
+//!
+//! ```toml
+//! about = "An answer in minutes."
+//! data_label = "synthetic language"
+//! base = "gpt2"
+//! headline = { variant = "modern", scale = "w32", budget = 800 }
+//! repeats = 4
+//!
+//! [set]                               # spec keys of every cell
+//! data.kind = "language"
+//! train.batch = 16
+//!
+//! [shapes.s]                          # spec keys of a named shape, where a suite lists shapes instead of scales
+//! model.width = 128
+//!
+//! [[cells]]
+//! variants = ["gpt2", "mine.toml"]
+//! scales = ["w32"]                    # or shapes = ["s"]
+//! steps = [400, 800]                  # several in one suite: the cell's name carries its budget, gpt2/w32@400
+//! lr = [0.001, 0.002]                 # a sweep: gpt2/w32@400~0.001
+//! set = { train.clip = 0.5 }          # spec keys of these cells
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use super::library::{join_path, name_of};
+use super::load;
+use super::rate::data_label;
+use super::table::Table;
+use super::tree::{Origin, Tree};
+use crate::error::Result;
+
+/// A suite's file.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suite {
+    /// The file's stem.
+    pub name: String,
+    /// What it is for, in one sentence.
+    pub about: String,
+    /// The variant that the others are compared with, by name.
+    pub base: Option<String>,
+    /// The cell that the answer is about.
+    pub headline: Option<Headline>,
+    /// The data in the answer's words: `synthetic language`.
+    pub data_label: String,
+    /// How often everything is run.
+    pub repeats: u64,
+    /// Repeat k has this seed plus k.
+    pub first_seed: u64,
+    /// Spec keys of every cell.
+    pub set: Tree,
+    /// Named shapes and their spec keys, in the file's order.
+    pub shapes: Vec<(String, Tree)>,
+    /// The rows of `[[cells]]`.
+    pub groups: Vec<Group>,
+}
+
+/// The cell that a suite's answer is about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Headline {
+    /// The variant whose gain over the base is the answer.
+    pub variant: String,
+    /// The scale it is read at.
+    pub scale: String,
+    /// The variant's budget in training steps.
+    pub budget: u64,
+}
+
+/// One row of `[[cells]]`: every combination of its lists is a cell.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Group {
+    /// Names, or paths that hold from the working directory.
+    pub variants: Vec<String>,
+    /// Widths (`w32`) or names of the suite's shapes.
+    pub scales: Vec<String>,
+    /// Training steps; empty where something else says how long.
+    pub steps: Vec<u64>,
+    /// Learning rates of a sweep; mostly empty.
+    pub lr: Vec<f64>,
+    /// Spec keys of these cells alone.
+    pub set: Tree,
+    /// Where the row stands.
+    pub origin: Origin,
+}
+
+/// The width that a scale's name means: 32 for `w32`.
+pub fn width_of(scale: &str) -> Option<u64> {
+    scale.strip_prefix('w').filter(|digits| digits.starts_with(|c: char| ('1'..='9').contains(&c)))?.parse().ok()
+}
+
+impl Suite {
+    /// Reads a suite's file that lies in `folder` (paths of variants are relative to it).
+    pub(super) fn parse(name: String, file: &str, text: &str, folder: &Path) -> Result<Self> {
+        let table = load::parse(file, text)?;
+        table.check(&["about", "data_label", "base", "headline", "repeats", "first_seed", "set", "shapes", "cells"])?;
+        let tree = |name: &str| table.table(name)?.map_or_else(|| Ok(Tree::default()), Table::tree);
+        let shapes = table.table("shapes")?.map_or_else(|| Ok(Vec::new()), shapes)?;
+        let set = tree("set")?;
+        let mut suite = Self {
+            name,
+            about: table.need("about", table.text("about")?)?,
+            base: table.text("base")?,
+            headline: table.table("headline")?.map(Headline::parse).transpose()?,
+            data_label: table.text("data_label")?.unwrap_or_else(|| data_label(&set)),
+            repeats: table.count("repeats")?.unwrap_or(1),
+            first_seed: table.count("first_seed")?.unwrap_or(1),
+            set,
+            shapes,
+            groups: Vec::new(),
+        };
+        suite.groups = table.rows("cells")?.iter().map(|row| suite.group(row, folder)).collect::<Result<_>>()?;
+        table.need("cells", suite.groups.first())?;
+        suite.check_base(&table)?;
+        suite.check_headline(&table)?;
+        Ok(suite)
+    }
+
+    /// Whether the cells' names carry their budgets: there is more than one for some variant and scale.
+    pub fn names_budgets(&self) -> bool {
+        let mut budgets = BTreeMap::new();
+        self.groups.iter().any(|group| {
+            let pairs = group.variants.iter().flat_map(|v| group.scales.iter().map(move |s| (v, s)));
+            let clash = |pair| *budgets.entry(pair).or_insert(&group.steps) != &group.steps;
+            group.steps.len() > 1 || pairs.map(clash).fold(false, |a, b| a | b)
+        })
+    }
+
+    /// The data of a cell in the answer's words: the suite's own, unless the command line chose other data.
+    pub fn data_words(&self, cell: &Tree) -> String {
+        let text = |key| cell.get(key).and_then(|entry| entry.value.as_str());
+        match (text("data.path").and_then(|path| Path::new(path).file_name()?.to_str()), data_label(cell)) {
+            (Some(file), _) => file.to_owned(),
+            (None, label) if label == data_label(&self.set) => self.data_label.clone(),
+            (None, label) if label.starts_with("language/") => "synthetic language".to_owned(),
+            (None, label) => format!("data `{label}`"),
+        }
+    }
+
+    fn group(&self, row: &Table, folder: &Path) -> Result<Group> {
+        row.check(&["variants", "scales", "shapes", "steps", "lr", "set"])?;
+        let variants = row.need("variants", row.texts("variants")?)?;
+        let scales = match (row.texts("scales")?, row.texts("shapes")?) {
+            (Some(scales), None) => match scales.iter().find(|scale| width_of(scale).is_none()) {
+                Some(_) => return Err(row.refuse("scales", "expected widths").hint("for example [\"w32\", \"w64\"]")),
+                None => scales,
+            },
+            (None, Some(shapes)) => match shapes.iter().find(|shape| self.shape(shape).is_none()) {
+                Some(shape) => {
+                    let known = self.shapes.iter().map(|(name, _)| name.as_str());
+                    return Err(row.refuse("shapes", &format!("there is no [shapes.{shape}]")).suggest(shape, known));
+                }
+                None => shapes,
+            },
+            (Some(_), Some(_)) => return Err(row.refuse("shapes", "a row has either scales or shapes")),
+            (None, None) => return Err(row.refuse("scales", "missing: expected widths, for example [\"w32\"]")),
+        };
+        Ok(Group {
+            variants: variants.iter().map(|reference| join_path(folder, reference)).collect(),
+            scales,
+            steps: row.counts("steps")?.unwrap_or_default(),
+            lr: row.positives("lr")?.unwrap_or_default(),
+            set: row.table("set")?.map_or_else(|| Ok(Tree::default()), Table::tree)?,
+            origin: row.origin("variants"),
+        })
+    }
+
+    /// The spec keys of a named shape.
+    pub(super) fn shape(&self, name: &str) -> Option<&Tree> {
+        self.shapes.iter().find(|(shape, _)| shape == name).map(|(_, tree)| tree)
+    }
+
+    fn check_base(&self, table: &Table) -> Result<()> {
+        let Some(base) = &self.base else { return Ok(()) };
+        let names: Vec<String> = self.groups.iter().flat_map(|g| &g.variants).map(|v| name_of(v)).collect();
+        if names.contains(base) {
+            return Ok(());
+        }
+        Err(table.refuse("base", "not among the variants of the cells").suggest(base, names.iter().map(String::as_str)))
+    }
+
+    fn check_headline(&self, table: &Table) -> Result<()> {
+        let Some(Headline { variant, scale, budget }) = &self.headline else { return Ok(()) };
+        let holds = |group: &Group| {
+            group.variants.iter().any(|v| name_of(v) == *variant)
+                && group.scales.contains(scale)
+                && group.steps.contains(budget)
+        };
+        if self.groups.iter().any(holds) {
+            return Ok(());
+        }
+        Err(table.refuse("headline", &format!("there is no cell {variant}/{scale} with {budget} steps")))
+    }
+}
+
+impl Headline {
+    fn parse(table: &Table) -> Result<Self> {
+        table.check(&["variant", "scale", "budget"])?;
+        Ok(Self {
+            variant: table.need("variant", table.text("variant")?)?,
+            scale: table.need("scale", table.text("scale")?)?,
+            budget: table.need("budget", table.count("budget")?)?,
+        })
+    }
+}
+
+fn shapes(table: &Table) -> Result<Vec<(String, Tree)>> {
+    let shapes = table.tables()?.into_iter().map(|(name, shape)| {
+        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        if plain && width_of(name).is_none() {
+            Ok((name.to_owned(), shape.tree()?))
+        } else {
+            Err(table.refuse(name, "a shape's name is a word of letters and digits that is no width"))
+        }
+    });
+    shapes.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suite_that_makes_no_sense_is_refused_with_its_line() {
+        let check = |text: &str, want: &str| {
+            let text = format!("about = \"x.\"\n{text}");
+            let found = Suite::parse("s".to_owned(), "s.toml", &text, Path::new("")).unwrap_err();
+            assert_eq!(found.to_string(), want);
+        };
+        let cells = "[[cells]]\nvariants = [\"gpt2\"]\nscales = [\"w32\"]\nsteps = [400]\n";
+        check("", "s.toml: `cells` is missing");
+        check("repeat = 3\n", "s.toml:2: unknown field `repeat`\nhint: did you mean `repeats`?");
+        check("repeats = 0\n", "s.toml:2: repeats = 0: expected a whole number of at least 1");
+        check(
+            "[[cells]]\nvariant = \"a\"\n",
+            "s.toml:3: unknown field `cells.variant`\nhint: did you mean `variants`?",
+        );
+        check("[[cells]]\nscales = [\"w32\"]\n", "s.toml:2: `cells.variants` is missing");
+        check(
+            "[[cells]]\nvariants = [\"gpt2\"]\nscales = [\"64\"]\n",
+            "s.toml:4: cells.scales = [\"64\"]: expected widths\nhint: for example [\"w32\", \"w64\"]",
+        );
+        check(
+            "[[cells]]\nvariants = [\"gpt2\"]\n",
+            "s.toml:2: cells.scales: missing: expected widths, for example [\"w32\"]",
+        );
+        check(
+            "[[cells]]\nvariants = [\"gpt2\"]\nshapes = [\"smal\"]\n[shapes.small]\nmodel.width = 8\n",
+            "s.toml:4: cells.shapes = [\"smal\"]: there is no [shapes.smal]\nhint: did you mean `small`?",
+        );
+        check(
+            "[shapes.w32]\nmodel.width = 8\n",
+            "s.toml:2: shapes.w32: a shape's name is a word of letters and digits that is no width",
+        );
+        check(
+            &format!("base = \"gpt\"\n{cells}"),
+            "s.toml:2: base = \"gpt\": not among the variants of the cells\nhint: did you mean `gpt2`?",
+        );
+        check(
+            &format!("headline = {{ variant = \"gpt2\", scale = \"w32\", budget = 300 }}\n{cells}"),
+            "s.toml:2: headline: there is no cell gpt2/w32 with 300 steps",
+        );
+        check("[set]\ntrain.steps = []\n[[set.x]]\n", "s.toml:4: set.x: a spec key holds a value, not rows");
+    }
+
+    #[test]
+    fn a_scale_is_a_width() {
+        let check = |scale: &str, want: Option<u64>| assert_eq!(width_of(scale), want, "{scale}");
+        check("w32", Some(32));
+        for bad in ["w0", "w032", "32", "w", "w-3", "w+3", "w3.5", "W32", "w99999999999999999999", "wide"] {
+            check(bad, None);
+        }
+    }
+}
