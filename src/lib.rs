@@ -6,4 +6,6 @@ pub mod error;
 pub mod record;
 pub mod spec;
 #[cfg(feature = "run")]
+pub mod stream;
+#[cfg(feature = "run")]
 pub mod trial;

@@ -3,10 +3,47 @@
 //! A source is a pure function of `(seed, stream, index)`: batch `k` of a seed is the same bits whenever it is asked for,
 //! so a resumed run needs no cursor and two arms of a repeat see the same data.
 
+mod chance;
+mod generated;
+mod language;
+mod markov;
+mod mqar;
+#[cfg(test)]
+mod testing;
+mod text;
+mod uniform;
+
 use std::sync::Arc;
 
 use crate::error::Result;
-use crate::spec::{Knobs, Named};
+use crate::spec::{Catalog, Knobs, Named};
+
+/// The kind that `data.kind` defaults to.
+pub const DEFAULT_KIND: &str = "language";
+
+/// All built-in kinds.
+pub fn kinds() -> Catalog<dyn SourceKind> {
+    Catalog::new(
+        "data sources",
+        vec![
+            Arc::new(language::Kind),
+            Arc::new(text::Kind),
+            Arc::new(markov::Kind),
+            Arc::new(mqar::Kind),
+            Arc::new(uniform::Kind),
+        ],
+    )
+}
+
+/// The most token ids that a knob can ask for.
+const MOST_TOKEN_IDS: usize = 1 << 24;
+
+/// Reads a knob that counts token ids.
+fn token_ids(knobs: &Knobs, name: &str, default: usize) -> Result<usize> {
+    let found = knobs.count(name, default)?;
+    let refusal = || knobs.refuse(name, &format!("expected at most {MOST_TOKEN_IDS}"));
+    if found > MOST_TOKEN_IDS { Err(refusal()) } else { Ok(found) }
+}
 
 /// A target that carries no loss (candle's own "skip" index for U32).
 pub const IGNORE: u32 = u32::MAX;

@@ -1,0 +1,146 @@
+//! From text to token ids: characters, bytes, or a tokenizer of the `tokenizers` crate.
+
+use tokenizers::decoders::byte_level::ByteLevel;
+use tokenizers::models::TrainerWrapper;
+use tokenizers::models::bpe::{BPE, BpeTrainer};
+use tokenizers::tokenizer::Tokenizer;
+
+/// Bytes that are tokenized at a time, up to the end of a line: an encoding takes a hundred times the memory of its ids.
+const PIECE_BYTES: usize = 1 << 20;
+
+/// A map from text to token ids.
+pub(super) enum Tokens {
+    /// Every byte is a token.
+    Byte,
+    /// Every character is a token, numbered in the order of code points (nanoGPT's convention).
+    Char(Vec<char>),
+    /// Pieces of words.
+    Pieces(Box<Tokenizer>),
+}
+
+impl Tokens {
+    /// The characters that occur in a text.
+    pub fn of_chars<'a>(documents: impl IntoIterator<Item = &'a str>) -> Self {
+        let seen: std::collections::BTreeSet<char> = documents.into_iter().flat_map(str::chars).collect();
+        Self::Char(seen.into_iter().collect())
+    }
+
+    /// Byte-level byte-pair encoding (Sennrich et al. 2016, as in GPT-2), trained on a text; smaller than `vocab` if the text
+    /// has not enough pairs that occur twice. The error is a reason.
+    pub fn train_bpe(text: &str, vocab: usize) -> Result<Self, String> {
+        let trainer = BpeTrainer::builder()
+            .vocab_size(vocab)
+            .min_frequency(2)
+            .show_progress(false)
+            .initial_alphabet(ByteLevel::alphabet().into_iter().collect())
+            .build();
+        let mut tokenizer = Tokenizer::new(BPE::default());
+        tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
+        tokenizer.with_decoder(Some(ByteLevel::default()));
+        tokenizer.train(&mut TrainerWrapper::from(trainer), pieces(text)).map_err(|error| error.to_string())?;
+        Ok(Self::Pieces(Box::new(tokenizer)))
+    }
+
+    /// Reads a `tokenizer.json`, but for its truncation and padding, which belong to sentences. The error is a reason.
+    pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
+        let wrong = |error: tokenizers::Error| format!("not a tokenizer.json: {error}");
+        let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(wrong)?;
+        tokenizer.with_padding(None).with_truncation(None).map_err(wrong)?;
+        Ok(Self::Pieces(Box::new(tokenizer)))
+    }
+
+    /// Token ids are below this.
+    pub fn vocab(&self) -> usize {
+        match self {
+            Self::Byte => 256,
+            Self::Char(chars) => chars.len(),
+            Self::Pieces(tokenizer) => tokenizer.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1),
+        }
+    }
+
+    /// The ids of a text. The error is a reason.
+    pub fn encode(&self, text: &[u8]) -> Result<Vec<u32>, String> {
+        let utf8 = || std::str::from_utf8(text).map_err(|error| error.to_string());
+        match self {
+            Self::Byte => Ok(text.iter().map(|&byte| u32::from(byte)).collect()),
+            Self::Char(chars) => {
+                let id =
+                    |c: char| chars.binary_search(&c).map(|id| id as u32).map_err(|_| format!("no token for {c:?}"));
+                utf8()?.chars().map(id).collect()
+            }
+            Self::Pieces(tokenizer) => {
+                let mut ids = Vec::new();
+                for piece in pieces(utf8()?) {
+                    let encoding = tokenizer.encode_fast(piece, false).map_err(|error| error.to_string())?;
+                    ids.extend_from_slice(encoding.get_ids());
+                }
+                Ok(ids)
+            }
+        }
+    }
+}
+
+/// Cuts a text behind the first end of a line after every [`PIECE_BYTES`].
+fn pieces(text: &str) -> impl Iterator<Item = &str> + Send {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        let long = rest.as_bytes().get(PIECE_BYTES..);
+        let end = long.and_then(|long| long.iter().position(|&byte| byte == b'\n'));
+        let (piece, after) = rest.split_at(end.map_or(rest.len(), |end| PIECE_BYTES + end + 1));
+        rest = after;
+        (!piece.is_empty()).then_some(piece)
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn story() -> String {
+        (0..400)
+            .map(|i| format!("The number {i} is followed by the number {}, naïvely: {}.\n\n", i + 1, i * i))
+            .collect()
+    }
+
+    #[test]
+    fn trained_pairs_decode_to_the_text_and_are_the_same_every_time() {
+        let text = story();
+        let ids = || {
+            let tokens = Tokens::train_bpe(&text, 400).unwrap();
+            assert_eq!(tokens.vocab(), 400);
+            let ids = tokens.encode(text.as_bytes()).unwrap();
+            let Tokens::Pieces(tokenizer) = tokens else { panic!("not pieces") };
+            assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
+            ids
+        };
+        let first = ids();
+        assert!(first.len() * 2 < text.len(), "{} tokens for {} bytes", first.len(), text.len());
+        assert!(first.iter().all(|&id| id < 400));
+        assert_eq!(first, ids());
+        // What the training text does not hold is spelled in bytes.
+        let Tokens::Pieces(tokenizer) = Tokens::train_bpe(&text, 300).unwrap() else { panic!("not pieces") };
+        let ids = tokenizer.encode_fast("Zürich \u{1F600}", false).unwrap();
+        assert_eq!(tokenizer.decode(ids.get_ids(), false).unwrap(), "Zürich \u{1F600}");
+    }
+
+    #[test]
+    fn a_saved_tokenizer_gives_the_same_ids() {
+        let text = story();
+        let trained = Tokens::train_bpe(&text, 320).unwrap();
+        let Tokens::Pieces(tokenizer) = &trained else { panic!("not pieces") };
+        let loaded = Tokens::from_json(tokenizer.to_string(false).unwrap().as_bytes()).unwrap();
+        assert_eq!(loaded.vocab(), 320);
+        assert_eq!(loaded.encode(text.as_bytes()), trained.encode(text.as_bytes()));
+    }
+
+    #[test]
+    fn pieces_are_the_whole_text_cut_at_line_ends() {
+        let line = "0123456789abcde\n";
+        let text = line.repeat(3 * PIECE_BYTES / line.len()) + "no end";
+        let all: Vec<&str> = pieces(&text).collect();
+        assert_eq!(all.concat(), text);
+        assert_eq!(all.len(), 3);
+        assert!(all[0].ends_with('\n') && all[0].len() < PIECE_BYTES + 2 * line.len());
+        assert_eq!(pieces("").count(), 0);
+    }
+}
