@@ -3,6 +3,8 @@
 #[cfg(feature = "run")]
 pub mod data;
 pub mod error;
+#[cfg(feature = "run")]
+pub mod ops;
 pub mod record;
 pub mod spec;
 #[cfg(feature = "run")]

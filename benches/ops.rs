@@ -1,0 +1,109 @@
+//! Every op, fused against reference: forward, and forward and backward, at the shape of suite `throughput`'s `m` and at that
+//! of suite `quick`. `cargo bench --bench ops -- m/attention` runs one.
+//!
+//! The backward pass is seeded with ones and includes what candle adds to each gradient (a zero-filled tensor and a sum).
+
+use candle_core::{DType, Device, Result, Tensor, Var};
+use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use effbench::ops::{Axes, Ops, RopeTable};
+use std::time::Duration;
+
+/// What trials run with.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+#[derive(Clone, Copy)]
+struct Shape {
+    name: &'static str,
+    axes: Axes,
+    vocabulary: usize,
+}
+
+const SHAPES: [Shape; 2] = [shape("m", 8, 256, 6, 64, 256), shape("quick", 16, 64, 2, 16, 128)];
+
+const fn shape(
+    name: &'static str,
+    batch: usize,
+    time: usize,
+    heads: usize,
+    head_width: usize,
+    vocabulary: usize,
+) -> Shape {
+    Shape { name, axes: Axes { batch, time, heads, kv_heads: heads, head_width }, vocabulary }
+}
+
+/// An op of inputs of given shapes.
+struct Case {
+    name: &'static str,
+    inputs: Vec<Vec<usize>>,
+    run: Box<dyn Fn(Ops, &[Tensor]) -> Result<Tensor>>,
+}
+
+fn case(name: &'static str, inputs: &[&[usize]], run: impl Fn(Ops, &[Tensor]) -> Result<Tensor> + 'static) -> Case {
+    Case { name, inputs: inputs.iter().map(|shape| shape.to_vec()).collect(), run: Box::new(run) }
+}
+
+fn cases(shape: Shape) -> Result<Vec<Case>> {
+    let Shape { axes, vocabulary: v, .. } = shape;
+    let (n, c, packed) = (axes.rows(), axes.width(), axes.packed_width());
+    let table = RopeTable::new(axes.time, 0, axes.head_width, 1e4, DType::F32, &Device::Cpu)?;
+    let ids: Vec<u32> = (0..n).map(|i| (i * 7919 % v) as u32).collect();
+    let ids = Tensor::from_vec(ids, n, &Device::Cpu)?;
+    let targets = ids.clone();
+    let positions = axes.time;
+    Ok(vec![
+        case("linear", &[&[n, c], &[packed, c]], |ops, x| ops.linear(&x[0], &x[1], None)),
+        case("linear_bias", &[&[n, c], &[4 * c, c], &[4 * c]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2]))),
+        case("layer_norm", &[&[n, c], &[c], &[c]], |ops, x| ops.layer_norm(&x[0], &x[1], Some(&x[2]), 1e-5)),
+        case("rms_norm", &[&[n, c], &[c]], |ops, x| ops.rms_norm(&x[0], &x[1], 1e-5)),
+        case("add", &[&[n, c], &[n, c]], |ops, x| ops.add(&x[0], &x[1])),
+        case("gelu", &[&[n, 4 * c]], |ops, x| ops.gelu(&x[0])),
+        case("relu", &[&[n, 4 * c]], |ops, x| ops.relu(&x[0])),
+        case("swiglu", &[&[n, 16 * c / 3]], |ops, x| ops.swiglu(&x[0])),
+        case("rope", &[&[n, packed]], move |ops, x| ops.rope(&x[0], axes, &table)),
+        case("attention", &[&[n, packed]], move |ops, x| ops.causal_attention(&x[0], axes)),
+        case("embedding", &[&[v, c]], move |ops, x| ops.embedding(&x[0], &ids)),
+        case("positions", &[&[n, c], &[axes.time, c]], move |ops, x| ops.add_positions(&x[0], &x[1], positions)),
+        case("softcap", &[&[n, v]], |ops, x| ops.softcap(&x[0], 30.0)),
+        case("cross_entropy", &[&[n, v]], move |ops, x| ops.cross_entropy(&x[0], &targets)),
+    ])
+}
+
+fn bench(criterion: &mut Criterion, shape: Shape, case: &Case) -> Result<()> {
+    let vars: Vec<Var> = case
+        .inputs
+        .iter()
+        .map(|shape| Var::randn(0f32, 1f32, shape.as_slice(), &Device::Cpu))
+        .collect::<Result<_>>()?;
+    let tracked: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
+    let detached: Vec<Tensor> = vars.iter().map(Var::as_detached_tensor).collect();
+    let numbers = (case.run)(Ops::fused(), &detached)?.elem_count().max(case.inputs[0].iter().product());
+    let mut group = criterion.benchmark_group(format!("{}/{}", shape.name, case.name));
+    group.throughput(Throughput::Elements(numbers as u64));
+    for (name, ops) in [("fused", Ops::fused()), ("reference", Ops::reference())] {
+        group.bench_function(format!("{name}/forward"), |b| b.iter(|| (case.run)(ops, &detached).unwrap()));
+        group.bench_function(format!("{name}/both"), |b| {
+            b.iter(|| (case.run)(ops, &tracked).unwrap().backward().unwrap());
+        });
+    }
+    group.finish();
+    Ok(())
+}
+
+fn ops(criterion: &mut Criterion) {
+    for shape in SHAPES {
+        for case in cases(shape).unwrap() {
+            bench(criterion, shape, &case).unwrap();
+        }
+    }
+}
+
+criterion_group! {
+    name = benches;
+    config = Criterion::default()
+        .sample_size(10)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_millis(1000));
+    targets = ops
+}
+criterion_main!(benches);

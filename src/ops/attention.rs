@@ -1,0 +1,339 @@
+//! Causal attention, `softmax(Q K^T / sqrt(D)) V` with every query looking at its own and earlier positions (Vaswani et al.
+//! 2017, arXiv:1706.03762), several query heads sharing a key head where there are fewer of those (Ainslie et al. 2023,
+//! arXiv:2305.13245).
+//!
+//! As in FlashAttention (Dao et al. 2022, arXiv:2205.14135) no T x T matrix outlives a block: [`BLOCK`] queries of one head are
+//! multiplied with the keys up to the last of them, and what is kept for the backward pass is one number per query and head,
+//! `l = ln sum exp(scores)`. Backwards the probabilities are `P = exp(scores - l)` again, and with g the output's gradient
+//! `dV = P^T g`, `dS = P * (g V^T - rowsum(g * y))`, `dQ = dS K / sqrt(D)`, `dK = dS^T Q / sqrt(D)`.
+//!
+//! Windows and heads run in parallel, each with single-threaded matrix products. The gradients of a shared key head are summed
+//! over its query heads in order.
+
+use super::matmul::{Before, Matrix, MatrixMut, Shared, multiply};
+use super::real::Real;
+use super::rows::{build, chunks, numbers, tensor, with_numbers};
+use super::simd::{accumulate, dot, fold, max, simd};
+use super::{Axes, DType, typed};
+use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
+use gemm::Parallelism;
+use rayon::prelude::*;
+use std::ops::Range;
+use std::sync::OnceLock;
+
+/// Queries that go through the keys together.
+const BLOCK: usize = 64;
+
+pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
+    let Axes { batch, time, heads, kv_heads, head_width } = axes;
+    let group = heads / kv_heads;
+    let part = |first: usize, count: usize| {
+        qkv.narrow(1, first * head_width, count * head_width)?
+            .reshape((batch, time, count, head_width))?
+            .transpose(1, 2)?
+            .contiguous()
+    };
+    let repeated = |x: Tensor| match group {
+        1 => Ok(x),
+        _ => x
+            .unsqueeze(2)?
+            .broadcast_as((batch, kv_heads, group, time, head_width))?
+            .contiguous()?
+            .reshape((batch, heads, time, head_width)),
+    };
+    let q_bhtd = (part(0, heads)? * (head_width as f64).powf(-0.5))?;
+    let (k_bhtd, v_bhtd) = (repeated(part(heads, kv_heads)?)?, repeated(part(heads + kv_heads, kv_heads)?)?);
+    let mask: Vec<f32> = (0..time * time).map(|i| if i % time > i / time { f32::NEG_INFINITY } else { 0.0 }).collect();
+    let mask = Tensor::from_vec(mask, (time, time), &Device::Cpu)?.to_dtype(qkv.dtype())?.to_device(qkv.device())?;
+    let scores = q_bhtd.matmul(&k_bhtd.t()?)?.broadcast_add(&mask)?;
+    let y_bhtd = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v_bhtd)?;
+    y_bhtd.transpose(1, 2)?.reshape((axes.rows(), axes.width()))
+}
+
+pub(super) fn fused(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
+    typed!(qkv, F => qkv.contiguous()?.apply_op1(Attention::<F> { axes, lse: OnceLock::new() }))
+}
+
+struct Attention<F> {
+    axes: Axes,
+    /// ln sum exp of the scores: (B, H, T).
+    lse: OnceLock<Vec<F>>,
+}
+
+simd! {
+    /// One row: the first `seen` scores become exp(score - their maximum), the others 0. Returns the sum and ln sum exp.
+    fn exponentials<S, F>(scores: &mut [F], seen: usize) -> (F, F) {
+        scores[seen..].fill(F::LOWEST);
+        let top = max(scores);
+        for score in scores.iter_mut() {
+            *score = (*score - top).exp::<S>();
+        }
+        let sum = fold(scores, F::ZERO, |sum, x| sum + x, |a, b| a + b);
+        (sum, top + sum.ln())
+    }
+}
+
+simd! {
+    fn scale<S, F>(x: &mut [F], factor: F) {
+        for x in x {
+            *x *= factor;
+        }
+    }
+}
+
+simd! {
+    /// One row: scores become probabilities, and the probabilities' gradients become the scores'.
+    fn probabilities<S, F>(scores: &mut [F], seen: usize, lse: F, slopes: &mut [F], mean_slope: F) {
+        scores[seen..].fill(F::LOWEST);
+        for (p, slope) in scores.iter_mut().zip(slopes) {
+            *p = (*p - lse).exp::<S>();
+            *slope = *p * (*slope - mean_slope);
+        }
+    }
+}
+
+simd! {
+    fn inner<S, F>(x: &[F], y: &[F]) -> F {
+        dot::<S, F>(x, y)
+    }
+}
+
+/// The packed input seen from one query head of one window.
+#[derive(Clone, Copy)]
+struct Head<'a, F> {
+    axes: Axes,
+    qkv: &'a [F],
+    window: usize,
+    head: usize,
+}
+
+impl<'a, F: Real> Head<'a, F> {
+    fn kv_head(&self) -> usize {
+        self.head / (self.axes.heads / self.axes.kv_heads)
+    }
+
+    /// `times` of a head, counted in the packed row.
+    fn part(&self, times: Range<usize>, head: usize) -> Matrix<'a, F> {
+        rows_of(self.qkv, self.axes.packed_width(), self.axes, self.window, times, head)
+    }
+
+    fn q(&self, times: Range<usize>) -> Matrix<'a, F> {
+        self.part(times, self.head)
+    }
+
+    fn k(&self, times: Range<usize>) -> Matrix<'a, F> {
+        self.part(times, self.axes.heads + self.kv_head())
+    }
+
+    fn v(&self, times: Range<usize>) -> Matrix<'a, F> {
+        self.part(times, self.axes.heads + self.axes.kv_heads + self.kv_head())
+    }
+}
+
+/// One head at some times of a window, of rows of `stride` numbers that hold one head behind the other.
+fn rows_of<F: Real>(
+    x: &[F],
+    stride: usize,
+    axes: Axes,
+    window: usize,
+    times: Range<usize>,
+    head: usize,
+) -> Matrix<'_, F> {
+    let start = (window * axes.time + times.start) * stride + head * axes.head_width;
+    Matrix::new(&x[start..], times.len(), axes.head_width, stride)
+}
+
+/// Blocks of query positions.
+fn blocks(time: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
+    (0..time.div_ceil(BLOCK)).map(move |i| i * BLOCK..((i + 1) * BLOCK).min(time))
+}
+
+impl<F: Real> Attention<F> {
+    fn root(&self) -> F {
+        F::of((self.axes.head_width as f64).powf(-0.5))
+    }
+
+    /// The output of one head, and its ln sum exp.
+    fn forward(&self, head: Head<'_, F>, out: &Shared<'_, F>, lse: &mut [F]) {
+        let axes = self.axes;
+        let mut scratch = vec![F::ZERO; BLOCK.min(axes.time) * axes.time];
+        for times in blocks(axes.time) {
+            let (n, keys) = (times.len(), times.end);
+            let mut scores = MatrixMut::new(&mut scratch, n, keys, keys);
+            let qk = (head.q(times.clone()), head.k(0..keys).t());
+            multiply(&mut scores, Before::Overwritten, self.root(), qk, Parallelism::None);
+            let mut sums = [F::ZERO; BLOCK];
+            for (i, time) in times.clone().enumerate() {
+                (sums[i], lse[time]) = exponentials(scores.row(i), time + 1);
+            }
+            let corner = (head.window * axes.time + times.start, head.head * axes.head_width);
+            // SAFETY: no other task, and no other block of this one, writes this head at these times.
+            let mut y = unsafe { out.part(corner, n, axes.head_width) };
+            let pv = (Matrix::new(&scratch, n, keys, keys), head.v(0..keys));
+            multiply(&mut y, Before::Overwritten, F::ONE, pv, Parallelism::None);
+            for (i, &sum) in sums[..n].iter().enumerate() {
+                scale(y.row(i), F::ONE / sum);
+            }
+        }
+    }
+
+    /// Writes the gradient of one head's queries into `d`; returns those of its keys and values, (T, D) behind each other.
+    fn backward(&self, head: Head<'_, F>, y: &[F], g: &[F], lse: &[F], d: &Shared<'_, F>) -> Vec<F> {
+        let axes = self.axes;
+        let (time, width) = (axes.time, axes.head_width);
+        let mut d_kv = vec![F::ZERO; 2 * time * width];
+        let (mut dk, mut dv) = halves(&mut d_kv, width);
+        let size = BLOCK.min(time) * time;
+        let mut scratch = vec![F::ZERO; 2 * size];
+        let (p, ds) = scratch.split_at_mut(size);
+        for times in blocks(time) {
+            let (n, keys) = (times.len(), times.end);
+            let queries = head.q(times.clone());
+            let slopes = rows_of(g, axes.width(), axes, head.window, times.clone(), head.head);
+            let mut scores = MatrixMut::new(p, n, keys, keys);
+            let mut score_slopes = MatrixMut::new(ds, n, keys, keys);
+            let qk = (queries, head.k(0..keys).t());
+            multiply(&mut scores, Before::Overwritten, self.root(), qk, Parallelism::None);
+            let gv = (slopes, head.v(0..keys).t());
+            multiply(&mut score_slopes, Before::Overwritten, F::ONE, gv, Parallelism::None);
+            for (i, time) in times.clone().enumerate() {
+                let at = (head.window * axes.time + time) * axes.width() + head.head * width;
+                let mean_slope = inner(&g[at..at + width], &y[at..at + width]);
+                probabilities(scores.row(i), time + 1, lse[time], score_slopes.row(i), mean_slope);
+            }
+            let (p, ds) = (Matrix::new(p, n, keys, keys), Matrix::new(ds, n, keys, keys));
+            multiply(&mut dv.top(keys), Before::AddedTo, F::ONE, (p.t(), slopes), Parallelism::None);
+            multiply(&mut dk.top(keys), Before::AddedTo, self.root(), (ds.t(), queries), Parallelism::None);
+            // SAFETY: no other task, and no other block of this one, writes this head's queries at these times.
+            let mut dq = unsafe { d.part((head.window * time + times.start, head.head * width), n, width) };
+            multiply(&mut dq, Before::Overwritten, self.root(), (ds, head.k(0..keys)), Parallelism::None);
+        }
+        d_kv
+    }
+
+    /// The gradient of one key head of one window and of the query heads that share it.
+    fn backward_group(&self, window: usize, kv_head: usize, arguments: [&[F]; 3], d: &Shared<'_, F>) {
+        let [qkv, y, g] = arguments;
+        let axes = self.axes;
+        let (time, width, group) = (axes.time, axes.head_width, axes.heads / axes.kv_heads);
+        let lse = self.lse.get().map_or(&[][..], |lse| lse);
+        let of_head = |head: usize| {
+            let lse = &lse[(window * axes.heads + head) * time..][..time];
+            self.backward(Head { axes, qkv, window, head }, y, g, lse, d)
+        };
+        let first = kv_head * group;
+        let mut parts: Vec<Vec<F>> = (first..first + group).into_par_iter().map(of_head).collect();
+        let (sum, others) = parts.split_at_mut(1);
+        others.iter().for_each(|part| accumulate(&mut sum[0], part));
+        for (i, rows) in sum[0].chunks_exact(time * width).enumerate() {
+            let column = (axes.heads + i * axes.kv_heads + kv_head) * width;
+            // SAFETY: no other task writes this key or value head of this window.
+            let mut out = unsafe { d.part((window * time, column), time, width) };
+            rows.chunks_exact(width).enumerate().for_each(|(t, row)| out.row(t).copy_from_slice(row));
+        }
+    }
+}
+
+/// The gradients of keys and values, both (T, D).
+fn halves<F: Real>(d_kv: &mut [F], width: usize) -> (MatrixMut<'_, F>, MatrixMut<'_, F>) {
+    let half = d_kv.len() / 2;
+    let (dk, dv) = d_kv.split_at_mut(half);
+    (MatrixMut::new(dk, half / width, width, width), MatrixMut::new(dv, half / width, width, width))
+}
+
+impl<F: Real> CustomOp1 for Attention<F> {
+    fn name(&self) -> &'static str {
+        "causal attention"
+    }
+
+    fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let (axes, qkv) = (self.axes, numbers::<F>(qkv, layout)?);
+        let mut y = build(axes.rows(), axes.width(), |_, _| {});
+        let mut lse = vec![F::ZERO; axes.batch * axes.heads * axes.time];
+        let out = Shared::new(&mut y, axes.width());
+        let work = lse.len() * axes.time;
+        chunks(&mut lse, axes.time, work, |i, lse| {
+            self.forward(Head { axes, qkv, window: i / axes.heads, head: i % axes.heads }, &out, lse);
+        });
+        self.lse.get_or_init(|| lse);
+        Ok((F::to_cpu_storage_owned(y), Shape::from((axes.rows(), axes.width()))))
+    }
+
+    fn bwd(&self, qkv: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
+        let axes = self.axes;
+        let mut d = build(axes.rows(), axes.packed_width(), |_, _| {});
+        let out = Shared::new(&mut d, axes.packed_width());
+        with_numbers::<F, _, 3>([qkv, y, &g.contiguous()?], |arguments| {
+            (0..axes.batch * axes.kv_heads).into_par_iter().for_each(|i| {
+                self.backward_group(i / axes.kv_heads, i % axes.kv_heads, arguments, &out);
+            });
+        })?;
+        Ok(Some(tensor(d, qkv.shape())?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Ops;
+    use crate::ops::check::{agrees, check, odd_shapes, random};
+    use proptest::prelude::*;
+
+    fn packed(axes: Axes) -> [usize; 2] {
+        [axes.rows(), axes.packed_width()]
+    }
+
+    #[test]
+    fn gradients_are_right() {
+        for (batch, time, heads, kv_heads, head_width) in
+            [(1, 1, 1, 1, 3), (2, 5, 2, 2, 3), (2, 4, 4, 2, 2), (1, 6, 3, 1, 4)]
+        {
+            let axes = Axes { batch, time, heads, kv_heads, head_width };
+            check(&[&packed(axes)], |ops, x| ops.causal_attention(&(&x[0] * 2.0)?, axes));
+        }
+        for (time, kv_heads) in [(64, 4), (65, 2), (130, 1)] {
+            let axes = Axes { batch: 3, time, heads: 4, kv_heads, head_width: 16 };
+            agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
+        }
+    }
+
+    #[test]
+    fn views_are_right() {
+        let axes = Axes { batch: 2, time: 3, heads: 2, kv_heads: 1, head_width: 2 };
+        let [rows, width] = packed(axes);
+        check(&[&[width, rows]], |ops, x| ops.causal_attention(&x[0].t()?, axes));
+    }
+
+    #[test]
+    fn nothing_is_learnt_from_the_future() -> Result<()> {
+        let axes = Axes { batch: 1, time: 70, heads: 2, kv_heads: 1, head_width: 4 };
+        let x = random(&packed(axes), DType::F32, 1)?;
+        let y = Ops::fused().causal_attention(&x, axes)?.to_vec2::<f32>()?;
+        let mut rows = x.to_vec2::<f32>()?;
+        rows[67..].iter_mut().flatten().for_each(|x| *x += 1.0);
+        let z = Ops::fused().causal_attention(&Tensor::new(rows, &Device::Cpu)?, axes)?.to_vec2::<f32>()?;
+        assert_eq!(y[..67], z[..67]);
+        assert_ne!(y[67], z[67]);
+        Ok(())
+    }
+
+    #[test]
+    fn axes_that_do_not_fit_are_refused() -> Result<()> {
+        let axes = Axes { batch: 1, time: 2, heads: 3, kv_heads: 2, head_width: 4 };
+        let qkv = Tensor::zeros(&packed(axes), DType::F32, &Device::Cpu)?;
+        for ops in [Ops::fused(), Ops::reference()] {
+            assert!(ops.causal_attention(&qkv, axes).is_err(), "heads");
+            assert!(ops.causal_attention(&qkv, Axes { time: 3, ..axes }).is_err(), "rows");
+        }
+        Ok(())
+    }
+
+    proptest! {
+        #![proptest_config(odd_shapes())]
+        #[test]
+        fn any_shape(batch in 1..4usize, time in 1..140usize, kv_heads in 1..4usize, group in 1..4usize, d in 1..24usize) {
+            let axes = Axes { batch, time, heads: kv_heads * group, kv_heads, head_width: d };
+            agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `y = x W^T + b`, and backwards `dx = g W`, `dW = g^T x`, `db` = the column sums of g.
+//!
+//! candle's `Linear` multiplies by a transposed view, whose gradient comes back strided and is added up against the grain;
+//! here `dW` comes out of its product as the weight lies in memory.
+
+use super::matmul::{Before, Matrix, MatrixMut, all_threads, multiply, product};
+use super::real::Real;
+use super::rows::{build, column_sums, numbers, tensor, with_numbers};
+use super::{DType, typed};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use std::marker::PhantomData;
+
+pub(super) fn reference(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.contiguous()?.matmul(&w.t()?)?;
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
+}
+
+pub(super) fn fused(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let ((_, k), (m, k_of_w)) = (x.dims2()?, w.dims2()?);
+    if k != k_of_w || bias.is_some_and(|bias| bias.dims() != [m]) {
+        let bias = bias.map(Tensor::shape);
+        bail!("a linear map of {:?} by {:?} and bias {bias:?} does not fit", x.shape(), w.shape());
+    }
+    let (x, w) = (x.contiguous()?, w.contiguous()?);
+    typed!(x, F => match bias {
+        Some(bias) => x.apply_op3(&w, &bias.contiguous()?, Linear::<F>(PhantomData)),
+        None => x.apply_op2(&w, Linear::<F>(PhantomData)),
+    })
+}
+
+struct Linear<F>(PhantomData<F>);
+
+impl<F: Real> CustomOp2 for Linear<F> {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+        let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
+        let x = Matrix::new(numbers::<F>(x, lx)?, n, k, k);
+        let w = Matrix::new(numbers::<F>(w, lw)?, m, k, k);
+        Ok((F::to_cpu_storage_owned(product(x, w.t())), Shape::from((n, m))))
+    }
+
+    fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw, _) = gradients::<F>(x, w, &g.contiguous()?, false)?;
+        Ok((dx, dw))
+    }
+}
+
+impl<F: Real> CustomOp3 for Linear<F> {
+    fn name(&self) -> &'static str {
+        "linear with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+        bias: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
+        let x = Matrix::new(numbers::<F>(x, lx)?, n, k, k);
+        let w = Matrix::new(numbers::<F>(w, lw)?, m, k, k);
+        let bias = numbers::<F>(bias, lb)?;
+        let mut y = build(n, m, |_, rows| rows.chunks_exact_mut(m).for_each(|row| row.copy_from_slice(bias)));
+        multiply(&mut MatrixMut::new(&mut y, n, m, m), Before::AddedTo, F::ONE, (x, w.t()), all_threads());
+        Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        gradients::<F>(x, w, &g.contiguous()?, bias.track_op())
+    }
+}
+
+type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+fn gradients<F: Real>(x: &Tensor, w: &Tensor, g: &Tensor, with_bias: bool) -> Result<Gradients> {
+    let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
+    let (dx, dw, db) = with_numbers::<F, _, 3>([x, w, g], |[x_nk, w_mk, g_nm]| {
+        let g = Matrix::new(g_nm, n, m, m);
+        let dx = x.track_op().then(|| product(g, Matrix::new(w_mk, m, k, k)));
+        let dw = w.track_op().then(|| product(g.t(), Matrix::new(x_nk, n, k, k)));
+        (dx, dw, with_bias.then(|| column_sums(g_nm, m)))
+    })?;
+    Ok((
+        dx.map(|dx| tensor(dx, (n, k))).transpose()?,
+        dw.map(|dw| tensor(dw, (m, k))).transpose()?,
+        db.map(|db| tensor(db, m)).transpose()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::check::{agrees, check, odd_shapes};
+    use proptest::prelude::*;
+
+    #[test]
+    fn gradients_are_right() {
+        check(&[&[3, 5], &[4, 5]], |ops, x| ops.linear(&x[0], &x[1], None));
+        check(&[&[3, 5], &[4, 5], &[4]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])));
+        agrees(&[&[300, 70], &[130, 70], &[130]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])));
+    }
+
+    #[test]
+    fn views_are_right() {
+        check(&[&[5, 3], &[5, 4]], |ops, x| ops.linear(&x[0].t()?, &x[1].t()?, None));
+        check(&[&[6, 5], &[4, 5]], |ops, x| ops.linear(&x[0].narrow(0, 2, 3)?, &x[1].narrow(0, 1, 2)?, None));
+    }
+
+    proptest! {
+        #![proptest_config(odd_shapes())]
+        #[test]
+        fn any_shape(n in 1..80usize, k in 1..70usize, m in 1..70usize) {
+            agrees(&[&[n, k], &[m, k], &[m]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])));
+            agrees(&[&[n, k], &[m, k]], |ops, x| ops.linear(&x[0], &x[1], None));
+        }
+    }
+}

@@ -1,0 +1,206 @@
+//! The differentiable operations that models are made of, each twice: fused on the CPU, and as a reference.
+//!
+//! candle-nn's own `LayerNorm`, `RmsNorm`, `softmax_last_dim` and `rope` record no gradient, without a word: everything before
+//! them stays as it was while the loss still falls. Here every operation is a candle `CustomOp` with an analytic backward pass,
+//! and beside it the same made of candle's plain differentiable operations. Tests hold each against finite differences in f64
+//! and against its reference, and its bits against the number of threads.
+//!
+//! [`Ops`] says which of the two runs (`compute.ops = "fused" | "reference"`). Activations are two-dimensional and contiguous:
+//! (N, C) with N = batch x time, the time steps of one window behind each other. f32 and f64.
+//!
+//! To read them: `real` and `simd` (numbers, instruction sets), `rows` and `matmul` (what all ops are made of), then any op.
+
+mod activation;
+mod attention;
+#[cfg(test)]
+mod check;
+mod cross_entropy;
+mod embedding;
+mod linear;
+mod matmul;
+mod norm;
+mod positions;
+mod real;
+mod residual;
+mod rope;
+mod rows;
+mod simd;
+mod swiglu;
+
+pub use cross_entropy::{IGNORED, TokenLoss};
+pub use rope::RopeTable;
+
+use candle_core::{DType, Device, Result, Tensor, bail};
+
+/// Runs an expression with a type's name bound to the type of a tensor's numbers.
+macro_rules! typed {
+    ($tensor:expr, $F:ident => $body:expr) => {
+        match $tensor.dtype() {
+            DType::F32 => {
+                type $F = f32;
+                $body
+            }
+            DType::F64 => {
+                type $F = f64;
+                $body
+            }
+            other => bail!("fused ops compute in f32 or f64, not in {other:?}"),
+        }
+    };
+}
+use typed;
+
+/// The axes of attention's packed input: rows are batch x time, each row is `[queries | keys | values]`, head by head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Axes {
+    /// Windows.
+    pub batch: usize,
+    /// Tokens in a window.
+    pub time: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads` (grouped-query attention where it is less).
+    pub kv_heads: usize,
+    /// Numbers in a head.
+    pub head_width: usize,
+}
+
+impl Axes {
+    /// Rows of the packed input: batch x time.
+    pub fn rows(&self) -> usize {
+        self.batch * self.time
+    }
+
+    /// Width of the packed input: (heads + 2 kv_heads) x head_width.
+    pub fn packed_width(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_width
+    }
+
+    /// Width of the output: heads x head_width.
+    pub fn width(&self) -> usize {
+        self.heads * self.head_width
+    }
+
+    fn check(&self, qkv: &Tensor) -> Result<()> {
+        if qkv.dims() != [self.rows(), self.packed_width()] {
+            bail!("packed queries, keys and values of {self:?} cannot have the shape {:?}", qkv.shape());
+        }
+        if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
+            bail!("{} key heads do not divide {} query heads", self.kv_heads, self.heads);
+        }
+        Ok(())
+    }
+}
+
+/// Which implementation runs. A value, cheap to copy, that a model carries.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Ops {
+    fused: bool,
+}
+
+impl Ops {
+    /// Own kernels, with an analytic backward pass. They run on the CPU: see [`Ops::for_device`].
+    pub fn fused() -> Self {
+        Self { fused: true }
+    }
+
+    /// candle's plain differentiable operations, on any device.
+    pub fn reference() -> Self {
+        Self { fused: false }
+    }
+
+    /// The same where the device has own kernels, else the reference.
+    #[must_use]
+    pub fn for_device(self, device: &Device) -> Self {
+        Self { fused: self.fused && device.is_cpu() }
+    }
+
+    /// Whether own kernels run.
+    pub fn is_fused(self) -> bool {
+        self.fused
+    }
+
+    /// `x W^T (+ bias)`: x (N, K), W (M, K), bias (M) to (N, M).
+    pub fn linear(self, x_nk: &Tensor, w_mk: &Tensor, bias_m: Option<&Tensor>) -> Result<Tensor> {
+        if self.fused { linear::fused(x_nk, w_mk, bias_m) } else { linear::reference(x_nk, w_mk, bias_m) }
+    }
+
+    /// LayerNorm over the columns: x (N, C), gain (C), bias (C) to (N, C).
+    pub fn layer_norm(self, x_nc: &Tensor, gain_c: &Tensor, bias_c: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+        self.norm(norm::Kind::Layer, x_nc, gain_c, bias_c, eps)
+    }
+
+    /// RMSNorm over the columns: x (N, C), gain (C) to (N, C).
+    pub fn rms_norm(self, x_nc: &Tensor, gain_c: &Tensor, eps: f64) -> Result<Tensor> {
+        self.norm(norm::Kind::Rms, x_nc, gain_c, None, eps)
+    }
+
+    fn norm(self, kind: norm::Kind, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+        if self.fused { norm::fused(kind, x, gain, bias, eps) } else { norm::reference(kind, x, gain, bias, eps) }
+    }
+
+    /// `a + b` of one shape: a residual connection.
+    pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        if self.fused { residual::fused(a, b) } else { residual::reference(a, b) }
+    }
+
+    /// GELU in its tanh form, as GPT-2 has it.
+    pub fn gelu(self, x: &Tensor) -> Result<Tensor> {
+        if self.fused { activation::fused(activation::Gelu, x) } else { activation::gelu_reference(x) }
+    }
+
+    /// max(x, 0).
+    pub fn relu(self, x: &Tensor) -> Result<Tensor> {
+        if self.fused { activation::fused(activation::Relu, x) } else { activation::relu_reference(x) }
+    }
+
+    /// `cap * tanh(x / cap)`: keeps logits within (-cap, cap).
+    pub fn softcap(self, x: &Tensor, cap: f64) -> Result<Tensor> {
+        if self.fused { activation::fused(activation::Softcap(cap), x) } else { activation::softcap_reference(x, cap) }
+    }
+
+    /// `silu(gate) * up` of packed columns `[gate | up]`: (N, 2 F) to (N, F).
+    pub fn swiglu(self, gate_up_n2f: &Tensor) -> Result<Tensor> {
+        if self.fused { swiglu::fused(gate_up_n2f) } else { swiglu::reference(gate_up_n2f) }
+    }
+
+    /// Rotates queries and keys within the packed input of attention by their positions; the first row of each window gets
+    /// the table's first row. Half-split convention, as Llama's. Same shape as the input.
+    pub fn rope(self, qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
+        axes.check(qkv)?;
+        table.check(axes)?;
+        if self.fused { rope::fused(qkv, axes, table) } else { rope::reference(qkv, axes, table) }
+    }
+
+    /// `softmax(Q K^T / sqrt(D), causal) V`, head by head: packed (N, (H + 2 KV) D) to (N, H D).
+    pub fn causal_attention(self, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
+        axes.check(qkv)?;
+        if self.fused { attention::fused(qkv, axes) } else { attention::reference(qkv, axes) }
+    }
+
+    /// Rows of a table: table (V, C), ids (any shape of N elements, U32, each below V) to (N, C).
+    pub fn embedding(self, table_vc: &Tensor, ids: &Tensor) -> Result<Tensor> {
+        if self.fused { embedding::fused(table_vc, ids) } else { embedding::reference(table_vc, ids) }
+    }
+
+    /// Adds row t of a table to time step t of each window: x (B x T, C), table (at least T, C) to (B x T, C).
+    pub fn add_positions(self, x_nc: &Tensor, table_tc: &Tensor, time: usize) -> Result<Tensor> {
+        positions::check(x_nc, table_tc, time)?;
+        if self.fused { positions::fused(x_nc, table_tc, time) } else { positions::reference(x_nc, table_tc, time) }
+    }
+
+    /// Mean over tokens of -ln softmax(logits)\[target\], in nats: logits (N, V), targets N of U32, those that are [`IGNORED`]
+    /// left out, to a scalar.
+    pub fn cross_entropy(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        if self.fused { cross_entropy::fused(logits_nv, targets) } else { cross_entropy::reference(logits_nv, targets) }
+    }
+
+    /// The loss of each token, for evaluation; no gradient. `None` where the target is [`IGNORED`].
+    pub fn cross_entropy_rows(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Vec<Option<TokenLoss>>> {
+        if self.fused {
+            cross_entropy::fused_rows(logits_nv, targets)
+        } else {
+            cross_entropy::reference_rows(logits_nv, targets)
+        }
+    }
+}
