@@ -2,8 +2,11 @@
 
 #[cfg(feature = "run")]
 pub mod data;
+pub mod analysis;
 pub mod error;
 pub mod record;
 pub mod spec;
+pub mod stat;
 #[cfg(feature = "run")]
 pub mod trial;
+pub mod unit;
