@@ -2,6 +2,7 @@
 
 #[cfg(feature = "run")]
 pub mod data;
+pub mod analysis;
 pub mod error;
 #[cfg(feature = "run")]
 pub mod measure;
@@ -10,5 +11,7 @@ pub mod record;
 #[cfg(feature = "run")]
 pub mod runner;
 pub mod spec;
+pub mod stat;
 #[cfg(feature = "run")]
 pub mod trial;
+pub mod unit;

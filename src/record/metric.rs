@@ -1,1 +1,236 @@
-//! The one registry of metrics.
+//! The one registry of metrics: name, unit, direction, kind, and one sentence about each.
+//!
+//! Everything that writes a metric goes through the constructors of [`Metric`], so that a figure that is not a number becomes
+//! an absent one with a reason, and no name is spelled two ways.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::stat;
+
+/// Training throughput over the steady window.
+pub const TRAIN_TOKENS_PER_S: &str = "train_tokens_per_s";
+/// Duration of one optimizer step.
+pub const TRAIN_STEP_S: &str = "train_step_s";
+/// Model FLOPs utilisation.
+pub const MFU: &str = "mfu";
+/// Peak memory of the trial's process or device.
+pub const PEAK_MEMORY_BYTES: &str = "peak_memory_bytes";
+/// Duration of all training.
+pub const TRAIN_WALL_S: &str = "train_wall_s";
+/// Training loss at the end.
+pub const TRAIN_LOSS_NATS: &str = "train_loss_nats";
+/// Validation loss at the end.
+pub const VAL_LOSS_NATS: &str = "val_loss_nats";
+/// Validation loss per byte of text.
+pub const VAL_BITS_PER_BYTE: &str = "val_bits_per_byte";
+/// The source's own loss on the validation tokens.
+pub const ORACLE_LOSS_NATS: &str = "oracle_loss_nats";
+/// Validation loss above the oracle's.
+pub const EXCESS_LOSS_NATS: &str = "excess_loss_nats";
+/// Share of validation tokens predicted first.
+pub const NEXT_TOKEN_ACCURACY: &str = "next_token_accuracy";
+/// Share of a task's answers that are right.
+pub const TASK_ACCURACY: &str = "task_accuracy";
+/// Prompt processing.
+pub const PREFILL_TOKENS_PER_S: &str = "prefill_tokens_per_s";
+/// Generation.
+pub const DECODE_TOKENS_PER_S: &str = "decode_tokens_per_s";
+/// Time to first token.
+pub const TTFT_S: &str = "ttft_s";
+/// Measured energy of training.
+pub const ENERGY_J_PER_TRAIN_TOKEN: &str = "energy_j_per_train_token";
+/// Measured energy of generation.
+pub const ENERGY_J_PER_DECODE_TOKEN: &str = "energy_j_per_decode_token";
+
+/// A row of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Info {
+    /// As in JSON.
+    pub name: &'static str,
+    /// Unit of value, sd, se and samples; `1` for a share.
+    pub unit: &'static str,
+    /// Direction.
+    pub better: Better,
+    /// Repeatability.
+    pub kind: Kind,
+    /// One sentence.
+    pub about: &'static str,
+}
+
+macro_rules! registry {
+    ($($name:ident, $unit:literal, $better:ident, $kind:ident, $about:literal;)*) => {
+        /// Every metric there is.
+        pub const REGISTRY: &[Info] = &[
+            $(Info { name: $name, unit: $unit, better: Better::$better, kind: Kind::$kind, about: $about },)*
+        ];
+    };
+}
+
+registry! {
+    TRAIN_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Training tokens per second over the steady window.";
+    TRAIN_STEP_S, "s", Lower, Sampled, "Median duration of one optimizer step in the steady window.";
+    MFU, "1", Higher, Sampled, "Model FLOPs per second over the GEMM peak measured in the same run.";
+    PEAK_MEMORY_BYTES, "bytes", Lower, Sampled, "Peak memory of the trial's own process.";
+    TRAIN_WALL_S, "s", Lower, Sampled, "Seconds of training, evaluation left out.";
+    TRAIN_LOSS_NATS, "nats", Lower, Seeded, "Mean training loss over the last tenth of the steps.";
+    VAL_LOSS_NATS, "nats", Lower, Seeded, "Mean validation loss per token at the end of training.";
+    VAL_BITS_PER_BYTE, "bits/byte", Lower, Seeded, "Validation loss in bits per byte of the text, whatever the tokenizer.";
+    ORACLE_LOSS_NATS, "nats", Lower, Seeded, "The source's own mean -ln p on the same tokens: the lowest loss any model can have.";
+    EXCESS_LOSS_NATS, "nats", Lower, Seeded, "Validation loss minus the oracle's on the same tokens.";
+    NEXT_TOKEN_ACCURACY, "1", Higher, Seeded, "Share of validation tokens that the model ranks first.";
+    TASK_ACCURACY, "1", Higher, Seeded, "Share of a task's answers that are exactly right.";
+    PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
+    DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
+    TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
+    ENERGY_J_PER_TRAIN_TOKEN, "J/token", Lower, Sampled, "Measured joules per training token.";
+    ENERGY_J_PER_DECODE_TOKEN, "J/token", Lower, Sampled, "Measured joules per generated token.";
+}
+
+/// The registry's row of a name.
+pub fn info(name: &str) -> Option<&'static Info> {
+    REGISTRY.iter().find(|row| row.name == name)
+}
+
+/// Which way is good.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Better {
+    /// More is better.
+    Higher,
+    /// Less is better.
+    Lower,
+}
+
+/// What a metric repeats.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// The same everywhere.
+    Exact,
+    /// The same for a seed and a machine type.
+    Seeded,
+    /// Noisy.
+    Sampled,
+}
+
+/// One figure with its samples; made by the constructors, which take unit, direction and kind from the registry.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Metric {
+    /// `null` beside a reason where it is not known.
+    pub value: Option<f64>,
+    /// SI unit.
+    pub unit: String,
+    /// Direction.
+    pub better: Better,
+    /// Repeatability.
+    pub kind: Kind,
+    /// Samples, or tokens evaluated.
+    pub n: Option<u64>,
+    /// Standard deviation of the samples.
+    pub sd: Option<f64>,
+    /// Standard error of the value, where it is a mean over `n` items.
+    pub se: Option<f64>,
+    /// Raw samples in the order taken.
+    pub samples: Vec<f64>,
+    /// Why the value is absent.
+    pub reason: Option<String>,
+}
+
+/// # Panics
+///
+/// All constructors panic for a name that is not in the registry: that is a mistake in the program, not in its input.
+impl Metric {
+    /// A figure measured once.
+    pub fn value(name: &str, value: f64) -> Self {
+        let mut metric = Self::blank(name);
+        if value.is_finite() {
+            metric.value = Some(value);
+        } else {
+            metric.reason = Some(format!("not a finite number ({value})"));
+        }
+        metric
+    }
+
+    /// A figure drawn from raw samples, which are kept in the order taken; `value` is usually their median.
+    pub fn samples(name: &str, value: f64, samples: Vec<f64>) -> Self {
+        if let Some(bad) = samples.iter().find(|sample| !sample.is_finite()) {
+            return Self::absent(name, &format!("a sample is not a finite number ({bad})"));
+        }
+        let mut metric = Self::value(name, value);
+        metric.n = Some(samples.len() as u64);
+        metric.sd = stat::sd(&samples);
+        metric.samples = samples;
+        metric
+    }
+
+    /// A mean over `n` items (tokens evaluated, windows) with its standard error.
+    pub fn mean(name: &str, mean: f64, se: f64, n: u64) -> Self {
+        let mut metric = Self::value(name, mean);
+        metric.n = Some(n);
+        metric.se = super::finite(se);
+        metric
+    }
+
+    /// A figure that could not be had, and why.
+    pub fn absent(name: &str, reason: &str) -> Self {
+        Self { reason: Some(reason.to_owned()), ..Self::blank(name) }
+    }
+
+    fn blank(name: &str) -> Self {
+        let Some(info) = info(name) else { panic!("`{name}` is not in the registry of metrics") };
+        Self {
+            value: None,
+            unit: info.unit.to_owned(),
+            better: info.better,
+            kind: info.kind,
+            n: None,
+            sd: None,
+            se: None,
+            samples: Vec::new(),
+            reason: None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_unique_and_end_in_their_unit() {
+        for (index, row) in REGISTRY.iter().enumerate() {
+            assert!(REGISTRY[..index].iter().all(|other| other.name != row.name), "{} stands twice", row.name);
+            let ending = match row.unit {
+                "tokens/s" => "_tokens_per_s",
+                "s" => "_s",
+                "bytes" => "_bytes",
+                "nats" => "_nats",
+                "bits/byte" => "_bits_per_byte",
+                "J/token" => "_token",
+                _ => "",
+            };
+            assert!(row.name.ends_with(ending), "{} does not end in {ending}", row.name);
+            assert!(row.about.ends_with('.'), "{}: one sentence", row.name);
+        }
+    }
+
+    #[test]
+    fn what_is_not_a_number_becomes_absent_with_a_reason() {
+        let bad = [
+            Metric::value(VAL_LOSS_NATS, f64::NAN),
+            Metric::samples(TRAIN_STEP_S, 0.1, vec![0.1, f64::INFINITY]),
+            Metric::mean(VAL_LOSS_NATS, f64::INFINITY, 0.1, 10),
+            Metric::absent(VAL_BITS_PER_BYTE, "tokens are not text"),
+        ];
+        for metric in bad {
+            assert_eq!(metric.value, None);
+            assert!(metric.reason.is_some());
+            assert!(metric.samples.iter().all(|sample| sample.is_finite()));
+        }
+        let good = Metric::samples(TRAIN_STEP_S, 0.2, vec![0.1, 0.2, 0.3]);
+        assert_eq!((good.value, good.n, good.reason), (Some(0.2), Some(3), None));
+        assert!((good.sd.unwrap() - 0.1).abs() < 1e-12);
+        assert_eq!(Metric::mean(VAL_LOSS_NATS, 1.5, f64::NAN, 10).se, None);
+    }
+}

@@ -1,62 +1,218 @@
-//! Read, write, validate.
+//! Result files on disk: read with an error that says what to do, written whole or not at all.
 
-use std::fs;
+use std::fs::{self, File};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
+use tempfile::NamedTempFile;
 
+use super::validate::validate;
+use super::{ResultFile, SCHEMA};
 use crate::error::{Error, Result};
-use crate::record::{ResultFile, Trial};
 
-/// What a folder of journaled trials holds.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Journal {
-    /// Whole ones.
-    pub trials: Vec<Trial>,
-    /// Files that are not, and why.
-    pub rejected: Vec<(PathBuf, String)>,
+/// What every version's name begins with.
+const FAMILY: &str = "effbench.result/";
+
+/// The one key that every version has.
+#[derive(Deserialize)]
+struct Probe {
+    schema: Option<String>,
 }
 
-/// Keeps one trial as a file of its own: all of it or nothing.
-pub fn journal_trial(dir: &Path, trial: &Trial) -> Result<()> {
-    write_json(&dir.join(format!("{}.trial.json", trial.id)), trial)
-}
-
-/// All trials of a folder.
-pub fn read_journal(dir: &Path) -> Result<Journal> {
-    let mut journal = Journal::default();
-    let entries = fs::read_dir(dir).map_err(|e| Error::input(format!("{}: {e}", dir.display())))?;
-    for path in entries.flatten().map(|entry| entry.path()) {
-        if !path.to_string_lossy().ends_with(".trial.json") {
-            continue;
-        }
-        let text = fs::read(&path).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
-        match serde_json::from_slice(&text) {
-            Ok(trial) => journal.trials.push(trial),
-            Err(error) => journal.rejected.push((path, error.to_string())),
-        }
+/// Reads a result file; [`validate`] says whether it also makes sense.
+pub fn read(path: &Path) -> Result<ResultFile> {
+    let name = path.display();
+    if path.is_dir() {
+        return Err(Error::input(format!("{name}: is a folder, not a result file"))
+            .hint("a folder `....partial` is an unfinished run: `effbench run --resume` finishes it"));
     }
-    Ok(journal)
+    let bytes = fs::read(path).map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
+    let probe: Probe = serde_json::from_slice(&bytes).map_err(|e| not_readable(path, &e))?;
+    match probe.schema.as_deref() {
+        Some(SCHEMA) => serde_json::from_slice(&bytes).map_err(|e| not_readable(path, &e)),
+        other => Err(wrong_schema(path, other)),
+    }
 }
 
-/// Writes a result file: all of it or nothing.
+/// Reads a result file and refuses one that makes no sense, with its first problem.
+pub fn read_valid(path: &Path) -> Result<ResultFile> {
+    let file = read(path)?;
+    match validate(&file).first() {
+        None => Ok(file),
+        Some(problem) => Err(Error::input(format!("{}: {problem}", path.display()))
+            .hint(format!("`effbench validate {}` lists every problem", path.display()))),
+    }
+}
+
+/// Writes a result file whole or not at all: a temporary file beside it, synced, then renamed over it.
+///
+/// Refuses what [`validate`] refuses, and what JSON could not hold.
 pub fn write(path: &Path, file: &ResultFile) -> Result<()> {
+    if let Some(problem) = validate(file).first() {
+        return Err(Error::internal(format!("{}: not written, {problem}", path.display())));
+    }
     write_json(path, file)
 }
 
-/// Reads a result file.
-pub fn read(path: &Path) -> Result<ResultFile> {
-    let text = fs::read(path).map_err(|e| Error::input(format!("{}: {e}", path.display())))?;
-    serde_json::from_slice(&text).map_err(|e| Error::input(format!("{}: {e}", path.display())))
+/// Refuses a path that [`write`] could not write, without leaving anything behind.
+pub fn check_writable(path: &Path) -> Result<()> {
+    let name = path.display();
+    if path.is_dir() {
+        return Err(Error::input(format!("{name}: is a folder")).hint("name a file: `--out results/mine.json`"));
+    }
+    let existing = folder_of(path).ancestors().find(|folder| folder.exists()).unwrap_or(Path::new(".")).to_owned();
+    let tried = if existing.is_dir() { temporary(&existing).map(drop) } else { Err(std::io::ErrorKind::NotADirectory.into()) };
+    tried.map_err(|e| Error::input(format!("{name}: cannot be written: {}: {}", existing.display(), plain(&e))))
 }
 
-fn write_json<T: Serialize>(path: &Path, value: &T) -> Result<()> {
-    let failed = |e: std::io::Error| Error::input(format!("cannot write {}: {e}", path.display()));
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
-    serde_json::to_writer(&mut file, value).map_err(|e| failed(e.into()))?;
-    file.flush().and_then(|()| file.as_file().sync_all()).map_err(failed)?;
-    file.persist(path).map_err(|e| failed(e.error))?;
-    Ok(())
+/// Writes any part of the record as JSON, atomically. What does not come back from JSON as it went in is refused.
+pub(super) fn write_json<T: Serialize + DeserializeOwned + PartialEq>(path: &Path, value: &T) -> Result<()> {
+    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
+    let back: Option<T> = serde_json::from_slice(&text).ok();
+    if back.as_ref() != Some(value) {
+        let message = format!("{}: not written, a figure in it is not a finite number", path.display());
+        return Err(Error::internal(message));
+    }
+    text.push(b'\n');
+    let folder = folder_of(path);
+    let written = (|| {
+        fs::create_dir_all(&folder)?;
+        let mut file = temporary(&folder)?;
+        file.write_all(&text)?;
+        file.as_file().sync_all()?;
+        file.persist(path).map_err(|e| e.error)?;
+        sync_folder(&folder)
+    })();
+    written.map_err(|e| Error::input(format!("{}: cannot be written: {}", path.display(), plain(&e))))
+}
+
+/// What the name of every unfinished write begins with.
+pub(super) const TEMPORARY: &str = ".unfinished-";
+
+fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(TEMPORARY).suffix(".json");
+    // Readable as any other file: the umask narrows it.
+    #[cfg(unix)]
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    builder.tempfile_in(folder)
+}
+
+/// The rename itself reaches the disk only with its folder.
+fn sync_folder(folder: &Path) -> std::io::Result<()> {
+    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+}
+
+fn folder_of(path: &Path) -> PathBuf {
+    match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    }
+}
+
+/// The system's sentence without its error number.
+pub(super) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+}
+
+/// A file that is not JSON, or JSON of another shape; serde's message ends in line and column.
+fn not_readable(path: &Path, error: &serde_json::Error) -> Error {
+    let name = path.display();
+    match error.classify() {
+        serde_json::error::Category::Data => Error::input(format!("{name}: not a result file: {error}"))
+            .hint("`effbench schema` prints what a result file holds"),
+        serde_json::error::Category::Eof => Error::input(format!("{name}: not JSON: {error}"))
+            .hint("the file is empty or cut off: copy it again, or run its command again with `--resume`"),
+        _ => Error::input(format!("{name}: not JSON: {error}"))
+            .hint("JSON has no NaN, no comments and no trailing commas"),
+    }
+}
+
+fn wrong_schema(path: &Path, found: Option<&str>) -> Error {
+    let name = path.display();
+    let Some(found) = found else {
+        return Error::input(format!("{name}: no `schema` in it: not a result file of effbench"))
+            .hint(format!("expected \"schema\": \"{SCHEMA}\""));
+    };
+    let version = |schema: &str| schema.strip_prefix(FAMILY).and_then(|v| v.parse::<u64>().ok());
+    match (version(found), version(SCHEMA)) {
+        (Some(theirs), Some(ours)) if theirs > ours => {
+            Error::input(format!("{name}: schema `{found}` is newer than this build reads, `{SCHEMA}`"))
+                .hint("use the effbench that wrote it, or a newer one")
+        }
+        _ => Error::input(format!("{name}: schema `{}` is not one of effbench's", found.escape_debug()))
+            .hint(format!("expected `{SCHEMA}`")),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::example::example;
+
+    #[test]
+    fn what_is_written_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("new/folder/result.json");
+        check_writable(&path).unwrap();
+        assert!(!folder.path().join("new").exists(), "looking must not write");
+        write(&path, &example()).unwrap();
+        assert_eq!(read_valid(&path).unwrap(), example());
+        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "a temporary file is left");
+    }
+
+    #[test]
+    fn nothing_unsound_is_written_and_the_old_file_stays() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        write(&path, &example()).unwrap();
+        let mut hidden = example();
+        hidden.trials[0].cost.as_mut().unwrap().six_n_flops_per_token = f64::NAN;
+        let mut open = example();
+        open.trials[0].metrics.get_mut("mfu").unwrap().value = Some(f64::INFINITY);
+        for (file, says) in [(hidden, "not a finite number"), (open, "metrics.mfu.value")] {
+            let error = write(&path, &file).unwrap_err();
+            assert!(error.message.contains(says), "{error}");
+            assert_eq!(read(&path).unwrap(), example());
+        }
+    }
+
+    #[test]
+    fn an_error_says_what_was_found_and_what_would_do() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("result.json");
+        let whole = serde_json::to_string_pretty(&example()).unwrap();
+        let rows: [(Vec<u8>, &str, &str); 9] = [
+            (Vec::new(), "not JSON: EOF while parsing a value at line 1", "empty or cut off"),
+            (whole.as_bytes()[..whole.len() / 2].to_vec(), "not JSON: EOF", "--resume"),
+            (b"{\"schema\": NaN}".to_vec(), "not JSON: expected value at line 1 column 12", "no NaN"),
+            (vec![0, 159, 146, 150], "not JSON: expected value at line 1", "no NaN"),
+            (b"[1, 2]".to_vec(), "not a result file", "effbench schema"),
+            (b"{}".to_vec(), "no `schema` in it", SCHEMA),
+            (b"{\"schema\": \"effbench.result/2\"}".to_vec(), "newer than this build reads", "a newer one"),
+            (b"{\"schema\": \"other/1\"}".to_vec(), "is not one of effbench's", SCHEMA),
+            (format!("{{\"schema\": \"{SCHEMA}\"}}").into_bytes(), "missing field `run` at line 1", "effbench schema"),
+        ];
+        for (bytes, message, hint) in rows {
+            fs::write(&path, bytes).unwrap();
+            let error = read(&path).unwrap_err();
+            assert!(error.message.contains(message), "{error}");
+            assert!(error.hint.as_deref().unwrap_or_default().contains(hint), "{error}");
+        }
+        assert!(read(&folder.path().join("none.json")).unwrap_err().message.ends_with("no such file or directory"));
+        assert!(read(folder.path()).unwrap_err().message.contains("is a folder"));
+    }
+
+    #[test]
+    fn an_unwritable_path_is_refused_before_anything_runs() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("file");
+        fs::write(&file, "x").unwrap();
+        for path in [folder.path().to_owned(), file.join("below-a-file.json")] {
+            assert!(check_writable(&path).is_err(), "{}", path.display());
+        }
+    }
 }

@@ -1,0 +1,205 @@
+//! Reasons to doubt the quick gain, each with what would take the doubt away.
+
+use std::collections::BTreeSet;
+
+use super::Caveat;
+use super::gain::{Axis, Gain, Sign};
+use super::pairs::Pairs;
+use crate::record::{ResultFile, Trial};
+use crate::unit::Share;
+
+/// Above this share of embeddings, parameters and FLOPs no longer grow together.
+const EMBEDDING_SHARE: f64 = 0.3;
+/// Fewer budgets of the base do not show a curve.
+const BUDGETS: usize = 3;
+/// Fewer repeats do not carry a verdict.
+const REPEATS: usize = 3;
+
+/// Everything that speaks against believing an answer.
+pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &[(Axis, Gain)]) -> Vec<Caveat> {
+    let found = [
+        incomplete(file, pairs),
+        few_repeats(pairs),
+        few_budgets(pairs),
+        learning_rate(pairs),
+        other_data(pairs),
+        axes_disagree(pairs, gains),
+        embeddings(pairs),
+        invalid_trials(pairs),
+        synthetic(file),
+    ];
+    found.into_iter().flatten().collect()
+}
+
+fn incomplete(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
+    let (n, planned) = (pairs.pairs.len() as u64, file.run.repeats);
+    (n < planned).then(|| Caveat {
+        code: "incomplete_repeats",
+        message: format!("{n} of {planned} repeats finished every trial this needs; the others are left out"),
+        remedy: "see the trials that did not finish below; `--resume` runs what is missing".to_owned(),
+    })
+}
+
+fn few_repeats(pairs: &Pairs) -> Option<Caveat> {
+    let n = pairs.pairs.len();
+    (n < REPEATS).then(|| Caveat {
+        code: "few_repeats",
+        message: format!("{n} {} too few to tell luck from gain", if n == 1 { "repeat is" } else { "repeats are" }),
+        remedy: format!("--repeats {} or more", REPEATS + 1),
+    })
+}
+
+fn few_budgets(pairs: &Pairs) -> Option<Caveat> {
+    let count = pairs.budgets.len();
+    (count < BUDGETS).then(|| Caveat {
+        code: "few_budgets",
+        message: format!("{} ran at {count} budgets: a straight line stands in for its curve", pairs.base),
+        remedy: format!("a suite with at least {BUDGETS} budgets of the base"),
+    })
+}
+
+/// A learning rate that was searched for one arm only makes gains that are not the algorithm's.
+fn learning_rate(pairs: &Pairs) -> Option<Caveat> {
+    let sources = |of: &dyn Fn(&Trial) -> bool| -> BTreeSet<&str> {
+        let arm = pairs.trials.iter().filter(|t| of(t));
+        arm.map(|t| t.lr_source.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()).collect()
+    };
+    let base = sources(&|t| t.variant == pairs.base);
+    let variant = sources(&|t| t.variant != pairs.base);
+    let untuned: Vec<&str> = [(pairs.base, &base), (&pairs.headline.variant, &variant)]
+        .into_iter()
+        .filter(|(_, kinds)| kinds.contains("untuned"))
+        .map(|(name, _)| name)
+        .collect();
+    let words = |kinds: &BTreeSet<&str>| kinds.iter().copied().collect::<Vec<_>>().join(" and ");
+    let message = if !untuned.is_empty() {
+        format!("the learning rate of {} is not tuned at this scale and budget", untuned.join(" and "))
+    } else if base != variant {
+        let (theirs, ours) = (words(&variant), words(&base));
+        format!("the learning rates have different origins: {ours} for {}, {theirs} for {}", pairs.base, pairs.headline.variant)
+    } else {
+        return None;
+    };
+    Some(Caveat {
+        code: "learning_rate",
+        message,
+        remedy: "try train.optimizer.lr at half and at double for every arm, on other seeds".to_owned(),
+    })
+}
+
+fn other_data(pairs: &Pairs) -> Option<Caveat> {
+    let mut data = pairs.trials.iter().map(|t| t.spec.get("data"));
+    let first = data.next()?;
+    data.any(|other| other != first).then(|| Caveat {
+        code: "data_differ",
+        message: "the arms did not see the same data, so their losses are not comparable".to_owned(),
+        remedy: "give every arm the same `data` keys".to_owned(),
+    })
+}
+
+/// An optimizer that saves steps can cost seconds: the other axes do not say what the headline says.
+fn axes_disagree(pairs: &Pairs, gains: &[(Axis, Gain)]) -> Option<Caveat> {
+    let on = |axis: Axis| gains.iter().find(|(counted, _)| *counted == axis).map(|(_, gain)| *gain);
+    let headline = on(Axis::ModelFlops)?.sign();
+    let says = |sign: Sign| match sign {
+        Sign::More => "a gain",
+        Sign::Less => "a loss",
+        Sign::Unclear => "neither gain nor loss",
+    };
+    let other = [(Axis::TotalFlops, "FLOPs with the optimizer's"), (Axis::WallSeconds, "seconds")];
+    let differing: Vec<String> = other
+        .into_iter()
+        .filter_map(|(axis, name)| Some((on(axis)?, name)))
+        .filter(|(gain, _)| !matches!(gain, Gain::Unknown { .. }) && gain.sign() != headline)
+        .map(|(gain, name)| format!("{} in {name}", says(gain.sign())))
+        .collect();
+    (!differing.is_empty()).then(|| Caveat {
+        code: "axes_disagree",
+        message: format!("{} in model FLOPs, but {}, for {}", says(headline), differing.join(" and "), pairs.headline.variant),
+        remedy: "decide by what you pay for".to_owned(),
+    })
+}
+
+fn embeddings(pairs: &Pairs) -> Option<Caveat> {
+    let share = pairs.trials.iter().filter_map(|t| Some(t.cost.as_ref()?.embedding_share)).fold(0.0, f64::max);
+    (share > EMBEDDING_SHARE).then(|| Caveat {
+        code: "embedding_share",
+        message: format!("embeddings are {} of the parameters: gains at this size say little about larger models", Share(share)),
+        remedy: "a larger width or a smaller vocabulary".to_owned(),
+    })
+}
+
+fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
+    let bad: Vec<&&Trial> = pairs.trials.iter().filter(|t| !t.validity.ok).collect();
+    let codes: BTreeSet<&str> = bad.iter().flat_map(|t| t.validity.flags.iter().map(|flag| flag.code.as_str())).collect();
+    (!bad.is_empty()).then(|| Caveat {
+        code: "invalid_trials",
+        message: format!(
+            "{} of {} trials are marked invalid ({}): do not trust their seconds",
+            bad.len(),
+            pairs.trials.len(),
+            codes.into_iter().collect::<Vec<_>>().join(", ")
+        ),
+        remedy: "run again on a quiet machine".to_owned(),
+    })
+}
+
+fn synthetic(file: &ResultFile) -> Option<Caveat> {
+    file.run.data.contains("synthetic").then(|| Caveat {
+        code: "synthetic_data",
+        message: format!("the data are a {}: whether the gain carries over to text is not shown here", file.run.data),
+        remedy: "--data FILE runs the same suite on a text of yours".to_owned(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::analysis::answer;
+    use crate::record::example::{example, study};
+    use crate::record::{Flag, ResultFile, Severity, metric};
+
+    fn codes(file: &ResultFile) -> Vec<&'static str> {
+        answer(file).unwrap().caveats.iter().map(|caveat| caveat.code).collect()
+    }
+
+    #[test]
+    fn each_reason_for_doubt_is_found() {
+        type Change = fn(&mut ResultFile);
+        let rows: [(&str, Change); 9] = [
+            ("incomplete_repeats", |f| f.run.repeats = 5),
+            ("few_repeats", |f| (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))),
+            ("few_budgets", |f| f.trials.retain(|t| t.variant == "modern" || t.budget != Some(1600))),
+            ("learning_rate", |f| f.trials[0].lr_source = "untuned: nearest is w64".to_owned()),
+            ("learning_rate", |f| {
+                let base = f.trials.iter_mut().filter(|t| t.variant == "gpt2");
+                base.for_each(|t| t.lr_source = "set by --set".to_owned());
+            }),
+            ("data_differ", |f| f.trials[0].spec["data"]["vocab"] = 256.into()),
+            ("embedding_share", |f| f.trials[0].cost.as_mut().unwrap().embedding_share = 0.31),
+            ("invalid_trials", |f| {
+                let flag = Flag { code: "cpu_steal".to_owned(), severity: Severity::Invalid, value: None, limit: None };
+                f.trials[0].validity.flags.push(flag);
+                f.trials[0].validity.ok = false;
+            }),
+            ("axes_disagree", |f| {
+                for trial in f.trials.iter_mut().filter(|t| t.variant == "modern") {
+                    let wall = trial.metrics.get_mut(metric::TRAIN_WALL_S).unwrap();
+                    wall.value = wall.value.map(|s| 3.0 * s);
+                }
+            }),
+        ];
+        assert_eq!(codes(&example()), ["synthetic_data"]);
+        for (code, change) in rows {
+            let mut file = example();
+            change(&mut file);
+            assert!(codes(&file).contains(&code), "{code}: {:?}", codes(&file));
+        }
+    }
+
+    #[test]
+    fn text_needs_no_caveat_for_its_data() {
+        let mut file = study(4, |variant, steps, _| Some(1.0 / steps as f64 - if variant == "modern" { 1e-4 } else { 0.0 }));
+        file.run.data = "tinyshakespeare".to_owned();
+        assert!(!codes(&file).contains(&"synthetic_data"));
+    }
+}

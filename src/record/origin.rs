@@ -1,0 +1,139 @@
+//! Where a result comes from: what was asked for, by which build, on which machine, with which measured peaks.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What was asked for, and when.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Run {
+    /// The suite's name.
+    pub suite: String,
+    /// The command that reproduces it; paths are file names with a hash.
+    pub command: String,
+    /// The variant whose compute is the currency of gains.
+    pub base: Option<String>,
+    /// The question the suite fixed before anything ran.
+    pub headline: Option<Headline>,
+    /// What the data are, for the answer's last words: `synthetic language`.
+    pub data: String,
+    /// Repeats planned.
+    pub repeats: u64,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// RFC 3339, UTC; `null` while the run is not finished.
+    pub finished_at: Option<String>,
+}
+
+/// The target of the answer, fixed in the suite before running.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Headline {
+    /// The variant whose gain over the base is the answer.
+    pub variant: String,
+    /// The scale it is read at: `w32`.
+    pub scale: String,
+    /// The variant's budget in training steps.
+    pub budget: u64,
+}
+
+/// A build of effbench.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Build {
+    /// Package version.
+    pub version: String,
+    /// Git commit, where known at build time.
+    pub commit: Option<String>,
+    /// Whether the tree had uncommitted changes, where known.
+    pub dirty: Option<bool>,
+    /// Cargo features.
+    pub features: Vec<String>,
+    /// Compiler version, where known.
+    pub rustc: Option<String>,
+    /// `release` or `debug`.
+    pub profile: String,
+    /// Target features compiled in.
+    pub target_features: Vec<String>,
+}
+
+/// A machine, without anything that identifies a person or a host.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Machine {
+    /// Same kind of hardware; readable: `epyc-2c-linux`.
+    pub class_id: String,
+    /// Same hardware and software: a hash.
+    pub strict_id: String,
+    /// Processor.
+    pub cpu: Cpu,
+    /// Installed memory.
+    pub memory_bytes: u64,
+    /// Accelerators.
+    pub gpus: Vec<Gpu>,
+    /// `Debian GNU/Linux 12`.
+    pub os: Option<String>,
+    /// Kernel version.
+    pub kernel: Option<String>,
+    /// Hypervisor, or `none`.
+    pub virtualization: Option<String>,
+    /// Threads that trials used.
+    pub threads: u64,
+    /// Allocator of the trials' processes, with its settings.
+    pub allocator: String,
+    /// Environment set for the trials' processes.
+    pub environment: BTreeMap<String, String>,
+}
+
+/// A processor.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cpu {
+    /// As it calls itself.
+    pub model: String,
+    /// `x86_64`.
+    pub arch: String,
+    /// Physical cores, where known.
+    pub cores: Option<u64>,
+    /// Logical processors this process may use.
+    pub threads: u64,
+    /// `avx2`, `fma`, `avx512f` ...: those that decide speed.
+    pub features: Vec<String>,
+    /// Cache sizes from the first level up, where known.
+    pub cache_bytes: Vec<u64>,
+}
+
+/// An accelerator.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Gpu {
+    /// As it calls itself.
+    pub model: String,
+    /// Its memory.
+    pub memory_bytes: Option<u64>,
+    /// Driver version.
+    pub driver: Option<String>,
+}
+
+/// When a calibration was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum At {
+    /// Before the first trial.
+    Before,
+    /// After the last trial.
+    After,
+}
+
+/// Measured peaks of a device.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Calibration {
+    /// Index into `machines`.
+    pub machine: u64,
+    /// Before or after the trials.
+    pub at: At,
+    /// `cpu`, `cuda:0`.
+    pub device: String,
+    /// f32 matrix product, median of `samples`.
+    pub gemm_f32_flops_per_s: Option<f64>,
+    /// Copy of a buffer larger than the caches, bytes read plus written.
+    pub stream_bytes_per_s: Option<f64>,
+    /// Why a figure is absent.
+    pub reason: Option<String>,
+}

@@ -1,0 +1,240 @@
+//! One trial: what was asked for, what it cost, how its loss fell, what was measured, and whether to believe it.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::metric::Metric;
+
+/// How a trial ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Status {
+    /// Measured.
+    Ok,
+    /// A non-finite loss or gradient, or a final training loss above ln V + 1.
+    Diverged,
+    /// The process ended without a result.
+    Failed,
+    /// Took longer than its limit.
+    Timeout,
+    /// Killed for memory.
+    OutOfMemory,
+    /// Stopped by the user.
+    Interrupted,
+}
+
+impl Status {
+    /// For prose: `out of memory`.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Ok => "ok",
+            Self::Diverged => "diverged",
+            Self::Failed => "failed",
+            Self::Timeout => "timed out",
+            Self::OutOfMemory => "out of memory",
+            Self::Interrupted => "interrupted",
+        }
+    }
+}
+
+/// One arm at one repeat, in its own process.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Trial {
+    /// Hash of settled spec, repeat, arm and build: what resume looks for.
+    pub id: String,
+    /// `gpt2/w32@800`.
+    pub cell: String,
+    /// The cell's name, or the build's label where several builds are compared.
+    pub arm: String,
+    /// The unit of pairing: same seed, same data, arms interleaved.
+    pub repeat: u64,
+    /// Position in the run, from 0.
+    pub order: u64,
+    /// `gpt2`.
+    pub variant: String,
+    /// `w32`, or a shape's name.
+    pub scale: String,
+    /// Planned optimizer steps, where the cell is named by its budget.
+    pub budget: Option<u64>,
+    /// Of parameters, data order and sampling.
+    pub seed: u64,
+    /// Where the learning rate comes from; the first word says what kind of source: `tuned ...`, `untuned ...`, `set ...`.
+    pub lr_source: String,
+    /// Index into `builds`.
+    pub build: u64,
+    /// Index into `machines`.
+    pub machine: u64,
+    /// How it ended.
+    pub status: Status,
+    /// Why, where it is not `ok`.
+    pub reason: Option<String>,
+    /// RFC 3339, UTC.
+    pub started_at: String,
+    /// The settled spec, every default written out.
+    pub spec: Value,
+    /// Of the settled spec.
+    pub spec_sha256: String,
+    /// What it must cost, by arithmetic.
+    pub cost: Option<Cost>,
+    /// Loss against step, tokens, FLOPs and seconds.
+    pub curve: Curve,
+    /// By name; the table in `record/metric.rs` is the registry.
+    pub metrics: BTreeMap<String, Metric>,
+    /// Loss split by what predicting a token needs, where the source has an oracle.
+    pub skills: Vec<Skill>,
+    /// Joules, by meter.
+    pub energy: Energy,
+    /// Whether to believe it.
+    pub validity: Validity,
+}
+
+impl Trial {
+    /// The value of a metric, where it was measured.
+    pub fn metric(&self, name: &str) -> Option<f64> {
+        self.metrics.get(name)?.value
+    }
+}
+
+/// Structural cost: counted from the model's structure, matmul by matmul.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Cost {
+    /// All parameters.
+    pub params_total: u64,
+    /// Without token and position embeddings and an untied head.
+    pub params_non_embedding: u64,
+    /// Used for one token.
+    pub params_active: u64,
+    /// Parameters by part: `embedding`, `mixer`, `ffn`, `norm`, `head`.
+    pub params_by_part: BTreeMap<String, u64>,
+    /// Share of embeddings and an untied head in all parameters.
+    pub embedding_share: f64,
+    /// Forward matmul FLOPs per token, full-square attention.
+    pub forward_flops_per_token: f64,
+    /// Forward and backward (twice the forward), full-square attention.
+    pub train_flops_per_token: f64,
+    /// The same for one sequence of the context's length.
+    pub train_flops_per_sequence: u64,
+    /// The same where attention counts only what a causal mask leaves.
+    pub train_flops_per_sequence_causal: u64,
+    /// 6 N D with N all parameters, per token, for orientation.
+    pub six_n_flops_per_token: f64,
+    /// All steps, model only.
+    pub train_flops: f64,
+    /// All steps, optimizer only.
+    pub optimizer_flops: f64,
+    /// Spent to find the learning rate; `null` where it is not known.
+    pub tuning_flops: Option<f64>,
+    /// Training tokens of the whole trial.
+    pub train_tokens: u64,
+    /// KV cache.
+    pub kv_bytes_per_token: u64,
+    /// Parameters, gradients and optimizer state, in bytes.
+    pub state_bytes: u64,
+}
+
+/// The loss curve, as columns of one length.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Curve {
+    /// Optimizer steps done.
+    pub step: Vec<u64>,
+    /// Training tokens seen.
+    pub tokens: Vec<u64>,
+    /// Model FLOPs spent.
+    pub train_flops: Vec<f64>,
+    /// Seconds of training.
+    pub wall_s: Vec<f64>,
+    /// Joules, where a meter can tell; `null` for the whole column otherwise.
+    pub energy_j: Option<Vec<f64>>,
+    /// Mean training loss since the point before.
+    pub train_loss_nats: Vec<Option<f64>>,
+    /// Validation loss, where it was evaluated at this point.
+    pub val_loss_nats: Vec<Option<f64>>,
+}
+
+/// One label's share of the loss.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Skill {
+    /// What predicting these tokens needs.
+    pub label: String,
+    /// Tokens with this label.
+    pub tokens: u64,
+    /// The model's mean loss on them.
+    pub loss_nats: f64,
+    /// The source's own mean -ln p on them.
+    pub oracle_nats: f64,
+    /// Their difference.
+    pub excess_nats: f64,
+    /// Standard error of the difference, windows as the unit.
+    pub excess_se_nats: f64,
+}
+
+/// Joules.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Energy {
+    /// One per meter and component.
+    pub channels: Vec<Channel>,
+    /// Sum of non-overlapping measured channels; estimates are never added.
+    pub measured_j: Option<f64>,
+    /// Why nothing was measured.
+    pub reason: Option<String>,
+}
+
+/// One energy meter's reading of one component.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Channel {
+    /// `package-0`, `gpu0`.
+    pub id: String,
+    /// `cpu_package`, `dram`, `gpu` ...
+    pub component: String,
+    /// `counter`, `sampled`, `modelled`, `none`.
+    pub method: String,
+    /// `rapl.powercap`, `nvml.total_energy` ...
+    pub source: String,
+    /// `sensor`, `firmware_model`, `estimate`, `unavailable`.
+    pub quality: String,
+    /// Reading.
+    pub energy_j: Option<f64>,
+    /// Range of an estimate.
+    pub bounds_j: Option<[f64; 2]>,
+    /// Time the reading covers.
+    pub window_s: Option<f64>,
+    /// `virtual_machine`, `no_permission`, `no_sensor` ... where there is no reading.
+    pub reason: Option<String>,
+}
+
+/// Whether to believe a trial.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Validity {
+    /// No flag of severity `invalid`.
+    pub ok: bool,
+    /// Reasons for doubt.
+    pub flags: Vec<Flag>,
+}
+
+/// One reason for doubt.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Flag {
+    /// `cpu_steal`, `not_steady` ...
+    pub code: String,
+    /// How bad.
+    pub severity: Severity,
+    /// What was seen.
+    pub value: Option<f64>,
+    /// What would be fine.
+    pub limit: Option<f64>,
+}
+
+/// How bad a flag is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// Good to know.
+    Info,
+    /// Read with care.
+    Warn,
+    /// Do not use.
+    Invalid,
+}

@@ -1,0 +1,284 @@
+//! What the types alone cannot promise: that a result file makes sense.
+//!
+//! Every problem is found, not only the first, and each says where it is.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use super::metric::{self, Metric};
+use super::{Curve, Energy, ResultFile, SCHEMA, Severity, Skill, Status, Trial, spec_sha256};
+
+/// One thing that is wrong with a result file.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// `trials[3] (gpt2/w32@800, repeat 1).metrics.mfu`.
+    pub place: String,
+    /// What is wrong there.
+    pub message: String,
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.place.escape_debug(), self.message)
+    }
+}
+
+/// Collects problems at one place.
+struct Check<'a> {
+    place: String,
+    problems: &'a mut Vec<Problem>,
+}
+
+impl Check<'_> {
+    fn at(&mut self, part: &str) -> Check<'_> {
+        let place = if self.place.is_empty() { part.to_owned() } else { format!("{}.{part}", self.place) };
+        Check { place, problems: self.problems }
+    }
+
+    fn that(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+        if !holds {
+            self.problems.push(Problem { place: self.place.clone(), message: otherwise() });
+        }
+    }
+
+    fn time(&mut self, part: &str, text: &str) {
+        let utc = text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok();
+        self.at(part).that(utc, || format!("`{}` is not an RFC 3339 time in UTC", text.escape_debug()));
+    }
+
+    fn name(&mut self, part: &str, text: &str) {
+        let plain = !text.is_empty() && !text.chars().any(char::is_control);
+        self.at(part).that(plain, || "a name must not be empty or hold control characters".to_owned());
+    }
+
+    fn finite(&mut self, part: &str, value: f64) {
+        self.at(part).that(value.is_finite(), || format!("{value} is not a finite number"));
+    }
+
+    fn reason(&mut self, absent: bool, reason: Option<&String>, what: &str) {
+        let said = reason.is_some_and(|text| !text.trim().is_empty());
+        self.that(!absent || said, || format!("{what} but no `reason` says why"));
+    }
+}
+
+/// Everything that is wrong with a result file; empty for a valid one.
+pub fn validate(file: &ResultFile) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let mut check = Check { place: String::new(), problems: &mut problems };
+    check.at("schema").that(file.schema == SCHEMA, || format!("`{}` is not `{SCHEMA}`", file.schema.escape_debug()));
+    check.at("run").time("started_at", &file.run.started_at);
+    if let Some(time) = &file.run.finished_at {
+        check.at("run").time("finished_at", time);
+    }
+    for (index, row) in file.calibrations.iter().enumerate() {
+        let mut check = check.at(&format!("calibrations[{index}]"));
+        in_range(&mut check, "machine", row.machine, file.machines.len());
+        let absent = row.gemm_f32_flops_per_s.is_none() || row.stream_bytes_per_s.is_none();
+        check.reason(absent, row.reason.as_ref(), "a figure is null");
+        for peak in [row.gemm_f32_flops_per_s, row.stream_bytes_per_s].into_iter().flatten() {
+            check.that(peak.is_finite() && peak > 0.0, || format!("a peak of {peak} per second"));
+        }
+    }
+    let (mut ids, mut places) = (BTreeMap::new(), BTreeMap::new());
+    for (index, row) in file.trials.iter().enumerate() {
+        let mut check = check.at(&format!("trials[{index}] ({}, repeat {})", row.cell, row.repeat));
+        in_range(&mut check, "build", row.build, file.builds.len());
+        in_range(&mut check, "machine", row.machine, file.machines.len());
+        if let Some(first) = ids.insert(&row.id, index) {
+            check.at("id").that(false, || format!("the same as that of trials[{first}]"));
+        }
+        if let Some(first) = places.insert((&row.arm, &row.cell, row.repeat), index) {
+            check.that(false, || format!("the same arm, cell and repeat as trials[{first}]"));
+        }
+        trial(&mut check, row);
+    }
+    problems
+}
+
+fn in_range(check: &mut Check, part: &str, index: u64, len: usize) {
+    check.at(part).that(index < len as u64, || format!("{index} is out of range: there are {len}"));
+}
+
+fn trial(check: &mut Check, row: &Trial) {
+    check.name("id", &row.id);
+    check.name("cell", &row.cell);
+    check.name("arm", &row.arm);
+    check.name("variant", &row.variant);
+    check.name("scale", &row.scale);
+    check.time("started_at", &row.started_at);
+    check.reason(row.status != Status::Ok, row.reason.as_ref(), "`status` is not ok");
+    let hash = spec_sha256(&row.spec);
+    check.at("spec_sha256").that(row.spec_sha256 == hash, || format!("does not match the spec, whose hash is {hash}"));
+    if let Some(cost) = &row.cost {
+        let mut check = check.at("cost");
+        let share = cost.embedding_share;
+        check.at("embedding_share").that((0.0..=1.0).contains(&share), || format!("{share} is not a share"));
+        for (part, value) in [("train_flops", cost.train_flops), ("optimizer_flops", cost.optimizer_flops)] {
+            check.at(part).that(value.is_finite() && value >= 0.0, || format!("{value} FLOPs"));
+        }
+    }
+    curve(&mut check.at("curve"), &row.curve);
+    for (name, figure) in &row.metrics {
+        metric(&mut check.at(&format!("metrics.{name}")), name, figure);
+    }
+    for (index, share) in row.skills.iter().enumerate() {
+        skill(&mut check.at(&format!("skills[{index}]")), share);
+    }
+    energy(&mut check.at("energy"), &row.energy);
+    let sound = row.validity.flags.iter().all(|flag| flag.severity != Severity::Invalid);
+    check.at("validity.ok").that(row.validity.ok == sound, || {
+        format!("{} although {} flag is of severity `invalid`", row.validity.ok, if sound { "no" } else { "a" })
+    });
+}
+
+fn curve(check: &mut Check, curve: &Curve) {
+    let points = curve.step.len();
+    let mut lengths = vec![
+        ("tokens", curve.tokens.len()),
+        ("train_flops", curve.train_flops.len()),
+        ("wall_s", curve.wall_s.len()),
+        ("train_loss_nats", curve.train_loss_nats.len()),
+        ("val_loss_nats", curve.val_loss_nats.len()),
+    ];
+    lengths.extend(curve.energy_j.as_ref().map(|column| ("energy_j", column.len())));
+    for (column, length) in lengths {
+        check.at(column).that(length == points, || format!("{length} values beside {points} steps"));
+    }
+    check.at("step").that(curve.step.windows(2).all(|w| w[0] < w[1]), || "does not rise".to_owned());
+    check.at("tokens").that(curve.tokens.windows(2).all(|w| w[0] <= w[1]), || "falls".to_owned());
+    for (column, values) in [("train_flops", &curve.train_flops), ("wall_s", &curve.wall_s)] {
+        check.at(column).that(values.windows(2).all(|w| w[0] <= w[1]), || "falls".to_owned());
+        check.at(column).that(values.iter().all(|v| v.is_finite()), || "holds what is not a number".to_owned());
+    }
+    for (column, losses) in [("train_loss_nats", &curve.train_loss_nats), ("val_loss_nats", &curve.val_loss_nats)] {
+        let sound = losses.iter().flatten().all(|v| v.is_finite());
+        check.at(column).that(sound, || "holds what is not a number; a gap is null".to_owned());
+    }
+}
+
+fn metric(check: &mut Check, name: &str, found: &Metric) {
+    let Some(info) = metric::info(name) else {
+        let known: Vec<&str> = metric::REGISTRY.iter().map(|row| row.name).collect();
+        check.that(false, || format!("unknown metric; there is: {}", known.join(", ")));
+        return;
+    };
+    check.at("unit").that(found.unit == info.unit, || {
+        format!("`{}`, expected `{}`", found.unit.escape_debug(), info.unit)
+    });
+    check.at("better").that(found.better == info.better, || format!("expected {:?}", info.better).to_lowercase());
+    check.at("kind").that(found.kind == info.kind, || format!("expected {:?}", info.kind).to_lowercase());
+    check.reason(found.value.is_none(), found.reason.as_ref(), "`value` is null");
+    for (part, value) in [("value", found.value), ("sd", found.sd), ("se", found.se)] {
+        if let Some(value) = value {
+            check.finite(part, value);
+            check.at(part).that(part == "value" || value >= 0.0, || format!("{value} is below zero"));
+        }
+    }
+    let samples = &found.samples;
+    check.at("samples").that(samples.iter().all(|v| v.is_finite()), || "holds what is not a number".to_owned());
+    let counted = samples.is_empty() || found.n == Some(samples.len() as u64);
+    check.at("n").that(counted, || format!("{:?} beside {} samples", found.n, samples.len()));
+}
+
+fn skill(check: &mut Check, skill: &Skill) {
+    for (part, value) in [("loss_nats", skill.loss_nats), ("oracle_nats", skill.oracle_nats)] {
+        check.finite(part, value);
+    }
+    let difference = skill.loss_nats - skill.oracle_nats;
+    let same = (difference - skill.excess_nats).abs() <= 1e-6 * skill.loss_nats.abs().max(1.0);
+    check.at("excess_nats").that(same, || format!("{} is not loss minus oracle, {difference}", skill.excess_nats));
+}
+
+fn energy(check: &mut Check, energy: &Energy) {
+    check.reason(energy.measured_j.is_none(), energy.reason.as_ref(), "`measured_j` is null");
+    let mut readings = 0.0;
+    for (index, channel) in energy.channels.iter().enumerate() {
+        let mut check = check.at(&format!("channels[{index}]"));
+        check.reason(channel.energy_j.is_none(), channel.reason.as_ref(), "`energy_j` is null");
+        if let Some(joules) = channel.energy_j {
+            check.at("energy_j").that(joules.is_finite() && joules >= 0.0, || format!("{joules} J"));
+            if channel.method == "counter" || channel.method == "sampled" {
+                readings += joules;
+            }
+        }
+    }
+    if let Some(joules) = energy.measured_j {
+        check.at("measured_j").that(joules.is_finite() && joules >= 0.0, || format!("{joules} J"));
+        let within = joules <= readings * (1.0 + 1e-9);
+        check.at("measured_j").that(within, || {
+            format!("{joules} J is more than the measured channels' {readings} J: an estimate was added")
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::example::{CELLS, example};
+    use crate::record::{Channel, Flag};
+
+    #[test]
+    fn the_example_is_valid() {
+        assert_eq!(validate(&example()), []);
+    }
+
+    /// Each mistake is found at its place, and nothing else is.
+    #[test]
+    fn every_mistake_is_found() {
+        type Spoil = fn(&mut ResultFile);
+        let rows: [(&str, Spoil); 24] = [
+            ("schema", |f| f.schema = "effbench.result/0".to_owned()),
+            ("run.started_at", |f| f.run.started_at = "yesterday".to_owned()),
+            ("run.finished_at", |f| f.run.finished_at = Some("2026-11-21T10:00:00+01:00".to_owned())),
+            ("calibrations[0].machine", |f| f.calibrations[0].machine = 7),
+            ("calibrations[0]", |f| f.calibrations[0].stream_bytes_per_s = None),
+            ("build", |f| f.trials[0].build = 1),
+            ("machine", |f| f.trials[0].machine = 1),
+            ("id", |f| f.trials[0].id = f.trials[1].id.clone()),
+            ("cell", |f| f.trials[0].cell = "gpt2\u{1b}[2J".to_owned()),
+            ("", |f| f.trials[CELLS.len()].repeat = 0),
+            ("", |f| f.trials[0].status = Status::Failed),
+            ("spec_sha256", |f| f.trials[0].spec["train"]["steps"] = 401.into()),
+            ("curve.wall_s", |f| drop(f.trials[0].curve.wall_s.pop())),
+            ("curve.step", |f| f.trials[0].curve.step.reverse()),
+            ("metrics.mfu.unit", |f| spoil_metric(f, |m| m.unit = "%".to_owned())),
+            ("metrics.mfu.better", |f| spoil_metric(f, |m| m.better = crate::record::Better::Lower)),
+            ("metrics.mfu.kind", |f| spoil_metric(f, |m| m.kind = crate::record::Kind::Exact)),
+            ("metrics.mfu", |f| spoil_metric(f, |m| m.value = None)),
+            ("metrics.mfu.value", |f| spoil_metric(f, |m| m.value = Some(f64::NAN))),
+            ("metrics.mfu.n", |f| spoil_metric(f, |m| (m.samples, m.n) = (vec![0.1, 0.2], Some(3)))),
+            ("metrics.speed", |f| drop(f.trials[0].metrics.insert("speed".into(), Metric::value(metric::MFU, 0.1)))),
+            ("energy", |f| f.trials[0].energy.reason = None),
+            ("energy.measured_j", |f| {
+                let guess = Channel {
+                    id: "cpu".to_owned(),
+                    component: "cpu_package".to_owned(),
+                    method: "modelled".to_owned(),
+                    source: "tdp_x_util".to_owned(),
+                    quality: "estimate".to_owned(),
+                    energy_j: Some(5.0),
+                    bounds_j: Some([2.0, 9.0]),
+                    window_s: Some(1.0),
+                    reason: None,
+                };
+                f.trials[0].energy = Energy { channels: vec![guess], measured_j: Some(5.0), reason: None };
+            }),
+            ("validity.ok", |f| {
+                let flag =
+                    Flag { code: "cpu_steal".to_owned(), severity: Severity::Invalid, value: Some(0.3), limit: Some(0.05) };
+                f.trials[0].validity.flags.push(flag);
+            }),
+        ];
+        for (place, spoil) in rows {
+            let mut file = example();
+            spoil(&mut file);
+            let problems = validate(&file);
+            assert_eq!(problems.len(), 1, "{place}: {problems:?}");
+            assert!(problems[0].place.ends_with(place), "{place}: {problems:?}");
+        }
+    }
+
+    fn spoil_metric(file: &mut ResultFile, spoil: impl Fn(&mut Metric)) {
+        spoil(file.trials[0].metrics.get_mut(metric::MFU).unwrap());
+    }
+}

@@ -1,0 +1,104 @@
+//! How far a mean can be trusted: Student's t interval, on the plain or on the log scale.
+//!
+//! mean +- t(n - 1, (1 + level) / 2) * sd / sqrt(n). Ratios are averaged as logarithms, so that "twice" and "half" cancel,
+//! and the interval is turned back at the end.
+
+use serde::Serialize;
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+use super::sample::{mean, sd};
+
+/// The level of every interval shown.
+pub const LEVEL: f64 = 0.95;
+
+/// A confidence interval.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Interval {
+    /// Lower end.
+    pub low: f64,
+    /// Upper end.
+    pub high: f64,
+    /// Coverage, `0.95`.
+    pub level: f64,
+}
+
+impl Interval {
+    /// Whether `value` lies inside, ends included.
+    pub fn holds(&self, value: f64) -> bool {
+        self.low <= value && value <= self.high
+    }
+}
+
+/// A mean over repeats, with its interval where there are at least two.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Estimate {
+    /// Mean, or geometric mean.
+    pub value: f64,
+    /// Absent for a single repeat.
+    pub interval: Option<Interval>,
+    /// Repeats.
+    pub n: usize,
+}
+
+/// The two-sided critical value of Student's t.
+fn critical(freedom: f64, level: f64) -> Option<f64> {
+    let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
+    Some(student.inverse_cdf(0.5 * (1.0 + level)))
+}
+
+/// Mean of a sample with its t interval; `None` for an empty sample.
+pub fn mean_estimate(sample: &[f64], level: f64) -> Option<Estimate> {
+    let value = mean(sample)?;
+    let half = |sd: f64| Some(critical(sample.len() as f64 - 1.0, level)? * sd / (sample.len() as f64).sqrt());
+    let interval = sd(sample).and_then(half).map(|half| Interval { low: value - half, high: value + half, level });
+    Some(Estimate { value, interval, n: sample.len() })
+}
+
+/// Geometric mean of ratios given as natural logarithms, with the t interval of their mean turned back.
+pub fn ratio_estimate(logs: &[f64], level: f64) -> Option<Estimate> {
+    let Estimate { value, interval, n } = mean_estimate(logs, level)?;
+    let interval = interval.map(|i| Interval { low: i.low.exp(), high: i.high.exp(), level });
+    Some(Estimate { value: value.exp(), interval, n })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(found: f64, expected: f64) {
+        assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{found} against {expected}");
+    }
+
+    /// Values of SciPy 1.17: `scipy.stats.t.ppf((1 + level) / 2, n - 1)`.
+    #[test]
+    fn critical_values_agree_with_scipy() {
+        let rows = [(1.0, 0.95, 12.706204736174694), (2.0, 0.95, 4.302652729749462), (3.0, 0.95, 3.1824463052837078), (7.0, 0.95, 2.364624251592784), (29.0, 0.95, 2.045229642132703), (3.0, 0.9, 2.3533634348018233), (4.0, 0.99, 4.604094871349992), (1000.0, 0.95, 1.9623390808264083)];
+        for (freedom, level, expected) in rows {
+            close(critical(freedom, level).unwrap(), expected);
+        }
+    }
+
+    /// Values of SciPy 1.17: `scipy.stats.t.interval(level, n - 1, x.mean(), scipy.stats.sem(x))`.
+    #[test]
+    fn intervals_agree_with_scipy() {
+        let logs = [1.13, 0.98, 1.21, 1.07];
+        let found = mean_estimate(&logs, 0.95).unwrap();
+        let interval = found.interval.unwrap();
+        let [low, high] = [0.9430201750383879, 1.2519798249616119];
+        close(interval.low, low);
+        close(interval.high, high);
+        let ratio = ratio_estimate(&logs, 0.95).unwrap();
+        close(ratio.value, 1.0975_f64.exp());
+        close(ratio.interval.unwrap().low, low.exp());
+        assert_eq!(ratio.n, 4);
+    }
+
+    #[test]
+    fn one_value_has_no_interval_and_equal_ones_a_point() {
+        assert_eq!(mean_estimate(&[], 0.95), None);
+        assert_eq!(mean_estimate(&[2.0], 0.95).unwrap().interval, None);
+        let same = ratio_estimate(&[0.0, 0.0, 0.0], 0.95).unwrap();
+        assert_eq!((same.value, same.interval.unwrap().low, same.interval.unwrap().high), (1.0, 1.0, 1.0));
+        assert!(same.interval.unwrap().holds(1.0));
+    }
+}

@@ -1,0 +1,9 @@
+//! Mathematics on plain numbers: no domain, no I/O.
+
+pub mod curve;
+pub mod interval;
+pub mod sample;
+
+pub use curve::{Falling, Solution};
+pub use interval::{Estimate, Interval, mean_estimate, ratio_estimate};
+pub use sample::{Summary, mean, median, quantile, sd, summary};
