@@ -5,12 +5,13 @@ pub mod data;
 pub mod analysis;
 pub mod error;
 #[cfg(feature = "run")]
-pub mod ops;
+pub mod measure;
+pub mod reading;
 pub mod record;
+#[cfg(feature = "run")]
+pub mod runner;
 pub mod spec;
 pub mod stat;
-#[cfg(feature = "run")]
-pub mod stream;
 #[cfg(feature = "run")]
 pub mod trial;
 pub mod unit;

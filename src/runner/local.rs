@@ -1,0 +1,333 @@
+//! Runs a plan on this machine, one trial after the other, so that a kill at any moment costs at most the trial in flight.
+
+use std::collections::{HashMap, HashSet};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use super::interrupt::Interrupt;
+use super::isolate;
+use super::journal::{Header, Partial, newest_partial};
+use super::machine::child_environment;
+use super::process::Worker;
+use super::progress::Progress;
+use super::utc_now;
+use crate::error::{Error, Kind, Result};
+use crate::record::{At, Calibration, ResultFile, Status, Trial, store};
+use crate::trial::Job;
+
+/// What to do about results that are already there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Refuse to touch them.
+    New,
+    /// Keep what is finished and run what is missing.
+    Resume,
+    /// Replace them.
+    Fresh,
+}
+
+/// What to run, and where its results go.
+#[derive(Debug)]
+pub struct Request<'a> {
+    /// The result file.
+    pub out: &'a Path,
+    /// What to do about what is there.
+    pub mode: Mode,
+    /// The result file as far as it is known: run, builds and machines.
+    pub file: ResultFile,
+    /// All trials in order; `build` and `machine` point into `file`.
+    pub jobs: &'a [Job],
+    /// What runs one trial.
+    pub worker: &'a Worker,
+    /// Time limit of one trial.
+    pub limit: Duration,
+    /// The command that continues this run, for messages.
+    pub resume: &'a str,
+}
+
+/// Measures the peaks that trials are held against.
+pub trait Calibrate {
+    /// `cpu`, `cuda:0`.
+    fn device(&self) -> String;
+
+    /// One measurement; `machine` and `at` of what it returns are filled in by the caller.
+    fn measure(&mut self, interrupt: &Interrupt) -> Result<Calibration>;
+}
+
+/// Calibrates in a child process, so that the machine's state is a trial's: the worker prints a
+/// [`Calibration`] as JSON.
+#[derive(Debug)]
+pub struct CalibrateInChild {
+    /// What to start.
+    pub worker: Worker,
+    /// What it measures.
+    pub device: String,
+    /// Its time limit.
+    pub limit: Duration,
+}
+
+impl Calibrate for CalibrateInChild {
+    fn device(&self) -> String {
+        self.device.clone()
+    }
+
+    fn measure(&mut self, interrupt: &Interrupt) -> Result<Calibration> {
+        let answer = isolate::ask(&self.worker, "", self.limit, interrupt)?;
+        serde_json::from_str(&answer).map_err(|error| Error::internal(format!("not a calibration: {error}")))
+    }
+}
+
+/// The file a run writes to: the one asked for; on resume the newest unfinished one of the suite in `results`; else a new
+/// name made of suite, machine class and time.
+pub fn choose_out(asked: Option<&Path>, mode: Mode, results: &Path, suite: &str, class_id: &str) -> PathBuf {
+    let new = || {
+        let time: String = utc_now().chars().filter(char::is_ascii_alphanumeric).collect();
+        results.join(format!("{suite}-{class_id}-{time}.json"))
+    };
+    match (asked, mode) {
+        (Some(out), _) => out.to_owned(),
+        (None, Mode::Resume) => newest_partial(results, suite).unwrap_or_else(new),
+        (None, _) => new(),
+    }
+}
+
+/// Runs what is missing and writes the result file. Called on a thread that outlives it, because children die with theirs.
+pub fn run(
+    request: Request,
+    calibrate: &mut dyn Calibrate,
+    progress: &mut Progress,
+    interrupt: &Interrupt,
+) -> Result<ResultFile> {
+    let mut session = match open(&request, progress)? {
+        Opened::Complete(file) => return Ok(file),
+        Opened::Session(session) => session,
+    };
+    let missing: Vec<&Job> = request.jobs.iter().filter(|job| !session.has(&job.id)).collect();
+    if !missing.is_empty() {
+        progress.begin(request.jobs.len(), &missing);
+        let outcome = session.run_all(&request, &missing, calibrate, progress, interrupt);
+        progress.end();
+        outcome.map_err(|error| session.say_how_to_resume(error, &request))?;
+    }
+    session.merge(request.out)
+}
+
+/// Whether a trial that ended so is not tried again.
+fn is_settled(status: Status) -> bool {
+    matches!(status, Status::Ok | Status::Diverged)
+}
+
+enum Opened {
+    Complete(ResultFile),
+    Session(Session),
+}
+
+/// Finds out what is there, refuses what must not be touched, and begins. Nothing has run when this fails.
+fn open(request: &Request, progress: &mut Progress) -> Result<Opened> {
+    let out = request.out;
+    let folder = Partial::folder_of(out);
+    if out.file_name().is_none() || out.is_dir() {
+        return Err(Error::input(format!("--out {}: not a file name", out.display())).hint("name a file: x.json"));
+    }
+    let there = [out, folder.as_path()].into_iter().find(|path| path.exists());
+    if let (Mode::New, Some(there)) = (request.mode, there) {
+        return Err(refused(there));
+    }
+    // Read before anything is made, so that a result file that cannot be understood changes nothing.
+    let finished = if request.mode == Mode::Resume && out.exists() { Some(store::read(out)?) } else { None };
+    if let Some(file) = &finished
+        && !folder.exists()
+        && all_settled(&file.trials, request.jobs)
+    {
+        return Ok(Opened::Complete(file.clone()));
+    }
+    let partial = Partial::open(out)?;
+    match request.mode {
+        Mode::Fresh => partial.clear()?,
+        // Somebody else may have been here between the look and the lock.
+        Mode::New if out.exists() || partial.header()?.is_some() => return Err(refused(out)),
+        Mode::New | Mode::Resume => {}
+    }
+    let (began, trials) = match (partial.header()?, finished) {
+        (Some(header), _) => {
+            let (trials, notes) = partial.finished()?;
+            notes.iter().for_each(|note| progress.note(note));
+            (Some(header.file), trials)
+        }
+        (None, Some(file)) if all_settled(&file.trials, request.jobs) => {
+            partial.remove()?;
+            return Ok(Opened::Complete(file));
+        }
+        (None, Some(mut file)) => {
+            let trials = std::mem::take(&mut file.trials);
+            trials.iter().try_for_each(|trial| partial.keep(trial))?;
+            (Some(file), trials)
+        }
+        (None, None) => (None, Vec::new()),
+    };
+    Session::begin(request, partial, began, trials).map(Opened::Session)
+}
+
+fn refused(there: &Path) -> Error {
+    Error::input(format!("{} is already there", there.display()))
+        .hint("`--resume` runs what is missing, `--fresh` replaces it, `--out FILE` writes elsewhere")
+}
+
+fn all_settled(trials: &[Trial], jobs: &[Job]) -> bool {
+    let settled: HashSet<&str> = trials.iter().filter(|t| is_settled(t.status)).map(|t| t.id.as_str()).collect();
+    jobs.iter().all(|job| settled.contains(job.id.as_str()))
+}
+
+/// A run under way.
+struct Session {
+    partial: Partial,
+    header: Header,
+    trials: HashMap<String, Trial>,
+    /// Where the request's builds and machines stand in the header's lists.
+    builds: Vec<u64>,
+    machines: Vec<u64>,
+}
+
+impl Session {
+    fn begin(request: &Request, partial: Partial, began: Option<ResultFile>, trials: Vec<Trial>) -> Result<Self> {
+        let planned: Vec<String> = request.jobs.iter().map(|job| job.id.clone()).collect();
+        let foreign = trials.iter().filter(|trial| !planned.contains(&trial.id)).count();
+        if foreign > 0 {
+            let message = format!(
+                "{foreign} of the {} trials kept for {} are not part of this plan: other settings, or another build",
+                trials.len(),
+                request.out.display()
+            );
+            return Err(Error::input(message).hint("repeat the command that began it, or start over with `--fresh`"));
+        }
+        let mut file = began.unwrap_or_else(|| ResultFile { trials: Vec::new(), ..request.file.clone() });
+        file.run = crate::record::Run { started_at: file.run.started_at, ..request.file.run.clone() };
+        file.run.finished_at = None;
+        let builds = request.file.builds.iter().map(|build| find_or_push(&mut file.builds, build)).collect();
+        let machines = request.file.machines.iter().map(|machine| find_or_push(&mut file.machines, machine)).collect();
+        let header = Header { file, planned };
+        partial.begin(&header)?;
+        let trials = trials.into_iter().map(|trial| (trial.id.clone(), trial)).collect();
+        Ok(Self { partial, header, trials, builds, machines })
+    }
+
+    fn has(&self, id: &str) -> bool {
+        self.trials.get(id).is_some_and(|trial| is_settled(trial.status))
+    }
+
+    fn run_all(
+        &mut self,
+        request: &Request,
+        missing: &[&Job],
+        calibrate: &mut dyn Calibrate,
+        progress: &mut Progress,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let machine = missing[0].machine;
+        let peak = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
+        for job in missing {
+            let mut job = (*job).clone();
+            job.peak_flops_per_s = peak;
+            self.run_one(job, request, progress, interrupt)?;
+        }
+        self.calibrate(At::After, machine, calibrate, progress, interrupt)?;
+        Ok(())
+    }
+
+    fn run_one(&mut self, mut job: Job, request: &Request, progress: &mut Progress, at: &Interrupt) -> Result<()> {
+        job.build = point(&self.builds, job.build);
+        job.machine = point(&self.machines, job.machine);
+        // Where it really stands: what is run again after a failure comes last.
+        job.order = self.trials.values().map(|trial| trial.order + 1).max().unwrap_or(0);
+        let started = Instant::now();
+        progress.trial(&job);
+        let worker = sized(request.worker, &job);
+        let trial = isolate::run_trial(&worker, &job, request.limit, at, &mut |event| progress.heard(event))?;
+        if trial.status == Status::Interrupted {
+            return Err(Error { kind: Kind::Interrupted, message: String::new(), hint: None });
+        }
+        self.partial.keep(&trial)?;
+        progress.finished(&trial, started.elapsed());
+        self.trials.insert(trial.id.clone(), trial);
+        Ok(())
+    }
+
+    /// Takes a calibration into the header and returns the peak. One that fails is recorded with its reason: trials
+    /// need none.
+    fn calibrate(
+        &mut self,
+        at: At,
+        machine: u64,
+        calibrate: &mut dyn Calibrate,
+        progress: &mut Progress,
+        interrupt: &Interrupt,
+    ) -> Result<Option<f64>> {
+        progress.calibrating();
+        let mut calibration = match calibrate.measure(interrupt) {
+            Ok(calibration) => calibration,
+            Err(error) if error.kind == Kind::Interrupted => return Err(error),
+            Err(error) => Calibration {
+                machine: 0,
+                at,
+                device: calibrate.device(),
+                gemm_f32_flops_per_s: None,
+                stream_bytes_per_s: None,
+                reason: Some(error.message),
+            },
+        };
+        calibration.at = at;
+        calibration.machine = point(&self.machines, machine);
+        let peak = calibration.gemm_f32_flops_per_s;
+        self.header.file.calibrations.push(calibration);
+        self.partial.begin(&self.header)?;
+        Ok(peak)
+    }
+
+    fn say_how_to_resume(&self, error: Error, request: &Request) -> Error {
+        let kept = format!(
+            "{} of {} trials are kept in {}",
+            self.trials.len(),
+            request.jobs.len(),
+            self.partial.folder().display()
+        );
+        let message = match error.kind {
+            Kind::Interrupted => format!("interrupted; {kept}"),
+            _ => format!("{}; {kept}", error.message),
+        };
+        Error { kind: error.kind, message, hint: Some(format!("`{}` runs the rest", request.resume)) }
+    }
+
+    /// Writes the result file and removes the partial folder.
+    fn merge(self, out: &Path) -> Result<ResultFile> {
+        let mut file = self.header.file;
+        file.trials = self.trials.into_values().collect();
+        file.trials.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
+        file.run.finished_at = Some(utc_now());
+        store::write(out, &file)?;
+        self.partial.remove()?;
+        Ok(file)
+    }
+}
+
+/// The worker with its pools sized as the job's spec asks, where it asks for a number of threads of its own.
+fn sized(worker: &Worker, job: &Job) -> Worker {
+    let threads = job.spec.pointer("/compute/threads").and_then(serde_json::Value::as_u64);
+    let mut worker = worker.clone();
+    if let Some(threads) = threads.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0) {
+        worker.env.extend(child_environment(threads));
+    }
+    worker
+}
+
+/// Where an entry of the request stands in the header's list.
+fn point(map: &[u64], index: u64) -> u64 {
+    usize::try_from(index).ok().and_then(|i| map.get(i)).copied().unwrap_or(index)
+}
+
+fn find_or_push<T: PartialEq + Clone>(list: &mut Vec<T>, item: &T) -> u64 {
+    let index = list.iter().position(|known| known == item).unwrap_or_else(|| {
+        list.push(item.clone());
+        list.len() - 1
+    });
+    index as u64
+}

@@ -1,0 +1,26 @@
+//! Many trials: in which order, each in a process of its own, kept as they finish, and none twice.
+//!
+//! `plan` makes jobs of cells, `local` runs what is missing of them, `isolate` runs one, `journal` keeps what finished.
+
+pub mod build;
+pub mod child;
+pub mod interrupt;
+pub mod isolate;
+pub mod journal;
+pub mod local;
+pub mod machine;
+mod memory;
+pub mod plan;
+pub mod process;
+pub mod progress;
+
+pub use build::build_info;
+pub use interrupt::Interrupt;
+pub use local::{Mode, Request};
+pub use process::Worker;
+pub use progress::Progress;
+
+/// Now, as result files write it: RFC 3339, UTC, whole seconds.
+pub fn utc_now() -> String {
+    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}

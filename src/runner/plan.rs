@@ -1,0 +1,244 @@
+//! From cells to jobs: which trials, in which order, under which names.
+//!
+//! Arms are interleaved within each repeat, so that slow drift of the machine falls on all of them. Repeats come in pairs:
+//! the second of a pair runs the arms in the reverse order of the first (ABBA), so that over a pair each arm has the same
+//! mean position and a linear drift cancels; each pair starts elsewhere in the list of arms.
+
+use std::path::PathBuf;
+
+use serde_json::Value;
+
+use crate::record::{Build, Cost};
+use crate::trial::Job;
+
+/// A cell that is settled, counted and ready to be repeated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PreparedCell {
+    /// `gpt2/w32@800`.
+    pub name: String,
+    /// `gpt2`.
+    pub variant: String,
+    /// `w32`, or a shape's name.
+    pub scale: String,
+    /// Planned steps, where the cell is named by its budget.
+    pub budget: Option<u64>,
+    /// Where the learning rate comes from.
+    pub lr_source: String,
+    /// Every default written out.
+    pub spec: Value,
+    /// Of `spec`.
+    pub spec_sha256: String,
+    /// Where the data file really lies.
+    pub data_path: Option<PathBuf>,
+    /// Structural cost.
+    pub cost: Cost,
+    /// Bytes that a training step needs beside parameters, gradients and optimizer state.
+    pub activation_bytes: u64,
+}
+
+/// Which numbers the plan gives to repeats, builds and machines.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Design<'a> {
+    /// How often each cell runs.
+    pub repeats: u64,
+    /// Seed of repeat 0; repeat k has this plus k.
+    pub first_seed: u64,
+    /// The build that runs it.
+    pub build: &'a Build,
+    /// Its index in the result file.
+    pub build_index: u64,
+    /// The machine's index in the result file.
+    pub machine_index: u64,
+}
+
+/// All trials in the order they are to run.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Planned {
+    /// One per cell and repeat; `order` counts from 0.
+    pub jobs: Vec<Job>,
+}
+
+/// Plans `design.repeats` repeats of every cell.
+pub fn plan(cells: &[PreparedCell], design: &Design) -> Planned {
+    let mut jobs = Vec::new();
+    for repeat in 0..design.repeats {
+        for index in arm_order(cells.len(), repeat, design.repeats) {
+            jobs.push(job(&cells[index], design, repeat, jobs.len() as u64));
+        }
+    }
+    Planned { jobs }
+}
+
+/// The order of `arms` arms in one repeat: pair p of P starts at p/P of the list, and its second repeat is its first reversed.
+fn arm_order(arms: usize, repeat: u64, repeats: u64) -> Vec<usize> {
+    let (pair, pairs) = (repeat / 2, repeats.div_ceil(2).max(1));
+    let start = usize::try_from(u128::from(pair) * arms as u128 / u128::from(pairs)).unwrap_or(0);
+    let mut order: Vec<usize> = (0..arms).map(|i| (start + i) % arms).collect();
+    if repeat % 2 == 1 {
+        order.reverse();
+    }
+    order
+}
+
+fn job(cell: &PreparedCell, design: &Design, repeat: u64, order: u64) -> Job {
+    let seed = design.first_seed.wrapping_add(repeat);
+    Job {
+        id: trial_id(&cell.spec_sha256, repeat, seed, &cell.name, design.build),
+        cell: cell.name.clone(),
+        arm: cell.name.clone(),
+        repeat,
+        order,
+        variant: cell.variant.clone(),
+        scale: cell.scale.clone(),
+        budget: cell.budget,
+        seed,
+        lr_source: cell.lr_source.clone(),
+        build: design.build_index,
+        machine: design.machine_index,
+        spec: cell.spec.clone(),
+        spec_sha256: cell.spec_sha256.clone(),
+        data_path: cell.data_path.clone(),
+        cost: cell.cost.clone(),
+        peak_flops_per_s: None,
+    }
+}
+
+/// 16 hexadecimal digits that are equal only for the same settled spec, repeat, seed, arm and build.
+pub fn trial_id(spec_sha256: &str, repeat: u64, seed: u64, arm: &str, build: &Build) -> String {
+    let key = serde_json::json!([spec_sha256, repeat, seed, arm, build]);
+    let hash = blake3::hash(key.to_string().as_bytes());
+    hash.to_hex()[..16].to_owned()
+}
+
+/// What a plan will take, for a look before it runs.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Estimate {
+    /// Trials.
+    pub trials: u64,
+    /// Training FLOPs of all of them, model and optimizer.
+    pub train_flops: f64,
+    /// Seconds for all of them, one after the other.
+    pub seconds: f64,
+    /// Most memory that one of them needs.
+    pub memory_bytes: u64,
+}
+
+/// Estimates a plan at a nominal rate of training, `flops_per_s`, with `extra_s` per trial for what is not training
+/// (starting, evaluating, generating).
+pub fn estimate(cells: &[PreparedCell], repeats: u64, flops_per_s: f64, extra_s: f64) -> Estimate {
+    let once: f64 = cells.iter().map(|cell| cell.cost.train_flops + cell.cost.optimizer_flops).sum();
+    let trials = repeats.saturating_mul(cells.len() as u64);
+    let train_flops = once * repeats as f64;
+    let memory = |cell: &PreparedCell| cell.cost.state_bytes.saturating_add(cell.activation_bytes);
+    Estimate {
+        trials,
+        train_flops,
+        seconds: train_flops / flops_per_s + extra_s * trials as f64,
+        memory_bytes: cells.iter().map(memory).max().unwrap_or(0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::{BTreeMap, HashSet};
+
+    fn build(version: &str) -> Build {
+        Build {
+            version: version.into(),
+            commit: None,
+            dirty: None,
+            features: vec![],
+            rustc: None,
+            profile: "debug".into(),
+            target_features: vec![],
+        }
+    }
+
+    fn cell(name: &str, flops: f64) -> PreparedCell {
+        PreparedCell {
+            name: name.into(),
+            variant: name.into(),
+            scale: "w32".into(),
+            budget: None,
+            lr_source: "given".into(),
+            spec: Value::Null,
+            spec_sha256: format!("hash of {name}"),
+            data_path: None,
+            cost: Cost {
+                params_total: 1,
+                params_non_embedding: 1,
+                params_active: 1,
+                params_by_part: BTreeMap::new(),
+                embedding_share: 0.0,
+                forward_flops_per_token: 1.0,
+                train_flops_per_token: 3.0,
+                train_flops_per_sequence: 3,
+                train_flops_per_sequence_causal: 3,
+                six_n_flops_per_token: 6.0,
+                train_flops: flops,
+                optimizer_flops: 1.0,
+                tuning_flops: None,
+                train_tokens: 1,
+                kv_bytes_per_token: 1,
+                state_bytes: flops as u64,
+            },
+            activation_bytes: 5,
+        }
+    }
+
+    fn planned(names: &[&str], repeats: u64, version: &str) -> Planned {
+        let cells: Vec<PreparedCell> = names.iter().map(|name| cell(name, 10.0)).collect();
+        let build = build(version);
+        plan(&cells, &Design { repeats, first_seed: 40, build: &build, build_index: 0, machine_index: 0 })
+    }
+
+    #[test]
+    fn arms_are_interleaved_and_reversed_within_each_pair_of_repeats() {
+        let check = |names: &[&str], repeats, expected: &[&str]| {
+            let jobs = planned(names, repeats, "1").jobs;
+            let rows: Vec<String> = jobs
+                .chunks(names.len().max(1))
+                .map(|repeat| repeat.iter().map(|job| job.cell.as_str()).collect())
+                .collect();
+            assert_eq!(rows, expected);
+            for (order, job) in jobs.iter().enumerate() {
+                assert_eq!((job.order, job.seed), (order as u64, 40 + job.repeat));
+            }
+        };
+        check(&["a", "b", "c", "d"], 4, &["abcd", "dcba", "cdab", "badc"]);
+        check(&["a", "b", "c"], 5, &["abc", "cba", "bca", "acb", "cab"]);
+        check(&["a"], 3, &["a", "a", "a"]);
+        check(&["a", "b"], 0, &[]);
+        check(&[], 2, &[]);
+    }
+
+    #[test]
+    fn over_a_pair_of_repeats_every_arm_has_the_same_mean_position() {
+        let jobs = planned(&["a", "b", "c", "d", "e"], 6, "1").jobs;
+        for pair in jobs.chunks(10) {
+            let mut sums = BTreeMap::new();
+            for (position, job) in pair.iter().enumerate() {
+                *sums.entry(&job.cell).or_insert(0) += position;
+            }
+            assert!(sums.values().all(|sum| *sum == 9), "{sums:?}");
+        }
+    }
+
+    #[test]
+    fn ids_tell_trials_apart_and_come_back_the_same() {
+        let ids = |version| -> Vec<String> {
+            planned(&["a", "b", "c"], 4, version).jobs.into_iter().map(|job| job.id).collect()
+        };
+        let distinct: HashSet<String> = ids("1").into_iter().chain(ids("2")).collect();
+        assert_eq!(distinct.len(), 24);
+        assert_eq!(ids("1"), ids("1"));
+        assert!(ids("1").iter().all(|id| id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit())));
+    }
+
+    #[test]
+    fn an_estimate_adds_time_and_takes_the_largest_memory() {
+        let estimate = estimate(&[cell("a", 9.0), cell("b", 99.0)], 2, 10.0, 1.0);
+        assert_eq!(estimate, Estimate { trials: 4, train_flops: 220.0, seconds: 26.0, memory_bytes: 104 });
+    }
+}

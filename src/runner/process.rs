@@ -1,0 +1,212 @@
+//! One child process: started, handed its input, listened to line by line, and killed when it must be.
+//!
+//! A child runs in a process group of its own, so that Ctrl-C in a terminal reaches the parent alone, and it dies with its
+//! parent: on Linux the kernel sees to it, elsewhere [`child::receive`](super::child::receive) does.
+
+use std::collections::VecDeque;
+use std::io::{BufRead, BufReader, Read, Write};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::interrupt::Interrupt;
+use super::memory;
+use crate::error::{Error, Result};
+
+/// How often a silent child is looked at.
+const TICK: Duration = Duration::from_millis(50);
+/// How long the pipes of a child that ended may stay open, because a child of its own holds them.
+const GRACE: Duration = Duration::from_millis(500);
+/// Longest line of standard output; a whole trial with its samples is one.
+const LINE_BYTES: u64 = 256 << 20;
+/// Longest line of standard error that is kept in one piece.
+const COMPLAINT_BYTES: u64 = 4 << 10;
+/// Lines of standard error that are kept, the last ones.
+const COMPLAINTS: usize = 20;
+
+/// What to start for each trial: a program, its arguments, and what is set in its environment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Worker {
+    /// The executable.
+    pub program: PathBuf,
+    /// Its arguments.
+    pub args: Vec<String>,
+    /// Set on top of what the parent has.
+    pub env: Vec<(String, String)>,
+}
+
+impl Worker {
+    /// This very program with other arguments.
+    ///
+    /// On Linux by `/proc/self/exe`, which stays the program that is running even if its file is replaced meanwhile:
+    /// a rebuild during a run must not mix two builds.
+    pub fn this_program(args: &[&str], env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+        let program = if cfg!(target_os = "linux") {
+            PathBuf::from("/proc/self/exe")
+        } else {
+            std::env::current_exe()
+                .map_err(|error| Error::internal(format!("cannot find this program's file: {error}")))?
+        };
+        Ok(Self { program, args: args.iter().map(|&a| a.to_owned()).collect(), env: env.into_iter().collect() })
+    }
+}
+
+/// How a child ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// By itself, or killed by somebody else.
+    Exited(ExitStatus),
+    /// Killed at its time limit.
+    TimedOut,
+    /// Killed because the user asked to stop.
+    Interrupted,
+    /// Killed because of what it said.
+    Rejected(String),
+}
+
+/// What is known of a child that is gone.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// How.
+    pub end: End,
+    /// The last lines of its standard error.
+    pub complaints: Vec<String>,
+    /// Whether the kernel's out-of-memory killer struck meanwhile.
+    pub oom_killed: bool,
+}
+
+enum Said {
+    Line(String),
+    Complaint(String),
+}
+
+/// Starts a child, writes `input` and a newline to its standard input, and calls `hear` with each line of its standard
+/// output until it ends, `limit` passes, or the user interrupts. What `hear` refuses gets the child killed.
+///
+/// Blocks the calling thread, which has to outlive the child: on Linux a child dies with the *thread* that started it.
+pub fn run(
+    worker: &Worker,
+    input: &str,
+    limit: Duration,
+    interrupt: &Interrupt,
+    hear: &mut dyn FnMut(&str) -> std::result::Result<(), String>,
+) -> Result<Ended> {
+    let kills_before = memory::oom_kills();
+    let started = Instant::now();
+    let mut child = start(worker)?;
+    // Held open while the child lives. A child that does not read its input ends in its own way: no error here.
+    let mut stdin = child.stdin.take();
+    let _ = stdin.as_mut().map(|pipe| pipe.write_all(input.as_bytes()).and_then(|()| pipe.write_all(b"\n")));
+    let said = listen(&mut child);
+    let mut complaints = VecDeque::new();
+    let mut end = None;
+    let mut exited: Option<(ExitStatus, Instant)> = None;
+    let status = loop {
+        let heard = said.recv_timeout(TICK);
+        if let Some((status, at)) = exited {
+            match heard {
+                Err(RecvTimeoutError::Disconnected) => break status,
+                Err(RecvTimeoutError::Timeout) if at.elapsed() > GRACE => break status,
+                _ => {}
+            }
+        }
+        match heard {
+            Ok(Said::Line(line)) if end.is_none() => end = hear(&line).err().map(End::Rejected),
+            Ok(Said::Complaint(line)) => complaints.push_back(line),
+            Err(RecvTimeoutError::Disconnected) => thread::sleep(Duration::from_millis(1)),
+            Ok(Said::Line(_)) | Err(RecvTimeoutError::Timeout) => {}
+        }
+        complaints.drain(..complaints.len().saturating_sub(COMPLAINTS));
+        if exited.is_none() {
+            end = end.or_else(|| reason_to_kill(started.elapsed() > limit, interrupt));
+            if end.is_some() {
+                kill(&mut child);
+            }
+            exited = poll(&mut child)?.map(|status| (status, Instant::now()));
+        }
+    };
+    let end = end.unwrap_or(End::Exited(status));
+    Ok(Ended { end, complaints: complaints.into(), oom_killed: memory::oom_kills() > kills_before })
+}
+
+fn reason_to_kill(late: bool, interrupt: &Interrupt) -> Option<End> {
+    if interrupt.raised() { Some(End::Interrupted) } else { late.then_some(End::TimedOut) }
+}
+
+fn poll(child: &mut Child) -> Result<Option<ExitStatus>> {
+    child.try_wait().map_err(|error| Error::internal(format!("cannot watch a trial's process: {error}")))
+}
+
+fn start(worker: &Worker) -> Result<Child> {
+    let mut command = Command::new(&worker.program);
+    command.args(&worker.args).envs(worker.env.iter().map(|(key, value)| (key, value)));
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    #[cfg(unix)]
+    std::os::unix::process::CommandExt::process_group(&mut command, 0);
+    #[cfg(target_os = "linux")]
+    die_with_parent(&mut command);
+    command
+        .spawn()
+        .map_err(|error| Error::internal(format!("cannot start {} for a trial: {error}", worker.program.display())))
+}
+
+/// Asks the kernel to kill the child when the thread that started it ends.
+#[cfg(target_os = "linux")]
+fn die_with_parent(command: &mut Command) {
+    use std::io;
+    use std::os::unix::process::CommandExt;
+    let parent = std::process::id();
+    let ask = move || {
+        // SAFETY: prctl with PR_SET_PDEATHSIG takes a signal number by value and touches no memory of ours.
+        if unsafe { libc::prctl(libc::PR_SET_PDEATHSIG, libc::SIGKILL) } != 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // The parent may have died before the request: then nobody would ever send the signal.
+        if std::os::unix::process::parent_id() != parent {
+            return Err(io::Error::from_raw_os_error(libc::ESRCH));
+        }
+        Ok(())
+    };
+    // SAFETY: between fork and exec the closure only calls prctl and getppid, both async-signal-safe, reads a captured
+    // integer, and builds errors from numbers: no allocation, no lock.
+    unsafe { command.pre_exec(ask) };
+}
+
+/// Kills the child and what it may have started itself. Only called before the child is waited for.
+fn kill(child: &mut Child) {
+    #[cfg(unix)]
+    if let Ok(group) = i32::try_from(child.id()) {
+        // SAFETY: kill takes two integers and touches no memory. The group's number is the child's, which is not yet
+        // waited for, so the number cannot have gone to another process.
+        unsafe { libc::kill(-group, libc::SIGKILL) };
+    }
+    let _ = child.kill();
+}
+
+/// Reads both pipes on threads of their own, which end when the pipes close.
+fn listen(child: &mut Child) -> Receiver<Said> {
+    let (say, said) = sync_channel(1024);
+    if let Some(stdout) = child.stdout.take() {
+        let say = say.clone();
+        thread::spawn(move || forward(stdout, LINE_BYTES, Said::Line, &say));
+    }
+    if let Some(stderr) = child.stderr.take() {
+        thread::spawn(move || forward(stderr, COMPLAINT_BYTES, Said::Complaint, &say));
+    }
+    said
+}
+
+/// Sends a pipe on line by line; a line longer than `limit` arrives in pieces.
+fn forward(pipe: impl Read, limit: u64, wrap: fn(String) -> Said, say: &SyncSender<Said>) {
+    let mut pipe = BufReader::new(pipe);
+    let mut line = Vec::new();
+    while let Ok(1..) = pipe.by_ref().take(limit).read_until(b'\n', &mut line) {
+        let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+        if say.send(wrap(text)).is_err() {
+            return;
+        }
+        line.clear();
+    }
+}
