@@ -1,2 +1,5 @@
 //! Argv in, exit code out.
-fn main() {}
+
+fn main() -> std::process::ExitCode {
+    effbench::cli::main()
+}

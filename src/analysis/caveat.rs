@@ -1,6 +1,6 @@
 //! Reasons to doubt the quick gain, each with what would take the doubt away.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Caveat;
 use super::gain::{Axis, Gain, Sign};
@@ -16,7 +16,7 @@ const BUDGETS: usize = 3;
 const REPEATS: usize = 3;
 
 /// Everything that speaks against believing an answer.
-pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &[(Axis, Gain)]) -> Vec<Caveat> {
+pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &BTreeMap<Axis, Gain>) -> Vec<Caveat> {
     let found = [
         incomplete(file, pairs),
         few_repeats(pairs),
@@ -36,7 +36,7 @@ fn incomplete(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
     (n < planned).then(|| Caveat {
         code: "incomplete_repeats",
         message: format!("{n} of {planned} repeats finished every trial this needs; the others are left out"),
-        remedy: "see the trials that did not finish below; `--resume` runs what is missing".to_owned(),
+        remedy: "the list of what did not finish says why; mend that and run again".to_owned(),
     })
 }
 
@@ -60,29 +60,16 @@ fn few_budgets(pairs: &Pairs) -> Option<Caveat> {
 
 /// A learning rate that was searched for one arm only makes gains that are not the algorithm's.
 fn learning_rate(pairs: &Pairs) -> Option<Caveat> {
-    let sources = |of: &dyn Fn(&Trial) -> bool| -> BTreeSet<&str> {
-        let arm = pairs.trials.iter().filter(|t| of(t));
-        arm.map(|t| t.lr_source.split(|c: char| !c.is_ascii_alphanumeric()).next().unwrap_or_default()).collect()
-    };
-    let base = sources(&|t| t.variant == pairs.base);
-    let variant = sources(&|t| t.variant != pairs.base);
-    let untuned: Vec<&str> = [(pairs.base, &base), (&pairs.headline.variant, &variant)]
-        .into_iter()
-        .filter(|(_, kinds)| kinds.contains("untuned"))
-        .map(|(name, _)| name)
-        .collect();
-    let words = |kinds: &BTreeSet<&str>| kinds.iter().copied().collect::<Vec<_>>().join(" and ");
-    let message = if !untuned.is_empty() {
-        format!("the learning rate of {} is not tuned at this scale and budget", untuned.join(" and "))
-    } else if base != variant {
-        let (theirs, ours) = (words(&variant), words(&base));
-        format!("the learning rates have different origins: {ours} for {}, {theirs} for {}", pairs.base, pairs.headline.variant)
-    } else {
-        return None;
-    };
-    Some(Caveat {
+    let doubtful = |source: &str| !source.starts_with("tuned") || source.contains("edge");
+    let of = |trial: &&&Trial| doubtful(&trial.lr_source);
+    let found: BTreeSet<String> =
+        pairs.trials.iter().filter(of).map(|t| format!("{} ({})", t.variant, t.lr_source.escape_debug())).collect();
+    (!found.is_empty()).then(|| Caveat {
         code: "learning_rate",
-        message,
+        message: format!(
+            "no sweep at this scale and budget settled the learning rate of {}",
+            found.into_iter().collect::<Vec<_>>().join(", ")
+        ),
         remedy: "try train.optimizer.lr at half and at double for every arm, on other seeds".to_owned(),
     })
 }
@@ -98,9 +85,8 @@ fn other_data(pairs: &Pairs) -> Option<Caveat> {
 }
 
 /// An optimizer that saves steps can cost seconds: the other axes do not say what the headline says.
-fn axes_disagree(pairs: &Pairs, gains: &[(Axis, Gain)]) -> Option<Caveat> {
-    let on = |axis: Axis| gains.iter().find(|(counted, _)| *counted == axis).map(|(_, gain)| *gain);
-    let headline = on(Axis::ModelFlops)?.sign();
+fn axes_disagree(pairs: &Pairs, gains: &BTreeMap<Axis, Gain>) -> Option<Caveat> {
+    let headline = gains.get(&Axis::ModelFlops)?.sign();
     let says = |sign: Sign| match sign {
         Sign::More => "a gain",
         Sign::Less => "a loss",
@@ -109,13 +95,18 @@ fn axes_disagree(pairs: &Pairs, gains: &[(Axis, Gain)]) -> Option<Caveat> {
     let other = [(Axis::TotalFlops, "FLOPs with the optimizer's"), (Axis::WallSeconds, "seconds")];
     let differing: Vec<String> = other
         .into_iter()
-        .filter_map(|(axis, name)| Some((on(axis)?, name)))
+        .filter_map(|(axis, name)| Some((gains.get(&axis)?, name)))
         .filter(|(gain, _)| !matches!(gain, Gain::Unknown { .. }) && gain.sign() != headline)
         .map(|(gain, name)| format!("{} in {name}", says(gain.sign())))
         .collect();
     (!differing.is_empty()).then(|| Caveat {
         code: "axes_disagree",
-        message: format!("{} in model FLOPs, but {}, for {}", says(headline), differing.join(" and "), pairs.headline.variant),
+        message: format!(
+            "{} in model FLOPs, but {}, for {}",
+            says(headline),
+            differing.join(" and "),
+            pairs.headline.variant
+        ),
         remedy: "decide by what you pay for".to_owned(),
     })
 }
@@ -124,14 +115,18 @@ fn embeddings(pairs: &Pairs) -> Option<Caveat> {
     let share = pairs.trials.iter().filter_map(|t| Some(t.cost.as_ref()?.embedding_share)).fold(0.0, f64::max);
     (share > EMBEDDING_SHARE).then(|| Caveat {
         code: "embedding_share",
-        message: format!("embeddings are {} of the parameters: gains at this size say little about larger models", Share(share)),
+        message: format!(
+            "embeddings are {} of the parameters: gains at this size say little about larger models",
+            Share(share)
+        ),
         remedy: "a larger width or a smaller vocabulary".to_owned(),
     })
 }
 
 fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
     let bad: Vec<&&Trial> = pairs.trials.iter().filter(|t| !t.validity.ok).collect();
-    let codes: BTreeSet<&str> = bad.iter().flat_map(|t| t.validity.flags.iter().map(|flag| flag.code.as_str())).collect();
+    let codes: BTreeSet<&str> =
+        bad.iter().flat_map(|t| t.validity.flags.iter().map(|flag| flag.code.as_str())).collect();
     (!bad.is_empty()).then(|| Caveat {
         code: "invalid_trials",
         message: format!(
@@ -165,15 +160,16 @@ mod tests {
     #[test]
     fn each_reason_for_doubt_is_found() {
         type Change = fn(&mut ResultFile);
-        let rows: [(&str, Change); 9] = [
+        let rows: [(&str, Change); 10] = [
             ("incomplete_repeats", |f| f.run.repeats = 5),
             ("few_repeats", |f| (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))),
             ("few_budgets", |f| f.trials.retain(|t| t.variant == "modern" || t.budget != Some(1600))),
-            ("learning_rate", |f| f.trials[0].lr_source = "untuned: nearest is w64".to_owned()),
+            ("learning_rate", |f| f.trials[0].lr_source = "untuned default".to_owned()),
             ("learning_rate", |f| {
                 let base = f.trials.iter_mut().filter(|t| t.variant == "gpt2");
-                base.for_each(|t| t.lr_source = "set by --set".to_owned());
+                base.for_each(|t| t.lr_source = "--set".to_owned());
             }),
+            ("learning_rate", |f| f.trials[0].lr_source += " (at its grid's edge)"),
             ("data_differ", |f| f.trials[0].spec["data"]["vocab"] = 256.into()),
             ("embedding_share", |f| f.trials[0].cost.as_mut().unwrap().embedding_share = 0.31),
             ("invalid_trials", |f| {
@@ -198,7 +194,8 @@ mod tests {
 
     #[test]
     fn text_needs_no_caveat_for_its_data() {
-        let mut file = study(4, |variant, steps, _| Some(1.0 / steps as f64 - if variant == "modern" { 1e-4 } else { 0.0 }));
+        let mut file =
+            study(4, |variant, steps, _| Some(1.0 / steps as f64 - if variant == "modern" { 1e-4 } else { 0.0 }));
         file.run.data = "tinyshakespeare".to_owned();
         assert!(!codes(&file).contains(&"synthetic_data"));
     }

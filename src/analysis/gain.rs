@@ -6,11 +6,13 @@
 //! repeats, with a t interval. Beyond the base's budgets nothing is extrapolated: that repeat gives a bound, and so does the
 //! mean.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
+use super::Caveat;
 use super::caveat::caveats;
 use super::pairs::{Pair, Pairs, Point, Unanswered, pair};
-use super::Caveat;
 use crate::record::ResultFile;
 use crate::stat::interval::LEVEL;
 use crate::stat::{Estimate, Falling, Solution, mean, mean_estimate, ratio_estimate};
@@ -133,8 +135,8 @@ pub struct Answer {
     pub doubling: Option<Doubling>,
     /// The base's loss at the variant's own FLOPs minus the variant's, where those lie within the base's budgets.
     pub equal_compute_nats: Option<Estimate>,
-    /// The gain by what is counted, in the order of [`Axis::ALL`].
-    pub gains: Vec<(Axis, Gain)>,
+    /// The gain by what is counted.
+    pub gains: BTreeMap<Axis, Gain>,
     /// Reasons for doubt.
     pub caveats: Vec<Caveat>,
 }
@@ -147,15 +149,14 @@ impl Answer {
 
     /// The gain by what is counted.
     pub fn on(&self, axis: Axis) -> Gain {
-        let found = self.gains.iter().find(|(counted, _)| *counted == axis);
-        found.map_or(Gain::Unknown { n: self.n }, |(_, gain)| *gain)
+        self.gains.get(&axis).copied().unwrap_or(Gain::Unknown { n: self.n })
     }
 }
 
 /// Answers the question that the suite fixed before anything ran.
 pub fn answer(file: &ResultFile) -> Result<Answer, Unanswered> {
     let pairs = pair(file)?;
-    let gains: Vec<(Axis, Gain)> = Axis::ALL.map(|axis| (axis, gain(&pairs.pairs, axis))).to_vec();
+    let gains = BTreeMap::from(Axis::ALL.map(|axis| (axis, gain(&pairs.pairs, axis))));
     let at_equal: Option<Vec<f64>> = pairs.pairs.iter().map(at_equal_compute).collect();
     Ok(Answer {
         base: pairs.base.to_owned(),

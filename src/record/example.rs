@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::metric::{self, Metric};
 use super::{
-    At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, ResultFile, Run, SCHEMA, Skill, Status,
-    Trial, Validity, spec_sha256,
+    At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, ResultFile, Run, SCHEMA, Skill,
+    Status, Trial, Validity, spec_sha256,
 };
 
 /// Variant and steps of each cell, in the order run.
@@ -16,19 +16,23 @@ pub const CELLS: [(&str, u64); 5] = [("gpt2", 400), ("gpt2", 800), ("gpt2", 1600
 /// Four repeats in which `modern` is worth about three times the compute of `gpt2`.
 pub fn example() -> ResultFile {
     let luck = [0.012, -0.009, 0.004, -0.007];
-    study(4, |variant, steps, repeat| {
+    let mut file = study(4, |variant, steps, repeat| {
         let worth = if variant == "modern" { 3.1 } else { 1.0 };
         let jitter = 0.3 * luck[(repeat as usize + steps as usize / 400) % luck.len()];
         Some(1.4 * (worth * steps as f64 / 400.0).powf(-0.3) + luck[repeat as usize % luck.len()] + jitter)
-    })
+    });
+    file.run.headline = Some(Headline { variant: "modern".to_owned(), scale: "w32".to_owned(), budget: 400 });
+    file
 }
 
-/// A study whose final excess losses are given by variant, steps and repeat; `None` diverged.
+/// A study, its headline at 800 steps, whose final excess losses are given by variant, steps and repeat; `None` diverged.
 pub fn study(repeats: u64, excess: impl Fn(&str, u64, u64) -> Option<f64>) -> ResultFile {
     let cells = (0..repeats).flat_map(|repeat| CELLS.map(|(variant, steps)| (variant, steps, repeat)));
     let trials = cells
         .enumerate()
-        .map(|(order, (variant, steps, repeat))| trial(order as u64, variant, steps, repeat, excess(variant, steps, repeat)))
+        .map(|(order, (variant, steps, repeat))| {
+            trial(order as u64, variant, steps, repeat, excess(variant, steps, repeat))
+        })
         .collect();
     ResultFile {
         schema: SCHEMA.to_owned(),
@@ -67,7 +71,7 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
         scale: "w32".to_owned(),
         budget: Some(steps),
         seed: repeat,
-        lr_source: "tuned quick-lr.json".to_owned(),
+        lr_source: "tuned: quick-lr.json".to_owned(),
         build: 0,
         machine: 0,
         status: if excess.is_some() { Status::Ok } else { Status::Diverged },
@@ -219,5 +223,25 @@ fn calibration(at: At) -> Calibration {
         gemm_f32_flops_per_s: Some(1.5e11),
         stream_bytes_per_s: Some(2.1e10),
         reason: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    const FIXTURE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
+
+    #[test]
+    fn the_fixture_is_the_example() {
+        let fixture = crate::record::store::read_valid(Path::new(FIXTURE)).unwrap();
+        assert!(fixture == example(), "mend with `cargo test write_the_fixture -- --ignored`");
+    }
+
+    #[test]
+    #[ignore = "writes tests/fixtures/quick.json"]
+    fn write_the_fixture() {
+        crate::record::store::write(Path::new(FIXTURE), &example()).unwrap();
     }
 }

@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
+pub use super::journal::{Journal, journal_trial, merge, read_journal};
 use super::validate::validate;
 use super::{ResultFile, SCHEMA};
 use crate::error::{Error, Result};
@@ -63,7 +64,8 @@ pub fn check_writable(path: &Path) -> Result<()> {
         return Err(Error::input(format!("{name}: is a folder")).hint("name a file: `--out results/mine.json`"));
     }
     let existing = folder_of(path).ancestors().find(|folder| folder.exists()).unwrap_or(Path::new(".")).to_owned();
-    let tried = if existing.is_dir() { temporary(&existing).map(drop) } else { Err(std::io::ErrorKind::NotADirectory.into()) };
+    let tried =
+        if existing.is_dir() { temporary(&existing).map(drop) } else { Err(std::io::ErrorKind::NotADirectory.into()) };
     tried.map_err(|e| Error::input(format!("{name}: cannot be written: {}: {}", existing.display(), plain(&e))))
 }
 

@@ -61,7 +61,8 @@ pub struct Trial {
     pub budget: Option<u64>,
     /// Of parameters, data order and sampling.
     pub seed: u64,
-    /// Where the learning rate comes from; the first word says what kind of source: `tuned ...`, `untuned ...`, `set ...`.
+    /// Where the learning rate comes from; the `tuned: sweep.json` where a sweep at this very scale and
+    /// budget chose it, and anything else where none did.
     pub lr_source: String,
     /// Index into `builds`.
     pub build: u64,

@@ -162,9 +162,9 @@ fn metric(check: &mut Check, name: &str, found: &Metric) {
         check.that(false, || format!("unknown metric; there is: {}", known.join(", ")));
         return;
     };
-    check.at("unit").that(found.unit == info.unit, || {
-        format!("`{}`, expected `{}`", found.unit.escape_debug(), info.unit)
-    });
+    check
+        .at("unit")
+        .that(found.unit == info.unit, || format!("`{}`, expected `{}`", found.unit.escape_debug(), info.unit));
     check.at("better").that(found.better == info.better, || format!("expected {:?}", info.better).to_lowercase());
     check.at("kind").that(found.kind == info.kind, || format!("expected {:?}", info.kind).to_lowercase());
     check.reason(found.value.is_none(), found.reason.as_ref(), "`value` is null");
@@ -239,7 +239,7 @@ mod tests {
             ("", |f| f.trials[CELLS.len()].repeat = 0),
             ("", |f| f.trials[0].status = Status::Failed),
             ("spec_sha256", |f| f.trials[0].spec["train"]["steps"] = 401.into()),
-            ("curve.wall_s", |f| drop(f.trials[0].curve.wall_s.pop())),
+            ("curve.wall_s", |f| f.trials[0].curve.wall_s.truncate(1)),
             ("curve.step", |f| f.trials[0].curve.step.reverse()),
             ("metrics.mfu.unit", |f| spoil_metric(f, |m| m.unit = "%".to_owned())),
             ("metrics.mfu.better", |f| spoil_metric(f, |m| m.better = crate::record::Better::Lower)),
@@ -264,8 +264,12 @@ mod tests {
                 f.trials[0].energy = Energy { channels: vec![guess], measured_j: Some(5.0), reason: None };
             }),
             ("validity.ok", |f| {
-                let flag =
-                    Flag { code: "cpu_steal".to_owned(), severity: Severity::Invalid, value: Some(0.3), limit: Some(0.05) };
+                let flag = Flag {
+                    code: "cpu_steal".to_owned(),
+                    severity: Severity::Invalid,
+                    value: Some(0.3),
+                    limit: Some(0.05),
+                };
                 f.trials[0].validity.flags.push(flag);
             }),
         ];

@@ -1,0 +1,179 @@
+//! The command line: it chooses, files describe. One file a command; errors, exit codes and printing live here.
+//!
+//! Data go to standard output, everything else to standard error. Nobody reading any more (a broken pipe) is a success.
+
+use std::io::{self, IsTerminal, Write};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::error::{Error, Kind, Result};
+use crate::report::Style;
+
+pub mod completions;
+pub mod doctor;
+pub mod list;
+pub mod run;
+pub mod schema;
+pub mod show;
+pub mod validate;
+pub mod worker;
+
+/// Is the next gain in a bigger model or in a better algorithm? Trains language-model variants on this machine, measures them,
+/// and answers with intervals.
+#[derive(Debug, Parser)]
+#[command(
+    name = "effbench",
+    version,
+    max_term_width = 100,
+    after_help = "\
+Examples:
+  effbench run                          train, measure, answer: a few minutes on two cores
+  effbench run --dry-run                what that would take
+  effbench validate results/*.json      whether result files are sound
+
+Exit codes:
+  0 done   1 a confirmed regression   2 usage, unreadable or invalid input   3 inconclusive
+  4 not comparable   5 some trials failed or are invalid   130 interrupted"
+)]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// The commands, in the order of a first day.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Train a suite's variants, measure them, and answer its question.
+    Run(run::RunArgs),
+    /// Say what there is: variants, suites, data, and the parts that variants are made of.
+    List(list::ListArgs),
+    /// Show a variant without training it: parameters by part, FLOPs, memory, its settled spec.
+    Show(show::ShowArgs),
+    /// Say what can be measured on this machine, what not, why, and the remedy.
+    Doctor(doctor::DoctorArgs),
+    /// Say whether result files are sound, and where not.
+    Validate(validate::ValidateArgs),
+    /// Print the JSON Schema of result files.
+    Schema(schema::SchemaArgs),
+    /// Print a script that completes this command line in a shell.
+    Completions(completions::CompletionsArgs),
+    /// Run the one trial described on standard input.
+    #[command(hide = true)]
+    Trial(worker::TrialArgs),
+    /// Measure this device's peaks.
+    #[command(hide = true)]
+    Calibrate(worker::CalibrateArgs),
+}
+
+/// How a command says what it found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Format {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON document.
+    Json,
+}
+
+/// The whole program: reads the arguments, does what they say, and returns the exit code.
+pub fn main() -> ExitCode {
+    match Cli::try_parse() {
+        Ok(cli) => finish(execute(cli.command)),
+        Err(usage) => {
+            // Help and version are data and succeed; a broken pipe under them is a success as well.
+            let _ = usage.print();
+            ExitCode::from(usage.exit_code().clamp(0, 255) as u8)
+        }
+    }
+}
+
+fn execute(command: Command) -> Result<()> {
+    match command {
+        Command::Run(args) => run::execute(&args),
+        Command::List(args) => list::execute(&args),
+        Command::Show(args) => show::execute(&args),
+        Command::Doctor(args) => doctor::execute(&args),
+        Command::Validate(args) => validate::execute(&args),
+        Command::Schema(args) => schema::execute(&args),
+        Command::Completions(args) => completions::execute(&args),
+        Command::Trial(args) => worker::trial(&args),
+        Command::Calibrate(args) => worker::calibrate(&args),
+    }
+}
+
+/// Says what went wrong, if anything did, and turns it into an exit code.
+fn finish(outcome: Result<()>) -> ExitCode {
+    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let _ = writeln!(io::stderr(), "error: {error}");
+    ExitCode::from(code(error.kind))
+}
+
+/// The exit code of a kind of error.
+fn code(kind: Kind) -> u8 {
+    match kind {
+        Kind::Input | Kind::Internal => 2,
+        Kind::Trials => 5,
+        Kind::Interrupted => 130,
+    }
+}
+
+/// Prints data: text and a line break on standard output.
+pub fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    match written {
+        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        other => other.map_err(|e| Error::internal(format!("standard output: {e}"))),
+    }
+}
+
+/// Prints one JSON document.
+pub fn print_json(document: &serde_json::Value) -> Result<()> {
+    print(&format!("{document:#}"))
+}
+
+/// How standard output shows text: as wide as its terminal, or plain where there is none.
+pub fn style() -> Style {
+    if !io::stdout().is_terminal() {
+        return Style::default();
+    }
+    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    Style { width, unicode: true }
+}
+
+/// What a build without the feature `run` says to a command that trains or measures.
+#[cfg(not(feature = "run"))]
+fn judge_only(command: &str) -> Error {
+    Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot do `{command}`"))
+        .hint("build it with its default features: `cargo build --release`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_sound_and_says_what_each_command_does() {
+        let mut command = Cli::command();
+        command.build();
+        command.clone().debug_assert();
+        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+            let name = sub.get_name();
+            let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
+            assert!(!about.is_empty(), "{name} says nothing about itself");
+            let example = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
+            assert!(example.contains(&format!("effbench {name}")), "{name} has no example");
+        }
+    }
+
+    #[test]
+    fn every_kind_of_error_has_its_exit_code() {
+        let rows = [(Kind::Input, 2), (Kind::Internal, 2), (Kind::Trials, 5), (Kind::Interrupted, 130)];
+        for (kind, expected) in rows {
+            assert_eq!(code(kind), expected);
+        }
+    }
+}

@@ -1,0 +1,120 @@
+//! `effbench run`: train a suite's variants, measure them, and answer its question.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::Format;
+#[cfg(feature = "run")]
+use crate::error::Error;
+use crate::error::Result;
+
+/// Arguments of `effbench run`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  effbench run
+  effbench run quick --variants gpt2,llama --repeats 8 --out results/mine.json
+  effbench run quick --data shakespeare.txt --set train.optimizer.lr=3e-4
+  effbench run --resume")]
+pub struct RunArgs {
+    /// What is run together: a suite's name (`effbench list suites`) or a path to one's own.
+    #[arg(default_value = "quick")]
+    pub suite: String,
+    /// Where sums are done.
+    #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda|cuda:N")]
+    pub device: String,
+    /// Only these variants, by name or path; one that the suite does not list runs wherever its base does.
+    #[arg(long, value_delimiter = ',', value_name = "A,B")]
+    pub variants: Vec<String>,
+    /// Only these scales.
+    #[arg(long, value_delimiter = ',', value_name = "W32,W64")]
+    pub scales: Vec<String>,
+    /// How often everything is run, each time with another seed.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub repeats: Option<u64>,
+    /// Other data than the suite's: the name of a source, or a path to a text file or a folder of them.
+    #[arg(long, value_name = "NAME|PATH")]
+    pub data: Option<String>,
+    /// Sets a key of every spec, such as train.optimizer.lr=3e-4; may be given again.
+    #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
+    pub set: Vec<String>,
+    /// The result file [default: results/<suite>-<machine class>-<UTC time>.json].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Run only what is missing from an earlier run: of --out, or else the newest unfinished one of the suite.
+    #[arg(long, conflicts_with = "fresh")]
+    pub resume: bool,
+    /// Start over and replace what is there.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Say what would be run and what it would take, and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How to say what was found.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Runs a suite.
+#[cfg(not(feature = "run"))]
+pub fn execute(_args: &RunArgs) -> Result<()> {
+    Err(super::judge_only("run"))
+}
+
+/// Runs a suite.
+#[cfg(feature = "run")]
+pub fn execute(_args: &RunArgs) -> Result<()> {
+    Err(Error::internal("`run` is not joined to the runner"))
+}
+
+/// `KEY=VALUE` with a key before the sign; the value is read where the key is known.
+pub(super) fn assignment(text: &str) -> std::result::Result<String, String> {
+    match text.split_once('=') {
+        Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
+        _ => Err("expected KEY=VALUE, such as train.steps=200".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::{Cli, Command};
+    use clap::Parser;
+
+    fn parse(line: &str) -> std::result::Result<RunArgs, String> {
+        match Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command) {
+            Ok(Command::Run(args)) => Ok(args),
+            Ok(other) => panic!("{other:?}"),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    #[test]
+    fn the_defaults_are_those_of_a_first_run() {
+        let args = parse("effbench run").unwrap();
+        assert_eq!((args.suite.as_str(), args.device.as_str(), args.format), ("quick", "auto", Format::Text));
+        assert!(args.variants.is_empty() && args.set.is_empty() && args.out.is_none() && args.repeats.is_none());
+        assert!(!args.resume && !args.fresh && !args.dry_run);
+        let args =
+            parse("effbench run ci --variants a,b --set x.y=1 --set z=a,b --scales w32,w64 --repeats 2").unwrap();
+        assert_eq!((args.variants, args.scales), (vec!["a".into(), "b".into()], vec!["w32".into(), "w64".into()]));
+        assert_eq!((args.set, args.repeats), (vec!["x.y=1".to_owned(), "z=a,b".to_owned()], Some(2)));
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let rows = [
+            ("effbench run --resume --fresh", "cannot be used with"),
+            ("effbench run --repeats 0", "0 is not in 1.."),
+            ("effbench run --set train.steps", "expected KEY=VALUE"),
+            ("effbench run --set =3", "expected KEY=VALUE"),
+            ("effbench run --format yaml", "possible values: text, json"),
+            ("effbench run --vraiants a", "a similar argument exists: '--variants'"),
+        ];
+        for (line, says) in rows {
+            let error = parse(line).unwrap_err();
+            assert!(error.contains(says), "{line}: {error}");
+        }
+    }
+}

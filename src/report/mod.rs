@@ -1,0 +1,9 @@
+//! Findings in, text out. Nothing here prints, reads the environment or knows a terminal: `cli` says how wide it is.
+
+pub mod closing;
+pub mod sentence;
+pub mod table;
+
+pub use closing::{closing, closing_json};
+pub use sentence::sentence;
+pub use table::Style;

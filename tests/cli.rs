@@ -1,0 +1,160 @@
+//! The command line from outside: exit codes, what goes where, and what bad files are told.
+
+use std::fs;
+use std::path::PathBuf;
+use std::process::{Command, Output, Stdio};
+
+use serde_json::Value;
+
+const GOOD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
+
+fn effbench(args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_effbench")).args(args).env_remove("NO_COLOR").output().unwrap()
+}
+
+fn code(output: &Output) -> i32 {
+    output.status.code().unwrap()
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8(bytes.to_vec()).unwrap()
+}
+
+/// A folder with a copy of the good file in which `from` is replaced by `to`.
+fn spoiled(from: &str, to: &str) -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("bad.json");
+    let good = fs::read_to_string(GOOD).unwrap();
+    assert!(good.contains(from), "{from} is not in the fixture");
+    fs::write(&path, good.replacen(from, to, 1)).unwrap();
+    (folder, path)
+}
+
+#[test]
+fn usage_exits_with_2_and_help_with_0() {
+    let rows: [(&[&str], i32, &str, &str); 8] = [
+        (&["--help"], 0, "Exit codes:", ""),
+        (&["--version"], 0, "effbench 0.", ""),
+        (&["help", "run"], 0, "effbench run --resume", ""),
+        (&["validate", "--help"], 0, "effbench validate results/*.json", ""),
+        (&[], 2, "", "Usage: effbench"),
+        (&["vlidate"], 2, "", "a similar subcommand exists: 'validate'"),
+        (&["validate"], 2, "", "<FILE>"),
+        (&["run", "--resume", "--fresh"], 2, "", "cannot be used with"),
+    ];
+    for (args, expected, out, err) in rows {
+        let output = effbench(args);
+        assert_eq!(code(&output), expected, "{args:?}");
+        assert!(text(&output.stdout).contains(out), "{args:?}: {}", text(&output.stdout));
+        assert!(text(&output.stderr).contains(err), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(output.stdout.is_empty(), out.is_empty(), "{args:?}: data on stdout, everything else on stderr");
+        assert!(
+            !text(&output.stdout).contains('\u{1b}') && !text(&output.stderr).contains('\u{1b}'),
+            "{args:?}: colour"
+        );
+    }
+}
+
+#[test]
+fn a_good_file_is_valid() {
+    let output = effbench(&["validate", GOOD]);
+    assert_eq!((code(&output), text(&output.stderr)), (0, String::new()));
+    assert_eq!(text(&output.stdout), format!("{GOOD}: valid, effbench.result/1, 20 trials (20 ok)\n"));
+}
+
+#[test]
+fn a_bad_file_is_told_what_is_wrong_and_what_would_do() {
+    let good = fs::read_to_string(GOOD).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let cut = folder.path().join("cut.json");
+    fs::write(&cut, &good[..good.len() / 2]).unwrap();
+    let binary = folder.path().join("binary.json");
+    fs::write(&binary, [0, 159, 146, 150]).unwrap();
+    let empty = folder.path().join("empty.json");
+    fs::write(&empty, "").unwrap();
+    let newer = spoiled("effbench.result/1", "effbench.result/9");
+    let not_a_number = spoiled("\"embedding_share\": 0.", "\"embedding_share\": NaN, \"x\": 0.");
+    let unit = spoiled("\"unit\": \"tokens/s\"", "\"unit\": \"tok/s\"");
+    let missing = spoiled("\"lr_source\"", "\"lr\"");
+    let hash = spoiled("\"vocab\": 128", "\"vocab\": 129");
+    let rows = [
+        (cut, "not JSON: EOF while parsing", "cut off"),
+        (binary, "not JSON: expected value at line 1 column 1", "no NaN"),
+        (empty, "not JSON: EOF", "empty or cut off"),
+        (folder.path().join("none.json"), "cannot be read: no such file", ""),
+        (folder.path().to_owned(), "is a folder", ".partial"),
+        (newer.1, "schema `effbench.result/9` is newer than this build reads", "a newer one"),
+        (not_a_number.1, "not JSON: expected value at line", "no NaN"),
+        (unit.1, "metrics.train_tokens_per_s.unit: `tok/s`, expected `tokens/s`", ""),
+        (missing.1, "missing field `lr_source` at line", "effbench schema"),
+        (hash.1, "trials[0] (gpt2/w32@400, repeat 0).spec_sha256: does not match the spec", ""),
+    ];
+    for (path, says, hint) in rows {
+        let output = effbench(&["validate", path.to_str().unwrap(), GOOD]);
+        let out = text(&output.stdout);
+        assert_eq!(code(&output), 2, "{}: {out}", path.display());
+        assert!(out.contains(says), "{}: {out}", path.display());
+        assert!(out.contains(hint), "{}: {out}", path.display());
+        assert!(out.contains(&format!("{GOOD}: valid")), "the good file beside it is looked at too: {out}");
+        assert!(text(&output.stderr).contains("error: 1 of 2 files not valid"), "{}", text(&output.stderr));
+    }
+}
+
+#[test]
+fn programs_get_one_json_document() {
+    let (_folder, bad) = spoiled("\"unit\": \"tokens/s\"", "\"unit\": \"tok/s\"");
+    let output = effbench(&["validate", GOOD, bad.to_str().unwrap(), "--format", "json"]);
+    let document: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(code(&output), 2);
+    assert_eq!(document["files"][0]["valid"], true);
+    assert_eq!(document["files"][0]["trials"], 20);
+    assert_eq!(document["files"][1]["valid"], false);
+    assert_eq!(document["files"][1]["problems"].as_array().unwrap().len(), 1);
+}
+
+#[test]
+fn the_schema_is_printed_and_accepts_the_good_file() {
+    let output = effbench(&["schema"]);
+    let schema: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(code(&output), 0);
+    assert_eq!(schema, effbench::record::json_schema());
+    let good: Value = serde_json::from_str(&fs::read_to_string(GOOD).unwrap()).unwrap();
+    assert!(jsonschema::is_valid(&schema, &good));
+}
+
+#[test]
+fn every_shell_gets_completions() {
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = effbench(&["completions", shell]);
+        assert_eq!(code(&output), 0, "{shell}");
+        assert!(text(&output.stdout).contains("validate"), "{shell}");
+    }
+    assert_eq!(code(&effbench(&["completions", "tcsh"])), 2);
+}
+
+#[test]
+fn nobody_reading_is_a_success() {
+    for args in [&["schema"][..], &["completions", "bash"], &["validate", GOOD], &["--help"]] {
+        let mut child = Command::new(env!("CARGO_BIN_EXE_effbench"))
+            .args(args)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((code(&output), text(&output.stderr)), (0, String::new()), "{args:?}");
+    }
+}
+
+/// A build without the feature `run` knows every command and says in one sentence what it cannot do.
+#[cfg(not(feature = "run"))]
+#[test]
+fn the_judge_says_that_it_cannot_run() {
+    for args in [&["run"][..], &["list"], &["show", "gpt2"], &["doctor"], &["trial"], &["calibrate"]] {
+        let output = effbench(args);
+        assert_eq!(code(&output), 2, "{args:?}");
+        let said = text(&output.stderr);
+        assert!(said.contains("the judge only") && said.contains(args[0]) && said.contains("hint:"), "{said}");
+    }
+}

@@ -1,0 +1,99 @@
+//! The JSON Schema that `effbench schema` prints, held against what is really written.
+
+use effbench::record::{json_schema, metric};
+use serde_json::{Value, json};
+
+fn fixture() -> Value {
+    serde_json::from_str(include_str!("fixtures/quick.json")).unwrap()
+}
+
+#[test]
+fn the_schema_is_one_and_accepts_what_is_written() {
+    let schema = json_schema();
+    assert!(jsonschema::meta::is_valid(&schema));
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let errors: Vec<String> =
+        validator.iter_errors(&fixture()).map(|e| format!("{}: {e}", e.instance_path())).collect();
+    assert!(errors.is_empty(), "{errors:#?}");
+}
+
+/// Each spoils one place of a good file.
+#[test]
+fn the_schema_refuses_what_is_not_a_result() {
+    type Spoil = fn(&mut Value);
+    let rows: [(&str, Spoil); 8] = [
+        ("another schema", |v| v["schema"] = json!("effbench.result/2")),
+        ("no trials", |v| drop(v.as_object_mut().unwrap().remove("trials"))),
+        ("an unknown status", |v| v["trials"][0]["status"] = json!("fine")),
+        ("a negative repeat", |v| v["trials"][0]["repeat"] = json!(-1)),
+        ("a word for a number", |v| v["trials"][0]["metrics"]["mfu"]["value"] = json!("NaN")),
+        ("an unknown direction", |v| v["trials"][0]["metrics"]["mfu"]["better"] = json!("up")),
+        ("a null in a column", |v| v["trials"][0]["curve"]["wall_s"][0] = Value::Null),
+        ("no unit", |v| drop(v["trials"][0]["metrics"]["mfu"].as_object_mut().unwrap().remove("unit"))),
+    ];
+    let validator = jsonschema::validator_for(&json_schema()).unwrap();
+    for (what, spoil) in rows {
+        let mut file = fixture();
+        spoil(&mut file);
+        assert!(!validator.is_valid(&file), "{what} is accepted");
+    }
+}
+
+/// The names that files, dashboards and other people's scripts depend on: adding is fine, changing needs a new schema.
+#[test]
+fn the_binding_names_are_there() {
+    let trial = &fixture()["trials"][0];
+    let rows: [(&Value, &[&str]); 6] = [
+        (&fixture(), &["schema", "run", "builds", "machines", "calibrations", "trials"]),
+        (&fixture()["run"], &["suite", "command", "base", "started_at", "finished_at"]),
+        (
+            trial,
+            &[
+                "id",
+                "cell",
+                "arm",
+                "repeat",
+                "order",
+                "variant",
+                "scale",
+                "seed",
+                "lr_source",
+                "build",
+                "machine",
+                "status",
+                "reason",
+                "spec",
+                "spec_sha256",
+                "cost",
+                "curve",
+                "metrics",
+                "energy",
+                "validity",
+            ],
+        ),
+        (
+            &trial["cost"],
+            &[
+                "params_total",
+                "params_non_embedding",
+                "params_active",
+                "embedding_share",
+                "forward_flops_per_token",
+                "train_flops_per_token",
+                "train_flops_per_sequence",
+                "train_flops",
+                "optimizer_flops",
+                "tuning_flops",
+                "kv_bytes_per_token",
+            ],
+        ),
+        (&trial["curve"], &["step", "tokens", "train_flops", "wall_s", "energy_j", "train_loss_nats", "val_loss_nats"]),
+        (&trial["metrics"]["mfu"], &["value", "unit", "better", "kind", "n", "sd", "samples", "reason"]),
+    ];
+    for (object, names) in rows {
+        for name in names {
+            assert!(object.get(name).is_some(), "`{name}` is missing");
+        }
+    }
+    assert_eq!(metric::REGISTRY.len(), 17);
+}
