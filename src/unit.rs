@@ -147,7 +147,7 @@ mod tests {
             (Nats(-1.3).to_string(), "-1.30"),
             (Nats(0.0421).to_string(), "0.042"),
             (Nats(0.000_42).to_string(), "0.00042"),
-            (Times(3.14).to_string(), "3.1"),
+            (Times(3.12).to_string(), "3.1"),
             (Times(0.781).to_string(), "0.78"),
             (Times(1.03).to_string(), "1.03"),
             (Times(1.999).to_string(), "2.0"),

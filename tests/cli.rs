@@ -38,7 +38,7 @@ fn usage_exits_with_2_and_help_with_0() {
         (&["help", "run"], 0, "effbench run --resume", ""),
         (&["validate", "--help"], 0, "effbench validate results/*.json", ""),
         (&[], 2, "", "Usage: effbench"),
-        (&["vlidate"], 2, "", "a similar subcommand exists: 'validate'"),
+        (&["scheme"], 2, "", "a similar subcommand exists: 'schema'"),
         (&["validate"], 2, "", "<FILE>"),
         (&["run", "--resume", "--fresh"], 2, "", "cannot be used with"),
     ];

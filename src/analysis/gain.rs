@@ -283,7 +283,8 @@ mod tests {
     /// Beyond the budgets there are bounds, and no extrapolation: at most 1600 steps of 7.7 against 800 of 8.0, at least 400.
     #[test]
     fn beyond_the_budgets_there_is_a_bound() {
-        let rows: [(fn(u64) -> f64, Gain); 5] = [
+        type Worth = fn(u64) -> f64;
+        let rows: [(Worth, Gain); 5] = [
             (|_| 5.0, Gain::MoreThan { bound: 2.0 * STEP, beyond: 4, n: 4 }),
             (|r| if r == 0 { 5.0 } else { 2.0 }, Gain::MoreThan { bound: 2.0 * STEP, beyond: 1, n: 4 }),
             (|_| 0.1, Gain::LessThan { bound: 0.5 * STEP, below: 4, n: 4 }),

@@ -3,10 +3,12 @@
 //! Every file is written under a temporary name, synced and renamed, so a kill loses at most the trial in flight. Reading
 //! names what is torn instead of passing over it; a torn trial simply counts as not run.
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use super::store::{TEMPORARY, plain, write_json};
+use super::validate::validate_trial;
 use super::{ResultFile, Trial};
 use crate::error::{Error, Result};
 
@@ -24,11 +26,15 @@ pub struct Journal {
     pub foreign: Vec<PathBuf>,
 }
 
-/// Journals one finished trial as `<id>.trial.json`, all of it or nothing.
+/// Journals one finished trial as `<id>.trial.json`, all of it or nothing. One that would spoil the result file is refused
+/// here, while the run can still be stopped.
 pub fn journal_trial(folder: &Path, trial: &Trial) -> Result<()> {
     let plain = trial.id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if trial.id.is_empty() || !plain {
         return Err(Error::internal(format!("a trial's id must be a hash, not `{}`", trial.id.escape_debug())));
+    }
+    if let Some(problem) = validate_trial(trial).first() {
+        return Err(Error::internal(format!("a trial's record is not sound: {problem}")));
     }
     write_json(&folder.join(format!("{}{ENDING}", trial.id)), trial)
 }
@@ -71,14 +77,16 @@ fn trial(id: &str, bytes: &[u8]) -> std::result::Result<Trial, String> {
 /// The result file of a head and more trials: by their place in the run, the same trial only once.
 pub fn merge(head: ResultFile, trials: Vec<Trial>) -> Result<ResultFile> {
     let mut merged = head;
+    let mut places: BTreeMap<String, usize> = merged.trials.iter().map(|t| t.id.clone()).zip(0..).collect();
     for trial in trials {
-        match merged.trials.iter().find(|known| known.id == trial.id) {
-            None => merged.trials.push(trial),
-            Some(known) if *known == trial => {}
-            Some(known) => {
-                let message = format!("two different results for one trial: {}, repeat {}", known.cell, known.repeat);
-                return Err(Error::input(message).hint("they come from different runs: merge only one of them"));
-            }
+        let Some(&place) = places.get(&trial.id) else {
+            places.insert(trial.id.clone(), merged.trials.len());
+            merged.trials.push(trial);
+            continue;
+        };
+        if merged.trials[place] != trial {
+            let message = format!("two different results for one trial: {}, repeat {}", trial.cell, trial.repeat);
+            return Err(Error::input(message).hint("they come from different runs: merge only one of them"));
         }
     }
     merged.trials.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
@@ -122,20 +130,23 @@ mod tests {
         fs::write(at("lock"), "").unwrap();
         fs::create_dir(at("folder.trial.json")).unwrap();
         let journal = read_journal(folder.path()).unwrap();
-        assert_eq!(journal.trials, [kept.clone()]);
+        assert_eq!(journal.trials.iter().collect::<Vec<_>>(), [kept]);
         let rejected: Vec<PathBuf> = journal.rejected.into_iter().map(|(path, _)| path).collect();
         assert_eq!(rejected, [".unfinished-x1.json", "cut.trial.json", "renamed.trial.json"].map(at));
         assert_eq!(journal.foreign, ["folder.trial.json", "lock", "run.json"].map(at));
     }
 
     #[test]
-    fn ids_that_could_leave_the_folder_and_results_that_disagree_are_refused() {
+    fn what_would_spoil_the_result_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let whole = example();
         for id in ["", "../x", "a/b"] {
             let trial = Trial { id: id.to_owned(), ..whole.trials[0].clone() };
             assert!(journal_trial(folder.path(), &trial).is_err(), "{id}");
         }
+        let unsound = Trial { started_at: "now".to_owned(), ..whole.trials[0].clone() };
+        assert!(journal_trial(folder.path(), &unsound).unwrap_err().message.contains("started_at"));
+        assert_eq!(read_journal(folder.path()).unwrap(), Journal::default());
         let other = Trial { seed: 99, ..whole.trials[0].clone() };
         assert!(merge(whole, vec![other]).unwrap_err().message.contains("two different results"));
     }

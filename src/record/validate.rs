@@ -95,6 +95,14 @@ pub fn validate(file: &ResultFile) -> Vec<Problem> {
     problems
 }
 
+/// Everything that is wrong with one trial, whatever file it will be in.
+pub fn validate_trial(row: &Trial) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    let place = format!("{}, repeat {}", row.cell, row.repeat);
+    trial(&mut Check { place, problems: &mut problems }, row);
+    problems
+}
+
 fn in_range(check: &mut Check, part: &str, index: u64, len: usize) {
     check.at(part).that(index < len as u64, || format!("{index} is out of range: there are {len}"));
 }

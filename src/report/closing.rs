@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::sentence::{other_axes, sentence};
+use super::sentence::{details, sentence};
 use super::table::{self, Style};
 use crate::analysis::{Unanswered, answer, summarise};
 use crate::record::{ResultFile, Status, metric};
@@ -16,7 +16,7 @@ pub fn closing(file: &ResultFile, path: &str, style: Style) -> String {
     let found = answer(file);
     let mut parts: Vec<String> = Vec::new();
     match &found {
-        Ok(answer) => parts.push(format!("{}\n{}", sentence(answer), other_axes(answer))),
+        Ok(answer) => parts.push(format!("{}\n{}", sentence(answer), details(answer))),
         Err(Unanswered::NoQuestion) => {}
         Err(why) => parts.push(format!("No answer: {why}.")),
     }

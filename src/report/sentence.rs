@@ -32,14 +32,26 @@ pub fn sentence(answer: &Answer) -> String {
     format!("{}{claim} ({}, {}, {}).", doubling.unwrap_or_default(), certainty(&gain, base), answer.scale, answer.data)
 }
 
-/// What the headline says when something else is counted: the optimizer's FLOPs too, or seconds.
-pub fn other_axes(answer: &Answer) -> String {
+/// The rest of the answer, a line each: how sure the nats are, and the gain when something else is counted.
+pub fn details(answer: &Answer) -> String {
+    let sure = |name: &str, nats: Option<Estimate>| {
+        let Estimate { value, interval: Some(Interval { low, high, level }), .. } = nats? else { return None };
+        Some(format!("{name} {} ({} {} to {})", Nats(value), percent(level), Nats(low), Nats(high)))
+    };
+    let doubling = sure("doubling", answer.doubling.map(|d| d.nats));
+    let nats: Vec<String> = doubling.into_iter().chain(sure(&answer.variant, answer.equal_compute_nats)).collect();
     let on = |axis: Axis, name: &str| match answer.on(axis) {
         gain @ Gain::Solved(_) => format!("{name}: {} ({})", worth(&gain), certainty(&gain, &answer.base)),
         gain => format!("{name}: {}", worth(&gain)),
     };
     let total = on(Axis::TotalFlops, "Counting the optimizer's FLOPs too");
-    format!("{total}. {}.", on(Axis::WallSeconds, "In seconds"))
+    let axes = format!("{total}. {}.", on(Axis::WallSeconds, "In seconds"));
+    if nats.is_empty() { axes } else { format!("In nats: {}.\n{axes}", nats.join(", ")) }
+}
+
+/// `95%`.
+fn percent(level: f64) -> String {
+    format!("{:.0}%", 100.0 * level)
 }
 
 /// `buys 0.42` or `loses 0.05`.
@@ -61,7 +73,7 @@ fn worth(gain: &Gain) -> String {
 fn certainty(gain: &Gain, base: &str) -> String {
     match gain {
         Gain::Solved(Estimate { interval: Some(Interval { low, high, level }), n, .. }) => {
-            format!("{:.0}% {} to {}, n = {n}", 100.0 * level, Times(*low), Times(*high))
+            format!("{} {} to {}, n = {n}", percent(*level), Times(*low), Times(*high))
         }
         Gain::Solved(Estimate { n, .. }) | Gain::Unknown { n } => format!("no interval, n = {n}"),
         Gain::MoreThan { beyond: count, n, .. } | Gain::LessThan { below: count, n, .. } => {
@@ -80,72 +92,92 @@ mod tests {
         Estimate { value, interval: interval.map(|(low, high)| Interval { low, high, level: 0.95 }), n }
     }
 
+    fn solved(value: f64, interval: Option<(f64, f64)>, n: usize) -> Gain {
+        Gain::Solved(estimate(value, interval, n))
+    }
+
     /// Each kind of finding has its own plain words.
+    fn check(rows: &[(Gain, Option<f64>, &str)]) {
+        let mut found = answer(&study(4, |_, steps, _| Some(2.0 - 0.3 * (steps as f64).ln()))).unwrap();
+        for (gain, equal, expected) in rows {
+            found.gains.insert(Axis::ModelFlops, *gain);
+            found.equal_compute_nats = equal.map(|nats| estimate(nats, None, 4));
+            let expected = format!("Doubling gpt2's compute buys 0.21 nats; {expected}, w32, synthetic language).");
+            assert_eq!(sentence(&found), expected);
+        }
+    }
+
     #[test]
-    fn the_answer_is_said_plainly() {
-        let solved = |value, interval, n| Gain::Solved(estimate(value, interval, n));
-        let rows: [(Gain, Option<f64>, &str); 9] = [
+    fn a_solved_gain_is_said_plainly() {
+        check(&[
             (
                 solved(3.12, Some((2.71, 3.58)), 4),
                 Some(0.424),
-                "modern buys 0.42 at equal compute, like 3.1 times more (95% 2.7 to 3.6, n = 4, w32, synthetic language).",
+                "modern buys 0.42 at equal compute, like 3.1 times more (95% 2.7 to 3.6, n = 4",
             ),
             (
                 solved(0.781, Some((0.7, 0.872)), 4),
                 Some(-0.052),
                 "modern loses 0.052 at equal compute: gpt2 does as well with 0.78 times the compute \
-                 (95% 0.70 to 0.87, n = 4, w32, synthetic language).",
+                 (95% 0.70 to 0.87, n = 4",
             ),
             (
                 solved(1.03, Some((0.951, 1.122)), 4),
                 Some(0.011),
-                "whether modern gains or loses cannot be told: it buys 0.011 at equal compute, like 1.03 times the compute \
-                 (95% 0.95 to 1.12, n = 4, w32, synthetic language).",
+                "whether modern gains or loses cannot be told: it buys 0.011 at equal compute, \
+                 like 1.03 times the compute (95% 0.95 to 1.12, n = 4",
             ),
             (
                 solved(2.4, None, 1),
                 Some(0.3),
-                "modern buys 0.30 at equal compute, like 2.4 times more (no interval, n = 1, w32, synthetic language).",
+                "modern buys 0.30 at equal compute, like 2.4 times more (no interval, n = 1",
             ),
+            (solved(2.4, Some((2.0, 2.9)), 3), None, "modern is worth 2.4 times its compute (95% 2.0 to 2.9, n = 3"),
             (
-                solved(2.4, Some((2.0, 2.9)), 3),
+                solved(0.5, Some((0.4, 0.6)), 3),
                 None,
-                "modern is worth 2.4 times its compute (95% 2.0 to 2.9, n = 3, w32, synthetic language).",
+                "modern is worth only 0.50 times its compute (95% 0.40 to 0.60, n = 3",
             ),
+        ]);
+    }
+
+    #[test]
+    fn beyond_the_budgets_there_is_a_bound_or_no_telling() {
+        check(&[
             (
                 Gain::MoreThan { bound: 1.93, beyond: 3, n: 4 },
                 Some(0.61),
                 "modern buys 0.61 at equal compute, like more than 1.93 times more \
-                 (no interval: beyond gpt2's budgets in 3 of 4 repeats, w32, synthetic language).",
+                 (no interval: beyond gpt2's budgets in 3 of 4 repeats",
             ),
             (
                 Gain::LessThan { bound: 0.481, below: 4, n: 4 },
                 Some(-0.4),
                 "modern loses 0.40 at equal compute: gpt2 does as well with less than 0.48 times the compute \
-                 (no interval: beyond gpt2's budgets in 4 of 4 repeats, w32, synthetic language).",
+                 (no interval: beyond gpt2's budgets in 4 of 4 repeats",
             ),
             (
                 Gain::MoreThan { bound: 0.9, beyond: 4, n: 4 },
                 None,
                 "whether modern gains or loses cannot be told: it is worth more than 0.90 times its compute \
-                 (no interval: beyond gpt2's budgets in 4 of 4 repeats, w32, synthetic language).",
+                 (no interval: beyond gpt2's budgets in 4 of 4 repeats",
             ),
             (
                 Gain::Unknown { n: 4 },
                 Some(0.1),
                 "what modern is worth cannot be told, its repeats end beyond gpt2's budgets on both sides \
-                 (no interval, n = 4, w32, synthetic language).",
+                 (no interval, n = 4",
             ),
-        ];
+        ]);
+    }
+
+    #[test]
+    fn without_a_doubling_the_unit_is_named_with_the_variant() {
         let mut found = answer(&study(4, |_, steps, _| Some(2.0 - 0.3 * (steps as f64).ln()))).unwrap();
-        for (gain, equal, expected) in rows {
-            found.gains.insert(Axis::ModelFlops, gain);
-            found.equal_compute_nats = equal.map(|nats| estimate(nats, None, 4));
-            assert_eq!(sentence(&found), format!("Doubling gpt2's compute buys 0.21 nats; {expected}"));
-        }
         found.doubling = None;
         found.gains.insert(Axis::ModelFlops, solved(2.4, Some((2.0, 2.9)), 3));
-        found.equal_compute_nats = Some(estimate(0.3, None, 3));
+        found.equal_compute_nats = Some(estimate(0.3, Some((0.25, 0.35)), 3));
         assert!(sentence(&found).starts_with("modern buys 0.30 nats at equal compute, like 2.4 times more"));
+        assert!(details(&found).starts_with("In nats: modern 0.30 (95% 0.25 to 0.35).\nCounting the optimizer's"));
     }
 }
