@@ -1,8 +1,8 @@
 //! Scale or algorithm? See README.md.
 
+pub mod analysis;
 #[cfg(feature = "run")]
 pub mod data;
-pub mod analysis;
 pub mod error;
 #[cfg(feature = "run")]
 pub mod measure;

@@ -129,7 +129,7 @@ fn shorten(text: &str, most: usize) -> String {
 }
 
 /// The record of a job that left no result.
-fn without_result(job: &Job, status: Status, reason: String, started_at: String) -> Trial {
+pub(super) fn without_result(job: &Job, status: Status, reason: String, started_at: String) -> Trial {
     let flag = Flag { code: "no_result".to_owned(), severity: Severity::Invalid, value: None, limit: None };
     Trial {
         id: job.id.clone(),

@@ -6,13 +6,14 @@ use std::time::{Duration, Instant};
 
 use super::interrupt::Interrupt;
 use super::isolate;
-use super::journal::{Header, Partial, newest_partial};
 use super::machine::child_environment;
+use super::partial::{Partial, newest_partial};
 use super::process::Worker;
 use super::progress::Progress;
 use super::utc_now;
 use crate::error::{Error, Kind, Result};
-use crate::record::{At, Calibration, ResultFile, Status, Trial, store};
+use crate::record::validate::validate;
+use crate::record::{At, Calibration, ResultFile, Run, Status, Trial, journal, store};
 use crate::trial::Job;
 
 /// What to do about results that are already there.
@@ -125,47 +126,71 @@ enum Opened {
 /// Finds out what is there, refuses what must not be touched, and begins. Nothing has run when this fails.
 fn open(request: &Request, progress: &mut Progress) -> Result<Opened> {
     let out = request.out;
-    let folder = Partial::folder_of(out);
-    if out.file_name().is_none() || out.is_dir() {
-        return Err(Error::input(format!("--out {}: not a file name", out.display())).hint("name a file: x.json"));
-    }
-    let there = [out, folder.as_path()].into_iter().find(|path| path.exists());
-    if let (Mode::New, Some(there)) = (request.mode, there) {
-        return Err(refused(there));
-    }
-    // Read before anything is made, so that a result file that cannot be understood changes nothing.
-    let finished = if request.mode == Mode::Resume && out.exists() { Some(store::read(out)?) } else { None };
-    if let Some(file) = &finished
-        && !folder.exists()
-        && all_settled(&file.trials, request.jobs)
-    {
-        return Ok(Opened::Complete(file.clone()));
+    refuse_to_touch(request)?;
+    // A run that began is the truth about itself; else a result file that is there is continued.
+    let continued = request.mode == Mode::Resume && out.exists() && !Partial::has_begun(out);
+    let finished = if continued { Some(store::read(out)?) } else { None };
+    if let Some(file) = &finished {
+        if all_settled(&file.trials, request.jobs) {
+            if Partial::folder_of(out).exists() {
+                Partial::open(out)?.remove()?;
+            }
+            return Ok(Opened::Complete(file.clone()));
+        }
+        refuse_foreign(&file.trials, request)?;
     }
     let partial = Partial::open(out)?;
     match request.mode {
         Mode::Fresh => partial.clear()?,
         // Somebody else may have been here between the look and the lock.
-        Mode::New if out.exists() || partial.header()?.is_some() => return Err(refused(out)),
+        Mode::New if out.exists() || Partial::has_begun(out) => return Err(refused(out)),
         Mode::New | Mode::Resume => {}
     }
-    let (began, trials) = match (partial.header()?, finished) {
-        (Some(header), _) => {
-            let (trials, notes) = partial.finished()?;
-            notes.iter().for_each(|note| progress.note(note));
-            (Some(header.file), trials)
+    let mut notes = Vec::new();
+    let began = partial.read(&mut notes)?;
+    notes.iter().for_each(|note| progress.note(note));
+    let (head, trials) = match began {
+        Some((head, trials)) => {
+            refuse_foreign(&trials, request)?;
+            (head, trials)
         }
-        (None, Some(file)) if all_settled(&file.trials, request.jobs) => {
-            partial.remove()?;
-            return Ok(Opened::Complete(file));
-        }
-        (None, Some(mut file)) => {
-            let trials = std::mem::take(&mut file.trials);
+        None => {
+            partial.clear()?;
+            let mut head = finished.unwrap_or_else(|| request.file.clone());
+            let trials = std::mem::take(&mut head.trials);
             trials.iter().try_for_each(|trial| partial.keep(trial))?;
-            (Some(file), trials)
+            (head, trials)
         }
-        (None, None) => (None, Vec::new()),
     };
-    Session::begin(request, partial, began, trials).map(Opened::Session)
+    Session::begin(request, partial, head, trials).map(Opened::Session)
+}
+
+fn refuse_to_touch(request: &Request) -> Result<()> {
+    let out = request.out;
+    if out.file_name().is_none() {
+        return Err(Error::input(format!("`{}` is not a file name", out.display())).hint("name a file: `--out x.json`"));
+    }
+    store::check_writable(out)?;
+    let folder = Partial::folder_of(out);
+    match [out, folder.as_path()].into_iter().find(|path| path.exists()) {
+        Some(there) if request.mode == Mode::New => Err(refused(there)),
+        _ => Ok(()),
+    }
+}
+
+/// Trials that this plan does not hold may be neither mixed with its own nor thrown away.
+fn refuse_foreign(trials: &[Trial], request: &Request) -> Result<()> {
+    let planned: HashSet<&str> = request.jobs.iter().map(|job| job.id.as_str()).collect();
+    let foreign = trials.iter().filter(|trial| !planned.contains(trial.id.as_str())).count();
+    if foreign == 0 {
+        return Ok(());
+    }
+    let message = format!(
+        "{foreign} of the {} trials kept for {} are not part of this plan: other settings, or another build of effbench",
+        trials.len(),
+        request.out.display()
+    );
+    Err(Error::input(message).hint("repeat the command that began it, or start over with `--fresh`"))
 }
 
 fn refused(there: &Path) -> Error {
@@ -181,34 +206,22 @@ fn all_settled(trials: &[Trial], jobs: &[Job]) -> bool {
 /// A run under way.
 struct Session {
     partial: Partial,
-    header: Header,
+    /// The result file to be, still without trials.
+    head: ResultFile,
     trials: HashMap<String, Trial>,
-    /// Where the request's builds and machines stand in the header's lists.
+    /// Where the request's builds and machines stand in the head's lists.
     builds: Vec<u64>,
     machines: Vec<u64>,
 }
 
 impl Session {
-    fn begin(request: &Request, partial: Partial, began: Option<ResultFile>, trials: Vec<Trial>) -> Result<Self> {
-        let planned: Vec<String> = request.jobs.iter().map(|job| job.id.clone()).collect();
-        let foreign = trials.iter().filter(|trial| !planned.contains(&trial.id)).count();
-        if foreign > 0 {
-            let message = format!(
-                "{foreign} of the {} trials kept for {} are not part of this plan: other settings, or another build",
-                trials.len(),
-                request.out.display()
-            );
-            return Err(Error::input(message).hint("repeat the command that began it, or start over with `--fresh`"));
-        }
-        let mut file = began.unwrap_or_else(|| ResultFile { trials: Vec::new(), ..request.file.clone() });
-        file.run = crate::record::Run { started_at: file.run.started_at, ..request.file.run.clone() };
-        file.run.finished_at = None;
-        let builds = request.file.builds.iter().map(|build| find_or_push(&mut file.builds, build)).collect();
-        let machines = request.file.machines.iter().map(|machine| find_or_push(&mut file.machines, machine)).collect();
-        let header = Header { file, planned };
-        partial.begin(&header)?;
+    fn begin(request: &Request, partial: Partial, mut head: ResultFile, trials: Vec<Trial>) -> Result<Self> {
+        head.run = Run { started_at: head.run.started_at, finished_at: None, ..request.file.run.clone() };
+        let builds = request.file.builds.iter().map(|build| find_or_push(&mut head.builds, build)).collect();
+        let machines = request.file.machines.iter().map(|machine| find_or_push(&mut head.machines, machine)).collect();
+        partial.begin(&head)?;
         let trials = trials.into_iter().map(|trial| (trial.id.clone(), trial)).collect();
-        Ok(Self { partial, header, trials, builds, machines })
+        Ok(Self { partial, head, trials, builds, machines })
     }
 
     fn has(&self, id: &str) -> bool {
@@ -246,13 +259,29 @@ impl Session {
         if trial.status == Status::Interrupted {
             return Err(Error { kind: Kind::Interrupted, message: String::new(), hint: None });
         }
+        let trial = self.sound(trial, &job);
         self.partial.keep(&trial)?;
         progress.finished(&trial, started.elapsed());
         self.trials.insert(trial.id.clone(), trial);
         Ok(())
     }
 
-    /// Takes a calibration into the header and returns the peak. One that fails is recorded with its reason: trials
+    /// The trial, or a failed one where the child's result makes no sense: it must not spoil the whole file.
+    fn sound(&self, trial: Trial, job: &Job) -> Trial {
+        let alone = ResultFile { trials: vec![trial], ..self.head.clone() };
+        let problem = validate(&alone).into_iter().find(|problem| problem.place.starts_with("trials"));
+        let trial = alone.trials.into_iter().next();
+        match (problem, trial) {
+            (None, Some(trial)) => trial,
+            (problem, trial) => {
+                let started_at = trial.map_or_else(utc_now, |trial| trial.started_at);
+                let what = problem.map(|problem| problem.to_string()).unwrap_or_default();
+                isolate::without_result(job, Status::Failed, format!("its result makes no sense: {what}"), started_at)
+            }
+        }
+    }
+
+    /// Takes a calibration into the head and returns the peak. One that fails is recorded with its reason: trials
     /// need none.
     fn calibrate(
         &mut self,
@@ -278,8 +307,8 @@ impl Session {
         calibration.at = at;
         calibration.machine = point(&self.machines, machine);
         let peak = calibration.gemm_f32_flops_per_s;
-        self.header.file.calibrations.push(calibration);
-        self.partial.begin(&self.header)?;
+        self.head.calibrations.push(calibration);
+        self.partial.begin(&self.head)?;
         Ok(peak)
     }
 
@@ -299,9 +328,7 @@ impl Session {
 
     /// Writes the result file and removes the partial folder.
     fn merge(self, out: &Path) -> Result<ResultFile> {
-        let mut file = self.header.file;
-        file.trials = self.trials.into_values().collect();
-        file.trials.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
+        let mut file = journal::merge(self.head, self.trials.into_values().collect())?;
         file.run.finished_at = Some(utc_now());
         store::write(out, &file)?;
         self.partial.remove()?;
@@ -319,7 +346,7 @@ fn sized(worker: &Worker, job: &Job) -> Worker {
     worker
 }
 
-/// Where an entry of the request stands in the header's list.
+/// Where an entry of the request stands in the head's list.
 fn point(map: &[u64], index: u64) -> u64 {
     usize::try_from(index).ok().and_then(|i| map.get(i)).copied().unwrap_or(index)
 }

@@ -1,15 +1,15 @@
 //! Many trials: in which order, each in a process of its own, kept as they finish, and none twice.
 //!
-//! `plan` makes jobs of cells, `local` runs what is missing of them, `isolate` runs one, `journal` keeps what finished.
+//! `plan` makes jobs of cells, `local` runs what is missing of them, `isolate` runs one, `partial` keeps what finished.
 
 pub mod build;
 pub mod child;
 pub mod interrupt;
 pub mod isolate;
-pub mod journal;
 pub mod local;
 pub mod machine;
 mod memory;
+pub mod partial;
 pub mod plan;
 pub mod process;
 pub mod progress;

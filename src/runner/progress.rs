@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use crate::record::{Status, Trial};
+use crate::record::{Status, Trial, metric};
 use crate::trial::{Event, Job};
 
 /// Shows progress on standard error.
@@ -186,8 +186,8 @@ fn summary(trial: &Trial, took: Duration) -> String {
             None => status,
         });
     }
-    parts.extend(value("val_loss_nats").map(|loss| format!("loss {loss:.3}")));
-    parts.extend(value("train_tokens_per_s").map(|rate| format!("{} tokens/s", short(rate))));
+    parts.extend(value(metric::VAL_LOSS_NATS).map(|loss| format!("loss {loss:.3}")));
+    parts.extend(value(metric::TRAIN_TOKENS_PER_S).map(|rate| format!("{} tokens/s", short(rate))));
     parts.push(seconds(took.as_secs_f64()));
     format!("{} repeat {}: {}", trial.cell, trial.repeat, parts.join(", "))
 }

@@ -1,0 +1,144 @@
+//! The folder `<out>.partial` in which a run lives until it is done: a journal, and a lock that keeps a second run out.
+//!
+//! The journal's head is written last when a run begins and removed first when it is merged: with it the folder says what
+//! is finished, without it the folder says nothing. The lock falls with its process.
+
+use std::fs::{self, File, TryLockError};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::error::{Error, Result};
+use crate::record::journal::{self, Journal};
+use crate::record::{ResultFile, Trial};
+
+const HEAD: &str = "run.json";
+const LOCK: &str = "lock";
+const PATIENCE: Duration = Duration::from_secs(1);
+
+/// An open, locked partial folder.
+#[derive(Debug)]
+pub struct Partial {
+    folder: PathBuf,
+    lock: File,
+}
+
+impl Partial {
+    /// Where the run that will end in `out` lives: `x.json` gives `x.json.partial`.
+    pub fn folder_of(out: &Path) -> PathBuf {
+        let mut name = out.as_os_str().to_owned();
+        name.push(".partial");
+        PathBuf::from(name)
+    }
+
+    /// Whether there is a run that got as far as its head.
+    pub fn has_begun(out: &Path) -> bool {
+        Self::folder_of(out).join(HEAD).exists()
+    }
+
+    /// Makes the folder, or opens the one that is there, and locks it.
+    pub fn open(out: &Path) -> Result<Self> {
+        let folder = Self::folder_of(out);
+        let unwritable = |error: io::Error| Error::input(format!("{}: cannot be written: {error}", folder.display()));
+        fs::create_dir_all(&folder).map_err(unwritable)?;
+        let lock =
+            File::options().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(unwritable)?;
+        lock_within(&lock, PATIENCE).map_err(|error| match error {
+            TryLockError::WouldBlock => Error::input(format!("another run is writing to {}", folder.display()))
+                .hint("wait for it to end, or give this run another `--out`"),
+            TryLockError::Error(error) => unwritable(error),
+        })?;
+        Ok(Self { folder, lock })
+    }
+
+    /// Where it is.
+    pub fn folder(&self) -> &Path {
+        &self.folder
+    }
+
+    /// Writes the head: from now on the folder counts.
+    pub fn begin(&self, head: &ResultFile) -> Result<()> {
+        journal::journal_head(&self.folder, head).map(drop)
+    }
+
+    /// Keeps a finished trial.
+    pub fn keep(&self, trial: &Trial) -> Result<()> {
+        journal::journal_trial(&self.folder, trial).map(drop)
+    }
+
+    /// What the run began with and the trials kept so far; `None` where it did not get as far as its head. Torn files
+    /// are moved to `<out>.set-aside`, and the notes name them.
+    pub fn read(&self, notes: &mut Vec<String>) -> Result<Option<(ResultFile, Vec<Trial>)>> {
+        let journal = journal::read_journal(&self.folder)?;
+        refuse_torn_head(&self.folder, &journal)?;
+        let aside = self.folder.with_extension("set-aside");
+        for torn in journal.torn {
+            let moved = fs::create_dir_all(&aside)
+                .and_then(|()| fs::rename(self.folder.join(&torn.name), aside.join(&torn.name)));
+            let what = match moved {
+                Ok(()) => format!("moved to {}", aside.display()),
+                Err(error) => format!("left where it is ({error})"),
+            };
+            notes.push(format!("{} in {} is not a trial: {}; {what}", torn.name, self.folder.display(), torn.why));
+        }
+        Ok(journal.head.map(|head| (head, journal.trials)))
+    }
+
+    /// Empties the journal, head first; the lock and what is not the journal's stay.
+    pub fn clear(&self) -> Result<()> {
+        let failed = |error: io::Error| Error::input(format!("{}: cannot be emptied: {error}", self.folder.display()));
+        match fs::remove_file(self.folder.join(HEAD)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
+            _ => {}
+        }
+        for entry in fs::read_dir(&self.folder).map_err(failed)?.flatten() {
+            if entry.path().extension().is_some_and(|extension| extension == "json") && entry.path().is_file() {
+                fs::remove_file(entry.path()).map_err(failed)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Removes the folder of a run that is merged. It stays where somebody put other files into it, and says nothing.
+    pub fn remove(self) -> Result<()> {
+        self.clear()?;
+        let _ = fs::remove_file(self.folder.join(LOCK));
+        drop(self.lock);
+        let _ = fs::remove_dir(&self.folder);
+        Ok(())
+    }
+}
+
+/// Without its head a journal says nothing; one whose head cannot be read is not for this program to throw away.
+fn refuse_torn_head(folder: &Path, journal: &Journal) -> Result<()> {
+    match journal.torn.iter().find(|torn| torn.name == HEAD) {
+        None => Ok(()),
+        Some(torn) => Err(Error::input(format!("{}: {}", folder.join(HEAD).display(), torn.why))
+            .hint("another version of effbench may have written it; `--fresh` starts over")),
+    }
+}
+
+/// Takes the lock, waiting a moment for a process that is just going away: a kill is not over when it returns.
+fn lock_within(file: &File, patience: Duration) -> std::result::Result<(), TryLockError> {
+    let began = Instant::now();
+    loop {
+        match file.try_lock() {
+            Err(TryLockError::WouldBlock) if began.elapsed() < patience => thread::sleep(Duration::from_millis(20)),
+            // A file system without locks: nothing can be said about other runs.
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(()),
+            outcome => return outcome,
+        }
+    }
+}
+
+/// The `out` of the newest unfinished run of a suite in a folder.
+pub fn newest_partial(results: &Path, suite: &str) -> Option<PathBuf> {
+    let runs = fs::read_dir(results).ok()?.flatten().filter_map(|entry| {
+        let folder = entry.path();
+        let out = folder.to_str()?.strip_suffix(".partial")?.to_owned();
+        let run = journal::read_journal(&folder).ok()?.head?.run;
+        (run.suite == suite).then_some((run.started_at, PathBuf::from(out)))
+    });
+    runs.max().map(|(_, out)| out)
+}

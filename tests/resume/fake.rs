@@ -1,0 +1,143 @@
+//! Jobs and children that cost nothing: the children are shell scripts that answer as a trial does.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use effbench::error::Result;
+use effbench::record::{At, Calibration, Cost, ResultFile, Run, SCHEMA, spec_sha256};
+use effbench::runner::local::{Calibrate, run};
+use effbench::runner::plan::{Design, PreparedCell, plan};
+use effbench::runner::{Interrupt, Mode, Progress, Request, Worker, build_info, machine};
+use effbench::trial::Job;
+
+/// Reads the job and says it is done: a trial's fields are a job's, and these.
+const ANSWER: &str = r#"
+read -r job
+rest='"started_at":"2026-01-01T00:00:00Z","curve":{"step":[],"tokens":[],"train_flops":[],"wall_s":[],"energy_j":null,"train_loss_nats":[],"val_loss_nats":[]},"metrics":{},"skills":[],"energy":{"channels":[],"measured_j":null,"reason":"no_sensor"},"validity":{"ok":true,"flags":[]}'
+done_as() { printf '{"event":"done","trial":%s,"status":"%s","reason":%s,%s}}\n' "${job%\}}" "$1" "${2-null}" "$rest"; }
+id=${job#*\"id\":\"}; id=${id%%\"*}
+cell=${job#*\"cell\":\"}; cell=${cell%%\"*}
+"#;
+
+pub const LONG: Duration = Duration::from_secs(60);
+
+pub fn script(text: &str) -> Worker {
+    Worker { program: "/bin/sh".into(), args: vec!["-c".into(), format!("{ANSWER}{text}")], env: vec![] }
+}
+
+fn cell(name: &str) -> PreparedCell {
+    let cost = Cost {
+        params_total: 1,
+        params_non_embedding: 1,
+        params_active: 1,
+        params_by_part: BTreeMap::new(),
+        embedding_share: 0.0,
+        forward_flops_per_token: 1.0,
+        train_flops_per_token: 3.0,
+        train_flops_per_sequence: 3,
+        train_flops_per_sequence_causal: 3,
+        six_n_flops_per_token: 6.0,
+        train_flops: 10.0,
+        optimizer_flops: 1.0,
+        tuning_flops: None,
+        train_tokens: 1,
+        kv_bytes_per_token: 1,
+        state_bytes: 16,
+    };
+    let spec = serde_json::json!({"cell": name, "train": {"steps": 1}});
+    PreparedCell {
+        name: name.into(),
+        variant: name.into(),
+        scale: "w32".into(),
+        budget: None,
+        lr_source: "given".into(),
+        spec_sha256: spec_sha256(&spec),
+        spec,
+        data_path: None,
+        cost,
+        activation_bytes: 0,
+    }
+}
+
+pub fn jobs(cells: &[&str], repeats: u64) -> Vec<Job> {
+    let cells: Vec<PreparedCell> = cells.iter().map(|name| cell(name)).collect();
+    let build = build_info();
+    plan(&cells, &Design { repeats, first_seed: 1, build: &build, build_index: 0, machine_index: 0 }).jobs
+}
+
+pub fn empty_file(repeats: u64) -> ResultFile {
+    ResultFile {
+        schema: SCHEMA.into(),
+        run: Run {
+            suite: "fake".into(),
+            command: "effbench run fake".into(),
+            base: None,
+            headline: None,
+            data: "nothing".into(),
+            repeats,
+            started_at: "2026-01-01T00:00:00Z".into(),
+            finished_at: None,
+        },
+        builds: vec![build_info()],
+        machines: vec![machine::describe(1, &machine::child_environment(1)).unwrap()],
+        calibrations: vec![],
+        trials: vec![],
+    }
+}
+
+pub struct Peak;
+
+impl Calibrate for Peak {
+    fn device(&self) -> String {
+        "cpu".into()
+    }
+
+    fn measure(&mut self, _: &Interrupt) -> Result<Calibration> {
+        Ok(Calibration {
+            machine: 0,
+            at: At::Before,
+            device: "cpu".into(),
+            gemm_f32_flops_per_s: Some(1e9),
+            stream_bytes_per_s: Some(1e9),
+            reason: None,
+        })
+    }
+}
+
+/// Where plain progress lines go in these tests.
+#[derive(Clone, Default)]
+pub struct Lines(Arc<Mutex<Vec<u8>>>);
+
+impl std::io::Write for Lines {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0.lock().unwrap().extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Lines {
+    pub fn text(&self) -> String {
+        String::from_utf8(self.0.lock().unwrap().clone()).unwrap()
+    }
+}
+
+/// A run of fake jobs, with what it printed.
+pub fn run_jobs(
+    out: &Path,
+    mode: Mode,
+    jobs: &[Job],
+    worker: &Worker,
+    stop: &Interrupt,
+) -> (Result<ResultFile>, String) {
+    let lines = Lines::default();
+    let resume = "effbench run fake --resume";
+    let request = Request { out, mode, file: empty_file(2), jobs, worker, limit: LONG, resume };
+    let result = run(request, &mut Peak, &mut Progress::lines(Box::new(lines.clone())), stop);
+    (result, lines.text())
+}
