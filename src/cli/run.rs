@@ -24,7 +24,7 @@ pub struct RunArgs {
     /// Where sums are done.
     #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda|cuda:N")]
     pub device: String,
-    /// Only these variants, by name or path; one that the suite does not list runs wherever its base does.
+    /// Only these variants, by name or path.
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub variants: Vec<String>,
     /// Only these scales.
@@ -39,7 +39,7 @@ pub struct RunArgs {
     /// Sets a key of every spec, such as train.optimizer.lr=3e-4; may be given again.
     #[arg(long, value_name = "KEY=VALUE", value_parser = assignment)]
     pub set: Vec<String>,
-    /// The result file [default: results/<suite>-<machine class>-<UTC time>.json].
+    /// The result file [default: results/SUITE-MACHINE-TIME.json].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
     /// Run only what is missing from an earlier run: of --out, or else the newest unfinished one of the suite.

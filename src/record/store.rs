@@ -57,7 +57,7 @@ pub fn write(path: &Path, file: &ResultFile) -> Result<()> {
     write_json(path, file)
 }
 
-/// Refuses a path that [`write`] could not write, without leaving anything behind.
+/// Refuses a path that [`write()`] could not write, without leaving anything behind.
 pub fn check_writable(path: &Path) -> Result<()> {
     let name = path.display();
     if path.is_dir() {

@@ -22,13 +22,6 @@ pub struct Interval {
     pub level: f64,
 }
 
-impl Interval {
-    /// Whether `value` lies inside, ends included.
-    pub fn holds(&self, value: f64) -> bool {
-        self.low <= value && value <= self.high
-    }
-}
-
 /// A mean over repeats, with its interval where there are at least two.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Estimate {
@@ -108,6 +101,5 @@ mod tests {
         assert_eq!(mean_estimate(&[2.0], 0.95).unwrap().interval, None);
         let same = ratio_estimate(&[0.0, 0.0, 0.0], 0.95).unwrap();
         assert_eq!((same.value, same.interval.unwrap().low, same.interval.unwrap().high), (1.0, 1.0, 1.0));
-        assert!(same.interval.unwrap().holds(1.0));
     }
 }
