@@ -32,11 +32,13 @@ const fn shape(
     Shape { name, axes: Axes { batch, time, heads, kv_heads: heads, head_width }, vocabulary }
 }
 
+type Run = Box<dyn Fn(Ops, &[Tensor]) -> Result<Tensor>>;
+
 /// An op of inputs of given shapes.
 struct Case {
     name: &'static str,
     inputs: Vec<Vec<usize>>,
-    run: Box<dyn Fn(Ops, &[Tensor]) -> Result<Tensor>>,
+    run: Run,
 }
 
 fn case(name: &'static str, inputs: &[&[usize]], run: impl Fn(Ops, &[Tensor]) -> Result<Tensor> + 'static) -> Case {

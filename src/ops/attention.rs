@@ -13,7 +13,7 @@
 use super::matmul::{Before, Matrix, MatrixMut, Shared, multiply};
 use super::real::Real;
 use super::rows::{build, chunks, numbers, tensor, with_numbers};
-use super::simd::{accumulate, dot, fold, max, simd};
+use super::simd::{accumulate, dot, max, simd, sum};
 use super::{Axes, DType, typed};
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
@@ -61,40 +61,44 @@ struct Attention<F> {
 }
 
 simd! {
-    /// One row: the first `seen` scores become exp(score - their maximum), the others 0. Returns the sum and ln sum exp.
-    fn exponentials<S, F>(scores: &mut [F], seen: usize) -> (F, F) {
-        scores[seen..].fill(F::LOWEST);
-        let top = max(scores);
-        for score in scores.iter_mut() {
-            *score = (*score - top).exp::<S>();
-        }
-        let sum = fold(scores, F::ZERO, |sum, x| sum + x, |a, b| a + b);
-        (sum, top + sum.ln())
-    }
-}
-
-simd! {
-    fn scale<S, F>(x: &mut [F], factor: F) {
-        for x in x {
-            *x *= factor;
+    /// Rows of `keys` scores, of queries from position `first` on, become probabilities; beyond a query's own position, 0.
+    fn softmax<S, F>(scores: &mut [F], keys: usize, first: usize, lse: &mut [F]) {
+        for (i, (row, lse)) in scores.chunks_exact_mut(keys).zip(lse).enumerate() {
+            row[first + i + 1..].fill(F::LOWEST);
+            let top = max(row);
+            for score in row.iter_mut() {
+                *score = (*score - top).exp::<S>();
+            }
+            let total = sum(row);
+            let scale = F::ONE / total;
+            for p in row.iter_mut() {
+                *p *= scale;
+            }
+            *lse = top + total.ln();
         }
     }
 }
 
 simd! {
-    /// One row: scores become probabilities, and the probabilities' gradients become the scores'.
-    fn probabilities<S, F>(scores: &mut [F], seen: usize, lse: F, slopes: &mut [F], mean_slope: F) {
-        scores[seen..].fill(F::LOWEST);
-        for (p, slope) in scores.iter_mut().zip(slopes) {
-            *p = (*p - lse).exp::<S>();
-            *slope = *p * (*slope - mean_slope);
+    /// Backwards: scores become probabilities again, and the slopes of those the slopes of the scores.
+    fn slopes<S, F>(scores: &mut [F], slopes: &mut [F], keys: usize, first: usize, lse: &[F], means: &[F]) {
+        let rows = scores.chunks_exact_mut(keys).zip(slopes.chunks_exact_mut(keys)).zip(lse.iter().zip(means));
+        for (i, ((row, slopes), (&lse, &mean))) in rows.enumerate() {
+            row[first + i + 1..].fill(F::LOWEST);
+            for (p, slope) in row.iter_mut().zip(slopes) {
+                *p = (*p - lse).exp::<S>();
+                *slope = *p * (*slope - mean);
+            }
         }
     }
 }
 
 simd! {
-    fn inner<S, F>(x: &[F], y: &[F]) -> F {
-        dot::<S, F>(x, y)
+    /// The inner products of the first `width` numbers of each row of x and y, rows `stride` apart.
+    fn inner_products<S, F>(x: &[F], y: &[F], stride: usize, width: usize, out: &mut [F]) {
+        for (out, (x, y)) in out.iter_mut().zip(x.chunks(stride).zip(y.chunks(stride))) {
+            *out = dot::<S, F>(&x[..width], &y[..width]);
+        }
     }
 }
 
@@ -162,18 +166,12 @@ impl<F: Real> Attention<F> {
             let mut scores = MatrixMut::new(&mut scratch, n, keys, keys);
             let qk = (head.q(times.clone()), head.k(0..keys).t());
             multiply(&mut scores, Before::Overwritten, self.root(), qk, Parallelism::None);
-            let mut sums = [F::ZERO; BLOCK];
-            for (i, time) in times.clone().enumerate() {
-                (sums[i], lse[time]) = exponentials(scores.row(i), time + 1);
-            }
+            softmax(&mut scratch[..n * keys], keys, times.start, &mut lse[times.clone()]);
             let corner = (head.window * axes.time + times.start, head.head * axes.head_width);
             // SAFETY: no other task, and no other block of this one, writes this head at these times.
             let mut y = unsafe { out.part(corner, n, axes.head_width) };
             let pv = (Matrix::new(&scratch, n, keys, keys), head.v(0..keys));
             multiply(&mut y, Before::Overwritten, F::ONE, pv, Parallelism::None);
-            for (i, &sum) in sums[..n].iter().enumerate() {
-                scale(y.row(i), F::ONE / sum);
-            }
         }
     }
 
@@ -186,23 +184,22 @@ impl<F: Real> Attention<F> {
         let size = BLOCK.min(time) * time;
         let mut scratch = vec![F::ZERO; 2 * size];
         let (p, ds) = scratch.split_at_mut(size);
+        let mut means = [F::ZERO; BLOCK];
         for times in blocks(time) {
             let (n, keys) = (times.len(), times.end);
             let queries = head.q(times.clone());
-            let slopes = rows_of(g, axes.width(), axes, head.window, times.clone(), head.head);
+            let g_rows = rows_of(g, axes.width(), axes, head.window, times.clone(), head.head);
             let mut scores = MatrixMut::new(p, n, keys, keys);
             let mut score_slopes = MatrixMut::new(ds, n, keys, keys);
             let qk = (queries, head.k(0..keys).t());
             multiply(&mut scores, Before::Overwritten, self.root(), qk, Parallelism::None);
-            let gv = (slopes, head.v(0..keys).t());
+            let gv = (g_rows, head.v(0..keys).t());
             multiply(&mut score_slopes, Before::Overwritten, F::ONE, gv, Parallelism::None);
-            for (i, time) in times.clone().enumerate() {
-                let at = (head.window * axes.time + time) * axes.width() + head.head * width;
-                let mean_slope = inner(&g[at..at + width], &y[at..at + width]);
-                probabilities(scores.row(i), time + 1, lse[time], score_slopes.row(i), mean_slope);
-            }
+            let at = (head.window * time + times.start) * axes.width() + head.head * width;
+            inner_products(&g[at..], &y[at..], axes.width(), width, &mut means[..n]);
+            slopes(&mut p[..n * keys], &mut ds[..n * keys], keys, times.start, &lse[times.clone()], &means);
             let (p, ds) = (Matrix::new(p, n, keys, keys), Matrix::new(ds, n, keys, keys));
-            multiply(&mut dv.top(keys), Before::AddedTo, F::ONE, (p.t(), slopes), Parallelism::None);
+            multiply(&mut dv.top(keys), Before::AddedTo, F::ONE, (p.t(), g_rows), Parallelism::None);
             multiply(&mut dk.top(keys), Before::AddedTo, self.root(), (ds.t(), queries), Parallelism::None);
             // SAFETY: no other task, and no other block of this one, writes this head's queries at these times.
             let mut dq = unsafe { d.part((head.window * time + times.start, head.head * width), n, width) };
@@ -212,20 +209,19 @@ impl<F: Real> Attention<F> {
     }
 
     /// The gradient of one key head of one window and of the query heads that share it.
-    fn backward_group(&self, window: usize, kv_head: usize, arguments: [&[F]; 3], d: &Shared<'_, F>) {
-        let [qkv, y, g] = arguments;
+    fn backward_group(&self, window: usize, kv_head: usize, arguments: [&[F]; 4], d: &Shared<'_, F>) {
+        let [qkv, y, g, lse] = arguments;
         let axes = self.axes;
         let (time, width, group) = (axes.time, axes.head_width, axes.heads / axes.kv_heads);
-        let lse = self.lse.get().map_or(&[][..], |lse| lse);
         let of_head = |head: usize| {
             let lse = &lse[(window * axes.heads + head) * time..][..time];
             self.backward(Head { axes, qkv, window, head }, y, g, lse, d)
         };
         let first = kv_head * group;
         let mut parts: Vec<Vec<F>> = (first..first + group).into_par_iter().map(of_head).collect();
-        let (sum, others) = parts.split_at_mut(1);
-        others.iter().for_each(|part| accumulate(&mut sum[0], part));
-        for (i, rows) in sum[0].chunks_exact(time * width).enumerate() {
+        let (total, others) = parts.split_at_mut(1);
+        others.iter().for_each(|part| accumulate(&mut total[0], part));
+        for (i, rows) in total[0].chunks_exact(time * width).enumerate() {
             let column = (axes.heads + i * axes.kv_heads + kv_head) * width;
             // SAFETY: no other task writes this key or value head of this window.
             let mut out = unsafe { d.part((window * time, column), time, width) };
@@ -261,11 +257,12 @@ impl<F: Real> CustomOp1 for Attention<F> {
 
     fn bwd(&self, qkv: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         let axes = self.axes;
+        let Some(lse) = self.lse.get() else { bail!("attention: backward before forward") };
         let mut d = build(axes.rows(), axes.packed_width(), |_, _| {});
         let out = Shared::new(&mut d, axes.packed_width());
-        with_numbers::<F, _, 3>([qkv, y, &g.contiguous()?], |arguments| {
+        with_numbers::<F, _, 3>([qkv, y, &g.contiguous()?], |[qkv, y, g]| {
             (0..axes.batch * axes.kv_heads).into_par_iter().for_each(|i| {
-                self.backward_group(i / axes.kv_heads, i % axes.kv_heads, arguments, &out);
+                self.backward_group(i / axes.kv_heads, i % axes.kv_heads, [qkv, y, g, lse], &out);
             });
         })?;
         Ok(Some(tensor(d, qkv.shape())?))

@@ -82,8 +82,9 @@ simd! {
 }
 
 simd! {
-    /// One row: `dx` is written, `dgain` and `dbias` are added to; `dbias` may be empty.
-    fn backward<S, F>(kind: Kind, eps: F, x: &[F], gain: &[F], g: &[F], dx: &mut [F], dgain: &mut [F], dbias: &mut [F]) {
+    /// One row: `dx` is written; `sums`, the gradients of gain and (unless it ends there) bias, are added to.
+    fn backward<S, F>(kind: Kind, eps: F, x: &[F], gain: &[F], g: &[F], dx: &mut [F], sums: &mut [F]) {
+        let (dgain, dbias) = sums.split_at_mut(x.len());
         let width = F::of(x.len() as f64);
         let (mean, r) = moments(kind, x, eps);
         // dx holds n until its mean with h is known.
@@ -121,8 +122,7 @@ impl<F: Real> Norm<F> {
         let (dx, mut dgain) = with_numbers::<F, _, 3>([x, gain, g], |[x, gain, g]| {
             build_and_sum(n, width, if with_bias { 2 * width } else { width }, |i, dx, sums| {
                 let at = i * width..(i + 1) * width;
-                let (dgain, dbias) = sums.split_at_mut(width);
-                backward(self.kind, F::of(self.eps), &x[at.clone()], gain, &g[at], dx, dgain, dbias);
+                backward(self.kind, F::of(self.eps), &x[at.clone()], gain, &g[at], dx, sums);
             })
         })?;
         let dbias = dgain.split_off(width);

@@ -3,7 +3,7 @@
 
 use super::real::Real;
 use super::rows::{build, numbers, tensor, with_numbers};
-use super::simd::accumulate;
+use super::simd::{accumulate, simd};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -31,6 +31,18 @@ struct Positions<F> {
     numbers: PhantomData<F>,
 }
 
+simd! {
+    /// Some rows of the output, the first at time step `first`; the table has as many rows as a window.
+    fn add<S, F>(width: usize, x: &[F], table: &[F], first: usize, y: &mut [F]) {
+        let positions = table.chunks_exact(width).cycle().skip(first);
+        for ((x, y), position) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(positions) {
+            for ((y, &x), &position) in y.iter_mut().zip(x).zip(position) {
+                *y = x + position;
+            }
+        }
+    }
+}
+
 impl<F: Real> CustomOp2 for Positions<F> {
     fn name(&self) -> &'static str {
         "positions"
@@ -40,10 +52,7 @@ impl<F: Real> CustomOp2 for Positions<F> {
         let (n, c) = lx.shape().dims2()?;
         let (x, table) = (numbers::<F>(x, lx)?, numbers::<F>(table, lt)?);
         let y = build(n, c, |first, block| {
-            block.copy_from_slice(&x[first * c..][..block.len()]);
-            for (i, y) in block.chunks_exact_mut(c).enumerate() {
-                accumulate(y, &table[(first + i) % self.time * c..][..c]);
-            }
+            add(c, &x[first * c..][..block.len()], &table[..self.time * c], first % self.time, block);
         });
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, c))))
     }

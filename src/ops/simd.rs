@@ -9,6 +9,8 @@
 //! kin keep [`LANES`] running values and combine them as a tree, whatever the instruction set.
 
 use super::real::Real;
+#[cfg(target_arch = "x86_64")]
+use std::sync::OnceLock;
 
 /// What the compiled variant of a kernel can do.
 pub(super) trait Isa: Copy {
@@ -41,21 +43,24 @@ pub(super) enum Level {
     Baseline,
 }
 
-/// The best level of this CPU. The standard library caches the answer: the call costs a few loads.
+/// The best level of this CPU, looked up once.
 #[cfg(target_arch = "x86_64")]
 #[inline]
 pub(super) fn level() -> Level {
-    if is_x86_feature_detected!("avx512f")
-        && is_x86_feature_detected!("avx512bw")
-        && is_x86_feature_detected!("avx512dq")
-        && is_x86_feature_detected!("avx512vl")
-    {
-        Level::Avx512
-    } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-        Level::Avx2
-    } else {
-        Level::Baseline
-    }
+    static LEVEL: OnceLock<Level> = OnceLock::new();
+    *LEVEL.get_or_init(|| {
+        if is_x86_feature_detected!("avx512f")
+            && is_x86_feature_detected!("avx512bw")
+            && is_x86_feature_detected!("avx512dq")
+            && is_x86_feature_detected!("avx512vl")
+        {
+            Level::Avx512
+        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            Level::Avx2
+        } else {
+            Level::Baseline
+        }
+    })
 }
 
 /// Compiles a kernel for every [`Level`] and picks one at the call. See the top of the file.
@@ -66,7 +71,6 @@ macro_rules! simd {
         $(#[$meta])*
         $vis fn $name<$F: $crate::ops::real::Real $(, $G: $bound)*>($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            #[allow(clippy::extra_unused_type_parameters, clippy::too_many_arguments)]
             fn body<$S: $crate::ops::simd::Isa, $F: $crate::ops::real::Real $(, $G: $bound)*>(
                 $($arg: $ty),*
             ) $(-> $ret)? $body
