@@ -1,17 +1,53 @@
-//! Scale or algorithm? See README.md.
+//! effbench: is the next gain in more scale or in a better algorithm?
+//!
+//! ```text
+//! spec ─▶ data ─┐                                          ┌─▶ analysis ─▶ report ─▶ stdout, files
+//!               ├─▶ model ─▶ train │ infer ─▶ measure ─▶ RECORD
+//! device, ops ──┘              (work)                      └─▶ results/*.json ─▶ CI, other machines
+//!
+//!     needs candle, a device, time                          pure: no candle, no device, no clock
+//! ```
+//!
+//! An hourglass: the left cone turns a description into numbers, the right cone turns numbers into words, and the waist,
+//! [`record`], is one versioned type. The modules below stand in the order of the data flow, which is also the order of
+//! reading and the import law: a module names only modules above it. Without the feature `run` only the right cone is
+//! built, in seconds: the judge that a CI job needs.
 
-pub mod analysis;
+pub mod error;
+pub mod unit;
+pub mod stat;
+pub mod cost;
+#[cfg(feature = "run")]
+pub mod stream;
+pub mod reading;
+pub mod spec;
 #[cfg(feature = "run")]
 pub mod data;
-pub mod error;
+#[cfg(feature = "run")]
+pub mod device;
+#[cfg(feature = "run")]
+pub mod ops;
+#[cfg(feature = "run")]
+pub mod model;
+#[cfg(feature = "run")]
+pub mod work;
+#[cfg(feature = "run")]
+pub mod train;
+#[cfg(feature = "run")]
+pub mod infer;
 #[cfg(feature = "run")]
 pub mod measure;
-pub mod reading;
 pub mod record;
 #[cfg(feature = "run")]
-pub mod runner;
-pub mod spec;
-pub mod stat;
-#[cfg(feature = "run")]
 pub mod trial;
-pub mod unit;
+#[cfg(feature = "run")]
+pub mod runner;
+pub mod analysis;
+pub mod report;
+pub mod cli;
+
+/// candle allocates for every operation, and a general allocator gives large blocks back to the system and faults them in
+/// again: worth up to 1.9 times the speed of a training step, measured.
+#[cfg(feature = "run")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;

@@ -1,5 +1,13 @@
 //! Argv in, exit code out.
 
-fn main() -> std::process::ExitCode {
+use std::process::ExitCode;
+
+#[cfg(feature = "run")]
+fn main() -> ExitCode {
+    effbench::cli::main(effbench::trial::Registry::builtin())
+}
+
+#[cfg(not(feature = "run"))]
+fn main() -> ExitCode {
     effbench::cli::main()
 }

@@ -2,10 +2,15 @@
 
 use clap::Args;
 
-use super::Format;
-#[cfg(feature = "run")]
-use crate::error::Error;
+use super::{Format, print, print_json, style, to_json};
+use crate::device;
 use crate::error::Result;
+use crate::measure::{energy, memory};
+use crate::reading::Absent;
+use crate::report::listing::{self, Checked};
+use crate::runner::build_info;
+use crate::runner::machine::{child_environment, default_threads, describe};
+use crate::unit::Bytes;
 
 /// Arguments of `effbench doctor`.
 #[derive(Debug, Clone, Args)]
@@ -18,14 +23,72 @@ pub struct DoctorArgs {
     pub format: Format,
 }
 
-/// Looks at this machine.
-#[cfg(not(feature = "run"))]
-pub fn execute(_args: &DoctorArgs) -> Result<()> {
-    Err(super::judge_only("doctor"))
+/// Looks at this machine and says what a run would be able to measure.
+pub fn execute(args: &DoctorArgs) -> Result<()> {
+    let rows = checks()?;
+    match args.format {
+        Format::Text => print(&listing::checkup(&rows, style())),
+        Format::Json => print_json(&to_json(&rows)?),
+    }
 }
 
-/// Looks at this machine.
-#[cfg(feature = "run")]
-pub fn execute(_args: &DoctorArgs) -> Result<()> {
-    Err(Error::internal("`doctor` is not joined to the instruments"))
+fn checks() -> Result<Vec<Checked>> {
+    let threads = default_threads();
+    let machine = describe(threads, &child_environment(threads))?;
+    let build = build_info();
+    let mut rows = vec![
+        Checked::yes("machine", &format!("{}, {}", machine.class_id, machine.cpu.model)),
+        Checked::yes("threads", &format!("{threads} of {} logical processors", machine.cpu.threads)),
+        Checked::yes("memory", &format!("{} installed", Bytes(machine.memory_bytes as f64))),
+        simd(&machine.cpu.features),
+        match build.profile.as_str() {
+            "release" => Checked::yes("build", "release"),
+            other => Checked::no("build", other, "speed figures of a debug build mean little", "cargo build --release"),
+        },
+        match memory::peak_bytes() {
+            Some(_) => Checked::yes("peak memory", "the kernel's high-water mark of each trial's process"),
+            None => Checked::no("peak memory", "not measured", "this system does not tell", "none known"),
+        },
+    ];
+    rows.push(match device::open("cuda") {
+        Ok(opened) => Checked::yes("CUDA", &opened.name),
+        Err(error) => Checked::no("CUDA", "not used", &error.message, error.hint.as_deref().unwrap_or("")),
+    });
+    rows.extend(energy::channels().channels.iter().map(|channel| {
+        let name = format!("energy of {}", channel.id);
+        match channel.energy_j {
+            Ok(_) => Checked::yes(&name, channel.source),
+            Err(absent) => Checked::no(&name, "not measured", why(absent), remedy(absent)),
+        }
+    }));
+    Ok(rows)
+}
+
+fn simd(features: &[String]) -> Checked {
+    let has = |name: &str| features.iter().any(|feature| feature == name);
+    match (has("avx512f"), has("avx2") && has("fma")) {
+        (true, _) => Checked::yes("vector unit", "AVX-512"),
+        (_, true) => Checked::yes("vector unit", "AVX2 and FMA"),
+        _ if cfg!(target_arch = "x86_64") => {
+            Checked::no("vector unit", "SSE2 only", "the processor, or the hypervisor, offers no more", "none known")
+        }
+        _ => Checked::yes("vector unit", std::env::consts::ARCH),
+    }
+}
+
+fn why(absent: Absent) -> &'static str {
+    match absent {
+        Absent::VirtualMachine => "this is a virtual machine, and its hypervisor hides the counters",
+        Absent::NoPermission => "the counter is there, and this user may not read it",
+        Absent::NoSensor => "this machine shows no such counter",
+        Absent::Unsupported => "the counter can be read, and this version of effbench does not meter with it yet",
+    }
+}
+
+fn remedy(absent: Absent) -> &'static str {
+    match absent {
+        Absent::VirtualMachine => "run on the host, or on a machine of your own",
+        Absent::NoPermission => "sudo chmod -R a+r /sys/class/powercap/*/energy_uj",
+        Absent::NoSensor | Absent::Unsupported => "none known",
+    }
 }

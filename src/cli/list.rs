@@ -2,10 +2,11 @@
 
 use clap::Args;
 
-use super::Format;
-#[cfg(feature = "run")]
-use crate::error::Error;
-use crate::error::Result;
+use super::{Format, print, print_json, style, to_json};
+use crate::error::{Error, Result};
+use crate::report::listing::{self, Listed};
+use crate::spec::Library;
+use crate::trial::Registry;
 
 /// Arguments of `effbench list`.
 #[derive(Debug, Clone, Args)]
@@ -21,14 +22,36 @@ pub struct ListArgs {
     pub format: Format,
 }
 
-/// Lists what there is.
-#[cfg(not(feature = "run"))]
-pub fn execute(_args: &ListArgs) -> Result<()> {
-    Err(super::judge_only("list"))
+/// Lists everything, or one catalog.
+pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
+    let all = listings(registry)?;
+    let shown: Vec<&Listed> = match &args.what {
+        None => all.iter().collect(),
+        Some(what) => {
+            let found: Vec<&Listed> = all.iter().filter(|listed| listed.what == *what).collect();
+            if found.is_empty() {
+                let names = all.iter().map(|listed| listed.what.as_str());
+                return Err(Error::input(format!("there is no list of `{what}`")).suggest(what, names));
+            }
+            found
+        }
+    };
+    match args.format {
+        Format::Text => print(&listing::listing(&shown, style())),
+        Format::Json => print_json(&to_json(&shown)?),
+    }
 }
 
-/// Lists what there is.
-#[cfg(feature = "run")]
-pub fn execute(_args: &ListArgs) -> Result<()> {
-    Err(Error::internal("`list` is not joined to the catalogs"))
+fn listings(registry: &Registry) -> Result<Vec<Listed>> {
+    let library = Library::builtin();
+    let row = |name: &str, about: &str| (name.to_owned(), about.to_owned());
+    let variants = library.variants()?.iter().map(|v| row(&v.name, &v.about)).collect();
+    let suites = library.suites()?.iter().map(|s| row(&s.name, &s.about)).collect();
+    let mut all =
+        vec![Listed { what: "suites".into(), rows: suites }, Listed { what: "variants".into(), rows: variants }];
+    for (what, rows) in registry.listings() {
+        let what = if what == "data sources" { "data" } else { what };
+        all.push(Listed { what: what.into(), rows: rows.iter().map(|(name, about)| row(name, about)).collect() });
+    }
+    Ok(all)
 }

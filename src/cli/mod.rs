@@ -9,15 +9,24 @@ use clap::{Parser, Subcommand, ValueEnum};
 
 use crate::error::{Error, Kind, Result};
 use crate::report::Style;
+#[cfg(feature = "run")]
+use crate::trial::Registry;
 
 pub mod completions;
+#[cfg(feature = "run")]
 pub mod doctor;
+#[cfg(feature = "run")]
+mod launch;
+#[cfg(feature = "run")]
 pub mod list;
+#[cfg(feature = "run")]
 pub mod run;
 pub mod schema;
+#[cfg(feature = "run")]
 pub mod show;
 pub mod validate;
-pub mod worker;
+#[cfg(feature = "run")]
+mod worker;
 
 /// Is the next gain in a bigger model or in a better algorithm? Trains language-model variants on this machine, measures them,
 /// and answers with intervals.
@@ -46,12 +55,16 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Train a suite's variants, measure them, and answer its question.
+    #[cfg(feature = "run")]
     Run(run::RunArgs),
     /// Say what there is: variants, suites, data, and the parts that variants are made of.
+    #[cfg(feature = "run")]
     List(list::ListArgs),
     /// Show a variant without training it: parameters by part, FLOPs, memory, its settled spec.
+    #[cfg(feature = "run")]
     Show(show::ShowArgs),
     /// Say what can be measured on this machine, what not, why, and the remedy.
+    #[cfg(feature = "run")]
     Doctor(doctor::DoctorArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
@@ -60,11 +73,17 @@ pub enum Command {
     /// Print a script that completes this command line in a shell.
     Completions(completions::CompletionsArgs),
     /// Run the one trial described on standard input.
+    #[cfg(feature = "run")]
     #[command(hide = true)]
-    Trial(worker::TrialArgs),
-    /// Measure this device's peaks.
+    Trial,
+    /// Measure the peaks of the device named on standard input.
+    #[cfg(feature = "run")]
     #[command(hide = true)]
-    Calibrate(worker::CalibrateArgs),
+    Calibrate,
+    /// What only a build with the feature `run` can do.
+    #[cfg(not(feature = "run"))]
+    #[command(external_subcommand)]
+    Other(Vec<String>),
 }
 
 /// How a command says what it found.
@@ -77,8 +96,34 @@ pub enum Format {
     Json,
 }
 
-/// The whole program: reads the arguments, does what they say, and returns the exit code.
+/// The whole program: reads the arguments, does what they say with what `registry` holds, and returns the exit code.
+#[cfg(feature = "run")]
+pub fn main(registry: Registry) -> ExitCode {
+    parsed(|command| match command {
+        Command::Run(args) => launch::execute(&args, &registry),
+        Command::List(args) => list::execute(&args, &registry),
+        Command::Show(args) => show::execute(&args, &registry),
+        Command::Doctor(args) => doctor::execute(&args),
+        Command::Validate(args) => validate::execute(&args),
+        Command::Schema(args) => schema::execute(&args),
+        Command::Completions(args) => completions::execute(&args),
+        Command::Trial => worker::trial(&registry),
+        Command::Calibrate => worker::calibrate(),
+    })
+}
+
+/// The judge alone: reads the arguments, does what they say, and returns the exit code.
+#[cfg(not(feature = "run"))]
 pub fn main() -> ExitCode {
+    parsed(|command| match command {
+        Command::Validate(args) => validate::execute(&args),
+        Command::Schema(args) => schema::execute(&args),
+        Command::Completions(args) => completions::execute(&args),
+        Command::Other(words) => Err(judge_only(words.first().map_or("", String::as_str))),
+    })
+}
+
+fn parsed(execute: impl FnOnce(Command) -> Result<()>) -> ExitCode {
     match Cli::try_parse() {
         Ok(cli) => finish(execute(cli.command)),
         Err(usage) => {
@@ -86,20 +131,6 @@ pub fn main() -> ExitCode {
             let _ = usage.print();
             ExitCode::from(usage.exit_code().clamp(0, 255) as u8)
         }
-    }
-}
-
-fn execute(command: Command) -> Result<()> {
-    match command {
-        Command::Run(args) => run::execute(&args),
-        Command::List(args) => list::execute(&args),
-        Command::Show(args) => show::execute(&args),
-        Command::Doctor(args) => doctor::execute(&args),
-        Command::Validate(args) => validate::execute(&args),
-        Command::Schema(args) => schema::execute(&args),
-        Command::Completions(args) => completions::execute(&args),
-        Command::Trial(args) => worker::trial(&args),
-        Command::Calibrate(args) => worker::calibrate(&args),
     }
 }
 
@@ -129,9 +160,21 @@ pub fn print(text: &str) -> Result<()> {
     }
 }
 
+/// Says something that is no data on standard error; nobody listening is no failure.
+#[cfg(feature = "run")]
+fn say(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
 /// Prints one JSON document.
 pub fn print_json(document: &serde_json::Value) -> Result<()> {
     print(&format!("{document:#}"))
+}
+
+/// A value as a JSON document.
+#[cfg(feature = "run")]
+fn to_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
+    serde_json::to_value(value).map_err(|e| Error::internal(e.to_string()))
 }
 
 /// How standard output shows text: as wide as its terminal, or plain where there is none.
@@ -143,11 +186,16 @@ pub fn style() -> Style {
     Style { width, unicode: true }
 }
 
-/// What a build without the feature `run` says to a command that trains or measures.
+/// What a build without the feature `run` says to a command that it does not have.
 #[cfg(not(feature = "run"))]
 fn judge_only(command: &str) -> Error {
-    Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot do `{command}`"))
-        .hint("build it with its default features: `cargo build --release`")
+    let trains = ["run", "list", "show", "doctor"];
+    if trains.contains(&command) {
+        Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
+            .hint("build it with its default features: `cargo build --release`")
+    } else {
+        Error::input(format!("unknown command `{command}`")).suggest(command, ["validate", "schema", "completions"])
+    }
 }
 
 #[cfg(test)]

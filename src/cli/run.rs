@@ -1,13 +1,10 @@
-//! `effbench run`: train a suite's variants, measure them, and answer its question.
+//! Arguments of `effbench run`; `launch` does what they say.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
 use super::Format;
-#[cfg(feature = "run")]
-use crate::error::Error;
-use crate::error::Result;
 
 /// Arguments of `effbench run`.
 #[derive(Debug, Clone, Args)]
@@ -56,20 +53,8 @@ pub struct RunArgs {
     pub format: Format,
 }
 
-/// Runs a suite.
-#[cfg(not(feature = "run"))]
-pub fn execute(_args: &RunArgs) -> Result<()> {
-    Err(super::judge_only("run"))
-}
-
-/// Runs a suite.
-#[cfg(feature = "run")]
-pub fn execute(_args: &RunArgs) -> Result<()> {
-    Err(Error::internal("`run` is not joined to the runner"))
-}
-
 /// `KEY=VALUE` with a key before the sign; the value is read where the key is known.
-pub(super) fn assignment(text: &str) -> std::result::Result<String, String> {
+pub(super) fn assignment(text: &str) -> Result<String, String> {
     match text.split_once('=') {
         Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
         _ => Err("expected KEY=VALUE, such as train.steps=200".to_owned()),

@@ -1,11 +1,15 @@
 //! `effbench show`: a variant without training it.
 
 use clap::Args;
+use serde::Serialize;
+use serde_json::Value;
 
-use super::Format;
-#[cfg(feature = "run")]
-use crate::error::Error;
+use super::{Format, print, print_json, style, to_json};
 use crate::error::Result;
+use crate::record::Cost;
+use crate::report::listing::{self, Structure};
+use crate::spec::parse_set;
+use crate::trial::{Registry, settle};
 
 /// Arguments of `effbench show`.
 #[derive(Debug, Clone, Args)]
@@ -27,14 +31,56 @@ pub struct ShowArgs {
     pub format: Format,
 }
 
-/// Shows a variant.
-#[cfg(not(feature = "run"))]
-pub fn execute(_args: &ShowArgs) -> Result<()> {
-    Err(super::judge_only("show"))
+/// What `--format json` prints.
+#[derive(Debug, Serialize)]
+struct Shown<'a> {
+    variant: &'a str,
+    scale: &'a str,
+    about: &'a str,
+    source: &'a str,
+    base: Option<&'a str>,
+    lr_source: &'a str,
+    /// The same figures as in a result file.
+    #[serde(flatten)]
+    cost: &'a Cost,
+    /// Which pairs the FLOP figures count.
+    flops_convention: &'static str,
+    /// A guess, for plans.
+    train_memory_bytes_guess: u64,
+    spec: &'a Value,
 }
 
-/// Shows a variant.
-#[cfg(feature = "run")]
-pub fn execute(_args: &ShowArgs) -> Result<()> {
-    Err(Error::internal("`show` is not joined to the catalogs"))
+/// Settles one variant without running anything.
+pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
+    let variant = super::launch::library(registry).variant(&args.variant)?;
+    let sets = args.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>>>()?;
+    let cell = variant.cell(args.scale.as_deref(), &sets)?;
+    let settled = settle(registry, &cell.tree)?;
+    let shown = Shown {
+        variant: &variant.name,
+        scale: &cell.scale,
+        about: &variant.about,
+        source: &variant.source,
+        base: variant.base.as_deref(),
+        lr_source: &cell.lr_source,
+        cost: &settled.cost,
+        flops_convention: "full-square attention; *_causal counts only what the mask leaves; a multiply-add is 2",
+        train_memory_bytes_guess: settled.experiment.guess_bytes(),
+        spec: &settled.spec,
+    };
+    match args.format {
+        Format::Json => print_json(&to_json(&shown)?),
+        Format::Text => {
+            let structure = Structure {
+                title: &format!("{} at {}", variant.name, cell.scale),
+                about: &variant.about,
+                source: &variant.source,
+                cost: &settled.cost,
+                memory_guess_bytes: shown.train_memory_bytes_guess,
+                lr_source: &cell.lr_source,
+                spec: &settled.spec,
+            };
+            print(&listing::structure(&structure, style()))
+        }
+    }
 }

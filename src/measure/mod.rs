@@ -1,4 +1,11 @@
-//! The only timed code, and the only that reads instruments.
+//! The only timed code: clock, window, memory, calibration, energy. It sees [`Work`](crate::work::Work), never a model.
 
+pub mod calibrate;
+pub mod clock;
 pub mod energy;
+pub mod memory;
 pub mod virtualization;
+pub mod window;
+
+pub use clock::{Clock, Monotonic};
+pub use window::Window;

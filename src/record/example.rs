@@ -175,7 +175,7 @@ fn skills(excess: f64) -> Vec<Skill> {
         loss_nats: oracle_nats + excess_nats,
         oracle_nats,
         excess_nats,
-        excess_se_nats: 0.01,
+        excess_se_nats: Some(0.01),
     };
     vec![skill("rule", 40_000, 2.1, 0.8 * excess), skill("recall", 25_536, 1.5, 1.3 * excess)]
 }

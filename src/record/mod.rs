@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 #[cfg(test)]
 pub mod example;
 pub mod journal;
+mod layout;
 pub mod metric;
 pub mod origin;
 pub mod store;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use tempfile::NamedTempFile;
 
 pub use super::journal::{Journal, journal_trial, merge, read_journal};
+use super::layout;
 use super::validate::validate;
 use super::{ResultFile, SCHEMA};
 use crate::error::{Error, Result};
@@ -70,14 +71,13 @@ pub fn check_writable(path: &Path) -> Result<()> {
 }
 
 /// Writes any part of the record as JSON, atomically. What does not come back from JSON as it went in is refused.
-pub(super) fn write_json<T: Serialize + DeserializeOwned + PartialEq>(path: &Path, value: &T) -> Result<()> {
-    let mut text = serde_json::to_vec_pretty(value).map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
+pub(crate) fn write_json<T: Serialize + DeserializeOwned + PartialEq>(path: &Path, value: &T) -> Result<()> {
+    let text = layout::to_text(value).map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
     let back: Option<T> = serde_json::from_slice(&text).ok();
     if back.as_ref() != Some(value) {
         let message = format!("{}: not written, a figure in it is not a finite number", path.display());
         return Err(Error::internal(message));
     }
-    text.push(b'\n');
     let folder = folder_of(path);
     let written = (|| {
         fs::create_dir_all(&folder)?;

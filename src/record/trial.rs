@@ -169,7 +169,7 @@ pub struct Skill {
     /// Their difference.
     pub excess_nats: f64,
     /// Standard error of the difference, windows as the unit.
-    pub excess_se_nats: f64,
+    pub excess_se_nats: Option<f64>,
 }
 
 /// Joules.

@@ -10,8 +10,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::record::journal::{self, Journal};
-use crate::record::{ResultFile, Trial};
+use crate::record::{ResultFile, Trial, journal, store};
 
 const HEAD: &str = "run.json";
 const LOCK: &str = "lock";
@@ -59,30 +58,30 @@ impl Partial {
 
     /// Writes the head: from now on the folder counts.
     pub fn begin(&self, head: &ResultFile) -> Result<()> {
-        journal::journal_head(&self.folder, head).map(drop)
+        store::write_json(&self.folder.join(HEAD), &ResultFile { trials: Vec::new(), ..head.clone() })
     }
 
     /// Keeps a finished trial.
     pub fn keep(&self, trial: &Trial) -> Result<()> {
-        journal::journal_trial(&self.folder, trial).map(drop)
+        journal::journal_trial(&self.folder, trial)
     }
 
     /// What the run began with and the trials kept so far; `None` where it did not get as far as its head. Torn files
     /// are moved to `<out>.set-aside`, and the notes name them.
     pub fn read(&self, notes: &mut Vec<String>) -> Result<Option<(ResultFile, Vec<Trial>)>> {
         let journal = journal::read_journal(&self.folder)?;
-        refuse_torn_head(&self.folder, &journal)?;
+        let head = head_of(&self.folder)?;
         let aside = self.folder.with_extension("set-aside");
-        for torn in journal.torn {
+        for (path, why) in journal.rejected {
             let moved = fs::create_dir_all(&aside)
-                .and_then(|()| fs::rename(self.folder.join(&torn.name), aside.join(&torn.name)));
+                .and_then(|()| fs::rename(&path, aside.join(path.file_name().unwrap_or_default())));
             let what = match moved {
                 Ok(()) => format!("moved to {}", aside.display()),
                 Err(error) => format!("left where it is ({error})"),
             };
-            notes.push(format!("{} in {} is not a trial: {}; {what}", torn.name, self.folder.display(), torn.why));
+            notes.push(format!("{} is not a trial: {why}; {what}", path.display()));
         }
-        Ok(journal.head.map(|head| (head, journal.trials)))
+        Ok(head.map(|head| (head, journal.trials)))
     }
 
     /// Empties the journal, head first; the lock and what is not the journal's stay.
@@ -111,12 +110,13 @@ impl Partial {
 }
 
 /// Without its head a journal says nothing; one whose head cannot be read is not for this program to throw away.
-fn refuse_torn_head(folder: &Path, journal: &Journal) -> Result<()> {
-    match journal.torn.iter().find(|torn| torn.name == HEAD) {
-        None => Ok(()),
-        Some(torn) => Err(Error::input(format!("{}: {}", folder.join(HEAD).display(), torn.why))
-            .hint("another version of effbench may have written it; `--fresh` starts over")),
+fn head_of(folder: &Path) -> Result<Option<ResultFile>> {
+    let path = folder.join(HEAD);
+    if !path.exists() {
+        return Ok(None);
     }
+    let hint = "another version of effbench may have written it; `--fresh` starts over";
+    store::read(&path).map(Some).map_err(|error| Error::input(error.message).hint(hint))
 }
 
 /// Takes the lock, waiting a moment for a process that is just going away: a kill is not over when it returns.
@@ -137,7 +137,7 @@ pub fn newest_partial(results: &Path, suite: &str) -> Option<PathBuf> {
     let runs = fs::read_dir(results).ok()?.flatten().filter_map(|entry| {
         let folder = entry.path();
         let out = folder.to_str()?.strip_suffix(".partial")?.to_owned();
-        let run = journal::read_journal(&folder).ok()?.head?.run;
+        let run = head_of(&folder).ok()??.run;
         (run.suite == suite).then_some((run.started_at, PathBuf::from(out)))
     });
     runs.max().map(|(_, out)| out)

@@ -1,3 +1,55 @@
-//! The sentence: settle, build, observe, record.
+//! The sentence: settle, build, observe, record. The only module that sees both cones of the hourglass.
+
+use crate::device;
+use crate::error::{Error, Result};
+use crate::measure::{Monotonic, clock, energy, memory};
+use crate::record::{Status, Trial};
+
+pub mod calibrate;
 pub mod job;
+mod outcome;
+pub mod quality;
+pub mod registry;
+pub mod serving;
+pub mod settle;
+pub mod training;
+
 pub use job::{Event, Job};
+pub use registry::Registry;
+pub use settle::{Experiment, Prepared, settle};
+
+/// Where a trial says how far it is.
+pub type Emit<'a> = dyn FnMut(Event) + 'a;
+
+/// Runs one trial in this process: the job's settled spec, trained, evaluated, served, recorded.
+pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
+    let started_at = clock::utc_now();
+    let clock = Monotonic::start();
+    let prepared = settle(registry, &settle::tree_of(&job.spec, job.data_path.as_ref())?)?;
+    if prepared.spec_sha256 != job.spec_sha256 {
+        return Err(Error::internal("the settled spec does not settle to itself"));
+    }
+    let experiment = prepared.experiment;
+    let opened = device::open(&experiment.device)?;
+    let training = training::train(&experiment, job.seed, &opened, &clock, emit)?;
+    let train_peak_bytes = memory::peak_bytes();
+    let energy = energy::channels();
+    let serving = match training.diverged {
+        Some(_) => None,
+        None => Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock)?),
+    };
+    let observed = outcome::Observed { experiment: &experiment, training: &training, serving: serving.as_ref() };
+    Ok(Trial {
+        status: if training.diverged.is_some() { Status::Diverged } else { Status::Ok },
+        reason: training.diverged.clone(),
+        metrics: observed.metrics(job, train_peak_bytes, &energy),
+        skills: observed.skills(),
+        validity: observed.validity(),
+        energy: outcome::energy(&energy),
+        curve: training.curve.clone(),
+        ..outcome::blank(job, started_at)
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,64 @@
+//! Inference: evaluation without a graph, prefill and decode with a cache, sampling.
+
+use candle_core::{Device, Tensor};
+
+use crate::data::Batch;
+use crate::error::Result;
+use crate::model::{Cache, Model, Weights};
+use crate::ops::{Ops, TokenLoss};
+
+pub mod sampling;
+
+pub use sampling::Sampling;
+
+/// Scores every target of a batch, in order; ignored targets get `None`. No graph is built.
+pub fn evaluate(
+    model: &Model,
+    weights: &Weights,
+    batch: &Batch,
+    ops: Ops,
+    device: &Device,
+) -> Result<Vec<Option<TokenLoss>>> {
+    let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
+    let logits = model.logits(weights, &ids, batch.rows, batch.context, ops)?;
+    let targets = Tensor::from_slice(&batch.targets, batch.targets.len(), device)?;
+    Ok(ops.cross_entropy_rows(&logits, &targets)?)
+}
+
+/// Generates for `batch` windows at once.
+pub struct Generator<'a> {
+    model: &'a Model,
+    weights: &'a Weights,
+    ops: Ops,
+    device: &'a Device,
+    cache: Cache,
+}
+
+impl<'a> Generator<'a> {
+    /// An empty cache for `batch` windows.
+    pub fn new(model: &'a Model, weights: &'a Weights, ops: Ops, device: &'a Device, batch: usize) -> Self {
+        Self { model, weights, ops, device, cache: Cache::new(model, batch) }
+    }
+
+    /// Feeds the next tokens of every window (row-major) and returns the logits (B, V) after the last.
+    pub fn feed(&mut self, ids: &[u32]) -> Result<Tensor> {
+        let ids = Tensor::from_slice(ids, ids.len(), self.device)?;
+        let logits = self.model.advance(self.weights, &ids, &mut self.cache, self.ops)?;
+        self.device.synchronize()?;
+        Ok(logits)
+    }
+
+    /// Feeds a prompt, then samples `count` tokens for every window: `count` rows of B tokens.
+    pub fn generate(&mut self, prompt: &[u32], count: usize, sampling: &mut Sampling) -> Result<Vec<Vec<u32>>> {
+        let mut logits = self.feed(prompt)?;
+        let mut rows = Vec::with_capacity(count);
+        for k in 0..count {
+            let tokens = sampling.pick(&logits)?;
+            if k + 1 < count {
+                logits = self.feed(&tokens)?;
+            }
+            rows.push(tokens);
+        }
+        Ok(rows)
+    }
+}

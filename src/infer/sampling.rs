@@ -1,0 +1,101 @@
+//! From logits to a token: the likeliest (greedy), or drawn after dividing by a temperature, from the `top_k` likeliest.
+
+use candle_core::{DType, Tensor};
+
+use crate::error::Result;
+use crate::spec::Knobs;
+use crate::stream::{Stream, stream};
+
+/// How tokens are picked, with the stream they are drawn from.
+pub struct Sampling {
+    /// 0 is greedy.
+    temperature: f64,
+    /// 0 is all.
+    top_k: usize,
+    stream: Stream,
+}
+
+impl Sampling {
+    /// Greedy at temperature 0; `top_k` 0 keeps all tokens.
+    pub fn new(temperature: f64, top_k: usize, seed: u64) -> Self {
+        Self { temperature, top_k, stream: stream("sampling", seed, 0) }
+    }
+
+    /// Reads `infer.temperature` (default 0, greedy) and `infer.top_k` (default 0, all).
+    pub fn settle(knobs: &Knobs) -> Result<impl Fn(u64) -> Sampling + Send + Sync + use<>> {
+        let temperature = knobs.f64_in("temperature", 0.0, 0.0, 1e3)?;
+        let top_k = knobs.usize("top_k", 0)?;
+        Ok(move |seed| Sampling::new(temperature, top_k, seed))
+    }
+
+    /// One token per row of logits (B, V).
+    pub fn pick(&mut self, logits: &Tensor) -> Result<Vec<u32>> {
+        let rows: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
+        Ok(rows.iter().map(|row| self.pick_row(row)).collect())
+    }
+
+    fn pick_row(&mut self, logits: &[f32]) -> u32 {
+        let mut order: Vec<usize> = (0..logits.len()).collect();
+        let likelier = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
+        if self.temperature == 0.0 {
+            return order.into_iter().min_by(likelier).unwrap_or_default() as u32;
+        }
+        if self.top_k > 0 && self.top_k < order.len() {
+            order.select_nth_unstable_by(self.top_k - 1, likelier);
+            order.truncate(self.top_k);
+            order.sort_unstable();
+        }
+        let top = order.iter().map(|&i| logits[i]).fold(f32::NEG_INFINITY, f32::max);
+        let weight = |i: usize| (f64::from(logits[i] - top) / self.temperature).exp();
+        let total: f64 = order.iter().map(|&i| weight(i)).sum();
+        let mut left = self.stream.uniform() * total;
+        for &i in &order {
+            left -= weight(i);
+            if left < 0.0 {
+                return i as u32;
+            }
+        }
+        order.last().copied().unwrap_or_default() as u32
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use candle_core::Device;
+
+    fn frequencies(temperature: f64, top_k: usize) -> [f64; 4] {
+        let logits = [1.0f32, 3.0, 2.0, 0.0];
+        let mut sampling = Sampling::new(temperature, top_k, 7);
+        let mut counts = [0.0; 4];
+        for _ in 0..20_000 {
+            counts[sampling.pick_row(&logits) as usize] += 1.0 / 20_000.0;
+        }
+        counts
+    }
+
+    #[test]
+    fn tokens_come_as_often_as_their_probability_says() {
+        assert_eq!(frequencies(0.0, 0), [0.0, 1.0, 0.0, 0.0]);
+        let check = |temperature: f64, top_k, want: [f64; 4]| {
+            let total: f64 = want.iter().sum();
+            for (got, want) in frequencies(temperature, top_k).iter().zip(want) {
+                assert!(
+                    (got - want / total).abs() < 0.012,
+                    "T {temperature}, top {top_k}: {got} against {}",
+                    want / total
+                );
+            }
+        };
+        let e = std::f64::consts::E;
+        check(1.0, 0, [e, e.powi(3), e.powi(2), 1.0]);
+        check(2.0, 0, [e.sqrt(), e.powf(1.5), e, 1.0]);
+        check(1.0, 2, [0.0, e.powi(3), e.powi(2), 0.0]);
+    }
+
+    #[test]
+    fn a_batch_picks_row_by_row() {
+        let logits = Tensor::new(&[[0f32, 1.0], [1.0, 0.0]], &Device::Cpu).unwrap();
+        assert_eq!(Sampling::new(0.0, 0, 1).pick(&logits).unwrap(), [1, 0]);
+    }
+}

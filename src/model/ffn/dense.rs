@@ -1,0 +1,72 @@
+//! Two matrices around an activation: W2 f(W1 x + b1) + b2 (Vaswani et al. 2017, eq. 2), with f = GELU in GPT-2's tanh
+//! form (Hendrycks & Gimpel 2016) or ReLU.
+
+use candle_core::Tensor;
+
+use super::{Ffn, FfnKind};
+use crate::error::Result;
+use crate::model::param::{Declare, Init, ParamId, Role};
+use crate::model::{Flow, Shape};
+use crate::spec::{Knobs, Named};
+
+/// Row of the catalog: `gelu` or `relu`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// GELU, tanh form.
+    Gelu,
+    /// max(x, 0).
+    Relu,
+}
+
+impl Named for Kind {
+    fn name(&self) -> &'static str {
+        match self {
+            Kind::Gelu => "gelu",
+            Kind::Relu => "relu",
+        }
+    }
+    fn about(&self) -> &'static str {
+        match self {
+            Kind::Gelu => "two matrices around a GELU, four times as wide as the model (GPT-2, Radford et al. 2019)",
+            Kind::Relu => "two matrices around a ReLU, four times as wide as the model (Vaswani et al. 2017)",
+        }
+    }
+}
+
+impl FfnKind for Kind {
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>> {
+        let c = shape.width;
+        let ratio = knobs.f64_in("ratio", 4.0, 1e-3, 1e3)?;
+        let hidden = ((ratio * c as f64).round() as usize).max(1);
+        let up = declare.param("up", &[hidden, c], Role::Matrix, Init::Normal(shape.init_std));
+        let up_bias = shape.bias.then(|| declare.param("up_bias", &[hidden], Role::Bias, Init::Zeros));
+        let down = declare.param("down", &[c, hidden], Role::Matrix, Init::Normal(shape.residual_std()));
+        let down_bias = shape.bias.then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
+        Ok(Box::new(Dense { kind: *self, flops: 2 * 2 * (c * hidden) as u64, up, up_bias, down, down_bias }))
+    }
+}
+
+struct Dense {
+    kind: Kind,
+    flops: u64,
+    up: ParamId,
+    up_bias: Option<ParamId>,
+    down: ParamId,
+    down_bias: Option<ParamId>,
+}
+
+impl Ffn for Dense {
+    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
+        let w = flow.weights;
+        let hidden = flow.ops.linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
+        let hidden = match self.kind {
+            Kind::Gelu => flow.ops.gelu(&hidden)?,
+            Kind::Relu => flow.ops.relu(&hidden)?,
+        };
+        Ok(flow.ops.linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
+    }
+
+    fn flops_per_token(&self) -> u64 {
+        self.flops
+    }
+}

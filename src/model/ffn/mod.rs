@@ -1,0 +1,25 @@
+//! Channel mixing: the feed-forward slot.
+
+use candle_core::Tensor;
+
+use super::{Declare, Flow, Shape};
+use crate::error::Result;
+use crate::spec::{Knobs, Named};
+
+pub mod dense;
+pub mod swiglu;
+
+/// A settled feed-forward layer, token by token.
+pub trait Ffn: Send + Sync {
+    /// (B*T, C) to the same shape.
+    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor>;
+
+    /// Matmul FLOPs per token, forward.
+    fn flops_per_token(&self) -> u64;
+}
+
+/// A kind of feed-forward layer: one file in this folder and one row in the registry.
+pub trait FfnKind: Named {
+    /// Reads the knobs below `model.ffn`, declares the parameters of one layer and returns it.
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>>;
+}

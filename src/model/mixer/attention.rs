@@ -1,0 +1,139 @@
+//! Causal multi-head attention, grouped-query where `model.kv_heads` is smaller than `model.heads`.
+//!
+//! softmax(Q K^T / sqrt(D)) V per head (Vaswani et al. 2017, eq. 1; grouped queries: Ainslie et al. 2023). Q, K and V come
+//! from one packed projection (B*T, (H + 2 KV) * D).
+
+use candle_core::{D, Device, Tensor};
+
+use super::{Mixer, MixerKind, State};
+use crate::error::Result;
+use crate::model::param::{Declare, Init, ParamId, Role};
+use crate::model::{Flow, Shape};
+use crate::ops::Axes;
+use crate::spec::{Knobs, Named};
+
+/// Row of the catalog.
+pub struct Kind;
+
+impl Named for Kind {
+    fn name(&self) -> &'static str {
+        "attention"
+    }
+    fn about(&self) -> &'static str {
+        "causal softmax attention over all earlier tokens (Vaswani et al. 2017); grouped-query with model.kv_heads (Ainslie et al. 2023)"
+    }
+}
+
+impl MixerKind for Kind {
+    fn settle(&self, _knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Mixer>> {
+        let (c, d) = (shape.width, shape.head_width());
+        let (q, kv) = (shape.heads * d, shape.kv_heads * d);
+        let rows = [q, kv, kv];
+        let qkv = declare.stacked("qkv", &[q + 2 * kv, c], Role::Matrix, Init::Normal(shape.init_std), &rows);
+        let qkv_bias = shape.bias.then(|| declare.param("qkv_bias", &[q + 2 * kv], Role::Bias, Init::Zeros));
+        let out = declare.param("out", &[c, q], Role::Matrix, Init::Normal(shape.residual_std()));
+        let out_bias = shape.bias.then(|| declare.param("out_bias", &[c], Role::Bias, Init::Zeros));
+        Ok(Box::new(Attention { shape: shape.clone(), qkv, qkv_bias, out, out_bias }))
+    }
+}
+
+struct Attention {
+    shape: Shape,
+    qkv: ParamId,
+    qkv_bias: Option<ParamId>,
+    out: ParamId,
+    out_bias: Option<ParamId>,
+}
+
+impl Attention {
+    fn axes(&self, flow: &Flow) -> Axes {
+        Axes {
+            batch: flow.batch,
+            time: flow.time,
+            heads: self.shape.heads,
+            kv_heads: self.shape.kv_heads,
+            head_width: self.shape.head_width(),
+        }
+    }
+
+    fn project(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
+        let w = flow.weights;
+        let qkv = flow.ops.linear(x_nc, &w[self.qkv], self.qkv_bias.map(|b| &w[b]))?;
+        match flow.rope {
+            Some(table) => Ok(flow.ops.rope(&qkv, self.axes(flow), table)?),
+            None => Ok(qkv),
+        }
+    }
+
+    fn output(&self, y: &Tensor, flow: &Flow) -> Result<Tensor> {
+        Ok(flow.ops.linear(y, &flow.weights[self.out], self.out_bias.map(|b| &flow.weights[b]))?)
+    }
+
+    /// Attention of `flow.time` new queries over everything cached, with plain tensor operations.
+    fn over_cache(&self, qkv: &Tensor, k_bgtd: &Tensor, v_bgtd: &Tensor, flow: &Flow) -> Result<Tensor> {
+        let (b, t, h, g, d) = (flow.batch, flow.time, self.shape.heads, self.shape.kv_heads, self.shape.head_width());
+        let group = h / g;
+        let seen = flow.offset + t;
+        let q = qkv.narrow(1, 0, h * d)?.reshape((b, t, h, d))?.transpose(1, 2)?.contiguous()?;
+        let q = (q.reshape((b * g, group * t, d))? * (1.0 / (d as f64).sqrt()))?;
+        let k = k_bgtd.narrow(1, 0, seen)?;
+        let v = v_bgtd.narrow(1, 0, seen)?;
+        let mut scores = q.matmul(&k.transpose(1, 2)?)?;
+        if t > 1 {
+            let mask = causal_mask(t, flow.offset, qkv.device())?.repeat((group, 1))?;
+            scores = scores.broadcast_add(&mask)?;
+        }
+        let y = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
+        let y = y.reshape((b, h, t, d))?.transpose(1, 2)?.contiguous()?;
+        Ok(y.reshape((b * t, h * d))?)
+    }
+}
+
+/// (t, offset + t): 0 where query i of the new tokens may look, -inf elsewhere.
+fn causal_mask(t: usize, offset: usize, device: &Device) -> Result<Tensor> {
+    let row = |i: usize| (0..offset + t).map(move |j| if j <= offset + i { 0f32 } else { f32::NEG_INFINITY });
+    Ok(Tensor::from_vec((0..t).flat_map(row).collect::<Vec<_>>(), (t, offset + t), device)?)
+}
+
+impl Mixer for Attention {
+    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
+        let qkv = self.project(x_nc, flow)?;
+        let y = flow.ops.causal_attention(&qkv, self.axes(flow))?;
+        self.output(&y, flow)
+    }
+
+    fn advance(&self, x_nc: &Tensor, flow: &Flow, state: &mut State) -> Result<Tensor> {
+        let (b, t, h, g, d) = (flow.batch, flow.time, self.shape.heads, self.shape.kv_heads, self.shape.head_width());
+        let qkv = self.project(x_nc, flow)?;
+        if state.0.is_empty() {
+            let room = (b * g, self.shape.context, d);
+            let empty = || Tensor::zeros(room, qkv.dtype(), qkv.device());
+            state.0 = vec![empty()?, empty()?];
+        }
+        for (slot, cache) in state.0.iter().enumerate() {
+            let new = qkv.narrow(1, (h + slot * g) * d, g * d)?;
+            let new = new.reshape((b, t, g, d))?.transpose(1, 2)?.contiguous()?.reshape((b * g, t, d))?;
+            cache.slice_set(&new, 1, flow.offset)?;
+        }
+        let y = if flow.offset == 0 {
+            flow.ops.causal_attention(&qkv, self.axes(flow))?
+        } else {
+            self.over_cache(&qkv, &state.0[0], &state.0[1], flow)?
+        };
+        self.output(&y, flow)
+    }
+
+    fn flops(&self, time: usize, causal: bool) -> u64 {
+        let (t, c, d) = (time as u64, self.shape.width as u64, self.shape.head_width() as u64);
+        let (h, g) = (self.shape.heads as u64, self.shape.kv_heads as u64);
+        let pairs = if causal { t * (t + 1) / 2 } else { t * t };
+        let project = 2 * t * c * (h + 2 * g) * d;
+        let scores_and_values = 2 * (2 * pairs * h * d);
+        let output = 2 * t * h * d * c;
+        project + scores_and_values + output
+    }
+
+    fn cache_scalars_per_token(&self) -> u64 {
+        2 * (self.shape.kv_heads * self.shape.head_width()) as u64
+    }
+}

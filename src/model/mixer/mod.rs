@@ -1,0 +1,34 @@
+//! Token mixing: the slot where attention sits and its rivals will.
+
+use candle_core::Tensor;
+
+use super::{Declare, Flow, Shape};
+use crate::error::Result;
+use crate::spec::{Knobs, Named};
+
+pub mod attention;
+
+/// What a mixer keeps between tokens while decoding; its own business.
+#[derive(Debug, Clone, Default)]
+pub struct State(pub Vec<Tensor>);
+
+/// A settled token mixer: position t may see positions up to t of its own window, and nothing else.
+pub trait Mixer: Send + Sync {
+    /// Whole windows: `x_nc` is (B*T, C); returns the same shape.
+    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor>;
+
+    /// The next `flow.time` tokens after `flow.offset` already seen, with the state they left. (B*T, C) to the same shape.
+    fn advance(&self, x_nc: &Tensor, flow: &Flow, state: &mut State) -> Result<Tensor>;
+
+    /// Matmul FLOPs of one window of `time` tokens, forward; with `causal`, only what the mask leaves is counted.
+    fn flops(&self, time: usize, causal: bool) -> u64;
+
+    /// Scalars kept per token while decoding; 0 for a state of fixed size.
+    fn cache_scalars_per_token(&self) -> u64;
+}
+
+/// A kind of mixer: one file in this folder and one row in the registry.
+pub trait MixerKind: Named {
+    /// Reads the knobs below `model.mixer`, declares the parameters of one layer and returns it.
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Mixer>>;
+}

@@ -1,0 +1,352 @@
+//! One language model with slots (mixer, ffn, norm, position) and its cost beside its forward pass.
+//!
+//! Settling declares parameters and builds the slots without making a tensor, so `show`, plans and result files know the
+//! size of a model that would not fit this machine.
+
+use std::collections::BTreeMap;
+
+use candle_core::Tensor;
+
+use crate::error::{Error, Result};
+use crate::ops::{Ops, RopeTable};
+use crate::spec::{Catalog, Knobs};
+
+pub mod ffn;
+pub mod mixer;
+pub mod norm;
+pub mod param;
+pub mod position;
+
+pub use ffn::{Ffn, FfnKind};
+pub use mixer::{Mixer, MixerKind, State};
+pub use norm::{Norm, NormKind};
+pub use param::{Decl, Declare, Init, ParamId, Params, Part, Role, Weights};
+pub use position::{Position, PositionKind};
+
+/// The sizes that slots are built from.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Shape {
+    /// Blocks.
+    pub layers: usize,
+    /// Channels C.
+    pub width: usize,
+    /// Query heads H.
+    pub heads: usize,
+    /// Key and value heads; divides `heads`.
+    pub kv_heads: usize,
+    /// Longest window T.
+    pub context: usize,
+    /// Token ids V.
+    pub vocab: usize,
+    /// Whether linear layers and LayerNorm have a bias.
+    pub bias: bool,
+    /// Standard deviation of matrices and embeddings at the start.
+    pub init_std: f64,
+}
+
+impl Shape {
+    /// D, channels per head.
+    pub fn head_width(&self) -> usize {
+        self.width / self.heads
+    }
+
+    /// Start of matrices that write into the residual stream: `init_std / sqrt(2 layers)` (GPT-2, section 2.3).
+    pub fn residual_std(&self) -> f64 {
+        self.init_std / (2.0 * self.layers as f64).sqrt()
+    }
+
+    /// Reads the sizes; `default_vocab` is the data's, layers and heads follow the width by the variant's shape rule.
+    pub fn settle(model: &Knobs, rule: &Knobs, default_vocab: usize) -> Result<Self> {
+        let width = model.count("width", 64)?;
+        let layers = model.count("layers", (width / rule.count("width_per_layer", 16)?).max(1))?;
+        let heads = model.count("heads", (width / rule.count("head_width", 16)?).max(1))?;
+        if !width.is_multiple_of(heads) {
+            let why = format!("{heads} heads do not divide it");
+            let near = format!("{} and {} would do", width / heads * heads, (width / heads + 1) * heads);
+            return Err(model.refuse("width", &why).hint(near));
+        }
+        let kv_heads = model.count("kv_heads", heads)?;
+        if !heads.is_multiple_of(kv_heads) {
+            return Err(model.refuse("kv_heads", &format!("it does not divide {heads} heads")));
+        }
+        let vocab = model.count("vocab", default_vocab)?;
+        if vocab < default_vocab {
+            return Err(model.refuse("vocab", &format!("the data have {default_vocab} tokens")));
+        }
+        Ok(Self {
+            layers,
+            width,
+            heads,
+            kv_heads,
+            context: model.count("context", 64)?,
+            vocab,
+            bias: model.bool("bias", true)?,
+            init_std: model.f64_in("init_std", gpt2_init_std(width), 0.0, 10.0)?,
+        })
+    }
+}
+
+/// GPT-2's 0.02 belongs to width 768; other widths get the same spread of activations by 1 / sqrt(width).
+fn gpt2_init_std(width: usize) -> f64 {
+    let std = 0.02 * (768.0 / width as f64).sqrt();
+    (std * 1e6).round() / 1e6
+}
+
+/// The catalogs a model's slots are filled from.
+#[derive(Clone)]
+pub struct Slots {
+    /// Token mixing.
+    pub mixers: Catalog<dyn MixerKind>,
+    /// Channel mixing.
+    pub ffns: Catalog<dyn FfnKind>,
+    /// Norms.
+    pub norms: Catalog<dyn NormKind>,
+    /// Positions.
+    pub positions: Catalog<dyn PositionKind>,
+}
+
+impl Slots {
+    /// What ships.
+    pub fn builtin() -> Self {
+        use std::sync::Arc;
+        Self {
+            mixers: Catalog::new("mixers", vec![Arc::new(mixer::attention::Kind)]),
+            ffns: Catalog::new(
+                "ffns",
+                vec![
+                    Arc::new(ffn::dense::Kind::Gelu),
+                    Arc::new(ffn::dense::Kind::Relu),
+                    Arc::new(ffn::swiglu::Kind) as Arc<dyn FfnKind>,
+                ],
+            ),
+            norms: Catalog::new("norms", vec![Arc::new(norm::LayerNormKind), Arc::new(norm::RmsNormKind)]),
+            positions: Catalog::new(
+                "positions",
+                vec![
+                    Arc::new(position::LearnedKind),
+                    Arc::new(position::SinusoidalKind),
+                    Arc::new(position::RopeKind),
+                    Arc::new(position::NoneKind),
+                ],
+            ),
+        }
+    }
+}
+
+/// What one forward pass hands to every slot.
+pub struct Flow<'a> {
+    /// Tracked for training, detached otherwise.
+    pub weights: &'a Weights,
+    /// Fused or reference arithmetic.
+    pub ops: Ops,
+    /// Windows B.
+    pub batch: usize,
+    /// Tokens per window in this pass T.
+    pub time: usize,
+    /// Tokens of each window already seen.
+    pub offset: usize,
+    /// Rotation for these positions, where the model rotates.
+    pub rope: Option<&'a RopeTable>,
+}
+
+/// Where norms stand.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// x + f(norm(x)), and one more norm before the head (GPT-2).
+    Pre,
+    /// norm(x + f(x)) (Vaswani et al. 2017).
+    Post,
+}
+
+struct Block {
+    mixer_norm: Box<dyn Norm>,
+    mixer: Box<dyn Mixer>,
+    ffn_norm: Box<dyn Norm>,
+    ffn: Box<dyn Ffn>,
+}
+
+/// A settled language model: structure without tensors.
+pub struct Model {
+    /// Its sizes.
+    pub shape: Shape,
+    decls: Vec<Decl>,
+    place: Place,
+    tokens: ParamId,
+    position: Box<dyn Position>,
+    blocks: Vec<Block>,
+    final_norm: Option<Box<dyn Norm>>,
+    /// `None` where the head is the token table.
+    head: Option<ParamId>,
+    softcap: f64,
+}
+
+impl Model {
+    /// Reads the knobs below `model` and `shape` and declares every parameter.
+    pub fn settle(model: &Knobs, rule: &Knobs, slots: &Slots, default_vocab: usize) -> Result<Self> {
+        let shape = Shape::settle(model, rule, default_vocab)?;
+        let place = match model.at("norm").choice("place", "pre", &["pre", "post"])?.as_str() {
+            "pre" => Place::Pre,
+            _ => Place::Post,
+        };
+        let (mixer, ffn) = (model.at("mixer"), model.at("ffn"));
+        let (norm, position) = (model.at("norm"), model.at("position"));
+        let mixer_kind = slots.mixers.pick(&mixer, "attention")?;
+        let ffn_kind = slots.ffns.pick(&ffn, "gelu")?;
+        let norm_kind = slots.norms.pick(&norm, "layernorm")?;
+        let position_kind = slots.positions.pick(&position, "learned")?;
+
+        let mut declare = Declare::default();
+        declare.enter("embedding", Part::Embedding);
+        let start = Init::Normal(shape.init_std);
+        let tokens = declare.param("tokens", &[shape.vocab, shape.width], Role::Embedding, start);
+        let position = position_kind.settle(&position, &shape, &mut declare)?;
+        let mut blocks = Vec::with_capacity(shape.layers);
+        for layer in 0..shape.layers {
+            let name = |slot: &str| format!("blocks.{layer:02}.{slot}");
+            declare.enter(&name("mixer_norm"), Part::Norm);
+            let mixer_norm = norm_kind.settle(&norm, &shape, &mut declare)?;
+            declare.enter(&name("mixer"), Part::Mixer);
+            let mixer = mixer_kind.settle(&mixer, &shape, &mut declare)?;
+            declare.enter(&name("ffn_norm"), Part::Norm);
+            let ffn_norm = norm_kind.settle(&norm, &shape, &mut declare)?;
+            declare.enter(&name("ffn"), Part::Ffn);
+            let ffn = ffn_kind.settle(&ffn, &shape, &mut declare)?;
+            blocks.push(Block { mixer_norm, mixer, ffn_norm, ffn });
+        }
+        declare.enter("final_norm", Part::Norm);
+        let final_norm = match place {
+            Place::Pre => Some(norm_kind.settle(&norm, &shape, &mut declare)?),
+            Place::Post => None,
+        };
+        let head = model.at("head");
+        declare.enter("head", Part::Head);
+        let tied = head.bool("tied", true)?;
+        let untied = (!tied).then(|| declare.param("weight", &[shape.vocab, shape.width], Role::Head, start));
+        let softcap = head.f64_in("softcap", 0.0, 0.0, 1e6)?;
+        Ok(Self { decls: declare.finish(), shape, place, tokens, position, blocks, final_norm, head: untied, softcap })
+    }
+
+    /// Every parameter, in the order of [`Params`].
+    pub fn decls(&self) -> &[Decl] {
+        &self.decls
+    }
+
+    /// Logits (B*T, V) of whole windows: `ids` is (B*T) of type U32.
+    pub fn logits(&self, weights: &Weights, ids: &Tensor, batch: usize, time: usize, ops: Ops) -> Result<Tensor> {
+        let rope = self.position.rope(0, time, ids.device())?;
+        let flow = Flow { weights, ops, batch, time, offset: 0, rope: rope.as_ref() };
+        let mut x = self.embed(ids, &flow)?;
+        for block in &self.blocks {
+            x = self.block(block, x, &flow, &mut |mixer, x| mixer.forward(x, &flow))?;
+        }
+        self.read_out(&x, &flow)
+    }
+
+    /// Logits (B, V) of the last of `time` new tokens, given what `cache` has seen; `ids` is (B*time) of type U32.
+    pub fn advance(&self, weights: &Weights, ids: &Tensor, cache: &mut Cache, ops: Ops) -> Result<Tensor> {
+        let batch = cache.batch;
+        let time = ids.elem_count() / batch;
+        if cache.seen + time > self.shape.context {
+            let asked = cache.seen + time;
+            return Err(Error::input(format!("{asked} tokens do not fit a context of {}", self.shape.context)));
+        }
+        let rope = self.position.rope(cache.seen, time, ids.device())?;
+        let flow = Flow { weights, ops, batch, time, offset: cache.seen, rope: rope.as_ref() };
+        let mut x = self.embed(ids, &flow)?;
+        for (block, state) in self.blocks.iter().zip(&mut cache.states) {
+            x = self.block(block, x, &flow, &mut |mixer, x| mixer.advance(x, &flow, state))?;
+        }
+        cache.seen += time;
+        let last = x.reshape((batch, time, self.shape.width))?.narrow(1, time - 1, 1)?.squeeze(1)?.contiguous()?;
+        self.read_out(&last, &flow)
+    }
+
+    fn embed(&self, ids: &Tensor, flow: &Flow) -> Result<Tensor> {
+        let x = flow.ops.embedding(&flow.weights[self.tokens], ids)?;
+        self.position.embed(x, flow)
+    }
+
+    fn block(
+        &self,
+        block: &Block,
+        x: Tensor,
+        flow: &Flow,
+        mix: &mut dyn FnMut(&dyn Mixer, &Tensor) -> Result<Tensor>,
+    ) -> Result<Tensor> {
+        let ops = flow.ops;
+        match self.place {
+            Place::Pre => {
+                let mixed = mix(block.mixer.as_ref(), &block.mixer_norm.forward(&x, flow)?)?;
+                let x = ops.add(&x, &mixed)?;
+                let fed = block.ffn.forward(&block.ffn_norm.forward(&x, flow)?, flow)?;
+                Ok(ops.add(&x, &fed)?)
+            }
+            Place::Post => {
+                let mixed = mix(block.mixer.as_ref(), &x)?;
+                let x = block.mixer_norm.forward(&ops.add(&x, &mixed)?, flow)?;
+                let fed = block.ffn.forward(&x, flow)?;
+                block.ffn_norm.forward(&ops.add(&x, &fed)?, flow)
+            }
+        }
+    }
+
+    fn read_out(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
+        let normed = match &self.final_norm {
+            Some(norm) => norm.forward(x_nc, flow)?,
+            None => x_nc.clone(),
+        };
+        let logits = flow.ops.linear(&normed, &flow.weights[self.head.unwrap_or(self.tokens)], None)?;
+        if self.softcap > 0.0 { Ok(flow.ops.softcap(&logits, self.softcap)?) } else { Ok(logits) }
+    }
+
+    /// Matmul FLOPs of one window of `time` tokens, forward; a multiply-add is two. Look-ups, norms and activations are not
+    /// counted (as in PaLM, appendix B); with `causal`, only the pairs that the mask leaves are.
+    pub fn forward_flops(&self, time: usize, causal: bool) -> u64 {
+        let blocks: u64 =
+            self.blocks.iter().map(|b| b.mixer.flops(time, causal) + time as u64 * b.ffn.flops_per_token()).sum();
+        blocks + 2 * (time * self.shape.width * self.shape.vocab) as u64
+    }
+
+    /// Forward and backward: the backward multiplies twice what the forward does.
+    pub fn train_flops(&self, time: usize, causal: bool) -> u64 {
+        3 * self.forward_flops(time, causal)
+    }
+
+    /// Scalars that decoding keeps per token, all layers.
+    pub fn cache_scalars_per_token(&self) -> u64 {
+        self.blocks.iter().map(|b| b.mixer.cache_scalars_per_token()).sum()
+    }
+
+    /// All parameters.
+    pub fn params_total(&self) -> u64 {
+        self.decls.iter().map(Decl::count).sum()
+    }
+
+    /// Parameters by part, in the order of [`Part`].
+    pub fn params_by_part(&self) -> BTreeMap<Part, u64> {
+        let mut parts = BTreeMap::new();
+        for decl in &self.decls {
+            *parts.entry(decl.part).or_default() += decl.count();
+        }
+        parts
+    }
+}
+
+/// What decoding has seen of `batch` windows.
+pub struct Cache {
+    states: Vec<State>,
+    batch: usize,
+    seen: usize,
+}
+
+impl Cache {
+    /// Nothing seen yet.
+    pub fn new(model: &Model, batch: usize) -> Self {
+        Self { states: vec![State::default(); model.shape.layers], batch, seen: 0 }
+    }
+
+    /// Tokens of each window seen.
+    pub fn seen(&self) -> usize {
+        self.seen
+    }
+}

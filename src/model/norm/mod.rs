@@ -1,0 +1,85 @@
+//! Norms. LayerNorm: (x - mean) / sqrt(var + eps) * gain + bias (Ba et al. 2016). RMSNorm: x / sqrt(mean(x^2) + eps) * gain
+//! (Zhang & Sennrich 2019).
+
+use candle_core::Tensor;
+
+use super::{Declare, Flow, Shape};
+use crate::error::Result;
+use crate::model::param::{Init, ParamId, Role};
+use crate::spec::{Knobs, Named};
+
+/// A settled norm.
+pub trait Norm: Send + Sync {
+    /// (B*T, C) to the same shape.
+    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor>;
+}
+
+/// A kind of norm: one row in the registry.
+pub trait NormKind: Named {
+    /// Reads the knobs below `model.norm`, declares the parameters of one norm and returns it.
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>>;
+}
+
+/// Row of the catalog: `layernorm`.
+pub struct LayerNormKind;
+
+/// Row of the catalog: `rmsnorm`.
+pub struct RmsNormKind;
+
+impl Named for LayerNormKind {
+    fn name(&self) -> &'static str {
+        "layernorm"
+    }
+    fn about(&self) -> &'static str {
+        "subtract the mean, divide by the standard deviation, scale, and shift where model.bias is on (Ba et al. 2016)"
+    }
+}
+
+impl Named for RmsNormKind {
+    fn name(&self) -> &'static str {
+        "rmsnorm"
+    }
+    fn about(&self) -> &'static str {
+        "divide by the root mean square and scale: no mean, no shift (Zhang & Sennrich 2019)"
+    }
+}
+
+impl NormKind for LayerNormKind {
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
+        let eps = knobs.f64_in("eps", 1e-5, 0.0, 1.0)?;
+        let gain = declare.param("gain", &[shape.width], Role::Gain, Init::Ones);
+        let bias = shape.bias.then(|| declare.param("bias", &[shape.width], Role::Bias, Init::Zeros));
+        Ok(Box::new(LayerNorm { eps, gain, bias }))
+    }
+}
+
+impl NormKind for RmsNormKind {
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
+        let eps = knobs.f64_in("eps", 1e-5, 0.0, 1.0)?;
+        Ok(Box::new(RmsNorm { eps, gain: declare.param("gain", &[shape.width], Role::Gain, Init::Ones) }))
+    }
+}
+
+struct LayerNorm {
+    eps: f64,
+    gain: ParamId,
+    bias: Option<ParamId>,
+}
+
+impl Norm for LayerNorm {
+    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
+        let w = flow.weights;
+        Ok(flow.ops.layer_norm(x_nc, &w[self.gain], self.bias.map(|b| &w[b]), self.eps)?)
+    }
+}
+
+struct RmsNorm {
+    eps: f64,
+    gain: ParamId,
+}
+
+impl Norm for RmsNorm {
+    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
+        Ok(flow.ops.rms_norm(x_nc, &flow.weights[self.gain], self.eps)?)
+    }
+}

@@ -1,0 +1,190 @@
+//! Parameters: declared with name, shape, role and start before any tensor exists, so that a model's size is arithmetic
+//! and an optimizer asks for roles, not for substrings of names.
+
+use std::ops::Index;
+
+use candle_core::{Device, Tensor, Var};
+
+use crate::error::Result;
+use crate::stream::stream;
+
+/// What a parameter is for; decides decay and which optimizer moves it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// A row per token or per position, looked up rather than multiplied.
+    Embedding,
+    /// The output projection, where it is not the token embedding itself.
+    Head,
+    /// A matrix inside a block: what Muon orthogonalises.
+    Matrix,
+    /// A norm's gain or any vector of scales.
+    Gain,
+    /// An additive vector.
+    Bias,
+}
+
+/// Where a parameter is counted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Part {
+    /// Token table, position table.
+    Embedding,
+    /// Token mixing: attention and its rivals.
+    Mixer,
+    /// Channel mixing.
+    Ffn,
+    /// Norms.
+    Norm,
+    /// An untied output projection.
+    Head,
+}
+
+impl Part {
+    /// As result files spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Part::Embedding => "embedding",
+            Part::Mixer => "mixer",
+            Part::Ffn => "ffn",
+            Part::Norm => "norm",
+            Part::Head => "head",
+        }
+    }
+}
+
+/// How a parameter starts.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Init {
+    /// Independent normal entries of this standard deviation.
+    Normal(f64),
+    /// All ones.
+    Ones,
+    /// All zeros.
+    Zeros,
+}
+
+/// A declared parameter.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Decl {
+    /// `blocks.03.mixer.qkv`; also the name of its random stream.
+    pub name: String,
+    /// Rows first: a matrix is (out, in).
+    pub shape: Vec<usize>,
+    /// What it is for.
+    pub role: Role,
+    /// Where it is counted.
+    pub part: Part,
+    /// How it starts.
+    pub init: Init,
+    /// Row counts of the matrices stacked in it (`[q, k, v]`); one entry where it is a single one.
+    pub stacked_rows: Vec<usize>,
+}
+
+impl Decl {
+    /// Scalars in it.
+    pub fn count(&self) -> u64 {
+        self.shape.iter().map(|&n| n as u64).product()
+    }
+
+    /// Whether weight decay applies: everything that multiplies or is looked up, no gains and no biases.
+    pub fn decays(&self) -> bool {
+        !matches!(self.role, Role::Gain | Role::Bias)
+    }
+
+    fn start(&self, seed: u64, device: &Device) -> Result<Var> {
+        let n = self.count() as usize;
+        let values: Vec<f32> = match self.init {
+            Init::Ones => vec![1.0; n],
+            Init::Zeros => vec![0.0; n],
+            Init::Normal(sd) => {
+                let mut stream = stream(&format!("param/{}", self.name), seed, 0);
+                (0..n).map(|_| (sd * stream.normal()) as f32).collect()
+            }
+        };
+        Ok(Var::from_vec(values, self.shape.as_slice(), device)?)
+    }
+}
+
+/// A parameter's place in [`Weights`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ParamId(usize);
+
+/// Collects declarations while a model is settled.
+#[derive(Debug, Default)]
+pub struct Declare {
+    decls: Vec<Decl>,
+    prefix: String,
+    part: Option<Part>,
+}
+
+impl Declare {
+    /// Names and counts what follows: `blocks.03.mixer`, [`Part::Mixer`].
+    pub fn enter(&mut self, prefix: &str, part: Part) {
+        prefix.clone_into(&mut self.prefix);
+        self.part = Some(part);
+    }
+
+    /// Declares one parameter.
+    pub fn param(&mut self, name: &str, shape: &[usize], role: Role, init: Init) -> ParamId {
+        self.stacked(name, shape, role, init, &shape[..1])
+    }
+
+    /// Declares several matrices of these row counts stacked in one.
+    pub fn stacked(&mut self, name: &str, shape: &[usize], role: Role, init: Init, rows: &[usize]) -> ParamId {
+        debug_assert_eq!(rows.iter().sum::<usize>(), shape[0]);
+        self.decls.push(Decl {
+            name: format!("{}.{name}", self.prefix),
+            shape: shape.to_vec(),
+            role,
+            part: self.part.unwrap_or(Part::Embedding),
+            init,
+            stacked_rows: rows.to_vec(),
+        });
+        ParamId(self.decls.len() - 1)
+    }
+
+    /// All declarations, in order.
+    pub fn finish(self) -> Vec<Decl> {
+        self.decls
+    }
+}
+
+/// The variables behind a model's declarations, in the same order.
+#[derive(Debug, Clone)]
+pub struct Params {
+    vars: Vec<Var>,
+}
+
+impl Params {
+    /// Draws every parameter from the stream of its own name: adding one changes no other.
+    pub fn init(decls: &[Decl], seed: u64, device: &Device) -> Result<Self> {
+        let vars = decls.iter().map(|decl| decl.start(seed, device)).collect::<Result<_>>()?;
+        Ok(Self { vars })
+    }
+
+    /// The variables.
+    pub fn vars(&self) -> &[Var] {
+        &self.vars
+    }
+
+    /// Handles that record a graph, for training.
+    pub fn tracked(&self) -> Weights {
+        Weights(self.vars.iter().map(|v| v.as_tensor().clone()).collect())
+    }
+
+    /// Handles on the same storage that record nothing, for evaluation and inference.
+    pub fn detached(&self) -> Weights {
+        Weights(self.vars.iter().map(|v| v.as_detached_tensor()).collect())
+    }
+}
+
+/// Tensors to compute with, by [`ParamId`].
+#[derive(Debug, Clone)]
+pub struct Weights(Vec<Tensor>);
+
+impl Index<ParamId> for Weights {
+    type Output = Tensor;
+
+    fn index(&self, id: ParamId) -> &Tensor {
+        &self.0[id.0]
+    }
+}

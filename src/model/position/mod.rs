@@ -1,0 +1,148 @@
+//! How a model knows where a token stands: added to the embedding (learned, sinusoidal), turned into queries and keys
+//! (RoPE), or not at all.
+
+use candle_core::{DType, Device, Tensor};
+
+use super::{Declare, Flow, Shape};
+use crate::error::Result;
+use crate::model::param::{Init, ParamId, Role};
+use crate::ops::RopeTable;
+use crate::spec::{Knobs, Named};
+
+/// A settled position encoding.
+pub trait Position: Send + Sync {
+    /// Adds what it adds to the embeddings of positions `flow.offset..`; (B*T, C) to the same shape.
+    fn embed(&self, x_nc: Tensor, _flow: &Flow) -> Result<Tensor> {
+        Ok(x_nc)
+    }
+
+    /// The rotation of queries and keys for positions `offset..offset + time`, for those that rotate.
+    fn rope(&self, _offset: usize, _time: usize, _device: &Device) -> Result<Option<RopeTable>> {
+        Ok(None)
+    }
+}
+
+/// A kind of position encoding: one row in the registry.
+pub trait PositionKind: Named {
+    /// Reads the knobs below `model.position`, declares parameters, if any, and returns it.
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Position>>;
+}
+
+/// Row of the catalog: `learned`.
+pub struct LearnedKind;
+/// Row of the catalog: `sinusoidal`.
+pub struct SinusoidalKind;
+/// Row of the catalog: `rope`.
+pub struct RopeKind;
+/// Row of the catalog: `none`.
+pub struct NoneKind;
+
+impl Named for LearnedKind {
+    fn name(&self) -> &'static str {
+        "learned"
+    }
+    fn about(&self) -> &'static str {
+        "a trained vector per position, added to the embedding (GPT-2, Radford et al. 2019)"
+    }
+}
+
+impl Named for SinusoidalKind {
+    fn name(&self) -> &'static str {
+        "sinusoidal"
+    }
+    fn about(&self) -> &'static str {
+        "fixed sines and cosines per position, added to the embedding (Vaswani et al. 2017, section 3.5)"
+    }
+}
+
+impl Named for RopeKind {
+    fn name(&self) -> &'static str {
+        "rope"
+    }
+    fn about(&self) -> &'static str {
+        "queries and keys rotated by an angle that grows with position (Su et al. 2021)"
+    }
+}
+
+impl Named for NoneKind {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+    fn about(&self) -> &'static str {
+        "no position information beyond the causal mask (Kazemnejad et al. 2023)"
+    }
+}
+
+impl PositionKind for LearnedKind {
+    fn settle(&self, _knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Position>> {
+        let shape = [shape.context, shape.width];
+        Ok(Box::new(Learned { table: declare.param("position", &shape, Role::Embedding, Init::Normal(0.02)) }))
+    }
+}
+
+struct Learned {
+    table: ParamId,
+}
+
+impl Position for Learned {
+    fn embed(&self, x_nc: Tensor, flow: &Flow) -> Result<Tensor> {
+        let table = &flow.weights[self.table];
+        let table = if flow.offset == 0 { table.clone() } else { table.narrow(0, flow.offset, flow.time)? };
+        Ok(flow.ops.add_positions(&x_nc, &table, flow.time)?)
+    }
+}
+
+impl PositionKind for SinusoidalKind {
+    fn settle(&self, _knobs: &Knobs, shape: &Shape, _declare: &mut Declare) -> Result<Box<dyn Position>> {
+        Ok(Box::new(Sinusoidal { width: shape.width }))
+    }
+}
+
+struct Sinusoidal {
+    width: usize,
+}
+
+impl Position for Sinusoidal {
+    fn embed(&self, x_nc: Tensor, flow: &Flow) -> Result<Tensor> {
+        let angle = |t: usize, c: usize| {
+            let even = (c / 2 * 2) as f64;
+            let angle = t as f64 / 10_000f64.powf(even / self.width as f64);
+            if c.is_multiple_of(2) { angle.sin() } else { angle.cos() }
+        };
+        let rows =
+            (flow.offset..flow.offset + flow.time).flat_map(|t| (0..self.width).map(move |c| angle(t, c) as f32));
+        let table = Tensor::from_vec(rows.collect::<Vec<_>>(), (flow.time, self.width), x_nc.device())?;
+        Ok(flow.ops.add_positions(&x_nc, &table, flow.time)?)
+    }
+}
+
+impl PositionKind for RopeKind {
+    fn settle(&self, knobs: &Knobs, shape: &Shape, _declare: &mut Declare) -> Result<Box<dyn Position>> {
+        let theta = knobs.f64_in("theta", 10_000.0, 1.0, 1e9)?;
+        if !shape.head_width().is_multiple_of(2) {
+            return Err(knobs.refuse("kind", &format!("RoPE rotates pairs, and a head is {} wide", shape.head_width())));
+        }
+        Ok(Box::new(Rope { theta, head_width: shape.head_width() }))
+    }
+}
+
+struct Rope {
+    theta: f64,
+    head_width: usize,
+}
+
+impl Position for Rope {
+    fn rope(&self, offset: usize, time: usize, device: &Device) -> Result<Option<RopeTable>> {
+        Ok(Some(RopeTable::new(time, offset, self.head_width, self.theta, DType::F32, device)?))
+    }
+}
+
+impl PositionKind for NoneKind {
+    fn settle(&self, _knobs: &Knobs, _shape: &Shape, _declare: &mut Declare) -> Result<Box<dyn Position>> {
+        Ok(Box::new(Nothing))
+    }
+}
+
+struct Nothing;
+
+impl Position for Nothing {}

@@ -1,0 +1,225 @@
+//! Tables for looking around: what there is, what a variant is, what a run would do, what this machine can measure.
+
+use comfy_table::{ContentArrangement, Table, TableStyle};
+use serde::Serialize;
+use serde_json::Value;
+
+use super::Style;
+use crate::record::Cost;
+use crate::unit::{Bytes, Count, Flops, Seconds};
+
+/// Columns without headings, folded to the terminal's width where there is one.
+fn plain(style: Style) -> Table {
+    let mut table = Table::new();
+    table.load_style(TableStyle::new());
+    if let Some(width) = style.width {
+        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.try_into().unwrap_or(u16::MAX));
+    }
+    table
+}
+
+/// Columns under headings.
+fn headed(style: Style, headings: &[&str]) -> Table {
+    let mut table = plain(style);
+    table.set_header(headings);
+    table
+}
+
+/// A list of named things with one sentence each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// In the plural: `variants`.
+    pub what: String,
+    /// Name and sentence.
+    pub rows: Vec<(String, String)>,
+}
+
+/// Lists under their headings.
+pub fn listing(lists: &[&Listed], style: Style) -> String {
+    let block = |list: &&Listed| {
+        let mut table = plain(style);
+        for (name, about) in &list.rows {
+            table.add_row([name, about]);
+        }
+        format!("{}\n{table}", list.what)
+    };
+    lists.iter().map(block).collect::<Vec<_>>().join("\n\n")
+}
+
+/// One thing that could be measured here, or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// What.
+    pub what: String,
+    /// Whether it can.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// Why not.
+    pub why: Option<String>,
+    /// What would change it.
+    pub remedy: Option<String>,
+}
+
+impl Checked {
+    /// It can.
+    pub fn yes(what: &str, found: &str) -> Self {
+        Self { what: what.to_owned(), ok: true, found: found.to_owned(), why: None, remedy: None }
+    }
+
+    /// It cannot, why, and what would change it.
+    pub fn no(what: &str, found: &str, why: &str, remedy: &str) -> Self {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Self { what: what.to_owned(), ok: false, found: found.to_owned(), why: some(why), remedy: some(remedy) }
+    }
+}
+
+/// What this machine can measure, as a table.
+pub fn checkup(rows: &[Checked], style: Style) -> String {
+    let mut table = headed(style, &["what", "", "found", "why not", "remedy"]);
+    for row in rows {
+        let text = |option: &Option<String>| option.clone().unwrap_or_default();
+        let mark = if row.ok { "yes" } else { "no" };
+        table.add_row([row.what.clone(), mark.to_owned(), row.found.clone(), text(&row.why), text(&row.remedy)]);
+    }
+    let able = rows.iter().filter(|row| row.ok).count();
+    format!("{able} of {} things that effbench looks at can be measured or used here.\n\n{table}", rows.len())
+}
+
+/// A settled variant to be shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Structure<'a> {
+    /// `gpt2 at w64`.
+    pub title: &'a str,
+    /// Its hypothesis.
+    pub about: &'a str,
+    /// Where it comes from.
+    pub source: &'a str,
+    /// Counted from its structure.
+    pub cost: &'a Cost,
+    /// A guess at a training process's peak.
+    pub memory_guess_bytes: u64,
+    /// Where the learning rate comes from.
+    pub lr_source: &'a str,
+    /// Every default written out.
+    pub spec: &'a Value,
+}
+
+/// Parameters by part, FLOPs, memory, and the settled spec.
+pub fn structure(shown: &Structure, style: Style) -> String {
+    let cost = shown.cost;
+    let mut parts = headed(style, &["part", "parameters", "share"]);
+    for (part, count) in &cost.params_by_part {
+        let share = format!("{:.1}%", 100.0 * *count as f64 / cost.params_total as f64);
+        parts.add_row([part.clone(), count.to_string(), share]);
+    }
+    parts.add_row(["total".to_owned(), cost.params_total.to_string(), "100%".to_owned()]);
+    let mut figures = plain(style);
+    for (name, figure) in [
+        ("training FLOPs per token", format!("{} (full-square attention)", Flops(cost.train_flops_per_token))),
+        ("training FLOPs per sequence", cost.train_flops_per_sequence.to_string()),
+        ("  counting only what the causal mask leaves", cost.train_flops_per_sequence_causal.to_string()),
+        ("6 N per token, for orientation", Flops(cost.six_n_flops_per_token).to_string()),
+        ("whole run", format!("{} over {} tokens", Flops(cost.train_flops), Count(cost.train_tokens as f64))),
+        ("  and the optimizer's", Flops(cost.optimizer_flops).to_string()),
+        ("parameters, gradients, optimizer state", Bytes(cost.state_bytes as f64).to_string()),
+        ("training process, a guess", Bytes(shown.memory_guess_bytes as f64).to_string()),
+        ("KV cache per token", Bytes(cost.kv_bytes_per_token as f64).to_string()),
+        ("learning rate from", shown.lr_source.to_owned()),
+    ] {
+        figures.add_row([name.to_owned(), figure]);
+    }
+    let spec = flat(shown.spec).join("\n");
+    format!("{}\n{}\nsource: {}\n\n{parts}\n\n{figures}\n\n{spec}", shown.title, shown.about, shown.source)
+}
+
+/// `key = value` lines of a nested object.
+fn flat(value: &Value) -> Vec<String> {
+    fn walk(prefix: &str, value: &Value, lines: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                    walk(&key, value, lines);
+                }
+            }
+            Value::Null => {}
+            _ => lines.push(format!("{prefix} = {value}")),
+        }
+    }
+    let mut lines = Vec::new();
+    walk("", value, &mut lines);
+    lines
+}
+
+/// One cell of a plan.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct PlannedCell {
+    /// `gpt2/w32@800`.
+    pub cell: String,
+    /// All parameters.
+    pub params: u64,
+    /// Training tokens.
+    pub train_tokens: u64,
+    /// Model FLOPs of one trial.
+    pub train_flops: f64,
+    /// Optimizer FLOPs of one trial.
+    pub optimizer_flops: f64,
+    /// A guess.
+    pub seconds_guess: f64,
+    /// A guess.
+    pub memory_bytes_guess: u64,
+    /// `tuned: ...`, `untuned default` ...
+    pub lr_source: String,
+}
+
+/// What a run would do.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Plan {
+    /// The suite's name.
+    pub suite: String,
+    /// Repeats of every cell.
+    pub repeats: u64,
+    /// `cpu`, `cuda:0`.
+    pub device: String,
+    /// Threads of a trial.
+    pub threads: u64,
+    /// Model and optimizer FLOPs of everything.
+    pub total_flops: f64,
+    /// A guess at everything, one trial after the other.
+    pub seconds_guess: f64,
+    /// The largest of the cells' guesses.
+    pub memory_bytes_guess: u64,
+    /// In the suite's order.
+    pub cells: Vec<PlannedCell>,
+}
+
+/// A plan as a table, with one sentence before it.
+pub fn plan(plan: &Plan, style: Style) -> String {
+    let mut table =
+        headed(style, &["cell", "params", "tokens", "train FLOPs", "optimizer", "about", "memory", "learning rate"]);
+    for cell in &plan.cells {
+        table.add_row([
+            cell.cell.clone(),
+            Count(cell.params as f64).to_string(),
+            Count(cell.train_tokens as f64).to_string(),
+            Flops(cell.train_flops).to_string(),
+            Flops(cell.optimizer_flops).to_string(),
+            Seconds(cell.seconds_guess).to_string(),
+            Bytes(cell.memory_bytes_guess as f64).to_string(),
+            cell.lr_source.clone(),
+        ]);
+    }
+    format!(
+        "Suite {} would run {} trials ({} cells, {} repeats each) on {} with {} threads: {}, about {} and {} at a time (guesses).\n\n{table}",
+        plan.suite,
+        plan.cells.len() as u64 * plan.repeats,
+        plan.cells.len(),
+        plan.repeats,
+        plan.device,
+        plan.threads,
+        Flops(plan.total_flops),
+        Seconds(plan.seconds_guess),
+        Bytes(plan.memory_bytes_guess as f64),
+    )
+}

@@ -1,0 +1,154 @@
+//! AdamW (Loshchilov & Hutter 2019, algorithm 2): m = b1 m + (1 - b1) g, v = b2 v + (1 - b2) g^2,
+//! w -= lr (m^ / (sqrt(v^) + eps) + decay w) with bias-corrected m^ and v^. Decay spares gains and biases.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
+
+use super::{Optimizer, OptimizerKind, OptimizerPlan, in_place};
+use crate::error::Result;
+use crate::model::Decl;
+use crate::spec::{Knobs, Named};
+
+/// Row of the catalog.
+pub struct Kind;
+
+impl Named for Kind {
+    fn name(&self) -> &'static str {
+        "adamw"
+    }
+    fn about(&self) -> &'static str {
+        "adaptive moments with decoupled weight decay (Loshchilov & Hutter 2019)"
+    }
+}
+
+impl OptimizerKind for Kind {
+    fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>> {
+        Ok(Arc::new(AdamW::settle(knobs)?))
+    }
+}
+
+/// Settled AdamW.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct AdamW {
+    lr: f64,
+    beta1: f64,
+    beta2: f64,
+    eps: f64,
+    weight_decay: f64,
+}
+
+impl AdamW {
+    /// Reads its knobs; Muon has the same for the parameters it leaves to AdamW.
+    pub fn settle(knobs: &Knobs) -> Result<Self> {
+        Ok(Self {
+            lr: knobs.f64_in("lr", 3e-3, 0.0, 1e9)?,
+            beta1: knobs.f64_in("beta1", 0.9, 0.0, 0.999_999)?,
+            beta2: knobs.f64_in("beta2", 0.99, 0.0, 0.999_999)?,
+            eps: knobs.f64_in("eps", 1e-8, 0.0, 1.0)?,
+            weight_decay: knobs.f64_in("weight_decay", 0.1, 0.0, 1e3)?,
+        })
+    }
+
+    /// Learning rate at the schedule's height.
+    pub fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    /// Decay per unit of learning rate.
+    pub fn weight_decay(&self) -> f64 {
+        self.weight_decay
+    }
+
+    /// State for one parameter, at zero.
+    pub fn moments(&self, decl: &Decl, device: &Device) -> Result<Moments> {
+        let decay = if decl.decays() { self.weight_decay } else { 0.0 };
+        let store = match device {
+            Device::Cpu => Store::Host([vec![0.0; decl.count() as usize], vec![0.0; decl.count() as usize]]),
+            _ => {
+                let zero = || Var::zeros(decl.shape.as_slice(), candle_core::DType::F32, device);
+                Store::Device([zero()?, zero()?])
+            }
+        };
+        Ok(Moments { plan: *self, decay, store, steps: 0 })
+    }
+}
+
+impl OptimizerPlan for AdamW {
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn flops_per_step(&self, decls: &[Decl]) -> f64 {
+        decls.iter().map(|decl| FLOPS_PER_SCALAR * decl.count() as f64).sum()
+    }
+
+    fn state_scalars(&self, decls: &[Decl]) -> u64 {
+        2 * decls.iter().map(Decl::count).sum::<u64>()
+    }
+
+    fn start(&self, decls: &[Decl], device: &Device) -> Result<Box<dyn Optimizer>> {
+        Ok(Box::new(All(decls.iter().map(|decl| self.moments(decl, device)).collect::<Result<_>>()?)))
+    }
+}
+
+/// Additions, multiplications, a root and a division of the update above, per scalar.
+pub const FLOPS_PER_SCALAR: f64 = 15.0;
+
+struct All(Vec<Moments>);
+
+impl Optimizer for All {
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+        for ((moments, var), grad) in self.0.iter_mut().zip(vars).zip(grads) {
+            moments.step(var, grad, lr, scale)?;
+        }
+        Ok(())
+    }
+}
+
+enum Store {
+    Host([Vec<f32>; 2]),
+    Device([Var; 2]),
+}
+
+/// First and second moment of one parameter.
+pub struct Moments {
+    plan: AdamW,
+    decay: f64,
+    store: Store,
+    steps: i32,
+}
+
+impl Moments {
+    /// One update of one parameter.
+    pub fn step(&mut self, var: &Var, grad: &Tensor, lr: f64, scale: f64) -> Result<()> {
+        self.steps += 1;
+        let AdamW { beta1, beta2, eps, .. } = self.plan;
+        let correct1 = 1.0 - beta1.powi(self.steps);
+        let correct2 = 1.0 - beta2.powi(self.steps);
+        let shrink = 1.0 - lr * self.decay;
+        match &mut self.store {
+            Store::Host([m, v]) => {
+                let (b1, b2, eps, scale) = (beta1 as f32, beta2 as f32, eps as f32, scale as f32);
+                let (rate, root2, shrink) = ((lr / correct1) as f32, correct2.sqrt() as f32, shrink as f32);
+                let kernel = |w: &mut [f32], g: &[f32], [m, v]: [&mut [f32]; 2]| {
+                    for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+                        let g = g * scale;
+                        *m = b1 * *m + (1.0 - b1) * g;
+                        *v = b2 * *v + (1.0 - b2) * g * g;
+                        *w = shrink * *w - rate * *m / (v.sqrt() / root2 + eps);
+                    }
+                };
+                Ok(in_place::update(var, grad, [m, v], &kernel)?)
+            }
+            Store::Device([m, v]) => {
+                let g = (grad * scale)?;
+                m.set(&((m.as_detached_tensor() * beta1)? + (&g * (1.0 - beta1))?)?)?;
+                v.set(&((v.as_detached_tensor() * beta2)? + (g.sqr()? * (1.0 - beta2))?)?)?;
+                let root = ((v.as_detached_tensor() / correct2)?.sqrt()? + eps)?;
+                let move_by = ((m.as_detached_tensor() * (lr / correct1))? / root)?;
+                Ok(var.set(&((var.as_detached_tensor() * shrink)? - move_by)?)?)
+            }
+        }
+    }
+}

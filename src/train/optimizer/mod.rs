@@ -1,0 +1,46 @@
+//! Optimizers: planned from declarations (their cost is known before a tensor exists), then started on a device.
+
+use std::sync::Arc;
+
+use candle_core::{Device, Tensor, Var};
+
+use crate::error::Result;
+use crate::model::Decl;
+use crate::spec::{Catalog, Knobs, Named};
+
+pub mod adamw;
+mod in_place;
+pub mod muon;
+pub mod sgd;
+
+/// Moves parameters by their gradients.
+pub trait Optimizer: Send {
+    /// One update; `scale` multiplies every gradient first (clipping).
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()>;
+}
+
+/// A settled optimizer before it holds any state.
+pub trait OptimizerPlan: Send + Sync {
+    /// Learning rate at the schedule's height.
+    fn lr(&self) -> f64;
+
+    /// Arithmetic of one update.
+    fn flops_per_step(&self, decls: &[Decl]) -> f64;
+
+    /// Scalars of state kept between updates.
+    fn state_scalars(&self, decls: &[Decl]) -> u64;
+
+    /// State for these parameters, at zero.
+    fn start(&self, decls: &[Decl], device: &Device) -> Result<Box<dyn Optimizer>>;
+}
+
+/// A kind of optimizer: one file in this folder and one row in the registry.
+pub trait OptimizerKind: Named {
+    /// Reads the knobs below `train.optimizer`.
+    fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>>;
+}
+
+/// What ships.
+pub fn kinds() -> Catalog<dyn OptimizerKind> {
+    Catalog::new("optimizers", vec![Arc::new(adamw::Kind), Arc::new(sgd::Kind), Arc::new(muon::Kind)])
+}

@@ -1,0 +1,231 @@
+//! Muon (Jordan et al. 2024): momentum, then the nearest semi-orthogonal matrix by five quintic Newton-Schulz iterations
+//! X <- a X + (b A + c A^2) X with A = X X^T and (a, b, c) = (3.4445, -4.7750, 2.0315), scaled by 0.2 sqrt(max(m, n)) so
+//! that its entries are as large as AdamW's and both share one learning rate (Moonlight, Liu et al. 2025, eq. 4).
+//! It moves the matrices inside blocks; embeddings, head, gains and biases are AdamW's.
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::adamw::{AdamW, FLOPS_PER_SCALAR, Moments};
+use super::{Optimizer, OptimizerKind, OptimizerPlan};
+use crate::error::Result;
+use crate::model::{Decl, Role};
+use crate::spec::{Knobs, Named};
+
+const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
+
+/// Row of the catalog.
+pub struct Kind;
+
+impl Named for Kind {
+    fn name(&self) -> &'static str {
+        "muon"
+    }
+    fn about(&self) -> &'static str {
+        "momentum orthogonalised by Newton-Schulz on the blocks' matrices, AdamW elsewhere (Jordan et al. 2024, Liu et al. 2025)"
+    }
+}
+
+impl OptimizerKind for Kind {
+    fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>> {
+        Ok(Arc::new(Muon {
+            adamw: AdamW::settle(knobs)?,
+            momentum: knobs.f64_in("momentum", 0.95, 0.0, 0.999_999)?,
+            iterations: knobs.count("iterations", 5)?,
+        }))
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Muon {
+    adamw: AdamW,
+    momentum: f64,
+    iterations: usize,
+}
+
+/// (rows, columns) of the matrices stacked in a parameter that Muon moves; `None` for the others.
+fn matrices(decl: &Decl) -> Option<Vec<(usize, usize)>> {
+    let is_matrix = decl.role == Role::Matrix && decl.shape.len() == 2;
+    is_matrix.then(|| decl.stacked_rows.iter().map(|&rows| (rows, decl.shape[1])).collect())
+}
+
+impl OptimizerPlan for Muon {
+    fn lr(&self) -> f64 {
+        self.adamw.lr()
+    }
+
+    fn flops_per_step(&self, decls: &[Decl]) -> f64 {
+        let per_iteration = |&(rows, columns): &(usize, usize)| {
+            let (m, n) = (rows.min(columns) as f64, rows.max(columns) as f64);
+            4.0 * m * m * n + 2.0 * m * m * m
+        };
+        let one = |decl: &Decl| match matrices(decl) {
+            Some(parts) => {
+                // Momentum, Nesterov and the update itself are 8 operations a scalar.
+                8.0 * decl.count() as f64 + self.iterations as f64 * parts.iter().map(per_iteration).sum::<f64>()
+            }
+            None => FLOPS_PER_SCALAR * decl.count() as f64,
+        };
+        decls.iter().map(one).sum()
+    }
+
+    fn state_scalars(&self, decls: &[Decl]) -> u64 {
+        decls.iter().map(|decl| decl.count() * if matrices(decl).is_some() { 1 } else { 2 }).sum()
+    }
+
+    fn start(&self, decls: &[Decl], device: &Device) -> Result<Box<dyn Optimizer>> {
+        let one = |decl: &Decl| {
+            Ok(match matrices(decl) {
+                Some(parts) => Rule::Muon { velocity: Var::zeros(decl.shape.as_slice(), DType::F32, device)?, parts },
+                None => Rule::AdamW(Box::new(self.adamw.moments(decl, device)?)),
+            })
+        };
+        Ok(Box::new(State { plan: *self, rules: decls.iter().map(one).collect::<Result<_>>()? }))
+    }
+}
+
+enum Rule {
+    Muon { velocity: Var, parts: Vec<(usize, usize)> },
+    AdamW(Box<Moments>),
+}
+
+struct State {
+    plan: Muon,
+    rules: Vec<Rule>,
+}
+
+impl Optimizer for State {
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+        for ((rule, var), grad) in self.rules.iter_mut().zip(vars).zip(grads) {
+            match rule {
+                Rule::AdamW(moments) => moments.step(var, grad, lr, scale)?,
+                Rule::Muon { velocity, parts } => self.plan.step(velocity, parts, var, grad, lr, scale)?,
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Muon {
+    fn step(
+        &self,
+        velocity: &Var,
+        parts: &[(usize, usize)],
+        var: &Var,
+        grad: &Tensor,
+        lr: f64,
+        scale: f64,
+    ) -> Result<()> {
+        let grad = (grad * scale)?;
+        velocity.set(&((velocity.as_detached_tensor() * self.momentum)? + &grad)?)?;
+        let nesterov = (grad + (velocity.as_detached_tensor() * self.momentum)?)?;
+        let mut row = 0;
+        let mut updates = Vec::with_capacity(parts.len());
+        for &(rows, columns) in parts {
+            let part = nesterov.narrow(0, row, rows)?;
+            let size = 0.2 * (rows.max(columns) as f64).sqrt();
+            updates.push((orthogonalise(&part, self.iterations)? * size)?);
+            row += rows;
+        }
+        let update = if updates.len() == 1 { updates.remove(0) } else { Tensor::cat(&updates, 0)? };
+        let kept = (var.as_detached_tensor() * (1.0 - lr * self.adamw.weight_decay()))?;
+        Ok(var.set(&(kept - (update * lr)?)?)?)
+    }
+}
+
+/// U V^T of a matrix's singular value decomposition, approximately: singular values end between about 0.7 and 1.2.
+fn orthogonalise(matrix: &Tensor, iterations: usize) -> Result<Tensor> {
+    let (rows, columns) = matrix.dims2()?;
+    let tall = rows > columns;
+    let x = if tall { matrix.t()?.contiguous()? } else { matrix.contiguous()? };
+    let norm = x.sqr()?.sum_all()?.sqrt()?;
+    let mut x = x.broadcast_div(&(norm + 1e-7)?)?;
+    let (a, b, c) = COEFFICIENTS;
+    for _ in 0..iterations {
+        let gram = x.matmul(&x.t()?)?;
+        let polynomial = ((&gram * b)? + (gram.matmul(&gram)? * c)?)?;
+        x = ((&x * a)? + polynomial.matmul(&x)?)?;
+    }
+    Ok(if tall { x.t()?.contiguous()? } else { x })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::stream::stream;
+
+    /// One-sided Jacobi: rotates pairs of rows until they are orthogonal; their norms are the singular values.
+    fn svd(mut a: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<f64>, Vec<Vec<f64>>) {
+        let m = a.len();
+        let mut u: Vec<Vec<f64>> = (0..m).map(|i| (0..m).map(|j| f64::from(i == j)).collect()).collect();
+        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
+        for _ in 0..60 {
+            for p in 0..m {
+                for q in p + 1..m {
+                    let (alpha, beta, gamma) = (dot(&a[p], &a[p]), dot(&a[q], &a[q]), dot(&a[p], &a[q]));
+                    if gamma.abs() < 1e-15 * (alpha * beta).sqrt() {
+                        continue;
+                    }
+                    let zeta = (beta - alpha) / (2.0 * gamma);
+                    let t = zeta.signum() / (zeta.abs() + (1.0 + zeta * zeta).sqrt());
+                    let c = 1.0 / (1.0 + t * t).sqrt();
+                    for rows in [&mut a, &mut u] {
+                        let (x, y) = (rows[p].clone(), rows[q].clone());
+                        rows[p] = x.iter().zip(&y).map(|(x, y)| c * x - c * t * y).collect();
+                        rows[q] = x.iter().zip(&y).map(|(x, y)| c * t * x + c * y).collect();
+                    }
+                }
+            }
+        }
+        let s: Vec<f64> = a.iter().map(|row| dot(row, row).sqrt()).collect();
+        let v = a.iter().zip(&s).map(|(row, s)| row.iter().map(|x| x / s).collect()).collect();
+        (u, s, v)
+    }
+
+    #[test]
+    fn orthogonalising_keeps_the_singular_vectors_and_flattens_the_values() {
+        for (rows, columns) in [(6, 6), (4, 9), (9, 4)] {
+            let mut stream = stream("muon-test", 1, rows as u64);
+            let a: Vec<Vec<f64>> = (0..rows).map(|_| (0..columns).map(|_| stream.normal()).collect()).collect();
+            let flat: Vec<f32> = a.iter().flatten().map(|&x| x as f32).collect();
+            let tensor = Tensor::from_vec(flat, (rows, columns), &Device::Cpu).unwrap();
+            let got: Vec<Vec<f32>> = orthogonalise(&tensor, 5).unwrap().to_vec2().unwrap();
+            // Transpose a tall matrix: the decomposition above wants no more rows than columns.
+            let tall = rows > columns;
+            let wide = |x: Vec<Vec<f64>>| -> Vec<Vec<f64>> {
+                if !tall {
+                    return x;
+                }
+                (0..columns).map(|j| x.iter().map(|row| row[j]).collect()).collect()
+            };
+            let got = wide(got.iter().map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect());
+            let (u, s, v) = svd(wide(a));
+            let norm = s.iter().map(|s| s * s).sum::<f64>().sqrt();
+            for (i, (left, right)) in u.iter().zip(&v).enumerate() {
+                // u and v rows: got = sum_i f(s_i) u_i v_i^T, so u_i^T got v_j is f(s_i) on the diagonal and 0 off it.
+                for (j, right_j) in v.iter().enumerate() {
+                    let seen: f64 = left
+                        .iter()
+                        .zip(&got)
+                        .map(|(l, row)| l * row.iter().zip(right_j).map(|(g, r)| g * r).sum::<f64>())
+                        .sum();
+                    let want = if i == j { polynomial(s[i] / norm) } else { 0.0 };
+                    assert!((seen - want).abs() < 1e-4, "{rows}x{columns} ({i},{j}): {seen} against {want}");
+                }
+                if s[i] / norm > 0.05 {
+                    assert!((0.6..1.3).contains(&polynomial(s[i] / norm)));
+                }
+                assert_eq!(right.len(), columns.max(rows));
+            }
+        }
+    }
+
+    fn polynomial(mut s: f64) -> f64 {
+        let (a, b, c) = COEFFICIENTS;
+        for _ in 0..5 {
+            s = a * s + b * s.powi(3) + c * s.powi(5);
+        }
+        s
+    }
+}

@@ -1,0 +1,76 @@
+//! SGD with heavy-ball momentum (Polyak 1964): m = momentum m + g, w -= lr (m + decay w).
+
+use std::sync::Arc;
+
+use candle_core::{DType, Device, Tensor, Var};
+
+use super::{Optimizer, OptimizerKind, OptimizerPlan};
+use crate::error::Result;
+use crate::model::Decl;
+use crate::spec::{Knobs, Named};
+
+/// Row of the catalog.
+pub struct Kind;
+
+impl Named for Kind {
+    fn name(&self) -> &'static str {
+        "sgd"
+    }
+    fn about(&self) -> &'static str {
+        "stochastic gradient descent with heavy-ball momentum (Polyak 1964) and decoupled weight decay"
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Sgd {
+    lr: f64,
+    momentum: f64,
+    weight_decay: f64,
+}
+
+impl OptimizerKind for Kind {
+    fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>> {
+        Ok(Arc::new(Sgd {
+            lr: knobs.f64_in("lr", 0.1, 0.0, 1e9)?,
+            momentum: knobs.f64_in("momentum", 0.9, 0.0, 0.999_999)?,
+            weight_decay: knobs.f64_in("weight_decay", 0.0, 0.0, 1e3)?,
+        }))
+    }
+}
+
+impl OptimizerPlan for Sgd {
+    fn lr(&self) -> f64 {
+        self.lr
+    }
+
+    fn flops_per_step(&self, decls: &[Decl]) -> f64 {
+        decls.iter().map(|decl| 5.0 * decl.count() as f64).sum()
+    }
+
+    fn state_scalars(&self, decls: &[Decl]) -> u64 {
+        decls.iter().map(Decl::count).sum()
+    }
+
+    fn start(&self, decls: &[Decl], device: &Device) -> Result<Box<dyn Optimizer>> {
+        let zero = |decl: &Decl| Ok(Var::zeros(decl.shape.as_slice(), DType::F32, device)?);
+        let decay = decls.iter().map(|decl| if decl.decays() { self.weight_decay } else { 0.0 }).collect();
+        Ok(Box::new(State { plan: *self, decay, velocity: decls.iter().map(zero).collect::<Result<_>>()? }))
+    }
+}
+
+struct State {
+    plan: Sgd,
+    decay: Vec<f64>,
+    velocity: Vec<Var>,
+}
+
+impl Optimizer for State {
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+        for (((var, grad), velocity), decay) in vars.iter().zip(grads).zip(&self.velocity).zip(&self.decay) {
+            velocity.set(&((velocity.as_detached_tensor() * self.plan.momentum)? + (grad * scale)?)?)?;
+            let kept = (var.as_detached_tensor() * (1.0 - lr * decay))?;
+            var.set(&(kept - (velocity.as_detached_tensor() * lr)?)?)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,109 @@
+//! Learning-rate schedules: a factor from 0 to 1 by step, after a linear warm-up.
+
+use std::sync::Arc;
+
+use crate::error::Result;
+use crate::spec::{Catalog, Knobs, Named};
+
+/// A settled schedule.
+pub trait Schedule: Send + Sync {
+    /// The factor on the learning rate at step `step` (from 0) of `steps`.
+    fn factor(&self, step: u64, steps: u64) -> f64;
+}
+
+/// A kind of schedule: one row in the registry.
+pub trait ScheduleKind: Named {
+    /// Reads the knobs below `train.schedule`.
+    fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn Schedule>>;
+}
+
+/// What ships.
+pub fn kinds() -> Catalog<dyn ScheduleKind> {
+    let rows = [Form::Cosine, Form::Linear, Form::Constant, Form::Wsd];
+    Catalog::new("schedules", rows.into_iter().map(|form| Arc::new(form) as Arc<dyn ScheduleKind>).collect())
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    Cosine,
+    Linear,
+    Constant,
+    Wsd,
+}
+
+impl Named for Form {
+    fn name(&self) -> &'static str {
+        match self {
+            Form::Cosine => "cosine",
+            Form::Linear => "linear",
+            Form::Constant => "constant",
+            Form::Wsd => "wsd",
+        }
+    }
+
+    fn about(&self) -> &'static str {
+        match self {
+            Form::Cosine => "half a cosine from the full rate down to `final` of it (Loshchilov & Hutter 2017)",
+            Form::Linear => "a straight line from the full rate down to `final` of it",
+            Form::Constant => "the full rate throughout",
+            Form::Wsd => {
+                "warm-up, stable, decay: the full rate, then a straight line over the last `decay` share (Hu et al. 2024)"
+            }
+        }
+    }
+}
+
+impl ScheduleKind for Form {
+    fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn Schedule>> {
+        let warmup = knobs.f64_in("warmup", 0.1, 0.0, 1e12)?;
+        let floor = if *self == Form::Constant { 1.0 } else { knobs.f64_in("final", 0.1, 0.0, 1.0)? };
+        let decay = if *self == Form::Wsd { knobs.f64_in("decay", 0.2, 0.0, 1.0)? } else { 0.0 };
+        Ok(Arc::new(Shaped { form: *self, warmup, floor, decay }))
+    }
+}
+
+struct Shaped {
+    form: Form,
+    /// Share of all steps below 1, else steps.
+    warmup: f64,
+    floor: f64,
+    decay: f64,
+}
+
+impl Schedule for Shaped {
+    fn factor(&self, step: u64, steps: u64) -> f64 {
+        let (step, steps) = (step as f64, steps as f64);
+        let warmup = if self.warmup < 1.0 { (self.warmup * steps).round() } else { self.warmup };
+        if step < warmup {
+            return (step + 1.0) / warmup;
+        }
+        let progress = |from: f64| ((step - from) / (steps - from).max(1.0)).clamp(0.0, 1.0);
+        let fall = |share: f64| self.floor + (1.0 - self.floor) * (1.0 - share);
+        match self.form {
+            Form::Cosine => fall(0.5 - 0.5 * (std::f64::consts::PI * progress(warmup)).cos()),
+            Form::Linear => fall(progress(warmup)),
+            Form::Constant => 1.0,
+            Form::Wsd => fall(progress(warmup.max((1.0 - self.decay) * steps))),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn factors(form: Form, at: &[u64]) -> Vec<f64> {
+        let shaped = Shaped { form, warmup: 0.1, floor: 0.1, decay: 0.2 };
+        at.iter().map(|&step| (shaped.factor(step, 100) * 1e4).round() / 1e4).collect()
+    }
+
+    #[test]
+    fn each_form_passes_through_its_known_points() {
+        let at = [0, 4, 9, 10, 55, 80, 90, 99];
+        let check = |form, want: [f64; 8]| assert_eq!(factors(form, &at), want, "{form:?}");
+        check(Form::Constant, [0.1, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+        check(Form::Linear, [0.1, 0.5, 1.0, 1.0, 0.55, 0.3, 0.2, 0.11]);
+        check(Form::Wsd, [0.1, 0.5, 1.0, 1.0, 1.0, 1.0, 0.55, 0.145]);
+        check(Form::Cosine, [0.1, 0.5, 1.0, 1.0, 0.55, 0.2053, 0.1271, 0.1003]);
+    }
+}

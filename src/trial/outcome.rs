@@ -1,0 +1,234 @@
+//! From what was observed to what is recorded: every metric of the registry, present or absent with a reason.
+
+use std::collections::BTreeMap;
+
+use super::quality::{Mean, Quality};
+use super::serving::Serving;
+use super::settle::Experiment;
+use super::training::Training;
+use super::{Job, quality};
+use crate::measure::{Window, window};
+use crate::reading;
+use crate::record::metric as name;
+use crate::record::{Channel, Curve, Energy, Flag, Metric, Severity, Skill, Status, Trial, Validity};
+
+/// A relative drift of step times within the window above this is flagged.
+const STEADY_DRIFT: f64 = 0.1;
+
+/// Everything a trial saw.
+pub struct Observed<'a> {
+    /// What was run.
+    pub experiment: &'a Experiment,
+    /// The training half.
+    pub training: &'a Training,
+    /// The inference half, where training ended well.
+    pub serving: Option<&'a Serving>,
+}
+
+/// A trial's record with nothing observed yet: what a job says, and no result.
+pub fn blank(job: &Job, started_at: String) -> Trial {
+    Trial {
+        id: job.id.clone(),
+        cell: job.cell.clone(),
+        arm: job.arm.clone(),
+        repeat: job.repeat,
+        order: job.order,
+        variant: job.variant.clone(),
+        scale: job.scale.clone(),
+        budget: job.budget,
+        seed: job.seed,
+        lr_source: job.lr_source.clone(),
+        build: job.build,
+        machine: job.machine,
+        status: Status::Failed,
+        reason: None,
+        started_at,
+        spec: job.spec.clone(),
+        spec_sha256: job.spec_sha256.clone(),
+        cost: Some(job.cost.clone()),
+        curve: Curve::default(),
+        metrics: BTreeMap::new(),
+        skills: Vec::new(),
+        energy: energy(&reading::Energy::default()),
+        validity: Validity { ok: true, flags: Vec::new() },
+    }
+}
+
+/// The record's form of what the meters read.
+pub fn energy(energy: &reading::Energy) -> Energy {
+    let channel = |channel: &reading::Channel| Channel {
+        id: channel.id.clone(),
+        component: channel.component.to_owned(),
+        method: if channel.energy_j.is_ok() { "counter" } else { "none" }.to_owned(),
+        source: channel.source.to_owned(),
+        quality: if channel.energy_j.is_ok() { "sensor" } else { "unavailable" }.to_owned(),
+        energy_j: channel.energy_j.ok(),
+        bounds_j: None,
+        window_s: None,
+        reason: channel.energy_j.err().map(|absent| absent.code().to_owned()),
+    };
+    Energy {
+        channels: energy.channels.iter().map(channel).collect(),
+        measured_j: energy.measured_j(),
+        reason: energy.reason().map(|absent| absent.code().to_owned()),
+    }
+}
+
+impl Observed<'_> {
+    /// Every metric of the registry.
+    pub fn metrics(&self, job: &Job, peak_bytes: Option<u64>, energy: &reading::Energy) -> BTreeMap<String, Metric> {
+        let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
+        let mut put = |name: &str, metric: Metric| {
+            metrics.insert(name.to_owned(), metric);
+        };
+        self.put_training(&mut put, job);
+        put(
+            name::PEAK_MEMORY_BYTES,
+            match peak_bytes {
+                Some(bytes) => Metric::value(name::PEAK_MEMORY_BYTES, bytes as f64),
+                None => Metric::absent(name::PEAK_MEMORY_BYTES, "unsupported"),
+            },
+        );
+        match &self.training.quality {
+            Some(quality) => self.put_quality(&mut put, quality),
+            None => QUALITY.iter().for_each(|name| put(name, Metric::absent(name, "diverged"))),
+        }
+        match self.serving {
+            Some(serving) => self.put_serving(&mut put, serving),
+            None => SERVING.iter().for_each(|name| put(name, Metric::absent(name, "diverged"))),
+        }
+        let reason = energy.reason().map_or("not attributed", reading::Absent::code);
+        for name in [name::ENERGY_J_PER_TRAIN_TOKEN, name::ENERGY_J_PER_DECODE_TOKEN] {
+            put(name, Metric::absent(name, reason));
+        }
+        metrics
+    }
+
+    fn put_training(&self, put: &mut impl FnMut(&str, Metric), job: &Job) {
+        let step_s: Vec<f64> = self.training.step_s.iter().map(|&s| to_tenth_us(s)).collect();
+        let window = Window::after_warmup(&step_s, self.experiment.measure.warmup_s);
+        let steady = step_s[window.range.clone()].to_vec();
+        let median_s = window.median_s.unwrap_or(f64::NAN);
+        let context = self.experiment.model.shape.context;
+        let tokens = (self.experiment.batch * context) as f64;
+        let flops = (self.experiment.batch as u64 * self.experiment.model.train_flops(context, false)) as f64;
+        put(name::TRAIN_TOKENS_PER_S, Metric::value(name::TRAIN_TOKENS_PER_S, tokens / median_s));
+        put(name::TRAIN_STEP_S, Metric::samples(name::TRAIN_STEP_S, median_s, steady));
+        put(name::TRAIN_WALL_S, Metric::value(name::TRAIN_WALL_S, step_s.iter().sum()));
+        put(
+            name::MFU,
+            match job.peak_flops_per_s {
+                Some(peak) => Metric::value(name::MFU, flops / median_s / peak),
+                None => Metric::absent(name::MFU, "no calibration of this device"),
+            },
+        );
+        let losses = &self.training.losses;
+        let tail = &losses[losses.len() - losses.len().div_ceil(10)..];
+        let mean = tail.iter().sum::<f64>() / tail.len() as f64;
+        put(name::TRAIN_LOSS_NATS, Metric::value(name::TRAIN_LOSS_NATS, mean));
+    }
+
+    fn put_quality(&self, put: &mut impl FnMut(&str, Metric), quality: &Quality) {
+        let source = &self.experiment.source;
+        put(name::VAL_LOSS_NATS, mean(name::VAL_LOSS_NATS, &quality.loss));
+        put(name::NEXT_TOKEN_ACCURACY, mean(name::NEXT_TOKEN_ACCURACY, &quality.accuracy));
+        put(
+            name::TASK_ACCURACY,
+            match source.is_task() {
+                true => mean(name::TASK_ACCURACY, &quality.accuracy),
+                false => Metric::absent(name::TASK_ACCURACY, "the data ask no task"),
+            },
+        );
+        put(
+            name::VAL_BITS_PER_BYTE,
+            match source.bytes_per_token() {
+                Some(bytes) => {
+                    let factor = 1.0 / (std::f64::consts::LN_2 * bytes);
+                    let Mean { mean, se, n } = quality.loss;
+                    let se = se.unwrap_or(f64::NAN) * factor;
+                    Metric::mean(name::VAL_BITS_PER_BYTE, mean * factor, se, n)
+                }
+                None => Metric::absent(name::VAL_BITS_PER_BYTE, "tokens are not text"),
+            },
+        );
+        for (name, value) in [(name::ORACLE_LOSS_NATS, &quality.oracle), (name::EXCESS_LOSS_NATS, &quality.excess)] {
+            put(
+                name,
+                match value {
+                    Some(value) => mean(name, value),
+                    None => Metric::absent(name, "the source has no oracle"),
+                },
+            );
+        }
+    }
+
+    fn put_serving(&self, put: &mut impl FnMut(&str, Metric), serving: &Serving) {
+        let infer = &self.experiment.infer;
+        // The first of each pays for first touches of memory.
+        let warm =
+            |samples: &[f64]| samples[1.min(samples.len())..].iter().map(|&s| to_tenth_us(s)).collect::<Vec<_>>();
+        let rate = |name: &str, tokens: usize, samples_s: &[f64]| match window::median(&warm(samples_s)) {
+            Some(seconds) => {
+                let rates = warm(samples_s).iter().map(|s| tokens as f64 / s).collect();
+                Metric::samples(name, tokens as f64 / seconds, rates)
+            }
+            None => Metric::absent(name, "nothing was generated"),
+        };
+        put(
+            name::PREFILL_TOKENS_PER_S,
+            rate(name::PREFILL_TOKENS_PER_S, infer.batch * infer.prompt, &serving.prefill_s),
+        );
+        put(name::DECODE_TOKENS_PER_S, rate(name::DECODE_TOKENS_PER_S, infer.batch, &serving.decode_s));
+        let ttft_s = warm(&serving.ttft_s);
+        put(name::TTFT_S, Metric::samples(name::TTFT_S, window::median(&ttft_s).unwrap_or(f64::NAN), ttft_s));
+    }
+
+    /// The loss by label, where the source has an oracle.
+    pub fn skills(&self) -> Vec<Skill> {
+        let rows = self.training.quality.iter().flat_map(|quality| &quality.labels);
+        let finite = |row: &&quality::ByLabel| row.loss.mean.is_finite();
+        rows.filter(finite)
+            .map(|row| Skill {
+                label: row.label.clone(),
+                tokens: row.loss.n,
+                loss_nats: row.loss.mean,
+                oracle_nats: row.oracle.mean,
+                excess_nats: row.excess.mean,
+                excess_se_nats: row.excess.se,
+            })
+            .collect()
+    }
+
+    /// Reasons for doubt that the trial itself can see.
+    pub fn validity(&self) -> Validity {
+        let window = Window::after_warmup(&self.training.step_s, self.experiment.measure.warmup_s);
+        let drift = window.drift.filter(|drift| drift.abs() > STEADY_DRIFT);
+        let flag = |drift: f64| Flag {
+            code: "not_steady".into(),
+            severity: Severity::Warn,
+            value: Some(drift),
+            limit: Some(STEADY_DRIFT),
+        };
+        Validity { ok: true, flags: drift.map(flag).into_iter().collect() }
+    }
+}
+
+const QUALITY: [&str; 6] = [
+    name::VAL_LOSS_NATS,
+    name::VAL_BITS_PER_BYTE,
+    name::ORACLE_LOSS_NATS,
+    name::EXCESS_LOSS_NATS,
+    name::NEXT_TOKEN_ACCURACY,
+    name::TASK_ACCURACY,
+];
+
+const SERVING: [&str; 3] = [name::PREFILL_TOKENS_PER_S, name::DECODE_TOKENS_PER_S, name::TTFT_S];
+
+fn mean(name: &str, mean: &Mean) -> Metric {
+    Metric::mean(name, mean.mean, mean.se.unwrap_or(f64::NAN), mean.n)
+}
+
+/// The clock's own resolution is coarser than the digits of a double; results need not carry them.
+fn to_tenth_us(seconds: f64) -> f64 {
+    (seconds * 1e7).round() / 1e7
+}

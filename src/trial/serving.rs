@@ -1,0 +1,59 @@
+//! The inference half of a trial: time to first token, prefill and decode rates.
+
+use super::settle::Experiment;
+use crate::device::Opened;
+use crate::error::Result;
+use crate::infer::Generator;
+use crate::measure::Clock;
+use crate::model::Params;
+
+/// Seconds, sample by sample.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Serving {
+    /// One prompt of every window, from the first to the logits after the last.
+    pub prefill_s: Vec<f64>,
+    /// Prefill and the first token picked.
+    pub ttft_s: Vec<f64>,
+    /// One further token of every window.
+    pub decode_s: Vec<f64>,
+}
+
+/// Generates from validation prompts again and again for `measure.window_s`, at least three times.
+pub fn serve(
+    experiment: &Experiment,
+    params: &Params,
+    seed: u64,
+    opened: &Opened,
+    clock: &dyn Clock,
+) -> Result<Serving> {
+    let infer = &experiment.infer;
+    let prompt = prompts(experiment)?;
+    let weights = params.detached();
+    let ops = experiment.ops.for_device(&opened.device);
+    let mut sampling = (infer.sampling)(seed);
+    let mut serving = Serving::default();
+    let start_s = clock.now_s();
+    while serving.ttft_s.len() < 4 || clock.now_s() - start_s < experiment.measure.window_s {
+        let mut generator = Generator::new(&experiment.model, &weights, ops, &opened.device, infer.batch);
+        let from_s = clock.now_s();
+        let mut logits = generator.feed(&prompt)?;
+        serving.prefill_s.push(clock.now_s() - from_s);
+        let mut tokens = sampling.pick(&logits)?;
+        serving.ttft_s.push(clock.now_s() - from_s);
+        for _ in 1..infer.generate {
+            let from_s = clock.now_s();
+            logits = generator.feed(&tokens)?;
+            tokens = sampling.pick(&logits)?;
+            serving.decode_s.push(clock.now_s() - from_s);
+        }
+    }
+    Ok(serving)
+}
+
+/// The first `infer.prompt` tokens of validation windows, row-major; windows repeat where there are too few.
+fn prompts(experiment: &Experiment) -> Result<Vec<u32>> {
+    let (infer, context) = (&experiment.infer, experiment.model.shape.context);
+    let validation = experiment.source.validation(infer.batch, context)?;
+    let windows: Vec<&[u32]> = validation.iter().flat_map(|v| v.batch.inputs.chunks(context)).collect();
+    Ok(windows.iter().cycle().take(infer.batch).flat_map(|window| &window[..infer.prompt]).copied().collect())
+}

@@ -1,0 +1,212 @@
+//! From raw keys to an experiment: every knob read through its catalog, every default written out, everything checked
+//! before anything runs.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use super::Registry;
+use crate::cost;
+use crate::data::Source;
+use crate::error::{Error, Result};
+use crate::infer::Sampling;
+use crate::model::{Model, Part};
+use crate::ops::Ops;
+use crate::record::{self, Cost};
+use crate::spec::{Knobs, Tree, knobs};
+use crate::train::{OptimizerPlan, Schedule};
+
+/// Everything one trial does, built but not started.
+pub struct Experiment {
+    /// Where tokens come from.
+    pub source: Arc<dyn Source>,
+    /// Structure without tensors.
+    pub model: Arc<Model>,
+    /// Optimizer without state.
+    pub optimizer: Arc<dyn OptimizerPlan>,
+    /// Factor on the learning rate by step.
+    pub schedule: Arc<dyn Schedule>,
+    /// Windows per step.
+    pub batch: usize,
+    /// Optimizer steps.
+    pub steps: u64,
+    /// Largest gradient norm; 0 is off.
+    pub clip: f64,
+    /// Device by name.
+    pub device: String,
+    /// Fused or reference arithmetic.
+    pub ops: Ops,
+    /// Threads of every pool; 0 is all that the process may use.
+    pub threads: usize,
+    /// What is measured, and how long.
+    pub measure: Measure,
+    /// What is generated to measure inference.
+    pub infer: Infer,
+}
+
+/// `measure.*`
+#[derive(Debug, Clone, PartialEq)]
+pub struct Measure {
+    /// Steps of the first seconds do not count for speed.
+    pub warmup_s: f64,
+    /// Each inference measurement is repeated for this long.
+    pub window_s: f64,
+    /// Points of the loss curve.
+    pub curve_points: u64,
+    /// Of these, how many with a validation loss; the last point always has one.
+    pub val_points: u64,
+}
+
+/// `infer.*`
+pub struct Infer {
+    /// Tokens of the prompt.
+    pub prompt: usize,
+    /// Tokens generated after it.
+    pub generate: usize,
+    /// Windows at once.
+    pub batch: usize,
+    /// A sampling for a seed.
+    pub sampling: Box<dyn Fn(u64) -> Sampling + Send + Sync>,
+}
+
+/// A settled spec and what follows from it.
+pub struct Prepared {
+    /// Built, not started.
+    pub experiment: Experiment,
+    /// Every default written out.
+    pub spec: Value,
+    /// Of `spec`.
+    pub spec_sha256: String,
+    /// Structural cost.
+    pub cost: Cost,
+    /// Where the data file really lies; the spec holds its name and hash only.
+    pub data_path: Option<PathBuf>,
+}
+
+/// Settles a tree through the registry's catalogs.
+pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
+    let (experiment, settled) = knobs::settle(tree, |root| build(registry, root))?;
+    let spec = settled.to_json();
+    let data_path = tree.get("data.path").and_then(|entry| entry.value.as_str()).map(PathBuf::from);
+    let cost = cost_of(&experiment);
+    Ok(Prepared { spec_sha256: record::spec_sha256(&spec), experiment, spec, cost, data_path })
+}
+
+fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
+    let (model, train, data) = (root.at("model"), root.at("train"), root.at("data"));
+    let context = model.count("context", 64)?;
+    let source = registry.sources.pick(&data, "language")?.settle(&data, context)?;
+    let model = Arc::new(Model::settle(&model, &root.at("shape"), &registry.slots, source.vocab())?);
+    let (optimizer, schedule) = (train.at("optimizer"), train.at("schedule"));
+    let batch = train.count("batch", 16)?;
+    let steps = steps(&train, batch * context, model.params_total())?;
+    let compute = root.at("compute");
+    compute.choice("dtype", "f32", &["f32"])?;
+    let ops = match compute.choice("ops", "fused", &["fused", "reference"])?.as_str() {
+        "fused" => Ops::fused(),
+        _ => Ops::reference(),
+    };
+    Ok(Experiment {
+        optimizer: registry.optimizers.pick(&optimizer, "adamw")?.settle(&optimizer)?,
+        schedule: registry.schedules.pick(&schedule, "cosine")?.settle(&schedule)?,
+        clip: train.f64_in("clip", 1.0, 0.0, 1e9)?,
+        device: compute.text("device", "cpu")?,
+        threads: compute.usize("threads", 0)?,
+        measure: measure(&root.at("measure"))?,
+        infer: infer(&root.at("infer"), context)?,
+        source,
+        model,
+        batch,
+        steps,
+        ops,
+    })
+}
+
+/// Exactly one of `steps`, `tokens` and `tokens_per_param` says how long to train; 400 steps where none does.
+fn steps(train: &Knobs, tokens_per_step: usize, params: u64) -> Result<u64> {
+    let given: Vec<&str> =
+        ["steps", "tokens", "tokens_per_param"].into_iter().filter(|name| train.given(name)).collect();
+    match given.as_slice() {
+        [] | ["steps"] => Ok(train.count("steps", 400)? as u64),
+        ["tokens"] => Ok((train.count("tokens", 1)?).div_ceil(tokens_per_step) as u64),
+        [_] => {
+            let tokens = train.f64_in("tokens_per_param", 20.0, 1e-9, 1e9)? * params as f64;
+            Ok((tokens / tokens_per_step as f64).ceil() as u64)
+        }
+        [_, second, ..] => Err(train
+            .refuse(second, &format!("train.{} is given too", given[0]))
+            .hint("one of train.steps, train.tokens and train.tokens_per_param")),
+    }
+}
+
+fn measure(knobs: &Knobs) -> Result<Measure> {
+    Ok(Measure {
+        warmup_s: knobs.f64_in("warmup_s", 0.5, 0.0, 3600.0)?,
+        window_s: knobs.f64_in("window_s", 0.2, 0.0, 3600.0)?,
+        curve_points: knobs.count("curve_points", 20)? as u64,
+        val_points: knobs.count("val_points", 1)? as u64,
+    })
+}
+
+fn infer(knobs: &Knobs, context: usize) -> Result<Infer> {
+    let prompt = knobs.count("prompt", (context / 2).max(1))?;
+    let generate = knobs.usize("generate", context - prompt.min(context))?;
+    if prompt + generate > context {
+        let why = format!("with a prompt of {prompt} it does not fit the context of {context}");
+        return Err(knobs.refuse("generate", &why));
+    }
+    let sampling = Box::new(Sampling::settle(knobs)?);
+    Ok(Infer { prompt, generate, batch: knobs.count("batch", 1)?, sampling })
+}
+
+/// The structural cost of an experiment.
+fn cost_of(experiment: &Experiment) -> Cost {
+    let model = &experiment.model;
+    let (shape, decls) = (&model.shape, model.decls());
+    let total = model.params_total();
+    let by_part = model.params_by_part();
+    let tables: u64 = [Part::Embedding, Part::Head].iter().filter_map(|part| by_part.get(part)).sum();
+    let windows = experiment.steps * experiment.batch as u64;
+    let per_sequence = model.train_flops(shape.context, false);
+    let tokens = windows * shape.context as u64;
+    Cost {
+        params_total: total,
+        params_non_embedding: total - tables,
+        params_active: total,
+        params_by_part: by_part.iter().map(|(part, n)| (part.name().to_owned(), *n)).collect(),
+        embedding_share: tables as f64 / total as f64,
+        forward_flops_per_token: model.forward_flops(shape.context, false) as f64 / shape.context as f64,
+        train_flops_per_token: per_sequence as f64 / shape.context as f64,
+        train_flops_per_sequence: per_sequence,
+        train_flops_per_sequence_causal: model.train_flops(shape.context, true),
+        six_n_flops_per_token: cost::six_n_d(total, 1),
+        train_flops: windows as f64 * per_sequence as f64,
+        optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(decls),
+        tuning_flops: None,
+        train_tokens: tokens,
+        kv_bytes_per_token: 4 * model.cache_scalars_per_token(),
+        state_bytes: cost::state_bytes(total, experiment.optimizer.state_scalars(decls)),
+    }
+}
+
+impl Experiment {
+    /// Peak memory that a plan expects; a guess.
+    pub fn guess_bytes(&self) -> u64 {
+        let (shape, decls) = (&self.model.shape, self.model.decls());
+        let state = cost::state_bytes(self.model.params_total(), self.optimizer.state_scalars(decls));
+        let tokens = (self.batch * shape.context) as u64;
+        cost::guess_train_bytes(state, tokens, shape.layers as u64, shape.width as u64, shape.vocab as u64)
+    }
+}
+
+/// The tree of a settled spec, with the data file where it really lies.
+pub fn tree_of(spec: &Value, data_path: Option<&PathBuf>) -> Result<Tree> {
+    let origin = crate::spec::Origin::named("settled spec");
+    let mut tree = Tree::from_json(spec, &origin)?;
+    if let Some(path) = data_path {
+        let path = path.to_str().ok_or_else(|| Error::input(format!("{} is not valid UTF-8", path.display())))?;
+        tree.set("data.path", Value::from(path), origin);
+    }
+    Ok(tree)
+}

@@ -1,0 +1,290 @@
+//! What must hold for every variant that ships, whatever it is made of.
+
+use candle_core::Tensor;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::data::Batch;
+use crate::infer::Generator;
+use crate::model::{Params, Weights};
+use crate::spec::{Library, Origin, Tree};
+use crate::train::{Setup, Trainer, mean_loss};
+
+fn prepared(variant: &str, sets: Value) -> Prepared {
+    let mut tree = Library::builtin().variant(variant).unwrap().tree;
+    tree.overlay(&Tree::from_json(&sets, &Origin::named("test")).unwrap());
+    settle(&Registry::builtin(), &tree).unwrap()
+}
+
+/// Small enough for a debug build, odd enough to find a mix-up of axes.
+fn small(variant: &str) -> Experiment {
+    let sets = json!({
+        "model": {"layers": 2, "width": 24, "heads": 3, "context": 10},
+        "train": {"batch": 3, "steps": 200, "optimizer": {"lr": 0.01}},
+        "data": {"kind": "markov", "states": 11},
+    });
+    prepared(variant, sets).experiment
+}
+
+fn trainer(experiment: &Experiment, seed: u64) -> Trainer {
+    let device = candle_core::Device::Cpu;
+    let decls = experiment.model.decls();
+    Trainer::new(Setup {
+        model: experiment.model.clone(),
+        params: Params::init(decls, seed, &device).unwrap(),
+        optimizer: experiment.optimizer.start(decls, &device).unwrap(),
+        schedule: experiment.schedule.clone(),
+        lr: experiment.optimizer.lr(),
+        clip: experiment.clip,
+        steps: experiment.steps,
+        ops: experiment.ops,
+        device,
+    })
+}
+
+fn batch(experiment: &Experiment, step: u64) -> Batch {
+    experiment.source.train(1, step, experiment.batch, experiment.model.shape.context)
+}
+
+fn values(tensor: &Tensor) -> Vec<f32> {
+    tensor.flatten_all().unwrap().to_vec1().unwrap()
+}
+
+fn logits(experiment: &Experiment, weights: &Weights, inputs: &[u32]) -> Vec<f32> {
+    let ids = Tensor::from_slice(inputs, inputs.len(), &candle_core::Device::Cpu).unwrap();
+    let context = experiment.model.shape.context;
+    let rows = inputs.len() / context;
+    values(&experiment.model.logits(weights, &ids, rows, context, experiment.ops).unwrap())
+}
+
+fn for_every_variant(check: impl Fn(&str, &Experiment)) {
+    let names = Library::builtin().variant_names();
+    assert!(names.len() >= 7, "{names:?}");
+    for name in names {
+        check(&name, &small(&name));
+    }
+}
+
+#[test]
+fn every_parameter_has_a_gradient_and_moves() {
+    for_every_variant(|name, experiment| {
+        let mut trainer = trainer(experiment, 1);
+        let before: Vec<_> = trainer.params().vars().iter().map(|v| values(v)).collect();
+        let device = candle_core::Device::Cpu;
+        // The first warm-up steps are tiny and gains start at one, so gradients are looked at before any step.
+        let loss =
+            mean_loss(&experiment.model, trainer.params(), &batch(experiment, 0), experiment.ops, &device).unwrap();
+        let grads = loss.backward().unwrap();
+        for (decl, var) in experiment.model.decls().iter().zip(trainer.params().vars()) {
+            let grad =
+                values(grads.get(var.as_tensor()).unwrap_or_else(|| panic!("{name}: {} has no gradient", decl.name)));
+            assert!(grad.iter().all(|g| g.is_finite()), "{name}: {}", decl.name);
+            assert!(grad.iter().any(|&g| g != 0.0), "{name}: {} has a zero gradient", decl.name);
+        }
+        drop((grads, loss));
+        for step in 0..2 {
+            assert!(trainer.step(&batch(experiment, step)).unwrap().is_finite());
+        }
+        for ((decl, var), before) in experiment.model.decls().iter().zip(trainer.params().vars()).zip(before) {
+            assert_ne!(values(var), before, "{name}: {} did not move", decl.name);
+        }
+    });
+}
+
+#[test]
+fn one_batch_is_overfitted() {
+    for_every_variant(|name, experiment| {
+        let mut trainer = trainer(experiment, 2);
+        let batch = batch(experiment, 0);
+        // Context 10 and 11 states: no two prefixes of the batch need the same continuation but the first tokens'.
+        let distinct = Batch { inputs: (0..30).map(|i| (i * 7 + i / 10) % 11).collect(), ..batch };
+        let last = (0..200).map(|_| trainer.step(&distinct).unwrap().loss).last().unwrap();
+        assert!(last < 0.05, "{name}: {last}");
+    });
+}
+
+#[test]
+fn a_token_changes_nothing_before_it() {
+    for_every_variant(|name, experiment| {
+        let params = Params::init(experiment.model.decls(), 3, &candle_core::Device::Cpu).unwrap();
+        let (context, vocab) = (experiment.model.shape.context, experiment.model.shape.vocab);
+        let inputs = batch(experiment, 0).inputs[..context].to_vec();
+        let before = logits(experiment, &params.detached(), &inputs);
+        for changed in [1, 4, context - 1] {
+            let mut other = inputs.clone();
+            other[changed] = (other[changed] + 1) % vocab as u32;
+            let after = logits(experiment, &params.detached(), &other);
+            assert_eq!(before[..changed * vocab], after[..changed * vocab], "{name}: token {changed} leaks back");
+            assert_ne!(before[changed * vocab..], after[changed * vocab..], "{name}: token {changed} is not seen");
+        }
+    });
+}
+
+#[test]
+fn decoding_with_a_cache_is_the_full_forward() {
+    for_every_variant(|name, experiment| {
+        for kv_heads in [3, 1] {
+            let sets = json!({
+                "model": {"layers": 2, "width": 24, "heads": 3, "kv_heads": kv_heads, "context": 10, "init_std": 0.3},
+                "data": {"kind": "markov", "states": 11},
+            });
+            let experiment = Experiment { ..prepared(name, sets).experiment };
+            let device = candle_core::Device::Cpu;
+            let weights = Params::init(experiment.model.decls(), 4, &device).unwrap().detached();
+            let (context, vocab, rows) = (10, 11, 2);
+            let inputs = experiment.source.train(9, 0, rows, context).inputs;
+            let full = logits(&experiment, &weights, &inputs);
+            let column = |from: usize, to: usize| -> Vec<u32> {
+                inputs.chunks(context).flat_map(|row| &row[from..to]).copied().collect()
+            };
+            let mut generator = Generator::new(&experiment.model, &weights, experiment.ops, &device, rows);
+            // A prompt of four, two tokens at once, then one by one.
+            for (from, to) in [(0, 4), (4, 6), (6, 7), (7, 8), (8, 9), (9, 10)] {
+                let got = values(&generator.feed(&column(from, to)).unwrap());
+                for row in 0..rows {
+                    let at = (row * context + to - 1) * vocab;
+                    for (got, want) in got[row * vocab..(row + 1) * vocab].iter().zip(&full[at..at + vocab]) {
+                        assert!((got - want).abs() < 1e-4, "{name}, {kv_heads} kv heads, token {to}: {got} and {want}");
+                    }
+                }
+            }
+            assert!(generator.feed(&[0, 0]).is_err(), "the context is full");
+        }
+    })
+}
+
+#[test]
+fn the_same_seed_gives_the_same_bits_whatever_the_threads() {
+    for_every_variant(|name, experiment| {
+        let run = |threads: usize, seed: u64| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                let mut trainer = trainer(experiment, seed);
+                (0..6).map(|step| trainer.step(&batch(experiment, step)).unwrap().loss.to_bits()).collect::<Vec<_>>()
+            })
+        };
+        let first = run(1, 5);
+        assert_eq!(first, run(1, 5), "{name}");
+        assert_eq!(first, run(2, 5), "{name}: threads change the loss");
+        assert_ne!(first, run(1, 6), "{name}: the seed changes nothing");
+    });
+}
+
+#[test]
+fn fused_and_reference_arithmetic_agree() {
+    for_every_variant(|name, fused| {
+        let reference = Experiment { ops: crate::ops::Ops::reference(), ..small(name) };
+        let losses = |experiment: &Experiment| {
+            let mut trainer = trainer(experiment, 7);
+            (0..4).map(|step| trainer.step(&batch(experiment, step)).unwrap().loss).collect::<Vec<_>>()
+        };
+        for (fused, reference) in losses(fused).into_iter().zip(losses(&reference)) {
+            assert!((fused - reference).abs() < 1e-4, "{name}: {fused} and {reference}");
+        }
+    });
+}
+
+#[test]
+fn a_settled_spec_settles_to_itself() {
+    for_every_variant(|name, _| {
+        let first = prepared(name, json!({}));
+        let second = settle(&Registry::builtin(), &settle::tree_of(&first.spec, None).unwrap()).unwrap();
+        assert_eq!(first.spec, second.spec, "{name}");
+    });
+}
+
+#[test]
+fn parameters_and_flops_of_gpt2_are_the_published_ones() {
+    // nanoGPT's transformer_sizing notebook: GPT-2 of 124 M parameters without biases, context 1024.
+    let sets = json!({
+        "model": {"layers": 12, "width": 768, "heads": 12, "vocab": 50257, "context": 1024, "bias": false,
+                  "head": {"tied": true}},
+    });
+    let cost = prepared("gpt2", sets).cost;
+    assert_eq!(cost.params_total, 124_337_664);
+    assert_eq!(cost.train_flops_per_sequence, 874_944_921_600);
+    let causal_saves = 3 * 12 * 4 * (1024 * 1023 / 2) * 768;
+    assert_eq!(cost.train_flops_per_sequence_causal, 874_944_921_600 - causal_saves);
+}
+
+#[test]
+fn the_speed_shapes_weigh_what_the_peer_does_without_its_norm_biases() {
+    // 6 layers of width 384, vocabulary 256, untied: tables 2 * 256 * 384 and 256 * 384 positions; 12 C^2 a block for gpt2.
+    let sets = json!({
+        "model": {"layers": 6, "width": 384, "heads": 6, "vocab": 256, "context": 256, "bias": false,
+                  "head": {"tied": false}},
+        "data": {"kind": "uniform", "vocab": 256},
+    });
+    let block = |ffn: u64| 4 * 384 * 384 + ffn + 2 * 384;
+    let gpt2 = prepared("gpt2", sets.clone()).cost.params_total;
+    assert_eq!(gpt2, 3 * 256 * 384 + 6 * block(8 * 384 * 384) + 384);
+    let llama = prepared("llama", sets).cost.params_total;
+    assert_eq!(llama, 2 * 256 * 384 + 6 * block(3 * 384 * 1024) + 384);
+}
+
+#[test]
+fn a_learning_rate_of_a_thousand_diverges_and_leaves_no_nan() {
+    let sets = json!({
+        "model": {"layers": 1, "width": 8, "heads": 1, "context": 8},
+        "train": {"batch": 2, "steps": 30, "clip": 0.0,
+                  "optimizer": {"kind": "sgd", "lr": 1e30}, "schedule": {"warmup": 0.0}},
+        "data": {"kind": "markov", "states": 5},
+    });
+    let prepared = prepared("gpt2", sets);
+    let trial = run(&Registry::builtin(), &job(&prepared), &mut |_| {}).unwrap();
+    assert_eq!(trial.status, Status::Diverged);
+    assert!(trial.reason.is_some());
+    let text = serde_json::to_string(&trial).unwrap();
+    let back: Trial = serde_json::from_str(&text).unwrap();
+    assert!(back.metrics.values().all(|m| m.value.is_some() != m.reason.is_some()), "null goes with a reason");
+}
+
+#[test]
+fn a_finished_trial_has_every_metric_or_a_reason() {
+    let sets = json!({
+        "model": {"layers": 1, "width": 16, "heads": 2, "context": 16},
+        "train": {"batch": 4, "steps": 20},
+        "data": {"kind": "language"},
+        "measure": {"val_points": 2, "curve_points": 5, "window_s": 0.01},
+    });
+    let prepared = prepared("gpt2", sets);
+    let mut events = 0;
+    let trial = run(&Registry::builtin(), &job(&prepared), &mut |_| events += 1).unwrap();
+    assert_eq!(trial.status, Status::Ok, "{:?}", trial.reason);
+    assert!(events > 0);
+    for row in crate::record::metric::REGISTRY {
+        let metric = &trial.metrics[row.name];
+        assert!(metric.value.is_some() != metric.reason.is_some(), "{}", row.name);
+    }
+    assert_eq!(trial.curve.step, [4, 8, 10, 12, 16, 20]);
+    assert_eq!(trial.curve.val_loss_nats.iter().flatten().count(), 2);
+    let value = |name: &str| trial.metrics[name].value.unwrap();
+    let excess = value("val_loss_nats") - value("oracle_loss_nats");
+    assert!((excess - value("excess_loss_nats")).abs() < 1e-9);
+    let by_label: f64 = trial.skills.iter().map(|s| s.excess_nats * s.tokens as f64).sum();
+    let tokens: u64 = trial.skills.iter().map(|s| s.tokens).sum();
+    assert!((by_label / tokens as f64 - excess).abs() < 1e-9, "labels do not sum to the whole");
+    assert!(trial.energy.measured_j.is_none() && trial.energy.reason.is_some());
+}
+
+fn job(prepared: &Prepared) -> Job {
+    Job {
+        id: "0".into(),
+        cell: "gpt2/test".into(),
+        arm: "gpt2/test".into(),
+        repeat: 0,
+        order: 0,
+        variant: "gpt2".into(),
+        scale: "test".into(),
+        budget: None,
+        seed: 1,
+        lr_source: "test".into(),
+        build: 0,
+        machine: 0,
+        spec: prepared.spec.clone(),
+        spec_sha256: prepared.spec_sha256.clone(),
+        data_path: None,
+        cost: prepared.cost.clone(),
+        peak_flops_per_s: Some(1e11),
+    }
+}

@@ -1,0 +1,166 @@
+//! The training half of a trial: steps, each timed alone, and the loss curve.
+
+use super::quality::{self, Quality};
+use super::settle::Experiment;
+use super::{Emit, Event};
+use crate::device::Opened;
+use crate::error::Result;
+use crate::measure::Clock;
+use crate::model::Params;
+use crate::record::Curve;
+use crate::train::{Setup, Trainer};
+
+/// What training left behind.
+pub struct Training {
+    /// The trained parameters.
+    pub params: Params,
+    /// Seconds of every step, in order.
+    pub step_s: Vec<f64>,
+    /// Loss of every step, in order.
+    pub losses: Vec<f64>,
+    /// Loss against step, tokens, FLOPs and seconds.
+    pub curve: Curve,
+    /// Why it counts as diverged, where it does.
+    pub diverged: Option<String>,
+    /// The last evaluation, where training ended well.
+    pub quality: Option<Quality>,
+}
+
+/// Trains from the seed's start to the last step, or to the first that is not finite.
+pub fn train(
+    experiment: &Experiment,
+    seed: u64,
+    opened: &Opened,
+    clock: &dyn Clock,
+    emit: &mut Emit,
+) -> Result<Training> {
+    let mut trainer = start(experiment, seed, opened)?;
+    let mut log = Log::default();
+    let mut quality = None;
+    let context = experiment.model.shape.context;
+    let mut said_s = clock.now_s();
+    for step in 0..experiment.steps {
+        let batch = experiment.source.train(seed, step, experiment.batch, context);
+        let from_s = clock.now_s();
+        let seen = trainer.step(&batch)?;
+        log.push(clock.now_s() - from_s, seen.loss);
+        if !seen.is_finite() {
+            log.diverged =
+                Some(format!("loss {} and gradient norm {} at step {}", seen.loss, seen.grad_norm, step + 1));
+            break;
+        }
+        if experiment.is_curve_point(step + 1) {
+            let evaluated = experiment.is_val_point(step + 1);
+            if evaluated {
+                emit(log.progress(experiment, "evaluate"));
+                quality = Some(quality::evaluate(experiment, trainer.params(), opened)?);
+            }
+            let val_loss = quality.as_ref().filter(|_| evaluated).map(|q: &Quality| q.loss.mean);
+            log.point(experiment, val_loss);
+        }
+        if clock.now_s() - said_s > 0.2 {
+            said_s = clock.now_s();
+            emit(log.progress(experiment, "train"));
+        }
+    }
+    log.judge(experiment);
+    let params = trainer.params().clone();
+    let quality = if log.diverged.is_some() { None } else { quality };
+    Ok(Training { params, step_s: log.step_s, losses: log.losses, curve: log.curve, diverged: log.diverged, quality })
+}
+
+fn start(experiment: &Experiment, seed: u64, opened: &Opened) -> Result<Trainer> {
+    let decls = experiment.model.decls();
+    Ok(Trainer::new(Setup {
+        model: experiment.model.clone(),
+        params: Params::init(decls, seed, &opened.device)?,
+        optimizer: experiment.optimizer.start(decls, &opened.device)?,
+        schedule: experiment.schedule.clone(),
+        lr: experiment.optimizer.lr(),
+        clip: experiment.clip,
+        steps: experiment.steps,
+        ops: experiment.ops.for_device(&opened.device),
+        device: opened.device.clone(),
+    }))
+}
+
+impl Experiment {
+    /// Whether `done` of `points` evenly spaced moments, the last step among them, falls on this step.
+    fn is_point(&self, done: u64, points: u64) -> bool {
+        let points = points.min(self.steps);
+        done * points / self.steps > (done - 1) * points / self.steps
+    }
+
+    fn is_curve_point(&self, done: u64) -> bool {
+        self.is_point(done, self.measure.curve_points) || self.is_val_point(done)
+    }
+
+    fn is_val_point(&self, done: u64) -> bool {
+        self.is_point(done, self.measure.val_points)
+    }
+
+    fn tokens_per_step(&self) -> u64 {
+        (self.batch * self.model.shape.context) as u64
+    }
+}
+
+#[derive(Default)]
+struct Log {
+    step_s: Vec<f64>,
+    losses: Vec<f64>,
+    curve: Curve,
+    in_curve: usize,
+    diverged: Option<String>,
+}
+
+impl Log {
+    fn push(&mut self, seconds: f64, loss: f64) {
+        self.step_s.push(seconds);
+        self.losses.push(loss);
+    }
+
+    fn point(&mut self, experiment: &Experiment, val_loss: Option<f64>) {
+        let done = self.step_s.len() as u64;
+        let since = &self.losses[self.in_curve..];
+        let mean = since.iter().sum::<f64>() / since.len() as f64;
+        self.in_curve = self.losses.len();
+        let flops_per_step =
+            experiment.batch as f64 * experiment.model.train_flops(experiment.model.shape.context, false) as f64;
+        self.curve.step.push(done);
+        self.curve.tokens.push(done * experiment.tokens_per_step());
+        self.curve.train_flops.push(done as f64 * flops_per_step);
+        self.curve.wall_s.push(self.step_s.iter().sum());
+        self.curve.train_loss_nats.push(Some(mean).filter(|loss| loss.is_finite()));
+        self.curve.val_loss_nats.push(val_loss.filter(|loss| loss.is_finite()));
+    }
+
+    fn progress(&self, experiment: &Experiment, phase: &str) -> Event {
+        let recent = |values: &[f64]| {
+            let last = &values[values.len().saturating_sub(20)..];
+            last.iter().sum::<f64>() / last.len() as f64
+        };
+        let finite = |value: f64| Some(value).filter(|v| v.is_finite());
+        Event::Progress {
+            phase: phase.into(),
+            step: self.step_s.len() as u64,
+            steps: experiment.steps,
+            loss: finite(recent(&self.losses)),
+            tokens_per_s: finite(experiment.tokens_per_step() as f64 / recent(&self.step_s)),
+        }
+    }
+
+    /// A run whose last tenth is worse than guessing, by a nat, has diverged although every number is finite.
+    fn judge(&mut self, experiment: &Experiment) {
+        if self.diverged.is_some() || self.losses.is_empty() {
+            return;
+        }
+        let tail = &self.losses[self.losses.len() - self.losses.len().div_ceil(10)..];
+        let mean = tail.iter().sum::<f64>() / tail.len() as f64;
+        let limit = (experiment.model.shape.vocab as f64).ln() + 1.0;
+        if mean > limit {
+            let why =
+                format!("mean training loss {mean:.3} over the last tenth of the steps, above ln V + 1 = {limit:.3}");
+            self.diverged = Some(why);
+        }
+    }
+}

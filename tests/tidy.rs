@@ -1,0 +1,203 @@
+//! The law of the house, held as an ordinary test: who may name whom, who owns candle, the clock and the terminal.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Data flow, reading order and import law in one: a module names only modules before it.
+const ORDER: [&str; 22] = [
+    "error", "unit", "stat", "cost", "stream", "reading", "spec", "data", "device", "ops", "model", "work", "train",
+    "infer", "measure", "record", "trial", "runner", "analysis", "report", "cli", "main",
+];
+
+/// The right cone of the hourglass judges what the left cone made: it must be unable to ask it anything.
+const RIGHT_CONE: [&str; 3] = ["record", "analysis", "report"];
+const RUNS: [&str; 9] = ["data", "device", "ops", "model", "work", "train", "infer", "measure", "trial"];
+
+/// These meet in `trial` and nowhere else.
+const STRANGERS: [(&str, &str); 4] =
+    [("data", "model"), ("train", "infer"), ("measure", "train"), ("measure", "infer")];
+
+/// Text that only the named modules may contain, and why.
+const OWNERS: [(&[&str], &[&str], &str); 4] = [
+    (
+        &["candle_core", "candle_nn", "gemm::"],
+        &["device", "ops", "model", "train", "infer", "trial/tests"],
+        "candle stays below `measure`: pass plain numbers, or a `Work`",
+    ),
+    (
+        &["std::time::Instant", "SystemTime", "time::Instant", "Timestamp::now"],
+        &["measure", "runner"],
+        "only `measure` and `runner` read a clock: take a `&dyn Clock`",
+    ),
+    (
+        &["println!", "eprintln!", "print!(", "eprint!(", "process::exit", "ExitCode"],
+        &["cli", "runner", "main"],
+        "return a value or an `Error`; `cli` prints and exits",
+    ),
+    (
+        &["env::var", "env::set_var", "env::args", "env::vars"],
+        &["cli", "runner", "main"],
+        "take a value; `cli` reads the environment",
+    ),
+];
+
+struct File {
+    /// First path component below src, without `.rs`.
+    module: String,
+    /// Path below src without `.rs`.
+    name: String,
+    text: String,
+}
+
+fn files() -> Vec<File> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut stack = vec![root.clone()];
+    let mut found = Vec::new();
+    while let Some(folder) = stack.pop() {
+        let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        entries.sort();
+        for path in entries {
+            if path.is_dir() {
+                stack.push(path);
+            } else if path.extension().is_some_and(|e| e == "rs") {
+                let name = path.strip_prefix(&root).unwrap().with_extension("").to_str().unwrap().to_owned();
+                let module = name.split('/').next().unwrap().to_owned();
+                found.push(File { module, name, text: fs::read_to_string(&path).unwrap() });
+            }
+        }
+    }
+    assert!(found.len() > 30, "the source tree was not found");
+    found.retain(|file| file.name != "lib");
+    found
+}
+
+/// Comments may name anything.
+fn code_lines(file: &File) -> impl Iterator<Item = (usize, &str)> {
+    file.text
+        .lines()
+        .enumerate()
+        .map(|(k, line)| (k + 1, line))
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+fn named(line: &str) -> Vec<String> {
+    let word = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let mut names: Vec<String> = line.split("crate::").skip(1).map(word).collect();
+    if let Some((_, list)) = line.split_once("crate::{") {
+        names.extend(list.split([',', '{', '}']).map(|item| word(item.trim())));
+    }
+    names.retain(|name| ORDER.contains(&name.as_str()));
+    names
+}
+
+fn report(broken: &[String]) {
+    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+}
+
+#[test]
+fn modules_look_only_down() {
+    let place: BTreeMap<&str, usize> = ORDER.iter().enumerate().map(|(k, name)| (*name, k)).collect();
+    let mut broken = Vec::new();
+    for file in files() {
+        let Some(&own) = place.get(file.module.as_str()) else {
+            broken.push(format!(
+                "src/{}.rs: no place in ORDER: add the module to tests/tidy.rs and src/lib.rs",
+                file.name
+            ));
+            continue;
+        };
+        for (line, text) in code_lines(&file) {
+            for name in named(text).iter().filter(|name| place[name.as_str()] > own) {
+                broken.push(format!(
+                    "src/{}.rs:{line}: `{}` names `{name}`, which comes later: move what they share down, or the caller up",
+                    file.name, file.module
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn the_judge_cannot_ask_the_runner() {
+    let mut broken = Vec::new();
+    for file in files().iter().filter(|file| RIGHT_CONE.contains(&file.module.as_str())) {
+        for (line, text) in code_lines(file) {
+            for name in named(text).iter().filter(|n| RUNS.contains(&n.as_str()) || *n == "runner") {
+                broken.push(format!(
+                    "src/{}.rs:{line}: names `{name}`: put the fact into the record, where the judge can read it",
+                    file.name
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn siblings_are_strangers() {
+    let mut broken = Vec::new();
+    for file in files() {
+        for (line, text) in code_lines(&file) {
+            for (a, b) in STRANGERS {
+                let other = if file.module == a {
+                    b
+                } else if file.module == b {
+                    a
+                } else {
+                    continue;
+                };
+                if named(text).iter().any(|name| name == other) {
+                    broken.push(format!("src/{}.rs:{line}: names `{other}`: let them meet in `trial`", file.name));
+                }
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn candle_the_clock_and_the_terminal_have_owners() {
+    let mut broken = Vec::new();
+    for file in files() {
+        for (line, text) in code_lines(&file) {
+            for (words, owners, remedy) in OWNERS {
+                let owned = owners.iter().any(|owner| file.module == *owner || file.name == *owner);
+                if !owned && words.iter().any(|word| text.contains(word)) {
+                    broken.push(format!("src/{}.rs:{line}: {}: {remedy}", file.name, text.trim()));
+                }
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn the_map_is_in_reading_order() {
+    let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
+    let listed: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
+    let expected: Vec<&str> = ORDER.iter().copied().filter(|name| *name != "main").collect();
+    assert_eq!(listed, expected, "src/lib.rs lists its modules in the order of tests/tidy.rs");
+}
+
+#[test]
+fn names_say_what_a_file_is() {
+    let vague = ["utils", "util", "common", "helpers", "helper", "misc"];
+    let broken: Vec<String> = files()
+        .iter()
+        .filter(|file| file.name.split('/').any(|part| vague.contains(&part)))
+        .map(|file| format!("src/{}.rs: name it after what it is", file.name))
+        .collect();
+    report(&broken);
+}
+
+#[test]
+fn every_file_opens_by_saying_what_it_is() {
+    let broken: Vec<String> = files()
+        .iter()
+        .filter(|file| !file.text.starts_with("//!"))
+        .map(|file| format!("src/{}.rs: begin with `//! what this is`", file.name))
+        .collect();
+    report(&broken);
+}
