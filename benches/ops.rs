@@ -8,10 +8,6 @@ use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use effbench::ops::{Axes, Ops, RopeTable};
 use std::time::Duration;
 
-/// What trials run with.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 #[derive(Clone, Copy)]
 struct Shape {
     name: &'static str,

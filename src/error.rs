@@ -59,6 +59,7 @@ impl Error {
         match near {
             Some((_, name)) => self.hint(format!("did you mean `{name}`?")),
             None if known.is_empty() => self,
+            None if known.len() > 20 => self.hint("`effbench show VARIANT` prints every key with its value"),
             None => self.hint(format!("there is: {}", known.join(", "))),
         }
     }

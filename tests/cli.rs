@@ -35,7 +35,7 @@ fn usage_exits_with_2_and_help_with_0() {
     let rows: [(&[&str], i32, &str, &str); 8] = [
         (&["--help"], 0, "Exit codes:", ""),
         (&["--version"], 0, "effbench 0.", ""),
-        (&["help", "run"], 0, "effbench run --resume", ""),
+        (&["help", "validate"], 0, "effbench validate results/*.json", ""),
         (&["validate", "--help"], 0, "effbench validate results/*.json", ""),
         (&[], 2, "", "Usage: effbench"),
         (&["scheme"], 2, "", "a similar subcommand exists: 'schema'"),

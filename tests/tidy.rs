@@ -26,12 +26,12 @@ const OWNERS: [(&[&str], &[&str], &str); 4] = [
         "candle stays below `measure`: pass plain numbers, or a `Work`",
     ),
     (
-        &["std::time::Instant", "SystemTime", "time::Instant", "Timestamp::now"],
+        &["Instant::now", "Instant}", "time::Instant", "SystemTime", "Timestamp::now"],
         &["measure", "runner"],
         "only `measure` and `runner` read a clock: take a `&dyn Clock`",
     ),
     (
-        &["println!", "eprintln!", "print!(", "eprint!(", "process::exit", "ExitCode"],
+        &["println!", "eprintln!", "print!(", "eprint!(", "process::exit", "ExitCode", "io::stdout", "io::stderr"],
         &["cli", "runner", "main"],
         "return a value or an `Error`; `cli` prints and exits",
     ),

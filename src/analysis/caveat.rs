@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Caveat;
 use super::gain::{Axis, Gain, Sign};
 use super::pairs::Pairs;
-use crate::record::{ResultFile, Trial};
+use crate::record::{ResultFile, Status, Trial};
 use crate::unit::Share;
 
 /// Above this share of embeddings, parameters and FLOPs no longer grow together.
@@ -18,6 +18,7 @@ const REPEATS: usize = 3;
 /// Everything that speaks against believing an answer.
 pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &BTreeMap<Axis, Gain>) -> Vec<Caveat> {
     let found = [
+        diverged(pairs),
         incomplete(file, pairs),
         few_repeats(pairs),
         few_budgets(pairs),
@@ -37,6 +38,20 @@ fn incomplete(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
         code: "incomplete_repeats",
         message: format!("{n} of {planned} repeats finished every trial this needs; the others are left out"),
         remedy: "the list of what did not finish says why; mend that and run again".to_owned(),
+    })
+}
+
+/// Divergence is a property of the arm, not bad luck of the repeat: without it the arm looks better than it is.
+fn diverged(pairs: &Pairs) -> Option<Caveat> {
+    let mut arms: BTreeMap<&str, usize> = BTreeMap::new();
+    for trial in pairs.trials.iter().filter(|trial| trial.status == Status::Diverged) {
+        *arms.entry(&trial.cell).or_default() += 1;
+    }
+    let list: Vec<String> = arms.iter().map(|(cell, count)| format!("{cell} ({count})")).collect();
+    (!list.is_empty()).then(|| Caveat {
+        code: "diverged",
+        message: format!("trials diverged and are left out, which flatters their arm: {}", list.join(", ")),
+        remedy: "a lower learning rate for that arm, or count it as unusable".to_owned(),
     })
 }
 
@@ -140,7 +155,9 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
 }
 
 fn synthetic(file: &ResultFile) -> Option<Caveat> {
-    file.run.data.contains("synthetic").then(|| Caveat {
+    let kind = |trial: &Trial| trial.spec.pointer("/data/kind").and_then(|kind| kind.as_str().map(str::to_owned));
+    let generated = file.trials.iter().filter_map(kind).any(|kind| kind != "text");
+    generated.then(|| Caveat {
         code: "synthetic_data",
         message: format!("the data are a {}: whether the gain carries over to text is not shown here", file.run.data),
         remedy: "--data FILE runs the same suite on a text of yours".to_owned(),
@@ -197,6 +214,7 @@ mod tests {
         let mut file =
             study(4, |variant, steps, _| Some(1.0 / steps as f64 - if variant == "modern" { 1e-4 } else { 0.0 }));
         file.run.data = "tinyshakespeare".to_owned();
+        file.trials.iter_mut().for_each(|trial| trial.spec = serde_json::json!({"data": {"kind": "text"}}));
         assert!(!codes(&file).contains(&"synthetic_data"));
     }
 }

@@ -56,6 +56,8 @@ pub enum Gain {
         beyond: usize,
         /// Repeats.
         n: usize,
+        /// Whether every repeat, by its value or its bound, is above 1.
+        unanimous: bool,
     },
     /// In `below` of `n` repeats even the base's smallest budget is ahead of the variant: the mean is below this.
     LessThan {
@@ -65,6 +67,8 @@ pub enum Gain {
         below: usize,
         /// Repeats.
         n: usize,
+        /// Whether every repeat, by its value or its bound, is below 1.
+        unanimous: bool,
     },
     /// Some repeats lie beyond the base's budgets on one side and some on the other, or the cost is not known everywhere.
     Unknown {
@@ -86,18 +90,14 @@ pub enum Sign {
 }
 
 impl Gain {
-    /// On which side of 1 it lies: by its interval, by the point where a single repeat has none, by its bound.
+    /// On which side of 1 it lies: by its interval. Where repeats are only bounded there is none, and a mean of bounds would
+    /// take sides on the luck of one seed: then only unanimous repeats count, and at least three.
     pub fn sign(&self) -> Sign {
-        let (low, high) = match *self {
-            Self::Solved(Estimate { value, interval: None, .. }) => (value, value),
-            Self::Solved(Estimate { interval: Some(interval), .. }) => (interval.low, interval.high),
-            Self::MoreThan { bound, .. } => (bound, f64::INFINITY),
-            Self::LessThan { bound, .. } => (0.0, bound),
-            Self::Unknown { .. } => (0.0, f64::INFINITY),
-        };
-        match (low > 1.0, high < 1.0) {
-            (true, _) => Sign::More,
-            (_, true) => Sign::Less,
+        match *self {
+            Self::Solved(Estimate { interval: Some(interval), .. }) if interval.low > 1.0 => Sign::More,
+            Self::Solved(Estimate { interval: Some(interval), .. }) if interval.high < 1.0 => Sign::Less,
+            Self::MoreThan { n, unanimous: true, .. } if n >= 3 => Sign::More,
+            Self::LessThan { n, unanimous: true, .. } if n >= 3 => Sign::Less,
             _ => Sign::Unclear,
         }
     }
@@ -203,8 +203,8 @@ fn gain(pairs: &[Pair], axis: Axis) -> Gain {
     };
     match (beyond, below) {
         (0, 0) => Gain::Solved(estimate),
-        (beyond, 0) => Gain::MoreThan { bound, beyond, n },
-        (0, below) => Gain::LessThan { bound, below, n },
+        (beyond, 0) => Gain::MoreThan { bound, beyond, n, unanimous: logs.iter().all(|log| *log > 0.0) },
+        (0, below) => Gain::LessThan { bound, below, n, unanimous: logs.iter().all(|log| *log < 0.0) },
         _ => Gain::Unknown { n },
     }
 }
@@ -285,19 +285,28 @@ mod tests {
     fn beyond_the_budgets_there_is_a_bound() {
         type Worth = fn(u64) -> f64;
         let rows: [(Worth, Gain); 5] = [
-            (|_| 5.0, Gain::MoreThan { bound: 2.0 * STEP, beyond: 4, n: 4 }),
-            (|r| if r == 0 { 5.0 } else { 2.0 }, Gain::MoreThan { bound: 2.0 * STEP, beyond: 1, n: 4 }),
-            (|_| 0.1, Gain::LessThan { bound: 0.5 * STEP, below: 4, n: 4 }),
-            (|r| if r < 2 { 0.1 } else { 2.0 }, Gain::LessThan { bound: STEP, below: 2, n: 4 }),
+            (|_| 5.0, Gain::MoreThan { bound: 2.0 * STEP, beyond: 4, n: 4, unanimous: true }),
+            (
+                |r| if r == 0 { 5.0 } else { 2.0 },
+                Gain::MoreThan { bound: 2.0 * STEP, beyond: 1, n: 4, unanimous: true },
+            ),
+            (|_| 0.1, Gain::LessThan { bound: 0.5 * STEP, below: 4, n: 4, unanimous: true }),
+            (|r| if r < 2 { 0.1 } else { 2.0 }, Gain::LessThan { bound: STEP, below: 2, n: 4, unanimous: false }),
             (|r| if r == 0 { 0.1 } else { 9.0 }, Gain::Unknown { n: 4 }),
         ];
         for (worth, expected) in rows {
             let found = answer(&straight(4, worth)).unwrap().headline();
             match (found, expected) {
-                (Gain::MoreThan { bound: a, beyond: i, n }, Gain::MoreThan { bound: b, beyond: j, n: m })
-                | (Gain::LessThan { bound: a, below: i, n }, Gain::LessThan { bound: b, below: j, n: m }) => {
+                (
+                    Gain::MoreThan { bound: a, beyond: i, n, unanimous: x },
+                    Gain::MoreThan { bound: b, beyond: j, n: m, unanimous: y },
+                )
+                | (
+                    Gain::LessThan { bound: a, below: i, n, unanimous: x },
+                    Gain::LessThan { bound: b, below: j, n: m, unanimous: y },
+                ) => {
                     close(a, b);
-                    assert_eq!((i, n), (j, m));
+                    assert_eq!((i, n, x), (j, m, y));
                 }
                 _ => assert_eq!(found, expected),
             }
@@ -311,7 +320,9 @@ mod tests {
             (answer(&straight(4, |_| 1.7)), Sign::More),
             (answer(&straight(4, |_| 0.6)), Sign::Less),
             (answer(&straight(4, apart)), Sign::Unclear),
-            (answer(&straight(1, |_| 0.6)), Sign::Less),
+            (answer(&straight(1, |_| 0.6)), Sign::Unclear),
+            (answer(&straight(4, |r| if r == 0 { 0.1 } else { 1.1 })), Sign::Unclear),
+            (answer(&straight(2, |_| 9.0)), Sign::Unclear),
             (answer(&straight(4, |_| 9.0)), Sign::More),
             (answer(&straight(4, |_| 0.1)), Sign::Less),
         ];

@@ -57,6 +57,14 @@ pub struct Pair {
     pub variant: Point,
 }
 
+impl Pair {
+    /// Seconds of different machines or builds are not of one kind.
+    fn without_seconds(mut self) -> Self {
+        self.base.iter_mut().chain([&mut self.variant]).for_each(|point| point.wall_s = None);
+        self
+    }
+}
+
 /// All complete repeats, and the trials they were looked for in.
 #[derive(Debug, Clone)]
 pub struct Pairs<'a> {
@@ -104,7 +112,9 @@ pub fn pair(file: &ResultFile) -> Result<Pairs<'_>, Unanswered> {
         let variant = here().find(|(t, _)| is_variant(t, headline))?.1;
         let at = |budget: u64| here().find(|(t, _)| t.variant == base && t.budget == Some(budget)).map(|(_, p)| *p);
         let base = budgets.iter().map(|budget| at(*budget)).collect::<Option<Vec<Point>>>()?;
-        Some(Pair { repeat, base, variant })
+        let pair = Pair { repeat, base, variant };
+        let places: BTreeSet<(u64, u64)> = here().map(|(t, _)| (t.machine, t.build)).collect();
+        Some(if places.len() == 1 { pair } else { pair.without_seconds() })
     };
     let pairs: Vec<Pair> = repeats.into_iter().filter_map(complete).collect();
     if pairs.is_empty() { Err(Unanswered::NoPair) } else { Ok(Pairs { headline, base, loss, budgets, pairs, trials }) }

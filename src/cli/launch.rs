@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::run::RunArgs;
 use super::{Format, print, print_json, say, style, to_json};
+use crate::data;
 use crate::device;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Headline, ResultFile, Run, SCHEMA, Status};
@@ -84,7 +85,7 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
         Format::Text => print(&report::closing(&finished, &path, style()))?,
         Format::Json => print_json(&report::closing_json(&finished, &path))?,
     }
-    verdict(&finished)
+    verdict(&finished, &resume_command(&prepared, &out))
 }
 
 fn run_all(
@@ -96,19 +97,23 @@ fn run_all(
     environment: BTreeMap<String, String>,
 ) -> Result<ResultFile> {
     let worker = Worker::this_program(&["trial"], environment.clone())?;
-    let calibrator = Worker::this_program(&["calibrate"], environment)?;
+    let calibrator = Worker::this_program(&["calibrate", &prepared.device], environment)?;
     let mut calibrate = CalibrateInChild { worker: calibrator, device: prepared.device.clone(), limit: LEAST_LIMIT };
     let longest = prepared.cells.iter().map(|cell| cell.cost.train_flops).fold(0.0, f64::max);
     let limit = LEAST_LIMIT.max(Duration::from_secs_f64(PATIENCE * longest / NOMINAL_FLOPS_PER_S));
-    let resume = format!("effbench run {} --resume --out {}", prepared.asked, quoted(&out.display().to_string()));
+    let resume = resume_command(prepared, out);
     let request = Request { out, mode, file, jobs: &planned.jobs, worker: &worker, limit, resume: &resume };
     let interrupt = Interrupt::on_signals()?;
     local::run(request, &mut calibrate, &mut Progress::on_stderr(), &interrupt)
 }
 
+fn resume_command(prepared: &Prepared, out: &Path) -> String {
+    format!("effbench run {} --resume --out {}", prepared.asked, quoted(&out.display().to_string()))
+}
+
 /// Some trials failed: the file is written, the table shown, and the exit code says so.
-fn verdict(finished: &ResultFile) -> Result<()> {
-    let bad: Vec<_> = finished.trials.iter().filter(|trial| trial.status != Status::Ok).collect();
+fn verdict(finished: &ResultFile, resume: &str) -> Result<()> {
+    let bad: Vec<_> = finished.trials.iter().filter(|t| t.status != Status::Ok || !t.validity.ok).collect();
     match bad.first() {
         None => Ok(()),
         Some(first) => {
@@ -120,7 +125,9 @@ fn verdict(finished: &ResultFile) -> Result<()> {
                 first.cell,
                 first.repeat
             );
-            Err(Error { kind: Kind::Trials, message, hint: Some("--resume tries failed trials again".into()) })
+            let again = bad.iter().any(|trial| trial.status != Status::Diverged);
+            let hint = again.then(|| format!("`{resume}` tries what did not finish again"));
+            Err(Error { kind: Kind::Trials, message, hint })
         }
     }
 }
@@ -133,32 +140,32 @@ fn prepare(args: &RunArgs, registry: &Registry) -> Result<Prepared> {
     let cells = suite.cells(&library, &overrides)?;
     let repeats = args.repeats.unwrap_or(suite.repeats);
     let data = cells.first().map(|cell| suite.data_words(&cell.tree)).unwrap_or_default();
-    let mut threads = default_threads();
-    let mut prepared = Vec::with_capacity(cells.len());
-    for cell in cells {
-        let (cell, asked) = prepare_cell(registry, cell, &opened.name)?;
-        if asked > 0 {
-            threads = asked;
-        }
-        prepared.push(cell);
-    }
+    let settled: Vec<(PreparedCell, usize)> =
+        cells.into_iter().map(|cell| prepare_cell(registry, cell, &opened.name)).collect::<Result<_>>()?;
+    // Cells that ask for different numbers of threads get them one by one; the machine is described with its own.
+    let alike = settled.windows(2).all(|two| two[0].1 == two[1].1);
+    let common = settled.first().map(|(_, threads)| *threads).filter(|threads| alike && *threads > 0);
+    let threads = common.unwrap_or_else(default_threads);
+    let prepared: Vec<PreparedCell> = settled.into_iter().map(|(cell, _)| cell).collect();
     let asked = asked(args, &args.suite, args.data.as_deref(), |name| name.to_owned());
     Ok(Prepared { suite, cells: prepared, repeats, device: opened.name, why_device: opened.why, threads, data, asked })
 }
 
 /// The shipped library, with the registry's own data sources known to `--data`.
 pub fn library(registry: &Registry) -> Library {
-    registry.sources.iter().fold(Library::builtin(), |library, kind| library.with_data(kind.name()))
+    let own = data::kinds();
+    let added = registry.sources.iter().filter(|kind| own.iter().all(|known| known.name() != kind.name()));
+    added.fold(Library::builtin(), |library, kind| library.with_data(kind.name()))
 }
 
 fn overrides(args: &RunArgs) -> Result<Overrides> {
     let listed = |list: &[String]| (!list.is_empty()).then(|| list.to_vec());
-    Ok(Overrides {
-        variants: listed(&args.variants),
-        scales: listed(&args.scales),
-        sets: args.set.iter().map(|text| parse_set(text)).collect::<Result<_>>()?,
-        data: args.data.clone(),
-    })
+    let sets = args.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>>>()?;
+    if sets.iter().any(|(key, _)| key == "compute.device") {
+        return Err(Error::input("--set compute.device: the device is the whole run's, not a cell's")
+            .hint("`--device cpu|cuda|cuda:N`"));
+    }
+    Ok(Overrides { variants: listed(&args.variants), scales: listed(&args.scales), sets, data: args.data.clone() })
 }
 
 /// A settled cell, and the threads its spec asks for (0: all).
@@ -175,19 +182,29 @@ fn prepare_cell(registry: &Registry, mut cell: Cell, device: &str) -> Result<(Pr
         lr_source: cell.lr_source,
         spec: settled.spec,
         spec_sha256: settled.spec_sha256,
-        data_path: settled.data_path,
+        paths: settled.paths,
         cost: settled.cost,
         activation_bytes,
     };
     Ok((prepared, threads))
 }
 
+/// The suite's own question, or, where `--variants` or `--scales` left its cell out, the nearest that can be asked of what
+/// runs: fixed before anything does.
+fn headline(suite: &Suite, cells: &[PreparedCell]) -> Option<Headline> {
+    let (asked, base) = (suite.headline.as_ref()?, suite.base.as_deref()?);
+    let budgets = |scale: &str| cells.iter().filter(|cell| cell.variant == base && cell.scale == scale).count();
+    let candidates = cells.iter().filter(|cell| cell.variant != base && budgets(&cell.scale) > 1);
+    let nearness = |cell: &&PreparedCell| {
+        let order = std::cmp::Reverse(cells.iter().position(|other| other.name == cell.name));
+        (cell.variant == asked.variant, cell.scale == asked.scale, cell.budget == Some(asked.budget), order)
+    };
+    let cell = candidates.filter(|cell| cell.budget.is_some()).max_by_key(nearness)?;
+    Some(Headline { variant: cell.variant.clone(), scale: cell.scale.clone(), budget: cell.budget? })
+}
+
 fn header(args: &RunArgs, prepared: &Prepared) -> Run {
-    let headline = prepared.suite.headline.as_ref().map(|h| Headline {
-        variant: h.variant.clone(),
-        scale: h.scale.clone(),
-        budget: h.budget,
-    });
+    let headline = headline(&prepared.suite, &prepared.cells);
     Run {
         suite: prepared.suite.name.clone(),
         command: recorded_command(args, &prepared.cells),
@@ -228,7 +245,8 @@ fn asked(args: &RunArgs, suite: &str, data: Option<&str>, name: impl Fn(&str) ->
         option("--data", data.to_owned());
     }
     for set in &args.set {
-        option("--set", set.clone());
+        let (key, value) = set.split_once('=').unwrap_or((set, ""));
+        option("--set", format!("{key}={}", name(value)));
     }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }

@@ -76,10 +76,13 @@ pub enum Command {
     #[cfg(feature = "run")]
     #[command(hide = true)]
     Trial,
-    /// Measure the peaks of the device named on standard input.
+    /// Measure a device's peaks.
     #[cfg(feature = "run")]
     #[command(hide = true)]
-    Calibrate,
+    Calibrate {
+        /// `cpu`, `cuda:0`.
+        device: String,
+    },
     /// What only a build with the feature `run` can do.
     #[cfg(not(feature = "run"))]
     #[command(external_subcommand)]
@@ -108,7 +111,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::Trial => worker::trial(&registry),
-        Command::Calibrate => worker::calibrate(),
+        Command::Calibrate { device } => worker::calibrate(&device),
     })
 }
 

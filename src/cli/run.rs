@@ -67,7 +67,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
 
-    fn parse(line: &str) -> std::result::Result<RunArgs, String> {
+    fn parse(line: &str) -> Result<RunArgs, String> {
         match Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command) {
             Ok(Command::Run(args)) => Ok(args),
             Ok(other) => panic!("{other:?}"),

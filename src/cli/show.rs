@@ -56,9 +56,10 @@ pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
     let sets = args.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>>>()?;
     let cell = variant.cell(args.scale.as_deref(), &sets)?;
     let settled = settle(registry, &cell.tree)?;
+    let scale = format!("w{}", settled.experiment.model.shape.width);
     let shown = Shown {
         variant: &variant.name,
-        scale: &cell.scale,
+        scale: &scale,
         about: &variant.about,
         source: &variant.source,
         base: variant.base.as_deref(),
@@ -72,7 +73,7 @@ pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
         Format::Json => print_json(&to_json(&shown)?),
         Format::Text => {
             let structure = Structure {
-                title: &format!("{} at {}", variant.name, cell.scale),
+                title: &format!("{} at {scale}", variant.name),
                 about: &variant.about,
                 source: &variant.source,
                 cost: &settled.cost,

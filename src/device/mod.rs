@@ -1,6 +1,7 @@
 //! Where sums are done: the device a name stands for, and what is said when it is not there.
 
 use candle_core::{DType, Device, Tensor};
+use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 
@@ -60,6 +61,9 @@ fn cuda(_ordinal: usize) -> Result<Device> {
     ))
 }
 
+/// Scalars that one thread copies at a time.
+const COPY_CHUNK: usize = 1 << 18;
+
 /// A square f32 matrix product, the yardstick of MFU.
 pub struct Gemm {
     a: Tensor,
@@ -91,27 +95,47 @@ impl Gemm {
     }
 }
 
-/// A copy of a buffer larger than the caches, the yardstick of memory-bound work.
-pub struct StreamCopy {
-    source: Tensor,
+/// A copy of a buffer larger than the caches by all threads, the yardstick of memory-bound work.
+pub enum StreamCopy {
+    /// Between two buffers of the host that were touched before.
+    Host {
+        /// From here ...
+        source: Vec<f32>,
+        /// ... to there.
+        target: Vec<f32>,
+    },
+    /// Within a device.
+    Device(Tensor),
 }
 
 impl StreamCopy {
     /// A buffer of `bytes`.
     pub fn new(bytes: usize, device: &Device) -> Result<Self> {
-        Ok(Self { source: Tensor::ones(bytes / 4, DType::F32, device)? })
+        Ok(match device {
+            Device::Cpu => Self::Host { source: vec![1.0; bytes / 4], target: vec![0.0; bytes / 4] },
+            _ => Self::Device(Tensor::ones(bytes / 4, DType::F32, device)?),
+        })
     }
 
     /// Copies once and waits for the device.
-    pub fn run(&self) -> Result<()> {
-        let copy = self.source.copy()?;
-        copy.device().synchronize()?;
+    pub fn run(&mut self) -> Result<()> {
+        match self {
+            Self::Host { source, target } => {
+                let chunks = target.par_chunks_mut(COPY_CHUNK).zip(source.par_chunks(COPY_CHUNK));
+                chunks.for_each(|(target, source)| target.copy_from_slice(source));
+            }
+            Self::Device(source) => source.copy()?.device().synchronize()?,
+        }
         Ok(())
     }
 
     /// Bytes read and written by one copy.
     pub fn bytes(&self) -> f64 {
-        2.0 * (self.source.elem_count() * 4) as f64
+        let scalars = match self {
+            Self::Host { source, .. } => source.len(),
+            Self::Device(source) => source.elem_count(),
+        };
+        2.0 * (scalars * 4) as f64
     }
 }
 

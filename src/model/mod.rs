@@ -62,6 +62,11 @@ impl Shape {
         let heads = model.count("heads", (width / rule.count("head_width", 16)?).max(1))?;
         if !width.is_multiple_of(heads) {
             let why = format!("{heads} heads do not divide it");
+            if model.given("heads") {
+                return Err(model
+                    .refuse("heads", &format!("they do not divide a width of {width}"))
+                    .hint("heads that divide the width, or another model.width"));
+            }
             let near = format!("{} and {} would do", width / heads * heads, (width / heads + 1) * heads);
             return Err(model.refuse("width", &why).hint(near));
         }
@@ -73,12 +78,22 @@ impl Shape {
         if vocab < default_vocab {
             return Err(model.refuse("vocab", &format!("the data have {default_vocab} tokens")));
         }
+        let context = model.count("context", 64)?;
+        let limits = [
+            ("width", width, 1 << 17),
+            ("layers", layers, 1 << 12),
+            ("context", context, 1 << 22),
+            ("vocab", vocab, 1 << 24),
+        ];
+        if let Some((name, _, most)) = limits.iter().find(|(_, value, most)| value > most) {
+            return Err(model.refuse(name, &format!("expected at most {most}")));
+        }
         Ok(Self {
             layers,
             width,
             heads,
             kv_heads,
-            context: model.count("context", 64)?,
+            context,
             vocab,
             bias: model.bool("bias", true)?,
             init_std: model.f64_in("init_std", gpt2_init_std(width), 0.0, 10.0)?,

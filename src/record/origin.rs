@@ -130,9 +130,9 @@ pub struct Calibration {
     pub at: At,
     /// `cpu`, `cuda:0`.
     pub device: String,
-    /// f32 matrix product, median of `samples`.
+    /// f32 matrix product, all threads: the highest rate that three products in a row kept.
     pub gemm_f32_flops_per_s: Option<f64>,
-    /// Copy of a buffer larger than the caches, bytes read plus written.
+    /// Copy of a buffer larger than the caches, all threads, bytes read plus written; the highest rate kept.
     pub stream_bytes_per_s: Option<f64>,
     /// Why a figure is absent.
     pub reason: Option<String>,

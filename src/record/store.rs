@@ -61,13 +61,20 @@ pub fn write(path: &Path, file: &ResultFile) -> Result<()> {
 /// Refuses a path that [`write()`] could not write, without leaving anything behind.
 pub fn check_writable(path: &Path) -> Result<()> {
     let name = path.display();
-    if path.is_dir() {
+    let as_folder = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+    if path.is_dir() || as_folder {
         return Err(Error::input(format!("{name}: is a folder")).hint("name a file: `--out results/mine.json`"));
+    }
+    if path.exists() && !path.is_file() {
+        return Err(Error::input(format!("{name}: is no ordinary file")).hint("name a file: `--out results/mine.json`"));
     }
     let existing = folder_of(path).ancestors().find(|folder| folder.exists()).unwrap_or(Path::new(".")).to_owned();
     let tried =
         if existing.is_dir() { temporary(&existing).map(drop) } else { Err(std::io::ErrorKind::NotADirectory.into()) };
-    tried.map_err(|e| Error::input(format!("{name}: cannot be written: {}: {}", existing.display(), plain(&e))))
+    tried.map_err(|e| {
+        Error::input(format!("{name}: cannot be written: {}: {}", existing.display(), plain(&e)))
+            .hint("name a file in a folder of yours: `--out FILE`")
+    })
 }
 
 /// Writes any part of the record as JSON, atomically. What does not come back from JSON as it went in is refused.

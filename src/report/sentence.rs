@@ -130,7 +130,8 @@ mod tests {
             (
                 solved(2.4, None, 1),
                 Some(0.3),
-                "modern buys 0.30 at equal compute, like 2.4 times more (no interval, n = 1",
+                "whether modern gains or loses cannot be told: it buys 0.30 at equal compute, \
+                 like 2.4 times the compute (no interval, n = 1",
             ),
             (solved(2.4, Some((2.0, 2.9)), 3), None, "modern is worth 2.4 times its compute (95% 2.0 to 2.9, n = 3"),
             (
@@ -145,19 +146,19 @@ mod tests {
     fn beyond_the_budgets_there_is_a_bound_or_no_telling() {
         check(&[
             (
-                Gain::MoreThan { bound: 1.93, beyond: 3, n: 4 },
+                Gain::MoreThan { bound: 1.93, beyond: 3, n: 4, unanimous: true },
                 Some(0.61),
                 "modern buys 0.61 at equal compute, like more than 1.93 times more \
                  (no interval: beyond gpt2's budgets in 3 of 4 repeats",
             ),
             (
-                Gain::LessThan { bound: 0.481, below: 4, n: 4 },
+                Gain::LessThan { bound: 0.481, below: 4, n: 4, unanimous: true },
                 Some(-0.4),
                 "modern loses 0.40 at equal compute: gpt2 does as well with less than 0.48 times the compute \
                  (no interval: beyond gpt2's budgets in 4 of 4 repeats",
             ),
             (
-                Gain::MoreThan { bound: 0.9, beyond: 4, n: 4 },
+                Gain::MoreThan { bound: 0.9, beyond: 4, n: 4, unanimous: false },
                 None,
                 "whether modern gains or loses cannot be told: it is worth more than 0.90 times its compute \
                  (no interval: beyond gpt2's budgets in 4 of 4 repeats",

@@ -174,6 +174,10 @@ fn refuse_to_touch(request: &Request) -> Result<()> {
     let folder = Partial::folder_of(out);
     match [out, folder.as_path()].into_iter().find(|path| path.exists()) {
         Some(there) if request.mode == Mode::New => Err(refused(there)),
+        _ if request.mode == Mode::Fresh && out.exists() => store::read(out).map(drop).map_err(|error| {
+            Error::input(format!("{}; `--fresh` replaces result files only", error.message))
+                .hint("remove it yourself, or write elsewhere with `--out`")
+        }),
         _ => Ok(()),
     }
 }

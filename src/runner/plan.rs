@@ -4,6 +4,7 @@
 //! the second of a pair runs the arms in the reverse order of the first (ABBA), so that over a pair each arm has the same
 //! mean position and a linear drift cancels; each pair starts elsewhere in the list of arms.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde_json::Value;
@@ -28,8 +29,8 @@ pub struct PreparedCell {
     pub spec: Value,
     /// Of `spec`.
     pub spec_sha256: String,
-    /// Where the data file really lies.
-    pub data_path: Option<PathBuf>,
+    /// Keys that name files, with where those really lie.
+    pub paths: BTreeMap<String, PathBuf>,
     /// Structural cost.
     pub cost: Cost,
     /// Bytes that a training step needs beside parameters, gradients and optimizer state.
@@ -97,7 +98,7 @@ fn job(cell: &PreparedCell, design: &Design, repeat: u64, order: u64) -> Job {
         machine: design.machine_index,
         spec: cell.spec.clone(),
         spec_sha256: cell.spec_sha256.clone(),
-        data_path: cell.data_path.clone(),
+        paths: cell.paths.clone(),
         cost: cell.cost.clone(),
         peak_flops_per_s: None,
     }
@@ -164,7 +165,7 @@ mod tests {
             lr_source: "given".into(),
             spec: Value::Null,
             spec_sha256: format!("hash of {name}"),
-            data_path: None,
+            paths: BTreeMap::new(),
             cost: Cost {
                 params_total: 1,
                 params_non_embedding: 1,

@@ -4,7 +4,7 @@
 //! the tuned learning rate, `--data`, `--set`. A cell is named by what ends up in it, so that no name lies:
 //! `--set train.steps=100` turns `gpt2/w32@400` and `gpt2/w32@800` into one cell, `gpt2/w32@100`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::Value;
 
@@ -68,7 +68,7 @@ impl Suite {
         }
         let upper = Upper::of(library, overrides)?;
         let mut variants: BTreeMap<String, Variant> = BTreeMap::new();
-        let (mut cells, mut names) = (Vec::new(), BTreeSet::new());
+        let mut cells: Vec<Cell> = Vec::new();
         for slot in slots {
             if !variants.contains_key(&slot.variant) {
                 let variant = self.variant_of(library, &slot, overrides)?;
@@ -78,9 +78,16 @@ impl Suite {
                 }
                 variants.insert(slot.variant.clone(), variant);
             }
-            let cell = self.cell(&slot, &variants[&slot.variant], &upper);
-            if names.insert(cell.name.clone()) {
-                cells.push(cell);
+            let cell = self.cell(&slot, &variants[&slot.variant], &upper)?;
+            match cells.iter().find(|known| known.name == cell.name) {
+                None => cells.push(cell),
+                Some(known) if known.tree.same_values(&cell.tree) => {}
+                Some(_) => {
+                    let message = format!("{}: another cell is named `{}` too", slot.group.origin, cell.name);
+                    return Err(
+                        Error::input(message).hint("cells that differ in `set` alone need a suite of their own")
+                    );
+                }
             }
         }
         if cells.is_empty() {
@@ -156,7 +163,7 @@ impl Suite {
         library.variant(&slot.variant).map_err(|error| at.blame(error))
     }
 
-    fn cell(&self, slot: &Slot, variant: &Variant, upper: &Upper) -> Cell {
+    fn cell(&self, slot: &Slot, variant: &Variant, upper: &Upper) -> Result<Cell> {
         let mut dial = Tree::default();
         match width_of(&slot.scale) {
             Some(width) => dial.set("model.width", width.into(), slot.group.origin.clone()),
@@ -168,6 +175,7 @@ impl Suite {
         }
         let layers =
             Layers { suite: &self.name, files: &[&self.set, &dial, &length, &slot.group.set], grid: slot.lr, upper };
+        layers.refuse_undone(variant)?;
         let (tree, lr_source) = layers.lay(variant);
 
         let final_count = |key| tree.get(key).and_then(|entry| whole(&entry.value));
@@ -181,7 +189,7 @@ impl Suite {
         if let Some(lr) = slot.lr.filter(|_| lr_source == GRID) {
             name.push_str(&format!("~{lr}"));
         }
-        Cell { name, variant: variant.name.clone(), scale, budget, tree, lr_source }
+        Ok(Cell { name, variant: variant.name.clone(), scale, budget, tree, lr_source })
     }
 }
 
@@ -232,8 +240,7 @@ mod tests {
         }
     }
 
-    const QUICK: &str = "gpt2/w32@400 gpt2/w32@800 gpt2/w32@1600 llama/w32@400 llama/w32@800 modern/w32@400 modern/w32@800 \
-                         gpt2/w48@400 llama/w48@400";
+    const QUICK: &str = "gpt2/w32@200 gpt2/w32@400 gpt2/w32@800 gpt2/w32@1600 llama/w32@400 llama/w32@800 modern/w32@400 modern/w32@800";
 
     #[test]
     fn cells_are_named_by_what_is_in_them() {
@@ -249,10 +256,10 @@ mod tests {
         check("nanogpt-char", nothing(), "gpt2/cpu");
         check("ci", nothing(), "gpt2/w32@150 gpt2/w32@300 gpt2/w32@600 llama/w32@300");
         check("quick", overrides("modern", "", &[], ""), "modern/w32@400 modern/w32@800");
-        let base = "gpt2-rope/w32@400 gpt2-rope/w32@800 gpt2-rope/w32@1600 gpt2-rope/w48@400";
+        let base = "gpt2-rope/w32@200 gpt2-rope/w32@400 gpt2-rope/w32@800 gpt2-rope/w32@1600";
         check("quick", overrides("gpt2-rope", "", &[], ""), base);
-        check("quick", overrides("", "w48", &[], ""), "gpt2/w48@400 llama/w48@400");
-        let wide = "gpt2/w64@400 gpt2/w64@800 gpt2/w64@1600 llama/w64@400 llama/w64@800 modern/w64@400 modern/w64@800";
+        check("tune-quick", overrides("", "w48", &["train.optimizer.lr=1"], ""), "gpt2/w48@400 llama/w48@400");
+        let wide = "gpt2/w64@200 gpt2/w64@400 gpt2/w64@800 gpt2/w64@1600 llama/w64@400 llama/w64@800 modern/w64@400 modern/w64@800";
         check("quick", overrides("", "w64", &[], ""), wide);
         check(
             "quick",
@@ -260,12 +267,12 @@ mod tests {
             "modern/w48@400 modern/w48@800 modern/w64@400 modern/w64@800",
         );
         check("throughput", overrides("llama", "s,w64", &[], ""), "llama/s llama/w64");
-        let short = "gpt2/w32@100 llama/w32@100 modern/w32@100 gpt2/w48@100 llama/w48@100";
+        let short = "gpt2/w32@100 llama/w32@100 modern/w32@100";
         check("quick", overrides("", "", &["train.steps=100"], ""), short);
         check("quick", overrides("llama", "", &["model.width=16"], ""), "llama/w16@400 llama/w16@800");
-        check("quick", overrides("llama", "", &["train.tokens=1e5"], ""), "llama/w32 llama/w48");
-        let sweep = "modern/w32@400~0.001 modern/w32@400~0.002 modern/w32@400~0.004 modern/w32@400~0.008 \
-                     modern/w32@400~0.016 modern/w32@400~0.032 modern/w32@400~0.064";
+        check("quick", overrides("llama", "", &["train.tokens=1e5"], ""), "llama/w32");
+        let sweep = "modern/w32@400~0.004 modern/w32@400~0.008 modern/w32@400~0.016 modern/w32@400~0.032 \
+                     modern/w32@400~0.064 modern/w32@400~0.128";
         check("tune-quick", overrides("modern", "", &["train.steps=400"], ""), sweep);
         check("tune-quick", overrides("modern", "", &["train.optimizer.lr=1"], ""), "modern/w32@400 modern/w32@800");
     }
@@ -288,7 +295,7 @@ mod tests {
         check("quick", set(&["train.optimizer.lr=1"]), &[(LR, "1")], "--set");
         check("throughput", set(&[]), &[(LR, "0.001"), ("train.schedule.final", "nothing")], "suite throughput");
         check("throughput", set(&["train.optimizer.kind=sgd"]), &[(LR, "nothing")], "untuned default");
-        check("tune-quick", set(&[]), &[(LR, "0.001")], "grid");
+        check("tune-quick", set(&[]), &[(LR, "0.004")], "grid");
         check("quick", overrides("", "", &[], "language/rich"), &[("data.preset", "\"rich\"")], "");
         let text = [("data.kind", "\"text\""), ("data.path", "\"src/lib.rs\""), ("data.preset", "nothing")];
         check("quick", overrides("", "", &[], "src/lib.rs"), &text, "");
@@ -333,7 +340,7 @@ mod tests {
         check(&["measure.window_s=1"], "mine/w32@800", 0.008, "tuned: sweep.json");
         check(&["train.batch=16"], "mine/w32@800", 0.008, "tuned: sweep.json");
         check(&["train.batch=32"], "mine/w32@800", 0.008, near);
-        check(&[], "mine/w48@400", 0.008, near);
+        check(&[], "mine/w32@400", 0.008, near);
         check(&["train.optimizer.lr=0.5"], "mine/w32@800", 0.5, "--set");
         check(&["data.kind=markov"], "mine/w32@800", 0.003, "untuned default");
         assert_eq!(library.variant("gpt2").unwrap().cell(Some("w32"), &[]).unwrap().name, "gpt2/w32");

@@ -7,7 +7,7 @@ use super::library::Library;
 use super::rate::{LR, tuned_rate};
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 /// The command line's layers.
 pub(super) struct Upper {
@@ -68,7 +68,7 @@ impl Layers<'_> {
             format!("suite {}", self.suite)
         } else if !same(&variant.tree, &tree, "train.optimizer.kind") {
             "untuned default".to_owned()
-        } else if let Some(rate) = tuned_rate(&variant.tuned, &tree, self.altered(&plain, &tree)) {
+        } else if let Some(rate) = tuned_rate(&variant.tuned, &tree, self.altered(variant, &plain, &tree)) {
             tree.set(LR, rate.lr.into(), rate.origin);
             rate.source
         } else {
@@ -77,11 +77,40 @@ impl Layers<'_> {
         (tree, source)
     }
 
-    /// Whether `--set` changed what a rate is tuned for, beyond the width and steps that rows are looked up by.
-    fn altered(&self, plain: &Tree, tree: &Tree) -> bool {
+    /// Whether `--set` or a suite changed what a rate is tuned for, beyond the width and steps that rows are looked up by.
+    fn altered(&self, variant: &Variant, plain: &Tree, tree: &Tree) -> bool {
         let tuned_for = |key: &str| ["model.", "train.", "data.", "shape."].iter().any(|table| key.starts_with(table));
         let mut keys = self.upper.sets.iter().map(|(key, _)| key);
-        keys.any(|key| tuned_for(key) && !["model.width", "train.steps"].contains(&key) && !same(plain, tree, key))
+        let by_sets =
+            keys.any(|key| tuned_for(key) && !["model.width", "train.steps"].contains(&key) && !same(plain, tree, key));
+        let looked_up = ["model.width", "train.steps", "model.context", "train.batch", "data.kind", "data.preset", LR];
+        let mut in_files = self.files.iter().flat_map(|layer| layer.iter().map(|(key, _)| key));
+        let by_files =
+            in_files.any(|key| tuned_for(key) && !looked_up.contains(&key) && !same(&variant.tree, tree, key));
+        by_sets || by_files
+    }
+
+    /// The first key of the variant's own difference from its base that a suite's layer sets to something else: the cell
+    /// would carry the variant's name without being it. Its learning rate is no part of what a variant is.
+    fn undone<'v>(&self, variant: &'v Variant) -> Option<(&'v str, &Tree)> {
+        variant.base.as_ref()?;
+        variant.own.iter().filter(|(key, _)| *key != LR).find_map(|(key, own)| {
+            let layer = self.files.iter().rev().find(|layer| layer.get(key).is_some())?;
+            (layer.get(key).map(|entry| &entry.value) != Some(&own.value)).then_some((key, *layer))
+        })
+    }
+
+    /// Refuses a suite that undoes what a variant changes.
+    pub(super) fn refuse_undone(&self, variant: &Variant) -> Result<()> {
+        let Some((key, layer)) = self.undone(variant) else { return Ok(()) };
+        let (own, upper) = (variant.own.get(key), layer.get(key));
+        let (Some(own), Some(upper)) = (own, upper) else { return Ok(()) };
+        let message = format!(
+            "{}: {key} = {} undoes what variant `{}` changes ({}: {key} = {})",
+            upper.origin, upper.value, variant.name, own.origin, own.value
+        );
+        let hint = format!("a suite without {key}, or `--set {key}={}` for every cell", own.value);
+        Err(Error::input(message).hint(hint))
     }
 }
 

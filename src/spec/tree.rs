@@ -59,6 +59,12 @@ impl Tree {
         self.entries.get(key)
     }
 
+    /// Whether both hold the same values, wherever they were written.
+    pub fn same_values(&self, other: &Tree) -> bool {
+        self.entries.len() == other.entries.len()
+            && self.iter().zip(other.iter()).all(|((a, x), (b, y))| a == b && x.value == y.value)
+    }
+
     /// All keys in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &Entry)> {
         self.entries.iter().map(|(k, e)| (k.as_str(), e))

@@ -75,7 +75,7 @@ impl Schedule for Shaped {
         let (step, steps) = (step as f64, steps as f64);
         let warmup = if self.warmup < 1.0 { (self.warmup * steps).round() } else { self.warmup };
         if step < warmup {
-            return (step + 1.0) / warmup;
+            return ((step + 1.0) / warmup).min(1.0);
         }
         let progress = |from: f64| ((step - from) / (steps - from).max(1.0)).clamp(0.0, 1.0);
         let fall = |share: f64| self.floor + (1.0 - self.floor) * (1.0 - share);

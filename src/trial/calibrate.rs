@@ -2,11 +2,15 @@
 
 use crate::device;
 use crate::error::Result;
-use crate::measure::{Monotonic, calibrate};
+use crate::measure::{Clock, Monotonic, calibrate};
 use crate::record::{At, Calibration};
 
-/// Side of the square product: large enough to fill the caches, small enough for a second on two cores.
+/// Side of the square product to begin with: a few milliseconds on two cores.
 const GEMM_SIZE: usize = 1024;
+/// Side at which it stops growing: 0.8 GB for three matrices.
+const LARGEST_GEMM: usize = 8192;
+/// One product takes at least this long.
+const LEAST_GEMM_S: f64 = 0.01;
 /// Bytes of the copied buffer: past every cache.
 const STREAM_BYTES: usize = 256 << 20;
 /// How long each is repeated.
@@ -16,10 +20,19 @@ const SECONDS: f64 = 1.0;
 pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
     let opened = device::open(device)?;
     let clock = Monotonic::start();
-    let gemm = device::Gemm::new(GEMM_SIZE, &opened.device)?;
+    let mut size = GEMM_SIZE;
+    let mut gemm = device::Gemm::new(size, &opened.device)?;
+    gemm.run()?;
+    // A fast device needs a larger product, or its overheads would be taken for its peak.
+    while size < LARGEST_GEMM && clock.time(&mut || gemm.run())? < LEAST_GEMM_S {
+        size *= 2;
+        gemm = device::Gemm::new(size, &opened.device)?;
+        gemm.run()?;
+    }
     let product = calibrate::rate(&clock, &mut || gemm.run(), gemm.flops(), SECONDS)?;
-    let stream = device::StreamCopy::new(STREAM_BYTES, &opened.device)?;
-    let copy = calibrate::rate(&clock, &mut || stream.run(), stream.bytes(), SECONDS)?;
+    let mut stream = device::StreamCopy::new(STREAM_BYTES, &opened.device)?;
+    let bytes = stream.bytes();
+    let copy = calibrate::rate(&clock, &mut || stream.run(), bytes, SECONDS)?;
     Ok(Calibration {
         machine,
         at,

@@ -1,5 +1,6 @@
 //! What a child process is asked to do, and what it says while it does it.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
@@ -38,8 +39,8 @@ pub struct Job {
     pub spec: Value,
     /// Of `spec`.
     pub spec_sha256: String,
-    /// Where the data file really lies; never recorded.
-    pub data_path: Option<PathBuf>,
+    /// Keys that name files, with where those really lie; never recorded.
+    pub paths: BTreeMap<String, PathBuf>,
     /// Structural cost, known before anything runs.
     pub cost: Cost,
     /// The device's measured f32 GEMM peak, for MFU.
@@ -52,7 +53,7 @@ pub struct Job {
 pub enum Event {
     /// Alive, and where it is.
     Progress {
-        /// `train`, `evaluate`, `infer`.
+        /// `train`, `evaluate`.
         phase: String,
         /// Done.
         step: u64,

@@ -25,7 +25,7 @@ pub type Emit<'a> = dyn FnMut(Event) + 'a;
 pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let started_at = clock::utc_now();
     let clock = Monotonic::start();
-    let prepared = settle(registry, &settle::tree_of(&job.spec, job.data_path.as_ref())?)?;
+    let prepared = settle(registry, &settle::tree_of(&job.spec, &job.paths)?)?;
     if prepared.spec_sha256 != job.spec_sha256 {
         return Err(Error::internal("the settled spec does not settle to itself"));
     }

@@ -85,6 +85,9 @@ impl Observed<'_> {
         put(
             name::PEAK_MEMORY_BYTES,
             match peak_bytes {
+                _ if self.experiment.device != "cpu" => {
+                    Metric::absent(name::PEAK_MEMORY_BYTES, "the device's memory is not measured yet")
+                }
                 Some(bytes) => Metric::value(name::PEAK_MEMORY_BYTES, bytes as f64),
                 None => Metric::absent(name::PEAK_MEMORY_BYTES, "unsupported"),
             },
@@ -148,7 +151,7 @@ impl Observed<'_> {
                     let se = se.unwrap_or(f64::NAN) * factor;
                     Metric::mean(name::VAL_BITS_PER_BYTE, mean * factor, se, n)
                 }
-                None => Metric::absent(name::VAL_BITS_PER_BYTE, "tokens are not text"),
+                None => Metric::absent(name::VAL_BITS_PER_BYTE, "tokens are not text, or do not give it back"),
             },
         );
         for (name, value) in [(name::ORACLE_LOSS_NATS, &quality.oracle), (name::EXCESS_LOSS_NATS, &quality.excess)] {
@@ -209,7 +212,20 @@ impl Observed<'_> {
             value: Some(drift),
             limit: Some(STEADY_DRIFT),
         };
-        Validity { ok: true, flags: drift.map(flag).into_iter().collect() }
+        Validity { ok: true, flags: drift.map(flag).into_iter().chain(self.repeated_data()).collect() }
+    }
+
+    /// A text seen more than once: losses then tell of memory as well.
+    fn repeated_data(&self) -> Option<Flag> {
+        let context = self.experiment.model.shape.context;
+        let seen = self.experiment.steps as f64 * (self.experiment.batch * context) as f64;
+        let epochs = seen / self.experiment.source.train_tokens()? as f64;
+        (epochs > 1.0).then(|| Flag {
+            code: "repeated_data".into(),
+            severity: Severity::Info,
+            value: Some(epochs),
+            limit: Some(1.0),
+        })
     }
 }
 

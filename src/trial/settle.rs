@@ -1,6 +1,7 @@
 //! From raw keys to an experiment: every knob read through its catalog, every default written out, everything checked
 //! before anything runs.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -16,6 +17,12 @@ use crate::ops::Ops;
 use crate::record::{self, Cost};
 use crate::spec::{Knobs, Tree, knobs};
 use crate::train::{OptimizerPlan, Schedule};
+
+/// More threads than any machine here has: beyond it a typing error is likelier.
+const MOST_THREADS: usize = 1024;
+
+/// Windows per step beyond which sizes are a typing error.
+const MOST_WINDOWS: usize = 1 << 16;
 
 /// Everything one trial does, built but not started.
 pub struct Experiment {
@@ -80,17 +87,21 @@ pub struct Prepared {
     pub spec_sha256: String,
     /// Structural cost.
     pub cost: Cost,
-    /// Where the data file really lies; the spec holds its name and hash only.
-    pub data_path: Option<PathBuf>,
+    /// Keys that name files, with where those really lie; the spec holds their names and hashes only.
+    pub paths: BTreeMap<String, PathBuf>,
 }
 
 /// Settles a tree through the registry's catalogs.
 pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
     let (experiment, settled) = knobs::settle(tree, |root| build(registry, root))?;
     let spec = settled.to_json();
-    let data_path = tree.get("data.path").and_then(|entry| entry.value.as_str()).map(PathBuf::from);
+    let moved = |key: &&str| {
+        let (given, kept) = (tree.get(key)?.value.as_str()?, settled.get(key)?.as_str()?);
+        (given != kept).then(|| ((*key).to_owned(), PathBuf::from(given)))
+    };
+    let paths = ["data.path", "data.tokenizer"].iter().filter_map(moved).collect();
     let cost = cost_of(&experiment);
-    Ok(Prepared { spec_sha256: record::spec_sha256(&spec), experiment, spec, cost, data_path })
+    Ok(Prepared { spec_sha256: record::spec_sha256(&spec), experiment, spec, cost, paths })
 }
 
 fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
@@ -100,19 +111,23 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     let model = Arc::new(Model::settle(&model, &root.at("shape"), &registry.slots, source.vocab())?);
     let (optimizer, schedule) = (train.at("optimizer"), train.at("schedule"));
     let batch = train.count("batch", 16)?;
+    if batch > MOST_WINDOWS {
+        return Err(train.refuse("batch", &format!("expected at most {MOST_WINDOWS} windows")));
+    }
     let steps = steps(&train, batch * context, model.params_total())?;
     let compute = root.at("compute");
     compute.choice("dtype", "f32", &["f32"])?;
-    let ops = match compute.choice("ops", "fused", &["fused", "reference"])?.as_str() {
-        "fused" => Ops::fused(),
-        _ => Ops::reference(),
-    };
+    let device = compute.text("device", "cpu")?;
+    let ops = ops(&compute, &device)?;
     Ok(Experiment {
         optimizer: registry.optimizers.pick(&optimizer, "adamw")?.settle(&optimizer)?,
         schedule: registry.schedules.pick(&schedule, "cosine")?.settle(&schedule)?,
         clip: train.f64_in("clip", 1.0, 0.0, 1e9)?,
-        device: compute.text("device", "cpu")?,
-        threads: compute.usize("threads", 0)?,
+        device,
+        threads: match compute.usize("threads", 0)? {
+            threads if threads <= MOST_THREADS => threads,
+            _ => return Err(compute.refuse("threads", &format!("expected at most {MOST_THREADS}"))),
+        },
         measure: measure(&root.at("measure"))?,
         infer: infer(&root.at("infer"), context)?,
         source,
@@ -121,6 +136,18 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
         steps,
         ops,
     })
+}
+
+/// Own kernels exist for the CPU; elsewhere the record must not say that they ran.
+fn ops(compute: &Knobs, device: &str) -> Result<Ops> {
+    let own = device == "cpu";
+    match compute.choice("ops", if own { "fused" } else { "reference" }, &["fused", "reference"])?.as_str() {
+        "fused" if own => Ok(Ops::fused()),
+        "fused" => {
+            Err(compute.refuse("ops", &format!("there are no fused kernels for {device} yet")).hint("reference"))
+        }
+        _ => Ok(Ops::reference()),
+    }
 }
 
 /// Exactly one of `steps`, `tokens` and `tokens_per_param` says how long to train; 400 steps where none does.
@@ -143,7 +170,7 @@ fn steps(train: &Knobs, tokens_per_step: usize, params: u64) -> Result<u64> {
 fn measure(knobs: &Knobs) -> Result<Measure> {
     Ok(Measure {
         warmup_s: knobs.f64_in("warmup_s", 0.5, 0.0, 3600.0)?,
-        window_s: knobs.f64_in("window_s", 0.2, 0.0, 3600.0)?,
+        window_s: knobs.f64_in("window_s", 0.05, 0.0, 3600.0)?,
         curve_points: knobs.count("curve_points", 20)? as u64,
         val_points: knobs.count("val_points", 1)? as u64,
     })
@@ -200,13 +227,13 @@ impl Experiment {
     }
 }
 
-/// The tree of a settled spec, with the data file where it really lies.
-pub fn tree_of(spec: &Value, data_path: Option<&PathBuf>) -> Result<Tree> {
+/// The tree of a settled spec, with its files where they really lie.
+pub fn tree_of(spec: &Value, paths: &BTreeMap<String, PathBuf>) -> Result<Tree> {
     let origin = crate::spec::Origin::named("settled spec");
     let mut tree = Tree::from_json(spec, &origin)?;
-    if let Some(path) = data_path {
+    for (key, path) in paths {
         let path = path.to_str().ok_or_else(|| Error::input(format!("{} is not valid UTF-8", path.display())))?;
-        tree.set("data.path", Value::from(path), origin);
+        tree.set(key, Value::from(path), origin.clone());
     }
     Ok(tree)
 }

@@ -63,7 +63,7 @@ pub fn train(
             emit(log.progress(experiment, "train"));
         }
     }
-    log.judge(experiment);
+    log.judge(experiment, quality.as_ref());
     let params = trainer.params().clone();
     let quality = if log.diverged.is_some() { None } else { quality };
     Ok(Training { params, step_s: log.step_s, losses: log.losses, curve: log.curve, diverged: log.diverged, quality })
@@ -150,8 +150,12 @@ impl Log {
     }
 
     /// A run whose last tenth is worse than guessing, by a nat, has diverged although every number is finite.
-    fn judge(&mut self, experiment: &Experiment) {
+    fn judge(&mut self, experiment: &Experiment, quality: Option<&Quality>) {
         if self.diverged.is_some() || self.losses.is_empty() {
+            return;
+        }
+        if quality.is_some_and(|quality| !quality.loss.mean.is_finite()) {
+            self.diverged = Some("the validation loss is not finite".to_owned());
             return;
         }
         let tail = &self.losses[self.losses.len() - self.losses.len().div_ceil(10)..];

@@ -55,7 +55,7 @@ fn cell(name: &str) -> PreparedCell {
         lr_source: "given".into(),
         spec_sha256: spec_sha256(&spec),
         spec,
-        data_path: None,
+        paths: BTreeMap::new(),
         cost,
         activation_bytes: 0,
     }

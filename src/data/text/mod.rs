@@ -47,11 +47,13 @@ impl SourceKind for Kind {
         };
         let (tokens, parts) = divide(knobs, &corpus, how, fraction)?;
         let encode = |part: &[u8]| tokens.encode(part).map_err(|why| knobs.refuse("tokenizer", &why));
+        let validation = encode(&parts.validation)?;
+        let lossless = tokens.give_back(&validation, &parts.validation);
         let text = Text {
             vocab: tokens.vocab(),
             train: encode(&parts.train)?,
-            validation: encode(&parts.validation)?,
-            validation_bytes: parts.validation.len(),
+            validation,
+            validation_bytes: lossless.then_some(parts.validation.len()),
         };
         for (part, found) in [("training", text.train.len()), ("validation", text.validation.len())] {
             if found <= context {
@@ -126,7 +128,8 @@ struct Text {
     vocab: usize,
     train: Vec<u32>,
     validation: Vec<u32>,
-    validation_bytes: usize,
+    /// `None` where the tokenizer does not give the text back.
+    validation_bytes: Option<usize>,
 }
 
 impl Source for Text {
@@ -168,7 +171,7 @@ impl Source for Text {
     }
 
     fn bytes_per_token(&self) -> Option<f64> {
-        Some(self.validation_bytes as f64 / self.validation.len() as f64)
+        Some(self.validation_bytes? as f64 / self.validation.len() as f64)
     }
 
     fn train_tokens(&self) -> Option<u64> {

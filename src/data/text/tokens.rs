@@ -58,6 +58,15 @@ impl Tokens {
         }
     }
 
+    /// Whether ids give back the text they were made of: a tokenizer that lowercases or says "unknown" predicts less than
+    /// the text, and its loss per byte would be too good.
+    pub fn give_back(&self, ids: &[u32], text: &[u8]) -> bool {
+        match self {
+            Self::Byte | Self::Char(_) => true,
+            Self::Pieces(tokenizer) => tokenizer.decode(ids, false).is_ok_and(|decoded| decoded.as_bytes() == text),
+        }
+    }
+
     /// The ids of a text. The error is a reason.
     pub fn encode(&self, text: &[u8]) -> Result<Vec<u32>, String> {
         let utf8 = || std::str::from_utf8(text).map_err(|error| error.to_string());

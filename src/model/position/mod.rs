@@ -75,8 +75,8 @@ impl Named for NoneKind {
 
 impl PositionKind for LearnedKind {
     fn settle(&self, _knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Position>> {
-        let shape = [shape.context, shape.width];
-        Ok(Box::new(Learned { table: declare.param("position", &shape, Role::Embedding, Init::Normal(0.02)) }))
+        let (size, start) = ([shape.context, shape.width], Init::Normal(shape.init_std));
+        Ok(Box::new(Learned { table: declare.param("position", &size, Role::Embedding, start) }))
     }
 }
 

@@ -58,12 +58,12 @@ impl OptimizerPlan for Muon {
     fn flops_per_step(&self, decls: &[Decl]) -> f64 {
         let per_iteration = |&(rows, columns): &(usize, usize)| {
             let (m, n) = (rows.min(columns) as f64, rows.max(columns) as f64);
-            4.0 * m * m * n + 2.0 * m * m * m
+            4.0 * m * m * n + 2.0 * m * m * m + 3.0 * m * m + 2.0 * m * n
         };
         let one = |decl: &Decl| match matrices(decl) {
             Some(parts) => {
-                // Momentum, Nesterov and the update itself are 8 operations a scalar.
-                8.0 * decl.count() as f64 + self.iterations as f64 * parts.iter().map(per_iteration).sum::<f64>()
+                // Clipping, momentum, Nesterov, scale and the update itself are 9 operations a scalar.
+                9.0 * decl.count() as f64 + self.iterations as f64 * parts.iter().map(per_iteration).sum::<f64>()
             }
             None => FLOPS_PER_SCALAR * decl.count() as f64,
         };

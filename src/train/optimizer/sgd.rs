@@ -44,7 +44,7 @@ impl OptimizerPlan for Sgd {
     }
 
     fn flops_per_step(&self, decls: &[Decl]) -> f64 {
-        decls.iter().map(|decl| 5.0 * decl.count() as f64).sum()
+        decls.iter().map(|decl| 6.0 * decl.count() as f64).sum()
     }
 
     fn state_scalars(&self, decls: &[Decl]) -> u64 {
