@@ -7,8 +7,8 @@ use super::interrupt::Interrupt;
 use super::process::{self, End, Ended, Worker};
 use super::utc_now;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Curve, Energy, Flag, Severity, Status, Trial, Validity};
-use crate::trial::{Event, Job};
+use crate::record::{Energy, Flag, Severity, Status, Trial, Validity};
+use crate::trial::{self, Event, Job};
 
 /// Characters of a child's last words that a reason keeps.
 const LAST_WORDS: usize = 400;
@@ -132,29 +132,11 @@ fn shorten(text: &str, most: usize) -> String {
 pub(super) fn without_result(job: &Job, status: Status, reason: String, started_at: String) -> Trial {
     let flag = Flag { code: "no_result".to_owned(), severity: Severity::Invalid, value: None, limit: None };
     Trial {
-        id: job.id.clone(),
-        cell: job.cell.clone(),
-        arm: job.arm.clone(),
-        repeat: job.repeat,
-        order: job.order,
-        variant: job.variant.clone(),
-        scale: job.scale.clone(),
-        budget: job.budget,
-        seed: job.seed,
-        lr_source: job.lr_source.clone(),
-        build: job.build,
-        machine: job.machine,
         status,
         reason: Some(reason),
-        started_at,
-        spec: job.spec.clone(),
-        spec_sha256: job.spec_sha256.clone(),
-        cost: Some(job.cost.clone()),
-        curve: Curve::default(),
-        metrics: std::collections::BTreeMap::new(),
-        skills: Vec::new(),
         energy: Energy { channels: Vec::new(), measured_j: None, reason: Some("no_result".to_owned()) },
         validity: Validity { ok: false, flags: vec![flag] },
+        ..trial::blank(job, started_at)
     }
 }
 

@@ -14,13 +14,9 @@ pub mod plan;
 pub mod process;
 pub mod progress;
 
+pub use crate::measure::clock::utc_now;
 pub use build::build_info;
 pub use interrupt::Interrupt;
 pub use local::{Mode, Request};
 pub use process::Worker;
 pub use progress::Progress;
-
-/// Now, as result files write it: RFC 3339, UTC, whole seconds.
-pub fn utc_now() -> String {
-    jiff::Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
-}

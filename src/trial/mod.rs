@@ -15,6 +15,7 @@ pub mod settle;
 pub mod training;
 
 pub use job::{Event, Job};
+pub use outcome::blank;
 pub use registry::Registry;
 pub use settle::{Experiment, Prepared, settle};
 
@@ -47,7 +48,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         validity: observed.validity(),
         energy: outcome::energy(&energy),
         curve: training.curve.clone(),
-        ..outcome::blank(job, started_at)
+        ..blank(job, started_at)
     })
 }
 
