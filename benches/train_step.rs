@@ -6,9 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use effbench::model::Params;
 use effbench::spec::{Library, Origin, Tree};
-use effbench::train::{Setup, Trainer};
 use effbench::trial::{Experiment, Registry, settle};
 use serde_json::json;
 
@@ -28,23 +26,8 @@ fn experiment(variant: &str, ops: &str, [layers, width, heads, context, batch, v
     settle(&Registry::builtin(), &tree).expect("a valid spec").experiment
 }
 
-fn trainer(experiment: &Experiment) -> Trainer {
-    let device = candle_core::Device::Cpu;
-    let decls = experiment.model.decls();
-    Trainer::new(Setup {
-        model: experiment.model.clone(),
-        params: Params::init(decls, 1, &device).expect("memory"),
-        optimizer: experiment.optimizer.start(decls, &device).expect("memory"),
-        schedule: experiment.schedule.clone(),
-        lr: experiment.optimizer.lr(),
-        clip: experiment.clip,
-        steps: experiment.steps,
-        ops: experiment.ops,
-        device,
-    })
-}
-
 fn train_step(criterion: &mut Criterion) {
+    let opened = effbench::device::open("cpu").expect("a CPU");
     for (name, shape) in SHAPES {
         let mut group = criterion.benchmark_group(format!("train_step/{name}"));
         group.sample_size(10).warm_up_time(Duration::from_secs(1)).measurement_time(Duration::from_secs(3));
@@ -52,7 +35,7 @@ fn train_step(criterion: &mut Criterion) {
         for variant in ["gpt2", "llama", "modern"] {
             for ops in ["fused", "reference"] {
                 let experiment = experiment(variant, ops, shape);
-                let mut trainer = trainer(&experiment);
+                let mut trainer = experiment.trainer(1, &opened).expect("memory");
                 let batch = experiment.source.train(1, 0, experiment.batch, experiment.model.shape.context);
                 group.bench_function(format!("{variant}/{ops}"), |bencher| {
                     bencher.iter(|| trainer.step(black_box(&batch)).expect("a step"));

@@ -1,13 +1,11 @@
 //! The hidden commands that a run starts as its own children: one trial, one calibration.
 
 use super::print;
+use crate::device::STACK_BYTES;
 use crate::error::{Error, Result};
 use crate::record::At;
 use crate::runner::child;
 use crate::trial::{self, Event, Registry};
-
-/// candle walks and drops its graphs recursively: room for thousands of operations.
-const STACK_BYTES: usize = 256 << 20;
 
 /// Runs the job on standard input and says how it goes, one event a line.
 pub fn trial(registry: &Registry) -> Result<()> {

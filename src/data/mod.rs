@@ -61,6 +61,29 @@ pub struct Batch {
     pub targets: Vec<u32>,
 }
 
+impl Batch {
+    /// Targets that are asked for.
+    pub fn targets_known(&self) -> usize {
+        self.targets.iter().filter(|&&target| target != IGNORE).count()
+    }
+
+    /// The windows in order, in at most `parts` parts that differ by at most one window.
+    pub fn shards(&self, parts: usize) -> Vec<Self> {
+        let parts = parts.clamp(1, self.rows.max(1));
+        let shard = |i: usize| {
+            let (from, to) = (self.rows * i / parts, self.rows * (i + 1) / parts);
+            let tokens = from * self.context..to * self.context;
+            Self {
+                rows: to - from,
+                context: self.context,
+                inputs: self.inputs[tokens.clone()].to_vec(),
+                targets: self.targets[tokens].to_vec(),
+            }
+        };
+        (0..parts).map(shard).collect()
+    }
+}
+
 /// What the source itself knows of a batch's targets, position by position (`rows * context`, 0 at ignored targets).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Oracle {

@@ -1,5 +1,9 @@
 //! Where sums are done: the device a name stands for, and what is said when it is not there.
 
+pub mod workers;
+
+pub use workers::{STACK_BYTES, Workers};
+
 use candle_core::{DType, Device, Tensor};
 use rayon::prelude::*;
 

@@ -29,14 +29,14 @@ pub fn evaluate(
 pub struct Generator<'a> {
     model: &'a Model,
     weights: &'a Weights,
-    ops: Ops,
+    ops: Ops<'a>,
     device: &'a Device,
     cache: Cache,
 }
 
 impl<'a> Generator<'a> {
     /// An empty cache for `batch` windows.
-    pub fn new(model: &'a Model, weights: &'a Weights, ops: Ops, device: &'a Device, batch: usize) -> Self {
+    pub fn new(model: &'a Model, weights: &'a Weights, ops: Ops<'a>, device: &'a Device, batch: usize) -> Self {
         Self { model, weights, ops, device, cache: Cache::new(model, batch) }
     }
 

@@ -153,7 +153,7 @@ pub struct Flow<'a> {
     /// Tracked for training, detached otherwise.
     pub weights: &'a Weights,
     /// Fused or reference arithmetic.
-    pub ops: Ops,
+    pub ops: Ops<'a>,
     /// Windows B.
     pub batch: usize,
     /// Tokens per window in this pass T.

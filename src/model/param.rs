@@ -181,6 +181,13 @@ impl Params {
 #[derive(Debug, Clone)]
 pub struct Weights(Vec<Tensor>);
 
+impl Weights {
+    /// All of them, in the order of [`Params`].
+    pub fn all(&self) -> &[Tensor] {
+        &self.0
+    }
+}
+
 impl Index<ParamId> for Weights {
     type Output = Tensor;
 

@@ -7,6 +7,7 @@
 use super::real::Real;
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::{Isa, simd};
+use super::tape::{Tape, apply1};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -23,8 +24,8 @@ pub(super) fn softcap_reference(x: &Tensor, cap: f64) -> Result<Tensor> {
     (x / cap)?.tanh()? * cap
 }
 
-pub(super) fn fused<C: Curve>(curve: C, x: &Tensor) -> Result<Tensor> {
-    typed!(x, F => x.contiguous()?.apply_op1(Pointwise::<C, F>(curve, PhantomData)))
+pub(super) fn fused<C: Curve>(tape: Option<&Tape>, curve: C, x: &Tensor) -> Result<Tensor> {
+    typed!(x, F => apply1(tape, Pointwise::<C, F>(curve, PhantomData), &x.contiguous()?))
 }
 
 /// A differentiable function of one number.

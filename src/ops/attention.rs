@@ -14,6 +14,7 @@ use super::matmul::{Before, Matrix, MatrixMut, Shared, multiply};
 use super::real::Real;
 use super::rows::{build, chunks, numbers, tensor, with_numbers};
 use super::simd::{accumulate, dot, max, simd, sum};
+use super::tape::{Tape, apply1};
 use super::{Axes, DType, typed};
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
@@ -50,8 +51,8 @@ pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
     y_bhtd.transpose(1, 2)?.reshape((axes.rows(), axes.width()))
 }
 
-pub(super) fn fused(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
-    typed!(qkv, F => qkv.contiguous()?.apply_op1(Attention::<F> { axes, lse: OnceLock::new() }))
+pub(super) fn fused(tape: Option<&Tape>, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
+    typed!(qkv, F => apply1(tape, Attention::<F> { axes, lse: OnceLock::new() }, &qkv.contiguous()?))
 }
 
 struct Attention<F> {

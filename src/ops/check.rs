@@ -1,7 +1,7 @@
 //! How an op is tested: its gradients against finite differences in f64, its output and gradients against its reference in
 //! f32, and its bits on one thread against those on two.
 
-use super::Ops;
+use super::{Ops, Tape};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// Number of cases of a property over shapes: each is compared in full.
@@ -55,14 +55,13 @@ fn inputs(shapes: &[&[usize]], dtype: DType) -> Result<Vec<Var>> {
 /// The output, and the gradient of each input, of the output times fixed random weights, summed.
 fn gradients(ops: Ops, vars: &[Var], run: &impl Run) -> Result<Vec<Tensor>> {
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-    let y = run(ops, &tensors)?;
+    let tape = Tape::new();
+    let y = run(ops.on(&tape), &tensors)?;
     let weights = random(y.dims(), y.dtype(), 99)?;
-    let grads = (&y * weights)?.sum_all()?.backward()?;
-    let of =
-        |var: &Var| grads.get(var).cloned().ok_or_else(|| candle_core::Error::Msg("an input without gradient".into()));
+    let mut grads = tape.backward(&(&y * weights)?.sum_all()?, 1.0)?;
     let mut all = vec![y.detach()];
     for var in vars {
-        all.push(of(var)?.detach());
+        all.push(grads.take(var).ok_or_else(|| candle_core::Error::Msg("an input without gradient".into()))?.detach());
     }
     Ok(all)
 }

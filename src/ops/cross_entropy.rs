@@ -6,6 +6,7 @@
 use super::real::Real;
 use super::rows::{build, chunks, numbers, tensor, with_numbers};
 use super::simd::{fold, max, simd};
+use super::tape::{Tape, apply2};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
 use std::sync::OnceLock;
@@ -59,9 +60,9 @@ fn check(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     Ok(targets)
 }
 
-pub(super) fn fused(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub(super) fn fused(tape: Option<&Tape>, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let targets = check(logits, targets)?;
-    typed!(logits, F => logits.contiguous()?.apply_op2(&targets, CrossEntropy::<F> { kept: OnceLock::new() }))
+    typed!(logits, F => apply2(tape, CrossEntropy::<F> { kept: OnceLock::new() }, [&logits.contiguous()?, &targets]))
 }
 
 pub(super) fn fused_rows(logits: &Tensor, targets: &Tensor) -> Result<Vec<Option<TokenLoss>>> {

@@ -4,6 +4,7 @@
 use super::real::Real;
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::accumulate;
+use super::tape::{Tape, apply2};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -12,9 +13,9 @@ pub(super) fn reference(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     table.contiguous()?.index_select(&ids.flatten_all()?, 0)
 }
 
-pub(super) fn fused(table: &Tensor, ids: &Tensor) -> Result<Tensor> {
+pub(super) fn fused(tape: Option<&Tape>, table: &Tensor, ids: &Tensor) -> Result<Tensor> {
     let ids = ids.flatten_all()?.contiguous()?;
-    typed!(table, F => table.contiguous()?.apply_op2(&ids, Embedding::<F>(PhantomData)))
+    typed!(table, F => apply2(tape, Embedding::<F>(PhantomData), [&table.contiguous()?, &ids]))
 }
 
 struct Embedding<F>(PhantomData<F>);

@@ -6,6 +6,7 @@
 use super::matmul::{Before, Matrix, MatrixMut, all_threads, multiply, product};
 use super::real::Real;
 use super::rows::{build, column_sums, numbers, tensor, with_numbers};
+use super::tape::{Tape, apply2, apply3};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -18,7 +19,7 @@ pub(super) fn reference(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result
     }
 }
 
-pub(super) fn fused(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(super) fn fused(tape: Option<&Tape>, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
     let ((_, k), (m, k_of_w)) = (x.dims2()?, w.dims2()?);
     if k != k_of_w || bias.is_some_and(|bias| bias.dims() != [m]) {
         let bias = bias.map(Tensor::shape);
@@ -26,8 +27,8 @@ pub(super) fn fused(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Ten
     }
     let (x, w) = (x.contiguous()?, w.contiguous()?);
     typed!(x, F => match bias {
-        Some(bias) => x.apply_op3(&w, &bias.contiguous()?, Linear::<F>(PhantomData)),
-        None => x.apply_op2(&w, Linear::<F>(PhantomData)),
+        Some(bias) => apply3(tape, Linear::<F>(PhantomData), [&x, &w, &bias.contiguous()?]),
+        None => apply2(tape, Linear::<F>(PhantomData), [&x, &w]),
     })
 }
 

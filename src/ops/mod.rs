@@ -2,13 +2,14 @@
 //!
 //! candle-nn's own `LayerNorm`, `RmsNorm`, `softmax_last_dim` and `rope` record no gradient, without a word: everything before
 //! them stays as it was while the loss still falls. Here every operation is a candle `CustomOp` with an analytic backward pass,
-//! and beside it the same made of candle's plain differentiable operations. Tests hold each against finite differences in f64
-//! and against its reference, and its bits against the number of threads.
+//! and beside it the same made of candle's plain differentiable operations; a [`Tape`] walks both back. Tests hold each against
+//! finite differences in f64 and against its reference, and its bits against the number of threads.
 //!
 //! [`Ops`] says which of the two runs (`compute.ops = "fused" | "reference"`). Activations are two-dimensional and contiguous:
 //! (N, C) with N = batch x time, the time steps of one window behind each other. f32 and f64.
 //!
-//! To read them: `real` and `simd` (numbers, instruction sets), `rows` and `matmul` (what all ops are made of), then any op.
+//! To read them: `real` and `simd` (numbers, instruction sets), `rows` and `matmul` (what all ops are made of), `tape`, then any
+//! op.
 
 mod activation;
 mod attention;
@@ -26,9 +27,11 @@ mod rope;
 mod rows;
 mod simd;
 mod swiglu;
+mod tape;
 
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use rope::RopeTable;
+pub use tape::{Gradients, Tape};
 
 use candle_core::{DType, Device, Result, Tensor, bail};
 
@@ -92,27 +95,39 @@ impl Axes {
     }
 }
 
-/// Which implementation runs. A value, cheap to copy, that a model carries.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Ops {
+/// Which implementation runs, and what it is recorded on. A value, cheap to copy, that a forward pass carries.
+#[derive(Clone, Copy)]
+pub struct Ops<'t> {
     fused: bool,
+    tape: Option<&'t Tape>,
 }
 
-impl Ops {
+impl Ops<'static> {
     /// Own kernels, with an analytic backward pass. They run on the CPU: see [`Ops::for_device`].
     pub fn fused() -> Self {
-        Self { fused: true }
+        Self { fused: true, tape: None }
     }
 
     /// candle's plain differentiable operations, on any device.
     pub fn reference() -> Self {
-        Self { fused: false }
+        Self { fused: false, tape: None }
     }
+}
 
+impl<'t> Ops<'t> {
     /// The same where the device has own kernels, else the reference.
     #[must_use]
     pub fn for_device(self, device: &Device) -> Self {
-        Self { fused: self.fused && device.is_cpu() }
+        Self { fused: self.fused && device.is_cpu(), ..self }
+    }
+
+    /// The same, recorded on a tape for [`Tape::backward`]. Without one, tracked tensors are refused by fused ops.
+    #[must_use]
+    pub fn on<'u>(self, tape: &'u Tape) -> Ops<'u>
+    where
+        't: 'u,
+    {
+        Ops { fused: self.fused, tape: Some(tape) }
     }
 
     /// Whether own kernels run.
@@ -122,7 +137,7 @@ impl Ops {
 
     /// `x W^T (+ bias)`: x (N, K), W (M, K), bias (M) to (N, M).
     pub fn linear(self, x_nk: &Tensor, w_mk: &Tensor, bias_m: Option<&Tensor>) -> Result<Tensor> {
-        if self.fused { linear::fused(x_nk, w_mk, bias_m) } else { linear::reference(x_nk, w_mk, bias_m) }
+        if self.fused { linear::fused(self.tape, x_nk, w_mk, bias_m) } else { linear::reference(x_nk, w_mk, bias_m) }
     }
 
     /// LayerNorm over the columns: x (N, C), gain (C), bias (C) to (N, C).
@@ -136,32 +151,40 @@ impl Ops {
     }
 
     fn norm(self, kind: norm::Kind, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
-        if self.fused { norm::fused(kind, x, gain, bias, eps) } else { norm::reference(kind, x, gain, bias, eps) }
+        if self.fused {
+            norm::fused(self.tape, (kind, eps), x, gain, bias)
+        } else {
+            norm::reference(kind, x, gain, bias, eps)
+        }
     }
 
     /// `a + b` of one shape: a residual connection.
     pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        if self.fused { residual::fused(a, b) } else { residual::reference(a, b) }
+        if self.fused { residual::fused(self.tape, a, b) } else { residual::reference(a, b) }
     }
 
     /// GELU in its tanh form, as GPT-2 has it.
     pub fn gelu(self, x: &Tensor) -> Result<Tensor> {
-        if self.fused { activation::fused(activation::Gelu, x) } else { activation::gelu_reference(x) }
+        if self.fused { activation::fused(self.tape, activation::Gelu, x) } else { activation::gelu_reference(x) }
     }
 
     /// max(x, 0).
     pub fn relu(self, x: &Tensor) -> Result<Tensor> {
-        if self.fused { activation::fused(activation::Relu, x) } else { activation::relu_reference(x) }
+        if self.fused { activation::fused(self.tape, activation::Relu, x) } else { activation::relu_reference(x) }
     }
 
     /// `cap * tanh(x / cap)`: keeps logits within (-cap, cap).
     pub fn softcap(self, x: &Tensor, cap: f64) -> Result<Tensor> {
-        if self.fused { activation::fused(activation::Softcap(cap), x) } else { activation::softcap_reference(x, cap) }
+        if self.fused {
+            activation::fused(self.tape, activation::Softcap(cap), x)
+        } else {
+            activation::softcap_reference(x, cap)
+        }
     }
 
     /// `silu(gate) * up` of packed columns `[gate | up]`: (N, 2 F) to (N, F).
     pub fn swiglu(self, gate_up_n2f: &Tensor) -> Result<Tensor> {
-        if self.fused { swiglu::fused(gate_up_n2f) } else { swiglu::reference(gate_up_n2f) }
+        if self.fused { swiglu::fused(self.tape, gate_up_n2f) } else { swiglu::reference(gate_up_n2f) }
     }
 
     /// Rotates queries and keys within the packed input of attention by their positions; the first row of each window gets
@@ -169,30 +192,38 @@ impl Ops {
     pub fn rope(self, qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
         axes.check(qkv)?;
         table.check(axes)?;
-        if self.fused { rope::fused(qkv, axes, table) } else { rope::reference(qkv, axes, table) }
+        if self.fused { rope::fused(self.tape, qkv, axes, table) } else { rope::reference(qkv, axes, table) }
     }
 
     /// `softmax(Q K^T / sqrt(D), causal) V`, head by head: packed (N, (H + 2 KV) D) to (N, H D).
     pub fn causal_attention(self, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
         axes.check(qkv)?;
-        if self.fused { attention::fused(qkv, axes) } else { attention::reference(qkv, axes) }
+        if self.fused { attention::fused(self.tape, qkv, axes) } else { attention::reference(qkv, axes) }
     }
 
     /// Rows of a table: table (V, C), ids (any shape of N elements, U32, each below V) to (N, C).
     pub fn embedding(self, table_vc: &Tensor, ids: &Tensor) -> Result<Tensor> {
-        if self.fused { embedding::fused(table_vc, ids) } else { embedding::reference(table_vc, ids) }
+        if self.fused { embedding::fused(self.tape, table_vc, ids) } else { embedding::reference(table_vc, ids) }
     }
 
     /// Adds row t of a table to time step t of each window: x (B x T, C), table (at least T, C) to (B x T, C).
     pub fn add_positions(self, x_nc: &Tensor, table_tc: &Tensor, time: usize) -> Result<Tensor> {
         positions::check(x_nc, table_tc, time)?;
-        if self.fused { positions::fused(x_nc, table_tc, time) } else { positions::reference(x_nc, table_tc, time) }
+        if self.fused {
+            positions::fused(self.tape, x_nc, table_tc, time)
+        } else {
+            positions::reference(x_nc, table_tc, time)
+        }
     }
 
     /// Mean over tokens of -ln softmax(logits)\[target\], in nats: logits (N, V), targets N of U32, those that are [`IGNORED`]
     /// left out, to a scalar.
     pub fn cross_entropy(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        if self.fused { cross_entropy::fused(logits_nv, targets) } else { cross_entropy::reference(logits_nv, targets) }
+        if self.fused {
+            cross_entropy::fused(self.tape, logits_nv, targets)
+        } else {
+            cross_entropy::reference(logits_nv, targets)
+        }
     }
 
     /// The loss of each token, for evaluation; no gradient. `None` where the target is [`IGNORED`].

@@ -8,6 +8,7 @@
 use super::real::Real;
 use super::rows::{build, build_and_sum, numbers, tensor, with_numbers};
 use super::simd::{dot, dot3, fold, simd, sum};
+use super::tape::{Tape, apply2, apply3};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -28,7 +29,13 @@ pub(super) fn reference(kind: Kind, x: &Tensor, gain: &Tensor, bias: Option<&Ten
     }
 }
 
-pub(super) fn fused(kind: Kind, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+pub(super) fn fused(
+    tape: Option<&Tape>,
+    (kind, eps): (Kind, f64),
+    x: &Tensor,
+    gain: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
     let (_, width) = x.dims2()?;
     if gain.dims() != [width] || bias.is_some_and(|bias| bias.dims() != [width]) {
         let bias = bias.map(Tensor::shape);
@@ -38,8 +45,8 @@ pub(super) fn fused(kind: Kind, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>
     typed!(x, F => {
         let op = Norm::<F> { kind, eps, numbers: PhantomData };
         match bias {
-            Some(bias) => x.apply_op3(&gain, &bias.contiguous()?, op),
-            None => x.apply_op2(&gain, op),
+            Some(bias) => apply3(tape, op, [&x, &gain, &bias.contiguous()?]),
+            None => apply2(tape, op, [&x, &gain]),
         }
     })
 }

@@ -4,6 +4,7 @@
 use super::real::Real;
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::{accumulate, simd};
+use super::tape::{Tape, apply2};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -21,9 +22,9 @@ pub(super) fn reference(x: &Tensor, table: &Tensor, time: usize) -> Result<Tenso
     x.reshape((n / time, time, c))?.broadcast_add(&table.narrow(0, 0, time)?)?.reshape((n, c))
 }
 
-pub(super) fn fused(x: &Tensor, table: &Tensor, time: usize) -> Result<Tensor> {
+pub(super) fn fused(tape: Option<&Tape>, x: &Tensor, table: &Tensor, time: usize) -> Result<Tensor> {
     let (x, table) = (x.contiguous()?, table.contiguous()?);
-    typed!(x, F => x.apply_op2(&table, Positions::<F> { time, numbers: PhantomData }))
+    typed!(x, F => apply2(tape, Positions::<F> { time, numbers: PhantomData }, [&x, &table]))
 }
 
 struct Positions<F> {

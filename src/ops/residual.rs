@@ -3,6 +3,7 @@
 use super::real::Real;
 use super::rows::{build, numbers};
 use super::simd::simd;
+use super::tape::{Tape, apply2};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -11,12 +12,12 @@ pub(super) fn reference(a: &Tensor, b: &Tensor) -> Result<Tensor> {
     a + b
 }
 
-pub(super) fn fused(a: &Tensor, b: &Tensor) -> Result<Tensor> {
+pub(super) fn fused(tape: Option<&Tape>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.shape() != b.shape() {
         bail!("a residual of {:?} cannot be added to {:?}", b.shape(), a.shape());
     }
     let (a, b) = (a.contiguous()?, b.contiguous()?);
-    typed!(a, F => a.apply_op2(&b, Add::<F>(PhantomData)))
+    typed!(a, F => apply2(tape, Add::<F>(PhantomData), [&a, &b]))
 }
 
 struct Add<F>(PhantomData<F>);

@@ -6,6 +6,7 @@
 use super::real::Real;
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::simd;
+use super::tape::{Tape, apply1};
 use super::{Axes, DType, typed};
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -67,10 +68,11 @@ pub(super) fn reference(qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<T
     Tensor::cat(&[heads, qkv.narrow(1, turned, axes.kv_heads * axes.head_width)?], D::Minus1)
 }
 
-pub(super) fn fused(qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
+pub(super) fn fused(tape: Option<&Tape>, qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
     let (cos, sin) = (table.cos.contiguous()?, table.sin.contiguous()?);
     typed!(qkv, F => {
-        qkv.contiguous()?.apply_op1(Rope::<F> { axes, table: RopeTable { cos, sin }, numbers: PhantomData })
+        let op = Rope::<F> { axes, table: RopeTable { cos, sin }, numbers: PhantomData };
+        apply1(tape, op, &qkv.contiguous()?)
     })
 }
 

@@ -5,7 +5,7 @@
 
 use super::real::Real;
 use super::simd::accumulate;
-use candle_core::{CpuStorage, Device, Layout, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, Device, InplaceOp2, Layout, Result, Shape, Storage, Tensor, bail};
 use rayon::prelude::*;
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -102,6 +102,33 @@ pub(super) fn build_and_sum<F: Real>(
     // SAFETY: `cleared` initialised each row, and the rows are all of the memory.
     unsafe { out.set_len(rows * width) };
     (out, in_order(&partial, sums))
+}
+
+/// Adds a tensor to another of its shape and type, in place. The first must be contiguous and its numbers nobody else's.
+pub(super) fn add_into(sum: &Tensor, x: &Tensor) -> Result<()> {
+    sum.inplace_op2(&x.contiguous()?, &AddInto)
+}
+
+struct AddInto;
+
+impl InplaceOp2 for AddInto {
+    fn name(&self) -> &'static str {
+        "add in place"
+    }
+
+    fn cpu_fwd(&self, sum: &mut CpuStorage, sum_layout: &Layout, x: &CpuStorage, layout: &Layout) -> Result<()> {
+        let Some((start, end)) = sum_layout.contiguous_offsets() else { bail!("a sum that is not contiguous") };
+        fn add<F: Real>(sum: &mut [F], x: &[F]) {
+            let work = x.len();
+            chunks(sum, BLOCK, work, |i, sum| accumulate(sum, &x[i * BLOCK..][..sum.len()]));
+        }
+        match sum {
+            CpuStorage::F32(sum) => add(&mut sum[start..end], numbers::<f32>(x, layout)?),
+            CpuStorage::F64(sum) => add(&mut sum[start..end], numbers::<f64>(x, layout)?),
+            _ => bail!("gradients are f32 or f64"),
+        }
+        Ok(())
+    }
 }
 
 /// The sum of the rows of a matrix.

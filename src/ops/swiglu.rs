@@ -5,6 +5,7 @@
 use super::real::Real;
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::simd;
+use super::tape::{Tape, apply1};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
@@ -14,9 +15,9 @@ pub(super) fn reference(gate_up: &Tensor) -> Result<Tensor> {
     gate_up.narrow(1, 0, width)?.silu()? * gate_up.narrow(1, width, width)?
 }
 
-pub(super) fn fused(gate_up: &Tensor) -> Result<Tensor> {
+pub(super) fn fused(tape: Option<&Tape>, gate_up: &Tensor) -> Result<Tensor> {
     half(gate_up)?;
-    typed!(gate_up, F => gate_up.contiguous()?.apply_op1(SwiGlu::<F>(PhantomData)))
+    typed!(gate_up, F => apply1(tape, SwiGlu::<F>(PhantomData), &gate_up.contiguous()?))
 }
 
 fn half(gate_up: &Tensor) -> Result<usize> {

@@ -1,26 +1,31 @@
 //! Gradients as plain tensors in the parameters' order, and their norm by a sum whose order never changes.
 
-use candle_core::backprop::GradStore;
 use candle_core::{Device, Tensor};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
-use crate::model::{Decl, Params};
+use crate::model::{Decl, Weights};
+use crate::ops::Gradients;
 
 /// Scalars summed in one go: fixed, so that the sum does not depend on the number of threads.
 const CHUNK: usize = 4096;
 
-/// Takes every parameter's gradient out of the store; detached, so that no activation stays alive behind it.
-pub fn take(store: &mut GradStore, decls: &[Decl], params: &Params) -> Result<Vec<Tensor>> {
-    let pairs = decls.iter().zip(params.vars());
-    pairs
-        .map(|(decl, var)| {
-            let grad = store.remove(var.as_tensor());
-            let grad =
-                grad.ok_or_else(|| Error::internal(format!("{} has no gradient: the graph is cut", decl.name)))?;
-            Ok(grad.detach().contiguous()?)
-        })
-        .collect()
+/// Takes every parameter's gradient; detached, so that no activation stays alive behind it.
+pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Result<Vec<Tensor>> {
+    let of = |(decl, weight): (&Decl, &Tensor)| {
+        let grad = gradients.take(weight);
+        let grad = grad.ok_or_else(|| Error::internal(format!("{} has no gradient: the graph is cut", decl.name)))?;
+        Ok(grad.detach().contiguous()?)
+    };
+    decls.iter().zip(weights.all()).map(of).collect()
+}
+
+/// Adds the gradients of another part of the batch.
+pub fn add(sum: &mut [Tensor], part: Vec<Tensor>) -> Result<()> {
+    for (sum, part) in sum.iter_mut().zip(part) {
+        *sum = (&*sum + part)?;
+    }
+    Ok(())
 }
 
 /// 2-norm over all gradients.

@@ -5,9 +5,10 @@ use std::sync::Arc;
 use candle_core::{Device, Tensor};
 
 use crate::data::Batch;
-use crate::error::Result;
-use crate::model::{Model, Params};
-use crate::ops::Ops;
+use crate::device::Workers;
+use crate::error::{Error, Result};
+use crate::model::{Model, Params, Weights};
+use crate::ops::{Ops, Tape};
 
 pub mod gradient;
 pub mod optimizer;
@@ -33,7 +34,9 @@ pub struct Setup {
     /// Planned optimizer steps.
     pub steps: u64,
     /// Fused or reference arithmetic.
-    pub ops: Ops,
+    pub ops: Ops<'static>,
+    /// Parts that a batch is split into, each run on its own share of the threads.
+    pub shards: usize,
     /// Where.
     pub device: Device,
 }
@@ -41,6 +44,7 @@ pub struct Setup {
 /// Trains one model.
 pub struct Trainer {
     setup: Setup,
+    workers: Workers,
     done: u64,
 }
 
@@ -61,14 +65,19 @@ impl Step {
 }
 
 impl Trainer {
-    /// Before the first step.
-    pub fn new(setup: Setup) -> Self {
-        Self { setup, done: 0 }
+    /// Before the first step; its threads are those of the current pool.
+    pub fn new(setup: Setup) -> Result<Self> {
+        Ok(Self { workers: Workers::new(setup.shards)?, setup, done: 0 })
     }
 
     /// Steps done.
     pub fn done(&self) -> u64 {
         self.done
+    }
+
+    /// The threads that its steps run on.
+    pub fn workers(&self) -> &Workers {
+        &self.workers
     }
 
     /// The parameters as they are now.
@@ -78,13 +87,8 @@ impl Trainer {
 
     /// Forward, backward and, where loss and gradient are finite, the update.
     pub fn step(&mut self, batch: &Batch) -> Result<Step> {
+        let (loss, grads) = self.gradients(batch)?;
         let setup = &mut self.setup;
-        let (loss, grads) = {
-            let loss = mean_loss(&setup.model, &setup.params, batch, setup.ops, &setup.device)?;
-            let mut store = loss.backward()?;
-            let grads = gradient::take(&mut store, setup.model.decls(), &setup.params)?;
-            (f64::from(loss.to_scalar::<f32>()?), grads)
-        };
         let grad_norm = gradient::norm(&grads)?;
         let step = Step { loss, grad_norm };
         if step.is_finite() {
@@ -96,12 +100,49 @@ impl Trainer {
         self.done += 1;
         Ok(step)
     }
+
+    /// Mean loss over the batch's targets and its gradient, in the parameters' order: the sum over the shards, each weighted
+    /// by its share of the targets.
+    pub fn gradients(&self, batch: &Batch) -> Result<(f64, Vec<Tensor>)> {
+        let setup = &self.setup;
+        let all = batch.targets_known() as f64;
+        let shards: Vec<Batch> =
+            batch.shards(setup.shards).into_iter().filter(|shard| shard.targets_known() > 0).collect();
+        let (model, ops, device) = (setup.model.clone(), setup.ops, setup.device.clone());
+        let weights = Arc::new(setup.params.tracked());
+        let parts = self.workers.run(shards, move |shard| {
+            let share = shard.targets_known() as f64 / all;
+            shard_gradients(&model, &weights, &shard, ops, &device, share)
+        })?;
+        let mut parts = parts.into_iter();
+        let (mut loss, mut grads) = parts.next().ok_or_else(|| Error::internal("a batch without a target"))??;
+        for part in parts {
+            let (more, part) = part?;
+            loss += more;
+            gradient::add(&mut grads, part)?;
+        }
+        Ok((loss, grads))
+    }
 }
 
-/// Mean loss of a batch with a graph behind it.
-pub fn mean_loss(model: &Model, params: &Params, batch: &Batch, ops: Ops, device: &Device) -> Result<Tensor> {
+/// `share` times the mean loss of some windows, and its gradient in the parameters' order.
+fn shard_gradients(
+    model: &Model,
+    weights: &Weights,
+    batch: &Batch,
+    ops: Ops,
+    device: &Device,
+    share: f64,
+) -> Result<(f64, Vec<Tensor>)> {
     let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
     let targets = Tensor::from_slice(&batch.targets, batch.targets.len(), device)?;
-    let logits = model.logits(&params.tracked(), &ids, batch.rows, batch.context, ops)?;
-    Ok(ops.cross_entropy(&logits, &targets)?)
+    let tape = Tape::new();
+    let loss = {
+        let ops = ops.on(&tape);
+        let logits = model.logits(weights, &ids, batch.rows, batch.context, ops)?;
+        ops.cross_entropy(&logits, &targets)?
+    };
+    let mut gradients = tape.backward(&loss, share)?;
+    let grads = gradient::take(&mut gradients, model.decls(), weights)?;
+    Ok((share * f64::from(loss.to_scalar::<f32>()?), grads))
 }

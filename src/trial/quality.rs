@@ -1,12 +1,14 @@
 //! How good a trained model is: loss, excess over the oracle in total and by label, accuracy, each with its standard error.
 
+use std::sync::Arc;
+
 use super::settle::Experiment;
 use crate::data::{Oracle, Validation};
 use crate::device::Opened;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::infer;
-use crate::model::Params;
 use crate::ops::TokenLoss;
+use crate::train::Trainer;
 
 /// A mean over tokens whose standard error takes windows as the unit: tokens of one window are not independent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -102,16 +104,23 @@ impl Tally {
 }
 
 /// Evaluates the whole validation set without building a graph.
-pub fn evaluate(experiment: &Experiment, params: &Params, opened: &Opened) -> Result<Quality> {
+pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> Result<Quality> {
     let source = &experiment.source;
     let names = source.labels();
     let mut all = Tally::default();
     let mut by_label = vec![Tally::default(); names.len()];
-    let weights = params.detached();
-    let ops = experiment.ops.for_device(&opened.device);
+    let (model, weights) = (experiment.model.clone(), Arc::new(trainer.params().detached()));
+    let (ops, device) = (experiment.ops.for_device(&opened.device), opened.device.clone());
+    let scored = trainer.workers().run(
+        source.validation(experiment.batch, experiment.model.shape.context)?,
+        move |validation: Validation| {
+            let scored = infer::evaluate(&model, &weights, &validation.batch, ops, &device)?;
+            Ok::<_, Error>((validation, scored))
+        },
+    )?;
     let mut has_oracle = false;
-    for validation in source.validation(experiment.batch, experiment.model.shape.context)? {
-        let scored = infer::evaluate(&experiment.model, &weights, &validation.batch, ops, &opened.device)?;
+    for scored in scored {
+        let (validation, scored) = scored?;
         has_oracle |= validation.oracle.is_some();
         tally(&validation, &scored, &mut all, &mut by_label);
     }

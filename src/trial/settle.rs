@@ -21,6 +21,10 @@ use crate::train::{OptimizerPlan, Schedule};
 /// More threads than any machine here has: beyond it a typing error is likelier.
 const MOST_THREADS: usize = 1024;
 
+/// Parts of a step on the CPU. The same on every machine, since the parts' gradients are summed one by one: the number of
+/// threads must not change a bit.
+const SHARDS: usize = 4;
+
 /// Windows per step beyond which sizes are a typing error.
 const MOST_WINDOWS: usize = 1 << 16;
 
@@ -43,7 +47,9 @@ pub struct Experiment {
     /// Device by name.
     pub device: String,
     /// Fused or reference arithmetic.
-    pub ops: Ops,
+    pub ops: Ops<'static>,
+    /// Parts that a step's windows are split into, each run on its own share of the threads.
+    pub shards: usize,
     /// Threads of every pool; 0 is all that the process may use.
     pub threads: usize,
     /// What is measured, and how long.
@@ -119,6 +125,10 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     compute.choice("dtype", "f32", &["f32"])?;
     let device = compute.text("device", "cpu")?;
     let ops = ops(&compute, &device)?;
+    let shards = compute.count("shards", if device == "cpu" { SHARDS.min(batch) } else { 1 })?;
+    if shards > batch {
+        return Err(compute.refuse("shards", &format!("a step has only {batch} windows (train.batch)")));
+    }
     Ok(Experiment {
         optimizer: registry.optimizers.pick(&optimizer, "adamw")?.settle(&optimizer)?,
         schedule: registry.schedules.pick(&schedule, "cosine")?.settle(&schedule)?,
@@ -135,11 +145,12 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
         batch,
         steps,
         ops,
+        shards,
     })
 }
 
 /// Own kernels exist for the CPU; elsewhere the record must not say that they ran.
-fn ops(compute: &Knobs, device: &str) -> Result<Ops> {
+fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
     let own = device == "cpu";
     match compute.choice("ops", if own { "fused" } else { "reference" }, &["fused", "reference"])?.as_str() {
         "fused" if own => Ok(Ops::fused()),

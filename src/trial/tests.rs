@@ -8,7 +8,7 @@ use crate::data::Batch;
 use crate::infer::Generator;
 use crate::model::{Params, Weights};
 use crate::spec::{Library, Origin, Tree};
-use crate::train::{Setup, Trainer, mean_loss};
+use crate::train::Trainer;
 
 fn prepared(variant: &str, sets: Value) -> Prepared {
     let mut tree = Library::builtin().variant(variant).unwrap().tree;
@@ -27,19 +27,7 @@ fn small(variant: &str) -> Experiment {
 }
 
 fn trainer(experiment: &Experiment, seed: u64) -> Trainer {
-    let device = candle_core::Device::Cpu;
-    let decls = experiment.model.decls();
-    Trainer::new(Setup {
-        model: experiment.model.clone(),
-        params: Params::init(decls, seed, &device).unwrap(),
-        optimizer: experiment.optimizer.start(decls, &device).unwrap(),
-        schedule: experiment.schedule.clone(),
-        lr: experiment.optimizer.lr(),
-        clip: experiment.clip,
-        steps: experiment.steps,
-        ops: experiment.ops,
-        device,
-    })
+    experiment.trainer(seed, &crate::device::open("cpu").unwrap()).unwrap()
 }
 
 fn batch(experiment: &Experiment, step: u64) -> Batch {
@@ -70,18 +58,13 @@ fn every_parameter_has_a_gradient_and_moves() {
     for_every_variant(|name, experiment| {
         let mut trainer = trainer(experiment, 1);
         let before: Vec<_> = trainer.params().vars().iter().map(|v| values(v)).collect();
-        let device = candle_core::Device::Cpu;
         // The first warm-up steps are tiny and gains start at one, so gradients are looked at before any step.
-        let loss =
-            mean_loss(&experiment.model, trainer.params(), &batch(experiment, 0), experiment.ops, &device).unwrap();
-        let grads = loss.backward().unwrap();
-        for (decl, var) in experiment.model.decls().iter().zip(trainer.params().vars()) {
-            let grad =
-                values(grads.get(var.as_tensor()).unwrap_or_else(|| panic!("{name}: {} has no gradient", decl.name)));
+        let (_, grads) = trainer.gradients(&batch(experiment, 0)).unwrap();
+        for (decl, grad) in experiment.model.decls().iter().zip(&grads) {
+            let grad = values(grad);
             assert!(grad.iter().all(|g| g.is_finite()), "{name}: {}", decl.name);
             assert!(grad.iter().any(|&g| g != 0.0), "{name}: {} has a zero gradient", decl.name);
         }
-        drop((grads, loss));
         for step in 0..2 {
             assert!(trainer.step(&batch(experiment, step)).unwrap().is_finite());
         }
@@ -180,6 +163,34 @@ fn fused_and_reference_arithmetic_agree() {
         };
         for (fused, reference) in losses(fused).into_iter().zip(losses(&reference)) {
             assert!((fused - reference).abs() < 1e-4, "{name}: {fused} and {reference}");
+        }
+    });
+}
+
+#[test]
+fn parts_of_a_batch_add_up_to_it() {
+    for_every_variant(|name, _| {
+        let gradients = |shards: usize| {
+            let sets = json!({
+                "model": {"layers": 2, "width": 24, "heads": 3, "context": 12},
+                "train": {"batch": 5},
+                "data": {"kind": "mqar"},
+                "compute": {"shards": shards},
+            });
+            let experiment = prepared(name, sets).experiment;
+            let mut batch = batch(&experiment, 0);
+            // Shards of unequal weight, and one window that asks nothing.
+            batch.targets[..24].fill(crate::data::IGNORE);
+            let (loss, grads) = trainer(&experiment, 8).gradients(&batch).unwrap();
+            (loss, grads.iter().flat_map(|grad| values(grad)).collect::<Vec<_>>())
+        };
+        let (loss, whole) = gradients(1);
+        for shards in [2, 5] {
+            let (sum, parts) = gradients(shards);
+            assert!((sum - loss).abs() < 1e-5, "{name} in {shards}: {sum} and {loss}");
+            let off: f32 = whole.iter().zip(&parts).map(|(a, b)| (a - b) * (a - b)).sum();
+            let norm: f32 = whole.iter().map(|a| a * a).sum();
+            assert!((off / norm).sqrt() < 1e-5, "{name} in {shards}: {off} of {norm}");
         }
     });
 }

@@ -34,7 +34,7 @@ pub fn train(
     clock: &dyn Clock,
     emit: &mut Emit,
 ) -> Result<Training> {
-    let mut trainer = start(experiment, seed, opened)?;
+    let mut trainer = experiment.trainer(seed, opened)?;
     let mut log = Log::default();
     let mut quality = None;
     let context = experiment.model.shape.context;
@@ -53,7 +53,7 @@ pub fn train(
             let evaluated = experiment.is_val_point(step + 1);
             if evaluated {
                 emit(log.progress(experiment, "evaluate"));
-                quality = Some(quality::evaluate(experiment, trainer.params(), opened)?);
+                quality = Some(quality::evaluate(experiment, &trainer, opened)?);
             }
             let val_loss = quality.as_ref().filter(|_| evaluated).map(|q: &Quality| q.loss.mean);
             log.point(experiment, val_loss);
@@ -69,22 +69,24 @@ pub fn train(
     Ok(Training { params, step_s: log.step_s, losses: log.losses, curve: log.curve, diverged: log.diverged, quality })
 }
 
-fn start(experiment: &Experiment, seed: u64, opened: &Opened) -> Result<Trainer> {
-    let decls = experiment.model.decls();
-    Ok(Trainer::new(Setup {
-        model: experiment.model.clone(),
-        params: Params::init(decls, seed, &opened.device)?,
-        optimizer: experiment.optimizer.start(decls, &opened.device)?,
-        schedule: experiment.schedule.clone(),
-        lr: experiment.optimizer.lr(),
-        clip: experiment.clip,
-        steps: experiment.steps,
-        ops: experiment.ops.for_device(&opened.device),
-        device: opened.device.clone(),
-    }))
-}
-
 impl Experiment {
+    /// A trainer before its first step; its threads are those of the current pool.
+    pub fn trainer(&self, seed: u64, opened: &Opened) -> Result<Trainer> {
+        let (decls, device) = (self.model.decls(), &opened.device);
+        Trainer::new(Setup {
+            model: self.model.clone(),
+            params: Params::init(decls, seed, device)?,
+            optimizer: self.optimizer.start(decls, device)?,
+            schedule: self.schedule.clone(),
+            lr: self.optimizer.lr(),
+            clip: self.clip,
+            steps: self.steps,
+            ops: self.ops.for_device(device),
+            shards: self.shards,
+            device: device.clone(),
+        })
+    }
+
     /// Whether `done` of `points` evenly spaced moments, the last step among them, falls on this step.
     fn is_point(&self, done: u64, points: u64) -> bool {
         let points = points.min(self.steps);

@@ -71,7 +71,7 @@ const EASY: Preset = Preset {
 };
 
 const RICH: Preset = Preset {
-    categories: 64,
+    categories: 128,
     rules: 400,
     zipf: 1.4,
     vocab: 512,

@@ -1,0 +1,285 @@
+//! The record of a forward pass, walked back for the gradients.
+//!
+//! candle's own `backward` pays for every edge of the graph: a tensor of zeros, then a sum on one thread into a third tensor,
+//! also for the arguments that nobody needs a gradient of; and it keeps every activation alive until its end. Here the first
+//! gradient of a tensor is taken as it is, the next is added into it in place, and what a step back no longer needs is freed.
+//!
+//! Both kinds of operation mix. To candle, what a fused op puts on the tape is a variable: a leaf, where its own graph of plain
+//! operations begins and where its `backward` stops. A fused op that takes a tensor made by plain operations hands its gradient
+//! to candle, and what arrives at the leaves goes on along the tape.
+//!
+//! A fused op on tracked tensors without a tape is an error: its gradient would be lost without a word.
+
+use super::rows::add_into;
+use candle_core::op::BackpropOp;
+use candle_core::{
+    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, TensorId, bail,
+};
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// What a forward pass did, in order. One tape, one backward pass.
+#[derive(Default)]
+pub struct Tape {
+    steps: Mutex<Vec<Step>>,
+}
+
+/// From the gradient of an output to those of the inputs; `None` where there is none.
+type Back = Box<dyn FnOnce(&[Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>> + Send>;
+
+struct Step {
+    inputs: Vec<Tensor>,
+    output: Tensor,
+    back: Back,
+}
+
+impl Tape {
+    /// An empty tape.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    fn record(&self, step: Step) {
+        self.steps.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+    }
+
+    /// The gradient of `seed * loss` with respect to every variable behind it; the loss is a scalar.
+    ///
+    /// # Errors
+    /// Where an operation has no gradient.
+    pub fn backward(self, loss: &Tensor, seed: f64) -> Result<Gradients> {
+        let mut gradients = Gradients::default();
+        let seed = (loss.ones_like()? * seed)?;
+        gradients.add(loss, seed, Owner::Shared)?;
+        let mut steps = self.steps.into_inner().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Step { inputs, output, back }) = steps.pop() {
+            // An output that the loss does not depend on has no gradient.
+            let Some(Gradient { tensor: g, .. }) = gradients.0.remove(&output.id()) else { continue };
+            let of_inputs = back(&inputs, &output, &g)?;
+            drop(output);
+            for (input, gradient) in inputs.iter().zip(of_inputs) {
+                if let Some(gradient) = gradient {
+                    // A residual hands on the very gradient it got: both its inputs share it.
+                    let owner = if gradient.id() == g.id() { Owner::Shared } else { Owner::Alone };
+                    gradients.add(input, gradient, owner)?;
+                }
+            }
+        }
+        Ok(gradients)
+    }
+}
+
+/// Whether the numbers of a gradient belong to nobody else, so that they may be changed in place.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Owner {
+    Alone,
+    Shared,
+}
+
+struct Gradient {
+    tensor: Tensor,
+    owner: Owner,
+}
+
+/// Gradients by tensor.
+#[derive(Default)]
+pub struct Gradients(HashMap<TensorId, Gradient>);
+
+impl Gradients {
+    /// Takes out the gradient of a variable; `None` where the loss does not depend on it.
+    pub fn take(&mut self, variable: &Tensor) -> Option<Tensor> {
+        self.0.remove(&variable.id()).map(|gradient| gradient.tensor)
+    }
+
+    /// Adds to the gradient of a tensor: of a leaf here, of one that plain operations made by candle, down to its leaves.
+    fn add(&mut self, tensor: &Tensor, gradient: Tensor, owner: Owner) -> Result<()> {
+        if tensor.is_variable() {
+            self.add_to_leaf(tensor.id(), gradient, owner)
+        } else if tensor.track_op() {
+            let injected = tensor.apply_op1(Inject(gradient))?;
+            let mut store = injected.backward()?;
+            for leaf in injected.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
+                if let Some(gradient) = store.remove(leaf) {
+                    self.add_to_leaf(leaf.id(), gradient.detach(), Owner::Shared)?;
+                }
+            }
+            Ok(())
+        } else {
+            Ok(())
+        }
+    }
+
+    fn add_to_leaf(&mut self, id: TensorId, gradient: Tensor, owner: Owner) -> Result<()> {
+        let sum = match self.0.remove(&id) {
+            None => Gradient { tensor: gradient, owner },
+            Some(Gradient { tensor: known, owner: Owner::Alone }) => {
+                add_into(&known, &gradient)?;
+                Gradient { tensor: known, owner: Owner::Alone }
+            }
+            Some(Gradient { tensor: known, owner: Owner::Shared }) if owner == Owner::Alone => {
+                add_into(&gradient, &known)?;
+                Gradient { tensor: gradient, owner: Owner::Alone }
+            }
+            Some(Gradient { tensor: known, .. }) => {
+                // In place only on the CPU: elsewhere both numbers stay candle's.
+                let owner = if known.device().is_cpu() { Owner::Alone } else { Owner::Shared };
+                Gradient { tensor: (known + gradient)?, owner }
+            }
+        };
+        self.0.insert(id, sum);
+        Ok(())
+    }
+}
+
+/// A scalar whose backward pass hands a given gradient to its argument.
+struct Inject(Tensor);
+
+impl CustomOp1 for Inject {
+    fn name(&self) -> &'static str {
+        "inject a gradient"
+    }
+
+    fn cpu_fwd(&self, storage: &CpuStorage, _layout: &Layout) -> Result<(CpuStorage, Shape)> {
+        let zero = match storage {
+            CpuStorage::F64(_) => CpuStorage::F64(vec![0.0]),
+            _ => CpuStorage::F32(vec![0.0]),
+        };
+        Ok((zero, Shape::from(())))
+    }
+
+    fn bwd(&self, _arg: &Tensor, _res: &Tensor, _g: &Tensor) -> Result<Option<Tensor>> {
+        Ok(Some(self.0.clone()))
+    }
+}
+
+/// Runs an op and puts it on the tape, if any of its inputs is tracked.
+fn put<const N: usize>(
+    tape: Option<&Tape>,
+    inputs: [&Tensor; N],
+    run: impl FnOnce([(&CpuStorage, &Layout); N]) -> Result<(CpuStorage, Shape)>,
+    back: impl FnOnce(&[Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>> + Send + 'static,
+) -> Result<Tensor> {
+    let tracked = inputs.iter().any(|input| input.track_op());
+    if tracked && tape.is_none() {
+        bail!("a fused op on tracked tensors needs a tape, or their gradient would be lost");
+    }
+    let (storage, shape) = {
+        let held = inputs.map(Tensor::storage_and_layout);
+        for (storage, _) in &held {
+            if !matches!(&**storage, Storage::Cpu(_)) {
+                bail!("a fused op got a tensor on {:?}", storage.device().location());
+            }
+        }
+        run(held.each_ref().map(|(storage, layout)| match &**storage {
+            Storage::Cpu(storage) => (storage, *layout),
+            _ => unreachable!("checked above"),
+        }))?
+    };
+    let output = Tensor::from_storage(Storage::Cpu(storage), shape, BackpropOp::none(), tracked);
+    if let Some(tape) = tape
+        && tracked
+    {
+        let inputs = inputs.map(Tensor::clone).into();
+        tape.record(Step { inputs, output: output.clone(), back: Box::new(back) });
+    }
+    Ok(output)
+}
+
+/// [`CustomOp1`] on the tape.
+pub(super) fn apply1<C>(tape: Option<&Tape>, op: C, x: &Tensor) -> Result<Tensor>
+where
+    C: CustomOp1 + Send + Sync + 'static,
+{
+    let op = Arc::new(op);
+    let run = op.clone();
+    put(tape, [x], |[(x, lx)]| run.cpu_fwd(x, lx), move |i, y, g| Ok(vec![op.bwd(&i[0], y, g)?]))
+}
+
+/// [`CustomOp2`] on the tape.
+pub(super) fn apply2<C>(tape: Option<&Tape>, op: C, [a, b]: [&Tensor; 2]) -> Result<Tensor>
+where
+    C: CustomOp2 + Send + Sync + 'static,
+{
+    let op = Arc::new(op);
+    let run = op.clone();
+    let forward = |[(a, la), (b, lb)]: [(&CpuStorage, &Layout); 2]| run.cpu_fwd(a, la, b, lb);
+    put(tape, [a, b], forward, move |i, y, g| {
+        let (a, b) = op.bwd(&i[0], &i[1], y, g)?;
+        Ok(vec![a, b])
+    })
+}
+
+/// [`CustomOp3`] on the tape.
+pub(super) fn apply3<C>(tape: Option<&Tape>, op: C, [a, b, c]: [&Tensor; 3]) -> Result<Tensor>
+where
+    C: CustomOp3 + Send + Sync + 'static,
+{
+    let op = Arc::new(op);
+    let run = op.clone();
+    let forward = |[(a, la), (b, lb), (c, lc)]: [(&CpuStorage, &Layout); 3]| run.cpu_fwd(a, la, b, lb, c, lc);
+    put(tape, [a, b, c], forward, move |i, y, g| {
+        let (a, b, c) = op.bwd(&i[0], &i[1], &i[2], y, g)?;
+        Ok(vec![a, b, c])
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::ops::Ops;
+    use candle_core::{Device, Var};
+
+    fn var(numbers: &[f64]) -> Result<Var> {
+        Var::from_tensor(&Tensor::new(numbers, &Device::Cpu)?.reshape((1, numbers.len()))?)
+    }
+
+    fn numbers(tensor: &Tensor) -> Result<Vec<f64>> {
+        tensor.flatten_all()?.to_vec1()
+    }
+
+    #[test]
+    fn plain_operations_between_fused_ones_hand_the_gradient_on() -> Result<()> {
+        let (a, b) = (var(&[1.0, 2.0])?, var(&[3.0, -1.0])?);
+        let tape = Tape::new();
+        let ops = Ops::fused().on(&tape);
+        // y = relu(a * b + a) + a, with the product by candle, then squared by candle.
+        let plain = ((a.as_tensor() * b.as_tensor())? + a.as_tensor())?;
+        let y = ops.add(&ops.relu(&plain)?, &a)?;
+        let loss = y.sqr()?.sum_all()?;
+        let mut gradients = tape.backward(&loss, 0.5)?;
+        // y = (4 + 1, 0 + 2); dloss/dy = y; relu passes the first number only (the second is 0).
+        assert_eq!(numbers(&gradients.take(&a).unwrap())?, [5.0 * (3.0 + 1.0 + 1.0), 2.0]);
+        assert_eq!(numbers(&gradients.take(&b).unwrap())?, [5.0, 0.0]);
+        assert!(gradients.take(&a).is_none(), "taken out");
+        Ok(())
+    }
+
+    #[test]
+    fn a_tensor_used_often_gets_the_sum_and_shared_gradients_stay_whole() -> Result<()> {
+        let x = var(&[1.0, -2.0])?;
+        let tape = Tape::new();
+        let ops = Ops::fused().on(&tape);
+        let mut y = x.as_tensor().clone();
+        // Each step doubles, by a residual of y and y, then adds relu(x).
+        for _ in 0..3 {
+            y = ops.add(&ops.add(&y, &y)?, &ops.relu(&x)?)?;
+        }
+        let unused = ops.relu(&y)?;
+        let mut gradients = tape.backward(&y, 1.0)?;
+        assert_eq!(numbers(&gradients.take(&x).unwrap())?, [8.0 + 4.0 + 2.0 + 1.0, 8.0]);
+        drop(unused);
+        Ok(())
+    }
+
+    #[test]
+    fn a_gradient_is_never_lost_in_silence() -> Result<()> {
+        let x = var(&[1.0])?;
+        let message = Ops::fused().relu(&x).unwrap_err().to_string();
+        assert!(message.contains("needs a tape"), "{message}");
+        let tape = Tape::new();
+        let y = Ops::fused().on(&tape).relu(&x.as_detached_tensor())?;
+        assert!(!y.track_op(), "nothing to track");
+        assert!(tape.backward(&y, 1.0)?.take(&x).is_none());
+        Ok(())
+    }
+}
