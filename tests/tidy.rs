@@ -72,13 +72,21 @@ fn files() -> Vec<File> {
     found
 }
 
-/// Comments may name anything.
-fn code_lines(file: &File) -> impl Iterator<Item = (usize, &str)> {
-    file.text
-        .lines()
-        .enumerate()
-        .map(|(k, line)| (k + 1, line))
-        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+/// Lines with their numbers, without comments, which may name anything; a list that opens with `crate::{` is one line.
+fn code_lines(file: &File) -> Vec<(usize, String)> {
+    let mut lines: Vec<(usize, String)> = Vec::new();
+    let mut depth = 0;
+    for (k, line) in file.text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+        match lines.last_mut() {
+            Some((_, list)) if depth > 0 => list.push_str(line.trim()),
+            _ => lines.push((k + 1, line.to_owned())),
+        }
+        if depth > 0 || line.contains("crate::{") {
+            depth += line.matches('{').count();
+            depth -= line.matches('}').count().min(depth);
+        }
+    }
+    lines
 }
 
 fn named(line: &str) -> Vec<String> {
@@ -108,7 +116,7 @@ fn modules_look_only_down() {
             continue;
         };
         for (line, text) in code_lines(&file) {
-            for name in named(text).iter().filter(|name| place[name.as_str()] > own) {
+            for name in named(&text).iter().filter(|name| place[name.as_str()] > own) {
                 broken.push(format!(
                     "src/{}.rs:{line}: `{}` names `{name}`, which comes later: move what they share down, or the caller up",
                     file.name, file.module
@@ -124,7 +132,7 @@ fn the_judge_cannot_ask_the_runner() {
     let mut broken = Vec::new();
     for file in files().iter().filter(|file| RIGHT_CONE.contains(&file.module.as_str())) {
         for (line, text) in code_lines(file) {
-            for name in named(text).iter().filter(|n| RUNS.contains(&n.as_str()) || *n == "runner") {
+            for name in named(&text).iter().filter(|n| RUNS.contains(&n.as_str()) || *n == "runner") {
                 broken.push(format!(
                     "src/{}.rs:{line}: names `{name}`: put the fact into the record, where the judge can read it",
                     file.name
@@ -148,7 +156,7 @@ fn siblings_are_strangers() {
                 } else {
                     continue;
                 };
-                if named(text).iter().any(|name| name == other) {
+                if named(&text).iter().any(|name| name == other) {
                     broken.push(format!("src/{}.rs:{line}: names `{other}`: let them meet in `trial`", file.name));
                 }
             }

@@ -189,6 +189,7 @@ fn build() -> Build {
         rustc: Some("1.95.0".to_owned()),
         profile: "release".to_owned(),
         target_features: vec!["avx2".to_owned(), "fma".to_owned()],
+        executable_id: Some("00112233aabbccdd".to_owned()),
     }
 }
 

@@ -54,6 +54,9 @@ pub struct Build {
     pub profile: String,
     /// Target features compiled in.
     pub target_features: Vec<String>,
+    /// Hash of the program file: tells builds of one commit apart where the tree was dirty.
+    #[serde(default)]
+    pub executable_id: Option<String>,
 }
 
 /// A machine, without anything that identifies a person or a host.

@@ -41,7 +41,7 @@ pub fn listing(lists: &[&Listed], style: Style) -> String {
         for (name, about) in &list.rows {
             table.add_row([name, about]);
         }
-        format!("{}\n{table}", list.what)
+        format!("{}\n{}", list.what, table.trim_fmt())
     };
     lists.iter().map(block).collect::<Vec<_>>().join("\n\n")
 }
@@ -83,6 +83,7 @@ pub fn checkup(rows: &[Checked], style: Style) -> String {
         table.add_row([row.what.clone(), mark.to_owned(), row.found.clone(), text(&row.why), text(&row.remedy)]);
     }
     let able = rows.iter().filter(|row| row.ok).count();
+    let table = table.trim_fmt();
     format!("{able} of {} things that effbench looks at can be measured or used here.\n\n{table}", rows.len())
 }
 
@@ -130,6 +131,7 @@ pub fn structure(shown: &Structure, style: Style) -> String {
         figures.add_row([name.to_owned(), figure]);
     }
     let spec = flat(shown.spec).join("\n");
+    let (parts, figures, spec) = (parts.trim_fmt(), figures.trim_fmt(), spec.trim_fmt());
     format!("{}\n{}\nsource: {}\n\n{parts}\n\n{figures}\n\n{spec}", shown.title, shown.about, shown.source)
 }
 
@@ -210,6 +212,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             cell.lr_source.clone(),
         ]);
     }
+    let table = table.trim_fmt();
     format!(
         "Suite {} would run {} trials ({} cells, {} repeats each) on {} with {} threads: {}, about {} and {} at a time (guesses).\n\n{table}",
         plan.suite,

@@ -14,7 +14,16 @@ pub fn build_info() -> Build {
         rustc: known(option_env!("EFFBENCH_RUSTC")),
         profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
         target_features: names(&target_features()),
+        executable_id: executable_id(),
     }
+}
+
+/// 16 hexadecimal digits of a hash of this program's file, where it can be read.
+fn executable_id() -> Option<String> {
+    let mut file = std::fs::File::open(std::env::current_exe().ok()?).ok()?;
+    let mut hasher = blake3::Hasher::new();
+    hasher.update_reader(&mut file).ok()?;
+    Some(hasher.finalize().to_hex()[..16].to_owned())
 }
 
 fn names(flags: &[(&str, bool)]) -> Vec<String> {
@@ -46,6 +55,7 @@ mod tests {
         let build = build_info();
         assert!(build.features.contains(&"run".to_owned()));
         assert!(build.rustc.is_some_and(|rustc| rustc.starts_with("rustc ")));
+        assert!(build.executable_id.is_some_and(|id| id.len() == 16));
         assert!(build.commit.is_none_or(|commit| commit.len() >= 40));
     }
 }

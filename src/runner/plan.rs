@@ -153,6 +153,7 @@ mod tests {
             rustc: None,
             profile: "debug".into(),
             target_features: vec![],
+            executable_id: None,
         }
     }
 

@@ -1,6 +1,7 @@
-//! Gradients as plain tensors in the parameters' order, and their norm by a sum whose order never changes.
+//! Gradients as plain tensors in the parameters' order: taken from the tape, summed over the parts of a batch, and their norm,
+//! by sums whose order never changes.
 
-use candle_core::{Device, Tensor};
+use candle_core::{CpuStorage, Device, Storage, Tensor};
 use rayon::prelude::*;
 
 use crate::error::{Error, Result};
@@ -9,6 +10,15 @@ use crate::ops::Gradients;
 
 /// Scalars summed in one go: fixed, so that the sum does not depend on the number of threads.
 const CHUNK: usize = 4096;
+
+/// The gradient of the loss by every parameter.
+#[derive(Debug)]
+pub struct Gradient {
+    /// In the parameters' order, each contiguous.
+    pub tensors: Vec<Tensor>,
+    /// 2-norm over all of them.
+    pub norm: f64,
+}
 
 /// Takes every parameter's gradient; detached, so that no activation stays alive behind it.
 pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Result<Vec<Tensor>> {
@@ -20,34 +30,53 @@ pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Res
     decls.iter().zip(weights.all()).map(of).collect()
 }
 
-/// Adds the gradients of another part of the batch.
-pub fn add(sum: &mut [Tensor], part: Vec<Tensor>) -> Result<()> {
-    for (sum, part) in sum.iter_mut().zip(part) {
-        *sum = (&*sum + part)?;
+/// The sum over the parts of a batch, each with one tensor per parameter.
+pub fn sum(parts: Vec<Vec<Tensor>>) -> Result<Gradient> {
+    let mut tensors = Vec::with_capacity(parts.first().map_or(0, Vec::len));
+    let mut squares = 0.0;
+    let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();
+    loop {
+        // What is summed up is freed before the next parameter's turn.
+        let of_parts: Vec<Tensor> = parts.iter_mut().filter_map(Iterator::next).collect();
+        let Some(first) = of_parts.first() else { break };
+        let (sum, square) =
+            if matches!(first.device(), Device::Cpu) { sum_here(&of_parts) } else { sum_there(&of_parts) }?;
+        squares += square;
+        tensors.push(sum);
     }
-    Ok(())
+    Ok(Gradient { tensors, norm: squares.sqrt() })
 }
 
-/// 2-norm over all gradients.
-pub fn norm(grads: &[Tensor]) -> Result<f64> {
-    let mut sum = 0.0;
-    for grad in grads {
-        sum += sum_of_squares(grad)?;
+/// Sum and sum of squares by candle, on any device.
+fn sum_there(parts: &[Tensor]) -> Result<(Tensor, f64)> {
+    let mut sum = parts[0].clone();
+    for part in &parts[1..] {
+        sum = (sum + part)?;
     }
-    Ok(sum.sqrt())
+    let squares = f64::from(sum.sqr()?.sum_all()?.to_scalar::<f32>()?);
+    Ok((sum, squares))
 }
 
-fn sum_of_squares(grad: &Tensor) -> Result<f64> {
-    if !matches!(grad.device(), Device::Cpu) {
-        return Ok(f64::from(grad.sqr()?.sum_all()?.to_scalar::<f32>()?));
+/// Sum and sum of squares in one pass on the CPU.
+fn sum_here(parts: &[Tensor]) -> Result<(Tensor, f64)> {
+    let held: Vec<_> = parts.iter().map(Tensor::storage_and_layout).collect();
+    let slices = held.iter().map(|(storage, layout)| match (&**storage, layout.contiguous_offsets()) {
+        (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => Ok(&values[from..to]),
+        _ => Err(Error::internal("a gradient that is not a contiguous f32 tensor on the CPU")),
+    });
+    let slices = slices.collect::<Result<Vec<&[f32]>>>()?;
+    let squares = |chunk: &[f32]| chunk.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    if let [only] = slices.as_slice() {
+        let partial: Vec<f64> = only.par_chunks(CHUNK).map(squares).collect();
+        return Ok((parts[0].clone(), partial.iter().sum()));
     }
-    let (storage, layout) = grad.storage_and_layout();
-    let candle_core::Storage::Cpu(storage) = &*storage else {
-        return Err(Error::internal("a CPU tensor without CPU storage"));
+    let mut sum = vec![0f32; slices[0].len()];
+    let sum_chunk = |(i, sum): (usize, &mut [f32])| {
+        for part in &slices {
+            sum.iter_mut().zip(&part[i * CHUNK..]).for_each(|(sum, &g)| *sum += g);
+        }
+        squares(sum)
     };
-    let all = storage.as_slice::<f32>()?;
-    let values = &all[layout.start_offset()..layout.start_offset() + layout.shape().elem_count()];
-    let chunk_sum = |chunk: &[f32]| chunk.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
-    let partial: Vec<f64> = values.par_chunks(CHUNK).map(chunk_sum).collect();
-    Ok(partial.iter().sum())
+    let partial: Vec<f64> = sum.par_chunks_mut(CHUNK).enumerate().map(sum_chunk).collect();
+    Ok((Tensor::from_vec(sum, parts[0].shape(), &Device::Cpu)?, partial.iter().sum()))
 }

@@ -14,6 +14,7 @@ pub mod gradient;
 pub mod optimizer;
 pub mod schedule;
 
+pub use gradient::Gradient;
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerPlan};
 pub use schedule::{Schedule, ScheduleKind};
 
@@ -87,23 +88,22 @@ impl Trainer {
 
     /// Forward, backward and, where loss and gradient are finite, the update.
     pub fn step(&mut self, batch: &Batch) -> Result<Step> {
-        let (loss, grads) = self.gradients(batch)?;
+        let (loss, gradient) = self.gradient(batch)?;
         let setup = &mut self.setup;
-        let grad_norm = gradient::norm(&grads)?;
+        let grad_norm = gradient.norm;
         let step = Step { loss, grad_norm };
         if step.is_finite() {
             let scale = if setup.clip > 0.0 && grad_norm > setup.clip { setup.clip / grad_norm } else { 1.0 };
             let lr = setup.lr * setup.schedule.factor(self.done, setup.steps);
-            setup.optimizer.step(setup.params.vars(), &grads, lr, scale)?;
+            setup.optimizer.step(setup.params.vars(), &gradient.tensors, lr, scale)?;
             setup.device.synchronize()?;
         }
         self.done += 1;
         Ok(step)
     }
 
-    /// Mean loss over the batch's targets and its gradient, in the parameters' order: the sum over the shards, each weighted
-    /// by its share of the targets.
-    pub fn gradients(&self, batch: &Batch) -> Result<(f64, Vec<Tensor>)> {
+    /// Mean loss over the batch's targets and its gradient: the sum over the shards, each weighted by its share of the targets.
+    pub fn gradient(&self, batch: &Batch) -> Result<(f64, Gradient)> {
         let setup = &self.setup;
         let all = batch.targets_known() as f64;
         let shards: Vec<Batch> =
@@ -114,14 +114,12 @@ impl Trainer {
             let share = shard.targets_known() as f64 / all;
             shard_gradients(&model, &weights, &shard, ops, &device, share)
         })?;
-        let mut parts = parts.into_iter();
-        let (mut loss, mut grads) = parts.next().ok_or_else(|| Error::internal("a batch without a target"))??;
-        for part in parts {
-            let (more, part) = part?;
-            loss += more;
-            gradient::add(&mut grads, part)?;
+        let (losses, parts): (Vec<f64>, Vec<Vec<Tensor>>) =
+            parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        if losses.is_empty() {
+            return Err(Error::internal("a batch without a target"));
         }
-        Ok((loss, grads))
+        Ok((losses.iter().sum(), gradient::sum(parts)?))
     }
 }
 

@@ -59,8 +59,8 @@ fn every_parameter_has_a_gradient_and_moves() {
         let mut trainer = trainer(experiment, 1);
         let before: Vec<_> = trainer.params().vars().iter().map(|v| values(v)).collect();
         // The first warm-up steps are tiny and gains start at one, so gradients are looked at before any step.
-        let (_, grads) = trainer.gradients(&batch(experiment, 0)).unwrap();
-        for (decl, grad) in experiment.model.decls().iter().zip(&grads) {
+        let (_, gradient) = trainer.gradient(&batch(experiment, 0)).unwrap();
+        for (decl, grad) in experiment.model.decls().iter().zip(&gradient.tensors) {
             let grad = values(grad);
             assert!(grad.iter().all(|g| g.is_finite()), "{name}: {}", decl.name);
             assert!(grad.iter().any(|&g| g != 0.0), "{name}: {} has a zero gradient", decl.name);
@@ -181,8 +181,11 @@ fn parts_of_a_batch_add_up_to_it() {
             let mut batch = batch(&experiment, 0);
             // Shards of unequal weight, and one window that asks nothing.
             batch.targets[..24].fill(crate::data::IGNORE);
-            let (loss, grads) = trainer(&experiment, 8).gradients(&batch).unwrap();
-            (loss, grads.iter().flat_map(|grad| values(grad)).collect::<Vec<_>>())
+            let (loss, gradient) = trainer(&experiment, 8).gradient(&batch).unwrap();
+            let all: Vec<f32> = gradient.tensors.iter().flat_map(values).collect();
+            let norm = all.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
+            assert!((norm / gradient.norm - 1.0).abs() < 1e-5, "{name}: {norm} and {}", gradient.norm);
+            (loss, all)
         };
         let (loss, whole) = gradients(1);
         for shards in [2, 5] {
