@@ -248,13 +248,43 @@ impl Model {
 
     /// Logits (B*T, V) of whole windows: `ids` is (B*T) of type U32.
     pub fn logits(&self, weights: &Weights, ids: &Tensor, batch: usize, time: usize, ops: Ops) -> Result<Tensor> {
+        self.whole(weights, ids, batch, time, ops, |x, flow| self.read_out(x, flow))
+    }
+
+    /// Mean loss in nats over the targets, U32 of (B*T), of whole windows; `ids` is (B*T) of type U32.
+    pub fn loss(
+        &self,
+        weights: &Weights,
+        (ids, targets): (&Tensor, &Tensor),
+        batch: usize,
+        time: usize,
+        ops: Ops,
+    ) -> Result<Tensor> {
+        self.whole(weights, ids, batch, time, ops, |x, flow| {
+            if self.softcap > 0.0 {
+                return Ok(ops.cross_entropy(&self.read_out(x, flow)?, targets)?);
+            }
+            Ok(ops.head_loss(&self.last_norm(x, flow)?, &weights[self.head_weight()], targets)?)
+        })
+    }
+
+    /// Whole windows through all blocks; `end` makes of the last block's output what is asked for.
+    fn whole(
+        &self,
+        weights: &Weights,
+        ids: &Tensor,
+        batch: usize,
+        time: usize,
+        ops: Ops,
+        end: impl FnOnce(&Tensor, &Flow) -> Result<Tensor>,
+    ) -> Result<Tensor> {
         let rope = self.position.rope(0, time, ids.device())?;
         let flow = Flow { weights, ops, batch, time, offset: 0, rope: rope.as_ref() };
         let mut x = self.embed(ids, &flow)?;
         for block in &self.blocks {
             x = self.block(block, x, &flow, &mut |mixer, x| mixer.forward(x, &flow))?;
         }
-        self.read_out(&x, &flow)
+        end(&x, &flow)
     }
 
     /// Logits (B, V) of the last of `time` new tokens, given what `cache` has seen; `ids` is (B*time) of type U32.
@@ -305,12 +335,21 @@ impl Model {
         }
     }
 
+    fn last_norm(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
+        match &self.final_norm {
+            Some(norm) => norm.forward(x_nc, flow),
+            None => Ok(x_nc.clone()),
+        }
+    }
+
+    /// The token table itself where the head is tied.
+    fn head_weight(&self) -> ParamId {
+        self.head.unwrap_or(self.tokens)
+    }
+
     fn read_out(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let normed = match &self.final_norm {
-            Some(norm) => norm.forward(x_nc, flow)?,
-            None => x_nc.clone(),
-        };
-        let logits = flow.ops.linear(&normed, &flow.weights[self.head.unwrap_or(self.tokens)], None)?;
+        let normed = self.last_norm(x_nc, flow)?;
+        let logits = flow.ops.linear(&normed, &flow.weights[self.head_weight()], None)?;
         if self.softcap > 0.0 { Ok(flow.ops.softcap(&logits, self.softcap)?) } else { Ok(logits) }
     }
 

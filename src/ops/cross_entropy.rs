@@ -94,7 +94,7 @@ fn token_loss<F: Real>(logits: &[F], target: usize, lse: F) -> TokenLoss {
 }
 
 /// Refuses targets that are no token; returns how many are not ignored.
-fn valid(targets: &[u32], vocabulary: usize) -> Result<usize> {
+pub(super) fn valid(targets: &[u32], vocabulary: usize) -> Result<usize> {
     let mut known = targets.iter().filter(|&&target| target != IGNORED);
     match known.find(|&&target| target as usize >= vocabulary) {
         Some(target) => bail!("target {target} is outside a vocabulary of {vocabulary}"),

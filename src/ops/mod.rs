@@ -17,6 +17,7 @@ mod attention;
 mod check;
 mod cross_entropy;
 mod embedding;
+mod head_loss;
 mod linear;
 mod matmul;
 mod norm;
@@ -223,6 +224,16 @@ impl<'t> Ops<'t> {
             cross_entropy::fused(self.tape, logits_nv, targets)
         } else {
             cross_entropy::reference(logits_nv, targets)
+        }
+    }
+
+    /// [`linear`](Self::linear) without bias and [`cross_entropy`](Self::cross_entropy) in one, which spares the logits:
+    /// x (N, C), W (V, C), targets N of U32, to a scalar.
+    pub fn head_loss(self, x_nc: &Tensor, w_vc: &Tensor, targets: &Tensor) -> Result<Tensor> {
+        if self.fused {
+            head_loss::fused(self.tape, x_nc, w_vc, targets)
+        } else {
+            cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets)
         }
     }
 

@@ -131,7 +131,7 @@ pub fn structure(shown: &Structure, style: Style) -> String {
         figures.add_row([name.to_owned(), figure]);
     }
     let spec = flat(shown.spec).join("\n");
-    let (parts, figures, spec) = (parts.trim_fmt(), figures.trim_fmt(), spec.trim_fmt());
+    let (parts, figures) = (parts.trim_fmt(), figures.trim_fmt());
     format!("{}\n{}\nsource: {}\n\n{parts}\n\n{figures}\n\n{spec}", shown.title, shown.about, shown.source)
 }
 

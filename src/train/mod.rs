@@ -135,11 +135,7 @@ fn shard_gradients(
     let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
     let targets = Tensor::from_slice(&batch.targets, batch.targets.len(), device)?;
     let tape = Tape::new();
-    let loss = {
-        let ops = ops.on(&tape);
-        let logits = model.logits(weights, &ids, batch.rows, batch.context, ops)?;
-        ops.cross_entropy(&logits, &targets)?
-    };
+    let loss = model.loss(weights, (&ids, &targets), batch.rows, batch.context, ops.on(&tape))?;
     let mut gradients = tape.backward(&loss, share)?;
     let grads = gradient::take(&mut gradients, model.decls(), weights)?;
     Ok((share * f64::from(loss.to_scalar::<f32>()?), grads))

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::data::Batch;
+use crate::device;
 use crate::infer::Generator;
 use crate::model::{Params, Weights};
 use crate::spec::{Library, Origin, Tree};
@@ -27,7 +28,7 @@ fn small(variant: &str) -> Experiment {
 }
 
 fn trainer(experiment: &Experiment, seed: u64) -> Trainer {
-    experiment.trainer(seed, &crate::device::open("cpu").unwrap()).unwrap()
+    experiment.trainer(seed, &device::open("cpu").unwrap()).unwrap()
 }
 
 fn batch(experiment: &Experiment, step: u64) -> Batch {
