@@ -29,42 +29,63 @@ impl Workers {
         let group = |i: usize| {
             let share = threads * (i + 1) / groups - threads * i / groups;
             let builder = ThreadPoolBuilder::new().num_threads(share).stack_size(STACK_BYTES);
+            // A part that panics gives no result, which `run` reports; without a handler the process would abort.
+            let builder = builder.panic_handler(|_| ());
             builder.build().map_err(|error| Error::internal(format!("no threads for a worker: {error}")))
         };
         Ok(Self { groups: (0..groups).map(group).collect::<Result<_>>()? })
     }
 
     /// Runs every part, as many at a time as there are groups, and returns what they return, in order. Part i runs in group
-    /// i modulo their number.
+    /// i modulo their number; one part alone, or any part asked for from within a group, runs in the pool of who asks.
+    ///
+    /// # Errors
+    /// Where a part panicked.
     pub fn run<P, R, F>(&self, parts: Vec<P>, work: F) -> Result<Vec<R>>
     where
         P: Send + 'static,
         R: Send + 'static,
         F: Fn(P) -> R + Clone + Send + 'static,
     {
-        if self.groups.is_empty() || parts.len() == 1 {
+        let within = self.groups.iter().any(|group| group.current_thread_index().is_some());
+        if self.groups.is_empty() || parts.len() == 1 || within {
             return Ok(parts.into_iter().map(work).collect());
         }
         let mut results: Vec<Option<R>> = parts.iter().map(|_| None).collect();
-        let (done, arrived) = mpsc::channel();
+        // One job a group: of two jobs, an idle thread of the group would begin the second before the first is done.
+        let mut queues: Vec<Vec<(usize, P)>> = self.groups.iter().map(|_| Vec::new()).collect();
         for (i, part) in parts.into_iter().enumerate() {
+            queues[i % self.groups.len()].push((i, part));
+        }
+        let (done, arrived) = mpsc::channel();
+        for (group, queue) in self.groups.iter().zip(queues) {
             let (work, done) = (work.clone(), done.clone());
-            self.groups[i % self.groups.len()].spawn_fifo(move || {
-                // Fails only if who asked is gone.
-                let _ = done.send((i, work(part)));
+            group.spawn(move || {
+                for (i, part) in queue {
+                    // Fails only if who asked is gone.
+                    let _ = done.send((i, work(part)));
+                }
             });
         }
         drop(done);
         for (i, result) in arrived {
             results[i] = Some(result);
         }
-        results.into_iter().map(|result| result.ok_or_else(|| Error::internal("a worker died"))).collect()
+        results.into_iter().map(|result| result.ok_or_else(|| Error::internal("a worker panicked"))).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_part_that_panics_is_an_error() {
+        let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
+        let workers = pool.install(|| Workers::new(2)).unwrap();
+        assert!(workers.run(vec![0, 1, 2], |i| assert_ne!(i, 2)).is_err());
+        assert_eq!(workers.run(vec![0, 1], |i| i).unwrap(), [0, 1], "the others live on");
+    }
 
     #[test]
     fn results_come_back_in_order_whatever_the_threads() {
@@ -76,6 +97,12 @@ mod tests {
                 (squares, workers.run(vec![(); 2], |()| rayon::current_num_threads()).unwrap())
             });
             assert_eq!(squares, (0..9).map(|i| i * i).collect::<Vec<_>>());
+            let nested = pool.install(|| {
+                let workers = std::sync::Arc::new(Workers::new(2).unwrap());
+                let inner = workers.clone();
+                workers.run(vec![1, 2], move |i| inner.run(vec![i, i], |j| j).unwrap()).unwrap()
+            });
+            assert_eq!(nested, [[1, 1], [2, 2]]);
             let expected = [[1, 1], [1, 1], [1, 2]][threads - 1];
             assert_eq!(within, expected, "{threads} threads");
         }

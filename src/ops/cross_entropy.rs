@@ -73,9 +73,9 @@ pub(super) fn fused_rows(logits: &Tensor, targets: &Tensor) -> Result<Vec<Option
     typed!(logits, F => with_numbers::<F, _, 1>([&logits], |[logits]| {
         let lse = log_sum_exps(logits, vocabulary);
         let mut rows = vec![None; targets.len()];
-        chunks(&mut rows, rows_at_once(vocabulary), logits.len(), |chunk, rows| {
+        chunks(&mut rows, rows_per_task(vocabulary), logits.len(), |chunk, rows| {
             for (i, row) in rows.iter_mut().enumerate() {
-                let n = chunk * rows_at_once(vocabulary) + i;
+                let n = chunk * rows_per_task(vocabulary) + i;
                 if targets[n] != IGNORED {
                     *row = Some(token_loss(&logits[n * vocabulary..][..vocabulary], targets[n] as usize, lse[n]));
                 }
@@ -103,7 +103,7 @@ pub(super) fn valid(targets: &[u32], vocabulary: usize) -> Result<usize> {
 }
 
 /// Rows that one task takes: 64 Ki numbers or so.
-fn rows_at_once(vocabulary: usize) -> usize {
+pub(super) fn rows_per_task(vocabulary: usize) -> usize {
     (65536 / vocabulary.max(1)).clamp(1, 64)
 }
 
@@ -130,7 +130,7 @@ simd! {
 
 fn log_sum_exps<F: Real>(logits: &[F], vocabulary: usize) -> Vec<F> {
     let mut lse = vec![F::ZERO; logits.len() / vocabulary];
-    let size = rows_at_once(vocabulary);
+    let size = rows_per_task(vocabulary);
     chunks(&mut lse, size, logits.len(), |chunk, lse| {
         for (i, lse) in lse.iter_mut().enumerate() {
             *lse = log_sum_exp(&logits[(chunk * size + i) * vocabulary..][..vocabulary]);

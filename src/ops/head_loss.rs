@@ -1,9 +1,10 @@
 //! The output projection and the cross-entropy in one: the mean over tokens of `-ln softmax(x W^T)[target]`, in nats.
 //!
 //! Logits are made for [`rows_at_once`] tokens at a time and turned into their own gradient, `(softmax - onehot) / count`, where
-//! they lie; the gradients of x and W come out of two products with it before the next rows' turn. Neither the (N, V) logits nor
-//! their gradient ever exist. The loss is a scalar, so what its backward pass is handed only scales what is there already.
+//! they lie; the gradients of x and W come out of two products with it before the next rows' turn. So no more logits exist than
+//! those, and their gradient takes no memory of its own. The loss is a scalar, so what its backward pass is handed only scales what is there already.
 
+use super::cross_entropy::{rows_per_task, valid};
 use super::matmul::{Before, Matrix, MatrixMut, all_threads, multiply};
 use super::real::Real;
 use super::rows::{chunks, numbers, tensor};
@@ -11,7 +12,7 @@ use super::simd::{max, simd, sum};
 use super::tape::{Tape, apply3};
 use super::{DType, IGNORED, typed};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
-use std::sync::Mutex;
+use std::sync::{Mutex, PoisonError};
 
 pub(super) fn fused(tape: Option<&Tape>, x: &Tensor, w: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let targets = targets.flatten_all()?.contiguous()?;
@@ -95,10 +96,8 @@ impl<F: Real> HeadLoss<F> {
                 multiply(&mut dw, before, F::ONE, (g.t(), x_nc), all_threads());
             }
         }
-        if self.tracked
-            && let Ok(mut gradients) = self.gradients.lock()
-        {
-            *gradients = Some((dx, dw));
+        if self.tracked {
+            *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = Some((dx, dw));
         }
         total
     }
@@ -108,7 +107,7 @@ impl<F: Real> HeadLoss<F> {
 fn slopes<F: Real>(logits: &mut [F], targets: &[u32], factor: F, losses: &mut [f64]) -> f64 {
     let (vocabulary, work) = (logits.len() / targets.len(), logits.len());
     let mut rows: Vec<(&mut [F], &mut f64)> = logits.chunks_exact_mut(vocabulary).zip(losses).collect();
-    let at_once = (65536 / vocabulary).clamp(1, 64);
+    let at_once = rows_per_task(vocabulary);
     chunks(&mut rows, at_once, work, |i, rows| {
         for ((logits, loss), &target) in rows.iter_mut().zip(&targets[i * at_once..]) {
             **loss = match target {
@@ -139,7 +138,7 @@ impl<F: Real> CustomOp3 for HeadLoss<F> {
     ) -> Result<(CpuStorage, Shape)> {
         let (vocabulary, width) = lw.shape().dims2()?;
         let targets = numbers::<u32>(targets, lt)?;
-        let count = super::cross_entropy::valid(targets, vocabulary)?;
+        let count = valid(targets, vocabulary)?;
         if count == 0 {
             bail!("every target is ignored: there is no mean of nothing");
         }
@@ -155,7 +154,7 @@ impl<F: Real> CustomOp3 for HeadLoss<F> {
         _y: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let kept = self.gradients.lock().ok().and_then(|mut gradients| gradients.take());
+        let kept = self.gradients.lock().unwrap_or_else(PoisonError::into_inner).take();
         let Some((mut dx, mut dw)) = kept else { bail!("head and cross-entropy: backward before forward, or twice") };
         let factor = g.to_scalar::<F>()?;
         for gradient in [&mut dx, &mut dw] {

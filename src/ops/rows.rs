@@ -118,6 +118,9 @@ impl InplaceOp2 for AddInto {
 
     fn cpu_fwd(&self, sum: &mut CpuStorage, sum_layout: &Layout, x: &CpuStorage, layout: &Layout) -> Result<()> {
         let Some((start, end)) = sum_layout.contiguous_offsets() else { bail!("a sum that is not contiguous") };
+        if sum_layout.shape() != layout.shape() {
+            bail!("{:?} cannot be added to {:?}", layout.shape(), sum_layout.shape());
+        }
         fn add<F: Real>(sum: &mut [F], x: &[F]) {
             let work = x.len();
             chunks(sum, BLOCK, work, |i, sum| accumulate(sum, &x[i * BLOCK..][..sum.len()]));

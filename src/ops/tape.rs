@@ -11,9 +11,10 @@
 //! A fused op on tracked tensors without a tape is an error: its gradient would be lost without a word.
 
 use super::rows::add_into;
+use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::op::BackpropOp;
 use candle_core::{
-    CpuStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, TensorId, bail,
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, TensorId, bail,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -21,13 +22,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 /// What a forward pass did, in order. One tape, one backward pass.
 #[derive(Default)]
 pub struct Tape {
-    steps: Mutex<Vec<Step>>,
+    entries: Mutex<Vec<Entry>>,
 }
 
 /// From the gradient of an output to those of the inputs; `None` where there is none.
 type Back = Box<dyn FnOnce(&[Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>> + Send>;
 
-struct Step {
+struct Entry {
     inputs: Vec<Tensor>,
     output: Tensor,
     back: Back,
@@ -39,11 +40,11 @@ impl Tape {
         Self::default()
     }
 
-    fn record(&self, step: Step) {
-        self.steps.lock().unwrap_or_else(PoisonError::into_inner).push(step);
+    fn record(&self, entry: Entry) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
     }
 
-    /// The gradient of `seed * loss` with respect to every variable behind it; the loss is a scalar.
+    /// The gradient of `seed` times the sum over `loss`, usually a scalar, with respect to every variable behind it.
     ///
     /// # Errors
     /// Where an operation has no gradient.
@@ -51,22 +52,30 @@ impl Tape {
         let mut gradients = Gradients::default();
         let seed = (loss.ones_like()? * seed)?;
         gradients.add(loss, seed, Owner::Shared)?;
-        let mut steps = self.steps.into_inner().unwrap_or_else(PoisonError::into_inner);
-        while let Some(Step { inputs, output, back }) = steps.pop() {
+        let mut entries = self.entries.into_inner().unwrap_or_else(PoisonError::into_inner);
+        while let Some(Entry { inputs, output, back }) = entries.pop() {
             // An output that the loss does not depend on has no gradient.
-            let Some(Gradient { tensor: g, .. }) = gradients.0.remove(&output.id()) else { continue };
+            let Some(Held { tensor: g, .. }) = gradients.0.remove(&output.id()) else { continue };
             let of_inputs = back(&inputs, &output, &g)?;
             drop(output);
+            let mut seen = vec![address(&g)];
             for (input, gradient) in inputs.iter().zip(of_inputs) {
-                if let Some(gradient) = gradient {
-                    // A residual hands on the very gradient it got: both its inputs share it.
-                    let owner = if gradient.id() == g.id() { Owner::Shared } else { Owner::Alone };
-                    gradients.add(input, gradient, owner)?;
-                }
+                let Some(gradient) = gradient else { continue };
+                // A residual hands on the very gradient it got: then several readers share its numbers.
+                let address = address(&gradient);
+                let owner = if seen.contains(&address) { Owner::Shared } else { Owner::Alone };
+                seen.push(address);
+                gradients.add(input, gradient, owner)?;
             }
         }
         Ok(gradients)
     }
+}
+
+/// Where a tensor's numbers are held: equal for tensors that share them.
+fn address(tensor: &Tensor) -> usize {
+    let (storage, _) = tensor.storage_and_layout();
+    std::ptr::from_ref::<Storage>(&storage).addr()
 }
 
 /// Whether the numbers of a gradient belong to nobody else, so that they may be changed in place.
@@ -76,26 +85,35 @@ enum Owner {
     Shared,
 }
 
-struct Gradient {
+struct Held {
     tensor: Tensor,
     owner: Owner,
 }
 
 /// Gradients by tensor.
 #[derive(Default)]
-pub struct Gradients(HashMap<TensorId, Gradient>);
+pub struct Gradients(HashMap<TensorId, Held>);
 
 impl Gradients {
     /// Takes out the gradient of a variable; `None` where the loss does not depend on it.
     pub fn take(&mut self, variable: &Tensor) -> Option<Tensor> {
-        self.0.remove(&variable.id()).map(|gradient| gradient.tensor)
+        self.0.remove(&variable.id()).map(|held| held.tensor)
+    }
+
+    /// Whether every gradient was taken. What is left over belongs to a variable that nobody asked for, or to an operation
+    /// that was recorded on another tape.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
     }
 
     /// Adds to the gradient of a tensor: of a leaf here, of one that plain operations made by candle, down to its leaves.
+    /// Each call for the latter walks back all plain operations up to the next leaves, so a residual stream is best added up
+    /// by [`Ops::add`](super::Ops::add).
     fn add(&mut self, tensor: &Tensor, gradient: Tensor, owner: Owner) -> Result<()> {
         if tensor.is_variable() {
-            self.add_to_leaf(tensor.id(), gradient, owner)
-        } else if tensor.track_op() {
+            return self.add_to_leaf(tensor.id(), gradient, owner);
+        }
+        if tensor.track_op() {
             let injected = tensor.apply_op1(Inject(gradient))?;
             let mut store = injected.backward()?;
             for leaf in injected.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
@@ -103,28 +121,23 @@ impl Gradients {
                     self.add_to_leaf(leaf.id(), gradient.detach(), Owner::Shared)?;
                 }
             }
-            Ok(())
-        } else {
-            Ok(())
         }
+        Ok(())
     }
 
     fn add_to_leaf(&mut self, id: TensorId, gradient: Tensor, owner: Owner) -> Result<()> {
         let sum = match self.0.remove(&id) {
-            None => Gradient { tensor: gradient, owner },
-            Some(Gradient { tensor: known, owner: Owner::Alone }) => {
+            None => Held { tensor: gradient, owner },
+            Some(Held { tensor: known, owner: Owner::Alone }) => {
                 add_into(&known, &gradient)?;
-                Gradient { tensor: known, owner: Owner::Alone }
+                Held { tensor: known, owner: Owner::Alone }
             }
-            Some(Gradient { tensor: known, owner: Owner::Shared }) if owner == Owner::Alone => {
+            Some(Held { tensor: known, .. }) if owner == Owner::Alone => {
                 add_into(&gradient, &known)?;
-                Gradient { tensor: gradient, owner: Owner::Alone }
+                Held { tensor: gradient, owner }
             }
-            Some(Gradient { tensor: known, .. }) => {
-                // In place only on the CPU: elsewhere both numbers stay candle's.
-                let owner = if known.device().is_cpu() { Owner::Alone } else { Owner::Shared };
-                Gradient { tensor: (known + gradient)?, owner }
-            }
+            // Fused ops, which own their gradients, run on the CPU only; so elsewhere every sum is candle's.
+            Some(Held { tensor: known, .. }) => Held { tensor: (known + gradient)?, owner: Owner::Shared },
         };
         self.0.insert(id, sum);
         Ok(())
@@ -145,6 +158,11 @@ impl CustomOp1 for Inject {
             _ => CpuStorage::F32(vec![0.0]),
         };
         Ok((zero, Shape::from(())))
+    }
+
+    fn cuda_fwd(&self, storage: &CudaStorage, _layout: &Layout) -> Result<(CudaStorage, Shape)> {
+        let shape = Shape::from(());
+        Ok((storage.device().zeros_impl(&shape, storage.dtype())?, shape))
     }
 
     fn bwd(&self, _arg: &Tensor, _res: &Tensor, _g: &Tensor) -> Result<Option<Tensor>> {
@@ -180,7 +198,7 @@ fn put<const N: usize>(
         && tracked
     {
         let inputs = inputs.map(Tensor::clone).into();
-        tape.record(Step { inputs, output: output.clone(), back: Box::new(back) });
+        tape.record(Entry { inputs, output: output.clone(), back: Box::new(back) });
     }
     Ok(output)
 }
@@ -250,7 +268,7 @@ mod tests {
         // y = (4 + 1, 0 + 2); dloss/dy = y; relu passes the first number only (the second is 0).
         assert_eq!(numbers(&gradients.take(&a).unwrap())?, [5.0 * (3.0 + 1.0 + 1.0), 2.0]);
         assert_eq!(numbers(&gradients.take(&b).unwrap())?, [5.0, 0.0]);
-        assert!(gradients.take(&a).is_none(), "taken out");
+        assert!(gradients.take(&a).is_none() && gradients.is_empty(), "taken out");
         Ok(())
     }
 
@@ -268,6 +286,17 @@ mod tests {
         let mut gradients = tape.backward(&y, 1.0)?;
         assert_eq!(numbers(&gradients.take(&x).unwrap())?, [8.0 + 4.0 + 2.0 + 1.0, 8.0]);
         drop(unused);
+        Ok(())
+    }
+
+    #[test]
+    fn what_another_tape_recorded_is_left_over() -> Result<()> {
+        let x = var(&[1.0])?;
+        let (tape, other) = (Tape::new(), Tape::new());
+        let y = Ops::fused().on(&tape).add(&x, &Ops::fused().on(&other).relu(&x)?)?;
+        let mut gradients = tape.backward(&y, 1.0)?;
+        assert_eq!(numbers(&gradients.take(&x).unwrap())?, [1.0]);
+        assert!(!gradients.is_empty(), "the gradient of relu(x) went nowhere");
         Ok(())
     }
 

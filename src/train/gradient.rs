@@ -27,7 +27,11 @@ pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Res
         let grad = grad.ok_or_else(|| Error::internal(format!("{} has no gradient: the graph is cut", decl.name)))?;
         Ok(grad.detach().contiguous()?)
     };
-    decls.iter().zip(weights.all()).map(of).collect()
+    let all = decls.iter().zip(weights.all()).map(of).collect::<Result<_>>()?;
+    if !gradients.is_empty() {
+        return Err(Error::internal("a gradient is left over: something was recorded on another tape"));
+    }
+    Ok(all)
 }
 
 /// The sum over the parts of a batch, each with one tensor per parameter.
@@ -39,8 +43,8 @@ pub fn sum(parts: Vec<Vec<Tensor>>) -> Result<Gradient> {
         // What is summed up is freed before the next parameter's turn.
         let of_parts: Vec<Tensor> = parts.iter_mut().filter_map(Iterator::next).collect();
         let Some(first) = of_parts.first() else { break };
-        let (sum, square) =
-            if matches!(first.device(), Device::Cpu) { sum_here(&of_parts) } else { sum_there(&of_parts) }?;
+        let on_cpu = matches!(first.device(), Device::Cpu);
+        let (sum, square) = if on_cpu { sum_on_cpu(&of_parts)? } else { sum_by_candle(&of_parts)? };
         squares += square;
         tensors.push(sum);
     }
@@ -48,7 +52,7 @@ pub fn sum(parts: Vec<Vec<Tensor>>) -> Result<Gradient> {
 }
 
 /// Sum and sum of squares by candle, on any device.
-fn sum_there(parts: &[Tensor]) -> Result<(Tensor, f64)> {
+fn sum_by_candle(parts: &[Tensor]) -> Result<(Tensor, f64)> {
     let mut sum = parts[0].clone();
     for part in &parts[1..] {
         sum = (sum + part)?;
@@ -58,7 +62,7 @@ fn sum_there(parts: &[Tensor]) -> Result<(Tensor, f64)> {
 }
 
 /// Sum and sum of squares in one pass on the CPU.
-fn sum_here(parts: &[Tensor]) -> Result<(Tensor, f64)> {
+fn sum_on_cpu(parts: &[Tensor]) -> Result<(Tensor, f64)> {
     let held: Vec<_> = parts.iter().map(Tensor::storage_and_layout).collect();
     let slices = held.iter().map(|(storage, layout)| match (&**storage, layout.contiguous_offsets()) {
         (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => Ok(&values[from..to]),

@@ -59,14 +59,14 @@ pub struct Step {
 }
 
 impl Step {
-    /// Whether loss and gradient are finite; a step that is not has changed nothing.
+    /// Whether loss and gradient are finite; a step that is not has left the parameters as they were.
     pub fn is_finite(&self) -> bool {
         self.loss.is_finite() && self.grad_norm.is_finite()
     }
 }
 
 impl Trainer {
-    /// Before the first step; its threads are those of the current pool.
+    /// Before the first step. It divides as many threads as the current pool has among its shards.
     pub fn new(setup: Setup) -> Result<Self> {
         Ok(Self { workers: Workers::new(setup.shards)?, setup, done: 0 })
     }

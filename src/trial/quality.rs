@@ -112,7 +112,7 @@ pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> 
     let (model, weights) = (experiment.model.clone(), Arc::new(trainer.params().detached()));
     let (ops, device) = (experiment.ops.for_device(&opened.device), opened.device.clone());
     let scored = trainer.workers().run(
-        source.validation(experiment.batch, experiment.model.shape.context)?,
+        source.validation(experiment.batch.div_ceil(experiment.shards), experiment.model.shape.context)?,
         move |validation: Validation| {
             let scored = infer::evaluate(&model, &weights, &validation.batch, ops, &device)?;
             Ok::<_, Error>((validation, scored))

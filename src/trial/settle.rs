@@ -126,6 +126,9 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     let device = compute.text("device", "cpu")?;
     let ops = ops(&compute, &device)?;
     let shards = compute.count("shards", if device == "cpu" { SHARDS.min(batch) } else { 1 })?;
+    if device != "cpu" && shards > 1 {
+        return Err(compute.refuse("shards", &format!("they share the threads of a CPU; on {device} there is 1")));
+    }
     if shards > batch {
         return Err(compute.refuse("shards", &format!("a step has only {batch} windows (train.batch)")));
     }
@@ -233,8 +236,11 @@ impl Experiment {
     pub fn guess_bytes(&self) -> u64 {
         let (shape, decls) = (&self.model.shape, self.model.decls());
         let state = cost::state_bytes(self.model.params_total(), self.optimizer.state_scalars(decls));
+        // Each shard has a gradient of its own.
+        let gradients = (self.shards as u64 - 1) * 4 * self.model.params_total();
         let tokens = (self.batch * shape.context) as u64;
-        cost::guess_train_bytes(state, tokens, shape.layers as u64, shape.width as u64, shape.vocab as u64)
+        let guess = cost::guess_train_bytes(state, tokens, shape.layers as u64, shape.width as u64, shape.vocab as u64);
+        gradients + guess
     }
 }
 
