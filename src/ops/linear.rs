@@ -1,11 +1,13 @@
 //! `y = x W^T + b`, and backwards `dx = g W`, `dW = g^T x`, `db` = the column sums of g.
 //!
 //! candle's `Linear` multiplies by a transposed view, whose gradient comes back strided and is added up against the grain;
-//! here `dW` comes out of its product as the weight lies in memory.
+//! here `dW` comes out of its product as the weight lies in memory. A few rows at once, as in decoding, are inner products with
+//! each row of W: W is read once, which is all that such a product can cost.
 
 use super::matmul::{Before, Matrix, MatrixMut, all_threads, multiply, product};
 use super::real::Real;
-use super::rows::{build, column_sums, numbers, tensor, with_numbers};
+use super::rows::{build, chunks, column_sums, numbers, tensor, with_numbers};
+use super::simd::{dot, simd};
 use super::tape::{Tape, apply2, apply3};
 use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
@@ -32,6 +34,37 @@ pub(super) fn fused(tape: Option<&Tape>, x: &Tensor, w: &Tensor, bias: Option<&T
     })
 }
 
+/// Rows of x up to which inner products beat the matrix product, whose packing of W costs as much as reading it.
+const FEW_ROWS: usize = 4;
+
+/// `x W^T (+ bias)` for a few rows of x, each `k` numbers.
+fn by_inner_products<F: Real>(x: &[F], w: &[F], k: usize, bias: Option<&[F]>) -> Vec<F> {
+    let (n, m) = (x.len() / k, w.len() / k);
+    // Built as (M, N), so that a task writes one piece, and turned round.
+    let mut y_mn = vec![F::ZERO; n * m];
+    let size = ROWS_PER_TASK * n;
+    chunks(&mut y_mn, size, w.len(), |i, y| {
+        let first = i * ROWS_PER_TASK;
+        inner_products(x, &w[first * k..][..y.len() / n * k], k, y);
+    });
+    let value = |i: usize| y_mn[i % m * n + i / m] + bias.map_or(F::ZERO, |bias| bias[i % m]);
+    (0..n * m).map(value).collect()
+}
+
+/// Rows of W that one task multiplies.
+const ROWS_PER_TASK: usize = 64;
+
+simd! {
+    /// Every row of w times every row of x, both of `k` numbers: (rows of w, rows of x).
+    fn inner_products<S, F>(x: &[F], w: &[F], k: usize, y: &mut [F]) {
+        for (w, y) in w.chunks_exact(k).zip(y.chunks_exact_mut(x.len() / k)) {
+            for (x, y) in x.chunks_exact(k).zip(y) {
+                *y = dot::<S, F>(x, w);
+            }
+        }
+    }
+}
+
 struct Linear<F>(PhantomData<F>);
 
 impl<F: Real> CustomOp2 for Linear<F> {
@@ -41,9 +74,12 @@ impl<F: Real> CustomOp2 for Linear<F> {
 
     fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
         let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
-        let x = Matrix::new(numbers::<F>(x, lx)?, n, k, k);
-        let w = Matrix::new(numbers::<F>(w, lw)?, m, k, k);
-        Ok((F::to_cpu_storage_owned(product(x, w.t())), Shape::from((n, m))))
+        let (x, w) = (numbers::<F>(x, lx)?, numbers::<F>(w, lw)?);
+        let y = match n {
+            1..=FEW_ROWS => by_inner_products(x, w, k, None),
+            _ => product(Matrix::new(x, n, k, k), Matrix::new(w, m, k, k).t()),
+        };
+        Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
     }
 
     fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
@@ -67,9 +103,12 @@ impl<F: Real> CustomOp3 for Linear<F> {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
-        let x = Matrix::new(numbers::<F>(x, lx)?, n, k, k);
-        let w = Matrix::new(numbers::<F>(w, lw)?, m, k, k);
-        let bias = numbers::<F>(bias, lb)?;
+        let (x, w, bias) = (numbers::<F>(x, lx)?, numbers::<F>(w, lw)?, numbers::<F>(bias, lb)?);
+        if (1..=FEW_ROWS).contains(&n) {
+            let y = by_inner_products(x, w, k, Some(bias));
+            return Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))));
+        }
+        let (x, w) = (Matrix::new(x, n, k, k), Matrix::new(w, m, k, k));
         let mut y = build(n, m, |_, rows| rows.chunks_exact_mut(m).for_each(|row| row.copy_from_slice(bias)));
         multiply(&mut MatrixMut::new(&mut y, n, m, m), Before::AddedTo, F::ONE, (x, w.t()), all_threads());
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
