@@ -1,10 +1,13 @@
 //! Every op, fused against reference: forward, and forward and backward, at the shape of suite `throughput`'s `m` and at that
-//! of suite `quick`. `cargo bench --bench ops -- m/attention` runs one.
+//! of suite `quick`; first the machine's own limits, the f32 matrix product and a copy of memory, to hold them against.
+//! `cargo bench --bench ops -- m/attention` runs one; `-- peak` the limits. An op's throughput is in FLOPs where it multiplies
+//! matrices, else in bytes of its inputs and its output, each touched once (and twice more backwards).
 //!
 //! The gradient handed back is all ones; its making, and a sum over the output, are part of the time.
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
+use effbench::device::{Gemm, StreamCopy};
 use effbench::ops::{Axes, Ops, RopeTable, Tape};
 use std::time::Duration;
 
@@ -35,10 +38,19 @@ struct Case {
     name: &'static str,
     inputs: Vec<Vec<usize>>,
     run: Run,
+    /// Of a forward pass, where it multiplies matrices.
+    flops: Option<usize>,
+}
+
+impl Case {
+    /// Where its cost is counted in FLOPs.
+    fn flops(self, flops: usize) -> Self {
+        Self { flops: Some(flops), ..self }
+    }
 }
 
 fn case(name: &'static str, inputs: &[&[usize]], run: impl Fn(Ops, &[Tensor]) -> Result<Tensor> + 'static) -> Case {
-    Case { name, inputs: inputs.iter().map(|shape| shape.to_vec()).collect(), run: Box::new(run) }
+    Case { name, inputs: inputs.iter().map(|shape| shape.to_vec()).collect(), run: Box::new(run), flops: None }
 }
 
 fn cases(shape: Shape) -> Result<Vec<Case>> {
@@ -47,11 +59,14 @@ fn cases(shape: Shape) -> Result<Vec<Case>> {
     let table = RopeTable::new(axes.time, 0, axes.head_width, 1e4, DType::F32, &Device::Cpu)?;
     let ids: Vec<u32> = (0..n).map(|i| (i * 7919 % v) as u32).collect();
     let ids = Tensor::from_vec(ids, n, &Device::Cpu)?;
-    let targets = ids.clone();
+    let (targets, of_head) = (ids.clone(), ids.clone());
     let positions = axes.time;
+    // Scores and values of the pairs that the mask leaves.
+    let pairs = axes.batch * axes.time * (axes.time + 1) / 2;
     Ok(vec![
-        case("linear", &[&[n, c], &[packed, c]], |ops, x| ops.linear(&x[0], &x[1], None)),
-        case("linear_bias", &[&[n, c], &[4 * c, c], &[4 * c]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2]))),
+        case("linear", &[&[n, c], &[packed, c]], |ops, x| ops.linear(&x[0], &x[1], None)).flops(2 * n * c * packed),
+        case("linear_bias", &[&[n, c], &[4 * c, c], &[4 * c]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])))
+            .flops(2 * n * c * 4 * c),
         case("layer_norm", &[&[n, c], &[c], &[c]], |ops, x| ops.layer_norm(&x[0], &x[1], Some(&x[2]), 1e-5)),
         case("rms_norm", &[&[n, c], &[c]], |ops, x| ops.rms_norm(&x[0], &x[1], 1e-5)),
         case("add", &[&[n, c], &[n, c]], |ops, x| ops.add(&x[0], &x[1])),
@@ -59,11 +74,13 @@ fn cases(shape: Shape) -> Result<Vec<Case>> {
         case("relu", &[&[n, 4 * c]], |ops, x| ops.relu(&x[0])),
         case("swiglu", &[&[n, 16 * c / 3]], |ops, x| ops.swiglu(&x[0])),
         case("rope", &[&[n, packed]], move |ops, x| ops.rope(&x[0], axes, &table)),
-        case("attention", &[&[n, packed]], move |ops, x| ops.causal_attention(&x[0], axes)),
+        case("attention", &[&[n, packed]], move |ops, x| ops.causal_attention(&x[0], axes)).flops(4 * pairs * c),
         case("embedding", &[&[v, c]], move |ops, x| ops.embedding(&x[0], &ids)),
         case("positions", &[&[n, c], &[axes.time, c]], move |ops, x| ops.add_positions(&x[0], &x[1], positions)),
         case("softcap", &[&[n, v]], |ops, x| ops.softcap(&x[0], 30.0)),
         case("cross_entropy", &[&[n, v]], move |ops, x| ops.cross_entropy(&x[0], &targets)),
+        case("head_loss", &[&[n, c], &[v, c]], move |ops, x| ops.head_loss(&x[0], &x[1], &of_head))
+            .flops(2 * n * c * v),
     ])
 }
 
@@ -75,11 +92,17 @@ fn bench(criterion: &mut Criterion, shape: Shape, case: &Case) -> Result<()> {
         .collect::<Result<_>>()?;
     let tracked: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
     let detached: Vec<Tensor> = vars.iter().map(Var::as_detached_tensor).collect();
-    let numbers = (case.run)(Ops::fused(), &detached)?.elem_count().max(case.inputs[0].iter().product());
+    let read: usize = detached.iter().map(Tensor::elem_count).sum();
+    let written = (case.run)(Ops::fused(), &detached)?.elem_count();
+    let throughput = |times: u64| match case.flops {
+        Some(flops) => Throughput::Elements(times * flops as u64),
+        None => Throughput::Bytes(times * 4 * (read + written) as u64),
+    };
     let mut group = criterion.benchmark_group(format!("{}/{}", shape.name, case.name));
-    group.throughput(Throughput::Elements(numbers as u64));
     for (name, ops) in [("fused", Ops::fused()), ("reference", Ops::reference())] {
+        group.throughput(throughput(1));
         group.bench_function(format!("{name}/forward"), |b| b.iter(|| (case.run)(ops, &detached).unwrap()));
+        group.throughput(throughput(3));
         group.bench_function(format!("{name}/both"), |b| {
             b.iter(|| {
                 let tape = Tape::new();
@@ -90,6 +113,18 @@ fn bench(criterion: &mut Criterion, shape: Shape, case: &Case) -> Result<()> {
     }
     group.finish();
     Ok(())
+}
+
+/// What no op can be faster than.
+fn peak(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("peak");
+    let gemm = Gemm::new(1024, &Device::Cpu).unwrap();
+    group.throughput(Throughput::Elements(gemm.flops() as u64));
+    group.bench_function("matrix_product", |b| b.iter(|| gemm.run().unwrap()));
+    let mut copy = StreamCopy::new(256 << 20, &Device::Cpu).unwrap();
+    group.throughput(Throughput::Bytes(copy.bytes() as u64));
+    group.bench_function("copy", |b| b.iter(|| copy.run().unwrap()));
+    group.finish();
 }
 
 fn ops(criterion: &mut Criterion) {
@@ -106,6 +141,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1000));
-    targets = ops
+    targets = peak, ops
 }
 criterion_main!(benches);
