@@ -1,7 +1,7 @@
 //! How an op is tested: its gradients against finite differences in f64, its output and gradients against its reference in
 //! f32, and its bits on one thread against those on two.
 
-use super::{Ops, Tape};
+use super::{IGNORED, Ops, Tape};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// Number of cases of a property over shapes: each is compared in full.
@@ -31,6 +31,13 @@ pub(super) fn random(shape: &[usize], dtype: DType, seed: u64) -> Result<Tensor>
 pub(super) fn ids(n: usize, vocabulary: u32) -> Result<Tensor> {
     let id = |x: f64| ((x + 1.5) / 3.0 * f64::from(vocabulary)) as u32;
     Tensor::from_vec(numbers(n, 77).into_iter().map(id).collect(), n, &Device::Cpu)
+}
+
+/// Targets for `n` tokens, every fifth from the second on ignored.
+pub(super) fn targets(n: usize, vocabulary: usize) -> Result<Tensor> {
+    let mut targets = ids(n, vocabulary as u32)?.to_vec1::<u32>()?;
+    targets.iter_mut().skip(1).step_by(5).for_each(|target| *target = IGNORED);
+    Tensor::new(targets, &Device::Cpu)
 }
 
 /// An op under test: inputs of given shapes to an output.

@@ -198,16 +198,9 @@ impl<F: Real> CustomOp2 for CrossEntropy<F> {
 mod tests {
     use super::*;
     use crate::ops::Ops;
-    use crate::ops::check::{agrees, check, ids, odd_shapes, random};
+    use crate::ops::check::{agrees, check, ids, odd_shapes, random, targets};
     use candle_core::Device;
     use proptest::prelude::*;
-
-    /// Random targets, every fifth from the second on ignored.
-    fn targets(n: usize, vocabulary: usize) -> Result<Tensor> {
-        let mut targets = ids(n, vocabulary as u32)?.to_vec1::<u32>()?;
-        targets.iter_mut().skip(1).step_by(5).for_each(|target| *target = IGNORED);
-        Tensor::new(targets, &Device::Cpu)
-    }
 
     #[test]
     fn gradients_are_right() {

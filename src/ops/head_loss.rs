@@ -170,16 +170,9 @@ impl<F: Real> CustomOp3 for HeadLoss<F> {
 #[cfg(test)]
 mod tests {
     use crate::ops::IGNORED;
-    use crate::ops::check::{agrees, check, ids, odd_shapes};
+    use crate::ops::check::{agrees, check, ids, odd_shapes, targets};
     use candle_core::{Device, Result, Tensor};
     use proptest::prelude::*;
-
-    /// Random targets, every fifth from the second on ignored.
-    fn targets(n: usize, vocabulary: usize) -> Result<Tensor> {
-        let mut targets = ids(n, vocabulary as u32)?.to_vec1::<u32>()?;
-        targets.iter_mut().skip(1).step_by(5).for_each(|target| *target = IGNORED);
-        Tensor::new(targets, &Device::Cpu)
-    }
 
     #[test]
     fn gradients_are_right() {

@@ -130,7 +130,8 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
         return Err(compute.refuse("shards", &format!("they share the threads of a CPU; on {device} there is 1")));
     }
     if shards > batch {
-        return Err(compute.refuse("shards", &format!("a step has only {batch} windows (train.batch)")));
+        let why = format!("a step has only {batch} windows to divide (train.batch)");
+        return Err(compute.refuse("shards", &why).hint(format!("at most {batch}, or a larger train.batch")));
     }
     Ok(Experiment {
         optimizer: registry.optimizers.pick(&optimizer, "adamw")?.settle(&optimizer)?,
