@@ -2,7 +2,7 @@
 //! everything on the right reads. SI units with the unit in the key; unknown is `null` beside a reason, never 0.
 //!
 //! [`origin`] and [`trial`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
-//! cannot promise, [`store`] files and [`journal`] what survives a kill.
+//! cannot promise, [`store`] files, [`journal`] what survives a kill and [`pool`] several files as one.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -15,6 +15,7 @@ pub mod journal;
 mod layout;
 pub mod metric;
 pub mod origin;
+pub mod pool;
 pub mod store;
 pub mod trial;
 pub mod validate;
