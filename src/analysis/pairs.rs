@@ -90,8 +90,9 @@ pub fn pair(file: &ResultFile) -> Result<Pairs<'_>, Unanswered> {
     if headline.variant == base {
         return Err(Unanswered::SameVariant(base.to_owned()));
     }
-    let in_question =
-        |trial: &&Trial| trial.scale == headline.scale && (trial.variant == base || is_variant(trial, headline));
+    let in_question = |trial: &&Trial| {
+        !trial.in_sweep() && trial.scale == headline.scale && (trial.variant == base || is_variant(trial, headline))
+    };
     let trials: Vec<&Trial> = file.trials.iter().filter(in_question).collect();
     let loss = loss_metric(&trials);
     let finished: Vec<(&Trial, Point)> = trials.iter().filter_map(|t| Some((*t, point(t, loss)?))).collect();

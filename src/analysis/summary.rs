@@ -47,7 +47,9 @@ impl CellSummary {
 
 /// Every cell of a file, in the order in which they first ran.
 pub fn summarise(file: &ResultFile) -> Vec<CellSummary> {
-    let mut trials: Vec<&Trial> = file.trials.iter().collect();
+    // A sweep beside what it chose for says nothing of its own.
+    let sweep_only = file.trials.iter().all(Trial::in_sweep);
+    let mut trials: Vec<&Trial> = file.trials.iter().filter(|t| sweep_only || !t.in_sweep()).collect();
     trials.sort_by_key(|t| t.order);
     let mut cells: Vec<(&str, &str, Vec<&Trial>)> = Vec::new();
     let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();

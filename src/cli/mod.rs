@@ -20,6 +20,8 @@ mod launch;
 #[cfg(feature = "run")]
 pub mod list;
 #[cfg(feature = "run")]
+mod prepare;
+#[cfg(feature = "run")]
 pub mod run;
 pub mod schema;
 #[cfg(feature = "run")]

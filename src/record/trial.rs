@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::metric::Metric;
+use crate::spec::rate::GRID;
 
 /// How a trial ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -61,8 +62,8 @@ pub struct Trial {
     pub budget: Option<u64>,
     /// Of parameters, data order and sampling.
     pub seed: u64,
-    /// Where the learning rate comes from; the `tuned: sweep.json` where a sweep at this very scale and
-    /// budget chose it, and anything else where none did.
+    /// Where the learning rate comes from: `tuned: sweep.json` or `tuned here: ...` where a sweep at this very scale and
+    /// budget chose it, `grid` in a sweep, and anything else where none did.
     pub lr_source: String,
     /// Index into `builds`.
     pub build: u64,
@@ -93,6 +94,11 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// Whether it only helped to choose a learning rate: it judges nothing.
+    pub fn in_sweep(&self) -> bool {
+        self.lr_source == GRID
+    }
+
     /// The value of a metric, where it was measured.
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.metrics.get(name)?.value
@@ -126,7 +132,7 @@ pub struct Cost {
     pub train_flops: f64,
     /// All steps, optimizer only.
     pub optimizer_flops: f64,
-    /// Spent to find the learning rate; `null` where it is not known.
+    /// Model FLOPs of the sweep that chose the learning rate; `null` where it is not known.
     pub tuning_flops: Option<f64>,
     /// Training tokens of the whole trial.
     pub train_tokens: u64,

@@ -182,6 +182,8 @@ pub struct Plan {
     pub suite: String,
     /// Repeats of every cell.
     pub repeats: u64,
+    /// Trials that choose learning rates before.
+    pub tuning_trials: u64,
     /// `cpu`, `cuda:0`.
     pub device: String,
     /// Threads of a trial.
@@ -214,11 +216,16 @@ pub fn plan(plan: &Plan, style: Style) -> String {
     }
     let table = table.trim_fmt();
     format!(
-        "Suite {} would run {} trials ({} cells, {} repeats each) on {} with {} threads: {}, about {} and {} at a time (guesses).\n\n{table}",
+        "Suite {} would run {} trials ({} cells, {} repeats each{}) on {} with {} threads: {}, about {} and {} at a time (guesses).\n\n{table}",
         plan.suite,
-        plan.cells.len() as u64 * plan.repeats,
+        plan.cells.len() as u64 * plan.repeats + plan.tuning_trials,
         plan.cells.len(),
         plan.repeats,
+        if plan.tuning_trials == 0 {
+            String::new()
+        } else {
+            format!(", after {} that choose learning rates", plan.tuning_trials)
+        },
         plan.device,
         plan.threads,
         Flops(plan.total_flops),

@@ -27,8 +27,10 @@ pub enum Mode {
     Fresh,
 }
 
+/// Makes of a sweep's finished trials the jobs that follow; the same jobs for the same trials.
+pub type Then<'a> = dyn Fn(&[&Trial]) -> Result<Vec<Job>> + 'a;
+
 /// What to run, and where its results go.
-#[derive(Debug)]
 pub struct Request<'a> {
     /// The result file.
     pub out: &'a Path,
@@ -36,8 +38,10 @@ pub struct Request<'a> {
     pub mode: Mode,
     /// The result file as far as it is known: run, builds and machines.
     pub file: ResultFile,
-    /// All trials in order; `build` and `machine` point into `file`.
+    /// All trials in order, or a sweep's; `build` and `machine` point into `file`.
     pub jobs: &'a [Job],
+    /// The trials to run after a sweep.
+    pub then: Option<&'a Then<'a>>,
     /// What runs one trial.
     pub worker: &'a Worker,
     /// Time limit of one trial.
@@ -103,19 +107,33 @@ pub fn run(
         Opened::Complete(file) => return Ok(file),
         Opened::Session(session) => session,
     };
-    let missing: Vec<&Job> = request.jobs.iter().filter(|job| !session.has(&job.id)).collect();
-    if !missing.is_empty() {
-        progress.begin(request.jobs.len(), &missing);
-        let outcome = session.run_all(&request, &missing, calibrate, progress, interrupt);
-        progress.end();
-        outcome.map_err(|error| session.say_how_to_resume(error, &request))?;
+    session.run_missing(&request, request.jobs, calibrate, progress, interrupt)?;
+    if let Some(then) = request.then {
+        let swept: Vec<&Trial> = request.jobs.iter().filter_map(|job| session.trials.get(&job.id)).collect();
+        let judged = then(&swept)?;
+        progress.note(&format!("{} learning rates tried; the trials that judge begin", swept.len()));
+        session.run_missing(&request, &judged, calibrate, progress, interrupt)?;
     }
     session.merge(request.out)
 }
 
-/// Whether a trial that ended so is not tried again.
-fn is_settled(status: Status) -> bool {
-    matches!(status, Status::Ok | Status::Diverged)
+/// Whether a trial that ended so is not tried again. A rate that failed in a sweep stays failed: trying again could choose
+/// another, and orphan what was judged since.
+fn is_settled(trial: &Trial) -> bool {
+    matches!(trial.status, Status::Ok | Status::Diverged) || (trial.in_sweep() && trial.status != Status::Interrupted)
+}
+
+/// The jobs known so far: a sweep's, and those that follow once it is whole.
+fn known(trials: &[Trial], request: &Request) -> Result<(Vec<Job>, bool)> {
+    let mut jobs = request.jobs.to_vec();
+    let Some(then) = request.then else { return Ok((jobs, true)) };
+    let by_id: HashMap<&str, &Trial> = trials.iter().map(|trial| (trial.id.as_str(), trial)).collect();
+    let swept: Option<Vec<&Trial>> = jobs.iter().map(|job| by_id.get(job.id.as_str()).copied()).collect();
+    let whole = swept.filter(|swept| swept.iter().all(|trial| is_settled(trial)));
+    if let Some(swept) = &whole {
+        jobs.extend(then(swept)?);
+    }
+    Ok((jobs, whole.is_some()))
 }
 
 enum Opened {
@@ -131,7 +149,7 @@ fn open(request: &Request, progress: &mut Progress) -> Result<Opened> {
     let continued = request.mode == Mode::Resume && out.exists() && !Partial::has_begun(out);
     let finished = if continued { Some(store::read(out)?) } else { None };
     if let Some(file) = &finished {
-        if all_settled(&file.trials, request.jobs) {
+        if all_settled(&file.trials, request)? {
             if Partial::folder_of(out).exists() {
                 Partial::open(out)?.remove()?;
             }
@@ -184,7 +202,8 @@ fn refuse_to_touch(request: &Request) -> Result<()> {
 
 /// Trials that this plan does not hold may be neither mixed with its own nor thrown away.
 fn refuse_foreign(trials: &[Trial], request: &Request) -> Result<()> {
-    let planned: HashSet<&str> = request.jobs.iter().map(|job| job.id.as_str()).collect();
+    let (jobs, _) = known(trials, request)?;
+    let planned: HashSet<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
     let foreign = trials.iter().filter(|trial| !planned.contains(trial.id.as_str())).count();
     if foreign == 0 {
         return Ok(());
@@ -202,9 +221,10 @@ fn refused(there: &Path) -> Error {
         .hint("`--resume` runs what is missing, `--fresh` replaces it, `--out FILE` writes elsewhere")
 }
 
-fn all_settled(trials: &[Trial], jobs: &[Job]) -> bool {
-    let settled: HashSet<&str> = trials.iter().filter(|t| is_settled(t.status)).map(|t| t.id.as_str()).collect();
-    jobs.iter().all(|job| settled.contains(job.id.as_str()))
+fn all_settled(trials: &[Trial], request: &Request) -> Result<bool> {
+    let (jobs, all) = known(trials, request)?;
+    let settled: HashSet<&str> = trials.iter().filter(|t| is_settled(t)).map(|t| t.id.as_str()).collect();
+    Ok(all && jobs.iter().all(|job| settled.contains(job.id.as_str())))
 }
 
 /// A run under way.
@@ -229,7 +249,25 @@ impl Session {
     }
 
     fn has(&self, id: &str) -> bool {
-        self.trials.get(id).is_some_and(|trial| is_settled(trial.status))
+        self.trials.get(id).is_some_and(is_settled)
+    }
+
+    fn run_missing(
+        &mut self,
+        request: &Request,
+        jobs: &[Job],
+        calibrate: &mut dyn Calibrate,
+        progress: &mut Progress,
+        interrupt: &Interrupt,
+    ) -> Result<()> {
+        let missing: Vec<&Job> = jobs.iter().filter(|job| !self.has(&job.id)).collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        progress.begin(jobs.len(), &missing);
+        let outcome = self.run_all(request, &missing, calibrate, progress, interrupt);
+        progress.end();
+        outcome.map_err(|error| self.say_how_to_resume(error, jobs.len(), request))
     }
 
     fn run_all(
@@ -316,13 +354,12 @@ impl Session {
         Ok(peak)
     }
 
-    fn say_how_to_resume(&self, error: Error, request: &Request) -> Error {
-        let kept = format!(
-            "{} of {} trials are kept in {}",
-            self.trials.len(),
-            request.jobs.len(),
-            self.partial.folder().display()
-        );
+    fn say_how_to_resume(&self, error: Error, planned: usize, request: &Request) -> Error {
+        let folder = self.partial.folder().display();
+        let kept = match request.then {
+            None => format!("{} of {planned} trials are kept in {folder}", self.trials.len()),
+            Some(_) => format!("{} trials are kept in {folder}", self.trials.len()),
+        };
         let message = match error.kind {
             Kind::Interrupted => format!("interrupted; {kept}"),
             _ => format!("{}; {kept}", error.message),

@@ -1,6 +1,7 @@
 //! Many trials: in which order, each in a process of its own, kept as they finish, and none twice.
 //!
-//! `plan` makes jobs of cells, `local` runs what is missing of them, `isolate` runs one, `partial` keeps what finished.
+//! `plan` makes jobs of cells, `local` runs what is missing of them, `isolate` runs one, `partial` keeps what finished,
+//! `sweep` chooses a learning rate from those that only helped to find one.
 
 pub mod build;
 pub mod child;
@@ -13,6 +14,7 @@ pub mod partial;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod sweep;
 
 pub use crate::measure::clock::utc_now;
 pub use build::build_info;

@@ -9,8 +9,9 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::knobs::whole;
-use super::layers::{GRID, Layers, Upper};
+use super::layers::{Layers, Upper};
 use super::library::{Library, name_of};
+use super::rate::{GRID, LR};
 use super::suite::{Group, Suite, width_of};
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
@@ -44,6 +45,24 @@ pub struct Cell {
     pub tree: Tree,
     /// Where the learning rate comes from.
     pub lr_source: String,
+    /// The rates to choose from before it is judged; empty where its rate stands.
+    pub rates: Vec<f64>,
+}
+
+impl Cell {
+    /// This cell in the sweep that chooses its rate: `gpt2/w32@400~0.016`.
+    pub fn swept_at(&self, lr: f64) -> Self {
+        let mut cell = self.with_rate(lr, GRID.to_owned());
+        cell.name.push_str(&format!("~{lr}"));
+        cell
+    }
+
+    /// This cell with the learning rate that was chosen for it, and the words that say how.
+    pub fn with_rate(&self, lr: f64, lr_source: String) -> Self {
+        let mut cell = Self { rates: Vec::new(), lr_source, ..self.clone() };
+        cell.tree.set(LR, lr.into(), Origin::named("the sweep"));
+        cell
+    }
 }
 
 /// A cell before its layers are laid.
@@ -189,7 +208,9 @@ impl Suite {
         if let Some(lr) = slot.lr.filter(|_| lr_source == GRID) {
             name.push_str(&format!("~{lr}"));
         }
-        Ok(Cell { name, variant: variant.name.clone(), scale, budget, tree, lr_source })
+        let chosen_here = ![GRID, "--set"].contains(&lr_source.as_str());
+        let rates = self.tune.as_ref().filter(|_| chosen_here).map_or_else(Vec::new, |tune| tune.lr.clone());
+        Ok(Cell { name, variant: variant.name.clone(), scale, budget, tree, lr_source, rates })
     }
 }
 
@@ -205,7 +226,7 @@ pub(super) fn single(variant: &Variant, scale: Option<&str>, sets: &[(String, Va
     let width = tree.get("model.width").and_then(|entry| whole(&entry.value));
     let scale = width.map(|width| format!("w{width}")).unwrap_or_default();
     let name = if scale.is_empty() { variant.name.clone() } else { format!("{}/{scale}", variant.name) };
-    Ok(Cell { name, variant: variant.name.clone(), scale, budget: None, tree, lr_source })
+    Ok(Cell { name, variant: variant.name.clone(), scale, budget: None, tree, lr_source, rates: Vec::new() })
 }
 
 fn bad_scale<'a>(scale: &str, shapes: impl IntoIterator<Item = &'a str>) -> Error {
@@ -222,7 +243,6 @@ fn bad_scale<'a>(scale: &str, shapes: impl IntoIterator<Item = &'a str>) -> Erro
 mod tests {
     use super::*;
     use crate::spec::parse_set;
-    use crate::spec::rate::LR;
 
     fn quick() -> (Library, Suite) {
         let library = Library::builtin();

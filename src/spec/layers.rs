@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::cells::Overrides;
 use super::library::Library;
-use super::rate::{LR, tuned_rate};
+use super::rate::{GRID, LR, tuned_rate};
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
 use crate::error::{Error, Result};
@@ -31,9 +31,6 @@ impl Upper {
         Self { data: Tree::default(), sets: tree }
     }
 }
-
-/// What the record says of a rate that a sweep's file lists.
-pub(super) const GRID: &str = "grid";
 
 /// The layers over a variant.
 pub(super) struct Layers<'a> {

@@ -22,10 +22,13 @@ macro_rules! shipped {
 }
 
 /// In the order of reading: each after its base.
-const VARIANTS: &[Shipped] =
-    shipped!("variants": "gpt2" "gpt2-rope" "gpt2-rmsnorm" "gpt2-swiglu" "llama" "gpt2-muon" "modern");
+const VARIANTS: &[Shipped] = shipped!("variants":
+    "gpt2" "gpt2-rope" "gpt2-rmsnorm" "gpt2-swiglu" "llama" "gpt2-muon" "modern"
+    "gpt2-rope-swiglu" "gpt2-rope-muon" "gpt2-swiglu-muon" "gpt2-rope-swiglu-muon"
+    "transformer-2017" "transformer-2017-prenorm" "transformer-2017-rope" "transformer-2017-cosine");
 
-const SUITES: &[Shipped] = shipped!("suites": "quick" "ci" "throughput" "nanogpt-char" "tune-quick");
+const SUITES: &[Shipped] = shipped!("suites":
+    "quick" "ci" "gain" "gain-text" "gain-night" "ladder" "isoflop" "origin" "throughput" "nanogpt-char" "tune-quick");
 
 /// Data sources and presets that `--data` knows by name.
 const DATA: &[&str] = &["language", "language/easy", "language/rich", "markov", "mqar", "uniform"];
@@ -257,7 +260,7 @@ mod tests {
         assert_eq!(suite("quik"), "unknown suite `quik`\nhint: did you mean `quick`?");
         assert_eq!(
             suite("zzz"),
-            "unknown suite `zzz`\nhint: there is: quick, ci, throughput, nanogpt-char, tune-quick"
+            "unknown suite `zzz`\nhint: there is: quick, ci, gain, gain-text, gain-night, ladder, isoflop, origin, throughput, nanogpt-char, tune-quick"
         );
         assert!(
             variant("no/such.toml").starts_with("cannot read the variant no/such.toml: "),

@@ -12,6 +12,9 @@ use crate::error::Result;
 /// The key that all this is about.
 pub const LR: &str = "train.optimizer.lr";
 
+/// What the record says of a rate that is one of a sweep's.
+pub const GRID: &str = "grid";
+
 /// One row of a variant's `[[tuned]]` table: the best learning rate of a sweep.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tuned {

@@ -6,6 +6,7 @@
 //! base = "gpt2"
 //! headline = { variant = "modern", scale = "w32", budget = 800 }
 //! repeats = 4
+//! tune = { lr = [0.004, 0.008, 0.016] }   # choose each cell's learning rate first, on other seeds
 //!
 //! [set]                               # spec keys of every cell
 //! data.kind = "language"
@@ -49,6 +50,8 @@ pub struct Suite {
     pub repeats: u64,
     /// Repeat k has this seed plus k.
     pub first_seed: u64,
+    /// How each cell's learning rate is chosen before it is judged; absent where the variants' own rates stand.
+    pub tune: Option<Tune>,
     /// Spec keys of every cell.
     pub set: Tree,
     /// Named shapes and their spec keys, in the file's order.
@@ -66,6 +69,17 @@ pub struct Headline {
     pub scale: String,
     /// The variant's budget in training steps.
     pub budget: u64,
+}
+
+/// A sweep that every cell gets before it is judged: equal trials for every arm, on seeds that judge nothing.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Tune {
+    /// Learning rates, ascending.
+    pub lr: Vec<f64>,
+    /// Seeds that each rate is tried with.
+    pub repeats: u64,
+    /// The first of them.
+    pub first_seed: u64,
 }
 
 /// One row of `[[cells]]`: every combination of its lists is a cell.
@@ -94,7 +108,18 @@ impl Suite {
     /// Reads a suite's file that lies in `folder` (paths of variants are relative to it).
     pub(super) fn parse(name: String, file: &str, text: &str, folder: &Path) -> Result<Self> {
         let table = load::parse(file, text)?;
-        table.check(&["about", "data_label", "base", "headline", "repeats", "first_seed", "set", "shapes", "cells"])?;
+        table.check(&[
+            "about",
+            "data_label",
+            "base",
+            "headline",
+            "repeats",
+            "first_seed",
+            "tune",
+            "set",
+            "shapes",
+            "cells",
+        ])?;
         let tree = |name: &str| table.table(name)?.map_or_else(|| Ok(Tree::default()), Table::tree);
         let shapes = table.table("shapes")?.map_or_else(|| Ok(Vec::new()), shapes)?;
         let set = tree("set")?;
@@ -106,6 +131,7 @@ impl Suite {
             data_label: table.text("data_label")?.unwrap_or_else(|| data_label(&set)),
             repeats: table.count("repeats")?.unwrap_or(1),
             first_seed: table.count("first_seed")?.unwrap_or(1),
+            tune: table.table("tune")?.map(Tune::parse).transpose()?,
             set,
             shapes,
             groups: Vec::new(),
@@ -114,6 +140,7 @@ impl Suite {
         table.need("cells", suite.groups.first())?;
         suite.check_base(&table)?;
         suite.check_headline(&table)?;
+        suite.check_seeds(&table)?;
         Ok(suite)
     }
 
@@ -180,6 +207,17 @@ impl Suite {
         Err(table.refuse("base", "not among the variants of the cells").suggest(base, names.iter().map(String::as_str)))
     }
 
+    /// A rate chosen on the seed it is judged by is chosen by that seed's luck.
+    fn check_seeds(&self, table: &Table) -> Result<()> {
+        let Some(tune) = &self.tune else { return Ok(()) };
+        let judged = self.first_seed..self.first_seed.saturating_add(self.repeats);
+        let tuned = tune.first_seed..tune.first_seed.saturating_add(tune.repeats);
+        if judged.start.max(tuned.start) >= judged.end.min(tuned.end) {
+            return Ok(());
+        }
+        Err(table.refuse("tune", "the seeds of the sweep are among those judged").hint("for example first_seed = 1001"))
+    }
+
     fn check_headline(&self, table: &Table) -> Result<()> {
         let Some(Headline { variant, scale, budget }) = &self.headline else { return Ok(()) };
         let holds = |group: &Group| {
@@ -191,6 +229,22 @@ impl Suite {
             return Ok(());
         }
         Err(table.refuse("headline", &format!("there is no cell {variant}/{scale} with {budget} steps")))
+    }
+}
+
+impl Tune {
+    fn parse(table: &Table) -> Result<Self> {
+        table.check(&["lr", "repeats", "first_seed"])?;
+        let mut lr = table.need("lr", table.positives("lr")?)?;
+        lr.sort_by(f64::total_cmp);
+        lr.dedup();
+        if lr.len() < 3 {
+            return Err(
+                table.refuse("lr", "expected at least three rates, so that the best has a neighbour on each side")
+            );
+        }
+        let repeats = table.count("repeats")?.unwrap_or(1);
+        Ok(Self { lr, repeats, first_seed: table.count("first_seed")?.unwrap_or(1001) })
     }
 }
 
@@ -260,6 +314,16 @@ mod tests {
         check(
             &format!("headline = {{ variant = \"gpt2\", scale = \"w32\", budget = 300 }}\n{cells}"),
             "s.toml:2: headline: there is no cell gpt2/w32 with 300 steps",
+        );
+        let tune = |tune: &str| format!("tune = {{ {tune} }}\n{cells}");
+        check(
+            &tune("lr = [0.1, 0.2, 0.1]"),
+            "s.toml:2: tune.lr = [0.1, 0.2, 0.1]: expected at least three rates, so that the best has a neighbour on each \
+             side",
+        );
+        check(
+            &tune("lr = [1, 2, 4], first_seed = 1"),
+            "s.toml:2: tune: the seeds of the sweep are among those judged\nhint: for example first_seed = 1001",
         );
         check("[set]\ntrain.steps = []\n[[set.x]]\n", "s.toml:4: set.x: a spec key holds a value, not rows");
     }

@@ -2,8 +2,10 @@
 
 pub mod curve;
 pub mod interval;
+pub mod parabola;
 pub mod sample;
 
 pub use curve::{Falling, Solution};
 pub use interval::{Estimate, Interval, mean_estimate, ratio_estimate};
+pub use parabola::lowest_of_parabola;
 pub use sample::{Summary, mean, median, quantile, sd, summary};

@@ -19,7 +19,7 @@ pub trait ScheduleKind: Named {
 
 /// What ships.
 pub fn kinds() -> Catalog<dyn ScheduleKind> {
-    let rows = [Form::Cosine, Form::Linear, Form::Constant, Form::Wsd];
+    let rows = [Form::Cosine, Form::Linear, Form::Constant, Form::InverseSqrt, Form::Wsd];
     Catalog::new("schedules", rows.into_iter().map(|form| Arc::new(form) as Arc<dyn ScheduleKind>).collect())
 }
 
@@ -28,6 +28,7 @@ enum Form {
     Cosine,
     Linear,
     Constant,
+    InverseSqrt,
     Wsd,
 }
 
@@ -37,6 +38,7 @@ impl Named for Form {
             Form::Cosine => "cosine",
             Form::Linear => "linear",
             Form::Constant => "constant",
+            Form::InverseSqrt => "inverse_sqrt",
             Form::Wsd => "wsd",
         }
     }
@@ -46,6 +48,9 @@ impl Named for Form {
             Form::Cosine => "half a cosine from the full rate down to `final` of it (Loshchilov & Hutter 2017)",
             Form::Linear => "a straight line from the full rate down to `final` of it",
             Form::Constant => "the full rate throughout",
+            Form::InverseSqrt => {
+                "after the warm-up of w steps, sqrt(w / step) of the full rate (Vaswani et al. 2017, equation 3)"
+            }
             Form::Wsd => {
                 "warm-up, stable, decay: the full rate, then a straight line over the last `decay` share (Hu et al. 2024)"
             }
@@ -56,7 +61,11 @@ impl Named for Form {
 impl ScheduleKind for Form {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn Schedule>> {
         let warmup = knobs.f64_in("warmup", 0.1, 0.0, 1e12)?;
-        let floor = if *self == Form::Constant { 1.0 } else { knobs.f64_in("final", 0.1, 0.0, 1.0)? };
+        let floor = if matches!(self, Form::Constant | Form::InverseSqrt) {
+            1.0
+        } else {
+            knobs.f64_in("final", 0.1, 0.0, 1.0)?
+        };
         let decay = if *self == Form::Wsd { knobs.f64_in("decay", 0.2, 0.0, 1.0)? } else { 0.0 };
         Ok(Arc::new(Shaped { form: *self, warmup, floor, decay }))
     }
@@ -83,6 +92,7 @@ impl Schedule for Shaped {
             Form::Cosine => fall(0.5 - 0.5 * (std::f64::consts::PI * progress(warmup)).cos()),
             Form::Linear => fall(progress(warmup)),
             Form::Constant => 1.0,
+            Form::InverseSqrt => (warmup.max(1.0) / (step + 1.0)).sqrt().min(1.0),
             Form::Wsd => fall(progress(warmup.max((1.0 - self.decay) * steps))),
         }
     }
@@ -102,6 +112,7 @@ mod tests {
         let at = [0, 4, 9, 10, 55, 80, 90, 99];
         let check = |form, want: [f64; 8]| assert_eq!(factors(form, &at), want, "{form:?}");
         check(Form::Constant, [0.1, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
+        check(Form::InverseSqrt, [0.1, 0.5, 1.0, 0.9535, 0.4226, 0.3514, 0.3315, 0.3162]);
         check(Form::Linear, [0.1, 0.5, 1.0, 1.0, 0.55, 0.3, 0.2, 0.11]);
         check(Form::Wsd, [0.1, 0.5, 1.0, 1.0, 1.0, 1.0, 0.55, 0.145]);
         check(Form::Cosine, [0.1, 0.5, 1.0, 1.0, 0.55, 0.2053, 0.1271, 0.1003]);

@@ -137,7 +137,7 @@ pub fn run_jobs(
 ) -> (Result<ResultFile>, String) {
     let lines = Lines::default();
     let resume = "effbench run fake --resume";
-    let request = Request { out, mode, file: empty_file(2), jobs, worker, limit: LONG, resume };
+    let request = Request { out, mode, file: empty_file(2), jobs, then: None, worker, limit: LONG, resume };
     let result = run(request, &mut Peak, &mut Progress::lines(Box::new(lines.clone())), stop);
     (result, lines.text())
 }

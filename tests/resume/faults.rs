@@ -106,6 +106,7 @@ fn a_failed_calibration_is_recorded_and_stops_nothing() {
         mode: Mode::New,
         file: empty_file(1),
         jobs: &jobs,
+        then: None,
         worker: &worker,
         limit: LONG,
         resume: "",
