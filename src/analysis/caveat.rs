@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Caveat;
-use super::gain::{Axis, Gain, Sign};
+use super::axis::Axis;
+use super::gain::{Gain, Sign};
 use super::pairs::Pairs;
 use crate::record::{ResultFile, Status, Trial};
 use crate::unit::Share;
@@ -27,7 +28,7 @@ pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &BTreeMap<Axis, G
         axes_disagree(pairs, gains),
         embeddings(pairs),
         invalid_trials(pairs),
-        synthetic(file),
+        synthetic(pairs),
     ];
     found.into_iter().flatten().collect()
 }
@@ -68,7 +69,7 @@ fn few_budgets(pairs: &Pairs) -> Option<Caveat> {
     let count = pairs.budgets.len();
     (count < BUDGETS).then(|| Caveat {
         code: "few_budgets",
-        message: format!("{} ran at {count} budgets: a straight line stands in for its curve", pairs.base),
+        message: format!("{} ran at {count} budgets: a straight line stands in for its curve", pairs.question.base),
         remedy: format!("a suite with at least {BUDGETS} budgets of the base"),
     })
 }
@@ -90,11 +91,9 @@ fn learning_rate(pairs: &Pairs) -> Option<Caveat> {
 }
 
 fn other_data(pairs: &Pairs) -> Option<Caveat> {
-    let mut data = pairs.trials.iter().map(|t| t.spec.get("data"));
-    let first = data.next()?;
-    data.any(|other| other != first).then(|| Caveat {
+    (pairs.elsewhere > 0).then(|| Caveat {
         code: "data_differ",
-        message: "the arms did not see the same data, so their losses are not comparable".to_owned(),
+        message: format!("{} trials of these cells saw other data, so they are left out", pairs.elsewhere),
         remedy: "give every arm the same `data` keys".to_owned(),
     })
 }
@@ -107,12 +106,12 @@ fn axes_disagree(pairs: &Pairs, gains: &BTreeMap<Axis, Gain>) -> Option<Caveat> 
         Sign::Less => "a loss",
         Sign::Unclear => "neither gain nor loss",
     };
-    let other = [(Axis::TotalFlops, "FLOPs with the optimizer's"), (Axis::WallSeconds, "seconds")];
-    let differing: Vec<String> = other
-        .into_iter()
-        .filter_map(|(axis, name)| Some((gains.get(&axis)?, name)))
-        .filter(|(gain, _)| !matches!(gain, Gain::Unknown { .. }) && gain.sign() != headline)
-        .map(|(gain, name)| format!("{} in {name}", says(gain.sign())))
+    let differing: Vec<String> = gains
+        .iter()
+        .filter(|(axis, gain)| {
+            **axis != Axis::ModelFlops && !matches!(gain, Gain::Unknown { .. }) && gain.sign() != headline
+        })
+        .map(|(axis, gain)| format!("{} in {}", says(gain.sign()), axis.words()))
         .collect();
     (!differing.is_empty()).then(|| Caveat {
         code: "axes_disagree",
@@ -120,7 +119,7 @@ fn axes_disagree(pairs: &Pairs, gains: &BTreeMap<Axis, Gain>) -> Option<Caveat> 
             "{} in model FLOPs, but {}, for {}",
             says(headline),
             differing.join(" and "),
-            pairs.headline.variant
+            pairs.question.variant
         ),
         remedy: "decide by what you pay for".to_owned(),
     })
@@ -154,12 +153,10 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
     })
 }
 
-fn synthetic(file: &ResultFile) -> Option<Caveat> {
-    let kind = |trial: &Trial| trial.spec.pointer("/data/kind").and_then(|kind| kind.as_str().map(str::to_owned));
-    let generated = file.trials.iter().filter_map(kind).any(|kind| kind != "text");
-    generated.then(|| Caveat {
+fn synthetic(pairs: &Pairs) -> Option<Caveat> {
+    pairs.generated.then(|| Caveat {
         code: "synthetic_data",
-        message: format!("the data are a {}: whether the gain carries over to text is not shown here", file.run.data),
+        message: format!("the data are a {}: whether the gain carries over to text is not shown here", pairs.data),
         remedy: "--data FILE runs the same suite on a text of yours".to_owned(),
     })
 }

@@ -2,12 +2,18 @@
 
 use serde::Serialize;
 
+pub mod axis;
 pub mod caveat;
 pub mod gain;
 pub mod pairs;
+pub mod recipe;
+pub mod spectrum;
+pub mod study;
 pub mod summary;
+pub mod world;
 
-pub use gain::{Answer, Axis, Gain, answer};
+pub use axis::Axis;
+pub use gain::{Answer, Gain, answer};
 pub use pairs::Unanswered;
 pub use summary::{CellSummary, summarise};
 

@@ -4,7 +4,49 @@
 use std::collections::BTreeSet;
 use std::fmt;
 
-use crate::record::{Headline, ResultFile, Status, Trial, metric};
+use super::axis::Spent;
+use super::world::{World, worlds};
+use crate::record::{ResultFile, Status, Trial};
+
+/// What is asked: what is this variant worth over the base, at this scale and budget?
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Question {
+    /// The variant whose compute is the currency.
+    pub base: String,
+    /// The variant in question.
+    pub variant: String,
+    /// At this scale ...
+    pub scale: String,
+    /// ... and this budget of the variant, in steps; `None` where the cells carry none.
+    pub budget: Option<u64>,
+}
+
+impl Question {
+    /// The one that a suite fixed before anything ran.
+    pub fn of(file: &ResultFile) -> Result<Self, Unanswered> {
+        let (Some(headline), Some(base)) = (&file.run.headline, file.run.base.clone()) else {
+            return Err(Unanswered::NoQuestion);
+        };
+        let (variant, scale) = (headline.variant.clone(), headline.scale.clone());
+        Ok(Self { base, variant, scale, budget: Some(headline.budget) })
+    }
+
+    /// The cell in question: `modern/w32@400`.
+    pub fn cell(&self) -> String {
+        let budget = self.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+        format!("{}/{}{budget}", self.variant, self.scale)
+    }
+
+    /// Whether a trial is of the cell in question; a suite with one budget does not name it.
+    fn is_variant(&self, trial: &Trial) -> bool {
+        let budget = trial.budget.is_none_or(|budget| self.budget.is_none_or(|asked| asked == budget));
+        trial.scale == self.scale && trial.variant == self.variant && budget
+    }
+
+    fn is_base(&self, trial: &Trial) -> bool {
+        trial.scale == self.scale && trial.variant == self.base
+    }
+}
 
 /// Why a run answers no question.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +78,8 @@ impl fmt::Display for Unanswered {
 /// What one finished trial spent and reached.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Point {
-    /// Model FLOPs.
-    pub model_flops: f64,
-    /// Model and optimizer FLOPs.
-    pub total_flops: f64,
-    /// Seconds of training, where they were measured.
-    pub wall_s: Option<f64>,
+    /// By axis.
+    pub spent: Spent,
     /// Final loss in nats.
     pub loss: f64,
 }
@@ -58,9 +96,9 @@ pub struct Pair {
 }
 
 impl Pair {
-    /// Seconds of different machines or builds are not of one kind.
-    fn without_seconds(mut self) -> Self {
-        self.base.iter_mut().chain([&mut self.variant]).for_each(|point| point.wall_s = None);
+    /// Seconds and joules of different machines or builds are not of one kind.
+    fn without_local(mut self) -> Self {
+        self.base.iter_mut().chain([&mut self.variant]).for_each(|point| point.spent = point.spent.without_local());
         self
     }
 }
@@ -68,10 +106,12 @@ impl Pair {
 /// All complete repeats, and the trials they were looked for in.
 #[derive(Debug, Clone)]
 pub struct Pairs<'a> {
-    /// The question.
-    pub headline: &'a Headline,
-    /// The variant whose compute is the currency.
-    pub base: &'a str,
+    /// What is asked.
+    pub question: Question,
+    /// What the data are.
+    pub data: String,
+    /// Whether the data are generated.
+    pub generated: bool,
     /// The metric compared.
     pub loss: &'static str,
     /// The base's budgets in steps, ascending.
@@ -80,79 +120,76 @@ pub struct Pairs<'a> {
     pub pairs: Vec<Pair>,
     /// Every trial of the base and the variant that belongs to the question, finished or not.
     pub trials: Vec<&'a Trial>,
+    /// Trials of the same cells that saw other data.
+    pub elsewhere: usize,
 }
 
-/// Finds the trials that answer a file's headline question.
+/// Finds the trials that answer a file's headline question, where most of them are.
 pub fn pair(file: &ResultFile) -> Result<Pairs<'_>, Unanswered> {
-    let (Some(headline), Some(base)) = (&file.run.headline, file.run.base.as_deref()) else {
-        return Err(Unanswered::NoQuestion);
+    let question = Question::of(file)?;
+    let asked = |trial: &&&Trial| question.is_base(trial) || question.is_variant(trial);
+    let count = |world: &World| world.trials.iter().filter(asked).count();
+    let worlds = worlds(file);
+    let total: usize = worlds.iter().map(count).sum();
+    let Some(world) = worlds.iter().rev().max_by_key(|world| count(world)) else {
+        return Err(Unanswered::NoTrial(question.cell()));
     };
-    if headline.variant == base {
-        return Err(Unanswered::SameVariant(base.to_owned()));
+    let mut pairs = pair_in(world, &question)?;
+    pairs.elsewhere = total - pairs.trials.len();
+    Ok(pairs)
+}
+
+/// Finds the trials that answer a question in one world.
+pub fn pair_in<'a>(world: &World<'a>, question: &Question) -> Result<Pairs<'a>, Unanswered> {
+    if question.variant == question.base {
+        return Err(Unanswered::SameVariant(question.base.clone()));
     }
-    let in_question = |trial: &&Trial| {
-        !trial.in_sweep() && trial.scale == headline.scale && (trial.variant == base || is_variant(trial, headline))
-    };
-    let trials: Vec<&Trial> = file.trials.iter().filter(in_question).collect();
-    let loss = loss_metric(&trials);
+    let asked = |trial: &&Trial| question.is_base(trial) || question.is_variant(trial);
+    let trials: Vec<&Trial> = world.trials.iter().copied().filter(asked).collect();
+    let loss = world.loss_metric();
     let finished: Vec<(&Trial, Point)> = trials.iter().filter_map(|t| Some((*t, point(t, loss)?))).collect();
-    if !finished.iter().any(|(t, _)| is_variant(t, headline)) {
-        return Err(Unanswered::NoTrial(cell_of(headline)));
+    if !finished.iter().any(|(t, _)| question.is_variant(t)) {
+        return Err(Unanswered::NoTrial(question.cell()));
     }
-    if !finished.iter().any(|(t, _)| t.variant == base) {
-        return Err(Unanswered::NoTrial(format!("{base}/{}", headline.scale)));
+    let of_base = || finished.iter().filter(|(t, _)| question.is_base(t));
+    if of_base().next().is_none() {
+        return Err(Unanswered::NoTrial(format!("{}/{}", question.base, question.scale)));
     }
-    let of_base = finished.iter().filter(|(t, _)| t.variant == base);
-    let budgets: Vec<u64> = of_base.filter_map(|(t, _)| t.budget).collect::<BTreeSet<u64>>().into_iter().collect();
+    let budgets: Vec<u64> = of_base().filter_map(|(t, _)| t.budget).collect::<BTreeSet<u64>>().into_iter().collect();
     if budgets.len() < 2 {
-        return Err(Unanswered::OneBudget(base.to_owned()));
+        return Err(Unanswered::OneBudget(question.base.clone()));
     }
     let repeats: BTreeSet<u64> = finished.iter().map(|(t, _)| t.repeat).collect();
-    let complete = |repeat: u64| {
-        let here = || finished.iter().filter(move |(t, _)| t.repeat == repeat);
-        let variant = here().find(|(t, _)| is_variant(t, headline))?.1;
-        let at = |budget: u64| here().find(|(t, _)| t.variant == base && t.budget == Some(budget)).map(|(_, p)| *p);
-        let base = budgets.iter().map(|budget| at(*budget)).collect::<Option<Vec<Point>>>()?;
-        let pair = Pair { repeat, base, variant };
-        let places: BTreeSet<(u64, u64)> = here().map(|(t, _)| (t.machine, t.build)).collect();
-        Some(if places.len() == 1 { pair } else { pair.without_seconds() })
-    };
-    let pairs: Vec<Pair> = repeats.into_iter().filter_map(complete).collect();
-    if pairs.is_empty() { Err(Unanswered::NoPair) } else { Ok(Pairs { headline, base, loss, budgets, pairs, trials }) }
+    let pairs: Vec<Pair> = repeats.into_iter().filter_map(|k| complete(&finished, question, &budgets, k)).collect();
+    if pairs.is_empty() {
+        return Err(Unanswered::NoPair);
+    }
+    let (question, data, generated) = (question.clone(), world.data.clone(), world.generated);
+    Ok(Pairs { question, data, generated, loss, budgets, pairs, trials, elsewhere: 0 })
 }
 
-/// The headline's cell by name.
-pub fn cell_of(headline: &Headline) -> String {
-    format!("{}/{}@{}", headline.variant, headline.scale, headline.budget)
-}
-
-/// Whether a trial is of the headline's variant and budget; a suite with one budget does not name it.
-fn is_variant(trial: &Trial, headline: &Headline) -> bool {
-    trial.variant == headline.variant && trial.budget.is_none_or(|budget| budget == headline.budget)
-}
-
-/// Excess loss where every finished trial has it, else validation loss: differences are the same, as the oracle's loss cancels.
-fn loss_metric(trials: &[&Trial]) -> &'static str {
-    let finished = || trials.iter().filter(|t| t.status == Status::Ok);
-    let all = finished().all(|t| t.metric(metric::EXCESS_LOSS_NATS).is_some());
-    if all { metric::EXCESS_LOSS_NATS } else { metric::VAL_LOSS_NATS }
+/// One repeat, where the variant and the base at every budget finished it.
+fn complete(finished: &[(&Trial, Point)], question: &Question, budgets: &[u64], repeat: u64) -> Option<Pair> {
+    let here = || finished.iter().filter(|(t, _)| t.repeat == repeat);
+    let variant = here().find(|(t, _)| question.is_variant(t))?.1;
+    let at = |budget: u64| Some(here().find(|(t, _)| question.is_base(t) && t.budget == Some(budget))?.1);
+    let base = budgets.iter().map(|budget| at(*budget)).collect::<Option<Vec<Point>>>()?;
+    let pair = Pair { repeat, base, variant };
+    let places: BTreeSet<(u64, u64)> = here().map(|(t, _)| (t.machine, t.build)).collect();
+    Some(if places.len() == 1 { pair } else { pair.without_local() })
 }
 
 /// What a finished trial spent and reached; `None` where it did not finish, or spent nothing that is known.
 fn point(trial: &Trial, loss: &str) -> Option<Point> {
-    let cost = trial.cost.as_ref().filter(|cost| trial.status == Status::Ok && cost.train_flops > 0.0)?;
-    Some(Point {
-        model_flops: cost.train_flops,
-        total_flops: cost.train_flops + cost.optimizer_flops,
-        wall_s: trial.metric(metric::TRAIN_WALL_S).filter(|s| *s > 0.0),
-        loss: trial.metric(loss).filter(|loss| loss.is_finite())?,
-    })
+    trial.cost.as_ref().filter(|cost| trial.status == Status::Ok && cost.train_flops > 0.0)?;
+    Some(Point { spent: Spent::of(trial), loss: trial.metric(loss).filter(|loss| loss.is_finite())? })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::example::{example, study};
+    use crate::record::metric;
 
     #[test]
     fn only_complete_repeats_are_paired() {

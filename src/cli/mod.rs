@@ -15,6 +15,7 @@ use crate::trial::Registry;
 pub mod completions;
 #[cfg(feature = "run")]
 pub mod doctor;
+pub mod gain;
 #[cfg(feature = "run")]
 mod launch;
 #[cfg(feature = "run")]
@@ -68,6 +69,8 @@ pub enum Command {
     /// Say what can be measured on this machine, what not, why, and the remedy.
     #[cfg(feature = "run")]
     Doctor(doctor::DoctorArgs),
+    /// Say what each variant is worth: how many times more the base must spend to match it, with intervals.
+    Gain(gain::GainArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -109,6 +112,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args),
+        Command::Gain(args) => gain::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -121,6 +125,7 @@ pub fn main(registry: Registry) -> ExitCode {
 #[cfg(not(feature = "run"))]
 pub fn main() -> ExitCode {
     parsed(|command| match command {
+        Command::Gain(args) => gain::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -199,7 +204,8 @@ fn judge_only(command: &str) -> Error {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
     } else {
-        Error::input(format!("unknown command `{command}`")).suggest(command, ["validate", "schema", "completions"])
+        Error::input(format!("unknown command `{command}`"))
+            .suggest(command, ["gain", "validate", "schema", "completions"])
     }
 }
 

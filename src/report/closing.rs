@@ -92,7 +92,7 @@ mod tests {
     fn a_run_with_failures_says_which_and_why() {
         let mut file = study(2, |variant, steps, repeat| {
             let diverged = variant == "modern" && repeat == 1;
-            (!diverged).then_some(2.0 - 0.3 * (steps as f64).ln())
+            (!diverged).then_some(3.0 - 0.3 * (steps as f64).ln())
         });
         file.trials[3].status = Status::Failed;
         file.trials[3].reason = Some("signal 9\u{1b}[31m\nbacktrace".to_owned());

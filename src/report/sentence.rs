@@ -20,7 +20,9 @@ pub fn sentence(answer: &Answer) -> String {
         (Sign::Less, Some(equal)) => format!("{variant} {equal}: {base} does as well with {worth} the compute"),
         (Sign::Less, None) => format!("{variant} is worth only {worth} its compute"),
         (Sign::Unclear, _) if matches!(gain, Gain::Unknown { .. }) => {
-            format!("what {variant} is worth cannot be told, its repeats end beyond {base}'s budgets on both sides")
+            format!(
+                "what {variant} is worth cannot be told: its repeats end on both sides of {base}'s budgets, or no curve falls"
+            )
         }
         (Sign::Unclear, Some(equal)) => {
             format!("whether {variant} gains or loses cannot be told: it {equal}, like {worth} the compute")
@@ -60,7 +62,7 @@ fn bought(nats: f64) -> String {
 }
 
 /// `3.1 times`, `more than 2.0 times`.
-fn worth(gain: &Gain) -> String {
+pub(super) fn worth(gain: &Gain) -> String {
     match gain {
         Gain::Solved(estimate) => format!("{} times", Times(estimate.value)),
         Gain::MoreThan { bound, .. } => format!("more than {} times", Times(*bound)),
@@ -70,7 +72,7 @@ fn worth(gain: &Gain) -> String {
 }
 
 /// `95% 2.7 to 3.6, n = 4`, or why there is no interval.
-fn certainty(gain: &Gain, base: &str) -> String {
+pub(super) fn certainty(gain: &Gain, base: &str) -> String {
     match gain {
         Gain::Solved(Estimate { interval: Some(Interval { low, high, level }), n, .. }) => {
             format!("{} {} to {}, n = {n}", percent(*level), Times(*low), Times(*high))
@@ -166,7 +168,7 @@ mod tests {
             (
                 Gain::Unknown { n: 4 },
                 Some(0.1),
-                "what modern is worth cannot be told, its repeats end beyond gpt2's budgets on both sides \
+                "what modern is worth cannot be told: its repeats end on both sides of gpt2's budgets, or no curve falls \
                  (no interval, n = 4",
             ),
         ]);

@@ -54,6 +54,27 @@ pub fn ratio_estimate(logs: &[f64], level: f64) -> Option<Estimate> {
     Some(Estimate { value: value.exp(), interval, n })
 }
 
+/// The ratio of two paired means with Fieller's interval (Fieller 1954): all r for which the paired means of a - r b cannot be
+/// told from 0. `None` for unequal samples, and where b itself cannot be told from 0, so that r could be anything.
+pub fn ratio_of_means(a: &[f64], b: &[f64], level: f64) -> Option<Estimate> {
+    let (n, value) = (a.len(), mean(a)? / mean(b)?);
+    if b.len() != n || n < 2 || !value.is_finite() {
+        return None;
+    }
+    let (mean_a, mean_b) = (mean(a)?, mean(b)?);
+    let product = |x: &[f64], y: &[f64], of_x: f64, of_y: f64| {
+        x.iter().zip(y).map(|(x, y)| (x - of_x) * (y - of_y)).sum::<f64>() / (n as f64 - 1.0) / n as f64
+    };
+    let t2 = critical(n as f64 - 1.0, level)?.powi(2);
+    // (mean_a - r mean_b)^2 = t^2 (s_aa - 2 r s_ab + r^2 s_bb), a quadratic in r.
+    let square = mean_b * mean_b - t2 * product(b, b, mean_b, mean_b);
+    let cross = mean_a * mean_b - t2 * product(a, b, mean_a, mean_b);
+    let level_term = mean_a * mean_a - t2 * product(a, a, mean_a, mean_a);
+    let root = (cross * cross - square * level_term).max(0.0).sqrt();
+    let interval = Interval { low: (cross - root) / square, high: (cross + root) / square, level };
+    (square > 0.0).then_some(Estimate { value, interval: Some(interval), n })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -101,5 +122,23 @@ mod tests {
         assert_eq!(mean_estimate(&[2.0], 0.95).unwrap().interval, None);
         let same = ratio_estimate(&[0.0, 0.0, 0.0], 0.95).unwrap();
         assert_eq!((same.value, same.interval.unwrap().low, same.interval.unwrap().high), (1.0, 1.0, 1.0));
+    }
+
+    /// The ends solve the equation that defines them: there the t statistic of a - r b is critical, by the t interval above.
+    #[test]
+    fn fiellers_interval_ends_where_the_difference_is_just_told() {
+        let (a, b) = ([0.31, 0.42, 0.38, 0.29, 0.35], [0.61, 0.72, 0.64, 0.66, 0.58]);
+        let found = ratio_of_means(&a, &b, 0.95).unwrap();
+        close(found.value, 1.75 / 3.21);
+        let interval = found.interval.unwrap();
+        assert!(interval.low < found.value && found.value < interval.high);
+        for (end, touches) in [(interval.low, 0), (interval.high, 1)] {
+            let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - end * b).collect();
+            let around = mean_estimate(&differences, 0.95).unwrap().interval.unwrap();
+            assert!([around.low, around.high][touches].abs() < 1e-12, "{around:?}");
+        }
+        assert_eq!(ratio_of_means(&a, &[0.5, -0.5, 0.4, -0.6, 0.1], 0.95), None, "the divisor is not told from 0");
+        assert_eq!(ratio_of_means(&a[..1], &b[..1], 0.95), None);
+        assert_eq!(ratio_of_means(&a, &b[..4], 0.95), None);
     }
 }

@@ -6,6 +6,6 @@ pub mod parabola;
 pub mod sample;
 
 pub use curve::{Falling, Solution};
-pub use interval::{Estimate, Interval, mean_estimate, ratio_estimate};
+pub use interval::{Estimate, Interval, mean_estimate, ratio_estimate, ratio_of_means};
 pub use parabola::lowest_of_parabola;
 pub use sample::{Summary, mean, median, quantile, sd, summary};

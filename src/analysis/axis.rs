@@ -1,0 +1,91 @@
+//! What is counted as spent: a gain is a vector, one number an axis, because an optimizer can save steps and cost seconds.
+
+use serde::Serialize;
+
+use crate::record::{Trial, metric};
+
+/// What is counted as spent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Axis {
+    /// Model FLOPs: the headline's.
+    ModelFlops,
+    /// Model and optimizer FLOPs.
+    TotalFlops,
+    /// Training tokens.
+    Tokens,
+    /// Optimizer steps.
+    Steps,
+    /// Seconds of training.
+    WallSeconds,
+    /// Joules, where meters read them.
+    Joules,
+}
+
+impl Axis {
+    /// All of them, the headline's first.
+    pub const ALL: [Self; 6] =
+        [Self::ModelFlops, Self::TotalFlops, Self::Tokens, Self::Steps, Self::WallSeconds, Self::Joules];
+
+    /// For prose, after "in".
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::ModelFlops => "model FLOPs",
+            Self::TotalFlops => "FLOPs with the optimizer's",
+            Self::Tokens => "tokens",
+            Self::Steps => "steps",
+            Self::WallSeconds => "seconds",
+            Self::Joules => "joules",
+        }
+    }
+
+    /// For the head of a column.
+    pub fn heading(self) -> &'static str {
+        match self {
+            Self::TotalFlops => "+ optimizer",
+            other => other.words(),
+        }
+    }
+
+    /// Whether it depends on the machine and the build, so that only trials of one of each compare.
+    pub fn is_local(self) -> bool {
+        matches!(self, Self::WallSeconds | Self::Joules)
+    }
+}
+
+/// What one finished trial spent, on each axis that is known.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Spent([Option<f64>; Axis::ALL.len()]);
+
+impl Spent {
+    /// Of a trial; what is not above 0 is not known.
+    pub fn of(trial: &Trial) -> Self {
+        let mut spent = Self::default();
+        let cost = trial.cost.as_ref();
+        let known = cost.map(|cost| {
+            spent.put(Axis::ModelFlops, cost.train_flops);
+            spent.put(Axis::TotalFlops, cost.train_flops + cost.optimizer_flops);
+            spent.put(Axis::Tokens, cost.train_tokens as f64);
+        });
+        let steps = trial.curve.step.last().copied().or(trial.budget);
+        steps.into_iter().filter(|_| known.is_some()).for_each(|steps| spent.put(Axis::Steps, steps as f64));
+        trial.metric(metric::TRAIN_WALL_S).into_iter().for_each(|s| spent.put(Axis::WallSeconds, s));
+        trial.energy.measured_j.into_iter().for_each(|j| spent.put(Axis::Joules, j));
+        spent
+    }
+
+    /// On one axis.
+    pub fn on(&self, axis: Axis) -> Option<f64> {
+        self.0[axis as usize]
+    }
+
+    /// Without what depends on the machine and the build.
+    pub fn without_local(mut self) -> Self {
+        Axis::ALL.into_iter().filter(|axis| axis.is_local()).for_each(|axis| self.0[axis as usize] = None);
+        self
+    }
+
+    fn put(&mut self, axis: Axis, value: f64) {
+        self.0[axis as usize] = Some(value).filter(|value| value.is_finite() && *value > 0.0);
+    }
+}

@@ -1,0 +1,100 @@
+//! The learning spectrometer: a variant's gain in nats, split by what predicting a token takes.
+//!
+//! The source labels every token (rule, agreement, recall, ...) and knows its exact probability, so excess loss is a sum over
+//! labels: sum of (tokens of the label / all tokens) x (excess per token of the label). Base and variant are compared at the
+//! same budget, seed and validation tokens; nothing is fitted, so the parts sum to the whole.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::pairs::Question;
+use super::world::World;
+use crate::record::{Status, Trial};
+use crate::stat::interval::LEVEL;
+use crate::stat::{Estimate, mean, mean_estimate, ratio_of_means};
+
+/// One label's part.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Part {
+    /// What predicting these tokens takes.
+    pub label: String,
+    /// Share of the tokens.
+    pub token_share: f64,
+    /// The base's excess loss on them, in nats per token of any label.
+    pub base_nats: f64,
+    /// The variant's.
+    pub variant_nats: f64,
+    /// What the variant gains on them, in nats per token of any label: the parts sum to the whole.
+    pub gain_nats: Estimate,
+    /// Their share of the whole gain, where the whole is told from 0 (Fieller's interval).
+    pub share: Option<Estimate>,
+}
+
+/// A variant's gain at equal budget, by label.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Spectrum {
+    /// Whose gain.
+    pub variant: String,
+    /// At this scale ...
+    pub scale: String,
+    /// ... and this budget of both, in steps.
+    pub budget: Option<u64>,
+    /// The whole: the base's excess loss minus the variant's.
+    pub whole_nats: Estimate,
+    /// By label, the largest gain first.
+    pub parts: Vec<Part>,
+}
+
+/// Nats per token of any label, and the share of tokens, by label.
+type Split<'a> = BTreeMap<&'a str, (f64, f64)>;
+
+/// Splits the gain at equal budget; `None` where the source has no oracle, or no repeat has both.
+pub fn spectrum(world: &World, question: &Question) -> Option<Spectrum> {
+    let of = |variant: &str| -> BTreeMap<u64, Split> {
+        let here = world.trials.iter().filter(|t| {
+            t.status == Status::Ok && t.variant == variant && t.scale == question.scale && t.budget == question.budget
+        });
+        here.filter_map(|trial| Some((trial.repeat, split(trial)?))).collect()
+    };
+    let (base, variant) = (of(&question.base), of(&question.variant));
+    let both: Vec<(&Split, &Split)> =
+        base.iter().filter_map(|(repeat, split)| Some((split, variant.get(repeat)?))).collect();
+    let labels: Vec<&str> = both.first()?.0.keys().copied().collect();
+    if both.iter().any(|(a, b)| !a.keys().eq(labels.iter()) || !b.keys().eq(labels.iter())) {
+        return None;
+    }
+    let whole: Vec<f64> = both.iter().map(|(base, variant)| total(base) - total(variant)).collect();
+    let part = |label: &&str| {
+        let gains: Vec<f64> = both.iter().map(|(base, variant)| base[label].0 - variant[label].0).collect();
+        Some(Part {
+            label: (*label).to_owned(),
+            token_share: mean(&both.iter().map(|(base, _)| base[label].1).collect::<Vec<_>>())?,
+            base_nats: mean(&both.iter().map(|(base, _)| base[label].0).collect::<Vec<_>>())?,
+            variant_nats: mean(&both.iter().map(|(_, variant)| variant[label].0).collect::<Vec<_>>())?,
+            gain_nats: mean_estimate(&gains, LEVEL)?,
+            share: ratio_of_means(&gains, &whole, LEVEL),
+        })
+    };
+    let mut parts: Vec<Part> = labels.iter().map(part).collect::<Option<_>>()?;
+    parts.sort_by(|a, b| b.gain_nats.value.total_cmp(&a.gain_nats.value));
+    Some(Spectrum {
+        variant: question.variant.clone(),
+        scale: question.scale.clone(),
+        budget: question.budget,
+        whole_nats: mean_estimate(&whole, LEVEL)?,
+        parts,
+    })
+}
+
+/// A trial's excess loss by label; `None` where it has no labels.
+fn split(trial: &Trial) -> Option<Split<'_>> {
+    let tokens = trial.skills.iter().map(|skill| skill.tokens as f64).sum::<f64>();
+    let part = |tokens_here: u64, excess: f64| (tokens_here as f64 / tokens * excess, tokens_here as f64 / tokens);
+    let labels = trial.skills.iter().map(|skill| (skill.label.as_str(), part(skill.tokens, skill.excess_nats)));
+    (tokens > 0.0).then(|| labels.collect())
+}
+
+fn total(split: &Split) -> f64 {
+    split.values().map(|(nats, _)| nats).sum()
+}

@@ -1,0 +1,71 @@
+//! `effbench gain`: how many times more the base must spend to match each variant, on every axis, with intervals.
+
+use std::path::PathBuf;
+
+use clap::Args;
+use serde_json::json;
+
+use super::{Format, print, print_json, style};
+use crate::analysis::Unanswered;
+use crate::analysis::study::{Study, studies};
+use crate::error::{Error, Result};
+use crate::record::ResultFile;
+use crate::record::pool::read_all;
+use crate::report;
+
+/// Arguments of `effbench gain`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  effbench gain results/gain.json
+  effbench gain results/gain.json results/gain-text.json --variant modern
+  effbench gain results/ladder.json --base llama --format json")]
+pub struct GainArgs {
+    /// Result files; several are judged together, each kind of data by itself.
+    #[arg(required = true, value_name = "RESULT")]
+    pub results: Vec<PathBuf>,
+    /// The variant whose compute is the currency [default: the suite's base].
+    #[arg(long, value_name = "VARIANT")]
+    pub base: Option<String>,
+    /// Only this variant.
+    #[arg(long, value_name = "VARIANT")]
+    pub variant: Option<String>,
+    /// How to say what was found.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Says what every variant is worth.
+pub fn execute(args: &GainArgs) -> Result<()> {
+    let file = read_all(&args.results)?;
+    refuse_unknown(&file, args)?;
+    let studies = studies(&file, args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
+    match args.format {
+        Format::Json => print_json(&json!({ "studies": studies })),
+        Format::Text => {
+            let texts: Vec<String> = studies.iter().map(|study: &Study| report::gain::gain(study, style())).collect();
+            print(&texts.join("\n\n"))
+        }
+    }
+}
+
+/// A name that no trial has is a typing error.
+fn refuse_unknown(file: &ResultFile, args: &GainArgs) -> Result<()> {
+    let mut known: Vec<&str> = file.trials.iter().map(|trial| trial.variant.as_str()).collect();
+    known.sort_unstable();
+    known.dedup();
+    for (flag, name) in [("--base", &args.base), ("--variant", &args.variant)] {
+        if let Some(name) = name.as_deref().filter(|name| !known.contains(name)) {
+            return Err(Error::input(format!("{flag} {name}: no trial of that variant")).suggest(name, known));
+        }
+    }
+    Ok(())
+}
+
+fn refused(why: Unanswered) -> Error {
+    let error = Error::input(why.to_string());
+    match why {
+        Unanswered::NoQuestion => error.hint("`--base VARIANT` says whose compute is the currency"),
+        _ => error,
+    }
+}

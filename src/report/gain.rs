@@ -1,0 +1,207 @@
+//! What `effbench gain` says: the answer in a sentence, the vector of gains by variant, how changes combine, what they teach.
+
+use comfy_table::Table;
+
+use super::listing::headed;
+use super::sentence::{certainty, sentence, worth};
+use super::table::Style;
+use crate::analysis::axis::Axis;
+use crate::analysis::recipe::Recipe;
+use crate::analysis::spectrum::Spectrum;
+use crate::analysis::study::Study;
+use crate::analysis::{Answer, Gain};
+use crate::stat::{Estimate, Interval};
+use crate::unit::{Count, Nats, Share, Times};
+
+/// One study: first the headline's sentence, or how the variants rank.
+pub fn gain(study: &Study, style: Style) -> String {
+    let mut parts = vec![first(study), vectors(study, style)];
+    parts.extend(silent(study));
+    parts.extend(study.recipes.iter().map(|recipe| self::recipe(recipe, &study.base, style)));
+    parts
+        .extend(study.spectra.iter().filter(|s| is_headline_budget(study, s)).map(|s| spectrum(s, &study.base, style)));
+    parts.extend(unanswered(study));
+    parts.extend(caveats(study));
+    parts.join("\n\n")
+}
+
+/// The headline's sentence, else the variant with the largest gain that is told from 1.
+fn first(study: &Study) -> String {
+    if let Some(answer) = study.headline.and_then(|place| study.answers.get(place)) {
+        return sentence(answer);
+    }
+    let value = |answer: &Answer| match answer.headline() {
+        Gain::Solved(Estimate { value, interval: Some(i), .. }) if i.low > 1.0 => Some(value),
+        _ => None,
+    };
+    let told = study.answers.iter().filter_map(|answer| Some((value(answer)?, answer)));
+    match told.max_by(|a, b| a.0.total_cmp(&b.0)) {
+        Some((_, best)) => sentence(best),
+        None if study.answers.is_empty() => format!("No gain over {} can be told on {}.", study.base, study.data),
+        None => format!("No variant's gain over {} is told from 1 on {}.", study.base, study.data),
+    }
+}
+
+/// The gains on every axis that some trial knows.
+fn vectors(study: &Study, style: Style) -> String {
+    let known = |axis: &Axis| study.answers.iter().any(|answer| !matches!(answer.on(*axis), Gain::Unknown { .. }));
+    let axes: Vec<Axis> = Axis::ALL.into_iter().filter(known).collect();
+    let mut names = vec!["cell", "n", "tok/param"];
+    names.extend(axes.iter().map(|axis| axis.heading()));
+    names.push("nats");
+    let mut table = headed(style, &names);
+    for answer in &study.answers {
+        let mut row = vec![cell(answer), answer.n.to_string()];
+        row.push(answer.ray.map(|ray| Count(ray.tokens_per_param).to_string()).unwrap_or_default());
+        row.extend(axes.iter().map(|axis| short(&answer.on(*axis))));
+        row.push(answer.equal_compute_nats.map(|nats| Nats(nats.value).to_string()).unwrap_or_default());
+        table.add_row(row);
+    }
+    let head = format!(
+        "Times that {} must spend to match, by what is counted ({} intervals; nats: gained at equal model FLOPs; {}):",
+        study.base, "95%", study.data
+    );
+    format!("{head}\n\n{}", trimmed(&table))
+}
+
+fn trimmed(table: &Table) -> String {
+    table.trim_fmt()
+}
+
+/// `modern/w32@400`.
+fn cell(answer: &Answer) -> String {
+    let budget = answer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    format!("{}/{}{budget}", answer.variant, answer.scale)
+}
+
+/// `1.82 (1.67 to 1.98)`, `> 4.0`.
+fn short(gain: &Gain) -> String {
+    match gain {
+        Gain::Solved(estimate) => ranged(estimate),
+        Gain::MoreThan { bound, .. } => format!("> {}", Times(*bound)),
+        Gain::LessThan { bound, .. } => format!("< {}", Times(*bound)),
+        Gain::Unknown { .. } => String::new(),
+    }
+}
+
+fn ranged(estimate: &Estimate) -> String {
+    match estimate.interval {
+        Some(Interval { low, high, .. }) => format!("{} ({} to {})", Times(estimate.value), Times(low), Times(high)),
+        None => Times(estimate.value).to_string(),
+    }
+}
+
+/// Axes that no trial knows.
+fn silent(study: &Study) -> Option<String> {
+    let unknown = |axis: &Axis| study.answers.iter().all(|answer| matches!(answer.on(*axis), Gain::Unknown { .. }));
+    let names: Vec<&str> = Axis::ALL.into_iter().filter(unknown).map(Axis::words).collect();
+    (!names.is_empty() && !study.answers.is_empty()).then(|| {
+        format!("Not known: gains in {} (nothing was read, or the arms ran on different machines).", names.join(", "))
+    })
+}
+
+/// How the gains of a recipe's changes combine.
+pub fn recipe(recipe: &Recipe, base: &str, style: Style) -> String {
+    let mut table = headed(style, &["change", "alone", "last in", "share (Shapley)"]);
+    let optional = |estimate: &Option<Estimate>| estimate.as_ref().map(ranged).unwrap_or_else(|| "not run".to_owned());
+    for change in &recipe.changes {
+        table.add_row([
+            change.variant.clone(),
+            ranged(&change.alone),
+            optional(&change.last),
+            optional(&change.shapley),
+        ]);
+    }
+    let budget = recipe.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    let verdict = match recipe.interaction.interval {
+        Some(i) if i.high < 1.0 => "the changes overlap: their gains do not multiply",
+        Some(i) if i.low > 1.0 => "the changes help each other: together they gain more than the product",
+        Some(_) => "whether their gains multiply cannot be told",
+        None => "one repeat cannot tell whether their gains multiply",
+    };
+    let rest = match &recipe.rest[..] {
+        [] => String::new(),
+        rest => format!(" It also changes what no variant changes alone: {}.", rest.join(", ")),
+    };
+    format!(
+        "{}/{}{budget} over {base}, change by change: together {}, the product of the single gains {}; joint over product {} \
+         (n = {}): {verdict}.{rest}\n\n{}",
+        recipe.variant,
+        recipe.scale,
+        ranged(&recipe.joint),
+        ranged(&recipe.product),
+        ranged(&recipe.interaction),
+        recipe.interaction.n,
+        trimmed(&table)
+    )
+}
+
+fn is_headline_budget(study: &Study, spectrum: &Spectrum) -> bool {
+    let asked = study.headline.and_then(|place| study.answers.get(place));
+    asked.is_none_or(|answer| answer.scale == spectrum.scale && answer.budget == spectrum.budget)
+}
+
+/// What a variant's gain is made of.
+pub fn spectrum(spectrum: &Spectrum, base: &str, style: Style) -> String {
+    let mut table =
+        headed(style, &["what it takes", "tokens", "base excess", "variant", "gain, nats", "share of gain"]);
+    for part in &spectrum.parts {
+        let share = part.share.and_then(|share| Some((share.value, share.interval?)));
+        table.add_row([
+            part.label.clone(),
+            Share(part.token_share).to_string(),
+            Nats(part.base_nats).to_string(),
+            Nats(part.variant_nats).to_string(),
+            nats(&part.gain_nats),
+            share
+                .map(|(share, i)| format!("{} ({} to {})", Share(share), Share(i.low), Share(i.high)))
+                .unwrap_or_default(),
+        ]);
+    }
+    let budget = spectrum.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    format!(
+        "What {}/{}{budget} has learnt and {base} has not, at the same budget: {} nats in all (n = {}), by what a token takes:\n\n{}",
+        spectrum.variant,
+        spectrum.scale,
+        nats(&spectrum.whole_nats),
+        spectrum.whole_nats.n,
+        trimmed(&table)
+    )
+}
+
+fn nats(estimate: &Estimate) -> String {
+    match estimate.interval {
+        Some(Interval { low, high, .. }) => format!("{} ({} to {})", Nats(estimate.value), Nats(low), Nats(high)),
+        None => Nats(estimate.value).to_string(),
+    }
+}
+
+fn unanswered(study: &Study) -> Option<String> {
+    let lines: String =
+        study.unanswered.iter().map(|refused| format!("\n  - {}: {}", refused.cell, refused.reason)).collect();
+    (!lines.is_empty()).then(|| format!("No gain:{lines}"))
+}
+
+/// Every caveat once, with the cells it is about.
+fn caveats(study: &Study) -> Option<String> {
+    let mut found: Vec<(String, Vec<String>)> = Vec::new();
+    for answer in &study.answers {
+        for caveat in &answer.caveats {
+            let line = format!("{}. Remedy: {}.", caveat.message, caveat.remedy);
+            match found.iter_mut().find(|(known, _)| *known == line) {
+                Some((_, cells)) => cells.push(cell(answer)),
+                None => found.push((line, vec![cell(answer)])),
+            }
+        }
+    }
+    let all = study.answers.len();
+    let about = |cells: &[String]| if cells.len() == all { String::new() } else { format!("{}: ", cells.join(", ")) };
+    let lines: String = found.iter().map(|(line, cells)| format!("\n  - {}{line}", about(cells))).collect();
+    (!lines.is_empty()).then(|| format!("Caveats:{lines}"))
+}
+
+/// A line per answer for whoever wants to say one gain in words.
+pub fn line(answer: &Answer) -> String {
+    let gain = answer.headline();
+    format!("{}: {} ({})", cell(answer), worth(&gain), certainty(&gain, &answer.base))
+}
