@@ -4,7 +4,7 @@
 //! Within a repeat the base's final losses at its budgets make a falling curve of log loss against log cost; where it takes
 //! the variant's loss is the cost that the base needs, and gain = that cost / the variant's own. Logarithms are averaged over
 //! repeats, with a t interval. Beyond the base's budgets nothing is extrapolated: that repeat gives a bound, and so does the
-//! mean. That the interval covers what it promises is shown by simulated studies in `tests/coverage.rs`.
+//! mean. That the interval covers what it promises is shown by simulated studies in `coverage.rs`.
 
 use std::collections::BTreeMap;
 

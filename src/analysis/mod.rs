@@ -4,6 +4,8 @@ use serde::Serialize;
 
 pub mod axis;
 pub mod caveat;
+#[cfg(all(test, feature = "run"))]
+mod coverage;
 pub mod gain;
 pub mod pairs;
 pub mod recipe;
