@@ -4,10 +4,13 @@ use serde::Serialize;
 
 pub mod caveat;
 pub mod gain;
+pub mod law;
 pub mod pairs;
+pub mod projection;
 pub mod summary;
 
 pub use gain::{Answer, Axis, Gain, answer};
+pub use law::PowerLaw;
 pub use pairs::Unanswered;
 pub use summary::{CellSummary, summarise};
 

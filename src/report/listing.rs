@@ -19,7 +19,7 @@ fn plain(style: Style) -> Table {
 }
 
 /// Columns under headings.
-fn headed(style: Style, headings: &[&str]) -> Table {
+pub(super) fn headed(style: Style, headings: &[&str]) -> Table {
     let mut table = plain(style);
     table.set_header(headings);
     table
