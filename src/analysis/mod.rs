@@ -6,6 +6,7 @@ pub mod caveat;
 pub mod gain;
 pub mod law;
 pub mod pairs;
+pub mod price;
 pub mod projection;
 pub mod summary;
 

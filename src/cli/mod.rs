@@ -19,6 +19,7 @@ pub mod doctor;
 mod launch;
 #[cfg(feature = "run")]
 pub mod list;
+pub mod price;
 #[cfg(feature = "run")]
 pub mod run;
 pub mod schema;

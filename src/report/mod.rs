@@ -2,6 +2,7 @@
 
 pub mod closing;
 pub mod listing;
+pub mod price;
 pub mod projection;
 pub mod sentence;
 pub mod table;
