@@ -87,6 +87,37 @@ impl fmt::Display for Share {
     }
 }
 
+/// Money of some currency: `0.0043 USD`, `12.35 EUR`, `5.6 M USD`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Money<'a> {
+    /// In the currency's unit.
+    pub amount: f64,
+    /// `USD`, or any other word.
+    pub currency: &'a str,
+}
+
+impl fmt::Display for Money<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let text = if self.amount.abs() < 999.5 {
+            format!("{} {}", fixed(self.amount, 2), self.currency)
+        } else {
+            scaled(self.amount, &format!(" {}", self.currency))
+        };
+        f.pad(&text)
+    }
+}
+
+/// Greenhouse gases as grams of CO2: `3.1 mgCO2e`, `14 kgCO2e`, `174 tCO2e`.
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+pub struct GramsCo2e(pub f64);
+
+impl fmt::Display for GramsCo2e {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let tonnes = self.0.abs() >= 999.5e3;
+        f.pad(&if tonnes { scaled(self.0 / 1e6, "tCO2e") } else { scaled(self.0, "gCO2e") })
+    }
+}
+
 /// `decimals` decimals, more where the figure is so small that fewer than two of its digits would show.
 fn fixed(value: f64, decimals: usize) -> String {
     if value == 0.0 || !value.is_finite() {
@@ -124,7 +155,7 @@ mod tests {
 
     #[test]
     fn quantities_read_well() {
-        let rows: [(String, &str); 29] = [
+        let rows: [(String, &str); 38] = [
             (Flops(3.14e9).to_string(), "3.1 GFLOP"),
             (Flops(0.0).to_string(), "0 FLOP"),
             (FlopsPerSecond(98e9).to_string(), "98 GFLOP/s"),
@@ -154,6 +185,15 @@ mod tests {
             (Times(139.7).to_string(), "140"),
             (Times(0.012).to_string(), "0.012"),
             (Share(0.5412).to_string(), "54.1%"),
+            (Money { amount: 0.0, currency: "USD" }.to_string(), "0.00 USD"),
+            (Money { amount: 0.004_31, currency: "USD" }.to_string(), "0.0043 USD"),
+            (Money { amount: 12.345, currency: "EUR" }.to_string(), "12.35 EUR"),
+            (Money { amount: 1234.0, currency: "USD" }.to_string(), "1.2 k USD"),
+            (Money { amount: 5.576e6, currency: "USD" }.to_string(), "5.6 M USD"),
+            (GramsCo2e(0.0031).to_string(), "3.1 mgCO2e"),
+            (GramsCo2e(13_975.0).to_string(), "14 kgCO2e"),
+            (GramsCo2e(13.975e6).to_string(), "14 tCO2e"),
+            (GramsCo2e(999_700.0).to_string(), "1.0 tCO2e"),
         ];
         for (shown, expected) in rows {
             assert_eq!(shown, expected);

@@ -2,7 +2,9 @@
 
 use serde::Serialize;
 
-use crate::record::{Trial, metric};
+use super::price::Usage;
+use crate::record::{Machine, Trial, metric};
+use crate::spec::Price;
 
 /// What is counted as spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -20,12 +22,24 @@ pub enum Axis {
     WallSeconds,
     /// Joules, where meters read them.
     Joules,
+    /// Money, at stated prices.
+    Money,
+    /// Grams of CO2 equivalent, where meters read joules.
+    Carbon,
 }
 
 impl Axis {
     /// All of them, the headline's first.
-    pub const ALL: [Self; 6] =
-        [Self::ModelFlops, Self::TotalFlops, Self::Tokens, Self::Steps, Self::WallSeconds, Self::Joules];
+    pub const ALL: [Self; 8] = [
+        Self::ModelFlops,
+        Self::TotalFlops,
+        Self::Tokens,
+        Self::Steps,
+        Self::WallSeconds,
+        Self::Joules,
+        Self::Money,
+        Self::Carbon,
+    ];
 
     /// For prose, after "in".
     pub fn words(self) -> &'static str {
@@ -36,6 +50,8 @@ impl Axis {
             Self::Steps => "steps",
             Self::WallSeconds => "seconds",
             Self::Joules => "joules",
+            Self::Money => "money",
+            Self::Carbon => "gCO2e",
         }
     }
 
@@ -49,7 +65,7 @@ impl Axis {
 
     /// Whether it depends on the machine and the build, so that only trials of one of each compare.
     pub fn is_local(self) -> bool {
-        matches!(self, Self::WallSeconds | Self::Joules)
+        matches!(self, Self::WallSeconds | Self::Joules | Self::Money | Self::Carbon)
     }
 }
 
@@ -58,8 +74,9 @@ impl Axis {
 pub struct Spent([Option<f64>; Axis::ALL.len()]);
 
 impl Spent {
-    /// Of a trial; what is not above 0 is not known.
-    pub fn of(trial: &Trial) -> Self {
+    /// Of a trial on its machine; what is not above 0 is not known. Money and carbon need prices, and only what is measured
+    /// through and through counts: a ratio of ranges would be no gain.
+    pub fn of(trial: &Trial, machine: &Machine, price: Option<&Price>) -> Self {
         let mut spent = Self::default();
         let cost = trial.cost.as_ref();
         let known = cost.map(|cost| {
@@ -70,7 +87,10 @@ impl Spent {
         let steps = trial.curve.step.last().copied().or(trial.budget);
         steps.into_iter().filter(|_| known.is_some()).for_each(|steps| spent.put(Axis::Steps, steps as f64));
         trial.metric(metric::TRAIN_WALL_S).into_iter().for_each(|s| spent.put(Axis::WallSeconds, s));
-        trial.energy.measured_j.into_iter().for_each(|j| spent.put(Axis::Joules, j));
+        let mut measured = |axis, value: Option<f64>| value.into_iter().for_each(|value| spent.put(axis, value));
+        measured(Axis::Joules, Usage::of(trial, machine).joules.value());
+        measured(Axis::Money, price.and_then(|price| price.money_of(trial, machine).total.value()));
+        measured(Axis::Carbon, price.and_then(|price| price.carbon_of(trial, machine).total.value()));
         spent
     }
 

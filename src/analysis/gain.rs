@@ -66,6 +66,15 @@ pub enum Sign {
 }
 
 impl Gain {
+    /// The gain, or the bound that stands for it.
+    pub fn value(&self) -> Option<f64> {
+        match *self {
+            Self::Solved(estimate) => Some(estimate.value),
+            Self::MoreThan { bound, .. } | Self::LessThan { bound, .. } => Some(bound),
+            Self::Unknown { .. } => None,
+        }
+    }
+
     /// On which side of 1 it lies: by its interval. Where repeats are only bounded there is none, and a mean of bounds would
     /// take sides on the luck of one seed: then only unanimous repeats count, and at least three.
     pub fn sign(&self) -> Sign {

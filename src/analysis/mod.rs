@@ -7,15 +7,20 @@ pub mod caveat;
 #[cfg(all(test, feature = "run"))]
 mod coverage;
 pub mod gain;
+pub mod law;
 pub mod pairs;
+pub mod price;
+pub mod projection;
 pub mod recipe;
 pub mod spectrum;
 pub mod study;
 pub mod summary;
+pub mod transfer;
 pub mod world;
 
 pub use axis::Axis;
 pub use gain::{Answer, Gain, answer};
+pub use law::PowerLaw;
 pub use pairs::Unanswered;
 pub use summary::{CellSummary, summarise};
 

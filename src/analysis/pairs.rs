@@ -129,7 +129,7 @@ pub fn pair(file: &ResultFile) -> Result<Pairs<'_>, Unanswered> {
     let question = Question::of(file)?;
     let asked = |trial: &&&Trial| question.is_base(trial) || question.is_variant(trial);
     let count = |world: &World| world.trials.iter().filter(asked).count();
-    let worlds = worlds(file);
+    let worlds = worlds(file, None);
     let total: usize = worlds.iter().map(count).sum();
     let Some(world) = worlds.iter().rev().max_by_key(|world| count(world)) else {
         return Err(Unanswered::NoTrial(question.cell()));
@@ -147,7 +147,7 @@ pub fn pair_in<'a>(world: &World<'a>, question: &Question) -> Result<Pairs<'a>, 
     let asked = |trial: &&Trial| question.is_base(trial) || question.is_variant(trial);
     let trials: Vec<&Trial> = world.trials.iter().copied().filter(asked).collect();
     let loss = world.loss_metric();
-    let finished: Vec<(&Trial, Point)> = trials.iter().filter_map(|t| Some((*t, point(t, loss)?))).collect();
+    let finished: Vec<(&Trial, Point)> = trials.iter().filter_map(|t| Some((*t, point(world, t, loss)?))).collect();
     if !finished.iter().any(|(t, _)| question.is_variant(t)) {
         return Err(Unanswered::NoTrial(question.cell()));
     }
@@ -180,9 +180,9 @@ fn complete(finished: &[(&Trial, Point)], question: &Question, budgets: &[u64], 
 }
 
 /// What a finished trial spent and reached; `None` where it did not finish, or spent nothing that is known.
-fn point(trial: &Trial, loss: &str) -> Option<Point> {
+fn point(world: &World, trial: &Trial, loss: &str) -> Option<Point> {
     trial.cost.as_ref().filter(|cost| trial.status == Status::Ok && cost.train_flops > 0.0)?;
-    Some(Point { spent: Spent::of(trial), loss: trial.metric(loss).filter(|loss| loss.is_finite())? })
+    Some(Point { spent: world.spent(trial), loss: trial.metric(loss).filter(|loss| loss.is_finite())? })
 }
 
 #[cfg(test)]

@@ -239,3 +239,90 @@ impl<'a> Subsets<'a> {
 fn factorial(n: usize) -> f64 {
     (1..=n).map(|k| k as f64).product()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::world::worlds;
+    use crate::record::ResultFile;
+    use crate::record::example::{add_variant, study};
+
+    const ROPE: (&str, &str, &str) = ("model", "position", "rope");
+    const MUON: (&str, &str, &str) = ("train", "optimizer", "muon");
+    const GATE: (&str, &str, &str) = ("model", "ffn", "swiglu");
+
+    fn base() -> ResultFile {
+        study(3, |variant, steps, _| (variant == "gpt2").then_some(2.0 * (steps as f64 / 400.0).powf(-0.3)))
+    }
+
+    fn found(file: &ResultFile) -> Vec<Recipe> {
+        recipes(&worlds(file, None)[0], "gpt2", "w32", Some(800))
+    }
+
+    fn close(found: &Estimate, expected: f64) {
+        assert!((found.value / expected - 1.0).abs() < 1e-9, "{found:?} is not {expected}");
+    }
+
+    /// Two changes worth 1.4 and 1.5 that together are worth 10% less than their product.
+    #[test]
+    fn two_changes_alone_last_and_shared_out() {
+        let mut file = base();
+        add_variant(&mut file, "rope", &[ROPE], |_| 1.4);
+        add_variant(&mut file, "muon", &[MUON], |_| 1.5);
+        add_variant(&mut file, "both", &[ROPE, MUON], |repeat| 0.9 * 1.4 * 1.5 * (1.0 + 0.001 * repeat as f64));
+        let recipes = found(&file);
+        let [recipe] = &recipes[..] else { panic!("{recipes:?}") };
+        assert_eq!((recipe.variant.as_str(), &recipe.rest[..]), ("both", &[][..]));
+        let together = 0.9 * 1.4 * 1.5 * (1.001_f64 * 1.002).powf(1.0 / 3.0);
+        close(&recipe.joint, together);
+        close(&recipe.product, 1.4 * 1.5);
+        close(&recipe.interaction, together / (1.4 * 1.5));
+        let rope = &recipe.changes[0];
+        assert_eq!(
+            (rope.variant.as_str(), &rope.keys[..]),
+            ("rope", &["model.position.kind = \"rope\"".to_owned()][..])
+        );
+        close(&rope.alone, 1.4);
+        close(rope.last.as_ref().unwrap(), together / 1.5);
+        close(rope.shapley.as_ref().unwrap(), (1.4 * together / 1.5).sqrt());
+        let shares: f64 = recipe.changes.iter().map(|change| change.shapley.unwrap().value).product();
+        assert!((shares / together - 1.0).abs() < 1e-9, "the shares multiply to the whole");
+    }
+
+    /// Three changes need all eight subsets for shares; without them there is what there is.
+    #[test]
+    fn subsets_that_were_not_run_are_said_to_be_missing() {
+        let mut file = base();
+        add_variant(&mut file, "rope", &[ROPE], |_| 1.2);
+        add_variant(&mut file, "muon", &[MUON], |_| 1.3);
+        add_variant(&mut file, "gate", &[GATE], |_| 1.1);
+        add_variant(&mut file, "all", &[ROPE, MUON, GATE], |_| 1.7);
+        let recipes = found(&file);
+        let [recipe] = &recipes[..] else { panic!("{recipes:?}") };
+        assert!(recipe.changes.iter().all(|change| change.last.is_none() && change.shapley.is_none()));
+        add_variant(&mut file, "rope-gate", &[ROPE, GATE], |_| 1.3);
+        let all = found(&file).into_iter().find(|recipe| recipe.variant == "all").unwrap();
+        close(all.changes[1].last.as_ref().unwrap(), 1.7 / 1.3);
+        assert!(all.changes[0].last.is_none());
+        add_variant(&mut file, "rope-muon", &[ROPE, MUON], |_| 1.5);
+        add_variant(&mut file, "muon-gate", &[MUON, GATE], |_| 1.4);
+        let all = found(&file).into_iter().find(|recipe| recipe.variant == "all").unwrap();
+        // By hand: (v1 + v1) / 3 at the ends, (v12 - v2 + v13 - v3) / 6 in the middle, in logs.
+        let v = |x: f64| x.ln();
+        let rope = v(1.2) / 3.0 + (v(1.5) - v(1.3) + v(1.3) - v(1.1)) / 6.0 + (v(1.7) - v(1.4)) / 3.0;
+        close(all.changes[0].shapley.as_ref().unwrap(), rope.exp());
+    }
+
+    #[test]
+    fn a_variant_that_is_no_sum_of_others_is_no_recipe() {
+        let mut file = base();
+        add_variant(&mut file, "rope", &[ROPE], |_| 1.2);
+        add_variant(&mut file, "muon", &[MUON], |_| 1.3);
+        add_variant(&mut file, "other", &[("model", "position", "none"), MUON], |_| 1.2);
+        assert_eq!(found(&file), []);
+        add_variant(&mut file, "more", &[ROPE, MUON, GATE], |_| 1.6);
+        let recipes = found(&file);
+        assert_eq!(recipes[0].rest, ["model.ffn.kind = \"swiglu\""]);
+        assert!(recipes[0].changes[0].shapley.is_none(), "a rest has no variant of its own");
+    }
+}

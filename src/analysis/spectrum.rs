@@ -98,3 +98,54 @@ fn split(trial: &Trial) -> Option<Split<'_>> {
 fn total(split: &Split) -> f64 {
     split.values().map(|(nats, _)| nats).sum()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::world::worlds;
+    use crate::record::example::example;
+    use crate::record::metric;
+
+    fn question() -> Question {
+        Question { base: "gpt2".into(), variant: "modern".into(), scale: "w32".into(), budget: Some(400) }
+    }
+
+    /// The example's labels: 40000 tokens with 0.8 and 25536 with 1.3 times the excess.
+    #[test]
+    fn the_parts_sum_to_the_whole() {
+        let file = example();
+        let found = spectrum(&worlds(&file, None)[0], &question()).unwrap();
+        let sum: f64 = found.parts.iter().map(|part| part.gain_nats.value).sum();
+        assert!((sum - found.whole_nats.value).abs() < 1e-12);
+        let shares: f64 = found.parts.iter().map(|part| part.share.unwrap().value).sum();
+        assert!((shares - 1.0).abs() < 1e-12);
+        assert!((found.parts.iter().map(|part| part.token_share).sum::<f64>() - 1.0).abs() < 1e-12);
+        let of = |label: &str| found.parts.iter().find(|part| part.label == label).unwrap();
+        let (rule, recall) = (40_000.0 * 0.8, 25_536.0 * 1.3);
+        assert!((of("rule").share.unwrap().value - rule / (rule + recall)).abs() < 1e-12);
+        assert_eq!(found.parts[0].label, "recall", "the largest first");
+        assert_eq!((found.whole_nats.n, of("rule").gain_nats.n), (4, 4));
+    }
+
+    #[test]
+    fn without_labels_or_a_common_repeat_there_is_none() {
+        let mut file = example();
+        file.trials.iter_mut().filter(|t| t.variant == "modern").for_each(|t| t.skills.clear());
+        assert_eq!(spectrum(&worlds(&file, None)[0], &question()), None);
+        let mut file = example();
+        file.trials.retain(|t| (t.variant == "modern") == (t.repeat == 0));
+        assert_eq!(spectrum(&worlds(&file, None)[0], &question()), None);
+    }
+
+    /// The labels' weighted excess is the trial's own, so the whole is the difference of the recorded losses.
+    #[test]
+    fn the_shipped_results_agree_with_their_recorded_losses() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/results/quick-epyc-19h-2c-linux.json");
+        let file = crate::record::store::read_valid(std::path::Path::new(path)).unwrap();
+        for trial in &file.trials {
+            let recorded = trial.metric(metric::EXCESS_LOSS_NATS).unwrap();
+            let summed = total(&split(trial).unwrap());
+            assert!((summed - recorded).abs() < 1e-6, "{}: {summed} against {recorded}", trial.cell);
+        }
+    }
+}

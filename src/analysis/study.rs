@@ -11,6 +11,7 @@ use super::recipe::{Recipe, recipes};
 use super::spectrum::{Spectrum, spectrum};
 use super::world::{World, worlds};
 use crate::record::ResultFile;
+use crate::spec::Price;
 
 /// The gains on one kind of data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -42,15 +43,20 @@ pub struct Refused {
     pub reason: String,
 }
 
-/// Studies every kind of data in a file; `base` where the file names none or another is wanted, `only` one variant.
+/// Studies every kind of data in a file at these prices; `base` where the file names none or another is wanted, `only` one variant.
 ///
 /// Kinds of data on which the base ran nothing are left out.
-pub fn studies(file: &ResultFile, base: Option<&str>, only: Option<&str>) -> Result<Vec<Study>, Unanswered> {
+pub fn studies(
+    file: &ResultFile,
+    price: &Price,
+    base: Option<&str>,
+    only: Option<&str>,
+) -> Result<Vec<Study>, Unanswered> {
     let base = base.or(file.run.base.as_deref()).ok_or(Unanswered::NoQuestion)?;
     if only == Some(base) {
         return Err(Unanswered::SameVariant(base.to_owned()));
     }
-    let worlds = worlds(file);
+    let worlds = worlds(file, Some(price));
     let here: Vec<&World> = worlds.iter().filter(|world| world.variants().contains(&base)).collect();
     if here.is_empty() {
         return Err(Unanswered::NoTrial(base.to_owned()));
@@ -104,4 +110,72 @@ fn questions(world: &World, base: &str, only: Option<&str>) -> Vec<Question> {
         budget,
     };
     wanted.flat_map(|variant| of(variant).into_iter().map(move |place| question(variant, place))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::axis::Axis;
+    use crate::analysis::transfer::transfers;
+    use crate::analysis::{Gain, gain::Sign};
+    use crate::record::example::{add_variant, example, study as example_of};
+    use crate::spec::Library;
+
+    fn studied(file: &ResultFile, base: Option<&str>, only: Option<&str>) -> Result<Vec<Study>, Unanswered> {
+        studies(file, &Library::builtin().price("default").unwrap(), base, only)
+    }
+
+    #[test]
+    fn every_cell_is_answered_and_the_headline_is_known() {
+        let file = example();
+        let found = &studied(&file, None, None).unwrap()[0];
+        let cells: Vec<(Option<u64>, usize)> = found.answers.iter().map(|a| (a.budget, a.n)).collect();
+        assert_eq!((cells, found.headline), (vec![(Some(400), 4), (Some(800), 4)], Some(0)));
+        assert_eq!((found.spectra.len(), found.unanswered.len()), (2, 0));
+        // At so much a core and hour, money is what seconds are.
+        let answer = &found.answers[0];
+        let value = |axis| answer.on(axis).value().unwrap();
+        assert!((value(Axis::Money) / value(Axis::WallSeconds) - 1.0).abs() < 1e-9);
+        assert!(matches!(answer.on(Axis::Carbon), Gain::Unknown { .. }), "no meter, no carbon");
+        assert_eq!(answer.ray.unwrap().tokens_per_param, 1024.0 * 400.0 / 31_000.0);
+    }
+
+    #[test]
+    fn another_base_and_one_variant_can_be_asked_for() {
+        let file = example();
+        let found = &studied(&file, Some("modern"), Some("gpt2")).unwrap()[0];
+        assert_eq!(found.headline, None);
+        assert!(found.answers.iter().all(|a| a.variant == "gpt2" && a.headline().sign() != Sign::More));
+        assert_eq!(found.answers[2].headline().sign(), Sign::Less, "gpt2 at 1600 steps is among modern's budgets");
+        assert_eq!(studied(&file, None, Some("gpt2")), Err(Unanswered::SameVariant("gpt2".to_owned())));
+        assert!(studied(&file, Some("nobody"), None).is_err());
+        let mut file = example();
+        file.run.base = None;
+        assert_eq!(studied(&file, None, None), Err(Unanswered::NoQuestion));
+    }
+
+    /// The same trials on two kinds of data are two studies, and compare as such.
+    #[test]
+    fn kinds_of_data_are_studied_apart_and_side_by_side() {
+        let mut file =
+            example_of(3, |variant, steps, _| (variant == "gpt2").then_some(2.0 * (steps as f64 / 400.0).powf(-0.3)));
+        for (variant, worth) in [("a", 1.2), ("b", 1.5), ("c", 0.8)] {
+            add_variant(&mut file, variant, &[("model", "position", variant)], move |k| worth + 1e-3 * k as f64);
+        }
+        let mut text = file.trials.clone();
+        for trial in &mut text {
+            trial.spec["data"] = serde_json::json!({"kind": "text", "path": "play.txt"});
+            trial.id.push_str("-text");
+        }
+        file.trials.extend(text);
+        let found = studied(&file, None, None).unwrap();
+        assert_eq!(
+            found.iter().map(|s| (s.data.as_str(), s.answers.len())).collect::<Vec<_>>(),
+            [("data `language`", 3), ("play.txt", 3)]
+        );
+        let compared = transfers(&found[0], &found[1]);
+        let [transfer] = &compared[..] else { panic!("{compared:?}") };
+        assert_eq!((transfer.told, transfer.same_side, transfer.rank_correlation), (3, 3, Some(1.0)));
+        assert_eq!(transfer.chance, Some(1.0 / 6.0));
+    }
 }

@@ -4,10 +4,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use crate::record::{ResultFile, Status, Trial, metric};
+use super::axis::Spent;
+use crate::record::{Machine, ResultFile, Status, Trial, metric};
+use crate::spec::Price;
 
 /// Trials on the same data with the same context, sweeps left out.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct World<'a> {
     /// `synthetic language`, `tinyshakespeare.txt`.
     pub data: String,
@@ -15,11 +17,13 @@ pub struct World<'a> {
     pub generated: bool,
     /// In the file's order.
     pub trials: Vec<&'a Trial>,
+    machines: &'a [Machine],
+    price: Option<&'a Price>,
 }
 
-/// The worlds of a file, the one with the most trials first.
-pub fn worlds(file: &ResultFile) -> Vec<World<'_>> {
-    let mut found: Vec<([Option<&Value>; 2], Vec<&Trial>)> = Vec::new();
+/// The worlds of a file, the one with the most trials first; `price` says what was spent in money and carbon.
+pub fn worlds<'a>(file: &'a ResultFile, price: Option<&'a Price>) -> Vec<World<'a>> {
+    let mut found: Vec<([Option<&Value>; 2], Vec<&'a Trial>)> = Vec::new();
     for trial in file.trials.iter().filter(|trial| !trial.in_sweep()) {
         let key = ["/data", "/model/context"].map(|place| trial.spec.pointer(place));
         match found.iter_mut().find(|(known, _)| *known == key) {
@@ -29,15 +33,17 @@ pub fn worlds(file: &ResultFile) -> Vec<World<'_>> {
     }
     found.sort_by_key(|(_, trials)| std::cmp::Reverse(trials.len()));
     let alone = found.len() == 1;
-    found.into_iter().map(|(key, trials)| world(file, key[0], trials, alone)).collect()
-}
-
-fn world<'a>(file: &ResultFile, data: Option<&Value>, trials: Vec<&'a Trial>, alone: bool) -> World<'a> {
-    World {
-        data: if alone { file.run.data.clone() } else { words(data, &file.run.data) },
-        generated: data.and_then(|data| data.get("kind")?.as_str()).is_some_and(|kind| kind != "text"),
-        trials,
-    }
+    let world = |(key, trials): ([Option<&Value>; 2], _)| {
+        let data = key[0];
+        World {
+            data: if alone { file.run.data.clone() } else { words(data, &file.run.data) },
+            generated: data.and_then(|data| data.get("kind")?.as_str()).is_some_and(|kind| kind != "text"),
+            trials,
+            machines: &file.machines,
+            price,
+        }
+    };
+    found.into_iter().map(world).collect()
 }
 
 /// What data are called where a file holds several.
@@ -57,6 +63,12 @@ impl World<'_> {
         let mut seen = BTreeSet::new();
         let finished = self.trials.iter().filter(|trial| trial.status == Status::Ok);
         finished.map(|trial| trial.variant.as_str()).filter(|variant| seen.insert(*variant)).collect()
+    }
+
+    /// What one of its trials spent.
+    pub fn spent(&self, trial: &Trial) -> Spent {
+        let machine = usize::try_from(trial.machine).ok().and_then(|place| self.machines.get(place));
+        machine.map_or_else(Spent::default, |machine| Spent::of(trial, machine, self.price))
     }
 
     /// Excess loss where every finished trial has it, else validation loss.

@@ -5,9 +5,11 @@ use std::path::PathBuf;
 use clap::Args;
 use serde_json::json;
 
+use super::price::PriceArgs;
 use super::{Format, print, print_json, style};
 use crate::analysis::Unanswered;
 use crate::analysis::study::{Study, studies};
+use crate::analysis::transfer::{Transfer, transfers};
 use crate::error::{Error, Result};
 use crate::record::ResultFile;
 use crate::record::pool::read_all;
@@ -30,6 +32,11 @@ pub struct GainArgs {
     /// Only this variant.
     #[arg(long, value_name = "VARIANT")]
     pub variant: Option<String>,
+    /// At whose prices gains in money and carbon are counted.
+    // A doc comment here would replace the command's own words.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub price: PriceArgs,
     /// How to say what was found.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -39,11 +46,16 @@ pub struct GainArgs {
 pub fn execute(args: &GainArgs) -> Result<()> {
     let file = read_all(&args.results)?;
     refuse_unknown(&file, args)?;
-    let studies = studies(&file, args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
+    let price = args.price.load()?;
+    let studies = studies(&file, &price, args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
+    let others = || studies.iter().enumerate().flat_map(|(k, a)| studies[k + 1..].iter().map(move |b| (a, b)));
+    let compared: Vec<Transfer> = others().flat_map(|(a, b)| transfers(a, b)).collect();
     match args.format {
-        Format::Json => print_json(&json!({ "studies": studies })),
+        Format::Json => print_json(&json!({ "studies": studies, "transfers": compared, "price": price.name })),
         Format::Text => {
-            let texts: Vec<String> = studies.iter().map(|study: &Study| report::gain::gain(study, style())).collect();
+            let mut texts: Vec<String> = compared.iter().map(|t| report::gain::transfer(t, style())).collect();
+            texts.extend(studies.iter().map(|study: &Study| report::gain::gain(study, style())));
+            texts.push(report::price::assumptions(&price, style()));
             print(&texts.join("\n\n"))
         }
     }

@@ -47,8 +47,12 @@ fn listings(registry: &Registry) -> Result<Vec<Listed>> {
     let row = |name: &str, about: &str| (name.to_owned(), about.to_owned());
     let variants = library.variants()?.iter().map(|v| row(&v.name, &v.about)).collect();
     let suites = library.suites()?.iter().map(|s| row(&s.name, &s.about)).collect();
-    let mut all =
-        vec![Listed { what: "suites".into(), rows: suites }, Listed { what: "variants".into(), rows: variants }];
+    let prices = library.prices()?.iter().map(|p| row(&p.name, &p.about)).collect();
+    let mut all = vec![
+        Listed { what: "suites".into(), rows: suites },
+        Listed { what: "variants".into(), rows: variants },
+        Listed { what: "prices".into(), rows: prices },
+    ];
     for (what, rows) in registry.listings() {
         let what = if what == "data sources" { "data" } else { what };
         all.push(Listed { what: what.into(), rows: rows.iter().map(|(name, about)| row(name, about)).collect() });

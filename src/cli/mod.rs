@@ -20,6 +20,7 @@ pub mod gain;
 mod launch;
 #[cfg(feature = "run")]
 pub mod list;
+pub mod price;
 #[cfg(feature = "run")]
 mod prepare;
 #[cfg(feature = "run")]

@@ -102,6 +102,26 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
     }
 }
 
+/// Adds a variant at 800 steps to a study: `gpt2`'s trials with other settings, worth `worth(repeat)` times its steps under
+/// the law that excess is `2 (steps / 400)^-0.3`, as the study's own trials of `gpt2` must be.
+pub fn add_variant(file: &mut ResultFile, variant: &str, set: &[(&str, &str, &str)], worth: impl Fn(u64) -> f64) {
+    let models: Vec<Trial> =
+        file.trials.iter().filter(|t| t.variant == "gpt2" && t.budget == Some(800)).cloned().collect();
+    for model in models {
+        let excess = 2.0 * (2.0 * worth(model.repeat)).powf(-0.3);
+        let mut trial = trial(file.trials.len() as u64, "gpt2", 800, model.repeat, Some(excess));
+        trial.variant = variant.to_owned();
+        trial.cell = format!("{variant}/w32@800");
+        trial.arm = trial.cell.clone();
+        trial.id = format!("{variant}-800-{}", trial.repeat);
+        for (table, part, value) in set {
+            trial.spec[*table][*part] = json!({ "kind": value });
+        }
+        trial.spec_sha256 = spec_sha256(&trial.spec);
+        file.trials.push(trial);
+    }
+}
+
 /// FLOPs of one step: the variant's model costs a little more, its optimizer a lot.
 fn step_flops(variant: &str) -> (f64, f64) {
     if variant == "modern" { (8.0e7, 9.0e6) } else { (7.7e7, 3.0e5) }

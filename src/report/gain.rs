@@ -3,12 +3,13 @@
 use comfy_table::Table;
 
 use super::listing::headed;
-use super::sentence::{certainty, sentence, worth};
+use super::sentence::sentence;
 use super::table::Style;
 use crate::analysis::axis::Axis;
 use crate::analysis::recipe::Recipe;
 use crate::analysis::spectrum::Spectrum;
 use crate::analysis::study::Study;
+use crate::analysis::transfer::Transfer;
 use crate::analysis::{Answer, Gain};
 use crate::stat::{Estimate, Interval};
 use crate::unit::{Count, Nats, Share, Times};
@@ -18,8 +19,7 @@ pub fn gain(study: &Study, style: Style) -> String {
     let mut parts = vec![first(study), vectors(study, style)];
     parts.extend(silent(study));
     parts.extend(study.recipes.iter().map(|recipe| self::recipe(recipe, &study.base, style)));
-    parts
-        .extend(study.spectra.iter().filter(|s| is_headline_budget(study, s)).map(|s| spectrum(s, &study.base, style)));
+    parts.extend(spectra(study, style));
     parts.extend(unanswered(study));
     parts.extend(caveats(study));
     parts.join("\n\n")
@@ -45,7 +45,9 @@ fn first(study: &Study) -> String {
 /// The gains on every axis that some trial knows.
 fn vectors(study: &Study, style: Style) -> String {
     let known = |axis: &Axis| study.answers.iter().any(|answer| !matches!(answer.on(*axis), Gain::Unknown { .. }));
-    let axes: Vec<Axis> = Axis::ALL.into_iter().filter(known).collect();
+    // Where every arm has the same batch, steps say what tokens say.
+    let again = study.answers.iter().all(|answer| answer.on(Axis::Steps) == answer.on(Axis::Tokens));
+    let axes: Vec<Axis> = Axis::ALL.into_iter().filter(known).filter(|axis| !(again && *axis == Axis::Steps)).collect();
     let mut names = vec!["cell", "n", "tok/param"];
     names.extend(axes.iter().map(|axis| axis.heading()));
     names.push("nats");
@@ -136,9 +138,36 @@ pub fn recipe(recipe: &Recipe, base: &str, style: Style) -> String {
     )
 }
 
-fn is_headline_budget(study: &Study, spectrum: &Spectrum) -> bool {
-    let asked = study.headline.and_then(|place| study.answers.get(place));
-    asked.is_none_or(|answer| answer.scale == spectrum.scale && answer.budget == spectrum.budget)
+/// The spectrum of the headline in full, and at its budget the shares of every variant beside each other.
+fn spectra(study: &Study, style: Style) -> Vec<String> {
+    let asked = study.headline.and_then(|place| study.answers.get(place)).or(study.answers.last());
+    let Some(asked) = asked else { return Vec::new() };
+    let here: Vec<&Spectrum> =
+        study.spectra.iter().filter(|s| s.scale == asked.scale && s.budget == asked.budget).collect();
+    let mine = here.iter().find(|s| s.variant == asked.variant).map(|s| spectrum(s, &study.base, style));
+    let all = (here.len() > 1).then(|| shares(&here, &study.base, style));
+    mine.into_iter().chain(all).collect()
+}
+
+/// What each variant's gain at equal budget is made of, where it is told from 0.
+fn shares(spectra: &[&Spectrum], base: &str, style: Style) -> String {
+    let labels: Vec<&str> = spectra[0].parts.iter().map(|part| part.label.as_str()).collect();
+    let mut names = vec!["variant", "gain, nats"];
+    names.extend(&labels);
+    let mut table = headed(style, &names);
+    for spectrum in spectra {
+        let share = |label: &&str| {
+            let part = spectrum.parts.iter().find(|part| part.label == **label)?;
+            Some(Share(part.share?.value).to_string())
+        };
+        let mut row = vec![spectrum.variant.clone(), nats(&spectrum.whole_nats)];
+        row.extend(labels.iter().map(|label| share(label).unwrap_or_else(|| "cannot tell".to_owned())));
+        table.add_row(row);
+    }
+    format!(
+        "Shares of each variant's gain over {base} at the same budget, by what a token takes:\n\n{}",
+        trimmed(&table)
+    )
 }
 
 /// What a variant's gain is made of.
@@ -200,8 +229,28 @@ fn caveats(study: &Study) -> Option<String> {
     (!lines.is_empty()).then(|| format!("Caveats:{lines}"))
 }
 
-/// A line per answer for whoever wants to say one gain in words.
-pub fn line(answer: &Answer) -> String {
-    let gain = answer.headline();
-    format!("{}: {} ({})", cell(answer), worth(&gain), certainty(&gain, &answer.base))
+/// The same variants on two kinds of data.
+pub fn transfer(transfer: &Transfer, style: Style) -> String {
+    let budget = transfer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    let mut table = headed(style, &["variant", &transfer.first, &transfer.second]);
+    for row in &transfer.rows {
+        table.add_row([row.variant.clone(), short(&row.first), short(&row.second)]);
+    }
+    let ranks = match (transfer.rank_correlation, transfer.chance) {
+        (Some(r), Some(p)) => format!("rank correlation {r:.2} (chance alone does as well in {})", Share(p)),
+        (Some(r), None) => format!("rank correlation {r:.2}"),
+        _ => "no rank correlation, as a gain is not known".to_owned(),
+    };
+    let sides = match transfer.told {
+        0 => "no variant's gain is told from 1 on both".to_owned(),
+        told => format!("{} of {told} gains that are told from 1 on both are on the same side", transfer.same_side),
+    };
+    format!(
+        "Does it carry over? {} against {} at {}{budget}, {} variants: {sides}, {ranks}.\n\n{}",
+        transfer.first,
+        transfer.second,
+        transfer.scale,
+        transfer.rows.len(),
+        trimmed(&table)
+    )
 }

@@ -3,6 +3,8 @@
 pub mod closing;
 pub mod gain;
 pub mod listing;
+pub mod price;
+pub mod projection;
 pub mod sentence;
 pub mod table;
 

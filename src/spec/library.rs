@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::price::Price;
 use super::suite::Suite;
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
@@ -29,6 +30,8 @@ const VARIANTS: &[Shipped] = shipped!("variants":
 
 const SUITES: &[Shipped] = shipped!("suites":
     "quick" "ci" "gain" "gain-text" "gain-night" "ladder" "isoflop" "origin" "throughput" "nanogpt-char" "tune-quick");
+
+const PRICES: &[Shipped] = shipped!("prices": "default");
 
 /// Data sources and presets that `--data` knows by name.
 const DATA: &[&str] = &["language", "language/easy", "language/rich", "markov", "mqar", "uniform"];
@@ -91,6 +94,22 @@ impl Library {
     /// All suites that ship.
     pub fn suites(&self) -> Result<Vec<Suite>> {
         SUITES.iter().map(|shipped| self.suite(shipped.name)).collect()
+    }
+
+    /// Prices by name or path; what a file leaves out is taken from those that ship as `default`.
+    pub fn price(&self, reference: &str) -> Result<Price> {
+        let shipped = find("price", PRICES, "default")?;
+        let shipped = Price::parse(shipped.name, &shipped.file, &shipped.text, None)?;
+        if reference == "default" {
+            return Ok(shipped);
+        }
+        let found = find("price", PRICES, reference)?;
+        Price::parse(found.name, &found.file, &found.text, Some(&shipped))
+    }
+
+    /// All prices that ship.
+    pub fn prices(&self) -> Result<Vec<Price>> {
+        PRICES.iter().map(|shipped| self.price(shipped.name)).collect()
     }
 
     /// The spec keys that `--data NAME|PATH` means.
@@ -202,7 +221,7 @@ mod tests {
 
     #[test]
     fn every_file_in_models_is_compiled_in() {
-        for (what, shelf) in [("variants", VARIANTS), ("suites", SUITES)] {
+        for (what, shelf) in [("variants", VARIANTS), ("suites", SUITES), ("prices", PRICES)] {
             let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("models").join(what);
             let on_disk: BTreeSet<String> = std::fs::read_dir(path)
                 .unwrap()

@@ -239,6 +239,7 @@ mod tests {
             let folder = std::path::Path::new("");
             let _ = crate::spec::Variant::parse("v".to_owned(), "v.toml", &text);
             let _ = crate::spec::Suite::parse("s".to_owned(), "s.toml", &text, folder);
+            let _ = crate::spec::Price::parse("p".to_owned(), "p.toml", &text, None);
             let _ = parse_set(&text);
             let _ = parse_set(&format!("a.b={text}"));
         }

@@ -3,7 +3,7 @@
 //!
 //! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is the law of extension points,
 //! [`load`] turns TOML into [`table`]s, [`variant`] and [`suite`] are the two kinds of files, [`cells`] makes trials' specs
-//! of them layer by layer, [`rate`] chooses learning rates, [`library`] is what ships.
+//! of them layer by layer, [`rate`] chooses learning rates, [`price`] is what machines and energy cost, [`library`] is what ships.
 
 pub mod catalog;
 pub mod cells;
@@ -11,6 +11,7 @@ pub mod knobs;
 mod layers;
 pub mod library;
 pub mod load;
+pub mod price;
 pub mod rate;
 pub mod suite;
 pub mod table;
@@ -22,6 +23,7 @@ pub use cells::{Cell, Overrides};
 pub use knobs::{Knobs, Settled, settle};
 pub use library::Library;
 pub use load::parse_set;
+pub use price::Price;
 pub use rate::Tuned;
 pub use suite::{Headline, Suite};
 pub use tree::{Entry, Origin, Tree};

@@ -84,6 +84,11 @@ impl Table {
         self.one(name, "a number above 0", positive)
     }
 
+    /// A number that `ok` accepts.
+    pub fn number(&self, name: &str, want: &str, ok: impl Fn(f64) -> bool) -> Result<Option<f64>> {
+        self.one(name, want, |v| v.as_f64().filter(|v| ok(*v)))
+    }
+
     /// True or false.
     pub fn bool(&self, name: &str) -> Result<Option<bool>> {
         self.one(name, "true or false", Value::as_bool)
@@ -110,6 +115,14 @@ impl Table {
             None => Ok(None),
             Some(Node::Table(table)) => Ok(Some(table)),
             Some(_) => Err(self.refuse(name, &format!("expected a table, `[{}]`", self.key(name)))),
+        }
+    }
+
+    /// The table below this one where the field holds one; a value, or nothing, is no mistake here.
+    pub fn inner(&self, name: &str) -> Option<&Table> {
+        match self.field(name).map(|field| &field.node) {
+            Some(Node::Table(table)) => Some(table),
+            _ => None,
         }
     }
 

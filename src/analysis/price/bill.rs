@@ -1,0 +1,83 @@
+//! What a run's training cost altogether.
+
+use serde::Serialize;
+
+use super::{Amount, Part, Priced, Unit, Usage};
+use crate::record::{ResultFile, Status};
+use crate::spec::Price;
+
+/// Sums over the trials that finished.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Bill {
+    /// Trials of the file.
+    pub trials: usize,
+    /// Those that finished: only these are in the sums.
+    pub finished: usize,
+    /// Money.
+    pub money: Priced,
+    /// Greenhouse gases.
+    pub carbon: Priced,
+    /// Energy at the meters.
+    pub energy: Priced,
+}
+
+impl Price {
+    /// What the training of a file's finished trials cost.
+    pub fn bill(&self, file: &ResultFile) -> Bill {
+        let finished = file.trials.iter().filter(|trial| trial.status == Status::Ok);
+        let used: Vec<Usage> =
+            finished.filter_map(|trial| Some(Usage::of(trial, file.machines.get(trial.machine as usize)?))).collect();
+        let all = |unit: Unit, priced: &dyn Fn(&Usage) -> Priced| Priced::all(unit, used.iter().map(priced));
+        Bill {
+            trials: file.trials.len(),
+            finished: used.len(),
+            money: all(Unit::Money(self.currency.clone()), &|usage| self.money(usage)),
+            carbon: all(Unit::GramsCo2e, &|usage| self.carbon(usage)),
+            energy: all(Unit::Joules, &|usage| self.energy(usage)),
+        }
+    }
+}
+
+impl Priced {
+    /// Several costs of one unit as one, part by part; of none there is none, which is not nothing.
+    fn all(unit: Unit, each: impl Iterator<Item = Priced>) -> Self {
+        let mut parts: Vec<Part> = Vec::new();
+        for part in each.flat_map(|priced| priced.parts) {
+            match parts.iter_mut().find(|sum| sum.what == part.what) {
+                Some(sum) => sum.amount = Amount::sum([&sum.amount, &part.amount]),
+                None => parts.push(part),
+            }
+        }
+        if parts.is_empty() {
+            return Self { unit, total: Amount::absent("no trial finished"), parts };
+        }
+        Self::of(unit, parts)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::example::{example, study};
+    use crate::record::metric;
+    use crate::spec::Library;
+
+    #[test]
+    fn a_bill_sums_what_finished() {
+        let price = Library::builtin().price("default").unwrap();
+        let mut file = example();
+        file.trials[0].status = Status::Failed;
+        let bill = price.bill(&file);
+        let seconds: f64 = file.trials[1..].iter().filter_map(|t| t.metric(metric::TRAIN_WALL_S)).sum();
+        let expected = seconds / 3600.0 * 2.0 * 0.0425;
+        assert!((bill.money.total.value().unwrap() / expected - 1.0).abs() < 1e-12, "{bill:?}");
+        assert_eq!((bill.finished, bill.trials, bill.money.parts.len()), (19, 20, 1));
+        assert_eq!(bill.carbon.total, Amount::absent("virtual_machine"));
+        // One trial with a meter does not make the others' joules known.
+        file.trials[1].energy.measured_j = Some(3.0);
+        assert_eq!(price.bill(&file).energy.total, Amount::absent("virtual_machine"));
+
+        let none = price.bill(&study(1, |_, _, _| None));
+        assert_eq!((none.finished, none.money.total), (0, Amount::absent("no trial finished")));
+    }
+}

@@ -1,0 +1,115 @@
+//! What a trial used that costs something: seconds, cores, joules.
+
+use super::{Amount, Priced};
+use crate::record::{Channel, Machine, Status, Trial, metric};
+use crate::spec::Price;
+
+/// What sums were done on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Cores {
+    /// So many virtual cores.
+    Cpu(u64),
+    /// A GPU, and the machine around it.
+    Gpu,
+}
+
+/// What a trial used.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Usage {
+    /// Seconds of training.
+    pub seconds: Amount,
+    /// What was occupied.
+    pub cores: Cores,
+    /// Joules of training, as metered or as the record's own model bounds them.
+    pub joules: Amount,
+    /// What the joules cover, and by which meters.
+    pub metered: String,
+}
+
+impl Usage {
+    /// What a trial used on the machine that it ran on.
+    pub fn of(trial: &Trial, machine: &Machine) -> Self {
+        let (joules, metered) = joules(trial);
+        Self { seconds: seconds(trial), cores: cores(trial, machine), joules, metered }
+    }
+}
+
+impl Price {
+    /// Money for a trial's training; `machine` is the one it ran on.
+    pub fn money_of(&self, trial: &Trial, machine: &Machine) -> Priced {
+        self.money(&Usage::of(trial, machine))
+    }
+
+    /// Greenhouse gases of a trial's training.
+    pub fn carbon_of(&self, trial: &Trial, machine: &Machine) -> Priced {
+        self.carbon(&Usage::of(trial, machine))
+    }
+
+    /// Energy of a trial's training, at the meter.
+    pub fn energy_of(&self, trial: &Trial, machine: &Machine) -> Priced {
+        self.energy(&Usage::of(trial, machine))
+    }
+}
+
+fn seconds(trial: &Trial) -> Amount {
+    let name = metric::TRAIN_WALL_S;
+    Amount::reading(trial.metric(name).filter(|_| trial.status == Status::Ok), || {
+        let said = trial.metrics.get(name).and_then(|metric| metric.reason.clone());
+        match (trial.status, said) {
+            (Status::Ok, Some(reason)) => format!("{name}: {reason}"),
+            (Status::Ok, None) => format!("no {name} in the record"),
+            (status, _) => format!("the trial ended as {}", status.words()),
+        }
+    })
+}
+
+/// The cores that a trial had: as many as it asked for, else all of its machine's.
+fn cores(trial: &Trial, machine: &Machine) -> Cores {
+    let asked = |key| trial.spec.pointer(key);
+    if asked("/compute/device").and_then(|device| device.as_str()).is_some_and(|device| device != "cpu") {
+        return Cores::Gpu;
+    }
+    let threads = asked("/compute/threads").and_then(|n| n.as_u64()).filter(|n| *n > 0);
+    Cores::Cpu(threads.unwrap_or(machine.threads))
+}
+
+/// Joules of training as metered, else the sum of the record's modelled channels' ranges, else why there are none.
+fn joules(trial: &Trial) -> (Amount, String) {
+    let energy = &trial.energy;
+    let finished = trial.status == Status::Ok;
+    let per_token = trial.metric(metric::ENERGY_J_PER_TRAIN_TOKEN);
+    if let (true, Some(joules), Some(cost)) = (finished, per_token, &trial.cost) {
+        return (Amount::Measured { value: joules * cost.train_tokens as f64 }, covered(&energy.channels, "measured"));
+    }
+    if let (true, Some(value)) = (finished, energy.measured_j) {
+        return (Amount::Measured { value }, covered(&energy.channels, "measured over the whole trial"));
+    }
+    let bounds: Vec<Amount> = energy
+        .channels
+        .iter()
+        .filter_map(|channel| channel.bounds_j)
+        .map(|[low, high]| Amount::Modelled { low, high })
+        .collect();
+    if finished && !bounds.is_empty() {
+        return (Amount::sum(&bounds), "modelled in the record".to_owned());
+    }
+    let reason = energy.reason.clone().unwrap_or_else(|| "no meter in the record".to_owned());
+    (
+        Amount::Absent { reason: if finished { reason } else { "the trial did not finish".to_owned() } },
+        "energy".to_owned(),
+    )
+}
+
+/// `measured: gpu0 (nvml.total_energy); not metered: cpu (virtual_machine)`.
+fn covered(channels: &[Channel], how: &str) -> String {
+    let (read, unread): (Vec<_>, Vec<_>) = channels.iter().partition(|channel| channel.energy_j.is_some());
+    let list = |channels: &[&Channel], detail: fn(&Channel) -> &str| {
+        let words = channels.iter().map(|channel| format!("{} ({})", channel.id, detail(channel)));
+        words.collect::<Vec<_>>().join(", ")
+    };
+    let read = list(&read, |channel| &channel.source);
+    match list(&unread, |channel| channel.reason.as_deref().unwrap_or("no reason given")) {
+        unread if unread.is_empty() => format!("{how}: {read}"),
+        unread => format!("{how}: {read}; not metered: {unread}"),
+    }
+}
