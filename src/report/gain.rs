@@ -18,11 +18,18 @@ use crate::unit::{Count, Nats, Share, Times};
 pub fn gain(study: &Study, style: Style) -> String {
     let mut parts = vec![first(study), vectors(study, style)];
     parts.extend(silent(study));
-    parts.extend(study.recipes.iter().map(|recipe| self::recipe(recipe, &study.base, style)));
+    let asked = asked(study);
+    let here = |recipe: &&Recipe| asked.is_none_or(|a| recipe.scale == a.scale && recipe.budget == a.budget);
+    parts.extend(study.recipes.iter().filter(here).map(|recipe| self::recipe(recipe, &study.base, style)));
     parts.extend(spectra(study, style));
     parts.extend(unanswered(study));
     parts.extend(caveats(study));
     parts.join("\n\n")
+}
+
+/// The answer whose scale and budget the rest is shown at: the headline's, else the last.
+fn asked(study: &Study) -> Option<&Answer> {
+    study.headline.and_then(|place| study.answers.get(place)).or(study.answers.last())
 }
 
 /// The headline's sentence, else the variant with the largest gain that is told from 1.
@@ -46,7 +53,8 @@ fn first(study: &Study) -> String {
 fn vectors(study: &Study, style: Style) -> String {
     let known = |axis: &Axis| study.answers.iter().any(|answer| !matches!(answer.on(*axis), Gain::Unknown { .. }));
     // Where every arm has the same batch, steps say what tokens say.
-    let again = study.answers.iter().all(|answer| answer.on(Axis::Steps) == answer.on(Axis::Tokens));
+    let alike = |a: Option<f64>, b: Option<f64>| a.zip(b).is_some_and(|(a, b)| (a / b - 1.0).abs() < 1e-9);
+    let again = study.answers.iter().all(|a| alike(a.on(Axis::Steps).value(), a.on(Axis::Tokens).value()));
     let axes: Vec<Axis> = Axis::ALL.into_iter().filter(known).filter(|axis| !(again && *axis == Axis::Steps)).collect();
     let mut names = vec!["cell", "n", "tok/param"];
     names.extend(axes.iter().map(|axis| axis.heading()));
@@ -140,8 +148,7 @@ pub fn recipe(recipe: &Recipe, base: &str, style: Style) -> String {
 
 /// The spectrum of the headline in full, and at its budget the shares of every variant beside each other.
 fn spectra(study: &Study, style: Style) -> Vec<String> {
-    let asked = study.headline.and_then(|place| study.answers.get(place)).or(study.answers.last());
-    let Some(asked) = asked else { return Vec::new() };
+    let Some(asked) = asked(study) else { return Vec::new() };
     let here: Vec<&Spectrum> =
         study.spectra.iter().filter(|s| s.scale == asked.scale && s.budget == asked.budget).collect();
     let mine = here.iter().find(|s| s.variant == asked.variant).map(|s| spectrum(s, &study.base, style));
