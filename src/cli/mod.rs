@@ -19,6 +19,7 @@ pub mod doctor;
 mod launch;
 #[cfg(feature = "run")]
 pub mod list;
+pub mod report;
 #[cfg(feature = "run")]
 pub mod run;
 pub mod schema;
@@ -39,6 +40,7 @@ mod worker;
 Examples:
   effbench run                          train, measure, answer: a few minutes on two cores
   effbench run --dry-run                what that would take
+  effbench report results/quick.json --out report.html
   effbench validate results/*.json      whether result files are sound
 
 Exit codes:
@@ -66,6 +68,8 @@ pub enum Command {
     /// Say what can be measured on this machine, what not, why, and the remedy.
     #[cfg(feature = "run")]
     Doctor(doctor::DoctorArgs),
+    /// Show what result files say: a page for a browser, Markdown, or here.
+    Report(report::ReportArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -107,6 +111,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args),
+        Command::Report(args) => report::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -119,6 +124,7 @@ pub fn main(registry: Registry) -> ExitCode {
 #[cfg(not(feature = "run"))]
 pub fn main() -> ExitCode {
     parsed(|command| match command {
+        Command::Report(args) => report::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -197,7 +203,8 @@ fn judge_only(command: &str) -> Error {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
     } else {
-        Error::input(format!("unknown command `{command}`")).suggest(command, ["validate", "schema", "completions"])
+        Error::input(format!("unknown command `{command}`"))
+            .suggest(command, ["report", "validate", "schema", "completions"])
     }
 }
 

@@ -1,10 +1,15 @@
 //! Findings in, text out. Nothing here prints, reads the environment or knows a terminal: `cli` says how wide it is.
 
 pub mod closing;
+pub mod findings;
 pub mod listing;
+pub mod page;
+pub mod section;
 pub mod sentence;
 pub mod table;
 
 pub use closing::{closing, closing_json};
+pub use findings::Findings;
+pub use section::page;
 pub use sentence::sentence;
 pub use table::Style;
