@@ -6,6 +6,7 @@ pub mod axis;
 pub mod caveat;
 #[cfg(all(test, feature = "run"))]
 mod coverage;
+pub mod frontier;
 pub mod gain;
 pub mod law;
 pub mod pairs;

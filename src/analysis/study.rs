@@ -48,7 +48,7 @@ pub struct Refused {
 /// Kinds of data on which the base ran nothing are left out.
 pub fn studies(
     file: &ResultFile,
-    price: &Price,
+    price: Option<&Price>,
     base: Option<&str>,
     only: Option<&str>,
 ) -> Result<Vec<Study>, Unanswered> {
@@ -56,7 +56,7 @@ pub fn studies(
     if only == Some(base) {
         return Err(Unanswered::SameVariant(base.to_owned()));
     }
-    let worlds = worlds(file, Some(price));
+    let worlds = worlds(file, price);
     let here: Vec<&World> = worlds.iter().filter(|world| world.variants().contains(&base)).collect();
     if here.is_empty() {
         return Err(Unanswered::NoTrial(base.to_owned()));
@@ -122,7 +122,7 @@ mod tests {
     use crate::spec::Library;
 
     fn studied(file: &ResultFile, base: Option<&str>, only: Option<&str>) -> Result<Vec<Study>, Unanswered> {
-        studies(file, &Library::builtin().price("default").unwrap(), base, only)
+        studies(file, Some(&Library::builtin().price("default").unwrap()), base, only)
     }
 
     #[test]

@@ -63,7 +63,8 @@ pub fn summarise(file: &ResultFile) -> Vec<CellSummary> {
     cells.into_iter().map(|(cell, arm, trials)| summary(cell, arm, &trials)).collect()
 }
 
-fn summary(cell: &str, arm: &str, trials: &[&Trial]) -> CellSummary {
+/// One cell's summary from its trials.
+pub fn summary(cell: &str, arm: &str, trials: &[&Trial]) -> CellSummary {
     let mut status = BTreeMap::new();
     for trial in trials {
         *status.entry(trial.status).or_insert(0) += 1;

@@ -47,7 +47,7 @@ pub fn execute(args: &GainArgs) -> Result<()> {
     let file = read_all(&args.results)?;
     refuse_unknown(&file, args)?;
     let price = args.price.load()?;
-    let studies = studies(&file, &price, args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
+    let studies = studies(&file, Some(&price), args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
     let others = || studies.iter().enumerate().flat_map(|(k, a)| studies[k + 1..].iter().map(move |b| (a, b)));
     let compared: Vec<Transfer> = others().flat_map(|(a, b)| transfers(a, b)).collect();
     match args.format {

@@ -23,6 +23,7 @@ pub mod list;
 pub mod price;
 #[cfg(feature = "run")]
 mod prepare;
+pub mod report;
 #[cfg(feature = "run")]
 pub mod run;
 pub mod schema;
@@ -43,6 +44,7 @@ mod worker;
 Examples:
   effbench run                          train, measure, answer: a few minutes on two cores
   effbench run --dry-run                what that would take
+  effbench report results/quick.json --out report.html
   effbench validate results/*.json      whether result files are sound
 
 Exit codes:
@@ -72,6 +74,8 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Say what each variant is worth: how many times more the base must spend to match it, with intervals.
     Gain(gain::GainArgs),
+    /// Show what result files say: a page for a browser, Markdown, or here.
+    Report(report::ReportArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -114,6 +118,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args),
         Command::Gain(args) => gain::execute(&args),
+        Command::Report(args) => report::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -127,6 +132,7 @@ pub fn main(registry: Registry) -> ExitCode {
 pub fn main() -> ExitCode {
     parsed(|command| match command {
         Command::Gain(args) => gain::execute(&args),
+        Command::Report(args) => report::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -206,7 +212,7 @@ fn judge_only(command: &str) -> Error {
             .hint("build it with its default features: `cargo build --release`")
     } else {
         Error::input(format!("unknown command `{command}`"))
-            .suggest(command, ["gain", "validate", "schema", "completions"])
+            .suggest(command, ["gain", "report", "validate", "schema", "completions"])
     }
 }
 

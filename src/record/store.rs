@@ -85,11 +85,16 @@ pub(crate) fn write_json<T: Serialize + DeserializeOwned + PartialEq>(path: &Pat
         let message = format!("{}: not written, a figure in it is not a finite number", path.display());
         return Err(Error::internal(message));
     }
+    write_whole(path, &text)
+}
+
+/// Writes a file whole or not at all, whatever is in it; its folder is made if need be.
+pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
     let folder = folder_of(path);
     let written = (|| {
         fs::create_dir_all(&folder)?;
         let mut file = temporary(&folder)?;
-        file.write_all(&text)?;
+        file.write_all(bytes)?;
         file.as_file().sync_all()?;
         file.persist(path).map_err(|e| e.error)?;
         sync_folder(&folder)

@@ -85,7 +85,7 @@ fn cell(answer: &Answer) -> String {
 }
 
 /// `1.82 (1.67 to 1.98)`, `> 4.0`.
-fn short(gain: &Gain) -> String {
+pub(super) fn short(gain: &Gain) -> String {
     match gain {
         Gain::Solved(estimate) => ranged(estimate),
         Gain::MoreThan { bound, .. } => format!("> {}", Times(*bound)),
@@ -123,6 +123,17 @@ pub fn recipe(recipe: &Recipe, base: &str, style: Style) -> String {
         ]);
     }
     let budget = recipe.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    format!(
+        "{}/{}{budget} over {base}, change by change: {}\n\n{}",
+        recipe.variant,
+        recipe.scale,
+        verdict(recipe),
+        trimmed(&table)
+    )
+}
+
+/// How a recipe's gains combine, in a sentence.
+pub(super) fn verdict(recipe: &Recipe) -> String {
     let verdict = match recipe.interaction.interval {
         Some(i) if i.high < 1.0 => "the changes overlap: their gains do not multiply",
         Some(i) if i.low > 1.0 => "the changes help each other: together they gain more than the product",
@@ -134,15 +145,11 @@ pub fn recipe(recipe: &Recipe, base: &str, style: Style) -> String {
         rest => format!(" It also changes what no variant changes alone: {}.", rest.join(", ")),
     };
     format!(
-        "{}/{}{budget} over {base}, change by change: together {}, the product of the single gains {}; joint over product {} \
-         (n = {}): {verdict}.{rest}\n\n{}",
-        recipe.variant,
-        recipe.scale,
+        "together {}, the product of the single gains {}, joint over product {} (n = {}): {verdict}.{rest}",
         ranged(&recipe.joint),
         ranged(&recipe.product),
         ranged(&recipe.interaction),
         recipe.interaction.n,
-        trimmed(&table)
     )
 }
 
@@ -238,11 +245,16 @@ fn caveats(study: &Study) -> Option<String> {
 
 /// The same variants on two kinds of data.
 pub fn transfer(transfer: &Transfer, style: Style) -> String {
-    let budget = transfer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
     let mut table = headed(style, &["variant", &transfer.first, &transfer.second]);
     for row in &transfer.rows {
         table.add_row([row.variant.clone(), short(&row.first), short(&row.second)]);
     }
+    format!("{}\n\n{}", transfer_sentence(transfer), trimmed(&table))
+}
+
+/// Whether gains carry over from one kind of data to the other, in a sentence.
+pub(super) fn transfer_sentence(transfer: &Transfer) -> String {
+    let budget = transfer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
     let ranks = match (transfer.rank_correlation, transfer.chance) {
         (Some(r), Some(p)) => format!("rank correlation {r:.2} (chance alone does as well in {})", Share(p)),
         (Some(r), None) => format!("rank correlation {r:.2}"),
@@ -253,11 +265,10 @@ pub fn transfer(transfer: &Transfer, style: Style) -> String {
         told => format!("{} of {told} gains that are told from 1 on both are on the same side", transfer.same_side),
     };
     format!(
-        "Does it carry over? {} against {} at {}{budget}, {} variants: {sides}, {ranks}.\n\n{}",
+        "Does it carry over? {} against {} at {}{budget}, {} variants: {sides}, {ranks}.",
         transfer.first,
         transfer.second,
         transfer.scale,
         transfer.rows.len(),
-        trimmed(&table)
     )
 }

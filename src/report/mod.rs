@@ -1,13 +1,18 @@
 //! Findings in, text out. Nothing here prints, reads the environment or knows a terminal: `cli` says how wide it is.
 
 pub mod closing;
+pub mod findings;
 pub mod gain;
 pub mod listing;
+pub mod page;
 pub mod price;
 pub mod projection;
+pub mod section;
 pub mod sentence;
 pub mod table;
 
 pub use closing::{closing, closing_json};
+pub use findings::Findings;
+pub use section::page;
 pub use sentence::sentence;
 pub use table::Style;

@@ -318,7 +318,7 @@ mod tests {
         let tune = |tune: &str| format!("tune = {{ {tune} }}\n{cells}");
         check(
             &tune("lr = [0.1, 0.2, 0.1]"),
-            "s.toml:2: tune.lr = [0.1, 0.2, 0.1]: expected at least three rates, so that the best has a neighbour on each \
+            "s.toml:2: tune.lr = [0.1,0.2,0.1]: expected at least three rates, so that the best has a neighbour on each \
              side",
         );
         check(

@@ -1,0 +1,65 @@
+//! A figure as inline SVG: no colour of its own (the page's style sheet has them), no script, nothing from elsewhere.
+
+use kuva::backend::svg::SvgBackend;
+
+use super::figure::Figure;
+use super::plot::{Canvas, scene};
+
+/// Where a page is wide, as on a desk.
+pub const WIDE: Canvas = Canvas { width: 820.0, height: 400.0, row: 30.0, font: 13, name: 44, ticks: 6, signs: true };
+/// One of several beside each other.
+pub const HALF: Canvas = Canvas { width: 420.0, height: 320.0, row: 28.0, font: 13, name: 20, ticks: 4, signs: true };
+/// Where it is narrow, as on a phone.
+pub const NARROW: Canvas = Canvas { width: 360.0, height: 300.0, row: 28.0, font: 12, name: 18, ticks: 4, signs: true };
+
+/// The picture as an `<svg>` element that takes the width it is given; all text in it is escaped.
+pub fn svg(figure: &Figure, canvas: &Canvas) -> String {
+    let scene = scene(figure, canvas);
+    let (width, height) = (scene.width.round(), scene.height.round());
+    let drawn = SvgBackend::new().render_scene(&scene);
+    // kuva gives a size in pixels where a page needs a shape that scales, and names its version in a comment.
+    let inside = drawn.split_once("-->").map_or(drawn.as_str(), |(_, inside)| inside);
+    format!(r#"<svg viewBox="0 0 {width} {height}" fill="currentColor" aria-hidden="true" focusable="false">{inside}"#)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::figure::{Axis, Chart, Forest, Hue, Open, Row};
+    use super::super::quantity::Quantity;
+    use super::*;
+
+    fn forest(name: &str) -> Figure {
+        let row = Row {
+            name: name.to_owned(),
+            hue: Hue::Variant(0),
+            value: 2.0,
+            interval: Some((1.5, 2.5)),
+            open: Open::No,
+            note: String::new(),
+        };
+        let forest = Forest { x: Axis::log("gain", Quantity::Times), null: Some(1.0), rows: vec![row] };
+        Figure { title: String::new(), caption: String::new(), chart: Chart::Forest(forest) }
+    }
+
+    #[test]
+    fn a_picture_scales_and_brings_no_colour_of_its_own() {
+        let drawn = svg(&forest("modern"), &WIDE);
+        assert!(drawn.starts_with("<svg viewBox=\"0 0 820 ") && drawn.ends_with("</svg>"), "{drawn}");
+        assert!(drawn.contains("var(--hue-0)") && drawn.contains(">modern</text>"), "{drawn}");
+        for foreign in ["<script", "http", "<!--", "white", "black", "font-face"] {
+            assert!(!drawn.contains(foreign), "{foreign}: {drawn}");
+        }
+    }
+
+    #[test]
+    fn hostile_names_stay_text() {
+        for (name, shown) in [
+            ("<script>1</script>", "&lt;script&gt;1&lt;/script&gt;"),
+            ("\"onload='x'&", "&quot;onload=&apos;x&apos;&amp;"),
+            ("$\\frac{1}{2}$", "$\\frac{1}{2}$"),
+        ] {
+            let drawn = svg(&forest(name), &WIDE);
+            assert!(drawn.contains(&format!(">{shown}</text>")), "{shown}: {drawn}");
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Joules by meter. What was estimated is hatched, named and never added to what was measured.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::record::{Channel, Trial};
+use crate::report::findings::Findings;
+use crate::report::page::{Axis, Bar, Block, Chart, Figure, Hue, Quantity, Table};
+use crate::stat::interval::LEVEL;
+use crate::stat::mean_estimate;
+
+/// One meter's component, and whether it guesses.
+type Meter = (bool, String, String);
+
+pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
+    let file = findings.file;
+    let measured = file.trials.iter().filter(|trial| trial.energy.measured_j.is_some()).count();
+    let bars = bars(findings);
+    let mut blocks = vec![if measured == 0 {
+        Block::Lead(not_measured(file))
+    } else {
+        Block::Text(format!(
+            "Measured in {measured} of {} trials. A joule counts only what its meter sees: compare figures of one meter.",
+            file.trials.len()
+        ))
+    }];
+    if !bars.is_empty() {
+        blocks.push(Block::Plot(Figure {
+            title: "Energy of a training token".to_owned(),
+            caption: "Shorter is better. Full bars were read from a meter; hatched bars are estimates from a model of the \
+                      machine and are never added to a measurement. Lines are 95% intervals over trials, or an estimate’s \
+                      own bounds."
+                .to_owned(),
+            chart: Chart::Bars { x: Axis::linear("energy per training token", Quantity::Joules), bars },
+        }));
+    }
+    blocks.push(Block::Details("Every meter that was tried".to_owned(), meters(&file.trials)));
+    Some(blocks)
+}
+
+fn not_measured(file: &crate::record::ResultFile) -> String {
+    let reasons: BTreeSet<String> =
+        file.trials.iter().filter_map(|t| t.energy.reason.as_deref()).map(|reason| reason.replace('_', " ")).collect();
+    format!("No energy was measured ({}).", reasons.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// Joules a token, trial by trial, and the bounds where they are estimates.
+#[derive(Default)]
+struct Readings {
+    values: Vec<f64>,
+    bounds: Vec<(f64, f64)>,
+}
+
+/// Joules a token by variant and meter, where the trial's tokens are known.
+fn bars(findings: &Findings) -> Vec<Bar> {
+    let mut groups: BTreeMap<(usize, String, Meter), Readings> = BTreeMap::new();
+    for trial in findings.cells.iter().flat_map(|cell| cell.finished()) {
+        let Some(tokens) = trial.cost.as_ref().map(|cost| cost.train_tokens as f64).filter(|n| *n > 0.0) else {
+            continue;
+        };
+        let variant = findings.variants.iter().position(|v| *v == trial.variant).unwrap_or_default();
+        for channel in &trial.energy.channels {
+            let Some(joules) = channel.energy_j else { continue };
+            let key = (variant, findings.series_name(trial), meter(channel));
+            let readings = groups.entry(key).or_default();
+            readings.values.push(joules / tokens);
+            readings.bounds.extend(channel.bounds_j.map(|[low, high]| (low / tokens, high / tokens)));
+        }
+    }
+    groups.into_iter().filter_map(|((variant, name, meter), readings)| bar(variant, &name, meter, readings)).collect()
+}
+
+fn bar(variant: usize, name: &str, meter: Meter, readings: Readings) -> Option<Bar> {
+    let estimate = mean_estimate(&readings.values, LEVEL)?;
+    let (estimated, component, source) = meter;
+    let bounds = readings.bounds.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    Some(Bar {
+        name: format!("{name}, {component}"),
+        hue: Hue::Variant(variant),
+        value: estimate.value,
+        interval: bounds.or(estimate.interval.map(|interval| (interval.low, interval.high))),
+        estimated,
+        note: format!("{source}, n = {}", estimate.n),
+    })
+}
+
+fn meter(channel: &Channel) -> Meter {
+    let estimated = !matches!(channel.method.as_str(), "counter" | "sampled");
+    (estimated, channel.component.clone(), channel.source.clone())
+}
+
+fn meters(trials: &[Trial]) -> Table {
+    let mut seen: BTreeMap<[String; 6], usize> = BTreeMap::new();
+    for channel in trials.iter().flat_map(|trial| &trial.energy.channels) {
+        let Channel { component, source, method, quality, reason, .. } = channel;
+        let outcome = reason.clone().unwrap_or_else(|| "read".to_owned()).replace('_', " ");
+        let row = [component, source, method, quality].map(Clone::clone);
+        let [component, source, method, quality] = row;
+        *seen.entry([component, source, method, quality, outcome, channel.id.clone()]).or_default() += 1;
+    }
+    let mut table = Table::new(["component", "meter", "method", "quality", "outcome", "channel", "trials"]);
+    table.rows = seen.into_iter().map(|(row, n)| row.into_iter().chain([n.to_string()]).collect()).collect();
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::example::example;
+
+    #[test]
+    fn nothing_measured_is_said_with_its_reason() {
+        let file = example();
+        let blocks = build(&Findings::of(&file)).unwrap();
+        assert!(matches!(&blocks[0], Block::Lead(text) if text == "No energy was measured (virtual machine)."));
+        assert!(!blocks.iter().any(|block| matches!(block, Block::Plot(_))));
+    }
+
+    #[test]
+    fn an_estimate_is_a_bar_of_its_own() {
+        let mut file = example();
+        for trial in &mut file.trials {
+            let channel = |method: &str, energy_j, bounds_j| Channel {
+                method: method.to_owned(),
+                energy_j: Some(energy_j),
+                bounds_j,
+                reason: None,
+                ..trial.energy.channels[0].clone()
+            };
+            let channels = vec![channel("counter", 40.0, None), channel("modelled", 90.0, Some([50.0, 130.0]))];
+            trial.energy.channels = channels;
+            trial.energy.measured_j = Some(40.0);
+        }
+        let bars = bars(&Findings::of(&file));
+        let shape: Vec<(&str, bool)> = bars.iter().map(|bar| (bar.name.as_str(), bar.estimated)).collect();
+        let gpt2 = "gpt2, cpu_package";
+        let modern = "modern, cpu_package";
+        assert_eq!(shape, [(gpt2, false), (gpt2, true), (modern, false), (modern, true)]);
+        assert!(bars[1].value > bars[0].value && bars[1].interval.unwrap().1 > bars[1].value);
+    }
+}

@@ -1,0 +1,123 @@
+//! Where the remaining loss sits: excess by what predicting a token needs.
+
+use std::collections::BTreeMap;
+
+use crate::record::{Skill, metric};
+use crate::report::findings::{Cell, Findings};
+use crate::report::page::{Axis, Block, Chart, Figure, Forest, Open, Quantity, Row, Table};
+use crate::stat::interval::LEVEL;
+use crate::stat::mean_estimate;
+
+/// More variants beside each other cannot be told apart.
+const SHOWN: usize = 5;
+
+pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
+    let with_skills: Vec<&Cell> =
+        findings.cells.iter().filter(|cell| cell.finished().any(|trial| !trial.skills.is_empty())).collect();
+    let data = with_skills.first()?.data;
+    let cells = chosen(findings, &with_skills, data);
+    let labels = labels(&cells);
+    let rows = labels.iter().flat_map(|label| cells.iter().filter_map(|cell| row(findings, cell, label)));
+    let figure = Figure {
+        title: "Loss above the oracle, by kind of token".to_owned(),
+        caption: format!(
+            "Each token carries a label that says what predicting it needs. At 0 a variant has learnt all there is to learn \
+             about that kind. Bars are 95% intervals over repeats. Shown: {}.",
+            cells.iter().map(|cell| cell.name.clone()).collect::<Vec<_>>().join(", ")
+        ),
+        chart: Chart::Forest(Forest {
+            x: Axis::linear("loss above the oracle (nats per token)", Quantity::Nats),
+            null: Some(0.0),
+            rows: rows.collect(),
+        }),
+    };
+    Some(vec![
+        Block::Plot(figure),
+        Block::Details("Every cell, by kind of token".to_owned(), all(&with_skills, &labels)),
+    ])
+}
+
+/// One cell of each variant on the same data: that of the question's scale and budget, else the one with the lowest loss.
+fn chosen<'a, 'b>(findings: &Findings, cells: &[&'b Cell<'a>], data: usize) -> Vec<&'b Cell<'a>> {
+    let asked = |cell: &Cell| {
+        let headline = findings.file.run.headline.as_ref();
+        headline.is_some_and(|h| cell.any().scale == h.scale && cell.any().budget == Some(h.budget))
+    };
+    let rank = |cell: &Cell| (!asked(cell), cell.mean(metric::VAL_LOSS_NATS).unwrap_or(f64::INFINITY));
+    let best = |variant: &String| {
+        let of_variant = cells.iter().filter(|cell| cell.data == data && cell.any().variant == *variant);
+        of_variant.min_by(|a, b| rank(a).0.cmp(&rank(b).0).then(rank(a).1.total_cmp(&rank(b).1))).copied()
+    };
+    findings.variants.iter().filter_map(best).take(SHOWN).collect()
+}
+
+/// All labels in the order of the record.
+fn labels(cells: &[&Cell]) -> Vec<String> {
+    let mut labels: Vec<String> = Vec::new();
+    for skill in cells.iter().flat_map(|cell| cell.finished()).flat_map(|trial| &trial.skills) {
+        if !labels.contains(&skill.label) {
+            labels.push(skill.label.clone());
+        }
+    }
+    labels
+}
+
+fn of<'a>(cell: &'a Cell, label: &'a str) -> impl Iterator<Item = &'a Skill> {
+    cell.finished().flat_map(|trial| &trial.skills).filter(move |skill| skill.label == label)
+}
+
+fn row(findings: &Findings, cell: &Cell, label: &str) -> Option<Row> {
+    let excess: Vec<f64> = of(cell, label).map(|skill| skill.excess_nats).collect();
+    let estimate = mean_estimate(&excess, LEVEL)?;
+    let variant = &cell.any().variant;
+    Some(Row {
+        name: format!("{label}, {variant}"),
+        hue: findings.hue(variant),
+        value: estimate.value,
+        interval: estimate.interval.map(|interval| (interval.low, interval.high)),
+        open: Open::No,
+        note: format!("{}, {} of tokens", cell.count(), Quantity::Share.cell(share(cell, label))),
+    })
+}
+
+/// The label's share of the validation tokens.
+fn share(cell: &Cell, label: &str) -> f64 {
+    let mut tokens: BTreeMap<bool, u64> = BTreeMap::new();
+    for skill in cell.finished().flat_map(|trial| &trial.skills) {
+        *tokens.entry(skill.label == label).or_default() += skill.tokens;
+    }
+    let (own, other) = (tokens.get(&true).copied().unwrap_or(0), tokens.get(&false).copied().unwrap_or(0));
+    own as f64 / (own + other).max(1) as f64
+}
+
+fn all(cells: &[&Cell], labels: &[String]) -> Table {
+    let mut table = Table { columns: vec!["cell".to_owned()], rows: Vec::new() };
+    table.columns.extend(labels.iter().map(|label| format!("{label} (nats)")));
+    table.rows.extend(cells.iter().map(|cell| {
+        let figure = |label: &String| {
+            let excess: Vec<f64> = of(cell, label).map(|skill| skill.excess_nats).collect();
+            crate::stat::mean(&excess).map(|mean| Quantity::Nats.cell(mean)).unwrap_or_default()
+        };
+        std::iter::once(cell.name.clone()).chain(labels.iter().map(figure)).collect()
+    }));
+    table
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::example::example;
+
+    #[test]
+    fn variants_stand_beside_each_other_at_the_questions_budget() {
+        let file = example();
+        let blocks = build(&Findings::of(&file)).unwrap();
+        let Block::Plot(Figure { chart: Chart::Forest(forest), .. }) = &blocks[0] else { panic!() };
+        let names: Vec<&str> = forest.rows.iter().map(|row| row.name.as_str()).collect();
+        assert_eq!(names, ["rule, gpt2", "rule, modern", "recall, gpt2", "recall, modern"]);
+        assert_eq!(forest.rows[0].note, "n = 4, 61.0% of tokens");
+        let mut bare = example();
+        bare.trials.iter_mut().for_each(|trial| trial.skills.clear());
+        assert!(build(&Findings::of(&bare)).is_none());
+    }
+}
