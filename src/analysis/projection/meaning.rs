@@ -44,7 +44,7 @@ mod tests {
     #[test]
     fn telling_two_models_apart_takes_tokens() {
         close(tokens_to_tell(1.0, 0.05), 2.649_995_081_249_796_3);
-        close(tokens_to_tell(-0.01, 0.05), 264.999_508_124_979_63);
+        close(tokens_to_tell(-0.01, 0.05), 264.999_508_124_979_6);
     }
 
     #[test]
