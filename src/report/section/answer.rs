@@ -109,7 +109,8 @@ fn facts(findings: &Findings) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     if let Ok(answer) = &findings.answer {
         let Answer { variant, base, scale, budget, n, .. } = answer;
-        facts.push(fact("Question", format!("{variant} against {base}, {scale}, {budget} steps")));
+        facts.push(fact("Question", format!("{variant} against {base}")));
+        facts.push(fact("Size and budget", format!("{scale}, {budget} steps")));
         facts.push(fact("Repeats", format!("n = {n}, paired by seed")));
     }
     facts.push(fact("Data", file.run.data.clone()));
@@ -121,6 +122,7 @@ fn facts(findings: &Findings) -> Vec<(String, String)> {
 fn machines(findings: &Findings) -> String {
     let name = |machine: &crate::record::Machine| match machine.gpus.first() {
         Some(gpu) => gpu.model.clone(),
+        None if machine.threads == 1 => format!("{}, 1 thread", machine.cpu.model),
         None => format!("{}, {} threads", machine.cpu.model, machine.threads),
     };
     match &findings.file.machines[..] {
@@ -167,7 +169,7 @@ mod tests {
         silent.run.headline = None;
         let rows = [
             (example(), "modern is worth 3.0 times gpt2’s compute."),
-            (level(9.0), "modern is worth more than 1.93 times gpt2’s compute."),
+            (level(9.0), "modern is worth more than 1.92 times gpt2’s compute."),
             (level(0.7), "modern is worth only 0.67 times gpt2’s compute."),
             (single, "Whether modern beats gpt2 cannot be told from one repeat."),
             (silent, "No question was fixed for these results; this is what was measured."),
