@@ -236,15 +236,22 @@ impl Forest {
         let mut table = Table::new(["", "", "low", "high", "of"]);
         table.columns[1].clone_from(&self.x.label);
         table.rows.extend(self.rows.iter().map(|row| {
-            let bound = match row.open {
-                Open::No => "",
-                Open::Above => "more than ",
-                Open::Below => "less than ",
-            };
             let [low, high] = ends(row.interval, self.x.quantity);
-            vec![row.name.clone(), format!("{bound}{}", self.x.quantity.cell(row.value)), low, high, row.note.clone()]
+            vec![row.name.clone(), row.figure(self.x.quantity), low, high, row.note.clone()]
         }));
         table.without_empty_columns()
+    }
+}
+
+impl Row {
+    /// `1.82`, `more than 1.82`.
+    pub fn figure(&self, quantity: Quantity) -> String {
+        let bound = match self.open {
+            Open::No => "",
+            Open::Above => "more than ",
+            Open::Below => "less than ",
+        };
+        format!("{bound}{}", quantity.cell(self.value))
     }
 }
 

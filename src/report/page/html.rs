@@ -119,12 +119,11 @@ fn figure(figure: &Figure, page: &Page, canvas: &Canvas) -> Markup {
     }
 }
 
-/// Which sign and colour is whose; a plot of one variant says so in its words.
+/// Which sign and colour is whose, unless a plot says so itself: it has one variant, or names its rows.
 fn legend(figure: &Figure, page: &Page) -> Markup {
     let variants = figure.variants();
-    let sign = |variant| if matches!(figure.chart, Chart::Scatter(_)) { sign(variant) } else { '■' };
     html! {
-        @if variants.len() > 1 {
+        @if variants.len() > 1 && matches!(figure.chart, Chart::Scatter(_)) {
             ul.legend {
                 @for variant in variants {
                     li { span style={ "color:" (paint(Hue::Variant(variant))) } aria-hidden="true" { (sign(variant)) }
@@ -140,9 +139,11 @@ fn table(table: &Table) -> Markup {
     html! {
         div.scroll tabindex="0" {
             table {
-                thead { tr { @for (k, name) in table.columns.iter().enumerate() { th scope="col" class=[class(k)] { (name) } } } }
+                @let classes = (0..table.columns.len()).map(class).collect::<Vec<_>>();
+                thead { tr {
+                    @for (name, class) in table.columns.iter().zip(&classes) { th scope="col" class=[*class] { (name) } }
+                } }
                 tbody {
-                    @let classes = (0..table.columns.len()).map(class).collect::<Vec<_>>();
                     @for row in &table.rows {
                         tr { @for (cell, class) in row.iter().zip(&classes) { td class=[*class] { (cell) } } }
                     }
@@ -158,7 +159,8 @@ fn hatches() -> Markup {
         svg.hatches aria-hidden="true" width="0" height="0" {
             defs {
                 @for hue in 0..HUES {
-                    pattern id={ "hatch-" (hue) } width="7" height="7" patternUnits="userSpaceOnUse" patternTransform="rotate(45)" {
+                    pattern id={ "hatch-" (hue) } width="7" height="7" patternUnits="userSpaceOnUse"
+                        patternTransform="rotate(45)" {
                         rect width="7" height="7" fill="var(--paper)" {}
                         rect width="3" height="7" fill={ "var(--hue-" (hue) ")" } {}
                     }

@@ -27,6 +27,10 @@ pub struct Canvas {
     pub ticks: usize,
     /// Whether a variant has a sign of its own beside its colour.
     pub signs: bool,
+    /// Whether there is room for the figure behind a row's name.
+    pub figures: bool,
+    /// Whether the label of the axis that goes up is written along it.
+    pub upright: bool,
 }
 
 /// Colours of a palette that the style sheet defines, as `--hue-0` and so on.
@@ -68,10 +72,12 @@ fn scatter(chart: &Scatter, canvas: &Canvas) -> Scene {
     let up = range(&chart.y, ends.chain(chart.rules.iter().map(|rule| rule.at)), None);
     let mut layout = frame(Layout::auto_from_plots(&plots), &chart.x, across, canvas)
         .with_height(canvas.height)
-        .with_y_label(literal(&chart.y.label))
         .with_y_axis_min(up.0)
         .with_y_axis_max(up.1)
         .with_y_tick_format(ticks(&chart.y));
+    if canvas.upright {
+        layout = layout.with_y_label(literal(&chart.y.label));
+    }
     if chart.y.log {
         layout = layout.with_log_y();
     }
@@ -130,7 +136,8 @@ fn forest(chart: &Forest, canvas: &Canvas) -> Scene {
             Open::Above => high = across.1,
             Open::Below => low = across.0,
         }
-        plot.with_colored_row(name(&row.name, canvas), row.value, low, high, paint(row.hue))
+        let figure = if canvas.figures { format!(": {}", row.figure(chart.x.quantity)) } else { String::new() };
+        plot.with_colored_row(name(&row.name, canvas) + &literal(&figure), row.value, low, high, paint(row.hue))
     });
     let plot = match chart.null {
         Some(null) => plot.with_null_value(null),
@@ -183,7 +190,10 @@ fn frame(layout: Layout, x: &Axis, across: (f64, f64), canvas: &Canvas) -> Layou
         .with_x_tick_format(ticks(x))
         .with_x_axis_min(across.0)
         .with_x_axis_max(across.1);
-    if x.log { layout.with_log_x() } else { layout }
+    let mut layout = if x.log { layout.with_log_x() } else { layout };
+    // kuva keeps no room for the half of a logarithmic axis' last label that lies beyond the axis.
+    layout.horizon_right_annot_px = 0.3 * f64::from(canvas.font) * x.quantity.tick(across.1).chars().count() as f64;
+    layout
 }
 
 /// As high as its rows.

@@ -31,6 +31,7 @@ impl Quantity {
         match self {
             Self::Nats | Self::Times => plain(value),
             Self::Share => format!("{}%", plain(100.0 * value)),
+            Self::Seconds if (1.0..10_000.0).contains(&value) => format!("{} s", plain(value)),
             _ => self.cell(value),
         }
     }
@@ -65,6 +66,7 @@ mod tests {
     #[test]
     fn a_tick_is_shorter_than_a_cell() {
         let rows = [
+            (Quantity::Seconds, 100.0, "100 s", "1 min 40 s"),
             (Quantity::Nats, 2.5, "2.5", "2.500"),
             (Quantity::Nats, -0.0, "0", "-0.000"),
             (Quantity::Nats, 0.000_42, "0.0004", "0.00042"),

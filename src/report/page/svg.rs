@@ -6,11 +6,41 @@ use super::figure::Figure;
 use super::plot::{Canvas, scene};
 
 /// Where a page is wide, as on a desk.
-pub const WIDE: Canvas = Canvas { width: 820.0, height: 400.0, row: 30.0, font: 13, name: 44, ticks: 6, signs: true };
+pub const WIDE: Canvas = Canvas {
+    width: 820.0,
+    height: 400.0,
+    row: 30.0,
+    font: 13,
+    name: 44,
+    ticks: 6,
+    signs: true,
+    figures: true,
+    upright: true,
+};
 /// One of several beside each other.
-pub const HALF: Canvas = Canvas { width: 420.0, height: 320.0, row: 28.0, font: 13, name: 20, ticks: 4, signs: true };
+pub const HALF: Canvas = Canvas {
+    width: 420.0,
+    height: 320.0,
+    row: 28.0,
+    font: 13,
+    name: 20,
+    ticks: 4,
+    signs: true,
+    figures: false,
+    upright: true,
+};
 /// Where it is narrow, as on a phone.
-pub const NARROW: Canvas = Canvas { width: 360.0, height: 300.0, row: 28.0, font: 12, name: 18, ticks: 4, signs: true };
+pub const NARROW: Canvas = Canvas {
+    width: 360.0,
+    height: 300.0,
+    row: 28.0,
+    font: 12,
+    name: 22,
+    ticks: 4,
+    signs: true,
+    figures: false,
+    upright: true,
+};
 
 /// The picture as an `<svg>` element that takes the width it is given; all text in it is escaped.
 pub fn svg(figure: &Figure, canvas: &Canvas) -> String {
@@ -45,7 +75,7 @@ mod tests {
     fn a_picture_scales_and_brings_no_colour_of_its_own() {
         let drawn = svg(&forest("modern"), &WIDE);
         assert!(drawn.starts_with("<svg viewBox=\"0 0 820 ") && drawn.ends_with("</svg>"), "{drawn}");
-        assert!(drawn.contains("var(--hue-0)") && drawn.contains(">modern</text>"), "{drawn}");
+        assert!(drawn.contains("var(--hue-0)") && drawn.contains(">modern: 2.0</text>"), "{drawn}");
         for foreign in ["<script", "http", "<!--", "white", "black", "font-face"] {
             assert!(!drawn.contains(foreign), "{foreign}: {drawn}");
         }
@@ -59,7 +89,7 @@ mod tests {
             ("$\\frac{1}{2}$", "$\\frac{1}{2}$"),
         ] {
             let drawn = svg(&forest(name), &WIDE);
-            assert!(drawn.contains(&format!(">{shown}</text>")), "{shown}: {drawn}");
+            assert!(drawn.contains(&format!(">{shown}: 2.0</text>")), "{shown}: {drawn}");
         }
     }
 }

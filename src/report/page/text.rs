@@ -6,7 +6,7 @@ use kuva::render::color::Color;
 use kuva::render::render::{Primitive, Scene, TextAnchor};
 
 use super::block::{Block, Table};
-use super::figure::Figure;
+use super::figure::{Chart, Figure};
 use super::plot::{Canvas, paint, scene};
 use super::{Hue, Page, Section};
 use crate::report::table::Style;
@@ -17,6 +17,8 @@ const WIDTH: usize = 100;
 const ROWS: f64 = 18.0;
 /// Pixels of a character, as kuva measures text: width and height.
 const CELL: (f64, f64) = (8.0, 16.0);
+/// How far below the middle of a row kuva writes the row's name, in pixels: a point's letter belongs in the same line.
+const BASELINE: f64 = 4.5;
 /// Blank characters between columns.
 const GAP: u16 = 2;
 
@@ -67,8 +69,12 @@ impl Shown<'_> {
         let caption = wrap(&figure.caption, self.width, "", "");
         let letters: Vec<String> =
             figure.variants().into_iter().map(|v| format!("{} {}", letter(v), self.page.variants[v])).collect();
-        let mut parts = vec![figure.title.clone(), self.plot(figure)];
-        if letters.len() > 1 {
+        let up = match &figure.chart {
+            Chart::Scatter(scatter) => format!(" (up: {})", scatter.y.label),
+            _ => String::new(),
+        };
+        let mut parts = vec![wrap(&format!("{}{up}", figure.title), self.width, "", ""), self.plot(figure)];
+        if letters.len() > 1 && matches!(figure.chart, Chart::Scatter(_)) {
             parts.push(wrap(&letters.join("  "), self.width, "", ""));
         }
         parts.push(caption);
@@ -84,6 +90,8 @@ impl Shown<'_> {
             name: self.width * 2 / 5,
             ticks: 5,
             signs: false,
+            figures: true,
+            upright: false,
         };
         let mut scene = scene(figure, &canvas);
         name_points(&mut scene, self.page.variants.len());
@@ -141,7 +149,7 @@ fn name_points(scene: &mut Scene, variants: usize) {
 fn point(x: f64, y: f64, letter: Option<char>) -> Primitive {
     Primitive::Text {
         x,
-        y,
+        y: y + BASELINE,
         content: letter.unwrap_or('*').to_string(),
         size: CELL.1 as u32,
         anchor: TextAnchor::Start,

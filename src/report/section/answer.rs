@@ -106,7 +106,8 @@ fn facts(findings: &Findings) -> Vec<(String, String)> {
     let mut facts = Vec::new();
     if let Ok(answer) = &findings.answer {
         let Answer { variant, base, scale, n, .. } = answer;
-        facts.push(fact("Question", format!("{variant} against {base}, {scale}{}", at(answer))));
+        facts.push(fact("Question", format!("{variant} against {base}")));
+        facts.push(fact("Size and budget", format!("{scale}{}", at(answer))));
         facts.push(fact("Repeats", format!("n = {n}, paired by seed")));
     }
     facts.push(fact("Data", file.run.data.clone()));
@@ -118,6 +119,7 @@ fn facts(findings: &Findings) -> Vec<(String, String)> {
 fn machines(findings: &Findings) -> String {
     let name = |machine: &crate::record::Machine| match machine.gpus.first() {
         Some(gpu) => gpu.model.clone(),
+        None if machine.threads == 1 => format!("{}, 1 thread", machine.cpu.model),
         None => format!("{}, {} threads", machine.cpu.model, machine.threads),
     };
     match &findings.file.machines[..] {

@@ -1,6 +1,6 @@
 //! Where the remaining loss sits: excess by what predicting a token needs.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::{Skill, metric};
 use crate::report::findings::{Cell, Findings};
@@ -18,17 +18,23 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let cells = chosen(findings, &with_skills, data);
     let labels = labels(&cells);
     let rows = labels.iter().flat_map(|label| cells.iter().filter_map(|cell| row(findings, cell, label)));
+    let rows: Vec<Row> = rows.collect();
+    let sure = if rows.iter().any(|row| row.interval.is_some()) {
+        "Bars are 95% intervals over repeats."
+    } else {
+        "There are no intervals, as each cell ran once."
+    };
     let figure = Figure {
         title: "Loss above the oracle, by kind of token".to_owned(),
         caption: format!(
             "Each token carries a label that says what predicting it needs. At 0 a variant has learnt all there is to learn \
-             about that kind. Bars are 95% intervals over repeats. Shown: {}.",
+             about that kind. {sure} Shown: {}.",
             cells.iter().map(|cell| cell.name.clone()).collect::<Vec<_>>().join(", ")
         ),
         chart: Chart::Forest(Forest {
             x: Axis::linear("loss above the oracle (nats per token)", Quantity::Nats),
             null: Some(0.0),
-            rows: rows.collect(),
+            rows,
         }),
     };
     Some(vec![
@@ -37,18 +43,29 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     ])
 }
 
-/// One cell of each variant on the same data: that of the question's scale and budget, else the one with the lowest loss.
+/// One cell of each variant on the same data and at one scale and budget, so that they had the same to learn from; of
+/// several settings the one with the lowest loss.
 fn chosen<'a, 'b>(findings: &Findings, cells: &[&'b Cell<'a>], data: usize) -> Vec<&'b Cell<'a>> {
-    let asked = |cell: &Cell| {
-        let headline = findings.file.run.headline.as_ref();
-        headline.is_some_and(|h| cell.any().scale == h.scale && cell.any().budget == Some(h.budget))
-    };
-    let rank = |cell: &Cell| (!asked(cell), cell.mean(metric::VAL_LOSS_NATS).unwrap_or(f64::INFINITY));
+    let Some((scale, budget)) = place(findings, cells, data) else { return Vec::new() };
+    let there = |cell: &Cell| cell.data == data && cell.any().scale == scale && cell.any().budget == budget;
+    let loss = |cell: &Cell| cell.mean(metric::VAL_LOSS_NATS).unwrap_or(f64::INFINITY);
     let best = |variant: &String| {
-        let of_variant = cells.iter().filter(|cell| cell.data == data && cell.any().variant == *variant);
-        of_variant.min_by(|a, b| rank(a).0.cmp(&rank(b).0).then(rank(a).1.total_cmp(&rank(b).1))).copied()
+        let of_variant = cells.iter().filter(|cell| there(cell) && cell.any().variant == *variant);
+        of_variant.min_by(|a, b| loss(a).total_cmp(&loss(b))).copied()
     };
     findings.variants.iter().filter_map(best).take(SHOWN).collect()
+}
+
+/// The question's scale and budget, else those that most variants share, and the larger of two.
+fn place(findings: &Findings, cells: &[&Cell], data: usize) -> Option<(String, Option<u64>)> {
+    let mut variants: BTreeMap<(Option<u64>, &str), BTreeSet<&str>> = BTreeMap::new();
+    for trial in cells.iter().filter(|cell| cell.data == data).map(|cell| cell.any()) {
+        variants.entry((trial.budget, &trial.scale)).or_default().insert(&trial.variant);
+    }
+    let asked = findings.file.run.headline.as_ref().map(|headline| (Some(headline.budget), headline.scale.as_str()));
+    let asked = asked.filter(|place| variants.contains_key(place));
+    let shared = || variants.iter().max_by_key(|(_, variants)| variants.len()).map(|(place, _)| *place);
+    asked.or_else(shared).map(|(budget, scale)| (scale.to_owned(), budget))
 }
 
 /// All labels in the order of the record.
@@ -116,6 +133,11 @@ mod tests {
         let names: Vec<&str> = forest.rows.iter().map(|row| row.name.as_str()).collect();
         assert_eq!(names, ["rule, gpt2", "rule, modern", "recall, gpt2", "recall, modern"]);
         assert_eq!(forest.rows[0].note, "n = 4, 61.0% of tokens");
+        let mut silent = example();
+        silent.run.headline = None;
+        let blocks = build(&Findings::of(&silent)).unwrap();
+        let Block::Plot(Figure { caption, .. }) = &blocks[0] else { panic!() };
+        assert!(caption.ends_with("Shown: gpt2/w32@800, modern/w32@800."), "{caption}");
         let mut bare = example();
         bare.trials.iter_mut().for_each(|trial| trial.skills.clear());
         assert!(build(&Findings::of(&bare)).is_none());

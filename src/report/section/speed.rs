@@ -108,7 +108,7 @@ fn peaks(findings: &Findings) -> Option<Block> {
 }
 
 /// A machine that was not the same before and after.
-fn drift(findings: &Findings) -> Option<Block> {
+pub(super) fn drift(findings: &Findings) -> Option<Block> {
     let mut ranges: BTreeMap<(u64, &str), (f64, f64)> = BTreeMap::new();
     for found in &findings.file.calibrations {
         let Some(peak) = found.gemm_f32_flops_per_s else { continue };

@@ -12,6 +12,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         let caveats = answer.caveats.iter();
         blocks.extend(caveats.map(|c| Block::Caveat { message: c.message.clone(), remedy: c.remedy.clone() }));
     }
+    blocks.extend(super::speed::drift(findings));
     let trials = findings.file.trials.len();
     let invalid = findings.file.trials.iter().filter(|trial| !trial.validity.ok).count();
     let flags = flags(findings);
@@ -45,10 +46,10 @@ fn flags(findings: &Findings) -> Table {
             let row = seen.entry((rank, &flag.code)).or_insert(fresh);
             row.trials += 1;
             row.cells.insert(&trial.cell);
-            row.value = row.value.into_iter().chain(flag.value).reduce(f64::max);
+            row.value = row.value.into_iter().chain(flag.value).max_by(|a, b| a.abs().total_cmp(&b.abs()));
         }
     }
-    let mut table = Table::new(["flag", "severity", "trials", "cells", "highest value", "limit"]);
+    let mut table = Table::new(["flag", "severity", "trials", "cells", "furthest value", "limit"]);
     table.rows = seen.into_iter().map(|((_, code), seen)| row(code, &seen)).collect();
     table.without_empty_columns()
 }
