@@ -24,7 +24,7 @@ pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &BTreeMap<Axis, G
         few_repeats(pairs),
         few_budgets(pairs),
         learning_rate(pairs),
-        other_data(pairs),
+        other_data(file, pairs),
         axes_disagree(pairs, gains),
         embeddings(pairs),
         invalid_trials(pairs),
@@ -90,8 +90,10 @@ fn learning_rate(pairs: &Pairs) -> Option<Caveat> {
     })
 }
 
-fn other_data(pairs: &Pairs) -> Option<Caveat> {
-    (pairs.elsewhere > 0).then(|| Caveat {
+/// Repeats that are missing here and were run on other data; a whole study on other data is another study.
+fn other_data(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
+    let missing = (pairs.pairs.len() as u64) < file.run.repeats;
+    (pairs.elsewhere > 0 && missing).then(|| Caveat {
         code: "data_differ",
         message: format!("{} trials of these cells saw other data, so they are left out", pairs.elsewhere),
         remedy: "give every arm the same `data` keys".to_owned(),

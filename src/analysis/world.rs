@@ -47,7 +47,7 @@ pub fn worlds<'a>(file: &'a ResultFile, price: Option<&'a Price>) -> Vec<World<'
 }
 
 /// What data are called where a file holds several.
-fn words(data: Option<&Value>, otherwise: &str) -> String {
+pub fn words(data: Option<&Value>, otherwise: &str) -> String {
     let text = |key: &str| data.and_then(|data| data.get(key)?.as_str());
     match (text("kind"), text("preset"), text("path")) {
         (Some("text"), _, Some(path)) => path.rsplit('/').next().unwrap_or(path).to_owned(),

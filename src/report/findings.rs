@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use super::page::Hue;
 use crate::analysis::study::{Study, studies};
 use crate::analysis::summary::summary;
+use crate::analysis::world::words;
 use crate::analysis::{Answer, CellSummary, Unanswered, answer};
 use crate::record::{Machine, ResultFile, Status, Trial, metric};
 use crate::spec::Price;
@@ -109,7 +110,7 @@ impl<'a> Findings<'a> {
         let several = data.len() > 1;
         let cells = groups.into_iter().map(|(key, trials)| cell(file, key, trials, several)).collect();
         let studies = studies(file, price, None, None).unwrap_or_default();
-        Self { file, answer: answer(file), studies, variants, cells, data: names(&data) }
+        Self { file, answer: answer(file), studies, variants, cells, data: names(file, &data) }
     }
 
     /// The colour and sign of a variant.
@@ -188,16 +189,16 @@ fn cell<'a>(file: &ResultFile, key: Key, trials: Vec<&'a Trial>, several_data: b
     Cell { name: full, summary: summary(name, arm, &trials), trials, data }
 }
 
-/// What to call each data source: its kind, numbered where there are several.
-fn names(data: &[String]) -> Vec<String> {
-    let kind = |spec: &String| {
-        let spec: serde_json::Value = serde_json::from_str(spec).unwrap_or_default();
-        spec.get("kind").and_then(|kind| kind.as_str()).unwrap_or("data").to_owned()
-    };
-    let name = |(k, spec): (usize, &String)| {
-        if data.len() == 1 { kind(spec) } else { format!("data {} ({})", k + 1, kind(spec)) }
-    };
-    data.iter().enumerate().map(name).collect()
+/// What to call each data source; those that would be called the same are numbered.
+fn names(file: &ResultFile, data: &[String]) -> Vec<String> {
+    if let [_] = data {
+        return vec![file.run.data.clone()];
+    }
+    let name = |spec: &String| words(serde_json::from_str(spec).ok().as_ref(), &file.run.data);
+    let names: Vec<String> = data.iter().map(name).collect();
+    let again = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
+    let numbered = |(k, name): (usize, &String)| if again(name) { format!("{name} {}", k + 1) } else { name.clone() };
+    names.iter().enumerate().map(numbered).collect()
 }
 
 #[cfg(test)]
@@ -213,7 +214,7 @@ mod tests {
         assert_eq!(findings.variants, ["modern", "gpt2"]);
         assert_eq!(findings.hue("gpt2"), Hue::Variant(1));
         assert_eq!((findings.cells.len(), findings.cells[0].count().as_str()), (5, "n = 4"));
-        assert_eq!(findings.data, ["language"]);
+        assert_eq!(findings.data, ["synthetic language"]);
         assert_eq!(findings.comparable().len(), 1);
     }
 

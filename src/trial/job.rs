@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::record::{Cost, Trial};
+use crate::spec::rate::GRID;
 
 /// One trial to run: everything a fresh process needs, as one JSON document on its standard input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -45,6 +46,13 @@ pub struct Job {
     pub cost: Cost,
     /// The device's measured f32 GEMM peak, for MFU.
     pub peak_flops_per_s: Option<f64>,
+}
+
+impl Job {
+    /// Whether it only helps to choose a learning rate.
+    pub fn in_sweep(&self) -> bool {
+        self.lr_source == GRID
+    }
 }
 
 /// One line of a child's standard output.

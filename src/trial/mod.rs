@@ -35,9 +35,10 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let training = training::train(&experiment, job.seed, &opened, &clock, emit)?;
     let train_peak_bytes = memory::peak_bytes();
     let energy = energy::channels();
+    // A trial that only helps to choose a learning rate is asked for its loss alone.
     let serving = match training.diverged {
-        Some(_) => None,
-        None => Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock)?),
+        None if !job.in_sweep() => Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock)?),
+        _ => None,
     };
     let observed = outcome::Observed { experiment: &experiment, training: &training, serving: serving.as_ref() };
     Ok(Trial {

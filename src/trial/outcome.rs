@@ -98,7 +98,10 @@ impl Observed<'_> {
         }
         match self.serving {
             Some(serving) => self.put_serving(&mut put, serving),
-            None => SERVING.iter().for_each(|name| put(name, Metric::absent(name, "diverged"))),
+            None => {
+                let reason = if self.training.diverged.is_some() { "diverged" } else { "not measured in a sweep" };
+                SERVING.iter().for_each(|name| put(name, Metric::absent(name, reason)));
+            }
         }
         let reason = energy.reason().map_or("not attributed", reading::Absent::code);
         for name in [name::ENERGY_J_PER_TRAIN_TOKEN, name::ENERGY_J_PER_DECODE_TOKEN] {

@@ -10,13 +10,24 @@ use crate::unit::{Nats, Times};
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let mut blocks = match &findings.answer {
         Ok(answer) => {
-            vec![Block::Lead(verdict(answer)), Block::Text(sentence(answer)), Block::Plot(strip(findings, answer))]
+            let mut blocks = vec![Block::Lead(verdict(answer)), Block::Text(sentence(answer))];
+            blocks.extend(elsewhere(findings, answer).map(|other| Block::Text(sentence(other))));
+            blocks.push(Block::Plot(strip(findings, answer)));
+            blocks
         }
         Err(why) => unanswered(findings, why),
     };
     blocks.push(Block::Facts(facts(findings)));
     blocks.extend(findings.answer.as_ref().ok().into_iter().flat_map(doubt));
     Some(blocks)
+}
+
+/// The same question on other data.
+fn elsewhere<'a>(findings: &'a Findings, answer: &'a Answer) -> impl Iterator<Item = &'a Answer> {
+    let same = |other: &&Answer| {
+        (&other.variant, &other.scale, other.budget) == (&answer.variant, &answer.scale, answer.budget)
+    };
+    findings.studies.iter().flat_map(|study| &study.answers).filter(same).filter(|other| other.data != answer.data)
 }
 
 /// The finding in a few words, with no figure that the sentence does not give its interval.
@@ -100,9 +111,13 @@ fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
 fn facts(findings: &Findings) -> Vec<(String, String)> {
     let file = findings.file;
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    let trials: usize = file.trials.len();
+    let trials: usize = findings.cells.iter().map(|cell| cell.summary.trials()).sum();
     let finished: usize = findings.cells.iter().map(|cell| cell.summary.finished()).sum();
     let all = if finished == trials { "all finished".to_owned() } else { format!("{finished} finished") };
+    let tuning = match file.trials.len() - trials {
+        0 => String::new(),
+        swept => format!("; {swept} more chose learning rates"),
+    };
     let mut facts = Vec::new();
     if let Ok(answer) = &findings.answer {
         let Answer { variant, base, scale, n, .. } = answer;
@@ -112,7 +127,7 @@ fn facts(findings: &Findings) -> Vec<(String, String)> {
     }
     facts.push(fact("Data", file.run.data.clone()));
     facts.push(fact("Machine", machines(findings)));
-    facts.push(fact("Trials", format!("{trials}, {all}")));
+    facts.push(fact("Trials", format!("{trials}, {all}{tuning}")));
     facts
 }
 
