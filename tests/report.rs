@@ -64,6 +64,7 @@ fn a_page_loads_nothing_and_runs_nothing() {
         assert!(!page.contains(foreign), "{foreign}");
     }
     assert_eq!(page.matches("url(").count(), page.matches("url(#hatch-").count());
+    assert_eq!(page, rendered(Path::new(GOOD), "html"), "the same files make the same page");
     for promise in ["default-src 'none'", "prefers-color-scheme: dark", "max-width: 40rem", "@media print", "viewport"]
     {
         assert!(page.contains(promise), "{promise}");
@@ -83,7 +84,8 @@ fn hostile_names_stay_names() {
     let folder = tempfile::tempdir().unwrap();
     let path = changed(folder.path(), |file| {
         file["run"]["suite"] = attack.into();
-        file["run"]["command"] = attack.into();
+        file["run"]["command"] = format!("{attack}\u{1b}[31m").into();
+        file["run"]["data"] = format!("{attack}\u{1b}[31m").into();
         file["run"]["base"] = attack.into();
         file["machines"][0]["cpu"]["model"] = attack.into();
         for trial in file["trials"].as_array_mut().unwrap() {

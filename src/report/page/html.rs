@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use super::block::{Block, Table};
+use super::block::{Block, Table, sentence};
 use super::figure::{Chart, Figure, Hue};
 use super::plot::{Canvas, HUES, paint, sign};
 use super::svg::{HALF, NARROW, WIDE, svg};
@@ -95,13 +95,6 @@ fn block(block: &Block, page: &Page) -> Markup {
             },
         }
     }
-}
-
-/// With a capital at its start and a full stop at its end.
-fn sentence(text: &str) -> String {
-    let mut letters = text.chars();
-    let first: String = letters.next().map(|c| c.to_uppercase().collect()).unwrap_or_default();
-    format!("{first}{}.", letters.as_str())
 }
 
 fn figure(figure: &Figure, page: &Page, canvas: &Canvas) -> Markup {

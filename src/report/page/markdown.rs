@@ -1,25 +1,31 @@
-//! A report as Markdown, for a pull request or a wiki: the same blocks, plots as what to see in them and their data.
+//! A report as Markdown, for a pull request or a wiki: the same blocks, plots in characters and their data.
 
-use super::block::{Block, Table};
+use super::block::{Block, Table, sentence};
+use super::characters::characters;
 use super::figure::Figure;
 use super::{Page, Section};
 
 /// Rows of a table that a reader still reads; the result file has all.
 const ROWS: usize = 60;
+/// Columns of a plot.
+const COLUMNS: usize = 90;
+/// What no line of a plot consists of, whatever a variant is called: an axis or a letter stands beside every name.
+const FENCE: &str = "~~~~~~~~~~";
 
 /// A report as Markdown, with a last line break.
 pub fn markdown(page: &Page) -> String {
     let head = format!("# {}\n\n{}", escape(&page.title), escape(&page.source));
-    let parts: Vec<String> = std::iter::once(head).chain(page.sections.iter().map(section)).collect();
+    let parts: Vec<String> =
+        std::iter::once(head).chain(page.sections.iter().map(|part| section(part, page))).collect();
     parts.join("\n\n") + "\n"
 }
 
-fn section(section: &Section) -> String {
+fn section(section: &Section, page: &Page) -> String {
     let head = format!("## {}", escape(section.title));
-    std::iter::once(head).chain(section.blocks.iter().map(block)).collect::<Vec<_>>().join("\n\n")
+    std::iter::once(head).chain(section.blocks.iter().map(|part| block(part, page))).collect::<Vec<_>>().join("\n\n")
 }
 
-fn block(block: &Block) -> String {
+fn block(block: &Block, page: &Page) -> String {
     match block {
         Block::Lead(text) => format!("**{}**", escape(text)),
         Block::Text(text) => escape(text),
@@ -29,15 +35,19 @@ fn block(block: &Block) -> String {
         }
         Block::Table(found) => table(found),
         Block::Details(what, found) => details(what, found),
-        Block::Plot(found) => figure(found),
-        Block::Plots(found) => found.iter().map(figure).collect::<Vec<_>>().join("\n\n"),
-        Block::Caveat { message, remedy } => format!("> **{}.** Remedy: {}.", escape(message), escape(remedy)),
+        Block::Plot(found) => figure(found, page),
+        Block::Plots(found) => found.iter().map(|one| figure(one, page)).collect::<Vec<_>>().join("\n\n"),
+        Block::Caveat { message, remedy } => {
+            format!("> **{}** Remedy: {}.", escape(&sentence(message)), escape(remedy))
+        }
     }
 }
 
-fn figure(figure: &Figure) -> String {
+fn figure(figure: &Figure, page: &Page) -> String {
+    let drawn = characters(figure, &page.variants, COLUMNS, false);
     let data = details(&format!("{}: data", figure.title), &figure.table());
-    format!("**{}.** {}\n\n{data}", escape(&figure.title), escape(&figure.caption))
+    let (title, caption) = (escape(&figure.title), escape(&figure.caption));
+    format!("**{title}**\n\n{FENCE}text\n{drawn}\n{FENCE}\n\n{caption}\n\n{data}")
 }
 
 fn details(what: &str, found: &Table) -> String {

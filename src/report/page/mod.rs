@@ -2,6 +2,7 @@
 //! Markdown or into text for a terminal. A section never knows which of them shows it.
 
 pub mod block;
+pub mod characters;
 pub mod figure;
 pub mod html;
 pub mod markdown;

@@ -19,18 +19,24 @@ pub struct Canvas {
     pub height: f64,
     /// Pixels of one row of a forest or one bar.
     pub row: f64,
+    /// Pixels above and below all rows.
+    pub edges: (f64, f64),
     /// Size of all text, in pixels.
     pub font: u32,
     /// Characters of a row's name that there is room for.
     pub name: usize,
     /// Ticks wanted on an axis.
     pub ticks: usize,
-    /// Whether a variant has a sign of its own beside its colour.
-    pub signs: bool,
     /// Whether there is room for the figure behind a row's name.
     pub figures: bool,
-    /// Whether the label of the axis that goes up is written along it.
-    pub upright: bool,
+    /// Whether it is made of pixels, not of characters: then a variant has a sign beside its colour, and there is a grid.
+    pub fine: bool,
+}
+
+impl Canvas {
+    fn paint(&self, hue: Hue) -> String {
+        if self.fine { paint(hue) } else { lettered(hue) }
+    }
 }
 
 /// Colours of a palette that the style sheet defines, as `--hue-0` and so on.
@@ -55,6 +61,14 @@ pub fn paint(hue: Hue) -> String {
     }
 }
 
+/// What a hue is called where points are letters: there are more letters than colours.
+pub fn lettered(hue: Hue) -> String {
+    match hue {
+        Hue::Variant(place) => format!("letter-{place}"),
+        Hue::Neutral => paint(hue),
+    }
+}
+
 /// The picture; text in it is not yet escaped.
 pub fn scene(figure: &Figure, canvas: &Canvas) -> Scene {
     match &figure.chart {
@@ -75,7 +89,7 @@ fn scatter(chart: &Scatter, canvas: &Canvas) -> Scene {
         .with_y_axis_min(up.0)
         .with_y_axis_max(up.1)
         .with_y_tick_format(ticks(&chart.y));
-    if canvas.upright {
+    if canvas.fine {
         layout = layout.with_y_label(literal(&chart.y.label));
     }
     if chart.y.log {
@@ -92,7 +106,7 @@ fn level(rule: &Rule) -> ReferenceLine {
 fn series_plots(series: &Series, chart: &Scatter, canvas: &Canvas) -> Vec<Plot> {
     let points: Vec<_> = series.points.iter().filter(|p| chart.x.holds(p.x) && chart.y.holds(p.y)).collect();
     let data = || points.iter().map(|p| (p.x, p.y));
-    let color = paint(series.hue);
+    let color = canvas.paint(series.hue);
     let line = || LinePlot::new().with_data(data()).with_color(color.as_str()).with_stroke_width(1.8);
     let band: Option<Vec<(f64, f64)>> = points.iter().map(|p| p.interval).collect();
     let errors = points.iter().map(|p| p.interval.map_or((0.0, 0.0), |(low, high)| (p.y - low, high - p.y)));
@@ -103,6 +117,8 @@ fn series_plots(series: &Series, chart: &Scatter, canvas: &Canvas) -> Vec<Plot> 
         false => dots,
     };
     match series.mark {
+        Mark::Faint if !canvas.fine => vec![dots().with_color(paint(Hue::Neutral)).into()],
+        Mark::Line if !canvas.fine => vec![dots().into()],
         Mark::Faint => vec![dots().with_size(2.0).with_marker_opacity(0.35).into()],
         Mark::Dots => vec![with_errors(dots().with_size(4.5)).into()],
         Mark::Joined => vec![line().into(), with_errors(dots().with_size(4.5)).into()],
@@ -118,7 +134,7 @@ fn series_plots(series: &Series, chart: &Scatter, canvas: &Canvas) -> Vec<Plot> 
 
 fn marker(hue: Hue, canvas: &Canvas) -> MarkerShape {
     match hue {
-        Hue::Variant(place) if canvas.signs => SIGNS[place % SIGNS.len()],
+        Hue::Variant(place) if canvas.fine => SIGNS[place % SIGNS.len()],
         _ => MarkerShape::Circle,
     }
 }
@@ -137,7 +153,7 @@ fn forest(chart: &Forest, canvas: &Canvas) -> Scene {
             Open::Below => low = across.0,
         }
         let figure = if canvas.figures { format!(": {}", row.figure(chart.x.quantity)) } else { String::new() };
-        plot.with_colored_row(name(&row.name, canvas) + &literal(&figure), row.value, low, high, paint(row.hue))
+        plot.with_colored_row(name(&row.name, canvas) + &literal(&figure), row.value, low, high, canvas.paint(row.hue))
     });
     let plot = match chart.null {
         Some(null) => plot.with_null_value(null),
@@ -155,12 +171,12 @@ fn bars_scene(x: &Axis, bars: &[Bar], canvas: &Canvas) -> Scene {
     let plot = bars.iter().rev().fold(BarPlot::new().with_horizontal(true).with_width(0.7), |plot, bar| {
         let color = match (bar.estimated, bar.hue) {
             (true, Hue::Variant(place)) => format!("url(#hatch-{})", place % HUES),
-            (_, hue) => paint(hue),
+            (_, hue) => canvas.paint(hue),
         };
         plot.with_colored_bar(name(&bar.name, canvas), bar.value, color)
     });
     let errors = |bar: &Bar| bar.interval.map_or((0.0, 0.0), |(low, high)| (bar.value - low, high - bar.value));
-    let plot = plot.with_asymmetric_error(bars.iter().rev().map(errors)).with_error_color("var(--axis)");
+    let plot = plot.with_asymmetric_error(bars.iter().rev().map(errors)).with_error_color("var(--ink)");
     let plots = vec![Plot::Bar(plot)];
     let layout = rows(frame(Layout::auto_from_plots(&plots), x, across, canvas), bars.len(), canvas);
     render_multiple(plots, layout)
@@ -185,6 +201,7 @@ fn frame(layout: Layout, x: &Axis, across: (f64, f64), canvas: &Canvas) -> Layou
         .with_tick_size(canvas.font)
         .with_body_size(canvas.font)
         .with_ticks(canvas.ticks)
+        .with_show_grid(canvas.fine)
         .with_x_label(literal(&x.label))
         .with_x_label_overlap(AxisLabelOverlap::Thin)
         .with_x_tick_format(ticks(x))
@@ -198,8 +215,12 @@ fn frame(layout: Layout, x: &Axis, across: (f64, f64), canvas: &Canvas) -> Layou
 
 /// As high as its rows.
 fn rows(layout: Layout, count: usize, canvas: &Canvas) -> Layout {
-    let chrome = 3.0 * f64::from(canvas.font) + 34.0;
-    layout.with_height(count as f64 * canvas.row + chrome).with_y_axis_min(0.5).with_y_axis_max(count as f64 + 0.5)
+    let (above, below) = canvas.edges;
+    layout
+        .with_height(count as f64 * canvas.row + above + below)
+        .with_force_margins_y(above, below)
+        .with_y_axis_min(0.5)
+        .with_y_axis_max(count as f64 + 0.5)
 }
 
 fn ticks(axis: &Axis) -> TickFormat {

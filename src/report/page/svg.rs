@@ -1,6 +1,7 @@
 //! A figure as inline SVG: no colour of its own (the page's style sheet has them), no script, nothing from elsewhere.
 
 use kuva::backend::svg::SvgBackend;
+use kuva::render::render::Primitive;
 
 use super::figure::Figure;
 use super::plot::{Canvas, scene};
@@ -10,41 +11,44 @@ pub const WIDE: Canvas = Canvas {
     width: 820.0,
     height: 400.0,
     row: 30.0,
+    edges: (8.0, 54.0),
     font: 13,
     name: 44,
     ticks: 6,
-    signs: true,
     figures: true,
-    upright: true,
+    fine: true,
 };
 /// One of several beside each other.
 pub const HALF: Canvas = Canvas {
     width: 420.0,
     height: 320.0,
     row: 28.0,
+    edges: (8.0, 54.0),
     font: 13,
     name: 20,
     ticks: 4,
-    signs: true,
     figures: false,
-    upright: true,
+    fine: true,
 };
 /// Where it is narrow, as on a phone.
 pub const NARROW: Canvas = Canvas {
     width: 360.0,
     height: 300.0,
     row: 28.0,
+    edges: (8.0, 54.0),
     font: 12,
     name: 22,
     ticks: 4,
-    signs: true,
     figures: false,
-    upright: true,
+    fine: true,
 };
 
 /// The picture as an `<svg>` element that takes the width it is given; all text in it is escaped.
 pub fn svg(figure: &Figure, canvas: &Canvas) -> String {
-    let scene = scene(figure, canvas);
+    let mut scene = scene(figure, canvas);
+    // Nothing is drawn beyond the axes, and kuva numbers its clips through the process: a page would not be the same twice.
+    scene.elements.retain(|element| !matches!(element, Primitive::ClipStart { .. } | Primitive::ClipEnd));
+    scene.defs.clear();
     let (width, height) = (scene.width.round(), scene.height.round());
     let drawn = SvgBackend::new().render_scene(&scene);
     // kuva gives a size in pixels where a page needs a shape that scales, and names its version in a comment.
@@ -76,7 +80,7 @@ mod tests {
         let drawn = svg(&forest("modern"), &WIDE);
         assert!(drawn.starts_with("<svg viewBox=\"0 0 820 ") && drawn.ends_with("</svg>"), "{drawn}");
         assert!(drawn.contains("var(--hue-0)") && drawn.contains(">modern: 2.0</text>"), "{drawn}");
-        for foreign in ["<script", "http", "<!--", "white", "black", "font-face"] {
+        for foreign in ["<script", "http", "<!--", "white", "black", "font-face", " id="] {
             assert!(!drawn.contains(foreign), "{foreign}: {drawn}");
         }
     }

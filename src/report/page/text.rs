@@ -1,24 +1,15 @@
-//! A report for a terminal: the same blocks, plots in characters, each variant's points as its letter.
+//! A report for a terminal: the same blocks, plots in characters.
 
 use comfy_table::{CellAlignment, ContentArrangement, LineStyle, Table as Grid, TableStyle};
-use kuva::TerminalBackend;
-use kuva::render::color::Color;
-use kuva::render::render::{Primitive, Scene, TextAnchor};
 
-use super::block::{Block, Table};
-use super::figure::{Chart, Figure};
-use super::plot::{Canvas, paint, scene};
-use super::{Hue, Page, Section};
+use super::block::{Block, Table, sentence};
+use super::characters::characters;
+use super::figure::Figure;
+use super::{Page, Section};
 use crate::report::table::Style;
 
 /// Characters of a line where no terminal says how many.
 const WIDTH: usize = 100;
-/// Rows of a plot of y against x.
-const ROWS: f64 = 18.0;
-/// Pixels of a character, as kuva measures text: width and height.
-const CELL: (f64, f64) = (8.0, 16.0);
-/// How far below the middle of a row kuva writes the row's name, in pixels: a point's letter belongs in the same line.
-const BASELINE: f64 = 4.5;
 /// Blank characters between columns.
 const GAP: u16 = 2;
 
@@ -26,7 +17,7 @@ const GAP: u16 = 2;
 pub fn text(page: &Page, style: Style) -> String {
     let width = style.width.unwrap_or(WIDTH).clamp(40, 120);
     let shown = Shown { page, width, unicode: style.unicode };
-    let head = format!("{}\n{}", page.title, page.source);
+    let head = format!("{}\n{}", visible(&page.title), visible(&page.source));
     let sections = page.sections.iter().map(|section| shown.section(section));
     let parts: Vec<String> = std::iter::once(head).chain(sections).collect();
     parts
@@ -61,44 +52,16 @@ impl Shown<'_> {
             Block::Details(..) => return None,
             Block::Plot(figure) => self.figure(figure),
             Block::Plots(figures) => figures.iter().map(|f| self.figure(f)).collect::<Vec<_>>().join("\n\n"),
-            Block::Caveat { message, remedy } => wrap(&format!("{message}. Remedy: {remedy}."), self.width, "! ", "  "),
+            Block::Caveat { message, remedy } => {
+                wrap(&format!("{} Remedy: {remedy}.", sentence(message)), self.width, "! ", "  ")
+            }
         })
     }
 
     fn figure(&self, figure: &Figure) -> String {
-        let caption = wrap(&figure.caption, self.width, "", "");
-        let letters: Vec<String> =
-            figure.variants().into_iter().map(|v| format!("{} {}", letter(v), self.page.variants[v])).collect();
-        let up = match &figure.chart {
-            Chart::Scatter(scatter) => format!(" (up: {})", scatter.y.label),
-            _ => String::new(),
-        };
-        let mut parts = vec![wrap(&format!("{}{up}", figure.title), self.width, "", ""), self.plot(figure)];
-        if letters.len() > 1 && matches!(figure.chart, Chart::Scatter(_)) {
-            parts.push(wrap(&letters.join("  "), self.width, "", ""));
-        }
-        parts.push(caption);
-        parts.join("\n")
-    }
-
-    fn plot(&self, figure: &Figure) -> String {
-        let canvas = Canvas {
-            width: self.width as f64 * CELL.0,
-            height: ROWS * CELL.1,
-            row: CELL.1,
-            font: 13,
-            name: self.width * 2 / 5,
-            ticks: 5,
-            signs: false,
-            figures: true,
-            upright: false,
-        };
-        let mut scene = scene(figure, &canvas);
-        name_points(&mut scene, self.page.variants.len());
-        let rows = (scene.height / CELL.1).ceil() as usize;
-        let drawn = plain(&TerminalBackend::new(self.width, rows).render_scene(&scene));
-        let drawn = if self.unicode { drawn } else { drawn.chars().map(ascii).collect() };
-        drawn.lines().filter(|line| !line.trim().is_empty()).map(str::trim_end).collect::<Vec<_>>().join("\n")
+        let lines = |text: &str| wrap(text, self.width, "", "");
+        let drawn = characters(figure, &self.page.variants, self.width, self.unicode);
+        [lines(&figure.title), drawn, lines(&figure.caption)].join("\n")
     }
 
     fn table(&self, table: &Table) -> String {
@@ -106,7 +69,7 @@ impl Shown<'_> {
         let mut grid = Grid::new();
         grid.load_style(TableStyle::new().header_separator(LineStyle::none().fill(line)));
         grid.set_content_arrangement(ContentArrangement::Dynamic).set_width(self.width as u16);
-        grid.set_header(&table.columns);
+        grid.set_header(table.columns.iter().map(|name| visible(name)));
         for row in &table.rows {
             grid.add_row(row.iter().map(|cell| visible(cell)));
         }
@@ -119,73 +82,13 @@ impl Shown<'_> {
     }
 }
 
-/// The letter of a variant's points; the alphabet starts again after `z`.
-fn letter(variant: usize) -> char {
-    char::from(b'a' + (variant % 26) as u8)
-}
-
-/// In characters a point is its variant's letter instead of a sign in its colour.
-fn name_points(scene: &mut Scene, variants: usize) {
-    let letter_of = |fill: &Color| {
-        let Color::Css(css) = fill else { return None };
-        (0..variants).find(|v| paint(Hue::Variant(*v)) == **css).map(letter)
-    };
-    let mut named = Vec::with_capacity(scene.elements.len());
-    for element in std::mem::take(&mut scene.elements) {
-        match &element {
-            Primitive::Circle { cx, cy, fill, .. } => named.push(point(*cx, *cy, letter_of(fill))),
-            Primitive::CircleBatch { cx, cy, fill, .. } => {
-                named.extend(cx.iter().zip(cy).map(|(x, y)| point(*x, *y, letter_of(fill))));
-            }
-            Primitive::Rect { x, y, width, height, fill, .. } if *width < 2.0 * CELL.0 && letter_of(fill).is_some() => {
-                named.push(point(x + width / 2.0, y + height / 2.0, letter_of(fill)));
-            }
-            _ => named.push(element),
-        }
-    }
-    scene.elements = named;
-}
-
-fn point(x: f64, y: f64, letter: Option<char>) -> Primitive {
-    Primitive::Text {
-        x,
-        y: y + BASELINE,
-        content: letter.unwrap_or('*').to_string(),
-        size: CELL.1 as u32,
-        anchor: TextAnchor::Start,
-        rotate: None,
-        bold: false,
-        color: None,
-    }
-}
-
-/// Without the escape sequences that colour it.
-fn plain(text: &str) -> String {
-    let mut parts = text.split('\u{1b}');
-    let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |plain, part| plain + part.split_once('m').map_or("", |(_, rest)| rest))
-}
-
-/// Lines and dots in ASCII.
-fn ascii(c: char) -> char {
-    match c {
-        '─' | '╴' | '╶' => '-',
-        '│' | '╵' | '╷' => '|',
-        '┌' | '┐' | '└' | '┘' | '├' | '┤' | '┬' | '┴' | '┼' => '+',
-        '█' => '#',
-        '\u{2800}' => ' ',
-        '\u{2801}'..='\u{28ff}' => '.',
-        other => other,
-    }
-}
-
 /// A text in which nothing moves a terminal's cursor.
-fn visible(text: &str) -> String {
+pub(super) fn visible(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect::<Vec<_>>() } else { vec![c] }).collect()
 }
 
 /// Breaks a paragraph between words.
-fn wrap(text: &str, width: usize, first: &str, rest: &str) -> String {
+pub(super) fn wrap(text: &str, width: usize, first: &str, rest: &str) -> String {
     let (mut lines, mut line) = (Vec::new(), String::new());
     for word in visible(text).split(' ') {
         let start = if lines.is_empty() { first } else { rest };
@@ -209,6 +112,5 @@ mod tests {
     fn words_are_wrapped_and_controls_shown() {
         assert_eq!(wrap("one two three", 8, "! ", "  "), "! one\n  two\n  three");
         assert_eq!(wrap("red \u{1b}[31m", 40, "", ""), "red \\u{1b}[31m");
-        assert_eq!(plain("\u{1b}[38;2;1;2;3mx\u{1b}[0m y"), "x y");
     }
 }

@@ -45,7 +45,8 @@ fn sources(findings: &Findings) -> Table {
 
 fn machine(machine: &Machine) -> Vec<(String, String)> {
     let Machine { cpu, gpus, os, kernel, virtualization, .. } = machine;
-    let cores = cpu.cores.map(|cores| format!("{cores} cores, ")).unwrap_or_default();
+    let cores =
+        cpu.cores.map(|cores| format!("{cores} {}, ", if cores == 1 { "core" } else { "cores" })).unwrap_or_default();
     let gpus = gpus.iter().map(|gpu| {
         let memory = gpu.memory_bytes.map(|bytes| format!(", {}", Bytes(bytes as f64))).unwrap_or_default();
         let driver = gpu.driver.as_ref().map(|driver| format!(", driver {driver}")).unwrap_or_default();

@@ -121,9 +121,8 @@ pub(super) fn drift(findings: &Findings) -> Option<Block> {
             "between its calibrations the machine’s measured peak moved by {}: its speed was not its own alone",
             Share(worst)
         ),
-        remedy:
-            "run on a machine that nothing else uses; within a repeat the arms stay comparable, as they run in turn"
-                .to_owned(),
+        remedy: "run on a machine that nothing else uses; ratios within a repeat suffer less, as its arms run in turn"
+            .to_owned(),
     })
 }
 
