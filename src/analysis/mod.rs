@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 pub mod caveat;
+pub mod fit;
 pub mod gain;
 pub mod pairs;
 pub mod summary;

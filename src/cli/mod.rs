@@ -15,6 +15,7 @@ use crate::trial::Registry;
 pub mod completions;
 #[cfg(feature = "run")]
 pub mod doctor;
+pub mod fit;
 #[cfg(feature = "run")]
 mod launch;
 #[cfg(feature = "run")]
@@ -66,6 +67,8 @@ pub enum Command {
     /// Say what can be measured on this machine, what not, why, and the remedy.
     #[cfg(feature = "run")]
     Doctor(doctor::DoctorArgs),
+    /// Fit a scaling law to result files or a table, and say what the data can tell and what not.
+    Fit(fit::FitArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -107,6 +110,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args),
+        Command::Fit(args) => fit::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -119,6 +123,7 @@ pub fn main(registry: Registry) -> ExitCode {
 #[cfg(not(feature = "run"))]
 pub fn main() -> ExitCode {
     parsed(|command| match command {
+        Command::Fit(args) => fit::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -175,7 +180,6 @@ pub fn print_json(document: &serde_json::Value) -> Result<()> {
 }
 
 /// A value as a JSON document.
-#[cfg(feature = "run")]
 fn to_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
     serde_json::to_value(value).map_err(|e| Error::internal(e.to_string()))
 }
@@ -197,7 +201,7 @@ fn judge_only(command: &str) -> Error {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
     } else {
-        Error::input(format!("unknown command `{command}`")).suggest(command, ["validate", "schema", "completions"])
+        Error::input(format!("unknown command `{command}`")).suggest(command, ["fit", "validate", "schema", "completions"])
     }
 }
 

@@ -1,6 +1,8 @@
 //! Findings in, text out. Nothing here prints, reads the environment or knows a terminal: `cli` says how wide it is.
 
 pub mod closing;
+pub mod fit;
+mod fit_sentence;
 pub mod listing;
 pub mod sentence;
 pub mod table;
