@@ -17,7 +17,6 @@ pub mod error;
 pub mod unit;
 pub mod stat;
 pub mod cost;
-#[cfg(feature = "run")]
 pub mod stream;
 pub mod reading;
 pub mod spec;

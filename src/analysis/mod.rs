@@ -4,8 +4,9 @@ use serde::Serialize;
 
 pub mod axis;
 pub mod caveat;
-#[cfg(all(test, feature = "run"))]
+#[cfg(test)]
 mod coverage;
+pub mod fit;
 pub mod frontier;
 pub mod gain;
 pub mod law;

@@ -16,6 +16,7 @@ pub mod completions;
 #[cfg(feature = "run")]
 pub mod doctor;
 pub mod gain;
+pub mod fit;
 #[cfg(feature = "run")]
 mod launch;
 #[cfg(feature = "run")]
@@ -76,6 +77,8 @@ pub enum Command {
     Gain(gain::GainArgs),
     /// Show what result files say: a page for a browser, Markdown, or here.
     Report(report::ReportArgs),
+    /// Fit a scaling law to result files or a table, and say what the data can tell and what not.
+    Fit(fit::FitArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -119,6 +122,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Doctor(args) => doctor::execute(&args),
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
+        Command::Fit(args) => fit::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -133,6 +137,7 @@ pub fn main() -> ExitCode {
     parsed(|command| match command {
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
+        Command::Fit(args) => fit::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -189,7 +194,6 @@ pub fn print_json(document: &serde_json::Value) -> Result<()> {
 }
 
 /// A value as a JSON document.
-#[cfg(feature = "run")]
 fn to_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
     serde_json::to_value(value).map_err(|e| Error::internal(e.to_string()))
 }
@@ -212,7 +216,7 @@ fn judge_only(command: &str) -> Error {
             .hint("build it with its default features: `cargo build --release`")
     } else {
         Error::input(format!("unknown command `{command}`"))
-            .suggest(command, ["gain", "report", "validate", "schema", "completions"])
+            .suggest(command, ["gain", "fit", "report", "validate", "schema", "completions"])
     }
 }
 

@@ -3,6 +3,8 @@
 pub mod closing;
 pub mod findings;
 pub mod gain;
+pub mod fit;
+mod fit_sentence;
 pub mod listing;
 pub mod page;
 pub mod price;

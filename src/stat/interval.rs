@@ -33,8 +33,8 @@ pub struct Estimate {
     pub n: usize,
 }
 
-/// The two-sided critical value of Student's t.
-fn critical(freedom: f64, level: f64) -> Option<f64> {
+/// The two-sided critical value of Student's t; `None` without a degree of freedom.
+pub fn critical(freedom: f64, level: f64) -> Option<f64> {
     let student = StudentsT::new(0.0, 1.0, freedom).ok()?;
     Some(student.inverse_cdf(0.5 * (1.0 + level)))
 }

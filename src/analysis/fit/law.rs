@@ -1,0 +1,104 @@
+//! The catalog of laws: a law is one file with one row here.
+
+use crate::error::{Error, Result};
+
+use super::points::{Point, Variable};
+use super::{chinchilla, isoflop, power};
+
+/// A scaling law that can be fitted.
+#[derive(Debug)]
+pub struct Law {
+    /// `chinchilla`.
+    pub name: &'static str,
+    /// As one writes it.
+    pub formula: &'static str,
+    /// One sentence.
+    pub about: &'static str,
+    /// Paper and equation.
+    pub source: &'static str,
+    /// What kind of curve it is.
+    pub form: Form,
+}
+
+/// The kinds of laws.
+#[derive(Debug)]
+pub enum Form {
+    /// L = E + A / x^a + B / y^b ...
+    Additive(Additive),
+    /// A parabola per budget.
+    IsoFlop,
+}
+
+/// L = E + sum of coefficient / variable^exponent, with one or two terms, fitted to ln L.
+#[derive(Debug)]
+pub struct Additive {
+    /// The terms.
+    pub terms: &'static [Term],
+    /// Where Huber's loss of a residual in ln L turns from squares to absolute values; infinite for least squares.
+    pub delta: f64,
+    /// Where searches start.
+    pub starts: fn(&[Point]) -> Vec<Start>,
+}
+
+/// One term.
+#[derive(Debug)]
+pub struct Term {
+    /// `A`.
+    pub coefficient: &'static str,
+    /// `alpha`.
+    pub exponent: &'static str,
+    /// What is raised to minus the exponent.
+    pub variable: Variable,
+}
+
+/// Where a search starts: logarithm of coefficient and exponent of each term, and the logarithm of E.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Start {
+    /// (ln A, alpha) of each term; the second is not used by a law of one.
+    pub terms: [(f64, f64); 2],
+    /// ln E.
+    pub irreducible: f64,
+}
+
+/// Every law there is.
+pub const CATALOG: [&Law; 3] = [&power::LAW, &chinchilla::LAW, &isoflop::LAW];
+
+/// The law of that name.
+pub fn find(name: &str) -> Result<&'static Law> {
+    let known = CATALOG.iter().find(|law| law.name == name).copied();
+    known.ok_or_else(|| Error::input(format!("unknown law `{name}`")).suggest(name, CATALOG.map(|law| law.name)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_law_says_what_it_is_and_names_are_unique() {
+        for (k, law) in CATALOG.iter().enumerate() {
+            assert!(CATALOG[..k].iter().all(|other| other.name != law.name), "{} stands twice", law.name);
+            assert!(law.about.ends_with('.') && !law.formula.is_empty() && !law.source.is_empty(), "{}", law.name);
+            assert_eq!(find(law.name).unwrap().name, law.name);
+        }
+        assert_eq!(find("chinchila").unwrap_err().hint.as_deref(), Some("did you mean `chinchilla`?"));
+    }
+
+    #[test]
+    fn every_law_has_places_to_start_from() {
+        let point = |k: f64| Point {
+            params: Some(1e6 * k),
+            tokens: Some(2e7 * k),
+            ..Point::new("a".to_owned(), 1e14 * k, 3.0 / k.sqrt())
+        };
+        let points: Vec<Point> = [1.0, 2.0, 4.0].map(point).to_vec();
+        for law in CATALOG {
+            if let Form::Additive(additive) = &law.form {
+                assert!((1..=2).contains(&additive.terms.len()), "{}", law.name);
+                let starts = (additive.starts)(&points);
+                let finite =
+                    |s: &Start| s.irreducible.is_finite() && s.terms[0].0.is_finite() && s.terms[1].1.is_finite();
+                assert!(starts.len() > 10 && starts.iter().all(finite), "{}", law.name);
+            }
+        }
+    }
+}

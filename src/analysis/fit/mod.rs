@@ -1,0 +1,319 @@
+//! Scaling laws over many runs: what the loss does with compute, parameters and tokens, how far that can be trusted, and what
+//! follows from it.
+//!
+//! [`points`] and [`csv`] are what is fitted; [`law`] is the catalog, with one file a law; [`surface`] is the objective,
+//! [`solve`] the searches, [`fitting`] one group's fit with its bootstrap; [`interval`], [`identify`] and [`sensitivity`] say
+//! how far to trust it; [`allocation`] and [`returns`] what it means for the next budget.
+
+use serde::Serialize;
+
+use crate::error::{Error, Result};
+use crate::stat::{quantile, sd};
+
+pub mod allocation;
+pub mod chinchilla;
+pub mod csv;
+pub mod fitting;
+pub mod identify;
+pub mod interval;
+pub mod isoflop;
+pub mod law;
+pub mod points;
+pub mod power;
+pub mod returns;
+pub mod sensitivity;
+pub mod solve;
+pub mod surface;
+
+pub use allocation::Allocation;
+pub use fitting::Fitting;
+pub use identify::{Ranking, Verdict};
+pub use interval::Bounds;
+pub use isoflop::IsoFlop;
+pub use law::{Form, Law};
+pub use points::{Counted, Point, Points};
+pub use returns::{Match, Returns};
+pub use sensitivity::{Forecast, Refit};
+
+use surface::{IRREDUCIBLE, Theta};
+
+/// Where E comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Irreducible {
+    /// Fitted.
+    Free,
+    /// Known: the oracle's loss, which the data's source gives.
+    Oracle,
+    /// Assumed by the user.
+    Fixed(f64),
+}
+
+/// How to fit.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Plan {
+    /// Absent: known where every point has an oracle, else free.
+    pub irreducible: Option<Irreducible>,
+    /// Points with the highest losses left out of each group.
+    pub drop_highest: usize,
+    /// Bootstrap resamples.
+    pub draws: usize,
+}
+
+/// Everything that was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Findings {
+    /// `chinchilla`.
+    pub law: &'static str,
+    /// As one writes it.
+    pub formula: &'static str,
+    /// Paper and equation.
+    pub source: &'static str,
+    /// What counts as a parameter, a token, a FLOP; what was left out.
+    pub notes: Vec<String>,
+    /// Fits of an additive law, by group.
+    pub groups: Vec<Study>,
+    /// Profiles of the law `isoflop`, by group.
+    pub profiles: Vec<IsoFlop>,
+    /// Whether exponents can be ranked across groups.
+    pub rankings: Vec<Ranking>,
+    /// What scale alone would need to match another group.
+    pub matches: Vec<Match>,
+}
+
+/// A law fitted to one group.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Study {
+    /// The group.
+    pub group: String,
+    /// Points fitted.
+    pub n: usize,
+    /// Repeats, where runs share seeds.
+    pub repeats: Option<usize>,
+    /// Smallest and largest C.
+    pub flops: [f64; 2],
+    /// Smallest and largest N, where known.
+    pub params: Option<[f64; 2]>,
+    /// Smallest and largest D, where known.
+    pub tokens: Option<[f64; 2]>,
+    /// Where E comes from.
+    pub irreducible: Irreducible,
+    /// E first, then coefficients and exponents in the law's order.
+    pub parameters: Vec<Parameter>,
+    /// How the intervals were found.
+    pub interval_method: &'static str,
+    /// Bootstrap resamples behind standard errors and derived intervals.
+    pub draws: usize,
+    /// The sum that was minimised.
+    pub objective: f64,
+    /// Standard deviation of the residuals in ln L.
+    pub residual_sd: Option<f64>,
+    /// Fitted minus seen loss in nats, in the points' order.
+    pub residuals_nats: Vec<f64>,
+    /// Profiles of E and of each exponent.
+    pub profiles: Vec<ProfileOf>,
+    /// What the fit owes to a few points.
+    pub refits: Vec<Refit>,
+    /// How well the smaller budgets forecast the largest.
+    pub forecast: Option<Forecast>,
+    /// How compute is best split.
+    pub allocation: Option<Allocation>,
+    /// What the next doubling buys.
+    pub returns: Option<Returns>,
+}
+
+/// One parameter of a fit.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Parameter {
+    /// `alpha`.
+    pub name: &'static str,
+    /// Estimate.
+    pub value: f64,
+    /// Whether it was held, not fitted.
+    pub held: bool,
+    /// Values that the data do not refuse; absent where held or where nothing is left to judge by.
+    pub interval: Option<Bounds>,
+    /// Whether the interval is closed on both sides.
+    pub identified: bool,
+    /// The bootstrap's standard deviation.
+    pub bootstrap_se: Option<f64>,
+    /// The bootstrap's 2.5% and 97.5% points.
+    pub bootstrap_percentiles: Option<[f64; 2]>,
+}
+
+/// The objective over values of one parameter, everything else refitted.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct ProfileOf {
+    /// `E`, `alpha`.
+    pub parameter: &'static str,
+    /// By value, ascending.
+    pub held: Vec<interval::Held>,
+}
+
+/// Fits a law to every group.
+pub fn fit(law: &'static Law, points: &Points, plan: &Plan) -> Result<Findings> {
+    let groups: Vec<Vec<Point>> = points::groups(&points.points)
+        .into_iter()
+        .map(|group| points.points.iter().filter(|point| point.group == group).cloned().collect())
+        .collect();
+    if groups.is_empty() {
+        return Err(Error::input("no point to fit").hint("a point is a finished run with a loss"));
+    }
+    let mut findings = Findings {
+        law: law.name,
+        formula: law.formula,
+        source: law.source,
+        notes: points.notes.clone(),
+        groups: Vec::new(),
+        profiles: Vec::new(),
+        rankings: Vec::new(),
+        matches: Vec::new(),
+    };
+    match &law.form {
+        Form::IsoFlop => findings.profiles = groups.iter().map(|g| isoflop::profiles(g)).collect::<Result<_>>()?,
+        Form::Additive(additive) => additive_findings(additive, groups, plan, &mut findings)?,
+    }
+    Ok(findings)
+}
+
+fn additive_findings(
+    law: &'static law::Additive,
+    groups: Vec<Vec<Point>>,
+    plan: &Plan,
+    findings: &mut Findings,
+) -> Result<()> {
+    let source = source(plan.irreducible, &groups)?;
+    let mut fittings = Vec::new();
+    for group in groups {
+        let (kept, dropped) = split_highest(group, plan.drop_highest);
+        let irreducible = value(source, &kept);
+        let fitting = Fitting::new(law, kept, irreducible, plan.draws)?;
+        findings.groups.push(study(&fitting, &dropped, source));
+        fittings.push(fitting);
+    }
+    if plan.drop_highest > 0 {
+        findings.notes.push(format!("the {} highest losses of each group are left out", plan.drop_highest));
+    }
+    for (k, one) in fittings.iter().enumerate() {
+        for other in &fittings[k + 1..] {
+            for term in 0..law.terms.len() {
+                let held_at = value(source, &one.points);
+                findings.rankings.push(identify::rank([one, other], 2 * term + 1, held_at));
+            }
+            findings.matches.push(returns::matching(one, other));
+        }
+    }
+    Ok(())
+}
+
+fn source(asked: Option<Irreducible>, groups: &[Vec<Point>]) -> Result<Irreducible> {
+    let known = groups.iter().flatten().all(|point| point.oracle.is_some());
+    match asked {
+        None if known => Ok(Irreducible::Oracle),
+        None => Ok(Irreducible::Free),
+        Some(Irreducible::Oracle) if !known => {
+            Err(Error::input("--irreducible oracle: not every run has an oracle's loss")
+                .hint("only generated data have one: --irreducible free fits E, --irreducible VALUE assumes it"))
+        }
+        Some(asked) => Ok(asked),
+    }
+}
+
+/// E where it is not fitted: the oracle's mean over the points, or the user's.
+fn value(source: Irreducible, points: &[Point]) -> Option<f64> {
+    match source {
+        Irreducible::Free => None,
+        Irreducible::Fixed(value) => Some(value),
+        Irreducible::Oracle => crate::stat::mean(&points.iter().filter_map(|p| p.oracle).collect::<Vec<f64>>()),
+    }
+}
+
+/// The points without those of the `n` highest losses, in their order, and those.
+fn split_highest(points: Vec<Point>, n: usize) -> (Vec<Point>, Vec<Point>) {
+    let mut order: Vec<usize> = (0..points.len()).collect();
+    order.sort_by(|&a, &b| points[b].loss.total_cmp(&points[a].loss));
+    let highest: std::collections::BTreeSet<usize> = order.into_iter().take(n).collect();
+    let (dropped, kept): (Vec<_>, Vec<_>) =
+        points.into_iter().enumerate().partition(|(index, _)| highest.contains(index));
+    let bare = |points: Vec<(usize, Point)>| points.into_iter().map(|(_, point)| point).collect();
+    (bare(kept), bare(dropped))
+}
+
+fn study(fitting: &Fitting, dropped: &[Point], source: Irreducible) -> Study {
+    let names = names(fitting.law);
+    let bounds = solve::on_all_cores(names.len(), |k| fitting.bounds(names[k].1));
+    let parameters: Vec<Parameter> =
+        names.iter().zip(&bounds).map(|((name, index), bounds)| parameter(fitting, *name, *index, *bounds)).collect();
+    let named: Vec<(&'static str, usize, Option<Bounds>)> =
+        names.iter().zip(bounds).map(|((name, index), bounds)| (*name, *index, bounds)).collect();
+    let range = |get: &dyn Fn(&Point) -> Option<f64>| {
+        let values: Vec<f64> = fitting.points.iter().map(get).collect::<Option<_>>()?;
+        Some([values.iter().copied().fold(f64::INFINITY, f64::min), values.iter().copied().fold(0.0, f64::max)])
+    };
+    let residuals = fitting.points.iter().filter_map(|point| Some(fitting.loss_at(point)? - point.loss));
+    Study {
+        group: fitting.points.first().map_or(String::new(), |point| point.group.clone()),
+        n: fitting.points.len(),
+        repeats: fitting.surface.repeated().then_some(fitting.surface.clusters),
+        flops: range(&|p| Some(p.flops)).unwrap_or_default(),
+        params: range(&|p| p.params),
+        tokens: range(&|p| p.tokens),
+        irreducible: source,
+        parameters,
+        interval_method: fitting.method(),
+        draws: fitting.draws.len(),
+        objective: fitting.end.objective,
+        residual_sd: fitting.residual_sd(),
+        residuals_nats: residuals.collect(),
+        profiles: profiles(fitting, &named),
+        refits: sensitivity::refits(fitting, dropped, &named),
+        forecast: sensitivity::forecast(fitting),
+        allocation: allocation::allocation(fitting),
+        returns: returns::returns(fitting),
+    }
+}
+
+/// Names and places of a law's parameters: E first.
+fn names(law: &law::Additive) -> Vec<(&'static str, usize)> {
+    let terms = law.terms.iter().enumerate();
+    let of_terms = terms.flat_map(|(k, term)| [(term.coefficient, 2 * k), (term.exponent, 2 * k + 1)]);
+    [("E", IRREDUCIBLE)].into_iter().chain(of_terms).collect()
+}
+
+/// A parameter as one writes it: E and coefficients are held as logarithms.
+fn natural(theta: &Theta, index: usize) -> f64 {
+    if index % 2 == 0 { theta[index].exp() } else { theta[index] }
+}
+
+fn parameter(fitting: &Fitting, name: &'static str, index: usize, interval: Option<Bounds>) -> Parameter {
+    let held = fitting.held.contains(&index);
+    let drawn: Vec<f64> = if held { Vec::new() } else { fitting.draws.iter().map(|t| natural(t, index)).collect() };
+    let percentiles = quantile(&drawn, 0.025).zip(quantile(&drawn, 0.975)).map(|(low, high)| [low, high]);
+    Parameter {
+        name,
+        value: natural(&fitting.theta(), index),
+        held,
+        interval,
+        identified: interval.is_some_and(|bounds| bounds.closed()),
+        bootstrap_se: sd(&drawn),
+        bootstrap_percentiles: percentiles,
+    }
+}
+
+/// Profiles of E and the exponents over a little more than their intervals.
+fn profiles(fitting: &Fitting, named: &[(&'static str, usize, Option<Bounds>)]) -> Vec<ProfileOf> {
+    let lowest = fitting.points.iter().map(|p| p.loss).fold(f64::INFINITY, f64::min);
+    let Some(inquiry) = interval::Inquiry::new(&fitting.surface, fitting.end, &fitting.held) else { return Vec::new() };
+    let of = |(name, index, bounds): &(&'static str, usize, Option<Bounds>)| {
+        let bounds = bounds.as_ref().filter(|_| *index == IRREDUCIBLE || index % 2 == 1)?;
+        let at = natural(&fitting.theta(), *index);
+        let low = bounds.low.unwrap_or(0.0);
+        let high = bounds.high.unwrap_or(if *index == IRREDUCIBLE { lowest } else { 2.0 * at.abs() });
+        let limits = if *index == IRREDUCIBLE { (0.0, 0.999 * lowest) } else { (1e-4, 10.0) };
+        let steps = (-1..=9).map(|k| (low + (high - low) * f64::from(k) / 8.0).clamp(limits.0, limits.1));
+        let mut values: Vec<f64> = steps.collect();
+        values.dedup();
+        Some(ProfileOf { parameter: *name, held: inquiry.profile(*index, &values) })
+    };
+    named.iter().filter_map(of).collect()
+}

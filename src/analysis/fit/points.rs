@@ -1,0 +1,198 @@
+//! What a law is fitted to: one point per finished run, from result files or from a table.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::error::{Error, Result};
+use crate::record::{ResultFile, Status, Trial, metric};
+
+/// One finished run.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Point {
+    /// Points of one group are fitted together.
+    pub group: String,
+    /// Runs of one repeat share their seed and their luck.
+    pub repeat: Option<u64>,
+    /// N.
+    pub params: Option<f64>,
+    /// D.
+    pub tokens: Option<f64>,
+    /// C.
+    pub flops: f64,
+    /// L, in nats.
+    pub loss: f64,
+    /// The lowest loss any model can have, where the data's source says so.
+    pub oracle: Option<f64>,
+}
+
+/// What a law's term can depend on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Variable {
+    /// N.
+    Params,
+    /// D.
+    Tokens,
+    /// C.
+    Flops,
+}
+
+impl Variable {
+    /// As a column is called.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Params => "params",
+            Self::Tokens => "tokens",
+            Self::Flops => "flops",
+        }
+    }
+}
+
+impl Point {
+    /// A point of which only compute and loss are known.
+    pub fn new(group: String, flops: f64, loss: f64) -> Self {
+        Self { group, repeat: None, params: None, tokens: None, flops, loss, oracle: None }
+    }
+
+    /// The value of a variable, where it is known.
+    pub fn get(&self, variable: Variable) -> Option<f64> {
+        match variable {
+            Variable::Params => self.params,
+            Variable::Tokens => self.tokens,
+            Variable::Flops => Some(self.flops),
+        }
+    }
+}
+
+/// Points, and what was done to have them.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Points {
+    /// In the order read.
+    pub points: Vec<Point>,
+    /// What counts as a parameter, a token, a FLOP; what was left out; a sentence each.
+    pub notes: Vec<String>,
+}
+
+/// What counts as a parameter of a trial.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Counted {
+    /// All of them.
+    #[default]
+    Total,
+    /// Without token and position embeddings and an untied head.
+    NonEmbedding,
+}
+
+impl Counted {
+    fn of(self, trial: &Trial) -> Option<u64> {
+        let cost = trial.cost.as_ref()?;
+        Some(match self {
+            Self::Total => cost.params_total,
+            Self::NonEmbedding => cost.params_non_embedding,
+        })
+    }
+
+    fn words(self) -> &'static str {
+        match self {
+            Self::Total => "all parameters, embeddings included",
+            Self::NonEmbedding => "parameters without token and position embeddings and an untied head",
+        }
+    }
+}
+
+/// The finished trials of result files as points, grouped by variant. Refuses to mix data, and a sweep of learning rates.
+pub fn from_trials(file: &ResultFile, counted: Counted) -> Result<Points> {
+    let finished: Vec<&Trial> = file.trials.iter().filter(|trial| trial.status == Status::Ok).collect();
+    one_data(&finished)?;
+    no_sweep(&finished)?;
+    let points: Vec<Point> = finished.iter().filter_map(|trial| point(trial, counted)).collect();
+    let mut notes = vec![
+        format!("N is {} (`--params` chooses)", counted.words()),
+        "C is the model's own FLOPs, matmul by matmul, without the optimizer's; D is training tokens".to_owned(),
+    ];
+    let lost = file.trials.len() - points.len();
+    if lost > 0 {
+        notes.push(format!("{lost} of {} trials did not finish or have no loss and are left out", file.trials.len()));
+    }
+    Ok(Points { points, notes })
+}
+
+fn point(trial: &Trial, counted: Counted) -> Option<Point> {
+    let cost = trial.cost.as_ref()?;
+    Some(Point {
+        group: trial.variant.clone(),
+        repeat: Some(trial.repeat),
+        params: counted.of(trial).map(|n| n as f64),
+        tokens: Some(cost.train_tokens as f64),
+        flops: cost.train_flops,
+        loss: trial.metric(metric::VAL_LOSS_NATS).filter(|loss| *loss > 0.0)?,
+        oracle: trial.metric(metric::ORACLE_LOSS_NATS),
+    })
+}
+
+fn one_data(trials: &[&Trial]) -> Result<()> {
+    let mut seen: Vec<(Option<&Value>, &str)> = Vec::new();
+    for trial in trials {
+        let data = trial.spec.get("data");
+        if !seen.iter().any(|(other, _)| *other == data) {
+            seen.push((data, &trial.cell));
+        }
+    }
+    let [(_, first), (_, second), ..] = seen[..] else { return Ok(()) };
+    Err(Error::input(format!("{first} and {second} were trained on different data: no law holds for both"))
+        .hint("give result files of one data set at a time"))
+}
+
+/// Several learning rates of one cell are one run and its worse copies.
+fn no_sweep(trials: &[&Trial]) -> Result<()> {
+    let mut seen: BTreeMap<(&str, &str, Option<u64>, u64, u64), &str> = BTreeMap::new();
+    for trial in trials {
+        let place = (trial.variant.as_str(), trial.scale.as_str(), trial.budget, trial.repeat, trial.machine);
+        if let Some(other) = seen.insert(place, &trial.cell).filter(|other| *other != trial.cell) {
+            let message = format!("{other} and {} are one run at two settings: a sweep is not a ladder", trial.cell);
+            return Err(Error::input(message).hint("fit the runs at the rate that the sweep chose"));
+        }
+    }
+    Ok(())
+}
+
+/// The groups in the order of their first point.
+pub fn groups(points: &[Point]) -> Vec<&str> {
+    let mut seen = BTreeSet::new();
+    points.iter().map(|point| point.group.as_str()).filter(|group| seen.insert(*group)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::example::example;
+
+    #[test]
+    fn finished_trials_are_points() {
+        let mut file = example();
+        file.trials[3].status = Status::Diverged;
+        let found = from_trials(&file, Counted::Total).unwrap();
+        assert_eq!((found.points.len(), groups(&found.points)), (19, vec!["gpt2", "modern"]));
+        let first = &found.points[0];
+        assert_eq!((first.params, first.tokens, first.oracle), (Some(29_500.0), Some(409_600.0), Some(1.875)));
+        assert!(found.notes.iter().any(|note| note.starts_with("1 of 20 trials")), "{:?}", found.notes);
+        let found = from_trials(&file, Counted::NonEmbedding).unwrap();
+        assert_eq!(found.points[0].params, Some(23_356.0));
+    }
+
+    #[test]
+    fn unlike_runs_are_not_mixed() {
+        let mut file = example();
+        file.trials[0].spec["data"]["vocab"] = 256.into();
+        let error = from_trials(&file, Counted::Total).unwrap_err();
+        assert!(error.message.contains("different data"), "{error}");
+        let mut file = example();
+        let mut twin = file.trials[0].clone();
+        twin.cell += "~0.004";
+        file.trials.push(twin);
+        let error = from_trials(&file, Counted::Total).unwrap_err();
+        assert!(error.message.contains("a sweep is not a ladder"), "{error}");
+    }
+}

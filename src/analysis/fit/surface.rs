@@ -1,0 +1,243 @@
+//! An additive law against its points: the objective with its gradient, residuals, and the slopes behind every interval.
+//!
+//! With l(theta) = ln(E + sum_k exp(a_k - alpha_k x_k)) and x the logarithm of the variable, the objective is the sum over
+//! rows of weight * huber(l - ln L). It is the *sum*: averaged, the published objective is so small that optimisers stop early
+//! (Besiroglu et al. 2024, arXiv 2404.10102).
+
+use crate::stat::huber;
+use crate::stat::linear::residual_of;
+
+use super::law::{Additive, Start};
+use super::points::Point;
+
+/// ln A, alpha, ln B, beta, ln E. A law of one term leaves the middle two alone.
+pub type Theta = [f64; 5];
+/// Where ln E stands.
+pub const IRREDUCIBLE: usize = 4;
+/// ln E at or below this is E = 0.
+pub const NOTHING: f64 = -25.0;
+/// Objectives are small (1e-3 in the published fit): the optimiser sees them larger.
+const SCALE: f64 = 1e4;
+/// Beyond this a term is as good as infinite: a search that strays there must still see numbers.
+const LARGEST_LOG: f64 = 300.0;
+
+/// One point as the objective sees it.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Row {
+    /// Logarithms of the law's variables.
+    pub x: [f64; 2],
+    /// ln L.
+    pub y: f64,
+    /// How often it counts.
+    pub weight: f64,
+    /// Rows of one cluster share their luck.
+    pub cluster: usize,
+}
+
+/// A law's points, ready to be fitted.
+#[derive(Debug, Clone)]
+pub struct Surface {
+    /// Terms of the law.
+    pub terms: usize,
+    /// Of Huber's loss.
+    pub delta: f64,
+    /// Subtracted from x, so that ln A is not tied to alpha; coefficients are in these coordinates.
+    pub centre: [f64; 2],
+    /// The points.
+    pub rows: Vec<Row>,
+    /// Number of clusters; as many as rows where every row has its own luck.
+    pub clusters: usize,
+}
+
+impl Surface {
+    /// The points of a law; `None` where one lacks a variable of it.
+    pub fn new(law: &Additive, points: &[Point]) -> Option<Self> {
+        let repeats: std::collections::BTreeSet<u64> = points.iter().filter_map(|p| p.repeat).collect();
+        let repeats: Vec<u64> = repeats.into_iter().collect();
+        let repeated = repeats.len() > 1 && points.iter().all(|p| p.repeat.is_some());
+        let row = |(k, point): (usize, &Point)| {
+            let mut x = [0.0; 2];
+            for (place, term) in x.iter_mut().zip(law.terms) {
+                *place = point.get(term.variable)?.ln();
+            }
+            let own = point.repeat.and_then(|repeat| repeats.binary_search(&repeat).ok());
+            let cluster = if repeated { own? } else { k };
+            Some(Row { x, y: point.loss.ln(), weight: 1.0, cluster })
+        };
+        let rows: Vec<Row> = points.iter().enumerate().map(row).collect::<Option<_>>()?;
+        let clusters = if repeated { repeats.len() } else { rows.len() };
+        let n = rows.len().max(1) as f64;
+        let centre = [0, 1].map(|k| rows.iter().map(|row| row.x[k]).sum::<f64>() / n);
+        Some(Self { terms: law.terms.len(), delta: law.delta, centre, rows, clusters })
+    }
+
+    /// Whether rows come in repeats that share their luck.
+    pub fn repeated(&self) -> bool {
+        self.clusters < self.rows.len()
+    }
+
+    /// The same points with other counts; rows that count nothing are gone.
+    pub fn weighted(&self, counts: &[f64]) -> Self {
+        let rows = self.rows.iter().zip(counts).filter(|(_, count)| **count > 0.0);
+        let rows = rows.map(|(row, &count)| Row { weight: count, ..*row }).collect();
+        Self { rows, ..self.clone() }
+    }
+
+    /// The same points with coefficients in the law's own coordinates.
+    pub fn uncentred(&self) -> Self {
+        Self { centre: [0.0; 2], ..self.clone() }
+    }
+
+    /// The parameters that are searched, but for those in `fixed`.
+    pub fn free(&self, fixed: &[usize]) -> Vec<usize> {
+        let all = (0..2 * self.terms).chain([IRREDUCIBLE]);
+        all.filter(|index| !fixed.contains(index)).collect()
+    }
+
+    /// A start in this surface's coordinates.
+    pub fn place(&self, start: &Start) -> Theta {
+        let [(a, alpha), (b, beta)] = start.terms;
+        self.inward(&[a, alpha, b, beta, start.irreducible])
+    }
+
+    /// From the law's coordinates to centred ones.
+    pub fn inward(&self, theta: &Theta) -> Theta {
+        self.shifted(theta, -1.0)
+    }
+
+    /// From centred coordinates to the law's: ln A, alpha, ln B, beta, ln E.
+    pub fn outward(&self, theta: &Theta) -> Theta {
+        self.shifted(theta, 1.0)
+    }
+
+    fn shifted(&self, theta: &Theta, sign: f64) -> Theta {
+        let mut shifted = *theta;
+        for k in 0..self.terms {
+            shifted[2 * k] += sign * theta[2 * k + 1] * self.centre[k];
+        }
+        shifted
+    }
+
+    /// The law's terms at a row, then E.
+    fn parts(&self, theta: &Theta, row: &Row) -> [f64; 3] {
+        let mut parts = [0.0, 0.0, theta[IRREDUCIBLE].min(LARGEST_LOG).exp()];
+        for k in 0..self.terms {
+            let log = theta[2 * k] - theta[2 * k + 1] * (row.x[k] - self.centre[k]);
+            parts[k] = log.min(LARGEST_LOG).exp();
+        }
+        parts
+    }
+
+    /// Slopes of l by all five parameters, from the parts and their sum.
+    fn slopes(&self, row: &Row, parts: [f64; 3], sum: f64) -> Theta {
+        let mut slopes = [0.0; 5];
+        for k in 0..self.terms {
+            let share = parts[k] / sum;
+            slopes[2 * k] = share;
+            slopes[2 * k + 1] = -share * (row.x[k] - self.centre[k]);
+        }
+        slopes[IRREDUCIBLE] = parts[2] / sum;
+        slopes
+    }
+
+    /// The objective times a scale that suits the optimiser, and its gradient.
+    pub fn scaled(&self, theta: &Theta, gradient: &mut Theta) -> f64 {
+        let mut value = 0.0;
+        *gradient = [0.0; 5];
+        for row in &self.rows {
+            let parts = self.parts(theta, row);
+            let sum = parts[0] + parts[1] + parts[2];
+            let residual = sum.ln() - row.y;
+            value += row.weight * huber::loss(residual, self.delta);
+            let pull = row.weight * huber::influence(residual, self.delta);
+            let slopes = self.slopes(row, parts, sum);
+            gradient.iter_mut().zip(slopes).for_each(|(total, slope)| *total += pull * slope);
+        }
+        gradient.iter_mut().for_each(|slope| *slope *= SCALE);
+        value * SCALE
+    }
+
+    /// The objective.
+    pub fn objective(&self, theta: &Theta) -> f64 {
+        self.scaled(theta, &mut [0.0; 5]) / SCALE
+    }
+
+    /// Fitted minus seen ln L of each row.
+    pub fn residuals(&self, theta: &Theta) -> Vec<f64> {
+        self.rows.iter().map(|row| self.parts(theta, row).iter().sum::<f64>().ln() - row.y).collect()
+    }
+
+    /// Per cluster, the pull on parameter `index` that the parameters `free` cannot answer: its efficient score. At the truth
+    /// its mean is zero whatever is common to a cluster.
+    pub fn scores(&self, theta: &Theta, index: usize, free: &[usize]) -> Vec<f64> {
+        let slopes: Vec<Theta> = self
+            .rows
+            .iter()
+            .map(|row| {
+                let parts = self.parts(theta, row);
+                self.slopes(row, parts, parts.iter().sum())
+            })
+            .collect();
+        let column = |index: usize| slopes.iter().map(|row| row[index]).collect::<Vec<f64>>();
+        let others: Vec<Vec<f64>> = free.iter().filter(|k| **k != index).map(|&k| column(k)).collect();
+        let left = residual_of(&column(index), &others);
+        let mut scores = vec![0.0; self.clusters];
+        for ((row, residual), left) in self.rows.iter().zip(self.residuals(theta)).zip(left) {
+            scores[row.cluster] += huber::influence(residual, self.delta) * left;
+        }
+        scores
+    }
+}
+
+#[cfg(test)]
+pub(super) mod tests {
+    use super::*;
+    use crate::analysis::fit::law::Form;
+    use crate::analysis::fit::{chinchilla, power};
+
+    /// Points of a law's own curve, each moved by `noise(k)` in ln L.
+    pub fn points(noise: impl Fn(usize) -> f64) -> Vec<Point> {
+        let sizes = (0..6).flat_map(|n| (0..5).map(move |d| (n, d)));
+        sizes
+            .enumerate()
+            .map(|(k, (n, d))| {
+                let (params, tokens) = (1e7 * 3f64.powi(n), 4e8 * 4f64.powi(d));
+                let loss = (1.8 + 480.0 / params.powf(0.35) + 2000.0 / tokens.powf(0.36)) * noise(k).exp();
+                let point = Point::new("a".to_owned(), 6.0 * params * tokens, loss);
+                Point { params: Some(params), tokens: Some(tokens), ..point }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn gradients_agree_with_differences() {
+        for law in [&power::LAW, &chinchilla::LAW] {
+            let Form::Additive(law) = &law.form else { panic!("additive") };
+            let surface = Surface::new(law, &points(|k| 0.01 * (k as f64).sin())).unwrap();
+            let theta = surface.inward(&[6.0, 0.3, 7.0, 0.34, 0.5]);
+            let mut gradient = [0.0; 5];
+            surface.scaled(&theta, &mut gradient);
+            for index in surface.free(&[]) {
+                let moved = |by: f64| {
+                    let mut theta = theta;
+                    theta[index] += by;
+                    surface.scaled(&theta, &mut [0.0; 5])
+                };
+                let slope = (moved(1e-6) - moved(-1e-6)) / 2e-6;
+                assert!((slope - gradient[index]).abs() < 1e-4 * slope.abs().max(1.0), "{index}: {slope}");
+            }
+        }
+    }
+
+    #[test]
+    fn coordinates_go_in_and_out_and_centring_changes_nothing() {
+        let Form::Additive(law) = &chinchilla::LAW.form else { panic!("additive") };
+        let surface = Surface::new(law, &points(|_| 0.0)).unwrap();
+        let theta = [480f64.ln(), 0.35, 2000f64.ln(), 0.36, 1.8f64.ln()];
+        let inward = surface.inward(&theta);
+        let back = surface.outward(&inward);
+        assert!(theta.iter().zip(back).all(|(a, b)| (a - b).abs() < 1e-12));
+        assert!(surface.residuals(&inward).iter().all(|r| r.abs() < 1e-12));
+        assert!(surface.uncentred().residuals(&theta).iter().all(|r| r.abs() < 1e-12));
+    }
+}

@@ -1,0 +1,270 @@
+//! A fit in text: the answer first, then what it rests on, group by group.
+
+use std::fmt::Write;
+
+pub use super::fit_sentence::sentence;
+use super::fit_sentence::{floor, matched, verdict, winner};
+use crate::analysis::fit::{
+    Allocation, Bounds, Findings, Irreducible, IsoFlop, Parameter, ProfileOf, Ranking, Refit, Study, Verdict,
+};
+use crate::stat::Interval;
+use crate::unit::Count;
+
+/// Everything that was found, without a last line break.
+pub fn text(findings: &Findings) -> String {
+    let mut parts =
+        vec![sentence(findings), format!("Law: {} ({}: {}).", findings.formula, findings.law, findings.source)];
+    parts.extend(findings.groups.iter().map(study));
+    parts.extend(findings.profiles.iter().map(isoflop));
+    if let (Some(first), false) = (findings.groups.first(), findings.rankings.is_empty()) {
+        let lines = findings.rankings.iter().map(|ranking| self::ranking(ranking, first.irreducible));
+        parts.push(format!("Who gains more from scale:{}", lines.collect::<String>()));
+    }
+    if !findings.matches.is_empty() {
+        let lines = findings.matches.iter().map(|found| format!("\n  {}", matched(found)));
+        parts.push(format!("Scale against the algorithm:{}", lines.collect::<String>()));
+    }
+    let notes = findings.notes.iter().map(|note| format!("\n  {note}."));
+    parts.push(format!("Counted:{}", notes.collect::<String>()));
+    parts.join("\n\n")
+}
+
+/// A number with four digits, in powers of ten where it is far from one.
+pub(super) fn figure(value: f64) -> String {
+    if value == 0.0 || value.abs() < 1e-9 {
+        return "0".to_owned();
+    }
+    let digits = 3 - value.abs().log10().floor() as i32;
+    match digits {
+        0..=6 => format!("{value:.*}", digits as usize),
+        -2..=-1 => format!("{value:.0}"),
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// `95% 0.32 to 0.37`.
+pub(super) fn interval(found: &Interval) -> String {
+    format!("{:.0}% {} to {}", 100.0 * found.level, figure(found.low), figure(found.high))
+}
+
+/// `95% 0.32 to 0.37`, `at most 1.9`, `at least 0.1`, `not bounded by the data`.
+pub(super) fn bounds(found: &Bounds) -> String {
+    let level = format!("{:.0}%", 100.0 * found.level);
+    match (found.low, found.high) {
+        (Some(low), Some(high)) => format!("{level} {} to {}", figure(low), figure(high)),
+        (None, Some(high)) => format!("{level} at most {}", figure(high)),
+        (Some(low), None) => format!("{level} at least {}", figure(low)),
+        (None, None) => "not bounded by the data".to_owned(),
+    }
+}
+
+/// Rows in columns, two blanks between, the first column to the left.
+fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |k: usize| rows.iter().filter_map(|row| row.get(k)).map(|cell| cell.chars().count()).max().unwrap_or(0);
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row.iter().zip(&widths).map(|(cell, width)| format!("{cell:<width$}"));
+        format!("\n  {}", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
+
+fn study(study: &Study) -> String {
+    let mut text = format!("{}: {}; {}.", study.group, ranges(study), floor(study));
+    text += &parameters(study);
+    let _ = write!(text, "\n  Intervals: {}.", study.interval_method);
+    if let Some(sd) = study.residual_sd {
+        let worst = study.residuals_nats.iter().copied().fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+        let _ = write!(
+            text,
+            "\n  Residuals: sd {:.2}% of the loss, worst {} nats; objective {:.6e}.",
+            100.0 * sd,
+            figure(worst),
+            study.objective
+        );
+    }
+    text += &study.profiles.iter().map(profile).collect::<String>();
+    text += &sensitivity(study);
+    text += &forecast(study);
+    text += &study.allocation.as_ref().map(allocation).unwrap_or_default();
+    text + &returns(study)
+}
+
+/// `16 points in 4 repeats, C 4.5e10 to 3.6e11, N 31.6 k, D 205 k to 1.64 M`.
+fn ranges(study: &Study) -> String {
+    let repeats = study.repeats.map(|repeats| format!(" in {repeats} repeats")).unwrap_or_default();
+    let range = |name: &str, range: Option<[f64; 2]>| match range {
+        None => String::new(),
+        Some([low, high]) if low == high => format!(", {name} {}", Count(low)),
+        Some([low, high]) => format!(", {name} {} to {}", Count(low), Count(high)),
+    };
+    let [low, high] = study.flops;
+    let (params, tokens) = (range("N", study.params), range("D", study.tokens));
+    format!("{} points{repeats}, C {low:.2e} to {high:.2e} FLOPs{params}{tokens}", study.n)
+}
+
+fn parameters(study: &Study) -> String {
+    let head = ["parameter", "value", "interval", "bootstrap SE"].map(str::to_owned).to_vec();
+    let row = |p: &Parameter| {
+        let range = match (&p.interval, p.held) {
+            (_, true) => "held".to_owned(),
+            (Some(found), _) => bounds(found),
+            (None, _) => "none: too few points".to_owned(),
+        };
+        vec![p.name.to_owned(), figure(p.value), range, p.bootstrap_se.map(figure).unwrap_or_default()]
+    };
+    let open: Vec<&str> = study.parameters.iter().filter(|p| !p.held && !p.identified).map(|p| p.name).collect();
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(study.parameters.iter().map(row)).collect();
+    let not =
+        if open.is_empty() { String::new() } else { format!("\n  The data do not identify {}.", open.join(", ")) };
+    aligned(&rows) + &not
+}
+
+/// `Profile of E: 0 +12%, 1.2 +3%* ...`: how much the objective rises, and which values are not refused.
+fn profile(found: &ProfileOf) -> String {
+    let lowest = found.held.iter().map(|held| held.objective).fold(f64::INFINITY, f64::min);
+    let cells = found.held.iter().map(|held| {
+        let mark = if held.refused { "" } else { "*" };
+        format!("{} +{:.1}%{mark}", figure(held.value), 100.0 * (held.objective / lowest - 1.0))
+    });
+    let cells: Vec<String> = cells.collect();
+    format!("\n  Profile of {} (rise of the objective; * not refused): {}", found.parameter, cells.join(", "))
+}
+
+fn sensitivity(study: &Study) -> String {
+    if study.refits.is_empty() {
+        return String::new();
+    }
+    let names = study.parameters.iter().map(|p| p.name.to_owned());
+    let head: Vec<String> = ["points".to_owned(), "n".to_owned()].into_iter().chain(names).collect();
+    let row = |refit: &Refit| {
+        let values = refit.values.iter().map(|value| figure(*value));
+        let moved = if refit.moved.is_empty() { String::new() } else { format!("moves {}", refit.moved.join(", ")) };
+        [refit.what.clone(), refit.n.to_string()].into_iter().chain(values).chain([moved]).collect::<Vec<String>>()
+    };
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(study.refits.iter().map(row)).collect();
+    let told = study.refits.iter().find(|refit| !refit.moved.is_empty()).map(|refit| moved(study, refit));
+    let none = "no refit leaves an interval".to_owned();
+    format!("\n  Sensitivity: {}.{}", told.unwrap_or(none), aligned(&rows).replace("\n  ", "\n    "))
+}
+
+/// `with all 245 points beta is 0.4530, outside 95% 0.33 to 0.42: a few points decide it`.
+fn moved(study: &Study, refit: &Refit) -> String {
+    let of = study.parameters.iter().zip(&refit.values).filter(|(p, _)| refit.moved.contains(&p.name));
+    let parts =
+        of.filter_map(|(p, value)| Some(format!("{} is {}, outside {}", p.name, figure(*value), bounds(&p.interval?))));
+    format!("{} {}: few points decide it", refit.what, parts.collect::<Vec<_>>().join(" and "))
+}
+
+fn forecast(study: &Study) -> String {
+    let Some(found) = &study.forecast else {
+        return "\n  Forecast: too few budgets to leave the largest out.".to_owned();
+    };
+    format!(
+        "\n  Forecast: fitted to {} points up to {:.2e} FLOPs, the {} up to {:.2e} are missed by {} nats rms (mean {:+.4}; \
+         residuals {}).",
+        found.fitted,
+        found.fitted_to_flops,
+        found.held_out,
+        found.held_out_to_flops,
+        figure(found.rms_error_nats),
+        found.mean_error_nats,
+        figure(found.rms_residual_nats)
+    )
+}
+
+fn allocation(found: &Allocation) -> String {
+    let head = ["C", "N*", "95%", "D*", "D*/N*", "L"].map(str::to_owned).to_vec();
+    let row = |split: &crate::analysis::fit::allocation::Split| {
+        let best = split.optimum;
+        let range = split.params_interval.map_or("none".to_owned(), |i| format!("{:.2e} to {:.2e}", i.low, i.high));
+        let beyond = if split.extrapolated { "extrapolated" } else { "" };
+        let cells =
+            [format!("{:.2e}", best.flops), format!("{:.3e}", best.params), range, format!("{:.3e}", best.tokens)];
+        let rest = [figure(best.tokens / best.params), format!("{:.4}", best.loss), beyond.to_owned()];
+        cells.into_iter().chain(rest).collect()
+    };
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(found.splits.iter().map(row)).collect();
+    let range = found.params_exponent_interval.map_or("no interval".to_owned(), |i| interval(&i));
+    let exponent = format!("\n  Best split of compute under C = 6 N D: N* ~ C^{:.4} ({range})", found.params_exponent);
+    exponent + &aligned(&rows).replace("\n  ", "\n    ")
+}
+
+fn returns(study: &Study) -> String {
+    let Some(found) = &study.returns else { return String::new() };
+    let range = found.doubling_interval.map_or("no interval".to_owned(), |i| interval(&i));
+    let mut text = format!(
+        "\n  Returns: from {:.2e} FLOPs, doubling buys {} nats ({range})",
+        found.flops,
+        figure(found.doubling_nats)
+    );
+    if let (Some(sd), Some(source)) = (found.seed_sd_nats, found.seed_sd_source) {
+        let _ = write!(text, "; one run's sd is {} nats ({source})", figure(sd));
+    }
+    if let Some(lost) = found.lost_in_noise_above_flops {
+        let beyond = if found.extrapolated { ", extrapolated" } else { "" };
+        let _ = write!(text, ", which a doubling no longer beats above {lost:.1e} FLOPs{beyond}");
+    }
+    text + "."
+}
+
+fn isoflop(found: &IsoFlop) -> String {
+    let head = ["C", "n", "N*", "L at N*", "rms nats"].map(str::to_owned).to_vec();
+    let row = |profile: &crate::analysis::fit::isoflop::Profile| {
+        let or_none = |value: Option<f64>, show: fn(f64) -> String| value.map_or("-".to_owned(), show);
+        vec![
+            format!("{:.2e}", profile.flops),
+            profile.n.to_string(),
+            or_none(profile.best_params, |n| format!("{n:.3e}")),
+            or_none(profile.best_loss, |loss| format!("{loss:.4}")),
+            or_none(profile.rms_nats, figure),
+            profile.reason.unwrap_or_default().to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(found.profiles.iter().map(row)).collect();
+    format!("{}: {} points, {} budgets.{}", found.group, found.n, found.profiles.len(), aligned(&rows))
+}
+
+fn ranking(found: &Ranking, irreducible: Irreducible) -> String {
+    let [one, other] = &found.groups;
+    let mut text = format!("\n  {} of {one} against {other}: ", found.parameter);
+    text += match verdict(found, irreducible) {
+        Verdict::CannotTell => "cannot be ranked",
+        verdict => winner(found, verdict),
+    };
+    let free = match found.with_e_free {
+        Verdict::CannotTell => "with E free the data do not separate them".to_owned(),
+        verdict => format!("with E free {}'s is larger, whatever E the data allow", winner(found, verdict)),
+    };
+    let _ = write!(text, "; {free}. Fixing E would claim:");
+    text + &claims(found)
+}
+
+/// Neighbouring values of E with one claim, on a line.
+fn claims(found: &Ranking) -> String {
+    let runs = found.claims.chunk_by(|a, b| (a.verdict, a.allowed) == (b.verdict, b.allowed));
+    let rows: Vec<Vec<String>> = runs
+        .filter_map(|run| {
+            let (first, last) = (run.first()?, run.last()?);
+            let says = match first.verdict {
+                Verdict::CannotTell => "no difference told".to_owned(),
+                verdict => format!("{} gains more", winner(found, verdict)),
+            };
+            let exponents = |k: usize| format!("{} {}", found.groups[k], span(first.exponents[k], last.exponents[k]));
+            let allowed = if first.allowed { "" } else { "refused by the data" }.to_owned();
+            Some(vec![
+                format!("E = {}", span(first.irreducible, last.irreducible)),
+                says,
+                exponents(0),
+                exponents(1),
+                allowed,
+            ])
+        })
+        .collect();
+    aligned(&rows).replace("\n  ", "\n    ")
+}
+
+fn span(from: f64, to: f64) -> String {
+    if from == to { figure(from) } else { format!("{} to {}", figure(from), figure(to)) }
+}
