@@ -29,7 +29,8 @@ fn plot(figure: &Figure, variants: usize, columns: usize, unicode: bool) -> Stri
         width: columns as f64 * CELL.0,
         height: ROWS * CELL.1,
         row: CELL.1,
-        edges: (CELL.1, 3.0 * CELL.1),
+        edges: (CELL.1, 3.5 * CELL.1),
+        below_last: 0.5,
         font: 13,
         name: columns * 2 / 5,
         ticks: 5,
@@ -122,7 +123,7 @@ mod tests {
         let axis = || Axis::linear("loss", Quantity::Nats);
         let scatter = Scatter { x: axis(), y: axis(), series: series.collect(), rules: Vec::new() };
         let figure = Figure { title: String::new(), caption: String::new(), chart: Chart::Scatter(scatter) };
-        let (unicode, ascii) = (characters(&figure, &variants, 80, true), characters(&figure, &variants, 80, false));
+        let (unicode, ascii) = (characters(&figure, &variants, 200, true), characters(&figure, &variants, 200, false));
         for drawn in [&unicode, &ascii] {
             assert!(!drawn.contains('\u{1b}') && drawn.contains("i v8"), "{drawn}");
             let plot: String = drawn.lines().filter(|line| !line.contains("v8") && !line.contains("loss")).collect();

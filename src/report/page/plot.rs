@@ -21,6 +21,8 @@ pub struct Canvas {
     pub row: f64,
     /// Pixels above and below all rows.
     pub edges: (f64, f64),
+    /// Rows of space between the last row and the axis: in characters the axis needs a line of its own.
+    pub below_last: f64,
     /// Size of all text, in pixels.
     pub font: u32,
     /// Characters of a row's name that there is room for.
@@ -217,9 +219,9 @@ fn frame(layout: Layout, x: &Axis, across: (f64, f64), canvas: &Canvas) -> Layou
 fn rows(layout: Layout, count: usize, canvas: &Canvas) -> Layout {
     let (above, below) = canvas.edges;
     layout
-        .with_height(count as f64 * canvas.row + above + below)
+        .with_height((count as f64 + canvas.below_last) * canvas.row + above + below)
         .with_force_margins_y(above, below)
-        .with_y_axis_min(0.5)
+        .with_y_axis_min(0.5 - canvas.below_last)
         .with_y_axis_max(count as f64 + 0.5)
 }
 
