@@ -36,7 +36,7 @@ impl Axis {
     fn cost(self, point: &Point) -> Option<f64> {
         match self {
             Self::ModelFlops => Some(point.model_flops),
-            Self::TotalFlops => Some(point.total_flops),
+            Self::TotalFlops => point.total_flops,
             Self::WallSeconds => point.wall_s,
         }
     }

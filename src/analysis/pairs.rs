@@ -38,8 +38,8 @@ impl fmt::Display for Unanswered {
 pub struct Point {
     /// Model FLOPs.
     pub model_flops: f64,
-    /// Model and optimizer FLOPs.
-    pub total_flops: f64,
+    /// Model and optimizer FLOPs, where the optimizer's were counted.
+    pub total_flops: Option<f64>,
     /// Seconds of training, where they were measured.
     pub wall_s: Option<f64>,
     /// Final loss in nats.
@@ -139,10 +139,10 @@ fn loss_metric(trials: &[&Trial]) -> &'static str {
 
 /// What a finished trial spent and reached; `None` where it did not finish, or spent nothing that is known.
 fn point(trial: &Trial, loss: &str) -> Option<Point> {
-    let cost = trial.cost.as_ref().filter(|cost| trial.status == Status::Ok && cost.train_flops > 0.0)?;
+    let model_flops = trial.train_flops().filter(|flops| trial.status == Status::Ok && *flops > 0.0)?;
     Some(Point {
-        model_flops: cost.train_flops,
-        total_flops: cost.train_flops + cost.optimizer_flops,
+        model_flops,
+        total_flops: trial.cost.as_ref().map(|cost| model_flops + cost.optimizer_flops),
         wall_s: trial.metric(metric::TRAIN_WALL_S).filter(|s| *s > 0.0),
         loss: trial.metric(loss).filter(|loss| loss.is_finite())?,
     })

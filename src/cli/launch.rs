@@ -5,7 +5,7 @@ use std::path::{MAIN_SEPARATOR, Path};
 use std::time::Duration;
 
 use super::run::RunArgs;
-use super::{Format, print, print_json, say, style, to_json};
+use super::{Format, print, print_json, quoted, say, style, to_json};
 use crate::data;
 use crate::device;
 use crate::error::{Error, Kind, Result};
@@ -284,14 +284,4 @@ fn file_name(text: &str) -> String {
     let is_path = text.contains(MAIN_SEPARATOR) && Path::new(text).exists();
     let last = Path::new(text).file_name().and_then(|name| name.to_str()).filter(|_| is_path);
     last.unwrap_or(text).to_owned()
-}
-
-/// Quoted for a shell where it must be.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:@#~+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }

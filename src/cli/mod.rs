@@ -15,6 +15,7 @@ use crate::trial::Registry;
 pub mod completions;
 #[cfg(feature = "run")]
 pub mod doctor;
+pub mod import;
 #[cfg(feature = "run")]
 mod launch;
 #[cfg(feature = "run")]
@@ -66,6 +67,8 @@ pub enum Command {
     /// Say what can be measured on this machine, what not, why, and the remedy.
     #[cfg(feature = "run")]
     Doctor(doctor::DoctorArgs),
+    /// Turn other people's training logs into a result file, for the commands that judge.
+    Import(import::ImportArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -107,6 +110,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args),
+        Command::Import(args) => import::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -119,6 +123,7 @@ pub fn main(registry: Registry) -> ExitCode {
 #[cfg(not(feature = "run"))]
 pub fn main() -> ExitCode {
     parsed(|command| match command {
+        Command::Import(args) => import::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -164,9 +169,18 @@ pub fn print(text: &str) -> Result<()> {
 }
 
 /// Says something that is no data on standard error; nobody listening is no failure.
-#[cfg(feature = "run")]
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Quoted for a shell where it must be.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:@#~+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// Prints one JSON document.
@@ -197,7 +211,8 @@ fn judge_only(command: &str) -> Error {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
     } else {
-        Error::input(format!("unknown command `{command}`")).suggest(command, ["validate", "schema", "completions"])
+        Error::input(format!("unknown command `{command}`"))
+            .suggest(command, ["import", "validate", "schema", "completions"])
     }
 }
 
