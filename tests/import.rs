@@ -10,6 +10,7 @@ use serde_json::Value;
 const SPEEDRUN: &str = "import torch\nlr = 0.0036 # step: see below\nRunning pytorch 2.5 on 8 x H100\n====\n\
     step:0/5100 val_loss:16.0012 train_time:387ms step_avg:nanms\n\
     step:1/5100 train_loss:15.9932 train_time:23767ms step_avg:nanms\n\
+    step:11/5100 train_loss:9.1337 train_time:77ms step_avg:nanms\n\
     step:2500/5100 val_loss:3.6 train_time:355000ms step_avg:142.00ms\n\
     step:5100/5100 val_loss:3.2760 train_time:724200ms step_avg:142.00ms\npeak memory 31 GiB\n";
 
@@ -42,7 +43,7 @@ fn speedrun_logs_become_a_valid_result_file() {
     assert_eq!(out(&output), expected);
     assert!(
         err(&output)
-            .contains("note: soap/all@5100, repeat 0: diverged, the loss is not a number at step 5100 (soap.txt:8)")
+            .contains("note: soap/all@5100, repeat 0: diverged, the loss is not a number at step 5100 (soap.txt:9)")
     );
     assert!(err(&output).contains("are 6 N D (3 of 3 trials)"), "{}", err(&output));
 
@@ -55,6 +56,7 @@ fn speedrun_logs_become_a_valid_result_file() {
     assert_eq!(muon["metrics"]["val_loss_nats"]["value"], 3.276);
     assert_eq!(muon["metrics"]["train_wall_s"]["value"], 724.2);
     assert_eq!(muon["curve"]["step"], serde_json::json!([0, 2500, 5100]));
+    assert_eq!(muon["curve"]["wall_s"], serde_json::json!([0.387, 355.0, 724.2]));
     assert_eq!(muon["stated"]["by_six_n_d"], "train_flops");
     assert_eq!(muon["cost"], Value::Null);
     let command = file["run"]["command"].as_str().unwrap();

@@ -167,7 +167,7 @@ fn imported(pairs: &Pairs) -> Option<Caveat> {
     (!stated.is_empty()).then(|| Caveat {
         code: "imported",
         message: format!(
-            "{} of {} trials were read from logs: nothing about them was measured here, and {flops}",
+            "{} of {} trials were read from logs: nothing was measured here, their machines are not known, and {flops}",
             stated.len(),
             pairs.trials.len()
         ),

@@ -26,7 +26,7 @@ pub struct ImportArgs {
     #[arg(required = true, value_name = "LOG")]
     pub logs: Vec<PathBuf>,
     /// Where a role is taken from: a column, or @file for the file's name.
-    #[arg(long, value_delimiter = ',', value_name = "ROLE=COLUMN,...")]
+    #[arg(long, value_name = "ROLE=COLUMN,...")]
     pub map: Vec<String>,
     /// A role that is the same in all of the logs; may be given again.
     #[arg(long = "let", value_name = "ROLE=VALUE")]

@@ -14,6 +14,8 @@ use crate::trial::Registry;
 
 pub mod completions;
 #[cfg(feature = "run")]
+pub mod data;
+#[cfg(feature = "run")]
 pub mod doctor;
 pub mod import;
 #[cfg(feature = "run")]
@@ -67,6 +69,9 @@ pub enum Command {
     /// Say what can be measured on this machine, what not, why, and the remedy.
     #[cfg(feature = "run")]
     Doctor(doctor::DoctorArgs),
+    /// Know text corpora to train on, and fetch them when asked.
+    #[cfg(feature = "run")]
+    Data(data::DataArgs),
     /// Turn other people's training logs into a result file, for the commands that judge.
     Import(import::ImportArgs),
     /// Say whether result files are sound, and where not.
@@ -110,6 +115,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args),
+        Command::Data(args) => data::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
@@ -206,7 +212,7 @@ pub fn style() -> Style {
 /// What a build without the feature `run` says to a command that it does not have.
 #[cfg(not(feature = "run"))]
 fn judge_only(command: &str) -> Error {
-    let trains = ["run", "list", "show", "doctor"];
+    let trains = ["run", "list", "show", "doctor", "data"];
     if trains.contains(&command) {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")

@@ -84,7 +84,7 @@ fn cpu() -> Cpu {
         model: brand().unwrap_or_else(|| "unknown".to_owned()),
         arch: std::env::consts::ARCH.to_owned(),
         cores: System::physical_core_count().ok().map(|cores| cores as u64),
-        threads: default_threads() as u64,
+        threads: Some(default_threads() as u64),
         features: features().into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned()).collect(),
         cache_bytes: caches(Path::new("/sys/devices/system/cpu/cpu0/cache")),
     }

@@ -92,14 +92,15 @@ enum Source {
 pub struct Mapping(BTreeMap<Role, Source>);
 
 impl Mapping {
-    /// Reads `ROLE=COLUMN` (or `ROLE=@file`, `ROLE=@row`) and `ROLE=VALUE` for the whole log.
+    /// Reads lists of `ROLE=COLUMN` (or `ROLE=@file`, `ROLE=@row`), and `ROLE=VALUE` for the whole log.
     ///
     /// # Errors
     ///
     /// No `=`, an unknown role, one that is given twice, an unknown `@` word.
     pub fn parse(columns: &[String], constants: &[String]) -> Result<Self> {
         let mut mapping = Self::default();
-        for text in columns {
+        let columns: Vec<String> = columns.iter().flat_map(|list| pairs(list)).collect();
+        for text in &columns {
             let (role, source) = assignment("--map", "COLUMN", text)?;
             let source = match source {
                 "@file" => Source::File,
@@ -168,6 +169,18 @@ impl Mapping {
     }
 }
 
+/// The pairs of a list; what has no `=` belongs to the pair before it, as a column's name may hold commas.
+fn pairs(list: &str) -> Vec<String> {
+    let mut pairs: Vec<String> = Vec::new();
+    for part in list.split(',') {
+        match pairs.last_mut() {
+            Some(last) if !part.contains('=') => last.extend([",", part]),
+            _ => pairs.push(part.to_owned()),
+        }
+    }
+    pairs
+}
+
 fn assignment<'a>(flag: &str, what: &str, text: &'a str) -> Result<(Role, &'a str)> {
     match text.split_once('=').map(|(role, source)| (role.trim(), source.trim())) {
         Some((role, source)) if !role.is_empty() && !source.is_empty() => Ok((Role::of(role)?, source)),
@@ -232,8 +245,9 @@ mod tests {
 
     #[test]
     fn each_source_gives_its_text() {
-        let table = Table::parse("x.csv", "opt,norm,a+b,seed,loss\nadam,rms,7,3,2.5\nmuon,,8,NA,\n", ',').unwrap();
-        let mapping = parse(&["variant=opt+norm", "scale=a+b", "run=@row"], &["params=124e6"]).unwrap();
+        let table =
+            Table::parse("x.csv", "opt,norm,a+b,seed,\"loss, val\"\nadam,rms,7,3,2.5\nmuon,,8,NA,\n", ',').unwrap();
+        let mapping = parse(&["variant=opt+norm,loss=loss, val,scale=a+b", "run=@row"], &["params=124e6"]).unwrap();
         let bound = mapping.bind(&table, "stem").unwrap();
         let rows = [
             (Role::Variant, 0, Some("adam-rms")),
@@ -242,6 +256,7 @@ mod tests {
             (Role::Params, 1, Some("124e6")),
             (Role::Seed, 0, Some("3")),
             (Role::Seed, 1, None),
+            (Role::Loss, 0, Some("2.5")),
             (Role::Loss, 1, None),
             (Role::Tokens, 0, None),
         ];
@@ -250,7 +265,7 @@ mod tests {
         }
         assert_eq!(
             mapping.document(&table).to_string(),
-            r#"{"columns":{"run":"@row","variant":"opt+norm","scale":"a+b","seed":"seed","loss":"loss"},"constants":{"params":"124e6"}}"#
+            r#"{"columns":{"run":"@row","variant":"opt+norm","scale":"a+b","seed":"seed","loss":"loss, val"},"constants":{"params":"124e6"}}"#
         );
         assert_eq!(
             parse(&["variant=@file"], &[]).unwrap().bind(&table, "stem").unwrap().text(Role::Variant, &table, 0),

@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::record::log::Log;
 use crate::record::{Build, Cpu, Machine, ResultFile, Run, SCHEMA, Status, Trial};
 
+mod cells;
 pub mod mapping;
 pub mod runs;
 mod trials;
@@ -41,7 +42,7 @@ pub fn import(logs: &[Log], mapping: &Mapping, base: Option<&str>, command: &str
     let variants: BTreeSet<&str> = runs.iter().map(|run| run.identity.variant.as_str()).collect();
     if let Some(base) = base.filter(|base| !variants.contains(base)) {
         let message = format!("--base {}: no run is of this variant", base.escape_debug());
-        return Err(Error::input(message).suggest(base, variants));
+        return Err(Error::input(message).suggest(base, variants.into_iter().take(20)));
     }
     let cells = trials::cells(&runs);
     let repeats = repeats(&runs, &cells, logs)?;

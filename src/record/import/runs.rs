@@ -2,13 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use super::mapping::{Bound, Mapping, Role};
+use super::cells::Cells;
+use super::mapping::{Mapping, Role};
 use crate::error::{Error, Result};
-use crate::record::delimited::Table;
 use crate::record::log::Log;
-
-/// Above this f64 does not hold every whole number.
-const WHOLE: f64 = 9_007_199_254_740_992.0;
 
 /// One training run as a log tells it.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +22,8 @@ pub struct LoggedRun {
     pub axis: Option<Role>,
     /// Whether the rows were out of order.
     pub sorted: bool,
+    /// Points left out because the clock was restarted after them.
+    pub untimed: usize,
 }
 
 /// What is the same for all points of a run.
@@ -85,7 +84,7 @@ impl Point {
 pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Vec<LoggedRun>> {
     let table = &log.table;
     let bound = mapping.bind(table, &log.stem)?;
-    let reader = Reader { table, bound };
+    let reader = Cells { table, bound };
     reader.need(Role::Loss, "--map loss=COLUMN")?;
     reader.need(Role::Variant, "--map variant=COLUMN, --map variant=@file (the file's name) or --let variant=NAME")?;
     if table.rows.is_empty() {
@@ -101,7 +100,7 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Vec<Logge
         let at = *places.entry(key).or_insert(runs.len());
         if at == runs.len() {
             let axis = reader.axis();
-            runs.push(LoggedRun { log: place, line, identity, points: Vec::new(), axis, sorted: false });
+            runs.push(LoggedRun { log: place, line, identity, points: Vec::new(), axis, sorted: false, untimed: 0 });
         } else if runs[at].identity != identity {
             return Err(reader.two_runs(name.as_deref(), &runs[at], &identity, line));
         }
@@ -110,22 +109,8 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Vec<Logge
     runs.into_iter().map(|run| reader.ordered(run)).collect()
 }
 
-/// A table whose columns have roles.
-struct Reader<'a> {
-    table: &'a Table,
-    bound: Bound<'a>,
-}
-
-impl Reader<'_> {
-    fn need(&self, role: Role, how: &str) -> Result<()> {
-        if self.bound.has(role) {
-            return Ok(());
-        }
-        let columns: Vec<String> = self.table.columns.iter().map(|c| c.escape_debug().to_string()).collect();
-        Err(Error::input(format!("{}: nothing says what the {} is", self.table.file, role.name()))
-            .hint(format!("{how}. The file has: {}", columns.join(", "))))
-    }
-
+/// Rows as points, and points as runs.
+impl Cells<'_> {
     fn identity(&self, row: usize) -> Result<Identity> {
         let Some(variant) = self.name(Role::Variant, row)? else {
             return Err(self.at(Role::Variant, row, "is empty"));
@@ -164,68 +149,6 @@ impl Reader<'_> {
         [Role::Step, Role::Tokens, Role::Flops, Role::Seconds].into_iter().find(|axis| self.bound.has(*axis))
     }
 
-    fn name(&self, role: Role, row: usize) -> Result<Option<String>> {
-        let text = self.bound.text(role, self.table, row);
-        match text {
-            Some(text) if text.chars().any(char::is_control) => Err(self.at(role, row, "holds a control character")),
-            text => Ok(text),
-        }
-    }
-
-    /// A figure that is finite and not below zero.
-    fn figure(&self, role: Role, row: usize) -> Result<Option<f64>> {
-        match self.number(role, row)? {
-            Some(value) if value.is_finite() && value >= 0.0 => Ok(Some(value)),
-            Some(value) => Err(self.at(role, row, &format!("{value} is no amount"))),
-            None => Ok(None),
-        }
-    }
-
-    /// A loss in nats: not below zero, but it may have diverged.
-    fn loss(&self, role: Role, row: usize) -> Result<Option<f64>> {
-        match self.number(role, row)? {
-            Some(value) if value < 0.0 && value.is_finite() => {
-                Err(self.at(role, row, &format!("{value}: a loss in nats per token is not below zero")))
-            }
-            value => Ok(value),
-        }
-    }
-
-    /// A count that may be written as a real number, such as tokens computed from FLOPs.
-    fn rounded(&self, role: Role, row: usize) -> Result<Option<u64>> {
-        match self.figure(role, row)? {
-            Some(value) if value < u64::MAX as f64 => Ok(Some(value.round() as u64)),
-            Some(value) => Err(self.at(role, row, &format!("{value:e} is too large for a count"))),
-            None => Ok(None),
-        }
-    }
-
-    fn whole(&self, role: Role, row: usize) -> Result<Option<u64>> {
-        match self.figure(role, row)? {
-            Some(value) if value.fract() == 0.0 && value <= WHOLE => Ok(Some(value as u64)),
-            Some(value) => Err(self.at(role, row, &format!("{value} is not a whole number"))),
-            None => Ok(None),
-        }
-    }
-
-    fn number(&self, role: Role, row: usize) -> Result<Option<f64>> {
-        let Some(text) = self.bound.text(role, self.table, row) else { return Ok(None) };
-        let (figure, unit_s) = match role {
-            Role::Seconds => seconds(&text),
-            _ => (text.as_str(), 1.0),
-        };
-        let value: f64 =
-            figure.parse().map_err(|_| self.at(role, row, &format!("`{}` is not a number", text.escape_debug())))?;
-        Ok(Some(value * unit_s))
-    }
-
-    /// `file:line: column `x` (role) ...`.
-    fn at(&self, role: Role, row: usize, what: &str) -> Error {
-        let column = self.bound.column(role, self.table).escape_debug().to_string();
-        let role = if column == role.name() { String::new() } else { format!(" ({})", role.name()) };
-        Error::input(format!("{}:{}: column `{column}`{role}: {what}", self.table.file, self.table.rows[row].line))
-    }
-
     fn two_runs(&self, name: Option<&str>, run: &LoggedRun, other: &Identity, line: usize) -> Error {
         let (file, name) = (&self.table.file, name.unwrap_or_default().escape_debug());
         Error::input(format!(
@@ -258,7 +181,10 @@ impl Reader<'_> {
         let place = |point: &Point| point.on(axis).unwrap_or_default();
         run.sorted = run.points.windows(2).any(|pair| place(&pair[1]) < place(&pair[0]));
         run.points.sort_by(|a, b| place(a).total_cmp(&place(b)));
-        run.points = merged(&run, axis, file)?;
+        let points = merged(&run, axis, file)?;
+        let all = points.len();
+        run.points = timed(points);
+        run.untimed = all - run.points.len();
         for other in [Role::Tokens, Role::Flops] {
             self.rising(&run, axis, other)?;
         }
@@ -314,6 +240,30 @@ fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
     Ok(points)
 }
 
+/// The points without those training losses that were timed by a clock that was then restarted, as speedruns do after some
+/// untimed steps; only where the seconds of the judged losses rise, so that they are on one clock.
+fn timed(points: Vec<Point>) -> Vec<Point> {
+    let judged: Vec<f64> = points.iter().filter(|p| p.loss.is_some()).filter_map(|p| p.seconds).collect();
+    if !judged.is_sorted() {
+        return points;
+    }
+    let mut last = f64::NEG_INFINITY;
+    let mut before = Vec::with_capacity(points.len());
+    for point in &points {
+        before.push(last);
+        last = point.seconds.filter(|_| point.loss.is_some()).unwrap_or(last);
+    }
+    let (mut kept, mut later) = (Vec::new(), f64::INFINITY);
+    for (point, before) in points.iter().zip(before).rev() {
+        if point.loss.is_some() || point.seconds.is_none_or(|s| before <= s && s <= later) {
+            kept.push(*point);
+        }
+        later = point.seconds.unwrap_or(later).min(later);
+    }
+    kept.reverse();
+    kept
+}
+
 /// `adam, scale w64, seed 3`.
 pub fn describe(identity: &Identity) -> String {
     let mut text = identity.variant.escape_debug().to_string();
@@ -326,16 +276,10 @@ pub fn describe(identity: &Identity) -> String {
     text
 }
 
-/// A duration's figure and its unit in seconds.
-fn seconds(text: &str) -> (&str, f64) {
-    let units = [("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)];
-    let found = units.into_iter().find_map(|(unit, unit_s)| Some((text.strip_suffix(unit)?.trim_end(), unit_s)));
-    found.unwrap_or((text, 1.0))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::delimited::Table;
 
     fn read(text: &str, columns: &[&str]) -> Result<Vec<LoggedRun>> {
         let columns: Vec<String> = columns.iter().map(|text| (*text).to_owned()).collect();
@@ -374,7 +318,7 @@ mod tests {
             ("variant,loss\n", &[], "x.csv: a header and no rows", ""),
             ("variant,loss\n,2\n", &[], "x.csv:2: column `variant`: is empty", ""),
             ("variant,loss\na\u{7},2\n", &[], "x.csv:2: column `variant`: holds a control", ""),
-            ("v,l\na,2,\n".trim_end_matches(",\n"), &["variant=v", "loss=x"], "x.csv: no column `x`", "v, l"),
+            ("v,l\na,2\n", &["variant=v", "loss=x"], "x.csv: no column `x`", "v, l"),
             ("variant,v\na,3.x\n", &["loss=v"], "x.csv:2: column `v` (loss): `3.x` is not a number", ""),
             ("variant,loss\na,-3\n", &[], "x.csv:2: column `loss`: -3: a loss in nats", ""),
             ("variant,step,loss\na,1.5,3\n", &[], "x.csv:2: column `step`: 1.5 is not a whole number", ""),
@@ -399,15 +343,6 @@ mod tests {
             let error = read(text, columns).unwrap_err();
             assert!(error.message.starts_with(says), "{text:?}: {error}");
             assert!(error.hint.clone().unwrap_or_default().contains(hint), "{text:?}: {error}");
-        }
-    }
-
-    #[test]
-    fn durations_have_units() {
-        let rows = [("387ms", 0.387), ("12.5", 12.5), ("12.5 s", 12.5), ("2min", 120.0), ("1.5h", 5400.0)];
-        for (text, expected) in rows {
-            let (figure, unit_s) = seconds(text);
-            assert_eq!(figure.parse::<f64>().unwrap() * unit_s, expected, "{text}");
         }
     }
 }

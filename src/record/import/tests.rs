@@ -137,6 +137,18 @@ fn points_of_a_law_are_cells_of_their_own() {
     assert_eq!(found[1].stated.as_ref().unwrap().by_six_n_d, Some(BySixND::TrainTokens));
 }
 
+/// The speedruns restart their clock after ten untimed steps; the judged losses are all on the clock that counts.
+#[test]
+fn a_clock_that_is_restarted_early_still_counts() {
+    let text = "step,seconds,train_loss,loss\n0,0.4,,16\n1,23.7,15.9,\n10,25.8,9.2,\n11,0.1,9.1,\n14,0.5,8.8,\n\
+                125,19.4,5.5,5.4\n126,19.6,5.4,\n";
+    let found = sound(&[log("x.csv", text)], &[], &["variant=a", "seed=0"]).file.trials;
+    assert_eq!(codes(&found[0]), ["untimed_points"]);
+    assert_eq!(found[0].curve.step, [0, 14, 125, 126]);
+    assert_eq!(found[0].curve.wall_s, [0.4, 0.5, 19.4, 19.6]);
+    assert_eq!(found[0].metric(TRAIN_WALL_S), Some(19.4), "up to the last judged loss");
+}
+
 #[test]
 fn what_was_decided_is_flagged() {
     let rows: [(&str, &[&str]); 4] = [

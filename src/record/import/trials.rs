@@ -18,12 +18,13 @@ use crate::record::{
 const BUDGET_FLOPS: f64 = 1e9;
 
 /// What may have to be said about an imported trial: code, severity, a sentence without a full stop.
-pub const FLAGS: [(&str, Severity, &str); 6] = [
+pub const FLAGS: [(&str, Severity, &str); 7] = [
     ("six_n_d", Severity::Info, "FLOPs or tokens that the log does not state are 6 N D"),
     ("seed_unknown", Severity::Info, "no seeds: repeats are counted in the order of the log, and pair by chance"),
     ("seeds_unpaired", Severity::Warn, "no seed in common with another variant: repeats pair seeds by their order"),
     ("rows_sorted", Severity::Info, "rows were not in the order of training and are sorted"),
     ("clock_restarted", Severity::Warn, "seconds fall while training goes on: they are left out"),
+    ("untimed_points", Severity::Info, "training losses from before the clock was restarted are left out of the curve"),
     ("gaps", Severity::Info, "a column has gaps where a loss is stated: it is left out of the curve"),
 ];
 
@@ -218,6 +219,7 @@ fn flags(run: &LoggedRun, repeat: &Repeat, stated: &Stated, clock: bool) -> Vec<
         "seeds_unpaired" => !repeat.paired,
         "rows_sorted" => run.sorted,
         "clock_restarted" => !clock,
+        "untimed_points" => run.untimed > 0,
         _ => [Role::Step, Role::Tokens, Role::Flops, Role::Seconds].into_iter().any(gap),
     };
     let found = FLAGS.into_iter().filter(|(code, ..)| holds(code));
