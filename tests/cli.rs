@@ -153,7 +153,7 @@ fn nobody_reading_is_a_success() {
 #[cfg(not(feature = "run"))]
 #[test]
 fn the_judge_says_that_it_cannot_run() {
-    for args in [&["run"][..], &["list"], &["show", "gpt2"], &["doctor"]] {
+    for args in [&["run"][..], &["list"], &["show", "gpt2"], &["doctor"], &["data", "list"]] {
         let output = effbench(args);
         assert_eq!(code(&output), 2, "{args:?}");
         let said = text(&output.stderr);

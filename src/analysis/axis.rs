@@ -78,14 +78,17 @@ impl Spent {
     /// through and through counts: a ratio of ranges would be no gain.
     pub fn of(trial: &Trial, machine: &Machine, price: Option<&Price>) -> Self {
         let mut spent = Self::default();
-        let cost = trial.cost.as_ref();
-        let known = cost.map(|cost| {
-            spent.put(Axis::ModelFlops, cost.train_flops);
-            spent.put(Axis::TotalFlops, cost.train_flops + cost.optimizer_flops);
-            spent.put(Axis::Tokens, cost.train_tokens as f64);
-        });
+        let flops = trial.train_flops();
+        // Nobody says what an imported trial's optimizer cost.
+        let total = flops.zip(trial.cost.as_ref()).map(|(flops, cost)| flops + cost.optimizer_flops);
         let steps = trial.curve.step.last().copied().or(trial.budget);
-        steps.into_iter().filter(|_| known.is_some()).for_each(|steps| spent.put(Axis::Steps, steps as f64));
+        let counted = [
+            (Axis::ModelFlops, flops),
+            (Axis::TotalFlops, total),
+            (Axis::Tokens, trial.train_tokens().map(|tokens| tokens as f64)),
+            (Axis::Steps, steps.map(|steps| steps as f64)),
+        ];
+        counted.into_iter().for_each(|(axis, value)| value.into_iter().for_each(|value| spent.put(axis, value)));
         trial.metric(metric::TRAIN_WALL_S).into_iter().for_each(|s| spent.put(Axis::WallSeconds, s));
         let mut measured = |axis, value: Option<f64>| value.into_iter().for_each(|value| spent.put(axis, value));
         measured(Axis::Joules, Usage::of(trial, machine).joules.value());

@@ -6,7 +6,7 @@ use super::Caveat;
 use super::axis::Axis;
 use super::gain::{Gain, Sign};
 use super::pairs::Pairs;
-use crate::record::{ResultFile, Status, Trial};
+use crate::record::{BySixND, ResultFile, Status, Trial};
 use crate::unit::Share;
 
 /// Above this share of embeddings, parameters and FLOPs no longer grow together.
@@ -28,6 +28,7 @@ pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &BTreeMap<Axis, G
         axes_disagree(pairs, gains),
         embeddings(pairs),
         invalid_trials(pairs),
+        imported(pairs),
         synthetic(pairs),
     ];
     found.into_iter().flatten().collect()
@@ -153,6 +154,26 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
     })
 }
 
+/// What a log says is not what was seen.
+fn imported(pairs: &Pairs) -> Option<Caveat> {
+    let stated: Vec<_> = pairs.trials.iter().filter_map(|t| t.stated.as_ref()).collect();
+    let derived = stated.iter().filter(|s| s.by_six_n_d == Some(BySixND::TrainFlops)).count();
+    let flops = match derived {
+        0 => "their FLOPs are counted as the logs count".to_owned(),
+        all if all == stated.len() => "their FLOPs are 6 N D".to_owned(),
+        some => format!("{some} have FLOPs of 6 N D and the others as their logs count"),
+    };
+    (!stated.is_empty()).then(|| Caveat {
+        code: "imported",
+        message: format!(
+            "{} of {} trials were read from logs: nothing was measured here, their machines are not known, and {flops}",
+            stated.len(),
+            pairs.trials.len()
+        ),
+        remedy: "run both arms yourself: `effbench run`".to_owned(),
+    })
+}
+
 fn synthetic(pairs: &Pairs) -> Option<Caveat> {
     pairs.generated.then(|| Caveat {
         code: "synthetic_data",
@@ -165,7 +186,7 @@ fn synthetic(pairs: &Pairs) -> Option<Caveat> {
 mod tests {
     use crate::analysis::answer;
     use crate::record::example::{example, study};
-    use crate::record::{Flag, ResultFile, Severity, metric};
+    use crate::record::{Flag, ResultFile, Severity, Stated, metric};
 
     fn codes(file: &ResultFile) -> Vec<&'static str> {
         answer(file).unwrap().caveats.iter().map(|caveat| caveat.code).collect()
@@ -174,7 +195,7 @@ mod tests {
     #[test]
     fn each_reason_for_doubt_is_found() {
         type Change = fn(&mut ResultFile);
-        let rows: [(&str, Change); 10] = [
+        let rows: [(&str, Change); 11] = [
             ("incomplete_repeats", |f| f.run.repeats = 5),
             ("few_repeats", |f| (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))),
             ("few_budgets", |f| f.trials.retain(|t| t.variant == "modern" || t.budget != Some(1600))),
@@ -190,6 +211,10 @@ mod tests {
                 let flag = Flag { code: "cpu_steal".to_owned(), severity: Severity::Invalid, value: None, limit: None };
                 f.trials[0].validity.flags.push(flag);
                 f.trials[0].validity.ok = false;
+            }),
+            ("imported", |f| {
+                f.trials[0].stated = Some(Stated { train_flops: f.trials[0].train_flops(), ..Stated::default() });
+                f.trials[0].cost = None;
             }),
             ("axes_disagree", |f| {
                 for trial in f.trials.iter_mut().filter(|t| t.variant == "modern") {

@@ -176,9 +176,10 @@ pub fn answer_pairs(file: &ResultFile, pairs: &Pairs) -> Answer {
 }
 
 fn ray(pairs: &Pairs) -> Option<Ray> {
-    let mut costs = pairs.trials.iter().filter(|t| t.variant == pairs.question.variant).filter_map(|t| t.cost.as_ref());
-    let cost = costs.find(|cost| cost.params_total > 0 && cost.train_tokens > 0)?;
-    Some(Ray { params: cost.params_total, tokens_per_param: cost.train_tokens as f64 / cost.params_total as f64 })
+    let of_variant = pairs.trials.iter().filter(|trial| trial.variant == pairs.question.variant);
+    let mut known = of_variant.filter_map(|trial| Some((trial.params()?, trial.train_tokens()?)));
+    let (params, tokens) = known.find(|(params, tokens)| *params > 0 && *tokens > 0)?;
+    Some(Ray { params, tokens_per_param: tokens as f64 / params as f64 })
 }
 
 /// The base's curve of loss against log cost in one repeat.

@@ -181,7 +181,7 @@ fn complete(finished: &[(&Trial, Point)], question: &Question, budgets: &[u64], 
 
 /// What a finished trial spent and reached; `None` where it did not finish, or spent nothing that is known.
 fn point(world: &World, trial: &Trial, loss: &str) -> Option<Point> {
-    trial.cost.as_ref().filter(|cost| trial.status == Status::Ok && cost.train_flops > 0.0)?;
+    trial.train_flops().filter(|flops| trial.status == Status::Ok && *flops > 0.0)?;
     Some(Point { spent: world.spent(trial), loss: trial.metric(loss).filter(|loss| loss.is_finite())? })
 }
 

@@ -78,7 +78,7 @@ pub fn summary(cell: &str, arm: &str, trials: &[&Trial]) -> CellSummary {
     CellSummary {
         cell: cell.to_owned(),
         arm: arm.to_owned(),
-        params_total: trials.iter().find_map(|t| Some(t.cost.as_ref()?.params_total)),
+        params_total: trials.iter().find_map(|t| t.params()),
         status,
         metrics: metric::REGISTRY.iter().filter_map(|row| spread(row.name)).collect(),
     }

@@ -36,10 +36,12 @@ fn checks() -> Result<Vec<Checked>> {
     let threads = default_threads();
     let machine = describe(threads, &child_environment(threads))?;
     let build = build_info();
+    let processors = machine.cpu.threads.map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let memory_bytes = machine.memory_bytes.map_or_else(|| "not known".to_owned(), |b| Bytes(b as f64).to_string());
     let mut rows = vec![
         Checked::yes("machine", &format!("{}, {}", machine.class_id, machine.cpu.model)),
-        Checked::yes("threads", &format!("{threads} of {} logical processors", machine.cpu.threads)),
-        Checked::yes("memory", &format!("{} installed", Bytes(machine.memory_bytes as f64))),
+        Checked::yes("threads", &format!("{threads} of {processors} logical processors")),
+        Checked::yes("memory", &format!("{memory_bytes} installed")),
         simd(&machine.cpu.features),
         match build.profile.as_str() {
             "release" => Checked::yes("build", "release"),

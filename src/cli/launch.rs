@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::prepare::{NOMINAL_FLOPS_PER_S, Prepared, asked, describe_plan, file_name, prepare, quoted};
+use super::prepare::{NOMINAL_FLOPS_PER_S, Prepared, asked, describe_plan, file_name, prepare};
 use super::run::RunArgs;
-use super::{Format, print, print_json, say, style, to_json};
+use super::{Format, print, print_json, quoted, say, style, to_json};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Headline, ResultFile, Run, SCHEMA, Status, Trial};
 use crate::report::{self, listing};

@@ -14,9 +14,12 @@ use crate::trial::Registry;
 
 pub mod completions;
 #[cfg(feature = "run")]
+pub mod data;
+#[cfg(feature = "run")]
 pub mod doctor;
 pub mod gain;
 pub mod fit;
+pub mod import;
 #[cfg(feature = "run")]
 mod launch;
 #[cfg(feature = "run")]
@@ -79,6 +82,11 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Fit a scaling law to result files or a table, and say what the data can tell and what not.
     Fit(fit::FitArgs),
+    /// Know text corpora to train on, and fetch them when asked.
+    #[cfg(feature = "run")]
+    Data(data::DataArgs),
+    /// Turn other people's training logs into a result file, for the commands that judge.
+    Import(import::ImportArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -123,6 +131,8 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Fit(args) => fit::execute(&args),
+        Command::Data(args) => data::execute(&args),
+        Command::Import(args) => import::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -138,6 +148,7 @@ pub fn main() -> ExitCode {
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Fit(args) => fit::execute(&args),
+        Command::Import(args) => import::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -183,9 +194,18 @@ pub fn print(text: &str) -> Result<()> {
 }
 
 /// Says something that is no data on standard error; nobody listening is no failure.
-#[cfg(feature = "run")]
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// Quoted for a shell where it must be.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:@#~+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
 }
 
 /// Prints one JSON document.
@@ -210,13 +230,13 @@ pub fn style() -> Style {
 /// What a build without the feature `run` says to a command that it does not have.
 #[cfg(not(feature = "run"))]
 fn judge_only(command: &str) -> Error {
-    let trains = ["run", "list", "show", "doctor"];
+    let trains = ["run", "list", "show", "doctor", "data"];
     if trains.contains(&command) {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
     } else {
         Error::input(format!("unknown command `{command}`"))
-            .suggest(command, ["gain", "fit", "report", "validate", "schema", "completions"])
+            .suggest(command, ["gain", "fit", "report", "import", "validate", "schema", "completions"])
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::path::{MAIN_SEPARATOR, Path};
 
+use super::quoted;
 use super::run::RunArgs;
 use crate::data;
 use crate::device;
@@ -203,14 +204,4 @@ pub(super) fn file_name(text: &str) -> String {
     let is_path = text.contains(MAIN_SEPARATOR) && Path::new(text).exists();
     let last = Path::new(text).file_name().and_then(|name| name.to_str()).filter(|_| is_path);
     last.unwrap_or(text).to_owned()
-}
-
-/// Quoted for a shell where it must be.
-pub(super) fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:@#~+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }

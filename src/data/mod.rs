@@ -4,6 +4,7 @@
 //! so a resumed run needs no cursor and two arms of a repeat see the same data.
 
 mod chance;
+pub mod corpus;
 mod generated;
 mod language;
 mod markov;

@@ -2,17 +2,21 @@
 //! everything on the right reads. SI units with the unit in the key; unknown is `null` beside a reason, never 0.
 //!
 //! [`origin`] and [`trial`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
-//! cannot promise, [`store`] files, [`journal`] what survives a kill and [`pool`] several files as one.
+//! cannot promise, [`store`] files, [`journal`] what survives a kill and [`pool`] several files as one. [`import`] makes
+//! records of other people's logs, which [`log`] and [`delimited`] read.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub mod delimited;
 #[cfg(test)]
 pub mod example;
+pub mod import;
 pub mod journal;
 mod layout;
+pub mod log;
 pub mod metric;
 pub mod origin;
 pub mod pool;
@@ -22,7 +26,7 @@ pub mod validate;
 
 pub use metric::{Better, Kind, Metric};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
-pub use trial::{Channel, Cost, Curve, Energy, Flag, Severity, Skill, Status, Trial, Validity};
+pub use trial::{BySixND, Channel, Cost, Curve, Energy, Flag, Severity, Skill, Stated, Status, Trial, Validity};
 
 /// The schema this build writes.
 pub const SCHEMA: &str = "effbench.result/1";

@@ -40,7 +40,7 @@ pub struct Headline {
 /// A build of effbench.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Build {
-    /// Package version.
+    /// Package version; `imported` for trials that no effbench ran.
     pub version: String,
     /// Git commit, where known at build time.
     pub commit: Option<String>,
@@ -62,14 +62,14 @@ pub struct Build {
 /// A machine, without anything that identifies a person or a host.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Machine {
-    /// Same kind of hardware; readable: `epyc-2c-linux`.
+    /// Same kind of hardware; readable: `epyc-2c-linux`. `imported` where a log does not say.
     pub class_id: String,
     /// Same hardware and software: a hash.
     pub strict_id: String,
     /// Processor.
     pub cpu: Cpu,
-    /// Installed memory.
-    pub memory_bytes: u64,
+    /// Installed memory; `null` for the machine of imported trials.
+    pub memory_bytes: Option<u64>,
     /// Accelerators.
     pub gpus: Vec<Gpu>,
     /// `Debian GNU/Linux 12`.
@@ -78,8 +78,8 @@ pub struct Machine {
     pub kernel: Option<String>,
     /// Hypervisor, or `none`.
     pub virtualization: Option<String>,
-    /// Threads that trials used.
-    pub threads: u64,
+    /// Threads that trials used; `null` for imported trials.
+    pub threads: Option<u64>,
     /// Allocator of the trials' processes, with its settings.
     pub allocator: String,
     /// Environment set for the trials' processes.
@@ -95,8 +95,8 @@ pub struct Cpu {
     pub arch: String,
     /// Physical cores, where known.
     pub cores: Option<u64>,
-    /// Logical processors this process may use.
-    pub threads: u64,
+    /// Logical processors this process may use; `null` for the machine of imported trials.
+    pub threads: Option<u64>,
     /// `avx2`, `fma`, `avx512f` ...: those that decide speed.
     pub features: Vec<String>,
     /// Cache sizes from the first level up, where known.

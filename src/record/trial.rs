@@ -58,9 +58,9 @@ pub struct Trial {
     pub variant: String,
     /// `w32`, or a shape's name.
     pub scale: String,
-    /// Planned optimizer steps, where the cell is named by its budget.
+    /// Planned optimizer steps, where the cell is named by its budget; of an imported trial what its spec says.
     pub budget: Option<u64>,
-    /// Of parameters, data order and sampling.
+    /// Of parameters, data order and sampling; beside the flag `seed_unknown` only a number of the repeat.
     pub seed: u64,
     /// Where the learning rate comes from: `tuned: sweep.json` or `tuned here: ...` where a sweep at this very scale and
     /// budget chose it, `grid` in a sweep, and anything else where none did.
@@ -73,7 +73,7 @@ pub struct Trial {
     pub status: Status,
     /// Why, where it is not `ok`.
     pub reason: Option<String>,
-    /// RFC 3339, UTC.
+    /// RFC 3339, UTC; of an imported trial when its log was last written.
     pub started_at: String,
     /// The settled spec, every default written out.
     pub spec: Value,
@@ -81,6 +81,9 @@ pub struct Trial {
     pub spec_sha256: String,
     /// What it must cost, by arithmetic.
     pub cost: Option<Cost>,
+    /// What somebody else's log says that it cost, instead of `cost`: only imported trials have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stated: Option<Stated>,
     /// Loss against step, tokens, FLOPs and seconds.
     pub curve: Curve,
     /// By name; the table in `record/metric.rs` is the registry.
@@ -103,6 +106,44 @@ impl Trial {
     pub fn metric(&self, name: &str) -> Option<f64> {
         self.metrics.get(name)?.value
     }
+
+    /// All parameters, counted or stated.
+    pub fn params(&self) -> Option<u64> {
+        self.cost.as_ref().map(|cost| cost.params_total).or_else(|| self.stated.as_ref()?.params)
+    }
+
+    /// Training tokens of the whole trial, planned or stated.
+    pub fn train_tokens(&self) -> Option<u64> {
+        self.cost.as_ref().map(|cost| cost.train_tokens).or_else(|| self.stated.as_ref()?.train_tokens)
+    }
+
+    /// Model FLOPs of the whole training, counted or stated.
+    pub fn train_flops(&self) -> Option<f64> {
+        self.cost.as_ref().map(|cost| cost.train_flops).or_else(|| self.stated.as_ref()?.train_flops)
+    }
+}
+
+/// What a log says that a trial cost, in the log's own way of counting. What it does not say is `null`.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
+pub struct Stated {
+    /// All parameters, or what the log calls so.
+    pub params: Option<u64>,
+    /// Up to the loss that counts as the result.
+    pub train_tokens: Option<u64>,
+    /// Up to the loss that counts as the result.
+    pub train_flops: Option<f64>,
+    /// Which of these the log does not say and C = 6 N D (Kaplan et al. 2020) gives.
+    pub by_six_n_d: Option<BySixND>,
+}
+
+/// A figure that follows from two others by C = 6 N D.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BySixND {
+    /// 6 N D.
+    TrainFlops,
+    /// C / 6 N.
+    TrainTokens,
 }
 
 /// Structural cost: counted from the model's structure, matmul by matmul.
@@ -142,7 +183,7 @@ pub struct Cost {
     pub state_bytes: u64,
 }
 
-/// The loss curve, as columns of one length.
+/// The loss curve, as columns of one length; one that an imported log does not have is empty.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Curve {
     /// Optimizer steps done.

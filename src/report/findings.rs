@@ -65,7 +65,7 @@ impl<'a> Cell<'a> {
 
     /// Model FLOPs of training.
     pub fn train_flops(&self) -> Option<f64> {
-        self.any().cost.as_ref().map(|cost| cost.train_flops).filter(|flops| *flops > 0.0)
+        self.any().train_flops().filter(|flops| *flops > 0.0)
     }
 
     /// `n = 4`, or `n = 3 of 4`.

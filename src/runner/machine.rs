@@ -41,12 +41,12 @@ pub fn describe(threads: usize, environment: &BTreeMap<String, String>) -> Resul
         class_id: String::new(),
         strict_id: String::new(),
         cpu: cpu(),
-        memory_bytes: system.total_memory(),
+        memory_bytes: Some(system.total_memory()),
         gpus: gpus(),
         os: os(),
         kernel: System::kernel_version().ok(),
         virtualization: virtualization(),
-        threads: threads as u64,
+        threads: Some(threads as u64),
         allocator: allocator(environment),
         environment: environment.clone(),
     };
@@ -84,7 +84,7 @@ fn cpu() -> Cpu {
         model: brand().unwrap_or_else(|| "unknown".to_owned()),
         arch: std::env::consts::ARCH.to_owned(),
         cores: System::physical_core_count().ok().map(|cores| cores as u64),
-        threads: default_threads() as u64,
+        threads: Some(default_threads() as u64),
         features: features().into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned()).collect(),
         cache_bytes: caches(Path::new("/sys/devices/system/cpu/cpu0/cache")),
     }
@@ -189,7 +189,8 @@ fn class_id(machine: &Machine) -> String {
     {
         cpu.push_str(&format!("-{family:x}h"));
     }
-    let mut id = format!("{cpu}-{}c-{}", machine.cpu.threads, std::env::consts::OS);
+    let processors = machine.cpu.threads.map(|n| format!("-{n}c")).unwrap_or_default();
+    let mut id = format!("{cpu}{processors}-{}", std::env::consts::OS);
     if let Some(gpu) = machine.gpus.first() {
         let count = machine.gpus.len();
         let times = if count > 1 { format!("{count}x") } else { String::new() };
@@ -211,8 +212,9 @@ fn slug(model: &str) -> String {
 
 /// A hash of all that is recorded, with the processor's own numbers; memory to the GiB, since kernels keep a little.
 fn strict_id(machine: &Machine) -> String {
-    let gibibytes = (machine.memory_bytes as f64 / f64::from(1 << 30)).round() as u64;
-    let described = Machine { memory_bytes: gibibytes << 30, strict_id: String::new(), ..machine.clone() };
+    let to_gibibytes = |bytes: u64| ((bytes as f64 / f64::from(1 << 30)).round() as u64) << 30;
+    let memory_bytes = machine.memory_bytes.map(to_gibibytes);
+    let described = Machine { memory_bytes, strict_id: String::new(), ..machine.clone() };
     let text = serde_json::json!([described, signature()]).to_string();
     blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
 }
@@ -262,7 +264,7 @@ mod tests {
         let environment = child_environment(2);
         let machine = describe(2, &environment).unwrap();
         assert_eq!(machine, describe(2, &environment).unwrap());
-        assert!(machine.memory_bytes > 1 << 20 && machine.cpu.threads >= 1 && machine.threads == 2);
+        assert!(machine.memory_bytes > Some(1 << 20) && machine.cpu.threads >= Some(1) && machine.threads == Some(2));
         assert!(machine.class_id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{}", machine.class_id);
         assert_ne!(machine.strict_id, describe(1, &child_environment(1)).unwrap().strict_id);
         let host = System::host_name().unwrap_or_default();

@@ -1,10 +1,12 @@
 //! Many trials: in which order, each in a process of its own, kept as they finish, and none twice.
 //!
 //! `plan` makes jobs of cells, `local` runs what is missing of them, `isolate` runs one, `partial` keeps what finished,
-//! `sweep` chooses a learning rate from those that only helped to find one.
+//! `sweep` chooses a learning rate from those that only helped to find one; `fetch` gets the
+//! corpora that they may train on.
 
 pub mod build;
 pub mod child;
+pub mod fetch;
 pub mod interrupt;
 pub mod isolate;
 pub mod local;

@@ -46,6 +46,7 @@ pub fn blank(job: &Job, started_at: String) -> Trial {
         spec: job.spec.clone(),
         spec_sha256: job.spec_sha256.clone(),
         cost: Some(job.cost.clone()),
+        stated: None,
         curve: Curve::default(),
         metrics: BTreeMap::new(),
         skills: Vec::new(),

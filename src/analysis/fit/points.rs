@@ -87,11 +87,10 @@ pub enum Counted {
 
 impl Counted {
     fn of(self, trial: &Trial) -> Option<u64> {
-        let cost = trial.cost.as_ref()?;
-        Some(match self {
-            Self::Total => cost.params_total,
-            Self::NonEmbedding => cost.params_non_embedding,
-        })
+        match self {
+            Self::Total => trial.params(),
+            Self::NonEmbedding => trial.cost.as_ref().map(|cost| cost.params_non_embedding),
+        }
     }
 
     fn words(self) -> &'static str {
@@ -104,7 +103,10 @@ impl Counted {
 
 /// The finished trials of result files as points, grouped by variant. Refuses to mix data, and a sweep of learning rates.
 pub fn from_trials(file: &ResultFile, counted: Counted) -> Result<Points> {
-    let finished: Vec<&Trial> = file.trials.iter().filter(|trial| trial.status == Status::Ok).collect();
+    // A sweep beside what it chose for says nothing of its own.
+    let sweep_only = file.trials.iter().all(Trial::in_sweep);
+    let judged: Vec<&Trial> = file.trials.iter().filter(|trial| sweep_only || !trial.in_sweep()).collect();
+    let finished: Vec<&Trial> = judged.iter().copied().filter(|trial| trial.status == Status::Ok).collect();
     one_data(&finished)?;
     no_sweep(&finished)?;
     let points: Vec<Point> = finished.iter().filter_map(|trial| point(trial, counted)).collect();
@@ -112,21 +114,20 @@ pub fn from_trials(file: &ResultFile, counted: Counted) -> Result<Points> {
         format!("N is {} (`--params` chooses)", counted.words()),
         "C is the model's own FLOPs, matmul by matmul, without the optimizer's; D is training tokens".to_owned(),
     ];
-    let lost = file.trials.len() - points.len();
+    let lost = judged.len() - points.len();
     if lost > 0 {
-        notes.push(format!("{lost} of {} trials did not finish or have no loss and are left out", file.trials.len()));
+        notes.push(format!("{lost} of {} trials did not finish or have no loss and are left out", judged.len()));
     }
     Ok(Points { points, notes })
 }
 
 fn point(trial: &Trial, counted: Counted) -> Option<Point> {
-    let cost = trial.cost.as_ref()?;
     Some(Point {
         group: trial.variant.clone(),
         repeat: Some(trial.repeat),
         params: counted.of(trial).map(|n| n as f64),
-        tokens: Some(cost.train_tokens as f64),
-        flops: cost.train_flops,
+        tokens: trial.train_tokens().map(|tokens| tokens as f64),
+        flops: trial.train_flops()?,
         loss: trial.metric(metric::VAL_LOSS_NATS).filter(|loss| *loss > 0.0)?,
         oracle: trial.metric(metric::ORACLE_LOSS_NATS),
     })

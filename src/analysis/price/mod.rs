@@ -124,6 +124,7 @@ impl Price {
                     hours.scale(rent.value * n as f64),
                     format!("training hours x {n} cores x {} an hour", self.show(rent.value)),
                 ),
+                Cores::Unknown => (Amount::absent("how many cores it had is not known"), "not known".to_owned()),
                 Cores::Gpu => {
                     let reason = "a rent per virtual core says nothing about a GPU: give hardware.rent_per_h";
                     (Amount::absent(reason), "not known".to_owned())

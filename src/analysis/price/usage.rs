@@ -11,6 +11,8 @@ pub enum Cores {
     Cpu(u64),
     /// A GPU, and the machine around it.
     Gpu,
+    /// Of an imported trial.
+    Unknown,
 }
 
 /// What a trial used.
@@ -70,7 +72,7 @@ fn cores(trial: &Trial, machine: &Machine) -> Cores {
         return Cores::Gpu;
     }
     let threads = asked("/compute/threads").and_then(|n| n.as_u64()).filter(|n| *n > 0);
-    Cores::Cpu(threads.unwrap_or(machine.threads))
+    threads.or(machine.threads).map_or(Cores::Unknown, Cores::Cpu)
 }
 
 /// Joules of training as metered, else the sum of the record's modelled channels' ranges, else why there are none.

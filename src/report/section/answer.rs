@@ -134,8 +134,11 @@ fn facts(findings: &Findings) -> Vec<(String, String)> {
 fn machines(findings: &Findings) -> String {
     let name = |machine: &crate::record::Machine| match machine.gpus.first() {
         Some(gpu) => gpu.model.clone(),
-        None if machine.threads == 1 => format!("{}, 1 thread", machine.cpu.model),
-        None => format!("{}, {} threads", machine.cpu.model, machine.threads),
+        None => match machine.threads {
+            Some(1) => format!("{}, 1 thread", machine.cpu.model),
+            Some(threads) => format!("{}, {threads} threads", machine.cpu.model),
+            None => machine.cpu.model.clone(),
+        },
     };
     match &findings.file.machines[..] {
         [machine] => name(machine),

@@ -54,7 +54,7 @@ struct Readings {
 fn bars(findings: &Findings) -> Vec<Bar> {
     let mut groups: BTreeMap<(usize, String, Meter), Readings> = BTreeMap::new();
     for trial in findings.cells.iter().flat_map(|cell| cell.finished()) {
-        let Some(tokens) = trial.cost.as_ref().map(|cost| cost.train_tokens as f64).filter(|n| *n > 0.0) else {
+        let Some(tokens) = trial.train_tokens().map(|tokens| tokens as f64).filter(|n| *n > 0.0) else {
             continue;
         };
         let variant = findings.variants.iter().position(|v| *v == trial.variant).unwrap_or_default();

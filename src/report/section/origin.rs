@@ -46,7 +46,8 @@ fn sources(findings: &Findings) -> Table {
 fn machine(machine: &Machine) -> Vec<(String, String)> {
     let Machine { cpu, gpus, os, kernel, virtualization, .. } = machine;
     let cores =
-        cpu.cores.map(|cores| format!("{cores} {}, ", if cores == 1 { "core" } else { "cores" })).unwrap_or_default();
+        cpu.cores.map(|cores| format!(", {cores} {}", if cores == 1 { "core" } else { "cores" })).unwrap_or_default();
+    let threads = cpu.threads.map(|threads| format!(", {threads} threads")).unwrap_or_default();
     let gpus = gpus.iter().map(|gpu| {
         let memory = gpu.memory_bytes.map(|bytes| format!(", {}", Bytes(bytes as f64))).unwrap_or_default();
         let driver = gpu.driver.as_ref().map(|driver| format!(", driver {driver}")).unwrap_or_default();
@@ -56,12 +57,12 @@ fn machine(machine: &Machine) -> Vec<(String, String)> {
     let environment = machine.environment.iter().map(|(key, value)| format!("{key}={value}"));
     let facts = [
         ("Machine", machine.class_id.clone()),
-        ("Processor", format!("{}, {}, {cores}{} threads", cpu.model, cpu.arch, cpu.threads)),
+        ("Processor", format!("{}, {}{cores}{threads}", cpu.model, cpu.arch)),
         ("Features", cpu.features.join(", ")),
-        ("Memory", Bytes(machine.memory_bytes as f64).to_string()),
+        ("Memory", machine.memory_bytes.map(|bytes| Bytes(bytes as f64).to_string()).unwrap_or_default()),
         ("Accelerators", gpus.collect::<Vec<_>>().join("; ")),
         ("System", system.into_iter().flatten().collect::<Vec<_>>().join(", ")),
-        ("Threads used", machine.threads.to_string()),
+        ("Threads used", machine.threads.map(|n| n.to_string()).unwrap_or_default()),
         ("Allocator", machine.allocator.clone()),
         ("Environment", environment.collect::<Vec<_>>().join(" ")),
     ];

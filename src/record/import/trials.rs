@@ -1,0 +1,227 @@
+//! One run of a log as one trial: its cell's name, its final figures, its curve, and flags for all that was decided.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::{Value, json};
+
+use super::mapping::{Mapping, Role};
+use super::runs::{LoggedRun, Point};
+use super::{IMPORTED, Repeat};
+use crate::cost::six_n_d;
+use crate::record::log::Log;
+use crate::record::metric::{TRAIN_LOSS_NATS, TRAIN_WALL_S, VAL_LOSS_NATS};
+use crate::record::{
+    BySixND, Curve, Energy, Flag, Metric, Severity, Stated, Status, Trial, Validity, finite, spec_sha256,
+};
+
+/// FLOPs of one unit of a budget that is counted in FLOPs: u64 ends at 1.8e19.
+const BUDGET_FLOPS: f64 = 1e9;
+
+/// What may have to be said about an imported trial: code, severity, a sentence without a full stop.
+pub const FLAGS: [(&str, Severity, &str); 7] = [
+    ("six_n_d", Severity::Info, "FLOPs or tokens that the log does not state are 6 N D"),
+    ("seed_unknown", Severity::Info, "no seeds: repeats are counted in the order of the log, and pair by chance"),
+    ("seeds_unpaired", Severity::Warn, "no seed in common with another variant: repeats pair seeds by their order"),
+    ("rows_sorted", Severity::Info, "rows were not in the order of training and are sorted"),
+    ("clock_restarted", Severity::Warn, "seconds fall while training goes on: they are left out"),
+    ("untimed_points", Severity::Info, "training losses from before the clock was restarted are left out of the curve"),
+    ("gaps", Severity::Info, "a column has gaps where a loss is stated: it is left out of the curve"),
+];
+
+/// What is repeated.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cell {
+    /// `adam/w64@5100`.
+    pub name: String,
+    /// `w64`; without one from the log the number of parameters where a variant has several, else `all`.
+    pub scale: String,
+    /// In the unit of the run's axis; FLOPs in thousand millions.
+    pub budget: Option<u64>,
+}
+
+/// The cell of each run.
+pub fn cells(runs: &[LoggedRun]) -> Vec<Cell> {
+    let mut sizes: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for run in runs {
+        sizes.entry(&run.identity.variant).or_default().extend(run.identity.params);
+    }
+    let by_params = sizes.values().any(|sizes| sizes.len() > 1);
+    let scale = |run: &LoggedRun| match (&run.identity.scale, run.identity.params.filter(|_| by_params)) {
+        (Some(scale), _) => scale.clone(),
+        (None, Some(params)) => format!("n{params}"),
+        (None, None) => "all".to_owned(),
+    };
+    let mut finished: BTreeMap<(&str, String), BTreeSet<u64>> = BTreeMap::new();
+    for run in runs.iter().filter(|run| outcome(run).is_ok()) {
+        finished.entry((&run.identity.variant, scale(run))).or_default().extend(budget(run));
+    }
+    let cell = |run: &LoggedRun| {
+        let scale = scale(run);
+        // A run that diverged was meant to go as far as the others did, where those agree.
+        let others = finished.get(&(run.identity.variant.as_str(), scale.clone())).filter(|all| all.len() == 1);
+        let meant = others.and_then(|all| all.first().copied()).filter(|_| outcome(run).is_err());
+        let budget = run.identity.budget.or(meant).or_else(|| budget(run));
+        let at = budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+        Cell { name: format!("{}/{scale}{at}", run.identity.variant), scale, budget }
+    };
+    runs.iter().map(cell).collect()
+}
+
+/// How far a run went.
+fn budget(run: &LoggedRun) -> Option<u64> {
+    if run.identity.budget.is_some() {
+        return run.identity.budget;
+    }
+    let end = last(run).or(run.points.last())?;
+    let unit = if run.axis? == Role::Flops { BUDGET_FLOPS } else { 1.0 };
+    Some((end.on(run.axis?)? / unit).round() as u64)
+}
+
+/// The last point that states the loss.
+fn last(run: &LoggedRun) -> Option<&Point> {
+    run.points.iter().rev().find(|point| point.loss.is_some())
+}
+
+/// The point whose loss is the result, or how the run ended without one.
+fn outcome(run: &LoggedRun) -> Result<&Point, (Status, String)> {
+    match last(run) {
+        None => Err((Status::Failed, "the log states no loss".to_owned())),
+        Some(point) if point.loss.is_some_and(f64::is_finite) => Ok(point),
+        Some(point) => {
+            let at = run.axis.and_then(|axis| Some(format!(" at {} {}", axis.name(), point.on(axis)?)));
+            Err((Status::Diverged, format!("the loss is not a number{}", at.unwrap_or_default())))
+        }
+    }
+}
+
+/// A run's trial.
+pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat: &Repeat, order: u64) -> Trial {
+    let spec = spec(run, log, mapping);
+    let hash = spec_sha256(&spec);
+    let ended = outcome(run);
+    let end = ended.clone().ok().or(last(run)).or(run.points.last());
+    let stated = stated(run, end);
+    let clock = clock_runs(run);
+    let flags = flags(run, repeat, &stated, clock);
+    let place = |reason: &str| format!("{reason} ({}:{})", log.name, end.map_or(run.line, |point| point.line));
+    let id = blake3::hash(json!([hash, cell.name, repeat.index, run.line]).to_string().as_bytes());
+    Trial {
+        id: id.to_hex()[..16].to_owned(),
+        cell: cell.name.clone(),
+        arm: cell.name.clone(),
+        repeat: repeat.index,
+        order,
+        variant: run.identity.variant.clone(),
+        scale: cell.scale.clone(),
+        budget: cell.budget,
+        seed: repeat.seed.unwrap_or(repeat.index),
+        lr_source: IMPORTED.to_owned(),
+        build: 0,
+        machine: 0,
+        status: ended.as_ref().err().map_or(Status::Ok, |(status, _)| *status),
+        reason: ended.as_ref().err().map(|(_, reason)| place(reason)),
+        started_at: log.written_at.clone(),
+        spec_sha256: hash,
+        spec,
+        cost: None,
+        curve: curve(run, clock),
+        metrics: metrics(run, &ended, clock),
+        stated: Some(stated),
+        skills: Vec::new(),
+        energy: Energy { channels: Vec::new(), measured_j: None, reason: Some(IMPORTED.to_owned()) },
+        validity: Validity { ok: true, flags },
+    }
+}
+
+/// Where a trial comes from: the file, its hash, and how it was read.
+fn spec(run: &LoggedRun, log: &Log, mapping: &Mapping) -> Value {
+    let budget_in = match (run.identity.budget, run.axis) {
+        (Some(_), _) | (None, Some(Role::Step)) => Some("steps"),
+        (None, Some(Role::Flops)) => Some("GFLOP"),
+        (None, Some(axis)) => Some(axis.name()),
+        (None, None) => None,
+    };
+    json!({"imported": {
+        "file": log.name,
+        "blake3": log.blake3,
+        "map": mapping.document(&log.table),
+        "budget_in": budget_in,
+    }})
+}
+
+/// Whether seconds never fall.
+fn clock_runs(run: &LoggedRun) -> bool {
+    let seconds: Vec<f64> = run.points.iter().filter_map(|point| point.seconds).collect();
+    seconds.windows(2).all(|pair| pair[0] <= pair[1])
+}
+
+/// Parameters, tokens and FLOPs at the end; the one that is missing by C = 6 N D where the other two are there.
+fn stated(run: &LoggedRun, end: Option<&Point>) -> Stated {
+    let params = run.identity.params.filter(|params| *params > 0);
+    let (tokens, flops) = end.map_or((None, None), |end| (end.tokens, end.flops));
+    let stated = Stated { params, train_tokens: tokens, train_flops: flops, by_six_n_d: None };
+    match (params, tokens, flops) {
+        (Some(params), Some(tokens), None) => {
+            Stated { train_flops: Some(six_n_d(params, tokens)), by_six_n_d: Some(BySixND::TrainFlops), ..stated }
+        }
+        (Some(params), None, Some(flops)) => Stated {
+            train_tokens: Some((flops / six_n_d(params, 1)).round() as u64),
+            by_six_n_d: Some(BySixND::TrainTokens),
+            ..stated
+        },
+        _ => stated,
+    }
+}
+
+fn metrics(run: &LoggedRun, ended: &Result<&Point, (Status, String)>, clock: bool) -> BTreeMap<String, Metric> {
+    let loss = match ended {
+        Ok(point) => Metric::value(VAL_LOSS_NATS, point.loss.unwrap_or(f64::NAN)),
+        Err((_, reason)) => Metric::absent(VAL_LOSS_NATS, reason),
+    };
+    let wall = match ended.as_ref().ok().and_then(|point| point.seconds) {
+        Some(seconds) if clock => Metric::value(TRAIN_WALL_S, seconds),
+        Some(_) => Metric::absent(TRAIN_WALL_S, "the log's clock was restarted"),
+        None => Metric::absent(TRAIN_WALL_S, IMPORTED),
+    };
+    let train = run.points.iter().rev().find_map(|point| point.train_loss);
+    let train = train.map_or_else(|| Metric::absent(TRAIN_LOSS_NATS, IMPORTED), |l| Metric::value(TRAIN_LOSS_NATS, l));
+    [(VAL_LOSS_NATS, loss), (TRAIN_WALL_S, wall), (TRAIN_LOSS_NATS, train)].map(|(k, v)| (k.to_owned(), v)).into()
+}
+
+/// A column of the curve, empty unless every point has it.
+fn column<T>(run: &LoggedRun, of: impl Fn(&Point) -> Option<T>) -> Vec<T> {
+    run.points.iter().map(of).collect::<Option<Vec<T>>>().unwrap_or_default()
+}
+
+fn curve(run: &LoggedRun, clock: bool) -> Curve {
+    let params = run.identity.params.filter(|params| *params > 0);
+    let flops = |point: &Point| point.flops.or_else(|| Some(six_n_d(params?, point.tokens?)));
+    let stated_flops = run.points.iter().any(|point| point.flops.is_some());
+    Curve {
+        step: column(run, |point| point.step),
+        tokens: column(run, |point| point.tokens),
+        train_flops: if stated_flops { column(run, |point| point.flops) } else { column(run, flops) },
+        wall_s: if clock { column(run, |point| point.seconds) } else { Vec::new() },
+        energy_j: None,
+        train_loss_nats: run.points.iter().map(|point| point.train_loss.and_then(finite)).collect(),
+        val_loss_nats: run.points.iter().map(|point| point.loss.and_then(finite)).collect(),
+    }
+}
+
+fn flags(run: &LoggedRun, repeat: &Repeat, stated: &Stated, clock: bool) -> Vec<Flag> {
+    let gap = |axis: Role| {
+        let have = run.points.iter().filter(|point| point.on(axis).is_some()).count();
+        have > 0 && have < run.points.len()
+    };
+    let holds = |code: &str| match code {
+        "six_n_d" => stated.by_six_n_d.is_some(),
+        "seed_unknown" => repeat.seed.is_none(),
+        "seeds_unpaired" => !repeat.paired,
+        "rows_sorted" => run.sorted,
+        "clock_restarted" => !clock,
+        "untimed_points" => run.untimed > 0,
+        _ => [Role::Step, Role::Tokens, Role::Flops, Role::Seconds].into_iter().any(gap),
+    };
+    let found = FLAGS.into_iter().filter(|(code, ..)| holds(code));
+    found.map(|(code, severity, _)| Flag { code: code.to_owned(), severity, value: None, limit: None }).collect()
+}

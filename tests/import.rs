@@ -1,0 +1,122 @@
+//! `effbench import` from outside: logs of every kind in, a result file out that the other commands take.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+/// As the modded-nanogpt speedruns print it: the program's own text, then lines of figures, the clock restarted at step 11.
+const SPEEDRUN: &str = "import torch\nlr = 0.0036 # step: see below\nRunning pytorch 2.5 on 8 x H100\n====\n\
+    step:0/5100 val_loss:16.0012 train_time:387ms step_avg:nanms\n\
+    step:1/5100 train_loss:15.9932 train_time:23767ms step_avg:nanms\n\
+    step:11/5100 train_loss:9.1337 train_time:77ms step_avg:nanms\n\
+    step:2500/5100 val_loss:3.6 train_time:355000ms step_avg:142.00ms\n\
+    step:5100/5100 val_loss:3.2760 train_time:724200ms step_avg:142.00ms\npeak memory 31 GiB\n";
+
+fn effbench(folder: &Path, args: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_effbench")).args(args).current_dir(folder).output().unwrap()
+}
+
+fn out(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn err(output: &Output) -> String {
+    String::from_utf8(output.stderr.clone()).unwrap()
+}
+
+#[test]
+fn speedrun_logs_become_a_valid_result_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("muon.txt", SPEEDRUN);
+    write("adam.txt", &SPEEDRUN.replace("3.2760", "3.3406").replace("3.6 ", "3.7 "));
+    write("soap.txt", &SPEEDRUN.replace("3.2760", "nan"));
+    let map = "variant=@file,loss=val_loss,seconds=train_time,budget=steps";
+    let args = ["import", "adam.txt", "muon.txt", "soap.txt", "--map", map, "--let", "tokens_per_step=524288"];
+    let rest = ["--let", "params=124e6", "--base", "adam", "--out", "speedrun.json"];
+    let output = effbench(folder.path(), &[&args[..], &rest].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    let expected = "3 trials of 3 variants from 3 files; 1 diverged\n\
+                    Result file: speedrun.json. Next: effbench report speedrun.json --out speedrun.html\n";
+    assert_eq!(out(&output), expected);
+    assert!(
+        err(&output)
+            .contains("note: soap/all@5100, repeat 0: diverged, the loss is not a number at step 5100 (soap.txt:9)")
+    );
+    assert!(err(&output).contains("are 6 N D (3 of 3 trials)"), "{}", err(&output));
+
+    let valid = effbench(folder.path(), &["validate", "speedrun.json"]);
+    assert_eq!(out(&valid), "speedrun.json: valid, effbench.result/1, 3 trials (2 ok, 1 diverged)\n");
+    let file: Value = serde_json::from_slice(&fs::read(folder.path().join("speedrun.json")).unwrap()).unwrap();
+    assert!(jsonschema::is_valid(&effbench::record::json_schema(), &file));
+    let muon = &file["trials"][1];
+    assert_eq!(muon["cell"], "muon/all@5100");
+    assert_eq!(muon["metrics"]["val_loss_nats"]["value"], 3.276);
+    assert_eq!(muon["metrics"]["train_wall_s"]["value"], 724.2);
+    assert_eq!(muon["curve"]["step"], serde_json::json!([0, 2500, 5100]));
+    assert_eq!(muon["curve"]["wall_s"], serde_json::json!([0.387, 355.0, 724.2]));
+    assert_eq!(muon["stated"]["by_six_n_d"], "train_flops");
+    assert_eq!(muon["cost"], Value::Null);
+    let command = file["run"]["command"].as_str().unwrap();
+    assert!(
+        command.starts_with("effbench import adam.txt#blake3:") && command.contains("--let params=124e6"),
+        "{command}"
+    );
+}
+
+#[test]
+fn what_is_asked_next_fits_what_there_is() {
+    let table = |rows: &str| format!("variant,seed,step,flops,loss\n{rows}");
+    let rows = [
+        ("a,0,100,1e9,3\na,0,200,2e9,2.9\nb,0,100,1e9,2.8\n", "effbench gain x.json --base a"),
+        ("a,0,100,1e9,3\na,0,200,2e9,2.9\na,0,400,4e9,2.8\na,0,800,8e9,2.7\n", "effbench fit x.json"),
+        ("a,0,100,1e9,3\nb,0,100,1e9,2.9\n", "effbench report x.json --out x.html"),
+    ];
+    for (rows, next) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("x.csv"), table(rows)).unwrap();
+        let args = ["import", "x.csv", "--map", "run=@row", "--out", "x.json", "--format", "json"];
+        let output = effbench(folder.path(), &args);
+        let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", err(&output)));
+        assert_eq!(said["next"], next);
+        assert_eq!(said["points"], rows.lines().count());
+        assert_eq!(err(&output), "", "one document and nothing else");
+    }
+}
+
+#[test]
+fn what_cannot_be_imported_says_where_and_leaves_nothing() {
+    let rows: [(&str, &[&str], &str, &str); 6] = [
+        (
+            "step,val_loss\n1,2\n",
+            &["--map", "loss=valid_loss"],
+            "x.csv: no column `valid_loss`",
+            "did you mean `val_loss`? The file has: step, val_loss",
+        ),
+        ("step,loss\n1,2\n3\n", &[], "x.csv:3: 1 cells under 2 columns", "quotes"),
+        ("step,loss\n1,abc\n", &["--let", "variant=a"], "x.csv:2: column `loss`: `abc` is not a number", ""),
+        ("step,loss\n1,2\n", &["--let", "varian=a"], "unknown role `varian`", "did you mean `variant`?"),
+        (
+            "step,loss\n1,2\n",
+            &["--let", "variant=a", "--base", "b"],
+            "--base b: no run is of this variant",
+            "there is: a",
+        ),
+        ("", &[], "x.csv: empty", ""),
+    ];
+    for (text, args, says, hint) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("x.csv"), text).unwrap();
+        let output = effbench(folder.path(), &[&["import", "x.csv", "--out", "x.json"], args].concat());
+        assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""), "{text:?}");
+        assert!(err(&output).starts_with(&format!("error: {says}")) && err(&output).contains(hint), "{}", err(&output));
+        assert!(!folder.path().join("x.json").exists());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x.csv"), "variant,loss\na,3\n").unwrap();
+    let output = effbench(folder.path(), &["import", "x.csv", "--out", "./x.csv"]);
+    assert!(err(&output).contains("--out x.csv: is one of the logs"), "{}", err(&output));
+    assert_eq!(fs::read_to_string(folder.path().join("x.csv")).unwrap(), "variant,loss\na,3\n");
+}
