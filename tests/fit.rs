@@ -130,7 +130,9 @@ fn published_points_give_the_published_fit() {
     let all = &group["refits"][0];
     assert_eq!((&all["what"], &all["moved"][1]), (&"with all 245 points".into(), &"beta".into()));
     close(&all["objective"], 0.00182601, 1e-5, "objective of all");
-    for (value, expected) in all["values"].as_array().unwrap().iter().zip([1.891339, 495.726, 0.349313, 12845.6, 0.453049]) {
+    for (value, expected) in
+        all["values"].as_array().unwrap().iter().zip([1.891339, 495.726, 0.349313, 12845.6, 0.453049])
+    {
         close(value, expected, 1e-4, "all 245");
     }
 }

@@ -201,7 +201,8 @@ fn judge_only(command: &str) -> Error {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
     } else {
-        Error::input(format!("unknown command `{command}`")).suggest(command, ["fit", "validate", "schema", "completions"])
+        Error::input(format!("unknown command `{command}`"))
+            .suggest(command, ["fit", "validate", "schema", "completions"])
     }
 }
 

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-use super::fit_sentence::{floor, matched, verdict, winner};
 pub use super::fit_sentence::sentence;
+use super::fit_sentence::{floor, matched, verdict, winner};
 use crate::analysis::fit::{
     Allocation, Bounds, Findings, Irreducible, IsoFlop, Parameter, ProfileOf, Ranking, Refit, Study, Verdict,
 };
@@ -12,7 +12,8 @@ use crate::unit::Count;
 
 /// Everything that was found, without a last line break.
 pub fn text(findings: &Findings) -> String {
-    let mut parts = vec![sentence(findings), format!("Law: {} ({}: {}).", findings.formula, findings.law, findings.source)];
+    let mut parts =
+        vec![sentence(findings), format!("Law: {} ({}: {}).", findings.formula, findings.law, findings.source)];
     parts.extend(findings.groups.iter().map(study));
     parts.extend(findings.profiles.iter().map(isoflop));
     if let (Some(first), false) = (findings.groups.first(), findings.rankings.is_empty()) {
@@ -115,7 +116,8 @@ fn parameters(study: &Study) -> String {
     };
     let open: Vec<&str> = study.parameters.iter().filter(|p| !p.held && !p.identified).map(|p| p.name).collect();
     let rows: Vec<Vec<String>> = [head].into_iter().chain(study.parameters.iter().map(row)).collect();
-    let not = if open.is_empty() { String::new() } else { format!("\n  The data do not identify {}.", open.join(", ")) };
+    let not =
+        if open.is_empty() { String::new() } else { format!("\n  The data do not identify {}.", open.join(", ")) };
     aligned(&rows) + &not
 }
 
@@ -150,7 +152,8 @@ fn sensitivity(study: &Study) -> String {
 /// `with all 245 points beta is 0.4530, outside 95% 0.33 to 0.42: a few points decide it`.
 fn moved(study: &Study, refit: &Refit) -> String {
     let of = study.parameters.iter().zip(&refit.values).filter(|(p, _)| refit.moved.contains(&p.name));
-    let parts = of.filter_map(|(p, value)| Some(format!("{} is {}, outside {}", p.name, figure(*value), bounds(&p.interval?))));
+    let parts =
+        of.filter_map(|(p, value)| Some(format!("{} is {}, outside {}", p.name, figure(*value), bounds(&p.interval?))));
     format!("{} {}: few points decide it", refit.what, parts.collect::<Vec<_>>().join(" and "))
 }
 
@@ -177,7 +180,8 @@ fn allocation(found: &Allocation) -> String {
         let best = split.optimum;
         let range = split.params_interval.map_or("none".to_owned(), |i| format!("{:.2e} to {:.2e}", i.low, i.high));
         let beyond = if split.extrapolated { "extrapolated" } else { "" };
-        let cells = [format!("{:.2e}", best.flops), format!("{:.3e}", best.params), range, format!("{:.3e}", best.tokens)];
+        let cells =
+            [format!("{:.2e}", best.flops), format!("{:.3e}", best.params), range, format!("{:.3e}", best.tokens)];
         let rest = [figure(best.tokens / best.params), format!("{:.4}", best.loss), beyond.to_owned()];
         cells.into_iter().chain(rest).collect()
     };
@@ -190,8 +194,11 @@ fn allocation(found: &Allocation) -> String {
 fn returns(study: &Study) -> String {
     let Some(found) = &study.returns else { return String::new() };
     let range = found.doubling_interval.map_or("no interval".to_owned(), |i| interval(&i));
-    let mut text =
-        format!("\n  Returns: from {:.2e} FLOPs, doubling buys {} nats ({range})", found.flops, figure(found.doubling_nats));
+    let mut text = format!(
+        "\n  Returns: from {:.2e} FLOPs, doubling buys {} nats ({range})",
+        found.flops,
+        figure(found.doubling_nats)
+    );
     if let (Some(sd), Some(source)) = (found.seed_sd_nats, found.seed_sd_source) {
         let _ = write!(text, "; one run's sd is {} nats ({source})", figure(sd));
     }
@@ -246,7 +253,13 @@ fn claims(found: &Ranking) -> String {
             };
             let exponents = |k: usize| format!("{} {}", found.groups[k], span(first.exponents[k], last.exponents[k]));
             let allowed = if first.allowed { "" } else { "refused by the data" }.to_owned();
-            Some(vec![format!("E = {}", span(first.irreducible, last.irreducible)), says, exponents(0), exponents(1), allowed])
+            Some(vec![
+                format!("E = {}", span(first.irreducible, last.irreducible)),
+                says,
+                exponents(0),
+                exponents(1),
+                allowed,
+            ])
         })
         .collect();
     aligned(&rows).replace("\n  ", "\n    ")

@@ -41,7 +41,10 @@ fn alone(study: &Study) -> String {
     }
     let Some(exponent) = study.parameters.last() else { return format!("{group}: nothing was fitted.") };
     let range = exponent.interval.map_or("no interval".to_owned(), |i| bounds(&i));
-    let buys = study.returns.as_ref().map(|returns| format!("; the next doubling of compute buys {} nats", figure(returns.doubling_nats)));
+    let buys = study
+        .returns
+        .as_ref()
+        .map(|returns| format!("; the next doubling of compute buys {} nats", figure(returns.doubling_nats)));
     let fall = if floor_unknown(study) { "as far as the data tell, as" } else { "as" };
     format!(
         "{group}'s loss falls toward {} {fall} C^-{:.3} ({range}, n = {n} points{repeats}){}.",
@@ -68,10 +71,16 @@ pub(super) fn floor(study: &Study) -> String {
 }
 
 fn together(findings: &Findings, first: &Study) -> String {
-    let told: Vec<&Ranking> = findings.rankings.iter().filter(|r| verdict(r, first.irreducible) != Verdict::CannotTell).collect();
+    let told: Vec<&Ranking> =
+        findings.rankings.iter().filter(|r| verdict(r, first.irreducible) != Verdict::CannotTell).collect();
     let (all, names) = (&findings.rankings, |study: &Study| study.group.clone());
     let ranked = match (&told[..], &all[..]) {
-        ([], [one]) => format!("Which of {} and {} gains more from scale cannot be told{}", one.groups[0], one.groups[1], why(one, first.irreducible)),
+        ([], [one]) => format!(
+            "Which of {} and {} gains more from scale cannot be told{}",
+            one.groups[0],
+            one.groups[1],
+            why(one, first.irreducible)
+        ),
         ([], _) => {
             let groups: Vec<String> = findings.groups.iter().map(names).collect();
             format!("Which of {} gains more from scale cannot be told", groups.join(", "))
@@ -79,7 +88,8 @@ fn together(findings: &Findings, first: &Study) -> String {
         (told, all) => {
             let claims: Vec<String> = told.iter().map(|ranking| claim(ranking, first.irreducible)).collect();
             let rest = all.len() - told.len();
-            let rest = if rest > 0 { format!("; {rest} of {} comparisons cannot be told", all.len()) } else { String::new() };
+            let rest =
+                if rest > 0 { format!("; {rest} of {} comparisons cannot be told", all.len()) } else { String::new() };
             format!("{}{rest}", claims.join("; "))
         }
     };
@@ -123,7 +133,11 @@ fn claim(ranking: &Ranking, irreducible: Irreducible) -> String {
         Irreducible::Oracle => "with E known from the oracle",
         _ => "whatever E the data allow",
     };
-    format!("{} gains more from scale than {loser} (larger {}, {whatever})", winner(ranking, verdict), ranking.parameter)
+    format!(
+        "{} gains more from scale than {loser} (larger {}, {whatever})",
+        winner(ranking, verdict),
+        ranking.parameter
+    )
 }
 
 /// `scale alone would need 3.1 times gpt2's compute for modern's loss of 2.90 (95% ...)`.
@@ -133,7 +147,8 @@ pub(super) fn matched(found: &Match) -> String {
     let Some(times) = found.times else {
         return format!("no amount of compute brings {behind} to {at}: its E is above that");
     };
-    let range = found.interval.map_or("no interval".to_owned(), |i| format!("95% {} to {}", Times(i.low), Times(i.high)));
+    let range =
+        found.interval.map_or("no interval".to_owned(), |i| format!("95% {} to {}", Times(i.low), Times(i.high)));
     let beyond = if found.extrapolated { ", extrapolated" } else { "" };
     format!("to reach {at}, scale alone costs {behind} {} times that ({range}{beyond})", Times(times))
 }

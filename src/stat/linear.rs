@@ -3,10 +3,8 @@
 /// Least squares of `y` on the columns, by normal equations on columns that are best centred; `None` where they are dependent.
 pub fn least_squares(columns: &[Vec<f64>], y: &[f64]) -> Option<Vec<f64>> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let mut rows: Vec<Vec<f64>> = columns
-        .iter()
-        .map(|a| columns.iter().map(|b| dot(a, b)).chain([dot(a, y)]).collect())
-        .collect();
+    let mut rows: Vec<Vec<f64>> =
+        columns.iter().map(|a| columns.iter().map(|b| dot(a, b)).chain([dot(a, y)]).collect()).collect();
     let n = rows.len();
     for k in 0..n {
         let pivot = (k..n).max_by(|&a, &b| rows[a][k].abs().total_cmp(&rows[b][k].abs()))?;

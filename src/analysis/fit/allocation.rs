@@ -115,7 +115,8 @@ mod tests {
         ];
         for (theta, flops, params, tokens, ratio, loss) in rows {
             let found = optimum(&theta, flops);
-            let close = |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 3e-4, "{found} {expected}");
+            let close =
+                |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 3e-4, "{found} {expected}");
             close(found.params, params);
             close(found.tokens, tokens);
             close(found.tokens / found.params, ratio);

@@ -27,9 +27,7 @@ fn starts(_: &[Point]) -> Vec<Start> {
         for beta in steps(5, 0.0, 0.5) {
             for irreducible in steps(5, -1.0, 0.5) {
                 for a in steps(6, 0.0, 5.0) {
-                    starts.extend(
-                        steps(6, 0.0, 5.0).map(|b| Start { terms: [(a, alpha), (b, beta)], irreducible }),
-                    );
+                    starts.extend(steps(6, 0.0, 5.0).map(|b| Start { terms: [(a, alpha), (b, beta)], irreducible }));
                 }
             }
         }

@@ -102,7 +102,8 @@ fn columns(header: &Record, file: &str, map: &[(String, String)]) -> Result<[Opt
             .hint("--map loss=COLUMN says which one holds the loss in nats"));
     }
     if flops.is_none() && (params.is_none() || tokens.is_none()) {
-        let message = format!("{file}:{}: no column `flops`, nor both `params` and `tokens`, among `{there}`", header.line);
+        let message =
+            format!("{file}:{}: no column `flops`, nor both `params` and `tokens`, among `{there}`", header.line);
         return Err(Error::input(message).hint("--map flops=COLUMN, or --map params=COLUMN --map tokens=COLUMN"));
     }
     Ok(columns)
@@ -134,7 +135,8 @@ impl Table<'_> {
         let six = |a: Option<f64>, b: Option<f64>| Some(6.0 * a? * b?);
         let (Some(flops), Some(loss)) = (flops.or_else(|| six(params, tokens)), loss) else { return Ok(None) };
         let tokens = tokens.or_else(|| Some(flops / (6.0 * params?)));
-        let text = |column: Option<usize>| column.and_then(|k| record.fields.get(k)).map(|field| field.trim().to_owned());
+        let text =
+            |column: Option<usize>| column.and_then(|k| record.fields.get(k)).map(|field| field.trim().to_owned());
         let group = text(self.columns[4]).filter(|group| !group.is_empty());
         let repeat = self.columns[5].map(|column| self.repeat(record, column)).transpose()?;
         let group = group.unwrap_or_else(|| "all".to_owned());
@@ -150,7 +152,8 @@ impl Table<'_> {
         if MISSING.contains(&text.to_ascii_lowercase().as_str()) {
             return Ok(None);
         }
-        let wrong = |what: &str| Error::input(format!("{}: `{}` {what}", self.place(record, column), text.escape_debug()));
+        let wrong =
+            |what: &str| Error::input(format!("{}: `{}` {what}", self.place(record, column), text.escape_debug()));
         match text.parse::<f64>() {
             Ok(value) if value > 0.0 && value.is_finite() => Ok(Some(value)),
             Ok(_) => Err(wrong("is not a positive finite number")),
@@ -171,7 +174,9 @@ impl Table<'_> {
         let [params, tokens, flops, ..] = self.columns;
         let mut notes = Vec::new();
         if params.is_some() {
-            notes.push("N is what the table calls its parameters: whether embeddings count is its own choice".to_owned());
+            notes.push(
+                "N is what the table calls its parameters: whether embeddings count is its own choice".to_owned(),
+            );
         }
         match (flops, tokens) {
             (None, _) => notes.push("C is 6 N D, as the table has no FLOPs".to_owned()),
@@ -240,9 +245,19 @@ mod tests {
     fn what_cannot_be_read_is_refused_where_it_stands() {
         let rows: [(&str, &[(&str, &str)], &str, &str); 11] = [
             ("", &[], "t.csv: no line with anything on it", ""),
-            ("flops,perplexity\n1,2\n", &[], "t.csv:1: no column `loss` among `flops`, `perplexity`", "--map loss=COLUMN"),
+            (
+                "flops,perplexity\n1,2\n",
+                &[],
+                "t.csv:1: no column `loss` among `flops`, `perplexity`",
+                "--map loss=COLUMN",
+            ),
             ("params,loss\n1,2\n", &[], "t.csv:1: no column `flops`, nor both", "--map flops=COLUMN"),
-            ("flops,loss\n1,2\n", &[("loss", "los")], "t.csv:1: --map loss=los: no such column", "did you mean `loss`?"),
+            (
+                "flops,loss\n1,2\n",
+                &[("loss", "los")],
+                "t.csv:1: --map loss=los: no such column",
+                "did you mean `loss`?",
+            ),
             ("flops,loss,loss\n1,2,3\n", &[], "t.csv:1: two columns are called `loss`", ""),
             ("flops,loss\n1e18,3\n\n\"1,000\",3\n", &[], "t.csv:4: column `flops`: `1,000` is no number", "thousands"),
             ("flops,loss\n1.5B,3\n", &[], "t.csv:2: column `flops`: `1.5B` is no number", "1.5e9"),

@@ -156,7 +156,8 @@ fn enough(surface: &Surface, held: &[usize], group: &str) -> Result<()> {
     for k in 0..surface.terms {
         let budgets = if surface.terms == 1 { needed } else { 2 };
         if distinct(k) < budgets {
-            let message = format!("{group}: {} distinct values of a variable cannot tell {budgets} parameters", distinct(k));
+            let message =
+                format!("{group}: {} distinct values of a variable cannot tell {budgets} parameters", distinct(k));
             return Err(Error::input(message).hint("runs at more budgets or sizes, or --group to leave this group out"));
         }
     }

@@ -75,7 +75,9 @@ fn tried(pair: [&Fitting; 2], free: &[Fitted; 2], lowest: f64) -> Vec<f64> {
         let bounds = Inquiry::new(&fitting.surface, *end, &[]).map(|inquiry| inquiry.bounds(IRREDUCIBLE));
         let (low, high) = bounds.map_or((None, None), |bounds| (bounds.low, bounds.high));
         let inner = |end: Option<f64>| end.map(|end| 0.99 * end + 0.01 * lowest_of(fitting));
-        values.extend([Some(end.theta[IRREDUCIBLE].exp()), inner(low), high.map(|high| 0.999 * high)].into_iter().flatten());
+        values.extend(
+            [Some(end.theta[IRREDUCIBLE].exp()), inner(low), high.map(|high| 0.999 * high)].into_iter().flatten(),
+        );
     }
     let together: f64 = free.iter().map(|end| end.theta[IRREDUCIBLE].exp()).sum::<f64>() / 2.0;
     values.push(together);

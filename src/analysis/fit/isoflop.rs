@@ -70,8 +70,7 @@ pub fn profiles(points: &[Point]) -> Result<IsoFlop> {
     runs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let budgets = runs.chunk_by(|a, b| b.0 - a.0 < SAME_BUDGET.ln());
     let profiles: Vec<Profile> = budgets.map(profile).collect();
-    let best: Vec<(f64, f64)> =
-        profiles.iter().filter_map(|p| Some((p.flops.ln(), p.best_params?.ln()))).collect();
+    let best: Vec<(f64, f64)> = profiles.iter().filter_map(|p| Some((p.flops.ln(), p.best_params?.ln()))).collect();
     let line = line(&best);
     let largest = best.last().map_or(0.0, |(flops, _)| *flops);
     Ok(IsoFlop {
@@ -87,7 +86,8 @@ pub fn profiles(points: &[Point]) -> Result<IsoFlop> {
 fn profile(runs: &[(f64, f64, f64)]) -> Profile {
     let n = runs.len();
     let flops = (runs.iter().map(|run| run.0).sum::<f64>() / n as f64).exp();
-    let absent = |reason| Profile { flops, n, best_params: None, best_loss: None, rms_nats: None, reason: Some(reason) };
+    let absent =
+        |reason| Profile { flops, n, best_params: None, best_loss: None, rms_nats: None, reason: Some(reason) };
     let mut sizes: Vec<f64> = runs.iter().map(|run| run.1).collect();
     sizes.sort_by(f64::total_cmp);
     sizes.dedup_by(|a, b| (*a - *b).abs() < 1e-3);
@@ -154,7 +154,8 @@ mod tests {
                 let params = best * 1.5f64.powi(k);
                 let tokens = flops / (6.0 * params);
                 let loss = 1.8 + 480.0 * params.powf(-0.34) + 480.0 * tokens.powf(-0.34) + noise(points.len());
-                points.push(Point { params: Some(params), ..Point::new("a".to_owned(), flops * 1.01f64.powi(k), loss) });
+                points
+                    .push(Point { params: Some(params), ..Point::new("a".to_owned(), flops * 1.01f64.powi(k), loss) });
             }
         }
         points
@@ -178,7 +179,10 @@ mod tests {
         assert_eq!((found.profiles[0].best_params, found.exponent), (None, None));
         assert_eq!(found.profiles[0].reason, Some("fewer than four sizes"));
         let rising: Vec<Point> = (0..5)
-            .map(|k| Point { params: Some(1e8 * 2f64.powi(k)), ..Point::new("a".into(), 1e18, 3.0 - 0.1 * f64::from(k)) })
+            .map(|k| Point {
+                params: Some(1e8 * 2f64.powi(k)),
+                ..Point::new("a".into(), 1e18, 3.0 - 0.1 * f64::from(k))
+            })
             .collect();
         assert!(profiles(&rising).unwrap().profiles[0].reason.is_some());
         assert!(profiles(&[Point::new("a".into(), 1e18, 3.0)]).is_err());

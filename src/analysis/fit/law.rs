@@ -95,7 +95,8 @@ mod tests {
             if let Form::Additive(additive) = &law.form {
                 assert!((1..=2).contains(&additive.terms.len()), "{}", law.name);
                 let starts = (additive.starts)(&points);
-                let finite = |s: &Start| s.irreducible.is_finite() && s.terms[0].0.is_finite() && s.terms[1].1.is_finite();
+                let finite =
+                    |s: &Start| s.irreducible.is_finite() && s.terms[0].0.is_finite() && s.terms[1].1.is_finite();
                 assert!(starts.len() > 10 && starts.iter().all(finite), "{}", law.name);
             }
         }

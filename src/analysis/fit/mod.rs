@@ -212,9 +212,8 @@ fn source(asked: Option<Irreducible>, groups: &[Vec<Point>]) -> Result<Irreducib
         None if known => Ok(Irreducible::Oracle),
         None => Ok(Irreducible::Free),
         Some(Irreducible::Oracle) if !known => {
-            Err(Error::input("--irreducible oracle: not every run has an oracle's loss").hint(
-                "only generated data have one: --irreducible free fits E, --irreducible VALUE assumes it",
-            ))
+            Err(Error::input("--irreducible oracle: not every run has an oracle's loss")
+                .hint("only generated data have one: --irreducible free fits E, --irreducible VALUE assumes it"))
         }
         Some(asked) => Ok(asked),
     }

@@ -58,7 +58,8 @@ fn parts(fitting: &Fitting) -> Vec<(String, Vec<Point>)> {
         let names: BTreeSet<String> = fitting.points.iter().filter_map(name).collect();
         if (2..=PARTS).contains(&names.len()) {
             for part in names {
-                let rest: Vec<Point> = fitting.points.iter().filter(|p| name(p).as_ref() != Some(&part)).cloned().collect();
+                let rest: Vec<Point> =
+                    fitting.points.iter().filter(|p| name(p).as_ref() != Some(&part)).cloned().collect();
                 sets.push((format!("without {part}"), rest));
             }
         }
