@@ -4,6 +4,8 @@ use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
 
+use effbench::analysis::{Axis, Gain, answer};
+use effbench::record::{Headline, store};
 use serde_json::Value;
 
 /// As the modded-nanogpt speedruns print it: the program's own text, then lines of figures, the clock restarted at step 11.
@@ -64,6 +66,34 @@ fn speedrun_logs_become_a_valid_result_file() {
         command.starts_with("effbench import adam.txt#blake3:") && command.contains("--let params=124e6"),
         "{command}"
     );
+}
+
+/// Losses straight in log FLOPs: what costs half as much per step and learns the same is worth twice the compute.
+#[test]
+fn an_imported_gain_is_the_one_put_in() {
+    let mut text = "name,seed,step,flops,loss\n".to_owned();
+    for (variant, each) in [("base", 2e9), ("half", 1e9)] {
+        for (seed, luck) in [(11, 0.01), (12, -0.02), (15, 0.03)] {
+            for steps in [400.0, 800.0, 1600.0] {
+                let loss = 4.0 - 0.3 * f64::ln(steps / 400.0) + luck;
+                text += &format!("{variant},{seed},{steps},{},{loss}\n", each * steps);
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x.csv"), text).unwrap();
+    let args = ["import", "x.csv", "--map", "variant=name,run=@row", "--base", "base", "--out", "x.json"];
+    let output = effbench(folder.path(), &args);
+    assert!(out(&output).starts_with("18 trials of 2 variants from 1 file\n"), "{}{}", out(&output), err(&output));
+    let mut file = store::read_valid(&folder.path().join("x.json")).unwrap();
+    file.run.headline = Some(Headline { variant: "half".to_owned(), scale: "all".to_owned(), budget: 800 });
+    let answer = answer(&file).unwrap();
+    let Gain::Solved(estimate) = answer.headline() else { panic!("{:?}", answer.headline()) };
+    assert!((estimate.value - 2.0).abs() < 1e-9, "{estimate:?}");
+    assert_eq!((estimate.n, file.run.repeats), (3, 3));
+    assert_eq!(answer.on(Axis::TotalFlops), Gain::Unknown { n: 3 }, "nobody counted the optimizer's FLOPs");
+    let codes: Vec<&str> = answer.caveats.iter().map(|caveat| caveat.code).collect();
+    assert_eq!(codes, ["learning_rate", "imported"]);
 }
 
 #[test]

@@ -32,7 +32,7 @@ const OWNERS: [(&[&str], &[&str], &str); 4] = [
     ),
     (
         &["println!", "eprintln!", "print!(", "eprint!(", "process::exit", "ExitCode", "io::stdout", "io::stderr"],
-        &["cli", "runner", "main"],
+        &["cli", "runner", "main", "analysis/coverage"],
         "return a value or an `Error`; `cli` prints and exits",
     ),
     (

@@ -184,7 +184,8 @@ mod tests {
 
     #[test]
     fn what_is_written_is_read() {
-        let rows: [(&str, char, &[&str], &[(usize, &[&str])]); 8] = [
+        type Lines<'a> = &'a [(usize, &'a [&'a str])];
+        let rows: [(&str, char, &[&str], Lines); 8] = [
             ("a,b\n1,2\n", ',', &["a", "b"], &[(2, &["1", "2"])]),
             ("\u{feff}a;b\r\n1;2\r\n\r\n3;\r\n", ';', &["a", "b"], &[(2, &["1", "2"]), (4, &["3", ""])]),
             ("# by x, y\n\na\tb c\n1\t\n#2\t3\n", '\t', &["a", "b c"], &[(4, &["1", ""])]),

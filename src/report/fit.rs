@@ -116,9 +116,10 @@ fn parameters(study: &Study) -> String {
     };
     let open: Vec<&str> = study.parameters.iter().filter(|p| !p.held && !p.identified).map(|p| p.name).collect();
     let rows: Vec<Vec<String>> = [head].into_iter().chain(study.parameters.iter().map(row)).collect();
+    let untested = if study.tests_form { "" } else { "\n  As many budgets as parameters: nothing tests the law's form." };
     let not =
         if open.is_empty() { String::new() } else { format!("\n  The data do not identify {}.", open.join(", ")) };
-    aligned(&rows) + &not
+    aligned(&rows) + &not + untested
 }
 
 /// `Profile of E: 0 +12%, 1.2 +3%* ...`: how much the objective rises, and which values are not refused.
@@ -149,12 +150,12 @@ fn sensitivity(study: &Study) -> String {
     format!("\n  Sensitivity: {}.{}", told.unwrap_or(none), aligned(&rows).replace("\n  ", "\n    "))
 }
 
-/// `with all 245 points beta is 0.4530, outside 95% 0.33 to 0.42: a few points decide it`.
+/// `with all 245 points beta is 0.4530, outside 95% 0.33 to 0.42: a the answer hangs on them`.
 fn moved(study: &Study, refit: &Refit) -> String {
     let of = study.parameters.iter().zip(&refit.values).filter(|(p, _)| refit.moved.contains(&p.name));
     let parts =
         of.filter_map(|(p, value)| Some(format!("{} is {}, outside {}", p.name, figure(*value), bounds(&p.interval?))));
-    format!("{} {}: few points decide it", refit.what, parts.collect::<Vec<_>>().join(" and "))
+    format!("{} {}: the answer hangs on them", refit.what, parts.collect::<Vec<_>>().join(" and "))
 }
 
 fn forecast(study: &Study) -> String {
@@ -233,11 +234,15 @@ fn ranking(found: &Ranking, irreducible: Irreducible) -> String {
         Verdict::CannotTell => "cannot be ranked",
         verdict => winner(found, verdict),
     };
-    let free = match found.with_e_free {
-        Verdict::CannotTell => "with E free the data do not separate them".to_owned(),
-        verdict => format!("with E free {}'s is larger, whatever E the data allow", winner(found, verdict)),
+    let own = |k: usize| {
+        let range = found.bounds[k].map_or("no interval".to_owned(), |range| bounds(&range));
+        format!("{} {} ({range})", found.groups[k], figure(found.exponents[k]))
     };
-    let _ = write!(text, "; {free}. Fixing E would claim:");
+    let _ = write!(text, "; with E free, {}, {}", own(0), own(1));
+    if found.with_e_common != Verdict::CannotTell {
+        let _ = write!(text, "; were E the same for both, whatever it is, {}", winner(found, found.with_e_common));
+    }
+    text += ". Fixing one E for both would claim:";
     text + &claims(found)
 }
 

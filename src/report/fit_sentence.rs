@@ -1,16 +1,24 @@
 //! The first line of a fit: its answer in one sentence.
 
 use super::fit::{bounds, figure, interval};
+use crate::analysis::fit::points::UNNAMED;
 use crate::analysis::fit::{Findings, Irreducible, IsoFlop, Match, Ranking, Study, Verdict};
 use crate::unit::Times;
 
 /// What was found, in one sentence; where the data cannot tell, that.
 pub fn sentence(findings: &Findings) -> String {
-    match (&findings.groups[..], &findings.profiles[..]) {
+    let said = match (&findings.groups[..], &findings.profiles[..]) {
         ([], [one]) => isoflop(one),
         ([], all) => all.iter().map(isoflop).collect::<Vec<_>>().join(" "),
         ([one], _) => alone(one),
         (groups, _) => together(findings, &groups[0]),
+    };
+    let mut letters = said.chars();
+    let named = findings.groups.iter().any(|study| said.starts_with(&study.group));
+    match letters.next() {
+        // A group keeps its own spelling.
+        Some(first) if !named => first.to_uppercase().chain(letters).collect(),
+        _ => said,
     }
 }
 
@@ -18,12 +26,20 @@ fn isoflop(found: &IsoFlop) -> String {
     let group = &found.group;
     let used = found.profiles.iter().filter(|profile| profile.best_params.is_some()).count();
     match (found.exponent, found.interval) {
-        (Some(a), range) => {
-            let range = range.map_or("no interval".to_owned(), |i| interval(&i));
-            format!("{group}: the best model size grows as C^{a:.3} ({range}, n = {used} budgets).")
+        (Some(a), Some(range)) => {
+            format!("{}the best model size grows as C^{a:.3} ({}, n = {used} budgets).", named(group), interval(&range))
         }
-        _ => format!("{group}: how the best model size grows cannot be told, {used} budgets have a lowest point."),
+        _ => format!(
+            "{}how the best model size grows cannot be told: {used} of {} budgets have a lowest point, and it takes three.",
+            named(group),
+            found.profiles.len()
+        ),
     }
+}
+
+/// `gpt2: `, or nothing for the one group of a table without groups.
+fn named(group: &str) -> String {
+    if group == UNNAMED { String::new() } else { format!("{group}: ") }
 }
 
 fn alone(study: &Study) -> String {
@@ -35,7 +51,8 @@ fn alone(study: &Study) -> String {
         let best = found.splits.first().map(|split| split.optimum.tokens / split.optimum.params);
         let ratio = best.map(|ratio| format!(", {} tokens a parameter at the largest budget", figure(ratio)));
         return format!(
-            "{group}: compute is best split as N ~ C^{a:.3} and D ~ C^{b:.3} ({range}{}; n = {n} points{repeats}).",
+            "{}compute is best split as N ~ C^{a:.3} and D ~ C^{b:.3} ({range}{}; n = {n} points{repeats}).",
+            named(group),
             ratio.unwrap_or_default()
         );
     }
@@ -47,7 +64,8 @@ fn alone(study: &Study) -> String {
         .map(|returns| format!("; the next doubling of compute buys {} nats", figure(returns.doubling_nats)));
     let fall = if floor_unknown(study) { "as far as the data tell, as" } else { "as" };
     format!(
-        "{group}'s loss falls toward {} {fall} C^-{:.3} ({range}, n = {n} points{repeats}){}.",
+        "{}the loss falls toward {} {fall} C^-{:.3} ({range}, n = {n} points{repeats}){}.",
+        named(group),
         floor(study),
         exponent.value,
         buys.unwrap_or_default()
@@ -93,10 +111,15 @@ fn together(findings: &Findings, first: &Study) -> String {
             format!("{}{rest}", claims.join("; "))
         }
     };
-    match findings.matches.first() {
+    let dearest = findings.matches.iter().max_by(|a, b| dear(a).total_cmp(&dear(b)));
+    match dearest {
         Some(found) => format!("{ranked}; {}.", matched(found)),
         None => format!("{ranked}."),
     }
+}
+
+fn dear(found: &Match) -> f64 {
+    found.times.unwrap_or(f64::INFINITY)
 }
 
 /// What may be said: with E known from the oracle, what that says; with an assumed E only what a free E says too.
@@ -131,7 +154,7 @@ fn claim(ranking: &Ranking, irreducible: Irreducible) -> String {
     let loser = if verdict == Verdict::First { &ranking.groups[1] } else { &ranking.groups[0] };
     let whatever = match irreducible {
         Irreducible::Oracle => "with E known from the oracle",
-        _ => "whatever E the data allow",
+        _ => "with E free",
     };
     format!(
         "{} gains more from scale than {loser} (larger {}, {whatever})",
@@ -147,8 +170,7 @@ pub(super) fn matched(found: &Match) -> String {
     let Some(times) = found.times else {
         return format!("no amount of compute brings {behind} to {at}: its E is above that");
     };
-    let range =
-        found.interval.map_or("no interval".to_owned(), |i| format!("95% {} to {}", Times(i.low), Times(i.high)));
+    let range = found.interval.map_or("no interval".to_owned(), |i| interval(&i));
     let beyond = if found.extrapolated { ", extrapolated" } else { "" };
     format!("to reach {at}, scale alone costs {behind} {} times that ({range}{beyond})", Times(times))
 }

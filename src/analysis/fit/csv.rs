@@ -1,7 +1,7 @@
 //! A table of points as people publish them: RFC 4180 with a header, commas, semicolons or tabs, quoted fields, a byte-order
 //! mark, either line ending, blank lines. A number is refused rather than guessed.
 
-use super::points::{Point, Points};
+use super::points::{Point, Points, UNNAMED};
 use crate::error::{Error, Result};
 
 /// What columns may be called for, in the order of the help.
@@ -139,7 +139,7 @@ impl Table<'_> {
             |column: Option<usize>| column.and_then(|k| record.fields.get(k)).map(|field| field.trim().to_owned());
         let group = text(self.columns[4]).filter(|group| !group.is_empty());
         let repeat = self.columns[5].map(|column| self.repeat(record, column)).transpose()?;
-        let group = group.unwrap_or_else(|| "all".to_owned());
+        let group = group.unwrap_or_else(|| UNNAMED.to_owned());
         Ok(Some(Point { repeat, params, tokens, ..Point::new(group, flops, loss) }))
     }
 

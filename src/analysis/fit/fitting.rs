@@ -106,6 +106,11 @@ impl Fitting {
         Some(loss)
     }
 
+    /// Whether there are more budgets than parameters, so that the law could be seen to fail.
+    pub fn tests_form(&self) -> bool {
+        self.surface.terms > 1 || self.surface.distinct() > self.surface.free(&self.held).len()
+    }
+
     /// The largest compute among the points.
     pub fn largest_flops(&self) -> f64 {
         self.points.iter().map(|point| point.flops).fold(0.0, f64::max)
@@ -141,25 +146,15 @@ fn surface(law: &Additive, points: &[Point], group: &str) -> Result<Surface> {
 }
 
 fn enough(surface: &Surface, held: &[usize], group: &str) -> Result<()> {
-    let free = surface.free(held);
-    let distinct = |k: usize| {
-        let mut x: Vec<f64> = surface.rows.iter().map(|row| row.x[k]).collect();
-        x.sort_by(f64::total_cmp);
-        x.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
-        x.len()
-    };
-    let (n, needed) = (surface.rows.len(), free.len());
+    let (n, needed) = (surface.rows.len(), surface.free(held).len());
     if n < needed {
         return Err(Error::input(format!("{group}: {n} points for {needed} free parameters"))
             .hint("more budgets, or --irreducible VALUE to fix E"));
     }
-    for k in 0..surface.terms {
-        let budgets = if surface.terms == 1 { needed } else { 2 };
-        if distinct(k) < budgets {
-            let message =
-                format!("{group}: {} distinct values of a variable cannot tell {budgets} parameters", distinct(k));
-            return Err(Error::input(message).hint("runs at more budgets or sizes, or --group to leave this group out"));
-        }
+    let (found, needed) = (surface.distinct(), if surface.terms == 1 { needed } else { 2 });
+    if found < needed {
+        let message = format!("{group}: runs at {found} distinct values cannot tell {needed} parameters");
+        return Err(Error::input(message).hint("runs at more budgets or sizes, or --group to name the other groups"));
     }
     Ok(())
 }

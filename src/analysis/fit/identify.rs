@@ -1,6 +1,7 @@
 //! Whether the data say which group's loss falls faster. An exponent and E trade against each other: a lower floor asks for a
-//! flatter curve. So two exponents are ranked only if every E that the data allow ranks them alike; otherwise the answer is
-//! that it cannot be told, beside what fixing each E would have claimed.
+//! flatter curve. So with E free two exponents are ranked only if their intervals, each over every E that the group's own data
+//! allow, do not overlap. Beside it stands what one common E would claim, for every value of it: groups may well have floors
+//! of their own (a context too short, a width held while tokens grow), so a common E is an assumption too.
 
 use serde::Serialize;
 
@@ -20,7 +21,7 @@ pub enum Verdict {
     First,
     /// The second's does.
     Second,
-    /// Their intervals overlap, or the answer hangs on E.
+    /// Their intervals overlap.
     CannotTell,
 }
 
@@ -46,8 +47,14 @@ pub struct Ranking {
     pub parameter: &'static str,
     /// The groups.
     pub groups: [String; 2],
-    /// With E free.
+    /// The exponents with each group's E free.
+    pub exponents: [f64; 2],
+    /// Their intervals.
+    pub bounds: [Option<Bounds>; 2],
+    /// With each group's E free.
     pub with_e_free: Verdict,
+    /// What every E that both groups' data allow agrees on, were E common to both.
+    pub with_e_common: Verdict,
     /// With E as it was held in the fits; absent where it was free.
     pub with_e_held: Option<Verdict>,
     /// What each E would have claimed.
@@ -59,10 +66,15 @@ pub fn rank(pair: [&Fitting; 2], index: usize, held_at: Option<f64>) -> Ranking 
     let lowest = lowest_of(pair[0]).min(lowest_of(pair[1]));
     let free = pair.map(freed);
     let claims: Vec<Claim> = tried(pair, &free, lowest).iter().map(|&e| claim(pair, &free, index, e)).collect();
+    let exponents = [0, 1].map(|k| free[k].theta[index]);
+    let bounds = [0, 1].map(|k| Inquiry::new(&pair[k].surface, free[k], &[]).map(|inquiry| inquiry.bounds(index)));
     Ranking {
         parameter: pair[0].law.terms[index / 2].exponent,
         groups: pair.map(|fitting| fitting.points.first().map_or(String::new(), |point| point.group.clone())),
-        with_e_free: common(&claims),
+        exponents,
+        bounds,
+        with_e_free: verdict(exponents, bounds),
+        with_e_common: common(&claims),
         with_e_held: held_at.map(|e| claim(pair, &free, index, e).verdict),
         claims,
     }

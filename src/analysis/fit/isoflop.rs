@@ -21,6 +21,8 @@ pub const LAW: Law = Law {
 
 /// Budgets further apart than this factor are two.
 const SAME_BUDGET: f64 = 1.25;
+/// Runs whose compute differs by more than this factor are at no one budget.
+const WIDEST: f64 = 2.0;
 /// A parabola through fewer sizes is no fit.
 const SIZES: usize = 4;
 
@@ -93,6 +95,9 @@ fn profile(runs: &[(f64, f64, f64)]) -> Profile {
     sizes.dedup_by(|a, b| (*a - *b).abs() < 1e-3);
     if sizes.len() < SIZES {
         return absent("fewer than four sizes");
+    }
+    if runs[n - 1].0 - runs[0].0 > WIDEST.ln() {
+        return absent("its runs spread over more than a doubling: no one budget");
     }
     let middle = sizes.iter().sum::<f64>() / sizes.len() as f64;
     let columns: Vec<Vec<f64>> =

@@ -100,6 +100,8 @@ pub struct Study {
     pub irreducible: Irreducible,
     /// E first, then coefficients and exponents in the law's order.
     pub parameters: Vec<Parameter>,
+    /// Whether there are more budgets than parameters, so that the law could be seen to fail.
+    pub tests_form: bool,
     /// How the intervals were found.
     pub interval_method: &'static str,
     /// Bootstrap resamples behind standard errors and derived intervals.
@@ -260,6 +262,7 @@ fn study(fitting: &Fitting, dropped: &[Point], source: Irreducible) -> Study {
         tokens: range(&|p| p.tokens),
         irreducible: source,
         parameters,
+        tests_form: fitting.tests_form(),
         interval_method: fitting.method(),
         draws: fitting.draws.len(),
         objective: fitting.end.objective,

@@ -8,6 +8,9 @@ use serde_json::Value;
 use crate::error::{Error, Result};
 use crate::record::{ResultFile, Status, Trial, metric};
 
+/// The group of points that name none.
+pub const UNNAMED: &str = "all";
+
 /// One finished run.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Point {

@@ -81,7 +81,9 @@ fn refit(
     bounds: &[(&'static str, usize, Option<Bounds>)],
 ) -> Option<Refit> {
     let surface = Surface::new(fitting.law, points)?;
-    if points.len() <= surface.free(&fitting.held).len() {
+    let free = surface.free(&fitting.held).len();
+    let too_few = surface.terms == 1 && surface.distinct() < free;
+    if points.len() <= free || too_few || surface.distinct() < 2 {
         return None;
     }
     let end = solve::from(&surface, &surface.inward(&fitting.theta()), &fitting.held);

@@ -76,6 +76,17 @@ impl Surface {
         self.clusters < self.rows.len()
     }
 
+    /// Distinct values of the variable that has fewest.
+    pub fn distinct(&self) -> usize {
+        let of = |k: usize| {
+            let mut x: Vec<f64> = self.rows.iter().map(|row| row.x[k]).collect();
+            x.sort_by(f64::total_cmp);
+            x.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
+            x.len()
+        };
+        (0..self.terms).map(of).min().unwrap_or(0)
+    }
+
     /// The same points with other counts; rows that count nothing are gone.
     pub fn weighted(&self, counts: &[f64]) -> Self {
         let rows = self.rows.iter().zip(counts).filter(|(_, count)| **count > 0.0);

@@ -1,11 +1,10 @@
-//! Published logs in miniature, imported and judged.
+//! Published logs in miniature; `tests/import.rs` has them judged.
 
 use super::*;
-use crate::analysis::{Axis, Gain, answer};
+use crate::record::BySixND;
 use crate::record::delimited::Table;
 use crate::record::metric::{TRAIN_WALL_S, VAL_LOSS_NATS};
 use crate::record::validate::validate;
-use crate::record::{BySixND, Headline};
 
 fn log(name: &str, text: &str) -> Log {
     Log {
@@ -80,31 +79,6 @@ fn one_file_a_run_takes_its_name_and_ends_with_its_last_loss() {
     assert_eq!(swiglu.spec["imported"]["file"], "swiglu.csv");
 }
 
-/// Losses straight in log FLOPs: what costs half as much per step and learns the same is worth twice the compute.
-#[test]
-fn an_imported_gain_is_the_one_put_in() {
-    let mut text = "name,seed,step,flops,loss\n".to_owned();
-    for (variant, each) in [("base", 2e9), ("half", 1e9)] {
-        for (seed, luck) in [(11, 0.01), (12, -0.02), (15, 0.03)] {
-            for steps in [400.0, 800.0, 1600.0] {
-                let loss = 4.0 - 0.3 * f64::ln(steps / 400.0) + luck;
-                text += &format!("{variant},{seed},{steps},{},{loss}\n", each * steps);
-            }
-        }
-    }
-    let mut found = sound(&[log("x.csv", &text)], &["variant=name", "run=@row"], &[]).file;
-    assert_eq!((found.trials.len(), found.run.repeats), (18, 3));
-    found.run.base = Some("base".to_owned());
-    found.run.headline = Some(Headline { variant: "half".to_owned(), scale: "all".to_owned(), budget: 800 });
-    let answer = answer(&found).unwrap();
-    let Gain::Solved(estimate) = answer.headline() else { panic!("{:?}", answer.headline()) };
-    assert!((estimate.value - 2.0).abs() < 1e-9, "{estimate:?}");
-    assert_eq!(estimate.n, 3);
-    assert_eq!(answer.on(Axis::TotalFlops), Gain::Unknown { n: 3 }, "nobody counted the optimizer's FLOPs");
-    let codes: Vec<&str> = answer.caveats.iter().map(|caveat| caveat.code).collect();
-    assert_eq!(codes, ["learning_rate", "imported"]);
-}
-
 #[test]
 fn the_same_seed_is_the_same_repeat() {
     let rows: [(&str, &[u64], &[bool]); 4] = [
@@ -133,7 +107,7 @@ fn points_of_a_law_are_cells_of_their_own() {
         cells,
         ["chinchilla/n57300000@1400000000", "chinchilla/n114000000@1400000000", "chinchilla/n57300000@60000000000"]
     );
-    assert_eq!(found[1].train_tokens(), Some((1.4e18 / (6.0 * 114e6) as f64).round() as u64));
+    assert_eq!(found[1].train_tokens(), Some((1.4e18_f64 / (6.0 * 114e6)).round() as u64));
     assert_eq!(found[1].stated.as_ref().unwrap().by_six_n_d, Some(BySixND::TrainTokens));
 }
 
