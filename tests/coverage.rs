@@ -2,6 +2,8 @@
 //!
 //! `cargo test --release --no-default-features --test coverage -- --ignored --nocapture` prints the shares.
 
+#![allow(clippy::print_stdout, reason = "its figures are what it is run for")]
+
 use effbench::analysis::fit::law::{Additive, Form};
 use effbench::analysis::fit::solve::on_all_cores;
 use effbench::analysis::fit::surface::{IRREDUCIBLE, Theta};

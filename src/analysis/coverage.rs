@@ -123,6 +123,7 @@ fn the_interval_is_not_far_from_its_promise() {
 
 #[test]
 #[ignore = "2000 studies a row; its figures stand at the head of this file"]
+#[allow(clippy::print_stdout, reason = "its figures are what it is run for")]
 fn coverage_of_the_gain() {
     for truth in TRUTHS {
         for n in [3, 5, 8] {

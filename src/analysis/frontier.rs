@@ -20,7 +20,8 @@ mod tests {
 
     #[test]
     fn the_front_is_what_nothing_beats() {
-        let rows: [(&[(f64, f64)], &[usize]); 4] = [
+        type Row<'a> = (&'a [(f64, f64)], &'a [usize]);
+        let rows: [Row; 4] = [
             (&[], &[]),
             (&[(1.0, 3.0), (2.0, 2.0), (3.0, 2.5), (4.0, 1.0)], &[0, 1, 3]),
             (&[(4.0, 1.0), (1.0, 1.0), (1.0, 2.0)], &[1]),

@@ -116,7 +116,8 @@ fn parameters(study: &Study) -> String {
     };
     let open: Vec<&str> = study.parameters.iter().filter(|p| !p.held && !p.identified).map(|p| p.name).collect();
     let rows: Vec<Vec<String>> = [head].into_iter().chain(study.parameters.iter().map(row)).collect();
-    let untested = if study.tests_form { "" } else { "\n  As many budgets as parameters: nothing tests the law's form." };
+    let untested =
+        if study.tests_form { "" } else { "\n  As many budgets as parameters: nothing tests the law's form." };
     let not =
         if open.is_empty() { String::new() } else { format!("\n  The data do not identify {}.", open.join(", ")) };
     aligned(&rows) + &not + untested

@@ -243,7 +243,8 @@ mod tests {
 
     #[test]
     fn what_cannot_be_read_is_refused_where_it_stands() {
-        let rows: [(&str, &[(&str, &str)], &str, &str); 11] = [
+        type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
+        let rows: [Row; 11] = [
             ("", &[], "t.csv: no line with anything on it", ""),
             (
                 "flops,perplexity\n1,2\n",

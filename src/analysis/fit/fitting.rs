@@ -63,7 +63,7 @@ impl Fitting {
         if self.held.contains(&index) {
             return None;
         }
-        let coefficient = index != IRREDUCIBLE && index % 2 == 0;
+        let coefficient = index != IRREDUCIBLE && index.is_multiple_of(2);
         if !coefficient {
             return Some(Inquiry::new(&self.surface, self.end, &self.held)?.bounds(index));
         }

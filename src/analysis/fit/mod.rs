@@ -245,7 +245,7 @@ fn study(fitting: &Fitting, dropped: &[Point], source: Irreducible) -> Study {
     let names = names(fitting.law);
     let bounds = solve::on_all_cores(names.len(), |k| fitting.bounds(names[k].1));
     let parameters: Vec<Parameter> =
-        names.iter().zip(&bounds).map(|((name, index), bounds)| parameter(fitting, *name, *index, *bounds)).collect();
+        names.iter().zip(&bounds).map(|((name, index), bounds)| parameter(fitting, name, *index, *bounds)).collect();
     let named: Vec<(&'static str, usize, Option<Bounds>)> =
         names.iter().zip(bounds).map(|((name, index), bounds)| (*name, *index, bounds)).collect();
     let range = |get: &dyn Fn(&Point) -> Option<f64>| {
@@ -285,7 +285,7 @@ fn names(law: &law::Additive) -> Vec<(&'static str, usize)> {
 
 /// A parameter as one writes it: E and coefficients are held as logarithms.
 fn natural(theta: &Theta, index: usize) -> f64 {
-    if index % 2 == 0 { theta[index].exp() } else { theta[index] }
+    if index.is_multiple_of(2) { theta[index].exp() } else { theta[index] }
 }
 
 fn parameter(fitting: &Fitting, name: &'static str, index: usize, interval: Option<Bounds>) -> Parameter {
@@ -316,7 +316,7 @@ fn profiles(fitting: &Fitting, named: &[(&'static str, usize, Option<Bounds>)]) 
         let steps = (-1..=9).map(|k| (low + (high - low) * f64::from(k) / 8.0).clamp(limits.0, limits.1));
         let mut values: Vec<f64> = steps.collect();
         values.dedup();
-        Some(ProfileOf { parameter: *name, held: inquiry.profile(*index, &values) })
+        Some(ProfileOf { parameter: name, held: inquiry.profile(*index, &values) })
     };
     named.iter().filter_map(of).collect()
 }

@@ -88,7 +88,8 @@ fn refit(
     }
     let end = solve::from(&surface, &surface.inward(&fitting.theta()), &fitting.held);
     let theta = surface.outward(&end.theta);
-    let natural = |index: usize| if index % 2 == 0 || index == IRREDUCIBLE { theta[index].exp() } else { theta[index] };
+    let natural =
+        |index: usize| if index.is_multiple_of(2) || index == IRREDUCIBLE { theta[index].exp() } else { theta[index] };
     let outside = |bounds: &Bounds, value: f64| {
         bounds.low.is_some_and(|low| value < low) || bounds.high.is_some_and(|high| value > high)
     };

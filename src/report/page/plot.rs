@@ -276,7 +276,8 @@ mod tests {
     fn an_axis_shows_all_of_its_values_and_at_least_two_ticks() {
         let log = Axis::log("", Quantity::Times);
         let linear = Axis::linear("", Quantity::Nats);
-        let rows: [(&Axis, &[f64], Option<f64>, (f64, f64)); 6] = [
+        type Case<'a> = (&'a Axis, &'a [f64], Option<f64>, (f64, f64));
+        let rows: [Case; 6] = [
             (&log, &[2.7, 3.1], None, (2.0, 5.0)),
             (&log, &[0.6, 1.0], None, (0.5, 2.0)),
             (&log, &[0.0, f64::NAN], None, (1.0, 10.0)),
