@@ -45,7 +45,9 @@ fn alike() -> String {
 #[test]
 fn the_first_line_answers() {
     let first = |args: &[&str]| out(args).lines().next().unwrap_or_default().to_owned();
-    let known = first(&[REAL, "--group", "gpt2"]);
+    let own = first(&[REAL, "--group", "gpt2"]);
+    assert!(own.starts_with("gpt2: the loss falls toward E = ") && !own.contains("oracle"), "one model size: {own}");
+    let known = first(&[REAL, "--group", "gpt2", "--irreducible", "oracle"]);
     assert!(known.starts_with("gpt2: the loss falls toward E = 1.177 (known from the oracle) as C^-0."), "{known}");
     assert!(known.contains("n = 16 points, 4 repeats"), "{known}");
     assert!(out(&[REAL, "--group", "gpt2"]).contains("N is all parameters, embeddings included"));
@@ -68,6 +70,40 @@ fn a_fixed_floor_claims_what_a_free_one_does_not() {
     assert_eq!((&e["name"], &e["identified"], &e["interval"]["low"]), (&"E".into(), &false.into(), &Value::Null));
     let claims = free["fit"]["rankings"][0]["claims"].as_array().unwrap();
     assert!(claims.iter().any(|claim| claim["allowed"] == true), "{claims:?}");
+}
+
+#[test]
+fn a_group_with_too_few_budgets_does_not_keep_the_others_from_it() {
+    let (_folder, path) = csv(&(alike() + "young,1e15,3.1\n"));
+    let text = out(&["--csv", path.to_str().unwrap(), "--bootstrap", "20"]);
+    assert!(text.contains("not fitted: young: 1 points for 3 free parameters"), "{text}");
+}
+
+#[test]
+fn a_law_is_followed_by_a_leader_and_a_follower() {
+    let (_folder, path) = csv(&alike());
+    let table = ["--csv", path.to_str().unwrap(), "--irreducible", "1.9", "--bootstrap", "200", "--project"];
+    let found = json(&[&table[..], &["--group", "new", "--start", "1e20"]].concat());
+    let projection = &found["projections"][0]["projection"];
+    // ln(ln(g k) / ln g) / (a ln k) with the defaults' g = 3.92 and k = 3.57, at the fitted exponent.
+    let exponent = found["fit"]["groups"][0]["parameters"][2]["value"].as_f64().unwrap();
+    let (g, k) = (3.92f64.ln(), 3.57f64.ln());
+    close(&projection["peak"]["year"], ((g + k) / g).ln() / (exponent * k), 1e-9, "peak");
+    let low = projection["peak_nats_interval"]["low"].as_f64().unwrap();
+    assert!(low > 0.0 && low < projection["peak"]["nats"].as_f64().unwrap());
+    let text = out(&table);
+    assert!(text.contains("\n\nnew: A follower with a constant budget trails by at most"), "{text}");
+    for (args, message) in [
+        (["--growth", "1,1,2"], "expected a factor a year above 1"),
+        (["--growth", "2,2"], "write three factors a year"),
+    ] {
+        let output = effbench(&[&table[..], &args].concat());
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert!(output.status.code() == Some(2) && said.contains(message), "{args:?}: {said}");
+    }
+    let output = effbench(&[REAL, "--law", "isoflop", "--project"]);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.code() == Some(2) && said.contains("--law power or --law chinchilla"), "{said}");
 }
 
 #[test]

@@ -13,6 +13,8 @@ use crate::unit::Share;
 const EMBEDDING_SHARE: f64 = 0.3;
 /// Fewer budgets of the base do not show a curve.
 const BUDGETS: usize = 3;
+/// A peak that moved by more between calibrations is worth a word.
+const DRIFT: f64 = 0.1;
 /// Fewer repeats do not carry a verdict.
 const REPEATS: usize = 3;
 
@@ -29,7 +31,8 @@ pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &BTreeMap<Axis, G
         embeddings(pairs),
         invalid_trials(pairs),
         imported(pairs),
-        synthetic(pairs),
+        drift(file),
+        synthetic(file, pairs),
     ];
     found.into_iter().flatten().collect()
 }
@@ -174,8 +177,34 @@ fn imported(pairs: &Pairs) -> Option<Caveat> {
     })
 }
 
-fn synthetic(pairs: &Pairs) -> Option<Caveat> {
-    pairs.generated.then(|| Caveat {
+/// A machine that was not the same before and after: its seconds and joules are not the program's alone.
+pub fn drift(file: &ResultFile) -> Option<Caveat> {
+    let mut ranges: BTreeMap<(u64, &str), (f64, f64)> = BTreeMap::new();
+    for found in &file.calibrations {
+        let Some(peak) = found.gemm_f32_flops_per_s else { continue };
+        let range = ranges.entry((found.machine, &found.device)).or_insert((peak, peak));
+        *range = (range.0.min(peak), range.1.max(peak));
+    }
+    let worst = ranges.values().map(|(low, high)| 1.0 - low / high).fold(0.0, f64::max);
+    (worst > DRIFT).then(|| Caveat {
+        code: "calibration_drift",
+        message: format!(
+            "between its calibrations the machine's measured peak moved by {}: its speed was not its own alone",
+            Share(worst)
+        ),
+        remedy: "run on a machine that nothing else uses; ratios within a repeat suffer less, as its arms run in turn"
+            .to_owned(),
+    })
+}
+
+/// Gains on generated data, where nothing in the file shows the same variant on text.
+fn synthetic(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
+    let on_text = |trial: &Trial| {
+        let kind = trial.spec.pointer("/data/kind").and_then(|kind| kind.as_str());
+        trial.status == Status::Ok && kind == Some("text") && trial.variant == pairs.question.variant
+    };
+    let shown = file.trials.iter().any(on_text);
+    (pairs.generated && !shown).then(|| Caveat {
         code: "synthetic_data",
         message: format!("the data are a {}: whether the gain carries over to text is not shown here", pairs.data),
         remedy: "--data FILE runs the same suite on a text of yours".to_owned(),
@@ -195,7 +224,8 @@ mod tests {
     #[test]
     fn each_reason_for_doubt_is_found() {
         type Change = fn(&mut ResultFile);
-        let rows: [(&str, Change); 11] = [
+        let rows: [(&str, Change); 12] = [
+            ("calibration_drift", |f| f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)),
             ("incomplete_repeats", |f| f.run.repeats = 5),
             ("few_repeats", |f| (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))),
             ("few_budgets", |f| f.trials.retain(|t| t.variant == "modern" || t.budget != Some(1600))),

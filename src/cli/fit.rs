@@ -6,11 +6,13 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{Format, print, print_json, to_json};
-use crate::analysis::fit::{self, Counted, Irreducible, Plan, Points, csv, law};
+use super::{Format, print, print_json, style, to_json};
+use crate::analysis::fit::{self, Counted, Findings, Irreducible, Plan, Points, Study, csv, law};
+use crate::analysis::projection::{Assumptions, Growth, Projection, Race, SMALL_NATS, YEARS, project};
 use crate::error::{Error, Result};
 use crate::record::pool;
 use crate::report::fit::{sentence, text};
+use crate::report::projection::block;
 
 /// Arguments of `effbench fit`.
 #[derive(Debug, Clone, Args)]
@@ -18,6 +20,7 @@ use crate::report::fit::{sentence, text};
 Examples:
   effbench fit results/ladder.json
   effbench fit results/ladder.json --irreducible free
+  effbench fit results/ladder.json --group gpt2 --project
   effbench fit --csv points.csv --law chinchilla --drop-highest 5 \\
       --map params=\"Model Size\" --map flops=\"Training FLOP\"
 
@@ -42,7 +45,7 @@ pub struct FitArgs {
     #[arg(long, default_value = "power", value_parser = PossibleValuesParser::new(law::CATALOG.map(|law| law.name)))]
     pub law: String,
     /// Where the irreducible loss E comes from: `free`, `oracle`, or a number of nats. By default it is known from the
-    /// oracle where every run has one, else free.
+    /// oracle where every run has one and sizes differ (one size never gets there), else free.
     #[arg(long, value_name = "free|oracle|NATS", value_parser = irreducible)]
     pub irreducible: Option<Irreducible>,
     /// Fit this group only; may be given again.
@@ -57,6 +60,18 @@ pub struct FitArgs {
     /// What counts as a parameter of a result file's models.
     #[arg(long, value_enum, default_value_t, conflicts_with = "csv")]
     pub params: Params,
+    /// Also follow a leader and a follower along the law: from equal compute, with only the leader's budget growing.
+    #[arg(long)]
+    pub project: bool,
+    /// Growth a year for --project: everybody's algorithms, everybody's compute for the money, the leader's money.
+    #[arg(long, value_name = "A,H,S", value_parser = growth, default_value = "2.8,1.4,3.57", requires = "project")]
+    pub growth: Growth,
+    /// Compute that both start with, in FLOP [default: the largest that was fitted].
+    #[arg(long, value_name = "FLOP", requires = "project")]
+    pub start: Option<f64>,
+    /// A gap of so many nats is called small.
+    #[arg(long, value_name = "NATS", default_value_t = SMALL_NATS, requires = "project")]
+    pub small: f64,
     /// How to say what was found.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -78,10 +93,45 @@ pub fn execute(args: &FitArgs) -> Result<()> {
     choose(&mut points, &args.group)?;
     let plan = Plan { irreducible: args.irreducible, drop_highest: args.drop_highest, draws: args.bootstrap };
     let findings = fit::fit(law::find(&args.law)?, &points, &plan)?;
+    let projected = projections(args, &findings)?;
     match args.format {
-        Format::Text => print(&text(&findings)),
-        Format::Json => print_json(&json!({ "sentence": sentence(&findings), "fit": to_json(&findings)? })),
+        Format::Text => {
+            let blocks = projected.iter().map(|(group, found)| format!("{group}: {}", block(found, None, style())));
+            print(&[text(&findings)].into_iter().chain(blocks).collect::<Vec<_>>().join("\n\n"))
+        }
+        Format::Json => {
+            let one = |(group, found): &(&str, Projection)| json!({ "group": group, "projection": found });
+            let projected: Vec<_> = projected.iter().map(one).collect();
+            print_json(
+                &json!({ "sentence": sentence(&findings), "fit": to_json(&findings)?, "projections": projected }),
+            )
+        }
     }
+}
+
+/// A leader and a follower along every group's law.
+fn projections<'a>(args: &FitArgs, findings: &'a Findings) -> Result<Vec<(&'a str, Projection)>> {
+    if args.project && findings.groups.is_empty() {
+        return Err(Error::input(format!(
+            "--project: the law `{}` says nothing of the loss at other budgets",
+            args.law
+        ))
+        .hint("--law power or --law chinchilla"));
+    }
+    let of = |study: &'a Study| {
+        let largest = study.flops[1];
+        let given = Assumptions {
+            race: Race::new(args.start.unwrap_or(largest), args.growth)?,
+            law: study.along,
+            draws: &study.drawn,
+            reach: study.reach.unwrap_or(f64::NAN),
+            fitted_to_flops: Some(largest),
+            years: &YEARS,
+            small_nats: args.small,
+        };
+        Ok((study.group.as_str(), project(&given)?))
+    };
+    findings.groups.iter().filter(|_| args.project).map(of).collect()
 }
 
 fn read(args: &FitArgs) -> Result<Points> {
@@ -121,6 +171,16 @@ fn mapping(text: &str) -> std::result::Result<(String, String), String> {
     Err(format!("`{name}` is none of {}", csv::NAMES.join(", ")))
 }
 
+fn growth(text: &str) -> std::result::Result<Growth, String> {
+    let parts: Vec<f64> = text.split(',').map(|part| part.trim().parse().unwrap_or(f64::NAN)).collect();
+    match parts[..] {
+        [algorithms, hardware, spending] if parts.iter().all(|factor| factor.is_finite()) => {
+            Ok(Growth { algorithms, hardware, spending })
+        }
+        _ => Err("write three factors a year, such as 2.8,1.4,3.57".to_owned()),
+    }
+}
+
 fn irreducible(text: &str) -> std::result::Result<Irreducible, String> {
     match text {
         "free" => Ok(Irreducible::Free),
@@ -143,6 +203,8 @@ mod tests {
         assert!(mapping("params").is_err());
         assert_eq!(irreducible("1.69"), Ok(Irreducible::Fixed(1.69)));
         assert_eq!(irreducible("oracle"), Ok(Irreducible::Oracle));
+        assert_eq!(growth("3, 2,1.5"), Ok(Growth { algorithms: 3.0, hardware: 2.0, spending: 1.5 }));
+        assert!(growth("3,2").is_err() && growth("3,2,x").is_err());
         for bad in ["-1", "nan", "inf", "known", ""] {
             assert!(irreducible(bad).is_err(), "{bad}");
         }

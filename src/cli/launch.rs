@@ -14,7 +14,7 @@ use crate::runner::local::{CalibrateInChild, Then, choose_out};
 use crate::runner::machine::{child_environment, describe};
 use crate::runner::plan::{Design, PreparedCell, plan};
 use crate::runner::{Interrupt, Mode, Progress, Request, Worker, build_info, local, utc_now};
-use crate::spec::Suite;
+use crate::spec::{Library, Suite};
 use crate::trial::{Job, Registry};
 
 /// A trial that takes this much longer than planned, and at least [`LEAST_LIMIT`], hangs.
@@ -70,7 +70,10 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     let finished = run_all(&prepared, (&jobs, then), file, &out, mode, environment)?;
     let path = out.display().to_string();
     match args.format {
-        Format::Text => print(&report::closing(&finished, &path, style()))?,
+        Format::Text => {
+            let price = Library::builtin().price("default")?;
+            print(&report::closing(&finished, &path, &price, style()))?;
+        }
         Format::Json => print_json(&report::closing_json(&finished, &path))?,
     }
     verdict(&finished, &resume_command(&prepared, &out))

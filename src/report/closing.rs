@@ -4,15 +4,17 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::price::bill;
 use super::sentence::{details, sentence};
 use super::table::{self, Style};
 use crate::analysis::{Unanswered, answer, summarise};
 use crate::record::{ResultFile, Status, metric};
+use crate::spec::Price;
 use crate::stat;
 use crate::unit::Joules;
 
 /// A run's closing text, without a last line break; `path` is where its result file lies.
-pub fn closing(file: &ResultFile, path: &str, style: Style) -> String {
+pub fn closing(file: &ResultFile, path: &str, price: &Price, style: Style) -> String {
     let found = answer(file);
     let mut parts: Vec<String> = Vec::new();
     match &found {
@@ -22,7 +24,7 @@ pub fn closing(file: &ResultFile, path: &str, style: Style) -> String {
     }
     parts.push(table::cells(&summarise(file), style));
     parts.extend(unfinished(file));
-    parts.push(energy(file));
+    parts.push(format!("{}\n{}.", energy(file), bill(&price.bill(file), &price.name)));
     if let Ok(answer) = &found
         && !answer.caveats.is_empty()
     {
@@ -82,9 +84,13 @@ mod tests {
     use crate::record::example::{example, study};
     use crate::record::{Channel, Energy, Metric};
 
+    fn price() -> Price {
+        crate::spec::Library::builtin().price("default").unwrap()
+    }
+
     #[test]
     fn a_run_closes_with_its_answer() {
-        let text = closing(&example(), "results/quick.json", Style::default());
+        let text = closing(&example(), "results/quick.json", &price(), Style::default());
         assert_eq!(text, include_str!("../../tests/golden/closing.txt").trim_end());
     }
 
@@ -96,7 +102,7 @@ mod tests {
         });
         file.trials[3].status = Status::Failed;
         file.trials[3].reason = Some("signal 9\u{1b}[31m\nbacktrace".to_owned());
-        let text = closing(&file, "results/quick.json", Style { width: Some(72), unicode: true });
+        let text = closing(&file, "results/quick.json", &price(), Style { width: Some(72), unicode: true });
         assert_eq!(text, include_str!("../../tests/golden/closing_failures.txt").trim_end());
     }
 
@@ -133,6 +139,6 @@ mod tests {
         let mut file = example();
         file.run.headline = None;
         assert_eq!(closing_json(&file, "x")["unanswered"], "this suite compares nothing with a base");
-        assert!(!closing(&file, "x", Style::default()).contains("No answer"));
+        assert!(!closing(&file, "x", &price(), Style::default()).contains("No answer"));
     }
 }

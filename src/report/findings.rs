@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::page::Hue;
+use crate::analysis::price::Bill;
 use crate::analysis::study::{Study, studies};
 use crate::analysis::summary::summary;
 use crate::analysis::world::words;
@@ -27,6 +28,8 @@ pub struct Findings<'a> {
     pub cells: Vec<Cell<'a>>,
     /// What the data were, by the specs: losses on different data are not compared.
     pub data: Vec<String>,
+    /// What all of it cost, and by whose prices.
+    pub bill: Option<(Bill, String)>,
 }
 
 /// A cell on one machine and one data source: what may be averaged.
@@ -110,7 +113,8 @@ impl<'a> Findings<'a> {
         let several = data.len() > 1;
         let cells = groups.into_iter().map(|(key, trials)| cell(file, key, trials, several)).collect();
         let studies = studies(file, price, None, None).unwrap_or_default();
-        Self { file, answer: answer(file), studies, variants, cells, data: names(file, &data) }
+        let bill = price.map(|price| (price.bill(file), price.name.clone()));
+        Self { file, answer: answer(file), studies, variants, cells, data: names(file, &data), bill }
     }
 
     /// The colour and sign of a variant.

@@ -74,8 +74,8 @@ mod tests {
 
     fn projected(law: PowerLaw, draws: &[PowerLaw]) -> Projection {
         let race = Race::new(1e20, Growth::MEEK).unwrap();
-        let fitted_to_flops = Some(1e21);
-        project(&Assumptions { race, law, draws, fitted_to_flops, years: &YEARS, small_nats: SMALL_NATS }).unwrap()
+        let (reach, fitted_to_flops, years) = (1.96, Some(1e21), &YEARS);
+        project(&Assumptions { race, law, draws, reach, fitted_to_flops, years, small_nats: SMALL_NATS }).unwrap()
     }
 
     #[test]
@@ -88,8 +88,8 @@ mod tests {
             (0..=100).map(|k| PowerLaw { exponent: 0.144 + 0.0002 * f64::from(k), ..LAW }).collect();
         assert_eq!(
             sentence(&projected(LAW, &draws)),
-            "A follower with a constant budget trails by at most 0.21 nats (95% 0.14 to 0.33), 3.4 years from now \
-             (95% 3.2 to 3.6), and by less than 0.05 after 13 years (95% 10 to 17)."
+            "A follower with a constant budget trails by at most 0.21 nats (95% 0.12 to 0.36), 3.4 years from now \
+             (95% 3.1 to 3.6), and by less than 0.05 after 13 years (95% 10 to 18)."
         );
         assert_eq!(
             sentence(&projected(PowerLaw { scale: 100.0, ..LAW }, &[])),

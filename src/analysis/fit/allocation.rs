@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::fitting::Fitting;
 use super::surface::{IRREDUCIBLE, Theta};
+use crate::analysis::law::PowerLaw;
 use crate::stat::Interval;
 
 /// Budgets shown: the largest seen, and these times more.
@@ -47,6 +48,12 @@ pub fn frontier(theta: &Theta, terms: usize) -> (f64, f64) {
     let c = theta[1] * theta[3] / (theta[1] + theta[3]);
     let one = optimum(theta, 1.0);
     ((one.loss - theta[IRREDUCIBLE].exp()).ln(), c)
+}
+
+/// The loss along the best splits, as a law of compute.
+pub fn along(theta: &Theta, terms: usize) -> PowerLaw {
+    let (ln_k, exponent) = frontier(theta, terms);
+    PowerLaw { irreducible: theta[IRREDUCIBLE].exp(), scale: ln_k.exp(), exponent }
 }
 
 /// A best split with the interval of its parameters.

@@ -82,11 +82,16 @@ impl Fitting {
 
     /// The same for a figure whose draws are given.
     pub fn around(&self, value: f64, drawn: &[f64]) -> Option<Interval> {
+        let half = self.reach()? * sd(drawn).filter(|sd| sd.is_finite())?;
+        value.is_finite().then_some(Interval { low: value - half, high: value + half, level: LEVEL })
+    }
+
+    /// Half an interval in standard deviations of the draws.
+    pub fn reach(&self) -> Option<f64> {
         let clusters = self.surface.clusters as f64;
         // The bootstrap's variance lacks the factor n / (n - 1) that a sample's has.
-        let spread = sd(drawn).filter(|sd| sd.is_finite())? * (clusters / (clusters - 1.0)).sqrt();
-        let half = critical(freedom(&self.surface, &self.held)? as f64, LEVEL)? * spread;
-        value.is_finite().then_some(Interval { low: value - half, high: value + half, level: LEVEL })
+        let widen = (clusters / (clusters - 1.0)).sqrt();
+        Some(critical(freedom(&self.surface, &self.held)? as f64, LEVEL)? * widen)
     }
 
     /// The residuals' standard deviation in ln L, with the parameters' degrees of freedom taken off.

@@ -7,8 +7,10 @@
 
 use serde::Serialize;
 
+use super::law::PowerLaw;
 use crate::error::{Error, Result};
-use crate::stat::{quantile, sd};
+use crate::stat::interval::LEVEL;
+use crate::stat::{Interval, quantile, sd};
 
 pub mod allocation;
 pub mod chinchilla;
@@ -122,6 +124,35 @@ pub struct Study {
     pub allocation: Option<Allocation>,
     /// What the next doubling buys.
     pub returns: Option<Returns>,
+    /// The loss along the best splits of compute; for a law of compute alone the law itself.
+    pub along: PowerLaw,
+    /// The same of every resample.
+    #[serde(skip)]
+    pub drawn: Vec<PowerLaw>,
+    /// Half an interval in standard deviations of the resamples.
+    #[serde(skip)]
+    pub reach: Option<f64>,
+}
+
+impl Study {
+    /// The interval of a positive figure that follows from the law, by the spread of its logarithm over the resamples;
+    /// `None` where one of them gives no figure.
+    pub fn interval_of(&self, figure: impl Fn(&PowerLaw) -> f64) -> Option<Interval> {
+        spread_of(&self.along, &self.drawn, self.reach?, figure)
+    }
+}
+
+/// The interval of a positive figure of a law from its resamples: ln value -+ `reach` standard deviations.
+pub fn spread_of(
+    law: &PowerLaw,
+    drawn: &[PowerLaw],
+    reach: f64,
+    figure: impl Fn(&PowerLaw) -> f64,
+) -> Option<Interval> {
+    let ln = |law: &PowerLaw| Some(figure(law).ln()).filter(|ln| ln.is_finite());
+    let half = reach * sd(&drawn.iter().map(ln).collect::<Option<Vec<f64>>>()?)?;
+    let middle = ln(law)?;
+    Some(Interval { low: (middle - half).exp(), high: (middle + half).exp(), level: LEVEL })
 }
 
 /// One parameter of a fit.
@@ -184,15 +215,25 @@ fn additive_findings(
     plan: &Plan,
     findings: &mut Findings,
 ) -> Result<()> {
-    let source = source(plan.irreducible, &groups)?;
+    let source = source(plan.irreducible, &groups, &mut findings.notes)?;
     let mut fittings = Vec::new();
+    let mut refused = Vec::new();
     for group in groups {
         let (kept, dropped) = split_highest(group, plan.drop_highest);
         let irreducible = value(source, &kept);
-        let fitting = Fitting::new(law, kept, irreducible, plan.draws)?;
-        findings.groups.push(study(&fitting, &dropped, source));
-        fittings.push(fitting);
+        match Fitting::new(law, kept, irreducible, plan.draws) {
+            Ok(fitting) => {
+                findings.groups.push(study(&fitting, &dropped, source));
+                fittings.push(fitting);
+            }
+            Err(error) => refused.push(error),
+        }
     }
+    // Groups that cannot be fitted do not keep the others from it.
+    if fittings.is_empty() && !refused.is_empty() {
+        return Err(refused.swap_remove(0));
+    }
+    findings.notes.extend(refused.iter().map(|error| format!("not fitted: {}", error.message)));
     if plan.drop_highest > 0 {
         findings.notes.push(format!("the {} highest losses of each group are left out", plan.drop_highest));
     }
@@ -208,9 +249,17 @@ fn additive_findings(
     Ok(())
 }
 
-fn source(asked: Option<Irreducible>, groups: &[Vec<Point>]) -> Result<Irreducible> {
+fn source(asked: Option<Irreducible>, groups: &[Vec<Point>], notes: &mut Vec<String>) -> Result<Irreducible> {
     let known = groups.iter().flatten().all(|point| point.oracle.is_some());
     match asked {
+        None if known && groups.iter().any(|group| one_size(group)) => {
+            notes.push(
+                "E is fitted: runs of one model size come no nearer to the oracle's loss than that size can \
+                 (`--irreducible oracle` holds E there all the same)"
+                    .to_owned(),
+            );
+            Ok(Irreducible::Free)
+        }
         None if known => Ok(Irreducible::Oracle),
         None => Ok(Irreducible::Free),
         Some(Irreducible::Oracle) if !known => {
@@ -219,6 +268,11 @@ fn source(asked: Option<Irreducible>, groups: &[Vec<Point>]) -> Result<Irreducib
         }
         Some(asked) => Ok(asked),
     }
+}
+
+/// Whether all runs have the same number of parameters.
+fn one_size(points: &[Point]) -> bool {
+    points.windows(2).all(|pair| pair[0].params.is_some() && pair[0].params == pair[1].params)
 }
 
 /// E where it is not fitted: the oracle's mean over the points, or the user's.
@@ -273,6 +327,9 @@ fn study(fitting: &Fitting, dropped: &[Point], source: Irreducible) -> Study {
         forecast: sensitivity::forecast(fitting),
         allocation: allocation::allocation(fitting),
         returns: returns::returns(fitting),
+        along: allocation::along(&fitting.theta(), fitting.surface.terms),
+        drawn: fitting.draws.iter().map(|theta| allocation::along(theta, fitting.surface.terms)).collect(),
+        reach: fitting.reach(),
     }
 }
 

@@ -109,6 +109,11 @@ pub fn from_trials(file: &ResultFile, counted: Counted) -> Result<Points> {
     // A sweep beside what it chose for says nothing of its own.
     let sweep_only = file.trials.iter().all(Trial::in_sweep);
     let judged: Vec<&Trial> = file.trials.iter().filter(|trial| sweep_only || !trial.in_sweep()).collect();
+    of_trials(&judged, counted)
+}
+
+/// The same of chosen trials.
+pub fn of_trials(judged: &[&Trial], counted: Counted) -> Result<Points> {
     let finished: Vec<&Trial> = judged.iter().copied().filter(|trial| trial.status == Status::Ok).collect();
     one_data(&finished)?;
     no_sweep(&finished)?;

@@ -9,10 +9,10 @@
 use serde::Serialize;
 
 use super::Caveat;
+use super::fit::spread_of;
 use super::law::PowerLaw;
 use crate::error::{Error, Result};
-use crate::stat::interval::LEVEL;
-use crate::stat::{Interval, quantile};
+use crate::stat::Interval;
 use crate::unit::Times;
 
 mod meaning;
@@ -39,6 +39,8 @@ pub struct Assumptions<'a> {
     pub law: PowerLaw,
     /// The law refitted to resampled data; empty where that was not done.
     pub draws: &'a [PowerLaw],
+    /// Half an interval in standard deviations of the draws, which depends on how many runs were resampled.
+    pub reach: f64,
     /// The largest compute that the law was fitted to, where it was.
     pub fitted_to_flops: Option<f64>,
     /// Years of the table.
@@ -98,6 +100,7 @@ pub struct Projection {
 /// Projects; refuses a law that does not fall.
 pub fn project(given: &Assumptions) -> Result<Projection> {
     let Assumptions { race, law, draws, small_nats, .. } = *given;
+    let interval = |figure: &dyn Fn(&PowerLaw) -> Option<f64>| interval(given, figure);
     let flat = || {
         let PowerLaw { scale, exponent, .. } = law;
         Error::input(format!("a law with scale {scale} and exponent {exponent} does not fall with compute"))
@@ -113,11 +116,11 @@ pub fn project(given: &Assumptions) -> Result<Projection> {
         race,
         law,
         peak,
-        peak_year_interval: interval(draws, |draw| Some(race.peak(draw)?.year)),
-        peak_nats_interval: interval(draws, |draw| Some(race.peak(draw)?.nats)),
+        peak_year_interval: interval(&|law| Some(race.peak(law)?.year)),
+        peak_nats_interval: interval(&|law| Some(race.peak(law)?.nats)),
         small_nats,
         closes_year: race.closes(&law, small_nats).ok_or_else(flat)?,
-        closes_interval: interval(draws, |draw| race.closes(draw, small_nats)),
+        closes_interval: interval(&|law| race.closes(law, small_nats)),
         draws: draws.len(),
         rows: given.years.iter().map(|year| row(given, *year)).collect(),
         caveats: caveats(given),
@@ -125,7 +128,7 @@ pub fn project(given: &Assumptions) -> Result<Projection> {
 }
 
 fn row(given: &Assumptions, year: f64) -> Row {
-    let Assumptions { race, law, draws, .. } = given;
+    let Assumptions { race, law, .. } = given;
     let (leader_flops, follower_flops) = (race.leader_flops(year), race.follower_flops(year));
     let gap_nats = race.gap(law, year);
     Row {
@@ -135,23 +138,19 @@ fn row(given: &Assumptions, year: f64) -> Row {
         leader_nats: law.at(leader_flops),
         follower_nats: law.at(follower_flops),
         gap_nats,
-        gap_interval: interval(draws, |draw| Some(race.gap(draw, year))),
+        gap_interval: interval(given, |law| Some(race.gap(law, year))),
         tokens_to_tell: (gap_nats > 0.0).then(|| tokens_to_tell(gap_nats, ERROR)),
     }
 }
 
-/// The middle 95% over the draws; none where there are too few, or where one of them gives no figure: leaving those out would
+/// By the spread over the draws; none where there are too few, or where one of them gives no figure: leaving those out would
 /// make the interval look surer than it is.
-fn interval(draws: &[PowerLaw], of: impl Fn(&PowerLaw) -> Option<f64>) -> Option<Interval> {
-    if draws.len() < FEW_DRAWS {
-        return None;
-    }
-    let sample = draws.iter().map(of).collect::<Option<Vec<f64>>>()?;
-    let tail = 0.5 * (1.0 - LEVEL);
-    Some(Interval { low: quantile(&sample, tail)?, high: quantile(&sample, 1.0 - tail)?, level: LEVEL })
+fn interval(given: &Assumptions, figure: impl Fn(&PowerLaw) -> Option<f64>) -> Option<Interval> {
+    let enough = given.draws.len() >= FEW_DRAWS;
+    enough.then(|| spread_of(&given.law, given.draws, given.reach, |law| figure(law).unwrap_or(f64::NAN)))?
 }
 
-/// Fewer draws have no 2.5% at either end.
+/// Fewer draws do not tell their spread.
 const FEW_DRAWS: usize = 40;
 
 fn caveats(given: &Assumptions) -> Vec<Caveat> {
@@ -189,7 +188,7 @@ fn uncertain(given: &Assumptions) -> Option<Caveat> {
     let n = given.draws.len();
     let message = match (n, flat) {
         (n, _) if n < FEW_DRAWS => {
-            format!("no interval: the law came with {n} draws, and fewer than {FEW_DRAWS} have no tails")
+            format!("no interval: the law came with {n} draws, and fewer than {FEW_DRAWS} do not tell a spread")
         }
         (_, 0) => return None,
         _ => format!("no interval for the peak: {flat} of {n} draws of the law do not fall with compute"),
@@ -210,7 +209,8 @@ mod tests {
     }
 
     fn given(draws: &[PowerLaw]) -> Assumptions<'_> {
-        Assumptions { race: race(), law: LAW, draws, fitted_to_flops: None, years: &YEARS, small_nats: SMALL_NATS }
+        let (race, reach, years) = (race(), 1.96, &YEARS);
+        Assumptions { race, law: LAW, draws, reach, fitted_to_flops: None, years, small_nats: SMALL_NATS }
     }
 
     fn close(found: f64, expected: f64) {
@@ -222,15 +222,15 @@ mod tests {
         let draws: Vec<PowerLaw> =
             (0..=100).map(|k| PowerLaw { exponent: 0.144 + 0.0002 * f64::from(k), ..LAW }).collect();
         let found = project(&given(&draws)).unwrap();
-        // The year is a constant over the exponent: its quantiles are those of the exponent, upside down.
-        let constant = found.peak.year * LAW.exponent;
+        // The year is a constant over the exponent: the logarithms of both are equally spread.
+        let logs: Vec<f64> = draws.iter().map(|law| law.exponent.ln()).collect();
         let Interval { low, high, level } = found.peak_year_interval.unwrap();
-        close(low, constant / 0.1635);
-        close(high, constant / 0.1445);
+        close(low, found.peak.year * (-1.96 * crate::stat::sd(&logs).unwrap()).exp());
+        close(low * high, found.peak.year.powi(2));
         assert_eq!((level, found.draws, found.rows.len()), (0.95, 101, YEARS.len()));
         let Interval { low, high, .. } = found.peak_nats_interval.unwrap();
         assert!(low < found.peak.nats && found.peak.nats < high);
-        assert!(found.rows[0].gap_interval.unwrap().high == 0.0 && found.rows[0].tokens_to_tell.is_none());
+        assert!(found.rows[0].gap_interval.is_none() && found.rows[0].tokens_to_tell.is_none());
         assert!(found.closes_interval.unwrap().low < 13.3);
         assert_eq!(found.caveats.iter().map(|c| c.code).collect::<Vec<_>>(), ["growth_assumed"]);
     }

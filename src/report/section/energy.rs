@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::record::{Channel, Trial};
 use crate::report::findings::Findings;
 use crate::report::page::{Axis, Bar, Block, Chart, Figure, Hue, Quantity, Table};
+use crate::report::price;
 use crate::stat::interval::LEVEL;
 use crate::stat::mean_estimate;
 
@@ -33,6 +34,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
             chart: Chart::Bars { x: Axis::linear("energy per training token", Quantity::Joules), bars },
         }));
     }
+    blocks.extend(findings.bill.as_ref().map(|(bill, prices)| Block::Text(format!("{}.", price::bill(bill, prices)))));
     blocks.push(Block::Details("Every meter that was tried".to_owned(), meters(&file.trials)));
     Some(blocks)
 }

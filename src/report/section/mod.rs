@@ -13,6 +13,7 @@ mod frontier;
 mod gains;
 mod loss;
 mod origin;
+mod scale;
 mod spectrum;
 mod speed;
 mod unfinished;
@@ -41,6 +42,12 @@ pub const SECTIONS: &[Kind] = &[
         build: loss::build,
     },
     Kind {
+        id: "scale",
+        title: "What scale buys",
+        about: "What does the next doubling of compute bring, and how sure is the law behind it?",
+        build: scale::build,
+    },
+    Kind {
         id: "gains",
         title: "What each variant is worth",
         about: "How many times more must the base spend to match it, and do gains multiply and carry over?",
@@ -64,7 +71,12 @@ pub const SECTIONS: &[Kind] = &[
         about: "How fast does it train and generate, and how much of the machine does it use?",
         build: speed::build,
     },
-    Kind { id: "energy", title: "Energy", about: "How many joules, read by which meter?", build: energy::build },
+    Kind {
+        id: "energy",
+        title: "Energy and money",
+        about: "How many joules, read by which meter, and what did all of it cost?",
+        build: energy::build,
+    },
     Kind {
         id: "curves",
         title: "Training curves",

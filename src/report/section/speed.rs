@@ -2,17 +2,16 @@
 
 use std::collections::BTreeMap;
 
+use crate::analysis::caveat::drift;
 use crate::record::{At, metric};
 use crate::report::findings::{Cell, Findings};
 use crate::report::page::{Axis, Bar, Block, Chart, Figure, Quantity, Table};
 use crate::stat::interval::LEVEL;
 use crate::stat::mean_estimate;
-use crate::unit::{FlopsPerSecond, Share};
+use crate::unit::FlopsPerSecond;
 
 /// Bars of one plot that can still be read.
 const BARS: usize = 30;
-/// A peak that moves by more than this during a run makes speeds of its beginning and its end incomparable.
-const DRIFT: f64 = 0.1;
 
 /// A rate with a plot of its own.
 struct Rate {
@@ -53,7 +52,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         return None;
     }
     blocks.extend(peaks(findings));
-    blocks.extend(drift(findings));
+    blocks.extend(drift(findings.file).map(|c| Block::Caveat { message: c.message, remedy: c.remedy }));
     Some(blocks)
 }
 
@@ -107,38 +106,10 @@ fn peaks(findings: &Findings) -> Option<Block> {
     (!table.rows.is_empty()).then(|| Block::Details(what, table.without_empty_columns()))
 }
 
-/// A machine that was not the same before and after.
-pub(super) fn drift(findings: &Findings) -> Option<Block> {
-    let mut ranges: BTreeMap<(u64, &str), (f64, f64)> = BTreeMap::new();
-    for found in &findings.file.calibrations {
-        let Some(peak) = found.gemm_f32_flops_per_s else { continue };
-        let range = ranges.entry((found.machine, &found.device)).or_insert((peak, peak));
-        *range = (range.0.min(peak), range.1.max(peak));
-    }
-    let worst = ranges.values().map(|(low, high)| 1.0 - low / high).fold(0.0, f64::max);
-    (worst > DRIFT).then(|| Block::Caveat {
-        message: format!(
-            "between its calibrations the machine’s measured peak moved by {}: its speed was not its own alone",
-            Share(worst)
-        ),
-        remedy: "run on a machine that nothing else uses; ratios within a repeat suffer less, as its arms run in turn"
-            .to_owned(),
-    })
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::example::example;
-
-    #[test]
-    fn a_peak_that_moved_is_a_caveat() {
-        let mut file = example();
-        assert!(drift(&Findings::of(&file)).is_none());
-        file.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11);
-        let Some(Block::Caveat { message, .. }) = drift(&Findings::of(&file)) else { panic!() };
-        assert!(message.contains("moved by 20.0%"), "{message}");
-    }
 
     #[test]
     fn budgets_of_a_variant_share_a_bar() {

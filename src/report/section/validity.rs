@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::analysis::caveat::drift;
 use crate::record::Severity;
 use crate::report::findings::Findings;
 use crate::report::page::{Block, Table};
@@ -11,8 +12,9 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     if let Ok(answer) = &findings.answer {
         let caveats = answer.caveats.iter();
         blocks.extend(caveats.map(|c| Block::Caveat { message: c.message.clone(), remedy: c.remedy.clone() }));
+    } else {
+        blocks.extend(drift(findings.file).map(|c| Block::Caveat { message: c.message, remedy: c.remedy }));
     }
-    blocks.extend(super::speed::drift(findings));
     let trials = findings.file.trials.len();
     let invalid = findings.file.trials.iter().filter(|trial| !trial.validity.ok).count();
     let flags = flags(findings);
