@@ -2,6 +2,7 @@
 
 pub mod calibrate;
 pub mod clock;
+pub mod disturbance;
 pub mod energy;
 pub mod memory;
 pub mod virtualization;

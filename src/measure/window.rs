@@ -13,9 +13,14 @@ pub struct Window {
     pub drift: Option<f64>,
 }
 
+/// Parts with fewer samples say nothing of their own.
+const LEAST_PART: usize = 4;
+/// Within this share of the rest the first samples are settled.
+const SETTLED: f64 = 0.05;
+
 impl Window {
-    /// Leaves out samples until `warmup_s` seconds have passed, but never more than half of them and always the first,
-    /// which pays for first touches of memory.
+    /// Leaves out samples until `warmup_s` seconds have passed, and then as long as the next eighth is slower than the rest;
+    /// but never more than half of them, and always the first, which pays for first touches of memory.
     pub fn after_warmup(samples_s: &[f64], warmup_s: f64) -> Self {
         let mut passed_s = 0.0;
         let warming = |sample_s: &&f64| {
@@ -24,7 +29,12 @@ impl Window {
             warming
         };
         let warm = samples_s.iter().take_while(warming).count();
-        let start = warm.max(1).min(samples_s.len().div_ceil(2)).min(samples_s.len().saturating_sub(1));
+        let latest = samples_s.len().div_ceil(2).min(samples_s.len().saturating_sub(1));
+        let mut start = warm.max(1).min(latest);
+        let eighth = samples_s.len() / 8;
+        while eighth >= LEAST_PART && start + eighth <= latest && is_slower(&samples_s[start..], eighth) {
+            start += eighth;
+        }
         let steady = &samples_s[start..];
         let (first, second) = steady.split_at(steady.len() / 2);
         let drift = match (median(first), median(second)) {
@@ -33,6 +43,12 @@ impl Window {
         };
         Self { range: start..samples_s.len(), median_s: median(steady), drift }
     }
+}
+
+/// Whether the first samples are still warming up.
+fn is_slower(samples_s: &[f64], first: usize) -> bool {
+    let (first, rest) = samples_s.split_at(first);
+    median(first).zip(median(rest)).is_some_and(|(first, rest)| first > rest * (1.0 + SETTLED))
 }
 
 /// Middle value, or the mean of the two middle ones.
@@ -58,6 +74,11 @@ mod tests {
         check(&[2.0, 2.0, 1.0, 1.0], 100.0, 2..4, Some(1.0));
         check(&[5.0], 100.0, 0..1, Some(5.0));
         check(&[], 1.0, 0..0, None);
+        // A slow start of 10 of 40 samples is left out in steps of five, whatever the seconds say.
+        let slow: Vec<f64> = (0..40).map(|k| if k < 10 { 1.2 } else { 1.0 }).collect();
+        check(&slow, 0.0, 11..40, Some(1.0));
+        let never: Vec<f64> = (0..40).map(|k| 100.0 - f64::from(k)).collect();
+        assert_eq!(Window::after_warmup(&never, 0.0).range, 16..40);
     }
 
     #[test]

@@ -294,6 +294,7 @@ impl Session {
         job.machine = point(&self.machines, job.machine);
         // Where it really stands: what is run again after a failure comes last.
         job.order = self.trials.values().map(|trial| trial.order + 1).max().unwrap_or(0);
+        job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.id)).ok();
         let started = Instant::now();
         progress.trial(&job);
         let worker = sized(request.worker, &job);

@@ -14,6 +14,8 @@ use crate::record::{ResultFile, Trial, journal, store};
 
 const HEAD: &str = "run.json";
 const LOCK: &str = "lock";
+const CHECKPOINT: &str = "checkpoint";
+const UNFINISHED: &str = "unfinished";
 const PATIENCE: Duration = Duration::from_secs(1);
 
 /// An open, locked partial folder.
@@ -56,14 +58,21 @@ impl Partial {
         &self.folder
     }
 
+    /// Where a trial keeps what lets it go on after a kill.
+    pub fn checkpoint_of(&self, id: &str) -> PathBuf {
+        self.folder.join(format!("{id}.{CHECKPOINT}"))
+    }
+
     /// Writes the head: from now on the folder counts.
     pub fn begin(&self, head: &ResultFile) -> Result<()> {
         store::write_json(&self.folder.join(HEAD), &ResultFile { trials: Vec::new(), ..head.clone() })
     }
 
-    /// Keeps a finished trial.
+    /// Keeps a finished trial, which needs its checkpoint no more.
     pub fn keep(&self, trial: &Trial) -> Result<()> {
-        journal::journal_trial(&self.folder, trial)
+        journal::journal_trial(&self.folder, trial)?;
+        let _ = fs::remove_file(self.checkpoint_of(&trial.id));
+        Ok(())
     }
 
     /// What the run began with and the trials kept so far; `None` where it did not get as far as its head. Torn files
@@ -92,7 +101,8 @@ impl Partial {
             _ => {}
         }
         for entry in fs::read_dir(&self.folder).map_err(failed)?.flatten() {
-            if entry.path().extension().is_some_and(|extension| extension == "json") && entry.path().is_file() {
+            let own = |ending: &std::ffi::OsStr| ending == "json" || ending == CHECKPOINT || ending == UNFINISHED;
+            if entry.path().extension().is_some_and(own) && entry.path().is_file() {
                 fs::remove_file(entry.path()).map_err(failed)?;
             }
         }

@@ -101,6 +101,7 @@ fn job(cell: &PreparedCell, design: &Design, repeat: u64, order: u64) -> Job {
         paths: cell.paths.clone(),
         cost: cell.cost.clone(),
         peak_flops_per_s: None,
+        checkpoint: None,
     }
 }
 

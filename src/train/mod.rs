@@ -49,6 +49,17 @@ pub struct Trainer {
     done: u64,
 }
 
+/// Everything that a trainer has learnt: with the same setup and the same batches it goes on to the same bits.
+#[derive(Debug, Clone)]
+pub struct Snapshot {
+    /// Steps done.
+    pub step: u64,
+    /// Parameters, in the declarations' order.
+    pub params: Vec<Tensor>,
+    /// The optimizer's state, in its own order.
+    pub optimizer: Vec<Tensor>,
+}
+
 /// What one step saw.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Step {
@@ -84,6 +95,25 @@ impl Trainer {
     /// The parameters as they are now.
     pub fn params(&self) -> &Params {
         &self.setup.params
+    }
+
+    /// A copy of what it has learnt; `None` where the optimizer gives its state not out.
+    pub fn snapshot(&self) -> Result<Option<Snapshot>> {
+        let Some(optimizer) = self.setup.optimizer.state()? else { return Ok(None) };
+        let copies = self.setup.params.vars().iter().map(|var| Ok(var.copy()?));
+        Ok(Some(Snapshot { step: self.done, params: copies.collect::<Result<_>>()?, optimizer }))
+    }
+
+    /// Goes on from there.
+    pub fn restore(&mut self, snapshot: &Snapshot) -> Result<()> {
+        let vars = self.setup.params.vars();
+        if vars.len() != snapshot.params.len() {
+            return Err(Error::internal("a checkpoint of another model"));
+        }
+        vars.iter().zip(&snapshot.params).try_for_each(|(var, given)| var.set(given))?;
+        self.setup.optimizer.restore(&snapshot.optimizer, snapshot.step)?;
+        self.done = snapshot.step;
+        Ok(())
     }
 
     /// Forward, backward and, where loss and gradient are finite, the update.

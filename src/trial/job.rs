@@ -46,6 +46,9 @@ pub struct Job {
     pub cost: Cost,
     /// The device's measured f32 GEMM peak, for MFU.
     pub peak_flops_per_s: Option<f64>,
+    /// Where a long trial keeps what lets it go on after a kill.
+    #[serde(default)]
+    pub checkpoint: Option<PathBuf>,
 }
 
 impl Job {

@@ -2,10 +2,11 @@
 
 use crate::device;
 use crate::error::{Error, Result};
-use crate::measure::{Monotonic, clock, energy, memory};
+use crate::measure::{Clock, Monotonic, clock, disturbance, energy, memory};
 use crate::record::{Status, Trial};
 
 pub mod calibrate;
+pub mod checkpoint;
 pub mod job;
 mod outcome;
 pub mod quality;
@@ -14,6 +15,7 @@ pub mod serving;
 pub mod settle;
 pub mod training;
 
+pub use checkpoint::Checkpoint;
 pub use job::{Event, Job};
 pub use outcome::blank;
 pub use registry::Registry;
@@ -32,7 +34,11 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     }
     let experiment = prepared.experiment;
     let opened = device::open(&experiment.device)?;
-    let training = training::train(&experiment, job.seed, &opened, &clock, emit)?;
+    let checkpoint = job.checkpoint.clone();
+    let checkpoint = checkpoint.map(|path| Checkpoint { path, id: job.id.clone(), every_s: checkpoint::EVERY_S });
+    let before = disturbance::snapshot(clock.now_s());
+    let training = training::train(&experiment, job.seed, &opened, &clock, checkpoint.as_ref(), emit)?;
+    let disturbances = disturbance::between(&before, &disturbance::snapshot(clock.now_s()));
     let train_peak_bytes = memory::peak_bytes();
     let energy = energy::channels();
     // A trial that only helps to choose a learning rate is asked for its loss alone.
@@ -40,7 +46,8 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         None if !job.in_sweep() => Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock)?),
         _ => None,
     };
-    let observed = outcome::Observed { experiment: &experiment, training: &training, serving: serving.as_ref() };
+    let serving = serving.as_ref();
+    let observed = outcome::Observed { experiment: &experiment, training: &training, serving, disturbances };
     Ok(Trial {
         status: if training.diverged.is_some() { Status::Diverged } else { Status::Ok },
         reason: training.diverged.clone(),

@@ -7,6 +7,7 @@ use super::serving::Serving;
 use super::settle::Experiment;
 use super::training::Training;
 use super::{Job, quality};
+use crate::measure::disturbance::Disturbance;
 use crate::measure::{Window, window};
 use crate::reading;
 use crate::record::metric as name;
@@ -23,6 +24,8 @@ pub struct Observed<'a> {
     pub training: &'a Training,
     /// The inference half, where training ended well.
     pub serving: Option<&'a Serving>,
+    /// What else happened on the machine during training.
+    pub disturbances: Vec<Disturbance>,
 }
 
 /// A trial's record with nothing observed yet: what a job says, and no result.
@@ -216,7 +219,27 @@ impl Observed<'_> {
             value: Some(drift),
             limit: Some(STEADY_DRIFT),
         };
-        Validity { ok: true, flags: drift.map(flag).into_iter().chain(self.repeated_data()).collect() }
+        let own = drift.map(flag).into_iter().chain(self.repeated_data()).chain(self.resumed()).chain(self.crowded());
+        let flags: Vec<Flag> = own.chain(self.disturbances.iter().filter_map(disturbed)).collect();
+        Validity { ok: flags.iter().all(|flag| flag.severity != Severity::Invalid), flags }
+    }
+
+    /// More threads than processors that this process may use.
+    fn crowded(&self) -> Option<Flag> {
+        let (threads, processors) = (rayon::current_num_threads(), std::thread::available_parallelism().ok()?.get());
+        (threads > processors).then(|| Flag {
+            code: "too_few_processors".into(),
+            severity: Severity::Warn,
+            value: Some(threads as f64),
+            limit: Some(processors as f64),
+        })
+    }
+
+    /// A trial that another process began: its losses are the same bits, its seconds are of two processes.
+    fn resumed(&self) -> Option<Flag> {
+        let flag =
+            |step| Flag { code: "resumed".into(), severity: Severity::Info, value: Some(step as f64), limit: None };
+        self.training.resumed_at.map(flag)
     }
 
     /// A text seen more than once: losses then tell of memory as well.
@@ -231,6 +254,13 @@ impl Observed<'_> {
             limit: Some(1.0),
         })
     }
+}
+
+/// A disturbance above its limit.
+fn disturbed(seen: &Disturbance) -> Option<Flag> {
+    let Disturbance { code, value, limit, severe } = *seen;
+    let severity = if value > severe { Severity::Invalid } else { Severity::Warn };
+    (value > limit).then(|| Flag { code: code.to_owned(), severity, value: Some(value), limit: Some(limit) })
 }
 
 const QUALITY: [&str; 6] = [

@@ -301,5 +301,6 @@ fn job(prepared: &Prepared) -> Job {
         paths: prepared.paths.clone(),
         cost: prepared.cost.clone(),
         peak_flops_per_s: Some(1e11),
+        checkpoint: None,
     }
 }

@@ -1,10 +1,13 @@
 //! The training half of a trial: steps, each timed alone, and the loss curve.
 
+use serde::{Deserialize, Serialize};
+
+use super::checkpoint::Checkpoint;
 use super::quality::{self, Quality};
 use super::settle::Experiment;
 use super::{Emit, Event};
 use crate::device::Opened;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::measure::Clock;
 use crate::model::Params;
 use crate::record::Curve;
@@ -24,6 +27,8 @@ pub struct Training {
     pub diverged: Option<String>,
     /// The last evaluation, where training ended well.
     pub quality: Option<Quality>,
+    /// Steps that an earlier process had done, where one was killed and this one went on.
+    pub resumed_at: Option<u64>,
 }
 
 /// Trains from the seed's start to the last step, or to the first that is not finite.
@@ -32,14 +37,16 @@ pub fn train(
     seed: u64,
     opened: &Opened,
     clock: &dyn Clock,
+    checkpoint: Option<&Checkpoint>,
     emit: &mut Emit,
 ) -> Result<Training> {
     let mut trainer = experiment.trainer(seed, opened)?;
     let mut log = Log::default();
+    let resumed_at = checkpoint.and_then(|checkpoint| resume(checkpoint, &mut trainer, &mut log, opened));
     let mut quality = None;
     let context = experiment.model.shape.context;
-    let mut said_s = clock.now_s();
-    for step in 0..experiment.steps {
+    let (mut said_s, mut saved_s) = (clock.now_s(), clock.now_s());
+    for step in trainer.done()..experiment.steps {
         let batch = experiment.source.train(seed, step, experiment.batch, context);
         let from_s = clock.now_s();
         let seen = trainer.step(&batch)?;
@@ -62,11 +69,36 @@ pub fn train(
             said_s = clock.now_s();
             emit(log.progress(experiment, "train"));
         }
+        if let Some(checkpoint) =
+            checkpoint.filter(|c| clock.now_s() - saved_s >= c.every_s && step + 1 < experiment.steps)
+        {
+            save(checkpoint, &trainer, &log)?;
+            saved_s = clock.now_s();
+        }
     }
     log.judge(experiment, quality.as_ref());
     let params = trainer.params().clone();
     let quality = if log.diverged.is_some() { None } else { quality };
-    Ok(Training { params, step_s: log.step_s, losses: log.losses, curve: log.curve, diverged: log.diverged, quality })
+    let Log { step_s, losses, curve, diverged, .. } = log;
+    Ok(Training { params, step_s, losses, curve, diverged, quality, resumed_at })
+}
+
+/// Puts trainer and log where a checkpoint left them; the steps done, or `None` where there is none that fits.
+fn resume(checkpoint: &Checkpoint, trainer: &mut Trainer, log: &mut Log, opened: &Opened) -> Option<u64> {
+    let (snapshot, seen) = checkpoint.load(&opened.device)?;
+    let seen: Log = serde_json::from_value(seen).ok()?;
+    if seen.step_s.len() as u64 != snapshot.step {
+        return None;
+    }
+    trainer.restore(&snapshot).ok()?;
+    *log = seen;
+    Some(snapshot.step)
+}
+
+fn save(checkpoint: &Checkpoint, trainer: &Trainer, log: &Log) -> Result<()> {
+    let Some(snapshot) = trainer.snapshot()? else { return Ok(()) };
+    let log = serde_json::to_value(log).map_err(|e| Error::internal(format!("a checkpoint's log: {e}")))?;
+    checkpoint.save(&snapshot, log)
 }
 
 impl Experiment {
@@ -106,7 +138,7 @@ impl Experiment {
     }
 }
 
-#[derive(Default)]
+#[derive(Default, Serialize, Deserialize)]
 struct Log {
     step_s: Vec<f64>,
     losses: Vec<f64>,

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
-use super::{Optimizer, OptimizerKind, OptimizerPlan, in_place};
-use crate::error::Result;
+use super::{Optimizer, OptimizerKind, OptimizerPlan, in_place, take};
+use crate::error::{Error, Result};
 use crate::model::Decl;
 use crate::spec::{Knobs, Named};
 
@@ -104,6 +104,16 @@ impl Optimizer for All {
         }
         Ok(())
     }
+
+    fn state(&self) -> Result<Option<Vec<Tensor>>> {
+        let all = self.0.iter().map(Moments::state).collect::<Result<Vec<_>>>()?;
+        Ok(Some(all.into_iter().flatten().collect()))
+    }
+
+    fn restore(&mut self, state: &[Tensor], steps: u64) -> Result<()> {
+        let mut state = state.iter();
+        self.0.iter_mut().try_for_each(|moments| moments.restore(take(&mut state)?, steps))
+    }
 }
 
 enum Store {
@@ -120,6 +130,35 @@ pub struct Moments {
 }
 
 impl Moments {
+    /// A copy of m and v.
+    pub fn state(&self) -> Result<[Tensor; 2]> {
+        Ok(match &self.store {
+            Store::Host([m, v]) => {
+                let copy = |values: &[f32]| Tensor::from_slice(values, values.len(), &Device::Cpu);
+                [copy(m)?, copy(v)?]
+            }
+            Store::Device([m, v]) => [m.copy()?, v.copy()?],
+        })
+    }
+
+    /// Takes m and v back, as they were after `steps` updates.
+    pub fn restore(&mut self, state: [&Tensor; 2], steps: u64) -> Result<()> {
+        self.steps = i32::try_from(steps).map_err(|_| Error::internal("more steps than an optimizer counts"))?;
+        match &mut self.store {
+            Store::Host(store) => {
+                for (own, given) in store.iter_mut().zip(state) {
+                    *own = given.flatten_all()?.to_vec1()?;
+                }
+            }
+            Store::Device(store) => {
+                for (own, given) in store.iter().zip(state) {
+                    own.set(given)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// One update of one parameter.
     pub fn step(&mut self, var: &Var, grad: &Tensor, lr: f64, scale: f64) -> Result<()> {
         self.steps += 1;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::model::Decl;
 use crate::spec::{Catalog, Knobs, Named};
 
@@ -17,6 +17,23 @@ pub mod sgd;
 pub trait Optimizer: Send {
     /// One update; `scale` multiplies every gradient first (clipping).
     fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()>;
+
+    /// A copy of its state, for a checkpoint; `None` from one that gives none out: its trials cannot be continued.
+    fn state(&self) -> Result<Option<Vec<Tensor>>> {
+        Ok(None)
+    }
+
+    /// Takes back what [`state`](Self::state) gave after `steps` updates.
+    fn restore(&mut self, state: &[Tensor], steps: u64) -> Result<()> {
+        let _ = (state, steps);
+        Err(Error::internal("this optimizer takes no state"))
+    }
+}
+
+/// The next `N` of a state's tensors.
+fn take<'a, const N: usize>(state: &mut impl Iterator<Item = &'a Tensor>) -> Result<[&'a Tensor; N]> {
+    let found: Vec<&Tensor> = state.take(N).collect();
+    found.try_into().map_err(|_| Error::internal("a checkpoint holds too little of the optimizer's state"))
 }
 
 /// A settled optimizer before it holds any state.

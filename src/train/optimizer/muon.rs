@@ -8,7 +8,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::adamw::{AdamW, FLOPS_PER_SCALAR, Moments};
-use super::{Optimizer, OptimizerKind, OptimizerPlan};
+use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
 use crate::error::Result;
 use crate::model::{Decl, Role};
 use crate::spec::{Knobs, Named};
@@ -101,6 +101,31 @@ impl Optimizer for State {
             match rule {
                 Rule::AdamW(moments) => moments.step(var, grad, lr, scale)?,
                 Rule::Muon { velocity, parts } => self.plan.step(velocity, parts, var, grad, lr, scale)?,
+            }
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Option<Vec<Tensor>>> {
+        let mut state = Vec::new();
+        for rule in &self.rules {
+            match rule {
+                Rule::AdamW(moments) => state.extend(moments.state()?),
+                Rule::Muon { velocity, .. } => state.push(velocity.copy()?),
+            }
+        }
+        Ok(Some(state))
+    }
+
+    fn restore(&mut self, state: &[Tensor], steps: u64) -> Result<()> {
+        let mut state = state.iter();
+        for rule in &mut self.rules {
+            match rule {
+                Rule::AdamW(moments) => moments.restore(take(&mut state)?, steps)?,
+                Rule::Muon { velocity, .. } => {
+                    let [given] = take(&mut state)?;
+                    velocity.set(given)?;
+                }
             }
         }
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Optimizer, OptimizerKind, OptimizerPlan};
+use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
 use crate::error::Result;
 use crate::model::Decl;
 use crate::spec::{Knobs, Named};
@@ -70,6 +70,20 @@ impl Optimizer for State {
             velocity.set(&((velocity.as_detached_tensor() * self.plan.momentum)? + (grad * scale)?)?)?;
             let kept = (var.as_detached_tensor() * (1.0 - lr * decay))?;
             var.set(&(kept - (velocity.as_detached_tensor() * lr)?)?)?;
+        }
+        Ok(())
+    }
+
+    fn state(&self) -> Result<Option<Vec<Tensor>>> {
+        let copies = self.velocity.iter().map(|velocity| Ok(velocity.copy()?));
+        copies.collect::<Result<_>>().map(Some)
+    }
+
+    fn restore(&mut self, state: &[Tensor], _steps: u64) -> Result<()> {
+        let mut state = state.iter();
+        for velocity in &self.velocity {
+            let [given] = take(&mut state)?;
+            velocity.set(given)?;
         }
         Ok(())
     }
