@@ -5,15 +5,17 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::prepare::{NOMINAL_FLOPS_PER_S, Prepared, asked, describe_plan, file_name, prepare};
-use super::run::RunArgs;
+use super::run::{Executor, RunArgs};
 use super::{Format, print, print_json, quoted, say, style, to_json};
 use crate::error::{Error, Kind, Result};
-use crate::record::{Headline, ResultFile, Run, SCHEMA, Status, Trial};
+use crate::record::pool::read_all;
+use crate::record::{Headline, ResultFile, Run, SCHEMA, Status, Trial, store};
 use crate::report::{self, listing};
 use crate::runner::local::{CalibrateInChild, Then, choose_out};
 use crate::runner::machine::{child_environment, describe};
 use crate::runner::plan::{Design, PreparedCell, plan};
-use crate::runner::{Interrupt, Mode, Progress, Request, Worker, build_info, local, utc_now};
+use crate::runner::slurm::Spread;
+use crate::runner::{Interrupt, Mode, Progress, Request, Shard, Worker, build_info, local, utc_now};
 use crate::spec::{Library, Suite};
 use crate::trial::{Job, Registry};
 
@@ -35,6 +37,7 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
             Format::Json => print_json(&to_json(&plan)?),
         };
     }
+    refuse_half_a_sweep(args, &prepared)?;
     let environment = child_environment(prepared.threads);
     let machine = describe(prepared.threads, &environment)?;
     let build = build_info();
@@ -46,19 +49,37 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
         machine_index: 0,
     };
     // Where rates are to be chosen, the sweeps run first and make the rest of the plan.
-    let tune = prepared.suite.tune.as_ref().filter(|_| !prepared.sweeps.is_empty());
+    let tune = prepared.suite.tune.as_ref().filter(|_| prepared.is_tuned() && args.rates.is_none());
     let sweep = tune.map(|tune| {
         plan(&prepared.swept(), &Design { repeats: tune.repeats, first_seed: tune.first_seed, ..design }).jobs
     });
-    let judge = |trials: &[&Trial]| Ok(plan(&prepared.judged(registry, trials)?, &design).jobs);
-    let then = sweep.is_some().then_some(&judge as &Then);
-    let jobs = sweep.unwrap_or_else(|| plan(&prepared.cells, &design).jobs);
+    let part = |jobs: Vec<Job>| match args.shard {
+        Some(shard) => shard.of(jobs),
+        None => jobs,
+    };
+    let judge = |trials: &[&Trial]| Ok(part(plan(&prepared.judged(registry, trials)?, &design).jobs));
+    let then = (sweep.is_some() && args.shard != Some(Shard::Sweep)).then_some(&judge as &Then);
+    let jobs = match (sweep, &args.rates) {
+        (Some(sweep), _) => sweep,
+        (None, Some(rates)) => judge(&read_all(std::slice::from_ref(rates))?.trials.iter().collect::<Vec<_>>())?,
+        (None, None) => part(plan(&prepared.cells, &design).jobs),
+    };
+    if let (Some(shard), true) = (args.shard, jobs.is_empty()) {
+        return Err(Error::input(format!(
+            "--shard {shard}: nothing is left for it, the run has {} repeats",
+            prepared.repeats
+        ))
+        .hint("make no more parts than there are repeats: --repeats, or the suite's own"));
+    }
     let mode = match (args.resume, args.fresh) {
         (true, _) => Mode::Resume,
         (_, true) => Mode::Fresh,
         _ => Mode::New,
     };
     let out = choose_out(args.out.as_deref(), mode, Path::new("results"), &prepared.suite.name, &machine.class_id);
+    if args.executor == Executor::Slurm {
+        return spread(args, &prepared, &out);
+    }
     let file = ResultFile {
         schema: SCHEMA.to_owned(),
         run: header(args, &prepared),
@@ -68,15 +89,20 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
         trials: Vec::new(),
     };
     let finished = run_all(&prepared, (&jobs, then), file, &out, mode, environment)?;
+    finish(args, &finished, &out, &resume_command(&prepared, &out))
+}
+
+/// Says what was found, and whether all of it went well.
+fn finish(args: &RunArgs, finished: &ResultFile, out: &Path, resume: &str) -> Result<()> {
     let path = out.display().to_string();
     match args.format {
         Format::Text => {
             let price = Library::builtin().price("default")?;
-            print(&report::closing(&finished, &path, &price, style()))?;
+            print(&report::closing(finished, &path, &price, style()))?;
         }
-        Format::Json => print_json(&report::closing_json(&finished, &path))?,
+        Format::Json => print_json(&report::closing_json(finished, &path))?,
     }
-    verdict(&finished, &resume_command(&prepared, &out))
+    verdict(finished, resume)
 }
 
 fn run_all(
@@ -100,6 +126,72 @@ fn run_all(
 
 fn resume_command(prepared: &Prepared, out: &Path) -> String {
     format!("effbench run {} --resume --out {}", prepared.asked, quoted(&out.display().to_string()))
+}
+
+/// Parts of a run that each chose rates for themselves would not fit together.
+fn refuse_half_a_sweep(args: &RunArgs, prepared: &Prepared) -> Result<()> {
+    let suite = &prepared.suite.name;
+    match (prepared.is_tuned(), args.shard, &args.rates) {
+        (false, Some(Shard::Sweep), _) => {
+            Err(Error::input(format!("--shard sweep: suite {suite} chooses no learning rates")))
+        }
+        (false, _, Some(_)) => Err(Error::input(format!("--rates: suite {suite} chooses no learning rates"))),
+        (true, Some(Shard::Part { .. }), None) => {
+            let asked = &prepared.asked;
+            Err(Error::input(format!(
+                "--shard: suite {suite} first chooses learning rates, and all parts need the same"
+            ))
+            .hint(format!(
+                "`effbench run {asked} --shard sweep --out rates.json`, then `--rates rates.json` for each part"
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Hands the run to Slurm, or puts together what came back.
+fn spread(args: &RunArgs, prepared: &Prepared, out: &Path) -> Result<()> {
+    let absolute =
+        |path: &Path| std::path::absolute(path).map_err(|error| Error::input(format!("{}: {error}", path.display())));
+    let program =
+        std::env::current_exe().map_err(|e| Error::internal(format!("cannot find this program's file: {e}")))?;
+    let asked = prepared.asked.clone();
+    let run = Spread { program, asked, out: absolute(out)?, repeats: prepared.repeats, tuned: prepared.is_tuned() };
+    if args.collect {
+        return collect(args, prepared, &run, out);
+    }
+    if !args.resume && (out.exists() || run.folder().exists()) {
+        return Err(Error::input(format!("{} is already there", out.display()))
+            .hint("`--resume` submits what is missing, `--out FILE` writes elsewhere"));
+    }
+    let submitted = run.submit()?;
+    for (name, id) in &submitted.jobs {
+        say(&format!("{name}: job {id}"));
+    }
+    match submitted.jobs.last() {
+        None => collect(args, prepared, &run, out),
+        Some((_, last)) => print(&format!(
+            "Submitted: {} of {} parts are done; the result will be {} once job {last} has ended.\n\
+             `squeue --me` shows how far it is; the same command with --resume submits what is missing.",
+            submitted.done,
+            submitted.parts,
+            out.display()
+        )),
+    }
+}
+
+/// Puts the parts that are there together, and says what they say.
+fn collect(args: &RunArgs, prepared: &Prepared, run: &Spread, out: &Path) -> Result<()> {
+    let parts = run.parts();
+    if parts.is_empty() {
+        return Err(Error::input(format!("{}: no part has a result yet", run.folder().display()))
+            .hint("its logs say why; the same command with --resume submits again"));
+    }
+    let mut file = read_all(&parts)?;
+    let Run { started_at, finished_at, .. } = file.run;
+    file.run = Run { started_at, finished_at, ..header(args, prepared) };
+    store::write(out, &file)?;
+    finish(args, &file, out, &resume_command(prepared, out))
 }
 
 /// The trials that count: a sweep is there to find out which rates fail.

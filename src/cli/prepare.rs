@@ -45,6 +45,11 @@ pub(super) struct Sweep {
 }
 
 impl Prepared {
+    /// Whether learning rates are chosen first.
+    pub(super) fn is_tuned(&self) -> bool {
+        self.suite.tune.is_some() && !self.sweeps.is_empty()
+    }
+
     /// Every sweep's cells.
     pub(super) fn swept(&self) -> Vec<PreparedCell> {
         self.sweeps.iter().flat_map(|sweep| sweep.tried.clone()).collect()

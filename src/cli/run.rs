@@ -2,9 +2,10 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::Format;
+use crate::runner::Shard;
 
 /// Arguments of `effbench run`.
 #[derive(Debug, Clone, Args)]
@@ -13,7 +14,9 @@ Examples:
   effbench run
   effbench run quick --variants gpt2,llama --repeats 8 --out results/mine.json
   effbench run quick --data shakespeare.txt --set train.optimizer.lr=3e-4
-  effbench run --resume")]
+  effbench run --resume
+  effbench run ladder --shard 2/3 --rates rates.json --out part-2.json
+  effbench run gain --executor slurm --out results/gain.json")]
 pub struct RunArgs {
     /// What is run together: a suite's name (`effbench list suites`) or a path to one's own.
     #[arg(default_value = "quick")]
@@ -45,12 +48,35 @@ pub struct RunArgs {
     /// Start over and replace what is there.
     #[arg(long)]
     pub fresh: bool,
+    /// Only a part, to be spread over machines by hand: of N parts the I-th, whole repeats; or `sweep`, the trials that choose
+    /// learning rates. `effbench merge` puts the parts together.
+    #[arg(long, value_name = "I/N|sweep")]
+    pub shard: Option<Shard>,
+    /// Learning rates as the sweep in this result file chose them, instead of a sweep of this run's own.
+    #[arg(long, value_name = "FILE")]
+    pub rates: Option<PathBuf>,
+    /// Who runs the trials: this machine, one after the other, or a Slurm cluster, one repeat a task.
+    #[arg(long, value_enum, default_value_t, conflicts_with_all = ["shard", "rates", "fresh"])]
+    pub executor: Executor,
+    /// Put the parts of a Slurm run together.
+    #[arg(long, hide = true)]
+    pub collect: bool,
     /// Say what would be run and what it would take, and run nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// How to say what was found.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// Who runs trials.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Executor {
+    /// This machine.
+    #[default]
+    Local,
+    /// A Slurm cluster.
+    Slurm,
 }
 
 /// `KEY=VALUE` with a key before the sign; the value is read where the key is known.

@@ -1,8 +1,8 @@
 //! Many trials: in which order, each in a process of its own, kept as they finish, and none twice.
 //!
 //! `plan` makes jobs of cells, `local` runs what is missing of them, `isolate` runs one, `partial` keeps what finished,
-//! `sweep` chooses a learning rate from those that only helped to find one; `fetch` gets the
-//! corpora that they may train on.
+//! `sweep` chooses a learning rate from those that only helped to find one; `shard` and `slurm` spread a run over machines;
+//! `fetch` gets the corpora that they may train on.
 
 pub mod build;
 pub mod child;
@@ -16,6 +16,8 @@ pub mod partial;
 pub mod plan;
 pub mod process;
 pub mod progress;
+pub mod shard;
+pub mod slurm;
 pub mod sweep;
 
 pub use crate::measure::clock::utc_now;
@@ -24,3 +26,4 @@ pub use interrupt::Interrupt;
 pub use local::{Mode, Request};
 pub use process::Worker;
 pub use progress::Progress;
+pub use shard::Shard;

@@ -1,0 +1,268 @@
+//! Slurm as the engine: one array task a repeat, all arms of a repeat on one node, and a last job that puts the parts
+//! together. Everything is submitted at once and nothing waits: no daemon, no accounting. A task that is run again does only
+//! what is missing; submitting again submits only the parts that are.
+//!
+//! Partition, account and time limit come from Slurm's own environment: `SBATCH_PARTITION`, `SBATCH_ACCOUNT`,
+//! `SBATCH_TIMELIMIT`.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::shard::Shard;
+use crate::error::{Error, Result};
+use crate::record::{Status, store};
+
+/// Array indices lie below this where the cluster does not say otherwise (Slurm's default of `MaxArraySize`).
+const MAX_ARRAY_SIZE: u64 = 1001;
+
+/// A run to be spread.
+#[derive(Debug, Clone)]
+pub struct Spread {
+    /// This program.
+    pub program: PathBuf,
+    /// Suite and options that choose what runs, quoted for a shell.
+    pub asked: String,
+    /// The result file.
+    pub out: PathBuf,
+    /// How many parts: one a repeat.
+    pub repeats: u64,
+    /// Whether learning rates are chosen first.
+    pub tuned: bool,
+}
+
+/// One call of `sbatch`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submission {
+    /// Of the script and of the job.
+    pub name: String,
+    /// Without dependencies.
+    pub options: Vec<String>,
+    /// The script.
+    pub script: String,
+}
+
+/// What was submitted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Submitted {
+    /// Names and Slurm's numbers, in order.
+    pub jobs: Vec<(String, String)>,
+    /// Parts that are done already.
+    pub done: u64,
+    /// Parts in all.
+    pub parts: u64,
+}
+
+impl Spread {
+    /// The folder of the parts: `x.json` gives `x.json.shards`.
+    pub fn folder(&self) -> PathBuf {
+        let mut name = self.out.as_os_str().to_owned();
+        name.push(".shards");
+        PathBuf::from(name)
+    }
+
+    /// Where a part's results go.
+    pub fn part(&self, shard: Shard) -> PathBuf {
+        match shard {
+            Shard::Sweep => self.folder().join("sweep.json"),
+            Shard::Part { part, .. } => self.folder().join(format!("{part}.json")),
+        }
+    }
+
+    /// Every file of the parts that is there, the sweep's first.
+    pub fn parts(&self) -> Vec<PathBuf> {
+        let parts = (1..=self.repeats).map(|part| Shard::Part { part, of: self.repeats });
+        [Shard::Sweep].into_iter().chain(parts).map(|shard| self.part(shard)).filter(|path| path.exists()).collect()
+    }
+
+    /// The parts that are not done, from 1.
+    fn missing(&self) -> Vec<u64> {
+        let done = |part: &u64| is_done(&self.part(Shard::Part { part: *part, of: self.repeats }));
+        (1..=self.repeats).filter(|part| !done(part)).collect()
+    }
+
+    /// Submits what is missing, and the job that puts the parts together after it, whatever became of it.
+    pub fn submit(&self) -> Result<Submitted> {
+        let folder = self.folder();
+        fs::create_dir_all(&folder)
+            .map_err(|e| Error::input(format!("{}: cannot be written: {e}", folder.display())))?;
+        let missing = self.missing();
+        let mut jobs: Vec<(String, String)> = Vec::new();
+        let mut after = None;
+        if self.tuned && !missing.is_empty() && !is_done(&self.part(Shard::Sweep)) {
+            let sweep = self.sweep();
+            let id = sbatch(&folder, &sweep, None)?;
+            after = Some(format!("afterok:{id}"));
+            jobs.push((sweep.name, id));
+        }
+        for array in self.arrays(&missing, max_array_size()) {
+            let id = sbatch(&folder, &array, after.as_deref())?;
+            jobs.push((array.name, id));
+        }
+        if !jobs.is_empty() {
+            let ids: Vec<&str> = jobs.iter().map(|(_, id)| id.as_str()).collect();
+            let collect = self.collector();
+            let id = sbatch(&folder, &collect, Some(&format!("afterany:{}", ids.join(":"))))?;
+            jobs.push((collect.name, id));
+        }
+        Ok(Submitted { jobs, done: self.repeats - missing.len() as u64, parts: self.repeats })
+    }
+
+    fn sweep(&self) -> Submission {
+        let line = self.line(&format!("--shard sweep --resume --out {}", shell(&self.part(Shard::Sweep))));
+        Submission { name: "effbench-sweep".to_owned(), options: alone(), script: script(&line) }
+    }
+
+    /// Arrays of the missing parts, each with indices below the cluster's limit.
+    fn arrays(&self, missing: &[u64], max_array_size: u64) -> Vec<Submission> {
+        let most = max_array_size.saturating_sub(1).max(1);
+        let mut arrays: Vec<Submission> = Vec::new();
+        let mut rest = missing;
+        while let Some(first) = rest.first() {
+            let offset = (first - 1) / most * most;
+            let count = rest.partition_point(|part| *part <= offset + most);
+            let (these, others) = rest.split_at(count);
+            rest = others;
+            let indices: Vec<u64> = these.iter().map(|part| part - offset).collect();
+            let rates =
+                if self.tuned { format!(" --rates {}", shell(&self.part(Shard::Sweep))) } else { String::new() };
+            let folder = shell(&self.folder());
+            let line =
+                self.line(&format!("--shard \"$part/{}\"{rates} --resume --out {folder}/\"$part\".json", self.repeats));
+            let mut options = alone();
+            options.push(format!("--array={}", ranges(&indices)));
+            let script = script(&format!("part=$((SLURM_ARRAY_TASK_ID + {offset}))\n{line}"));
+            arrays.push(Submission { name: format!("effbench-{}", arrays.len() + 1), options, script });
+        }
+        arrays
+    }
+
+    fn collector(&self) -> Submission {
+        let line = self.line(&format!("--executor slurm --collect --out {}", shell(&self.out)));
+        let options = vec!["--ntasks=1".to_owned()];
+        Submission { name: "effbench-collect".to_owned(), options, script: script(&line) }
+    }
+
+    fn line(&self, rest: &str) -> String {
+        format!("exec {} run {} {rest}", shell(&self.program), self.asked)
+    }
+}
+
+/// Measuring tasks share a node with nobody.
+fn alone() -> Vec<String> {
+    ["--nodes=1", "--ntasks=1", "--exclusive"].map(str::to_owned).to_vec()
+}
+
+fn script(body: &str) -> String {
+    format!("#!/bin/sh\n{body}\n")
+}
+
+/// Quoted for a shell, whatever is in it.
+fn shell(path: &Path) -> String {
+    format!("'{}'", path.display().to_string().replace('\'', "'\\''"))
+}
+
+/// `1-3,7`.
+fn ranges(indices: &[u64]) -> String {
+    let mut runs: Vec<(u64, u64)> = Vec::new();
+    for &index in indices {
+        match runs.last_mut() {
+            Some((_, last)) if *last + 1 == index => *last = index,
+            _ => runs.push((index, index)),
+        }
+    }
+    let text = |(first, last): &(u64, u64)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    runs.iter().map(text).collect::<Vec<_>>().join(",")
+}
+
+/// A file of which no trial is worth another try.
+fn is_done(path: &Path) -> bool {
+    let settled = |status| matches!(status, Status::Ok | Status::Diverged);
+    store::read(path).is_ok_and(|file| file.trials.iter().all(|trial| trial.in_sweep() || settled(trial.status)))
+}
+
+fn max_array_size() -> u64 {
+    let output = Command::new("scontrol").args(["show", "config"]).output().ok();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    array_size_in(&text).unwrap_or(MAX_ARRAY_SIZE)
+}
+
+/// `MaxArraySize            = 1001`.
+fn array_size_in(config: &str) -> Option<u64> {
+    let line = config.lines().find(|line| line.trim_start().starts_with("MaxArraySize"))?;
+    line.split_once('=')?.1.trim().parse().ok()
+}
+
+/// Writes the script beside the parts and submits it; Slurm's number of the job.
+fn sbatch(folder: &Path, submission: &Submission, after: Option<&str>) -> Result<String> {
+    let path = folder.join(format!("{}.sh", submission.name));
+    store::write_whole(&path, submission.script.as_bytes())?;
+    let output = Command::new("sbatch")
+        .arg("--parsable")
+        .arg(format!("--job-name={}", submission.name))
+        .arg(format!("--output={}", folder.join(format!("{}-%A-%a.log", submission.name)).display()))
+        .args(&submission.options)
+        .args(after.map(|after| format!("--dependency={after}")))
+        .arg(&path)
+        .output()
+        .map_err(|error| {
+            Error::input(format!("cannot start sbatch: {error}")).hint("run this on a login node of a Slurm cluster")
+        })?;
+    let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
+    if !output.status.success() {
+        return Err(Error::input(format!("sbatch refused {}: {}", submission.name, said(&output.stderr)))
+            .hint("SBATCH_PARTITION, SBATCH_ACCOUNT and SBATCH_TIMELIMIT say what this cluster wants to know"));
+    }
+    // `12` or `12;cluster`.
+    Ok(said(&output.stdout).split(';').next().unwrap_or_default().to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spread(repeats: u64, tuned: bool) -> Spread {
+        Spread {
+            program: PathBuf::from("/opt/eff bench"),
+            asked: "quick --variants gpt2".to_owned(),
+            out: PathBuf::from("/r/it's.json"),
+            repeats,
+            tuned,
+        }
+    }
+
+    #[test]
+    fn scripts_say_what_each_task_does() {
+        let arrays = spread(4, true).arrays(&[1, 2, 4], 1001);
+        assert_eq!(arrays.len(), 1);
+        assert_eq!(arrays[0].options, ["--nodes=1", "--ntasks=1", "--exclusive", "--array=1-2,4"]);
+        assert_eq!(
+            arrays[0].script,
+            "#!/bin/sh\npart=$((SLURM_ARRAY_TASK_ID + 0))\nexec '/opt/eff bench' run quick --variants gpt2 --shard \"$part/4\" \
+             --rates '/r/it'\\''s.json.shards/sweep.json' --resume --out '/r/it'\\''s.json.shards'/\"$part\".json\n"
+        );
+        assert!(!spread(4, false).arrays(&[1], 1001)[0].script.contains("--rates"));
+        assert!(spread(4, true).sweep().script.contains("--shard sweep --resume"));
+    }
+
+    #[test]
+    fn arrays_keep_below_the_clusters_limit() {
+        let parts: Vec<u64> = (1..=7).filter(|part| *part != 4).collect();
+        let arrays = spread(7, false).arrays(&parts, 4);
+        let seen: Vec<(&str, bool)> = arrays
+            .iter()
+            .map(|a| (a.options.last().unwrap().as_str(), a.script.contains("SLURM_ARRAY_TASK_ID + 3")))
+            .collect();
+        assert_eq!(seen, [("--array=1-3", false), ("--array=2-3", true), ("--array=1", false)]);
+        assert!(arrays[2].script.contains("SLURM_ARRAY_TASK_ID + 6"));
+        assert_eq!(array_size_in("MaxJobs = 9\nMaxArraySize            = 512\n"), Some(512));
+        assert_eq!(array_size_in("nothing"), None);
+    }
+
+    #[test]
+    fn indices_are_written_short() {
+        for (indices, want) in [(&[1][..], "1"), (&[1, 2, 3], "1-3"), (&[1, 3, 4, 9], "1,3-4,9"), (&[], "")] {
+            assert_eq!(ranges(indices), want);
+        }
+    }
+}
