@@ -1,11 +1,12 @@
 //! Where sums are done: the device a name stands for, and what is said when it is not there.
 
 pub mod workers;
+pub mod yardstick;
 
 pub use workers::{STACK_BYTES, Workers};
+pub use yardstick::{AttentionMix, Gemm, SmallOps, StreamCopy};
 
-use candle_core::{DType, Device, Tensor};
-use rayon::prelude::*;
+use candle_core::Device;
 
 use crate::error::{Error, Result};
 
@@ -63,84 +64,6 @@ fn cuda(_ordinal: usize) -> Result<Device> {
     Err(Error::input("this build has no CUDA support").hint(
         "build with `cargo build --release --features cuda` where a CUDA toolkit is installed, or use --device cpu",
     ))
-}
-
-/// Scalars that one thread copies at a time.
-const COPY_CHUNK: usize = 1 << 18;
-
-/// A square f32 matrix product, the yardstick of MFU.
-pub struct Gemm {
-    a: Tensor,
-    b: Tensor,
-    size: usize,
-}
-
-impl Gemm {
-    /// Two `size` x `size` matrices with bounded entries.
-    pub fn new(size: usize, device: &Device) -> Result<Self> {
-        let values = |k: usize| (0..size * size).map(move |i| ((i * k) % 251) as f32 / 251.0 - 0.5).collect::<Vec<_>>();
-        Ok(Self {
-            a: Tensor::from_vec(values(7), (size, size), device)?,
-            b: Tensor::from_vec(values(11), (size, size), device)?,
-            size,
-        })
-    }
-
-    /// Multiplies once and waits for the device.
-    pub fn run(&self) -> Result<()> {
-        let product = self.a.matmul(&self.b)?;
-        product.device().synchronize()?;
-        Ok(())
-    }
-
-    /// FLOPs of one product.
-    pub fn flops(&self) -> f64 {
-        2.0 * (self.size as f64).powi(3)
-    }
-}
-
-/// A copy of a buffer larger than the caches by all threads, the yardstick of memory-bound work.
-pub enum StreamCopy {
-    /// Between two buffers of the host that were touched before.
-    Host {
-        /// From here ...
-        source: Vec<f32>,
-        /// ... to there.
-        target: Vec<f32>,
-    },
-    /// Within a device.
-    Device(Tensor),
-}
-
-impl StreamCopy {
-    /// A buffer of `bytes`.
-    pub fn new(bytes: usize, device: &Device) -> Result<Self> {
-        Ok(match device {
-            Device::Cpu => Self::Host { source: vec![1.0; bytes / 4], target: vec![0.0; bytes / 4] },
-            _ => Self::Device(Tensor::ones(bytes / 4, DType::F32, device)?),
-        })
-    }
-
-    /// Copies once and waits for the device.
-    pub fn run(&mut self) -> Result<()> {
-        match self {
-            Self::Host { source, target } => {
-                let chunks = target.par_chunks_mut(COPY_CHUNK).zip(source.par_chunks(COPY_CHUNK));
-                chunks.for_each(|(target, source)| target.copy_from_slice(source));
-            }
-            Self::Device(source) => source.copy()?.device().synchronize()?,
-        }
-        Ok(())
-    }
-
-    /// Bytes read and written by one copy.
-    pub fn bytes(&self) -> f64 {
-        let scalars = match self {
-            Self::Host { source, .. } => source.len(),
-            Self::Device(source) => source.elem_count(),
-        };
-        2.0 * (scalars * 4) as f64
-    }
 }
 
 #[cfg(test)]

@@ -244,6 +244,9 @@ fn calibration(at: At) -> Calibration {
         device: "cpu".to_owned(),
         gemm_f32_flops_per_s: Some(1.5e11),
         stream_bytes_per_s: Some(2.1e10),
+        small_op_s: None,
+        attention_mix_s: None,
+        reference_step_s: None,
         reason: None,
     }
 }

@@ -137,6 +137,12 @@ pub struct Calibration {
     pub gemm_f32_flops_per_s: Option<f64>,
     /// Copy of a buffer larger than the caches, all threads, bytes read plus written; the highest rate kept.
     pub stream_bytes_per_s: Option<f64>,
+    /// An operation on a few scalars: what one costs beside its arithmetic.
+    pub small_op_s: Option<f64>,
+    /// softmax(Q K^T) V of 16 heads of 256 x 32 in plain operations.
+    pub attention_mix_s: Option<f64>,
+    /// One training step of a small model that never changes.
+    pub reference_step_s: Option<f64>,
     /// Why a figure is absent.
     pub reason: Option<String>,
 }

@@ -344,6 +344,9 @@ impl Session {
                 device: calibrate.device(),
                 gemm_f32_flops_per_s: None,
                 stream_bytes_per_s: None,
+                small_op_s: None,
+                attention_mix_s: None,
+                reference_step_s: None,
                 reason: Some(error.message),
             },
         };

@@ -1,9 +1,14 @@
 //! A device's measured peaks, as a result file holds them.
 
-use crate::device;
+use serde_json::json;
+
+use super::{Registry, settle};
+use crate::device::{self, Opened};
 use crate::error::Result;
+use crate::measure::calibrate::Rate;
 use crate::measure::{Clock, Monotonic, calibrate};
 use crate::record::{At, Calibration};
+use crate::spec::{Library, Origin, Tree};
 
 /// Side of the square product to begin with: a few milliseconds on two cores.
 const GEMM_SIZE: usize = 1024;
@@ -15,8 +20,10 @@ const LEAST_GEMM_S: f64 = 0.01;
 const STREAM_BYTES: usize = 256 << 20;
 /// How long each is repeated.
 const SECONDS: f64 = 1.0;
+/// How long the small ones are.
+const SHORT_S: f64 = 0.5;
 
-/// Measures the named device for about two seconds.
+/// Measures the named device for about four seconds.
 pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
     let opened = device::open(device)?;
     let clock = Monotonic::start();
@@ -33,12 +40,37 @@ pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
     let mut stream = device::StreamCopy::new(STREAM_BYTES, &opened.device)?;
     let bytes = stream.bytes();
     let copy = calibrate::rate(&clock, &mut || stream.run(), bytes, SECONDS)?;
+    let small = device::SmallOps::new(&opened.device)?;
+    let small = calibrate::rate(&clock, &mut || small.run(), device::SmallOps::COUNT as f64, SHORT_S)?;
+    let mix = device::AttentionMix::new(&opened.device)?;
+    let mix = calibrate::rate(&clock, &mut || mix.run(), 1.0, SHORT_S)?;
+    let step = reference_step(&opened, &clock)?;
     Ok(Calibration {
         machine,
         at,
         device: opened.name,
         gemm_f32_flops_per_s: Some(product.peak_per_s),
         stream_bytes_per_s: Some(copy.peak_per_s),
+        small_op_s: Some(small.peak_per_s.recip()),
+        attention_mix_s: Some(mix.peak_per_s.recip()),
+        reference_step_s: Some(step.peak_per_s.recip()),
         reason: None,
     })
+}
+
+/// Training steps of one small model, every size written out: what it is must not change, or machines could not be compared
+/// over time.
+fn reference_step(opened: &Opened, clock: &dyn Clock) -> Result<Rate> {
+    let sizes = json!({
+        "model": {"layers": 2, "width": 64, "heads": 4, "kv_heads": 4, "context": 64},
+        "train": {"batch": 8, "steps": 100_000, "optimizer": {"kind": "adamw", "lr": 1e-3}},
+        "data": {"kind": "markov", "states": 64},
+        "compute": {"ops": "fused", "device": opened.name},
+    });
+    let mut tree = Library::builtin().variant("gpt2")?.tree;
+    tree.overlay(&Tree::from_json(&sizes, &Origin::named("calibration"))?);
+    let experiment = settle(&Registry::builtin(), &tree)?.experiment;
+    let mut trainer = experiment.trainer(1, opened)?;
+    let batch = experiment.source.train(1, 0, experiment.batch, experiment.model.shape.context);
+    calibrate::rate(clock, &mut || trainer.step(&batch).map(drop), 1.0, SHORT_S)
 }

@@ -101,6 +101,9 @@ impl Calibrate for Peak {
             device: "cpu".into(),
             gemm_f32_flops_per_s: Some(1e9),
             stream_bytes_per_s: Some(1e9),
+            small_op_s: None,
+            attention_mix_s: None,
+            reference_step_s: None,
             reason: None,
         })
     }
