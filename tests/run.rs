@@ -220,3 +220,43 @@ fn text_of_ones_own_is_trained_on_and_its_path_stays_out_of_the_record() {
     let (nats, bits) = (trial.metric("val_loss_nats").unwrap(), trial.metric("val_bits_per_byte").unwrap());
     assert!((nats / std::f64::consts::LN_2 - bits).abs() < 1e-9, "characters of this text are bytes");
 }
+
+/// Two parts of a run are its trials, by the same ids and the same bits; a sweep made once serves both.
+#[test]
+fn parts_of_a_run_fit_together() {
+    let folder = folder_with_suite();
+    let here = folder.path();
+    let tuned = SUITE.replace("first_seed = 1", "first_seed = 1\ntune = { lr = [0.005, 0.01, 0.02] }");
+    fs::write(here.join("tuned.toml"), tuned.replace("[10, 40]", "[10]")).unwrap();
+    let run = |args: &[&str]| {
+        let output = effbench(here, &[&["run", "./tuned.toml"], args].concat());
+        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+    };
+    run(&["--out", "whole.json"]);
+    run(&["--shard", "sweep", "--out", "sweep.json"]);
+    run(&["--shard", "1/2", "--rates", "sweep.json", "--out", "1.json"]);
+    run(&["--shard", "2/2", "--rates", "sweep.json", "--out", "2.json"]);
+    let parts = ["sweep.json", "1.json", "2.json"].map(|name| read(here, name));
+    assert_eq!(parts.each_ref().map(|part| part.trials.len()), [6, 2, 2]);
+    let ids = |trials: Vec<&effbench::record::Trial>| -> std::collections::BTreeSet<String> {
+        trials.iter().map(|trial| trial.id.clone()).collect()
+    };
+    let whole = read(here, "whole.json");
+    assert_eq!(ids(parts.iter().flat_map(|part| &part.trials).collect()), ids(whole.trials.iter().collect()));
+    let mut rows: Vec<_> = parts.iter().flat_map(losses).collect();
+    rows.sort();
+    assert_eq!(rows, losses(&whole));
+
+    let refused: [(&[&str], &str); 5] = [
+        (&["run", "./tuned.toml", "--shard", "1/2"], "--shard sweep --out rates.json"),
+        (&["run", "./tiny.toml", "--shard", "sweep"], "chooses no learning rates"),
+        (&["run", "./tiny.toml", "--rates", "sweep.json"], "chooses no learning rates"),
+        (&["run", "./tiny.toml", "--shard", "3/3"], "the run has 2 repeats"),
+        (&["run", "./tiny.toml", "--shard", "3/2"], "write I/N"),
+    ];
+    for (args, says) in refused {
+        let output = effbench(here, args);
+        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
+        assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
+    }
+}

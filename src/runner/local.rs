@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
+use super::cooling::cool_down;
 use super::interrupt::Interrupt;
 use super::isolate;
 use super::machine::child_environment;
@@ -12,6 +13,7 @@ use super::process::Worker;
 use super::progress::Progress;
 use super::utc_now;
 use crate::error::{Error, Kind, Result};
+use crate::measure::temperature;
 use crate::record::validate::validate;
 use crate::record::{At, Calibration, ResultFile, Run, Status, Trial, journal, store};
 use crate::trial::Job;
@@ -280,7 +282,9 @@ impl Session {
     ) -> Result<()> {
         let machine = missing[0].machine;
         let peak = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
+        let began_c = temperature::processor_c();
         for job in missing {
+            cool_down(began_c, interrupt);
             let mut job = (*job).clone();
             job.peak_flops_per_s = peak;
             self.run_one(job, request, progress, interrupt)?;

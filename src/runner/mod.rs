@@ -6,6 +6,7 @@
 
 pub mod build;
 pub mod child;
+pub mod cooling;
 pub mod fetch;
 pub mod interrupt;
 pub mod isolate;

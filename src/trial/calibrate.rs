@@ -18,12 +18,12 @@ const LARGEST_GEMM: usize = 8192;
 const LEAST_GEMM_S: f64 = 0.01;
 /// Bytes of the copied buffer: past every cache.
 const STREAM_BYTES: usize = 256 << 20;
-/// How long each is repeated.
+/// How long the product is repeated: everything is held against it.
 const SECONDS: f64 = 1.0;
-/// How long the small ones are.
-const SHORT_S: f64 = 0.5;
+/// How long each of the others is.
+const SHORT_S: f64 = 0.3;
 
-/// Measures the named device for about four seconds.
+/// Measures the named device for about three seconds.
 pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
     let opened = device::open(device)?;
     let clock = Monotonic::start();
@@ -39,7 +39,7 @@ pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
     let product = calibrate::rate(&clock, &mut || gemm.run(), gemm.flops(), SECONDS)?;
     let mut stream = device::StreamCopy::new(STREAM_BYTES, &opened.device)?;
     let bytes = stream.bytes();
-    let copy = calibrate::rate(&clock, &mut || stream.run(), bytes, SECONDS)?;
+    let copy = calibrate::rate(&clock, &mut || stream.run(), bytes, SHORT_S)?;
     let small = device::SmallOps::new(&opened.device)?;
     let small = calibrate::rate(&clock, &mut || small.run(), device::SmallOps::COUNT as f64, SHORT_S)?;
     let mix = device::AttentionMix::new(&opened.device)?;
