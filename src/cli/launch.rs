@@ -9,16 +9,19 @@ use super::run::{Executor, RunArgs};
 use super::{Format, print, print_json, quoted, say, style, to_json};
 use crate::error::{Error, Kind, Result};
 use crate::record::pool::read_all;
-use crate::record::{Headline, ResultFile, Run, SCHEMA, Status, Trial, store};
+use crate::record::{Build, Headline, ResultFile, Run, SCHEMA, Status, Trial, store};
 use crate::report::{self, listing};
 use crate::runner::local::{CalibrateInChild, Then, choose_out};
 use crate::runner::machine::{child_environment, describe};
-use crate::runner::plan::{Design, PreparedCell, plan};
+use crate::runner::plan::{Arm, Design, PreparedCell, plan};
 use crate::runner::slurm::Spread;
 use crate::runner::{Interrupt, Mode, Progress, Request, Shard, Worker, build_info, local, utc_now};
 use crate::spec::{Library, Suite};
 use crate::trial::{Job, Registry};
 
+/// How the two builds of `--against` are called.
+const BASE: &str = "base";
+const HEAD: &str = "head";
 /// A trial that takes this much longer than planned, and at least [`LEAST_LIMIT`], hangs.
 const PATIENCE: f64 = 50.0;
 /// The shortest time limit of a trial.
@@ -41,17 +44,22 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     let environment = child_environment(prepared.threads);
     let machine = describe(prepared.threads, &environment)?;
     let build = build_info();
-    let design = Design {
-        repeats: prepared.repeats,
-        first_seed: prepared.suite.first_seed,
-        build: &build,
-        build_index: 0,
-        machine_index: 0,
+    let other = args.against.as_deref().map(|binary| ask_build(binary, &environment)).transpose()?;
+    let builds: Vec<Build> =
+        [Some(build), other.as_ref().map(|(build, _)| build.clone())].into_iter().flatten().collect();
+    let alone = [Arm { label: None, build: &builds[0], index: 0 }];
+    let both = {
+        let head = Arm { label: Some(HEAD), build: &builds[0], index: 0 };
+        [Arm { label: Some(BASE), build: &builds[builds.len() - 1], index: 1 }, head]
     };
+
+    let arms = if other.is_some() { &both[..] } else { &alone };
+    let design = Design { repeats: prepared.repeats, first_seed: prepared.suite.first_seed, arms, machine_index: 0 };
     // Where rates are to be chosen, the sweeps run first and make the rest of the plan.
     let tune = prepared.suite.tune.as_ref().filter(|_| prepared.is_tuned() && args.rates.is_none());
     let sweep = tune.map(|tune| {
-        plan(&prepared.swept(), &Design { repeats: tune.repeats, first_seed: tune.first_seed, ..design }).jobs
+        let own = Design { repeats: tune.repeats, first_seed: tune.first_seed, arms: &alone, ..design };
+        plan(&prepared.swept(), &own).jobs
     });
     let part = |jobs: Vec<Job>| match args.shard {
         Some(shard) => shard.of(jobs),
@@ -83,12 +91,14 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     let file = ResultFile {
         schema: SCHEMA.to_owned(),
         run: header(args, &prepared),
-        builds: vec![build.clone()],
+        builds: builds.clone(),
         machines: vec![machine],
         calibrations: Vec::new(),
         trials: Vec::new(),
     };
-    let finished = run_all(&prepared, (&jobs, then), file, &out, mode, environment)?;
+    let mut workers = vec![Worker::this_program(&["trial"], environment.clone())?];
+    workers.extend(other.map(|(_, worker)| worker));
+    let finished = run_all(&prepared, (&jobs, then), file, (&out, mode), (&workers, environment))?;
     finish(args, &finished, &out, &resume_command(&prepared, &out))
 }
 
@@ -109,23 +119,36 @@ fn run_all(
     prepared: &Prepared,
     (jobs, then): (&[Job], Option<&Then>),
     file: ResultFile,
-    out: &Path,
-    mode: Mode,
-    environment: BTreeMap<String, String>,
+    (out, mode): (&Path, Mode),
+    (workers, environment): (&[Worker], BTreeMap<String, String>),
 ) -> Result<ResultFile> {
-    let worker = Worker::this_program(&["trial"], environment.clone())?;
     let calibrator = Worker::this_program(&["calibrate", &prepared.device], environment)?;
     let mut calibrate = CalibrateInChild { worker: calibrator, device: prepared.device.clone(), limit: LEAST_LIMIT };
     let longest = prepared.cells.iter().map(|cell| cell.cost.train_flops).fold(0.0, f64::max);
     let limit = LEAST_LIMIT.max(Duration::from_secs_f64(PATIENCE * longest / NOMINAL_FLOPS_PER_S));
     let resume = resume_command(prepared, out);
-    let request = Request { out, mode, file, jobs, then, worker: &worker, limit, resume: &resume };
+    let request = Request { out, mode, file, jobs, then, workers, limit, resume: &resume };
     let interrupt = Interrupt::on_signals()?;
     local::run(request, &mut calibrate, &mut Progress::on_stderr(), &interrupt)
 }
 
 fn resume_command(prepared: &Prepared, out: &Path) -> String {
     format!("effbench run {} --resume --out {}", prepared.asked, quoted(&out.display().to_string()))
+}
+
+/// Which build another program is, and what runs its trials.
+fn ask_build(binary: &Path, environment: &BTreeMap<String, String>) -> Result<(Build, Worker)> {
+    let refuse = |why: String| {
+        Error::input(format!("--against {}: {why}", binary.display()))
+            .hint("give the program file of another build of effbench, one that knows --against itself")
+    };
+    let program = std::path::absolute(binary).map_err(|error| refuse(error.to_string()))?;
+    let output =
+        std::process::Command::new(&program).arg("build").output().map_err(|error| refuse(error.to_string()))?;
+    let build = serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success());
+    let build = build.ok_or_else(|| refuse("it does not say which build it is".to_owned()))?;
+    let env = environment.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
+    Ok((build, Worker { program, args: vec!["trial".to_owned()], env }))
 }
 
 /// Parts of a run that each chose rates for themselves would not fit together.
@@ -236,11 +259,13 @@ fn headline(suite: &Suite, cells: &[PreparedCell]) -> Option<Headline> {
 }
 
 fn header(args: &RunArgs, prepared: &Prepared) -> Run {
-    let headline = headline(&prepared.suite, &prepared.cells);
+    // Two builds of one variant ask another question than two variants.
+    let one_build = args.against.is_none();
+    let headline = headline(&prepared.suite, &prepared.cells).filter(|_| one_build);
     Run {
         suite: prepared.suite.name.clone(),
         command: recorded_command(args, &prepared.cells),
-        base: prepared.suite.base.clone(),
+        base: prepared.suite.base.clone().filter(|_| one_build),
         headline,
         data: prepared.data.clone(),
         repeats: prepared.repeats,

@@ -97,6 +97,10 @@ pub enum Command {
     #[cfg(feature = "run")]
     #[command(hide = true)]
     Trial,
+    /// Say which build this is, as result files do.
+    #[cfg(feature = "run")]
+    #[command(hide = true)]
+    Build,
     /// Measure a device's peaks.
     #[cfg(feature = "run")]
     #[command(hide = true)]
@@ -137,6 +141,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::Trial => worker::trial(&registry),
+        Command::Build => print_json(&to_json(&crate::runner::build_info())?),
         Command::Calibrate { device } => worker::calibrate(&device),
     })
 }

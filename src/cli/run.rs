@@ -55,6 +55,9 @@ pub struct RunArgs {
     /// Learning rates as the sweep in this result file chose them, instead of a sweep of this run's own.
     #[arg(long, value_name = "FILE")]
     pub rates: Option<PathBuf>,
+    /// Another build of effbench: both run every cell, in turn and in one sitting, and are compared.
+    #[arg(long, value_name = "BINARY", conflicts_with_all = ["shard", "executor"])]
+    pub against: Option<PathBuf>,
     /// Who runs the trials: this machine, one after the other, or a Slurm cluster, one repeat a task.
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["shard", "rates", "fresh"])]
     pub executor: Executor,

@@ -44,8 +44,8 @@ pub struct Request<'a> {
     pub jobs: &'a [Job],
     /// The trials to run after a sweep.
     pub then: Option<&'a Then<'a>>,
-    /// What runs one trial.
-    pub worker: &'a Worker,
+    /// What runs one trial, by the index of its build in `file`.
+    pub workers: &'a [Worker],
     /// Time limit of one trial.
     pub limit: Duration,
     /// The command that continues this run, for messages.
@@ -294,6 +294,9 @@ impl Session {
     }
 
     fn run_one(&mut self, mut job: Job, request: &Request, progress: &mut Progress, at: &Interrupt) -> Result<()> {
+        let worker = usize::try_from(job.build).ok().and_then(|build| request.workers.get(build));
+        let worker = worker.ok_or_else(|| Error::internal(format!("no program for build {}", job.build)))?;
+        let worker = sized(worker, &job);
         job.build = point(&self.builds, job.build);
         job.machine = point(&self.machines, job.machine);
         // Where it really stands: what is run again after a failure comes last.
@@ -301,7 +304,6 @@ impl Session {
         job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.id)).ok();
         let started = Instant::now();
         progress.trial(&job);
-        let worker = sized(request.worker, &job);
         let trial = isolate::run_trial(&worker, &job, request.limit, at, &mut |event| progress.heard(event))?;
         if trial.status == Status::Interrupted {
             return Err(Error { kind: Kind::Interrupted, message: String::new(), hint: None });

@@ -44,12 +44,21 @@ pub struct Design<'a> {
     pub repeats: u64,
     /// Seed of repeat 0; repeat k has this plus k.
     pub first_seed: u64,
-    /// The build that runs it.
-    pub build: &'a Build,
-    /// Its index in the result file.
-    pub build_index: u64,
+    /// The builds that run every cell, side by side within each repeat.
+    pub arms: &'a [Arm<'a>],
     /// The machine's index in the result file.
     pub machine_index: u64,
+}
+
+/// A build of effbench that runs trials.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Arm<'a> {
+    /// `base`, `head`; none where there is only one, and each cell is its own arm.
+    pub label: Option<&'a str>,
+    /// The build.
+    pub build: &'a Build,
+    /// Its index in the result file.
+    pub index: u64,
 }
 
 /// All trials in the order they are to run.
@@ -63,8 +72,10 @@ pub struct Planned {
 pub fn plan(cells: &[PreparedCell], design: &Design) -> Planned {
     let mut jobs = Vec::new();
     for repeat in 0..design.repeats {
-        for index in arm_order(cells.len(), repeat, design.repeats) {
-            jobs.push(job(&cells[index], design, repeat, jobs.len() as u64));
+        // The builds of one cell run one after the other: what is compared lies closest together.
+        for index in arm_order(cells.len() * design.arms.len(), repeat, design.repeats) {
+            let (cell, arm) = (&cells[index / design.arms.len()], &design.arms[index % design.arms.len()]);
+            jobs.push(job(cell, arm, design, repeat, jobs.len() as u64));
         }
     }
     Planned { jobs }
@@ -81,12 +92,13 @@ fn arm_order(arms: usize, repeat: u64, repeats: u64) -> Vec<usize> {
     order
 }
 
-fn job(cell: &PreparedCell, design: &Design, repeat: u64, order: u64) -> Job {
+fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64) -> Job {
     let seed = design.first_seed.wrapping_add(repeat);
+    let name = arm.label.map_or_else(|| cell.name.clone(), |label| format!("{} of {label}", cell.name));
     Job {
-        id: trial_id(&cell.spec_sha256, repeat, seed, &cell.name, design.build),
+        id: trial_id(&cell.spec_sha256, repeat, seed, &name, arm.build),
         cell: cell.name.clone(),
-        arm: cell.name.clone(),
+        arm: arm.label.map_or_else(|| cell.name.clone(), str::to_owned),
         repeat,
         order,
         variant: cell.variant.clone(),
@@ -94,7 +106,7 @@ fn job(cell: &PreparedCell, design: &Design, repeat: u64, order: u64) -> Job {
         budget: cell.budget,
         seed,
         lr_source: cell.lr_source.clone(),
-        build: design.build_index,
+        build: arm.index,
         machine: design.machine_index,
         spec: cell.spec.clone(),
         spec_sha256: cell.spec_sha256.clone(),
@@ -193,7 +205,8 @@ mod tests {
     fn planned(names: &[&str], repeats: u64, version: &str) -> Planned {
         let cells: Vec<PreparedCell> = names.iter().map(|name| cell(name, 10.0)).collect();
         let build = build(version);
-        plan(&cells, &Design { repeats, first_seed: 40, build: &build, build_index: 0, machine_index: 0 })
+        let arms = [Arm { label: None, build: &build, index: 0 }];
+        plan(&cells, &Design { repeats, first_seed: 40, arms: &arms, machine_index: 0 })
     }
 
     #[test]
@@ -226,6 +239,22 @@ mod tests {
             }
             assert!(sums.values().all(|sum| *sum == 9), "{sums:?}");
         }
+    }
+
+    /// Two builds of a cell are neighbours in every repeat, each first as often as the other, and never one trial.
+    #[test]
+    fn builds_take_turns_within_each_cell() {
+        let cells = [cell("a", 1.0), cell("b", 1.0)];
+        let build = build("1");
+        let arms = [("base", 0), ("head", 1)].map(|(label, index)| Arm { label: Some(label), build: &build, index });
+        let jobs = plan(&cells, &Design { repeats: 4, first_seed: 1, arms: &arms, machine_index: 0 }).jobs;
+        let pairs: Vec<[&str; 3]> =
+            jobs.chunks(2).map(|two| [&*two[0].cell, two[0].arm.as_str(), two[1].arm.as_str()]).collect();
+        assert_eq!(pairs[..2], [["a", "base", "head"], ["b", "base", "head"]]);
+        assert_eq!(pairs[2..4], [["b", "head", "base"], ["a", "head", "base"]]);
+        assert!(jobs.chunks(2).all(|two| two[0].cell == two[1].cell && two[0].seed == two[1].seed));
+        assert_eq!(jobs.iter().map(|job| &job.id).collect::<HashSet<_>>().len(), 16);
+        assert_eq!((jobs[0].build, jobs[1].build), (0, 1));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use std::time::Duration;
 use effbench::error::Result;
 use effbench::record::{At, Calibration, Cost, ResultFile, Run, SCHEMA, spec_sha256};
 use effbench::runner::local::{Calibrate, run};
-use effbench::runner::plan::{Design, PreparedCell, plan};
+use effbench::runner::plan::{Arm, Design, PreparedCell, plan};
 use effbench::runner::{Interrupt, Mode, Progress, Request, Worker, build_info, machine};
 use effbench::trial::Job;
 
@@ -64,7 +64,8 @@ fn cell(name: &str) -> PreparedCell {
 pub fn jobs(cells: &[&str], repeats: u64) -> Vec<Job> {
     let cells: Vec<PreparedCell> = cells.iter().map(|name| cell(name)).collect();
     let build = build_info();
-    plan(&cells, &Design { repeats, first_seed: 1, build: &build, build_index: 0, machine_index: 0 }).jobs
+    let arms = [Arm { label: None, build: &build, index: 0 }];
+    plan(&cells, &Design { repeats, first_seed: 1, arms: &arms, machine_index: 0 }).jobs
 }
 
 pub fn empty_file(repeats: u64) -> ResultFile {
@@ -140,7 +141,16 @@ pub fn run_jobs(
 ) -> (Result<ResultFile>, String) {
     let lines = Lines::default();
     let resume = "effbench run fake --resume";
-    let request = Request { out, mode, file: empty_file(2), jobs, then: None, worker, limit: LONG, resume };
+    let request = Request {
+        out,
+        mode,
+        file: empty_file(2),
+        jobs,
+        then: None,
+        workers: std::slice::from_ref(worker),
+        limit: LONG,
+        resume,
+    };
     let result = run(request, &mut Peak, &mut Progress::lines(Box::new(lines.clone())), stop);
     (result, lines.text())
 }

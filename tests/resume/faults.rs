@@ -107,7 +107,7 @@ fn a_failed_calibration_is_recorded_and_stops_nothing() {
         file: empty_file(1),
         jobs: &jobs,
         then: None,
-        worker: &worker,
+        workers: std::slice::from_ref(&worker),
         limit: LONG,
         resume: "",
     };
