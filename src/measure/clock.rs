@@ -19,6 +19,7 @@ pub trait Clock {
 }
 
 /// The machine's monotonic clock.
+#[derive(Debug, Clone, Copy)]
 pub struct Monotonic(Instant);
 
 impl Monotonic {
@@ -32,6 +33,11 @@ impl Clock for Monotonic {
     fn now_s(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
+}
+
+/// The wall clock, in seconds since 1970.
+pub fn unix_s() -> f64 {
+    jiff::Timestamp::now().as_nanosecond() as f64 / 1e9
 }
 
 /// The wall clock, RFC 3339 in UTC, to the second.

@@ -4,6 +4,7 @@ pub mod calibrate;
 pub mod clock;
 pub mod energy;
 pub mod memory;
+pub mod processor;
 pub mod virtualization;
 pub mod window;
 

@@ -1,12 +1,16 @@
 //! The sentence: settle, build, observe, record. The only module that sees both cones of the hourglass.
 
+use std::sync::Arc;
+
 use crate::device;
 use crate::error::{Error, Result};
-use crate::measure::{Monotonic, clock, energy, memory};
+use crate::measure::energy::{Metering, Plan};
+use crate::measure::{Monotonic, clock, memory};
 use crate::record::{Status, Trial};
 
 pub mod calibrate;
 pub mod job;
+mod joules;
 mod outcome;
 pub mod quality;
 pub mod registry;
@@ -32,22 +36,26 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     }
     let experiment = prepared.experiment;
     let opened = device::open(&experiment.device)?;
-    let training = training::train(&experiment, job.seed, &opened, &clock, emit)?;
+    let plan = Plan { gpu: opened.name != "cpu", external: experiment.measure.external.clone() };
+    let meters = Metering::start(&registry.meters, plan, Arc::new(clock));
+    let training = training::train(&experiment, job.seed, &opened, &clock, &meters, emit)?;
     let train_peak_bytes = memory::peak_bytes();
-    let energy = energy::channels();
     // A trial that only helps to choose a learning rate is asked for its loss alone.
     let serving = match training.diverged {
-        None if !job.in_sweep() => Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock)?),
+        None if !job.in_sweep() => {
+            Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock, &meters)?)
+        }
         _ => None,
     };
+    let energy = meters.end();
     let observed = outcome::Observed { experiment: &experiment, training: &training, serving: serving.as_ref() };
     Ok(Trial {
         status: if training.diverged.is_some() { Status::Diverged } else { Status::Ok },
         reason: training.diverged.clone(),
         metrics: observed.metrics(job, train_peak_bytes, &energy),
         skills: observed.skills(),
-        validity: observed.validity(),
-        energy: outcome::energy(&energy),
+        validity: observed.validity(&energy),
+        energy: joules::energy(&energy),
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })

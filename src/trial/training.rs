@@ -6,7 +6,9 @@ use super::{Emit, Event};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::measure::Clock;
+use crate::measure::energy::Metering;
 use crate::model::Params;
+use crate::reading::Phase;
 use crate::record::Curve;
 use crate::train::{Setup, Trainer};
 
@@ -32,6 +34,7 @@ pub fn train(
     seed: u64,
     opened: &Opened,
     clock: &dyn Clock,
+    meters: &Metering,
     emit: &mut Emit,
 ) -> Result<Training> {
     let mut trainer = experiment.trainer(seed, opened)?;
@@ -39,6 +42,7 @@ pub fn train(
     let mut quality = None;
     let context = experiment.model.shape.context;
     let mut said_s = clock.now_s();
+    meters.begin(Phase::Train);
     for step in 0..experiment.steps {
         let batch = experiment.source.train(seed, step, experiment.batch, context);
         let from_s = clock.now_s();
@@ -52,8 +56,10 @@ pub fn train(
         if experiment.is_curve_point(step + 1) {
             let evaluated = experiment.is_val_point(step + 1);
             if evaluated {
+                meters.begin(Phase::Evaluate);
                 emit(log.progress(experiment, "evaluate"));
                 quality = Some(quality::evaluate(experiment, &trainer, opened)?);
+                meters.begin(if step + 1 < experiment.steps { Phase::Train } else { Phase::Other });
             }
             let val_loss = quality.as_ref().filter(|_| evaluated).map(|q: &Quality| q.loss.mean);
             log.point(experiment, val_loss);
@@ -63,6 +69,7 @@ pub fn train(
             emit(log.progress(experiment, "train"));
         }
     }
+    meters.begin(Phase::Other);
     log.judge(experiment, quality.as_ref());
     let params = trainer.params().clone();
     let quality = if log.diverged.is_some() { None } else { quality };
