@@ -12,6 +12,7 @@ use crate::reading::Channel;
 use crate::report::listing::{self, Checked};
 use crate::runner::build_info;
 use crate::runner::machine::{child_environment, default_threads, describe};
+use crate::trial::Registry;
 use crate::unit::{Bytes, Joules, Seconds};
 
 /// Arguments of `effbench doctor`.
@@ -26,15 +27,15 @@ pub struct DoctorArgs {
 }
 
 /// Looks at this machine and says what a run would be able to measure.
-pub fn execute(args: &DoctorArgs) -> Result<()> {
-    let rows = checks()?;
+pub fn execute(args: &DoctorArgs, registry: &Registry) -> Result<()> {
+    let rows = checks(registry)?;
     match args.format {
         Format::Text => print(&listing::checkup(&rows, style())),
         Format::Json => print_json(&to_json(&rows)?),
     }
 }
 
-fn checks() -> Result<Vec<Checked>> {
+fn checks(registry: &Registry) -> Result<Vec<Checked>> {
     let threads = default_threads();
     let machine = describe(threads, &child_environment(threads))?;
     let build = build_info();
@@ -58,7 +59,7 @@ fn checks() -> Result<Vec<Checked>> {
         Ok(opened) => Checked::yes("CUDA", &opened.name),
         Err(error) => Checked::no("CUDA", "not used", &error.message, error.hint.as_deref().unwrap_or("")),
     });
-    rows.extend(energy::look(&energy::kinds()).iter().map(meter));
+    rows.extend(energy::look(&registry.meters).iter().map(meter));
     rows.push(estimate(&energy::modelled_processor()));
     Ok(rows)
 }

@@ -127,7 +127,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Run(args) => launch::execute(&args, &registry),
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
-        Command::Doctor(args) => doctor::execute(&args),
+        Command::Doctor(args) => doctor::execute(&args, &registry),
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Fit(args) => fit::execute(&args),

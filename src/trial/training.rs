@@ -62,7 +62,7 @@ pub fn train(
                 meters.begin(if step + 1 < experiment.steps { Phase::Train } else { Phase::Other });
             }
             let val_loss = quality.as_ref().filter(|_| evaluated).map(|q: &Quality| q.loss.mean);
-            log.point(experiment, val_loss);
+            log.point(experiment, val_loss, meters.so_far_j(Phase::Train));
         }
         if clock.now_s() - said_s > 0.2 {
             said_s = clock.now_s();
@@ -70,6 +70,7 @@ pub fn train(
         }
     }
     meters.begin(Phase::Other);
+    log.curve.energy_j = log.joules.drain(..).collect::<Option<Vec<f64>>>().filter(|column| !column.is_empty());
     log.judge(experiment, quality.as_ref());
     let params = trainer.params().clone();
     let quality = if log.diverged.is_some() { None } else { quality };
@@ -119,6 +120,8 @@ struct Log {
     losses: Vec<f64>,
     curve: Curve,
     in_curve: usize,
+    /// Joules of training at each point of the curve, where meters can tell.
+    joules: Vec<Option<f64>>,
     diverged: Option<String>,
 }
 
@@ -128,7 +131,7 @@ impl Log {
         self.losses.push(loss);
     }
 
-    fn point(&mut self, experiment: &Experiment, val_loss: Option<f64>) {
+    fn point(&mut self, experiment: &Experiment, val_loss: Option<f64>, train_j: Option<f64>) {
         let done = self.step_s.len() as u64;
         let since = &self.losses[self.in_curve..];
         let mean = since.iter().sum::<f64>() / since.len() as f64;
@@ -139,6 +142,7 @@ impl Log {
         self.curve.tokens.push(done * experiment.tokens_per_step());
         self.curve.train_flops.push(done as f64 * flops_per_step);
         self.curve.wall_s.push(self.step_s.iter().sum());
+        self.joules.push(train_j);
         self.curve.train_loss_nats.push(Some(mean).filter(|loss| loss.is_finite()));
         self.curve.val_loss_nats.push(val_loss.filter(|loss| loss.is_finite()));
     }

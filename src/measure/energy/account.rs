@@ -99,6 +99,12 @@ impl Account {
         self.joules(&self.whole)
     }
 
+    /// Joules of a phase until the last value, however short it is.
+    pub fn so_far_j(&self, phase: Phase) -> Result<f64, Absent> {
+        let tally = self.phases.get(&phase).copied().unwrap_or_default();
+        tally.broken.map_or(Ok(tally.amount / self.per_joule()), Err)
+    }
+
     /// Seconds between the first value and the last.
     pub fn window_s(&self) -> f64 {
         self.whole.seconds
@@ -172,16 +178,19 @@ impl Account {
         Ok(steps as f64)
     }
 
-    fn joules(&self, tally: &Tally) -> Result<f64, Absent> {
-        let per_joule = match self.law {
+    fn per_joule(&self) -> f64 {
+        match self.law {
             Law::Counter { per_joule, .. } => per_joule,
             Law::Power => 1.0,
-        };
+        }
+    }
+
+    fn joules(&self, tally: &Tally) -> Result<f64, Absent> {
         match tally.broken {
             Some(absent) => Err(absent),
             // Each stretch is uncertain by an update at either end.
             None if tally.seconds < self.least_s * f64::from(tally.stretches) => Err(Absent::WindowTooShort),
-            None if tally.amount > 0.0 => Ok(tally.amount / per_joule),
+            None if tally.amount > 0.0 => Ok(tally.amount / self.per_joule()),
             None => Err(Absent::Frozen),
         }
     }

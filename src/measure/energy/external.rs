@@ -17,8 +17,9 @@ use std::thread;
 use std::time::Duration;
 
 use super::account::MOST_GAP_S;
-use super::session::Stretch;
+use super::session::{Stretch, by_phase};
 use crate::error::{Error, Result};
+use crate::measure::clock::in_seconds;
 use crate::measure::window::median;
 use crate::reading::{Absent, Channel, Method, Phase, PhaseEnergy};
 
@@ -70,14 +71,10 @@ fn over(external: &External, stretches: &[Stretch]) -> Channel {
         return missing(Absent::WindowTooShort);
     };
     let whole = [(first.from_s, last.to_s)];
-    let mut phases: Vec<Phase> = stretches.iter().map(|stretch| stretch.phase).filter(|p| *p != Phase::Other).collect();
-    phases.sort_unstable();
-    phases.dedup();
-    let part = |phase: Phase| {
-        let own = stretches.iter().filter(|stretch| stretch.phase == phase);
-        let own: Vec<(f64, f64)> = own.map(|stretch| (stretch.from_s, stretch.to_s)).collect();
-        let window_s = own.iter().map(|(from_s, to_s)| to_s - from_s).sum();
-        PhaseEnergy { phase, window_s, energy_j: energy_j(&samples, &own) }
+    let part = |(phase, own): (Phase, Vec<(f64, f64)>)| PhaseEnergy {
+        phase,
+        window_s: own.iter().map(|(from_s, to_s)| to_s - from_s).sum(),
+        energy_j: energy_j(&samples, &own),
     };
     let gaps: Vec<f64> = samples.windows(2).map(|pair| pair[1].at_s - pair[0].at_s).collect();
     Channel {
@@ -85,7 +82,7 @@ fn over(external: &External, stretches: &[Stretch]) -> Channel {
         scope: "everything behind the meter, at the wall".to_owned(),
         energy_j: energy_j(&samples, &whole),
         window_s: Some(last.to_s - first.from_s),
-        phases: phases.into_iter().map(part).collect(),
+        phases: by_phase(stretches).into_iter().map(part).collect(),
         update_period_s: median(&gaps),
         ..missing(Absent::NotCovered)
     }
@@ -133,7 +130,7 @@ fn parse(name: &str, text: &str, offset_s: f64) -> Result<Vec<Sample>> {
 
 fn seconds(text: &str) -> Option<f64> {
     match text.parse::<jiff::Timestamp>() {
-        Ok(time) => Some(time.as_nanosecond() as f64 / 1e9),
+        Ok(time) => Some(in_seconds(time)),
         Err(_) => text.parse().ok().filter(|seconds: &f64| seconds.is_finite()),
     }
 }

@@ -75,6 +75,11 @@ impl Metering {
         self.session.begin(phase);
     }
 
+    /// Joules of a phase until now, by every meter that counts; `None` where one of them cannot tell, or none is open.
+    pub fn so_far_j(&self, phase: Phase) -> Option<f64> {
+        self.session.so_far_j(phase)
+    }
+
     /// The shortest stretch that every open meter can tell anything about; `None` where no meter is open.
     pub fn least_s(&self) -> Option<f64> {
         self.session.least_s()
@@ -94,7 +99,7 @@ impl Metering {
         channels::relate(&mut channels);
         let window_s = ended.stretches.last().map_or(0.0, |last| last.to_s - ended.stretches[0].from_s);
         let modelled = model(&channels, self.plan.gpu, window_s, ended.busy_s);
-        channels.extend(modelled);
+        channels.extend(modelled.into_iter().map(|channel| modelled::by_phase(channel, &ended.stretches)));
         Energy { channels, poller_cpu_s: ended.poller_cpu_s }
     }
 }

@@ -6,7 +6,8 @@
 //! k of a part's n hardware threads takes k / n of it, and a machine that sees more threads than one part has holds several.
 
 use super::rated::{self, Rated};
-use crate::reading::{Absent, Channel, Method, Quality};
+use super::session::{self, Stretch};
+use crate::reading::{Absent, Channel, Method, Phase, PhaseEnergy, Quality};
 
 /// Share of rated power that an idle part takes at least, and a busy one.
 const LOW: [f64; 2] = [0.1, 0.5];
@@ -93,6 +94,18 @@ fn estimate(
     }
 }
 
+/// The same estimate by phase: power is taken to be the same in all of them.
+pub(super) fn by_phase(mut channel: Channel, stretches: &[Stretch]) -> Channel {
+    if let (Ok(joules), Some(window_s)) = (channel.energy_j, channel.window_s) {
+        let part = |(phase, own): (Phase, Vec<(f64, f64)>)| {
+            let seconds: f64 = own.iter().map(|(from_s, to_s)| to_s - from_s).sum();
+            PhaseEnergy { phase, window_s: seconds, energy_j: Ok(joules * seconds / window_s) }
+        };
+        channel.phases = session::by_phase(stretches).into_iter().map(part).collect();
+    }
+    channel
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -102,8 +115,15 @@ mod tests {
     fn rated_power_and_utilisation_are_a_range() {
         let check = |model: &str, threads, busy_s, is_virtual, expected: Result<[f64; 2], Absent>| {
             let channel = processor(model, &Load { window_s: 10.0, threads, busy_s, is_virtual });
-            assert_eq!(channel.bounds_j.ok_or(Absent::UnknownModel), expected, "{model}");
-            assert_eq!(channel.energy_j, expected.map(|[low, high]| (low + high) / 2.0));
+            let near = |a: f64, b: f64| (a - b).abs() < 1e-9 * b;
+            match (channel.bounds_j, expected) {
+                (Some([low, high]), Ok([least, most])) => {
+                    assert!(near(low, least) && near(high, most), "{model}: {low} to {high}");
+                    assert!(near(channel.energy_j.unwrap(), (least + most) / 2.0), "{model}");
+                }
+                (None, Err(absent)) => assert_eq!(channel.energy_j, Err(absent), "{model}"),
+                other => panic!("{model}: {other:?}"),
+            }
             assert_eq!((channel.method, channel.quality), (Method::Modelled, Quality::Estimate));
             assert!(Energy { channels: vec![channel], poller_cpu_s: None }.measured_j().is_err());
         };
@@ -125,6 +145,15 @@ mod tests {
         // More seconds than there are: the clocks of threads are not the wall's.
         check(milan, 128, Some(1281.0), false, Ok([1400.0, 2800.0]));
         check("Apple M2 Pro", 10, Some(1.0), false, Err(Absent::UnknownModel));
+    }
+
+    #[test]
+    fn an_estimate_has_phases_by_their_time() {
+        let stretch = |phase, from_s, to_s| Stretch { phase, from_s, to_s };
+        let stretches = [stretch(Phase::Other, 0.0, 2.0), stretch(Phase::Train, 2.0, 8.0)];
+        let channel = by_phase(board("NVIDIA H100 80GB HBM3", 8.0), &stretches);
+        assert_eq!(channel.energy_j, Ok(3080.0));
+        assert_eq!(channel.phases, [PhaseEnergy { phase: Phase::Train, window_s: 6.0, energy_j: Ok(2310.0) }]);
     }
 
     #[test]

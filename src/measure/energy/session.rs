@@ -2,6 +2,7 @@
 //!
 //! The poll is there for wraps and for samples of power; joules of a phase come from readings at its own beginning and end.
 
+use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{Builder, JoinHandle};
 use std::time::Duration;
@@ -30,6 +31,15 @@ pub struct Stretch {
     pub from_s: f64,
     /// To.
     pub to_s: f64,
+}
+
+/// From and to of every stretch of each phase that is one.
+pub fn by_phase(stretches: &[Stretch]) -> BTreeMap<Phase, Vec<(f64, f64)>> {
+    let mut phases: BTreeMap<Phase, Vec<(f64, f64)>> = BTreeMap::new();
+    for stretch in stretches.iter().filter(|stretch| stretch.phase != Phase::Other) {
+        phases.entry(stretch.phase).or_default().push((stretch.from_s, stretch.to_s));
+    }
+    phases
 }
 
 /// What a session leaves behind.
@@ -93,6 +103,14 @@ impl Session {
         state.read(&*self.shared.clock);
         state.meters.iter_mut().for_each(|(_, account)| account.enter(phase));
         state.turns.push((at_s, phase));
+    }
+
+    /// Joules of a phase until now, by every meter that counts; `None` where one of them cannot tell, or none is open.
+    pub fn so_far_j(&self, phase: Phase) -> Option<f64> {
+        let mut state = self.shared.lock();
+        state.read(&*self.shared.clock);
+        let own = state.meters.iter().filter(|(meter, _)| meter.about().overlaps.is_none());
+        own.map(|(_, account)| account.so_far_j(phase).ok()).reduce(|a, b| Some(a? + b?)).flatten()
     }
 
     /// The shortest stretch that every open meter can tell anything about; `None` where no meter is open.
@@ -214,6 +232,8 @@ mod tests {
             session.begin(phase);
         };
         at(101.0, Phase::Train);
+        *script.0.lock().unwrap() = 103.0;
+        assert_eq!(session.so_far_j(Phase::Train), Some(100.0));
         at(111.0, Phase::Evaluate);
         at(113.0, Phase::Train);
         at(114.0, Phase::Other);

@@ -58,15 +58,31 @@ fn bars(findings: &Findings) -> Vec<Bar> {
             continue;
         };
         let variant = findings.variants.iter().position(|v| *v == trial.variant).unwrap_or_default();
+        let mut seen: BTreeMap<Meter, (f64, Option<(f64, f64)>)> = BTreeMap::new();
         for channel in &trial.energy.channels {
             let Some(joules) = channel.energy_j else { continue };
-            let key = (variant, findings.series_name(trial), meter(channel));
-            let readings = groups.entry(key).or_default();
+            // Two packages of one machine are one bar.
+            let (sum, range) = seen.entry(meter(channel)).or_insert((0.0, None));
+            let share = share_of_training(channel);
+            *sum += joules * share;
+            if let Some([low, high]) = channel.bounds_j {
+                let (below, above) = range.unwrap_or_default();
+                *range = Some((below + low * share, above + high * share));
+            }
+        }
+        for (meter, (joules, range)) in seen {
+            let readings = groups.entry((variant, findings.series_name(trial), meter)).or_default();
             readings.values.push(joules / tokens);
-            readings.bounds.extend(channel.bounds_j.map(|[low, high]| (low / tokens, high / tokens)));
+            readings.bounds.extend(range.map(|(low, high)| (low / tokens, high / tokens)));
         }
     }
     groups.into_iter().filter_map(|((variant, name, meter), readings)| bar(variant, &name, meter, readings)).collect()
+}
+
+/// The share of a channel's joules that went into training; all of them where it does not say.
+fn share_of_training(channel: &Channel) -> f64 {
+    let train_j = channel.phases.iter().find(|part| part.phase == "train").and_then(|part| part.energy_j);
+    train_j.zip(channel.energy_j.filter(|joules| *joules > 0.0)).map_or(1.0, |(train_j, joules)| train_j / joules)
 }
 
 fn bar(variant: usize, name: &str, meter: Meter, readings: Readings) -> Option<Bar> {
@@ -105,6 +121,7 @@ fn meters(trials: &[Trial]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::PhaseEnergy;
     use crate::record::example::example;
 
     #[test]
@@ -130,11 +147,17 @@ mod tests {
             trial.energy.channels = channels;
             trial.energy.measured_j = Some(40.0);
         }
+        let whole = bars(&Findings::of(&file))[0].value;
+        for channel in file.trials.iter_mut().map(|trial| &mut trial.energy.channels[0]) {
+            let train = PhaseEnergy { phase: "train".to_owned(), energy_j: Some(10.0), window_s: 1.0, reason: None };
+            channel.phases = vec![train];
+        }
         let bars = bars(&Findings::of(&file));
         let shape: Vec<(&str, bool)> = bars.iter().map(|bar| (bar.name.as_str(), bar.estimated)).collect();
         let gpt2 = "gpt2, cpu_package";
         let modern = "modern, cpu_package";
         assert_eq!(shape, [(gpt2, false), (gpt2, true), (modern, false), (modern, true)]);
+        assert!((bars[0].value / whole - 0.25).abs() < 1e-12, "only training's joules are training's");
         assert!(bars[1].value > bars[0].value && bars[1].interval.unwrap().1 > bars[1].value);
     }
 }

@@ -43,7 +43,10 @@ fn seen(root: &TempDir, is_virtual: bool, error: Option<i32>) -> Vec<String> {
         }
     };
     let say = |found: Found| match found {
-        Found::Open(mut meter) => format!("{}: {:?}", meter.about().id, meter.read().unwrap()),
+        Found::Open(mut meter) => {
+            let value = meter.read().unwrap();
+            format!("{}: {value:?}", meter.about().id)
+        }
         Found::Missing(missing) => format!("{}: {}", missing.id, missing.absent.code()),
     };
     find(&place(root, is_virtual), &open).into_iter().map(say).collect()
