@@ -27,6 +27,8 @@ pub enum Absent {
     WindowTooShort,
     /// Samples of power lie too far apart.
     Gap,
+    /// Something else ran, or nobody knows, while power at rest was measured.
+    NotIdle,
     /// The meter's log does not reach over the whole window.
     NotCovered,
 }
@@ -47,6 +49,7 @@ impl Absent {
             Self::WrapUncertain => "window_longer_than_wrap_period",
             Self::WindowTooShort => "window_too_short",
             Self::Gap => "gap_in_readings",
+            Self::NotIdle => "machine_not_idle",
             Self::NotCovered => "window_not_covered",
         }
     }

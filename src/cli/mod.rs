@@ -137,7 +137,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
         Command::Trial => worker::trial(&registry),
-        Command::Calibrate { device } => worker::calibrate(&device),
+        Command::Calibrate { device } => worker::calibrate(&registry, &device),
     })
 }
 

@@ -247,6 +247,8 @@ fn calibration(at: At) -> Calibration {
         gemm_f32_flops_per_s: Some(1.5e11),
         stream_bytes_per_s: Some(2.1e10),
         reason: None,
+        idle_w: None,
+        idle_reason: None,
     }
 }
 

@@ -344,6 +344,8 @@ impl Session {
                 gemm_f32_flops_per_s: None,
                 stream_bytes_per_s: None,
                 reason: Some(error.message),
+                idle_w: None,
+                idle_reason: None,
             },
         };
         calibration.at = at;

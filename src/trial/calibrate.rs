@@ -1,8 +1,11 @@
 //! A device's measured peaks, as a result file holds them.
 
+use std::sync::Arc;
+
+use super::Registry;
 use crate::device;
 use crate::error::Result;
-use crate::measure::{Clock, Monotonic, calibrate};
+use crate::measure::{Clock, Monotonic, calibrate, energy};
 use crate::record::{At, Calibration};
 
 /// Side of the square product to begin with: a few milliseconds on two cores.
@@ -16,10 +19,11 @@ const STREAM_BYTES: usize = 256 << 20;
 /// How long each is repeated.
 const SECONDS: f64 = 1.0;
 
-/// Measures the named device for about two seconds.
-pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
+/// Measures the named device for about two seconds, and its power at rest before that where a meter is open.
+pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Result<Calibration> {
     let opened = device::open(device)?;
     let clock = Monotonic::start();
+    let idle_w = energy::idle::power_w(&registry.meters, opened.name != "cpu", Arc::new(clock));
     let mut size = GEMM_SIZE;
     let mut gemm = device::Gemm::new(size, &opened.device)?;
     gemm.run()?;
@@ -40,5 +44,7 @@ pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
         gemm_f32_flops_per_s: Some(product.peak_per_s),
         stream_bytes_per_s: Some(copy.peak_per_s),
         reason: None,
+        idle_w: idle_w.and_then(std::result::Result::ok),
+        idle_reason: idle_w.and_then(std::result::Result::err).map(|absent| absent.code().to_owned()),
     })
 }

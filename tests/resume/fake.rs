@@ -102,6 +102,8 @@ impl Calibrate for Peak {
             gemm_f32_flops_per_s: Some(1e9),
             stream_bytes_per_s: Some(1e9),
             reason: None,
+            idle_w: None,
+            idle_reason: None,
         })
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! [`meter`] says what a meter is and [`account`] makes joules of its values; [`powercap`], [`perf`] and [`nvml`] are the
 //! instruments, one file each; [`external`] reads a wattmeter's log. [`session`] reads what is open, once a second and at
-//! every phase's turn, and [`channels`] says what was read, what lies within what, and what is missing. Where nothing is
+//! every phase's turn, [`idle`] what is drawn at rest, and [`channels`] says what was read, what lies within what, and what is missing. Where nothing is
 //! measured, [`modelled`] bounds it by the [`rated`] power of the part, and says so.
 
 use std::path::PathBuf;
@@ -15,6 +15,7 @@ use crate::spec::Catalog;
 pub mod account;
 mod channels;
 pub mod external;
+pub mod idle;
 pub mod meter;
 pub mod modelled;
 mod nvml;
@@ -25,7 +26,7 @@ pub mod session;
 
 pub use channels::MOST_DIFFERENCE;
 pub use external::External;
-pub use meter::{Found, MeterKind, Missing};
+pub use meter::{Found, Meter, MeterKind, Missing};
 
 use meter::{Gpus, Place};
 use session::{EVERY, Session, SharedClock, Stretch};
@@ -43,6 +44,12 @@ pub fn look(kinds: &Catalog<dyn MeterKind>) -> Vec<Found> {
 fn find(kinds: &Catalog<dyn MeterKind>, gpus: Gpus) -> Vec<Found> {
     let place = Place { root: PathBuf::from("/"), is_virtual: virtualization::is_virtual(), gpus };
     kinds.iter().flat_map(|kind| kind.find(&place)).collect()
+}
+
+/// The meters to read, one for each component, of the processor and where `gpu` of the board that this process computes on;
+/// and what is missing.
+pub fn open(kinds: &Catalog<dyn MeterKind>, gpu: bool) -> (Vec<Box<dyn Meter>>, Vec<Missing>) {
+    channels::choose(find(kinds, if gpu { Gpus::Used } else { Gpus::None }))
 }
 
 /// What a trial's meters are asked for.
@@ -65,7 +72,7 @@ pub struct Metering {
 impl Metering {
     /// Opens what there is; the device must be open already, since a board is known by who computes on it.
     pub fn start(kinds: &Catalog<dyn MeterKind>, plan: Plan, clock: SharedClock) -> Self {
-        let (open, missing) = channels::choose(find(kinds, if plan.gpu { Gpus::Used } else { Gpus::None }));
+        let (open, missing) = open(kinds, plan.gpu);
         let session = Session::start(open, clock.clone(), EVERY);
         Self { plan, session, missing, clock }
     }
@@ -80,9 +87,9 @@ impl Metering {
         self.session.so_far_j(phase)
     }
 
-    /// The shortest stretch that every open meter can tell anything about; `None` where no meter is open.
-    pub fn least_s(&self) -> Option<f64> {
-        self.session.least_s()
+    /// Whether any meter is read.
+    pub fn is_open(&self) -> bool {
+        self.session.is_open()
     }
 
     /// Reads every meter for the last time, and says what all of it was.

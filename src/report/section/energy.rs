@@ -2,11 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{Channel, Trial};
+use crate::record::{Channel, ResultFile, Trial};
 use crate::report::findings::Findings;
 use crate::report::page::{Axis, Bar, Block, Chart, Figure, Hue, Quantity, Table};
 use crate::stat::interval::LEVEL;
-use crate::stat::mean_estimate;
+use crate::stat::{self, mean_estimate};
+use crate::unit::{Joules, Share};
 
 /// One meter's component, and whether it guesses.
 type Meter = (bool, String, String);
@@ -23,6 +24,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
             file.trials.len()
         ))
     }];
+    blocks.extend(at_rest(file).map(Block::Text));
     if !bars.is_empty() {
         blocks.push(Block::Plot(Figure {
             title: "Energy of a training token".to_owned(),
@@ -37,10 +39,27 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     Some(blocks)
 }
 
-fn not_measured(file: &crate::record::ResultFile) -> String {
+fn not_measured(file: &ResultFile) -> String {
     let reasons: BTreeSet<String> =
         file.trials.iter().filter_map(|t| t.energy.reason.as_deref()).map(|reason| reason.replace('_', " ")).collect();
     format!("No energy was measured ({}).", reasons.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// What the measured joules are worth net of what the machine takes at rest: gross stands above, net is told second.
+fn at_rest(file: &ResultFile) -> Option<String> {
+    let idle_w = stat::mean(&file.calibrations.iter().filter_map(|row| row.idle_w).collect::<Vec<_>>())?;
+    let window_s = |trial: &Trial| {
+        let own = trial.energy.channels.iter().filter(|channel| channel.is_measured() && channel.overlaps.is_none());
+        own.filter_map(|channel| channel.window_s).reduce(f64::max)
+    };
+    let measured = file.trials.iter().filter_map(|trial| Some((trial.energy.measured_j?, window_s(trial)?)));
+    let (gross_j, seconds) = measured.reduce(|a, b| (a.0 + b.0, a.1 + b.1))?;
+    let share = (idle_w * seconds / gross_j).min(1.0);
+    Some(format!(
+        "At rest the same meters read {idle_w:.1} W: {} of the joules would have been spent anyway, and {} are net of it.",
+        Share(share),
+        Joules(gross_j * (1.0 - share))
+    ))
 }
 
 /// Joules a token, trial by trial, and the bounds where they are estimates.
@@ -130,6 +149,22 @@ mod tests {
         let blocks = build(&Findings::of(&file)).unwrap();
         assert!(matches!(&blocks[0], Block::Lead(text) if text == "No energy was measured (virtual machine)."));
         assert!(!blocks.iter().any(|block| matches!(block, Block::Plot(_))));
+    }
+
+    #[test]
+    fn what_a_machine_takes_at_rest_is_told_second() {
+        let mut file = example();
+        assert_eq!(at_rest(&file), None);
+        file.calibrations[0].idle_w = Some(20.0);
+        assert_eq!(at_rest(&file), None, "nothing was measured");
+        for trial in &mut file.trials {
+            let channel = &mut trial.energy.channels[0];
+            (channel.method, channel.energy_j, channel.window_s) = ("counter".to_owned(), Some(100.0), Some(2.0));
+            trial.energy.measured_j = Some(100.0);
+        }
+        let expected = "At rest the same meters read 20.0 W: 40.0% of the joules would have been spent anyway, and 1.2 kJ \
+                        are net of it.";
+        assert_eq!(at_rest(&file).as_deref(), Some(expected));
     }
 
     #[test]
