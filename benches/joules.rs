@@ -37,9 +37,10 @@ impl Measurement for Counters {
     type Value = f64;
 
     fn start(&self) -> Vec<Account> {
-        let account =
-            |meter: &Box<dyn Meter>| Account::new(meter.about().law, meter.about().update_s, meter.about().least_s);
-        let mut accounts: Vec<Account> = self.meters.borrow().iter().map(account).collect();
+        let meters = self.meters.borrow();
+        let abouts = meters.iter().map(|meter| meter.about());
+        let mut accounts: Vec<Account> = abouts.map(|a| Account::new(a.law, a.update_s, a.least_s)).collect();
+        drop(meters);
         self.read(&mut accounts);
         accounts
     }

@@ -209,6 +209,36 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        /// Whatever a counter says, and however late it is read: joules that some power explains, or a reason.
+        #[test]
+        fn no_joules_are_zero_or_below_or_beyond_all_power(
+            readings in prop::collection::vec((0.0..60.0f64, prop::option::weighted(0.95, 0..=RANGE_UJ)), 0..12),
+            steps in prop::collection::vec((0.0..60.0f64, 0..10_000_000_000u64), 0..12),
+        ) {
+            let mut wild = Account::new(RAPL, 1e-3, 0.2);
+            let mut at_s = 0.0;
+            for (wait_s, count) in readings {
+                at_s += wait_s;
+                wild.read(at_s, count.map(Value::Count).ok_or(Absent::NoSensor));
+            }
+            // A counter that runs on, by what may be too much.
+            let mut running = Account::new(RAPL, 1e-3, 0.2);
+            let (mut at_s, mut count) = (0.0, 0);
+            for (wait_s, more) in steps {
+                at_s += wait_s;
+                count = (count + more) % RANGE_UJ;
+                running.read(at_s, Ok(Value::Count(count)));
+            }
+            for account in [wild, running] {
+                if let Ok(joules) = account.energy_j() {
+                    prop_assert!(joules > 0.0 && joules <= MOST_W * (account.window_s() + 12.0 * 2e-3), "{joules} J");
+                }
+            }
+        }
+    }
 
     const UJ: f64 = 1e6;
     /// 32 bits of 2^-16 J, in microjoules, as server packages have it.

@@ -32,7 +32,7 @@ pub(super) fn measured(about: &About, account: &Account) -> Channel {
 }
 
 /// Compares instruments on the same component, and lets a whole machine's meter, where it read anything, hold all others.
-pub(super) fn relate(channels: &mut Vec<Channel>) {
+pub(super) fn relate(channels: &mut [Channel]) {
     for index in 0..channels.len() {
         let Ok(joules) = channels[index].energy_j else { continue };
         let same = |other: &&Channel| {
@@ -62,10 +62,8 @@ pub(super) fn choose(found: Vec<Found>) -> (Vec<Box<dyn Meter>>, Vec<Missing>) {
             Found::Missing(row) => missing.push(row),
         }
     }
-    missing.retain(|row| {
-        let stands_for = |meter: &Box<dyn Meter>| row.same(&meter.about().id, meter.about().component);
-        !open.iter().any(stands_for)
-    });
+    let read: Vec<&About> = open.iter().map(|meter| meter.about()).collect();
+    missing.retain(|row| !read.iter().any(|about| row.same(&about.id, about.component)));
     let mut rows: Vec<Missing> = Vec::new();
     for row in missing {
         match rows.iter_mut().find(|other| row.same(&other.id, other.component) || other.same(&row.id, row.component)) {

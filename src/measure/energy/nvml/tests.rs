@@ -54,7 +54,7 @@ fn story(power_mw: Result<u64, Absent>, energies: &[Result<u64, Absent>]) -> Vec
         *fake.energy_mj.lock().unwrap() = *energy;
         open.iter_mut().for_each(|(meter, account)| account.read(second as f64, meter.read()));
     }
-    let mut channels = open.iter().map(|(meter, account)| measured(meter.about(), account)).collect();
+    let mut channels: Vec<Channel> = open.iter().map(|(meter, account)| measured(meter.about(), account)).collect();
     relate(&mut channels);
     channels
 }
