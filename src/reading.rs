@@ -9,8 +9,28 @@ pub enum Absent {
     NoPermission,
     /// The machine has no such counter.
     NoSensor,
-    /// A counter is there and readable, and this version does not meter with it.
+    /// Something is there, and it says what this version does not understand.
     Unsupported,
+    /// No rated power is known of this processor or board.
+    UnknownModel,
+    /// Several boards, and none is known to be the one that was used.
+    NotIdentified,
+    /// It could be read at first, and not later.
+    Vanished,
+    /// The counter fell, or leapt, as no power and no wrap explain.
+    Reset,
+    /// The counter stood still under load.
+    Frozen,
+    /// Readings lie so far apart that the counter may have wrapped unseen.
+    WrapUncertain,
+    /// Too few updates of the meter for a figure.
+    WindowTooShort,
+    /// Samples of power lie too far apart.
+    Gap,
+    /// Something else ran, or nobody knows, while power at rest was measured.
+    NotIdle,
+    /// The meter's log does not reach over the whole window.
+    NotCovered,
 }
 
 impl Absent {
@@ -21,21 +41,182 @@ impl Absent {
             Self::NoPermission => "no_permission",
             Self::NoSensor => "no_sensor",
             Self::Unsupported => "unsupported",
+            Self::UnknownModel => "unknown_model",
+            Self::NotIdentified => "gpu_not_identified",
+            Self::Vanished => "meter_vanished",
+            Self::Reset => "counter_reset",
+            Self::Frozen => "counter_frozen",
+            Self::WrapUncertain => "window_longer_than_wrap_period",
+            Self::WindowTooShort => "window_too_short",
+            Self::Gap => "gap_in_readings",
+            Self::NotIdle => "machine_not_idle",
+            Self::NotCovered => "window_not_covered",
         }
     }
+
+    /// Whether a meter was there and failed, so that a sum without it would be a part taken for the whole.
+    fn broke(self) -> bool {
+        use Absent::{Frozen, Gap, NotCovered, Reset, Vanished, WindowTooShort, WrapUncertain};
+        matches!(self, Vanished | Reset | Frozen | WrapUncertain | WindowTooShort | Gap | NotCovered)
+    }
+}
+
+/// How joules come about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    /// A counter of energy, read twice.
+    Counter,
+    /// Samples of power, integrated.
+    Sampled,
+    /// Rated power and utilisation: no instrument.
+    Modelled,
+}
+
+impl Method {
+    /// The word that result files use.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Counter => "counter",
+            Self::Sampled => "sampled",
+            Self::Modelled => "modelled",
+        }
+    }
+}
+
+/// What stands behind a figure.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Quality {
+    /// Current and voltage.
+    Sensor,
+    /// The processor's own account, on some parts a model inside its firmware.
+    FirmwareModel,
+    /// A guess with bounds.
+    Estimate,
+}
+
+impl Quality {
+    /// The word that result files use.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Sensor => "sensor",
+            Self::FirmwareModel => "firmware_model",
+            Self::Estimate => "estimate",
+        }
+    }
+}
+
+/// What a trial is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Phase {
+    /// Making ready.
+    Other,
+    /// Optimizer steps, the making of their batches included.
+    Train,
+    /// Validation.
+    Evaluate,
+    /// Nothing but prompts.
+    Prefill,
+    /// Whole generations: a prompt and the tokens after it.
+    Generate,
+}
+
+impl Phase {
+    /// The word that result files use.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Other => "other",
+            Self::Train => "train",
+            Self::Evaluate => "evaluate",
+            Self::Prefill => "prefill",
+            Self::Generate => "generate",
+        }
+    }
+}
+
+/// One phase's joules by one meter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct PhaseEnergy {
+    /// Which.
+    pub phase: Phase,
+    /// Seconds of all its stretches together.
+    pub window_s: f64,
+    /// Joules, or why there are none.
+    pub energy_j: Result<f64, Absent>,
 }
 
 /// One energy meter's reading of one component.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channel {
-    /// `cpu`, `gpu0`.
+    /// `package-0`, `gpu0`.
     pub id: String,
-    /// `cpu_package`, `gpu`.
+    /// `cpu_package`, `dram`, `gpu`, `platform`, `machine`.
     pub component: &'static str,
-    /// Where a reading would come from: `rapl.powercap`, `nvml.total_energy`.
-    pub source: &'static str,
-    /// Joules, or why there are none.
+    /// Which instrument: `rapl.powercap`, `nvml.total_energy`.
+    pub source: String,
+    /// How joules come about.
+    pub method: Method,
+    /// What stands behind them.
+    pub quality: Quality,
+    /// What the joules cover, in words.
+    pub scope: String,
+    /// Joules of the whole window, or why there are none.
     pub energy_j: Result<f64, Absent>,
+    /// Range of an estimate.
+    pub bounds_j: Option<[f64; 2]>,
+    /// Seconds that the reading covers.
+    pub window_s: Option<f64>,
+    /// The same by phase.
+    pub phases: Vec<PhaseEnergy>,
+    /// Seconds between two updates of the instrument.
+    pub update_period_s: Option<f64>,
+    /// Smallest step of the instrument.
+    pub resolution_j: Option<f64>,
+    /// Times that the counter passed its range, where it has one.
+    pub wraps: Option<u64>,
+    /// Times that the counter lost its count.
+    pub resets: Option<u64>,
+    /// The channel whose joules hold these: they are not added up.
+    pub overlaps: Option<String>,
+    /// Relative difference from another instrument on the same component, where it is too large.
+    pub differs: Option<f64>,
+}
+
+impl Channel {
+    /// A channel without a reading.
+    pub fn missing(id: &str, component: &'static str, source: &str, absent: Absent) -> Self {
+        Self {
+            id: id.to_owned(),
+            component,
+            source: source.to_owned(),
+            method: Method::Counter,
+            quality: Quality::Sensor,
+            scope: String::new(),
+            energy_j: Err(absent),
+            bounds_j: None,
+            window_s: None,
+            phases: Vec::new(),
+            update_period_s: None,
+            resolution_j: None,
+            wraps: None,
+            resets: None,
+            overlaps: None,
+            differs: None,
+        }
+    }
+
+    /// Whether it is an instrument whose joules are its own: no estimate, and not held by another channel.
+    fn counts(&self) -> bool {
+        // Many boards show a DRAM zone that never moves: there is no sensor behind it.
+        let no_sensor = self.component == "dram" && self.energy_j == Err(Absent::Frozen);
+        self.method != Method::Modelled && self.overlaps.is_none() && !no_sensor
+    }
+
+    fn of(&self, phase: Phase) -> Result<f64, Absent> {
+        match self.phases.iter().find(|part| part.phase == phase) {
+            Some(part) => part.energy_j,
+            None => Err(self.energy_j.err().unwrap_or(Absent::WindowTooShort)),
+        }
+    }
 }
 
 /// All meters of a machine over one window.
@@ -43,19 +224,33 @@ pub struct Channel {
 pub struct Energy {
     /// One per meter and component.
     pub channels: Vec<Channel>,
+    /// Processor seconds that reading the meters took beside the trial.
+    pub poller_cpu_s: Option<f64>,
 }
 
 impl Energy {
-    /// Sum of what was measured; `None` where nothing was.
-    pub fn measured_j(&self) -> Option<f64> {
-        self.channels.iter().filter_map(|channel| channel.energy_j.ok()).reduce(|a, b| a + b)
+    /// Sum of what was measured and does not overlap; estimates are never in it. Where a meter failed on the way there is no
+    /// sum but its reason: the rest is not the whole.
+    pub fn measured_j(&self) -> Result<f64, Absent> {
+        self.sum(|channel| channel.energy_j)
     }
 
-    /// Why nothing was measured: the first meter's reason.
-    pub fn reason(&self) -> Option<Absent> {
-        match self.measured_j() {
-            Some(_) => None,
-            None => Some(self.channels.iter().find_map(|c| c.energy_j.err()).unwrap_or(Absent::NoSensor)),
+    /// The same for one phase.
+    pub fn phase_j(&self, phase: Phase) -> Result<f64, Absent> {
+        self.sum(|channel| channel.of(phase))
+    }
+
+    fn sum(&self, joules: impl Fn(&Channel) -> Result<f64, Absent>) -> Result<f64, Absent> {
+        let counted = || self.channels.iter().filter(|channel| channel.counts());
+        // A wattmeter at the wall measures what the others measure too: without it they are still whole.
+        let parts = || counted().filter(|channel| channel.component != "machine").map(&joules);
+        let failed = parts().find_map(|joules| joules.err().filter(|absent| absent.broke()));
+        let sum = counted().filter_map(|channel| joules(channel).ok()).reduce(|a, b| a + b);
+        let wall = counted().filter(|channel| channel.component == "machine").map(&joules);
+        match (failed, sum) {
+            (Some(absent), _) => Err(absent),
+            (None, Some(joules)) => Ok(joules),
+            (None, None) => Err(wall.chain(parts()).find_map(Result::err).unwrap_or(Absent::NoSensor)),
         }
     }
 }
@@ -64,17 +259,55 @@ impl Energy {
 mod tests {
     use super::*;
 
+    fn channel(energy_j: Result<f64, Absent>) -> Channel {
+        Channel { energy_j, ..Channel::missing("cpu", "cpu_package", "rapl.powercap", Absent::NoSensor) }
+    }
+
     #[test]
     fn nothing_measured_is_an_absence_with_a_reason() {
-        let channel =
-            |energy_j| Channel { id: "cpu".into(), component: "cpu_package", source: "rapl.powercap", energy_j };
-        for (channels, sum, reason) in [
-            (vec![], None, Some(Absent::NoSensor)),
-            (vec![channel(Err(Absent::NoPermission))], None, Some(Absent::NoPermission)),
-            (vec![channel(Err(Absent::NoPermission)), channel(Ok(2.0)), channel(Ok(1.0))], Some(3.0), None),
+        for (readings, sum) in [
+            (vec![], Err(Absent::NoSensor)),
+            (vec![Err(Absent::NoPermission)], Err(Absent::NoPermission)),
+            (vec![Err(Absent::NoPermission), Ok(2.0), Ok(1.0)], Ok(3.0)),
+            // One package of two lost its count: the other's joules are not the machine's.
+            (vec![Ok(2.0), Err(Absent::Reset)], Err(Absent::Reset)),
         ] {
-            let energy = Energy { channels };
-            assert_eq!((energy.measured_j(), energy.reason()), (sum, reason));
+            let energy = Energy { channels: readings.into_iter().map(channel).collect(), poller_cpu_s: None };
+            assert_eq!(energy.measured_j(), sum);
         }
+    }
+
+    #[test]
+    fn estimates_and_overlaps_are_not_added_and_a_dead_dram_zone_is_no_meter() {
+        let guess = Channel { method: Method::Modelled, ..channel(Ok(90.0)) };
+        let platform = Channel { overlaps: Some("cpu".into()), ..channel(Ok(70.0)) };
+        let dram = Channel { component: "dram", ..channel(Err(Absent::Frozen)) };
+        let energy = |channels: &[&Channel]| {
+            let channels = channels.iter().map(|&channel| channel.clone()).collect();
+            Energy { channels, poller_cpu_s: None }.measured_j()
+        };
+        assert_eq!(energy(&[&guess, &platform, &dram, &channel(Ok(40.0))]), Ok(40.0));
+        assert_eq!(energy(&[&guess, &platform]), Err(Absent::NoSensor));
+        assert_eq!(energy(&[&guess, &channel(Err(Absent::VirtualMachine))]), Err(Absent::VirtualMachine));
+    }
+
+    #[test]
+    fn a_wattmeter_that_fails_leaves_the_others_whole() {
+        let wall = Channel { component: "machine", ..channel(Err(Absent::NotCovered)) };
+        let sum = |other| Energy { channels: vec![channel(other), wall.clone()], poller_cpu_s: None }.measured_j();
+        assert_eq!(sum(Ok(40.0)), Ok(40.0));
+        assert_eq!(sum(Err(Absent::VirtualMachine)), Err(Absent::NotCovered));
+    }
+
+    #[test]
+    fn a_phase_has_joules_of_its_own() {
+        let part = |phase, energy_j| PhaseEnergy { phase, window_s: 1.0, energy_j };
+        let phases = vec![part(Phase::Train, Ok(5.0)), part(Phase::Prefill, Err(Absent::WindowTooShort))];
+        let energy = Energy { channels: vec![Channel { phases, ..channel(Ok(9.0)) }], poller_cpu_s: None };
+        assert_eq!(energy.phase_j(Phase::Train), Ok(5.0));
+        assert_eq!(energy.phase_j(Phase::Prefill), Err(Absent::WindowTooShort));
+        assert_eq!(energy.phase_j(Phase::Generate), Err(Absent::WindowTooShort));
+        let none = Energy { channels: vec![channel(Err(Absent::NoSensor))], poller_cpu_s: None };
+        assert_eq!(none.phase_j(Phase::Train), Err(Absent::NoSensor));
     }
 }

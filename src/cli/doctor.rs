@@ -5,12 +5,15 @@ use clap::Args;
 use super::{Format, print, print_json, style, to_json};
 use crate::device;
 use crate::error::Result;
-use crate::measure::{energy, memory};
-use crate::reading::Absent;
+use crate::measure::energy::meter::About;
+use crate::measure::energy::{self, Found, Missing};
+use crate::measure::memory;
+use crate::reading::Channel;
 use crate::report::listing::{self, Checked};
 use crate::runner::build_info;
 use crate::runner::machine::{child_environment, default_threads, describe};
-use crate::unit::Bytes;
+use crate::trial::Registry;
+use crate::unit::{Bytes, Joules, Seconds};
 
 /// Arguments of `effbench doctor`.
 #[derive(Debug, Clone, Args)]
@@ -24,15 +27,15 @@ pub struct DoctorArgs {
 }
 
 /// Looks at this machine and says what a run would be able to measure.
-pub fn execute(args: &DoctorArgs) -> Result<()> {
-    let rows = checks()?;
+pub fn execute(args: &DoctorArgs, registry: &Registry) -> Result<()> {
+    let rows = checks(registry)?;
     match args.format {
         Format::Text => print(&listing::checkup(&rows, style())),
         Format::Json => print_json(&to_json(&rows)?),
     }
 }
 
-fn checks() -> Result<Vec<Checked>> {
+fn checks(registry: &Registry) -> Result<Vec<Checked>> {
     let threads = default_threads();
     let machine = describe(threads, &child_environment(threads))?;
     let build = build_info();
@@ -56,14 +59,41 @@ fn checks() -> Result<Vec<Checked>> {
         Ok(opened) => Checked::yes("CUDA", &opened.name),
         Err(error) => Checked::no("CUDA", "not used", &error.message, error.hint.as_deref().unwrap_or("")),
     });
-    rows.extend(energy::channels().channels.iter().map(|channel| {
-        let name = format!("energy of {}", channel.id);
-        match channel.energy_j {
-            Ok(_) => Checked::yes(&name, channel.source),
-            Err(absent) => Checked::no(&name, "not measured", why(absent), remedy(absent)),
-        }
-    }));
+    rows.extend(energy::look(&registry.meters).iter().map(meter));
+    rows.push(estimate(&energy::modelled_processor()));
     Ok(rows)
+}
+
+/// One row for each instrument, also where another one reads the same.
+fn meter(found: &Found) -> Checked {
+    match found {
+        Found::Open(meter) => {
+            let About { id, source, scope, update_s, resolution_j, .. } = meter.about();
+            let steps = resolution_j.map(|joules| format!(" in steps of {}", Joules(joules))).unwrap_or_default();
+            let renewed = format!("renewed every {}{steps}", Seconds(*update_s));
+            Checked::yes(&format!("energy of {id} by {source}"), &format!("{scope}; {renewed}"))
+        }
+        Found::Missing(Missing { id, source, why, remedy, .. }) => {
+            Checked::no(&format!("energy of {id} by {source}"), "not measured", why, remedy)
+        }
+    }
+}
+
+/// What stands in where nothing measures the processor.
+fn estimate(channel: &Channel) -> Checked {
+    let name = "energy estimate";
+    match channel.bounds_j {
+        Some([low, high]) => {
+            let source = channel.source.split_once(": ").map_or(channel.source.as_str(), |(_, source)| source);
+            Checked::yes(name, &format!("{low:.1} to {high:.1} W, where nothing is measured: {source}"))
+        }
+        None => Checked::no(
+            name,
+            "none",
+            "no rated power is known of this processor's model",
+            "--price FILE with idle_w and max_w under [modelled]",
+        ),
+    }
 }
 
 fn simd(features: &[String]) -> Checked {
@@ -75,22 +105,5 @@ fn simd(features: &[String]) -> Checked {
             Checked::no("vector unit", "SSE2 only", "the processor, or the hypervisor, offers no more", "none known")
         }
         _ => Checked::yes("vector unit", std::env::consts::ARCH),
-    }
-}
-
-fn why(absent: Absent) -> &'static str {
-    match absent {
-        Absent::VirtualMachine => "this is a virtual machine, and its hypervisor hides the counters",
-        Absent::NoPermission => "the counter is there, and this user may not read it",
-        Absent::NoSensor => "this machine shows no such counter",
-        Absent::Unsupported => "the counter can be read, and this version of effbench does not meter with it yet",
-    }
-}
-
-fn remedy(absent: Absent) -> &'static str {
-    match absent {
-        Absent::VirtualMachine => "run on the host, or on a machine of your own",
-        Absent::NoPermission => "sudo chmod -R a+r /sys/class/powercap/*/energy_uj",
-        Absent::NoSensor | Absent::Unsupported => "none known",
     }
 }

@@ -131,7 +131,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Run(args) => launch::execute(&args, &registry),
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
-        Command::Doctor(args) => doctor::execute(&args),
+        Command::Doctor(args) => doctor::execute(&args, &registry),
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Fit(args) => fit::execute(&args),
@@ -142,7 +142,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Completions(args) => completions::execute(&args),
         Command::Trial => worker::trial(&registry),
         Command::Build => print_json(&to_json(&crate::runner::build_info())?),
-        Command::Calibrate { device } => worker::calibrate(&device),
+        Command::Calibrate { device } => worker::calibrate(&registry, &device),
     })
 }
 

@@ -24,8 +24,8 @@ pub fn trial(registry: &Registry) -> Result<()> {
 }
 
 /// Measures a device's peaks and prints them.
-pub fn calibrate(device: &str) -> Result<()> {
-    let calibration = inside_the_pool(|| trial::calibrate::calibrate(device, 0, At::Before))?;
+pub fn calibrate(registry: &Registry, device: &str) -> Result<()> {
+    let calibration = inside_the_pool(|| trial::calibrate::calibrate(registry, device, 0, At::Before))?;
     let text = serde_json::to_string(&calibration).map_err(|error| Error::internal(error.to_string()))?;
     print(&text)
 }

@@ -19,6 +19,7 @@ pub trait Clock {
 }
 
 /// The machine's monotonic clock.
+#[derive(Debug, Clone, Copy)]
 pub struct Monotonic(Instant);
 
 impl Monotonic {
@@ -32,6 +33,16 @@ impl Clock for Monotonic {
     fn now_s(&self) -> f64 {
         self.0.elapsed().as_secs_f64()
     }
+}
+
+/// The wall clock, in seconds since 1970.
+pub fn unix_s() -> f64 {
+    in_seconds(jiff::Timestamp::now())
+}
+
+/// A moment in seconds since 1970, as near as a double has it: 0.2 µs.
+pub fn in_seconds(moment: jiff::Timestamp) -> f64 {
+    moment.as_second() as f64 + f64::from(moment.subsec_nanosecond()) / 1e9
 }
 
 /// The wall clock, RFC 3339 in UTC, to the second.

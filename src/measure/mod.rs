@@ -5,6 +5,7 @@ pub mod clock;
 pub mod disturbance;
 pub mod energy;
 pub mod memory;
+pub mod processor;
 pub mod temperature;
 pub mod virtualization;
 pub mod window;

@@ -95,9 +95,11 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
                 bounds_j: None,
                 window_s: None,
                 reason: Some("virtual_machine".to_owned()),
+                ..Channel::default()
             }],
             measured_j: None,
             reason: Some("virtual_machine".to_owned()),
+            poller_cpu_s: None,
         },
         validity: Validity { ok: true, flags: Vec::new() },
     }
@@ -248,6 +250,8 @@ fn calibration(at: At) -> Calibration {
         attention_mix_s: None,
         reference_step_s: None,
         reason: None,
+        idle_w: None,
+        idle_reason: None,
     }
 }
 

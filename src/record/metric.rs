@@ -40,6 +40,8 @@ pub const DECODE_TOKENS_PER_S: &str = "decode_tokens_per_s";
 pub const TTFT_S: &str = "ttft_s";
 /// Measured energy of training.
 pub const ENERGY_J_PER_TRAIN_TOKEN: &str = "energy_j_per_train_token";
+/// Measured energy of prompts.
+pub const ENERGY_J_PER_PREFILL_TOKEN: &str = "energy_j_per_prefill_token";
 /// Measured energy of generation.
 pub const ENERGY_J_PER_DECODE_TOKEN: &str = "energy_j_per_decode_token";
 
@@ -84,6 +86,7 @@ registry! {
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
     ENERGY_J_PER_TRAIN_TOKEN, "J/token", Lower, Sampled, "Measured joules per training token.";
+    ENERGY_J_PER_PREFILL_TOKEN, "J/token", Lower, Sampled, "Measured joules per prompt token.";
     ENERGY_J_PER_DECODE_TOKEN, "J/token", Lower, Sampled, "Measured joules per generated token.";
 }
 

@@ -26,7 +26,9 @@ pub mod validate;
 
 pub use metric::{Better, Kind, Metric};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
-pub use trial::{BySixND, Channel, Cost, Curve, Energy, Flag, Severity, Skill, Stated, Status, Trial, Validity};
+pub use trial::{
+    BySixND, Channel, Cost, Curve, Energy, Flag, PhaseEnergy, Severity, Skill, Stated, Status, Trial, Validity,
+};
 
 /// The schema this build writes.
 pub const SCHEMA: &str = "effbench.result/1";

@@ -145,4 +145,10 @@ pub struct Calibration {
     pub reference_step_s: Option<f64>,
     /// Why a figure is absent.
     pub reason: Option<String>,
+    /// Power at rest before anything ran, by the meters that count, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_w: Option<f64>,
+    /// Why there is none although a meter is there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub idle_reason: Option<String>,
 }

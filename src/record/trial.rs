@@ -220,7 +220,7 @@ pub struct Skill {
 }
 
 /// Joules.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Energy {
     /// One per meter and component.
     pub channels: Vec<Channel>,
@@ -228,14 +228,17 @@ pub struct Energy {
     pub measured_j: Option<f64>,
     /// Why nothing was measured.
     pub reason: Option<String>,
+    /// Processor seconds that reading the meters took beside the trial.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub poller_cpu_s: Option<f64>,
 }
 
 /// One energy meter's reading of one component.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Channel {
     /// `package-0`, `gpu0`.
     pub id: String,
-    /// `cpu_package`, `dram`, `gpu` ...
+    /// `cpu_package`, `dram`, `gpu`, `platform`, `machine`.
     pub component: String,
     /// `counter`, `sampled`, `modelled`, `none`.
     pub method: String,
@@ -249,7 +252,49 @@ pub struct Channel {
     pub bounds_j: Option<[f64; 2]>,
     /// Time the reading covers.
     pub window_s: Option<f64>,
-    /// `virtual_machine`, `no_permission`, `no_sensor` ... where there is no reading.
+    /// `virtual_machine`, `no_permission`, `window_too_short` ... where there is no reading, and `differs_from_power` where
+    /// another instrument on the same component says something else.
+    pub reason: Option<String>,
+    /// What the joules cover, in words.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<String>,
+    /// Seconds between two updates of the instrument.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub update_period_s: Option<f64>,
+    /// Smallest step of the instrument.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resolution_j: Option<f64>,
+    /// Times that the counter passed its range and began again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wraps: Option<u64>,
+    /// Times that the counter lost its count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub resets: Option<u64>,
+    /// The channel whose joules hold these: they are not in `measured_j` twice.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub overlaps: Option<String>,
+    /// The same by phase.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseEnergy>,
+}
+
+impl Channel {
+    /// Whether an instrument read it: it is no estimate, and there is a figure.
+    pub fn is_measured(&self) -> bool {
+        self.energy_j.is_some() && matches!(self.method.as_str(), "counter" | "sampled")
+    }
+}
+
+/// One phase's joules by one meter.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct PhaseEnergy {
+    /// `train`, `evaluate`, `prefill`, `generate`.
+    pub phase: String,
+    /// Reading.
+    pub energy_j: Option<f64>,
+    /// Seconds of all its stretches together.
+    pub window_s: f64,
+    /// Why there is no reading.
     pub reason: Option<String>,
 }
 

@@ -213,16 +213,26 @@ fn energy(check: &mut Check, energy: &Energy) {
         check.reason(channel.energy_j.is_none(), channel.reason.as_ref(), "`energy_j` is null");
         if let Some(joules) = channel.energy_j {
             check.at("energy_j").that(joules.is_finite() && joules >= 0.0, || format!("{joules} J"));
-            if channel.method == "counter" || channel.method == "sampled" {
+            if channel.is_measured() && channel.overlaps.is_none() {
                 readings += joules;
             }
+        }
+        if let Some([low, high]) = channel.bounds_j {
+            let is_range = low >= 0.0 && low <= high && high.is_finite();
+            check.at("bounds_j").that(is_range, || format!("{low} to {high} J is no range"));
+        }
+        for (index, phase) in channel.phases.iter().enumerate() {
+            let mut check = check.at(&format!("phases[{index}]"));
+            check.reason(phase.energy_j.is_none(), phase.reason.as_ref(), "`energy_j` is null");
+            let sound = phase.energy_j.is_none_or(|joules| joules.is_finite() && joules >= 0.0);
+            check.at("energy_j").that(sound, || format!("{:?} J", phase.energy_j));
         }
     }
     if let Some(joules) = energy.measured_j {
         check.at("measured_j").that(joules.is_finite() && joules >= 0.0, || format!("{joules} J"));
         let within = joules <= readings * (1.0 + 1e-9);
         check.at("measured_j").that(within, || {
-            format!("{joules} J is more than the measured channels' {readings} J: an estimate was added")
+            format!("{joules} J is more than the measured channels' {readings} J: an estimate or an overlap was added")
         });
     }
 }
@@ -231,7 +241,7 @@ fn energy(check: &mut Check, energy: &Energy) {
 mod tests {
     use super::*;
     use crate::record::example::{CELLS, example};
-    use crate::record::{Channel, Flag, Stated};
+    use crate::record::{Channel, Flag, PhaseEnergy, Stated};
 
     #[test]
     fn the_example_is_valid() {
@@ -242,7 +252,7 @@ mod tests {
     #[test]
     fn every_mistake_is_found() {
         type Spoil = fn(&mut ResultFile);
-        let rows: [(&str, Spoil); 26] = [
+        let rows: [(&str, Spoil); 29] = [
             ("schema", |f| f.schema = "effbench.result/0".to_owned()),
             ("run.started_at", |f| f.run.started_at = "yesterday".to_owned()),
             ("run.finished_at", |f| f.run.finished_at = Some("2026-11-21T10:00:00+01:00".to_owned())),
@@ -277,9 +287,25 @@ mod tests {
                     energy_j: Some(5.0),
                     bounds_j: Some([2.0, 9.0]),
                     window_s: Some(1.0),
-                    reason: None,
+                    ..Channel::default()
                 };
-                f.trials[0].energy = Energy { channels: vec![guess], measured_j: Some(5.0), reason: None };
+                f.trials[0].energy = Energy { channels: vec![guess], measured_j: Some(5.0), ..Energy::default() };
+            }),
+            ("energy.measured_j", |f| {
+                let channel = |id: &str, overlaps: Option<&str>| Channel {
+                    id: id.to_owned(),
+                    method: "counter".to_owned(),
+                    energy_j: Some(40.0),
+                    overlaps: overlaps.map(str::to_owned),
+                    ..Channel::default()
+                };
+                let channels = vec![channel("package-0", None), channel("psys", Some("package-0"))];
+                f.trials[0].energy = Energy { channels, measured_j: Some(80.0), ..Energy::default() };
+            }),
+            ("energy.channels[0].bounds_j", |f| f.trials[0].energy.channels[0].bounds_j = Some([9.0, 2.0])),
+            ("energy.channels[0].phases[0]", |f| {
+                let phase = PhaseEnergy { phase: "train".to_owned(), energy_j: None, window_s: 1.0, reason: None };
+                f.trials[0].energy.channels[0].phases.push(phase);
             }),
             ("validity.ok", |f| {
                 let flag = Flag {

@@ -65,7 +65,7 @@ fn energy(file: &ResultFile) -> String {
         return format!("Energy: not measured ({})", reasons.into_iter().collect::<Vec<_>>().join(", "));
     }
     let channels = file.trials.iter().flat_map(|t| &t.energy.channels);
-    let meters: BTreeSet<&str> = channels.filter(|c| c.energy_j.is_some()).map(|c| c.source.as_str()).collect();
+    let meters: BTreeSet<&str> = channels.filter(|c| c.is_measured()).map(|c| c.source.as_str()).collect();
     let per_token: Vec<f64> = file.trials.iter().filter_map(|t| t.metric(metric::ENERGY_J_PER_TRAIN_TOKEN)).collect();
     let per_token = stat::mean(&per_token).map(|j| format!(", {} a training token on average", Joules(j)));
     format!(
@@ -119,9 +119,14 @@ mod tests {
                 energy_j: Some(40.0),
                 bounds_j: None,
                 window_s: Some(4.0),
-                reason: None,
+                ..Channel::default()
             };
-            trial.energy = Energy { channels: vec![channel], measured_j: Some(40.0), reason: None };
+            let guess = Channel {
+                method: "modelled".to_owned(),
+                source: "rated_power_x_utilisation".to_owned(),
+                ..channel.clone()
+            };
+            trial.energy = Energy { channels: vec![channel, guess], measured_j: Some(40.0), ..Energy::default() };
             let name = metric::ENERGY_J_PER_TRAIN_TOKEN;
             trial.metrics.insert(name.to_owned(), Metric::value(name, 4.9e-5));
         }

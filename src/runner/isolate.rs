@@ -134,7 +134,7 @@ pub(super) fn without_result(job: &Job, status: Status, reason: String, started_
     Trial {
         status,
         reason: Some(reason),
-        energy: Energy { channels: Vec::new(), measured_j: None, reason: Some("no_result".to_owned()) },
+        energy: Energy { reason: Some("no_result".to_owned()), ..Energy::default() },
         validity: Validity { ok: false, flags: vec![flag] },
         ..trial::blank(job, started_at)
     }

@@ -354,6 +354,8 @@ impl Session {
                 attention_mix_s: None,
                 reference_step_s: None,
                 reason: Some(error.message),
+                idle_w: None,
+                idle_reason: None,
             },
         };
         calibration.at = at;

@@ -7,7 +7,7 @@ use std::path::Path;
 use sysinfo::System;
 
 use crate::error::{Error, Result};
-use crate::measure::virtualization;
+use crate::measure::{processor, virtualization};
 use crate::record::{Cpu, Gpu, Machine};
 
 /// Threads that a trial uses unless told otherwise: what the system lets this process have. On Linux that is the
@@ -81,26 +81,13 @@ fn allocator(environment: &BTreeMap<String, String>) -> String {
 
 fn cpu() -> Cpu {
     Cpu {
-        model: brand().unwrap_or_else(|| "unknown".to_owned()),
+        model: processor::brand().unwrap_or_else(|| "unknown".to_owned()),
         arch: std::env::consts::ARCH.to_owned(),
         cores: System::physical_core_count().ok().map(|cores| cores as u64),
         threads: Some(default_threads() as u64),
         features: features().into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned()).collect(),
         cache_bytes: caches(Path::new("/sys/devices/system/cpu/cpu0/cache")),
     }
-}
-
-#[cfg(any(target_arch = "x86", target_arch = "x86_64"))]
-fn brand() -> Option<String> {
-    let brand = raw_cpuid::CpuId::new().get_processor_brand_string()?;
-    Some(brand.as_str().trim().to_owned()).filter(|brand| !brand.is_empty())
-}
-
-#[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
-fn brand() -> Option<String> {
-    let mut system = System::new().ok()?;
-    system.refresh_cpu_all();
-    system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|brand| !brand.is_empty())
 }
 
 /// Vendor, family, model and stepping, where the processor numbers itself: tells apart what a hypervisor calls by one name.

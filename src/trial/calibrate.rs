@@ -1,12 +1,14 @@
 //! A device's measured peaks, as a result file holds them.
 
+use std::sync::Arc;
+
 use serde_json::json;
 
 use super::{Registry, settle};
 use crate::device::{self, Opened};
 use crate::error::Result;
 use crate::measure::calibrate::Rate;
-use crate::measure::{Clock, Monotonic, calibrate};
+use crate::measure::{Clock, Monotonic, calibrate, energy};
 use crate::record::{At, Calibration};
 use crate::spec::{Library, Origin, Tree};
 
@@ -23,10 +25,11 @@ const SECONDS: f64 = 1.0;
 /// How long each of the others is.
 const SHORT_S: f64 = 0.3;
 
-/// Measures the named device for about three seconds.
-pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
+/// Measures the named device for about three seconds, and its power at rest before that where a meter is open.
+pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Result<Calibration> {
     let opened = device::open(device)?;
     let clock = Monotonic::start();
+    let idle_w = energy::idle::power_w(&registry.meters, opened.name != "cpu", Arc::new(clock));
     let mut size = GEMM_SIZE;
     let mut gemm = device::Gemm::new(size, &opened.device)?;
     gemm.run()?;
@@ -55,6 +58,8 @@ pub fn calibrate(device: &str, machine: u64, at: At) -> Result<Calibration> {
         attention_mix_s: Some(mix.peak_per_s.recip()),
         reference_step_s: Some(step.peak_per_s.recip()),
         reason: None,
+        idle_w: idle_w.and_then(std::result::Result::ok),
+        idle_reason: idle_w.and_then(std::result::Result::err).map(|absent| absent.code().to_owned()),
     })
 }
 

@@ -86,6 +86,7 @@ mod tests {
     use super::*;
     use crate::device;
     use crate::measure::Monotonic;
+    use crate::measure::energy::{Metering, Plan};
     use crate::spec::{Library, Origin, Tree};
     use crate::trial::training::train;
     use crate::trial::{Registry, settle};
@@ -112,7 +113,8 @@ mod tests {
             let path = folder.path().join(optimizer);
             let checkpoint = Checkpoint { path: path.clone(), id: "a".to_owned(), every_s: 0.0 };
             let run = |checkpoint: Option<&Checkpoint>| {
-                train(&experiment, 3, &opened, &clock, checkpoint, &mut |_| ()).unwrap()
+                let meters = Metering::start(&Registry::builtin().meters, Plan::default(), std::sync::Arc::new(clock));
+                train(&experiment, 3, &opened, &clock, (&meters, checkpoint), &mut |_| ()).unwrap()
             };
 
             let whole = run(None);

@@ -1,13 +1,17 @@
 //! The sentence: settle, build, observe, record. The only module that sees both cones of the hourglass.
 
+use std::sync::Arc;
+
 use crate::device;
 use crate::error::{Error, Result};
-use crate::measure::{Clock, Monotonic, clock, disturbance, energy, memory};
+use crate::measure::energy::{Metering, Plan};
+use crate::measure::{Clock, Monotonic, clock, disturbance, memory};
 use crate::record::{Status, Trial};
 
 pub mod calibrate;
 pub mod checkpoint;
 pub mod job;
+mod joules;
 mod outcome;
 pub mod quality;
 pub mod registry;
@@ -34,18 +38,22 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     }
     let experiment = prepared.experiment;
     let opened = device::open(&experiment.device)?;
+    let plan = Plan { gpu: opened.name != "cpu", external: experiment.measure.external.clone() };
+    let meters = Metering::start(&registry.meters, plan, Arc::new(clock));
     let checkpoint = job.checkpoint.clone();
     let checkpoint = checkpoint.map(|path| Checkpoint { path, id: job.id.clone(), every_s: checkpoint::EVERY_S });
     let before = disturbance::snapshot(clock.now_s());
-    let training = training::train(&experiment, job.seed, &opened, &clock, checkpoint.as_ref(), emit)?;
+    let training = training::train(&experiment, job.seed, &opened, &clock, (&meters, checkpoint.as_ref()), emit)?;
     let disturbances = disturbance::between(&before, &disturbance::snapshot(clock.now_s()));
     let train_peak_bytes = memory::peak_bytes();
-    let energy = energy::channels();
     // A trial that only helps to choose a learning rate is asked for its loss alone.
     let serving = match training.diverged {
-        None if !job.in_sweep() => Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock)?),
+        None if !job.in_sweep() => {
+            Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock, &meters)?)
+        }
         _ => None,
     };
+    let energy = meters.end();
     let serving = serving.as_ref();
     let observed = outcome::Observed { experiment: &experiment, training: &training, serving, disturbances };
     Ok(Trial {
@@ -53,8 +61,8 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         reason: training.diverged.clone(),
         metrics: observed.metrics(job, train_peak_bytes, &energy),
         skills: observed.skills(),
-        validity: observed.validity(),
-        energy: outcome::energy(&energy),
+        validity: observed.validity(&energy),
+        energy: joules::energy(&energy, training.resumed_at.is_some()),
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })

@@ -6,12 +6,12 @@ use super::quality::{Mean, Quality};
 use super::serving::Serving;
 use super::settle::Experiment;
 use super::training::Training;
-use super::{Job, quality};
+use super::{Job, joules, quality};
 use crate::measure::disturbance::Disturbance;
 use crate::measure::{Window, window};
 use crate::reading;
 use crate::record::metric as name;
-use crate::record::{Channel, Curve, Energy, Flag, Metric, Severity, Skill, Status, Trial, Validity};
+use crate::record::{Curve, Flag, Metric, Severity, Skill, Status, Trial, Validity};
 
 /// A relative drift of step times within the window above this is flagged.
 const STEADY_DRIFT: f64 = 0.1;
@@ -53,28 +53,8 @@ pub fn blank(job: &Job, started_at: String) -> Trial {
         curve: Curve::default(),
         metrics: BTreeMap::new(),
         skills: Vec::new(),
-        energy: energy(&reading::Energy::default()),
+        energy: joules::energy(&reading::Energy::default(), false),
         validity: Validity { ok: true, flags: Vec::new() },
-    }
-}
-
-/// The record's form of what the meters read.
-pub fn energy(energy: &reading::Energy) -> Energy {
-    let channel = |channel: &reading::Channel| Channel {
-        id: channel.id.clone(),
-        component: channel.component.to_owned(),
-        method: if channel.energy_j.is_ok() { "counter" } else { "none" }.to_owned(),
-        source: channel.source.to_owned(),
-        quality: if channel.energy_j.is_ok() { "sensor" } else { "unavailable" }.to_owned(),
-        energy_j: channel.energy_j.ok(),
-        bounds_j: None,
-        window_s: None,
-        reason: channel.energy_j.err().map(|absent| absent.code().to_owned()),
-    };
-    Energy {
-        channels: energy.channels.iter().map(channel).collect(),
-        measured_j: energy.measured_j(),
-        reason: energy.reason().map(|absent| absent.code().to_owned()),
     }
 }
 
@@ -107,10 +87,7 @@ impl Observed<'_> {
                 SERVING.iter().for_each(|name| put(name, Metric::absent(name, reason)));
             }
         }
-        let reason = energy.reason().map_or("not attributed", reading::Absent::code);
-        for name in [name::ENERGY_J_PER_TRAIN_TOKEN, name::ENERGY_J_PER_DECODE_TOKEN] {
-            put(name, Metric::absent(name, reason));
-        }
+        self.joules_per_token(energy).into_iter().for_each(|(name, metric)| put(name, metric));
         metrics
     }
 
@@ -210,7 +187,7 @@ impl Observed<'_> {
     }
 
     /// Reasons for doubt that the trial itself can see.
-    pub fn validity(&self) -> Validity {
+    pub fn validity(&self, energy: &reading::Energy) -> Validity {
         let window = Window::after_warmup(&self.training.step_s, self.experiment.measure.warmup_s);
         let drift = window.drift.filter(|drift| drift.abs() > STEADY_DRIFT);
         let flag = |drift: f64| Flag {
@@ -220,6 +197,7 @@ impl Observed<'_> {
             limit: Some(STEADY_DRIFT),
         };
         let own = drift.map(flag).into_iter().chain(self.repeated_data()).chain(self.resumed()).chain(self.crowded());
+        let own = own.chain(joules::flags(energy));
         let flags: Vec<Flag> = own.chain(self.disturbances.iter().filter_map(disturbed)).collect();
         Validity { ok: flags.iter().all(|flag| flag.severity != Severity::Invalid), flags }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::data::{self, SourceKind};
+use crate::measure::energy::{self, MeterKind};
 use crate::model::{FfnKind, MixerKind, NormKind, PositionKind, Slots};
 use crate::spec::{Catalog, Named};
 use crate::train::{OptimizerKind, ScheduleKind, optimizer, schedule};
@@ -18,6 +19,8 @@ pub struct Registry {
     pub optimizers: Catalog<dyn OptimizerKind>,
     /// `train.schedule.kind`.
     pub schedules: Catalog<dyn ScheduleKind>,
+    /// Read during every trial, as far as this machine has them.
+    pub meters: Catalog<dyn MeterKind>,
 }
 
 /// Name and one sentence of every kind in one catalog.
@@ -31,6 +34,7 @@ impl Registry {
             sources: data::kinds(),
             optimizers: optimizer::kinds(),
             schedules: schedule::kinds(),
+            meters: energy::kinds(),
         }
     }
 
@@ -83,6 +87,13 @@ impl Registry {
         self
     }
 
+    /// Adds an energy meter.
+    #[must_use]
+    pub fn meter(mut self, kind: impl MeterKind + 'static) -> Self {
+        self.meters.add(Arc::new(kind));
+        self
+    }
+
     /// Every catalog with its rows, for `effbench list`.
     pub fn listings(&self) -> Vec<Listing> {
         fn rows<K: Named + ?Sized>(catalog: &Catalog<K>) -> Listing {
@@ -96,6 +107,7 @@ impl Registry {
             rows(&self.slots.positions),
             rows(&self.optimizers),
             rows(&self.schedules),
+            rows(&self.meters),
         ]
     }
 }

@@ -5,7 +5,9 @@ use crate::device::Opened;
 use crate::error::Result;
 use crate::infer::Generator;
 use crate::measure::Clock;
+use crate::measure::energy::Metering;
 use crate::model::Params;
+use crate::reading::Phase;
 
 /// Seconds, sample by sample.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -16,7 +18,15 @@ pub struct Serving {
     pub ttft_s: Vec<f64>,
     /// One further token of every window.
     pub decode_s: Vec<f64>,
+    /// Prompts of every window that the phase `prefill` fed, where meters are open.
+    pub metered_prompts: u64,
+    /// Generations of every window, prompts included, of the phase `generate`.
+    pub metered_generations: u64,
 }
+
+/// Where a meter is open, prompts and generations are each repeated for at least this long: more than a processor's counters
+/// need. A board's need `measure.window_s = 5`, which nobody should wait for who has not asked.
+const METERED_S: f64 = 0.3;
 
 /// Generates from validation prompts again and again for `measure.window_s`, at least three times.
 pub fn serve(
@@ -25,6 +35,7 @@ pub fn serve(
     seed: u64,
     opened: &Opened,
     clock: &dyn Clock,
+    meters: &Metering,
 ) -> Result<Serving> {
     let infer = &experiment.infer;
     let prompt = prompts(experiment)?;
@@ -47,7 +58,28 @@ pub fn serve(
             serving.decode_s.push(clock.now_s() - from_s);
         }
     }
+    if meters.is_open() {
+        let seconds = experiment.measure.window_s.max(METERED_S);
+        let generator = || Generator::new(&experiment.model, &weights, ops, &opened.device, infer.batch);
+        meters.begin(Phase::Prefill);
+        serving.metered_prompts = repeat(clock, seconds, || generator().feed(&prompt).map(drop))?;
+        meters.begin(Phase::Generate);
+        serving.metered_generations =
+            repeat(clock, seconds, || generator().generate(&prompt, infer.generate, &mut sampling).map(drop))?;
+        meters.begin(Phase::Other);
+    }
     Ok(serving)
+}
+
+/// Does it again and again for so many seconds, and says how often.
+fn repeat(clock: &dyn Clock, seconds: f64, mut once: impl FnMut() -> Result<()>) -> Result<u64> {
+    let start_s = clock.now_s();
+    let mut times = 0;
+    while times == 0 || clock.now_s() - start_s < seconds {
+        once()?;
+        times += 1;
+    }
+    Ok(times)
 }
 
 /// The first `infer.prompt` tokens of validation windows, row-major; windows repeat where there are too few.

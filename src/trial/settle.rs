@@ -12,6 +12,7 @@ use crate::cost;
 use crate::data::Source;
 use crate::error::{Error, Result};
 use crate::infer::Sampling;
+use crate::measure::energy::{self, External};
 use crate::model::{Model, Part};
 use crate::ops::Ops;
 use crate::record::{self, Cost};
@@ -24,6 +25,9 @@ const MOST_THREADS: usize = 1024;
 /// Parts of a step on the CPU. The same on every machine, since the parts' gradients are summed one by one: the number of
 /// threads must not change a bit.
 const SHARDS: usize = 4;
+
+/// A wattmeter's clock that is further off than a day is set to another day.
+const MOST_OFFSET_S: f64 = 86_400.0;
 
 /// Windows per step beyond which sizes are a typing error.
 const MOST_WINDOWS: usize = 1 << 16;
@@ -69,6 +73,8 @@ pub struct Measure {
     pub curve_points: u64,
     /// Of these, how many with a validation loss; the last point always has one.
     pub val_points: u64,
+    /// A wattmeter's log: `measure.external_meter`, and its clock's `measure.external_meter_offset_s`.
+    pub external: Option<External>,
 }
 
 /// `infer.*`
@@ -105,7 +111,7 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
         let (given, kept) = (tree.get(key)?.value.as_str()?, settled.get(key)?.as_str()?);
         (given != kept).then(|| ((*key).to_owned(), PathBuf::from(given)))
     };
-    let paths = ["data.path", "data.tokenizer"].iter().filter_map(moved).collect();
+    let paths = ["data.path", "data.tokenizer", "measure.external_meter"].iter().filter_map(moved).collect();
     let cost = cost_of(&experiment);
     Ok(Prepared { spec_sha256: record::spec_sha256(&spec), experiment, spec, cost, paths })
 }
@@ -188,7 +194,28 @@ fn measure(knobs: &Knobs) -> Result<Measure> {
         window_s: knobs.f64_in("window_s", 0.05, 0.0, 3600.0)?,
         curve_points: knobs.count("curve_points", 20)? as u64,
         val_points: knobs.count("val_points", 1)? as u64,
+        external: external(knobs)?,
     })
+}
+
+/// A wattmeter's log, which must be there and begin as one. The spec keeps its name alone: its folder may say whose it is.
+fn external(knobs: &Knobs) -> Result<Option<External>> {
+    if !knobs.given("external_meter") {
+        return match knobs.given("external_meter_offset_s") {
+            true => Err(knobs.refuse("external_meter_offset_s", "there is no measure.external_meter")),
+            false => Ok(None),
+        };
+    }
+    let path = PathBuf::from(knobs.required_text("external_meter")?);
+    let offset_s = knobs.f64_in("external_meter_offset_s", 0.0, -MOST_OFFSET_S, MOST_OFFSET_S)?;
+    energy::external::read(&path, offset_s).map_err(|error| {
+        let refused = knobs.refuse("external_meter", &error.message);
+        error.hint.map_or(refused.clone(), |hint| refused.hint(hint))
+    })?;
+    if let Some(name) = path.file_name() {
+        knobs.write("external_meter", name.to_string_lossy().into());
+    }
+    Ok(Some(External { path, offset_s }))
 }
 
 fn infer(knobs: &Knobs, context: usize) -> Result<Infer> {

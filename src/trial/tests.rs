@@ -11,6 +11,8 @@ use crate::model::{Params, Weights};
 use crate::spec::{Library, Origin, Tree};
 use crate::train::Trainer;
 
+mod metering;
+
 fn prepared(variant: &str, sets: Value) -> Prepared {
     let mut tree = Library::builtin().variant(variant).unwrap().tree;
     tree.overlay(&Tree::from_json(&sets, &Origin::named("test")).unwrap());

@@ -9,7 +9,9 @@ use super::{Emit, Event};
 use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::measure::Clock;
+use crate::measure::energy::Metering;
 use crate::model::Params;
+use crate::reading::Phase;
 use crate::record::Curve;
 use crate::train::{Setup, Trainer};
 
@@ -37,7 +39,7 @@ pub fn train(
     seed: u64,
     opened: &Opened,
     clock: &dyn Clock,
-    checkpoint: Option<&Checkpoint>,
+    (meters, checkpoint): (&Metering, Option<&Checkpoint>),
     emit: &mut Emit,
 ) -> Result<Training> {
     let mut trainer = experiment.trainer(seed, opened)?;
@@ -46,6 +48,7 @@ pub fn train(
     let mut quality = None;
     let context = experiment.model.shape.context;
     let (mut said_s, mut saved_s) = (clock.now_s(), clock.now_s());
+    meters.begin(Phase::Train);
     for step in trainer.done()..experiment.steps {
         let batch = experiment.source.train(seed, step, experiment.batch, context);
         let from_s = clock.now_s();
@@ -59,11 +62,13 @@ pub fn train(
         if experiment.is_curve_point(step + 1) {
             let evaluated = experiment.is_val_point(step + 1);
             if evaluated {
+                meters.begin(Phase::Evaluate);
                 emit(log.progress(experiment, "evaluate"));
                 quality = Some(quality::evaluate(experiment, &trainer, opened)?);
+                meters.begin(if step + 1 < experiment.steps { Phase::Train } else { Phase::Other });
             }
             let val_loss = quality.as_ref().filter(|_| evaluated).map(|q: &Quality| q.loss.mean);
-            log.point(experiment, val_loss);
+            log.point(experiment, val_loss, meters.so_far_j(Phase::Train));
         }
         if clock.now_s() - said_s > 0.2 {
             said_s = clock.now_s();
@@ -76,6 +81,10 @@ pub fn train(
             saved_s = clock.now_s();
         }
     }
+    meters.begin(Phase::Other);
+    // The meters of a process that is gone took their readings along.
+    let whole = |column: &Vec<f64>| !column.is_empty() && resumed_at.is_none();
+    log.curve.energy_j = log.joules.drain(..).collect::<Option<Vec<f64>>>().filter(whole);
     log.judge(experiment, quality.as_ref());
     let params = trainer.params().clone();
     let quality = if log.diverged.is_some() { None } else { quality };
@@ -144,6 +153,8 @@ struct Log {
     losses: Vec<f64>,
     curve: Curve,
     in_curve: usize,
+    /// Joules of training at each point of the curve, where meters can tell.
+    joules: Vec<Option<f64>>,
     diverged: Option<String>,
 }
 
@@ -153,7 +164,7 @@ impl Log {
         self.losses.push(loss);
     }
 
-    fn point(&mut self, experiment: &Experiment, val_loss: Option<f64>) {
+    fn point(&mut self, experiment: &Experiment, val_loss: Option<f64>, train_j: Option<f64>) {
         let done = self.step_s.len() as u64;
         let since = &self.losses[self.in_curve..];
         let mean = since.iter().sum::<f64>() / since.len() as f64;
@@ -164,6 +175,7 @@ impl Log {
         self.curve.tokens.push(done * experiment.tokens_per_step());
         self.curve.train_flops.push(done as f64 * flops_per_step);
         self.curve.wall_s.push(self.step_s.iter().sum());
+        self.joules.push(train_j);
         self.curve.train_loss_nats.push(Some(mean).filter(|loss| loss.is_finite()));
         self.curve.val_loss_nats.push(val_loss.filter(|loss| loss.is_finite()));
     }

@@ -106,6 +106,8 @@ impl Calibrate for Peak {
             attention_mix_s: None,
             reference_step_s: None,
             reason: None,
+            idle_w: None,
+            idle_reason: None,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::record::example::example;
-use crate::record::{Metric, Status, metric};
+use crate::record::{Metric, ResultFile, Status, metric};
 use crate::spec::Library;
 use crate::spec::price::{Figure, Modelled};
 
@@ -161,8 +161,13 @@ fn the_records_own_model_is_a_range_and_goes_before_the_prices() {
     let mut file = example();
     file.trials[0].energy.channels[0].bounds_j = Some([10.0, 30.0]);
     let modelled = Some(Modelled { idle_w: figure(50.0), max_w: figure(200.0) });
-    let energy = Price { modelled, ..shipped() }.energy_of(&file.trials[0], &file.machines[0]);
-    assert_eq!(energy.total, Amount::Modelled { low: 10.0, high: 30.0 });
+    let price = Price { modelled, ..shipped() };
+    let energy = |file: &ResultFile| price.energy_of(&file.trials[0], &file.machines[0]).total;
+    assert_eq!(energy(&file), Amount::Modelled { low: 10.0, high: 30.0 });
+    // Half of the channel's window was training.
+    let train_s = file.trials[0].metric(metric::TRAIN_WALL_S).unwrap();
+    file.trials[0].energy.channels[0].window_s = Some(2.0 * train_s);
+    assert_eq!(energy(&file), Amount::Modelled { low: 5.0, high: 15.0 });
 }
 
 #[test]

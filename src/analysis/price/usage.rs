@@ -89,8 +89,8 @@ fn joules(trial: &Trial) -> (Amount, String) {
     let bounds: Vec<Amount> = energy
         .channels
         .iter()
-        .filter_map(|channel| channel.bounds_j)
-        .map(|[low, high]| Amount::Modelled { low, high })
+        .filter_map(|channel| Some((channel.bounds_j?, share_of_training(trial, channel))))
+        .map(|([low, high], share)| Amount::Modelled { low: low * share, high: high * share })
         .collect();
     if finished && !bounds.is_empty() {
         return (Amount::sum(&bounds), "modelled in the record".to_owned());
@@ -102,9 +102,16 @@ fn joules(trial: &Trial) -> (Amount, String) {
     )
 }
 
+/// The share of a channel's window that was training; all of it where that is not known.
+fn share_of_training(trial: &Trial, channel: &Channel) -> f64 {
+    let share = trial.metric(metric::TRAIN_WALL_S).zip(channel.window_s).map(|(train_s, window_s)| train_s / window_s);
+    share.filter(|share| (0.0..1.0).contains(share)).unwrap_or(1.0)
+}
+
 /// `measured: gpu0 (nvml.total_energy); not metered: cpu (virtual_machine)`.
 fn covered(channels: &[Channel], how: &str) -> String {
-    let (read, unread): (Vec<_>, Vec<_>) = channels.iter().partition(|channel| channel.energy_j.is_some());
+    let instruments = channels.iter().filter(|channel| channel.method != "modelled" && channel.overlaps.is_none());
+    let (read, unread): (Vec<_>, Vec<_>) = instruments.partition(|channel| channel.energy_j.is_some());
     let list = |channels: &[&Channel], detail: fn(&Channel) -> &str| {
         let words = channels.iter().map(|channel| format!("{} ({})", channel.id, detail(channel)));
         words.collect::<Vec<_>>().join(", ")

@@ -1,93 +1,208 @@
-//! Energy: what meters this machine has, and why one that is not there gives nothing.
+//! Energy: the catalog of meters, and what they read while a trial runs.
 //!
-//! Probed in the order of trust: RAPL package counters through Linux's powercap folder, then each GPU's counter through
-//! NVML. Nothing is metered yet; a channel says whether a counter could be read at all.
+//! [`meter`] says what a meter is and [`account`] makes joules of its values; [`powercap`], [`perf`] and [`nvml`] are the
+//! instruments, one file each; [`external`] reads a wattmeter's log. [`session`] reads what is open, once a second and at
+//! every phase's turn, [`idle`] what is drawn at rest, and [`channels`] says what was read, what lies within what, and what is missing. Where nothing is
+//! measured, [`modelled`] bounds it by the [`rated`] power of the part, and says so.
 
-use std::fs;
-use std::io::ErrorKind;
-use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
 
-use crate::measure::virtualization;
-use crate::reading::{Absent, Channel, Energy};
+use crate::measure::{clock, processor, virtualization};
+use crate::reading::{Channel, Energy, Phase};
+use crate::spec::Catalog;
 
-/// One channel per component that could be metered, each with the reason why it is not.
-pub fn channels() -> Energy {
-    let cpu = powercap(Path::new("/sys/class/powercap"), virtualization::is_virtual());
-    let mut channels =
-        vec![Channel { id: "cpu".to_owned(), component: "cpu_package", source: "rapl.powercap", energy_j: Err(cpu) }];
-    channels.extend(gpus());
-    Energy { channels }
+pub mod account;
+mod channels;
+pub mod external;
+pub mod idle;
+pub mod meter;
+pub mod modelled;
+mod nvml;
+mod perf;
+mod powercap;
+pub mod rated;
+pub mod session;
+
+pub use channels::MOST_DIFFERENCE;
+pub use external::External;
+pub use meter::{Found, Meter, MeterKind, Missing};
+
+use meter::{Gpus, Place};
+use session::{EVERY, Session, SharedClock, Stretch};
+
+/// The meters that ship, in the order of trust: of two instruments on one component the first that opens is read.
+pub fn kinds() -> Catalog<dyn MeterKind> {
+    Catalog::new("meters", vec![Arc::new(perf::Kind), Arc::new(powercap::Kind), Arc::new(nvml::Kind)])
 }
 
-/// Why no package counter is read: zones are folders `intel-rapl:N` (on AMD too) with a file `energy_uj`.
-fn powercap(root: &Path, is_virtual: bool) -> Absent {
-    let zones = fs::read_dir(root).into_iter().flatten().flatten();
-    let packages = zones.filter(|zone| {
-        let name = zone.file_name();
-        name.to_string_lossy().split_once("-rapl:").is_some_and(|(_, zone)| !zone.contains(':'))
-    });
-    let found = packages.map(|zone| fs::read_to_string(zone.path().join("energy_uj")));
-    let mut absent = if is_virtual { Absent::VirtualMachine } else { Absent::NoSensor };
-    for reading in found {
-        match reading {
-            Ok(_) => return Absent::Unsupported,
-            Err(error) if error.kind() == ErrorKind::PermissionDenied => absent = Absent::NoPermission,
-            Err(_) => {}
-        }
+/// Everything that could be metered on this machine, open or not.
+pub fn look(kinds: &Catalog<dyn MeterKind>) -> Vec<Found> {
+    find(kinds, Gpus::All)
+}
+
+fn find(kinds: &Catalog<dyn MeterKind>, gpus: Gpus) -> Vec<Found> {
+    let place = Place { root: PathBuf::from("/"), is_virtual: virtualization::is_virtual(), gpus };
+    kinds.iter().flat_map(|kind| kind.find(&place)).collect()
+}
+
+/// The meters to read, one for each component, of the processor and where `gpu` of the board that this process computes on;
+/// and what is missing.
+pub fn open(kinds: &Catalog<dyn MeterKind>, gpu: bool) -> (Vec<Box<dyn Meter>>, Vec<Missing>) {
+    channels::choose(find(kinds, if gpu { Gpus::Used } else { Gpus::None }))
+}
+
+/// What a trial's meters are asked for.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Plan {
+    /// Whether it computes on a board.
+    pub gpu: bool,
+    /// A wattmeter's log.
+    pub external: Option<External>,
+}
+
+/// Meters at work.
+pub struct Metering {
+    plan: Plan,
+    session: Session,
+    missing: Vec<Missing>,
+    clock: SharedClock,
+}
+
+impl Metering {
+    /// Opens what there is; the device must be open already, since a board is known by who computes on it.
+    pub fn start(kinds: &Catalog<dyn MeterKind>, plan: Plan, clock: SharedClock) -> Self {
+        let (open, missing) = open(kinds, plan.gpu);
+        let session = Session::start(open, clock.clone(), EVERY);
+        Self { plan, session, missing, clock }
     }
-    absent
+
+    /// Ends the phase before, and begins this one.
+    pub fn begin(&self, phase: Phase) {
+        self.session.begin(phase);
+    }
+
+    /// Joules of a phase until now, by every meter that counts; `None` where one of them cannot tell, or none is open.
+    pub fn so_far_j(&self, phase: Phase) -> Option<f64> {
+        self.session.so_far_j(phase)
+    }
+
+    /// Whether any meter is read.
+    pub fn is_open(&self) -> bool {
+        self.session.is_open()
+    }
+
+    /// Reads every meter for the last time, and says what all of it was.
+    pub fn end(self) -> Energy {
+        let ended = self.session.end();
+        let mut channels: Vec<Channel> =
+            ended.accounts.iter().map(|(about, account)| channels::measured(about, account)).collect();
+        channels.extend(self.missing.iter().map(Missing::channel));
+        if let Some(external) = &self.plan.external {
+            let began_s = clock::unix_s() - self.clock.now_s();
+            let utc = |s: &Stretch| Stretch { from_s: began_s + s.from_s, to_s: began_s + s.to_s, ..*s };
+            channels.push(external::channel(external, &ended.stretches.iter().map(utc).collect::<Vec<_>>()));
+        }
+        channels::relate(&mut channels);
+        let window_s = ended.stretches.last().map_or(0.0, |last| last.to_s - ended.stretches[0].from_s);
+        let modelled = model(&channels, self.plan.gpu, window_s, ended.busy_s);
+        channels.extend(modelled.into_iter().map(|channel| modelled::by_phase(channel, &ended.stretches)));
+        Energy { channels, poller_cpu_s: ended.poller_cpu_s }
+    }
 }
 
-/// One channel per GPU that NVML shows; none where the library does not load.
-fn gpus() -> Vec<Channel> {
-    use nvml_wrapper::{Nvml, error::NvmlError};
-    let Ok(nvml) = Nvml::init() else { return Vec::new() };
-    let count = nvml.device_count().unwrap_or(0);
-    let reason = |index| match nvml.device_by_index(index).and_then(|gpu| gpu.total_energy_consumption()) {
-        Ok(_) => Absent::Unsupported,
-        Err(NvmlError::NoPermission) => Absent::NoPermission,
-        Err(_) => Absent::NoSensor,
+/// An estimate of each component that a trial used and nothing measured.
+fn model(channels: &[Channel], gpu: bool, window_s: f64, busy_s: Option<f64>) -> Vec<Channel> {
+    let read = |component: &str| {
+        channels.iter().any(|c| c.energy_j.is_ok() && (c.component == component || c.component == "machine"))
     };
-    let channel = |index| Channel {
-        id: format!("gpu{index}"),
-        component: "gpu",
-        source: "nvml.total_energy",
-        energy_j: Err(reason(index)),
-    };
-    (0..count).map(channel).collect()
+    let mut modelled = Vec::new();
+    if !read("cpu_package") {
+        let load = modelled::Load { window_s, busy_s, ..here() };
+        modelled.push(modelled::processor(&processor::brand().unwrap_or_default(), &load));
+    }
+    if gpu && !read("gpu") {
+        let models = nvml::models();
+        let same = models.first().filter(|first| models.iter().all(|model| model == *first));
+        modelled.push(modelled::board(same.map_or("", String::as_str), window_s));
+    }
+    modelled
+}
+
+/// This machine for a second, its load not known.
+fn here() -> modelled::Load {
+    modelled::Load {
+        window_s: 1.0,
+        threads: u32::try_from(processor::threads()).unwrap_or(u32::MAX),
+        busy_s: None,
+        is_virtual: virtualization::is_virtual(),
+    }
+}
+
+/// Watts that this machine's processor may take, from idle to busy, where nothing measures it.
+pub fn modelled_processor() -> Channel {
+    modelled::processor(&processor::brand().unwrap_or_default(), &here())
+}
+
+impl Missing {
+    fn channel(&self) -> Channel {
+        Channel::missing(&self.id, self.component, self.source, self.absent)
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::measure::Monotonic;
+    use crate::reading::{Absent, Method};
+    use crate::spec::Named;
 
     #[test]
-    fn an_absent_counter_says_why() {
-        let check = |files: &[&str], folders: &[&str], is_virtual, expected| {
-            let root = tempfile::tempdir().unwrap();
-            for folder in folders {
-                fs::create_dir_all(root.path().join(folder)).unwrap();
-            }
-            for file in files {
-                let path = root.path().join(file);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, "123\n").unwrap();
-            }
-            assert_eq!(powercap(root.path(), is_virtual), expected, "{files:?} {folders:?}");
-        };
-        check(&[], &[], true, Absent::VirtualMachine);
-        check(&[], &[], false, Absent::NoSensor);
-        check(&[], &["intel-rapl", "intel-rapl:0"], false, Absent::NoSensor);
-        check(&["intel-rapl:0:0/energy_uj"], &[], false, Absent::NoSensor);
-        check(&["intel-rapl:0/energy_uj"], &[], false, Absent::Unsupported);
-        check(&["intel-rapl:0/energy_uj"], &[], true, Absent::Unsupported);
+    fn every_kind_says_what_it_is() {
+        let kinds = kinds();
+        let names: Vec<&str> = kinds.iter().map(|kind| kind.name()).collect();
+        assert_eq!(names, ["rapl.perf", "rapl.powercap", "nvml"]);
+        assert!(kinds.iter().all(|kind| kind.about().len() > 20));
     }
 
+    /// Whatever this machine has: joules above 0, or a reason and a remedy.
     #[test]
-    fn every_channel_of_this_machine_has_a_reason_and_no_joules() {
-        let energy = channels();
+    fn this_machine_gives_joules_or_reasons() {
+        for found in look(&kinds()) {
+            if let Found::Missing(missing) = found {
+                assert!(!missing.why.is_empty() && !missing.remedy.is_empty(), "{missing:?}");
+            }
+        }
+        let metering = Metering::start(&kinds(), Plan::default(), Arc::new(Monotonic::start()));
+        metering.begin(Phase::Train);
+        let energy = metering.end();
         assert!(!energy.channels.is_empty());
-        assert_eq!(energy.measured_j(), None);
-        assert!(energy.reason().is_some());
+        assert!(energy.channels.iter().all(|c| c.energy_j.is_err() || c.energy_j.is_ok_and(|joules| joules > 0.0)));
+        if virtualization::is_virtual() {
+            assert_eq!(energy.measured_j(), Err(Absent::VirtualMachine));
+            assert!(energy.channels.iter().any(|channel| channel.method == Method::Modelled));
+        }
+    }
+
+    /// A kind of somebody's own: nothing to find.
+    #[test]
+    fn a_catalog_can_be_extended() {
+        struct Empty;
+        impl Named for Empty {
+            fn name(&self) -> &'static str {
+                "empty"
+            }
+            fn about(&self) -> &'static str {
+                "no meter at all"
+            }
+        }
+        impl MeterKind for Empty {
+            fn find(&self, _place: &Place) -> Vec<Found> {
+                Vec::new()
+            }
+        }
+        let mut kinds = kinds();
+        kinds.add(Arc::new(Empty));
+        assert_eq!(kinds.iter().count(), 4);
     }
 }

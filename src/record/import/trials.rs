@@ -128,7 +128,7 @@ pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat:
         metrics: metrics(run, &ended, clock),
         stated: Some(stated),
         skills: Vec::new(),
-        energy: Energy { channels: Vec::new(), measured_j: None, reason: Some(IMPORTED.to_owned()) },
+        energy: Energy { reason: Some(IMPORTED.to_owned()), ..Energy::default() },
         validity: Validity { ok: true, flags },
     }
 }

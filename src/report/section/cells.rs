@@ -11,7 +11,7 @@ const SHORT: usize = 24;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 14] = [
+const COLUMNS: [Column; 15] = [
     ("excess (nats)", metric::EXCESS_LOSS_NATS, Quantity::Nats, true),
     ("val (nats)", metric::VAL_LOSS_NATS, Quantity::Nats, true),
     ("bits/byte", metric::VAL_BITS_PER_BYTE, Quantity::Nats, true),
@@ -25,6 +25,7 @@ const COLUMNS: [Column; 14] = [
     ("decode tok/s", metric::DECODE_TOKENS_PER_S, Quantity::TokensPerSecond, false),
     ("first token", metric::TTFT_S, Quantity::Seconds, false),
     ("J/train token", metric::ENERGY_J_PER_TRAIN_TOKEN, Quantity::Joules, false),
+    ("J/prefill token", metric::ENERGY_J_PER_PREFILL_TOKEN, Quantity::Joules, false),
     ("J/decode token", metric::ENERGY_J_PER_DECODE_TOKEN, Quantity::Joules, false),
 ];
 

@@ -2,12 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::record::{Channel, Trial};
+use crate::record::{Channel, ResultFile, Trial};
 use crate::report::findings::Findings;
 use crate::report::page::{Axis, Bar, Block, Chart, Figure, Hue, Quantity, Table};
 use crate::report::price;
 use crate::stat::interval::LEVEL;
-use crate::stat::mean_estimate;
+use crate::stat::{self, mean_estimate};
+use crate::unit::{Joules, Share};
 
 /// One meter's component, and whether it guesses.
 type Meter = (bool, String, String);
@@ -24,6 +25,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
             file.trials.len()
         ))
     }];
+    blocks.extend(at_rest(file).map(Block::Text));
     if !bars.is_empty() {
         blocks.push(Block::Plot(Figure {
             title: "Energy of a training token".to_owned(),
@@ -39,10 +41,27 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     Some(blocks)
 }
 
-fn not_measured(file: &crate::record::ResultFile) -> String {
+fn not_measured(file: &ResultFile) -> String {
     let reasons: BTreeSet<String> =
         file.trials.iter().filter_map(|t| t.energy.reason.as_deref()).map(|reason| reason.replace('_', " ")).collect();
     format!("No energy was measured ({}).", reasons.into_iter().collect::<Vec<_>>().join(", "))
+}
+
+/// What the measured joules are worth net of what the machine takes at rest: gross stands above, net is told second.
+fn at_rest(file: &ResultFile) -> Option<String> {
+    let idle_w = stat::mean(&file.calibrations.iter().filter_map(|row| row.idle_w).collect::<Vec<_>>())?;
+    let window_s = |trial: &Trial| {
+        let own = trial.energy.channels.iter().filter(|channel| channel.is_measured() && channel.overlaps.is_none());
+        own.filter_map(|channel| channel.window_s).reduce(f64::max)
+    };
+    let measured = file.trials.iter().filter_map(|trial| Some((trial.energy.measured_j?, window_s(trial)?)));
+    let (gross_j, seconds) = measured.reduce(|a, b| (a.0 + b.0, a.1 + b.1))?;
+    let share = (idle_w * seconds / gross_j).min(1.0);
+    Some(format!(
+        "At rest the same meters read {idle_w:.1} W: {} of the joules would have been spent anyway, and {} are net of it.",
+        Share(share),
+        Joules(gross_j * (1.0 - share))
+    ))
 }
 
 /// Joules a token, trial by trial, and the bounds where they are estimates.
@@ -60,15 +79,31 @@ fn bars(findings: &Findings) -> Vec<Bar> {
             continue;
         };
         let variant = findings.variants.iter().position(|v| *v == trial.variant).unwrap_or_default();
+        let mut seen: BTreeMap<Meter, (f64, Option<(f64, f64)>)> = BTreeMap::new();
         for channel in &trial.energy.channels {
             let Some(joules) = channel.energy_j else { continue };
-            let key = (variant, findings.series_name(trial), meter(channel));
-            let readings = groups.entry(key).or_default();
+            // Two packages of one machine are one bar.
+            let (sum, range) = seen.entry(meter(channel)).or_insert((0.0, None));
+            let share = share_of_training(channel);
+            *sum += joules * share;
+            if let Some([low, high]) = channel.bounds_j {
+                let (below, above) = range.unwrap_or_default();
+                *range = Some((below + low * share, above + high * share));
+            }
+        }
+        for (meter, (joules, range)) in seen {
+            let readings = groups.entry((variant, findings.series_name(trial), meter)).or_default();
             readings.values.push(joules / tokens);
-            readings.bounds.extend(channel.bounds_j.map(|[low, high]| (low / tokens, high / tokens)));
+            readings.bounds.extend(range.map(|(low, high)| (low / tokens, high / tokens)));
         }
     }
     groups.into_iter().filter_map(|((variant, name, meter), readings)| bar(variant, &name, meter, readings)).collect()
+}
+
+/// The share of a channel's joules that went into training; all of them where it does not say.
+fn share_of_training(channel: &Channel) -> f64 {
+    let train_j = channel.phases.iter().find(|part| part.phase == "train").and_then(|part| part.energy_j);
+    train_j.zip(channel.energy_j.filter(|joules| *joules > 0.0)).map_or(1.0, |(train_j, joules)| train_j / joules)
 }
 
 fn bar(variant: usize, name: &str, meter: Meter, readings: Readings) -> Option<Bar> {
@@ -107,6 +142,7 @@ fn meters(trials: &[Trial]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::PhaseEnergy;
     use crate::record::example::example;
 
     #[test]
@@ -115,6 +151,22 @@ mod tests {
         let blocks = build(&Findings::of(&file)).unwrap();
         assert!(matches!(&blocks[0], Block::Lead(text) if text == "No energy was measured (virtual machine)."));
         assert!(!blocks.iter().any(|block| matches!(block, Block::Plot(_))));
+    }
+
+    #[test]
+    fn what_a_machine_takes_at_rest_is_told_second() {
+        let mut file = example();
+        assert_eq!(at_rest(&file), None);
+        file.calibrations[0].idle_w = Some(20.0);
+        assert_eq!(at_rest(&file), None, "nothing was measured");
+        for trial in &mut file.trials {
+            let channel = &mut trial.energy.channels[0];
+            (channel.method, channel.energy_j, channel.window_s) = ("counter".to_owned(), Some(100.0), Some(2.0));
+            trial.energy.measured_j = Some(100.0);
+        }
+        let expected = "At rest the same meters read 20.0 W: 40.0% of the joules would have been spent anyway, and 1.2 kJ \
+                        are net of it.";
+        assert_eq!(at_rest(&file).as_deref(), Some(expected));
     }
 
     #[test]
@@ -132,11 +184,17 @@ mod tests {
             trial.energy.channels = channels;
             trial.energy.measured_j = Some(40.0);
         }
+        let whole = bars(&Findings::of(&file))[0].value;
+        for channel in file.trials.iter_mut().map(|trial| &mut trial.energy.channels[0]) {
+            let train = PhaseEnergy { phase: "train".to_owned(), energy_j: Some(10.0), window_s: 1.0, reason: None };
+            channel.phases = vec![train];
+        }
         let bars = bars(&Findings::of(&file));
         let shape: Vec<(&str, bool)> = bars.iter().map(|bar| (bar.name.as_str(), bar.estimated)).collect();
         let gpt2 = "gpt2, cpu_package";
         let modern = "modern, cpu_package";
         assert_eq!(shape, [(gpt2, false), (gpt2, true), (modern, false), (modern, true)]);
+        assert!((bars[0].value / whole - 0.25).abs() < 1e-12, "only training's joules are training's");
         assert!(bars[1].value > bars[0].value && bars[1].interval.unwrap().1 > bars[1].value);
     }
 }

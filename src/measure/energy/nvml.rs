@@ -1,0 +1,233 @@
+//! NVIDIA boards through NVML: the energy counter first, and instant power, integrated, as its cross-check.
+//!
+//! The counter (`nvmlDeviceGetTotalEnergyConsumption`, Volta and later) runs in millijoules since the driver was loaded and is
+//! renewed every 20 to 100 ms; it begins anew when the driver is loaded again. Both figures are the whole board's, whoever
+//! computes on it; where it is split into instances (MIG) they are still the whole board's.
+
+use std::sync::Arc;
+
+use nvml_wrapper::Nvml;
+use nvml_wrapper::enums::device::SampleValue;
+use nvml_wrapper::error::NvmlError;
+use nvml_wrapper::structs::device::FieldId;
+use nvml_wrapper::sys_exports::field_id::NVML_FI_DEV_POWER_INSTANT;
+
+use super::account::MOST_GAP_S;
+use super::meter::{About, Found, Gpus, Law, Meter, MeterKind, Missing, Place, Value};
+use crate::reading::{Absent, Quality};
+use crate::spec::Named;
+
+/// The slowest that boards renew their counter and their power.
+pub const NVML_UPDATE_S: f64 = 0.1;
+/// Updates in the shortest stretch: one missed at either end is then 4% of it.
+pub const NVML_LEAST_UPDATES: f64 = 50.0;
+/// The shortest stretch that power sampled about once a second tells anything about.
+pub const NVML_LEAST_SAMPLED_S: f64 = 2.0 * MOST_GAP_S;
+
+/// The counter's name in records.
+pub const ENERGY: &str = "nvml.total_energy";
+/// The sampled power's.
+pub const POWER: &str = "nvml.power_instant";
+
+/// The instrument `nvml`.
+pub(super) struct Kind;
+
+impl Named for Kind {
+    fn name(&self) -> &'static str {
+        "nvml"
+    }
+
+    fn about(&self) -> &'static str {
+        "an NVIDIA board's energy counter, and its power integrated, through NVIDIA's management library"
+    }
+}
+
+impl MeterKind for Kind {
+    fn find(&self, place: &Place) -> Vec<Found> {
+        if place.gpus == Gpus::None {
+            return Vec::new();
+        }
+        let Ok(nvml) = Nvml::init() else { return Vec::new() };
+        let nvml = Arc::new(nvml);
+        let board = |index| Arc::new(Driver { nvml: nvml.clone(), index }) as Arc<dyn Board>;
+        let boards: Vec<Arc<dyn Board>> = (0..nvml.device_count().unwrap_or(0)).map(board).collect();
+        match place.gpus {
+            Gpus::Used => used(&boards, std::process::id()),
+            _ => boards.iter().enumerate().flat_map(|(index, board)| meters(index, board)).collect(),
+        }
+    }
+}
+
+/// The models of all boards, for what must be modelled.
+pub fn models() -> Vec<String> {
+    let Ok(nvml) = Nvml::init() else { return Vec::new() };
+    (0..nvml.device_count().unwrap_or(0)).filter_map(|index| nvml.device_by_index(index).ok()?.name().ok()).collect()
+}
+
+/// What NVML says of one board.
+trait Board: Send + Sync {
+    /// Since the driver was loaded.
+    fn energy_mj(&self) -> Result<u64, Absent>;
+    /// Now.
+    fn power_mw(&self) -> Result<u64, Absent>;
+    /// Whether it is split into instances.
+    fn is_split(&self) -> bool;
+    /// Whether a process computes on it.
+    fn computes(&self, process: u32) -> bool;
+}
+
+/// A board of the driver's.
+struct Driver {
+    nvml: Arc<Nvml>,
+    index: u32,
+}
+
+impl Board for Driver {
+    fn energy_mj(&self) -> Result<u64, Absent> {
+        let read = || self.nvml.device_by_index(self.index)?.total_energy_consumption();
+        read().map_err(|error| absent(&error))
+    }
+
+    fn power_mw(&self) -> Result<u64, Absent> {
+        let read = || {
+            let board = self.nvml.device_by_index(self.index)?;
+            let fields = board.field_values_for(&[FieldId(NVML_FI_DEV_POWER_INSTANT)])?;
+            match fields.into_iter().next().map(|field| field?.value) {
+                Some(Ok(SampleValue::U32(milliwatts))) => Ok(u64::from(milliwatts)),
+                Some(Ok(SampleValue::U64(milliwatts))) => Ok(milliwatts),
+                // Older drivers know the average of the last second alone.
+                _ => board.power_usage().map(u64::from),
+            }
+        };
+        read().map_err(|error: NvmlError| absent(&error))
+    }
+
+    fn is_split(&self) -> bool {
+        let mode = self.nvml.device_by_index(self.index).and_then(|board| board.mig_mode());
+        mode.is_ok_and(|mode| mode.current != 0)
+    }
+
+    fn computes(&self, process: u32) -> bool {
+        let processes = self.nvml.device_by_index(self.index).and_then(|board| board.running_compute_processes());
+        processes.is_ok_and(|processes| processes.iter().any(|other| other.pid == process))
+    }
+}
+
+fn absent(error: &NvmlError) -> Absent {
+    match error {
+        NvmlError::NoPermission => Absent::NoPermission,
+        _ => Absent::NoSensor,
+    }
+}
+
+/// The meters of the one board that a process computes on. NVML's numbers are not CUDA's: of several boards it is the one
+/// that lists the process.
+fn used(boards: &[Arc<dyn Board>], process: u32) -> Vec<Found> {
+    let mine = |(_, board): &(usize, &Arc<dyn Board>)| boards.len() == 1 || board.computes(process);
+    let found: Vec<(usize, &Arc<dyn Board>)> = boards.iter().enumerate().filter(mine).collect();
+    match found[..] {
+        [(index, board)] => meters(index, board),
+        _ if boards.is_empty() => Vec::new(),
+        _ => vec![Found::Missing(Missing {
+            id: "gpu".to_owned(),
+            component: "gpu",
+            source: ENERGY,
+            absent: Absent::NotIdentified,
+            why: format!("NVML shows {} boards, and not which one this process computes on", boards.len()),
+            remedy: "start it where only one board is visible: docker run --gpus device=0, srun --gpus=1".to_owned(),
+        })],
+    }
+}
+
+/// The counter, and the power beside it; the power alone where there is no counter.
+fn meters(index: usize, board: &Arc<dyn Board>) -> Vec<Found> {
+    let id = format!("gpu{index}");
+    let (counter, power) = (board.energy_mj(), board.power_mw());
+    let meter = |about, read| Found::Open(Box::new(BoardMeter { about, board: board.clone(), read }));
+    let mut found = match counter {
+        Ok(_) => vec![meter(counted(&id, board.is_split()), read_energy as Read)],
+        Err(absent) if power.is_err() => vec![Found::Missing(missing(&id, absent))],
+        Err(_) => Vec::new(),
+    };
+    if power.is_ok() {
+        found.push(meter(sampled(&id, board.is_split(), counter.is_ok()), read_power as Read));
+    }
+    found
+}
+
+fn missing(id: &str, absent: Absent) -> Missing {
+    let (why, remedy) = match absent {
+        Absent::NoPermission => (
+            "the driver refuses this user both the energy counter and the power",
+            "start it as a user with the video or render group, or in a container with --gpus all",
+        ),
+        _ => (
+            "the driver offers neither an energy counter nor the power of this board",
+            "a board of Volta's generation or later, passed through whole where this is a virtual machine",
+        ),
+    };
+    let (why, remedy) = (why.to_owned(), remedy.to_owned());
+    Missing { id: id.to_owned(), component: "gpu", source: ENERGY, absent, why, remedy }
+}
+
+fn scope(is_split: bool) -> String {
+    let whole = "the whole board, every process on it";
+    if is_split { format!("{whole}, all of its MIG instances together") } else { whole.to_owned() }
+}
+
+fn counted(id: &str, is_split: bool) -> About {
+    About {
+        id: id.to_owned(),
+        component: "gpu",
+        source: ENERGY,
+        quality: Quality::Sensor,
+        scope: scope(is_split),
+        overlaps: None,
+        law: Law::Counter { per_joule: 1e3, wraps_at: None },
+        update_s: NVML_UPDATE_S,
+        resolution_j: Some(1e-3),
+        least_s: NVML_LEAST_UPDATES * NVML_UPDATE_S,
+    }
+}
+
+fn sampled(id: &str, is_split: bool, beside_counter: bool) -> About {
+    About {
+        id: if beside_counter { format!("{id}-power") } else { id.to_owned() },
+        source: POWER,
+        overlaps: beside_counter.then(|| id.to_owned()),
+        law: Law::Power,
+        resolution_j: None,
+        least_s: NVML_LEAST_SAMPLED_S,
+        ..counted(id, is_split)
+    }
+}
+
+type Read = fn(&dyn Board) -> Result<Value, Absent>;
+
+fn read_energy(board: &dyn Board) -> Result<Value, Absent> {
+    board.energy_mj().map(Value::Count)
+}
+
+fn read_power(board: &dyn Board) -> Result<Value, Absent> {
+    board.power_mw().map(|milliwatts| Value::Watts(milliwatts as f64 / 1e3))
+}
+
+/// One figure of a board.
+struct BoardMeter {
+    about: About,
+    board: Arc<dyn Board>,
+    read: Read,
+}
+
+impl Meter for BoardMeter {
+    fn about(&self) -> &About {
+        &self.about
+    }
+
+    fn read(&mut self) -> Result<Value, Absent> {
+        (self.read)(self.board.as_ref())
+    }
+}
+
+#[cfg(test)]
+mod tests;
