@@ -12,6 +12,7 @@ use crate::report::Style;
 #[cfg(feature = "run")]
 use crate::trial::Registry;
 
+pub mod compare;
 pub mod completions;
 #[cfg(feature = "run")]
 pub mod data;
@@ -49,6 +50,7 @@ Examples:
   effbench run                          train, measure, answer: a few minutes on two cores
   effbench run --dry-run                what that would take
   effbench report results/quick.json --out report.html
+  effbench compare base.json new.json   whether anything became worse
   effbench validate results/*.json      whether result files are sound
 
 Exit codes:
@@ -80,6 +82,8 @@ pub enum Command {
     Gain(gain::GainArgs),
     /// Show what result files say: a page for a browser, Markdown, or here.
     Report(report::ReportArgs),
+    /// Say whether a new result is worse than a base, with a verdict that a CI can act on.
+    Compare(compare::CompareArgs),
     /// Fit a scaling law to result files or a table, and say what the data can tell and what not.
     Fit(fit::FitArgs),
     /// Know text corpora to train on, and fetch them when asked.
@@ -130,6 +134,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Doctor(args) => doctor::execute(&args),
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
+        Command::Compare(args) => compare::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Data(args) => data::execute(&args),
         Command::Import(args) => import::execute(&args),
@@ -147,6 +152,7 @@ pub fn main() -> ExitCode {
     parsed(|command| match command {
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
+        Command::Compare(args) => compare::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Validate(args) => validate::execute(&args),
@@ -170,7 +176,9 @@ fn parsed(execute: impl FnOnce(Command) -> Result<()>) -> ExitCode {
 /// Says what went wrong, if anything did, and turns it into an exit code.
 fn finish(outcome: Result<()>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    let _ = writeln!(io::stderr(), "error: {error}");
+    // A verdict is an answer, and no error.
+    let verdict = matches!(error.kind, Kind::Regression | Kind::Inconclusive | Kind::NotComparable);
+    let _ = writeln!(io::stderr(), "{}{error}", if verdict { "" } else { "error: " });
     ExitCode::from(code(error.kind))
 }
 
@@ -178,6 +186,9 @@ fn finish(outcome: Result<()>) -> ExitCode {
 fn code(kind: Kind) -> u8 {
     match kind {
         Kind::Input | Kind::Internal => 2,
+        Kind::Regression => 1,
+        Kind::Inconclusive => 3,
+        Kind::NotComparable => 4,
         Kind::Trials => 5,
         Kind::Interrupted => 130,
     }
@@ -236,7 +247,7 @@ fn judge_only(command: &str) -> Error {
             .hint("build it with its default features: `cargo build --release`")
     } else {
         Error::input(format!("unknown command `{command}`"))
-            .suggest(command, ["gain", "fit", "report", "import", "validate", "schema", "completions"])
+            .suggest(command, ["gain", "compare", "fit", "report", "import", "validate", "schema", "completions"])
     }
 }
 
@@ -261,7 +272,15 @@ mod tests {
 
     #[test]
     fn every_kind_of_error_has_its_exit_code() {
-        let rows = [(Kind::Input, 2), (Kind::Internal, 2), (Kind::Trials, 5), (Kind::Interrupted, 130)];
+        let rows = [
+            (Kind::Regression, 1),
+            (Kind::Input, 2),
+            (Kind::Internal, 2),
+            (Kind::Inconclusive, 3),
+            (Kind::NotComparable, 4),
+            (Kind::Trials, 5),
+            (Kind::Interrupted, 130),
+        ];
         for (kind, expected) in rows {
             assert_eq!(code(kind), expected);
         }

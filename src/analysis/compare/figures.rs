@@ -1,0 +1,166 @@
+//! A metric of a cell, from trials to a change: what pairs with what, what is missing, and what cannot be compared.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::effect::{Effect, Method, paired, ranked, unpaired};
+use super::matching::{Match, Seen, Setting};
+use super::measure::{Group, Measure, Scale};
+use super::row::{Figures, Row};
+use super::verdict::Verdict;
+use crate::record::{Better, Status};
+use crate::stat::Estimate;
+use crate::stat::interval::{Interval, LEVEL, mean_estimate, ratio_estimate};
+
+/// A flag of imported trials whose seed is only a number.
+const SEED_UNKNOWN: &str = "seed_unknown";
+
+/// The row of a metric in a cell, with its change but without a verdict where that takes the other rows; `None` where neither
+/// side knows the metric.
+pub fn row(cell: &Match, measure: &Measure) -> Option<Row> {
+    let mut row = Row::blank(&cell.cell, measure, cell.setting);
+    let values = cell.sides.each_ref().map(|side| values(side, measure));
+    [row.base, row.new] = values.each_ref().map(|values| figures(values, measure.scale));
+    if values.iter().flatten().all(|value| value.1.is_infinite()) {
+        return None;
+    }
+    if let Some((side, _)) = ["base", "new side"].iter().zip(&values).find(|(_, values)| values.is_empty()) {
+        return Some(row.not_comparable(format!("the {side} has no such figure: {}", absence(cell, measure))));
+    }
+    if measure.group == Group::Exact {
+        return Some(exact(row, &values));
+    }
+    if let Some(reason) = unlike_meters(cell, measure) {
+        return Some(row.not_comparable(reason));
+    }
+    if cell.setting == Setting::OtherMachine && !measure.group.is_quality() {
+        row.method = Method::WithinMachines;
+        let what = if measure.group == Group::Memory { "memory" } else { "time and energy" };
+        return Some(row.not_comparable(format!("{what} of different machines: only ratios within each compare")));
+    }
+    let found = effect(cell, measure, &values);
+    Some(match found {
+        Some(effect) => with_effect(row, effect),
+        None => row.not_comparable("a ratio needs figures above 0"),
+    })
+}
+
+fn with_effect(mut row: Row, effect: Effect) -> Row {
+    row.method = effect.method;
+    row.change = effect.estimate();
+    row.identical = effect.identical;
+    row.p = effect.p();
+    row.exact_p = effect.exact_p;
+    row.effect = Some(effect);
+    row
+}
+
+/// The trial and its figure; infinitely bad for quality that diverged.
+type Value<'a> = (Seen<'a>, f64);
+
+fn values<'a>(side: &[Seen<'a>], measure: &Measure) -> Vec<Value<'a>> {
+    let worst = if measure.better == Better::Lower { f64::INFINITY } else { f64::NEG_INFINITY };
+    let of = |seen: &Seen<'a>| {
+        if measure.group.is_quality() && seen.trial.status == Status::Diverged {
+            return Some((*seen, worst));
+        }
+        let counted = measure.group == Group::Exact || seen.counts();
+        measure.value(seen.trial).filter(|value| counted && value.is_finite()).map(|value| (*seen, value))
+    };
+    side.iter().filter_map(of).collect()
+}
+
+fn figures(values: &[Value], scale: Scale) -> Figures {
+    let finite: Vec<f64> = values.iter().map(|value| value.1).filter(|value| value.is_finite()).collect();
+    let unreached = values.len() - finite.len();
+    let found = average(&finite, scale);
+    Figures { n: finite.len(), mean: found.map(|e| e.value), interval: found.and_then(|e| e.interval), unreached }
+}
+
+/// The mean with its interval, geometric for ratios; of equal values that value, to the bit.
+fn average(values: &[f64], scale: Scale) -> Option<Estimate> {
+    let first = *values.first()?;
+    if values.iter().all(|value| *value == first) {
+        let interval = (values.len() > 1).then_some(Interval { low: first, high: first, level: LEVEL });
+        return Some(Estimate { value: first, interval, n: values.len() });
+    }
+    if scale == Scale::Ratio && values.iter().all(|value| *value > 0.0) {
+        let logs: Vec<f64> = values.iter().map(|value| value.ln()).collect();
+        return ratio_estimate(&logs, LEVEL);
+    }
+    mean_estimate(values, LEVEL)
+}
+
+/// Why a side has no figure, in the file's own words.
+fn absence(cell: &Match, measure: &Measure) -> String {
+    let reasons = cell.sides.iter().flatten().filter_map(|seen| seen.trial.metrics.get(measure.name)?.reason.clone());
+    reasons.into_iter().next().unwrap_or_else(|| "no trial of it finished".to_owned())
+}
+
+/// Counted work: the same, more or less; what differs between the trials of one side is no count of it.
+fn exact(mut row: Row, values: &[Vec<Value>; 2]) -> Row {
+    row.method = Method::Equality;
+    let one = |values: &[Value]| values.iter().all(|value| value.1 == values[0].1).then_some(values[0].1);
+    let (Some(base), Some(new)) = (one(&values[0]), one(&values[1])) else {
+        return row.not_comparable("it differs between the trials of one side");
+    };
+    row.identical = base == new;
+    let ratio = if row.identical { Some(1.0) } else { (base > 0.0).then(|| new / base) };
+    row.change = ratio.map(|value| Estimate { value, interval: None, n: values[0].len().min(values[1].len()) });
+    let more_is_worse = row.worse() * (new - base);
+    row.verdict = match more_is_worse {
+        harm if harm > 0.0 => Verdict::Regressed,
+        harm if harm < 0.0 => Verdict::Improved,
+        _ => Verdict::Equivalent,
+    };
+    row.beyond_margin = !row.identical;
+    row
+}
+
+/// Only joules that were read in the same way compare.
+fn unlike_meters(cell: &Match, measure: &Measure) -> Option<String> {
+    if measure.group != Group::Energy {
+        return None;
+    }
+    let [base, new] = cell.sides.each_ref().map(|side| side.iter().flat_map(meters).collect::<BTreeSet<_>>());
+    let said = |side: &BTreeSet<String>| side.iter().cloned().collect::<Vec<_>>().join(", ");
+    (base != new).then(|| format!("unlike meters: {} against {}", said(&base), said(&new)))
+}
+
+/// `cpu_package by rapl.powercap (counter)`.
+fn meters(seen: &Seen) -> Vec<String> {
+    let read = seen.trial.energy.channels.iter().filter(|channel| channel.energy_j.is_some());
+    read.map(|channel| format!("{} by {} ({})", channel.component, channel.source, channel.method)).collect()
+}
+
+/// Paired by repeat where that is right: in one sitting for everything, by seed for quality wherever it ran, as a seed fixes the
+/// start and the data.
+fn effect(cell: &Match, measure: &Measure, values: &[Vec<Value>; 2]) -> Option<Effect> {
+    let plain = values.each_ref().map(|values| values.iter().map(|value| value.1).collect::<Vec<f64>>());
+    if plain.iter().flatten().any(|value| value.is_infinite()) {
+        return ranked(measure.scale, &plain[0], &plain[1]);
+    }
+    let together = cell.setting == Setting::Interleaved;
+    if together || measure.group.is_quality() {
+        let pairs = pairs(values, !together);
+        // A side that lost trials still has its pairs; without any there is no pairing.
+        if !pairs.is_empty() {
+            return paired(measure.scale, &pairs);
+        }
+    }
+    unpaired(measure.scale, &plain[0], &plain[1])
+}
+
+/// Values of the same repeat, and of the same seed where only that binds them; ascending.
+fn pairs(values: &[Vec<Value>; 2], by_seed: bool) -> Vec<(f64, f64)> {
+    let known = |seen: &Seen| !by_seed || seen.trial.validity.flags.iter().all(|flag| flag.code != SEED_UNKNOWN);
+    let key = |seen: &Seen| if by_seed { (0, seen.trial.seed) } else { (seen.trial.repeat, seen.trial.seed) };
+    let index = |values: &[Value]| {
+        let mut index = BTreeMap::new();
+        for (seen, value) in values.iter().filter(|(seen, _)| known(seen)) {
+            index.entry(key(seen)).or_insert(*value);
+        }
+        index
+    };
+    let (base, new) = (index(&values[0]), index(&values[1]));
+    base.iter().filter_map(|(key, value)| Some((*value, *new.get(key)?))).collect()
+}
