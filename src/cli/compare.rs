@@ -4,8 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde_json::json;
 
 use super::{print, print_json, style, to_json};
+use crate::analysis::compare::self_test::self_test;
 use crate::analysis::compare::{Accept, Code, Comparison, Gate, Options, Scale, Side, catalog, compare};
 use crate::error::{Error, Kind, Result};
 use crate::record::{ResultFile, store};
@@ -19,6 +21,7 @@ Examples:
   effbench compare base.json new.json --gate conclusive --margin train_tokens_per_s=3% --format markdown
   effbench compare both.json --base-arm main --new-arm head     two builds that ran in turn, in one file
   effbench compare results/quick.json --base-arm gpt2 --new-arm llama --metric val_loss_nats
+  effbench compare --self-test results/quick.json --repeats 8   false alarms on this machine
   effbench compare base.json new.json --accept 'gpt2/w32@400:train_flops=the head is wider now'
 
 Exit codes:
@@ -52,6 +55,12 @@ pub struct CompareArgs {
     /// Between different machines: the variant that time and energy are set against inside each [default: the run's base].
     #[arg(long, value_name = "VARIANT")]
     pub reference: Option<String>,
+    /// How often this machine would alarm about nothing, from BASE's own repeats.
+    #[arg(long, conflicts_with = "new")]
+    pub self_test: bool,
+    /// Repeats of the comparison that a self-test imagines.
+    #[arg(long, value_name = "N", default_value_t = 5, requires = "self_test", value_parser = clap::value_parser!(u64).range(3..=1000))]
+    pub repeats: u64,
     /// How to say what was found.
     #[arg(long, value_enum, default_value_t)]
     pub format: CompareFormat,
@@ -90,12 +99,30 @@ pub enum CompareFormat {
 /// Reads both sides, compares, says what was found, and fails as the gate asks.
 pub fn execute(args: &CompareArgs) -> Result<()> {
     let options = options(args)?;
+    if args.self_test {
+        return test_machine(args, &options);
+    }
     let (base, new) = read_both(&args.base, args.new.as_deref())?;
     let new = new.as_ref().unwrap_or(&base);
     let [of_base, of_new] = sides(args, &base, new)?;
     let found = compare(&of_base, &of_new, &options);
     show(&found, args.format)?;
     verdict(&found)
+}
+
+/// False-alarm rates of the rules under this machine's own noise.
+fn test_machine(args: &CompareArgs, options: &Options) -> Result<()> {
+    let files = read(&args.base)?;
+    let side = Side::new("", &files, args.base_arm.as_deref());
+    let rates = self_test(&side, args.repeats as usize, options);
+    if rates.is_empty() {
+        let message = format!("{}: too few repeats to know the machine's noise", args.base.display());
+        return Err(Error::input(message).hint("a file of four cells with four repeats each will do"));
+    }
+    match args.format {
+        CompareFormat::Json => print_json(&json!({ "schema": "effbench.self-test/1", "rates": rates })),
+        _ => print(&report::compare::self_test(&rates, style())),
+    }
 }
 
 fn show(found: &Comparison, format: CompareFormat) -> Result<()> {
@@ -221,7 +248,8 @@ fn options(args: &CompareArgs) -> Result<Options> {
     Ok(Options { gate, metrics: args.metric.clone(), margins, accepted, reference: args.reference.clone() })
 }
 
-fn known_metric(flag: &str, name: &str) -> Result<()> {
+/// Refuses a name that no metric has.
+pub(super) fn known_metric(flag: &str, name: &str) -> Result<()> {
     let catalog = catalog();
     if catalog.iter().any(|measure| measure.name == name) {
         return Ok(());

@@ -20,11 +20,13 @@ pub mod data;
 pub mod doctor;
 pub mod gain;
 pub mod fit;
+pub mod history;
 pub mod import;
 #[cfg(feature = "run")]
 mod launch;
 #[cfg(feature = "run")]
 pub mod list;
+pub mod merge;
 pub mod price;
 #[cfg(feature = "run")]
 mod prepare;
@@ -84,6 +86,8 @@ pub enum Command {
     Report(report::ReportArgs),
     /// Say whether a new result is worse than a base, with a verdict that a CI can act on.
     Compare(compare::CompareArgs),
+    /// Show a metric of one cell over time, what is usual, and where it changed.
+    History(history::HistoryArgs),
     /// Fit a scaling law to result files or a table, and say what the data can tell and what not.
     Fit(fit::FitArgs),
     /// Know text corpora to train on, and fetch them when asked.
@@ -91,6 +95,8 @@ pub enum Command {
     Data(data::DataArgs),
     /// Turn other people's training logs into a result file, for the commands that judge.
     Import(import::ImportArgs),
+    /// Make one result file of several, unless they contradict each other.
+    Merge(merge::MergeArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -135,9 +141,11 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Compare(args) => compare::execute(&args),
+        Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Data(args) => data::execute(&args),
         Command::Import(args) => import::execute(&args),
+        Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -153,8 +161,10 @@ pub fn main() -> ExitCode {
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Compare(args) => compare::execute(&args),
+        Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Import(args) => import::execute(&args),
+        Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -246,8 +256,10 @@ fn judge_only(command: &str) -> Error {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
     } else {
-        Error::input(format!("unknown command `{command}`"))
-            .suggest(command, ["gain", "compare", "fit", "report", "import", "validate", "schema", "completions"])
+        Error::input(format!("unknown command `{command}`")).suggest(
+            command,
+            ["gain", "compare", "history", "fit", "report", "import", "merge", "validate", "schema", "completions"],
+        )
     }
 }
 

@@ -18,12 +18,17 @@ pub fn sign_flip(differences: &[f64]) -> Option<f64> {
     }
     let found = differences.iter().sum::<f64>().abs();
     let slack = SLACK * differences.iter().map(|d| d.abs()).sum::<f64>();
-    let flipped = |signs: u64| -> f64 {
-        differences.iter().enumerate().map(|(k, d)| if signs >> k & 1 == 1 { -d } else { *d }).sum()
-    };
-    let cases = 1_u64 << n;
-    let as_far = (0..cases).filter(|signs| flipped(*signs).abs() >= found - slack).count();
-    Some(as_far as f64 / cases as f64)
+    let (mut signs, mut sum, mut as_far) = (vec![1.0; n], differences.iter().sum::<f64>(), 0_u64);
+    // In Gray's order one sign changes from each case to the next, so that a case costs one addition.
+    for case in 1..=1_u64 << n {
+        as_far += u64::from(sum.abs() >= found - slack);
+        let turned = case.trailing_zeros() as usize;
+        if turned < n {
+            sum -= 2.0 * signs[turned] * differences[turned];
+            signs[turned] = -signs[turned];
+        }
+    }
+    Some(as_far as f64 / (1_u64 << n) as f64)
 }
 
 /// Share of all ways to deal the values into two samples of these sizes whose means differ at least as much on the same side,

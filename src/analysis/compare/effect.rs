@@ -49,7 +49,7 @@ pub struct Effect {
     pub n: [usize; 2],
     /// Every value of one side is the other's, to the bit.
     pub identical: bool,
-    /// The exact test's answer, where it can reach the level.
+    /// The exact test's answer, where the t test sees something and this one could.
     pub exact_p: Option<f64>,
 }
 
@@ -60,10 +60,15 @@ pub fn paired(scale: Scale, pairs: &[(f64, f64)]) -> Option<Effect> {
     let identical = pairs.iter().all(|(base, new)| base == new);
     // Logarithms of equal values differ by exactly nothing.
     let value = mean(&differences)?;
-    let exact_p = (differences.len() >= 6).then(|| sign_flip(&differences)).flatten();
     let n = [pairs.len(); 2];
     let (shift, sd) = (student::paired(&differences), sd(&differences));
+    let exact_p = told(shift).filter(|_| n[0] >= 6).and_then(|_| sign_flip(&differences));
     Some(Effect { scale, method: Method::PairedT, value, shift, sd, n, identical, exact_p })
+}
+
+/// A shift that the t test tells from nothing: only there is anything to check, and going through every case takes its time.
+fn told(shift: Option<Shift>) -> Option<Shift> {
+    shift.filter(|shift| shift.p() <= ALPHA)
 }
 
 /// From the two sides' trials; `None` without a trial on a side, and for a ratio of what is not above 0.
@@ -71,10 +76,10 @@ pub fn unpaired(scale: Scale, base: &[f64], new: &[f64]) -> Option<Effect> {
     let side = |values: &[f64]| values.iter().map(|value| on(scale, *value)).collect::<Option<Vec<f64>>>();
     let (base, new) = (side(base)?, side(new)?);
     let identical = base.iter().chain(&new).all(|value| *value == base[0]);
-    let exact_p = (base.len() >= 4 && new.len() >= 4).then(|| permutation(&base, &new)).flatten();
     let n = [base.len(), new.len()];
     let value = mean(&new)? - mean(&base)?;
     let shift = student::welch(&base, &new);
+    let exact_p = told(shift).filter(|_| n[0] >= 4 && n[1] >= 4).and_then(|_| permutation(&base, &new));
     // So that the standard error is sd / sqrt n for n trials on each side, whatever the sides' sizes.
     let harmonic = 2.0 / (1.0 / n[0] as f64 + 1.0 / n[1] as f64);
     let sd = shift.map(|shift| shift.se * harmonic.sqrt());

@@ -133,11 +133,6 @@ impl Measure {
         if self.better == Better::Lower { 1.0 } else { -1.0 }
     }
 
-    /// A margin as asked for (a share, or in the unit) on the scale that is computed on.
-    pub fn on_scale(&self, margin: f64) -> f64 {
-        if self.scale == Scale::Ratio { margin.ln_1p() } else { margin }
-    }
-
     /// Whether it is gated when nobody chooses.
     pub fn is_headline(&self) -> bool {
         self.group == Group::Exact || HEADLINE.contains(&self.name)

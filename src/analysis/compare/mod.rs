@@ -13,6 +13,7 @@ pub mod decide;
 pub mod effect;
 mod figures;
 mod gate;
+pub mod history;
 pub mod matching;
 pub mod measure;
 mod noise;
@@ -20,6 +21,10 @@ mod quality;
 mod relative;
 pub mod residue;
 pub mod row;
+pub mod self_test;
+#[cfg(test)]
+mod simulate;
+pub mod stages;
 pub mod verdict;
 
 pub use gate::{Accept, Code, Gate};
@@ -199,24 +204,20 @@ fn correct(rows: &mut [Row]) {
 
 fn conclude(row: &mut Row, gated: usize, sight: &mut Sight) {
     let Some(effect) = row.effect else { return };
-    let on_scale = |value: f64| if row.scale == Scale::Ratio { value.ln_1p() } else { value };
     let drift = row.setting == Setting::Separate && row.group.drifts();
-    let margin = on_scale(row.margin.used);
+    let margin = row.on_scale(row.margin.used);
     let Decision { verdict, why } = decide(&effect, row.worse(), margin, row.adjusted_p.or(row.p), drift);
     // The first step of Holm's correction is what a single change among unchanged cells must pass.
     let alpha = if row.gated { ALPHA / gated.max(1) as f64 } else { ALPHA };
     row.detectable = seen_at(&effect, alpha, margin, drift, sight).map(|value| row.shown(value));
     let telling = verdict == Verdict::Inconclusive && !drift;
-    row.need = effect.sd.filter(|_| telling).and_then(|sd| sight.repeats_for(margin_asked(row), sd, alpha));
+    row.need =
+        effect.sd.filter(|_| telling).and_then(|sd| sight.repeats_for(row.on_scale(row.margin.asked), sd, alpha));
     if telling && why == Why::TooFew {
         row.need = Some(row.need.unwrap_or(FEWEST).max(FEWEST));
     }
     (row.verdict, row.why, row.beyond_margin) = (verdict, Some(why), why == Why::BeyondMargin);
     row.reason = reason(row, why);
-}
-
-fn margin_asked(row: &Row) -> f64 {
-    if row.scale == Scale::Ratio { row.margin.asked.ln_1p() } else { row.margin.asked }
 }
 
 /// The smallest change that is called one with a chance of 80%: the test must see it and the point must pass the margin, between

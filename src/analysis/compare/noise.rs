@@ -35,7 +35,12 @@ pub fn drift(sides: &[Vec<Seen>; 2]) -> f64 {
             }
         }
     }
-    LEAST_DRIFT.ln_1p() + probes.values().map(|logs| range(logs)).fold(0.0, f64::max)
+    drift_of(probes.values().map(Vec::as_slice))
+}
+
+/// From the logarithms that each probe gave in all sittings.
+pub fn drift_of<'a>(probes: impl Iterator<Item = &'a [f64]>) -> f64 {
+    LEAST_DRIFT.ln_1p() + probes.map(range).fold(0.0, f64::max)
 }
 
 /// Each file once.

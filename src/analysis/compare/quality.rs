@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 
 use super::decide::not_worse;
 use super::matching::{Match, Seen, Side};
-use super::measure::{Group, Scale};
-use super::row::{Equivalent, Row};
+use super::measure::Group;
+use super::row::{Bound, Equivalent, Row};
 use super::verdict::Verdict;
 use crate::record::metric;
 use crate::stat::{Falling, Interval, Solution, mean};
@@ -21,6 +21,7 @@ pub(super) fn hold_back_gains(rows: &mut [Row]) {
     for row in rows.iter_mut().filter(|row| row.group != Group::Quality && row.verdict == Verdict::Improved) {
         if let Some(doubt) = doubts.get(&row.cell) {
             row.verdict = Verdict::Inconclusive;
+            row.held_back = true;
             row.reason = Some(format!("better, but it does not count: {doubt}"));
         }
     }
@@ -28,7 +29,7 @@ pub(super) fn hold_back_gains(rows: &mut [Row]) {
 
 /// Whether quality is for sure not worse by more than its margin. What nobody measured on either side has no row and no say.
 fn kept(row: &Row) -> bool {
-    let margin = if row.scale == Scale::Ratio { row.margin.used.ln_1p() } else { row.margin.used };
+    let margin = row.on_scale(row.margin.used);
     let good = matches!(row.verdict, Verdict::Improved | Verdict::Equivalent);
     good || row.effect.as_ref().is_some_and(|effect| not_worse(effect, row.worse(), margin))
 }
@@ -73,5 +74,10 @@ fn equivalent(row: &Row, curve: &Falling) -> Option<Equivalent> {
     let solved = curve.solve(base + change.value);
     // More loss is less compute, so that the ends change places.
     let interval = change.interval.map(|i| Interval { low: times(i.high), high: times(i.low), level: i.level });
-    Some(Equivalent { times: times(change.value), interval, bound: !matches!(solved, Solution::At(_)) })
+    let bound = match solved {
+        Solution::At(_) => None,
+        Solution::Before(_) => Some(Bound::LessThan),
+        Solution::After(_) => Some(Bound::MoreThan),
+    };
+    Some(Equivalent { times: times(change.value), interval, bound })
 }

@@ -41,8 +41,18 @@ pub struct Equivalent {
     pub times: f64,
     /// The interval of the difference, read off the same curve.
     pub interval: Option<Interval>,
-    /// Whether the curve ends before that loss: then `times` is only a bound.
-    pub bound: bool,
+    /// Where the curve ends before that loss `times` is only a bound: the truth is above it, or below.
+    pub bound: Option<Bound>,
+}
+
+/// On which side of a bound the truth lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Bound {
+    /// More than this.
+    MoreThan,
+    /// Less than this.
+    LessThan,
 }
 
 /// One metric in one cell.
@@ -88,6 +98,8 @@ pub struct Row {
     pub beyond_margin: bool,
     /// Every value is the same bit by bit.
     pub identical: bool,
+    /// Better, but held back, as quality is not shown to be kept.
+    pub held_back: bool,
     /// Trials a side that would show a change as large as the margin.
     pub need: Option<usize>,
     /// Why, for people.
@@ -141,6 +153,7 @@ impl Row {
             verdict: Verdict::Inconclusive,
             beyond_margin: false,
             identical: false,
+            held_back: false,
             need: None,
             reason: None,
             accepted: None,
@@ -167,6 +180,11 @@ impl Row {
     /// `gpt2/w32@400:train_tokens_per_s`.
     pub fn name(&self) -> String {
         format!("{}:{}", self.cell, self.metric)
+    }
+
+    /// A share, or a figure in the unit, on the scale that is computed on.
+    pub fn on_scale(&self, size: f64) -> f64 {
+        if self.scale == Scale::Ratio { size.ln_1p() } else { size }
     }
 
     /// A value on the scale that is computed on, as a share or in the unit.

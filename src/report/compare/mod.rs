@@ -2,12 +2,14 @@
 //! services for tracking benchmarks read).
 
 mod exports;
+mod history;
 mod markdown;
 mod sentence;
 mod text;
 mod words;
 
 pub use exports::{bencher, csv, github_action_benchmark};
+pub use history::{history, self_test};
 pub use markdown::markdown;
 pub use sentence::sentence;
 pub use text::text;
@@ -32,6 +34,7 @@ fn same_work(found: &Comparison) -> usize {
 fn outcome(row: &Row) -> String {
     match &row.accepted {
         Some(reason) => format!("{}, accepted: {}", row.verdict.words(), reason.escape_debug()),
+        None if row.held_back => "better, not counted".to_owned(),
         None if row.beyond_margin && row.verdict == Verdict::Regressed => "regressed, beyond the margin".to_owned(),
         None => row.verdict.words().to_owned(),
     }

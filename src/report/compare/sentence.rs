@@ -68,11 +68,9 @@ fn others(worst: &Row, regressed: &[&Row]) -> String {
         regressed.iter().map(|row| row.cell.as_str()).filter(|cell| *cell != worst.cell).collect();
     match (more, cells.len()) {
         (0, _) => String::new(),
-        (1, 0) => ", and one more there".to_owned(),
         (more, 0) => format!(", and {more} more there"),
-        (1, _) => ", and one more in another cell".to_owned(),
-        (more, 1) => format!(", and {more} more, one other cell among them"),
-        (more, others) => format!(", and {more} more, {others} other cells among them"),
+        (more, 1) => format!(", and {more} more, also in another cell"),
+        (more, others) => format!(", and {more} more, also in {others} other cells"),
     }
 }
 
@@ -124,8 +122,7 @@ fn untold(name: &str, rows: &[&Row]) -> String {
         let margin = widest.map(|row| amount(row, row.margin.used)).unwrap_or_default();
         return format!("{name} not told between sittings, which differ by up to {margin}");
     }
-    let held = rows.iter().find(|row| matches!(row.why, Some(Why::Told | Why::BeyondMargin)));
-    if let Some(reason) = held.and_then(|row| row.reason.as_deref()) {
+    if let Some(reason) = rows.iter().find(|row| row.held_back).and_then(|row| row.reason.as_deref()) {
         return format!("{name} {reason}");
     }
     match rows.iter().map(|row| row.need).max().flatten() {

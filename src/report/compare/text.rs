@@ -2,6 +2,7 @@
 
 use super::words::{amount, cells, change, count, percent};
 use super::{outcome, same_work, sees, sentence, shown};
+use crate::analysis::compare::row::{Bound, Relative};
 use crate::analysis::compare::{Comparison, Row, Setting, Verdict};
 use crate::report::listing::headed;
 use crate::report::table::Style;
@@ -48,7 +49,7 @@ pub(super) fn sides(found: &Comparison) -> String {
 fn table(found: &Comparison, style: Style) -> Option<String> {
     let rows = shown(found);
     let same = same_work(found);
-    let work = (same > 0).then(|| format!("Counted work: the same in {same} of {same} counts that are not listed."));
+    let work = (same > 0).then(|| format!("Counted work: {same} counts are the same."));
     if rows.is_empty() {
         return work;
     }
@@ -87,7 +88,7 @@ pub(super) fn margin(row: &Row) -> String {
 
 /// Ratios inside each machine, where that is all there is.
 fn within_machines(found: &Comparison, style: Style) -> Option<String> {
-    let rows: Vec<(&Row, &crate::analysis::compare::row::Relative)> =
+    let rows: Vec<(&Row, &Relative)> =
         found.rows.iter().filter_map(|row| Some((row, row.relative.as_ref()?))).collect();
     let known = rows.iter().filter(|(_, r)| r.against_reference.is_some() || r.normalised.is_some());
     let mut table = headed(style, &["cell", "metric", "new / base, over the reference", "reference", "normalised"]);
@@ -115,12 +116,12 @@ pub(super) fn equivalents(found: &Comparison) -> Option<String> {
     let line = |row: &Row| {
         let equivalent = row.equivalent?;
         let times = equivalent.times;
-        let bound = match (equivalent.bound, times < 1.0) {
-            (false, _) => "",
-            (true, true) => "less than ",
-            (true, false) => "more than ",
+        let bound = match equivalent.bound {
+            None => "",
+            Some(Bound::LessThan) => "less than ",
+            Some(Bound::MoreThan) => "more than ",
         };
-        let sure = equivalent.interval.filter(|_| !equivalent.bound);
+        let sure = equivalent.interval.filter(|_| equivalent.bound.is_none());
         let sure = sure.map(|i| format!(" (95% {} to {})", percent(i.low), percent(i.high))).unwrap_or_default();
         Some(format!("\n  - {}: the base reaches it with {bound}{} of its compute{sure}", row.cell, percent(times)))
     };

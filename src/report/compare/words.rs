@@ -143,12 +143,15 @@ pub(super) fn change(row: &Row) -> String {
     }
 }
 
-/// `12%`, `3.1%`, `0.31%`, `210%`.
+/// `12%`, `3.1%`, `0.31%`, `4.2 times`.
 pub(super) fn percent(share: f64) -> String {
+    if share >= 2.995 {
+        return format!("{} times", crate::unit::Times(1.0 + share));
+    }
     format!("{}%", bare_percent(share))
 }
 
-fn bare_percent(share: f64) -> String {
+pub(super) fn bare_percent(share: f64) -> String {
     let percent = 100.0 * share;
     let decimals = match percent.abs() {
         size if size >= 9.95 || size == 0.0 => 0,
