@@ -111,6 +111,32 @@ fn diverging(file: &mut Value) {
     }
 }
 
+/// Energy that one side reads and the other works out.
+fn metered(file: &mut Value) {
+    for trial in trials(file) {
+        let channel = &mut trial["energy"]["channels"][0];
+        channel["method"] = "modelled".into();
+        channel["source"] = "tdp_x_util".into();
+        channel["energy_j"] = 5.0.into();
+        trial["energy"]["measured_j"] = Value::Null;
+    }
+}
+
+/// The fixture's noise, and joules by a counter.
+fn with_meter(mut file: Value) -> Value {
+    for trial in trials(&mut file) {
+        let channel = &mut trial["energy"]["channels"][0];
+        channel["method"] = "counter".into();
+        channel["energy_j"] = 5.0.into();
+        trial["energy"]["measured_j"] = 5.0.into();
+        trial["metrics"]["energy_j_per_train_token"] = serde_json::json!({
+            "value": 1e-5, "unit": "J/token", "better": "lower", "kind": "sampled", "n": null, "sd": null, "se": null,
+            "samples": [], "reason": null,
+        });
+    }
+    file
+}
+
 /// Base and new side in a folder of their own; the base has the noise of one run, the new side that of another.
 struct Folder(tempfile::TempDir);
 
@@ -158,7 +184,7 @@ fn golden(name: &str, found: &str) {
 
 #[test]
 fn every_change_has_its_verdict_sentence_and_exit_code() {
-    let rows: [(&str, Change, &[&str], i32, &str); 14] = [
+    let rows: [(&str, Change, &[&str], i32, &str); 15] = [
         ("aa_one_sitting", |_| (), &[], 0, "No regression: 5 cells, time within"),
         ("aa_two_sittings", sitting, &[], 0, "No regression found: 5 cells, time not told between sittings"),
         ("aa_two_sittings_conclusive", sitting, &["--gate", "conclusive"], 3, "Cannot tell: 5 cells"),
@@ -199,7 +225,14 @@ fn every_change_has_its_verdict_sentence_and_exit_code() {
         ),
         ("no_cell_in_common", renamed, &[], 4, "Not comparable: no cell is in both"),
         ("failed_trial", failing, &[], 5, "Cannot judge: 1 of 40 trials failed or is invalid"),
-        ("diverged", diverging, &[], 1, "gpt2/w32@400 val_loss_nats: diverged: 0 of 4 before, 4 of 4 now"),
+        (
+            "too_few",
+            |f| trials(f).retain(|t| t["repeat"].as_u64() < Some(2)),
+            &[],
+            0,
+            "No regression found: 5 cells, time cannot be told (n = ",
+        ),
+        ("diverged", diverging, &[], 1, "gpt2/w32@400 diverges in 4 of 4 trials, before in 0 of 4 (n = 4): regression"),
     ];
     for (name, change, args, code, sentence) in rows {
         let output = Folder::new(change).compare(args);
@@ -208,6 +241,25 @@ fn every_change_has_its_verdict_sentence_and_exit_code() {
         assert_eq!(output.status.code(), Some(code), "{name}:\n{found}");
         assert!(found.starts_with(sentence), "{name}: expected `{sentence}`:\n{found}");
     }
+}
+
+#[test]
+fn unlike_meters_are_never_compared() {
+    let folder = Folder::new(|_| ());
+    let base = with_meter(noisy("base"));
+    let mut new = base.clone();
+    folder.write("base.json", &base.to_string());
+    folder.write("new.json", &new.to_string());
+    let metric = ["--metric", "energy_j_per_train_token"];
+    let same = folder.compare(&metric);
+    assert!(text(&same.stdout).starts_with("No regression: 5 cells, energy identical."), "{}", said(&same));
+    metered(&mut new);
+    folder.write("new.json", &new.to_string());
+    let unlike = folder.compare(&metric);
+    golden("unlike_meters", &said(&unlike));
+    let sentence =
+        "Not comparable: 5 cells, energy not compared (unlike meters: cpu_package by rapl.powercap (counter) against";
+    assert!(text(&unlike.stdout).starts_with(sentence) && unlike.status.code() == Some(4), "{}", said(&unlike));
 }
 
 #[test]
@@ -257,7 +309,7 @@ fn the_arms_inside_a_file_are_compared() {
     let folder = Folder::new(slowdown);
     let output = folder.run(&["compare", "new.json", "--base-arm", "gpt2", "--new-arm", "modern"]);
     let said = text(&output.stdout);
-    assert!(said.starts_with("modern/w32@400 against gpt2/w32@400 trains"), "{said}");
+    assert!(said.starts_with("modern/w32@800 against gpt2/w32@800 trains 68% slower"), "{said}");
     assert_eq!(output.status.code(), Some(1), "{said}");
     // Two builds that ran in turn: the base's trials and the new side's in one file.
     let mut both = noisy("base");

@@ -56,7 +56,8 @@ pub fn decide(effect: &Effect, worse: f64, margin: f64, p: Option<f64>, drift: b
     }
     let Some(p) = p.filter(|_| effect.least() >= FEWEST) else { return said(Verdict::Inconclusive, Why::TooFew) };
     if effect.method == Method::Ranks {
-        let told = p <= ALPHA;
+        // A discrete test can never pass a correction over many, and that nothing arrives any more is no luck.
+        let told = effect.apart || p <= ALPHA;
         return if told { said(direction, Why::Told) } else { said(Verdict::Inconclusive, Why::Wide) };
     }
     let beyond = effect.interval(LEVEL).is_some_and(|i| i.low.max(-i.high) > margin);

@@ -49,6 +49,8 @@ pub struct Effect {
     pub n: [usize; 2],
     /// Every value of one side is the other's, to the bit.
     pub identical: bool,
+    /// Every trial of one side never arrived, and every one of the other did.
+    pub apart: bool,
     /// The exact test's answer, where the t test sees something and this one could.
     pub exact_p: Option<f64>,
 }
@@ -63,7 +65,7 @@ pub fn paired(scale: Scale, pairs: &[(f64, f64)]) -> Option<Effect> {
     let n = [pairs.len(); 2];
     let (shift, sd) = (student::paired(&differences), sd(&differences));
     let exact_p = told(shift).filter(|_| n[0] >= 6).and_then(|_| sign_flip(&differences));
-    Some(Effect { scale, method: Method::PairedT, value, shift, sd, n, identical, exact_p })
+    Some(Effect { scale, method: Method::PairedT, value, shift, sd, n, identical, apart: false, exact_p })
 }
 
 /// A shift that the t test tells from nothing: only there is anything to check, and going through every case takes its time.
@@ -83,7 +85,7 @@ pub fn unpaired(scale: Scale, base: &[f64], new: &[f64]) -> Option<Effect> {
     // So that the standard error is sd / sqrt n for n trials on each side, whatever the sides' sizes.
     let harmonic = 2.0 / (1.0 / n[0] as f64 + 1.0 / n[1] as f64);
     let sd = shift.map(|shift| shift.se * harmonic.sqrt());
-    Some(Effect { scale, method: Method::WelchT, value, shift, sd, n, identical, exact_p })
+    Some(Effect { scale, method: Method::WelchT, value, shift, sd, n, identical, apart: false, exact_p })
 }
 
 /// Where some trials are infinitely bad (a loss that diverged): the exact test of ranks, the medians' order for a direction.
@@ -98,7 +100,11 @@ pub fn ranked(scale: Scale, base: &[f64], new: &[f64]) -> Option<Effect> {
     let value = mean(&of_new)? - mean(&of_base)?;
     let n = [base.len(), new.len()];
     let exact_p = permutation(&of_base, &of_new);
-    Some(Effect { scale, method: Method::Ranks, value, shift: None, sd: None, n, identical: value == 0.0, exact_p })
+    let gone = |values: &[f64]| values.iter().filter(|value| value.is_infinite()).count();
+    let all = (gone(base), gone(new));
+    let apart = all == (0, new.len()) || all == (base.len(), 0);
+    let (method, identical) = (Method::Ranks, value == 0.0);
+    Some(Effect { scale, method, value, shift: None, sd: None, n, identical, apart, exact_p })
 }
 
 /// On the scale that is computed on.
@@ -167,7 +173,8 @@ mod tests {
         let both = ranked(Scale::Difference, &gone, &gone).unwrap();
         assert_eq!((both.value, both.identical, both.p()), (0.0, true, Some(1.0)));
         let few = ranked(Scale::Difference, &fine[..3], &gone[..3]).unwrap();
-        assert!(few.p().unwrap() > ALPHA, "three against three cannot reach it");
+        assert!(few.p().unwrap() > ALPHA && few.apart, "three against three cannot reach it");
+        assert!(effect.apart && !ranked(Scale::Difference, &fine, &[1.0, f64::INFINITY]).unwrap().apart);
     }
 
     #[test]

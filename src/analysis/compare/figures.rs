@@ -23,8 +23,9 @@ pub fn row(cell: &Match, measure: &Measure) -> Option<Row> {
     if values.iter().flatten().all(|value| value.1.is_infinite()) {
         return None;
     }
-    if let Some((side, _)) = ["base", "new side"].iter().zip(&values).find(|(_, values)| values.is_empty()) {
-        return Some(row.not_comparable(format!("the {side} has no such figure: {}", absence(cell, measure))));
+    if let Some(side) = (0..2).find(|side| values[*side].is_empty()) {
+        let (name, why) = (["base", "new side"][side], absence(&cell.sides[side], measure));
+        return Some(row.not_comparable(format!("the {name} has no such figure: {why}")));
     }
     if measure.group == Group::Exact {
         return Some(exact(row, &values));
@@ -91,9 +92,12 @@ fn average(values: &[f64], scale: Scale) -> Option<Estimate> {
 }
 
 /// Why a side has no figure, in the file's own words.
-fn absence(cell: &Match, measure: &Measure) -> String {
-    let reasons = cell.sides.iter().flatten().filter_map(|seen| seen.trial.metrics.get(measure.name)?.reason.clone());
-    reasons.into_iter().next().unwrap_or_else(|| "no trial of it finished".to_owned())
+fn absence(side: &[Seen], measure: &Measure) -> String {
+    if let Some(lost) = side.iter().find(|seen| !seen.counts()) {
+        return if lost.trial.status == Status::Ok { "invalid" } else { lost.trial.status.words() }.to_owned();
+    }
+    let mut reasons = side.iter().filter_map(|seen| seen.trial.metrics.get(measure.name)?.reason.clone());
+    reasons.next().unwrap_or_else(|| "it is not in the file".to_owned())
 }
 
 /// Counted work: the same, more or less; what differs between the trials of one side is no count of it.

@@ -163,9 +163,9 @@ fn judge(rows: &mut [Row], cells: &[Match]) {
         row.margin = raised(row, noise.map(|sd| noise::floor(sd, effect.least())), drift);
     }
     correct(rows);
-    let gated = rows.iter().filter(|row| row.gated && row.p.is_some()).count();
+    let tested = rows.iter().filter(|row| is_tested(row)).count();
     let mut sight = Sight::default();
-    rows.iter_mut().for_each(|row| conclude(row, gated, &mut sight));
+    rows.iter_mut().for_each(|row| conclude(row, tested, &mut sight));
 }
 
 fn usual_spreads(rows: &[Row]) -> BTreeMap<(&'static str, usize), f64> {
@@ -193,22 +193,27 @@ fn raised(row: &Row, noise: Option<f64>, drift: Option<f64>) -> Margin {
     margin
 }
 
+/// Whether chance decides a gated row: not where every bit is the same, nor where trials never arrive.
+fn is_tested(row: &Row) -> bool {
+    row.gated && row.p.is_some() && !row.identical && row.method != Method::Ranks
+}
+
 /// Holm's correction over what is gated; what is only shown keeps its own p.
 fn correct(rows: &mut [Row]) {
-    let places: Vec<usize> = (0..rows.len()).filter(|k| rows[*k].gated && rows[*k].p.is_some()).collect();
+    let places: Vec<usize> = (0..rows.len()).filter(|k| is_tested(&rows[*k])).collect();
     let p: Vec<f64> = places.iter().filter_map(|k| rows[*k].p).collect();
     for (place, adjusted) in places.into_iter().zip(holm(&p)) {
         rows[place].adjusted_p = Some(adjusted);
     }
 }
 
-fn conclude(row: &mut Row, gated: usize, sight: &mut Sight) {
+fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
     let Some(effect) = row.effect else { return };
     let drift = row.setting == Setting::Separate && row.group.drifts();
     let margin = row.on_scale(row.margin.used);
     let Decision { verdict, why } = decide(&effect, row.worse(), margin, row.adjusted_p.or(row.p), drift);
     // The first step of Holm's correction is what a single change among unchanged cells must pass.
-    let alpha = if row.gated { ALPHA / gated.max(1) as f64 } else { ALPHA };
+    let alpha = if row.gated { ALPHA / tested.max(1) as f64 } else { ALPHA };
     row.detectable = seen_at(&effect, alpha, margin, drift, sight).map(|value| row.shown(value));
     let telling = verdict == Verdict::Inconclusive && !drift;
     row.need =

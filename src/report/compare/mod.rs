@@ -36,6 +36,7 @@ fn outcome(row: &Row) -> String {
         Some(reason) => format!("{}, accepted: {}", row.verdict.words(), reason.escape_debug()),
         None if row.held_back => "better, not counted".to_owned(),
         None if row.beyond_margin && row.verdict == Verdict::Regressed => "regressed, beyond the margin".to_owned(),
+        None if row.identical => "identical".to_owned(),
         None => row.verdict.words().to_owned(),
     }
 }

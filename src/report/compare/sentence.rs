@@ -37,13 +37,24 @@ pub fn sentence(found: &Comparison) -> String {
         _ => {
             let sure = matches!(found.verdict, Verdict::Equivalent | Verdict::Improved);
             let gain = farthest(&with(&gated, Verdict::Improved)).map(|best| format!("; {}", told(best)));
-            format!("No regression{}: {rest}{}.", if sure { "" } else { " found" }, gain.unwrap_or_default())
+            let sure = if sure { "" } else { " found" };
+            format!("No regression{sure}: {rest}{}{}.", gain.unwrap_or_default(), forgiven(found))
         }
     }
 }
 
 fn with<'a>(rows: &[&'a Row], verdict: Verdict) -> Vec<&'a Row> {
     rows.iter().copied().filter(|row| row.verdict == verdict).collect()
+}
+
+/// `; 1 regression accepted`.
+fn forgiven(found: &Comparison) -> String {
+    let accepted = |row: &&Row| row.gated && row.accepted.is_some() && row.verdict == Verdict::Regressed;
+    match found.rows.iter().filter(accepted).count() {
+        0 => String::new(),
+        1 => "; 1 regression accepted".to_owned(),
+        count => format!("; {count} regressions accepted"),
+    }
 }
 
 /// The row whose change is the most margins large; what is measured before what is counted, as the one is felt.
@@ -120,7 +131,7 @@ fn untold(name: &str, rows: &[&Row]) -> String {
     if rows.iter().any(|row| row.why == Some(Why::Drift)) {
         let widest = rows.iter().max_by(|a, b| a.margin.used.total_cmp(&b.margin.used));
         let margin = widest.map(|row| amount(row, row.margin.used)).unwrap_or_default();
-        return format!("{name} not told between sittings, which differ by up to {margin}");
+        return format!("{name} not told between sittings, which may differ by {margin}");
     }
     if let Some(reason) = rows.iter().find(|row| row.held_back).and_then(|row| row.reason.as_deref()) {
         return format!("{name} {reason}");

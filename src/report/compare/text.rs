@@ -1,12 +1,13 @@
 //! A comparison in the terminal: the sentence, what these trials can see at all, the table, and what to doubt it with.
 
-use super::words::{amount, cells, change, count, percent};
+use super::words::{amount, cells, change, count};
 use super::{outcome, same_work, sees, sentence, shown};
 use crate::analysis::compare::row::{Bound, Relative};
 use crate::analysis::compare::{Comparison, Row, Setting, Verdict};
 use crate::report::listing::headed;
 use crate::report::table::Style;
 use crate::stat::Estimate;
+use crate::unit::Times;
 
 /// Rows of a table for people; programs get all.
 const SHOWN: usize = 60;
@@ -122,8 +123,8 @@ pub(super) fn equivalents(found: &Comparison) -> Option<String> {
             Some(Bound::MoreThan) => "more than ",
         };
         let sure = equivalent.interval.filter(|_| equivalent.bound.is_none());
-        let sure = sure.map(|i| format!(" (95% {} to {})", percent(i.low), percent(i.high))).unwrap_or_default();
-        Some(format!("\n  - {}: the base reaches it with {bound}{} of its compute{sure}", row.cell, percent(times)))
+        let sure = sure.map(|i| format!(" (95% {} to {})", Times(i.low), Times(i.high))).unwrap_or_default();
+        Some(format!("\n  - {}: the base reaches it with {bound}{} times its compute{sure}", row.cell, Times(times)))
     };
     let lines: Vec<String> = found.rows.iter().filter(told).filter_map(line).collect();
     (!lines.is_empty())

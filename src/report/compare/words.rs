@@ -1,12 +1,17 @@
 //! A change in words: "trains 12% slower (95% 10 to 14%, n = 5)".
 
-use crate::analysis::compare::{Group, Row, Scale};
+use crate::analysis::compare::effect::Method;
+use crate::analysis::compare::{Figures, Group, Row, Scale};
 use crate::record::{Better, metric};
 use crate::stat::Estimate;
 use crate::unit::Nats;
 
 /// What a row says, as the rest of a sentence whose subject is the cell.
 pub(super) fn phrase(row: &Row) -> String {
+    if row.method == Method::Ranks {
+        let all = |side: &Figures| format!("{} of {}", side.unreached, side.n + side.unreached);
+        return format!("diverges in {} trials, before in {}", all(&row.new), all(&row.base));
+    }
     let Some(change) = row.change else {
         return format!("{}: {}", row.metric, row.reason.as_deref().unwrap_or(row.verdict.words()));
     };
@@ -135,6 +140,7 @@ pub(super) fn change(row: &Row) -> String {
     let show = |value: f64| match row.scale {
         Scale::Ratio if value >= 9.95 => format!("{value:.1}"),
         Scale::Ratio => format!("{value:.3}"),
+        Scale::Difference if value == 0.0 => "0".to_owned(),
         Scale::Difference => format!("{value:+.4}"),
     };
     match interval.filter(|_| !row.identical) {
