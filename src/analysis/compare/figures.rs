@@ -30,7 +30,7 @@ pub fn row(cell: &Match, measure: &Measure) -> Option<Row> {
     if measure.group == Group::Exact {
         return Some(exact(row, &values));
     }
-    if let Some(reason) = unlike_meters(cell, measure) {
+    if let Some(reason) = unlike_meters(cell, measure).or_else(|| unlike_data(cell, measure)) {
         return Some(row.not_comparable(reason));
     }
     if cell.setting == Setting::OtherMachine && !measure.group.is_quality() {
@@ -120,6 +120,15 @@ fn exact(mut row: Row, values: &[Vec<Value>; 2]) -> Row {
     row
 }
 
+/// A loss on other data is another thing.
+fn unlike_data(cell: &Match, measure: &Measure) -> Option<String> {
+    if !measure.group.is_quality() {
+        return None;
+    }
+    let [base, new] = cell.sides.each_ref().map(|side| side.iter().map(Seen::world).collect::<BTreeSet<_>>());
+    (base != new).then(|| "the data or the context differ".to_owned())
+}
+
 /// Only joules that were read in the same way compare.
 fn unlike_meters(cell: &Match, measure: &Measure) -> Option<String> {
     if measure.group != Group::Energy {
@@ -167,4 +176,60 @@ fn pairs(values: &[Vec<Value>; 2], by_seed: bool) -> Vec<(f64, f64)> {
     };
     let (base, new) = (index(&values[0]), index(&values[1]));
     base.iter().filter_map(|(key, value)| Some((*value, *new.get(key)?))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::matching::{Side, matched};
+    use super::super::measure::catalog;
+    use super::*;
+    use crate::record::example::example;
+    use crate::record::{ResultFile, metric, spec_sha256};
+
+    /// The row of the first cell's metric, the new side changed.
+    fn found(name: &str, change: impl Fn(&mut ResultFile)) -> Option<Row> {
+        let mut new = example();
+        change(&mut new);
+        let files = [vec![("a".to_owned(), example())], vec![("b".to_owned(), new)]];
+        let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));
+        let measure = catalog().into_iter().find(|measure| measure.name == name).unwrap();
+        row(&matched(&base, &new).cells[0], &measure)
+    }
+
+    #[test]
+    fn time_is_paired_in_one_sitting_and_quality_by_seed_in_any() {
+        let later = |f: &mut ResultFile| f.run.started_at = "2026-11-22T10:00:00Z".to_owned();
+        let reseeded = |f: &mut ResultFile| {
+            later(f);
+            f.trials.iter_mut().for_each(|t| t.seed += 100);
+        };
+        let method = |name: &str, change: &dyn Fn(&mut ResultFile)| found(name, change).unwrap().method;
+        assert_eq!(method(metric::TRAIN_TOKENS_PER_S, &|_| ()), Method::PairedT);
+        assert_eq!(method(metric::TRAIN_TOKENS_PER_S, &later), Method::WelchT);
+        assert_eq!(method(metric::VAL_LOSS_NATS, &later), Method::PairedT);
+        assert_eq!(method(metric::VAL_LOSS_NATS, &reseeded), Method::WelchT);
+        assert_eq!(method("train_flops", &later), Method::Equality);
+    }
+
+    #[test]
+    fn what_is_not_there_is_never_nothing() {
+        let gone = |f: &mut ResultFile| f.trials.iter_mut().for_each(|t| _ = t.metrics.remove(metric::MFU));
+        let row = found(metric::MFU, gone).unwrap();
+        assert_eq!((row.verdict, row.new.mean), (Verdict::NotComparable, None));
+        assert_eq!(row.reason.unwrap(), "the new side has no such figure: it is not in the file");
+        assert!(found(metric::VAL_BITS_PER_BYTE, |_| ()).is_none(), "neither side knows it");
+    }
+
+    #[test]
+    fn a_loss_on_other_data_is_another_thing() {
+        let elsewhere = |f: &mut ResultFile| {
+            for trial in &mut f.trials {
+                trial.spec["data"]["vocab"] = 256.into();
+                trial.spec_sha256 = spec_sha256(&trial.spec);
+            }
+        };
+        let verdict = |name: &str| found(name, elsewhere).unwrap().verdict;
+        assert_eq!(verdict(metric::VAL_LOSS_NATS), Verdict::NotComparable);
+        assert_eq!(verdict("params_total"), Verdict::Equivalent);
+    }
 }

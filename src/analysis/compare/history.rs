@@ -4,6 +4,8 @@
 //! unusual. The step is the split into before and after that leaves the smallest sum of squares, if the two means lie further
 //! apart than the fence: a report, not a gate.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
 use super::matching::Seen;
@@ -42,6 +44,8 @@ pub struct History {
     pub unit: &'static str,
     /// The kind of machine.
     pub class_id: String,
+    /// What the data are.
+    pub data: String,
     /// In the order of time.
     pub points: Vec<Point>,
     /// What a change must exceed to be unusual: a share, or in the unit; none with too few runs.
@@ -50,16 +54,16 @@ pub struct History {
     pub step: Option<(usize, f64)>,
 }
 
-/// One history for each kind of machine that ran the cell.
+/// One history for each kind of machine that ran the cell, and each kind of data.
 pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) -> Vec<History> {
     let all = files.iter().flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
-    let of_cell: Vec<Seen> =
-        all.filter(|seen| seen.trial.cell == cell && !seen.trial.in_sweep() && seen.counts()).collect();
-    let mut classes: Vec<&str> = of_cell.iter().map(|seen| seen.machine().class_id.as_str()).collect();
-    classes.sort_unstable();
-    classes.dedup();
-    let of = |class: &str| of_cell.iter().copied().filter(|seen| seen.machine().class_id == class).collect::<Vec<_>>();
-    classes.iter().map(|class| history(&of(class), cell, class, measure)).filter(|h| !h.points.is_empty()).collect()
+    let of_cell = all.filter(|seen| seen.trial.cell == cell && !seen.trial.in_sweep() && seen.counts());
+    let mut places: BTreeMap<(&str, String), Vec<Seen>> = BTreeMap::new();
+    for seen in of_cell {
+        places.entry((&seen.machine().class_id, seen.world())).or_default().push(seen);
+    }
+    let found = places.iter().map(|((class, _), seen)| history(seen, cell, class, measure));
+    found.filter(|history| !history.points.is_empty()).collect()
 }
 
 fn history(seen: &[Seen], cell: &str, class: &str, measure: &Measure) -> History {
@@ -91,6 +95,7 @@ fn history(seen: &[Seen], cell: &str, class: &str, measure: &Measure) -> History
         metric: measure.name,
         unit: measure.unit,
         class_id: class.to_owned(),
+        data: seen[0].file.run.data.clone(),
         points: runs.iter().enumerate().map(point).collect(),
         fence: fence.map(|fence| shown(measure, fence)),
         step: step.map(|(at, size)| (at, shown(measure, size))),

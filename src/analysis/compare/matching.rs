@@ -31,6 +31,18 @@ impl<'a> Seen<'a> {
         (&self.file.run.started_at, &self.machine().strict_id)
     }
 
+    /// What it was trained and judged on: a loss on other data, or with another context, is another thing. A text is known by
+    /// its hash, wherever it lies.
+    pub fn world(&self) -> String {
+        let mut data = self.trial.spec.pointer("/data").cloned().unwrap_or_default();
+        if let Some(map) = data.as_object_mut().filter(|map| map.contains_key("blake3")) {
+            map.remove("path");
+        }
+        data.sort_all_objects();
+        let context = self.trial.spec.pointer("/model/context").cloned().unwrap_or_default();
+        format!("{data} {context}")
+    }
+
     /// Whether a figure of it counts: measured, and not declared invalid.
     pub fn counts(&self) -> bool {
         self.trial.status == crate::record::Status::Ok && self.trial.validity.ok

@@ -67,7 +67,7 @@ fn dot(found: &History, point: &Point, unicode: bool) -> String {
 }
 
 fn sentence(found: &History) -> String {
-    let History { cell, metric, class_id, points, .. } = found;
+    let History { cell, metric, class_id, data, points, .. } = found;
     let runs = if points.len() == 1 { "1 run".to_owned() } else { format!("{} runs", points.len()) };
     let fence = match found.fence {
         Some(fence) => format!("runs differ by up to {} without a reason", size(found, fence).trim_start_matches('+')),
@@ -77,7 +77,8 @@ fn sentence(found: &History) -> String {
         Some((at, change)) => format!("; it changed for good by {} at {}", size(found, change), points[at].started_at),
         None => String::new(),
     };
-    format!("{metric} of {cell} on {class_id}, {runs}: {fence}{step}.")
+    let data = data.escape_debug();
+    format!("{metric} of {cell} on {class_id}, {data}, {runs}: {fence}{step}.")
 }
 
 /// The rates of a self-test as a table.
