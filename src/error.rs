@@ -10,6 +10,12 @@ pub type Result<T> = std::result::Result<T, Error>;
 pub enum Kind {
     /// Usage, unreadable or invalid input: exit code 2.
     Input,
+    /// A confirmed regression: exit code 1.
+    Regression,
+    /// Nothing can be told, and conclusiveness was required: exit code 3.
+    Inconclusive,
+    /// The two sides cannot be compared: exit code 4.
+    NotComparable,
     /// Some trials failed or are invalid: exit code 5.
     Trials,
     /// The user interrupted: exit code 130.

@@ -4,6 +4,7 @@ use serde::Serialize;
 
 pub mod axis;
 pub mod caveat;
+pub mod compare;
 #[cfg(test)]
 mod coverage;
 pub mod fit;

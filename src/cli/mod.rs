@@ -12,6 +12,7 @@ use crate::report::Style;
 #[cfg(feature = "run")]
 use crate::trial::Registry;
 
+pub mod compare;
 pub mod completions;
 #[cfg(feature = "run")]
 pub mod data;
@@ -19,11 +20,13 @@ pub mod data;
 pub mod doctor;
 pub mod gain;
 pub mod fit;
+pub mod history;
 pub mod import;
 #[cfg(feature = "run")]
 mod launch;
 #[cfg(feature = "run")]
 pub mod list;
+pub mod merge;
 pub mod price;
 #[cfg(feature = "run")]
 mod prepare;
@@ -49,6 +52,7 @@ Examples:
   effbench run                          train, measure, answer: a few minutes on two cores
   effbench run --dry-run                what that would take
   effbench report results/quick.json --out report.html
+  effbench compare base.json new.json   whether anything became worse
   effbench validate results/*.json      whether result files are sound
 
 Exit codes:
@@ -80,6 +84,10 @@ pub enum Command {
     Gain(gain::GainArgs),
     /// Show what result files say: a page for a browser, Markdown, or here.
     Report(report::ReportArgs),
+    /// Say whether a new result is worse than a base, with a verdict that a CI can act on.
+    Compare(compare::CompareArgs),
+    /// Show a metric of one cell over time, what is usual, and where it changed.
+    History(history::HistoryArgs),
     /// Fit a scaling law to result files or a table, and say what the data can tell and what not.
     Fit(fit::FitArgs),
     /// Know text corpora to train on, and fetch them when asked.
@@ -87,6 +95,8 @@ pub enum Command {
     Data(data::DataArgs),
     /// Turn other people's training logs into a result file, for the commands that judge.
     Import(import::ImportArgs),
+    /// Make one result file of several, unless they contradict each other.
+    Merge(merge::MergeArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
     /// Print the JSON Schema of result files.
@@ -134,9 +144,12 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Doctor(args) => doctor::execute(&args, &registry),
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
+        Command::Compare(args) => compare::execute(&args),
+        Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Data(args) => data::execute(&args),
         Command::Import(args) => import::execute(&args),
+        Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -152,8 +165,11 @@ pub fn main() -> ExitCode {
     parsed(|command| match command {
         Command::Gain(args) => gain::execute(&args),
         Command::Report(args) => report::execute(&args),
+        Command::Compare(args) => compare::execute(&args),
+        Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Import(args) => import::execute(&args),
+        Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
@@ -175,7 +191,9 @@ fn parsed(execute: impl FnOnce(Command) -> Result<()>) -> ExitCode {
 /// Says what went wrong, if anything did, and turns it into an exit code.
 fn finish(outcome: Result<()>) -> ExitCode {
     let Err(error) = outcome else { return ExitCode::SUCCESS };
-    let _ = writeln!(io::stderr(), "error: {error}");
+    // A verdict is an answer, and no error.
+    let verdict = matches!(error.kind, Kind::Regression | Kind::Inconclusive | Kind::NotComparable);
+    let _ = writeln!(io::stderr(), "{}{error}", if verdict { "" } else { "error: " });
     ExitCode::from(code(error.kind))
 }
 
@@ -183,6 +201,9 @@ fn finish(outcome: Result<()>) -> ExitCode {
 fn code(kind: Kind) -> u8 {
     match kind {
         Kind::Input | Kind::Internal => 2,
+        Kind::Regression => 1,
+        Kind::Inconclusive => 3,
+        Kind::NotComparable => 4,
         Kind::Trials => 5,
         Kind::Interrupted => 130,
     }
@@ -240,8 +261,10 @@ fn judge_only(command: &str) -> Error {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
     } else {
-        Error::input(format!("unknown command `{command}`"))
-            .suggest(command, ["gain", "fit", "report", "import", "validate", "schema", "completions"])
+        Error::input(format!("unknown command `{command}`")).suggest(
+            command,
+            ["gain", "compare", "history", "fit", "report", "import", "merge", "validate", "schema", "completions"],
+        )
     }
 }
 
@@ -266,7 +289,15 @@ mod tests {
 
     #[test]
     fn every_kind_of_error_has_its_exit_code() {
-        let rows = [(Kind::Input, 2), (Kind::Internal, 2), (Kind::Trials, 5), (Kind::Interrupted, 130)];
+        let rows = [
+            (Kind::Regression, 1),
+            (Kind::Input, 2),
+            (Kind::Internal, 2),
+            (Kind::Inconclusive, 3),
+            (Kind::NotComparable, 4),
+            (Kind::Trials, 5),
+            (Kind::Interrupted, 130),
+        ];
         for (kind, expected) in rows {
             assert_eq!(code(kind), expected);
         }

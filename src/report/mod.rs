@@ -1,6 +1,7 @@
 //! Findings in, text out. Nothing here prints, reads the environment or knows a terminal: `cli` says how wide it is.
 
 pub mod closing;
+pub mod compare;
 pub mod findings;
 pub mod gain;
 pub mod fit;

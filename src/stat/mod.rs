@@ -1,18 +1,25 @@
 //! Mathematics on plain numbers: no domain, no I/O.
 
+pub mod bootstrap;
 pub mod curve;
+pub mod exact;
+pub mod holm;
 pub mod huber;
 pub mod interval;
 pub mod linear;
 pub mod optimise;
 pub mod parabola;
+pub mod power;
 pub mod rank;
 pub mod resample;
 pub mod sample;
+pub mod student;
 
 pub use curve::{Falling, Solution};
+pub use holm::holm;
 pub use interval::{Estimate, Interval, critical, mean_estimate, ratio_estimate, ratio_of_means};
 pub use optimise::{Minimum, minimise};
 pub use parabola::lowest_of_parabola;
 pub use rank::{chance_of_rank_agreement, spearman};
 pub use sample::{Summary, mean, median, quantile, sd, summary};
+pub use student::Shift;

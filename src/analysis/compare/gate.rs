@@ -1,0 +1,124 @@
+//! What a CI does with it: what counts, what is accepted, and the exit code.
+
+use serde::{Serialize, Serializer};
+
+use super::matching::{Match, Seen};
+use super::row::Row;
+use super::verdict::Verdict;
+use crate::record::{Severity, Status};
+
+/// What the exit code is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Gate {
+    /// Only a confirmed regression fails.
+    #[default]
+    Regress,
+    /// What cannot be told, or not compared, fails too.
+    Conclusive,
+    /// Everything must be shown to be equivalent or better.
+    Equivalent,
+}
+
+/// An intended change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Accept {
+    /// The cell's name, or `*`.
+    pub cell: String,
+    /// The metric's.
+    pub metric: String,
+    /// Why it is meant.
+    pub reason: String,
+}
+
+impl Accept {
+    fn covers(&self, row: &Row) -> bool {
+        (self.cell == "*" || self.cell == row.cell) && self.metric == row.metric
+    }
+}
+
+/// The exit codes of a comparison.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Code {
+    /// Nothing that the gate asks about.
+    Fine = 0,
+    /// A confirmed regression.
+    Regression = 1,
+    /// Inconclusive, and conclusiveness was required.
+    Inconclusive = 3,
+    /// Not comparable.
+    NotComparable = 4,
+    /// Some trials failed or are invalid.
+    Trials = 5,
+}
+
+impl Serialize for Code {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_u8(*self as u8)
+    }
+}
+
+/// Marks what is accepted, and returns what was accepted in vain.
+pub(super) fn accept(rows: &mut [Row], accepted: &[Accept]) -> Vec<String> {
+    let mut unused = Vec::new();
+    for accept in accepted {
+        let mut used = false;
+        for row in rows.iter_mut().filter(|row| accept.covers(row)) {
+            used |= row.verdict == Verdict::Regressed;
+            row.accepted = Some(accept.reason.clone());
+        }
+        if !used {
+            unused.push(format!("{}:{} ({})", accept.cell, accept.metric, accept.reason));
+        }
+    }
+    unused
+}
+
+/// Trials of the compared cells without a figure that counts. One that diverged is a result, an infinitely bad one, unless
+/// nothing but that happened on both sides.
+pub(super) fn failed(cells: &[Match]) -> Vec<String> {
+    let mut failed = Vec::new();
+    for cell in cells {
+        let hopeless = !cell.sides.iter().flatten().any(Seen::counts);
+        for (side, name) in cell.sides.iter().zip(["base", "new"]) {
+            let bad = side.iter().filter(|seen| if hopeless { !seen.counts() } else { is_failure(seen) });
+            failed
+                .extend(bad.map(|seen| format!("{} repeat {} ({name}): {}", cell.cell, seen.trial.repeat, why(seen))));
+        }
+    }
+    failed
+}
+
+fn is_failure(seen: &Seen) -> bool {
+    !seen.counts() && (seen.trial.status != Status::Diverged || !seen.trial.validity.ok)
+}
+
+fn why(seen: &Seen) -> String {
+    if seen.trial.status != Status::Ok {
+        return seen.trial.status.words().to_owned();
+    }
+    let flags = seen.trial.validity.flags.iter().filter(|flag| flag.severity == Severity::Invalid);
+    format!("invalid ({})", flags.map(|flag| flag.code.as_str()).collect::<Vec<_>>().join(", "))
+}
+
+/// The verdict over what is gated and not accepted, and what the program exits with. A regression that is shown counts before
+/// everything else; trials that failed leave the rest in doubt.
+pub(super) fn outcome(rows: &[Row], gate: Gate, failed: bool) -> (Verdict, Code) {
+    let gated: Vec<Verdict> =
+        rows.iter().filter(|row| row.gated && row.accepted.is_none()).map(|row| row.verdict).collect();
+    let has = |verdict: Verdict| gated.contains(&verdict);
+    let none_compared = gated.iter().all(|verdict| *verdict == Verdict::NotComparable)
+        && !rows.iter().any(|row| row.accepted.is_some());
+    let verdict = if none_compared { Verdict::NotComparable } else { Verdict::of_all(gated.iter().copied()) };
+    let strict = gate != Gate::Regress;
+    let code = match () {
+        () if has(Verdict::Regressed) => Code::Regression,
+        () if failed => Code::Trials,
+        () if none_compared || (strict && has(Verdict::NotComparable)) => Code::NotComparable,
+        () if strict && has(Verdict::Inconclusive) => Code::Inconclusive,
+        () if gate == Gate::Equivalent && has(Verdict::Improved) => Code::Fine,
+        () => Code::Fine,
+    };
+    (verdict, code)
+}

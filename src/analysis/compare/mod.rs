@@ -1,0 +1,255 @@
+//! Is the new side worse? Every metric of every cell that both sides have, with an interval, a margin and a verdict.
+//!
+//! The trial is the replicate: samples within one process share its luck. What was run in turn in one sitting is compared by
+//! repeat, everything else by Welch's test; counted work by equality. Holm's correction is over what is gated, so that a
+//! suite of unchanged cells alarms in at most one comparison of twenty (far fewer, as the point must pass a margin too).
+//! The rates that this gives are simulated in `simulate.rs`.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+pub mod decide;
+pub mod effect;
+mod figures;
+mod gate;
+pub mod history;
+pub mod matching;
+pub mod measure;
+mod noise;
+mod quality;
+mod relative;
+pub mod residue;
+pub mod row;
+pub mod self_test;
+#[cfg(test)]
+mod simulate;
+pub mod stages;
+pub mod verdict;
+
+pub use gate::{Accept, Code, Gate};
+pub use matching::{Matched, Seen, Setting, Side, matched};
+pub use measure::{Group, Measure, Scale, catalog};
+pub use residue::Difference;
+pub use row::{Figures, Row};
+pub use verdict::Verdict;
+
+use decide::{Decision, Why, decide};
+use effect::{ALPHA, Effect, FEWEST, Method};
+use matching::Match;
+use row::Margin;
+
+use crate::stat::holm;
+use crate::stat::power::{NORMAL_POWER, Sight};
+
+/// The schema of a comparison as JSON.
+pub const SCHEMA: &str = "effbench.compare/1";
+
+/// Quality on another kind of machine: kernels differ, so bits do, and losses by more than seeds would have them.
+const ACROSS_MACHINES: f64 = 4.0;
+
+/// What is asked of a comparison.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Options {
+    /// What the exit code is about.
+    pub gate: Gate,
+    /// Metrics that are gated instead of the usual ones.
+    pub metrics: Vec<String>,
+    /// Margins by metric: a share, or in the unit of a loss or an accuracy.
+    pub margins: BTreeMap<String, f64>,
+    /// Changes that are meant.
+    pub accepted: Vec<Accept>,
+    /// The variant that time and energy are set against inside each machine, where machines differ.
+    pub reference: Option<String>,
+}
+
+/// Everything that was found.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Comparison {
+    /// [`SCHEMA`].
+    pub schema: &'static str,
+    /// The base, in words.
+    pub base: String,
+    /// The new side, in words.
+    pub new: String,
+    /// The worst of what is gated.
+    pub verdict: Verdict,
+    /// What the program exits with.
+    pub exit_code: Code,
+    /// What the exit code was about.
+    pub gate: Gate,
+    /// Cells compared.
+    pub cells: usize,
+    /// Trials of each side in those cells.
+    pub trials: [usize; 2],
+    /// Of those, failed or invalid: status or the first flag, with the trial's cell and repeat.
+    pub failed: Vec<String>,
+    /// Cells that only one side has.
+    pub alone: [Vec<String>; 2],
+    /// One metric in one cell each, gated ones first within a cell.
+    pub rows: Vec<Row>,
+    /// What else differs.
+    pub residue: Vec<Difference>,
+    /// Accepted changes that nothing stands behind.
+    pub unused: Vec<String>,
+}
+
+/// Compares two sides.
+pub fn compare(base: &Side, new: &Side, options: &Options) -> Comparison {
+    let Matched { cells, alone } = matched(base, new);
+    let catalog = catalog();
+    let mut rows: Vec<Row> =
+        cells.iter().flat_map(|cell| catalog.iter().filter_map(|measure| one(cell, measure, options))).collect();
+    relative::fill(&mut rows, base, new, options.reference.as_deref());
+    judge(&mut rows, &cells);
+    quality::fill_equivalents(&mut rows, base, &cells);
+    quality::hold_back_gains(&mut rows);
+    let unused = gate::accept(&mut rows, &options.accepted);
+    let failed = gate::failed(&cells);
+    let (verdict, exit_code) = gate::outcome(&rows, options.gate, !failed.is_empty());
+    let trials = [0, 1].map(|side| cells.iter().map(|cell| cell.sides[side].len()).sum());
+    Comparison {
+        schema: SCHEMA,
+        base: base.name.clone(),
+        new: new.name.clone(),
+        verdict,
+        exit_code,
+        gate: options.gate,
+        cells: cells.len(),
+        trials,
+        failed,
+        alone,
+        rows,
+        residue: residue::residue(&cells),
+        unused,
+    }
+}
+
+/// A row with its margin as asked, and whether it is gated.
+fn one(cell: &Match<'_>, measure: &Measure, options: &Options) -> Option<Row> {
+    let mut row = figures::row(cell, measure)?;
+    let asked = options.margins.get(measure.name).copied().unwrap_or(measure.margin);
+    row.margin = Margin { asked, used: asked, raised_by: None };
+    let chosen = options.metrics.iter().any(|name| name == measure.name);
+    let usual = options.metrics.is_empty() && measure.is_headline();
+    row.gated = chosen || (usual && (cell.same_name || measure.group != Group::Exact));
+    if measure.group == Group::Exact {
+        forgive(&mut row);
+    }
+    Some(row)
+}
+
+/// A margin that was asked for holds for counted work too.
+fn forgive(row: &mut Row) {
+    let small = row.change.is_some_and(|change| (change.value - 1.0).abs() <= row.margin.asked);
+    if small && matches!(row.verdict, Verdict::Regressed | Verdict::Improved) {
+        row.verdict = Verdict::Equivalent;
+        row.beyond_margin = false;
+    }
+}
+
+/// Margins, correction, verdicts: what takes all rows together.
+fn judge(rows: &mut [Row], cells: &[Match]) {
+    let drifts: BTreeMap<&str, f64> = cells
+        .iter()
+        .filter(|cell| cell.setting == Setting::Separate)
+        .map(|cell| (cell.cell.as_str(), noise::drift(&cell.sides)))
+        .collect();
+    let usual = usual_spreads(rows);
+    for row in rows.iter_mut() {
+        let Some(effect) = row.effect else { continue };
+        let noise = usual.get(&(row.metric, effect.method as usize)).copied();
+        let drift = drifts.get(row.cell.as_str()).copied().filter(|_| row.group.drifts());
+        row.margin = raised(row, noise.map(|sd| noise::floor(sd, effect.least())), drift);
+    }
+    correct(rows);
+    let tested = rows.iter().filter(|row| is_tested(row)).count();
+    let mut sight = Sight::default();
+    rows.iter_mut().for_each(|row| conclude(row, tested, &mut sight));
+}
+
+fn usual_spreads(rows: &[Row]) -> BTreeMap<(&'static str, usize), f64> {
+    let mut effects: BTreeMap<(&'static str, usize), Vec<Effect>> = BTreeMap::new();
+    for row in rows {
+        if let Some(effect) = row.effect {
+            effects.entry((row.metric, effect.method as usize)).or_default().push(effect);
+        }
+    }
+    let median = |effects: &[Effect]| noise::usual_sd(effects.iter(), effects[0].method);
+    effects.iter().filter_map(|(key, effects)| Some((*key, median(effects)?))).collect()
+}
+
+/// The margin as asked, or wider: for another kind of machine, for the machine's own noise, for the drift between sittings.
+fn raised(row: &Row, noise: Option<f64>, drift: Option<f64>) -> Margin {
+    let asked = row.margin.asked;
+    let across = if row.setting == Setting::OtherMachine { ACROSS_MACHINES } else { 1.0 };
+    let mut margin = Margin { asked, used: across * asked, raised_by: (across > 1.0).then_some("machines") };
+    for (by, wider) in [("noise", noise), ("sittings", drift)] {
+        let wider = wider.map_or(0.0, |wider| row.shown(wider));
+        if wider > margin.used {
+            margin = Margin { used: wider, raised_by: Some(by), ..margin };
+        }
+    }
+    margin
+}
+
+/// Whether chance decides a gated row: not where every bit is the same, nor where trials never arrive.
+fn is_tested(row: &Row) -> bool {
+    row.gated && row.p.is_some() && !row.identical && row.method != Method::Ranks
+}
+
+/// Holm's correction over what is gated; what is only shown keeps its own p.
+fn correct(rows: &mut [Row]) {
+    let places: Vec<usize> = (0..rows.len()).filter(|k| is_tested(&rows[*k])).collect();
+    let p: Vec<f64> = places.iter().filter_map(|k| rows[*k].p).collect();
+    for (place, adjusted) in places.into_iter().zip(holm(&p)) {
+        rows[place].adjusted_p = Some(adjusted);
+    }
+}
+
+fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
+    let Some(effect) = row.effect else { return };
+    let drift = row.setting == Setting::Separate && row.group.drifts();
+    let margin = row.on_scale(row.margin.used);
+    let Decision { verdict, why } = decide(&effect, row.worse(), margin, row.adjusted_p.or(row.p), drift);
+    // The first step of Holm's correction is what a single change among unchanged cells must pass.
+    let alpha = if row.gated { ALPHA / tested.max(1) as f64 } else { ALPHA };
+    row.detectable = seen_at(&effect, alpha, margin, drift, sight).map(|value| row.shown(value));
+    let telling = verdict == Verdict::Inconclusive && !drift;
+    row.need =
+        effect.sd.filter(|_| telling).and_then(|sd| sight.repeats_for(row.on_scale(row.margin.asked), sd, alpha));
+    if telling && why == Why::TooFew {
+        row.need = Some(row.need.unwrap_or(FEWEST).max(FEWEST));
+    }
+    (row.verdict, row.why, row.beyond_margin) = (verdict, Some(why), why == Why::BeyondMargin);
+    row.reason = reason(row, why);
+}
+
+/// The smallest change that is called one with a chance of 80%: the test must see it and the point must pass the margin, between
+/// sittings the whole interval.
+fn seen_at(effect: &Effect, alpha: f64, margin: f64, drift: bool, sight: &mut Sight) -> Option<f64> {
+    let shift = effect.shift.filter(|_| effect.method != Method::Ranks && effect.least() >= FEWEST)?;
+    if drift {
+        return Some(margin + sight.detectable(shift.freedom, ALPHA)? * shift.se);
+    }
+    let by_test = sight.detectable(shift.freedom, alpha)? * shift.se;
+    Some(by_test.max(margin + NORMAL_POWER * shift.se))
+}
+
+fn reason(row: &Row, why: Why) -> Option<String> {
+    let need = row.need.map(|n| format!(": n = {n} would show a change as large as the margin")).unwrap_or_default();
+    Some(match why {
+        Why::Identical => "identical".to_owned(),
+        Why::BeyondMargin | Why::Told | Why::WithinMargin => return unreached(row),
+        Why::TooFew => format!("too few: need {}", row.need.unwrap_or(FEWEST)),
+        Why::Wide if row.method == Method::Ranks => unreached(row)?,
+        Why::Wide => format!("the interval is too wide{need}"),
+        Why::TestsDisagree => "the exact test does not agree with the t test".to_owned(),
+        Why::Drift => "separate sittings: they may differ by as much for no reason in the program".to_owned(),
+    })
+}
+
+fn unreached(row: &Row) -> Option<String> {
+    let side = |side: &Figures| format!("{} of {}", side.unreached, side.n + side.unreached);
+    (row.method == Method::Ranks).then(|| format!("diverged: {} before, {} now", side(&row.base), side(&row.new)))
+}
