@@ -127,3 +127,18 @@ fn this_machine_can_be_asked() {
     let found = Kind.find(&Place { root: "/".into(), is_virtual: true, gpus: Gpus::None });
     assert!(!found.is_empty());
 }
+
+/// The call itself, on an event that every kernel has: a processor's clock (PERF_TYPE_SOFTWARE, PERF_COUNT_SW_CPU_CLOCK).
+/// A sandbox may refuse it; what must not happen is that the kernel finds it malformed.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_kernel_understands_the_call() {
+    match kernel::open(1, 0, 0) {
+        Ok(mut count) => {
+            let first = count().unwrap();
+            std::thread::sleep(std::time::Duration::from_millis(2));
+            assert!(count().unwrap() > first);
+        }
+        Err(error) => assert!(![Some(libc::EINVAL), Some(libc::E2BIG)].contains(&error.raw_os_error()), "{error}"),
+    }
+}
