@@ -141,7 +141,7 @@ fn show(found: &Comparison, format: CompareFormat) -> Result<()> {
 }
 
 /// The verdict as an exit code, with the sentence for a log.
-fn verdict(found: &Comparison) -> Result<()> {
+pub(super) fn verdict(found: &Comparison) -> Result<()> {
     let kind = match found.exit_code {
         Code::Fine => return Ok(()),
         Code::Regression => Kind::Regression,

@@ -4,9 +4,11 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
+use super::against::{self, BASE, HEAD, ask_build};
 use super::prepare::{NOMINAL_FLOPS_PER_S, Prepared, asked, describe_plan, file_name, prepare};
 use super::run::{Executor, RunArgs};
 use super::{Format, print, print_json, quoted, say, style, to_json};
+use crate::analysis::compare::stages::{self, CONFIRM_REPEATS};
 use crate::error::{Error, Kind, Result};
 use crate::record::pool::read_all;
 use crate::record::{Build, Headline, ResultFile, Run, SCHEMA, Status, Trial, store};
@@ -19,9 +21,8 @@ use crate::runner::{Interrupt, Mode, Progress, Request, Shard, Worker, build_inf
 use crate::spec::{Library, Suite};
 use crate::trial::{Job, Registry};
 
-/// How the two builds of `--against` are called.
-const BASE: &str = "base";
-const HEAD: &str = "head";
+/// Seeds of what is run again are so far from the first ones.
+const CONFIRM_SEEDS: u64 = 1000;
 /// A trial that takes this much longer than planned, and at least [`LEAST_LIMIT`], hangs.
 const PATIENCE: f64 = 50.0;
 /// The shortest time limit of a trial.
@@ -98,7 +99,28 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     };
     let mut workers = vec![Worker::this_program(&["trial"], environment.clone())?];
     workers.extend(other.map(|(_, worker)| worker));
-    let finished = run_all(&prepared, (&jobs, then), file, (&out, mode), (&workers, environment))?;
+    let empty = file.clone();
+    let finished = run_all(&prepared, (&jobs, then), file, (&out, mode), (&workers, environment.clone()))?;
+    if arms.len() > 1 {
+        let first = against::compared(&finished, &out);
+        let swept: Vec<&Trial> = finished.trials.iter().filter(|trial| trial.in_sweep()).collect();
+        let cells = if swept.is_empty() { prepared.cells.clone() } else { prepared.judged(registry, &swept)? };
+        let again = if args.confirm { against::flagged(&first, cells) } else { Vec::new() };
+        if again.is_empty() {
+            return against::conclude(&first, args.format, &out);
+        }
+        say(&format!(
+            "{} of {} cells look worse and are run again, {CONFIRM_REPEATS} repeats each",
+            again.len(),
+            first.cells
+        ));
+        let fresh = Design { repeats: CONFIRM_REPEATS, first_seed: design.first_seed + CONFIRM_SEEDS, ..design };
+        let more = against::confirm_out(&out);
+        let file = ResultFile { run: Run { repeats: CONFIRM_REPEATS, ..empty.run.clone() }, ..empty };
+        let jobs = plan(&again, &fresh).jobs;
+        let second = run_all(&prepared, (&jobs, None), file, (&more, mode), (&workers, environment))?;
+        return against::conclude(&stages::two_stages(&first, &against::compared(&second, &more)), args.format, &out);
+    }
     finish(args, &finished, &out, &resume_command(&prepared, &out))
 }
 
@@ -134,21 +156,6 @@ fn run_all(
 
 fn resume_command(prepared: &Prepared, out: &Path) -> String {
     format!("effbench run {} --resume --out {}", prepared.asked, quoted(&out.display().to_string()))
-}
-
-/// Which build another program is, and what runs its trials.
-fn ask_build(binary: &Path, environment: &BTreeMap<String, String>) -> Result<(Build, Worker)> {
-    let refuse = |why: String| {
-        Error::input(format!("--against {}: {why}", binary.display()))
-            .hint("give the program file of another build of effbench, one that knows --against itself")
-    };
-    let program = std::path::absolute(binary).map_err(|error| refuse(error.to_string()))?;
-    let output =
-        std::process::Command::new(&program).arg("build").output().map_err(|error| refuse(error.to_string()))?;
-    let build = serde_json::from_slice(&output.stdout).ok().filter(|_| output.status.success());
-    let build = build.ok_or_else(|| refuse("it does not say which build it is".to_owned()))?;
-    let env = environment.iter().map(|(key, value)| (key.clone(), value.clone())).collect();
-    Ok((build, Worker { program, args: vec!["trial".to_owned()], env }))
 }
 
 /// Parts of a run that each chose rates for themselves would not fit together.

@@ -13,6 +13,8 @@ use crate::report::Style;
 use crate::trial::Registry;
 
 pub mod compare;
+#[cfg(feature = "run")]
+mod against;
 pub mod completions;
 #[cfg(feature = "run")]
 pub mod data;

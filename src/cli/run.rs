@@ -58,6 +58,9 @@ pub struct RunArgs {
     /// Another build of effbench: both run every cell, in turn and in one sitting, and are compared.
     #[arg(long, value_name = "BINARY", conflicts_with_all = ["shard", "executor"])]
     pub against: Option<PathBuf>,
+    /// With --against: what looks worse is run again, and judged by the fresh repeats alone.
+    #[arg(long, requires = "against")]
+    pub confirm: bool,
     /// Who runs the trials: this machine, one after the other, or a Slurm cluster, one repeat a task.
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["shard", "rates", "fresh"])]
     pub executor: Executor,
