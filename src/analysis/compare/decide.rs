@@ -2,7 +2,8 @@
 //!
 //! - *Regressed*: the adjusted test excludes no change and the point is worse than the margin; *improved* likewise. Asking for
 //!   the whole interval beyond the margin would miss almost everything of practical size at five repeats.
-//! - *Equivalent*: the 90% interval lies within the margin (two one-sided tests of 5%), or every value is the same bit by bit.
+//! - *Equivalent*: the 90% interval lies within the margin as asked (two one-sided tests of 5%), or every value is the same bit by
+//!   bit. A margin that noise has widened condemns less, and does not make more the same.
 //! - *Cannot tell*: everything else, below three trials always, and where the exact test disagrees.
 //!
 //! Two sittings drift apart by themselves. Between them the whole interval must lie beyond a margin that is as wide as the
@@ -45,9 +46,26 @@ pub struct Decision {
     pub why: Why,
 }
 
-/// Judges a change: `worse` is 1 where more is worse and -1 where less is, `margin` is on the change's own scale, `p` is
+/// What a change must pass to matter, on its own scale.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Limits {
+    /// To be a change: as asked, or wider by the machine's noise.
+    pub change: f64,
+    /// To be none: as asked.
+    pub same: f64,
+}
+
+impl Limits {
+    /// The same for both.
+    pub fn both(margin: f64) -> Self {
+        Self { change: margin, same: margin }
+    }
+}
+
+/// Judges a change: `worse` is 1 where more is worse and -1 where less is, `p` is
 /// adjusted for everything gated with it, and `drift` says that the sides come from separate sittings of what drifts.
-pub fn decide(effect: &Effect, worse: f64, margin: f64, p: Option<f64>, drift: bool) -> Decision {
+pub fn decide(effect: &Effect, worse: f64, limits: Limits, p: Option<f64>, drift: bool) -> Decision {
+    let margin = limits.change;
     let said = |verdict, why| Decision { verdict, why };
     let harm = worse * effect.value;
     let direction = if harm > 0.0 { Verdict::Regressed } else { Verdict::Improved };
@@ -74,7 +92,7 @@ pub fn decide(effect: &Effect, worse: f64, margin: f64, p: Option<f64>, drift: b
         };
     }
     match effect.interval(EQUIVALENCE_LEVEL) {
-        Some(i) if i.low >= -margin && i.high <= margin => said(Verdict::Equivalent, Why::WithinMargin),
+        Some(i) if i.low >= -limits.same && i.high <= limits.same => said(Verdict::Equivalent, Why::WithinMargin),
         _ => said(Verdict::Inconclusive, Why::Wide),
     }
 }
@@ -115,7 +133,7 @@ mod tests {
         ];
         for (ratios, worse, drift, verdict, why) in rows {
             let effect = paired(Scale::Ratio, &pairs(ratios)).unwrap();
-            let found = decide(&effect, worse, 1.02_f64.ln(), effect.p(), drift);
+            let found = decide(&effect, worse, Limits::both(1.02_f64.ln()), effect.p(), drift);
             assert_eq!(found, Decision { verdict, why }, "{ratios:?} {worse} {drift}");
         }
     }
@@ -124,9 +142,18 @@ mod tests {
     #[test]
     fn a_t_test_alone_does_not_condemn() {
         let mut effect = paired(Scale::Ratio, &pairs(&[1.05, 1.06, 1.05, 1.04, 1.05, 1.06])).unwrap();
-        assert_eq!(decide(&effect, 1.0, 0.02, effect.p(), false).verdict, Verdict::Regressed);
+        assert_eq!(decide(&effect, 1.0, Limits::both(0.02), effect.p(), false).verdict, Verdict::Regressed);
         effect.exact_p = Some(0.06);
-        assert_eq!(decide(&effect, 1.0, 0.02, effect.p(), false).why, Why::TestsDisagree);
+        assert_eq!(decide(&effect, 1.0, Limits::both(0.02), effect.p(), false).why, Why::TestsDisagree);
+    }
+
+    /// Noise of three percent: a margin as wide condemns nothing below it, and calls nothing the same.
+    #[test]
+    fn a_widened_margin_makes_nothing_the_same() {
+        let effect = paired(Scale::Ratio, &pairs(&[1.03, 0.98, 1.02, 0.97, 1.01])).unwrap();
+        let limits = Limits { change: 0.2, same: 0.01 };
+        assert_eq!(decide(&effect, 1.0, limits, effect.p(), false).verdict, Verdict::Inconclusive);
+        assert_eq!(decide(&effect, 1.0, Limits::both(0.2), effect.p(), false).verdict, Verdict::Equivalent);
     }
 
     #[test]

@@ -129,7 +129,7 @@ pub fn compare(base: &Side, new: &Side, options: &Options) -> Comparison {
 fn one(cell: &Match<'_>, measure: &Measure, options: &Options) -> Option<Row> {
     let mut row = figures::row(cell, measure)?;
     let asked = options.margins.get(measure.name).copied().unwrap_or(measure.margin);
-    row.margin = Margin { asked, used: asked, raised_by: None };
+    row.margin = Margin { asked, same: asked, used: asked, raised_by: None };
     let chosen = options.metrics.iter().any(|name| name == measure.name);
     let usual = options.metrics.is_empty() && measure.is_headline();
     row.gated = chosen || (usual && (cell.same_name || measure.group != Group::Exact));
@@ -183,7 +183,8 @@ fn usual_spreads(rows: &[Row]) -> BTreeMap<(&'static str, usize), f64> {
 fn raised(row: &Row, noise: Option<f64>, drift: Option<f64>) -> Margin {
     let asked = row.margin.asked;
     let across = if row.setting == Setting::OtherMachine { ACROSS_MACHINES } else { 1.0 };
-    let mut margin = Margin { asked, used: across * asked, raised_by: (across > 1.0).then_some("machines") };
+    let same = across * asked;
+    let mut margin = Margin { asked, same, used: same, raised_by: (across > 1.0).then_some("machines") };
     for (by, wider) in [("noise", noise), ("sittings", drift)] {
         let wider = wider.map_or(0.0, |wider| row.shown(wider));
         if wider > margin.used {
@@ -211,7 +212,7 @@ fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
     let Some(effect) = row.effect else { return };
     let drift = row.setting == Setting::Separate && row.group.drifts();
     let margin = row.on_scale(row.margin.used);
-    let Decision { verdict, why } = decide(&effect, row.worse(), margin, row.adjusted_p.or(row.p), drift);
+    let Decision { verdict, why } = decide(&effect, row.worse(), row.limits(), row.adjusted_p.or(row.p), drift);
     // The first step of Holm's correction is what a single change among unchanged cells must pass.
     let alpha = if row.gated { ALPHA / tested.max(1) as f64 } else { ALPHA };
     row.detectable = seen_at(&effect, alpha, margin, drift, sight).map(|value| row.shown(value));

@@ -29,7 +29,7 @@ pub(super) fn hold_back_gains(rows: &mut [Row]) {
 
 /// Whether quality is for sure not worse by more than its margin. What nobody measured on either side has no row and no say.
 fn kept(row: &Row) -> bool {
-    let margin = row.on_scale(row.margin.used);
+    let margin = row.limits().same;
     let good = matches!(row.verdict, Verdict::Improved | Verdict::Equivalent);
     good || row.effect.as_ref().is_some_and(|effect| not_worse(effect, row.worse(), margin))
 }

@@ -2,7 +2,7 @@
 
 use serde::Serialize;
 
-use super::decide::Why;
+use super::decide::{Limits, Why};
 use super::effect::{Effect, Method};
 use super::matching::Setting;
 use super::measure::{Group, Measure, Scale};
@@ -28,7 +28,9 @@ pub struct Figures {
 pub struct Margin {
     /// As asked for: a share, or in the metric's unit.
     pub asked: f64,
-    /// As used.
+    /// Within which a change is none: as asked, wider between kinds of machine.
+    pub same: f64,
+    /// Beyond which it is one: raised to what the machine's noise or its sittings make of it.
     pub used: f64,
     /// What it was raised to, where it was: `noise`, `sittings`, `machines`.
     pub raised_by: Option<&'static str>,
@@ -146,7 +148,7 @@ impl Row {
             base: Figures::default(),
             new: Figures::default(),
             change: None,
-            margin: Margin { asked: measure.margin, used: measure.margin, raised_by: None },
+            margin: Margin { asked: measure.margin, same: measure.margin, used: measure.margin, raised_by: None },
             p: None,
             adjusted_p: None,
             exact_p: None,
@@ -180,6 +182,11 @@ impl Row {
     /// `gpt2/w32@400:train_tokens_per_s`.
     pub fn name(&self) -> String {
         format!("{}:{}", self.cell, self.metric)
+    }
+
+    /// The margins on the scale that is computed on.
+    pub fn limits(&self) -> Limits {
+        Limits { change: self.on_scale(self.margin.used), same: self.on_scale(self.margin.same) }
     }
 
     /// A share, or a figure in the unit, on the scale that is computed on.

@@ -10,7 +10,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use super::decide::decide;
+use super::decide::{Limits, decide};
 use super::effect::{ALPHA, FEWEST, paired};
 use super::matching::{Seen, Side};
 use super::measure::{Group, Measure, Scale, catalog};
@@ -76,7 +76,7 @@ fn rates<'a>(
     }
     let asked = options.margins.get(measure.name).copied().unwrap_or(measure.margin);
     let asked = if measure.scale == Scale::Ratio { asked.ln_1p() } else { asked };
-    let margin = asked.max(noise::floor(usual, n));
+    let limits = Limits { change: asked.max(noise::floor(usual, n)), same: asked };
     let (mut rejected, mut regressed, mut equivalent) = (0_u64, 0_u64, 0_u64);
     for index in 0..DRAWS {
         let mut draw = stream(&format!("compare/self-test/{}", measure.name), 0, index);
@@ -88,7 +88,7 @@ fn rates<'a>(
         let pairs: Vec<(f64, f64)> = (0..n).map(|_| one(&mut draw)).collect();
         // Differences already: on their own scale, whatever the metric's.
         let effect = paired(Scale::Difference, &pairs)?;
-        let verdict = decide(&effect, 1.0, margin, effect.p(), false).verdict;
+        let verdict = decide(&effect, 1.0, limits, effect.p(), false).verdict;
         rejected += u64::from(effect.p().is_some_and(|p| p <= ALPHA));
         regressed += u64::from(verdict == Verdict::Regressed);
         equivalent += u64::from(verdict == Verdict::Equivalent);

@@ -20,7 +20,7 @@
 //! | two stages of 5 and 8 repeats | 91% |
 //! | one stage of 8 repeats | 83% |
 
-use super::decide::decide;
+use super::decide::{Limits, decide};
 use super::effect::{ALPHA, Effect, paired, unpaired};
 use super::measure::Scale;
 use super::stages::{CONFIRM_REPEATS, SCREEN_REPEATS, confirm, is_flagged};
@@ -61,7 +61,7 @@ fn pairs(draw: &mut Stream, n: usize, change: f64, sd: f64, drift: f64) -> Effec
 }
 
 fn is_regression(effect: &Effect, p: Option<f64>) -> bool {
-    decide(effect, 1.0, MARGIN, p, false).verdict == Verdict::Regressed
+    decide(effect, 1.0, Limits::both(MARGIN), p, false).verdict == Verdict::Regressed
 }
 
 /// Whether one stage over these cells exits 1: the regressed ones.
@@ -76,8 +76,8 @@ fn two_stages(draw: &mut Stream, cells: usize, change: impl Fn(usize) -> f64, sd
     let first = |draw: &mut Stream, k: usize| pairs(draw, SCREEN_REPEATS as usize, change(k), sd, 0.0);
     let screened: Vec<Effect> = (0..cells).map(|k| first(draw, k)).collect();
     let flagged: Vec<usize> = (0..cells).filter(|k| is_flagged(&screened[*k], 1.0, MARGIN)).collect();
-    let again = |k: &usize| (pairs(draw, CONFIRM_REPEATS as usize, change(*k), sd, 0.0), 1.0, MARGIN);
-    let fresh: Vec<(Effect, f64, f64)> = flagged.iter().map(again).collect();
+    let again = |k: &usize| (pairs(draw, CONFIRM_REPEATS as usize, change(*k), sd, 0.0), 1.0, Limits::both(MARGIN));
+    let fresh: Vec<(Effect, f64, Limits)> = flagged.iter().map(again).collect();
     let decided = flagged.iter().zip(confirm(&fresh));
     decided.filter(|(_, decision)| decision.verdict == Verdict::Regressed).map(|(k, _)| *k).collect()
 }
@@ -128,7 +128,7 @@ fn drift_between_sittings_does_not_alarm() {
         share("compare/drift/separate", |draw| {
             let (effect, measured) = separate(draw);
             let margin = if calibrated { measured } else { noise::UNKNOWN_DRIFT.ln_1p() };
-            decide(&effect, 1.0, margin, effect.p(), true).verdict == Verdict::Regressed
+            decide(&effect, 1.0, Limits::both(margin), effect.p(), true).verdict == Verdict::Regressed
         })
     };
     let (with, without) = (exits(true), exits(false));

@@ -4,7 +4,7 @@
 //! correction is over the one or two flagged instead of everything: more power for fewer trials (the rates are in
 //! `simulate.rs`). This is no peeking: what flagged a row has no say in its verdict.
 
-use super::decide::{Decision, decide};
+use super::decide::{Decision, Limits, decide};
 use super::effect::{ALPHA, Effect};
 use super::gate;
 use super::{Comparison, Row, Verdict};
@@ -31,11 +31,11 @@ pub fn flagged(first: &Comparison) -> Vec<&Row> {
     first.rows.iter().filter(worth).collect()
 }
 
-/// Verdicts of the flagged, from fresh data alone, with Holm's correction over them: effect, direction and margin of each.
-pub fn confirm(fresh: &[(Effect, f64, f64)]) -> Vec<Decision> {
+/// Verdicts of the flagged, from fresh data alone, with Holm's correction over them: effect, direction and margins of each.
+pub fn confirm(fresh: &[(Effect, f64, Limits)]) -> Vec<Decision> {
     let p: Vec<f64> = fresh.iter().map(|(effect, ..)| effect.p().unwrap_or(1.0)).collect();
     let judge =
-        |((effect, worse, margin), p): (&(Effect, f64, f64), f64)| decide(effect, *worse, *margin, Some(p), false);
+        |((effect, worse, limits), p): (&(Effect, f64, Limits), f64)| decide(effect, *worse, *limits, Some(p), false);
     fresh.iter().zip(holm(&p)).map(judge).collect()
 }
 
@@ -46,8 +46,8 @@ pub fn two_stages(first: &Comparison, second: &Comparison) -> Comparison {
     let names: Vec<String> = flagged(first).into_iter().map(Row::name).collect();
     let together = |row: &&Row| row.setting == super::Setting::Interleaved && row.effect.is_some();
     let fresh: Vec<&Row> = second.rows.iter().filter(|row| names.contains(&row.name())).filter(together).collect();
-    let measured: Vec<(Effect, f64, f64)> =
-        fresh.iter().filter_map(|row| Some((row.effect?, row.worse(), row.on_scale(row.margin.used)))).collect();
+    let measured: Vec<(Effect, f64, Limits)> =
+        fresh.iter().filter_map(|row| Some((row.effect?, row.worse(), row.limits()))).collect();
     let decisions = confirm(&measured);
     for row in found.rows.iter_mut().filter(|row| names.contains(&row.name())) {
         let place = fresh.iter().position(|other| other.name() == row.name());
