@@ -260,3 +260,26 @@ fn parts_of_a_run_fit_together() {
         assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
     }
 }
+
+/// The same program as both arms: every trial twice, side by side, the same losses, and nothing worse.
+#[test]
+fn a_build_against_itself_is_no_regression() {
+    let folder = folder_with_suite();
+    let here = folder.path();
+    let own = env!("CARGO_BIN_EXE_effbench");
+    let args = ["run", "./tiny.toml", "--variants", "gpt2", "--against", own, "--confirm", "--out", "aa.json"];
+    let output = effbench(here, &args);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("gpt2/w16@40") && said.contains("Result file: aa.json"), "{said}");
+    let file = read(here, "aa.json");
+    let arms: Vec<&str> = file.trials.iter().map(|trial| trial.arm.as_str()).collect();
+    assert_eq!(arms, ["base", "head", "base", "head", "head", "base", "head", "base"]);
+    for pair in file.trials.chunks(2) {
+        assert_eq!((&pair[0].cell, pair[0].repeat), (&pair[1].cell, pair[1].repeat));
+        assert_eq!(pair[0].metric("val_loss_nats"), pair[1].metric("val_loss_nats"));
+    }
+    let output = effbench(here, &["run", "./tiny.toml", "--against", "/bin/true", "--out", "x.json"]);
+    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
+    assert!(stderr(&output).contains("does not say which build it is"), "{}", stderr(&output));
+}

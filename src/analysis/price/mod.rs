@@ -140,10 +140,12 @@ impl Price {
         Part { what: "hardware", amount, how: format!("{how}{energy}") }
     }
 
-    /// Joules as measured, else between the machine's bounds, else absent; and how they are known.
+    /// Joules as measured, else between the bounds that the prices give, else the record's own estimate, else absent; and how
+    /// they are known.
     fn joules(&self, usage: &Usage) -> (Amount, String) {
         match (&usage.joules, &self.modelled) {
-            (Amount::Absent { .. }, Some(bounds)) => {
+            // Whoever states a machine's watts knows it better than a table of processors' ratings does.
+            (Amount::Absent { .. } | Amount::Modelled { .. }, Some(bounds)) => {
                 let (low, high) = (bounds.idle_w.value, bounds.max_w.value);
                 let how = format!("modelled: training seconds x {low} to {high} W");
                 (usage.seconds.spread(low, high), how)

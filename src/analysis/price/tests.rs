@@ -157,17 +157,19 @@ fn a_trials_joules_are_those_of_its_training() {
 }
 
 #[test]
-fn the_records_own_model_is_a_range_and_goes_before_the_prices() {
+fn the_records_own_model_is_a_range_until_the_prices_have_watts() {
     let mut file = example();
     file.trials[0].energy.channels[0].bounds_j = Some([10.0, 30.0]);
     let modelled = Some(Modelled { idle_w: figure(50.0), max_w: figure(200.0) });
-    let price = Price { modelled, ..shipped() };
-    let energy = |file: &ResultFile| price.energy_of(&file.trials[0], &file.machines[0]).total;
+    let of = |price: &Price, file: &ResultFile| price.energy_of(&file.trials[0], &file.machines[0]).total;
+    let energy = |file: &ResultFile| of(&shipped(), file);
     assert_eq!(energy(&file), Amount::Modelled { low: 10.0, high: 30.0 });
     // Half of the channel's window was training.
     let train_s = file.trials[0].metric(metric::TRAIN_WALL_S).unwrap();
     file.trials[0].energy.channels[0].window_s = Some(2.0 * train_s);
     assert_eq!(energy(&file), Amount::Modelled { low: 5.0, high: 15.0 });
+    let stated = of(&Price { modelled, ..shipped() }, &file).bounds().unwrap();
+    assert!((stated[0] / (50.0 * train_s) - 1.0).abs() < 1e-12, "{stated:?}");
 }
 
 #[test]
