@@ -1,19 +1,22 @@
 //! `effbench doctor`: what can be measured here, what not, why, and the remedy.
 
+use std::time::Duration;
+
 use clap::Args;
 
 use super::{Format, print, print_json, style, to_json};
 use crate::device;
 use crate::error::Result;
+use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::energy::meter::About;
 use crate::measure::energy::{self, Found, Missing};
-use crate::measure::memory;
+use crate::measure::{memory, temperature};
 use crate::reading::Channel;
 use crate::report::listing::{self, Checked};
 use crate::runner::build_info;
 use crate::runner::machine::{child_environment, default_threads, describe};
 use crate::trial::Registry;
-use crate::unit::{Bytes, Joules, Seconds};
+use crate::unit::{Bytes, Joules, Seconds, Share};
 
 /// Arguments of `effbench doctor`.
 #[derive(Debug, Clone, Args)]
@@ -61,7 +64,46 @@ fn checks(registry: &Registry) -> Result<Vec<Checked>> {
     });
     rows.extend(energy::look(&registry.meters).iter().map(meter));
     rows.push(estimate(&energy::modelled_processor()));
+    rows.push(match temperature::processor_c() {
+        Some(now_c) => {
+            Checked::yes("cooling", &format!("{now_c:.0} °C now; trials wait until it is as cool as at the start"))
+        }
+        None => Checked::no("cooling", "not known", "this machine shows no temperature", "none known"),
+    });
+    rows.extend(quiet());
     Ok(rows)
+}
+
+/// How long the machine is watched for what would disturb a measurement.
+const WATCHED: Duration = Duration::from_secs(1);
+
+/// What would be flagged if a trial ran just now; effbench itself does nothing meanwhile.
+fn quiet() -> Vec<Checked> {
+    let before = disturbance::snapshot(0.0);
+    std::thread::sleep(WATCHED);
+    let seen = disturbance::between(&before, &disturbance::snapshot(WATCHED.as_secs_f64()));
+    let row = |seen: &Disturbance| {
+        let (what, why, remedy, share) = disturbing(seen.code);
+        let found = if share { Share(seen.value).to_string() } else { format!("{} in a second", seen.value) };
+        if seen.value > seen.limit { Checked::no(what, &found, why, remedy) } else { Checked::yes(what, &found) }
+    };
+    seen.iter().map(row).collect()
+}
+
+/// A disturbance in words: what it is, why it matters, what helps, and whether it is a share of the time.
+fn disturbing(code: &str) -> (&'static str, &'static str, &'static str, bool) {
+    match code {
+        "cpu_steal" => ("quiet: other guests", "the hypervisor takes processor time away", "a dedicated machine", true),
+        "foreign_load" => ("quiet: other programs", "they take processor time away", "end them, or wait", true),
+        "swapping" => ("quiet: swapping", "memory is short", "end other programs; smaller models or batches", false),
+        "quota_throttled" => (
+            "quiet: CPU quota",
+            "the control group's quota stops the program again and again",
+            "a larger quota, or --set compute.threads=N for what it allows",
+            true,
+        ),
+        _ => ("quiet: heat", "the processor slows down for heat", "better cooling, or fewer threads", false),
+    }
 }
 
 /// One row for each instrument, also where another one reads the same.
