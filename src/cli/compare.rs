@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
+use serde::Serialize;
 use serde_json::json;
 
-use super::{print, print_json, style, to_json};
+use super::{print, print_json, style};
 use crate::analysis::compare::self_test::self_test;
 use crate::analysis::compare::{Accept, Code, Comparison, Gate, Options, Scale, Side, catalog, compare};
 use crate::error::{Error, Kind, Result};
@@ -133,11 +134,19 @@ fn show(found: &Comparison, format: CompareFormat) -> Result<()> {
         CompareFormat::GithubActionBenchmark => print_json(&report::compare::github_action_benchmark(found)),
         CompareFormat::Bencher => print_json(&report::compare::bencher(found)),
         CompareFormat::Json => {
-            let mut document = to_json(found)?;
-            document["sentence"] = report::compare::sentence(found).into();
-            print_json(&document)
+            let document = Document { sentence: report::compare::sentence(found), found };
+            // Written as it is: thousands of cells as one tree of values would take more memory than the files.
+            print(&serde_json::to_string_pretty(&document).map_err(|e| Error::internal(e.to_string()))?)
         }
     }
+}
+
+/// The JSON document: the findings, opened by their sentence.
+#[derive(Serialize)]
+struct Document<'a> {
+    sentence: String,
+    #[serde(flatten)]
+    found: &'a Comparison,
 }
 
 /// The verdict as an exit code, with the sentence for a log.

@@ -9,11 +9,9 @@ use super::matching::Seen;
 use crate::record::ResultFile;
 use crate::stat::median;
 
-/// Sittings of one machine differ by this much even where calibrations agree.
-pub const LEAST_DRIFT: f64 = 0.05;
-
-/// What is assumed where a side has no calibration.
-pub const UNKNOWN_DRIFT: f64 = 0.1;
+/// Sittings of one machine may differ by this much even where calibrations agree, or where there are none: a calibration need not
+/// see what slows a trial. At 5% sittings that drift by 3% unseen would alarm in 7 of 100 comparisons (simulated).
+pub const LEAST_DRIFT: f64 = 0.1;
 
 /// Standard errors that an A/A comparison moves by at most, about nineteen times of twenty.
 const NOISE_WIDTHS: f64 = 2.0;
@@ -22,10 +20,6 @@ const NOISE_WIDTHS: f64 = 2.0;
 /// all sittings in it lie apart, the widest probe counting. A calibration that moved with the machine says that the
 /// trials may have as well; one that moved by itself says that nobody knows.
 pub fn drift(sides: &[Vec<Seen>; 2]) -> f64 {
-    let calibrated = |side: &[Seen]| files(side).iter().any(|file| !file.calibrations.is_empty());
-    if !sides.iter().all(|side| calibrated(side)) {
-        return UNKNOWN_DRIFT.ln_1p();
-    }
     let mut probes: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     for file in files(&sides.concat()) {
         for row in &file.calibrations {
@@ -80,13 +74,13 @@ mod tests {
     }
 
     #[test]
-    fn drift_is_what_calibrations_show_and_at_least_five_percent() {
+    fn drift_is_what_calibrations_show_and_at_least_ten_percent() {
         let rows = [
-            (drift_between(|_| ()), 1.05),
-            (drift_between(|f| f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)), 1.05 * 1.25),
-            (drift_between(|f| f.calibrations.iter_mut().for_each(|c| c.stream_bytes_per_s = Some(4.2e10))), 2.1),
+            (drift_between(|_| ()), 1.1),
+            (drift_between(|f| f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)), 1.1 * 1.25),
+            (drift_between(|f| f.calibrations.iter_mut().for_each(|c| c.stream_bytes_per_s = Some(4.2e10))), 2.2),
             (drift_between(|f| f.calibrations.clear()), 1.1),
-            (drift_between(|f| f.calibrations.iter_mut().for_each(|c| c.device = "cuda:0".to_owned())), 1.05),
+            (drift_between(|f| f.calibrations.iter_mut().for_each(|c| c.device = "cuda:0".to_owned())), 1.1),
         ];
         for (found, expected) in rows {
             assert!((found - expected).abs() < 1e-9, "{found} against {expected}");
