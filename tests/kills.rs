@@ -147,5 +147,4 @@ fn kills_at_random_moments_lose_nothing_and_change_no_bit() {
     let out = format!("run-{round}.json");
     assert_eq!(wait(&mut run(here, &out).spawn().unwrap()), Some(0));
     assert_eq!(losses(&store::read_valid(&here.join(&out)).unwrap()), whole);
-    println!("{done} kills over {} runs", round + 1);
 }

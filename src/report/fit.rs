@@ -42,6 +42,15 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
+/// `0.34`, `0.0034`, `below 0.0001`.
+pub(super) fn chance(p: f64) -> String {
+    match p {
+        p if p < 1e-4 => "below 0.0001".to_owned(),
+        p if p < 0.01 => format!("{p:.4}"),
+        p => format!("{p:.2}"),
+    }
+}
+
 /// `95% 0.32 to 0.37`.
 pub(super) fn interval(found: &Interval) -> String {
     format!("{:.0}% {} to {}", 100.0 * found.level, figure(found.low), figure(found.high))
@@ -83,6 +92,13 @@ fn study(study: &Study) -> String {
             figure(worst),
             study.objective
         );
+    }
+    if let Some(found) = &study.misfit {
+        let verdict =
+            if found.is_clear() { "the runs do not lie on this law" } else { "nothing speaks against the law's form" };
+        let [a, b] = found.freedom;
+        let _ =
+            write!(text, "\n  Lack of fit: {verdict} (F = {:.1} with {a} and {b}, p = {}).", found.f, chance(found.p));
     }
     text += &study.profiles.iter().map(profile).collect::<String>();
     text += &sensitivity(study);

@@ -1,6 +1,6 @@
 //! The first line of a fit: its answer in one sentence.
 
-use super::fit::{bounds, figure, interval};
+use super::fit::{bounds, chance, figure, interval};
 use crate::analysis::fit::points::UNNAMED;
 use crate::analysis::fit::{Findings, Irreducible, IsoFlop, Match, Ranking, Study, Verdict};
 use crate::unit::Times;
@@ -13,6 +13,7 @@ pub fn sentence(findings: &Findings) -> String {
         ([one], _) => alone(one),
         (groups, _) => together(findings, &groups[0]),
     };
+    let said = said + &misfits(findings);
     let mut letters = said.chars();
     let named = findings.groups.iter().any(|study| said.starts_with(&study.group));
     match letters.next() {
@@ -20,6 +21,22 @@ pub fn sentence(findings: &Findings) -> String {
         Some(first) if !named => first.to_uppercase().chain(letters).collect(),
         _ => said,
     }
+}
+
+/// ` The runs of llama do not lie on this law (lack of fit, p = 0.0004): ...`, or nothing.
+fn misfits(findings: &Findings) -> String {
+    let clear = |study: &&Study| study.misfit.is_some_and(|found| found.is_clear());
+    let found: Vec<&Study> = findings.groups.iter().filter(clear).collect();
+    let worst = found.iter().filter_map(|study| Some(study.misfit?.p)).fold(1.0, f64::min);
+    let groups: Vec<&str> = found.iter().map(|study| study.group.as_str()).collect();
+    if groups.is_empty() {
+        return String::new();
+    }
+    format!(
+        " The runs of {} do not lie on this law (lack of fit, p = {}): it summarises them, and predicts nothing.",
+        groups.join(" and "),
+        chance(worst)
+    )
 }
 
 fn isoflop(found: &IsoFlop) -> String {

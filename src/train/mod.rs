@@ -1,4 +1,4 @@
-//! One optimizer step at a time: forward, backward, clip, update. Knows nothing of clocks, files or suites.
+//! One optimizer step at a time: forward, backward, clip, update. Knows nothing of clocks or suites.
 
 use std::sync::Arc;
 
@@ -13,10 +13,12 @@ use crate::ops::{Ops, Tape};
 pub mod gradient;
 pub mod optimizer;
 pub mod schedule;
+pub mod snapshot;
 
 pub use gradient::Gradient;
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerPlan};
 pub use schedule::{Schedule, ScheduleKind};
+pub use snapshot::Snapshot;
 
 /// What a trainer is made of.
 pub struct Setup {
@@ -47,17 +49,6 @@ pub struct Trainer {
     setup: Setup,
     workers: Workers,
     done: u64,
-}
-
-/// Everything that a trainer has learnt: with the same setup and the same batches it goes on to the same bits.
-#[derive(Debug, Clone)]
-pub struct Snapshot {
-    /// Steps done.
-    pub step: u64,
-    /// Parameters, in the declarations' order.
-    pub params: Vec<Tensor>,
-    /// The optimizer's state, in its own order.
-    pub optimizer: Vec<Tensor>,
 }
 
 /// What one step saw.

@@ -12,6 +12,7 @@ use crate::spec::{Library, Origin, Tree};
 use crate::train::Trainer;
 
 mod metering;
+mod resuming;
 
 fn prepared(variant: &str, sets: Value) -> Prepared {
     let mut tree = Library::builtin().variant(variant).unwrap().tree;

@@ -94,7 +94,7 @@ pub fn train(
 
 /// Puts trainer and log where a checkpoint left them; the steps done, or `None` where there is none that fits.
 fn resume(checkpoint: &Checkpoint, trainer: &mut Trainer, log: &mut Log, opened: &Opened) -> Option<u64> {
-    let (snapshot, seen) = checkpoint.load(&opened.device)?;
+    let (snapshot, seen) = checkpoint.load(opened)?;
     let seen: Log = serde_json::from_value(seen).ok()?;
     if seen.step_s.len() as u64 != snapshot.step {
         return None;

@@ -3,7 +3,7 @@
 //!
 //! [`points`] and [`csv`] are what is fitted; [`law`] is the catalog, with one file a law; [`surface`] is the objective,
 //! [`solve`] the searches, [`fitting`] one group's fit with its bootstrap; [`interval`], [`identify`] and [`sensitivity`] say
-//! how far to trust it; [`allocation`] and [`returns`] what it means for the next budget.
+//! how far to trust it; [`misfit`] whether the law holds at all; [`allocation`] and [`returns`] what it means for the next budget.
 
 use serde::Serialize;
 
@@ -20,6 +20,7 @@ pub mod identify;
 pub mod interval;
 pub mod isoflop;
 pub mod law;
+pub mod misfit;
 pub mod points;
 pub mod power;
 pub mod returns;
@@ -112,6 +113,8 @@ pub struct Study {
     pub objective: f64,
     /// Standard deviation of the residuals in ln L.
     pub residual_sd: Option<f64>,
+    /// Whether the runs lie on the law at all, where cells were repeated.
+    pub misfit: Option<misfit::Misfit>,
     /// Fitted minus seen loss in nats, in the points' order.
     pub residuals_nats: Vec<f64>,
     /// Profiles of E and of each exponent.
@@ -321,6 +324,7 @@ fn study(fitting: &Fitting, dropped: &[Point], source: Irreducible) -> Study {
         draws: fitting.draws.len(),
         objective: fitting.end.objective,
         residual_sd: fitting.residual_sd(),
+        misfit: misfit::misfit(fitting),
         residuals_nats: residuals.collect(),
         profiles: profiles(fitting, &named),
         refits: sensitivity::refits(fitting, dropped, &named),

@@ -1,0 +1,57 @@
+//! A trial that goes on from its checkpoint.
+
+use std::fs;
+use std::sync::Arc;
+
+use serde_json::json;
+
+use super::{prepared, values};
+use crate::device;
+use crate::measure::Monotonic;
+use crate::measure::energy::{Metering, Plan};
+use crate::trial::training::train;
+use crate::trial::{Checkpoint, Registry};
+
+/// A run that goes on from its last checkpoint ends in the same bits as one that never stopped, whatever the optimizer.
+#[test]
+fn a_trial_goes_on_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    for optimizer in ["adamw", "muon", "sgd"] {
+        let sets = json!({
+            "model": {"layers": 1, "width": 16, "heads": 2, "context": 8},
+            "train": {"batch": 2, "steps": 7, "optimizer": {"kind": optimizer, "lr": 0.01}},
+            "data": {"kind": "markov", "states": 7},
+        });
+        let experiment = prepared("gpt2", sets).experiment;
+        let (opened, clock) = (device::open("cpu").unwrap(), Monotonic::start());
+        let path = folder.path().join(optimizer);
+        let checkpoint = Checkpoint { path: path.clone(), id: "a".to_owned(), every_s: 0.0 };
+        let run = |checkpoint: Option<&Checkpoint>| {
+            let meters = Metering::start(&Registry::builtin().meters, Plan::default(), Arc::new(clock));
+            train(&experiment, 3, &opened, &clock, (&meters, checkpoint), &mut |_| ()).unwrap()
+        };
+
+        let whole = run(None);
+        let saving = run(Some(&checkpoint));
+        // The last checkpoint is from before the last step.
+        let resumed = run(Some(&checkpoint));
+        assert_eq!((whole.resumed_at, saving.resumed_at, resumed.resumed_at), (None, None, Some(6)), "{optimizer}");
+        for other in [&saving, &resumed] {
+            assert_eq!(other.losses, whole.losses, "{optimizer}");
+            assert_eq!(other.curve.train_loss_nats, whole.curve.train_loss_nats, "{optimizer}");
+            assert_eq!(other.quality.as_ref().unwrap().loss.mean, whole.quality.as_ref().unwrap().loss.mean);
+            for (a, b) in other.params.vars().iter().zip(whole.params.vars()) {
+                assert_eq!(values(a), values(b), "{optimizer}");
+            }
+        }
+
+        // Another trial's file, and a torn one, are as good as none.
+        let other = Checkpoint { id: "b".to_owned(), every_s: 1e9, ..checkpoint.clone() };
+        assert_eq!(run(Some(&other)).resumed_at, None);
+        let bytes = fs::read(&path).unwrap();
+        fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
+        let torn = Checkpoint { every_s: 1e9, ..checkpoint.clone() };
+        assert_eq!(run(Some(&torn)).losses, whole.losses);
+        assert!(!path.with_extension("unfinished").exists());
+    }
+}
