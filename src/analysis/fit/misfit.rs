@@ -28,27 +28,34 @@ impl Misfit {
     }
 }
 
+/// Runs that differ in their seeds alone.
+struct Cell {
+    /// C and N.
+    place: (f64, Option<f64>),
+    residuals: Vec<f64>,
+}
+
 /// Tests a fit by least squares; `None` where no cell was repeated, or where nothing is left to miss.
 pub fn misfit(fitting: &Fitting) -> Option<Misfit> {
     if !fitting.surface.delta.is_infinite() {
         return None;
     }
-    let mut cells: Vec<((f64, Option<f64>), Vec<f64>)> = Vec::new();
+    let mut cells: Vec<Cell> = Vec::new();
     for point in &fitting.points {
         let residual = fitting.loss_at(point)?.ln() - point.loss.ln();
-        let key = (point.flops, point.params);
-        match cells.iter_mut().find(|(other, _)| *other == key) {
-            Some((_, residuals)) => residuals.push(residual),
-            None => cells.push((key, vec![residual])),
+        let place = (point.flops, point.params);
+        match cells.iter_mut().find(|cell| cell.place == place) {
+            Some(cell) => cell.residuals.push(residual),
+            None => cells.push(Cell { place, residuals: vec![residual] }),
         }
     }
-    let n: usize = cells.iter().map(|(_, residuals)| residuals.len()).sum();
+    let n: usize = cells.iter().map(|cell| cell.residuals.len()).sum();
     let freedom = [cells.len().checked_sub(fitting.surface.free(&fitting.held).len())?, n - cells.len()];
     if freedom[0] == 0 || freedom[1] < 2 {
         return None;
     }
     let (mut lack, mut pure) = (0.0, 0.0);
-    for (_, residuals) in &cells {
+    for Cell { residuals, .. } in &cells {
         let mean = crate::stat::mean(residuals)?;
         lack += residuals.len() as f64 * mean * mean;
         pure += residuals.iter().map(|r| (r - mean).powi(2)).sum::<f64>();
