@@ -47,7 +47,11 @@ impl Measurement for Counters {
 
     fn end(&self, mut accounts: Vec<Account>) -> f64 {
         self.read(&mut accounts);
-        let joules = accounts.iter().map(|account| account.so_far_j(Phase::Other));
+        // What overlaps another meter (psys holds the packages) would be counted twice.
+        let meters = self.meters.borrow();
+        let own = meters.iter().map(|meter| meter.about().overlaps.is_none());
+        let joules =
+            accounts.iter().zip(own).filter(|(_, own)| *own).map(|(account, _)| account.so_far_j(Phase::Other));
         joules.sum::<Result<f64, _>>().unwrap_or_else(|absent| panic!("no joules: {}", absent.code()))
     }
 

@@ -4,19 +4,15 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use super::compare::verdict;
+use super::compare::{BASE, GateArg, HEAD, verdict};
 use super::{Format, print, print_json, style, to_json};
 use crate::analysis::compare::{Comparison, Options, Side, compare, stages};
 use crate::error::{Error, Result};
 use crate::record::{Build, ResultFile};
 use crate::report;
 use crate::runner::Worker;
+use crate::runner::partial::CONFIRM;
 use crate::runner::plan::PreparedCell;
-
-/// The other build's arm.
-pub(super) const BASE: &str = "base";
-/// This build's arm.
-pub(super) const HEAD: &str = "head";
 
 /// Which build another program is, and what runs its trials.
 pub(super) fn ask_build(binary: &Path, environment: &BTreeMap<String, String>) -> Result<(Build, Worker)> {
@@ -33,10 +29,10 @@ pub(super) fn ask_build(binary: &Path, environment: &BTreeMap<String, String>) -
 }
 
 /// The two arms of a run's file against each other.
-pub(super) fn compared(file: &ResultFile, out: &Path) -> Comparison {
+pub(super) fn compared(file: &ResultFile, out: &Path, gate: GateArg) -> Comparison {
     let files = [(out.display().to_string(), file.clone())];
     let side = |arm: &str| Side::new(&format!("{arm} of {}", out.display()), &files, Some(arm));
-    compare(&side(BASE), &side(HEAD), &Options::default())
+    compare(&side(BASE), &side(HEAD), &Options { gate: gate.into(), ..Options::default() })
 }
 
 /// Those of the cells that a first look found worse.
@@ -48,7 +44,7 @@ pub(super) fn flagged(first: &Comparison, cells: Vec<PreparedCell>) -> Vec<Prepa
 /// Where the fresh repeats of the flagged cells go: `x.json` gives `x-confirm.json`.
 pub(super) fn confirm_out(out: &Path) -> PathBuf {
     let stem = out.file_stem().unwrap_or_default().to_string_lossy();
-    out.with_file_name(format!("{stem}-confirm.json"))
+    out.with_file_name(format!("{stem}{CONFIRM}"))
 }
 
 /// Says what was found, and ends with the verdict.

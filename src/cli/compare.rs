@@ -79,6 +79,16 @@ pub enum GateArg {
     Equivalent,
 }
 
+impl From<GateArg> for Gate {
+    fn from(asked: GateArg) -> Self {
+        match asked {
+            GateArg::Regress => Self::Regress,
+            GateArg::Conclusive => Self::Conclusive,
+            GateArg::Equivalent => Self::Equivalent,
+        }
+    }
+}
+
 /// `--format`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum CompareFormat {
@@ -96,6 +106,11 @@ pub enum CompareFormat {
     /// Bencher Metric Format.
     Bencher,
 }
+
+/// How `effbench run --against` calls the other build's arm.
+pub(super) const BASE: &str = "base";
+/// And its own.
+pub(super) const HEAD: &str = "head";
 
 /// Reads both sides, compares, says what was found, and fails as the gate asks.
 pub fn execute(args: &CompareArgs) -> Result<()> {
@@ -214,6 +229,10 @@ fn sides<'a>(args: &CompareArgs, base: &'a Files, new: &'a Files) -> Result<[Sid
 fn inside(asked: [Option<String>; 2], there: &[String], name: &str) -> Result<[Option<String>; 2]> {
     match (asked, there) {
         ([Some(base), Some(new)], _) => Ok([Some(base), Some(new)]),
+        // As `effbench run --against` calls them, whichever stands first in the file.
+        ([None, None], [_, _]) if [BASE, HEAD].iter().all(|arm| there.iter().any(|known| known == arm)) => {
+            Ok([BASE, HEAD].map(|arm| Some(arm.to_owned())))
+        }
         ([None, None], [base, new]) => Ok([Some(base.clone()), Some(new.clone())]),
         ([None, None], [first, _, _, ..]) => {
             Err(Error::input(format!("{name}: has more than two arms: {}", there.join(", ")))
@@ -246,11 +265,7 @@ fn checked<'a>(side: Side<'a>, arm: Option<&str>, name: &str, files: &Files) -> 
 }
 
 fn options(args: &CompareArgs) -> Result<Options> {
-    let gate = match args.gate {
-        GateArg::Regress => Gate::Regress,
-        GateArg::Conclusive => Gate::Conclusive,
-        GateArg::Equivalent => Gate::Equivalent,
-    };
+    let gate = args.gate.into();
     args.metric.iter().try_for_each(|name| known_metric("--metric", name))?;
     let margins = args.margin.iter().map(|text| margin(text)).collect::<Result<BTreeMap<_, _>>>()?;
     let accepted = args.accept.iter().map(|text| accepted(text)).collect::<Result<_>>()?;

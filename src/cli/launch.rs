@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::time::Duration;
 
-use super::against::{self, BASE, HEAD, ask_build};
+use super::against::{self, ask_build};
+use super::compare::{BASE, HEAD};
 use super::prepare::{NOMINAL_FLOPS_PER_S, Prepared, asked, describe_plan, file_name, prepare};
 use super::run::{Executor, RunArgs};
 use super::{Format, print, print_json, quoted, say, style, to_json};
@@ -97,14 +98,26 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
         calibrations: Vec::new(),
         trials: Vec::new(),
     };
+    let more = against::confirm_out(&out);
+    if args.confirm && mode == Mode::New && more.exists() {
+        return Err(Error::input(format!("{} is already there", more.display()))
+            .hint("`--resume` goes on with it, `--fresh` replaces it, `--out FILE` writes elsewhere"));
+    }
     let mut workers = vec![Worker::this_program(&["trial"], environment.clone())?];
     workers.extend(other.map(|(_, worker)| worker));
     let empty = file.clone();
-    let finished = run_all(&prepared, (&jobs, then), file, (&out, mode), (&workers, environment.clone()))?;
+    // A program can ask for signals only once.
+    let interrupt = Interrupt::on_signals()?;
+    let around = (&workers[..], environment.clone());
+    let finished = run_all(&prepared, (&jobs, then), file, (&out, mode), around, &interrupt)?;
     if arms.len() > 1 {
-        let first = against::compared(&finished, &out);
-        let swept: Vec<&Trial> = finished.trials.iter().filter(|trial| trial.in_sweep()).collect();
-        let cells = if swept.is_empty() { prepared.cells.clone() } else { prepared.judged(registry, &swept)? };
+        let first = against::compared(&finished, &out, args.gate);
+        let cells = match &args.rates {
+            Some(rates) => {
+                prepared.judged(registry, &read_all(std::slice::from_ref(rates))?.trials.iter().collect::<Vec<_>>())?
+            }
+            None => prepared.cells.clone(),
+        };
         let again = if args.confirm { against::flagged(&first, cells) } else { Vec::new() };
         if again.is_empty() {
             return against::conclude(&first, args.format, &out);
@@ -115,11 +128,14 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
             first.cells
         ));
         let fresh = Design { repeats: CONFIRM_REPEATS, first_seed: design.first_seed + CONFIRM_SEEDS, ..design };
-        let more = against::confirm_out(&out);
         let file = ResultFile { run: Run { repeats: CONFIRM_REPEATS, ..empty.run.clone() }, ..empty };
         let jobs = plan(&again, &fresh).jobs;
-        let second = run_all(&prepared, (&jobs, None), file, (&more, mode), (&workers, environment))?;
-        return against::conclude(&stages::two_stages(&first, &against::compared(&second, &more)), args.format, &out);
+        let second = run_all(&prepared, (&jobs, None), file, (&more, mode), (&workers, environment), &interrupt)?;
+        return against::conclude(
+            &stages::two_stages(&first, &against::compared(&second, &more, args.gate)),
+            args.format,
+            &out,
+        );
     }
     finish(args, &finished, &out, &resume_command(&prepared, &out))
 }
@@ -143,6 +159,7 @@ fn run_all(
     file: ResultFile,
     (out, mode): (&Path, Mode),
     (workers, environment): (&[Worker], BTreeMap<String, String>),
+    interrupt: &Interrupt,
 ) -> Result<ResultFile> {
     let calibrator = Worker::this_program(&["calibrate", &prepared.device], environment)?;
     let mut calibrate = CalibrateInChild { worker: calibrator, device: prepared.device.clone(), limit: LEAST_LIMIT };
@@ -150,8 +167,7 @@ fn run_all(
     let limit = LEAST_LIMIT.max(Duration::from_secs_f64(PATIENCE * longest / NOMINAL_FLOPS_PER_S));
     let resume = resume_command(prepared, out);
     let request = Request { out, mode, file, jobs, then, workers, limit, resume: &resume };
-    let interrupt = Interrupt::on_signals()?;
-    local::run(request, &mut calibrate, &mut Progress::on_stderr(), &interrupt)
+    local::run(request, &mut calibrate, &mut Progress::on_stderr(), interrupt)
 }
 
 fn resume_command(prepared: &Prepared, out: &Path) -> String {
@@ -161,6 +177,14 @@ fn resume_command(prepared: &Prepared, out: &Path) -> String {
 /// Parts of a run that each chose rates for themselves would not fit together.
 fn refuse_half_a_sweep(args: &RunArgs, prepared: &Prepared) -> Result<()> {
     let suite = &prepared.suite.name;
+    if prepared.is_tuned() && args.against.is_some() && args.rates.is_none() {
+        return Err(Error::input(format!(
+            "--against: suite {suite} chooses learning rates, and one build would choose them for both"
+        ))
+        .hint(format!(
+            "`effbench run {suite} --shard sweep --out rates.json`, then --rates rates.json; or a suite without `tune`"
+        )));
+    }
     match (prepared.is_tuned(), args.shard, &args.rates) {
         (false, Some(Shard::Sweep), _) => {
             Err(Error::input(format!("--shard sweep: suite {suite} chooses no learning rates")))
@@ -186,7 +210,8 @@ fn spread(args: &RunArgs, prepared: &Prepared, out: &Path) -> Result<()> {
     let program =
         std::env::current_exe().map_err(|e| Error::internal(format!("cannot find this program's file: {e}")))?;
     let asked = prepared.asked.clone();
-    let run = Spread { program, asked, out: absolute(out)?, repeats: prepared.repeats, tuned: prepared.is_tuned() };
+    let (out_path, build) = (absolute(out)?, build_info());
+    let run = Spread { program, build, asked, out: out_path, repeats: prepared.repeats, tuned: prepared.is_tuned() };
     if args.collect {
         return collect(args, prepared, &run, out);
     }
@@ -221,7 +246,15 @@ fn collect(args: &RunArgs, prepared: &Prepared, run: &Spread, out: &Path) -> Res
     let Run { started_at, finished_at, .. } = file.run;
     file.run = Run { started_at, finished_at, ..header(args, prepared) };
     store::write(out, &file)?;
-    finish(args, &file, out, &resume_command(prepared, out))
+    let resume = resume_command(prepared, out) + " --executor slurm";
+    finish(args, &file, out, &resume)?;
+    let missing: Vec<String> = run.missing()?.iter().map(u64::to_string).collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let message = format!("parts {} of {} have no result", missing.join(", "), prepared.repeats);
+    let hint = format!("the logs in {} say why; `{resume}` submits them again", run.folder().display());
+    Err(Error { kind: Kind::Trials, message, hint: Some(hint) })
 }
 
 /// The trials that count: a sweep is there to find out which rates fail.

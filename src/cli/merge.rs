@@ -30,6 +30,10 @@ pub struct MergeArgs {
 /// Reads all, refuses two results for one trial, writes one file.
 pub fn execute(args: &MergeArgs) -> Result<()> {
     store::check_writable(&args.out)?;
+    if args.out.exists() {
+        return Err(Error::input(format!("--out {}: it is already there", args.out.display()))
+            .hint("give another name: merging never replaces a file"));
+    }
     let named = |path: &PathBuf| Ok((path.display().to_string(), store::read_valid(path)?));
     let files = args.files.iter().map(named).collect::<Result<Vec<(String, ResultFile)>>>()?;
     let conflicts = conflicts(&files);

@@ -3,7 +3,7 @@
 use std::path::{MAIN_SEPARATOR, Path};
 
 use super::quoted;
-use super::run::RunArgs;
+use super::run::{Executor, RunArgs};
 use crate::data;
 use crate::device;
 use crate::error::{Error, Result};
@@ -74,7 +74,9 @@ pub(super) fn prepare(args: &RunArgs, registry: &Registry) -> Result<Prepared> {
     let library = library(registry);
     let suite = library.suite(&args.suite)?;
     let overrides = overrides(args)?;
-    let opened = device::open(&args.device)?;
+    // Where a cluster runs the trials, this machine need not have their device.
+    let here = if args.executor == Executor::Slurm { "cpu" } else { &args.device };
+    let opened = device::open(here)?;
     let cells = suite.cells(&library, &overrides)?;
     let repeats = args.repeats.unwrap_or(suite.repeats);
     let data = cells.first().map(|cell| suite.data_words(&cell.tree)).unwrap_or_default();
@@ -200,6 +202,17 @@ pub(super) fn asked(args: &RunArgs, suite: &str, data: Option<&str>, name: impl 
     for set in &args.set {
         let (key, value) = set.split_once('=').unwrap_or((set, ""));
         option("--set", format!("{key}={}", name(value)));
+    }
+    if let Some(shard) = args.shard {
+        option("--shard", shard.to_string());
+    }
+    for (flag, path) in [("--rates", &args.rates), ("--against", &args.against)] {
+        if let Some(path) = path {
+            option(flag, name(&path.to_string_lossy()));
+        }
+    }
+    if args.confirm {
+        words.push("--confirm".to_owned());
     }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }

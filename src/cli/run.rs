@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 
 use super::Format;
+use super::compare::GateArg;
 use crate::runner::Shard;
 
 /// Arguments of `effbench run`.
@@ -58,6 +59,9 @@ pub struct RunArgs {
     /// Another build of effbench: both run every cell, in turn and in one sitting, and are compared.
     #[arg(long, value_name = "BINARY", conflicts_with_all = ["shard", "executor"])]
     pub against: Option<PathBuf>,
+    /// With --against: what the exit code is about.
+    #[arg(long, value_enum, default_value_t, requires = "against")]
+    pub gate: GateArg,
     /// With --against: what looks worse is run again, and judged by the fresh repeats alone.
     #[arg(long, requires = "against")]
     pub confirm: bool,

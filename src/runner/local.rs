@@ -161,7 +161,7 @@ fn open(request: &Request, progress: &mut Progress) -> Result<Opened> {
     }
     let partial = Partial::open(out)?;
     match request.mode {
-        Mode::Fresh => partial.clear()?,
+        Mode::Fresh => partial.clear_all()?,
         // Somebody else may have been here between the look and the lock.
         Mode::New if out.exists() || Partial::has_begun(out) => return Err(refused(out)),
         Mode::New | Mode::Resume => {}
@@ -281,8 +281,8 @@ impl Session {
         interrupt: &Interrupt,
     ) -> Result<()> {
         let machine = missing[0].machine;
-        let peak = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
         let began_c = temperature::processor_c();
+        let peak = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
         for job in missing {
             cool_down(began_c, interrupt);
             let mut job = (*job).clone();

@@ -10,7 +10,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::record::{ResultFile, Trial, journal, store};
+use crate::record::{ResultFile, Status, Trial, journal, store};
+
+/// How the file of a comparison's second stage ends.
+pub const CONFIRM: &str = "-confirm.json";
 
 const HEAD: &str = "run.json";
 const LOCK: &str = "lock";
@@ -68,10 +71,12 @@ impl Partial {
         store::write_json(&self.folder.join(HEAD), &ResultFile { trials: Vec::new(), ..head.clone() })
     }
 
-    /// Keeps a finished trial, which needs its checkpoint no more.
+    /// Keeps a trial. One that is tried again, as its process was killed, goes on from its checkpoint; the others need none.
     pub fn keep(&self, trial: &Trial) -> Result<()> {
         journal::journal_trial(&self.folder, trial)?;
-        let _ = fs::remove_file(self.checkpoint_of(&trial.id));
+        if matches!(trial.status, Status::Ok | Status::Diverged) {
+            let _ = fs::remove_file(self.checkpoint_of(&trial.id));
+        }
         Ok(())
     }
 
@@ -93,15 +98,24 @@ impl Partial {
         Ok(head.map(|head| (head, journal.trials)))
     }
 
-    /// Empties the journal, head first; the lock and what is not the journal's stay.
+    /// Empties the journal, head first; the lock, checkpoints and what is not the journal's stay.
     pub fn clear(&self) -> Result<()> {
+        self.clear_of(&["json", UNFINISHED])
+    }
+
+    /// The same with checkpoints: the run starts over.
+    pub fn clear_all(&self) -> Result<()> {
+        self.clear_of(&["json", UNFINISHED, CHECKPOINT])
+    }
+
+    fn clear_of(&self, endings: &[&str]) -> Result<()> {
         let failed = |error: io::Error| Error::input(format!("{}: cannot be emptied: {error}", self.folder.display()));
         match fs::remove_file(self.folder.join(HEAD)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
         }
         for entry in fs::read_dir(&self.folder).map_err(failed)?.flatten() {
-            let own = |ending: &std::ffi::OsStr| ending == "json" || ending == CHECKPOINT || ending == UNFINISHED;
+            let own = |ending: &std::ffi::OsStr| endings.iter().any(|known| ending == *known);
             if entry.path().extension().is_some_and(own) && entry.path().is_file() {
                 fs::remove_file(entry.path()).map_err(failed)?;
             }
@@ -109,7 +123,8 @@ impl Partial {
         Ok(())
     }
 
-    /// Removes the folder of a run that is merged. It stays where somebody put other files into it, and says nothing.
+    /// Removes the folder of a run that is merged. It stays where trials left checkpoints to go on from, or somebody put other
+    /// files into it, and says nothing.
     pub fn remove(self) -> Result<()> {
         self.clear()?;
         let _ = fs::remove_file(self.folder.join(LOCK));
@@ -147,6 +162,10 @@ pub fn newest_partial(results: &Path, suite: &str) -> Option<PathBuf> {
     let runs = fs::read_dir(results).ok()?.flatten().filter_map(|entry| {
         let folder = entry.path();
         let out = folder.to_str()?.strip_suffix(".partial")?.to_owned();
+        // The second stage of a comparison is resumed with its first.
+        if out.ends_with(CONFIRM) {
+            return None;
+        }
         let run = head_of(&folder).ok()??.run;
         (run.suite == suite).then_some((run.started_at, PathBuf::from(out)))
     });

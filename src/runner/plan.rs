@@ -72,10 +72,16 @@ pub struct Planned {
 pub fn plan(cells: &[PreparedCell], design: &Design) -> Planned {
     let mut jobs = Vec::new();
     for repeat in 0..design.repeats {
-        // The builds of one cell run one after the other: what is compared lies closest together.
-        for index in arm_order(cells.len() * design.arms.len(), repeat, design.repeats) {
-            let (cell, arm) = (&cells[index / design.arms.len()], &design.arms[index % design.arms.len()]);
-            jobs.push(job(cell, arm, design, repeat, jobs.len() as u64));
+        // The builds of one cell run one after the other: what is compared lies closest together. Which is first changes
+        // from repeat to repeat.
+        for cell in arm_order(cells.len(), repeat, design.repeats) {
+            let mut arms: Vec<&Arm> = design.arms.iter().collect();
+            if repeat % 2 == 1 {
+                arms.reverse();
+            }
+            for arm in arms {
+                jobs.push(job(&cells[cell], arm, design, repeat, jobs.len() as u64));
+            }
         }
     }
     Planned { jobs }

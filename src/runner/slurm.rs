@@ -11,7 +11,7 @@ use std::process::Command;
 
 use super::shard::Shard;
 use crate::error::{Error, Result};
-use crate::record::{Status, store};
+use crate::record::{Build, Status, store};
 
 /// Array indices lie below this where the cluster does not say otherwise (Slurm's default of `MaxArraySize`).
 const MAX_ARRAY_SIZE: u64 = 1001;
@@ -21,6 +21,8 @@ const MAX_ARRAY_SIZE: u64 = 1001;
 pub struct Spread {
     /// This program.
     pub program: PathBuf,
+    /// Which build it is.
+    pub build: Build,
     /// Suite and options that choose what runs, quoted for a shell.
     pub asked: String,
     /// The result file.
@@ -76,9 +78,39 @@ impl Spread {
     }
 
     /// The parts that are not done, from 1.
-    fn missing(&self) -> Vec<u64> {
-        let done = |part: &u64| is_done(&self.part(Shard::Part { part: *part, of: self.repeats }));
-        (1..=self.repeats).filter(|part| !done(part)).collect()
+    pub fn missing(&self) -> Result<Vec<u64>> {
+        let mut missing = Vec::new();
+        for part in 1..=self.repeats {
+            if !self.is_done(&self.part(Shard::Part { part, of: self.repeats }))? {
+                missing.push(part);
+            }
+        }
+        Ok(missing)
+    }
+
+    /// Whether a part's file holds no trial that is worth another try; refuses one that another build made.
+    fn is_done(&self, path: &Path) -> Result<bool> {
+        let Ok(file) = store::read(path) else { return Ok(false) };
+        if file.builds != [self.build.clone()] {
+            return Err(Error::input(format!("{} was made by another build of effbench", path.display()))
+                .hint("use the program that began it, or begin anew with another --out"));
+        }
+        let settled = |status| matches!(status, Status::Ok | Status::Diverged);
+        Ok(file.trials.iter().all(|trial| trial.in_sweep() || settled(trial.status)))
+    }
+
+    /// A copy of the program beside the parts: a rebuild while tasks wait must not mix two builds.
+    fn keep_program(&self) -> Result<()> {
+        let copy = self.program_copy();
+        if copy.exists() {
+            return Ok(());
+        }
+        let failed = |error| Error::input(format!("{}: cannot be written: {error}", copy.display()));
+        fs::copy(&self.program, &copy).map(drop).map_err(failed)
+    }
+
+    fn program_copy(&self) -> PathBuf {
+        self.folder().join("effbench")
     }
 
     /// Submits what is missing, and the job that puts the parts together after it, whatever became of it.
@@ -86,13 +118,15 @@ impl Spread {
         let folder = self.folder();
         fs::create_dir_all(&folder)
             .map_err(|e| Error::input(format!("{}: cannot be written: {e}", folder.display())))?;
-        let missing = self.missing();
+        let missing = self.missing()?;
+        self.keep_program()?;
         let mut jobs: Vec<(String, String)> = Vec::new();
         let mut after = None;
-        if self.tuned && !missing.is_empty() && !is_done(&self.part(Shard::Sweep)) {
+        if self.tuned && !missing.is_empty() && !self.is_done(&self.part(Shard::Sweep))? {
             let sweep = self.sweep();
             let id = sbatch(&folder, &sweep, None)?;
-            after = Some(format!("afterok:{id}"));
+            // A rate that diverges is a finding, and fails the job: the parts see for themselves what there is.
+            after = Some(format!("afterany:{id}"));
             jobs.push((sweep.name, id));
         }
         for array in self.arrays(&missing, max_array_size()) {
@@ -144,7 +178,7 @@ impl Spread {
     }
 
     fn line(&self, rest: &str) -> String {
-        format!("exec {} run {} {rest}", shell(&self.program), self.asked)
+        format!("exec {} run {} {rest}", shell(&self.program_copy()), self.asked)
     }
 }
 
@@ -173,12 +207,6 @@ fn ranges(indices: &[u64]) -> String {
     }
     let text = |(first, last): &(u64, u64)| if first == last { first.to_string() } else { format!("{first}-{last}") };
     runs.iter().map(text).collect::<Vec<_>>().join(",")
-}
-
-/// A file of which no trial is worth another try.
-fn is_done(path: &Path) -> bool {
-    let settled = |status| matches!(status, Status::Ok | Status::Diverged);
-    store::read(path).is_ok_and(|file| file.trials.iter().all(|trial| trial.in_sweep() || settled(trial.status)))
 }
 
 fn max_array_size() -> u64 {
@@ -224,6 +252,7 @@ mod tests {
     fn spread(repeats: u64, tuned: bool) -> Spread {
         Spread {
             program: PathBuf::from("/opt/eff bench"),
+            build: crate::runner::build_info(),
             asked: "quick --variants gpt2".to_owned(),
             out: PathBuf::from("/r/it's.json"),
             repeats,
@@ -238,7 +267,7 @@ mod tests {
         assert_eq!(arrays[0].options, ["--nodes=1", "--ntasks=1", "--exclusive", "--array=1-2,4"]);
         assert_eq!(
             arrays[0].script,
-            "#!/bin/sh\npart=$((SLURM_ARRAY_TASK_ID + 0))\nexec '/opt/eff bench' run quick --variants gpt2 --shard \"$part/4\" \
+            "#!/bin/sh\npart=$((SLURM_ARRAY_TASK_ID + 0))\nexec '/r/it'\\''s.json.shards/effbench' run quick --variants gpt2 --shard \"$part/4\" \
              --rates '/r/it'\\''s.json.shards/sweep.json' --resume --out '/r/it'\\''s.json.shards'/\"$part\".json\n"
         );
         assert!(!spread(4, false).arrays(&[1], 1001)[0].script.contains("--rates"));

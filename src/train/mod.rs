@@ -91,7 +91,7 @@ impl Trainer {
     /// A copy of what it has learnt; `None` where the optimizer gives its state not out.
     pub fn snapshot(&self) -> Result<Option<Snapshot>> {
         let Some(optimizer) = self.setup.optimizer.state()? else { return Ok(None) };
-        let copies = self.setup.params.vars().iter().map(|var| Ok(var.copy()?));
+        let copies = self.setup.params.vars().iter().map(|var| Ok(to_host(var)?));
         Ok(Some(Snapshot { step: self.done, params: copies.collect::<Result<_>>()?, optimizer }))
     }
 
@@ -101,7 +101,7 @@ impl Trainer {
         if vars.len() != snapshot.params.len() {
             return Err(Error::internal("a checkpoint of another model"));
         }
-        vars.iter().zip(&snapshot.params).try_for_each(|(var, given)| var.set(given))?;
+        vars.iter().zip(&snapshot.params).try_for_each(|(var, given)| var.set(&given.to_device(var.device())?))?;
         self.setup.optimizer.restore(&snapshot.optimizer, snapshot.step)?;
         self.done = snapshot.step;
         Ok(())
@@ -142,6 +142,11 @@ impl Trainer {
         }
         Ok((losses.iter().sum(), gradient::sum(parts)?))
     }
+}
+
+/// A copy in the host's memory: a device's may be full.
+fn to_host(tensor: &Tensor) -> candle_core::Result<Tensor> {
+    if tensor.device().is_cpu() { tensor.copy() } else { tensor.to_device(&Device::Cpu) }
 }
 
 /// `share` times the mean loss of some windows, and its gradient in the parameters' order.

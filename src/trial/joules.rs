@@ -15,7 +15,7 @@ pub(super) const RESUMED: &str = "resumed";
 pub fn energy(energy: &reading::Energy, resumed: bool) -> Energy {
     let measured = energy.measured_j().map_err(Absent::code).and_then(|j| if resumed { Err(RESUMED) } else { Ok(j) });
     Energy {
-        channels: energy.channels.iter().map(channel).collect(),
+        channels: energy.channels.iter().map(|one| if resumed { partly(channel(one)) } else { channel(one) }).collect(),
         measured_j: measured.ok(),
         reason: measured.err().map(str::to_owned),
         poller_cpu_s: energy.poller_cpu_s,
@@ -43,6 +43,13 @@ fn channel(channel: &reading::Channel) -> Channel {
         overlaps: channel.overlaps.clone(),
         phases: channel.phases.iter().map(phase).collect(),
     }
+}
+
+/// A channel of a process that only did the rest: what it read is not the trial's.
+fn partly(channel: Channel) -> Channel {
+    let reason = channel.reason.or_else(|| Some(RESUMED.to_owned()));
+    let (method, quality) = ("none".to_owned(), "unavailable".to_owned());
+    Channel { method, quality, energy_j: None, bounds_j: None, phases: Vec::new(), reason, ..channel }
 }
 
 fn phase(part: &reading::PhaseEnergy) -> PhaseEnergy {

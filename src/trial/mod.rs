@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::device;
 use crate::error::{Error, Result};
 use crate::measure::energy::{Metering, Plan};
-use crate::measure::{Clock, Monotonic, clock, disturbance, memory};
+use crate::measure::{Clock, Monotonic, clock, disturbance};
 use crate::record::{Status, Trial};
 
 pub mod calibrate;
@@ -45,7 +45,8 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let before = disturbance::snapshot(clock.now_s());
     let training = training::train(&experiment, job.seed, &opened, &clock, (&meters, checkpoint.as_ref()), emit)?;
     let disturbances = disturbance::between(&before, &disturbance::snapshot(clock.now_s()));
-    let train_peak_bytes = memory::peak_bytes();
+    // A process that went on from a checkpoint also held that.
+    let train_peak_bytes = training.peak_bytes.filter(|_| training.resumed_at.is_none());
     // A trial that only helps to choose a learning rate is asked for its loss alone.
     let serving = match training.diverged {
         None if !job.in_sweep() => {

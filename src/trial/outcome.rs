@@ -73,6 +73,7 @@ impl Observed<'_> {
                     Metric::absent(name::PEAK_MEMORY_BYTES, "the device's memory is not measured yet")
                 }
                 Some(bytes) => Metric::value(name::PEAK_MEMORY_BYTES, bytes as f64),
+                None if self.training.resumed_at.is_some() => Metric::absent(name::PEAK_MEMORY_BYTES, joules::RESUMED),
                 None => Metric::absent(name::PEAK_MEMORY_BYTES, "unsupported"),
             },
         );
@@ -216,7 +217,7 @@ impl Observed<'_> {
     /// A trial that another process began: its losses are the same bits, its seconds are of two processes.
     fn resumed(&self) -> Option<Flag> {
         let flag =
-            |step| Flag { code: "resumed".into(), severity: Severity::Info, value: Some(step as f64), limit: None };
+            |step| Flag { code: "resumed".into(), severity: Severity::Warn, value: Some(step as f64), limit: None };
         self.training.resumed_at.map(flag)
     }
 

@@ -7,9 +7,9 @@ use super::quality::{self, Quality};
 use super::settle::Experiment;
 use super::{Emit, Event};
 use crate::device::Opened;
-use crate::error::{Error, Result};
-use crate::measure::Clock;
+use crate::error::Result;
 use crate::measure::energy::Metering;
+use crate::measure::{Clock, memory};
 use crate::model::Params;
 use crate::reading::Phase;
 use crate::record::Curve;
@@ -29,6 +29,8 @@ pub struct Training {
     pub diverged: Option<String>,
     /// The last evaluation, where training ended well.
     pub quality: Option<Quality>,
+    /// Peak resident memory of the process, before anything was copied for a checkpoint.
+    pub peak_bytes: Option<u64>,
     /// Steps that an earlier process had done, where one was killed and this one went on.
     pub resumed_at: Option<u64>,
 }
@@ -45,7 +47,7 @@ pub fn train(
     let mut trainer = experiment.trainer(seed, opened)?;
     let mut log = Log::default();
     let resumed_at = checkpoint.and_then(|checkpoint| resume(checkpoint, &mut trainer, &mut log, opened));
-    let mut quality = None;
+    let (mut quality, mut peak_bytes) = (None, None);
     let context = experiment.model.shape.context;
     let (mut said_s, mut saved_s) = (clock.now_s(), clock.now_s());
     meters.begin(Phase::Train);
@@ -77,7 +79,11 @@ pub fn train(
         if let Some(checkpoint) =
             checkpoint.filter(|c| clock.now_s() - saved_s >= c.every_s && step + 1 < experiment.steps)
         {
-            save(checkpoint, &trainer, &log)?;
+            // Neither the copy's memory nor its joules are training's.
+            peak_bytes = peak_bytes.or_else(memory::peak_bytes);
+            meters.begin(Phase::Other);
+            save(checkpoint, &trainer, &log);
+            meters.begin(Phase::Train);
             saved_s = clock.now_s();
         }
     }
@@ -89,7 +95,8 @@ pub fn train(
     let params = trainer.params().clone();
     let quality = if log.diverged.is_some() { None } else { quality };
     let Log { step_s, losses, curve, diverged, .. } = log;
-    Ok(Training { params, step_s, losses, curve, diverged, quality, resumed_at })
+    let peak_bytes = peak_bytes.or_else(memory::peak_bytes);
+    Ok(Training { params, step_s, losses, curve, diverged, quality, peak_bytes, resumed_at })
 }
 
 /// Puts trainer and log where a checkpoint left them; the steps done, or `None` where there is none that fits.
@@ -104,10 +111,11 @@ fn resume(checkpoint: &Checkpoint, trainer: &mut Trainer, log: &mut Log, opened:
     Some(snapshot.step)
 }
 
-fn save(checkpoint: &Checkpoint, trainer: &Trainer, log: &Log) -> Result<()> {
-    let Some(snapshot) = trainer.snapshot()? else { return Ok(()) };
-    let log = serde_json::to_value(log).map_err(|e| Error::internal(format!("a checkpoint's log: {e}")))?;
-    checkpoint.save(&snapshot, log)
+/// A checkpoint that cannot be had (no memory for the copy, no room on the disk) is no reason to lose the trial.
+fn save(checkpoint: &Checkpoint, trainer: &Trainer, log: &Log) {
+    if let (Ok(Some(snapshot)), Ok(log)) = (trainer.snapshot(), serde_json::to_value(log)) {
+        let _ = checkpoint.save(&snapshot, log);
+    }
 }
 
 impl Experiment {

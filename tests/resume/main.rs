@@ -284,3 +284,24 @@ fn a_child_dies_with_its_parent() {
     parent.wait().unwrap();
     wait_for("the child is gone", &|| fs::read_to_string(&stat).map_or(true, |text| text.contains(" Z ")));
 }
+
+/// A trial that was killed goes on from its checkpoint when the run is resumed; one that is done needs it no more.
+#[test]
+fn a_checkpoint_stays_as_long_as_its_trial_is_tried_again() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.json");
+    let jobs = jobs(&["a", "b"], 1);
+    let checkpoints = |jobs: &[Job]| -> Vec<bool> {
+        let of = |job: &Job| Partial::folder_of(&out).join(format!("{}.checkpoint", job.id)).exists();
+        jobs.iter().map(of).collect()
+    };
+    let save = "file=${job#*\\\"checkpoint\\\":\\\"}; file=${file%%\\\"*}; ";
+    let dies = script(&format!("{save} echo x > \"$file\"; case $cell in b) kill -9 $$;; esac; done_as ok"));
+    let (file, _) = run_jobs(&out, Mode::New, &jobs, &dies, &Interrupt::default());
+    assert_eq!(file.unwrap().trials.iter().map(|t| t.status).collect::<Vec<_>>(), [Status::Ok, Status::OutOfMemory]);
+    assert_eq!(checkpoints(&jobs), [false, true]);
+    let finds = script(&format!("{save} [ -e \"$file\" ] || exit 7; done_as ok"));
+    let (file, _) = run_jobs(&out, Mode::Resume, &jobs, &finds, &Interrupt::default());
+    assert!(file.unwrap().trials.iter().all(|trial| trial.status == Status::Ok));
+    assert!(!Partial::folder_of(&out).exists());
+}

@@ -56,6 +56,7 @@ pub fn two_stages(first: &Comparison, second: &Comparison) -> Comparison {
             None => (row.verdict, row.reason) = (Verdict::Inconclusive, Some("flagged, and not run again".to_owned())),
         }
     }
+    found.failed.extend(second.failed.iter().cloned());
     (found.verdict, found.exit_code) = gate::outcome(&found.rows, found.gate, !found.failed.is_empty());
     found
 }

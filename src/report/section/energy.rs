@@ -50,6 +50,11 @@ fn not_measured(file: &ResultFile) -> String {
 /// What the measured joules are worth net of what the machine takes at rest: gross stands above, net is told second.
 fn at_rest(file: &ResultFile) -> Option<String> {
     let idle_w = stat::mean(&file.calibrations.iter().filter_map(|row| row.idle_w).collect::<Vec<_>>())?;
+    // A wattmeter's joules hold the whole machine; what was read at rest was read by the meters inside it.
+    let external = |trial: &Trial| trial.energy.channels.iter().any(|c| c.component == "machine" && c.is_measured());
+    if file.trials.iter().any(external) {
+        return None;
+    }
     let window_s = |trial: &Trial| {
         let own = trial.energy.channels.iter().filter(|channel| channel.is_measured() && channel.overlaps.is_none());
         own.filter_map(|channel| channel.window_s).reduce(f64::max)
