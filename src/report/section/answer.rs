@@ -1,5 +1,6 @@
 //! The first screen: the answer, its interval drawn, what it rests on, and the strongest reason for doubt.
 
+use super::scale::scale_sentence;
 use crate::analysis::gain::Sign;
 use crate::analysis::{Answer, Axis, Gain, Unanswered};
 use crate::report::findings::{Cell, Findings};
@@ -88,7 +89,8 @@ fn at(answer: &Answer) -> String {
 /// A file that asks no question, or cannot answer it, still shows what it holds.
 fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
     let lead = match why {
-        Unanswered::NoQuestion => "No question was fixed for these results; this is what was measured.".to_owned(),
+        Unanswered::NoQuestion => scale_sentence(findings.file)
+            .unwrap_or_else(|| "No question was fixed for these results; this is what was measured.".to_owned()),
         why => format!("No answer: {why}."),
     };
     let loss = findings.loss();

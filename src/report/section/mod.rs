@@ -20,6 +20,8 @@ mod unfinished;
 mod validity;
 mod words;
 
+pub use scale::scale_sentence;
+
 /// A row of the catalog.
 pub struct Kind {
     /// Its anchor.

@@ -6,7 +6,7 @@ use crate::analysis::fit::points::{Counted, of_trials};
 use crate::analysis::fit::{self, Findings as Fit, Irreducible, Plan, Point as Run, Points, Study, law};
 use crate::analysis::projection::{Assumptions, Growth, Race, SMALL_NATS, YEARS, project};
 use crate::analysis::world::{World, worlds};
-use crate::record::Trial;
+use crate::record::{ResultFile, Trial};
 use crate::report::findings::Findings;
 use crate::report::fit::{bounds, figure as digits, sentence};
 use crate::report::page::{Axis, Block, Chart, Figure, Mark, Point, Quantity, Rule, Scatter, Series, Table};
@@ -27,6 +27,12 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let several = worlds.len() > 1;
     let blocks: Vec<Block> = worlds.iter().filter_map(|world| of_world(findings, world, several)).flatten().collect();
     (!blocks.is_empty()).then_some(blocks)
+}
+
+/// What the first ladder of a file says, in a sentence; nothing where it has none.
+pub fn scale_sentence(file: &ResultFile) -> Option<String> {
+    let found = worlds(file, None).iter().find_map(|world| fitted(&ladders(&world.trials)?, None, DRAWS))?;
+    Some(sentence(&found))
 }
 
 fn of_world(findings: &Findings, world: &World, several: bool) -> Option<Vec<Block>> {
@@ -211,7 +217,6 @@ fn followed(study: &Study) -> Option<Vec<Block>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::ResultFile;
     use crate::record::example::example;
 
     /// The example's runs as a ladder: a larger model at each budget, the losses on a law above the oracle.
@@ -244,6 +249,8 @@ mod tests {
         let blocks = build(&Findings::of(&file)).unwrap();
         let Block::Lead(lead) = &blocks[0] else { panic!("{blocks:?}") };
         assert!(lead.contains("to reach modern's"), "{lead}");
+        assert_eq!(scale_sentence(&file).as_ref(), Some(lead));
+        assert_eq!(scale_sentence(&example()), None);
         let Block::Plot(figure) = &blocks[1] else { panic!("{blocks:?}") };
         let Chart::Scatter(scatter) = &figure.chart else { panic!() };
         assert_eq!(scatter.series.len(), 4);
