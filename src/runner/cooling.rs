@@ -12,7 +12,7 @@ const WARMER_C: f64 = 3.0;
 const LONGEST_COOLING: Duration = Duration::from_secs(60);
 
 /// Waits until the processor is about as cool as when the run began, so that no trial pays for the heat of the one before;
-/// at most [`LONGEST_COOLING`], and not at all where no temperature can be read.
+/// at most `LONGEST_COOLING`, and not at all where no temperature can be read.
 pub fn cool_down(began_c: Option<f64>, interrupt: &Interrupt) {
     let Some(began_c) = began_c else { return };
     let since = Instant::now();

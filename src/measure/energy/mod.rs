@@ -1,8 +1,8 @@
 //! Energy: the catalog of meters, and what they read while a trial runs.
 //!
-//! [`meter`] says what a meter is and [`account`] makes joules of its values; [`powercap`], [`perf`] and [`nvml`] are the
+//! [`meter`] says what a meter is and [`account`] makes joules of its values; `powercap`, `perf` and `nvml` are the
 //! instruments, one file each; [`external`] reads a wattmeter's log. [`session`] reads what is open, once a second and at
-//! every phase's turn, [`idle`] what is drawn at rest, and [`channels`] says what was read, what lies within what, and what is missing. Where nothing is
+//! every phase's turn, [`idle`] what is drawn at rest, and `channels` says what was read, what lies within what, and what is missing. Where nothing is
 //! measured, [`modelled`] bounds it by the [`rated`] power of the part, and says so.
 
 use std::path::PathBuf;
