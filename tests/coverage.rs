@@ -73,7 +73,7 @@ fn coverage_of_the_chinchilla_law() {
     let truth = [480.0, 0.35, 2000.0, 0.36, 1.8];
     let indices = [IRREDUCIBLE, 0, 1, 2, 3];
     let mut outside = Vec::new();
-    let found = shares(500, &indices, &truth, |k| {
+    let found = shares(STUDIES, &indices, &truth, |k| {
         let mut random = stream("coverage/chinchilla", 0, k as u64);
         let noise: Vec<f64> = (0..30).map(|_| 0.005 * random.normal()).collect();
         Fitting::new(additive(&chinchilla::LAW), grid(&noise), None, 0).unwrap()

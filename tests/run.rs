@@ -275,6 +275,7 @@ fn a_build_against_itself_is_no_regression() {
     let file = read(here, "aa.json");
     let arms: Vec<&str> = file.trials.iter().map(|trial| trial.arm.as_str()).collect();
     assert_eq!(arms, ["base", "head", "base", "head", "head", "base", "head", "base"]);
+    assert!(stderr(&output).contains("gpt2/w16@10 of head repeat 1"), "{}", stderr(&output));
     for pair in file.trials.chunks(2) {
         assert_eq!((&pair[0].cell, pair[0].repeat), (&pair[1].cell, pair[1].repeat));
         assert_eq!(pair[0].metric("val_loss_nats"), pair[1].metric("val_loss_nats"));

@@ -84,7 +84,7 @@ impl Progress {
         self.trial_work = work(job);
         let left = self.suite_left();
         if let Show::Bars { suite, trial, .. } = &self.show {
-            trial.set_prefix(format!("{} repeat {}", job.cell, job.repeat));
+            trial.set_prefix(format!("{} repeat {}", named(&job.cell, &job.arm), job.repeat));
             trial.set_message("starting");
             trial.set_length(1);
             trial.set_position(0);
@@ -189,7 +189,12 @@ fn summary(trial: &Trial, took: Duration) -> String {
     parts.extend(value(metric::VAL_LOSS_NATS).map(|loss| format!("loss {loss:.3}")));
     parts.extend(value(metric::TRAIN_TOKENS_PER_S).map(|rate| format!("{} tokens/s", short(rate))));
     parts.push(seconds(took.as_secs_f64()));
-    format!("{} repeat {}: {}", trial.cell, trial.repeat, parts.join(", "))
+    format!("{} repeat {}: {}", named(&trial.cell, &trial.arm), trial.repeat, parts.join(", "))
+}
+
+/// `gpt2/w32@400`, or with its build: `gpt2/w32@400 of base`.
+fn named(cell: &str, arm: &str) -> String {
+    if arm == cell { cell.to_owned() } else { format!("{cell} of {arm}") }
 }
 
 /// Three significant digits and a prefix: `210 k`, `1.35 M`, `42`.
