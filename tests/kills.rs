@@ -11,24 +11,7 @@ use std::time::{Duration, Instant};
 use effbench::record::{ResultFile, Status, Trial, journal, store};
 use effbench::stream::stream;
 
-const SUITE: &str = r#"
-about = "Tiny models on a Markov chain, for tests."
-data_label = "a Markov chain"
-base = "gpt2"
-repeats = 2
-first_seed = 1
-
-[set]
-data = { kind = "markov", states = 7, validation_tokens = 256 }
-model = { layers = 1, width = 16, heads = 2, context = 16 }
-train.batch = 4
-measure.window_s = 0.01
-
-[[cells]]
-variants = ["gpt2", "modern"]
-scales = ["w16"]
-steps = [10, 200]
-"#;
+const SUITE: &str = include_str!("fixtures/tiny.toml");
 
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -100,7 +83,7 @@ fn kills_at_random_moments_lose_nothing_and_change_no_bit() {
     let kills: u64 = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    fs::write(here.join("tiny.toml"), SUITE).unwrap();
+    fs::write(here.join("tiny.toml"), SUITE.replace("[10, 40]", "[10, 200]")).unwrap();
     let began = Instant::now();
     assert_eq!(wait(&mut run(here, "whole.json").spawn().unwrap()), Some(0));
     // Kills fall anywhere in a run.

@@ -9,24 +9,7 @@ use std::time::{Duration, Instant};
 
 use effbench::record::{ResultFile, Status, journal, store};
 
-const SUITE: &str = r#"
-about = "Tiny models on a Markov chain, for tests."
-data_label = "a Markov chain"
-base = "gpt2"
-repeats = 2
-first_seed = 1
-
-[set]
-data = { kind = "markov", states = 7, validation_tokens = 256 }
-model = { layers = 1, width = 16, heads = 2, context = 16 }
-train.batch = 4
-measure.window_s = 0.01
-
-[[cells]]
-variants = ["gpt2", "modern"]
-scales = ["w16"]
-steps = [10, 40]
-"#;
+const SUITE: &str = include_str!("fixtures/tiny.toml");
 
 fn effbench(folder: &Path, args: &[&str]) -> Output {
     command(folder, args).output().unwrap()

@@ -80,25 +80,8 @@ idle() { sinfo -h -o %T 2>/dev/null | grep -q idle; }
 nothing_left() { [ -z "$(squeue -h --me)" ]; }
 wait_for 60 idle
 
-cat >"$work/tiny.toml" <<SUITE
-about = "Tiny models on a Markov chain, for tests."
-data_label = "a Markov chain"
-base = "gpt2"
-repeats = 4
-first_seed = 1
-tune = { lr = [0.005, 0.01, 0.02] }
-
-[set]
-data = { kind = "markov", states = 7, validation_tokens = 256 }
-model = { layers = 1, width = 16, heads = 2, context = 16 }
-train.batch = 4
-measure.window_s = 0.01
-
-[[cells]]
-variants = ["gpt2", "modern"]
-scales = ["w16"]
-steps = [100, 1500]
-SUITE
+sed -e 's/^repeats = 2/repeats = 4\ntune = { lr = [0.005, 0.01, 0.02] }/' -e 's/steps = .*/steps = [100, 1500]/' \
+    tests/fixtures/tiny.toml >"$work/tiny.toml"
 cd "$work"
 
 echo "== local"

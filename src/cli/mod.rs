@@ -15,7 +15,11 @@ use crate::trial::Registry;
 pub mod compare;
 #[cfg(feature = "run")]
 mod against;
+#[cfg(feature = "run")]
+mod cluster;
 pub mod completions;
+#[cfg(feature = "run")]
+mod course;
 #[cfg(feature = "run")]
 pub mod data;
 #[cfg(feature = "run")]

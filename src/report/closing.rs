@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::{Value, json};
 
 use super::price::bill;
-use super::section::scale_sentence;
+use super::section::{ladders, scale_sentence};
 use super::sentence::{details, sentence};
 use super::table::{self, Style};
 use crate::analysis::{Unanswered, answer, summarise};
@@ -20,7 +20,7 @@ pub fn closing(file: &ResultFile, path: &str, price: &Price, style: Style) -> St
     let mut parts: Vec<String> = Vec::new();
     match &found {
         Ok(answer) => parts.push(format!("{}\n{}", sentence(answer), details(answer))),
-        Err(Unanswered::NoQuestion) => parts.extend(scale_sentence(file)),
+        Err(Unanswered::NoQuestion) => parts.extend(scale_sentence(&ladders(file))),
         Err(why) => parts.push(format!("No answer: {why}.")),
     }
     parts.push(table::cells(&summarise(file), style));

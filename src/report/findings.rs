@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::page::Hue;
+use super::section::{Ladder, ladders};
 use crate::analysis::price::Bill;
 use crate::analysis::study::{Study, studies};
 use crate::analysis::summary::summary;
@@ -28,6 +29,8 @@ pub struct Findings<'a> {
     pub cells: Vec<Cell<'a>>,
     /// What the data were, by the specs: losses on different data are not compared.
     pub data: Vec<String>,
+    /// Laws of loss in compute, where variants ran at several sizes and budgets.
+    pub ladders: Vec<Ladder>,
     /// What all of it cost, and by whose prices.
     pub bill: Option<(Bill, String)>,
 }
@@ -114,7 +117,16 @@ impl<'a> Findings<'a> {
         let cells = groups.into_iter().map(|(key, trials)| cell(file, key, trials, several)).collect();
         let studies = studies(file, price, None, None).unwrap_or_default();
         let bill = price.map(|price| (price.bill(file), price.name.clone()));
-        Self { file, answer: answer(file), studies, variants, cells, data: names(file, &data), bill }
+        Self {
+            file,
+            answer: answer(file),
+            studies,
+            variants,
+            cells,
+            data: names(file, &data),
+            ladders: ladders(file),
+            bill,
+        }
     }
 
     /// The colour and sign of a variant.

@@ -1,7 +1,8 @@
 //! Rated power of common processors and boards, by the name that they give themselves.
 //!
-//! Each figure is from the vendor's page of that product: AMD's "Default TDP", Intel's "TDP" or, from the twelfth generation
-//! on, "Processor Base Power" and "Maximum Turbo Power", NVIDIA's "Max Thermal Design Power" or "Total Graphics Power". Where a
+//! Each figure stands for what the vendor's page of that product says (AMD's "Default TDP"; Intel's "TDP" or, from the twelfth
+//! generation on, "Processor Base Power" and "Maximum Turbo Power; not looked up"; NVIDIA's "Max Thermal Design Power" or "Total Graphics
+//! Power"). They were written down from memory and not looked up, which every source says: correct one that is wrong. Where a
 //! hypervisor hides the model, a row holds a range of watts per hardware thread over the whole product line.
 
 /// Power that a vendor states.
@@ -17,10 +18,10 @@ pub struct Rated {
     pub source: &'static str,
 }
 
-const AMD: &str = "AMD's product page, Default TDP";
-const INTEL: &str = "Intel's product page, TDP";
-const INTEL_TURBO: &str = "Intel's product page, Processor Base Power and Maximum Turbo Power";
-const NVIDIA: &str = "NVIDIA's product page, maximum power of the board";
+const AMD: &str = "AMD's product page, Default TDP; not looked up";
+const INTEL: &str = "Intel's product page, TDP; not looked up";
+const INTEL_TURBO: &str = "Intel's product page, Processor Base Power and Maximum Turbo Power; not looked up";
+const NVIDIA: &str = "NVIDIA's product page, maximum power of the board; not looked up";
 
 const fn row(name: &'static str, watts: [f64; 2], threads: u32, source: &'static str) -> Rated {
     Rated { name, watts, threads, source }
@@ -99,13 +100,13 @@ pub const HIDDEN: &[Rated] = &[
         "AMD EPYC",
         [1.3, 11.3],
         1,
-        "AMD's product pages of EPYC, from 9965, 500 W for 384 threads, to 72F3, 180 W for 16",
+        "AMD's product pages of EPYC, from 9965, 500 W for 384 threads, to 72F3, 180 W for 16; not looked up",
     ),
     row(
         "Intel Xeon",
         [1.7, 13.2],
         1,
-        "Intel's product pages of Xeon, from 6766E, 250 W for 144 threads, to Platinum 8256, 105 W for 8",
+        "Intel's product pages of Xeon, from 6766E, 250 W for 144 threads, to Platinum 8256, 105 W for 8; not looked up",
     ),
 ];
 

@@ -89,7 +89,7 @@ fn at(answer: &Answer) -> String {
 /// A file that asks no question, or cannot answer it, still shows what it holds.
 fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
     let lead = match why {
-        Unanswered::NoQuestion => scale_sentence(findings.file)
+        Unanswered::NoQuestion => scale_sentence(&findings.ladders)
             .unwrap_or_else(|| "No question was fixed for these results; this is what was measured.".to_owned()),
         why => format!("No answer: {why}."),
     };

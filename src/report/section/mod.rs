@@ -20,7 +20,7 @@ mod unfinished;
 mod validity;
 mod words;
 
-pub use scale::scale_sentence;
+pub use scale::{Ladder, ladders, scale_sentence};
 
 /// A row of the catalog.
 pub struct Kind {

@@ -2,8 +2,11 @@
 //! doubling brings, what another irreducible loss would have claimed, and where a growing budget leads.
 
 use crate::analysis::PowerLaw;
-use crate::analysis::fit::points::{Counted, of_trials};
-use crate::analysis::fit::{self, Findings as Fit, Irreducible, Plan, Point as Run, Points, Study, law};
+use crate::analysis::fit::allocation::along;
+use crate::analysis::fit::points::{Counted, groups, of_trials};
+use crate::analysis::fit::returns::{matching, returns};
+use crate::analysis::fit::surface::IRREDUCIBLE;
+use crate::analysis::fit::{self, Findings as Fit, Fitting, Form, Plan, Point as Run, Points, Study, power};
 use crate::analysis::projection::{Assumptions, Growth, Race, SMALL_NATS, YEARS, project};
 use crate::analysis::world::{World, worlds};
 use crate::record::{ResultFile, Trial};
@@ -11,7 +14,7 @@ use crate::report::findings::Findings;
 use crate::report::fit::{bounds, figure as digits, sentence};
 use crate::report::page::{Axis, Block, Chart, Figure, Mark, Point, Quantity, Rule, Scatter, Series, Table};
 use crate::report::projection;
-use crate::stat::{Estimate, Interval, mean_estimate};
+use crate::stat::{Estimate, Interval, mean, mean_estimate};
 
 /// Resamples behind the bands.
 const DRAWS: usize = 400;
@@ -22,41 +25,56 @@ const BEYOND: f64 = 10.0;
 /// Points of a line.
 const STEPS: i32 = 24;
 
+/// Runs of one kind of data at several sizes and budgets, and the law fitted to them.
+#[derive(Debug)]
+pub struct Ladder {
+    data: String,
+    points: Points,
+    found: Fit,
+}
+
+/// The ladders of a file, one a kind of data.
+pub fn ladders(file: &ResultFile) -> Vec<Ladder> {
+    let ladder = |world: &World| {
+        let points = rungs(&world.trials)?;
+        let found = fitted(&points)?;
+        Some(Ladder { data: world.data.clone(), points, found })
+    };
+    worlds(file, None).iter().filter_map(ladder).collect()
+}
+
+/// What the first ladder says, in a sentence; nothing where there is none.
+pub fn scale_sentence(ladders: &[Ladder]) -> Option<String> {
+    ladders.first().map(|ladder| sentence(&ladder.found))
+}
+
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
-    let worlds = worlds(findings.file, None);
-    let several = worlds.len() > 1;
-    let blocks: Vec<Block> = worlds.iter().filter_map(|world| of_world(findings, world, several)).flatten().collect();
+    let several = findings.data.len() > 1;
+    let blocks: Vec<Block> = findings.ladders.iter().flat_map(|ladder| of_ladder(findings, ladder, several)).collect();
     (!blocks.is_empty()).then_some(blocks)
 }
 
-/// What the first ladder of a file says, in a sentence; nothing where it has none.
-pub fn scale_sentence(file: &ResultFile) -> Option<String> {
-    let found = worlds(file, None).iter().find_map(|world| fitted(&ladders(&world.trials)?, None, DRAWS))?;
-    Some(sentence(&found))
-}
-
-fn of_world(findings: &Findings, world: &World, several: bool) -> Option<Vec<Block>> {
-    let points = ladders(&world.trials)?;
-    let found = fitted(&points, None, DRAWS)?;
-    let of = if several { format!(" on {}", world.data) } else { String::new() };
+fn of_ladder(findings: &Findings, ladder: &Ladder, several: bool) -> Vec<Block> {
+    let Ladder { data, points, found } = ladder;
+    let of = if several { format!(" on {data}") } else { String::new() };
     let mut blocks = vec![
-        Block::Lead(sentence(&found)),
-        Block::Plot(curves(findings, &points, &found, &of)),
-        Block::Plot(doublings(findings, &found, &of)),
+        Block::Lead(sentence(found)),
+        Block::Plot(curves(findings, points, found, &of)),
+        Block::Plot(doublings(findings, found, &of)),
     ];
     blocks.push(Block::Text(
         "What is claimed depends on the irreducible loss that is assumed. The same runs, with other assumptions:"
             .to_owned(),
     ));
-    blocks.push(Block::Table(assumed(&points)));
+    blocks.push(Block::Table(assumed(points)));
     blocks.extend(found.groups.iter().filter_map(followed).flatten());
     let notes = found.notes.iter().map(|note| format!("{note}.")).collect::<Vec<_>>().join(" ");
     blocks.push(Block::Text(format!("Law: {} ({}). {notes}", found.formula, found.source)));
-    Some(blocks)
+    blocks
 }
 
 /// The runs of variants that were given several sizes and budgets.
-fn ladders(trials: &[&Trial]) -> Option<Points> {
+fn rungs(trials: &[&Trial]) -> Option<Points> {
     let mut points = of_trials(trials, Counted::Total).ok()?;
     let several = |group: &str| {
         let own = || points.points.iter().filter(|point| point.group == group);
@@ -69,8 +87,9 @@ fn ladders(trials: &[&Trial]) -> Option<Points> {
     (!points.points.is_empty()).then_some(points)
 }
 
-fn fitted(points: &Points, irreducible: Option<Irreducible>, draws: usize) -> Option<Fit> {
-    fit::fit(law::find("power").ok()?, points, &Plan { irreducible, drop_highest: 0, draws }).ok()
+fn fitted(points: &Points) -> Option<Fit> {
+    let plan = Plan { irreducible: None, drop_highest: 0, draws: DRAWS };
+    fit::fit(&power::LAW, points, &plan).ok()
 }
 
 /// From the smallest budget to beyond the largest, equally far apart on a logarithmic axis.
@@ -98,7 +117,7 @@ fn curves(findings: &Findings, points: &Points, found: &Fit, of: &str) -> Figure
         series.push(means(findings, points, study));
     }
     let oracle = points.points.iter().map(|point| point.oracle).collect::<Option<Vec<f64>>>();
-    let floor = oracle.and_then(|all| crate::stat::mean(&all));
+    let floor = oracle.and_then(|all| mean(&all));
     let rules = floor.map(|at| Rule { at, label: format!("the oracle: {}", Quantity::Nats.cell(at)) });
     Figure {
         title: format!("The law of loss in compute{of}"),
@@ -155,36 +174,46 @@ fn doublings(findings: &Findings, found: &Fit, of: &str) -> Figure {
 
 /// The law under other irreducible losses: what fixing a wrong one would have claimed.
 fn assumed(points: &Points) -> Table {
-    let lowest = points.points.iter().map(|point| point.loss).fold(f64::INFINITY, f64::min);
-    let mut assumptions = vec![(Irreducible::Free, "fitted".to_owned())];
-    let oracle = fitted(points, Some(Irreducible::Oracle), 0);
-    if oracle.is_some() {
-        assumptions.push((Irreducible::Oracle, "known from the oracle".to_owned()));
-    }
-    assumptions.push((Irreducible::Fixed(0.0), "assumed: none".to_owned()));
+    let losses = points.points.iter().map(|point| point.loss);
+    let oracle =
+        points.points.iter().map(|point| point.oracle).collect::<Option<Vec<f64>>>().and_then(|all| mean(&all));
+    let mut assumptions = vec![(None, "fitted")];
+    assumptions.extend(oracle.map(|e| (Some(e), "known from the oracle")));
+    assumptions.push((Some(0.0), "assumed: none"));
     // A floor near the best run is what reading it off a plot gives.
-    let near = 0.9 * lowest;
-    assumptions.push((Irreducible::Fixed(near), "assumed: a tenth below the lowest loss".to_owned()));
+    let near = 0.9 * losses.fold(f64::INFINITY, f64::min);
+    assumptions.push((Some(near), "assumed: a tenth below the lowest loss"));
     let mut table = Table::new(["irreducible loss", "variant", "E", "exponent", "next doubling", "scale alone"]);
-    for (irreducible, words) in assumptions {
-        let Some(other) = fitted(points, Some(irreducible), 0) else { continue };
-        for study in &other.groups {
-            let [e, exponent] = [study.parameters.first(), study.parameters.last()].map(|p| {
-                let Some(p) = p else { return String::new() };
-                let range = p.interval.map(|range| format!(" ({})", bounds(&range))).unwrap_or_default();
-                format!("{}{range}", digits(p.value))
-            });
-            let doubling = study.returns.as_ref().map(|r| format!("{} nats", digits(r.doubling_nats)));
-            let needs = other.matches.iter().find(|found| found.behind == study.group);
-            let needs = needs.map(|found| match found.times {
-                Some(times) => format!("{} times for {}", Quantity::Times.cell(times), found.ahead),
-                None => format!("never reaches {}", found.ahead),
-            });
-            let cells = [words.clone(), study.group.clone(), e, exponent];
-            table.rows.push([cells.to_vec(), vec![doubling.unwrap_or_default(), needs.unwrap_or_default()]].concat());
-        }
-    }
+    table.rows = assumptions.into_iter().flat_map(|(e, words)| claimed(points, e, words)).collect();
     table.without_empty_columns()
+}
+
+/// A row for each group under one irreducible loss.
+fn claimed(points: &Points, irreducible: Option<f64>, words: &str) -> Vec<Vec<String>> {
+    let Form::Additive(law) = &power::LAW.form else { return Vec::new() };
+    let of = |group: &str| {
+        let own = points.points.iter().filter(|point| point.group == group).cloned().collect();
+        Some((group.to_owned(), Fitting::new(law, own, irreducible, 0).ok()?))
+    };
+    let fits: Vec<(String, Fitting)> = groups(&points.points).into_iter().filter_map(of).collect();
+    let row = |place: usize| {
+        let (group, fitting) = &fits[place];
+        let figure = |index: usize, value: f64| {
+            let range = fitting.bounds(index).map(|range| format!(" ({})", bounds(&range))).unwrap_or_default();
+            format!("{}{range}", digits(value))
+        };
+        let law = along(&fitting.theta(), 1);
+        let doubling = returns(fitting).map(|r| format!("{} nats", digits(r.doubling_nats))).unwrap_or_default();
+        let others = fits.iter().enumerate().filter(|(other, _)| *other != place);
+        let needs = others.map(|(_, (_, other))| matching(fitting, other)).find(|found| found.behind == *group);
+        let needs = needs.map(|found| match found.times {
+            Some(times) => format!("{} times for {}", Quantity::Times.cell(times), found.ahead),
+            None => format!("never reaches {}", found.ahead),
+        });
+        let (e, exponent) = (figure(IRREDUCIBLE, law.irreducible), figure(1, law.exponent));
+        vec![words.to_owned(), group.clone(), e, exponent, doubling, needs.unwrap_or_default()]
+    };
+    (0..fits.len()).map(row).collect()
 }
 
 /// A leader whose budget grows, and a follower whose does not, along one law.
@@ -249,8 +278,8 @@ mod tests {
         let blocks = build(&Findings::of(&file)).unwrap();
         let Block::Lead(lead) = &blocks[0] else { panic!("{blocks:?}") };
         assert!(lead.contains("to reach modern's"), "{lead}");
-        assert_eq!(scale_sentence(&file).as_ref(), Some(lead));
-        assert_eq!(scale_sentence(&example()), None);
+        assert_eq!(scale_sentence(&ladders(&file)).as_ref(), Some(lead));
+        assert_eq!(scale_sentence(&ladders(&example())), None);
         let Block::Plot(figure) = &blocks[1] else { panic!("{blocks:?}") };
         let Chart::Scatter(scatter) = &figure.chart else { panic!() };
         assert_eq!(scatter.series.len(), 4);
