@@ -231,7 +231,7 @@ fn parts_of_a_run_fit_together() {
     assert_eq!(rows, losses(&whole));
 
     let refused: [(&[&str], &str); 5] = [
-        (&["run", "./tuned.toml", "--shard", "1/2"], "--shard sweep --out rates.json"),
+        (&["run", "./tuned.toml", "--shard", "1/2"], "`effbench run ./tuned.toml --shard sweep --out rates.json`"),
         (&["run", "./tiny.toml", "--shard", "sweep"], "chooses no learning rates"),
         (&["run", "./tiny.toml", "--rates", "sweep.json"], "chooses no learning rates"),
         (&["run", "./tiny.toml", "--shard", "3/3"], "the run has 2 repeats"),

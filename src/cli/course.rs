@@ -117,12 +117,12 @@ pub(super) fn refuse_half_a_sweep(args: &RunArgs, prepared: &Prepared) -> Result
         }
         (false, _, Some(_)) => Err(Error::input(format!("--rates: suite {suite} chooses no learning rates"))),
         (true, Some(Shard::Part { .. }), None) => {
-            let asked = &prepared.asked;
             Err(Error::input(format!(
                 "--shard: suite {suite} first chooses learning rates, and all parts need the same"
             ))
             .hint(format!(
-                "`effbench run {asked} --shard sweep --out rates.json`, then `--rates rates.json` for each part"
+                "`effbench run {} --shard sweep --out rates.json` with the same options, then `--rates rates.json` for each part",
+                args.suite
             )))
         }
         _ => Ok(()),

@@ -116,30 +116,41 @@ impl Spread {
     /// Submits what is missing, and the job that puts the parts together after it, whatever became of it.
     pub fn submit(&self) -> Result<Submitted> {
         let folder = self.folder();
-        fs::create_dir_all(&folder)
+        let new = !folder.exists();
+        let mut jobs = Vec::new();
+        let submitted = self.submit_missing(&folder, &mut jobs);
+        if new && submitted.is_err() && jobs.is_empty() {
+            // Nothing was there and nothing was submitted: nothing is to stay.
+            let _ = fs::remove_dir_all(&folder);
+        }
+        submitted.map(|done| Submitted { jobs, done, parts: self.repeats })
+    }
+
+    /// Parts that are done already; what is submitted is added to `jobs`.
+    fn submit_missing(&self, folder: &Path, jobs: &mut Vec<(String, String)>) -> Result<u64> {
+        fs::create_dir_all(folder)
             .map_err(|e| Error::input(format!("{}: cannot be written: {e}", folder.display())))?;
         let missing = self.missing()?;
         self.keep_program()?;
-        let mut jobs: Vec<(String, String)> = Vec::new();
         let mut after = None;
         if self.tuned && !missing.is_empty() && !self.is_done(&self.part(Shard::Sweep))? {
             let sweep = self.sweep();
-            let id = sbatch(&folder, &sweep, None)?;
+            let id = sbatch(folder, &sweep, None)?;
             // A rate that diverges is a finding, and fails the job: the parts see for themselves what there is.
             after = Some(format!("afterany:{id}"));
             jobs.push((sweep.name, id));
         }
         for array in self.arrays(&missing, max_array_size()) {
-            let id = sbatch(&folder, &array, after.as_deref())?;
+            let id = sbatch(folder, &array, after.as_deref())?;
             jobs.push((array.name, id));
         }
         if !jobs.is_empty() {
             let ids: Vec<&str> = jobs.iter().map(|(_, id)| id.as_str()).collect();
             let collect = self.collector();
-            let id = sbatch(&folder, &collect, Some(&format!("afterany:{}", ids.join(":"))))?;
+            let id = sbatch(folder, &collect, Some(&format!("afterany:{}", ids.join(":"))))?;
             jobs.push((collect.name, id));
         }
-        Ok(Submitted { jobs, done: self.repeats - missing.len() as u64, parts: self.repeats })
+        Ok(self.repeats - missing.len() as u64)
     }
 
     fn sweep(&self) -> Submission {
