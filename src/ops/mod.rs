@@ -127,6 +127,12 @@ impl Ops<'static> {
         Self { runs: Runs::Host, dtype: DType::F32, tape: None, narrowed: None }
     }
 
+    /// Own kernels on an emulated GPU, if this machine has a C++ compiler.
+    #[cfg(test)]
+    pub(crate) fn emulated(dtype: DType) -> Option<Self> {
+        Some(Self::fused().on_board(gpu::emulated(dtype)?).with_dtype(dtype))
+    }
+
     /// candle's plain differentiable operations, on any device.
     pub fn reference() -> Self {
         Self { runs: Runs::Reference, ..Self::fused() }
@@ -160,7 +166,7 @@ impl<'t> Ops<'t> {
 
     /// The same on a given board.
     #[cfg(test)]
-    pub(crate) fn on_board(self, gpu: Gpu) -> Self {
+    fn on_board(self, gpu: Gpu) -> Self {
         Self { runs: Runs::Board(gpu), ..self }
     }
 

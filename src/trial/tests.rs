@@ -11,6 +11,7 @@ use crate::model::{Params, Weights};
 use crate::spec::{Library, Origin, Tree};
 use crate::train::Trainer;
 
+mod gpu;
 mod metering;
 mod resuming;
 

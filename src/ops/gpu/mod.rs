@@ -32,6 +32,11 @@ pub(super) use loss::{cross_entropy, cross_entropy_rows, head_loss};
 pub(super) use norm::norm;
 pub(crate) use optimizer::{AdamwFactors, Updated};
 
+#[cfg(test)]
+pub(super) fn emulated(dtype: DType) -> Option<Gpu> {
+    emulator::gpu(emulator::Turns::Rising, dtype)
+}
+
 use super::tape::{Back, Tape};
 use board::{Board, Fit};
 use candle_core::{DType, Device, Result, Shape, Tensor, TensorId, bail};

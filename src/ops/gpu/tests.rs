@@ -2,7 +2,7 @@
 //! one where there is one (`cargo test --release --features cuda on_the_gpu -- --ignored`).
 
 use super::emulator::{self, Turns};
-use super::{Gpu, Narrowed};
+use super::{AdamwFactors, Gpu, Narrowed, Updated};
 use crate::ops::check::{distance, flat, ids, random, targets};
 use crate::ops::{Axes, IGNORED, Ops, RopeTable};
 use candle_core::{DType, Device, Result, Tensor, Var};
@@ -219,6 +219,61 @@ fn weights_are_narrowed_once(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// Three steps of AdamW on parameters of many lengths, and the norm of their gradients.
+fn updates(place: &Place) -> Result<()> {
+    const LENGTHS: [usize; 37] = {
+        let mut lengths = [5; 37];
+        lengths[3] = 4096;
+        lengths[35] = 10_000;
+        lengths
+    };
+    let tensor = |n: usize, seed: u64| place.on(random(&[n], DType::F32, seed)?);
+    let [beta1, beta2, eps, lr, scale] = [0.9f64, 0.99, 1e-8, 0.01, 0.5];
+    for gpu in (place.boards)(DType::F32, &place.device) {
+        let make = |seed: u64| LENGTHS.iter().map(|&n| tensor(n, seed + n as u64)).collect::<Result<Vec<_>>>();
+        let (w, g) = (make(1)?, make(2)?);
+        let (m, v) = (make(3)?, make(4)?.iter().map(Tensor::sqr).collect::<Result<Vec<_>>>()?);
+        let mut truth = Vec::new();
+        for i in 0..LENGTHS.len() {
+            truth.push([flat(&w[i])?, flat(&g[i])?, flat(&m[i])?, flat(&v[i])?]);
+        }
+        let squares: f64 = truth.iter().flat_map(|[_, g, ..]| g).map(|g| g * g).sum();
+        assert!((gpu.square_sum(&g)? / squares - 1.0).abs() < 1e-5, "the norm");
+        for step in 1..=3 {
+            let (rate, root2) = (lr / (1.0 - beta1.powi(step)), (1.0 - beta2.powi(step)).sqrt());
+            let factors = AdamwFactors {
+                beta1: beta1 as f32,
+                rest1: (1.0 - beta1) as f32,
+                beta2: beta2 as f32,
+                rest2: (1.0 - beta2) as f32,
+                eps: eps as f32,
+                lr: lr as f32,
+                rate: rate as f32,
+                root2: root2 as f32,
+                scale: scale as f32,
+            };
+            let decay = |i: usize| if i % 2 == 0 { 0.1 } else { 0.0 };
+            let all = (0..LENGTHS.len()).map(|i| Updated { w: &w[i], g: &g[i], m: &m[i], v: &v[i], decay: decay(i) });
+            gpu.adamw(&all.collect::<Vec<_>>(), factors)?;
+            for (i, [w, g, m, v]) in truth.iter_mut().enumerate() {
+                for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
+                    let g = *g * scale;
+                    *m = beta1 * *m + (1.0 - beta1) * g;
+                    *v = beta2 * *v + (1.0 - beta2) * g * g;
+                    *w = (1.0 - lr * decay(i)) * *w - rate * *m / (v.sqrt() / root2 + eps);
+                }
+            }
+        }
+        for (i, [of_w, _, of_m, of_v]) in truth.iter().enumerate() {
+            for (name, made, truth) in [("w", &w[i], of_w), ("m", &m[i], of_m), ("v", &v[i], of_v)] {
+                let far = distance(&flat(made)?, truth);
+                assert!(far < 1e-5, "{name} of parameter {i}: {far:e}");
+            }
+        }
+    }
+    Ok(())
+}
+
 #[test]
 fn an_emulated_gpu_computes_what_the_cpu_does() {
     let Some(place) = emulated() else { return };
@@ -230,6 +285,7 @@ fn an_emulated_gpu_computes_what_the_cpu_does() {
     losses(&place);
     rows_of_losses(&place).unwrap();
     weights_are_narrowed_once(&place).unwrap();
+    updates(&place).unwrap();
 }
 
 #[test]
@@ -253,4 +309,5 @@ fn on_the_gpu_every_operation_computes_what_the_cpu_does() {
     attentions(&place);
     rows_of_losses(&place).unwrap();
     weights_are_narrowed_once(&place).unwrap();
+    updates(&place).unwrap();
 }

@@ -2,6 +2,7 @@
 #include <setjmp.h>
 #include <ucontext.h>
 
+#include <deque>
 #include <vector>
 
 #include "emulator.h"
@@ -38,7 +39,8 @@ struct Fiber {
     bool started, done;
 };
 
-std::vector<Fiber> fibers;
+// None of them ever moves: their stacks are in use.
+std::deque<Fiber> fibers;
 std::vector<Warp> warps;
 Barrier everyone;
 Fiber *current;
@@ -60,12 +62,15 @@ void wait_at(Barrier &barrier) {
     back_to_scheduler();
 }
 
-void first_steps() {
-    body(body_context);
-    current->done = true;
-    Barrier &own = warps[place(current->index) / 32].barrier;
-    for (Barrier *barrier : {&own, &everyone}) barrier->alive--, barrier->open_if_all_came();
-    _longjmp(scheduler, 1);
+// A fiber outlives its thread: it is the same place in the next block.
+void threads_of_fiber() {
+    for (;;) {
+        body(body_context);
+        current->done = true;
+        Barrier &own = warps[place(current->index) / 32].barrier;
+        for (Barrier *barrier : {&own, &everyone}) barrier->alive--, barrier->open_if_all_came();
+        back_to_scheduler();
+    }
 }
 
 void resume(Fiber &fiber) {
@@ -75,6 +80,11 @@ void resume(Fiber &fiber) {
     if (_setjmp(scheduler)) return;
     if (fiber.started) _longjmp(fiber.state, 1);
     fiber.started = true;
+    getcontext(&fiber.start);
+    fiber.start.uc_stack.ss_sp = fiber.stack.data();
+    fiber.start.uc_stack.ss_size = fiber.stack.size();
+    fiber.start.uc_link = nullptr;
+    makecontext(&fiber.start, threads_of_fiber, 0);
     setcontext(&fiber.start);
 }
 
@@ -83,20 +93,18 @@ bool can_run(const Fiber &fiber) {
 }
 
 void prepare(uint32_t threads) {
-    if (fibers.size() < threads) fibers.resize(threads);
-    warps.assign((threads + 31) / 32, Warp());
+    warps.resize((threads + 31) / 32);
+    for (Warp &warp : warps) warp.barrier = {0, 0, 0};
     everyone = {threads, 0, 0};
     for (uint32_t i = 0; i < threads; i++) {
+        if (fibers.size() == i) {
+            fibers.emplace_back();
+            fibers[i].stack.resize(STACK_BYTES);
+        }
         Fiber &fiber = fibers[i];
-        fiber.stack.resize(STACK_BYTES);
-        getcontext(&fiber.start);
-        fiber.start.uc_stack.ss_sp = fiber.stack.data();
-        fiber.start.uc_stack.ss_size = fiber.stack.size();
-        fiber.start.uc_link = nullptr;
-        makecontext(&fiber.start, first_steps, 0);
         fiber.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
         fiber.waits_for = nullptr;
-        fiber.started = fiber.done = false;
+        fiber.done = false;
         warps[i / 32].barrier.alive++;
     }
 }

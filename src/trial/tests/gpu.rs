@@ -1,0 +1,132 @@
+//! Whole variants on a GPU against the CPU: on an emulated one always, on a real one where there is one.
+
+use super::*;
+use crate::ops::{DType, Narrowed, Ops};
+
+/// Where a variant is tried.
+struct Place {
+    device: &'static str,
+    ops: fn(DType) -> Option<Ops<'static>>,
+    steps: u64,
+    shapes: &'static [(usize, usize)],
+}
+
+const EMULATED: Place = Place { device: "cpu", ops: Ops::emulated, shapes: &[SHAPES[0]], steps: 2 };
+
+#[cfg(feature = "cuda")]
+const REAL: Place =
+    Place { device: "cuda", ops: |dtype| Some(Ops::fused().with_dtype(dtype)), shapes: &SHAPES, steps: 100 };
+
+/// Heads that fit tensor cores, and heads that do not.
+const SHAPES: [(usize, usize); 2] = [(32, 2), (24, 3)];
+
+fn of_shape(variant: &str, (width, heads): (usize, usize)) -> Experiment {
+    let sets = json!({
+        "model": {"layers": 2, "width": width, "heads": heads, "context": 10},
+        "train": {"batch": 3, "steps": 200, "optimizer": {"lr": 0.01}},
+        "data": {"kind": "markov", "states": 11},
+        "compute": {"shards": 1},
+    });
+    prepared(variant, sets).experiment
+}
+
+impl Place {
+    fn experiment(&self, variant: &str, shape: (usize, usize), dtype: DType) -> Option<Experiment> {
+        Some(Experiment { ops: (self.ops)(dtype)?, ..of_shape(variant, shape) })
+    }
+
+    fn trainer(&self, experiment: &Experiment, seed: u64) -> Trainer {
+        experiment.trainer(seed, &device::open(self.device).unwrap()).unwrap()
+    }
+
+    fn losses(&self, experiment: &Experiment, seed: u64) -> Vec<f64> {
+        let mut trainer = self.trainer(experiment, seed);
+        (0..self.steps).map(|step| trainer.step(&batch(experiment, step)).unwrap().loss).collect()
+    }
+
+    /// The loss of every variant goes the CPU's way.
+    fn every_variant_learns_the_same(&self) {
+        for_every_variant(|name, _| {
+            for &shape in self.shapes {
+                let truth = Place { device: "cpu", ..*self }.losses(&of_shape(name, shape), 7);
+                for (dtype, near) in [(DType::F32, 1e-3), (DType::BF16, 3e-2)] {
+                    let Some(experiment) = self.experiment(name, shape, dtype) else { return };
+                    let losses = self.losses(&experiment, 7);
+                    for (step, (loss, truth)) in losses.iter().zip(&truth).enumerate() {
+                        assert!((loss - truth).abs() < near, "{name} in {dtype:?}, step {step}: {loss} and {truth}");
+                    }
+                }
+            }
+        });
+    }
+
+    /// The same run gives the same bits again.
+    fn runs_repeat_to_the_bit(&self) {
+        for dtype in [DType::F32, DType::BF16] {
+            let Some(experiment) = self.experiment("modern", SHAPES[0], dtype) else { return };
+            assert_eq!(self.losses(&experiment, 7), self.losses(&experiment, 7), "{dtype:?}");
+        }
+    }
+
+    /// What decoding gives for the last token of a window is what the whole window gives.
+    fn decoding_is_the_forward_pass(&self) {
+        for_every_variant(|name, _| {
+            for (dtype, near) in [(DType::F32, 1e-4), (DType::BF16, 5e-2)] {
+                let Some(experiment) = self.experiment(name, SHAPES[0], dtype) else { return };
+                let opened = device::open(self.device).unwrap();
+                let trainer = self.trainer(&experiment, 3);
+                let weights = trainer.params().detached();
+                let inputs = &batch(&experiment, 0).inputs[..10];
+                let narrowed = Narrowed::default();
+                let ops = experiment.ops.for_device(&opened.device).unwrap().keeping(&narrowed);
+                let ids = Tensor::from_slice(inputs, inputs.len(), &opened.device).unwrap();
+                let whole = values(&experiment.model.logits(&weights, &ids, 1, 10, ops).unwrap());
+                let mut generator = Generator::new(&experiment.model, &weights, ops, &opened.device, 1);
+                let mut last = generator.feed(&inputs[..4]).unwrap();
+                for token in &inputs[4..] {
+                    last = generator.feed(&[*token]).unwrap();
+                }
+                let last = values(&last);
+                for (a, b) in last.iter().zip(&whole[whole.len() - last.len()..]) {
+                    assert!((a - b).abs() < near, "{name} in {dtype:?}: {a} and {b}");
+                }
+            }
+        });
+    }
+}
+
+#[test]
+fn variants_on_an_emulated_gpu_learn_as_on_the_cpu() {
+    EMULATED.every_variant_learns_the_same();
+}
+
+#[test]
+fn decoding_on_an_emulated_gpu_is_the_forward_pass() {
+    EMULATED.decoding_is_the_forward_pass();
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+#[ignore = "needs a GPU"]
+fn on_the_gpu_variants_learn_as_on_the_cpu() {
+    REAL.every_variant_learns_the_same();
+}
+
+#[test]
+fn runs_on_an_emulated_gpu_repeat_to_the_bit() {
+    EMULATED.runs_repeat_to_the_bit();
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+#[ignore = "needs a GPU"]
+fn on_the_gpu_runs_repeat_to_the_bit() {
+    REAL.runs_repeat_to_the_bit();
+}
+
+#[cfg(feature = "cuda")]
+#[test]
+#[ignore = "needs a GPU"]
+fn on_the_gpu_decoding_is_the_forward_pass() {
+    REAL.decoding_is_the_forward_pass();
+}
