@@ -28,6 +28,12 @@ struct Warp {
     char lanes[32 * LANE_BYTES];
 };
 
+struct Copy {
+    void *to;
+    const void *from;
+    uint32_t group;
+};
+
 struct Fiber {
     jmp_buf state;
     ucontext_t start;
@@ -37,6 +43,9 @@ struct Fiber {
     Barrier *waits_for;
     uint32_t seen;
     bool started, done;
+    // Copies on their way, the oldest first, and how many groups of them were closed.
+    std::deque<Copy> copies;
+    uint32_t groups;
 };
 
 // None of them ever moves: their stacks are in use.
@@ -44,6 +53,8 @@ std::deque<Fiber> fibers;
 std::vector<Warp> warps;
 Barrier everyone;
 Fiber *current;
+// Whether copies arrive as soon as they are asked for.
+bool at_once;
 jmp_buf scheduler;
 void (*body)(void *);
 void *body_context;
@@ -105,21 +116,38 @@ void prepare(uint32_t threads) {
         fiber.index = {i % blockDim.x, i / blockDim.x % blockDim.y, i / blockDim.x / blockDim.y};
         fiber.waits_for = nullptr;
         fiber.done = false;
+        fiber.copies.clear();
+        fiber.groups = 0;
         warps[i / 32].barrier.alive++;
     }
+}
+
+// Runs a warp as far as it gets without the others: whether it got anywhere.
+bool run_warp(uint32_t first, uint32_t last, bool falling) {
+    bool ever = false;
+    for (bool moved = true; moved; ever |= moved) {
+        moved = false;
+        for (uint32_t i = first; i < last; i++) {
+            Fiber &fiber = fibers[falling ? last - 1 - (i - first) : i];
+            if (can_run(fiber)) resume(fiber), moved = true;
+        }
+    }
+    return ever;
 }
 
 bool run_block(uint32_t threads, bool falling) {
     prepare(threads);
     for (bool moved = true; moved;) {
         moved = false;
-        for (uint32_t i = 0; i < threads; i++) {
-            Fiber &fiber = fibers[falling ? threads - 1 - i : i];
-            if (can_run(fiber)) resume(fiber), moved = true;
+        for (uint32_t i = 0; i < warps.size(); i++) {
+            uint32_t first = (falling ? warps.size() - 1 - i : i) * 32;
+            moved |= run_warp(first, first + 32 < threads ? first + 32 : threads, falling);
         }
     }
     return everyone.alive == 0;
 }
+
+void arrive(const Copy &copy) { copy.from ? memcpy(copy.to, copy.from, 16) : memset(copy.to, 0, 16); }
 
 }  // namespace
 
@@ -136,9 +164,23 @@ const void *exchange(const void *mine, size_t bytes) {
     return warp.lanes;
 }
 
+void copy_async(void *to, const void *from, bool real) {
+    Copy copy = {to, real ? from : nullptr, current->groups};
+    at_once ? arrive(copy) : current->copies.push_back(copy);
+}
+
+void commit_copies() { current->groups++; }
+
+void wait_for_copies(uint32_t but) {
+    while (!current->copies.empty() && current->copies.front().group + but < current->groups) {
+        arrive(current->copies.front());
+        current->copies.pop_front();
+    }
+}
+
 bool run_threads(const Launch *launch, void (*thread)(void *), void *context) {
     gridDim = launch->grid, blockDim = launch->block;
-    body = thread, body_context = context;
+    body = thread, body_context = context, at_once = launch->falling;
     std::vector<uint64_t> shared(launch->shared_bytes / 8 + 1);
     dynamic_shared = (unsigned char *)shared.data();
     uint32_t threads = blockDim.x * blockDim.y * blockDim.z;

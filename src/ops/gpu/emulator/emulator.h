@@ -1,7 +1,8 @@
 // Just enough of CUDA to run a kernel on a CPU: every thread of a block is a fiber on one real thread, switched where threads
 // wait for one another. Slow, and exact in what matters: which thread reads and writes what, when it waits, and how numbers are
-// rounded. Blocks run one after another, their threads in rising order or in falling order: a kernel that forgot a barrier gives
-// different numbers in the two.
+// rounded. It makes the most of every liberty that the hardware has: blocks run one after another, and of a block each warp runs
+// as far as it gets before the next, in rising order with copies that arrive no sooner than somebody waits for them, or in
+// falling order with copies that are there at once; memory holds NaN before. A kernel that forgot to wait gives wrong numbers.
 #pragma once
 
 #include <math.h>
@@ -31,7 +32,7 @@ struct Index {
 struct Launch {
     Index grid, block;
     uint32_t shared_bytes;
-    // Nonzero: threads run from the last to the first.
+    // Nonzero: threads run from the last to the first, and copies are there at once.
     uint32_t falling;
     // Addresses of the arguments, in order.
     void **arguments;
@@ -94,6 +95,12 @@ static inline uint16_t round_to_bf16(float x) {
 }
 
 static inline float rsqrtf(float x) { return 1.f / sqrtf(x); }
+
+// Copies 16 bytes (zeros where they are not real), in the group that `commit_copies` closes; all are there but for the latest
+// so many groups after `wait_for_copies`.
+void copy_async(void *to, const void *from, bool real);
+void commit_copies();
+void wait_for_copies(uint32_t but);
 
 // Runs `thread(context)` for every thread of the launch; false where threads wait for one another for ever.
 bool run_threads(const Launch *launch, void (*thread)(void *), void *context);

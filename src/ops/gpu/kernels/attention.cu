@@ -48,11 +48,7 @@ static inline void multiply_add(float (&d)[4], const u32 (&a)[4], u32 b0, u32 b1
     }
 }
 
-static inline void copy_async(void *to, const void *from, bool real) {
-    real ? memcpy(to, from, 16) : memset(to, 0, 16);
-}
-static inline void commit_copies() {}
-template <int N> static inline void wait_for_copies_but() {}
+template <int N> static inline void wait_for_copies_but() { wait_for_copies(N); }
 #else
 DEVICE u32 shared_address(const void *pointer) { return (u32)__cvta_generic_to_shared(pointer); }
 

@@ -82,10 +82,9 @@ DEVICE float warp_max(float x) {
     return x;
 }
 
-// The sum over a block of up to 1024 threads, known to all of them. `shared` holds 32 numbers.
+// The sum over a block of up to 1024 threads, known to all of them. `shared` holds 32 numbers and serves one sum.
 DEVICE float block_sum(float x, float *shared) {
     x = warp_sum(x);
-    __syncthreads();
     if (threadIdx.x % WARP == 0) shared[threadIdx.x / WARP] = x;
     __syncthreads();
     float sum = 0.f;

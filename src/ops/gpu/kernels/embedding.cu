@@ -50,7 +50,6 @@ DEVICE void embedding_slopes(const u32 *ids, const T *g, float *d, int tokens, i
             load<N>(g + (size_t)matches[m] * width + column, v);
             for (int k = 0; k < N; k++) sum[k] += v[k];
         }
-        __syncthreads();
     }
     if (column < width) store<N>(d + (size_t)id * width + column, sum);
 }
