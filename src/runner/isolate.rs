@@ -82,12 +82,16 @@ fn verdict(ended: &Ended, limit: Duration) -> (Status, String) {
                 // What Rust's allocator says before it aborts, under a limit on address space.
                 Some(ABORT) if words.contains("memory allocation of") => (Status::OutOfMemory, words),
                 Some(signal) => (Status::Failed, with_words(format!("killed by signal {signal}"))),
+                None if OUT_OF_DEVICE_MEMORY.iter().any(|name| words.contains(name)) => (Status::OutOfMemory, words),
                 None if status.success() => (Status::Failed, with_words("ended without a result".to_owned())),
                 None => (Status::Failed, with_words(format!("exit code {}", status.code().unwrap_or(-1)))),
             }
         }
     }
 }
+
+/// What CUDA's driver and its matrix library call a GPU whose memory is full.
+const OUT_OF_DEVICE_MEMORY: [&str; 2] = ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"];
 
 const ABORT: i32 = 6;
 const KILL: i32 = 9;

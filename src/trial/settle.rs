@@ -172,6 +172,8 @@ fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
             Err(compute.refuse("dtype", why).hint("f32, or fused operations on --device cuda"))
         }
         (true, "bf16") => Ok(Ops::fused().with_dtype(DType::BF16)),
+        // A CPU has no such thing, and its specs are silent about it.
+        (true, _) if narrow => Ok(Ops::fused().with_tf32(compute.bool("tf32", false)?)),
         (true, _) => Ok(Ops::fused()),
         (false, _) => Ok(Ops::reference()),
     }

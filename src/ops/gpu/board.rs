@@ -235,6 +235,8 @@ pub(in crate::ops) struct Product<'a> {
     pub k: usize,
     /// Whether C is added to.
     pub adds: bool,
+    /// Whether f32 factors are rounded to TF32.
+    pub tf32: bool,
 }
 
 /// A factor: stored by columns, which begin `leading` numbers apart.
@@ -249,7 +251,7 @@ pub(in crate::ops) struct Factor<'a> {
 impl<'a> Product<'a> {
     /// `out = left right`, all stored by rows, as tensors are; a factor may be given as its transpose. Stored by rows, a matrix
     /// is the transpose of what the library sees in it, so it is asked for `out^T = right^T left^T`.
-    pub fn by_rows(out: &'a Tensor, left: Rows<'a>, right: Rows<'a>, adds: bool) -> Result<Self> {
+    pub fn by_rows(out: &'a Tensor, left: Rows<'a>, right: Rows<'a>, [adds, tf32]: [bool; 2]) -> Result<Self> {
         let ((n, k), (k_of_right, m)) = (left.dims()?, right.dims()?);
         if out.dims2()? != (n, m) || k != k_of_right || left.numbers.dtype() != right.numbers.dtype() {
             bail!("{left:?} times {right:?} does not give {:?}", out.shape());
@@ -257,7 +259,7 @@ impl<'a> Product<'a> {
         for tensor in [out, left.numbers, right.numbers] {
             contiguous(tensor)?;
         }
-        Ok(Self { a: right.factor()?, b: left.factor()?, c: out, m, n, k, adds })
+        Ok(Self { a: right.factor()?, b: left.factor()?, c: out, m, n, k, adds, tf32 })
     }
 }
 

@@ -150,9 +150,7 @@ impl Board for Cuda {
         let (of_a, of_b) = (data_type(product.a.numbers.dtype())?, data_type(product.b.numbers.dtype())?);
         let (lda, ldb) = (size(product.a.leading)?, size(product.b.leading)?);
         let compute = match of_a {
-            DataType::CUDA_R_32F if candle_core::cuda::gemm_reduced_precision_f32() => {
-                ComputeType::CUBLAS_COMPUTE_32F_FAST_TF32
-            }
+            DataType::CUDA_R_32F if product.tf32 => ComputeType::CUBLAS_COMPUTE_32F_FAST_TF32,
             _ => ComputeType::CUBLAS_COMPUTE_32F,
         };
         let blas = self.device.cublas_handle();

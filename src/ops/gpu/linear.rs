@@ -8,7 +8,7 @@ use candle_core::{DType, Result, Tensor, bail};
 impl Gpu {
     /// `out = left right`, or with `out` added.
     pub(super) fn multiply(self, out: &Tensor, left: Rows, right: Rows, adds: bool) -> Result<()> {
-        self.board.multiply(&Product::by_rows(out, left, right, adds)?)
+        self.board.multiply(&Product::by_rows(out, left, right, [adds, self.tf32])?)
     }
 }
 

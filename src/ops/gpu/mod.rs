@@ -48,6 +48,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Gpu {
     board: &'static dyn Board,
     dtype: DType,
+    tf32: bool,
 }
 
 /// Weights that were narrowed already, for as long as they do not change: decoding would otherwise read them in full for every
@@ -68,7 +69,7 @@ impl Gpu {
     #[cfg(feature = "cuda")]
     pub fn of(device: &Device) -> Option<Self> {
         match device {
-            Device::Cuda(device) => Some(Self { board: cuda::board_of(device), dtype: DType::F32 }),
+            Device::Cuda(device) => Some(Self { board: cuda::board_of(device), dtype: DType::F32, tf32: false }),
             _ => None,
         }
     }
@@ -88,6 +89,11 @@ impl Gpu {
             DType::F32 | DType::BF16 => Ok(Self { dtype, ..self }),
             other => bail!("the kernels compute in f32 or bf16, not in {other:?}"),
         }
+    }
+
+    /// The same with f32 factors of products rounded to TF32.
+    pub fn with_tf32(self, tf32: bool) -> Self {
+        Self { tf32, ..self }
     }
 
     /// Whether there is a kernel for heads of that width; elsewhere attention is candle's.

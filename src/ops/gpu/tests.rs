@@ -219,6 +219,20 @@ fn weights_are_narrowed_once(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// TF32 rounds factors of f32 products, and only where it is asked for.
+fn rounded_factors(place: &Place) -> Result<()> {
+    let (x, w) = (random(&[40, 64], DType::F32, 1)?, random(&[32, 64], DType::F32, 2)?);
+    let truth = flat(&Ops::fused().linear(&x.to_dtype(DType::F64)?, &w.to_dtype(DType::F64)?, None)?)?;
+    for gpu in (place.boards)(DType::F32, &place.device) {
+        for (tf32, error) in [(false, 0.0..1e-6), (true, 1e-5..1e-3)] {
+            let ops = Ops::fused().on_board(gpu.with_tf32(tf32));
+            let far = distance(&flat(&ops.linear(&place.on(x.clone())?, &place.on(w.clone())?, None)?)?, &truth);
+            assert!(error.contains(&far), "TF32 {tf32}: {far:e}");
+        }
+    }
+    Ok(())
+}
+
 /// Three steps of AdamW on parameters of many lengths, and the norm of their gradients.
 fn updates(place: &Place) -> Result<()> {
     const LENGTHS: [usize; 37] = {
@@ -289,6 +303,7 @@ fn an_emulated_gpu_computes_what_the_cpu_does() {
     rows_of_losses(&place).unwrap();
     weights_are_narrowed_once(&place).unwrap();
     updates(&place).unwrap();
+    rounded_factors(&place).unwrap();
 }
 
 #[test]
@@ -313,4 +328,5 @@ fn on_the_gpu_every_operation_computes_what_the_cpu_does() {
     rows_of_losses(&place).unwrap();
     weights_are_narrowed_once(&place).unwrap();
     updates(&place).unwrap();
+    rounded_factors(&place).unwrap();
 }

@@ -28,7 +28,7 @@ pub(crate) fn gpu(turns: Turns, dtype: DType) -> Option<Gpu> {
         Some([Turns::Rising, Turns::Falling].map(|turns| Emulator { library, turns }))
     });
     let board = BOARDS.as_ref()?.iter().find(|board| board.turns == turns)?;
-    Some(Gpu { board, dtype })
+    Some(Gpu { board, dtype, tf32: false })
 }
 
 /// A loaded library.
@@ -130,7 +130,11 @@ impl Board for Emulator {
 
     fn multiply(&self, product: &Product) -> Result<()> {
         let (m, n, k) = (product.m, product.n, product.k);
-        let (a, b) = (f32s(product.a.numbers)?, f32s(product.b.numbers)?);
+        let factor = |of: &Factor| {
+            let numbers = f32s(of.numbers)?;
+            Ok::<_, candle_core::Error>(if product.tf32 { numbers.into_iter().map(to_tf32).collect() } else { numbers })
+        };
+        let (a, b) = (factor(&product.a)?, factor(&product.b)?);
         let mut c = if product.adds { f32s(product.c)? } else { vec![f32::NAN; m * n] };
         // What the library sees by columns is by rows the transpose, and so is the product: C^T = op(B)^T op(A)^T.
         let before = if product.adds { Before::AddedTo } else { Before::Overwritten };
@@ -150,6 +154,12 @@ fn by_rows<'a>(factor: &Factor, numbers: &'a [f32], rows: usize, columns: usize)
         false => Matrix::new(numbers, columns, rows, factor.leading),
         true => Matrix::new(numbers, rows, columns, factor.leading).t(),
     }
+}
+
+/// To the nearest number with 10 bits of mantissa.
+fn to_tf32(x: f32) -> f32 {
+    const DROPPED: u32 = 13;
+    f32::from_bits((x.to_bits() + (1 << (DROPPED - 1))) & !((1 << DROPPED) - 1))
 }
 
 fn f32s(tensor: &Tensor) -> Result<Vec<f32>> {
