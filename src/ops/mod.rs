@@ -13,6 +13,7 @@
 
 mod activation;
 mod attention;
+mod cached;
 #[cfg(test)]
 mod check;
 mod cross_entropy;
@@ -31,6 +32,7 @@ mod simd;
 mod swiglu;
 mod tape;
 
+pub use cached::Cached;
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use gpu::Narrowed;
 pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
@@ -321,6 +323,19 @@ impl<'t> Ops<'t> {
             Runs::Host => attention::fused(self.tape, qkv, axes),
             Runs::Board(gpu) if gpu.has_attention(axes.head_width) => gpu::attention(self.pass(gpu), qkv, axes),
             _ => attention::reference(qkv, axes),
+        }
+    }
+
+    /// The same for the new tokens of windows of which a cache holds all: packed (N, (H + 2 KV) D) of the new ones, whose keys
+    /// and values the cache has already, to (N, H D). No gradient.
+    pub fn cached_attention(self, qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
+        cached.check(qkv, axes)?;
+        match self.runs {
+            Runs::Host => cached::fused(qkv, cached, axes),
+            Runs::Board(gpu) if gpu::cache_fits(axes, cached.seen(axes)) => {
+                gpu::cached_attention(gpu, qkv, cached, axes)
+            }
+            _ => cached::reference(qkv, cached, axes),
         }
     }
 

@@ -3,13 +3,13 @@
 //! softmax(Q K^T / sqrt(D)) V per head (Vaswani et al. 2017, eq. 1; grouped queries: Ainslie et al. 2023). Q, K and V come
 //! from one packed projection (B*T, (H + 2 KV) * D).
 
-use candle_core::{D, Device, Tensor};
+use candle_core::Tensor;
 
 use super::{Mixer, MixerKind, State};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
 use crate::model::{Flow, Shape};
-use crate::ops::Axes;
+use crate::ops::{Axes, Cached};
 use crate::spec::{Knobs, Named};
 
 /// Row of the catalog.
@@ -68,31 +68,6 @@ impl Attention {
     fn output(&self, y: &Tensor, flow: &Flow) -> Result<Tensor> {
         Ok(flow.ops.linear(y, &flow.weights[self.out], self.out_bias.map(|b| &flow.weights[b]))?)
     }
-
-    /// Attention of `flow.time` new queries over everything cached, with plain tensor operations.
-    fn over_cache(&self, qkv: &Tensor, k_bgtd: &Tensor, v_bgtd: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let (b, t, h, g, d) = (flow.batch, flow.time, self.shape.heads, self.shape.kv_heads, self.shape.head_width());
-        let group = h / g;
-        let seen = flow.offset + t;
-        let q = qkv.narrow(1, 0, h * d)?.reshape((b, t, h, d))?.transpose(1, 2)?.contiguous()?;
-        let q = (q.reshape((b * g, group * t, d))? * (1.0 / (d as f64).sqrt()))?;
-        let k = k_bgtd.narrow(1, 0, seen)?;
-        let v = v_bgtd.narrow(1, 0, seen)?;
-        let mut scores = q.matmul(&k.transpose(1, 2)?)?;
-        if t > 1 {
-            let mask = causal_mask(t, flow.offset, qkv.device())?.to_dtype(scores.dtype())?.repeat((group, 1))?;
-            scores = scores.broadcast_add(&mask)?;
-        }
-        let y = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
-        let y = y.reshape((b, h, t, d))?.transpose(1, 2)?.contiguous()?;
-        Ok(y.reshape((b * t, h * d))?)
-    }
-}
-
-/// (t, offset + t): 0 where query i of the new tokens may look, -inf elsewhere.
-fn causal_mask(t: usize, offset: usize, device: &Device) -> Result<Tensor> {
-    let row = |i: usize| (0..offset + t).map(move |j| if j <= offset + i { 0f32 } else { f32::NEG_INFINITY });
-    Ok(Tensor::from_vec((0..t).flat_map(row).collect::<Vec<_>>(), (t, offset + t), device)?)
 }
 
 impl Mixer for Attention {
@@ -118,7 +93,8 @@ impl Mixer for Attention {
         let y = if flow.offset == 0 {
             flow.ops.causal_attention(&qkv, self.axes(flow))?
         } else {
-            self.over_cache(&qkv, &state.0[0], &state.0[1], flow)?
+            let cached = Cached { keys: &state.0[0], values: &state.0[1], offset: flow.offset };
+            flow.ops.cached_attention(&qkv, cached, self.axes(flow))?
         };
         self.output(&y, flow)
     }

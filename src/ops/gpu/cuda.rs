@@ -29,7 +29,7 @@ macro_rules! ptx {
         }
     };
 }
-ptx!("attention", "attention_any", "elementwise", "embedding", "loss", "norm", "optimizer");
+ptx!("attention", "attention_any", "cached", "elementwise", "embedding", "loss", "norm", "optimizer");
 
 struct Cuda {
     device: CudaDevice,

@@ -11,6 +11,7 @@
 
 mod attention;
 mod board;
+mod cached;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod elementwise;
@@ -25,6 +26,7 @@ mod optimizer;
 mod tests;
 
 pub(super) use attention::attention;
+pub(super) use cached::{cached_attention, fits as cache_fits};
 pub(super) use elementwise::{activation, add, add_positions, rope, swiglu};
 pub(super) use embedding::embedding;
 pub(super) use linear::linear;

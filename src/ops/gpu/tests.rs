@@ -4,7 +4,7 @@
 use super::emulator::{self, Turns};
 use super::{AdamwFactors, Gpu, Narrowed, Updated};
 use crate::ops::check::{distance, flat, ids, random, targets};
-use crate::ops::{Axes, IGNORED, Ops, RopeTable};
+use crate::ops::{Axes, Cached, IGNORED, Ops, RopeTable};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// Where operations are tried: boards that must agree to the bit, and where their tensors lie.
@@ -201,6 +201,32 @@ fn rows_of_losses(place: &Place) -> Result<()> {
     Ok(())
 }
 
+/// New tokens over a cache, against the CPU.
+fn caches(place: &Place) -> Result<()> {
+    for (axes, offset, room) in [
+        (Axes { batch: 1, time: 1, heads: 1, kv_heads: 1, head_width: 1 }, 0, 1),
+        (Axes { batch: 2, time: 1, heads: 4, kv_heads: 2, head_width: 64 }, 300, 310),
+        (Axes { batch: 1, time: 3, heads: 2, kv_heads: 2, head_width: 96 }, 2, 6),
+    ] {
+        for (dtype, near) in [(DType::F32, 1e-5), (DType::BF16, 1e-2)] {
+            let rounded = |shape: &[usize], seed| random(shape, DType::F32, seed)?.to_dtype(dtype);
+            let of_cache = [axes.batch * axes.kv_heads, room, axes.head_width];
+            let all =
+                [rounded(&[axes.rows(), axes.packed_width()], 1)?, rounded(&of_cache, 2)?, rounded(&of_cache, 3)?];
+            let run = |ops: Ops, [qkv, keys, values]: [Tensor; 3]| {
+                flat(&ops.cached_attention(&qkv, Cached { keys: &keys, values: &values, offset }, axes).unwrap())
+            };
+            let truth = run(Ops::fused(), all.each_ref().map(|x| x.to_dtype(DType::F64).unwrap()))?;
+            for gpu in (place.boards)(dtype, &place.device) {
+                let made = run(Ops::fused().on_board(gpu), all.each_ref().map(|x| place.on(x.clone()).unwrap()))?;
+                let far = distance(&made, &truth);
+                assert!(far < near, "{axes:?} in {dtype:?}: {far:e}");
+            }
+        }
+    }
+    Ok(())
+}
+
 fn weights_are_narrowed_once(place: &Place) -> Result<()> {
     let x = place.on(random(&[3, 8], DType::BF16, 1)?)?;
     let w = place.on(random(&[5, 8], DType::F32, 2)?)?;
@@ -302,6 +328,7 @@ fn an_emulated_gpu_computes_what_the_cpu_does() {
     losses(&place);
     rows_of_losses(&place).unwrap();
     weights_are_narrowed_once(&place).unwrap();
+    caches(&place).unwrap();
     updates(&place).unwrap();
     rounded_factors(&place).unwrap();
 }
@@ -327,6 +354,7 @@ fn on_the_gpu_every_operation_computes_what_the_cpu_does() {
     attentions(&place);
     rows_of_losses(&place).unwrap();
     weights_are_narrowed_once(&place).unwrap();
+    caches(&place).unwrap();
     updates(&place).unwrap();
     rounded_factors(&place).unwrap();
 }

@@ -12,7 +12,8 @@ use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// The files of kernels, without `.cu`.
-const FILES: [&str; 7] = ["attention", "attention_any", "elementwise", "embedding", "loss", "norm", "optimizer"];
+const FILES: [&str; 8] =
+    ["attention", "attention_any", "cached", "elementwise", "embedding", "loss", "norm", "optimizer"];
 
 /// In which order the threads of a block take their turns. A kernel that is right does not care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
