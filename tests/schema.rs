@@ -95,5 +95,5 @@ fn the_binding_names_are_there() {
             assert!(object.get(name).is_some(), "`{name}` is missing");
         }
     }
-    assert_eq!(metric::REGISTRY.len(), 18);
+    assert_eq!(metric::REGISTRY.len(), 19);
 }

@@ -38,6 +38,8 @@ pub const PREFILL_TOKENS_PER_S: &str = "prefill_tokens_per_s";
 pub const DECODE_TOKENS_PER_S: &str = "decode_tokens_per_s";
 /// Time to first token.
 pub const TTFT_S: &str = "ttft_s";
+/// One iteration of a benchmark; only imported ones have it.
+pub const ITERATION_S: &str = "iteration_s";
 /// Measured energy of training.
 pub const ENERGY_J_PER_TRAIN_TOKEN: &str = "energy_j_per_train_token";
 /// Measured energy of prompts.
@@ -85,6 +87,7 @@ registry! {
     PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
+    ITERATION_S, "s", Lower, Sampled, "Median duration of one iteration of an imported benchmark.";
     ENERGY_J_PER_TRAIN_TOKEN, "J/token", Lower, Sampled, "Measured joules per training token.";
     ENERGY_J_PER_PREFILL_TOKEN, "J/token", Lower, Sampled, "Measured joules per prompt token.";
     ENERGY_J_PER_DECODE_TOKEN, "J/token", Lower, Sampled, "Measured joules per generated token.";

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
+use crate::record::import::IMPORTED;
 use crate::record::{Build, Machine, ResultFile, Trial};
 
 /// A trial with the file that it is in.
@@ -128,7 +129,7 @@ pub struct Match<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
-    /// In one run on one machine, in turn: drift hits both.
+    /// In one run on one machine, in turn: drift hits both. Never said of imported trials, whose order nobody recorded.
     Interleaved,
     /// On the same kind of machine, at different times, or one side after the other.
     Separate,
@@ -196,7 +197,8 @@ fn setting(sides: &[Vec<Seen>; 2]) -> Setting {
         return Setting::OtherMachine;
     }
     let sittings: BTreeSet<(&str, &str)> = sides.iter().flatten().map(Seen::sitting).collect();
-    if sittings.len() == 1 && in_turn(sides) { Setting::Interleaved } else { Setting::Separate }
+    let known = sides.iter().flatten().all(|seen| seen.machine().strict_id != IMPORTED);
+    if known && sittings.len() == 1 && in_turn(sides) { Setting::Interleaved } else { Setting::Separate }
 }
 
 /// Whether neither side was over before the other began: what runs one after the other drifts as two sittings do.
@@ -240,6 +242,9 @@ mod tests {
             change(&mut new);
             assert_eq!(settings(&sides(example(), new)), [setting; 5]);
         }
+        let mut imported = example();
+        imported.machines[0].strict_id = IMPORTED.to_owned();
+        assert_eq!(settings(&sides(imported.clone(), imported)), [Setting::Separate; 5]);
     }
 
     #[test]

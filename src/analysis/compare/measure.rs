@@ -65,9 +65,10 @@ pub struct Measure {
 }
 
 /// Gated unless others are chosen: few, so that each keeps its power. A duration and its rate are one thing.
-pub const HEADLINE: [&str; 7] = [
+pub const HEADLINE: [&str; 8] = [
     metric::TRAIN_TOKENS_PER_S,
     metric::DECODE_TOKENS_PER_S,
+    metric::ITERATION_S,
     metric::PEAK_MEMORY_BYTES,
     metric::ENERGY_J_PER_TRAIN_TOKEN,
     metric::ENERGY_J_PER_DECODE_TOKEN,

@@ -32,7 +32,7 @@ pub struct Margin {
     pub same: f64,
     /// Beyond which it is one: raised to what the machine's noise or its sittings make of it.
     pub used: f64,
-    /// What it was raised to, where it was: `noise`, `sittings`, `machines`.
+    /// What it was raised to, where it was: `noise`, `sittings`, `history`, `machines`.
     pub raised_by: Option<&'static str>,
 }
 
