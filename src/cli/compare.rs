@@ -4,7 +4,6 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use serde_json::json;
 
 use super::{print, print_json, say, style};
@@ -154,19 +153,11 @@ fn show(found: &Comparison, format: CompareFormat) -> Result<()> {
         CompareFormat::GithubActionBenchmark => print_json(&report::compare::github_action_benchmark(found)),
         CompareFormat::Bencher => print_json(&report::compare::bencher(found)),
         CompareFormat::Json => {
-            let document = Document { sentence: report::compare::sentence(found), found };
+            let document = report::compare::Document::of(found);
             // Written as it is: thousands of cells as one tree of values would take more memory than the files.
             print(&serde_json::to_string_pretty(&document).map_err(|e| Error::internal(e.to_string()))?)
         }
     }
-}
-
-/// The JSON document: the findings, opened by their sentence.
-#[derive(Serialize)]
-struct Document<'a> {
-    sentence: String,
-    #[serde(flatten)]
-    found: &'a Comparison,
 }
 
 /// The verdict as an exit code, with the sentence for a log.

@@ -8,8 +8,8 @@ use serde_json::json;
 
 use super::{Format, print, print_json, quoted, say};
 use crate::error::{Error, Result};
-use crate::record::import::mapping::ROLES;
 use crate::record::criterion::{self, Benchmark};
+use crate::record::import::mapping::ROLES;
 use crate::record::import::{Imported, Mapping, benchmarks, import};
 use crate::record::log::{self, Log};
 use crate::record::{Status, Trial, store};
@@ -65,11 +65,8 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
         let message = format!("--out {}: is one of the logs", log.display());
         return Err(Error::input(message).hint("the result file must be another file"));
     }
-    let (imported, sentence, next) = if args.logs.iter().any(|path| path.is_dir()) {
-        of_benchmarks(args)?
-    } else {
-        of_logs(args, &mapping)?
-    };
+    let (imported, sentence, next) =
+        if args.logs.iter().any(|path| path.is_dir()) { of_benchmarks(args)? } else { of_logs(args, &mapping)? };
     store::write(&args.out, &imported.file)?;
     if args.format == Format::Json {
         return print_json(&json!({

@@ -3,6 +3,7 @@
 //! Paired by repeat where both sides ran together, Welch's test otherwise; on logarithms for ratios. Beside it stands an exact
 //! test, wherever that can reach the level at all.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::measure::Scale;
@@ -17,7 +18,7 @@ pub const ALPHA: f64 = 1.0 - LEVEL;
 pub const FEWEST: usize = 3;
 
 /// How the two sides were set against each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Counted: the same or not.

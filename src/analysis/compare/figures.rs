@@ -122,11 +122,8 @@ fn exact(mut row: Row, values: &[Vec<Value>; 2]) -> Row {
 
 /// A loss on other data is another thing.
 fn unlike_data(cell: &Match, measure: &Measure) -> Option<String> {
-    if !measure.group.is_quality() {
-        return None;
-    }
-    let [base, new] = cell.sides.each_ref().map(|side| side.iter().map(Seen::world).collect::<BTreeSet<_>>());
-    (base != new).then(|| "the data or the context differ".to_owned())
+    let unlike = measure.group.is_quality() && !cell.same_world;
+    unlike.then(|| "the data or the context differ".to_owned())
 }
 
 /// Only joules that were read in the same way compare.

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub mod decide;
@@ -67,9 +68,10 @@ pub struct Options {
 }
 
 /// Everything that was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
-    /// [`SCHEMA`].
+    /// `effbench.compare/1`.
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: &'static str,
     /// The base, in words.
     pub base: String,

@@ -91,8 +91,7 @@ mod tests {
 
     /// The first cell's speed and the exit code where the new side, a day after the base, is this much slower.
     fn judged(past: &[(String, ResultFile)], slower: f64) -> (Row, Code) {
-        let (base, new) =
-            (vec![("base".to_owned(), day(20, 1.0))], vec![("new".to_owned(), day(21, 1.0 / slower))]);
+        let (base, new) = (vec![("base".to_owned(), day(20, 1.0))], vec![("new".to_owned(), day(21, 1.0 / slower))]);
         let [base, new] = [&base, &new].map(|files| Side::new("side", files, None));
         let found = compare(&base, &new, &Options { past: Past::of(past, &new), ..Options::default() });
         (found.rows.into_iter().find(|row| row.metric == TRAIN_TOKENS_PER_S).unwrap(), found.exit_code)

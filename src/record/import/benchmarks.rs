@@ -19,7 +19,8 @@ use crate::stat::median;
 const CRITERION: &str = "criterion";
 
 /// What criterion does not say.
-const NOTE: &str = "criterion names neither the machine nor the unit: compare runs of one machine, measured in seconds of time";
+const NOTE: &str =
+    "criterion names neither the machine nor the unit: compare runs of one machine, measured in seconds of time";
 
 /// Makes trials of runs, one for each benchmark in each; `command` is what reproduces it.
 ///
