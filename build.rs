@@ -1,6 +1,7 @@
-//! Asks git and the compiler what is being built. All of it may be absent: outside a checkout, without git.
+//! Asks git and the compiler what is being built: all of it may be absent, outside a checkout, without git. With the feature
+//! `cuda`, compiles the kernels to PTX.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 fn main() {
@@ -11,6 +12,9 @@ fn main() {
         }
     }
     println!("cargo::rerun-if-env-changed=RUSTC");
+    if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
+        compile_kernels();
+    }
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     set("EFFBENCH_RUSTC", output(&rustc, &["--version"]));
     if !is_own_checkout() {
@@ -43,4 +47,49 @@ fn set(name: &str, value: Option<String>) {
 fn output(program: &str, args: &[&str]) -> Option<String> {
     let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
     String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
+}
+
+/// The oldest GPU that kernels are compiled for: the first whose tensor cores multiply bf16. The driver compiles PTX for the GPU
+/// that is there, so newer ones run it as well.
+const ARCHITECTURE: &str = "compute_80";
+
+/// Every `src/ops/gpu/kernels/*.cu` to `OUT_DIR/*.ptx`.
+fn compile_kernels() {
+    for name in ["NVCC", "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "PATH"] {
+        println!("cargo::rerun-if-env-changed={name}");
+    }
+    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
+    let nvcc = nvcc();
+    let kernels = std::fs::read_dir("src/ops/gpu/kernels").expect("the kernels are part of the package");
+    for kernel in kernels.map(|entry| entry.expect("readable").path()) {
+        if kernel.extension().is_none_or(|extension| extension != "cu") {
+            continue;
+        }
+        let ptx = out.join(kernel.file_stem().expect("a file has a name")).with_extension("ptx");
+        let mut command = Command::new(&nvcc);
+        command
+            .args(["--ptx", "-std=c++17", "-O3"])
+            .arg(format!("-arch={ARCHITECTURE}"))
+            .arg(&kernel)
+            .arg("-o")
+            .arg(&ptx);
+        match command.output() {
+            Err(error) => panic!(
+                "the feature `cuda` compiles kernels with {}, which does not start ({error}): install a CUDA toolkit, or set \
+                 NVCC or CUDA_HOME",
+                nvcc.display()
+            ),
+            Ok(output) if !output.status.success() => {
+                panic!("{} does not compile:\n{}", kernel.display(), String::from_utf8_lossy(&output.stderr))
+            }
+            Ok(_) => {}
+        }
+    }
+}
+
+/// The CUDA compiler: `NVCC`, or that of the toolkit at `CUDA_HOME`, `CUDA_PATH` or `CUDA_ROOT`, or the first on the path.
+fn nvcc() -> PathBuf {
+    let toolkits = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"].into_iter().filter_map(std::env::var_os);
+    let mut known = toolkits.map(|root| PathBuf::from(root).join("bin/nvcc")).filter(|path| path.exists());
+    std::env::var_os("NVCC").map(PathBuf::from).or_else(|| known.next()).unwrap_or_else(|| PathBuf::from("nvcc"))
 }

@@ -349,7 +349,7 @@ impl Model {
 
     fn read_out(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
         let normed = self.last_norm(x_nc, flow)?;
-        let logits = flow.ops.linear(&normed, &flow.weights[self.head_weight()], None)?;
+        let logits = flow.ops.logits(&normed, &flow.weights[self.head_weight()])?;
         if self.softcap > 0.0 { Ok(flow.ops.softcap(&logits, self.softcap)?) } else { Ok(logits) }
     }
 

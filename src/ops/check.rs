@@ -73,12 +73,12 @@ fn gradients(ops: Ops, vars: &[Var], run: &impl Run) -> Result<Vec<Tensor>> {
     Ok(all)
 }
 
-fn flat(tensor: &Tensor) -> Result<Vec<f64>> {
+pub(super) fn flat(tensor: &Tensor) -> Result<Vec<f64>> {
     tensor.flatten_all()?.to_dtype(DType::F64)?.to_vec1()
 }
 
 /// The 2-norm of the difference, relative to that of the truth.
-fn distance(x: &[f64], truth: &[f64]) -> f64 {
+pub(super) fn distance(x: &[f64], truth: &[f64]) -> f64 {
     let norm = |v: &mut dyn Iterator<Item = f64>| v.map(|x| x * x).sum::<f64>().sqrt();
     assert_eq!(x.len(), truth.len());
     norm(&mut x.iter().zip(truth).map(|(a, b)| a - b)) / norm(&mut truth.iter().copied()).max(1e-12)

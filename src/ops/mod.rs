@@ -1,15 +1,15 @@
-//! The differentiable operations that models are made of, each twice: fused on the CPU, and as a reference.
+//! The differentiable operations that models are made of: fused on the CPU, fused on a GPU, and as a reference.
 //!
 //! candle-nn's own `LayerNorm`, `RmsNorm`, `softmax_last_dim` and `rope` record no gradient, without a word: everything before
 //! them stays as it was while the loss still falls. Here every operation is a candle `CustomOp` with an analytic backward pass,
 //! and beside it the same made of candle's plain differentiable operations; a [`Tape`] walks both back. Tests hold each against
 //! finite differences in f64 and against its reference, and its bits against the number of threads.
 //!
-//! [`Ops`] says which of the two runs (`compute.ops = "fused" | "reference"`). Activations are two-dimensional and contiguous:
-//! (N, C) with N = batch x time, the time steps of one window behind each other. f32 and f64.
+//! [`Ops`] says which of them runs (`compute.ops = "fused" | "reference"`). Activations are two-dimensional and contiguous:
+//! (N, C) with N = batch x time, the time steps of one window behind each other. f32 and f64 on the CPU, f32 and bf16 on a GPU.
 //!
 //! To read them: `real` and `simd` (numbers, instruction sets), `rows` and `matmul` (what all ops are made of), `tape`, then any
-//! op.
+//! op; `gpu` for the same on a GPU.
 
 mod activation;
 mod attention;
@@ -17,6 +17,7 @@ mod attention;
 mod check;
 mod cross_entropy;
 mod embedding;
+mod gpu;
 mod head_loss;
 mod linear;
 mod matmul;
@@ -31,10 +32,14 @@ mod swiglu;
 mod tape;
 
 pub use cross_entropy::{IGNORED, TokenLoss};
+pub use gpu::Narrowed;
+pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};
 
-use candle_core::{DType, Device, Result, Tensor, bail};
+use candle_core::{Device, Result, Tensor, bail};
+
+pub use candle_core::DType;
 
 /// Runs an expression with a type's name bound to the type of a tensor's numbers.
 macro_rules! typed {
@@ -99,27 +104,64 @@ impl Axes {
 /// Which implementation runs, and what it is recorded on. A value, cheap to copy, that a forward pass carries.
 #[derive(Clone, Copy)]
 pub struct Ops<'t> {
-    fused: bool,
+    runs: Runs,
+    /// Of activations.
+    dtype: DType,
     tape: Option<&'t Tape>,
+    narrowed: Option<&'t Narrowed>,
+}
+
+#[derive(Clone, Copy)]
+enum Runs {
+    /// Own kernels on the CPU.
+    Host,
+    /// Own kernels on a GPU.
+    Board(Gpu),
+    /// candle's operations.
+    Reference,
 }
 
 impl Ops<'static> {
-    /// Own kernels, with an analytic backward pass. They run on the CPU: see [`Ops::for_device`].
+    /// Own kernels, with an analytic backward pass. On the CPU, until [`Ops::for_device`] says another device.
     pub fn fused() -> Self {
-        Self { fused: true, tape: None }
+        Self { runs: Runs::Host, dtype: DType::F32, tape: None, narrowed: None }
     }
 
     /// candle's plain differentiable operations, on any device.
     pub fn reference() -> Self {
-        Self { fused: false, tape: None }
+        Self { runs: Runs::Reference, ..Self::fused() }
     }
 }
 
 impl<'t> Ops<'t> {
-    /// The same where the device has own kernels, else the reference.
+    /// The same with activations of another type, which only kernels on a GPU compute: f32 or bf16. Parameters, statistics,
+    /// logits and losses stay f32.
     #[must_use]
-    pub fn for_device(self, device: &Device) -> Self {
-        Self { fused: self.fused && device.is_cpu(), ..self }
+    pub fn with_dtype(self, dtype: DType) -> Self {
+        Self { dtype, ..self }
+    }
+
+    /// The same where the device has own kernels, else the reference.
+    ///
+    /// # Errors
+    /// Where activations are of a type that the device's kernels do not compute in.
+    pub fn for_device(self, device: &Device) -> Result<Self> {
+        let runs = match (self.runs, Gpu::of(device)) {
+            (Runs::Reference, _) => Runs::Reference,
+            (_, Some(gpu)) => Runs::Board(gpu.with_dtype(self.dtype)?),
+            _ if device.is_cpu() => self.runs,
+            _ => Runs::Reference,
+        };
+        if self.dtype != DType::F32 && !matches!(runs, Runs::Board(_)) {
+            bail!("only kernels on a GPU compute in {:?}", self.dtype);
+        }
+        Ok(Self { runs, ..self })
+    }
+
+    /// The same on a given board.
+    #[cfg(test)]
+    pub(crate) fn on_board(self, gpu: Gpu) -> Self {
+        Self { runs: Runs::Board(gpu), ..self }
     }
 
     /// The same, recorded on a tape for [`Tape::backward`]. Without one, tracked tensors are refused by fused ops.
@@ -128,17 +170,58 @@ impl<'t> Ops<'t> {
     where
         't: 'u,
     {
-        Ops { fused: self.fused, tape: Some(tape) }
+        Ops { tape: Some(tape), ..self }
+    }
+
+    /// The same with weights that stay as they are, so that each is narrowed to the type of activations once.
+    #[must_use]
+    pub fn keeping<'u>(self, narrowed: &'u Narrowed) -> Ops<'u>
+    where
+        't: 'u,
+    {
+        Ops { narrowed: Some(narrowed), ..self }
+    }
+
+    /// An empty tape that these operations can be recorded on.
+    pub fn tape(self) -> Tape {
+        match self.runs {
+            Runs::Board(gpu) => Tape::on(gpu),
+            _ => Tape::new(),
+        }
     }
 
     /// Whether own kernels run.
     pub fn is_fused(self) -> bool {
-        self.fused
+        !matches!(self.runs, Runs::Reference)
+    }
+
+    /// The GPU that own kernels run on.
+    pub(crate) fn gpu(self) -> Option<Gpu> {
+        match self.runs {
+            Runs::Board(gpu) => Some(gpu),
+            _ => None,
+        }
+    }
+
+    fn pass(self, gpu: Gpu) -> gpu::Pass<'t> {
+        gpu::Pass { gpu, tape: self.tape, narrowed: self.narrowed }
     }
 
     /// `x W^T (+ bias)`: x (N, K), W (M, K), bias (M) to (N, M).
     pub fn linear(self, x_nk: &Tensor, w_mk: &Tensor, bias_m: Option<&Tensor>) -> Result<Tensor> {
-        if self.fused { linear::fused(self.tape, x_nk, w_mk, bias_m) } else { linear::reference(x_nk, w_mk, bias_m) }
+        match self.runs {
+            Runs::Host => linear::fused(self.tape, x_nk, w_mk, bias_m),
+            Runs::Board(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, bias_m, x_nk.dtype()),
+            Runs::Reference => linear::reference(x_nk, w_mk, bias_m),
+        }
+    }
+
+    /// [`linear`](Self::linear) without bias, in f32 whatever the type of activations: the logits of a head.
+    pub fn logits(self, x_nk: &Tensor, w_mk: &Tensor) -> Result<Tensor> {
+        match self.runs {
+            Runs::Board(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, None, DType::F32),
+            _ => self.linear(x_nk, w_mk, None),
+        }
     }
 
     /// LayerNorm over the columns: x (N, C), gain (C), bias (C) to (N, C).
@@ -152,40 +235,56 @@ impl<'t> Ops<'t> {
     }
 
     fn norm(self, kind: norm::Kind, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
-        if self.fused {
-            norm::fused(self.tape, (kind, eps), x, gain, bias)
-        } else {
-            norm::reference(kind, x, gain, bias, eps)
+        match self.runs {
+            Runs::Host => norm::fused(self.tape, (kind, eps), x, gain, bias),
+            Runs::Board(gpu) => gpu::norm(self.pass(gpu), (kind, eps), x, gain, bias),
+            Runs::Reference => norm::reference(kind, x, gain, bias, eps),
         }
     }
 
     /// `a + b` of one shape: a residual connection.
     pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        if self.fused { residual::fused(self.tape, a, b) } else { residual::reference(a, b) }
+        match self.runs {
+            Runs::Host => residual::fused(self.tape, a, b),
+            Runs::Board(gpu) => gpu::add(self.pass(gpu), a, b),
+            Runs::Reference => residual::reference(a, b),
+        }
     }
 
     /// GELU in its tanh form, as GPT-2 has it.
     pub fn gelu(self, x: &Tensor) -> Result<Tensor> {
-        if self.fused { activation::fused(self.tape, activation::Gelu, x) } else { activation::gelu_reference(x) }
+        match self.runs {
+            Runs::Host => activation::fused(self.tape, activation::Gelu, x),
+            Runs::Board(gpu) => gpu::activation(self.pass(gpu), "gelu", x, None),
+            Runs::Reference => activation::gelu_reference(x),
+        }
     }
 
     /// max(x, 0).
     pub fn relu(self, x: &Tensor) -> Result<Tensor> {
-        if self.fused { activation::fused(self.tape, activation::Relu, x) } else { activation::relu_reference(x) }
+        match self.runs {
+            Runs::Host => activation::fused(self.tape, activation::Relu, x),
+            Runs::Board(gpu) => gpu::activation(self.pass(gpu), "relu", x, None),
+            Runs::Reference => activation::relu_reference(x),
+        }
     }
 
     /// `cap * tanh(x / cap)`: keeps logits within (-cap, cap).
     pub fn softcap(self, x: &Tensor, cap: f64) -> Result<Tensor> {
-        if self.fused {
-            activation::fused(self.tape, activation::Softcap(cap), x)
-        } else {
-            activation::softcap_reference(x, cap)
+        match self.runs {
+            Runs::Host => activation::fused(self.tape, activation::Softcap(cap), x),
+            Runs::Board(gpu) => gpu::activation(self.pass(gpu), "softcap", x, Some(cap)),
+            Runs::Reference => activation::softcap_reference(x, cap),
         }
     }
 
     /// `silu(gate) * up` of packed columns `[gate | up]`: (N, 2 F) to (N, F).
     pub fn swiglu(self, gate_up_n2f: &Tensor) -> Result<Tensor> {
-        if self.fused { swiglu::fused(self.tape, gate_up_n2f) } else { swiglu::reference(gate_up_n2f) }
+        match self.runs {
+            Runs::Host => swiglu::fused(self.tape, gate_up_n2f),
+            Runs::Board(gpu) => gpu::swiglu(self.pass(gpu), gate_up_n2f),
+            Runs::Reference => swiglu::reference(gate_up_n2f),
+        }
     }
 
     /// Rotates queries and keys within the packed input of attention by their positions; the first row of each window gets
@@ -193,56 +292,68 @@ impl<'t> Ops<'t> {
     pub fn rope(self, qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
         axes.check(qkv)?;
         table.check(axes)?;
-        if self.fused { rope::fused(self.tape, qkv, axes, table) } else { rope::reference(qkv, axes, table) }
+        match self.runs {
+            Runs::Host => rope::fused(self.tape, qkv, axes, table),
+            Runs::Board(gpu) => gpu::rope(self.pass(gpu), qkv, axes, table),
+            Runs::Reference => rope::reference(qkv, axes, table),
+        }
     }
 
     /// `softmax(Q K^T / sqrt(D), causal) V`, head by head: packed (N, (H + 2 KV) D) to (N, H D).
     pub fn causal_attention(self, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
         axes.check(qkv)?;
-        if self.fused { attention::fused(self.tape, qkv, axes) } else { attention::reference(qkv, axes) }
+        match self.runs {
+            Runs::Host => attention::fused(self.tape, qkv, axes),
+            Runs::Board(gpu) if gpu.has_attention(axes.head_width) => gpu::attention(self.pass(gpu), qkv, axes),
+            _ => attention::reference(qkv, axes),
+        }
     }
 
     /// Rows of a table: table (V, C), ids (any shape of N elements, U32, each below V) to (N, C).
     pub fn embedding(self, table_vc: &Tensor, ids: &Tensor) -> Result<Tensor> {
-        if self.fused { embedding::fused(self.tape, table_vc, ids) } else { embedding::reference(table_vc, ids) }
+        match self.runs {
+            Runs::Host => embedding::fused(self.tape, table_vc, ids),
+            Runs::Board(gpu) => gpu::embedding(self.pass(gpu), table_vc, ids),
+            Runs::Reference => embedding::reference(table_vc, ids),
+        }
     }
 
     /// Adds row t of a table to time step t of each window: x (B x T, C), table (at least T, C) to (B x T, C).
     pub fn add_positions(self, x_nc: &Tensor, table_tc: &Tensor, time: usize) -> Result<Tensor> {
         positions::check(x_nc, table_tc, time)?;
-        if self.fused {
-            positions::fused(self.tape, x_nc, table_tc, time)
-        } else {
-            positions::reference(x_nc, table_tc, time)
+        match self.runs {
+            Runs::Host => positions::fused(self.tape, x_nc, table_tc, time),
+            Runs::Board(gpu) => gpu::add_positions(self.pass(gpu), x_nc, table_tc, time),
+            Runs::Reference => positions::reference(x_nc, table_tc, time),
         }
     }
 
     /// Mean over tokens of -ln softmax(logits)\[target\], in nats: logits (N, V), targets N of U32, those that are [`IGNORED`]
     /// left out, to a scalar.
     pub fn cross_entropy(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        if self.fused {
-            cross_entropy::fused(self.tape, logits_nv, targets)
-        } else {
-            cross_entropy::reference(logits_nv, targets)
+        match self.runs {
+            Runs::Host => cross_entropy::fused(self.tape, logits_nv, targets),
+            Runs::Board(gpu) => gpu::cross_entropy(self.pass(gpu), logits_nv, targets),
+            Runs::Reference => cross_entropy::reference(logits_nv, targets),
         }
     }
 
     /// [`linear`](Self::linear) without bias and [`cross_entropy`](Self::cross_entropy) in one, which spares the logits:
     /// x (N, C), W (V, C), targets N of U32, to a scalar.
     pub fn head_loss(self, x_nc: &Tensor, w_vc: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        if self.fused {
-            head_loss::fused(self.tape, x_nc, w_vc, targets)
-        } else {
-            cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets)
+        match self.runs {
+            Runs::Host => head_loss::fused(self.tape, x_nc, w_vc, targets),
+            Runs::Board(gpu) => gpu::head_loss(self.pass(gpu), x_nc, w_vc, targets),
+            Runs::Reference => cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets),
         }
     }
 
     /// The loss of each token, for evaluation; no gradient. `None` where the target is [`IGNORED`].
     pub fn cross_entropy_rows(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Vec<Option<TokenLoss>>> {
-        if self.fused {
-            cross_entropy::fused_rows(logits_nv, targets)
-        } else {
-            cross_entropy::reference_rows(logits_nv, targets)
+        match self.runs {
+            Runs::Host => cross_entropy::fused_rows(logits_nv, targets),
+            Runs::Board(gpu) => gpu::cross_entropy_rows(gpu, logits_nv, targets),
+            Runs::Reference => cross_entropy::reference_rows(logits_nv, targets),
         }
     }
 }

@@ -48,6 +48,18 @@ impl RopeTable {
         Ok(Self { cos: self.cos.narrow(0, start, time)?, sin: self.sin.narrow(0, start, time)? })
     }
 
+    /// The same on another device, in another type.
+    #[cfg(test)]
+    pub(super) fn to(&self, device: &Device, dtype: DType) -> Result<Self> {
+        let moved = |x: &Tensor| x.to_dtype(dtype)?.to_device(device);
+        Ok(Self { cos: moved(&self.cos)?, sin: moved(&self.sin)? })
+    }
+
+    /// Cosines and sines, contiguous.
+    pub(super) fn parts(&self) -> Result<[Tensor; 2]> {
+        Ok([self.cos.contiguous()?, self.sin.contiguous()?])
+    }
+
     pub(super) fn check(&self, axes: Axes) -> Result<()> {
         match self.cos.dims2()? {
             (time, half) if time >= axes.time && 2 * half == axes.head_width => Ok(()),

@@ -10,6 +10,7 @@
 //!
 //! A fused op on tracked tensors without a tape is an error: its gradient would be lost without a word.
 
+use super::gpu::Gpu;
 use super::rows::add_into;
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::op::BackpropOp;
@@ -23,10 +24,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Default)]
 pub struct Tape {
     entries: Mutex<Vec<Entry>>,
+    /// Where gradients are added up, if not on the host.
+    gpu: Option<Gpu>,
 }
 
 /// From the gradient of an output to those of the inputs; `None` where there is none.
-type Back = Box<dyn FnOnce(&[Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>> + Send>;
+pub(super) type Back = Box<dyn FnOnce(&[Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>> + Send>;
 
 struct Entry {
     inputs: Vec<Tensor>,
@@ -40,8 +43,14 @@ impl Tape {
         Self::default()
     }
 
-    fn record(&self, entry: Entry) {
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(entry);
+    /// An empty tape for operations on a board.
+    pub(super) fn on(gpu: Gpu) -> Self {
+        Self { gpu: Some(gpu), ..Self::default() }
+    }
+
+    /// Records that `output` came of `inputs`, and how its gradient becomes theirs.
+    pub(super) fn put(&self, inputs: Vec<Tensor>, output: Tensor, back: Back) {
+        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(Entry { inputs, output, back });
     }
 
     /// The gradient of `seed` times the sum over `loss`, usually a scalar, with respect to every variable behind it.
@@ -49,13 +58,13 @@ impl Tape {
     /// # Errors
     /// Where an operation has no gradient.
     pub fn backward(self, loss: &Tensor, seed: f64) -> Result<Gradients> {
-        let mut gradients = Gradients::default();
+        let mut gradients = Gradients { of: HashMap::new(), gpu: self.gpu };
         let seed = (loss.ones_like()? * seed)?;
         gradients.add(loss, seed, Owner::Shared)?;
         let mut entries = self.entries.into_inner().unwrap_or_else(PoisonError::into_inner);
         while let Some(Entry { inputs, output, back }) = entries.pop() {
             // An output that the loss does not depend on has no gradient.
-            let Some(Held { tensor: g, .. }) = gradients.0.remove(&output.id()) else { continue };
+            let Some(Held { tensor: g, .. }) = gradients.of.remove(&output.id()) else { continue };
             let of_inputs = back(&inputs, &output, &g)?;
             drop(output);
             let mut seen = vec![address(&g)];
@@ -92,18 +101,21 @@ struct Held {
 
 /// Gradients by tensor.
 #[derive(Default)]
-pub struct Gradients(HashMap<TensorId, Held>);
+pub struct Gradients {
+    of: HashMap<TensorId, Held>,
+    gpu: Option<Gpu>,
+}
 
 impl Gradients {
     /// Takes out the gradient of a variable; `None` where the loss does not depend on it.
     pub fn take(&mut self, variable: &Tensor) -> Option<Tensor> {
-        self.0.remove(&variable.id()).map(|held| held.tensor)
+        self.of.remove(&variable.id()).map(|held| held.tensor)
     }
 
     /// Whether every gradient was taken. What is left over belongs to a variable that nobody asked for, or to an operation
     /// that was recorded on another tape.
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.of.is_empty()
     }
 
     /// Adds to the gradient of a tensor: of a leaf here, of one that plain operations made by candle, down to its leaves.
@@ -126,21 +138,27 @@ impl Gradients {
     }
 
     fn add_to_leaf(&mut self, id: TensorId, gradient: Tensor, owner: Owner) -> Result<()> {
-        let sum = match self.0.remove(&id) {
+        let sum = match self.of.remove(&id) {
             None => Held { tensor: gradient, owner },
             Some(Held { tensor: known, owner: Owner::Alone }) => {
-                add_into(&known, &gradient)?;
+                self.add_in_place(&known, &gradient)?;
                 Held { tensor: known, owner: Owner::Alone }
             }
             Some(Held { tensor: known, .. }) if owner == Owner::Alone => {
-                add_into(&gradient, &known)?;
+                self.add_in_place(&gradient, &known)?;
                 Held { tensor: gradient, owner }
             }
-            // Fused ops, which own their gradients, run on the CPU only; so elsewhere every sum is candle's.
             Some(Held { tensor: known, .. }) => Held { tensor: (known + gradient)?, owner: Owner::Shared },
         };
-        self.0.insert(id, sum);
+        self.of.insert(id, sum);
         Ok(())
+    }
+
+    fn add_in_place(&self, sum: &Tensor, x: &Tensor) -> Result<()> {
+        match self.gpu {
+            Some(gpu) => gpu.add_into(sum, x),
+            None => add_into(sum, x),
+        }
     }
 }
 
@@ -170,6 +188,15 @@ impl CustomOp1 for Inject {
     }
 }
 
+/// Whether any of the inputs is tracked; an error if one is and there is no tape.
+pub(super) fn tracked(tape: Option<&Tape>, inputs: &[&Tensor]) -> Result<bool> {
+    let tracked = inputs.iter().any(|input| input.track_op());
+    if tracked && tape.is_none() {
+        bail!("a fused op on tracked tensors needs a tape, or their gradient would be lost");
+    }
+    Ok(tracked)
+}
+
 /// Runs an op and puts it on the tape, if any of its inputs is tracked.
 fn put<const N: usize>(
     tape: Option<&Tape>,
@@ -177,10 +204,7 @@ fn put<const N: usize>(
     run: impl FnOnce([(&CpuStorage, &Layout); N]) -> Result<(CpuStorage, Shape)>,
     back: impl FnOnce(&[Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>> + Send + 'static,
 ) -> Result<Tensor> {
-    let tracked = inputs.iter().any(|input| input.track_op());
-    if tracked && tape.is_none() {
-        bail!("a fused op on tracked tensors needs a tape, or their gradient would be lost");
-    }
+    let tracked = tracked(tape, &inputs)?;
     let (storage, shape) = {
         let held = inputs.map(Tensor::storage_and_layout);
         for (storage, _) in &held {
@@ -197,8 +221,7 @@ fn put<const N: usize>(
     if let Some(tape) = tape
         && tracked
     {
-        let inputs = inputs.map(Tensor::clone).into();
-        tape.record(Entry { inputs, output: output.clone(), back: Box::new(back) });
+        tape.put(inputs.map(Tensor::clone).into(), output.clone(), Box::new(back));
     }
     Ok(output)
 }

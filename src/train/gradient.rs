@@ -6,7 +6,7 @@ use rayon::prelude::*;
 
 use crate::error::{Error, Result};
 use crate::model::{Decl, Weights};
-use crate::ops::Gradients;
+use crate::ops::{Gradients, Ops};
 
 /// Scalars summed in one go: fixed, so that the sum does not depend on the number of threads.
 const CHUNK: usize = 4096;
@@ -35,7 +35,11 @@ pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Res
 }
 
 /// The sum over the parts of a batch, each with one tensor per parameter.
-pub fn sum(parts: Vec<Vec<Tensor>>) -> Result<Gradient> {
+pub fn sum(mut parts: Vec<Vec<Tensor>>, ops: Ops) -> Result<Gradient> {
+    if let (Some(gpu), [only]) = (ops.gpu(), parts.as_mut_slice()) {
+        let tensors = std::mem::take(only);
+        return Ok(Gradient { norm: gpu.square_sum(&tensors)?.sqrt(), tensors });
+    }
     let mut tensors = Vec::with_capacity(parts.first().map_or(0, Vec::len));
     let mut squares = 0.0;
     let mut parts: Vec<_> = parts.into_iter().map(Vec::into_iter).collect();

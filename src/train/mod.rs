@@ -8,7 +8,7 @@ use crate::data::Batch;
 use crate::device::Workers;
 use crate::error::{Error, Result};
 use crate::model::{Model, Params, Weights};
-use crate::ops::{Ops, Tape};
+use crate::ops::Ops;
 
 pub mod gradient;
 pub mod optimizer;
@@ -140,7 +140,7 @@ impl Trainer {
         if losses.is_empty() {
             return Err(Error::internal("a batch without a target"));
         }
-        Ok((losses.iter().sum(), gradient::sum(parts)?))
+        Ok((losses.iter().sum(), gradient::sum(parts, ops)?))
     }
 }
 
@@ -160,7 +160,7 @@ fn shard_gradients(
 ) -> Result<(f64, Vec<Tensor>)> {
     let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
     let targets = Tensor::from_slice(&batch.targets, batch.targets.len(), device)?;
-    let tape = Tape::new();
+    let tape = ops.tape();
     let loss = model.loss(weights, (&ids, &targets), batch.rows, batch.context, ops.on(&tape))?;
     let mut gradients = tape.backward(&loss, share)?;
     let grads = gradient::take(&mut gradients, model.decls(), weights)?;

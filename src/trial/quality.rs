@@ -110,7 +110,7 @@ pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> 
     let mut all = Tally::default();
     let mut by_label = vec![Tally::default(); names.len()];
     let (model, weights) = (experiment.model.clone(), Arc::new(trainer.params().detached()));
-    let (ops, device) = (experiment.ops.for_device(&opened.device), opened.device.clone());
+    let (ops, device) = (experiment.ops.for_device(&opened.device)?, opened.device.clone());
     let scored = trainer.workers().run(
         source.validation(experiment.batch.div_ceil(experiment.shards), experiment.model.shape.context)?,
         move |validation: Validation| {

@@ -7,6 +7,7 @@ use crate::infer::Generator;
 use crate::measure::Clock;
 use crate::measure::energy::Metering;
 use crate::model::Params;
+use crate::ops::Narrowed;
 use crate::reading::Phase;
 
 /// Seconds, sample by sample.
@@ -40,7 +41,8 @@ pub fn serve(
     let infer = &experiment.infer;
     let prompt = prompts(experiment)?;
     let weights = params.detached();
-    let ops = experiment.ops.for_device(&opened.device);
+    let narrowed = Narrowed::default();
+    let ops = experiment.ops.for_device(&opened.device)?.keeping(&narrowed);
     let mut sampling = (infer.sampling)(seed);
     let mut serving = Serving::default();
     let start_s = clock.now_s();

@@ -14,7 +14,7 @@ use crate::error::{Error, Result};
 use crate::infer::Sampling;
 use crate::measure::energy::{self, External};
 use crate::model::{Model, Part};
-use crate::ops::Ops;
+use crate::ops::{DType, Ops};
 use crate::record::{self, Cost};
 use crate::spec::{Knobs, Tree, knobs};
 use crate::train::{OptimizerPlan, Schedule};
@@ -128,7 +128,6 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     }
     let steps = steps(&train, batch * context, model.params_total())?;
     let compute = root.at("compute");
-    compute.choice("dtype", "f32", &["f32"])?;
     let device = compute.text("device", "cpu")?;
     let ops = ops(&compute, &device)?;
     let shards = compute.count("shards", if device == "cpu" { SHARDS.min(batch) } else { 1 })?;
@@ -159,15 +158,22 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     })
 }
 
-/// Own kernels exist for the CPU; elsewhere the record must not say that they ran.
+/// Which operations run, and in what. On a GPU activations are bf16 unless something else is asked for; a CPU would emulate that.
 fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
-    let own = device == "cpu";
-    match compute.choice("ops", if own { "fused" } else { "reference" }, &["fused", "reference"])?.as_str() {
-        "fused" if own => Ok(Ops::fused()),
-        "fused" => {
-            Err(compute.refuse("ops", &format!("there are no fused kernels for {device} yet")).hint("reference"))
+    let fused = compute.choice("ops", "fused", &["fused", "reference"])? == "fused";
+    let narrow = fused && device != "cpu";
+    let dtype = compute.choice("dtype", if narrow { "bf16" } else { "f32" }, &["f32", "bf16"])?;
+    match (fused, dtype.as_str()) {
+        (_, "bf16") if !narrow => {
+            let why = match fused {
+                true => "a CPU would emulate it, which says nothing about its speed",
+                false => "the reference operations compute in f32",
+            };
+            Err(compute.refuse("dtype", why).hint("f32, or fused operations on --device cuda"))
         }
-        _ => Ok(Ops::reference()),
+        (true, "bf16") => Ok(Ops::fused().with_dtype(DType::BF16)),
+        (true, _) => Ok(Ops::fused()),
+        (false, _) => Ok(Ops::reference()),
     }
 }
 

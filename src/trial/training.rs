@@ -130,7 +130,7 @@ impl Experiment {
             lr: self.optimizer.lr(),
             clip: self.clip,
             steps: self.steps,
-            ops: self.ops.for_device(device),
+            ops: self.ops.for_device(device)?,
             shards: self.shards,
             device: device.clone(),
         })

@@ -80,7 +80,7 @@ impl Attention {
         let v = v_bgtd.narrow(1, 0, seen)?;
         let mut scores = q.matmul(&k.transpose(1, 2)?)?;
         if t > 1 {
-            let mask = causal_mask(t, flow.offset, qkv.device())?.repeat((group, 1))?;
+            let mask = causal_mask(t, flow.offset, qkv.device())?.to_dtype(scores.dtype())?.repeat((group, 1))?;
             scores = scores.broadcast_add(&mask)?;
         }
         let y = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?;

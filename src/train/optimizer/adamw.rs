@@ -8,6 +8,7 @@ use candle_core::{Device, Tensor, Var};
 use super::{Optimizer, OptimizerKind, OptimizerPlan, in_place, take};
 use crate::error::{Error, Result};
 use crate::model::Decl;
+use crate::ops::{AdamwFactors, Gpu, Updated};
 use crate::spec::{Knobs, Named};
 
 /// Row of the catalog.
@@ -99,6 +100,9 @@ struct All(Vec<Moments>);
 
 impl Optimizer for All {
     fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+        if let Some(gpu) = vars.first().and_then(|var| Gpu::of(var.device())) {
+            return on_gpu(gpu, &mut self.0, vars, grads, lr, scale);
+        }
         for ((moments, var), grad) in self.0.iter_mut().zip(vars).zip(grads) {
             moments.step(var, grad, lr, scale)?;
         }
@@ -161,6 +165,16 @@ impl Moments {
 
     /// One update of one parameter.
     pub fn step(&mut self, var: &Var, grad: &Tensor, lr: f64, scale: f64) -> Result<()> {
+        if let Some(gpu) = Gpu::of(var.device()) {
+            return on_gpu(
+                gpu,
+                std::slice::from_mut(self),
+                std::slice::from_ref(var),
+                std::slice::from_ref(grad),
+                lr,
+                scale,
+            );
+        }
         self.steps += 1;
         let AdamW { beta1, beta2, eps, .. } = self.plan;
         let correct1 = 1.0 - beta1.powi(self.steps);
@@ -180,14 +194,32 @@ impl Moments {
                 };
                 Ok(in_place::update(var, grad, [m, v], &kernel)?)
             }
-            Store::Device([m, v]) => {
-                let g = (grad * scale)?;
-                m.set(&((m.as_detached_tensor() * beta1)? + (&g * (1.0 - beta1))?)?)?;
-                v.set(&((v.as_detached_tensor() * beta2)? + (g.sqr()? * (1.0 - beta2))?)?)?;
-                let root = ((v.as_detached_tensor() / correct2)?.sqrt()? + eps)?;
-                let move_by = ((m.as_detached_tensor() * (lr / correct1))? / root)?;
-                Ok(var.set(&((var.as_detached_tensor() * shrink)? - move_by)?)?)
+            Store::Device(_) => {
+                Err(Error::internal("the state of an optimizer is on another device than its parameters"))
             }
         }
     }
+}
+
+/// One update of all parameters on a GPU, in as few launches as hold them.
+fn on_gpu(gpu: Gpu, all: &mut [Moments], vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+    let Some(first) = all.first_mut() else { return Ok(()) };
+    let (AdamW { beta1, beta2, eps, .. }, steps) = (first.plan, first.steps + 1);
+    let factors = AdamwFactors {
+        beta1: beta1 as f32,
+        rest1: (1.0 - beta1) as f32,
+        beta2: beta2 as f32,
+        rest2: (1.0 - beta2) as f32,
+        eps: eps as f32,
+        lr: lr as f32,
+        rate: (lr / (1.0 - beta1.powi(steps))) as f32,
+        root2: (1.0 - beta2.powi(steps)).sqrt() as f32,
+        scale: scale as f32,
+    };
+    all.iter_mut().for_each(|moments| moments.steps = steps);
+    let updated = all.iter().zip(vars).zip(grads).map(|((moments, w), g)| match &moments.store {
+        Store::Device([m, v]) => Ok(Updated { w, g, m, v, decay: moments.decay }),
+        Store::Host(_) => Err(Error::internal("the state of an optimizer is on another device than its parameters")),
+    });
+    Ok(gpu.adamw(&updated.collect::<Result<Vec<_>>>()?, factors)?)
 }

@@ -1,0 +1,201 @@
+//! The board that is a GPU of NVIDIA's: kernels compiled to PTX when the program was built (`build.rs`), products by cuBLAS,
+//! memory by candle, everything on the one stream of candle's device.
+
+use super::board::{Argument, Board, Factor, Launch, Product};
+use candle_core::backend::BackendDevice;
+use candle_core::cuda_backend::CudaStorageSlice;
+use candle_core::cuda_backend::cudarc::{cublas, driver};
+use candle_core::op::BackpropOp;
+use candle_core::{CudaDevice, CudaStorage, DType, Result, Shape, Storage, Tensor, bail};
+use cublas::sys::{
+    cublasComputeType_t as ComputeType, cublasGemmAlgo_t as Algorithm, cublasOperation_t as Operation,
+    cudaDataType as DataType,
+};
+use driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MOST_SHARED;
+use driver::{CudaSlice, DevicePtr};
+use std::ffi::c_void;
+use std::sync::{Mutex, PoisonError};
+
+/// Shared memory that a kernel gets without asking, in bytes.
+const GRANTED: u32 = 48 * 1024;
+
+macro_rules! ptx {
+    ($($file:literal),*) => {
+        fn ptx(module: &str) -> Option<&'static str> {
+            match module {
+                $($file => Some(include_str!(concat!(env!("OUT_DIR"), "/", $file, ".ptx"))),)*
+                _ => None,
+            }
+        }
+    };
+}
+ptx!("attention", "attention_any", "elementwise", "embedding", "loss", "norm", "optimizer");
+
+struct Cuda {
+    device: CudaDevice,
+}
+
+/// The board of a device: one for as long as the program runs.
+pub(super) fn board_of(device: &CudaDevice) -> &'static dyn Board {
+    static BOARDS: Mutex<Vec<&'static Cuda>> = Mutex::new(Vec::new());
+    let mut boards = BOARDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(board) = boards.iter().find(|board| board.device.same_device(device)) {
+        return *board;
+    }
+    let board: &'static Cuda = Box::leak(Box::new(Cuda { device: device.clone() }));
+    boards.push(board);
+    board
+}
+
+fn failed(what: &str, error: impl std::fmt::Display) -> candle_core::Error {
+    candle_core::Error::Msg(format!("{what}: {error}"))
+}
+
+impl Cuda {
+    fn storage(&self, shape: &Shape, dtype: DType) -> Result<CudaStorage> {
+        // Poisoned in tests: what a kernel forgot to write shows.
+        #[cfg(test)]
+        if dtype != DType::U32 {
+            let poison =
+                Tensor::full(f32::NAN, shape, &candle_core::Device::Cuda(self.device.clone()))?.to_dtype(dtype)?;
+            let (storage, layout) = poison.storage_and_layout();
+            return match storage.try_clone(layout)? {
+                Storage::Cuda(storage) => Ok(storage),
+                _ => bail!("not on the GPU"),
+            };
+        }
+        // SAFETY: callers write all of it before anyone reads it (`Board::empty`); any bits are a number of these types.
+        unsafe { self.device.alloc_uninit(shape, dtype) }
+    }
+}
+
+impl Board for Cuda {
+    fn empty(&self, shape: Shape, dtype: DType, leaf: bool) -> Result<Tensor> {
+        let storage = self.storage(&shape, dtype)?;
+        Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), leaf))
+    }
+
+    fn address(&self, tensor: &Tensor) -> Result<u64> {
+        // Everything runs on one stream, in order: there is no other use to wait for.
+        fn start<T>(slice: &CudaSlice<T>) -> u64 {
+            slice.device_ptr(slice.stream()).0
+        }
+        let (storage, layout) = tensor.storage_and_layout();
+        let Some((first, _)) = layout.contiguous_offsets() else { bail!("not contiguous: {layout:?}") };
+        let Storage::Cuda(storage) = &*storage else {
+            bail!("a kernel on a GPU got a tensor on {:?}", tensor.device().location());
+        };
+        if !storage.device.same_device(&self.device) {
+            bail!("a kernel got a tensor of another GPU");
+        }
+        let base = match &storage.slice {
+            CudaStorageSlice::F32(slice) => start(slice),
+            CudaStorageSlice::BF16(slice) => start(slice),
+            CudaStorageSlice::U32(slice) => start(slice),
+            _ => bail!("a kernel got a tensor of {:?}", tensor.dtype()),
+        };
+        Ok(base + (first * tensor.dtype().size_in_bytes()) as u64)
+    }
+
+    fn launch(&self, launch: &Launch, arguments: &[Argument]) -> Result<()> {
+        let Some(ptx) = ptx(launch.module) else { bail!("no module of kernels is called {}", launch.module) };
+        let function = self.device.get_or_load_custom_func(&launch.kernel, launch.module, ptx)?;
+        let name = &launch.kernel;
+        if launch.shared_bytes > GRANTED {
+            function
+                .set_attribute(MOST_SHARED, launch.shared_bytes as i32)
+                .map_err(|error| failed(&format!("{name}: {} bytes of shared memory", launch.shared_bytes), error))?;
+        }
+        let pointers = arguments.iter().map(|argument| match argument {
+            Argument::Read(tensor) | Argument::Write(tensor) => self.address(tensor),
+            _ => Ok(0),
+        });
+        let pointers = pointers.collect::<Result<Vec<u64>>>()?;
+        let value = |(argument, pointer): (&Argument, &u64)| -> *mut c_void {
+            match argument {
+                Argument::Read(_) | Argument::Write(_) | Argument::Null => {
+                    std::ptr::from_ref(pointer).cast_mut().cast()
+                }
+                _ => argument.address().cast_mut(),
+            }
+        };
+        let mut values: Vec<*mut c_void> = arguments.iter().zip(&pointers).map(value).collect();
+        let stream = self.device.cuda_stream();
+        stream.context().bind_to_thread().map_err(|error| failed(name, error))?;
+        let [x, y, z] = launch.grid;
+        // SAFETY: the arguments are those of the kernel's declaration, in number, order and type (held by the tests that run
+        // every launch on the emulator, which takes them from the same list); tensors are contiguous and on this device, and
+        // stay alive on this stream because what frees them comes later on it. The driver copies the values before it returns.
+        let launched = unsafe {
+            let function = function.cu_function();
+            let block = (launch.threads, 1, 1);
+            driver::result::launch_kernel(
+                function,
+                (x, y, z),
+                block,
+                launch.shared_bytes,
+                stream.cu_stream(),
+                &mut values,
+            )
+        };
+        launched.map_err(|error| failed(name, error))
+    }
+
+    fn multiply(&self, product: &Product) -> Result<()> {
+        let (one, kept) = (1f32, if product.adds { 1f32 } else { 0f32 });
+        let size = |x: usize| i32::try_from(x).map_err(|_| failed("a matrix product", format!("{x} is too large")));
+        let (m, n, k) = (size(product.m)?, size(product.n)?, size(product.k)?);
+        let (a, b) = (self.address(product.a.numbers)?, self.address(product.b.numbers)?);
+        let (c, of_c) = (self.address(product.c)?, data_type(product.c.dtype())?);
+        let (of_a, of_b) = (data_type(product.a.numbers.dtype())?, data_type(product.b.numbers.dtype())?);
+        let (lda, ldb) = (size(product.a.leading)?, size(product.b.leading)?);
+        let compute = match of_a {
+            DataType::CUDA_R_32F if candle_core::cuda::gemm_reduced_precision_f32() => {
+                ComputeType::CUBLAS_COMPUTE_32F_FAST_TF32
+            }
+            _ => ComputeType::CUBLAS_COMPUTE_32F,
+        };
+        let blas = self.device.cublas_handle();
+        let stream = self.device.cuda_stream();
+        stream.context().bind_to_thread().map_err(|error| failed("a matrix product", error))?;
+        let (alpha, beta) = (std::ptr::from_ref(&one).cast::<c_void>(), std::ptr::from_ref(&kept).cast::<c_void>());
+        // SAFETY: the addresses are those of contiguous tensors of the given types on this device, whose shapes were checked to
+        // be those of the product (`Product::by_rows`); they outlive the call, and their memory is freed in stream order.
+        let multiplied = unsafe {
+            cublas::result::gemm_ex(
+                *blas.handle(),
+                operation(&product.a),
+                operation(&product.b),
+                m,
+                n,
+                k,
+                alpha,
+                a as *const c_void,
+                of_a,
+                lda,
+                b as *const c_void,
+                of_b,
+                ldb,
+                beta,
+                c as *mut c_void,
+                of_c,
+                m,
+                compute,
+                Algorithm::CUBLAS_GEMM_DEFAULT_TENSOR_OP,
+            )
+        };
+        multiplied.map_err(|error| failed("a matrix product", format!("{error:?}")))
+    }
+}
+
+fn operation(factor: &Factor) -> Operation {
+    if factor.transposed { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N }
+}
+
+fn data_type(dtype: DType) -> Result<DataType> {
+    match dtype {
+        DType::F32 => Ok(DataType::CUDA_R_32F),
+        DType::BF16 => Ok(DataType::CUDA_R_16BF),
+        other => bail!("a matrix product of {other:?}"),
+    }
+}

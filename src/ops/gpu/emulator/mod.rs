@@ -1,0 +1,180 @@
+//! A board for tests: the kernels compiled for the CPU and run thread by thread (see `emulator.h`), on tensors in the host's
+//! memory. What nothing was written to is NaN.
+
+use super::Gpu;
+use super::board::{Argument, Board, Factor, Launch, Product};
+use crate::ops::matmul::{Before, Matrix, MatrixMut, multiply};
+use candle_core::op::BackpropOp;
+use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
+use std::ffi::{CString, c_void};
+use std::path::Path;
+use std::process::Command;
+use std::sync::{LazyLock, Mutex, PoisonError};
+
+/// The files of kernels, without `.cu`.
+const FILES: [&str; 7] = ["attention", "attention_any", "elementwise", "embedding", "loss", "norm", "optimizer"];
+
+/// In which order the threads of a block take their turns. A kernel that is right does not care.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turns {
+    Rising,
+    Falling,
+}
+
+/// A GPU that is emulated, if this machine has a C++ compiler.
+pub(crate) fn gpu(turns: Turns, dtype: DType) -> Option<Gpu> {
+    static BOARDS: LazyLock<Option<[Emulator; 2]>> = LazyLock::new(|| {
+        let library = compile()?;
+        Some([Turns::Rising, Turns::Falling].map(|turns| Emulator { library, turns }))
+    });
+    let board = BOARDS.as_ref()?.iter().find(|board| board.turns == turns)?;
+    Some(Gpu { board, dtype })
+}
+
+/// A loaded library.
+#[derive(Clone, Copy)]
+struct Library(*mut c_void);
+
+// SAFETY: the handle is only handed to `dlsym`, which any thread may call.
+unsafe impl Send for Library {}
+// SAFETY: as above.
+unsafe impl Sync for Library {}
+
+/// Compiles kernels and emulator with the system's C++ compiler; `None` where there is none.
+fn compile() -> Option<Library> {
+    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops/gpu");
+    let folder = tempfile::tempdir().unwrap();
+    let library = folder.path().join("kernels.so");
+    let mut command = Command::new("c++");
+    command.args(["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-DEMULATED", "-Wno-unknown-pragmas"]);
+    command.arg("-I").arg(here.join("emulator")).arg("-o").arg(&library).args(["-x", "c++"]);
+    command.arg(here.join("emulator/emulator.cpp"));
+    command.args(FILES.map(|file| here.join("kernels").join(file).with_extension("cu")));
+    let Ok(output) = command.output() else { return None };
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let path = CString::new(library.to_str().unwrap()).unwrap();
+    // SAFETY: the library was just made from our own sources; loading it runs none of them.
+    let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
+    assert!(!handle.is_null(), "the kernels were compiled and cannot be loaded");
+    Some(Library(handle))
+}
+
+struct Emulator {
+    library: Library,
+    turns: Turns,
+}
+
+/// `struct Launch` of emulator.h.
+#[repr(C)]
+struct Emulated {
+    grid: [u32; 3],
+    block: [u32; 3],
+    shared_bytes: u32,
+    falling: u32,
+    arguments: *const *const c_void,
+}
+
+/// Where the numbers of a contiguous tensor on the host begin.
+fn numbers(tensor: &Tensor) -> Result<*mut c_void> {
+    let (storage, layout) = tensor.storage_and_layout();
+    let Some((start, _)) = layout.contiguous_offsets() else { bail!("not contiguous: {layout:?}") };
+    let Storage::Cpu(storage) = &*storage else { bail!("not on the host") };
+    Ok(match storage {
+        CpuStorage::F32(numbers) => numbers[start..].as_ptr().cast_mut().cast(),
+        CpuStorage::BF16(numbers) => numbers[start..].as_ptr().cast_mut().cast(),
+        CpuStorage::U32(numbers) => numbers[start..].as_ptr().cast_mut().cast(),
+        _ => bail!("a kernel got a tensor of another type"),
+    })
+}
+
+impl Board for Emulator {
+    fn empty(&self, shape: Shape, dtype: DType, leaf: bool) -> Result<Tensor> {
+        let nothing = match dtype {
+            DType::U32 => Tensor::full(0xdead_beef_u32, shape, &Device::Cpu)?,
+            _ => Tensor::full(f32::NAN, shape, &Device::Cpu)?.to_dtype(dtype)?,
+        };
+        let (storage, layout) = nothing.storage_and_layout();
+        Ok(Tensor::from_storage(storage.try_clone(layout)?, layout.shape(), BackpropOp::none(), leaf))
+    }
+
+    fn address(&self, tensor: &Tensor) -> Result<u64> {
+        Ok(numbers(tensor)?.addr() as u64)
+    }
+
+    fn launch(&self, launch: &Launch, arguments: &[Argument]) -> Result<()> {
+        let name = CString::new(launch.kernel.as_str()).unwrap();
+        // SAFETY: the library stays loaded, and the name ends with a zero.
+        let symbol = unsafe { libc::dlsym(self.library.0, name.as_ptr()) };
+        if symbol.is_null() || !FILES.contains(&launch.module) {
+            bail!("no kernel {} in {}", launch.kernel, launch.module);
+        }
+        // SAFETY: every kernel's symbol is a function of this type (EXPORT in emulator.h).
+        let kernel: extern "C" fn(&Emulated) -> bool = unsafe { std::mem::transmute(symbol) };
+        let held = arguments.iter().map(Held::of).collect::<Result<Vec<_>>>()?;
+        let addresses: Vec<*const c_void> = held.iter().map(Held::address).collect();
+        let launch = Emulated {
+            grid: launch.grid,
+            block: [launch.threads, 1, 1],
+            shared_bytes: launch.shared_bytes,
+            falling: (self.turns == Turns::Falling).into(),
+            arguments: addresses.as_ptr(),
+        };
+        // The emulator has one GPU: its variables are shared.
+        static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+        let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+        if !kernel(&launch) {
+            bail!("{}: threads wait for one another for ever", name.to_string_lossy());
+        }
+        Ok(())
+    }
+
+    fn multiply(&self, product: &Product) -> Result<()> {
+        let (m, n, k) = (product.m, product.n, product.k);
+        let (a, b) = (f32s(product.a.numbers)?, f32s(product.b.numbers)?);
+        let mut c = if product.adds { f32s(product.c)? } else { vec![f32::NAN; m * n] };
+        // What the library sees by columns is by rows the transpose, and so is the product: C^T = op(B)^T op(A)^T.
+        let before = if product.adds { Before::AddedTo } else { Before::Overwritten };
+        let factors = (by_rows(&product.b, &b, k, n), by_rows(&product.a, &a, m, k));
+        multiply(&mut MatrixMut::new(&mut c, n, m, m), before, 1.0, factors, gemm::Parallelism::None);
+        let made = Tensor::from_vec(c, product.c.shape(), &Device::Cpu)?.to_dtype(product.c.dtype())?;
+        let bytes = product.c.elem_count() * product.c.dtype().size_in_bytes();
+        // SAFETY: both are contiguous tensors of one shape and type; nobody reads what a product is being written to.
+        unsafe { std::ptr::copy_nonoverlapping(numbers(&made)?, numbers(product.c)?, bytes) };
+        Ok(())
+    }
+}
+
+/// op(factor), (rows, columns) by columns, as its transpose by rows.
+fn by_rows<'a>(factor: &Factor, numbers: &'a [f32], rows: usize, columns: usize) -> Matrix<'a, f32> {
+    match factor.transposed {
+        false => Matrix::new(numbers, columns, rows, factor.leading),
+        true => Matrix::new(numbers, rows, columns, factor.leading).t(),
+    }
+}
+
+fn f32s(tensor: &Tensor) -> Result<Vec<f32>> {
+    tensor.to_dtype(DType::F32)?.flatten_all()?.to_vec1()
+}
+
+/// An argument's value for as long as the kernel runs.
+enum Held<'a> {
+    Pointer(*mut c_void),
+    Value(&'a Argument<'a>),
+}
+
+impl<'a> Held<'a> {
+    fn of(argument: &'a Argument<'a>) -> Result<Self> {
+        Ok(match argument {
+            Argument::Read(tensor) | Argument::Write(tensor) => Held::Pointer(numbers(tensor)?),
+            Argument::Null => Held::Pointer(std::ptr::null_mut()),
+            _ => Held::Value(argument),
+        })
+    }
+
+    fn address(&self) -> *const c_void {
+        match self {
+            Held::Pointer(pointer) => std::ptr::from_ref(pointer).cast(),
+            Held::Value(argument) => argument.address(),
+        }
+    }
+}

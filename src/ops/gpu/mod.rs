@@ -1,0 +1,158 @@
+//! The fused operations on a GPU: kernels of our own (`kernels/*.cu`) around the matrix products of the vendor's library.
+//!
+//! Everything that decides anything is the same for every board: which kernel runs, with which geometry and arguments, what is
+//! kept for the backward pass and what becomes of it. A [`Board`] only holds memory, runs kernels by name and multiplies
+//! matrices. There are two: the GPU (`cuda`, behind the feature) and, for tests, an emulator that compiles the very same kernels
+//! for the CPU and runs them thread by thread.
+//!
+//! Activations are of the compute type, f32 or bf16; arithmetic inside a kernel, statistics, logits, losses, parameters and
+//! their gradients are f32. Parameters are narrowed where a product takes them. No sum depends on the order in which blocks
+//! happen to run, so that the same run gives the same bits twice on one kind of GPU.
+
+mod attention;
+mod board;
+#[cfg(feature = "cuda")]
+mod cuda;
+mod elementwise;
+mod embedding;
+#[cfg(test)]
+mod emulator;
+mod linear;
+mod loss;
+mod norm;
+mod optimizer;
+#[cfg(test)]
+mod tests;
+
+pub(super) use attention::attention;
+pub(super) use elementwise::{activation, add, add_positions, rope, swiglu};
+pub(super) use embedding::embedding;
+pub(super) use linear::linear;
+pub(super) use loss::{cross_entropy, cross_entropy_rows, head_loss};
+pub(super) use norm::norm;
+pub(crate) use optimizer::{AdamwFactors, Updated};
+
+use super::tape::{Back, Tape};
+use board::{Board, Fit};
+use candle_core::{DType, Device, Result, Shape, Tensor, TensorId, bail};
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+
+/// A board and the type of activations on it. A value, cheap to copy.
+#[derive(Clone, Copy)]
+pub(crate) struct Gpu {
+    board: &'static dyn Board,
+    dtype: DType,
+}
+
+/// Weights that were narrowed already, for as long as they do not change: decoding would otherwise read them in full for every
+/// token.
+#[derive(Default)]
+pub struct Narrowed(Mutex<HashMap<TensorId, Tensor>>);
+
+/// What a forward pass on a board carries: where it runs, what it is recorded on, and weights narrowed before.
+#[derive(Clone, Copy)]
+pub(super) struct Pass<'t> {
+    pub gpu: Gpu,
+    pub tape: Option<&'t Tape>,
+    pub narrowed: Option<&'t Narrowed>,
+}
+
+impl Gpu {
+    /// The board of a device, if it is one. Activations are f32.
+    #[cfg(feature = "cuda")]
+    pub fn of(device: &Device) -> Option<Self> {
+        match device {
+            Device::Cuda(device) => Some(Self { board: cuda::board_of(device), dtype: DType::F32 }),
+            _ => None,
+        }
+    }
+
+    /// The board of a device, if it is one. Activations are f32.
+    #[cfg(not(feature = "cuda"))]
+    pub fn of(_device: &Device) -> Option<Self> {
+        None
+    }
+
+    /// The same with activations of another type.
+    ///
+    /// # Errors
+    /// For anything but f32 and bf16.
+    pub fn with_dtype(self, dtype: DType) -> Result<Self> {
+        match dtype {
+            DType::F32 | DType::BF16 => Ok(Self { dtype, ..self }),
+            other => bail!("the kernels compute in f32 or bf16, not in {other:?}"),
+        }
+    }
+
+    /// Whether there is a kernel for heads of that width; elsewhere attention is candle's.
+    pub fn has_attention(self, head_width: usize) -> bool {
+        attention::Way::of(self.dtype, head_width).is_some()
+    }
+
+    fn empty(self, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {
+        self.board.empty(shape.into(), dtype, false)
+    }
+
+    fn zeros(self, shape: impl Into<Shape>) -> Result<Tensor> {
+        let x = self.empty(shape, DType::F32)?;
+        let kernel = elementwise::kernel("zero");
+        kernel.each(x.elem_count(), 1).run(self, &[board::write(&x)?, board::count(x.elem_count())])?;
+        Ok(x)
+    }
+
+    /// A matrix of parameters as products take it.
+    fn narrow(self, x: &Tensor) -> Result<Tensor> {
+        let x = x.contiguous()?;
+        if x.dtype() == self.dtype {
+            return Ok(x);
+        }
+        if (x.dtype(), self.dtype) != (DType::F32, DType::BF16) {
+            bail!("{:?} is not narrowed to {:?}", x.dtype(), self.dtype);
+        }
+        let (y, count) = (self.empty(x.shape(), self.dtype)?, x.elem_count());
+        let at_once = Fit::new(4).numbers(count).tensors(self, &[&x, &y])?.at_once();
+        let kernel = elementwise::kernel(if at_once == 4 { "narrow_4" } else { "narrow_1" });
+        kernel.each(count, at_once).run(self, &[board::read(&x)?, board::write(&y)?, board::count(count)])?;
+        Ok(y)
+    }
+
+    /// Adds a tensor to another of its shape and type, in place. The numbers of the first must be nobody else's.
+    pub fn add_into(self, sum: &Tensor, x: &Tensor) -> Result<()> {
+        if sum.shape() != x.shape() || sum.dtype() != x.dtype() {
+            bail!("{:?} {:?} cannot be added to {:?} {:?}", x.shape(), x.dtype(), sum.shape(), sum.dtype());
+        }
+        elementwise::add_to(self, sum, &x.contiguous()?, sum)
+    }
+}
+
+impl<'t> Pass<'t> {
+    /// Puts an operation on the tape where one of its inputs is tracked. `run` makes its outputs, the first of which is
+    /// returned; `back` gets all of them and the gradient of the first, and gives the gradients of the inputs.
+    fn put<const N: usize>(
+        self,
+        inputs: [&Tensor; N],
+        (shape, dtype): (Shape, DType),
+        run: impl FnOnce(&Tensor) -> Result<()>,
+        back: Back,
+    ) -> Result<Tensor> {
+        let leaf = super::tape::tracked(self.tape, &inputs)?;
+        let output = self.gpu.board.empty(shape, dtype, leaf)?;
+        run(&output)?;
+        if let Some(tape) = self.tape.filter(|_| leaf) {
+            tape.put(inputs.map(Tensor::clone).into(), output.clone(), back);
+        }
+        Ok(output)
+    }
+
+    /// A matrix of parameters as products take it.
+    fn narrow(self, w: &Tensor) -> Result<Tensor> {
+        let Some(Narrowed(known)) = self.narrowed else { return self.gpu.narrow(w) };
+        if let Some(known) = known.lock().unwrap_or_else(PoisonError::into_inner).get(&w.id()) {
+            return Ok(known.clone());
+        }
+        let narrow = self.gpu.narrow(w)?;
+        known.lock().unwrap_or_else(PoisonError::into_inner).insert(w.id(), narrow.clone());
+        Ok(narrow)
+    }
+}
