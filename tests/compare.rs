@@ -455,3 +455,35 @@ fn earlier_sittings_widen_the_margin_between_sittings() {
     assert_eq!(few.status.code(), Some(1));
     assert!(text(&few.stderr).contains("note: --history: no cell has five earlier sittings"), "{}", said(&few));
 }
+
+/// A file whose training steps ask for so many fused ops, on that device.
+fn counting(mut file: Value, ops: u64, device: &str) -> Value {
+    for trial in trials(&mut file) {
+        trial["metrics"]["step_ops"] = serde_json::json!({
+            "value": ops, "unit": "ops", "better": "lower", "kind": "exact", "n": null, "sd": null, "se": null,
+            "samples": [], "reason": null,
+        });
+        trial["spec"]["compute"]["device"] = device.into();
+        trial["spec_sha256"] = effbench::record::spec_sha256(&trial["spec"]).into();
+    }
+    file
+}
+
+/// One op more is told from a single trial; what an older build did not count is no doubt, and a GPU does other work.
+#[test]
+fn counted_ops_gate_by_equality() {
+    let folder = Folder::new(|_| ());
+    let rows: [(Value, i32, &str); 4] = [
+        (counting(noisy("new"), 62, "cpu"), 0, "counted work identical."),
+        (counting(noisy("new"), 63, "cpu"), 1, "gpt2/w32@400 has 1.6% more step_ops (n = 4): regression"),
+        (noisy("new"), 0, "counted work identical."),
+        (counting(noisy("new"), 90, "cuda:0"), 0, "counted work identical."),
+    ];
+    folder.write("base.json", &counting(noisy("base"), 62, "cpu").to_string());
+    for (new, code, says) in rows {
+        folder.write("new.json", &new.to_string());
+        let output = folder.compare(&[]);
+        let said = said(&output);
+        assert!(output.status.code() == Some(code) && said.lines().next().unwrap().contains(says), "{said}");
+    }
+}

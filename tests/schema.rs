@@ -125,5 +125,5 @@ fn the_binding_names_are_there() {
             assert!(object.get(name).is_some(), "`{name}` is missing");
         }
     }
-    assert_eq!(metric::REGISTRY.len(), 19);
+    assert_eq!(metric::REGISTRY.len(), 21);
 }

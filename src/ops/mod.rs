@@ -16,6 +16,7 @@ mod attention;
 #[cfg(test)]
 mod check;
 mod cross_entropy;
+mod dispatch;
 mod embedding;
 mod gpu;
 mod head_loss;
@@ -32,6 +33,7 @@ mod swiglu;
 mod tape;
 
 pub use cross_entropy::{IGNORED, TokenLoss};
+pub use dispatch::{Dispatched, dispatched};
 pub use gpu::Narrowed;
 pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
 pub use rope::RopeTable;

@@ -77,6 +77,10 @@ pub const HEADLINE: [&str; 8] = [
     metric::TASK_ACCURACY,
 ];
 
+/// What a training step is counted to ask of the fused ops: builds before this one did not count it, and another kind of device is
+/// asked for other operations.
+pub const STEP_WORK: [&str; 2] = [metric::STEP_OPS, metric::STEP_TENSOR_BYTES];
+
 /// Counted costs: name, unit, and the count.
 type Counted = (&'static str, &'static str, fn(&Cost) -> f64);
 
