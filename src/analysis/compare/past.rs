@@ -16,6 +16,9 @@ use crate::stat::median;
 /// Cell, kind of machine, data, metric.
 type Place = (String, String, String, &'static str);
 
+/// The trials of a place, by when a sitting began and on which box: in the order of time.
+type Sittings<'a> = BTreeMap<(&'a str, &'a str), Vec<Seen<'a>>>;
+
 /// Fences by place, as logarithms; places with too few sittings have none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Past(BTreeMap<Place, f64>);
@@ -26,8 +29,7 @@ impl Past {
         let own: BTreeSet<(&str, &str)> = judged.trials.iter().map(Seen::sitting).collect();
         let all = files.iter().flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
         let past = all.filter(|seen| seen.counts() && !seen.trial.in_sweep() && !own.contains(&seen.sitting()));
-        // In the order of time, as a sitting is known by when it began.
-        let mut sittings: BTreeMap<(&str, &str, String), BTreeMap<(&str, &str), Vec<Seen>>> = BTreeMap::new();
+        let mut sittings: BTreeMap<(&str, &str, String), Sittings> = BTreeMap::new();
         for seen in past {
             let place = (seen.trial.cell.as_str(), seen.machine().class_id.as_str(), seen.world());
             sittings.entry(place).or_default().entry(seen.sitting()).or_default().push(seen);
@@ -101,7 +103,8 @@ mod tests {
     #[test]
     fn the_margin_between_sittings_is_at_least_what_the_past_shows() {
         let jumpy = nightly(&[1.0, 1.15, 0.99, 1.16, 1.01, 1.14, 1.0]);
-        let rows: [(&[(String, ResultFile)], bool, Code); 4] = [
+        type Case<'a> = (&'a [(String, ResultFile)], bool, Code);
+        let rows: [Case; 4] = [
             (&[], false, Code::Regression),
             (&jumpy, true, Code::Fine),
             (&nightly(&[1.0, 1.01, 0.99, 1.0, 1.01, 1.0]), false, Code::Regression),
