@@ -431,3 +431,59 @@ fn a_machine_is_told_how_often_it_would_alarm() {
     );
     assert!(Path::new(GOOD).exists() && said.contains("train_tokens_per_s"), "{said}");
 }
+
+/// Nightly runs whose speed jumps by 15%: a slowdown of 12% between sittings is nothing that they have not seen; in one sitting it is.
+#[test]
+fn earlier_sittings_widen_the_margin_between_sittings() {
+    let folder = Folder::new(|file| {
+        slowdown(file);
+        sitting(file);
+    });
+    fs::create_dir(folder.0.path().join("nightly")).unwrap();
+    for day in 1..=7 {
+        let mut file = noisy(&format!("day {day}"));
+        file["run"]["started_at"] = format!("2026-10-{day:02}T10:00:00Z").into();
+        trials(&mut file).iter_mut().for_each(|trial| slow(trial, if day % 2 == 0 { 1.15 } else { 1.0 }));
+        folder.write(&format!("nightly/{day}.json"), &file.to_string());
+    }
+    assert_eq!(folder.compare(&[]).status.code(), Some(1));
+    let output = folder.compare(&["--history", "nightly"]);
+    golden("slowdown_within_history", &said(&output));
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert!(text(&output.stdout).contains("(history)"), "{}", said(&output));
+    let few = folder.compare(&["--history", "nightly/1.json", "nightly/2.json"]);
+    assert_eq!(few.status.code(), Some(1));
+    assert!(text(&few.stderr).contains("note: --history: no cell has five earlier sittings"), "{}", said(&few));
+}
+
+/// A file whose training steps ask for so many fused ops, on that device.
+fn counting(mut file: Value, ops: u64, device: &str) -> Value {
+    for trial in trials(&mut file) {
+        trial["metrics"]["step_ops"] = serde_json::json!({
+            "value": ops, "unit": "ops", "better": "lower", "kind": "exact", "n": null, "sd": null, "se": null,
+            "samples": [], "reason": null,
+        });
+        trial["spec"]["compute"]["device"] = device.into();
+        trial["spec_sha256"] = effbench::record::spec_sha256(&trial["spec"]).into();
+    }
+    file
+}
+
+/// One op more is told from a single trial; what an older build did not count is no doubt, and a GPU does other work.
+#[test]
+fn counted_ops_gate_by_equality() {
+    let folder = Folder::new(|_| ());
+    let rows: [(Value, i32, &str); 4] = [
+        (counting(noisy("new"), 62, "cpu"), 0, "counted work identical."),
+        (counting(noisy("new"), 63, "cpu"), 1, "gpt2/w32@400 has 1.6% more step_ops (n = 4): regression"),
+        (noisy("new"), 0, "counted work identical."),
+        (counting(noisy("new"), 90, "cuda:0"), 0, "counted work identical."),
+    ];
+    folder.write("base.json", &counting(noisy("base"), 62, "cpu").to_string());
+    for (new, code, says) in rows {
+        folder.write("new.json", &new.to_string());
+        let output = folder.compare(&[]);
+        let said = said(&output);
+        assert!(output.status.code() == Some(code) && said.lines().next().unwrap().contains(says), "{said}");
+    }
+}

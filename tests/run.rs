@@ -1,13 +1,14 @@
 //! `effbench run` from outside: a real suite of tiny models, killed, resumed, repeated, and refused.
 #![cfg(feature = "run")]
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use effbench::record::{ResultFile, Status, journal, store};
+use effbench::record::{ResultFile, Status, Trial, journal, store};
 
 const SUITE: &str = include_str!("fixtures/tiny.toml");
 
@@ -65,12 +66,21 @@ fn a_suite_runs_answers_and_repeats_to_the_bit() {
     assert!(a.trials.iter().all(|trial| trial.status == Status::Ok && trial.metric("mfu").is_some()));
     assert!(a.run.command.starts_with("effbench run tiny.toml"), "{}", a.run.command);
 
+    // What a step asks of the fused ops is the same for every repeat, seed and budget of a variant.
+    let work = |file: &ResultFile| -> BTreeSet<(String, Vec<u64>)> {
+        let count = |trial: &Trial, name: &str| trial.metric(name).unwrap() as u64;
+        let counts = |trial: &Trial| ["step_ops", "step_tensor_bytes"].map(|name| count(trial, name)).to_vec();
+        file.trials.iter().map(|trial| (trial.variant.clone(), counts(trial))).collect()
+    };
+    assert!(work(&a).len() == 2 && work(&a).iter().all(|(_, counts)| counts.iter().all(|n| *n > 20)), "{:?}", work(&a));
+
     // A second process, and one thread instead of all: the same bits.
     for threads in ["1", "2"] {
         let threads = format!("compute.threads={threads}");
         let again = effbench(here, &["run", "./tiny.toml", "--out", "b.json", "--fresh", "--set", &threads]);
         assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
-        assert_eq!(losses(&a), losses(&read(here, "b.json")), "{threads}");
+        let b = read(here, "b.json");
+        assert_eq!((losses(&a), work(&a)), (losses(&b), work(&b)), "{threads}");
     }
 
     // What is there is not touched without being told to.
@@ -221,9 +231,7 @@ fn parts_of_a_run_fit_together() {
     run(&["--shard", "2/2", "--rates", "sweep.json", "--out", "2.json"]);
     let parts = ["sweep.json", "1.json", "2.json"].map(|name| read(here, name));
     assert_eq!(parts.each_ref().map(|part| part.trials.len()), [6, 2, 2]);
-    let ids = |trials: Vec<&effbench::record::Trial>| -> std::collections::BTreeSet<String> {
-        trials.iter().map(|trial| trial.id.clone()).collect()
-    };
+    let ids = |trials: Vec<&Trial>| -> BTreeSet<String> { trials.iter().map(|trial| trial.id.clone()).collect() };
     let whole = read(here, "whole.json");
     assert_eq!(ids(parts.iter().flat_map(|part| &part.trials).collect()), ids(whole.trials.iter().collect()));
     let mut rows: Vec<_> = parts.iter().flat_map(losses).collect();

@@ -17,6 +17,36 @@ fn the_schema_is_one_and_accepts_what_is_written() {
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
+/// What `compare --format json` prints, over real files: two sittings, arms, another machine's ratios.
+#[test]
+fn the_schema_of_comparisons_is_one_and_accepts_what_is_printed() {
+    let schema = effbench::report::compare::json_schema();
+    assert!(jsonschema::meta::is_valid(&schema));
+    let validator = jsonschema::validator_for(&schema).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut other = fixture();
+    other["machines"][0]["class_id"] = json!("arm-4c-linux");
+    let path = folder.path().join("other.json");
+    std::fs::write(&path, other.to_string()).unwrap();
+    let (quick, origin) = ("results/quick-epyc-19h-2c-linux.json", "results/origin-epyc-19h-2c-linux.json");
+    let rows: [&[&str]; 4] = [
+        &[quick, origin],
+        &[quick, "--base-arm", "gpt2", "--new-arm", "llama"],
+        &["tests/fixtures/quick.json", path.to_str().unwrap()],
+        &["tests/fixtures/quick.json", quick, "--accept", "*:params_total=another one"],
+    ];
+    for args in rows {
+        let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_effbench"));
+        command.arg("compare").args(args).args(["--format", "json"]).current_dir(env!("CARGO_MANIFEST_DIR"));
+        let mut found: Value = serde_json::from_slice(&command.output().unwrap().stdout).unwrap();
+        let errors: Vec<String> =
+            validator.iter_errors(&found).map(|e| format!("{}: {e}", e.instance_path())).collect();
+        assert!(errors.is_empty() && !found["rows"].as_array().unwrap().is_empty(), "{args:?}: {errors:#?}");
+        found["exit_code"] = json!(2);
+        assert!(!validator.is_valid(&found), "no comparison ends so");
+    }
+}
+
 /// Each spoils one place of a good file.
 #[test]
 fn the_schema_refuses_what_is_not_a_result() {
@@ -95,5 +125,5 @@ fn the_binding_names_are_there() {
             assert!(object.get(name).is_some(), "`{name}` is missing");
         }
     }
-    assert_eq!(metric::REGISTRY.len(), 18);
+    assert_eq!(metric::REGISTRY.len(), 21);
 }

@@ -4,12 +4,11 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
-use serde::Serialize;
 use serde_json::json;
 
-use super::{print, print_json, style};
+use super::{print, print_json, say, style};
 use crate::analysis::compare::self_test::self_test;
-use crate::analysis::compare::{Accept, Code, Comparison, Gate, Options, Scale, Side, catalog, compare};
+use crate::analysis::compare::{Accept, Code, Comparison, Gate, Options, Past, Scale, Side, catalog, compare};
 use crate::error::{Error, Kind, Result};
 use crate::record::{ResultFile, store};
 use crate::report;
@@ -23,6 +22,7 @@ Examples:
   effbench compare both.json --base-arm main --new-arm head     two builds that ran in turn, in one file
   effbench compare results/quick.json --base-arm gpt2 --new-arm llama --metric val_loss_nats
   effbench compare --self-test results/quick.json --repeats 8   false alarms on this machine
+  effbench compare base.json new.json --history nightly/        sittings differ by what they differed by before
   effbench compare base.json new.json --accept 'gpt2/w32@400:train_flops=the head is wider now'
 
 Exit codes:
@@ -56,6 +56,9 @@ pub struct CompareArgs {
     /// Between different machines: the variant that time and energy are set against inside each [default: the run's base].
     #[arg(long, value_name = "VARIANT")]
     pub reference: Option<String>,
+    /// Earlier result files, or folders of them: between sittings, time and energy may differ by what they ever did before.
+    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "self_test")]
+    pub history: Vec<PathBuf>,
     /// How often this machine would alarm about nothing, from BASE's own repeats.
     #[arg(long, conflicts_with = "new")]
     pub self_test: bool,
@@ -114,13 +117,14 @@ pub(super) const HEAD: &str = "head";
 
 /// Reads both sides, compares, says what was found, and fails as the gate asks.
 pub fn execute(args: &CompareArgs) -> Result<()> {
-    let options = options(args)?;
+    let mut options = options(args)?;
     if args.self_test {
         return test_machine(args, &options);
     }
     let (base, new) = read_both(&args.base, args.new.as_deref())?;
     let new = new.as_ref().unwrap_or(&base);
     let [of_base, of_new] = sides(args, &base, new)?;
+    options.past = past(&args.history, &of_new)?;
     let found = compare(&of_base, &of_new, &options);
     show(&found, args.format)?;
     verdict(&found)
@@ -149,19 +153,11 @@ fn show(found: &Comparison, format: CompareFormat) -> Result<()> {
         CompareFormat::GithubActionBenchmark => print_json(&report::compare::github_action_benchmark(found)),
         CompareFormat::Bencher => print_json(&report::compare::bencher(found)),
         CompareFormat::Json => {
-            let document = Document { sentence: report::compare::sentence(found), found };
+            let document = report::compare::Document::of(found);
             // Written as it is: thousands of cells as one tree of values would take more memory than the files.
             print(&serde_json::to_string_pretty(&document).map_err(|e| Error::internal(e.to_string()))?)
         }
     }
-}
-
-/// The JSON document: the findings, opened by their sentence.
-#[derive(Serialize)]
-struct Document<'a> {
-    sentence: String,
-    #[serde(flatten)]
-    found: &'a Comparison,
 }
 
 /// The verdict as an exit code, with the sentence for a log.
@@ -174,6 +170,19 @@ pub(super) fn verdict(found: &Comparison) -> Result<()> {
         Code::Trials => Kind::Trials,
     };
     Err(Error { kind, message: report::compare::sentence(found), hint: None })
+}
+
+/// What earlier sittings say; nothing where none are given, which is said where some are.
+fn past(paths: &[PathBuf], judged: &Side) -> Result<Past> {
+    let mut files = Vec::new();
+    for path in paths {
+        files.extend(read(path)?);
+    }
+    let past = Past::of(&files, judged);
+    if !paths.is_empty() && past.is_empty() {
+        say("note: --history: no cell has five earlier sittings on one kind of machine, so that no margin is raised");
+    }
+    Ok(past)
 }
 
 type Files = Vec<(String, ResultFile)>;
@@ -269,7 +278,8 @@ fn options(args: &CompareArgs) -> Result<Options> {
     args.metric.iter().try_for_each(|name| known_metric("--metric", name))?;
     let margins = args.margin.iter().map(|text| margin(text)).collect::<Result<BTreeMap<_, _>>>()?;
     let accepted = args.accept.iter().map(|text| accepted(text)).collect::<Result<_>>()?;
-    Ok(Options { gate, metrics: args.metric.clone(), margins, accepted, reference: args.reference.clone() })
+    let (metrics, reference) = (args.metric.clone(), args.reference.clone());
+    Ok(Options { gate, metrics, margins, accepted, reference, past: Past::default() })
 }
 
 /// Refuses a name that no metric has.

@@ -8,8 +8,9 @@ use serde_json::json;
 
 use super::{Format, print, print_json, quoted, say};
 use crate::error::{Error, Result};
+use crate::record::criterion::{self, Benchmark};
 use crate::record::import::mapping::ROLES;
-use crate::record::import::{Imported, Mapping, import};
+use crate::record::import::{Imported, Mapping, benchmarks, import};
 use crate::record::log::{self, Log};
 use crate::record::{Status, Trial, store};
 
@@ -22,7 +23,8 @@ const CELLS_FOR_A_LAW: usize = 4;
 #[derive(Debug, Clone, Args)]
 #[command(after_help = after_help())]
 pub struct ImportArgs {
-    /// Logs: CSV or TSV with a header, JSON lines, or lines of `key:value` words.
+    /// Logs (CSV or TSV with a header, JSON lines, or lines of `key:value` words), or folders of criterion's benchmarks, one
+    /// for each run.
     #[arg(required = true, value_name = "LOG")]
     pub logs: Vec<PathBuf>,
     /// Where a role is taken from: a column, or @file for the file's name.
@@ -49,7 +51,9 @@ fn after_help() -> String {
 Examples:
   effbench import runs.csv --map loss=validation_loss,flops=theoretical_flops,variant=name --out runs.json
   effbench import adam.txt muon.txt --map variant=@file,loss=val_loss,seconds=train_time,budget=steps \\
-      --let tokens_per_step=524288 --let params=124e6 --base adam --out speedrun.json"
+      --let tokens_per_step=524288 --let params=124e6 --base adam --out speedrun.json
+  effbench import target/criterion --out head/1.json     after each of three `cargo bench`; then
+  effbench compare base/ head/"
     )
 }
 
@@ -61,11 +65,9 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
         let message = format!("--out {}: is one of the logs", log.display());
         return Err(Error::input(message).hint("the result file must be another file"));
     }
-    let logs = args.logs.iter().map(|path| log::read(path)).collect::<Result<Vec<Log>>>()?;
-    let imported = import(&logs, &mapping, args.base.as_deref(), &command(args, &logs))?;
+    let (imported, sentence, next) =
+        if args.logs.iter().any(|path| path.is_dir()) { of_benchmarks(args)? } else { of_logs(args, &mapping)? };
     store::write(&args.out, &imported.file)?;
-    let sentence = sentence(&imported.file.trials, logs.len());
-    let next = next(args, &imported.file.trials);
     if args.format == Format::Json {
         return print_json(&json!({
             "file": args.out.display().to_string(),
@@ -80,6 +82,36 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
     print(&format!("{sentence}\nResult file: {}. Next: {next}", args.out.display()))
 }
 
+/// What was made of logs, in a sentence, and the command that it is good for.
+fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<(Imported, String, String)> {
+    let logs = args.logs.iter().map(|path| log::read(path)).collect::<Result<Vec<Log>>>()?;
+    let imported = import(&logs, mapping, args.base.as_deref(), &command(args, &logs))?;
+    let sentence = sentence(&imported.file.trials, logs.len());
+    let next = next(args, &imported.file.trials);
+    Ok((imported, sentence, next))
+}
+
+/// The same of folders that `cargo bench` left.
+fn of_benchmarks(args: &ImportArgs) -> Result<(Imported, String, String)> {
+    if !(args.map.is_empty() && args.constants.is_empty() && args.base.is_none()) {
+        return Err(Error::input("--map, --let and --base are for logs: criterion's folders say what is what"));
+    }
+    let runs = args.logs.iter().map(|path| criterion::read(path)).collect::<Result<Vec<Vec<Benchmark>>>>()?;
+    let words = args.logs.iter().zip(&runs).map(|(path, run)| {
+        let all: String = run.iter().map(|one| one.blake3.as_str()).collect();
+        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
+        quoted(&format!("{name}#blake3:{}", &blake3::hash(all.as_bytes()).to_hex()[..16]))
+    });
+    let imported = benchmarks::import(&runs, &format!("effbench import {}", words.collect::<Vec<_>>().join(" ")))?;
+    let names = runs.iter().flatten().map(Benchmark::name).collect::<BTreeSet<String>>().len();
+    let sentence = format!("{} in {}, n = {}", many(names, "benchmark"), many(runs.len(), "run"), runs.len());
+    Ok((imported, sentence, format!("effbench compare BASE.json {}", quoted(&args.out.display().to_string()))))
+}
+
+fn many(count: usize, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 fn tell(imported: &Imported) {
     for note in imported.notes.iter().take(SHOWN) {
         say(&format!("note: {}", note.escape_debug()));
@@ -92,7 +124,6 @@ fn tell(imported: &Imported) {
 /// `24 trials of 3 variants from 2 files; 1 diverged`.
 fn sentence(trials: &[Trial], files: usize) -> String {
     let variants = trials.iter().map(|trial| &trial.variant).collect::<BTreeSet<_>>().len();
-    let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     let mut unfinished: BTreeMap<Status, usize> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| trial.status != Status::Ok) {
         *unfinished.entry(trial.status).or_default() += 1;

@@ -105,7 +105,7 @@ pub enum Command {
     Merge(merge::MergeArgs),
     /// Say whether result files are sound, and where not.
     Validate(validate::ValidateArgs),
-    /// Print the JSON Schema of result files.
+    /// Print the JSON Schema of result files, or of comparisons.
     Schema(schema::SchemaArgs),
     /// Print a script that completes this command line in a shell.
     Completions(completions::CompletionsArgs),

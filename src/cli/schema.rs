@@ -1,18 +1,36 @@
-//! `effbench schema`: the JSON Schema of result files.
+//! `effbench schema`: the JSON Schema of what is written for programs.
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use crate::error::Result;
-use crate::record::json_schema;
+use crate::{record, report};
 
-/// Arguments of `effbench schema`: none.
+/// Arguments of `effbench schema`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Example:
-  effbench schema > result.schema.json")]
-pub struct SchemaArgs {}
+Examples:
+  effbench schema > result.schema.json
+  effbench schema comparison > compare.schema.json")]
+pub struct SchemaArgs {
+    /// Of what.
+    #[arg(value_enum, default_value_t)]
+    pub of: Written,
+}
+
+/// What has a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum Written {
+    /// Result files.
+    #[default]
+    Result,
+    /// What `compare --format json` prints.
+    Comparison,
+}
 
 /// Prints the schema.
-pub fn execute(_args: &SchemaArgs) -> Result<()> {
-    super::print_json(&json_schema())
+pub fn execute(args: &SchemaArgs) -> Result<()> {
+    super::print_json(&match args.of {
+        Written::Result => record::json_schema(),
+        Written::Comparison => report::compare::json_schema(),
+    })
 }

@@ -17,6 +17,7 @@ mod cached;
 #[cfg(test)]
 mod check;
 mod cross_entropy;
+mod dispatch;
 mod embedding;
 mod gpu;
 mod head_loss;
@@ -34,6 +35,7 @@ mod tape;
 
 pub use cached::Cached;
 pub use cross_entropy::{IGNORED, TokenLoss};
+pub use dispatch::{Dispatched, dispatched};
 pub use gpu::Narrowed;
 pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
 pub use rope::RopeTable;

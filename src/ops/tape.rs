@@ -50,6 +50,7 @@ impl Tape {
 
     /// Records that `output` came of `inputs`, and how its gradient becomes theirs.
     pub(super) fn put(&self, inputs: Vec<Tensor>, output: Tensor, back: Back) {
+        super::dispatch::count(&output);
         self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(Entry { inputs, output, back });
     }
 

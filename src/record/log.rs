@@ -47,7 +47,7 @@ pub fn read(path: &Path) -> Result<Log> {
 }
 
 /// A file's time to the second, in UTC.
-fn utc(time: impl TryInto<jiff::Timestamp>) -> Result<String> {
+pub(super) fn utc(time: impl TryInto<jiff::Timestamp>) -> Result<String> {
     let whole = time.try_into().ok().and_then(|t| jiff::Timestamp::from_second(t.as_second()).ok());
     whole.map(|t| t.to_string()).ok_or_else(|| Error::internal("a file's time is out of range"))
 }

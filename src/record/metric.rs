@@ -38,6 +38,12 @@ pub const PREFILL_TOKENS_PER_S: &str = "prefill_tokens_per_s";
 pub const DECODE_TOKENS_PER_S: &str = "decode_tokens_per_s";
 /// Time to first token.
 pub const TTFT_S: &str = "ttft_s";
+/// Fused ops of one training step.
+pub const STEP_OPS: &str = "step_ops";
+/// What those ops make.
+pub const STEP_TENSOR_BYTES: &str = "step_tensor_bytes";
+/// One iteration of a benchmark; only imported ones have it.
+pub const ITERATION_S: &str = "iteration_s";
 /// Measured energy of training.
 pub const ENERGY_J_PER_TRAIN_TOKEN: &str = "energy_j_per_train_token";
 /// Measured energy of prompts.
@@ -85,6 +91,9 @@ registry! {
     PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
+    STEP_OPS, "ops", Lower, Exact, "Fused ops that one training step dispatches forward, in all of its shards.";
+    STEP_TENSOR_BYTES, "bytes", Lower, Exact, "Bytes of the tensors that those ops make and the step keeps for its way back.";
+    ITERATION_S, "s", Lower, Sampled, "Median duration of one iteration of an imported benchmark.";
     ENERGY_J_PER_TRAIN_TOKEN, "J/token", Lower, Sampled, "Measured joules per training token.";
     ENERGY_J_PER_PREFILL_TOKEN, "J/token", Lower, Sampled, "Measured joules per prompt token.";
     ENERGY_J_PER_DECODE_TOKEN, "J/token", Lower, Sampled, "Measured joules per generated token.";

@@ -3,13 +3,14 @@
 //!
 //! [`origin`] and [`trial`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
 //! cannot promise, [`store`] files, [`journal`] what survives a kill and [`pool`] several files as one. [`import`] makes
-//! records of other people's logs, which [`log`] and [`delimited`] read.
+//! records of other people's logs, which [`log`], [`delimited`] and [`criterion`] read.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub mod criterion;
 pub mod delimited;
 #[cfg(test)]
 pub mod example;

@@ -31,10 +31,19 @@ pub fn read(path: &Path) -> Result<ResultFile> {
             .hint("a folder `....partial` is an unfinished run: `effbench run --resume` finishes it"));
     }
     let bytes = fs::read(path).map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
-    let probe: Probe = serde_json::from_slice(&bytes).map_err(|e| not_readable(path, &e))?;
-    match probe.schema.as_deref() {
-        Some(SCHEMA) => serde_json::from_slice(&bytes).map_err(|e| not_readable(path, &e)),
-        other => Err(wrong_schema(path, other)),
+    match serde_json::from_slice::<ResultFile>(&bytes) {
+        Ok(file) if file.schema == SCHEMA => Ok(file),
+        Ok(file) => Err(wrong_schema(path, Some(&file.schema))),
+        Err(error) => Err(why_not(path, &bytes, &error)),
+    }
+}
+
+/// What another version's file says of itself goes before how it differs from this one's.
+fn why_not(path: &Path, bytes: &[u8], error: &serde_json::Error) -> Error {
+    match serde_json::from_slice::<Probe>(bytes) {
+        Err(no_json) => not_readable(path, &no_json),
+        Ok(probe) if probe.schema.as_deref() == Some(SCHEMA) => not_readable(path, error),
+        Ok(probe) => wrong_schema(path, probe.schema.as_deref()),
     }
 }
 

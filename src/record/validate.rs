@@ -2,8 +2,11 @@
 //!
 //! Every problem is found, not only the first, and each says where it is.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+
+use serde_json::Value;
 
 use super::metric::{self, Metric};
 use super::{Curve, Energy, ResultFile, SCHEMA, Severity, Skill, Status, Trial, spec_sha256};
@@ -23,39 +26,68 @@ impl fmt::Display for Problem {
     }
 }
 
-/// Collects problems at one place.
+/// Collects problems at one place, which is only written out where there is one: most files have none.
 struct Check<'a> {
-    place: String,
-    problems: &'a mut Vec<Problem>,
+    above: Option<&'a Check<'a>>,
+    part: Part<'a>,
+    problems: &'a RefCell<Vec<Problem>>,
+}
+
+/// One word of a place.
+enum Part<'a> {
+    File,
+    Name(&'a str),
+    Item(&'a str, usize),
+    Trial(Option<usize>, &'a Trial),
+}
+
+impl fmt::Display for Part<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File => Ok(()),
+            Self::Name(name) => f.write_str(name),
+            Self::Item(list, index) => write!(f, "{list}[{index}]"),
+            Self::Trial(Some(index), row) => write!(f, "trials[{index}] ({}, repeat {})", row.cell, row.repeat),
+            Self::Trial(None, row) => write!(f, "{}, repeat {}", row.cell, row.repeat),
+        }
+    }
 }
 
 impl Check<'_> {
-    fn at(&mut self, part: &str) -> Check<'_> {
-        let place = if self.place.is_empty() { part.to_owned() } else { format!("{}.{part}", self.place) };
-        Check { place, problems: self.problems }
+    fn place(&self) -> String {
+        let above = self.above.map(Check::place).filter(|above| !above.is_empty());
+        above.map_or_else(|| self.part.to_string(), |above| format!("{above}.{}", self.part))
     }
 
-    fn that(&mut self, holds: bool, otherwise: impl FnOnce() -> String) {
+    fn part<'b>(&'b self, part: Part<'b>) -> Check<'b> {
+        Check { above: Some(self), part, problems: self.problems }
+    }
+
+    fn at<'b>(&'b self, name: &'b str) -> Check<'b> {
+        self.part(Part::Name(name))
+    }
+
+    fn that(&self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
-            self.problems.push(Problem { place: self.place.clone(), message: otherwise() });
+            self.problems.borrow_mut().push(Problem { place: self.place(), message: otherwise() });
         }
     }
 
-    fn time(&mut self, part: &str, text: &str) {
+    fn time(&self, part: &str, text: &str) {
         let utc = text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok();
         self.at(part).that(utc, || format!("`{}` is not an RFC 3339 time in UTC", text.escape_debug()));
     }
 
-    fn name(&mut self, part: &str, text: &str) {
+    fn name(&self, part: &str, text: &str) {
         let plain = !text.is_empty() && !text.chars().any(char::is_control);
         self.at(part).that(plain, || "a name must not be empty or hold control characters".to_owned());
     }
 
-    fn finite(&mut self, part: &str, value: f64) {
+    fn finite(&self, part: &str, value: f64) {
         self.at(part).that(value.is_finite(), || format!("{value} is not a finite number"));
     }
 
-    fn reason(&mut self, absent: bool, reason: Option<&String>, what: &str) {
+    fn reason(&self, absent: bool, reason: Option<&String>, what: &str) {
         let said = reason.is_some_and(|text| !text.trim().is_empty());
         self.that(!absent || said, || format!("{what} but no `reason` says why"));
     }
@@ -63,51 +95,65 @@ impl Check<'_> {
 
 /// Everything that is wrong with a result file; empty for a valid one.
 pub fn validate(file: &ResultFile) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let mut check = Check { place: String::new(), problems: &mut problems };
+    let problems = RefCell::default();
+    let check = Check { above: None, part: Part::File, problems: &problems };
     check.at("schema").that(file.schema == SCHEMA, || format!("`{}` is not `{SCHEMA}`", file.schema.escape_debug()));
     check.at("run").time("started_at", &file.run.started_at);
     if let Some(time) = &file.run.finished_at {
         check.at("run").time("finished_at", time);
     }
     for (index, row) in file.calibrations.iter().enumerate() {
-        let mut check = check.at(&format!("calibrations[{index}]"));
-        in_range(&mut check, "machine", row.machine, file.machines.len());
+        let check = check.part(Part::Item("calibrations", index));
+        in_range(&check, "machine", row.machine, file.machines.len());
         let absent = row.gemm_f32_flops_per_s.is_none() || row.stream_bytes_per_s.is_none();
         check.reason(absent, row.reason.as_ref(), "a figure is null");
         for peak in [row.gemm_f32_flops_per_s, row.stream_bytes_per_s].into_iter().flatten() {
             check.that(peak.is_finite() && peak > 0.0, || format!("a peak of {peak} per second"));
         }
     }
-    let (mut ids, mut places) = (BTreeMap::new(), BTreeMap::new());
+    let (mut ids, mut places, mut known) = (BTreeMap::new(), BTreeMap::new(), Known::new());
     for (index, row) in file.trials.iter().enumerate() {
-        let mut check = check.at(&format!("trials[{index}] ({}, repeat {})", row.cell, row.repeat));
-        in_range(&mut check, "build", row.build, file.builds.len());
-        in_range(&mut check, "machine", row.machine, file.machines.len());
+        let check = check.part(Part::Trial(Some(index), row));
+        in_range(&check, "build", row.build, file.builds.len());
+        in_range(&check, "machine", row.machine, file.machines.len());
         if let Some(first) = ids.insert(&row.id, index) {
             check.at("id").that(false, || format!("the same as that of trials[{first}]"));
         }
         if let Some(first) = places.insert((&row.arm, &row.cell, row.repeat), index) {
             check.that(false, || format!("the same arm, cell and repeat as trials[{first}]"));
         }
-        trial(&mut check, row);
+        trial(&check, row, &mut known);
     }
-    problems
+    problems.into_inner()
 }
 
 /// Everything that is wrong with one trial, whatever file it will be in.
 pub fn validate_trial(row: &Trial) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    let place = format!("{}, repeat {}", row.cell, row.repeat);
-    trial(&mut Check { place, problems: &mut problems }, row);
-    problems
+    let problems = RefCell::default();
+    trial(&Check { above: None, part: Part::Trial(None, row), problems: &problems }, row, &mut BTreeMap::new());
+    problems.into_inner()
 }
 
-fn in_range(check: &mut Check, part: &str, index: u64, len: usize) {
+/// Specs whose hash is known to be right: repeats of a cell have the same one, and hashing it takes longer than comparing it.
+type Known<'a> = BTreeMap<&'a str, &'a Value>;
+
+fn has_its_hash<'a>(row: &'a Trial, known: &mut Known<'a>) -> Result<(), String> {
+    if known.get(row.spec_sha256.as_str()).is_some_and(|spec| **spec == row.spec) {
+        return Ok(());
+    }
+    let hash = spec_sha256(&row.spec);
+    if row.spec_sha256 != hash {
+        return Err(hash);
+    }
+    known.insert(&row.spec_sha256, &row.spec);
+    Ok(())
+}
+
+fn in_range(check: &Check, part: &str, index: u64, len: usize) {
     check.at(part).that(index < len as u64, || format!("{index} is out of range: there are {len}"));
 }
 
-fn trial(check: &mut Check, row: &Trial) {
+fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
     check.name("id", &row.id);
     check.name("cell", &row.cell);
     check.name("arm", &row.arm);
@@ -115,10 +161,11 @@ fn trial(check: &mut Check, row: &Trial) {
     check.name("scale", &row.scale);
     check.time("started_at", &row.started_at);
     check.reason(row.status != Status::Ok, row.reason.as_ref(), "`status` is not ok");
-    let hash = spec_sha256(&row.spec);
-    check.at("spec_sha256").that(row.spec_sha256 == hash, || format!("does not match the spec, whose hash is {hash}"));
+    if let Err(hash) = has_its_hash(row, known) {
+        check.at("spec_sha256").that(false, || format!("does not match the spec, whose hash is {hash}"));
+    }
     if let Some(cost) = &row.cost {
-        let mut check = check.at("cost");
+        let check = check.at("cost");
         let share = cost.embedding_share;
         check.at("embedding_share").that((0.0..=1.0).contains(&share), || format!("{share} is not a share"));
         for (part, value) in [("train_flops", cost.train_flops), ("optimizer_flops", cost.optimizer_flops)] {
@@ -126,19 +173,19 @@ fn trial(check: &mut Check, row: &Trial) {
         }
     }
     if let Some(stated) = &row.stated {
-        let mut check = check.at("stated");
+        let check = check.at("stated");
         check.that(row.cost.is_none(), || "beside `cost`: a trial was counted or imported, not both".to_owned());
         let flops = stated.train_flops;
         check.at("train_flops").that(flops.is_none_or(|v| v.is_finite() && v >= 0.0), || format!("{flops:?} FLOPs"));
     }
-    curve(&mut check.at("curve"), &row.curve, row.stated.is_some());
+    curve(&check.at("curve"), &row.curve, row.stated.is_some());
     for (name, figure) in &row.metrics {
-        metric(&mut check.at(&format!("metrics.{name}")), name, figure);
+        metric(&check.at(&format!("metrics.{name}")), name, figure);
     }
     for (index, share) in row.skills.iter().enumerate() {
-        skill(&mut check.at(&format!("skills[{index}]")), share);
+        skill(&check.at(&format!("skills[{index}]")), share);
     }
-    energy(&mut check.at("energy"), &row.energy);
+    energy(&check.at("energy"), &row.energy);
     let sound = row.validity.flags.iter().all(|flag| flag.severity != Severity::Invalid);
     check.at("validity.ok").that(row.validity.ok == sound, || {
         format!("{} although {} flag is of severity `invalid`", row.validity.ok, if sound { "no" } else { "a" })
@@ -146,7 +193,7 @@ fn trial(check: &mut Check, row: &Trial) {
 }
 
 /// Of an imported trial a column may be unknown, and is empty then.
-fn curve(check: &mut Check, curve: &Curve, imported: bool) {
+fn curve(check: &Check, curve: &Curve, imported: bool) {
     let points = curve.val_loss_nats.len();
     let mut lengths = vec![
         ("step", curve.step.len()),
@@ -172,7 +219,7 @@ fn curve(check: &mut Check, curve: &Curve, imported: bool) {
     }
 }
 
-fn metric(check: &mut Check, name: &str, found: &Metric) {
+fn metric(check: &Check, name: &str, found: &Metric) {
     let Some(info) = metric::info(name) else {
         let known: Vec<&str> = metric::REGISTRY.iter().map(|row| row.name).collect();
         check.that(false, || format!("unknown metric; there is: {}", known.join(", ")));
@@ -196,7 +243,7 @@ fn metric(check: &mut Check, name: &str, found: &Metric) {
     check.at("n").that(counted, || format!("{:?} beside {} samples", found.n, samples.len()));
 }
 
-fn skill(check: &mut Check, skill: &Skill) {
+fn skill(check: &Check, skill: &Skill) {
     for (part, value) in [("loss_nats", skill.loss_nats), ("oracle_nats", skill.oracle_nats)] {
         check.finite(part, value);
     }
@@ -205,11 +252,11 @@ fn skill(check: &mut Check, skill: &Skill) {
     check.at("excess_nats").that(same, || format!("{} is not loss minus oracle, {difference}", skill.excess_nats));
 }
 
-fn energy(check: &mut Check, energy: &Energy) {
+fn energy(check: &Check, energy: &Energy) {
     check.reason(energy.measured_j.is_none(), energy.reason.as_ref(), "`measured_j` is null");
     let mut readings = 0.0;
     for (index, channel) in energy.channels.iter().enumerate() {
-        let mut check = check.at(&format!("channels[{index}]"));
+        let check = check.part(Part::Item("channels", index));
         check.reason(channel.energy_j.is_none(), channel.reason.as_ref(), "`energy_j` is null");
         if let Some(joules) = channel.energy_j {
             check.at("energy_j").that(joules.is_finite() && joules >= 0.0, || format!("{joules} J"));
@@ -222,7 +269,7 @@ fn energy(check: &mut Check, energy: &Energy) {
             check.at("bounds_j").that(is_range, || format!("{low} to {high} J is no range"));
         }
         for (index, phase) in channel.phases.iter().enumerate() {
-            let mut check = check.at(&format!("phases[{index}]"));
+            let check = check.part(Part::Item("phases", index));
             check.reason(phase.energy_j.is_none(), phase.reason.as_ref(), "`energy_j` is null");
             let sound = phase.energy_j.is_none_or(|joules| joules.is_finite() && joules >= 0.0);
             check.at("energy_j").that(sound, || format!("{:?} J", phase.energy_j));

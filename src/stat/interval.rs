@@ -3,6 +3,7 @@
 //! mean +- t(n - 1, (1 + level) / 2) * sd / sqrt(n). Ratios are averaged as logarithms, so that "twice" and "half" cancel,
 //! and the interval is turned back at the end.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -12,7 +13,7 @@ use super::sample::{mean, sd};
 pub const LEVEL: f64 = 0.95;
 
 /// A confidence interval.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Interval {
     /// Lower end.
     pub low: f64,
@@ -23,7 +24,7 @@ pub struct Interval {
 }
 
 /// A mean over repeats, with its interval where there are at least two.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Estimate {
     /// Mean, or geometric mean.
     pub value: f64,

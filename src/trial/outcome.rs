@@ -110,6 +110,13 @@ impl Observed<'_> {
                 None => Metric::absent(name::MFU, "no calibration of this device"),
             },
         );
+        let work = self.training.dispatched;
+        for (name, count) in
+            [(name::STEP_OPS, work.map(|work| work.ops)), (name::STEP_TENSOR_BYTES, work.map(|work| work.bytes))]
+        {
+            let counted = count.map(|count| Metric::value(name, count as f64));
+            put(name, counted.unwrap_or_else(|| Metric::absent(name, "candle's own operations are not counted")));
+        }
         let losses = &self.training.losses;
         let tail = &losses[losses.len() - losses.len().div_ceil(10)..];
         let mean = tail.iter().sum::<f64>() / tail.len() as f64;

@@ -11,6 +11,7 @@ use crate::error::Result;
 use crate::measure::energy::Metering;
 use crate::measure::{Clock, memory};
 use crate::model::Params;
+use crate::ops::{Dispatched, dispatched};
 use crate::reading::Phase;
 use crate::record::Curve;
 use crate::train::{Setup, Trainer};
@@ -31,6 +32,8 @@ pub struct Training {
     pub quality: Option<Quality>,
     /// Peak resident memory of the process, before anything was copied for a checkpoint.
     pub peak_bytes: Option<u64>,
+    /// What one step asks of the fused ops, where those ran: each step asks the same.
+    pub dispatched: Option<Dispatched>,
     /// Steps that an earlier process had done, where one was killed and this one went on.
     pub resumed_at: Option<u64>,
 }
@@ -47,15 +50,17 @@ pub fn train(
     let mut trainer = experiment.trainer(seed, opened)?;
     let mut log = Log::default();
     let resumed_at = checkpoint.and_then(|checkpoint| resume(checkpoint, &mut trainer, &mut log, opened));
-    let (mut quality, mut peak_bytes) = (None, None);
+    let (mut quality, mut peak_bytes, mut work) = (None, None, None);
     let context = experiment.model.shape.context;
     let (mut said_s, mut saved_s) = (clock.now_s(), clock.now_s());
     meters.begin(Phase::Train);
     for step in trainer.done()..experiment.steps {
         let batch = experiment.source.train(seed, step, experiment.batch, context);
+        let before = dispatched();
         let from_s = clock.now_s();
         let seen = trainer.step(&batch)?;
         log.push(clock.now_s() - from_s, seen.loss);
+        work = work.or_else(|| dispatched().since(before));
         if !seen.is_finite() {
             log.diverged =
                 Some(format!("loss {} and gradient norm {} at step {}", seen.loss, seen.grad_norm, step + 1));
@@ -96,7 +101,7 @@ pub fn train(
     let quality = if log.diverged.is_some() { None } else { quality };
     let Log { step_s, losses, curve, diverged, .. } = log;
     let peak_bytes = peak_bytes.or_else(memory::peak_bytes);
-    Ok(Training { params, step_s, losses, curve, diverged, quality, peak_bytes, resumed_at })
+    Ok(Training { params, step_s, losses, curve, diverged, quality, peak_bytes, dispatched: work, resumed_at })
 }
 
 /// Puts trainer and log where a checkpoint left them; the steps done, or `None` where there is none that fits.

@@ -3,6 +3,7 @@
 //! Paired by repeat where both sides ran together, Welch's test otherwise; on logarithms for ratios. Beside it stands an exact
 //! test, wherever that can reach the level at all.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::measure::Scale;
@@ -17,7 +18,7 @@ pub const ALPHA: f64 = 1.0 - LEVEL;
 pub const FEWEST: usize = 3;
 
 /// How the two sides were set against each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Counted: the same or not.
@@ -77,15 +78,26 @@ fn told(shift: Option<Shift>) -> Option<Shift> {
 pub fn unpaired(scale: Scale, base: &[f64], new: &[f64]) -> Option<Effect> {
     let side = |values: &[f64]| values.iter().map(|value| on(scale, *value)).collect::<Option<Vec<f64>>>();
     let (base, new) = (side(base)?, side(new)?);
-    let identical = base.iter().chain(&new).all(|value| *value == base[0]);
+    let identical = same(&base, &new);
     let n = [base.len(), new.len()];
-    let value = mean(&new)? - mean(&base)?;
+    let value = if identical { 0.0 } else { mean(&new)? - mean(&base)? };
     let shift = student::welch(&base, &new);
     let exact_p = told(shift).filter(|_| n[0] >= 4 && n[1] >= 4).and_then(|_| permutation(&base, &new));
     // So that the standard error is sd / sqrt n for n trials on each side, whatever the sides' sizes.
     let harmonic = 2.0 / (1.0 / n[0] as f64 + 1.0 / n[1] as f64);
     let sd = shift.map(|shift| shift.se * harmonic.sqrt());
     Some(Effect { scale, method: Method::WelchT, value, shift, sd, n, identical, apart: false, exact_p })
+}
+
+/// Whether both sides have the same values, in whatever order: a file against itself.
+fn same(base: &[f64], new: &[f64]) -> bool {
+    let sorted = |values: &[f64]| {
+        let mut values = values.to_vec();
+        values.sort_by(f64::total_cmp);
+        values
+    };
+    let all_one = base.iter().chain(new).all(|value| Some(value) == base.first());
+    all_one || sorted(base) == sorted(new)
 }
 
 /// Where some trials are infinitely bad (a loss that diverged): the exact test of ranks, the medians' order for a direction.
@@ -161,6 +173,8 @@ mod tests {
         assert_eq!((estimate.value, interval.low, interval.high, same.p()), (1.0, 1.0, 1.0, Some(1.0)));
         let sides = unpaired(Scale::Difference, &[2.0; 3], &[2.0; 3]).unwrap();
         assert_eq!((sides.estimate().unwrap().value, sides.identical, sides.p()), (0.0, true, Some(1.0)));
+        let itself = unpaired(Scale::Ratio, &[2.0, 3.0, 5.0], &[5.0, 2.0, 3.0]).unwrap();
+        assert!(itself.identical && itself.p() == Some(1.0) && itself.estimate().unwrap().value == 1.0);
         let one = paired(Scale::Ratio, &[(2.0, 2.0)]).unwrap();
         assert_eq!((one.estimate().unwrap().value, one.p()), (1.0, Some(1.0)));
     }

@@ -2,9 +2,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use serde_json::Value;
+
 use super::effect::{Effect, Method, paired, ranked, unpaired};
 use super::matching::{Match, Seen, Setting};
-use super::measure::{Group, Measure, Scale};
+use super::measure::{Group, Measure, STEP_WORK, Scale};
 use super::row::{Figures, Row};
 use super::verdict::Verdict;
 use crate::record::{Better, Status};
@@ -28,7 +30,10 @@ pub fn row(cell: &Match, measure: &Measure) -> Option<Row> {
         return Some(row.not_comparable(format!("the {name} has no such figure: {why}")));
     }
     if measure.group == Group::Exact {
-        return Some(exact(row, &values));
+        return Some(match unlike_devices(cell, measure) {
+            Some(reason) => row.not_comparable(reason),
+            None => exact(row, &values),
+        });
     }
     if let Some(reason) = unlike_meters(cell, measure).or_else(|| unlike_data(cell, measure)) {
         return Some(row.not_comparable(reason));
@@ -56,9 +61,9 @@ fn with_effect(mut row: Row, effect: Effect) -> Row {
 }
 
 /// The trial and its figure; infinitely bad for quality that diverged.
-type Value<'a> = (Seen<'a>, f64);
+type Valued<'a> = (Seen<'a>, f64);
 
-fn values<'a>(side: &[Seen<'a>], measure: &Measure) -> Vec<Value<'a>> {
+fn values<'a>(side: &[Seen<'a>], measure: &Measure) -> Vec<Valued<'a>> {
     let worst = if measure.better == Better::Lower { f64::INFINITY } else { f64::NEG_INFINITY };
     let of = |seen: &Seen<'a>| {
         if measure.group.is_quality() && seen.trial.status == Status::Diverged {
@@ -70,7 +75,7 @@ fn values<'a>(side: &[Seen<'a>], measure: &Measure) -> Vec<Value<'a>> {
     side.iter().filter_map(of).collect()
 }
 
-fn figures(values: &[Value], scale: Scale) -> Figures {
+fn figures(values: &[Valued], scale: Scale) -> Figures {
     let finite: Vec<f64> = values.iter().map(|value| value.1).filter(|value| value.is_finite()).collect();
     let unreached = values.len() - finite.len();
     let found = average(&finite, scale);
@@ -101,9 +106,9 @@ fn absence(side: &[Seen], measure: &Measure) -> String {
 }
 
 /// Counted work: the same, more or less; what differs between the trials of one side is no count of it.
-fn exact(mut row: Row, values: &[Vec<Value>; 2]) -> Row {
+fn exact(mut row: Row, values: &[Vec<Valued>; 2]) -> Row {
     row.method = Method::Equality;
-    let one = |values: &[Value]| values.iter().all(|value| value.1 == values[0].1).then_some(values[0].1);
+    let one = |values: &[Valued]| values.iter().all(|value| value.1 == values[0].1).then_some(values[0].1);
     let (Some(base), Some(new)) = (one(&values[0]), one(&values[1])) else {
         return row.not_comparable("it differs between the trials of one side");
     };
@@ -120,13 +125,23 @@ fn exact(mut row: Row, values: &[Vec<Value>; 2]) -> Row {
     row
 }
 
-/// A loss on other data is another thing.
-fn unlike_data(cell: &Match, measure: &Measure) -> Option<String> {
-    if !measure.group.is_quality() {
+/// Another kind of device is asked for other operations.
+fn unlike_devices(cell: &Match, measure: &Measure) -> Option<String> {
+    if !STEP_WORK.contains(&measure.name) {
         return None;
     }
-    let [base, new] = cell.sides.each_ref().map(|side| side.iter().map(Seen::world).collect::<BTreeSet<_>>());
-    (base != new).then(|| "the data or the context differ".to_owned())
+    let kind = |seen: &Seen<'_>| {
+        let device = seen.trial.spec.pointer("/compute/device").and_then(Value::as_str).unwrap_or_default();
+        device.split(':').next().unwrap_or_default().to_owned()
+    };
+    let [base, new] = cell.sides.each_ref().map(|side| side.iter().map(kind).collect::<BTreeSet<String>>());
+    (base != new).then(|| "another kind of device is asked for other operations".to_owned())
+}
+
+/// A loss on other data is another thing.
+fn unlike_data(cell: &Match, measure: &Measure) -> Option<String> {
+    let unlike = measure.group.is_quality() && !cell.same_world;
+    unlike.then(|| "the data or the context differ".to_owned())
 }
 
 /// Only joules that were read in the same way compare.
@@ -147,7 +162,7 @@ fn meters(seen: &Seen) -> Vec<String> {
 
 /// Paired by repeat where that is right: in one sitting for everything, by seed for quality wherever it ran, as a seed fixes the
 /// start and the data.
-fn effect(cell: &Match, measure: &Measure, values: &[Vec<Value>; 2]) -> Option<Effect> {
+fn effect(cell: &Match, measure: &Measure, values: &[Vec<Valued>; 2]) -> Option<Effect> {
     let plain = values.each_ref().map(|values| values.iter().map(|value| value.1).collect::<Vec<f64>>());
     if plain.iter().flatten().any(|value| value.is_infinite()) {
         return ranked(measure.scale, &plain[0], &plain[1]);
@@ -164,10 +179,10 @@ fn effect(cell: &Match, measure: &Measure, values: &[Vec<Value>; 2]) -> Option<E
 }
 
 /// Values of the same repeat, and of the same seed where only that binds them; ascending.
-fn pairs(values: &[Vec<Value>; 2], by_seed: bool) -> Vec<(f64, f64)> {
+fn pairs(values: &[Vec<Valued>; 2], by_seed: bool) -> Vec<(f64, f64)> {
     let known = |seen: &Seen| !by_seed || seen.trial.validity.flags.iter().all(|flag| flag.code != SEED_UNKNOWN);
     let key = |seen: &Seen| if by_seed { (0, seen.trial.seed) } else { (seen.trial.repeat, seen.trial.seed) };
-    let index = |values: &[Value]| {
+    let index = |values: &[Valued]| {
         let mut index = BTreeMap::new();
         for (seen, value) in values.iter().filter(|(seen, _)| known(seen)) {
             index.entry(key(seen)).or_insert(*value);

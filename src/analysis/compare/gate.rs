@@ -1,5 +1,6 @@
 //! What a CI does with it: what counts, what is accepted, and the exit code.
 
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use super::matching::{Match, Seen};
@@ -8,7 +9,7 @@ use super::verdict::Verdict;
 use crate::record::{Severity, Status};
 
 /// What the exit code is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Gate {
     /// Only a confirmed regression fails.
@@ -38,7 +39,8 @@ impl Accept {
 }
 
 /// The exit codes of a comparison.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, JsonSchema)]
+#[schemars(with = "u8", extend("enum" = [0, 1, 3, 4, 5]))]
 #[repr(u8)]
 pub enum Code {
     /// Nothing that the gate asks about.

@@ -2,8 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::record::import::IMPORTED;
 use crate::record::{Build, Machine, ResultFile, Trial};
 
 /// A trial with the file that it is in.
@@ -116,6 +118,8 @@ impl<'a> Side<'a> {
 pub struct Match<'a> {
     /// Its name, or `modern/w32@400 against gpt2/w32@400`.
     pub cell: String,
+    /// Whether both sides were trained and judged on the same.
+    pub same_world: bool,
     /// Whether both sides call it so: counted work is gated only then, as another variant does other work by design.
     pub same_name: bool,
     /// Trials of each side.
@@ -125,10 +129,10 @@ pub struct Match<'a> {
 }
 
 /// How the two sides' trials of a cell were run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
-    /// In one run on one machine, in turn: drift hits both.
+    /// In one run on one machine, in turn: drift hits both. Never said of imported trials, whose order nobody recorded.
     Interleaved,
     /// On the same kind of machine, at different times, or one side after the other.
     Separate,
@@ -174,7 +178,14 @@ fn matching<'a>(sides: [Vec<Seen<'a>>; 2]) -> Match<'a> {
     let sides = of_shared_machines(sides);
     let [base, new] = [&sides[0][0].trial.cell, &sides[1][0].trial.cell];
     let cell = if base == new { base.clone() } else { format!("{new} against {base}") };
-    Match { cell, same_name: base == new, setting: setting(&sides), sides }
+    let same_world = worlds(&sides[0]) == worlds(&sides[1]);
+    Match { cell, same_world, same_name: base == new, setting: setting(&sides), sides }
+}
+
+/// What a side was trained and judged on; each spec is looked at once.
+fn worlds(side: &[Seen]) -> BTreeSet<String> {
+    let mut known = BTreeSet::new();
+    side.iter().filter(|seen| known.insert(&seen.trial.spec_sha256)).map(Seen::world).collect()
 }
 
 /// Where some kind of machine is on both sides, only its trials compare: a base may hold many machines.
@@ -196,7 +207,8 @@ fn setting(sides: &[Vec<Seen>; 2]) -> Setting {
         return Setting::OtherMachine;
     }
     let sittings: BTreeSet<(&str, &str)> = sides.iter().flatten().map(Seen::sitting).collect();
-    if sittings.len() == 1 && in_turn(sides) { Setting::Interleaved } else { Setting::Separate }
+    let known = sides.iter().flatten().all(|seen| seen.machine().strict_id != IMPORTED);
+    if known && sittings.len() == 1 && in_turn(sides) { Setting::Interleaved } else { Setting::Separate }
 }
 
 /// Whether neither side was over before the other began: what runs one after the other drifts as two sittings do.
@@ -240,6 +252,9 @@ mod tests {
             change(&mut new);
             assert_eq!(settings(&sides(example(), new)), [setting; 5]);
         }
+        let mut imported = example();
+        imported.machines[0].strict_id = IMPORTED.to_owned();
+        assert_eq!(settings(&sides(imported.clone(), imported)), [Setting::Separate; 5]);
     }
 
     #[test]

@@ -7,6 +7,7 @@
 
 use std::collections::BTreeMap;
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 pub mod decide;
@@ -17,6 +18,7 @@ pub mod history;
 pub mod matching;
 pub mod measure;
 mod noise;
+pub mod past;
 mod quality;
 mod relative;
 pub mod residue;
@@ -30,14 +32,14 @@ pub mod verdict;
 pub use gate::{Accept, Code, Gate};
 pub use matching::{Matched, Seen, Setting, Side, matched};
 pub use measure::{Group, Measure, Scale, catalog};
+pub use past::Past;
 pub use residue::Difference;
-pub use row::{Figures, Row};
+pub use row::{Figures, Margin, Row};
 pub use verdict::Verdict;
 
 use decide::{Decision, Why, decide};
 use effect::{ALPHA, Effect, FEWEST, Method};
 use matching::Match;
-use row::Margin;
 
 use crate::stat::holm;
 use crate::stat::power::{NORMAL_POWER, Sight};
@@ -61,12 +63,15 @@ pub struct Options {
     pub accepted: Vec<Accept>,
     /// The variant that time and energy are set against inside each machine, where machines differ.
     pub reference: Option<String>,
+    /// What earlier sittings say of how far two lie apart.
+    pub past: Past,
 }
 
 /// Everything that was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Comparison {
-    /// [`SCHEMA`].
+    /// `effbench.compare/1`.
+    #[schemars(extend("const" = SCHEMA))]
     pub schema: &'static str,
     /// The base, in words.
     pub base: String,
@@ -101,7 +106,7 @@ pub fn compare(base: &Side, new: &Side, options: &Options) -> Comparison {
     let mut rows: Vec<Row> =
         cells.iter().flat_map(|cell| catalog.iter().filter_map(|measure| one(cell, measure, options))).collect();
     relative::fill(&mut rows, base, new, options.reference.as_deref());
-    judge(&mut rows, &cells);
+    judge(&mut rows, &cells, &options.past);
     quality::fill_equivalents(&mut rows, base, &cells);
     quality::hold_back_gains(&mut rows);
     let unused = gate::accept(&mut rows, &options.accepted);
@@ -132,7 +137,9 @@ fn one(cell: &Match<'_>, measure: &Measure, options: &Options) -> Option<Row> {
     row.margin = Margin { asked, same: asked, used: asked, raised_by: None };
     let chosen = options.metrics.iter().any(|name| name == measure.name);
     let usual = options.metrics.is_empty() && measure.is_headline();
-    row.gated = chosen || (usual && (cell.same_name || measure.group != Group::Exact));
+    // Another variant does other work by design; and what an older build did not count yet is no doubt about this one.
+    let told = row.verdict != Verdict::NotComparable || !measure::STEP_WORK.contains(&measure.name);
+    row.gated = chosen || (usual && (measure.group != Group::Exact || (cell.same_name && told)));
     if measure.group == Group::Exact {
         forgive(&mut row);
     }
@@ -149,18 +156,25 @@ fn forgive(row: &mut Row) {
 }
 
 /// Margins, correction, verdicts: what takes all rows together.
-fn judge(rows: &mut [Row], cells: &[Match]) {
-    let drifts: BTreeMap<&str, f64> = cells
+fn judge(rows: &mut [Row], cells: &[Match], past: &Past) {
+    let drifts: BTreeMap<&str, (f64, Seen)> = cells
         .iter()
         .filter(|cell| cell.setting == Setting::Separate)
-        .map(|cell| (cell.cell.as_str(), noise::drift(&cell.sides)))
+        .map(|cell| (cell.cell.as_str(), (noise::drift(&cell.sides), cell.sides[0][0])))
         .collect();
     let usual = usual_spreads(rows);
     for row in rows.iter_mut() {
         let Some(effect) = row.effect else { continue };
         let noise = usual.get(&(row.metric, effect.method as usize)).copied();
-        let drift = drifts.get(row.cell.as_str()).copied().filter(|_| row.group.drifts());
-        row.margin = raised(row, noise.map(|sd| noise::floor(sd, effect.least())), drift);
+        let drift = drifts.get(row.cell.as_str()).filter(|_| row.group.drifts());
+        row.margin = raised(
+            row,
+            [
+                ("noise", noise.map(|sd| noise::floor(sd, effect.least()))),
+                ("sittings", drift.map(|(size, _)| *size)),
+                ("history", drift.and_then(|(_, seen)| past.fence(seen, row.metric))),
+            ],
+        );
     }
     correct(rows);
     let tested = rows.iter().filter(|row| is_tested(row)).count();
@@ -179,13 +193,14 @@ fn usual_spreads(rows: &[Row]) -> BTreeMap<(&'static str, usize), f64> {
     effects.iter().filter_map(|(key, effects)| Some((*key, median(effects)?))).collect()
 }
 
-/// The margin as asked, or wider: for another kind of machine, for the machine's own noise, for the drift between sittings.
-fn raised(row: &Row, noise: Option<f64>, drift: Option<f64>) -> Margin {
+/// The margin as asked, or wider: for another kind of machine, for the machine's own noise, for the drift between sittings as
+/// their calibrations or earlier sittings show it; each by its name, on the scale that is computed on.
+fn raised(row: &Row, floors: [(&'static str, Option<f64>); 3]) -> Margin {
     let asked = row.margin.asked;
     let across = if row.setting == Setting::OtherMachine { ACROSS_MACHINES } else { 1.0 };
     let same = across * asked;
     let mut margin = Margin { asked, same, used: same, raised_by: (across > 1.0).then_some("machines") };
-    for (by, wider) in [("noise", noise), ("sittings", drift)] {
+    for (by, wider) in floors {
         let wider = wider.map_or(0.0, |wider| row.shown(wider));
         if wider > margin.used {
             margin = Margin { used: wider, raised_by: Some(by), ..margin };
@@ -219,7 +234,7 @@ fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
     let telling = verdict == Verdict::Inconclusive && !drift;
     row.need =
         effect.sd.filter(|_| telling).and_then(|sd| sight.repeats_for(row.on_scale(row.margin.asked), sd, alpha));
-    if telling && why == Why::TooFew {
+    if why == Why::TooFew {
         row.need = Some(row.need.unwrap_or(FEWEST).max(FEWEST));
     }
     (row.verdict, row.why, row.beyond_margin) = (verdict, Some(why), why == Why::BeyondMargin);

@@ -1,5 +1,6 @@
 //! One metric in one cell: the finding, as it is shown and stored.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decide::{Limits, Why};
@@ -11,7 +12,7 @@ use crate::record::Better;
 use crate::stat::{Estimate, Interval};
 
 /// One side's figures.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Figures {
     /// Trials that have one.
     pub n: usize,
@@ -24,7 +25,7 @@ pub struct Figures {
 }
 
 /// What a change must pass to matter.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Margin {
     /// As asked for: a share, or in the metric's unit.
     pub asked: f64,
@@ -32,12 +33,12 @@ pub struct Margin {
     pub same: f64,
     /// Beyond which it is one: raised to what the machine's noise or its sittings make of it.
     pub used: f64,
-    /// What it was raised to, where it was: `noise`, `sittings`, `machines`.
+    /// What it was raised to, where it was: `noise`, `sittings`, `history`, `machines`.
     pub raised_by: Option<&'static str>,
 }
 
 /// What a loss difference is worth in the base's compute, by the base's own losses at several budgets.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, JsonSchema)]
 pub struct Equivalent {
     /// The base reaches the new side's loss with this many times its compute.
     pub times: f64,
@@ -48,7 +49,7 @@ pub struct Equivalent {
 }
 
 /// On which side of a bound the truth lies.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Bound {
     /// More than this.
@@ -58,7 +59,7 @@ pub enum Bound {
 }
 
 /// One metric in one cell.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Row {
     /// The cell.
     pub cell: String,
@@ -121,7 +122,7 @@ pub struct Row {
 }
 
 /// A ratio between machines that leaves the machines out, as far as that goes.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Relative {
     /// To this variant inside each machine ...
     pub reference: Option<String>,

@@ -1,10 +1,11 @@
 //! What is said of one metric in one cell, and how verdicts join: the worst stands for all.
 
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// From the best to the worst; the greatest of several is their join, so that joining is a matter of order and never of the
 /// order in which cells stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
     /// Within the margin for sure, or the same bits.

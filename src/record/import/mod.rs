@@ -7,6 +7,7 @@ use crate::error::{Error, Result};
 use crate::record::log::Log;
 use crate::record::{Build, Cpu, Machine, ResultFile, Run, SCHEMA, Status, Trial};
 
+pub mod benchmarks;
 mod cells;
 pub mod mapping;
 pub mod runs;
@@ -23,7 +24,7 @@ pub const IMPORTED: &str = "imported";
 pub struct Imported {
     /// One trial a run.
     pub file: ResultFile,
-    /// Points of all loss curves.
+    /// Points of all loss curves, or samples of all benchmarks.
     pub points: usize,
     /// What was decided on the way, one sentence each.
     pub notes: Vec<String>,

@@ -1,6 +1,7 @@
 //! What `effbench compare` says, in every medium: for people (text, Markdown) and for programs (JSON, CSV, and what two
 //! services for tracking benchmarks read).
 
+mod document;
 mod exports;
 mod history;
 mod markdown;
@@ -8,6 +9,7 @@ mod sentence;
 mod text;
 mod words;
 
+pub use document::{Document, json_schema};
 pub use exports::{bencher, csv, github_action_benchmark};
 pub use history::{history, self_test};
 pub use markdown::markdown;

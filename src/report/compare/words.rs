@@ -91,6 +91,7 @@ fn speed(row: &Row, ratio: f64) -> String {
         metric::DECODE_TOKENS_PER_S => "decodes",
         metric::PREFILL_TOKENS_PER_S => "reads its prompt",
         metric::TTFT_S => "begins to answer",
+        metric::ITERATION_S => "runs",
         _ => "computes",
     };
     match speed_ratio(row, ratio) {

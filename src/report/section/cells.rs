@@ -11,7 +11,7 @@ const SHORT: usize = 24;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 15] = [
+const COLUMNS: [Column; 16] = [
     ("excess (nats)", metric::EXCESS_LOSS_NATS, Quantity::Nats, true),
     ("val (nats)", metric::VAL_LOSS_NATS, Quantity::Nats, true),
     ("bits/byte", metric::VAL_BITS_PER_BYTE, Quantity::Nats, true),
@@ -24,6 +24,7 @@ const COLUMNS: [Column; 15] = [
     ("prefill tok/s", metric::PREFILL_TOKENS_PER_S, Quantity::TokensPerSecond, false),
     ("decode tok/s", metric::DECODE_TOKENS_PER_S, Quantity::TokensPerSecond, false),
     ("first token", metric::TTFT_S, Quantity::Seconds, false),
+    ("iteration", metric::ITERATION_S, Quantity::Seconds, false),
     ("J/train token", metric::ENERGY_J_PER_TRAIN_TOKEN, Quantity::Joules, false),
     ("J/prefill token", metric::ENERGY_J_PER_PREFILL_TOKEN, Quantity::Joules, false),
     ("J/decode token", metric::ENERGY_J_PER_DECODE_TOKEN, Quantity::Joules, false),
@@ -62,7 +63,13 @@ mod tests {
 
     #[test]
     fn every_metric_that_a_trial_can_have_a_reader_can_find() {
-        let left_out = [metric::TRAIN_STEP_S, metric::TRAIN_LOSS_NATS, metric::ORACLE_LOSS_NATS];
+        let left_out = [
+            metric::TRAIN_STEP_S,
+            metric::TRAIN_LOSS_NATS,
+            metric::ORACLE_LOSS_NATS,
+            metric::STEP_OPS,
+            metric::STEP_TENSOR_BYTES,
+        ];
         for row in metric::REGISTRY.iter().filter(|row| !left_out.contains(&row.name)) {
             assert!(COLUMNS.iter().any(|(_, name, ..)| *name == row.name), "{} has no column", row.name);
         }
