@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Format, print, print_json, style, to_json};
 use crate::device;
 use crate::error::Result;
+use crate::measure::board;
 use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::energy::meter::About;
 use crate::measure::energy::{self, Found, Missing};
@@ -17,6 +18,8 @@ use crate::runner::build_info;
 use crate::runner::machine::{child_environment, default_threads, describe};
 use crate::trial::Registry;
 use crate::unit::{Bytes, Joules, Seconds, Share};
+
+mod boards;
 
 /// Arguments of `effbench doctor`.
 #[derive(Debug, Clone, Args)]
@@ -62,6 +65,7 @@ fn checks(registry: &Registry) -> Result<Vec<Checked>> {
         Ok(opened) => Checked::yes("CUDA", &opened.name),
         Err(error) => Checked::no("CUDA", "not used", &error.message, error.hint.as_deref().unwrap_or("")),
     });
+    rows.extend(boards::rows(&board::boards(), board::drivers()));
     rows.extend(energy::look(&registry.meters).iter().map(meter));
     rows.push(estimate(&energy::modelled_processor()));
     rows.push(match temperature::processor_c() {

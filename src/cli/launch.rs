@@ -34,6 +34,9 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     }
     if args.dry_run {
         let plan = describe_plan(&prepared);
+        if let Err(refusal) = prepared.refuse_emulation() {
+            say(&format!("a run here would be refused: {}", refusal.message));
+        }
         return match args.format {
             Format::Text => print(&listing::plan(&plan, style())),
             Format::Json => print_json(&to_json(&plan)?),
@@ -47,6 +50,7 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     if args.executor == Executor::Slurm {
         return spread(args, &prepared, &out);
     }
+    prepared.refuse_emulation()?;
     let other = args.against.as_deref().map(|binary| ask_build(binary, &environment)).transpose()?;
     let mut workers = vec![Worker::this_program(&["trial"], environment.clone())?];
     let mut builds = vec![build_info()];

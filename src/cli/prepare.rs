@@ -13,6 +13,7 @@ use crate::runner::machine::default_threads;
 use crate::runner::plan::{PreparedCell, estimate};
 use crate::runner::sweep::choose;
 use crate::spec::{Cell, Library, Origin, Overrides, Suite, parse_set};
+use crate::trial::settle::refuse_emulation;
 use crate::trial::{Registry, settle};
 
 /// FLOP/s that a plan assumes for two cores until a calibration has measured: a guess, shown as one.
@@ -48,6 +49,11 @@ impl Prepared {
     /// Whether learning rates are chosen first.
     pub(super) fn is_tuned(&self) -> bool {
         self.suite.tune.is_some() && !self.sweeps.is_empty()
+    }
+
+    /// Refuses cells that this device would only emulate.
+    pub(super) fn refuse_emulation(&self) -> Result<()> {
+        self.cells.iter().try_for_each(|cell| refuse_emulation(&cell.spec))
     }
 
     /// Every sweep's cells.

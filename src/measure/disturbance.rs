@@ -43,6 +43,8 @@ pub struct Disturbance {
     pub limit: f64,
     /// Above this the timings mean nothing.
     pub severe: f64,
+    /// Whether it is good to know and no more: the machine's own way, or a setting.
+    pub is_note: bool,
 }
 
 /// Share of processor time stolen by other guests: 2% is what shared machines have on a good day.
@@ -158,7 +160,9 @@ pub fn between(before: &Snapshot, after: &Snapshot) -> Vec<Disturbance> {
         ("thermal_throttled", rise(|s| s.throttled), 0.0, never),
     ];
     rows.into_iter()
-        .filter_map(|(code, value, limit, severe)| Some(Disturbance { code, value: value?, limit, severe }))
+        .filter_map(|(code, value, limit, severe)| {
+            Some(Disturbance { code, value: value?, limit, severe, is_note: false })
+        })
         .collect()
 }
 

@@ -282,11 +282,11 @@ impl Session {
     ) -> Result<()> {
         let machine = missing[0].machine;
         let began_c = temperature::processor_c();
-        let peak = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
+        let peaks = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
         for job in missing {
             cool_down(began_c, interrupt);
             let mut job = (*job).clone();
-            job.peak_flops_per_s = peak;
+            job.peak_flops_per_s = peaks.peak_flops_per_s(job.dtype());
             self.run_one(job, request, progress, interrupt)?;
         }
         self.calibrate(At::After, machine, calibrate, progress, interrupt)?;
@@ -330,7 +330,7 @@ impl Session {
         }
     }
 
-    /// Takes a calibration into the head and returns the peak. One that fails is recorded with its reason: trials
+    /// Takes a calibration into the head and returns it. One that fails is recorded with its reason: trials
     /// need none.
     fn calibrate(
         &mut self,
@@ -339,31 +339,18 @@ impl Session {
         calibrate: &mut dyn Calibrate,
         progress: &mut Progress,
         interrupt: &Interrupt,
-    ) -> Result<Option<f64>> {
+    ) -> Result<Calibration> {
         progress.calibrating();
         let mut calibration = match calibrate.measure(interrupt) {
             Ok(calibration) => calibration,
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
-            Err(error) => Calibration {
-                machine: 0,
-                at,
-                device: calibrate.device(),
-                gemm_f32_flops_per_s: None,
-                stream_bytes_per_s: None,
-                small_op_s: None,
-                attention_mix_s: None,
-                reference_step_s: None,
-                reason: Some(error.message),
-                idle_w: None,
-                idle_reason: None,
-            },
+            Err(error) => Calibration { reason: Some(error.message), ..Calibration::empty(0, at, &calibrate.device()) },
         };
         calibration.at = at;
         calibration.machine = point(&self.machines, machine);
-        let peak = calibration.gemm_f32_flops_per_s;
-        self.head.calibrations.push(calibration);
+        self.head.calibrations.push(calibration.clone());
         self.partial.begin(&self.head)?;
-        Ok(peak)
+        Ok(calibration)
     }
 
     fn say_how_to_resume(&self, error: Error, planned: usize, request: &Request) -> Error {

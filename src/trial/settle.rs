@@ -128,7 +128,7 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     }
     let steps = steps(&train, batch * context, model.params_total())?;
     let compute = root.at("compute");
-    compute.choice("dtype", "f32", &["f32"])?;
+    compute.choice("dtype", "f32", &["f32", "bf16"])?;
     let device = compute.text("device", "cpu")?;
     let ops = ops(&compute, &device)?;
     let shards = compute.count("shards", if device == "cpu" { SHARDS.min(batch) } else { 1 })?;
@@ -168,6 +168,19 @@ fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
             Err(compute.refuse("ops", &format!("there are no fused kernels for {device} yet")).hint("reference"))
         }
         _ => Ok(Ops::reference()),
+    }
+}
+
+/// Refuses to run what would say nothing: bf16 on a CPU. It may be planned and counted.
+pub fn refuse_emulation(spec: &Value) -> Result<()> {
+    let text = |key: &str| spec.pointer(key).and_then(Value::as_str);
+    match (text("/compute/device"), text("/compute/dtype")) {
+        (Some("cpu"), Some("bf16")) => {
+            let why = "on the CPU it is emulated, slower than f32 and with another rounding than a GPU's";
+            Err(Error::input(format!("compute.dtype = \"bf16\": {why}"))
+                .hint("--device cuda, or --set compute.dtype=f32"))
+        }
+        _ => Ok(()),
     }
 }
 

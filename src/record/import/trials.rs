@@ -129,6 +129,7 @@ pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat:
         stated: Some(stated),
         skills: Vec::new(),
         energy: Energy { reason: Some(IMPORTED.to_owned()), ..Energy::default() },
+        gpu: None,
         validity: Validity { ok: true, flags },
     }
 }
