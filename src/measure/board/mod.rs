@@ -105,7 +105,7 @@ pub struct Own {
     pub before: Listed,
 }
 
-/// The numbers by which a board lists this process: its own; in a container, where numbers are others than inside, the one that
+/// The number by which a board lists this process: its own; in a container, where numbers are others than inside, the one that
 /// came when it opened its device. `None` where that cannot be told.
 pub fn own_number(own: &Own, index: usize, board: &dyn Board) -> Option<u32> {
     let now: BTreeSet<u32> = board.processes().ok()?.iter().map(|process| process.id).collect();
@@ -117,16 +117,20 @@ pub fn own_number(own: &Own, index: usize, board: &dyn Board) -> Option<u32> {
 }
 
 /// The place of the one board that this process computes on. NVML's numbers are not CUDA's: it is the one at the opened device's
-/// place on the bus, else the only one, else the only one that lists this process.
+/// place on the bus, else the only one, else the only one that lists this process, by its own number or as the one that came.
 pub fn used(boards: &[Arc<dyn Board>], own: &Own) -> Option<usize> {
     let at_place = || {
         let place = own.bus.as_deref()?;
         boards.iter().position(|board| board.facts().bus.is_some_and(|bus| same_place(&bus, place)))
     };
-    let lists = |index: &usize| own_number(own, *index, boards[*index].as_ref()).is_some();
-    let listing: Vec<usize> = (0..boards.len()).filter(lists).collect();
-    let only = |of: &[usize]| if let [one] = of { Some(*one) } else { None };
-    at_place().or_else(|| only(&(0..boards.len()).collect::<Vec<_>>())).or_else(|| only(&listing))
+    let alone = || (boards.len() == 1).then_some(0);
+    let numbers: Vec<Option<u32>> =
+        boards.iter().enumerate().map(|(index, board)| own_number(own, index, board.as_ref())).collect();
+    let only = |is_own: &dyn Fn(u32) -> bool| {
+        let mut places = (0..numbers.len()).filter(|index| numbers[*index].is_some_and(is_own));
+        places.next().filter(|_| places.next().is_none())
+    };
+    at_place().or_else(alone).or_else(|| only(&|id| id == own.process)).or_else(|| only(&|id| id != own.process))
 }
 
 /// NVML writes a domain of eight digits, CUDA one of four, in capitals or not.
@@ -166,6 +170,7 @@ mod tests {
         // Two came at once; or the process is on both; or nobody can be seen.
         check(&[at(first, &[5]), at(second, &[6])], &own(None, nobody), None);
         check(&[at(first, &[9]), at(second, &[9])], &own(None, nobody), None);
+        check(&[at(first, &[7]), at(second, &[9])], &own(None, &[&[7], &[]]), Some(1));
         check(&[at(first, &[]), at(second, &[])], &own(None, nobody), None);
         check(&[], &own(None, &[]), None);
     }
