@@ -91,7 +91,10 @@ fn quiet() -> Vec<Checked> {
         let found = if share { Share(seen.value).to_string() } else { format!("{} in a second", seen.value) };
         if seen.value > seen.limit { Checked::no(what, &found, why, remedy) } else { Checked::yes(what, &found) }
     };
-    seen.iter().map(row).collect()
+    let unseen = disturbance::unseen(&seen).into_iter().map(|code| {
+        Checked::no(disturbing(code).0, "not known", "this system, or this machine, has no counter of it", "none known")
+    });
+    seen.iter().map(row).chain(unseen).collect()
 }
 
 /// A disturbance in words: what it is, why it matters, what helps, and whether it is a share of the time.

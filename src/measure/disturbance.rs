@@ -58,6 +58,11 @@ const SWAPPED_PAGES: f64 = 256.0;
 /// Share of the time for which the quota held the process back.
 const HELD_BACK: f64 = 0.01;
 
+/// What a machine's counters can tell of, by its word.
+const CODES: [&str; 5] = ["cpu_steal", "foreign_load", "swapping", "quota_throttled", "thermal_throttled"];
+/// Why something was not seen: the system, or this machine, has no counter of it.
+pub const NO_COUNTER: &str = "no_counter";
+
 /// Looks at this machine.
 pub fn snapshot(at_s: f64) -> Snapshot {
     Snapshot { at_s, own_s: own_processor_s(), ..look(Path::new("/"), ticks_per_s()) }
@@ -166,6 +171,11 @@ pub fn between(before: &Snapshot, after: &Snapshot) -> Vec<Disturbance> {
         .collect()
 }
 
+/// What no counter told of, by its word: that it was not found says nothing.
+pub fn unseen(found: &[Disturbance]) -> Vec<&'static str> {
+    CODES.into_iter().filter(|code| found.iter().all(|seen| seen.code != *code)).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -219,7 +229,10 @@ mod tests {
         // Rounding of ticks can make others' time negative: that is none.
         let found = between(&at(0.0, 0.0, 0.0, 0.0, 0.0), &at(1.0, 1.0, 0.99, 0.0, 2.0));
         assert_eq!(found[1].value, 0.0);
-        assert!(between(&Snapshot::default(), &Snapshot::default()).is_empty());
+        // What no counter tells is never a 0.
+        assert_eq!(unseen(&found), ["swapping", "thermal_throttled"]);
+        let nothing = between(&Snapshot::default(), &Snapshot::default());
+        assert!(nothing.is_empty() && unseen(&nothing) == CODES);
     }
 
     #[test]

@@ -102,7 +102,7 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
             poller_cpu_s: None,
         },
         gpu: None,
-        validity: Validity { ok: true, flags: Vec::new() },
+        validity: Validity { ok: true, flags: Vec::new(), unseen: BTreeMap::new() },
     }
 }
 

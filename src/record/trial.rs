@@ -312,6 +312,9 @@ pub struct Validity {
     pub ok: bool,
     /// Reasons for doubt.
     pub flags: Vec<Flag>,
+    /// What could not be looked at, by the flag that it could have raised, and why: no flag of it says nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<String, String>,
 }
 
 /// One reason for doubt.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::checkpoint::EVERY_S;
 use crate::record::{Cost, Trial};
 use crate::spec::rate::GRID;
 
@@ -49,6 +50,13 @@ pub struct Job {
     /// Where a long trial keeps what lets it go on after a kill.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
+    /// Seconds of training between two of them.
+    #[serde(default = "checkpoint_every_s")]
+    pub checkpoint_every_s: f64,
+}
+
+fn checkpoint_every_s() -> f64 {
+    EVERY_S
 }
 
 impl Job {

@@ -42,7 +42,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let plan = Plan { gpu: own.clone(), external: experiment.measure.external.clone() };
     let meters = Metering::start(&registry.meters, plan, Arc::new(clock));
     let checkpoint = job.checkpoint.clone();
-    let checkpoint = checkpoint.map(|path| Checkpoint { path, id: job.id.clone(), every_s: checkpoint::EVERY_S });
+    let checkpoint = checkpoint.map(|path| Checkpoint { path, id: job.id.clone(), every_s: job.checkpoint_every_s });
     let before = disturbance::snapshot(clock.now_s());
     let watch = own.as_ref().and_then(board::watch);
     let training = training::train(&experiment, job.seed, &opened, &clock, (&meters, checkpoint.as_ref()), emit)?;

@@ -7,7 +7,7 @@ use super::serving::Serving;
 use super::settle::Experiment;
 use super::training::Training;
 use super::{Job, joules, quality};
-use crate::measure::disturbance::Disturbance;
+use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::{Window, window};
 use crate::reading;
 use crate::record::metric as name;
@@ -55,7 +55,7 @@ pub fn blank(job: &Job, started_at: String) -> Trial {
         skills: Vec::new(),
         energy: joules::energy(&reading::Energy::default(), false),
         gpu: None,
-        validity: Validity { ok: true, flags: Vec::new() },
+        validity: Validity { ok: true, flags: Vec::new(), unseen: BTreeMap::new() },
     }
 }
 
@@ -198,7 +198,9 @@ impl Observed<'_> {
         let own = drift.map(flag).into_iter().chain(self.repeated_data()).chain(self.resumed()).chain(self.crowded());
         let own = own.chain(joules::flags(energy));
         let flags: Vec<Flag> = own.chain(self.disturbances.iter().filter_map(disturbed)).collect();
-        Validity { ok: flags.iter().all(|flag| flag.severity != Severity::Invalid), flags }
+        let why = |code: &&str| ((*code).to_owned(), disturbance::NO_COUNTER.to_owned());
+        let unseen = disturbance::unseen(&self.disturbances).iter().map(why).collect();
+        Validity { ok: flags.iter().all(|flag| flag.severity != Severity::Invalid), flags, unseen }
     }
 
     /// More threads than processors that this process may use.

@@ -21,8 +21,10 @@ pub struct Rated {
 const AMD: &str = "AMD's Default TDP, by CodeCarbon 3.3.2, cpu_power.csv";
 const INTEL: &str = "Intel's TDP, by CodeCarbon 3.3.2, cpu_power.csv";
 const ALDER_LAKE: &str = "Intel's base and turbo power, by CodeCarbon 3.3.2 and club386.com, Core i9-12900K at 125W";
-const RAPTOR_LAKE: &str = "Intel's base and turbo power, by techspot.com/news/95914 and techpowerup.com's review of the i9-14900K";
-const ARROW_LAKE: &str = "Intel's base and turbo power, by CodeCarbon 3.3.2 and digitalphablet.com on the Core Ultra 9 285K";
+const RAPTOR_LAKE: &str =
+    "Intel's base and turbo power, by techspot.com/news/95914 and techpowerup.com's review of the i9-14900K";
+const ARROW_LAKE: &str =
+    "Intel's base and turbo power, by CodeCarbon 3.3.2 and digitalphablet.com on the Core Ultra 9 285K";
 const IMPACT: &str = "NVIDIA's maximum power, by github.com/mlco2/impact, data/gpus.csv";
 const HOPPER: &str = "NVIDIA's maximum power, by hawkvelt.id.au on the H100 and hmc-tech.com on the H200 SXM";
 const H100_PCIE: &str = "NVIDIA's product brief PB-11133-001 of the H100 PCIe";

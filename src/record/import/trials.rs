@@ -130,7 +130,7 @@ pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat:
         skills: Vec::new(),
         energy: Energy { reason: Some(IMPORTED.to_owned()), ..Energy::default() },
         gpu: None,
-        validity: Validity { ok: true, flags },
+        validity: Validity { ok: true, flags, unseen: BTreeMap::new() },
     }
 }
 
