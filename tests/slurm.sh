@@ -89,6 +89,11 @@ echo "== local"
 
 echo "== slurm, with a task killed"
 "$effbench" run tiny.toml --executor slurm --out cluster.json
+echo "== submitting again while parts wait submits nothing"
+"$effbench" run tiny.toml --executor slurm --resume --out cluster.json >waiting.txt 2>&1
+cat waiting.txt
+grep -q "^Nothing is submitted" waiting.txt
+! grep -q "job [0-9]" waiting.txt
 running() { pgrep -f "shard [0-9]/4" >/dev/null; }
 wait_for 120 running
 sleep 1

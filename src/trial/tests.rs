@@ -328,9 +328,9 @@ fn suites_for_a_gpu_have_the_sizes_that_they_name() {
     check("throughput-gpu", "gpt2/124m-bf16", 162.0..163.0, "bf16", 400 * 16_384);
     check("throughput-gpu", "llama/124m-f32", 161.0..163.0, "f32", 100 * 16_384);
     check("gain-gpu", "modern/w256@2000", 3.0..4.0, "bf16", 2000 * 16_384);
-    check("ladder-gpu", "gpt2/w256", 3.0..4.0, "bf16", 1000 * 32_768);
-    check("ladder-gpu", "gpt2/w768", 85.0..90.0, "bf16", 3000 * 32_768);
-    check("ladder-gpu", "gpt2/w1216", 335.0..355.0, "bf16", 6000 * 32_768);
+    check("ladder-gpu", "gpt2/w256", 3.0..4.0, "bf16", 2000 * 16_384);
+    check("ladder-gpu", "gpt2/w768", 85.0..90.0, "bf16", 6000 * 16_384);
+    check("ladder-gpu", "gpt2/w1216", 335.0..355.0, "bf16", 12_000 * 16_384);
 }
 
 #[test]
