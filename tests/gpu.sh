@@ -33,15 +33,19 @@ most_bytes=$((64 << 20))
 scratch=$(mktemp -d)
 trap 'rm -rf "$scratch"' EXIT
 
-# Links with EFFBENCH_CUDA_LINK without RUSTFLAGS, which would rebuild every dependency: rustc calls `cc`.
+# Links with EFFBENCH_CUDA_LINK without RUSTFLAGS, which would rebuild every dependency: rustc calls `cc`. Build scripts and
+# macros run on this machine, which may have no driver, and are linked as ever.
 linker() {
     [ -n "${EFFBENCH_CUDA_LINK:-}" ] || return 0
     local real link
     real=$(command -v cc)
     link=$(printf '%s' "$EFFBENCH_CUDA_LINK" | sed -e 's/-C link-arg=//g' -e 's/-L /-L/g')
     mkdir -p "$scratch/bin"
-    printf '#!/bin/sh\ncase " $* " in *" -c "*|*" -E "*) exec %s "$@" ;; esac\nexec %s "$@" %s\n' \
-        "$real" "$real" "$link" >"$scratch/bin/cc"
+    cat >"$scratch/bin/cc" <<CC
+#!/bin/sh
+case " \$* " in *" -c "*|*" -E "*|*" -shared "*|*build_script*) exec $real "\$@" ;; esac
+exec $real "\$@" $link
+CC
     chmod +x "$scratch/bin/cc"
     PATH=$scratch/bin:$PATH
 }
