@@ -130,7 +130,7 @@ fn train_step(criterion: &mut Criterion<Counters>) {
 }
 
 fn main() {
-    let (meters, missing) = open(&kinds(), false);
+    let (meters, missing) = open(&kinds(), None);
     if meters.is_empty() {
         let why: Vec<String> = missing.iter().map(|row| format!("{}: {}", row.source, row.why)).collect();
         eprintln!("no joules are measured here ({}); `effbench doctor` has the remedy", why.join("; "));

@@ -7,7 +7,7 @@
 
 use candle_core::{DType, Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use effbench::device::{Gemm, StreamCopy};
+use effbench::device::{Gemm, Precision, StreamCopy};
 use effbench::ops::{Axes, Ops, RopeTable, Tape};
 use std::time::Duration;
 
@@ -118,7 +118,7 @@ fn bench(criterion: &mut Criterion, shape: Shape, case: &Case) -> Result<()> {
 /// What no op can be faster than.
 fn peak(criterion: &mut Criterion) {
     let mut group = criterion.benchmark_group("peak");
-    let gemm = Gemm::new(1024, &Device::Cpu).unwrap();
+    let gemm = Gemm::new(1024, 1, Precision::F32, &Device::Cpu).unwrap();
     group.throughput(Throughput::Elements(gemm.flops() as u64));
     group.bench_function("matrix_product", |b| b.iter(|| gemm.run().unwrap()));
     let mut copy = StreamCopy::new(256 << 20, &Device::Cpu).unwrap();

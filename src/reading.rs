@@ -15,6 +15,8 @@ pub enum Absent {
     UnknownModel,
     /// Several boards, and none is known to be the one that was used.
     NotIdentified,
+    /// The driver does not show which of a board's processes is this one, as in many containers.
+    ProcessesHidden,
     /// It could be read at first, and not later.
     Vanished,
     /// The counter fell, or leapt, as no power and no wrap explain.
@@ -43,6 +45,7 @@ impl Absent {
             Self::Unsupported => "unsupported",
             Self::UnknownModel => "unknown_model",
             Self::NotIdentified => "gpu_not_identified",
+            Self::ProcessesHidden => "processes_hidden",
             Self::Vanished => "meter_vanished",
             Self::Reset => "counter_reset",
             Self::Frozen => "counter_frozen",
@@ -144,6 +147,10 @@ pub struct PhaseEnergy {
     pub energy_j: Result<f64, Absent>,
 }
 
+/// A relative difference between two instruments on one component, a counter and the integral of power, above this is a reason
+/// for doubt: what the two have in common is the component.
+pub const MOST_DIFFERENCE: f64 = 0.05;
+
 /// One energy meter's reading of one component.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Channel {
@@ -177,8 +184,8 @@ pub struct Channel {
     pub resets: Option<u64>,
     /// The channel whose joules hold these: they are not added up.
     pub overlaps: Option<String>,
-    /// Relative difference from another instrument on the same component, where it is too large.
-    pub differs: Option<f64>,
+    /// These joules over those of another instrument on the same component, where there is one.
+    pub check_ratio: Option<f64>,
 }
 
 impl Channel {
@@ -200,8 +207,13 @@ impl Channel {
             wraps: None,
             resets: None,
             overlaps: None,
-            differs: None,
+            check_ratio: None,
         }
+    }
+
+    /// Relative difference from another instrument on the same component, where it is a reason for doubt.
+    pub fn differs(&self) -> Option<f64> {
+        self.check_ratio.map(|ratio| ratio - 1.0).filter(|difference| difference.abs() > MOST_DIFFERENCE)
     }
 
     /// Whether it is an instrument whose joules are its own: no estimate, and not held by another channel.

@@ -78,6 +78,45 @@ fn losses(file: &ResultFile) -> Vec<(String, u64, Vec<u64>)> {
     rows
 }
 
+/// Files that hold a trial's position, in a run's folder.
+fn checkpoints(folder: &Path, out: &str) -> usize {
+    let entries = fs::read_dir(folder.join(format!("{out}.partial"))).into_iter().flatten().flatten();
+    entries.filter(|entry| entry.path().extension().is_some_and(|ending| ending == "checkpoint")).count()
+}
+
+#[test]
+fn a_long_trial_that_is_killed_goes_on_from_its_checkpoint_to_the_same_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let suite = SUITE.replace("[10, 40]", "[3000]").replace("repeats = 2", "repeats = 1");
+    fs::write(here.join("tiny.toml"), suite).unwrap();
+    assert_eq!(wait(&mut run(here, "whole.json").spawn().unwrap()), Some(0));
+    let whole = store::read_valid(&here.join("whole.json")).unwrap();
+
+    let mut parent = run(here, "killed.json").env("EFFBENCH_CHECKPOINT_S", "0.1").spawn().unwrap();
+    let began = Instant::now();
+    while checkpoints(here, "killed.json") == 0 {
+        assert!(began.elapsed() < PATIENCE && parent.try_wait().unwrap().is_none(), "no checkpoint was written");
+        thread::sleep(Duration::from_millis(5));
+    }
+    // Somewhere between two checkpoints.
+    thread::sleep(Duration::from_millis(130));
+    let child = child_of(&parent);
+    [Some(parent.id() as i32), child].into_iter().flatten().for_each(|process| signal(process, libc::SIGKILL));
+    wait(&mut parent);
+    assert_eq!((kept(here, "killed.json").len(), checkpoints(here, "killed.json")), (0, 1));
+
+    assert_eq!(wait(&mut run(here, "killed.json").spawn().unwrap()), Some(0));
+    let killed = store::read_valid(&here.join("killed.json")).unwrap();
+    assert_eq!(losses(&killed), losses(&whole));
+    let last = |file: &ResultFile| file.trials.iter().map(|t| t.curve.val_loss_nats.clone()).collect::<Vec<_>>();
+    assert_eq!(last(&killed), last(&whole));
+    let resumed = |trial: &Trial| trial.validity.flags.iter().find(|flag| flag.code == "resumed").and_then(|f| f.value);
+    let steps: Vec<f64> = killed.trials.iter().filter_map(resumed).collect();
+    assert!(steps.len() == 1 && steps[0] > 0.0 && steps[0] < 3000.0, "one trial went on from a step: {steps:?}");
+    assert!(!here.join("killed.json.partial").exists());
+}
+
 #[test]
 fn kills_at_random_moments_lose_nothing_and_change_no_bit() {
     let kills: u64 = std::env::var("KILLS").ok().and_then(|text| text.parse().ok()).unwrap_or(20);

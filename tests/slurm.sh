@@ -89,10 +89,17 @@ echo "== local"
 
 echo "== slurm, with a task killed"
 "$effbench" run tiny.toml --executor slurm --out cluster.json
-running() { pgrep -f "shard [0-9]/4" >/dev/null; }
+echo "== submitting again while parts wait submits nothing"
+"$effbench" run tiny.toml --executor slurm --resume --out cluster.json >waiting.txt 2>&1
+cat waiting.txt
+grep -q "^Nothing is submitted" waiting.txt
+! grep -q "job [0-9]" waiting.txt
+# Tasks of this script alone, by their folder.
+tasks() { pgrep -f "$work/.*shard [0-9]/4"; }
+running() { tasks >/dev/null; }
 wait_for 120 running
 sleep 1
-pkill -KILL -f "shard [0-9]/4"
+kill -KILL $(tasks)
 wait_for 300 nothing_left
 done_before=$(ls cluster.json.shards/[0-9].json | wc -l)
 [ "$done_before" -lt 4 ] || { echo "nothing was lost by the kill: the script tests nothing" >&2; exit 1; }

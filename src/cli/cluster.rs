@@ -33,6 +33,12 @@ pub(super) fn spread(args: &RunArgs, prepared: &Prepared, out: &Path) -> Result<
         say(&format!("{name}: job {id}"));
     }
     match submitted.jobs.last() {
+        None if !submitted.queued.is_empty() => print(&format!(
+            "Nothing is submitted: {} of {} parts are done, and {} still wait or run. `squeue --me` shows how far they are.",
+            submitted.done,
+            submitted.parts,
+            submitted.queued.len()
+        )),
         None => collect(args, prepared, &run, out),
         Some((_, last)) => print(&format!(
             "Submitted: {} of {} parts are done; the result will be {} once job {last} has ended.\n\

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{Format, print, print_json, style, to_json};
 use crate::device;
 use crate::error::Result;
+use crate::measure::board;
 use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::energy::meter::About;
 use crate::measure::energy::{self, Found, Missing};
@@ -17,6 +18,8 @@ use crate::runner::build_info;
 use crate::runner::machine::{child_environment, default_threads, describe};
 use crate::trial::Registry;
 use crate::unit::{Bytes, Joules, Seconds, Share};
+
+mod boards;
 
 /// Arguments of `effbench doctor`.
 #[derive(Debug, Clone, Args)]
@@ -62,6 +65,7 @@ fn checks(registry: &Registry) -> Result<Vec<Checked>> {
         Ok(opened) => Checked::yes("CUDA", &opened.name),
         Err(error) => Checked::no("CUDA", "not used", &error.message, error.hint.as_deref().unwrap_or("")),
     });
+    rows.extend(boards::rows(&board::boards(), board::drivers()));
     rows.extend(energy::look(&registry.meters).iter().map(meter));
     rows.push(estimate(&energy::modelled_processor()));
     rows.push(match temperature::processor_c() {
@@ -87,7 +91,10 @@ fn quiet() -> Vec<Checked> {
         let found = if share { Share(seen.value).to_string() } else { format!("{} in a second", seen.value) };
         if seen.value > seen.limit { Checked::no(what, &found, why, remedy) } else { Checked::yes(what, &found) }
     };
-    seen.iter().map(row).collect()
+    let unseen = disturbance::unseen(&seen).into_iter().map(|code| {
+        Checked::no(disturbing(code).0, "not known", "this system, or this machine, has no counter of it", "none known")
+    });
+    seen.iter().map(row).chain(unseen).collect()
 }
 
 /// A disturbance in words: what it is, why it matters, what helps, and whether it is a share of the time.

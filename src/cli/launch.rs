@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::against::{ask_build, compared, conclude, confirm_out, flagged};
 use super::cluster::spread;
 use super::course::{Course, refuse_half_a_sweep};
-use super::prepare::{NOMINAL_FLOPS_PER_S, Prepared, asked, describe_plan, file_name, prepare};
+use super::prepare::{Prepared, asked, describe_plan, file_name, prepare};
 use super::run::{Executor, RunArgs};
 use super::{Format, print, print_json, quoted, say, style, to_json};
 use crate::analysis::compare::stages::{CONFIRM_REPEATS, two_stages};
@@ -34,6 +34,9 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     }
     if args.dry_run {
         let plan = describe_plan(&prepared);
+        if let Err(refusal) = prepared.refuse_emulation() {
+            say(&format!("a run here would be refused: {}", refusal.message));
+        }
         return match args.format {
             Format::Text => print(&listing::plan(&plan, style())),
             Format::Json => print_json(&to_json(&plan)?),
@@ -47,6 +50,7 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     if args.executor == Executor::Slurm {
         return spread(args, &prepared, &out);
     }
+    prepared.refuse_emulation()?;
     let other = args.against.as_deref().map(|binary| ask_build(binary, &environment)).transpose()?;
     let mut workers = vec![Worker::this_program(&["trial"], environment.clone())?];
     let mut builds = vec![build_info()];
@@ -129,7 +133,7 @@ impl Running<'_> {
         let worker = Worker::this_program(&["calibrate", &prepared.device], self.environment.clone())?;
         let mut calibrate = CalibrateInChild { worker, device: prepared.device.clone(), limit: LEAST_LIMIT };
         let longest = prepared.cells.iter().map(|cell| cell.cost.train_flops).fold(0.0, f64::max);
-        let limit = LEAST_LIMIT.max(Duration::from_secs_f64(PATIENCE * longest / NOMINAL_FLOPS_PER_S));
+        let limit = LEAST_LIMIT.max(Duration::from_secs_f64(PATIENCE * longest / prepared.nominal_flops_per_s()));
         let resume = resume_command(prepared, out);
         let request = Request { out, mode: *mode, file, jobs: &jobs, then, workers, limit, resume: &resume };
         local::run(request, &mut calibrate, &mut Progress::on_stderr(), &self.interrupt)

@@ -13,10 +13,13 @@ use crate::runner::machine::default_threads;
 use crate::runner::plan::{PreparedCell, estimate};
 use crate::runner::sweep::choose;
 use crate::spec::{Cell, Library, Origin, Overrides, Suite, parse_set};
+use crate::trial::settle::refuse_emulation;
 use crate::trial::{Registry, settle};
 
 /// FLOP/s that a plan assumes for two cores until a calibration has measured: a guess, shown as one.
-pub(super) const NOMINAL_FLOPS_PER_S: f64 = 3e10;
+const NOMINAL_FLOPS_PER_S: f64 = 3e10;
+/// The same of a board: what a large one sustains in bf16, or a third of it.
+const NOMINAL_GPU_FLOPS_PER_S: f64 = 1e14;
 /// Seconds that a plan adds per trial for starting, evaluating and generating.
 const NOMINAL_EXTRA_S: f64 = 1.0;
 
@@ -48,6 +51,16 @@ impl Prepared {
     /// Whether learning rates are chosen first.
     pub(super) fn is_tuned(&self) -> bool {
         self.suite.tune.is_some() && !self.sweeps.is_empty()
+    }
+
+    /// FLOP/s that a plan assumes for the device.
+    pub(super) fn nominal_flops_per_s(&self) -> f64 {
+        if self.device == "cpu" { NOMINAL_FLOPS_PER_S } else { NOMINAL_GPU_FLOPS_PER_S }
+    }
+
+    /// Refuses cells that this device would only emulate.
+    pub(super) fn refuse_emulation(&self) -> Result<()> {
+        self.cells.iter().try_for_each(|cell| refuse_emulation(&cell.spec))
     }
 
     /// Every sweep's cells.
@@ -151,8 +164,9 @@ fn prepare_cell(registry: &Registry, mut cell: Cell, device: &str) -> Result<(Pr
 
 /// What the plan would take; times are guesses from a nominal rate.
 pub(super) fn describe_plan(prepared: &Prepared) -> Plan {
+    let rate = prepared.nominal_flops_per_s();
     let cell = |cell: &PreparedCell| {
-        let alone = estimate(std::slice::from_ref(cell), 1, NOMINAL_FLOPS_PER_S, NOMINAL_EXTRA_S);
+        let alone = estimate(std::slice::from_ref(cell), 1, rate, NOMINAL_EXTRA_S);
         PlannedCell {
             cell: cell.name.clone(),
             params: cell.cost.params_total,
@@ -164,9 +178,9 @@ pub(super) fn describe_plan(prepared: &Prepared) -> Plan {
             lr_source: cell.lr_source.clone(),
         }
     };
-    let judged = estimate(&prepared.cells, prepared.repeats, NOMINAL_FLOPS_PER_S, NOMINAL_EXTRA_S);
+    let judged = estimate(&prepared.cells, prepared.repeats, rate, NOMINAL_EXTRA_S);
     let tune_repeats = prepared.suite.tune.as_ref().map_or(0, |tune| tune.repeats);
-    let tuned = estimate(&prepared.swept(), tune_repeats, NOMINAL_FLOPS_PER_S, NOMINAL_EXTRA_S);
+    let tuned = estimate(&prepared.swept(), tune_repeats, rate, NOMINAL_EXTRA_S);
     Plan {
         suite: prepared.suite.name.clone(),
         repeats: prepared.repeats,

@@ -1,10 +1,13 @@
 //! Where sums are done: the device a name stands for, and what is said when it is not there.
 
+#[cfg(feature = "cuda")]
+mod cuda;
+pub mod refusal;
 pub mod workers;
 pub mod yardstick;
 
 pub use workers::{STACK_BYTES, Workers};
-pub use yardstick::{AttentionMix, Gemm, SmallOps, StreamCopy};
+pub use yardstick::{AttentionMix, Gemm, Precision, SmallOps, StreamCopy};
 
 use candle_core::Device;
 
@@ -25,15 +28,28 @@ pub struct Opened {
     pub name: String,
     /// Why this one, where `auto` chose.
     pub why: Option<String>,
+    /// Its place on the PCI bus, where it is a board: what the driver's management library knows it by.
+    pub bus: Option<String>,
+}
+
+impl Opened {
+    /// The most of the device's own memory that this process has used at once, in bytes; `None` for the CPU and where the
+    /// driver does not count.
+    pub fn peak_bytes(&self) -> Option<u64> {
+        #[cfg(feature = "cuda")]
+        return cuda::peak_bytes(&self.device);
+        #[cfg(not(feature = "cuda"))]
+        None
+    }
 }
 
 /// Opens `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes the first CUDA device, and falls back to the CPU with a reason.
 pub fn open(name: &str) -> Result<Opened> {
-    let cpu = |why: Option<String>| Opened { device: Device::Cpu, name: "cpu".into(), why };
+    let cpu = |why: Option<String>| Opened { device: Device::Cpu, name: "cpu".into(), why, bus: None };
     match name {
         "cpu" => Ok(cpu(None)),
         "auto" => match cuda(0) {
-            Ok(device) => Ok(Opened { device, name: "cuda:0".into(), why: Some("the first CUDA device".into()) }),
+            Ok(opened) => Ok(Opened { why: Some("the first CUDA device".into()), ..opened }),
             Err(error) => Ok(cpu(Some(error.message))),
         },
         _ => {
@@ -45,22 +61,20 @@ pub fn open(name: &str) -> Result<Opened> {
             let Some(ordinal) = ordinal else {
                 return Err(Error::input(format!("unknown device `{name}`")).hint("auto, cpu, cuda or cuda:N"));
             };
-            Ok(Opened { device: cuda(ordinal)?, name: format!("cuda:{ordinal}"), why: None })
+            cuda(ordinal)
         }
     }
 }
 
 #[cfg(feature = "cuda")]
-fn cuda(ordinal: usize) -> Result<Device> {
-    // One named stream: the per-thread default stream would differ between threads that share a tensor.
-    Device::new_cuda_with_stream(ordinal).map_err(|error| {
-        Error::input(format!("CUDA device {ordinal} does not open: {error}"))
-            .hint("`nvidia-smi` lists the devices and the driver; --device cpu needs neither")
-    })
+fn cuda(ordinal: usize) -> Result<Opened> {
+    let device = cuda::open(ordinal).map_err(|error| refusal::explain(ordinal, &error.to_string()))?;
+    let bus = cuda::bus(&device);
+    Ok(Opened { device, name: format!("cuda:{ordinal}"), why: None, bus })
 }
 
 #[cfg(not(feature = "cuda"))]
-fn cuda(_ordinal: usize) -> Result<Device> {
+fn cuda(_ordinal: usize) -> Result<Opened> {
     Err(Error::input("this build has no CUDA support").hint(
         "build with `cargo build --release --features cuda` where a CUDA toolkit is installed, or use --device cpu",
     ))

@@ -6,37 +6,49 @@ use rayon::prelude::*;
 
 use crate::error::Result;
 
+/// Copies within a device between two waits.
+const COPIES: usize = 16;
 /// Scalars that one thread copies at a time.
 const COPY_CHUNK: usize = 1 << 18;
 
-/// A square f32 matrix product, the yardstick of MFU.
+/// What a yardstick's factors are made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Precision {
+    /// 32 bits.
+    F32,
+    /// 16 bits with f32's range.
+    Bf16,
+}
+
+/// Square matrix products, the yardstick of MFU.
 pub struct Gemm {
     a: Tensor,
     b: Tensor,
     size: usize,
+    /// Products between two waits: waiting costs a fast device as much as a small product.
+    products: usize,
 }
 
 impl Gemm {
-    /// Two `size` x `size` matrices with bounded entries.
-    pub fn new(size: usize, device: &Device) -> Result<Self> {
+    /// Two `size` x `size` matrices with bounded entries, multiplied so often at a time.
+    pub fn new(size: usize, products: usize, precision: Precision, device: &Device) -> Result<Self> {
+        let dtype = if precision == Precision::F32 { DType::F32 } else { DType::BF16 };
         let values = |k: usize| (0..size * size).map(move |i| ((i * k) % 251) as f32 / 251.0 - 0.5).collect::<Vec<_>>();
-        Ok(Self {
-            a: Tensor::from_vec(values(7), (size, size), device)?,
-            b: Tensor::from_vec(values(11), (size, size), device)?,
-            size,
-        })
+        let matrix = |k| Tensor::from_vec(values(k), (size, size), device)?.to_dtype(dtype);
+        Ok(Self { a: matrix(7)?, b: matrix(11)?, size, products })
     }
 
-    /// Multiplies once and waits for the device.
+    /// Multiplies and waits for the device.
     pub fn run(&self) -> Result<()> {
-        let product = self.a.matmul(&self.b)?;
-        product.device().synchronize()?;
-        Ok(())
+        for _ in 0..self.products {
+            self.a.matmul(&self.b)?;
+        }
+        Ok(self.a.device().synchronize()?)
     }
 
-    /// FLOPs of one product.
+    /// FLOPs of one run.
     pub fn flops(&self) -> f64 {
-        2.0 * (self.size as f64).powi(3)
+        2.0 * (self.size as f64).powi(3) * self.products as f64
     }
 }
 
@@ -62,23 +74,28 @@ impl StreamCopy {
         })
     }
 
-    /// Copies once and waits for the device.
+    /// Copies, within a device several times, and waits for it.
     pub fn run(&mut self) -> Result<()> {
         match self {
             Self::Host { source, target } => {
                 let chunks = target.par_chunks_mut(COPY_CHUNK).zip(source.par_chunks(COPY_CHUNK));
                 chunks.for_each(|(target, source)| target.copy_from_slice(source));
             }
-            Self::Device(source) => source.copy()?.device().synchronize()?,
+            Self::Device(source) => {
+                for _ in 0..COPIES {
+                    source.copy()?;
+                }
+                source.device().synchronize()?;
+            }
         }
         Ok(())
     }
 
-    /// Bytes read and written by one copy.
+    /// Bytes read and written by one run.
     pub fn bytes(&self) -> f64 {
         let scalars = match self {
             Self::Host { source, .. } => source.len(),
-            Self::Device(source) => source.elem_count(),
+            Self::Device(source) => source.elem_count() * COPIES,
         };
         2.0 * (scalars * 4) as f64
     }

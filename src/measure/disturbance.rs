@@ -43,6 +43,8 @@ pub struct Disturbance {
     pub limit: f64,
     /// Above this the timings mean nothing.
     pub severe: f64,
+    /// Whether it is good to know and no more: the machine's own way, or a setting.
+    pub is_note: bool,
 }
 
 /// Share of processor time stolen by other guests: 2% is what shared machines have on a good day.
@@ -55,6 +57,11 @@ const FOREIGN: f64 = 0.1;
 const SWAPPED_PAGES: f64 = 256.0;
 /// Share of the time for which the quota held the process back.
 const HELD_BACK: f64 = 0.01;
+
+/// What a machine's counters can tell of, by its word.
+const CODES: [&str; 5] = ["cpu_steal", "foreign_load", "swapping", "quota_throttled", "thermal_throttled"];
+/// Why something was not seen: the system, or this machine, has no counter of it.
+pub const NO_COUNTER: &str = "no_counter";
 
 /// Looks at this machine.
 pub fn snapshot(at_s: f64) -> Snapshot {
@@ -158,8 +165,15 @@ pub fn between(before: &Snapshot, after: &Snapshot) -> Vec<Disturbance> {
         ("thermal_throttled", rise(|s| s.throttled), 0.0, never),
     ];
     rows.into_iter()
-        .filter_map(|(code, value, limit, severe)| Some(Disturbance { code, value: value?, limit, severe }))
+        .filter_map(|(code, value, limit, severe)| {
+            Some(Disturbance { code, value: value?, limit, severe, is_note: false })
+        })
         .collect()
+}
+
+/// What no counter told of, by its word: that it was not found says nothing.
+pub fn unseen(found: &[Disturbance]) -> Vec<&'static str> {
+    CODES.into_iter().filter(|code| found.iter().all(|seen| seen.code != *code)).collect()
 }
 
 #[cfg(test)]
@@ -215,7 +229,10 @@ mod tests {
         // Rounding of ticks can make others' time negative: that is none.
         let found = between(&at(0.0, 0.0, 0.0, 0.0, 0.0), &at(1.0, 1.0, 0.99, 0.0, 2.0));
         assert_eq!(found[1].value, 0.0);
-        assert!(between(&Snapshot::default(), &Snapshot::default()).is_empty());
+        // What no counter tells is never a 0.
+        assert_eq!(unseen(&found), ["swapping", "thermal_throttled"]);
+        let nothing = between(&Snapshot::default(), &Snapshot::default());
+        assert!(nothing.is_empty() && unseen(&nothing) == CODES);
     }
 
     #[test]

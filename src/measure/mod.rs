@@ -1,5 +1,6 @@
 //! The only timed code: clock, window, memory, calibration, energy. It sees [`Work`](crate::work::Work), never a model.
 
+pub mod board;
 pub mod calibrate;
 pub mod clock;
 pub mod disturbance;

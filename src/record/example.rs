@@ -101,7 +101,8 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
             reason: Some("virtual_machine".to_owned()),
             poller_cpu_s: None,
         },
-        validity: Validity { ok: true, flags: Vec::new() },
+        gpu: None,
+        validity: Validity { ok: true, flags: Vec::new(), unseen: BTreeMap::new() },
     }
 }
 
@@ -241,17 +242,9 @@ fn machine() -> Machine {
 
 fn calibration(at: At) -> Calibration {
     Calibration {
-        machine: 0,
-        at,
-        device: "cpu".to_owned(),
         gemm_f32_flops_per_s: Some(1.5e11),
         stream_bytes_per_s: Some(2.1e10),
-        small_op_s: None,
-        attention_mix_s: None,
-        reference_step_s: None,
-        reason: None,
-        idle_w: None,
-        idle_reason: None,
+        ..Calibration::empty(0, at, "cpu")
     }
 }
 

@@ -1,7 +1,7 @@
 //! THE WAIST: what a run leaves behind. A small, dull, versioned, serialisable type that everything on the left writes and
 //! everything on the right reads. SI units with the unit in the key; unknown is `null` beside a reason, never 0.
 //!
-//! [`origin`] and [`trial`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
+//! [`origin`], [`trial`] and [`gpu`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
 //! cannot promise, [`store`] files, [`journal`] what survives a kill and [`pool`] several files as one. [`import`] makes
 //! records of other people's logs, which [`log`], [`delimited`] and [`criterion`] read.
 
@@ -14,6 +14,7 @@ pub mod criterion;
 pub mod delimited;
 #[cfg(test)]
 pub mod example;
+pub mod gpu;
 pub mod import;
 pub mod journal;
 mod layout;
@@ -25,6 +26,7 @@ pub mod store;
 pub mod trial;
 pub mod validate;
 
+pub use gpu::{GpuRange, GpuState};
 pub use metric::{Better, Kind, Metric};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
 pub use trial::{

@@ -112,6 +112,33 @@ pub struct Gpu {
     pub memory_bytes: Option<u64>,
     /// Driver version.
     pub driver: Option<String>,
+    /// The newest CUDA that the driver runs: `13.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cuda: Option<String>,
+    /// CUDA compute capability: `9.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compute_capability: Option<String>,
+    /// Power limit that is enforced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub power_limit_w: Option<f64>,
+    /// Power limit that it is delivered with.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_power_limit_w: Option<f64>,
+    /// Whether the driver stays loaded while nobody uses the board.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub persistence: Option<bool>,
+    /// Highest clock of the multiprocessors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_clock_mhz: Option<u64>,
+    /// Highest clock of the memory.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_memory_clock_mhz: Option<u64>,
+    /// Whether its memory corrects errors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ecc: Option<bool>,
+    /// Whether it is split into instances (MIG).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mig: Option<bool>,
 }
 
 /// When a calibration was taken.
@@ -135,6 +162,9 @@ pub struct Calibration {
     pub device: String,
     /// f32 matrix product, all threads: the highest rate that three products in a row kept.
     pub gemm_f32_flops_per_s: Option<f64>,
+    /// The same with bf16 factors, summed in f32, where the device computes with them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gemm_bf16_flops_per_s: Option<f64>,
     /// Copy of a buffer larger than the caches, all threads, bytes read plus written; the highest rate kept.
     pub stream_bytes_per_s: Option<f64>,
     /// An operation on a few scalars: what one costs beside its arithmetic.
@@ -151,4 +181,33 @@ pub struct Calibration {
     /// Why there is none although a meter is there.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub idle_reason: Option<String>,
+}
+
+impl Calibration {
+    /// Nothing measured yet.
+    pub fn empty(machine: u64, at: At, device: &str) -> Self {
+        Self {
+            machine,
+            at,
+            device: device.to_owned(),
+            gemm_f32_flops_per_s: None,
+            gemm_bf16_flops_per_s: None,
+            stream_bytes_per_s: None,
+            small_op_s: None,
+            attention_mix_s: None,
+            reference_step_s: None,
+            reason: None,
+            idle_w: None,
+            idle_reason: None,
+        }
+    }
+
+    /// The peak that a trial computing in `dtype` is held against.
+    pub fn peak_flops_per_s(&self, dtype: &str) -> Option<f64> {
+        match dtype {
+            "f32" => self.gemm_f32_flops_per_s,
+            "bf16" => self.gemm_bf16_flops_per_s,
+            _ => None,
+        }
+    }
 }

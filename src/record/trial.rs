@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::gpu::GpuState;
 use super::metric::Metric;
 use crate::spec::rate::GRID;
 
@@ -92,6 +93,9 @@ pub struct Trial {
     pub skills: Vec<Skill>,
     /// Joules, by meter.
     pub energy: Energy,
+    /// What the board that it trained on showed meanwhile, where it was one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gpu: Option<GpuState>,
     /// Whether to believe it.
     pub validity: Validity,
 }
@@ -273,6 +277,9 @@ pub struct Channel {
     /// The channel whose joules hold these: they are not in `measured_j` twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlaps: Option<String>,
+    /// These joules over those of another instrument on the same component: of a board's counter over its power, integrated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub check_ratio: Option<f64>,
     /// The same by phase.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub phases: Vec<PhaseEnergy>,
@@ -305,6 +312,9 @@ pub struct Validity {
     pub ok: bool,
     /// Reasons for doubt.
     pub flags: Vec<Flag>,
+    /// What could not be looked at, by the flag that it could have raised, and why: no flag of it says nothing.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unseen: BTreeMap<String, String>,
 }
 
 /// One reason for doubt.

@@ -107,7 +107,8 @@ pub fn validate(file: &ResultFile) -> Vec<Problem> {
         in_range(&check, "machine", row.machine, file.machines.len());
         let absent = row.gemm_f32_flops_per_s.is_none() || row.stream_bytes_per_s.is_none();
         check.reason(absent, row.reason.as_ref(), "a figure is null");
-        for peak in [row.gemm_f32_flops_per_s, row.stream_bytes_per_s].into_iter().flatten() {
+        for peak in [row.gemm_f32_flops_per_s, row.gemm_bf16_flops_per_s, row.stream_bytes_per_s].into_iter().flatten()
+        {
             check.that(peak.is_finite() && peak > 0.0, || format!("a peak of {peak} per second"));
         }
     }

@@ -1,11 +1,13 @@
 //! One trial in a process of its own: whatever happens there costs this trial and no other, and is recorded as what it was.
 
+use std::collections::BTreeMap;
 use std::process::ExitStatus;
 use std::time::Duration;
 
 use super::interrupt::Interrupt;
 use super::process::{self, End, Ended, Worker};
 use super::utc_now;
+use crate::device::refusal::is_out_of_memory;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Energy, Flag, Severity, Status, Trial, Validity};
 use crate::trial::{self, Event, Job};
@@ -81,17 +83,14 @@ fn verdict(ended: &Ended, limit: Duration) -> (Status, String) {
                 Some(KILL) => (Status::OutOfMemory, "killed by signal 9, often the out-of-memory killer".to_owned()),
                 // What Rust's allocator says before it aborts, under a limit on address space.
                 Some(ABORT) if words.contains("memory allocation of") => (Status::OutOfMemory, words),
+                None if is_out_of_memory(&words) => (Status::OutOfMemory, words),
                 Some(signal) => (Status::Failed, with_words(format!("killed by signal {signal}"))),
-                None if OUT_OF_DEVICE_MEMORY.iter().any(|name| words.contains(name)) => (Status::OutOfMemory, words),
                 None if status.success() => (Status::Failed, with_words("ended without a result".to_owned())),
                 None => (Status::Failed, with_words(format!("exit code {}", status.code().unwrap_or(-1)))),
             }
         }
     }
 }
-
-/// What CUDA's driver and its matrix library call a GPU whose memory is full.
-const OUT_OF_DEVICE_MEMORY: [&str; 2] = ["CUDA_ERROR_OUT_OF_MEMORY", "CUBLAS_STATUS_ALLOC_FAILED"];
 
 const ABORT: i32 = 6;
 const KILL: i32 = 9;
@@ -139,7 +138,7 @@ pub(super) fn without_result(job: &Job, status: Status, reason: String, started_
         status,
         reason: Some(reason),
         energy: Energy { reason: Some("no_result".to_owned()), ..Energy::default() },
-        validity: Validity { ok: false, flags: vec![flag] },
+        validity: Validity { ok: false, flags: vec![flag], unseen: BTreeMap::new() },
         ..trial::blank(job, started_at)
     }
 }

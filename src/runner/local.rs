@@ -17,6 +17,7 @@ use crate::measure::temperature;
 use crate::record::validate::validate;
 use crate::record::{At, Calibration, ResultFile, Run, Status, Trial, journal, store};
 use crate::trial::Job;
+use crate::trial::checkpoint::EVERY_S;
 
 /// What to do about results that are already there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -145,21 +146,38 @@ enum Opened {
 
 /// Finds out what is there, refuses what must not be touched, and begins. Nothing has run when this fails.
 fn open(request: &Request, progress: &mut Progress) -> Result<Opened> {
-    let out = request.out;
     refuse_to_touch(request)?;
+    // Whoever holds the lock may end just now: what is there is looked at afterwards.
+    let partial = Partial::open(request.out)?;
+    match found(request, &partial, progress) {
+        Ok(Found::Complete(file)) => partial.remove().map(|()| Opened::Complete(*file)),
+        Ok(Found::Begun(head, trials)) => Session::begin(request, partial, *head, trials).map(Opened::Session),
+        Err(error) => {
+            partial.leave();
+            Err(error)
+        }
+    }
+}
+
+/// What there is of a run.
+enum Found {
+    /// All of it.
+    Complete(Box<ResultFile>),
+    /// A head and some trials, kept in the folder.
+    Begun(Box<ResultFile>, Vec<Trial>),
+}
+
+fn found(request: &Request, partial: &Partial, progress: &mut Progress) -> Result<Found> {
+    let out = request.out;
     // A run that began is the truth about itself; else a result file that is there is continued.
     let continued = request.mode == Mode::Resume && out.exists() && !Partial::has_begun(out);
     let finished = if continued { Some(store::read(out)?) } else { None };
     if let Some(file) = &finished {
         if all_settled(&file.trials, request)? {
-            if Partial::folder_of(out).exists() {
-                Partial::open(out)?.remove()?;
-            }
-            return Ok(Opened::Complete(file.clone()));
+            return Ok(Found::Complete(Box::new(file.clone())));
         }
         refuse_foreign(&file.trials, request)?;
     }
-    let partial = Partial::open(out)?;
     match request.mode {
         Mode::Fresh => partial.clear_all()?,
         // Somebody else may have been here between the look and the lock.
@@ -169,20 +187,19 @@ fn open(request: &Request, progress: &mut Progress) -> Result<Opened> {
     let mut notes = Vec::new();
     let began = partial.read(&mut notes)?;
     notes.iter().for_each(|note| progress.note(note));
-    let (head, trials) = match began {
+    match began {
         Some((head, trials)) => {
             refuse_foreign(&trials, request)?;
-            (head, trials)
+            Ok(Found::Begun(Box::new(head), trials))
         }
         None => {
             partial.clear()?;
             let mut head = finished.unwrap_or_else(|| request.file.clone());
             let trials = std::mem::take(&mut head.trials);
             trials.iter().try_for_each(|trial| partial.keep(trial))?;
-            (head, trials)
+            Ok(Found::Begun(Box::new(head), trials))
         }
-    };
-    Session::begin(request, partial, head, trials).map(Opened::Session)
+    }
 }
 
 fn refuse_to_touch(request: &Request) -> Result<()> {
@@ -282,11 +299,11 @@ impl Session {
     ) -> Result<()> {
         let machine = missing[0].machine;
         let began_c = temperature::processor_c();
-        let peak = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
+        let peaks = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
         for job in missing {
             cool_down(began_c, interrupt);
             let mut job = (*job).clone();
-            job.peak_flops_per_s = peak;
+            job.peak_flops_per_s = peaks.peak_flops_per_s(job.dtype());
             self.run_one(job, request, progress, interrupt)?;
         }
         self.calibrate(At::After, machine, calibrate, progress, interrupt)?;
@@ -302,6 +319,7 @@ impl Session {
         // Where it really stands: what is run again after a failure comes last.
         job.order = self.trials.values().map(|trial| trial.order + 1).max().unwrap_or(0);
         job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.id)).ok();
+        job.checkpoint_every_s = checkpoint_every_s();
         let started = Instant::now();
         progress.trial(&job);
         let trial = isolate::run_trial(&worker, &job, request.limit, at, &mut |event| progress.heard(event))?;
@@ -330,7 +348,7 @@ impl Session {
         }
     }
 
-    /// Takes a calibration into the head and returns the peak. One that fails is recorded with its reason: trials
+    /// Takes a calibration into the head and returns it. One that fails is recorded with its reason: trials
     /// need none.
     fn calibrate(
         &mut self,
@@ -339,31 +357,18 @@ impl Session {
         calibrate: &mut dyn Calibrate,
         progress: &mut Progress,
         interrupt: &Interrupt,
-    ) -> Result<Option<f64>> {
+    ) -> Result<Calibration> {
         progress.calibrating();
         let mut calibration = match calibrate.measure(interrupt) {
             Ok(calibration) => calibration,
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
-            Err(error) => Calibration {
-                machine: 0,
-                at,
-                device: calibrate.device(),
-                gemm_f32_flops_per_s: None,
-                stream_bytes_per_s: None,
-                small_op_s: None,
-                attention_mix_s: None,
-                reference_step_s: None,
-                reason: Some(error.message),
-                idle_w: None,
-                idle_reason: None,
-            },
+            Err(error) => Calibration { reason: Some(error.message), ..Calibration::empty(0, at, &calibrate.device()) },
         };
         calibration.at = at;
         calibration.machine = point(&self.machines, machine);
-        let peak = calibration.gemm_f32_flops_per_s;
-        self.head.calibrations.push(calibration);
+        self.head.calibrations.push(calibration.clone());
         self.partial.begin(&self.head)?;
-        Ok(peak)
+        Ok(calibration)
     }
 
     fn say_how_to_resume(&self, error: Error, planned: usize, request: &Request) -> Error {
@@ -397,6 +402,12 @@ fn sized(worker: &Worker, job: &Job) -> Worker {
         worker.env.extend(child_environment(threads));
     }
     worker
+}
+
+/// Seconds of training between checkpoints: where a machine is taken away often, or in a test, `EFFBENCH_CHECKPOINT_S`.
+fn checkpoint_every_s() -> f64 {
+    let asked = std::env::var("EFFBENCH_CHECKPOINT_S").ok().and_then(|text| text.parse::<f64>().ok());
+    asked.filter(|seconds| *seconds >= 0.0).unwrap_or(EVERY_S)
 }
 
 /// Where an entry of the request stands in the head's list.

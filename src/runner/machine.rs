@@ -7,6 +7,7 @@ use std::path::Path;
 use sysinfo::System;
 
 use crate::error::{Error, Result};
+use crate::measure::board::{self, Drivers, Facts};
 use crate::measure::{processor, virtualization};
 use crate::record::{Cpu, Gpu, Machine};
 
@@ -157,14 +158,26 @@ fn caches(root: &Path) -> Vec<u64> {
 
 /// What NVML shows; none where its library does not load.
 fn gpus() -> Vec<Gpu> {
-    let Ok(nvml) = nvml_wrapper::Nvml::init() else { return Vec::new() };
-    let driver = nvml.sys_driver_version().ok();
-    let describe = |index| {
-        let gpu = nvml.device_by_index(index).ok()?;
-        let memory_bytes = gpu.memory_info().ok().map(|memory| memory.total);
-        Some(Gpu { model: gpu.name().ok()?, memory_bytes, driver: driver.clone() })
-    };
-    (0..nvml.device_count().unwrap_or(0)).filter_map(describe).collect()
+    let drivers = board::drivers().unwrap_or_default();
+    board::boards().iter().filter_map(|board| gpu(board.facts(), &drivers)).collect()
+}
+
+/// A board as it is recorded: its place on the bus and its number are nobody's business.
+fn gpu(facts: Facts, drivers: &Drivers) -> Option<Gpu> {
+    Some(Gpu {
+        model: facts.model?,
+        memory_bytes: facts.memory_bytes,
+        driver: drivers.driver.clone(),
+        cuda: drivers.cuda.clone(),
+        compute_capability: facts.compute_capability,
+        power_limit_w: facts.power_limit_w,
+        default_power_limit_w: facts.default_power_limit_w,
+        persistence: facts.persistence,
+        max_clock_mhz: facts.max_clock_mhz.map(u64::from),
+        max_memory_clock_mhz: facts.max_memory_clock_mhz.map(u64::from),
+        ecc: facts.ecc,
+        mig: facts.mig,
+    })
 }
 
 /// `ryzen-9-7950x-32c-linux`, `xeon-platinum-8488c-8c-linux-h100-80gb-hbm3`. A processor whose name holds no number, as
@@ -225,6 +238,28 @@ mod tests {
         ] {
             assert_eq!(slug(model), expected);
         }
+    }
+
+    #[test]
+    fn a_board_is_recorded_as_it_is_set_and_without_its_place() {
+        let facts = Facts {
+            model: Some("NVIDIA H100 80GB HBM3".to_owned()),
+            bus: Some("00000000:0A:00.0".to_owned()),
+            power_limit_w: Some(500.0),
+            default_power_limit_w: Some(700.0),
+            max_clock_mhz: Some(1980),
+            persistence: Some(true),
+            ..Facts::default()
+        };
+        let drivers = Drivers { driver: Some("580.95.05".to_owned()), cuda: Some("13.0".to_owned()) };
+        let text = serde_json::to_string(&gpu(facts, &drivers).unwrap()).unwrap();
+        let expected = r#"{"model":"NVIDIA H100 80GB HBM3","memory_bytes":null,"driver":"580.95.05","cuda":"13.0","#
+            .to_owned()
+            + r#""power_limit_w":500.0,"default_power_limit_w":700.0,"persistence":true,"max_clock_mhz":1980}"#;
+        assert_eq!(text, expected);
+        let old = r#"{"model":"Tesla T4","memory_bytes":1,"driver":"535.1"}"#;
+        assert_eq!(serde_json::from_str::<Gpu>(old).unwrap().compute_capability, None);
+        assert!(gpu(Facts::default(), &drivers).is_none(), "a board without a name says nothing");
     }
 
     #[test]

@@ -17,6 +17,7 @@ pub mod partial;
 pub mod plan;
 pub mod process;
 pub mod progress;
+mod queue;
 pub mod shard;
 pub mod slurm;
 pub mod sweep;

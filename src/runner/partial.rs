@@ -1,7 +1,8 @@
 //! The folder `<out>.partial` in which a run lives until it is done: a journal, and a lock that keeps a second run out.
 //!
 //! The journal's head is written last when a run begins and removed first when it is merged: with it the folder says what
-//! is finished, without it the folder says nothing. The lock falls with its process.
+//! is finished, without it the folder says nothing. The lock falls with its process, and is taken before anything is looked at:
+//! what a run that just ends leaves behind is seen as it is.
 
 use std::fs::{self, File, TryLockError};
 use std::io;
@@ -41,19 +42,29 @@ impl Partial {
         Self::folder_of(out).join(HEAD).exists()
     }
 
-    /// Makes the folder, or opens the one that is there, and locks it.
+    /// Makes the folder, or opens the one that is there, and locks it. A run that ends takes its lock's file along: then the lock
+    /// that was waited for holds nothing, and there is a new one to take.
     pub fn open(out: &Path) -> Result<Self> {
         let folder = Self::folder_of(out);
         let unwritable = |error: io::Error| Error::input(format!("{}: cannot be written: {error}", folder.display()));
-        fs::create_dir_all(&folder).map_err(unwritable)?;
-        let lock =
-            File::options().create(true).truncate(false).write(true).open(folder.join(LOCK)).map_err(unwritable)?;
-        lock_within(&lock, PATIENCE).map_err(|error| match error {
-            TryLockError::WouldBlock => Error::input(format!("another run is writing to {}", folder.display()))
-                .hint("wait for it to end, or give this run another `--out`"),
-            TryLockError::Error(error) => unwritable(error),
-        })?;
-        Ok(Self { folder, lock })
+        let path = folder.join(LOCK);
+        let began = Instant::now();
+        loop {
+            fs::create_dir_all(&folder).map_err(unwritable)?;
+            let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
+                // It went together with its folder, just now.
+                Err(error) if error.kind() == io::ErrorKind::NotFound && began.elapsed() < PATIENCE => continue,
+                other => other.map_err(unwritable)?,
+            };
+            lock_within(&lock, PATIENCE).map_err(|error| match error {
+                TryLockError::WouldBlock => Error::input(format!("another run is writing to {}", folder.display()))
+                    .hint("wait for it to end, or give this run another `--out`"),
+                TryLockError::Error(error) => unwritable(error),
+            })?;
+            if is_at(&lock, &path) {
+                return Ok(Self { folder, lock });
+            }
+        }
     }
 
     /// Where it is.
@@ -127,11 +138,34 @@ impl Partial {
     /// files into it, and says nothing.
     pub fn remove(self) -> Result<()> {
         self.clear()?;
-        let _ = fs::remove_file(self.folder.join(LOCK));
-        drop(self.lock);
-        let _ = fs::remove_dir(&self.folder);
+        self.leave();
         Ok(())
     }
+
+    /// Lets go of the folder, and takes it along where nothing but the lock is in it.
+    pub fn leave(self) {
+        let others =
+            fs::read_dir(&self.folder).map(|entries| entries.flatten().filter(|e| e.file_name() != LOCK).count());
+        if others.is_ok_and(|others| others == 0) {
+            let _ = fs::remove_file(self.folder.join(LOCK));
+            let _ = fs::remove_dir(&self.folder);
+        }
+        drop(self.lock);
+    }
+}
+
+/// Whether an open file is the one that a path names now.
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    file.metadata().map(identity).ok().is_some_and(|own| fs::metadata(path).map(identity).ok() == Some(own))
+}
+
+/// Elsewhere a file that is open is not removed.
+#[cfg(not(unix))]
+fn is_at(_file: &File, _path: &Path) -> bool {
+    true
 }
 
 /// Without its head a journal says nothing; one whose head cannot be read is not for this program to throw away.

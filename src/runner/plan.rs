@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::record::{Build, Cost};
 use crate::trial::Job;
+use crate::trial::checkpoint::EVERY_S;
 
 /// A cell that is settled, counted and ready to be repeated.
 #[derive(Debug, Clone, PartialEq)]
@@ -120,6 +121,7 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
         cost: cell.cost.clone(),
         peak_flops_per_s: None,
         checkpoint: None,
+        checkpoint_every_s: EVERY_S,
     }
 }
 

@@ -1,6 +1,6 @@
 //! Slurm as the engine: one array task a repeat, all arms of a repeat on one node, and a last job that puts the parts
 //! together. Everything is submitted at once and nothing waits: no daemon, no accounting. A task that is run again does only
-//! what is missing; submitting again submits only the parts that are.
+//! what is missing; submitting again submits only the parts that are, and of these none that is still in the queue.
 //!
 //! Partition, account and time limit come from Slurm's own environment: `SBATCH_PARTITION`, `SBATCH_ACCOUNT`,
 //! `SBATCH_TIMELIMIT`.
@@ -9,12 +9,14 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use super::queue::{Queue, Sent};
 use super::shard::Shard;
 use crate::error::{Error, Result};
 use crate::record::{Build, Status, store};
 
 /// Array indices lie below this where the cluster does not say otherwise (Slurm's default of `MaxArraySize`).
 const MAX_ARRAY_SIZE: u64 = 1001;
+const SWEEP: &str = "effbench-sweep";
 
 /// A run to be spread.
 #[derive(Debug, Clone)]
@@ -42,6 +44,10 @@ pub struct Submission {
     pub options: Vec<String>,
     /// The script.
     pub script: String,
+    /// The parts that it does, from 1.
+    pub parts: Vec<u64>,
+    /// What is added to an array's index to give the part.
+    pub offset: u64,
 }
 
 /// What was submitted.
@@ -49,6 +55,8 @@ pub struct Submission {
 pub struct Submitted {
     /// Names and Slurm's numbers, in order.
     pub jobs: Vec<(String, String)>,
+    /// Parts that an earlier submission still has in the queue.
+    pub queued: Vec<u64>,
     /// Parts that are done already.
     pub done: u64,
     /// Parts in all.
@@ -113,7 +121,7 @@ impl Spread {
         self.folder().join("effbench")
     }
 
-    /// Submits what is missing, and the job that puts the parts together after it, whatever became of it.
+    /// Submits what is missing and not in the queue, and the job that puts the parts together after it, whatever became of it.
     pub fn submit(&self) -> Result<Submitted> {
         let folder = self.folder();
         let new = !folder.exists();
@@ -123,39 +131,52 @@ impl Spread {
             // Nothing was there and nothing was submitted: nothing is to stay.
             let _ = fs::remove_dir_all(&folder);
         }
-        submitted.map(|done| Submitted { jobs, done, parts: self.repeats })
+        submitted.map(|(done, queued)| Submitted { jobs, queued, done, parts: self.repeats })
     }
 
-    /// Parts that are done already; what is submitted is added to `jobs`.
-    fn submit_missing(&self, folder: &Path, jobs: &mut Vec<(String, String)>) -> Result<u64> {
+    /// Parts that are done already, and those in the queue; what is submitted is added to `jobs`.
+    fn submit_missing(&self, folder: &Path, jobs: &mut Vec<(String, String)>) -> Result<(u64, Vec<u64>)> {
         fs::create_dir_all(folder)
             .map_err(|e| Error::input(format!("{}: cannot be written: {e}", folder.display())))?;
         let missing = self.missing()?;
+        let done = self.repeats - missing.len() as u64;
         self.keep_program()?;
+        let mut queue = Queue::open(folder)?;
+        let queued: Vec<u64> = missing.iter().copied().filter(|part| queue.holds_part(*part)).collect();
+        let missing: Vec<u64> = missing.into_iter().filter(|part| !queued.contains(part)).collect();
+        let (waiting_sweep, waiting_arrays) = (queue.job_named(SWEEP), queue.arrays());
+        let mut send = |submission: &Submission, after: Option<&str>| {
+            let id = sbatch(folder, submission, after)?;
+            jobs.push((submission.name.clone(), id.clone()));
+            let Submission { name, parts, offset, .. } = submission.clone();
+            queue.remember(Sent { id: id.clone(), name, parts, offset })?;
+            Ok::<String, Error>(id)
+        };
+        if missing.is_empty() {
+            return Ok((done, queued));
+        }
         let mut after = None;
-        if self.tuned && !missing.is_empty() && !self.is_done(&self.part(Shard::Sweep))? {
+        if self.tuned && !self.is_done(&self.part(Shard::Sweep))? {
             let sweep = self.sweep();
-            let id = sbatch(folder, &sweep, None)?;
+            let id = match waiting_sweep {
+                Some(id) => id,
+                None => send(&sweep, None)?,
+            };
             // A rate that diverges is a finding, and fails the job: the parts see for themselves what there is.
             after = Some(format!("afterany:{id}"));
-            jobs.push((sweep.name, id));
         }
+        let mut ids: Vec<String> = Vec::new();
         for array in self.arrays(&missing, max_array_size()) {
-            let id = sbatch(folder, &array, after.as_deref())?;
-            jobs.push((array.name, id));
+            ids.push(send(&array, after.as_deref())?);
         }
-        if !jobs.is_empty() {
-            let ids: Vec<&str> = jobs.iter().map(|(_, id)| id.as_str()).collect();
-            let collect = self.collector();
-            let id = sbatch(folder, &collect, Some(&format!("afterany:{}", ids.join(":"))))?;
-            jobs.push((collect.name, id));
-        }
-        Ok(self.repeats - missing.len() as u64)
+        ids.extend(waiting_arrays);
+        send(&self.collector(), Some(&format!("afterany:{}", ids.join(":"))))?;
+        Ok((done, queued))
     }
 
     fn sweep(&self) -> Submission {
         let line = self.line(&format!("--shard sweep --resume --out {}", shell(&self.part(Shard::Sweep))));
-        Submission { name: "effbench-sweep".to_owned(), options: alone(), script: script(&line) }
+        Submission { name: SWEEP.to_owned(), options: alone(), script: script(&line), parts: vec![], offset: 0 }
     }
 
     /// Arrays of the missing parts, each with indices below the cluster's limit.
@@ -177,7 +198,8 @@ impl Spread {
             let mut options = alone();
             options.push(format!("--array={}", ranges(&indices)));
             let script = script(&format!("part=$((SLURM_ARRAY_TASK_ID + {offset}))\n{line}"));
-            arrays.push(Submission { name: format!("effbench-{}", arrays.len() + 1), options, script });
+            let (name, parts) = (format!("effbench-{}", arrays.len() + 1), these.to_vec());
+            arrays.push(Submission { name, options, script, parts, offset });
         }
         arrays
     }
@@ -185,7 +207,7 @@ impl Spread {
     fn collector(&self) -> Submission {
         let line = self.line(&format!("--executor slurm --collect --out {}", shell(&self.out)));
         let options = vec!["--ntasks=1".to_owned()];
-        Submission { name: "effbench-collect".to_owned(), options, script: script(&line) }
+        Submission { name: "effbench-collect".to_owned(), options, script: script(&line), parts: vec![], offset: 0 }
     }
 
     fn line(&self, rest: &str) -> String {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Registry, settle};
-use crate::device::{self, Opened};
+use super::{Registry, board, settle};
+use crate::device::{self, Opened, Precision};
 use crate::error::Result;
 use crate::measure::calibrate::Rate;
 use crate::measure::{Clock, Monotonic, calibrate, energy};
@@ -27,19 +27,12 @@ const SHORT_S: f64 = 0.3;
 
 /// Measures the named device for about three seconds, and its power at rest before that where a meter is open.
 pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Result<Calibration> {
-    let opened = device::open(device)?;
+    let (opened, own) = board::open(device)?;
     let clock = Monotonic::start();
-    let idle_w = energy::idle::power_w(&registry.meters, opened.name != "cpu", Arc::new(clock));
-    let mut size = GEMM_SIZE;
-    let mut gemm = device::Gemm::new(size, &opened.device)?;
-    gemm.run()?;
-    // A fast device needs a larger product, or its overheads would be taken for its peak.
-    while size < LARGEST_GEMM && clock.time(&mut || gemm.run())? < LEAST_GEMM_S {
-        size *= 2;
-        gemm = device::Gemm::new(size, &opened.device)?;
-        gemm.run()?;
-    }
-    let product = calibrate::rate(&clock, &mut || gemm.run(), gemm.flops(), SECONDS)?;
+    let idle_w = energy::idle::power_w(&registry.meters, own.clone(), Arc::new(clock));
+    let full = product(Precision::F32, &opened, &clock)?;
+    // On a CPU bf16 is emulated: its rate is nobody's peak.
+    let half = own.map(|_| product(Precision::Bf16, &opened, &clock).map(|rate| rate.peak_per_s));
     let mut stream = device::StreamCopy::new(STREAM_BYTES, &opened.device)?;
     let bytes = stream.bytes();
     let copy = calibrate::rate(&clock, &mut || stream.run(), bytes, SHORT_S)?;
@@ -49,18 +42,31 @@ pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Res
     let mix = calibrate::rate(&clock, &mut || mix.run(), 1.0, SHORT_S)?;
     let step = reference_step(&opened, &clock)?;
     Ok(Calibration {
-        machine,
-        at,
-        device: opened.name,
-        gemm_f32_flops_per_s: Some(product.peak_per_s),
+        gemm_f32_flops_per_s: Some(full.peak_per_s),
+        gemm_bf16_flops_per_s: half.as_ref().and_then(|half| half.as_ref().ok().copied()),
         stream_bytes_per_s: Some(copy.peak_per_s),
         small_op_s: Some(small.peak_per_s.recip()),
         attention_mix_s: Some(mix.peak_per_s.recip()),
         reference_step_s: Some(step.peak_per_s.recip()),
-        reason: None,
+        reason: half.and_then(std::result::Result::err).map(|error| format!("bf16: {}", error.message)),
         idle_w: idle_w.and_then(std::result::Result::ok),
         idle_reason: idle_w.and_then(std::result::Result::err).map(|absent| absent.code().to_owned()),
+        ..Calibration::empty(machine, at, &opened.name)
     })
+}
+
+/// The product's rate. A fast device needs a larger product, and then several before it is waited for, or its overheads would be
+/// taken for its peak.
+fn product(precision: Precision, opened: &Opened, clock: &dyn Clock) -> Result<Rate> {
+    let (mut size, mut products) = (GEMM_SIZE, 1);
+    loop {
+        let gemm = device::Gemm::new(size, products, precision, &opened.device)?;
+        gemm.run()?;
+        if clock.time(&mut || gemm.run())? >= LEAST_GEMM_S {
+            return calibrate::rate(clock, &mut || gemm.run(), gemm.flops(), SECONDS);
+        }
+        if size < LARGEST_GEMM { size *= 2 } else { products *= 2 }
+    }
 }
 
 /// Training steps of one small model, every size written out: what it is must not change, or machines could not be compared

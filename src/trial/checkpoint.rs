@@ -11,7 +11,7 @@ use crate::device::Opened;
 use crate::error::{Error, Result};
 use crate::train::Snapshot;
 
-/// Seconds of training between checkpoints: what a kill costs at most. Shorter trials never write one.
+/// Seconds of training between checkpoints unless a run says otherwise: what a kill costs at most. Shorter trials never write one.
 pub const EVERY_S: f64 = 60.0;
 
 /// Where a trial's checkpoint lies, and whose it is.

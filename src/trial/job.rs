@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::checkpoint::EVERY_S;
 use crate::record::{Cost, Trial};
 use crate::spec::rate::GRID;
 
@@ -44,14 +45,26 @@ pub struct Job {
     pub paths: BTreeMap<String, PathBuf>,
     /// Structural cost, known before anything runs.
     pub cost: Cost,
-    /// The device's measured f32 GEMM peak, for MFU.
+    /// The device's measured GEMM peak in the dtype that the trial computes in, for MFU.
     pub peak_flops_per_s: Option<f64>,
     /// Where a long trial keeps what lets it go on after a kill.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
+    /// Seconds of training between two of them.
+    #[serde(default = "checkpoint_every_s")]
+    pub checkpoint_every_s: f64,
+}
+
+fn checkpoint_every_s() -> f64 {
+    EVERY_S
 }
 
 impl Job {
+    /// What it computes in: `f32`, `bf16`.
+    pub fn dtype(&self) -> &str {
+        self.spec.pointer("/compute/dtype").and_then(Value::as_str).unwrap_or("f32")
+    }
+
     /// Whether it only helps to choose a learning rate.
     pub fn in_sweep(&self) -> bool {
         self.lr_source == GRID

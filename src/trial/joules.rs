@@ -5,9 +5,6 @@ use crate::reading::{self, Absent, Phase};
 use crate::record::metric as name;
 use crate::record::{Channel, Energy, Flag, Metric, PhaseEnergy, Severity};
 
-/// A relative difference between two instruments on one component above this is flagged.
-const AGREEMENT: f64 = crate::measure::energy::MOST_DIFFERENCE;
-
 /// A trial that an earlier process began: what that one took of energy went with it.
 pub(super) const RESUMED: &str = "resumed";
 
@@ -34,13 +31,14 @@ fn channel(channel: &reading::Channel) -> Channel {
         energy_j: channel.energy_j.ok(),
         bounds_j: channel.bounds_j,
         window_s: channel.window_s,
-        reason: channel.energy_j.err().map(code).or_else(|| channel.differs.map(|_| "differs_from_power".to_owned())),
+        reason: channel.energy_j.err().map(code).or_else(|| channel.differs().map(|_| "differs_from_power".to_owned())),
         scope: Some(channel.scope.clone()).filter(|scope| !scope.is_empty()),
         update_period_s: channel.update_period_s,
         resolution_j: channel.resolution_j,
         wraps: channel.wraps,
         resets: channel.resets,
         overlaps: channel.overlaps.clone(),
+        check_ratio: channel.check_ratio,
         phases: channel.phases.iter().map(phase).collect(),
     }
 }
@@ -49,7 +47,16 @@ fn channel(channel: &reading::Channel) -> Channel {
 fn partly(channel: Channel) -> Channel {
     let reason = channel.reason.or_else(|| Some(RESUMED.to_owned()));
     let (method, quality) = ("none".to_owned(), "unavailable".to_owned());
-    Channel { method, quality, energy_j: None, bounds_j: None, phases: Vec::new(), reason, ..channel }
+    Channel {
+        method,
+        quality,
+        energy_j: None,
+        bounds_j: None,
+        check_ratio: None,
+        phases: Vec::new(),
+        reason,
+        ..channel
+    }
 }
 
 fn phase(part: &reading::PhaseEnergy) -> PhaseEnergy {
@@ -115,9 +122,10 @@ fn per_decoded_token(
 pub(super) fn flags(energy: &reading::Energy) -> Vec<Flag> {
     let flag = |code: &str, severity, value: Option<f64>, limit| Flag { code: code.to_owned(), severity, value, limit };
     let resets: u64 = energy.channels.iter().filter_map(|channel| channel.resets).sum();
-    let differ = energy.channels.iter().filter_map(|channel| channel.differs).map(f64::abs).reduce(f64::max);
+    let differ = energy.channels.iter().filter_map(reading::Channel::differs).map(f64::abs).reduce(f64::max);
     let reset = (resets > 0).then(|| flag("energy_counter_reset", Severity::Warn, Some(resets as f64), Some(0.0)));
-    let differ = differ.map(|most| flag("energy_meters_differ", Severity::Warn, Some(most), Some(AGREEMENT)));
+    let differ =
+        differ.map(|most| flag("energy_meters_differ", Severity::Warn, Some(most), Some(reading::MOST_DIFFERENCE)));
     reset.into_iter().chain(differ).collect()
 }
 
@@ -165,13 +173,14 @@ mod tests {
 
     #[test]
     fn instruments_that_differ_are_recorded_with_their_joules() {
-        let channel = reading::Channel { differs: Some(-0.2), ..read() };
+        let channel = reading::Channel { check_ratio: Some(0.8), ..read() };
         let differing = reading::Energy { channels: vec![channel], poller_cpu_s: None };
         let found = energy(&differing, false);
         assert_eq!(found.channels[0].reason.as_deref(), Some("differs_from_power"));
-        assert_eq!(found.measured_j, Some(40.0));
+        assert_eq!((found.measured_j, found.channels[0].check_ratio), (Some(40.0), Some(0.8)));
         let flag = &flags(&differing)[0];
-        assert_eq!((flag.code.as_str(), flag.value, flag.limit), ("energy_meters_differ", Some(0.2), Some(0.05)));
+        assert_eq!((flag.code.as_str(), flag.limit), ("energy_meters_differ", Some(0.05)));
+        assert!((flag.value.unwrap() - 0.2).abs() < 1e-12);
     }
 
     #[test]

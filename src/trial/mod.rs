@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use crate::device;
 use crate::error::{Error, Result};
 use crate::measure::energy::{Metering, Plan};
 use crate::measure::{Clock, Monotonic, clock, disturbance};
 use crate::record::{Status, Trial};
 
+mod board;
 pub mod calibrate;
 pub mod checkpoint;
 pub mod job;
@@ -37,16 +37,22 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         return Err(Error::internal("the settled spec does not settle to itself"));
     }
     let experiment = prepared.experiment;
-    let opened = device::open(&experiment.device)?;
-    let plan = Plan { gpu: opened.name != "cpu", external: experiment.measure.external.clone() };
+    settle::refuse_emulation(&prepared.spec)?;
+    let (opened, own) = board::open(&experiment.device)?;
+    let plan = Plan { gpu: own.clone(), external: experiment.measure.external.clone() };
     let meters = Metering::start(&registry.meters, plan, Arc::new(clock));
     let checkpoint = job.checkpoint.clone();
-    let checkpoint = checkpoint.map(|path| Checkpoint { path, id: job.id.clone(), every_s: checkpoint::EVERY_S });
+    let checkpoint = checkpoint.map(|path| Checkpoint { path, id: job.id.clone(), every_s: job.checkpoint_every_s });
     let before = disturbance::snapshot(clock.now_s());
+    let watch = own.as_ref().and_then(board::watch);
     let training = training::train(&experiment, job.seed, &opened, &clock, (&meters, checkpoint.as_ref()), emit)?;
-    let disturbances = disturbance::between(&before, &disturbance::snapshot(clock.now_s()));
+    let gpu = watch.map(|watch| watch.end());
+    let mut disturbances = disturbance::between(&before, &disturbance::snapshot(clock.now_s()));
+    disturbances.extend(gpu.iter().flat_map(|seen| seen.disturbances()));
+    let host_bytes = training.peak_bytes.filter(|_| own.is_none());
+    let peak_bytes = host_bytes.or_else(|| board::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
-    let train_peak_bytes = training.peak_bytes.filter(|_| training.resumed_at.is_none());
+    let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
     // A trial that only helps to choose a learning rate is asked for its loss alone.
     let serving = match training.diverged {
         None if !job.in_sweep() => {
@@ -64,6 +70,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         skills: observed.skills(),
         validity: observed.validity(&energy),
         energy: joules::energy(&energy, training.resumed_at.is_some()),
+        gpu: gpu.as_ref().map(board::state),
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })

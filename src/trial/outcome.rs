@@ -7,7 +7,7 @@ use super::serving::Serving;
 use super::settle::Experiment;
 use super::training::Training;
 use super::{Job, joules, quality};
-use crate::measure::disturbance::Disturbance;
+use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::{Window, window};
 use crate::reading;
 use crate::record::metric as name;
@@ -24,7 +24,7 @@ pub struct Observed<'a> {
     pub training: &'a Training,
     /// The inference half, where training ended well.
     pub serving: Option<&'a Serving>,
-    /// What else happened on the machine during training.
+    /// What else happened on the machine and on its board during training.
     pub disturbances: Vec<Disturbance>,
 }
 
@@ -54,7 +54,8 @@ pub fn blank(job: &Job, started_at: String) -> Trial {
         metrics: BTreeMap::new(),
         skills: Vec::new(),
         energy: joules::energy(&reading::Energy::default(), false),
-        validity: Validity { ok: true, flags: Vec::new() },
+        gpu: None,
+        validity: Validity { ok: true, flags: Vec::new(), unseen: BTreeMap::new() },
     }
 }
 
@@ -69,12 +70,9 @@ impl Observed<'_> {
         put(
             name::PEAK_MEMORY_BYTES,
             match peak_bytes {
-                _ if self.experiment.device != "cpu" => {
-                    Metric::absent(name::PEAK_MEMORY_BYTES, "the device's memory is not measured yet")
-                }
                 Some(bytes) => Metric::value(name::PEAK_MEMORY_BYTES, bytes as f64),
                 None if self.training.resumed_at.is_some() => Metric::absent(name::PEAK_MEMORY_BYTES, joules::RESUMED),
-                None => Metric::absent(name::PEAK_MEMORY_BYTES, "unsupported"),
+                None => Metric::absent(name::PEAK_MEMORY_BYTES, "the system does not tell, or the driver"),
             },
         );
         match &self.training.quality {
@@ -107,7 +105,7 @@ impl Observed<'_> {
             name::MFU,
             match job.peak_flops_per_s {
                 Some(peak) => Metric::value(name::MFU, flops / median_s / peak),
-                None => Metric::absent(name::MFU, "no calibration of this device"),
+                None => Metric::absent(name::MFU, &format!("no calibration of this device in {}", job.dtype())),
             },
         );
         let work = self.training.dispatched;
@@ -207,7 +205,9 @@ impl Observed<'_> {
         let own = drift.map(flag).into_iter().chain(self.repeated_data()).chain(self.resumed()).chain(self.crowded());
         let own = own.chain(joules::flags(energy));
         let flags: Vec<Flag> = own.chain(self.disturbances.iter().filter_map(disturbed)).collect();
-        Validity { ok: flags.iter().all(|flag| flag.severity != Severity::Invalid), flags }
+        let why = |code: &&str| ((*code).to_owned(), disturbance::NO_COUNTER.to_owned());
+        let unseen = disturbance::unseen(&self.disturbances).iter().map(why).collect();
+        Validity { ok: flags.iter().all(|flag| flag.severity != Severity::Invalid), flags, unseen }
     }
 
     /// More threads than processors that this process may use.
@@ -244,8 +244,12 @@ impl Observed<'_> {
 
 /// A disturbance above its limit.
 fn disturbed(seen: &Disturbance) -> Option<Flag> {
-    let Disturbance { code, value, limit, severe } = *seen;
-    let severity = if value > severe { Severity::Invalid } else { Severity::Warn };
+    let Disturbance { code, value, limit, severe, is_note } = *seen;
+    let severity = match value > severe {
+        true => Severity::Invalid,
+        false if is_note => Severity::Info,
+        false => Severity::Warn,
+    };
     (value > limit).then(|| Flag { code: code.to_owned(), severity, value: Some(value), limit: Some(limit) })
 }
 

@@ -158,24 +158,34 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     })
 }
 
-/// Which operations run, and in what. On a GPU activations are bf16 unless something else is asked for; a CPU would emulate that.
+/// Which operations run, and in what. On a GPU activations are bf16 unless something else is asked for; on a CPU that can be
+/// planned, and is refused when it is to run ([`refuse_emulation`]).
 fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
     let fused = compute.choice("ops", "fused", &["fused", "reference"])? == "fused";
     let narrow = fused && device != "cpu";
     let dtype = compute.choice("dtype", if narrow { "bf16" } else { "f32" }, &["f32", "bf16"])?;
     match (fused, dtype.as_str()) {
-        (_, "bf16") if !narrow => {
-            let why = match fused {
-                true => "a CPU would emulate it, which says nothing about its speed",
-                false => "the reference operations compute in f32",
-            };
-            Err(compute.refuse("dtype", why).hint("f32, or fused operations on --device cuda"))
+        (false, "bf16") => {
+            Err(compute.refuse("dtype", "the reference operations compute in f32").hint("ops = \"fused\""))
         }
         (true, "bf16") => Ok(Ops::fused().with_dtype(DType::BF16)),
         // A CPU has no such thing, and its specs are silent about it.
         (true, _) if narrow => Ok(Ops::fused().with_tf32(compute.bool("tf32", false)?)),
         (true, _) => Ok(Ops::fused()),
         (false, _) => Ok(Ops::reference()),
+    }
+}
+
+/// Refuses to run what would say nothing: bf16 on a CPU. It may be planned and counted.
+pub fn refuse_emulation(spec: &Value) -> Result<()> {
+    let text = |key: &str| spec.pointer(key).and_then(Value::as_str);
+    match (text("/compute/device"), text("/compute/dtype")) {
+        (Some("cpu"), Some("bf16")) => {
+            let why = "on the CPU it is emulated, slower than f32 and with another rounding than a GPU's";
+            Err(Error::input(format!("compute.dtype = \"bf16\": {why}"))
+                .hint("--device cuda, or --set compute.dtype=f32"))
+        }
+        _ => Ok(()),
     }
 }
 

@@ -308,5 +308,38 @@ fn job(prepared: &Prepared) -> Job {
         cost: prepared.cost.clone(),
         peak_flops_per_s: Some(1e11),
         checkpoint: None,
+        checkpoint_every_s: 60.0,
     }
+}
+
+#[test]
+fn suites_for_a_gpu_have_the_sizes_that_they_name() {
+    let library = Library::builtin();
+    let check = |suite: &str, cell: &str, params: std::ops::Range<f64>, dtype: &str, tokens: u64| {
+        let suite = library.suite(suite).unwrap();
+        let cells = suite.cells(&library, &crate::spec::Overrides::default()).unwrap();
+        let cell = cells.into_iter().find(|one| one.name.starts_with(cell)).unwrap_or_else(|| panic!("no cell {cell}"));
+        let settled = settle(&Registry::builtin(), &cell.tree).unwrap();
+        let millions = settled.cost.params_total as f64 / 1e6;
+        assert!(params.contains(&millions), "{}: {millions} million parameters", cell.name);
+        assert_eq!((settled.spec["compute"]["dtype"].as_str(), settled.cost.train_tokens), (Some(dtype), tokens));
+        let (model, batch) = (&settled.spec["model"], &settled.spec["train"]["batch"]);
+        assert_eq!(model["width"].as_u64().unwrap() / model["heads"].as_u64().unwrap(), 64, "{}", cell.name);
+        assert!(batch.as_u64().unwrap() >= 16);
+    };
+    // GPT-2's 124 million have one matrix for embedding and head; apart they are 162.
+    check("throughput-gpu", "gpt2/124m-bf16", 162.0..163.0, "bf16", 400 * 16_384);
+    check("throughput-gpu", "llama/124m-f32", 161.0..163.0, "f32", 100 * 16_384);
+    check("gain-gpu", "modern/w256@2000", 3.0..4.0, "bf16", 2000 * 16_384);
+    check("ladder-gpu", "gpt2/w256", 3.0..4.0, "bf16", 2000 * 16_384);
+    check("ladder-gpu", "gpt2/w768", 85.0..90.0, "bf16", 6000 * 16_384);
+    check("ladder-gpu", "gpt2/w1216", 335.0..355.0, "bf16", 12_000 * 16_384);
+}
+
+#[test]
+fn bf16_is_not_emulated_on_a_cpu() {
+    let prepared = prepared("gpt2", json!({"compute": {"dtype": "bf16"}}));
+    let error = run(&Registry::builtin(), &job(&prepared), &mut |_| {}).unwrap_err();
+    assert!(error.message.contains("on the CPU it is emulated"), "{error}");
+    assert_eq!(error.kind, crate::error::Kind::Input);
 }

@@ -97,17 +97,10 @@ impl Calibrate for Peak {
 
     fn measure(&mut self, _: &Interrupt) -> Result<Calibration> {
         Ok(Calibration {
-            machine: 0,
-            at: At::Before,
-            device: "cpu".into(),
             gemm_f32_flops_per_s: Some(1e9),
+            gemm_bf16_flops_per_s: Some(8e9),
             stream_bytes_per_s: Some(1e9),
-            small_op_s: None,
-            attention_mix_s: None,
-            reference_step_s: None,
-            reason: None,
-            idle_w: None,
-            idle_reason: None,
+            ..Calibration::empty(0, At::Before, "cpu")
         })
     }
 }

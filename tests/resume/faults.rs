@@ -41,6 +41,8 @@ fn every_fault_of_a_child_is_recorded_as_what_it_was() {
         Status::OutOfMemory,
         "memory allocation",
     );
+    let gpu = "echo 'error: DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")' >&2; exit 2";
+    check(gpu, 9000, Status::OutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY");
     check("exit 0", 9000, Status::Failed, "ended without a result");
     check("done_as ok; exit 4", 9000, Status::Failed, "exit code 4");
     check("done_as ok; echo; sleep 60", 9000, Status::Failed, "not an event");

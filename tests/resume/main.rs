@@ -119,6 +119,47 @@ fn a_second_run_on_the_same_folder_is_refused() {
     run_jobs(&out, Mode::Resume, &jobs, &script("done_as ok"), &Interrupt::default()).0.unwrap();
 }
 
+/// A run ends while another one waits for its folder: the other sees what it left, and runs nothing again.
+#[test]
+fn a_run_that_waited_for_another_sees_what_that_one_left() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.json");
+    let jobs = jobs(&["a"], 2);
+    thread::scope(|scope| {
+        let first = scope.spawn(|| {
+            let slow = script("sleep 0.4; done_as ok");
+            run_jobs(&out, Mode::New, &jobs, &slow, &Interrupt::default()).0.unwrap()
+        });
+        while !Partial::has_begun(&out) {
+            thread::sleep(Duration::from_millis(5));
+        }
+        thread::sleep(Duration::from_millis(300));
+        let (second, lines) = run_jobs(&out, Mode::Resume, &jobs, &script("exit 9"), &Interrupt::default());
+        assert_eq!((second.unwrap(), lines.as_str()), (first.join().unwrap(), ""));
+    });
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing but the result is left");
+}
+
+/// The lock that was waited for may be gone with its folder when it is had: it then locks nothing.
+#[test]
+fn a_lock_that_went_with_its_run_is_no_lock() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("out.json");
+    for _ in 0..10 {
+        let first = Partial::open(&out).unwrap();
+        thread::scope(|scope| {
+            let second = scope.spawn(|| Partial::open(&out));
+            thread::sleep(Duration::from_millis(30));
+            first.remove().unwrap();
+            let second = second.join().unwrap().unwrap();
+            let third = Partial::open(&out).unwrap_err();
+            assert!(third.message.contains("another run is writing to"), "{third}");
+            second.leave();
+        });
+        assert!(!Partial::folder_of(&out).exists());
+    }
+}
+
 #[test]
 fn trials_of_another_plan_are_neither_mixed_nor_lost() {
     let folder = tempfile::tempdir().unwrap();

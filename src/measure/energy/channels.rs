@@ -4,10 +4,6 @@ use super::account::Account;
 use super::meter::{About, Found, Law, Meter, Missing};
 use crate::reading::{Absent, Channel, Method};
 
-/// A relative difference between a counter and the integral of its power above this is a reason for doubt: what the two have
-/// in common is the board.
-pub const MOST_DIFFERENCE: f64 = 0.05;
-
 /// The channel of a meter that was open.
 pub(super) fn measured(about: &About, account: &Account) -> Channel {
     let is_counter = matches!(about.law, Law::Counter { .. });
@@ -27,7 +23,7 @@ pub(super) fn measured(about: &About, account: &Account) -> Channel {
         wraps: is_counter.then(|| account.wraps()),
         resets: is_counter.then(|| account.resets()),
         overlaps: about.overlaps.clone(),
-        differs: None,
+        check_ratio: None,
     }
 }
 
@@ -39,8 +35,7 @@ pub(super) fn relate(channels: &mut [Channel]) {
             other.overlaps.as_ref() == Some(&channels[index].id) && other.component == channels[index].component
         };
         let check = channels.iter().find(same).and_then(|other| other.energy_j.ok());
-        let difference = check.map(|check| joules / check - 1.0);
-        channels[index].differs = difference.filter(|difference| difference.abs() > MOST_DIFFERENCE);
+        channels[index].check_ratio = check.map(|check| joules / check);
     }
     let machine = channels.iter().find(|c| c.component == "machine" && c.energy_j.is_ok()).map(|c| c.id.clone());
     if let Some(machine) = machine {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::meter::MeterKind;
 use super::session::SharedClock;
 use super::{Metering, Plan};
+use crate::measure::board::Own;
 use crate::reading::{Absent, Energy};
 use crate::spec::Catalog;
 
@@ -17,7 +18,7 @@ pub const MOST_BUSY: f64 = 0.05;
 
 /// Watts at rest by all meters that count, for [`IDLE_S`] seconds of doing nothing. Nothing is waited for, and `None`, where no
 /// meter is open.
-pub fn power_w(kinds: &Catalog<dyn MeterKind>, gpu: bool, clock: SharedClock) -> Option<Result<f64, Absent>> {
+pub fn power_w(kinds: &Catalog<dyn MeterKind>, gpu: Option<Own>, clock: SharedClock) -> Option<Result<f64, Absent>> {
     let meters = Metering::start(kinds, Plan { gpu, external: None }, clock);
     if !meters.is_open() {
         return None;

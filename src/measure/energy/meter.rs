@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::measure::board::Own;
 use crate::reading::{Absent, Quality};
 use crate::spec::Named;
 
@@ -98,12 +99,12 @@ pub struct Place {
 }
 
 /// Which boards to meter.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gpus {
     /// None: the trial runs on the processor.
     None,
     /// The one that this process computes on.
-    Used,
+    Used(Own),
     /// Every one, to say what could be measured.
     All,
 }

@@ -8,6 +8,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use crate::measure::board::Own;
 use crate::measure::{clock, processor, virtualization};
 use crate::reading::{Channel, Energy, Phase};
 use crate::spec::Catalog;
@@ -24,7 +25,6 @@ mod powercap;
 pub mod rated;
 pub mod session;
 
-pub use channels::MOST_DIFFERENCE;
 pub use external::External;
 pub use meter::{Found, Meter, MeterKind, Missing};
 
@@ -46,17 +46,17 @@ fn find(kinds: &Catalog<dyn MeterKind>, gpus: Gpus) -> Vec<Found> {
     kinds.iter().flat_map(|kind| kind.find(&place)).collect()
 }
 
-/// The meters to read, one for each component, of the processor and where `gpu` of the board that this process computes on;
-/// and what is missing.
-pub fn open(kinds: &Catalog<dyn MeterKind>, gpu: bool) -> (Vec<Box<dyn Meter>>, Vec<Missing>) {
-    channels::choose(find(kinds, if gpu { Gpus::Used } else { Gpus::None }))
+/// The meters to read, one for each component, of the processor and where `gpu` says which of the board that this process
+/// computes on; and what is missing.
+pub fn open(kinds: &Catalog<dyn MeterKind>, gpu: Option<Own>) -> (Vec<Box<dyn Meter>>, Vec<Missing>) {
+    channels::choose(find(kinds, gpu.map_or(Gpus::None, Gpus::Used)))
 }
 
 /// What a trial's meters are asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// Whether it computes on a board.
-    pub gpu: bool,
+    /// How it is known on the board that it computes on, where it does.
+    pub gpu: Option<Own>,
     /// A wattmeter's log.
     pub external: Option<External>,
 }
@@ -72,7 +72,7 @@ pub struct Metering {
 impl Metering {
     /// Opens what there is; the device must be open already, since a board is known by who computes on it.
     pub fn start(kinds: &Catalog<dyn MeterKind>, plan: Plan, clock: SharedClock) -> Self {
-        let (open, missing) = open(kinds, plan.gpu);
+        let (open, missing) = open(kinds, plan.gpu.clone());
         let session = Session::start(open, clock.clone(), EVERY);
         Self { plan, session, missing, clock }
     }
@@ -105,7 +105,7 @@ impl Metering {
         }
         channels::relate(&mut channels);
         let window_s = ended.stretches.last().map_or(0.0, |last| last.to_s - ended.stretches[0].from_s);
-        let modelled = model(&channels, self.plan.gpu, window_s, ended.busy_s);
+        let modelled = model(&channels, self.plan.gpu.is_some(), window_s, ended.busy_s);
         channels.extend(modelled.into_iter().map(|channel| modelled::by_phase(channel, &ended.stretches)));
         Energy { channels, poller_cpu_s: ended.poller_cpu_s }
     }

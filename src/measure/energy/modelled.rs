@@ -161,7 +161,7 @@ mod tests {
         let channel = processor("AMD EPYC", &Load { window_s: 1.0, threads: 2, busy_s: Some(2.0), is_virtual: true });
         let [low, high] = channel.bounds_j.unwrap();
         assert!((low - 1.3).abs() < 1e-12 && (high - 22.6).abs() < 1e-12, "{low} {high}");
-        assert!(channel.source.starts_with("rated_power_x_utilisation: AMD EPYC (AMD's product pages"));
+        assert!(channel.source.starts_with("rated_power_x_utilisation: AMD EPYC (AMD's Default TDP of EPYC"));
         assert_eq!(channel.scope, "this trial's share of the processor: 2 threads, 100% busy with it");
         assert_eq!(board("NVIDIA H100 80GB HBM3", 2.0).bounds_j, Some([140.0, 1400.0]));
         assert_eq!(board("NVIDIA A10G", 2.0).energy_j, Err(Absent::UnknownModel));

@@ -6,14 +6,9 @@
 
 use std::sync::Arc;
 
-use nvml_wrapper::Nvml;
-use nvml_wrapper::enums::device::SampleValue;
-use nvml_wrapper::error::NvmlError;
-use nvml_wrapper::structs::device::FieldId;
-use nvml_wrapper::sys_exports::field_id::NVML_FI_DEV_POWER_INSTANT;
-
 use super::account::MOST_GAP_S;
 use super::meter::{About, Found, Gpus, Law, Meter, MeterKind, Missing, Place, Value};
+use crate::measure::board::{self, Board, Own};
 use crate::reading::{Absent, Quality};
 use crate::spec::Named;
 
@@ -44,91 +39,25 @@ impl Named for Kind {
 
 impl MeterKind for Kind {
     fn find(&self, place: &Place) -> Vec<Found> {
-        if place.gpus == Gpus::None {
-            return Vec::new();
-        }
-        let Ok(nvml) = Nvml::init() else { return Vec::new() };
-        let nvml = Arc::new(nvml);
-        let board = |index| Arc::new(Driver { nvml: nvml.clone(), index }) as Arc<dyn Board>;
-        let boards: Vec<Arc<dyn Board>> = (0..nvml.device_count().unwrap_or(0)).map(board).collect();
-        match place.gpus {
-            Gpus::Used => used(&boards, std::process::id()),
-            _ => boards.iter().enumerate().flat_map(|(index, board)| meters(index, board)).collect(),
+        match &place.gpus {
+            Gpus::None => Vec::new(),
+            Gpus::Used(own) => in_use(&board::boards(), own),
+            Gpus::All => board::boards().iter().enumerate().flat_map(|(index, board)| meters(index, board)).collect(),
         }
     }
 }
 
 /// The models of all boards, for what must be modelled.
 pub fn models() -> Vec<String> {
-    let Ok(nvml) = Nvml::init() else { return Vec::new() };
-    (0..nvml.device_count().unwrap_or(0)).filter_map(|index| nvml.device_by_index(index).ok()?.name().ok()).collect()
+    board::boards().iter().filter_map(|board| board.facts().model).collect()
 }
 
-/// What NVML says of one board.
-trait Board: Send + Sync {
-    /// Since the driver was loaded.
-    fn energy_mj(&self) -> Result<u64, Absent>;
-    /// Now.
-    fn power_mw(&self) -> Result<u64, Absent>;
-    /// Whether it is split into instances.
-    fn is_split(&self) -> bool;
-    /// Whether a process computes on it.
-    fn computes(&self, process: u32) -> bool;
-}
-
-/// A board of the driver's.
-struct Driver {
-    nvml: Arc<Nvml>,
-    index: u32,
-}
-
-impl Board for Driver {
-    fn energy_mj(&self) -> Result<u64, Absent> {
-        let read = || self.nvml.device_by_index(self.index)?.total_energy_consumption();
-        read().map_err(|error| absent(&error))
-    }
-
-    fn power_mw(&self) -> Result<u64, Absent> {
-        let read = || {
-            let board = self.nvml.device_by_index(self.index)?;
-            let fields = board.field_values_for(&[FieldId(NVML_FI_DEV_POWER_INSTANT)])?;
-            match fields.into_iter().next().map(|field| field?.value) {
-                Some(Ok(SampleValue::U32(milliwatts))) => Ok(u64::from(milliwatts)),
-                Some(Ok(SampleValue::U64(milliwatts))) => Ok(milliwatts),
-                // Older drivers know the average of the last second alone.
-                _ => board.power_usage().map(u64::from),
-            }
-        };
-        read().map_err(|error: NvmlError| absent(&error))
-    }
-
-    fn is_split(&self) -> bool {
-        let mode = self.nvml.device_by_index(self.index).and_then(|board| board.mig_mode());
-        mode.is_ok_and(|mode| mode.current != 0)
-    }
-
-    fn computes(&self, process: u32) -> bool {
-        let processes = self.nvml.device_by_index(self.index).and_then(|board| board.running_compute_processes());
-        processes.is_ok_and(|processes| processes.iter().any(|other| other.pid == process))
-    }
-}
-
-fn absent(error: &NvmlError) -> Absent {
-    match error {
-        NvmlError::NoPermission => Absent::NoPermission,
-        _ => Absent::NoSensor,
-    }
-}
-
-/// The meters of the one board that a process computes on. NVML's numbers are not CUDA's: of several boards it is the one
-/// that lists the process.
-fn used(boards: &[Arc<dyn Board>], process: u32) -> Vec<Found> {
-    let mine = |(_, board): &(usize, &Arc<dyn Board>)| boards.len() == 1 || board.computes(process);
-    let found: Vec<(usize, &Arc<dyn Board>)> = boards.iter().enumerate().filter(mine).collect();
-    match found[..] {
-        [(index, board)] => meters(index, board),
-        _ if boards.is_empty() => Vec::new(),
-        _ => vec![Found::Missing(Missing {
+/// The meters of the one board that this process computes on.
+fn in_use(boards: &[Arc<dyn Board>], own: &Own) -> Vec<Found> {
+    match board::used(boards, own) {
+        Some(index) => meters(index, &boards[index]),
+        None if boards.is_empty() => Vec::new(),
+        None => vec![Found::Missing(Missing {
             id: "gpu".to_owned(),
             component: "gpu",
             source: ENERGY,
@@ -143,14 +72,15 @@ fn used(boards: &[Arc<dyn Board>], process: u32) -> Vec<Found> {
 fn meters(index: usize, board: &Arc<dyn Board>) -> Vec<Found> {
     let id = format!("gpu{index}");
     let (counter, power) = (board.energy_mj(), board.power_mw());
+    let is_split = board.facts().mig == Some(true);
     let meter = |about, read| Found::Open(Box::new(BoardMeter { about, board: board.clone(), read }));
     let mut found = match counter {
-        Ok(_) => vec![meter(counted(&id, board.is_split()), read_energy as Read)],
+        Ok(_) => vec![meter(counted(&id, is_split), read_energy as Read)],
         Err(absent) if power.is_err() => vec![Found::Missing(missing(&id, absent))],
         Err(_) => Vec::new(),
     };
     if power.is_ok() {
-        found.push(meter(sampled(&id, board.is_split(), counter.is_ok()), read_power as Read));
+        found.push(meter(sampled(&id, is_split, counter.is_ok()), read_power as Read));
     }
     found
 }

@@ -1,9 +1,9 @@
 //! Rated power of common processors and boards, by the name that they give themselves.
 //!
-//! Each figure stands for what the vendor's page of that product says (AMD's "Default TDP"; Intel's "TDP" or, from the twelfth
-//! generation on, "Processor Base Power" and "Maximum Turbo Power; not looked up"; NVIDIA's "Max Thermal Design Power" or "Total Graphics
-//! Power"). They were written down from memory and not looked up, which every source says: correct one that is wrong. Where a
-//! hypervisor hides the model, a row holds a range of watts per hardware thread over the whole product line.
+//! Each figure is what the vendor states (AMD's "Default TDP"; Intel's "TDP" or, from the twelfth generation on, "Processor Base
+//! Power" and "Maximum Turbo Power"; NVIDIA's "Max Thermal Design Power" or "Total Graphics Power"), looked up where its source
+//! says. A part whose figure could not be found has no row. Where a hypervisor hides the model, a row holds a range of watts per
+//! hardware thread over the whole product line.
 
 /// Power that a vendor states.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -18,10 +18,23 @@ pub struct Rated {
     pub source: &'static str,
 }
 
-const AMD: &str = "AMD's product page, Default TDP; not looked up";
-const INTEL: &str = "Intel's product page, TDP; not looked up";
-const INTEL_TURBO: &str = "Intel's product page, Processor Base Power and Maximum Turbo Power; not looked up";
-const NVIDIA: &str = "NVIDIA's product page, maximum power of the board; not looked up";
+const AMD: &str = "AMD's Default TDP, by CodeCarbon 3.3.2, cpu_power.csv";
+const INTEL: &str = "Intel's TDP, by CodeCarbon 3.3.2, cpu_power.csv";
+const ALDER_LAKE: &str = "Intel's base and turbo power, by CodeCarbon 3.3.2 and club386.com, Core i9-12900K at 125W";
+const RAPTOR_LAKE: &str =
+    "Intel's base and turbo power, by techspot.com/news/95914 and techpowerup.com's review of the i9-14900K";
+const ARROW_LAKE: &str =
+    "Intel's base and turbo power, by CodeCarbon 3.3.2 and digitalphablet.com on the Core Ultra 9 285K";
+const IMPACT: &str = "NVIDIA's maximum power, by github.com/mlco2/impact, data/gpus.csv";
+const HOPPER: &str = "NVIDIA's maximum power, by hawkvelt.id.au on the H100 and hmc-tech.com on the H200 SXM";
+const H100_PCIE: &str = "NVIDIA's product brief PB-11133-001 of the H100 PCIe";
+const A100: &str = "NVIDIA's maximum power, by thundercompute.com's table of the A100 and mlco2/impact, data/gpus.csv";
+const ADA: &str = "NVIDIA's maximum power, by mullet.se's data sheet of the L40 and L40S";
+const L4: &str = "NVIDIA's maximum power, by grokipedia.com, NVIDIA L4 vs L40S";
+const A40: &str = "NVIDIA's maximum power, by technical.city and hmc-tech.com on the A40";
+const VOLTA: &str = "NVIDIA's maximum power, by hwupgrade.it/news/69475 and mlco2/impact, data/gpus.csv";
+const RTX_6000: &str = "NVIDIA's maximum power, by huggingface.co/datasets/ohdoking/gpu_spec";
+const GEFORCE: &str = "NVIDIA's total graphics power, by nvidiareview.com's table";
 
 const fn row(name: &'static str, watts: [f64; 2], threads: u32, source: &'static str) -> Rated {
     Rated { name, watts, threads, source }
@@ -83,15 +96,13 @@ pub const PROCESSORS: &[Rated] = &[
     one("i7-9750H", 45.0, 12, INTEL),
     one("i7-10700K", 125.0, 16, INTEL),
     one("i9-10900K", 125.0, 20, INTEL),
-    row("i5-12600K", [125.0, 150.0], 16, INTEL_TURBO),
-    row("i7-12700K", [125.0, 190.0], 20, INTEL_TURBO),
-    row("i9-12900K", [125.0, 241.0], 24, INTEL_TURBO),
-    row("i5-13600K", [125.0, 181.0], 20, INTEL_TURBO),
-    row("i7-13700K", [125.0, 253.0], 24, INTEL_TURBO),
-    row("i9-13900K", [125.0, 253.0], 32, INTEL_TURBO),
-    row("i7-14700K", [125.0, 253.0], 28, INTEL_TURBO),
-    row("i9-14900K", [125.0, 253.0], 32, INTEL_TURBO),
-    row("Ultra 9 285K", [125.0, 250.0], 24, INTEL_TURBO),
+    row("i7-12700K", [125.0, 190.0], 20, ALDER_LAKE),
+    row("i9-12900K", [125.0, 241.0], 24, ALDER_LAKE),
+    row("i5-13600K", [125.0, 181.0], 20, RAPTOR_LAKE),
+    row("i7-13700K", [125.0, 253.0], 24, RAPTOR_LAKE),
+    row("i9-13900K", [125.0, 253.0], 32, RAPTOR_LAKE),
+    row("i9-14900K", [125.0, 253.0], 32, RAPTOR_LAKE),
+    row("Ultra 9 285K", [125.0, 250.0], 24, ARROW_LAKE),
 ];
 
 /// Processors whose model a hypervisor hides: watts of one hardware thread over the vendor's server parts.
@@ -100,45 +111,43 @@ pub const HIDDEN: &[Rated] = &[
         "AMD EPYC",
         [1.3, 11.3],
         1,
-        "AMD's product pages of EPYC, from 9965, 500 W for 384 threads, to 72F3, 180 W for 16; not looked up",
+        "AMD's Default TDP of EPYC, from 9965, 500 W for 384 threads, to 72F3, 180 W for 16, by CodeCarbon 3.3.2",
     ),
     row(
         "Intel Xeon",
         [1.7, 13.2],
         1,
-        "Intel's product pages of Xeon, from 6766E, 250 W for 144 threads, to Platinum 8256, 105 W for 8; not looked up",
+        "Intel's TDP of Xeon, from 6766E, 250 W for 144 threads, to Platinum 8256, 105 W for 8, by CodeCarbon 3.3.2",
     ),
 ];
 
 /// NVIDIA's boards; a board is one thread of a kind.
 pub const BOARDS: &[Rated] = &[
-    one("H200", 700.0, 1, NVIDIA),
-    one("H100 80GB HBM3", 700.0, 1, NVIDIA),
-    one("H100 PCIe", 350.0, 1, NVIDIA),
-    one("A100-SXM4-40GB", 400.0, 1, NVIDIA),
-    one("A100-SXM4-80GB", 400.0, 1, NVIDIA),
-    one("A100-PCIE-40GB", 250.0, 1, NVIDIA),
-    one("A100 80GB PCIe", 300.0, 1, NVIDIA),
-    one("A10", 150.0, 1, NVIDIA),
-    one("A40", 300.0, 1, NVIDIA),
-    one("L4", 72.0, 1, NVIDIA),
-    one("L40", 300.0, 1, NVIDIA),
-    one("L40S", 350.0, 1, NVIDIA),
-    one("T4", 70.0, 1, NVIDIA),
-    one("V100-SXM2-16GB", 300.0, 1, NVIDIA),
-    one("V100-SXM2-32GB", 300.0, 1, NVIDIA),
-    one("V100-PCIE-16GB", 250.0, 1, NVIDIA),
-    one("P100-PCIE-16GB", 250.0, 1, NVIDIA),
-    one("RTX A6000", 300.0, 1, NVIDIA),
-    one("RTX 6000 Ada Generation", 300.0, 1, NVIDIA),
-    one("GeForce RTX 2080 Ti", 250.0, 1, NVIDIA),
-    one("GeForce RTX 3060", 170.0, 1, NVIDIA),
-    one("GeForce RTX 3080", 320.0, 1, NVIDIA),
-    one("GeForce RTX 3090", 350.0, 1, NVIDIA),
-    one("GeForce RTX 4070", 200.0, 1, NVIDIA),
-    one("GeForce RTX 4080", 320.0, 1, NVIDIA),
-    one("GeForce RTX 4090", 450.0, 1, NVIDIA),
-    one("GeForce RTX 5090", 575.0, 1, NVIDIA),
+    one("H200", 700.0, 1, HOPPER),
+    one("H100 80GB HBM3", 700.0, 1, HOPPER),
+    one("H100 PCIe", 350.0, 1, H100_PCIE),
+    one("A100-SXM4-40GB", 400.0, 1, A100),
+    one("A100-SXM4-80GB", 400.0, 1, A100),
+    one("A100-PCIE-40GB", 250.0, 1, A100),
+    one("A100 80GB PCIe", 300.0, 1, A100),
+    one("A40", 300.0, 1, A40),
+    one("L4", 72.0, 1, L4),
+    one("L40", 300.0, 1, ADA),
+    one("L40S", 350.0, 1, ADA),
+    one("T4", 70.0, 1, IMPACT),
+    one("V100-SXM2-16GB", 300.0, 1, VOLTA),
+    one("V100-SXM2-32GB", 300.0, 1, VOLTA),
+    one("V100-PCIE-16GB", 250.0, 1, VOLTA),
+    one("P100-PCIE-16GB", 250.0, 1, IMPACT),
+    one("RTX A6000", 300.0, 1, IMPACT),
+    one("RTX 6000 Ada Generation", 300.0, 1, RTX_6000),
+    one("GeForce RTX 2080 Ti", 250.0, 1, IMPACT),
+    one("GeForce RTX 3080", 320.0, 1, IMPACT),
+    one("GeForce RTX 3090", 350.0, 1, IMPACT),
+    one("GeForce RTX 4070", 200.0, 1, GEFORCE),
+    one("GeForce RTX 4080", 320.0, 1, GEFORCE),
+    one("GeForce RTX 4090", 450.0, 1, GEFORCE),
+    one("GeForce RTX 5090", 575.0, 1, GEFORCE),
 ];
 
 /// Words after a name that make it another part.
@@ -219,6 +228,9 @@ mod tests {
             ("NVIDIA GeForce RTX 3080 Ti", None),
             ("NVIDIA GeForce RTX 4090 Laptop GPU", None),
             ("NVIDIA A10G", None),
+            // Figures that were not found.
+            ("NVIDIA A10", None),
+            ("NVIDIA GeForce RTX 3060", None),
         ] {
             assert_eq!(board(model).map(|row| row.watts[1]), expected, "{model}");
         }
@@ -230,7 +242,8 @@ mod tests {
         for (index, row) in rows.iter().enumerate() {
             assert!(rows[..index].iter().all(|other| other.name != row.name), "{} stands twice", row.name);
             assert!(0.0 < row.watts[0] && row.watts[0] <= row.watts[1] && row.threads > 0, "{}", row.name);
-            assert!(row.source.contains("product page"), "{}", row.name);
+            let vendor = ["AMD's ", "Intel's ", "NVIDIA's "].iter().any(|who| row.source.starts_with(who));
+            assert!(vendor && (row.source.contains(", by ") || row.source.contains("product brief")), "{}", row.name);
         }
     }
 }

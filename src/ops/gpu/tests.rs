@@ -295,7 +295,7 @@ fn updates(place: &Place) -> Result<()> {
                 root2: root2 as f32,
                 scale: scale as f32,
             };
-            let decay = |i: usize| if i % 2 == 0 { 0.1 } else { 0.0 };
+            let decay = |i: usize| if i.is_multiple_of(2) { 0.1 } else { 0.0 };
             let all = (0..LENGTHS.len()).map(|i| Updated { w: &w[i], g: &g[i], m: &m[i], v: &v[i], decay: decay(i) });
             gpu.adamw(&all.collect::<Vec<_>>(), factors)?;
             for (i, [w, g, m, v]) in truth.iter_mut().enumerate() {

@@ -91,7 +91,8 @@ fn trial(found: &Benchmark, repeat: u64, order: u64) -> Trial {
         metrics: BTreeMap::from([(ITERATION_S.to_owned(), metric)]),
         skills: Vec::new(),
         energy: Energy { reason: Some(IMPORTED.to_owned()), ..Energy::default() },
-        validity: Validity { ok: true, flags: Vec::new() },
+        gpu: None,
+        validity: Validity { ok: true, flags: Vec::new(), unseen: BTreeMap::new() },
     }
 }
 

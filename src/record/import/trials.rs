@@ -129,7 +129,8 @@ pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat:
         stated: Some(stated),
         skills: Vec::new(),
         energy: Energy { reason: Some(IMPORTED.to_owned()), ..Energy::default() },
-        validity: Validity { ok: true, flags },
+        gpu: None,
+        validity: Validity { ok: true, flags, unseen: BTreeMap::new() },
     }
 }
 

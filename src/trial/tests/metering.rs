@@ -124,3 +124,29 @@ fn a_wattmeters_log_that_is_none_is_refused_before_anything_runs() {
     assert!(refused(json!({"external_meter": path})).contains("its first line names the columns: t_utc,w"));
     assert!(refused(json!({"external_meter_offset_s": 3})).contains("there is no measure.external_meter"));
 }
+
+/// What reading meters costs a step: trials with a meter and without, in turn.
+#[test]
+#[ignore = "measures for minutes: cargo test --release the_poll_costs -- --ignored --nocapture"]
+fn the_poll_costs_less_than_a_percent_of_a_step() {
+    let sets = json!({
+        "model": {"layers": 2, "width": 32, "heads": 2, "context": 32},
+        "train": {"batch": 8, "steps": 800},
+        "data": {"kind": "markov", "states": 7},
+    });
+    let prepared = prepared("gpt2", sets);
+    let step_s = |registry: &Registry| {
+        let trial = run(registry, &job(&prepared), &mut |_| {}).unwrap();
+        trial.metrics["train_step_s"].value.unwrap()
+    };
+    let (with, without) = (Registry::builtin().meter(FiftyWatts), Registry::builtin());
+    let pair = |round: usize| {
+        let (first, second) = if round.is_multiple_of(2) { (&with, &without) } else { (&without, &with) };
+        let (a, b) = (step_s(first), step_s(second));
+        if round.is_multiple_of(2) { a / b } else { b / a }
+    };
+    let mut ratios: Vec<f64> = (0..8).map(pair).collect();
+    ratios.sort_by(f64::total_cmp);
+    let median = (ratios[3] + ratios[4]) / 2.0;
+    assert!((median - 1.0).abs() < 0.01, "with a meter over without, eight pairs: {ratios:.4?}, median {median:.4}");
+}

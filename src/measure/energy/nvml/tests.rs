@@ -1,45 +1,23 @@
-//! A fake board: what it answers is set from outside.
-
-use std::sync::Mutex;
+//! Fake boards read as meters.
 
 use super::*;
+use crate::measure::board::Facts;
+use crate::measure::board::fake::{Answers, Fake};
 use crate::measure::energy::account::Account;
 use crate::measure::energy::channels::{measured, relate};
 use crate::reading::{Channel, Energy};
 
-struct Fake {
-    energy_mj: Mutex<Result<u64, Absent>>,
-    power_mw: Result<u64, Absent>,
-    is_split: bool,
-    process: u32,
-}
-
-impl Board for Fake {
-    fn energy_mj(&self) -> Result<u64, Absent> {
-        *self.energy_mj.lock().unwrap()
-    }
-
-    fn power_mw(&self) -> Result<u64, Absent> {
-        self.power_mw
-    }
-
-    fn is_split(&self) -> bool {
-        self.is_split
-    }
-
-    fn computes(&self, process: u32) -> bool {
-        process == self.process
-    }
-}
-
-fn board(energy_mj: Result<u64, Absent>, power_mw: Result<u64, Absent>, process: u32) -> Arc<Fake> {
-    Arc::new(Fake { energy_mj: Mutex::new(energy_mj), power_mw, is_split: false, process })
+fn board(energy_mj: Result<u64, Absent>, power_mw: Result<u64, Absent>, process: u32) -> Fake {
+    Fake { energy_mj: Answers::always(energy_mj), power_mw: Answers::always(power_mw), ..Fake::default() }
+        .with(&[process])
 }
 
 /// Reads a board once a second while its counter runs through `energies`, and makes channels of it.
 fn story(power_mw: Result<u64, Absent>, energies: &[Result<u64, Absent>]) -> Vec<Channel> {
-    let fake = board(energies[0], power_mw, 1);
-    let mut open: Vec<(Box<dyn Meter>, Account)> = meters(0, &(fake.clone() as Arc<dyn Board>))
+    // It is asked once while it is found, and then once a second.
+    let answers = [energies[0]].into_iter().chain(energies.iter().copied());
+    let fake = Fake { energy_mj: Answers::of(answers), ..board(energies[0], power_mw, 1) };
+    let mut open: Vec<(Box<dyn Meter>, Account)> = meters(0, &(Arc::new(fake) as Arc<dyn Board>))
         .into_iter()
         .filter_map(|found| match found {
             Found::Open(meter) => {
@@ -50,8 +28,7 @@ fn story(power_mw: Result<u64, Absent>, energies: &[Result<u64, Absent>]) -> Vec
             Found::Missing(_) => None,
         })
         .collect();
-    for (second, energy) in energies.iter().enumerate() {
-        *fake.energy_mj.lock().unwrap() = *energy;
+    for second in 0..energies.len() {
         open.iter_mut().for_each(|(meter, account)| account.read(second as f64, meter.read()));
     }
     let mut channels: Vec<Channel> = open.iter().map(|(meter, account)| measured(meter.about(), account)).collect();
@@ -98,24 +75,31 @@ fn a_board_gives_exact_joules_or_the_exact_reason() {
 
 #[test]
 fn counter_and_integral_that_disagree_are_flagged() {
-    let differs = |milliwatts| story(Ok(milliwatts), &steady(12))[0].differs;
-    assert_eq!(differs(300_000), None);
-    assert_eq!(differs(288_000), None);
+    let check = |milliwatts, ratio: f64, differs| {
+        let counter = &story(Ok(milliwatts), &steady(12))[0];
+        assert!((counter.check_ratio.unwrap() - ratio).abs() < 1e-12 && counter.differs() == differs, "{counter:?}");
+    };
+    check(300_000, 1.0, None);
+    check(288_000, 3600.0 / 3456.0, None);
     // 3600 J against 2400 J, which is a third of the larger.
-    assert_eq!(differs(200_000), Some(0.5));
+    check(200_000, 1.5, Some(0.5));
+    // Nothing to check against.
+    assert_eq!(story(Err(Absent::NoSensor), &steady(12))[0].check_ratio, None);
     let energy = Energy { channels: story(Ok(200_000), &steady(12)), poller_cpu_s: None };
     assert_eq!(energy.measured_j(), Ok(3600.0));
 }
 
 #[test]
 fn the_board_in_use_is_the_one_that_lists_the_process() {
-    let ids = |boards: &[Arc<Fake>], process| -> Vec<String> {
-        let boards: Vec<Arc<dyn Board>> = boards.iter().map(|board| board.clone() as Arc<dyn Board>).collect();
+    let ids = |boards: &[Fake], process| -> Vec<String> {
+        let boards: Vec<Arc<dyn Board>> =
+            boards.iter().map(|board| Arc::new(board.clone()) as Arc<dyn Board>).collect();
+        let own = Own { process, ..Own::default() };
         let id = |found: Found| match found {
             Found::Open(meter) => meter.about().id.clone(),
             Found::Missing(missing) => missing.absent.code().to_owned(),
         };
-        used(&boards, process).into_iter().map(id).collect()
+        in_use(&boards, &own).into_iter().map(id).collect()
     };
     let plain = |process| board(Ok(1), Err(Absent::NoSensor), process);
     assert_eq!(ids(&[plain(7)], 9), ["gpu0"]);
@@ -128,7 +112,8 @@ fn the_board_in_use_is_the_one_that_lists_the_process() {
 
 #[test]
 fn a_split_board_says_so() {
-    let fake = Fake { energy_mj: Mutex::new(Ok(1)), power_mw: Ok(1), is_split: true, process: 0 };
+    let facts = Facts { mig: Some(true), ..Facts::default() };
+    let fake = Fake { facts, ..Fake::default() };
     for found in meters(0, &(Arc::new(fake) as Arc<dyn Board>)) {
         let Found::Open(meter) = found else { panic!("it does not open") };
         assert_eq!(meter.about().scope, "the whole board, every process on it, all of its MIG instances together");
