@@ -55,7 +55,7 @@ const ARCHITECTURE: &str = "compute_80";
 
 /// Every `src/ops/gpu/kernels/*.cu` to `OUT_DIR/*.ptx`.
 fn compile_kernels() {
-    for name in ["NVCC", "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "PATH"] {
+    for name in ["NVCC", "NVCC_CCBIN", "NVCC_PREPEND_FLAGS", "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "PATH"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));

@@ -1,8 +1,8 @@
 //! The differentiable operations that models are made of: fused on the CPU, fused on a GPU, and as a reference.
 //!
 //! candle-nn's own `LayerNorm`, `RmsNorm`, `softmax_last_dim` and `rope` record no gradient, without a word: everything before
-//! them stays as it was while the loss still falls. Here every operation is a candle `CustomOp` with an analytic backward pass,
-//! and beside it the same made of candle's plain differentiable operations; a [`Tape`] walks both back. Tests hold each against
+//! them stays as it was while the loss still falls. Here every operation has an analytic backward pass, on the CPU as a candle
+//! `CustomOp`, and beside it the same made of candle's plain differentiable operations; a [`Tape`] walks both back. Tests hold each against
 //! finite differences in f64 and against its reference, and its bits against the number of threads.
 //!
 //! [`Ops`] says which of them runs (`compute.ops = "fused" | "reference"`). Activations are two-dimensional and contiguous:
@@ -36,8 +36,8 @@ mod tape;
 pub use cached::Cached;
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use dispatch::{Dispatched, dispatched};
-pub use gpu::Narrowed;
 pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
+pub use gpu::{Narrowed, WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention};
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};
 
@@ -201,6 +201,11 @@ impl<'t> Ops<'t> {
         Ops { narrowed: Some(narrowed), ..self }
     }
 
+    /// Of activations.
+    pub fn dtype(self) -> DType {
+        self.dtype
+    }
+
     /// An empty tape that these operations can be recorded on.
     pub fn tape(self) -> Tape {
         match self.runs {
@@ -323,7 +328,7 @@ impl<'t> Ops<'t> {
         axes.check(qkv)?;
         match self.runs {
             Runs::Host => attention::fused(self.tape, qkv, axes),
-            Runs::Board(gpu) if gpu.has_attention(axes.head_width) => gpu::attention(self.pass(gpu), qkv, axes),
+            Runs::Board(gpu) if axes.head_width <= WIDEST_HEAD_ON_GPU => gpu::attention(self.pass(gpu), qkv, axes),
             _ => attention::reference(qkv, axes),
         }
     }
@@ -334,7 +339,7 @@ impl<'t> Ops<'t> {
         cached.check(qkv, axes)?;
         match self.runs {
             Runs::Host => cached::fused(qkv, cached, axes),
-            Runs::Board(gpu) if gpu::cache_fits(axes, cached.seen(axes)) => {
+            Runs::Board(gpu) if gpu::cache_holds(axes.head_width, cached.seen(axes)) => {
                 gpu::cached_attention(gpu, qkv, cached, axes)
             }
             _ => cached::reference(qkv, cached, axes),

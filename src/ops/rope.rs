@@ -43,6 +43,11 @@ impl RopeTable {
         Ok(Self { cos: make(f64::cos)?, sin: make(f64::sin)? })
     }
 
+    /// Whether it lies there.
+    pub fn is_on(&self, device: &Device) -> bool {
+        self.cos.device().same_device(device)
+    }
+
     /// The rows of `time` positions from `start` on, without copying: for decoding token by token.
     pub fn slice(&self, start: usize, time: usize) -> Result<Self> {
         Ok(Self { cos: self.cos.narrow(0, start, time)?, sin: self.sin.narrow(0, start, time)? })

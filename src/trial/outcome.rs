@@ -9,6 +9,7 @@ use super::training::Training;
 use super::{Job, joules, quality};
 use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::{Window, window};
+use crate::ops;
 use crate::reading;
 use crate::record::metric as name;
 use crate::record::{Curve, Flag, Metric, Severity, Skill, Status, Trial, Validity};
@@ -203,6 +204,7 @@ impl Observed<'_> {
             limit: Some(STEADY_DRIFT),
         };
         let own = drift.map(flag).into_iter().chain(self.repeated_data()).chain(self.resumed()).chain(self.crowded());
+        let own = own.chain(self.reference_attention());
         let own = own.chain(joules::flags(energy));
         let flags: Vec<Flag> = own.chain(self.disturbances.iter().filter_map(disturbed)).collect();
         let why = |code: &&str| ((*code).to_owned(), disturbance::NO_COUNTER.to_owned());
@@ -218,6 +220,19 @@ impl Observed<'_> {
             severity: Severity::Warn,
             value: Some(threads as f64),
             limit: Some(processors as f64),
+        })
+    }
+
+    /// Heads or windows that the kernels of a GPU do not hold: there attention was candle's plain operations.
+    fn reference_attention(&self) -> Option<Flag> {
+        let (experiment, shape) = (&self.experiment, &self.experiment.model.shape);
+        let own = experiment.device != "cpu" && experiment.ops.is_fused();
+        let held = ops::gpu_has_attention(shape.head_width(), shape.context);
+        (own && !held).then(|| Flag {
+            code: "reference_attention".into(),
+            severity: Severity::Info,
+            value: Some(shape.head_width() as f64),
+            limit: Some(ops::WIDEST_HEAD_ON_GPU as f64),
         })
     }
 

@@ -272,7 +272,7 @@ fn cost_of(experiment: &Experiment) -> Cost {
         optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(decls),
         tuning_flops: None,
         train_tokens: tokens,
-        kv_bytes_per_token: 4 * model.cache_scalars_per_token(),
+        kv_bytes_per_token: experiment.ops.dtype().size_in_bytes() as u64 * model.cache_scalars_per_token(),
         state_bytes: cost::state_bytes(total, experiment.optimizer.state_scalars(decls)),
     }
 }

@@ -130,7 +130,7 @@ impl Experiment {
         Trainer::new(Setup {
             model: self.model.clone(),
             params: Params::init(decls, seed, device)?,
-            optimizer: self.optimizer.start(decls, device)?,
+            optimizer: self.optimizer.start(decls, device, self.ops.dtype())?,
             schedule: self.schedule.clone(),
             lr: self.optimizer.lr(),
             clip: self.clip,

@@ -1,6 +1,8 @@
 //! How a model knows where a token stands: added to the embedding (learned, sinusoidal), turned into queries and keys
 //! (RoPE), or not at all.
 
+use std::sync::{Mutex, PoisonError};
+
 use candle_core::{DType, Device, Tensor};
 
 use super::{Declare, Flow, Shape};
@@ -94,25 +96,39 @@ impl Position for Learned {
 
 impl PositionKind for SinusoidalKind {
     fn settle(&self, _knobs: &Knobs, shape: &Shape, _declare: &mut Declare) -> Result<Box<dyn Position>> {
-        Ok(Box::new(Sinusoidal { width: shape.width }))
+        Ok(Box::new(Sinusoidal { width: shape.width, context: shape.context, table: Mutex::new(None) }))
     }
 }
 
 struct Sinusoidal {
     width: usize,
+    context: usize,
+    /// Of the whole context, on the device that asked last.
+    table: Mutex<Option<Tensor>>,
 }
 
 impl Position for Sinusoidal {
     fn embed(&self, x_nc: Tensor, flow: &Flow) -> Result<Tensor> {
+        let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = match kept.take().filter(|table| table.device().same_device(x_nc.device())) {
+            Some(table) => table,
+            None => self.waves(x_nc.device())?,
+        };
+        let table = kept.insert(table).narrow(0, flow.offset, flow.time)?;
+        Ok(flow.ops.add_positions(&x_nc, &table, flow.time)?)
+    }
+}
+
+impl Sinusoidal {
+    /// (context, C).
+    fn waves(&self, device: &Device) -> Result<Tensor> {
         let angle = |t: usize, c: usize| {
             let even = (c / 2 * 2) as f64;
             let angle = t as f64 / 10_000f64.powf(even / self.width as f64);
             if c.is_multiple_of(2) { angle.sin() } else { angle.cos() }
         };
-        let rows =
-            (flow.offset..flow.offset + flow.time).flat_map(|t| (0..self.width).map(move |c| angle(t, c) as f32));
-        let table = Tensor::from_vec(rows.collect::<Vec<_>>(), (flow.time, self.width), x_nc.device())?;
-        Ok(flow.ops.add_positions(&x_nc, &table, flow.time)?)
+        let rows = (0..self.context).flat_map(|t| (0..self.width).map(move |c| angle(t, c) as f32));
+        Ok(Tensor::from_vec(rows.collect::<Vec<_>>(), (self.context, self.width), device)?)
     }
 }
 
@@ -122,18 +138,27 @@ impl PositionKind for RopeKind {
         if !shape.head_width().is_multiple_of(2) {
             return Err(knobs.refuse("kind", &format!("RoPE rotates pairs, and a head is {} wide", shape.head_width())));
         }
-        Ok(Box::new(Rope { theta, head_width: shape.head_width() }))
+        let (head_width, context) = (shape.head_width(), shape.context);
+        Ok(Box::new(Rope { theta, head_width, context, table: Mutex::new(None) }))
     }
 }
 
 struct Rope {
     theta: f64,
     head_width: usize,
+    context: usize,
+    /// Of the whole context, on the device that asked last: its cosines would take as long as a small model's step.
+    table: Mutex<Option<RopeTable>>,
 }
 
 impl Position for Rope {
     fn rope(&self, offset: usize, time: usize, device: &Device) -> Result<Option<RopeTable>> {
-        Ok(Some(RopeTable::new(time, offset, self.head_width, self.theta, DType::F32, device)?))
+        let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
+        let table = match kept.take().filter(|table| table.is_on(device)) {
+            Some(table) => table,
+            None => RopeTable::new(self.context, 0, self.head_width, self.theta, DType::F32, device)?,
+        };
+        Ok(Some(kept.insert(table).slice(offset, time)?))
     }
 }
 

@@ -7,10 +7,16 @@ use crate::ops::Axes;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// Widths of heads that tensor cores have kernels for.
-pub(super) const WIDTHS: [usize; 5] = [16, 32, 64, 96, 128];
+pub(super) const WIDTHS: [usize; 8] = [16, 32, 48, 64, 80, 96, 112, 128];
 
 /// The widest head that has any kernel.
-pub(super) const WIDEST: usize = 128;
+pub const WIDEST: usize = 128;
+
+/// Whether a GPU has kernels for attention of such heads, trained and, up to so many tokens, over a cache. Elsewhere attention is
+/// candle's plain operations.
+pub fn has_attention(head_width: usize, context: usize) -> bool {
+    head_width <= WIDEST && super::cached::holds(head_width, context)
+}
 
 /// `struct Sizes` of both files.
 #[repr(C)]
@@ -91,6 +97,9 @@ pub(in crate::ops) fn attention(pass: Pass, qkv: &Tensor, axes: Axes) -> Result<
     let Some(way) = Way::of(x.dtype(), axes.head_width) else {
         bail!("there are kernels for heads up to {WIDEST} wide, not {}", axes.head_width);
     };
+    if way != Way::Plain && !gpu.board.address(&x)?.is_multiple_of(16) {
+        bail!("tensor cores take tensors that begin at a multiple of 16 bytes");
+    }
     let lse = gpu.empty((axes.batch, axes.heads, axes.time), DType::F32)?;
     let kept = lse.clone();
     let run = |y: &Tensor| {

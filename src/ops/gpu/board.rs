@@ -59,6 +59,15 @@ pub(in crate::ops) enum Argument<'a> {
 }
 
 impl Argument<'_> {
+    /// Bytes of its value, as the kernel declares it.
+    pub fn bytes(&self) -> usize {
+        match self {
+            Argument::Read(_) | Argument::Write(_) | Argument::Null | Argument::Long(_) => 8,
+            Argument::Int(_) | Argument::Float(_) => 4,
+            Argument::Struct(x) => x.bytes(),
+        }
+    }
+
     /// Where the value of an argument that is no tensor lies.
     pub fn address(&self) -> *const c_void {
         match self {
@@ -76,6 +85,11 @@ impl Argument<'_> {
 /// # Safety
 /// `#[repr(C)]` and field by field what the kernel declares.
 pub(in crate::ops) unsafe trait Plain: Sync + std::fmt::Debug {
+    /// Its size in bytes.
+    fn bytes(&self) -> usize {
+        size_of_val(self)
+    }
+
     /// Where it lies.
     fn address(&self) -> *const c_void {
         std::ptr::from_ref(self).cast()
@@ -229,7 +243,7 @@ pub(super) fn name_of(dtype: DType) -> &'static str {
 pub(in crate::ops) struct Product<'a> {
     pub a: Factor<'a>,
     pub b: Factor<'a>,
-    pub c: &'a Tensor,
+    pub c: Factor<'a>,
     pub m: usize,
     pub n: usize,
     pub k: usize,
@@ -251,38 +265,46 @@ pub(in crate::ops) struct Factor<'a> {
 impl<'a> Product<'a> {
     /// `out = left right`, all stored by rows, as tensors are; a factor may be given as its transpose. Stored by rows, a matrix
     /// is the transpose of what the library sees in it, so it is asked for `out^T = right^T left^T`.
-    pub fn by_rows(out: &'a Tensor, left: Rows<'a>, right: Rows<'a>, [adds, tf32]: [bool; 2]) -> Result<Self> {
+    pub fn by_rows(out: Rows<'a>, left: Rows<'a>, right: Rows<'a>, [adds, tf32]: [bool; 2]) -> Result<Self> {
         let ((n, k), (k_of_right, m)) = (left.dims()?, right.dims()?);
-        if out.dims2()? != (n, m) || k != k_of_right || left.numbers.dtype() != right.numbers.dtype() {
-            bail!("{left:?} times {right:?} does not give {:?}", out.shape());
+        let fits = out.dims()? == (n, m) && !out.transposed && k == k_of_right;
+        if !fits || left.numbers.dtype() != right.numbers.dtype() {
+            bail!("{left:?} times {right:?} does not give {out:?}");
         }
-        for tensor in [out, left.numbers, right.numbers] {
-            contiguous(tensor)?;
+        for rows in [out, left, right] {
+            contiguous(rows.numbers)?;
         }
-        Ok(Self { a: right.factor()?, b: left.factor()?, c: out, m, n, k, adds, tf32 })
+        Ok(Self { a: right.factor()?, b: left.factor()?, c: out.factor()?, m, n, k, adds, tf32 })
     }
 }
 
-/// A matrix stored by rows, perhaps as its transpose.
+/// A matrix stored by rows, perhaps as its transpose; perhaps only the first columns of what is stored.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Rows<'a> {
     numbers: &'a Tensor,
     transposed: bool,
+    columns: Option<usize>,
 }
 
 impl<'a> Rows<'a> {
     /// The matrix as it is stored.
     pub fn of(numbers: &'a Tensor) -> Self {
-        Self { numbers, transposed: false }
+        Self { numbers, transposed: false, columns: None }
     }
 
     /// The transpose of what is stored.
     pub fn t(numbers: &'a Tensor) -> Self {
-        Self { numbers, transposed: true }
+        Self { numbers, transposed: true, columns: None }
+    }
+
+    /// The first columns of what is stored.
+    pub fn first(self, columns: usize) -> Self {
+        Self { columns: Some(columns), ..self }
     }
 
     fn dims(self) -> Result<(usize, usize)> {
-        let (rows, columns) = self.numbers.dims2()?;
+        let (rows, stored) = self.numbers.dims2()?;
+        let columns = self.columns.unwrap_or(stored).min(stored);
         Ok(if self.transposed { (columns, rows) } else { (rows, columns) })
     }
 

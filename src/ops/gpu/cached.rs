@@ -22,8 +22,9 @@ struct Sizes {
 // SAFETY: field by field the struct of the kernel.
 unsafe impl Plain for Sizes {}
 
-/// Shared memory of a block that every GPU with the kernels has to give (compute capability 8.6), in bytes.
-const MOST_SHARED: usize = 99 * 1024;
+/// Shared memory of a block that every GPU with the kernels has to give (99 KiB, compute capability 8.6), less what the kernel
+/// declares itself, in bytes.
+const MOST_SHARED: usize = 98 * 1024;
 
 /// For each query the query itself, a partial sum a thread, and a score a token.
 fn shared_bytes(width: usize, seen: usize) -> usize {
@@ -31,8 +32,8 @@ fn shared_bytes(width: usize, seen: usize) -> usize {
 }
 
 /// Whether the kernel holds so many tokens of such heads.
-pub(in crate::ops) fn fits(axes: Axes, seen: usize) -> bool {
-    axes.head_width <= THREADS as usize && shared_bytes(axes.head_width, seen) <= MOST_SHARED
+pub(in crate::ops) fn holds(head_width: usize, seen: usize) -> bool {
+    head_width <= THREADS as usize && shared_bytes(head_width, seen) <= MOST_SHARED
 }
 
 pub(in crate::ops) fn cached_attention(gpu: Gpu, qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {

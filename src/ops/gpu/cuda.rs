@@ -8,16 +8,17 @@ use candle_core::cuda_backend::cudarc::{cublas, driver};
 use candle_core::op::BackpropOp;
 use candle_core::{CudaDevice, CudaStorage, DType, Result, Shape, Storage, Tensor, bail};
 use cublas::sys::{
-    cublasComputeType_t as ComputeType, cublasGemmAlgo_t as Algorithm, cublasOperation_t as Operation,
-    cudaDataType as DataType,
+    cublasComputeType_t as ComputeType, cublasGemmAlgo_t as Algorithm, cublasMath_t as MathMode,
+    cublasOperation_t as Operation, cudaDataType as DataType,
 };
 use driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MOST_SHARED;
-use driver::{CudaSlice, DevicePtr};
+use driver::{CudaFunction, CudaSlice, DevicePtr};
+use std::collections::HashMap;
 use std::ffi::c_void;
 use std::sync::{Mutex, PoisonError};
 
-/// Shared memory that a kernel gets without asking, in bytes.
-const GRANTED: u32 = 48 * 1024;
+/// Shared memory that a kernel gets without asking, in bytes: 48 KiB with what it declares itself, for which 1 KiB is left.
+const GRANTED: u32 = 47 * 1024;
 
 macro_rules! ptx {
     ($($file:literal),*) => {
@@ -33,6 +34,8 @@ ptx!("attention", "attention_any", "cached", "elementwise", "embedding", "loss",
 
 struct Cuda {
     device: CudaDevice,
+    /// By name: looking one up in its module takes longer than starting it.
+    kernels: Mutex<HashMap<String, CudaFunction>>,
 }
 
 /// The board of a device: one for as long as the program runs.
@@ -42,7 +45,16 @@ pub(super) fn board_of(device: &CudaDevice) -> &'static dyn Board {
     if let Some(board) = boards.iter().find(|board| board.device.same_device(device)) {
         return *board;
     }
-    let board: &'static Cuda = Box::leak(Box::new(Cuda { device: device.clone() }));
+    // Sums of bf16 products in f32, also where the library splits one over several blocks. An older library that refuses this
+    // has no such kernels.
+    // SAFETY: the handle is the live one of this device, and the mode is one of the library's.
+    let _ = unsafe {
+        cublas::sys::cublasSetMathMode(
+            *device.cublas_handle().handle(),
+            MathMode::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION,
+        )
+    };
+    let board: &'static Cuda = Box::leak(Box::new(Cuda { device: device.clone(), kernels: Mutex::default() }));
     boards.push(board);
     board
 }
@@ -52,6 +64,17 @@ fn failed(what: &str, error: impl std::fmt::Display) -> candle_core::Error {
 }
 
 impl Cuda {
+    fn kernel(&self, launch: &Launch) -> Result<CudaFunction> {
+        let mut kernels = self.kernels.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kernel) = kernels.get(&launch.kernel) {
+            return Ok(kernel.clone());
+        }
+        let Some(ptx) = ptx(launch.module) else { bail!("no module of kernels is called {}", launch.module) };
+        let kernel = self.device.get_or_load_custom_func(&launch.kernel, launch.module, ptx)?.into_cuda_function();
+        kernels.insert(launch.kernel.clone(), kernel.clone());
+        Ok(kernel)
+    }
+
     fn storage(&self, shape: &Shape, dtype: DType) -> Result<CudaStorage> {
         // Poisoned in tests: what a kernel forgot to write shows.
         #[cfg(test)]
@@ -76,7 +99,7 @@ impl Board for Cuda {
     }
 
     fn address(&self, tensor: &Tensor) -> Result<u64> {
-        // Everything runs on one stream, in order: there is no other use to wait for.
+        // Everything runs on one stream, in order (`device::cuda::open`): there is no other use to wait for.
         fn start<T>(slice: &CudaSlice<T>) -> u64 {
             slice.device_ptr(slice.stream()).0
         }
@@ -98,9 +121,9 @@ impl Board for Cuda {
     }
 
     fn launch(&self, launch: &Launch, arguments: &[Argument]) -> Result<()> {
-        let Some(ptx) = ptx(launch.module) else { bail!("no module of kernels is called {}", launch.module) };
-        let function = self.device.get_or_load_custom_func(&launch.kernel, launch.module, ptx)?;
-        let name = &launch.kernel;
+        let (name, stream) = (&launch.kernel, self.device.cuda_stream());
+        stream.context().bind_to_thread().map_err(|error| failed(name, error))?;
+        let function = self.kernel(launch)?;
         if launch.shared_bytes > GRANTED {
             function
                 .set_attribute(MOST_SHARED, launch.shared_bytes as i32)
@@ -120,12 +143,10 @@ impl Board for Cuda {
             }
         };
         let mut values: Vec<*mut c_void> = arguments.iter().zip(&pointers).map(value).collect();
-        let stream = self.device.cuda_stream();
-        stream.context().bind_to_thread().map_err(|error| failed(name, error))?;
         let [x, y, z] = launch.grid;
-        // SAFETY: the arguments are those of the kernel's declaration, in number, order and type (held by the tests that run
-        // every launch on the emulator, which takes them from the same list); tensors are contiguous and on this device, and
-        // stay alive on this stream because what frees them comes later on it. The driver copies the values before it returns.
+        // SAFETY: the arguments are those of the kernel's declaration in number and sizes, which the emulator checks in tests
+        // that make every launch; tensors are contiguous and on this device, and stay alive on this stream because what frees
+        // them comes later on it. The driver copies the values before it returns.
         let launched = unsafe {
             let function = function.cu_function();
             let block = (launch.threads, 1, 1);
@@ -146,9 +167,9 @@ impl Board for Cuda {
         let size = |x: usize| i32::try_from(x).map_err(|_| failed("a matrix product", format!("{x} is too large")));
         let (m, n, k) = (size(product.m)?, size(product.n)?, size(product.k)?);
         let (a, b) = (self.address(product.a.numbers)?, self.address(product.b.numbers)?);
-        let (c, of_c) = (self.address(product.c)?, data_type(product.c.dtype())?);
+        let (c, of_c) = (self.address(product.c.numbers)?, data_type(product.c.numbers.dtype())?);
         let (of_a, of_b) = (data_type(product.a.numbers.dtype())?, data_type(product.b.numbers.dtype())?);
-        let (lda, ldb) = (size(product.a.leading)?, size(product.b.leading)?);
+        let (lda, ldb, ldc) = (size(product.a.leading)?, size(product.b.leading)?, size(product.c.leading)?);
         let compute = match of_a {
             DataType::CUDA_R_32F if product.tf32 => ComputeType::CUBLAS_COMPUTE_32F_FAST_TF32,
             _ => ComputeType::CUBLAS_COMPUTE_32F,
@@ -177,9 +198,9 @@ impl Board for Cuda {
                 beta,
                 c as *mut c_void,
                 of_c,
-                m,
+                ldc,
                 compute,
-                Algorithm::CUBLAS_GEMM_DEFAULT_TENSOR_OP,
+                Algorithm::CUBLAS_GEMM_DFALT,
             )
         };
         multiplied.map_err(|error| failed("a matrix product", format!("{error:?}")))

@@ -34,19 +34,38 @@ pub(super) fn add_periodic(gpu: Gpu, x: &Tensor, table: &Tensor, period: usize, 
 /// Rows that one thread adds up before the partial sums are.
 const ROWS_PER_CHUNK: usize = 64;
 
-/// The grid of a kernel that adds up columns chunk by chunk, and the number of chunks.
-pub(super) fn chunks_of_columns(rows: usize, width: usize, at_once: usize) -> ([usize; 3], usize, usize) {
-    // No more chunks than the grid takes.
-    let per_chunk = ROWS_PER_CHUNK.max(rows.div_ceil(1 << 14));
-    let chunks = rows.div_ceil(per_chunk);
-    ([width.div_ceil(at_once).div_ceil(THREADS as usize), chunks, 1], chunks, per_chunk)
+/// How columns are added up chunk by chunk.
+pub(super) struct Columns {
+    grid: [usize; 3],
+    threads: u32,
+    pub chunks: usize,
+    pub rows_per_chunk: usize,
+}
+
+impl Columns {
+    /// Of a matrix, by threads that take `at_once` columns each.
+    pub fn of(rows: usize, width: usize, at_once: usize) -> Self {
+        // No more chunks than the grid takes, and no more threads than there are columns for.
+        let rows_per_chunk = ROWS_PER_CHUNK.max(rows.div_ceil(1 << 14));
+        let (chunks, needed) = (rows.div_ceil(rows_per_chunk), width.div_ceil(at_once));
+        let threads = (THREADS as usize).min(needed.next_multiple_of(32));
+        Self { grid: [needed.div_ceil(threads), chunks, 1], threads: threads as u32, chunks, rows_per_chunk }
+    }
+
+    /// The kernel that does it.
+    pub fn run(&self, kernel: Kernel, gpu: Gpu, arguments: &[Argument]) -> Result<()> {
+        kernel.blocks(self.grid, self.threads).run(gpu, arguments)
+    }
 }
 
 /// The sums over the chunks of `partial`, (chunks, width).
 pub(super) fn sum_chunks(gpu: Gpu, partial: &Tensor) -> Result<Tensor> {
     let (chunks, width) = partial.dims2()?;
     let sums = gpu.empty(width, DType::F32)?;
-    kernel("sum_chunks").each(width, 1).run(gpu, &[read(partial)?, write(&sums)?, int(chunks)?, int(width)?])?;
+    // A block does 32 columns.
+    kernel("sum_chunks")
+        .blocks([width.div_ceil(32), 1, 1], THREADS)
+        .run(gpu, &[read(partial)?, write(&sums)?, int(chunks)?, int(width)?])?;
     Ok(sums)
 }
 
@@ -54,10 +73,10 @@ pub(super) fn sum_chunks(gpu: Gpu, partial: &Tensor) -> Result<Tensor> {
 pub(super) fn column_sums(gpu: Gpu, g: &Tensor) -> Result<Tensor> {
     let (rows, width) = g.dims2()?;
     let at_once = Fit::of(g.dtype()).numbers(width).tensors(gpu, &[g])?.at_once();
-    let (grid, chunks, per_chunk) = chunks_of_columns(rows, width, at_once);
-    let partial = gpu.empty((chunks, width), DType::F32)?;
-    let arguments = [read(g)?, write(&partial)?, int(rows)?, int(width)?, int(per_chunk)?];
-    typed("column_sums", g.dtype(), at_once).blocks(grid, THREADS).run(gpu, &arguments)?;
+    let columns = Columns::of(rows, width, at_once);
+    let partial = gpu.empty((columns.chunks, width), DType::F32)?;
+    let arguments = [read(g)?, write(&partial)?, int(rows)?, int(width)?, int(columns.rows_per_chunk)?];
+    columns.run(typed("column_sums", g.dtype(), at_once), gpu, &arguments)?;
     sum_chunks(gpu, &partial)
 }
 

@@ -7,7 +7,7 @@ use candle_core::{DType, Result, Tensor, bail};
 
 impl Gpu {
     /// `out = left right`, or with `out` added.
-    pub(super) fn multiply(self, out: &Tensor, left: Rows, right: Rows, adds: bool) -> Result<()> {
+    pub(super) fn multiply(self, out: Rows, left: Rows, right: Rows, adds: bool) -> Result<()> {
         self.board.multiply(&Product::by_rows(out, left, right, [adds, self.tf32])?)
     }
 }
@@ -22,7 +22,7 @@ pub(in crate::ops) fn linear(pass: Pass, x: &Tensor, w: &Tensor, bias: Option<&T
     let (x, bias) = (x.contiguous()?, bias.map(Tensor::contiguous).transpose()?);
     let narrow = pass.narrow(w)?;
     let run = |y: &Tensor| {
-        gpu.multiply(y, Rows::of(&x), Rows::t(&narrow), false)?;
+        gpu.multiply(Rows::of(y), Rows::of(&x), Rows::t(&narrow), false)?;
         bias.as_ref().map_or(Ok(()), |bias| add_periodic(gpu, y, bias, m, y))
     };
     let kept = narrow.clone();
@@ -31,12 +31,12 @@ pub(in crate::ops) fn linear(pass: Pass, x: &Tensor, w: &Tensor, bias: Option<&T
         let (x, w) = (&inputs[0], &inputs[1]);
         let dx = x.track_op().then(|| -> Result<Tensor> {
             let dx = gpu.empty((n, k), x.dtype())?;
-            gpu.multiply(&dx, Rows::of(&g), Rows::of(&kept), false)?;
+            gpu.multiply(Rows::of(&dx), Rows::of(&g), Rows::of(&kept), false)?;
             Ok(dx)
         });
         let dw = w.track_op().then(|| -> Result<Tensor> {
             let dw = gpu.empty((m, k), DType::F32)?;
-            gpu.multiply(&dw, Rows::t(&g), Rows::of(x), false)?;
+            gpu.multiply(Rows::of(&dw), Rows::t(&g), Rows::of(x), false)?;
             Ok(dw)
         });
         let db = inputs.get(2).filter(|bias| bias.track_op()).map(|_| column_sums(gpu, &g)).transpose()?;

@@ -38,15 +38,16 @@ struct Made<'a> {
     slopes: Option<(&'a Tensor, &'a Tensor)>,
 }
 
-fn rows(gpu: Gpu, logits: &Tensor, targets: &Tensor, made: &Made) -> Result<()> {
-    let (rows, vocabulary) = logits.dims2()?;
+/// Rows of logits may be longer than the vocabulary; what lies beyond is not looked at.
+fn rows(gpu: Gpu, logits: &Tensor, vocabulary: usize, targets: &Tensor, made: &Made) -> Result<()> {
+    let (rows, stride) = logits.dims2()?;
     let (slopes, known) = made.slopes.unzip();
     let dtype = slopes.map_or(DType::F32, Tensor::dtype);
     let mut arguments = vec![read(logits)?, read(targets)?, read_if(known)?, write(made.losses)?];
     for tensor in [made.correct, slopes] {
         arguments.push(tensor.map_or(Ok(Argument::Null), write)?);
     }
-    arguments.push(int(vocabulary)?);
+    arguments.extend([int(vocabulary)?, int(stride)?]);
     let kernel = kernel(&format!("loss_rows_{}", name_of(dtype)));
     kernel.blocks([rows, 1, 1], OF_ROW).run(gpu, &arguments)
 }
@@ -80,7 +81,7 @@ pub(in crate::ops) fn cross_entropy(pass: Pass, logits: &Tensor, targets: &Tenso
         let (known, losses) = (known(gpu, &targets)?, gpu.empty(targets.shape(), DType::F32)?);
         let slopes = logits.track_op().then(|| gpu.empty(logits.shape(), DType::F32)).transpose()?;
         let made = Made { losses: &losses, correct: None, slopes: slopes.as_ref().map(|slopes| (slopes, &known)) };
-        rows(gpu, &logits, &targets, &made)?;
+        rows(gpu, &logits, logits.dims2()?.1, &targets, &made)?;
         *left.lock().unwrap_or_else(PoisonError::into_inner) = slopes.map(|slopes| vec![slopes]);
         mean(gpu, &losses, &known, mean_loss)
     };
@@ -89,10 +90,15 @@ pub(in crate::ops) fn cross_entropy(pass: Pass, logits: &Tensor, targets: &Tenso
     pass.put([&logits, &targets], (Shape::from(()), DType::F32), run, Box::new(back))
 }
 
-/// Tokens whose logits are made at once: as many as keep the products large while their logits take at most half a gigabyte.
-fn rows_at_once(vocabulary: usize) -> usize {
-    ((1 << 27) / vocabulary.max(1)).clamp(128, 1 << 15)
+/// Tokens whose logits are made at once: equal parts of all, as large as keeps their logits below half a gigabyte.
+fn rows_at_once(tokens: usize, vocabulary: usize) -> usize {
+    let most = ((1 << 27) / vocabulary.max(1)).clamp(128, 1 << 15);
+    tokens.div_ceil(tokens.div_ceil(most).max(1)).next_multiple_of(128).min(tokens)
 }
+
+/// Rows of logits begin a multiple of so many numbers apart: products of rows that begin anywhere, as a vocabulary of 50257 has
+/// them, take two to four times as long.
+const APART: usize = 64;
 
 pub(in crate::ops) fn head_loss(pass: Pass, x: &Tensor, w: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let (x, gpu) = (x.contiguous()?, pass.gpu);
@@ -132,20 +138,21 @@ struct Head<'a> {
 impl Head<'_> {
     fn run(&self, gradients: Option<&(Tensor, Tensor)>) -> Result<()> {
         let (gpu, (n, _), (vocabulary, _)) = (self.gpu, self.x.dims2()?, self.w.dims2()?);
-        let size = rows_at_once(vocabulary).min(n);
-        let logits = gpu.empty((size, vocabulary), DType::F32)?;
-        let slopes = gradients.map(|_| gpu.empty((size, vocabulary), self.x.dtype())).transpose()?;
+        let (size, stride) = (rows_at_once(n, vocabulary), vocabulary.next_multiple_of(APART));
+        let logits = gpu.empty((size, stride), DType::F32)?;
+        let slopes = gradients.map(|_| gpu.empty((size, stride), self.x.dtype())).transpose()?;
         for first in (0..n).step_by(size) {
             let count = size.min(n - first);
             let part = |of: &Tensor| of.narrow(0, first, count);
             let (x, losses, logits) = (part(self.x)?, part(self.losses)?, logits.narrow(0, 0, count)?);
             let slopes = slopes.as_ref().map(|slopes| slopes.narrow(0, 0, count)).transpose()?;
-            gpu.multiply(&logits, Rows::of(&x), Rows::t(self.w), false)?;
+            gpu.multiply(Rows::of(&logits).first(vocabulary), Rows::of(&x), Rows::t(self.w), false)?;
             let of_slopes = slopes.as_ref().map(|slopes| (slopes, self.known));
-            rows(gpu, &logits, &part(self.targets)?, &Made { losses: &losses, correct: None, slopes: of_slopes })?;
+            let made = Made { losses: &losses, correct: None, slopes: of_slopes };
+            rows(gpu, &logits, vocabulary, &part(self.targets)?, &made)?;
             if let (Some((dx, dw)), Some(slopes)) = (gradients, &slopes) {
-                gpu.multiply(&part(dx)?, Rows::of(slopes), Rows::of(self.w), false)?;
-                gpu.multiply(dw, Rows::t(slopes), Rows::of(&x), true)?;
+                gpu.multiply(Rows::of(&part(dx)?), Rows::of(slopes).first(vocabulary), Rows::of(self.w), false)?;
+                gpu.multiply(Rows::of(dw), Rows::t(slopes).first(vocabulary), Rows::of(&x), true)?;
             }
         }
         Ok(())
@@ -160,7 +167,7 @@ pub(in crate::ops) fn cross_entropy_rows(
     let logits = logits.contiguous()?;
     let targets = targets_of(targets, logits.dims2()?.0)?;
     let (losses, correct) = (gpu.empty(targets.shape(), DType::F32)?, gpu.empty(targets.shape(), DType::U32)?);
-    rows(gpu, &logits, &targets, &Made { losses: &losses, correct: Some(&correct), slopes: None })?;
+    rows(gpu, &logits, logits.dims2()?.1, &targets, &Made { losses: &losses, correct: Some(&correct), slopes: None })?;
     let values = losses.to_vec1::<f32>()?.into_iter().zip(correct.to_vec1::<u32>()?);
     let of_token = |(target, (nats, correct)): (u32, (f32, u32))| {
         (target != IGNORED).then_some(TokenLoss { nats, correct: correct == 1 })

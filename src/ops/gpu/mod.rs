@@ -5,8 +5,9 @@
 //! matrices. There are two: the GPU (`cuda`, behind the feature) and, for tests, an emulator that compiles the very same kernels
 //! for the CPU and runs them thread by thread.
 //!
-//! Activations are of the compute type, f32 or bf16; arithmetic inside a kernel, statistics, logits, losses, parameters and
-//! their gradients are f32. Parameters are narrowed where a product takes them. No sum depends on the order in which blocks
+//! Activations and their gradients are of the compute type, f32 or bf16, those of the residual stream among them (as in llm.c;
+//! PyTorch's autocast keeps that stream f32). Arithmetic inside a kernel, sums of products, statistics, logits, losses, parameters
+//! and their gradients are f32. Parameters are narrowed where a product takes them. No sum depends on the order in which blocks
 //! happen to run, so that the same run gives the same bits twice on one kind of GPU.
 
 mod attention;
@@ -26,7 +27,8 @@ mod optimizer;
 mod tests;
 
 pub(super) use attention::attention;
-pub(super) use cached::{cached_attention, fits as cache_fits};
+pub use attention::{WIDEST, has_attention};
+pub(super) use cached::{cached_attention, holds as cache_holds};
 pub(super) use elementwise::{activation, add, add_positions, rope, swiglu};
 pub(super) use embedding::embedding;
 pub(super) use linear::linear;
@@ -96,11 +98,6 @@ impl Gpu {
     /// The same with f32 factors of products rounded to TF32.
     pub fn with_tf32(self, tf32: bool) -> Self {
         Self { tf32, ..self }
-    }
-
-    /// Whether there is a kernel for heads of that width; elsewhere attention is candle's.
-    pub fn has_attention(self, head_width: usize) -> bool {
-        attention::Way::of(self.dtype, head_width).is_some()
     }
 
     fn empty(self, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {

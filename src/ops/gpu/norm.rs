@@ -1,7 +1,7 @@
 //! LayerNorm and RMSNorm; kept for the backward pass are mean and 1 / sqrt(var + eps) of each row.
 
 use super::board::{Argument, Fit, Kernel, THREADS, int, name_of, read, read_if, write};
-use super::elementwise::{chunks_of_columns, sum_chunks};
+use super::elementwise::{Columns, sum_chunks};
 use super::{Gpu, Pass};
 use crate::ops::norm::Kind;
 use candle_core::{DType, Result, Tensor, bail};
@@ -71,10 +71,10 @@ fn input_slopes(
 fn parameter_slopes(gpu: Gpu, x: &Tensor, g: &Tensor, statistics: &Tensor) -> Result<Tensor> {
     let (rows, width) = x.dims2()?;
     let at_once = Fit::of(x.dtype()).numbers(width).tensors(gpu, &[x, g])?.at_once();
-    let (grid, chunks, per_chunk) = chunks_of_columns(rows, width, at_once);
-    let partial = gpu.empty((chunks, 2 * width), DType::F32)?;
+    let columns = Columns::of(rows, width, at_once);
+    let partial = gpu.empty((columns.chunks, 2 * width), DType::F32)?;
     let tensors = [read(x)?, read(g)?, read(statistics)?, write(&partial)?];
-    let arguments = [&tensors[..], &[int(rows)?, int(width)?, int(per_chunk)?]].concat();
-    kernel("norm_columns", x.dtype(), at_once).blocks(grid, THREADS).run(gpu, &arguments)?;
+    let arguments = [&tensors[..], &[int(rows)?, int(width)?, int(columns.rows_per_chunk)?]].concat();
+    columns.run(kernel("norm_columns", x.dtype(), at_once), gpu, &arguments)?;
     sum_chunks(gpu, &partial)
 }

@@ -30,8 +30,7 @@ fn real() -> Place {
         let gpu = Gpu::of(device).unwrap().with_dtype(dtype).unwrap();
         vec![gpu, gpu]
     }
-    let device = Device::new_cuda_with_stream(0).expect("a CUDA device");
-    Place { name: "real", device, boards }
+    Place { name: "real", device: crate::device::open("cuda").unwrap().device, boards }
 }
 
 /// An operation of activations and parameters.
@@ -163,12 +162,18 @@ fn losses(place: &Place) {
 fn attentions(place: &Place) {
     let of = |time, heads, kv_heads, head_width| Axes { batch: 2, time, heads, kv_heads, head_width };
     // Widths with and without kernels on tensor cores, windows that do and do not fill tiles, shared key heads.
-    for axes in
-        [of(1, 1, 1, 16), of(9, 2, 1, 5), of(40, 1, 1, 48), of(70, 4, 2, 16), of(65, 1, 1, 128), of(130, 2, 2, 32)]
-    {
+    for axes in [
+        of(1, 1, 1, 16),
+        of(9, 2, 1, 5),
+        of(40, 1, 1, 40),
+        of(40, 1, 1, 48),
+        of(70, 4, 2, 16),
+        of(65, 1, 1, 128),
+        of(130, 2, 2, 32),
+    ] {
         place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| ops.causal_attention(&x[0], axes));
     }
-    for axes in [of(64, 1, 1, 64), of(33, 2, 1, 96), of(20, 1, 1, 160)] {
+    for axes in [of(64, 1, 1, 64), of(33, 2, 1, 96), of(20, 1, 1, 160), of(34, 1, 1, 80), of(33, 1, 1, 112)] {
         place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| ops.causal_attention(&x[0], axes));
     }
 }
@@ -247,10 +252,10 @@ fn weights_are_narrowed_once(place: &Place) -> Result<()> {
 
 /// TF32 rounds factors of f32 products, and only where it is asked for.
 fn rounded_factors(place: &Place) -> Result<()> {
-    let (x, w) = (random(&[40, 64], DType::F32, 1)?, random(&[32, 64], DType::F32, 2)?);
+    let (x, w) = (random(&[256, 256], DType::F32, 1)?, random(&[256, 256], DType::F32, 2)?);
     let truth = flat(&Ops::fused().linear(&x.to_dtype(DType::F64)?, &w.to_dtype(DType::F64)?, None)?)?;
     for gpu in (place.boards)(DType::F32, &place.device) {
-        for (tf32, error) in [(false, 0.0..1e-6), (true, 1e-5..1e-3)] {
+        for (tf32, error) in [(false, 0.0..1e-6), (true, 1e-5..3e-3)] {
             let ops = Ops::fused().on_board(gpu.with_tf32(tf32));
             let far = distance(&flat(&ops.linear(&place.on(x.clone())?, &place.on(w.clone())?, None)?)?, &truth);
             assert!(error.contains(&far), "TF32 {tf32}: {far:e}");

@@ -3,7 +3,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::{Optimizer, OptimizerKind, OptimizerPlan, in_place, take};
 use crate::error::{Error, Result};
@@ -67,7 +67,7 @@ impl AdamW {
         let store = match device {
             Device::Cpu => Store::Host([vec![0.0; decl.count() as usize], vec![0.0; decl.count() as usize]]),
             _ => {
-                let zero = || Var::zeros(decl.shape.as_slice(), candle_core::DType::F32, device);
+                let zero = || Var::zeros(decl.shape.as_slice(), DType::F32, device);
                 Store::Device([zero()?, zero()?])
             }
         };
@@ -88,7 +88,7 @@ impl OptimizerPlan for AdamW {
         2 * decls.iter().map(Decl::count).sum::<u64>()
     }
 
-    fn start(&self, decls: &[Decl], device: &Device) -> Result<Box<dyn Optimizer>> {
+    fn start(&self, decls: &[Decl], device: &Device, _products: DType) -> Result<Box<dyn Optimizer>> {
         Ok(Box::new(All(decls.iter().map(|decl| self.moments(decl, device)).collect::<Result<_>>()?)))
     }
 }
@@ -201,7 +201,7 @@ impl Moments {
     }
 }
 
-/// One update of all parameters on a GPU, in as few launches as hold them.
+/// One update of parameters on a GPU, as many in a launch as it holds.
 fn on_gpu(gpu: Gpu, all: &mut [Moments], vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
     let Some(first) = all.first_mut() else { return Ok(()) };
     let (AdamW { beta1, beta2, eps, .. }, steps) = (first.plan, first.steps + 1);

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use crate::error::{Error, Result};
 use crate::model::Decl;
@@ -47,8 +47,8 @@ pub trait OptimizerPlan: Send + Sync {
     /// Scalars of state kept between updates.
     fn state_scalars(&self, decls: &[Decl]) -> u64;
 
-    /// State for these parameters, at zero.
-    fn start(&self, decls: &[Decl], device: &Device) -> Result<Box<dyn Optimizer>>;
+    /// State for these parameters, at zero. Matrix products of its own, if it has any, are of that type.
+    fn start(&self, decls: &[Decl], device: &Device, products: DType) -> Result<Box<dyn Optimizer>>;
 }
 
 /// A kind of optimizer: one file in this folder and one row in the registry.

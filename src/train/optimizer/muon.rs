@@ -75,14 +75,14 @@ impl OptimizerPlan for Muon {
         decls.iter().map(|decl| decl.count() * if matrices(decl).is_some() { 1 } else { 2 }).sum()
     }
 
-    fn start(&self, decls: &[Decl], device: &Device) -> Result<Box<dyn Optimizer>> {
+    fn start(&self, decls: &[Decl], device: &Device, products: DType) -> Result<Box<dyn Optimizer>> {
         let one = |decl: &Decl| {
             Ok(match matrices(decl) {
                 Some(parts) => Rule::Muon { velocity: Var::zeros(decl.shape.as_slice(), DType::F32, device)?, parts },
                 None => Rule::AdamW(Box::new(self.adamw.moments(decl, device)?)),
             })
         };
-        Ok(Box::new(State { plan: *self, rules: decls.iter().map(one).collect::<Result<_>>()? }))
+        Ok(Box::new(State { plan: *self, products, rules: decls.iter().map(one).collect::<Result<_>>()? }))
     }
 }
 
@@ -93,6 +93,7 @@ enum Rule {
 
 struct State {
     plan: Muon,
+    products: DType,
     rules: Vec<Rule>,
 }
 
@@ -105,7 +106,7 @@ impl Optimizer for State {
                 Rule::Muon { velocity, parts } => matrices.extend(self.plan.nesterov(velocity, parts, grad, scale)?),
             }
         }
-        let mut updates = orthogonalise_all(matrices, self.plan.iterations)?.into_iter();
+        let mut updates = orthogonalise_all(matrices, self.plan.iterations, self.products)?.into_iter();
         for (rule, var) in self.rules.iter().zip(vars) {
             if let Rule::Muon { parts, .. } = rule {
                 self.plan.apply(parts, updates.by_ref().take(parts.len()), var, lr)?;
@@ -172,11 +173,11 @@ impl Muon {
 }
 
 /// Each matrix as [`orthogonalise`] makes it, in the order given. On a CPU one after the other, which keeps them in its caches.
-/// On a GPU those of one shape together and in bf16, as the authors do: their products would be too small one by one, and take
-/// a third of a step in f32.
-fn orthogonalise_all(matrices: Vec<Tensor>, iterations: usize) -> Result<Vec<Tensor>> {
+/// On a GPU those of one shape together, whose products would be too small one by one, and in the type of activations: with bf16,
+/// as the authors have it, they take a small part of a step.
+fn orthogonalise_all(matrices: Vec<Tensor>, iterations: usize, products: DType) -> Result<Vec<Tensor>> {
     match matrices.first().map(|first| first.device().is_cpu()) {
-        Some(false) => together(&matrices, iterations, DType::BF16),
+        Some(false) => together(&matrices, iterations, products),
         _ => matrices.iter().map(|matrix| orthogonalise(matrix, iterations)).collect(),
     }
 }
@@ -189,8 +190,10 @@ fn together(matrices: &[Tensor], iterations: usize, dtype: DType) -> Result<Vec<
     }
     let mut made = matrices.to_vec();
     for (_, alike) in by_shape {
-        let batch = alike.iter().map(|&i| Ok(scaled_down(&matrices[i])?)).collect::<Result<Vec<_>>>()?;
-        let batch = Tensor::stack(&batch, 0)?.to_dtype(dtype)?;
+        let batch = Tensor::stack(&alike.iter().map(|&i| &matrices[i]).collect::<Vec<_>>(), 0)?;
+        // Sums of rows, then of those: candle adds up a whole matrix in one block of a GPU.
+        let norms = batch.sqr()?.sum_keepdim(2)?.sum_keepdim(1)?.sqrt()?;
+        let batch = batch.broadcast_div(&(norms + 1e-7)?)?.to_dtype(dtype)?;
         let (_, rows, columns) = batch.dims3()?;
         let tall = rows > columns;
         let x = newton_schulz(if tall { batch.transpose(1, 2)?.contiguous()? } else { batch }, iterations)?;

@@ -51,7 +51,7 @@ impl OptimizerPlan for Sgd {
         decls.iter().map(Decl::count).sum()
     }
 
-    fn start(&self, decls: &[Decl], device: &Device) -> Result<Box<dyn Optimizer>> {
+    fn start(&self, decls: &[Decl], device: &Device, _products: DType) -> Result<Box<dyn Optimizer>> {
         let zero = |decl: &Decl| Ok(Var::zeros(decl.shape.as_slice(), DType::F32, device)?);
         let decay = decls.iter().map(|decl| if decl.decays() { self.weight_decay } else { 0.0 }).collect();
         Ok(Box::new(State { plan: *self, decay, velocity: decls.iter().map(zero).collect::<Result<_>>()? }))

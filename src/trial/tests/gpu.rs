@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::ops::{DType, Narrowed, Ops};
+use std::sync::OnceLock;
 
 /// Where a variant is tried.
 struct Place {
@@ -35,8 +36,17 @@ impl Place {
         Some(Experiment { ops: (self.ops)(dtype)?, ..of_shape(variant, shape) })
     }
 
+    /// Opened once: two handles of one GPU are two devices.
+    fn opened(&self) -> device::Opened {
+        static GPU: OnceLock<device::Opened> = OnceLock::new();
+        match self.device {
+            "cpu" => device::open("cpu").unwrap(),
+            name => GPU.get_or_init(|| device::open(name).unwrap()).clone(),
+        }
+    }
+
     fn trainer(&self, experiment: &Experiment, seed: u64) -> Trainer {
-        experiment.trainer(seed, &device::open(self.device).unwrap()).unwrap()
+        experiment.trainer(seed, &self.opened()).unwrap()
     }
 
     fn losses(&self, experiment: &Experiment, seed: u64) -> Vec<f64> {
@@ -73,7 +83,7 @@ impl Place {
         for_every_variant(|name, _| {
             for (dtype, near) in [(DType::F32, 1e-4), (DType::BF16, 5e-2)] {
                 let Some(experiment) = self.experiment(name, SHAPES[0], dtype) else { return };
-                let opened = device::open(self.device).unwrap();
+                let opened = self.opened();
                 let trainer = self.trainer(&experiment, 3);
                 let weights = trainer.params().detached();
                 let inputs = &batch(&experiment, 0).inputs[..10];

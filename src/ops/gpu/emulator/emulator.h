@@ -1,6 +1,6 @@
 // Just enough of CUDA to run a kernel on a CPU: every thread of a block is a fiber on one real thread, switched where threads
-// wait for one another. Slow, and exact in what matters: which thread reads and writes what, when it waits, and how numbers are
-// rounded. It makes the most of every liberty that the hardware has: blocks run one after another, and of a block each warp runs
+// wait for one another. Slow, and exact in which thread reads and writes what, and when it waits; numbers differ in their last
+// bits (exp, fused multiply-adds, the sums inside tensor cores). It makes the most of every liberty that the hardware has: blocks run one after another, and of a block each warp runs
 // as far as it gets before the next, in rising order with copies that arrive no sooner than somebody waits for them, or in
 // falling order with copies that are there at once; memory holds NaN before. A kernel that forgot to wait gives wrong numbers.
 #pragma once
@@ -122,7 +122,15 @@ template <class... P> static bool emulate(void (*kernel)(P...), const Launch *la
     return emulate(kernel, launch, std::index_sequence_for<P...>());
 }
 
-// A kernel under that name, as a function that takes its launch.
-#define EXPORT(THREADS, NAME, PARAMETERS, ...) \
-    static void NAME##_thread PARAMETERS { __VA_ARGS__; } \
-    extern "C" bool NAME(const Launch *launch) { return emulate(NAME##_thread, launch); }
+// The sizes of a kernel's parameters, then 0.
+template <class... P> struct Sizes_of {
+    int at[sizeof...(P) + 1];
+};
+
+template <class... P> constexpr Sizes_of<P...> sizes_of(void (*)(P...)) { return {{(int)sizeof(P)..., 0}}; }
+
+// A kernel under that name, as a function that takes its launch, and beside it the sizes of its parameters.
+#define EXPORT(THREADS, NAME, PARAMETERS, ...)                                                                             \
+    static void NAME##_thread PARAMETERS { __VA_ARGS__; }                                                                  \
+    extern "C" bool NAME(const Launch *launch) { return emulate(NAME##_thread, launch); }                                  \
+    extern "C" const auto NAME##_sizes = sizes_of(NAME##_thread);

@@ -88,6 +88,23 @@ fn numbers(tensor: &Tensor) -> Result<*mut c_void> {
     })
 }
 
+impl Emulator {
+    /// Refuses arguments that are not as many and as long as the kernel declares.
+    fn check(&self, kernel: &str, arguments: &[Argument]) -> Result<()> {
+        let name = CString::new(format!("{kernel}_sizes")).unwrap();
+        // SAFETY: the library stays loaded, and the name ends with a zero.
+        let sizes: *const i32 = unsafe { libc::dlsym(self.library.0, name.as_ptr()) }.cast();
+        assert!(!sizes.is_null(), "every kernel has its sizes beside it (EXPORT in emulator.h)");
+        // SAFETY: the list ends with a zero, and no argument has that size.
+        let declared: Vec<i32> = (0..).map(|i| unsafe { *sizes.add(i) }).take_while(|size| *size > 0).collect();
+        let given: Vec<i32> = arguments.iter().map(|argument| argument.bytes() as i32).collect();
+        if given != declared {
+            bail!("{kernel} takes arguments of {declared:?} bytes, not of {given:?}");
+        }
+        Ok(())
+    }
+}
+
 impl Board for Emulator {
     fn empty(&self, shape: Shape, dtype: DType, leaf: bool) -> Result<Tensor> {
         let nothing = match dtype {
@@ -109,6 +126,7 @@ impl Board for Emulator {
         if symbol.is_null() || !FILES.contains(&launch.module) {
             bail!("no kernel {} in {}", launch.kernel, launch.module);
         }
+        self.check(&launch.kernel, arguments)?;
         // SAFETY: every kernel's symbol is a function of this type (EXPORT in emulator.h).
         let kernel: extern "C" fn(&Emulated) -> bool = unsafe { std::mem::transmute(symbol) };
         let held = arguments.iter().map(Held::of).collect::<Result<Vec<_>>>()?;
@@ -136,15 +154,17 @@ impl Board for Emulator {
             Ok::<_, candle_core::Error>(if product.tf32 { numbers.into_iter().map(to_tf32).collect() } else { numbers })
         };
         let (a, b) = (factor(&product.a)?, factor(&product.b)?);
-        let mut c = if product.adds { f32s(product.c)? } else { vec![f32::NAN; m * n] };
+        let (to, leading) = (product.c.numbers, product.c.leading);
+        // What lies beyond the columns stays as it is.
+        let mut c = f32s(to)?;
         // What the library sees by columns is by rows the transpose, and so is the product: C^T = op(B)^T op(A)^T.
         let before = if product.adds { Before::AddedTo } else { Before::Overwritten };
         let factors = (by_rows(&product.b, &b, k, n), by_rows(&product.a, &a, m, k));
-        multiply(&mut MatrixMut::new(&mut c, n, m, m), before, 1.0, factors, gemm::Parallelism::None);
-        let made = Tensor::from_vec(c, product.c.shape(), &Device::Cpu)?.to_dtype(product.c.dtype())?;
-        let bytes = product.c.elem_count() * product.c.dtype().size_in_bytes();
+        multiply(&mut MatrixMut::new(&mut c, n, m, leading), before, 1.0, factors, gemm::Parallelism::None);
+        let made = Tensor::from_vec(c, to.shape(), &Device::Cpu)?.to_dtype(to.dtype())?;
+        let bytes = to.elem_count() * to.dtype().size_in_bytes();
         // SAFETY: both are contiguous tensors of one shape and type; nobody reads what a product is being written to.
-        unsafe { std::ptr::copy_nonoverlapping(numbers(&made)?, numbers(product.c)?, bytes) };
+        unsafe { std::ptr::copy_nonoverlapping(numbers(&made)?, numbers(to)?, bytes) };
         Ok(())
     }
 }

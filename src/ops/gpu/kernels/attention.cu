@@ -345,6 +345,9 @@ DEVICE void key_slopes(const bf16 *qkv, const bf16 *dy, const float *lse, const 
 
 ATTENTION(16, 64)
 ATTENTION(32, 64)
+ATTENTION(48, 64)
 ATTENTION(64, 64)
+ATTENTION(80, 32)
 ATTENTION(96, 32)
+ATTENTION(112, 32)
 ATTENTION(128, 32)

@@ -49,7 +49,13 @@ template <> DEVICE bf16 from_float<bf16>(float x) {
 
 // Two numbers in one register, `low` in the lower half.
 DEVICE u32 pack(float low, float high) {
-    return (u32)from_float<bf16>(low).bits | ((u32)from_float<bf16>(high).bits << 16);
+#ifdef EMULATED
+    return (u32)round_to_bf16(low) | (u32)round_to_bf16(high) << 16;
+#else
+    u32 pair;
+    asm("cvt.rn.bf16x2.f32 %0, %1, %2;" : "=r"(pair) : "f"(high), "f"(low));
+    return pair;
+#endif
 }
 
 // N numbers that are read and written at once.

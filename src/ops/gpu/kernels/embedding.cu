@@ -16,6 +16,9 @@ DEVICE void embedding(const float *table, const u32 *ids, T *y, long long count,
     store<N>(y + i, v);
 }
 
+// Rows that a thread reads before it adds them up, so that it waits for memory once for all of them.
+static const int AT_ONCE = 4;
+
 // A block a token: the first with its id does the work for all of them. `d` is zero before. A thread takes N columns of the
 // tile of columns that is blockIdx.y.
 template <class T, int N>
@@ -32,7 +35,7 @@ DEVICE void embedding_slopes(const u32 *ids, const T *g, float *d, int tokens, i
     }
     __syncthreads();
     if (earlier) return;
-    float sum[N] = {}, v[N];
+    float sum[N] = {}, v[AT_ONCE][N];
     for (int first = token; first < tokens; first += blockDim.x) {
         int i = first + threadIdx.x, warp = threadIdx.x / WARP, lane = threadIdx.x % WARP;
         bool found = i < tokens && ids[i] == id;
@@ -46,9 +49,15 @@ DEVICE void embedding_slopes(const u32 *ids, const T *g, float *d, int tokens, i
         }
         if (found) matches[before + __popc(ballot & ((1u << lane) - 1))] = i;
         __syncthreads();
-        for (int m = 0; m < all && column < width; m++) {
-            load<N>(g + (size_t)matches[m] * width + column, v);
-            for (int k = 0; k < N; k++) sum[k] += v[k];
+        for (int m = 0; m < all && column < width; m += AT_ONCE) {
+#pragma unroll
+            for (int a = 0; a < AT_ONCE; a++) {
+                if (m + a < all) load<N>(g + (size_t)matches[m + a] * width + column, v[a]);
+            }
+#pragma unroll
+            for (int a = 0; a < AT_ONCE; a++) {
+                for (int k = 0; k < N && m + a < all; k++) sum[k] += v[a][k];
+            }
         }
     }
     if (column < width) store<N>(d + (size_t)id * width + column, sum);

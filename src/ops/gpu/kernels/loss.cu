@@ -35,9 +35,32 @@ DEVICE Summary merge(Summary a, Summary b) {
     return {top, sum, first ? a.at : b.at};
 }
 
-DEVICE Summary summary_of_row(const float *logits, int vocabulary) {
+// Logits that a thread reads at once, so that it waits for memory once for all of them.
+static const int AT_ONCE = 4;
+
+// This thread's part of the row.
+DEVICE Summary summary_of_thread(const float *logits, int vocabulary) {
     Summary mine = {-INFINITE, 0.f, vocabulary};
-    for (int i = threadIdx.x; i < vocabulary; i += blockDim.x) mine = merge(mine, {logits[i], 1.f, i});
+    for (int first = threadIdx.x; first < vocabulary; first += AT_ONCE * blockDim.x) {
+        float v[AT_ONCE], top = mine.top, sum = 0.f;
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++) {
+            int i = first + k * blockDim.x;
+            v[k] = i < vocabulary ? logits[i] : -INFINITE;
+        }
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++) {
+            if (v[k] > top) top = v[k], mine.at = first + k * blockDim.x;
+        }
+#pragma unroll
+        for (int k = 0; k < AT_ONCE; k++) sum += v[k] == -INFINITE ? 0.f : expf(v[k] - top);
+        mine.sum = (mine.sum == 0.f ? 0.f : mine.sum * expf(mine.top - top)) + sum, mine.top = top;
+    }
+    return mine;
+}
+
+DEVICE Summary summary_of_row(const float *logits, int vocabulary) {
+    Summary mine = summary_of_thread(logits, vocabulary);
     for (int far = WARP / 2; far > 0; far /= 2) {
         Summary other;
         other.top = __shfl_xor_sync(0xffffffffu, mine.top, far);
@@ -56,13 +79,13 @@ DEVICE Summary summary_of_row(const float *logits, int vocabulary) {
     return all;
 }
 
-// A block a row. `slopes` and `correct` may be null; `known` is read where there are slopes. A target beyond the vocabulary has
+// A block a row; rows begin `stride` apart. `slopes` and `correct` may be null; `known` is read where there are slopes. A target beyond the vocabulary has
 // no loss: NaN.
 template <class T>
 DEVICE void loss_rows(const float *logits, const u32 *targets, const float *known, float *losses, u32 *correct, T *slopes,
-                      int vocabulary) {
+                      int vocabulary, int stride) {
     size_t row = blockIdx.x;
-    logits += row * vocabulary;
+    logits += row * stride;
     u32 target = targets[row];
     bool counts = target != IGNORED;
     Summary all = summary_of_row(logits, vocabulary);
@@ -75,15 +98,15 @@ DEVICE void loss_rows(const float *logits, const u32 *targets, const float *know
     float factor = counts ? 1.f / *known : 0.f, scale = factor / all.sum;
     for (int i = threadIdx.x; i < vocabulary; i += blockDim.x) {
         float p = counts ? scale * expf(logits[i] - all.top) : 0.f;
-        slopes[row * vocabulary + i] = from_float<T>((u32)i == target ? p - factor : p);
+        slopes[row * stride + i] = from_float<T>((u32)i == target ? p - factor : p);
     }
 }
 
 EXPORT(512, loss_rows_f32,
        (const float *logits, const u32 *targets, const float *known, float *losses, u32 *correct, float *slopes,
-        int vocabulary),
-       (loss_rows<float>(logits, targets, known, losses, correct, slopes, vocabulary)))
+        int vocabulary, int stride),
+       (loss_rows<float>(logits, targets, known, losses, correct, slopes, vocabulary, stride)))
 EXPORT(512, loss_rows_bf16,
        (const float *logits, const u32 *targets, const float *known, float *losses, u32 *correct, bf16 *slopes,
-        int vocabulary),
-       (loss_rows<bf16>(logits, targets, known, losses, correct, slopes, vocabulary)))
+        int vocabulary, int stride),
+       (loss_rows<bf16>(logits, targets, known, losses, correct, slopes, vocabulary, stride)))
