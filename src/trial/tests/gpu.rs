@@ -31,6 +31,12 @@ fn of_shape(variant: &str, (width, heads): (usize, usize)) -> Experiment {
     prepared(variant, sets).experiment
 }
 
+/// The mean of the last fifth.
+fn late(losses: &[f64]) -> f64 {
+    let last = &losses[losses.len() * 4 / 5..];
+    last.iter().sum::<f64>() / last.len() as f64
+}
+
 impl Place {
     fn experiment(&self, variant: &str, shape: (usize, usize), dtype: DType) -> Option<Experiment> {
         Some(Experiment { ops: (self.ops)(dtype)?, ..of_shape(variant, shape) })
@@ -54,16 +60,22 @@ impl Place {
         (0..self.steps).map(|step| trainer.step(&batch(experiment, step)).unwrap().loss).collect()
     }
 
-    /// The loss of every variant goes the CPU's way.
+    /// The loss of every variant goes the CPU's way: step by step in f32, and in bf16 first so and later as near as another seed's.
     fn every_variant_learns_the_same(&self) {
         for_every_variant(|name, _| {
             for &shape in self.shapes {
-                let truth = Place { device: "cpu", ..*self }.losses(&of_shape(name, shape), 7);
-                for (dtype, near) in [(DType::F32, 1e-3), (DType::BF16, 3e-2)] {
+                let cpu = |seed| Place { device: "cpu", ..*self }.losses(&of_shape(name, shape), seed);
+                let truth = cpu(7);
+                for (dtype, near, of_steps) in [(DType::F32, 1e-3, self.steps), (DType::BF16, 3e-2, 2)] {
                     let Some(experiment) = self.experiment(name, shape, dtype) else { return };
                     let losses = self.losses(&experiment, 7);
-                    for (step, (loss, truth)) in losses.iter().zip(&truth).enumerate() {
+                    for (step, (loss, truth)) in losses.iter().zip(&truth).enumerate().take(of_steps as usize) {
                         assert!((loss - truth).abs() < near, "{name} in {dtype:?}, step {step}: {loss} and {truth}");
+                    }
+                    if dtype == DType::BF16 && self.steps >= 100 {
+                        let seeds: Vec<f64> = (8..16).map(|seed| late(&cpu(seed))).collect();
+                        let (far, spread) = (late(&losses) - late(&truth), crate::stat::sd(&seeds).unwrap());
+                        assert!(far.abs() < 3.0 * spread, "{name} in bf16: {far} from f32, seeds spread by {spread}");
                     }
                 }
             }
