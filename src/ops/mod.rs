@@ -139,6 +139,14 @@ impl Ops<'static> {
         Some(Self::fused().on_board(gpu::emulated(dtype)?).with_dtype(dtype))
     }
 
+    /// Own kernels on a GPU, each waited for and timed.
+    #[cfg(test)]
+    pub(crate) fn profiled(self, device: &Device, now_s: fn() -> f64) -> Result<(Self, &'static gpu::Profile)> {
+        let Some(gpu) = self.for_device(device)?.gpu() else { bail!("there is no GPU to watch") };
+        let (profile, gpu) = gpu::Profile::of(gpu, device, now_s);
+        Ok((self.on_board(gpu), profile))
+    }
+
     /// candle's plain differentiable operations, on any device.
     pub fn reference() -> Self {
         Self { runs: Runs::Reference, ..Self::fused() }

@@ -60,6 +60,7 @@ pub(in crate::ops) enum Argument<'a> {
 
 impl Argument<'_> {
     /// Bytes of its value, as the kernel declares it.
+    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         match self {
             Argument::Read(_) | Argument::Write(_) | Argument::Null | Argument::Long(_) => 8,
@@ -86,6 +87,7 @@ impl Argument<'_> {
 /// `#[repr(C)]` and field by field what the kernel declares.
 pub(in crate::ops) unsafe trait Plain: Sync + std::fmt::Debug {
     /// Its size in bytes.
+    #[cfg(test)]
     fn bytes(&self) -> usize {
         size_of_val(self)
     }

@@ -24,6 +24,8 @@ mod loss;
 mod norm;
 mod optimizer;
 #[cfg(test)]
+mod profile;
+#[cfg(test)]
 mod tests;
 
 pub(super) use attention::attention;
@@ -35,6 +37,8 @@ pub(super) use linear::linear;
 pub(super) use loss::{cross_entropy, cross_entropy_rows, head_loss};
 pub(super) use norm::norm;
 pub(crate) use optimizer::{AdamwFactors, Updated};
+#[cfg(test)]
+pub(crate) use profile::Profile;
 
 #[cfg(test)]
 pub(super) fn emulated(dtype: DType) -> Option<Gpu> {

@@ -152,3 +152,55 @@ fn on_the_gpu_runs_repeat_to_the_bit() {
 fn on_the_gpu_decoding_is_the_forward_pass() {
     REAL.decoding_is_the_forward_pass();
 }
+
+/// Seconds since the first call.
+fn now_s() -> f64 {
+    static CLOCK: OnceLock<Monotonic> = OnceLock::new();
+    Clock::now_s(CLOCK.get_or_init(Monotonic::start))
+}
+
+/// Kernels and products of a step, the longest first: milliseconds, share of all, runs.
+fn profile_of_a_step(experiment: Experiment, opened: &device::Opened) -> String {
+    let (ops, profile) = experiment.ops.profiled(&opened.device, now_s).unwrap();
+    let experiment = Experiment { ops, ..experiment };
+    let mut trainer = experiment.trainer(7, opened).unwrap();
+    for step in 0..2 {
+        trainer.step(&batch(&experiment, step)).unwrap();
+    }
+    profile.take();
+    trainer.step(&batch(&experiment, 2)).unwrap();
+    let mut rows: Vec<_> = profile.take().into_iter().collect();
+    rows.sort_by(|(_, a), (_, b)| b.0.total_cmp(&a.0));
+    let all_s: f64 = rows.iter().map(|(_, (seconds, _))| seconds).sum();
+    let row = |(name, (seconds, runs)): &(String, (f64, u32))| {
+        format!("{:9.3} ms {:5.1}% {runs:5} x  {name}\n", 1e3 * seconds, 100.0 * seconds / all_s)
+    };
+    format!("{:9.3} ms in all, each waited for\n{}", 1e3 * all_s, rows.iter().map(row).collect::<String>())
+}
+
+#[test]
+fn a_profile_names_kernels_and_products() {
+    let Some(experiment) = EMULATED.experiment("gpt2", SHAPES[0], DType::BF16) else { return };
+    let profile = profile_of_a_step(experiment, &EMULATED.opened());
+    for name in ["attention_16", "attention_keys_16", "product 30 x 32 x 11", "norm_forward_bf16_8"] {
+        assert!(profile.contains(name), "{name} is not in\n{profile}");
+    }
+}
+
+/// Writes `step-profile.txt` into the current folder.
+#[cfg(feature = "cuda")]
+#[test]
+#[ignore = "needs a GPU"]
+fn on_the_gpu_where_a_step_goes() {
+    let sets = json!({
+        "model": {"layers": 12, "width": 768, "heads": 12, "context": 1024, "bias": false, "head": {"tied": false}},
+        "train": {"batch": 16, "steps": 10},
+        "data": {"kind": "uniform", "vocab": 50257},
+        "compute": {"device": "cuda"},
+    });
+    let profiles = ["gpt2", "llama", "modern"].map(|name| {
+        let experiment = prepared(name, sets.clone()).experiment;
+        format!("{name}\n{}\n", profile_of_a_step(experiment, &REAL.opened()))
+    });
+    std::fs::write("step-profile.txt", profiles.concat()).unwrap();
+}
