@@ -98,7 +98,6 @@ step() {
 }
 
 run() {
-    OUT=${OUT:-$PWD/gpu-out}
     if ! command -v nvidia-smi >/dev/null || ! nvidia-smi -L 2>/dev/null | grep -q '^GPU'; then
         echo "gpu.sh: there is no NVIDIA GPU here: nvidia-smi lists none. Make a pack with --pack, and --run it where there is one" >&2
         exit 2
@@ -143,6 +142,7 @@ race() {
         $ours --shapes 124m-f32 --modes eager,compile -- python3 "$peer"
 }
 
+OUT=$(realpath -m "${OUT:-gpu-out}")
 [ -z "$pack" ] || pack=$(realpath -m "$pack")
 [ -n "$pack" ] || pack=$scratch/pack.tar
 [ "$only" = run ] || build

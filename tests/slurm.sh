@@ -93,7 +93,7 @@ echo "== submitting again while parts wait submits nothing"
 "$effbench" run tiny.toml --executor slurm --resume --out cluster.json >waiting.txt 2>&1
 cat waiting.txt
 grep -q "^Nothing is submitted" waiting.txt
-! grep -q "job [0-9]" waiting.txt
+if grep -q "job [0-9]" waiting.txt; then echo "slurm.sh: what waits was submitted again" >&2; exit 1; fi
 # Tasks of this script alone, by their folder.
 tasks() { pgrep -f "$work/.*shard [0-9]/4"; }
 running() { tasks >/dev/null; }
@@ -120,5 +120,5 @@ trials=$(jq '.trials | length' cluster.json)
 
 echo "== submitting once more submits nothing"
 "$effbench" run tiny.toml --executor slurm --resume --out cluster.json >again.txt 2>&1
-! grep -q "job [0-9]" again.txt
+if grep -q "job [0-9]" again.txt; then echo "slurm.sh: what waits was submitted again" >&2; exit 1; fi
 echo "slurm: $trials trials, ids and losses equal to the local run's"

@@ -56,8 +56,9 @@ pub struct CompareArgs {
     /// Between different machines: the variant that time and energy are set against inside each [default: the run's base].
     #[arg(long, value_name = "VARIANT")]
     pub reference: Option<String>,
-    /// Earlier result files, or folders of them: between sittings, time and energy may differ by what they ever did before.
-    #[arg(long, value_name = "FILE", num_args = 1.., conflicts_with = "self_test")]
+    /// An earlier result file, or a folder of them; may be given again: how far time and energy usually move from sitting to
+    /// sitting widens what may differ between two.
+    #[arg(long, value_name = "FILE", conflicts_with = "self_test")]
     pub history: Vec<PathBuf>,
     /// How often this machine would alarm about nothing, from BASE's own repeats.
     #[arg(long, conflicts_with = "new")]

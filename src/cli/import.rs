@@ -61,8 +61,8 @@ Examples:
 pub fn execute(args: &ImportArgs) -> Result<()> {
     let mapping = Mapping::parse(&args.map, &args.constants)?;
     store::check_writable(&args.out)?;
-    if let Some(log) = args.logs.iter().find(|log| same_file(log, &args.out)) {
-        let message = format!("--out {}: is one of the logs", log.display());
+    if let Some(log) = args.logs.iter().find(|log| is_of(log, &args.out)) {
+        let message = format!("--out {}: would be written over what is read", log.display());
         return Err(Error::input(message).hint("the result file must be another file"));
     }
     let (imported, sentence, next) =
@@ -163,9 +163,12 @@ fn command(args: &ImportArgs, logs: &[Log]) -> String {
     format!("effbench import {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
 
-fn same_file(a: &Path, b: &Path) -> bool {
-    match (a.canonicalize(), b.canonicalize()) {
-        (Ok(a), Ok(b)) => a == b,
+/// Whether a file is the log, or lies in the folder of logs.
+fn is_of(log: &Path, file: &Path) -> bool {
+    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    match (log.canonicalize(), file.canonicalize(), folder.canonicalize()) {
+        (Ok(log), Ok(file), _) if log == file => true,
+        (Ok(log), _, Ok(folder)) => log.is_dir() && folder.starts_with(log),
         _ => false,
     }
 }

@@ -12,7 +12,7 @@ Examples:
   effbench schema > result.schema.json
   effbench schema comparison > compare.schema.json")]
 pub struct SchemaArgs {
-    /// Of what.
+    /// What to print the schema of.
     #[arg(value_enum, default_value_t)]
     pub of: Written,
 }

@@ -40,7 +40,7 @@ const REFUSALS: [Refusal; 7] = [
     },
     Refusal {
         words: &OUT_OF_MEMORY,
-        means: "its memory is taken",
+        means: "its memory is taken (CUDA_ERROR_OUT_OF_MEMORY)",
         remedy: "`nvidia-smi` lists who holds it: end them, or take another device with --device cuda:N",
     },
     Refusal {
@@ -91,7 +91,7 @@ mod tests {
         check(&driver("CUDA_ERROR_INSUFFICIENT_DRIVER"), &old);
         check(&driver("CUDA_ERROR_UNSUPPORTED_PTX_VERSION"), &old);
         check(&driver("CUDA_ERROR_INVALID_PTX"), &format!("{opens} this build has no kernels for this GPU"));
-        check(&driver("CUDA_ERROR_OUT_OF_MEMORY"), &format!("{opens} its memory is taken"));
+        check(&driver("CUDA_ERROR_OUT_OF_MEMORY"), &format!("{opens} its memory is taken (CUDA_ERROR_OUT_OF_MEMORY)"));
         let unknown = "CUDA device 1 does not open: DriverError(CUDA_ERROR_UNKNOWN, \"what the driver says\")";
         check(&driver("CUDA_ERROR_UNKNOWN"), unknown);
         check("", "CUDA device 1 does not open: no reason given");

@@ -64,6 +64,9 @@ struct Samples {
     times: Vec<f64>,
 }
 
+/// How groups of benchmarks begin that measure joules (`benches/joules.rs`), which criterion writes down as if they were nanoseconds.
+const OF_ENERGY: &str = "joules";
+
 /// Every benchmark whose last run lies below a folder, by name.
 ///
 /// # Errors
@@ -73,6 +76,8 @@ pub fn read(folder: &Path) -> Result<Vec<Benchmark>> {
     let mut places = Vec::new();
     find(folder, &mut places)?;
     let mut found = places.iter().map(|place| benchmark(place)).collect::<Result<Vec<Benchmark>>>()?;
+    // The groups of joules that this project's own benches measure hold no seconds.
+    found.retain(|one| !one.group.starts_with(OF_ENERGY));
     found.sort_by_key(Benchmark::name);
     if found.is_empty() {
         return Err(Error::input(format!("{}: a folder without a benchmark of criterion's", folder.display())).hint(
@@ -117,7 +122,8 @@ fn benchmark(folder: &Path) -> Result<Benchmark> {
         return Err(Error::input(format!("{shown}: not as many iterations as times above 0"))
             .hint("run the benchmark again: `cargo bench`"));
     }
-    let parts: Vec<String> = [about.function_id, about.value_str].into_iter().flatten().collect();
+    let parts: Vec<String> =
+        [about.function_id, about.value_str].into_iter().flatten().filter(|part| !part.is_empty()).collect();
     let found = Benchmark {
         group: about.group_id,
         part: (!parts.is_empty()).then(|| parts.join("/")),

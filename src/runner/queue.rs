@@ -49,9 +49,18 @@ impl Queue {
     /// Reads what was submitted from a folder of parts, and asks Slurm about each.
     pub fn open(folder: &Path) -> Result<Self> {
         let path = folder.join(FILE);
-        let text = fs::read_to_string(&path).unwrap_or_default();
-        // A line torn by a kill is one that was just being written: its job is not known.
-        let sent: Vec<Sent> = text.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+        let unreadable = |error: &dyn std::fmt::Display| {
+            Error::input(format!("{}: cannot be read: {error}", path.display()))
+                .hint("it says what waits in Slurm's queue: remove it once `squeue` shows none of this run's jobs")
+        };
+        let text = match fs::read_to_string(&path) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => String::new(),
+            other => other.map_err(|error| unreadable(&error))?,
+        };
+        let sent: Vec<Sent> = text
+            .lines()
+            .map(|line| serde_json::from_str(line).map_err(|error| unreadable(&error)))
+            .collect::<Result<_>>()?;
         let waiting = sent.iter().map(ask).collect::<Result<Vec<_>>>()?.into_iter().flatten().collect();
         Ok(Self { path, sent, waiting })
     }
@@ -88,7 +97,13 @@ impl Queue {
 
 /// What is left of a submission; `None` where it has ended.
 fn ask(sent: &Sent) -> Result<Option<Waiting>> {
-    let asked = Command::new("squeue").args(["--noheader", "--array", "--format=%K", "--jobs", &sent.id]).output();
+    let mut squeue = Command::new("squeue");
+    squeue.args(["--noheader", "--array", "--format=%K", "--jobs", &sent.id]);
+    // What a user's profile leaves out of `squeue` has not ended.
+    for name in ["SQUEUE_STATES", "SQUEUE_PARTITION", "SQUEUE_USERS", "SQUEUE_ACCOUNT", "SQUEUE_FORMAT"] {
+        squeue.env_remove(name);
+    }
+    let asked = squeue.output();
     let output = asked.map_err(|error| {
         Error::input(format!("cannot start squeue, to see whether job {} is still in the queue: {error}", sent.id))
             .hint("run this on a login node of the cluster")

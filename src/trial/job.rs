@@ -60,8 +60,11 @@ fn checkpoint_every_s() -> f64 {
 }
 
 impl Job {
-    /// What it computes in: `f32`, `bf16`.
+    /// What it computes in: `f32`, `bf16`, or `tf32` where products of f32 are rounded to that.
     pub fn dtype(&self) -> &str {
+        if self.spec.pointer("/compute/tf32").and_then(Value::as_bool) == Some(true) {
+            return "tf32";
+        }
         self.spec.pointer("/compute/dtype").and_then(Value::as_str).unwrap_or("f32")
     }
 

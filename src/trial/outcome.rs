@@ -7,6 +7,7 @@ use super::serving::Serving;
 use super::settle::Experiment;
 use super::training::Training;
 use super::{Job, joules, quality};
+use crate::measure::board::watch;
 use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::{Window, window};
 use crate::ops;
@@ -208,7 +209,13 @@ impl Observed<'_> {
         let own = own.chain(joules::flags(energy));
         let flags: Vec<Flag> = own.chain(self.disturbances.iter().filter_map(disturbed)).collect();
         let why = |code: &&str| ((*code).to_owned(), disturbance::NO_COUNTER.to_owned());
-        let unseen = disturbance::unseen(&self.disturbances).iter().map(why).collect();
+        let mut unseen: BTreeMap<String, String> = disturbance::unseen(&self.disturbances).iter().map(why).collect();
+        // A GPU that nobody could watch is not one that nothing disturbed.
+        if self.experiment.device != "cpu" {
+            let told = |code: &&str| self.disturbances.iter().any(|disturbance| disturbance.code == *code);
+            let unwatched = watch::codes().filter(|code| !told(code));
+            unseen.extend(unwatched.map(|code| (code.to_owned(), watch::UNWATCHED.to_owned())));
+        }
         Validity { ok: flags.iter().all(|flag| flag.severity != Severity::Invalid), flags, unseen }
     }
 

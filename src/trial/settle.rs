@@ -164,6 +164,10 @@ fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
     let fused = compute.choice("ops", "fused", &["fused", "reference"])? == "fused";
     let narrow = fused && device != "cpu";
     let dtype = compute.choice("dtype", if narrow { "bf16" } else { "f32" }, &["f32", "bf16"])?;
+    if compute.given("tf32") && (!narrow || dtype == "bf16") {
+        let why = "it rounds the factors of f32 products that a GPU's fused operations make, and there are none here";
+        return Err(compute.refuse("tf32", why).hint("with --device cuda, also --set compute.dtype=f32"));
+    }
     match (fused, dtype.as_str()) {
         (false, "bf16") => {
             Err(compute.refuse("dtype", "the reference operations compute in f32").hint("ops = \"fused\""))

@@ -127,7 +127,7 @@ fn a_run_that_waited_for_another_sees_what_that_one_left() {
     let jobs = jobs(&["a"], 2);
     thread::scope(|scope| {
         let first = scope.spawn(|| {
-            let slow = script("sleep 0.4; done_as ok");
+            let slow = script("sleep 0.2; done_as ok");
             run_jobs(&out, Mode::New, &jobs, &slow, &Interrupt::default()).0.unwrap()
         });
         while !Partial::has_begun(&out) {

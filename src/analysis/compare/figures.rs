@@ -126,7 +126,7 @@ fn exact(mut row: Row, values: &[Vec<Valued>; 2]) -> Row {
 }
 
 /// Another kind of device is asked for other operations.
-fn unlike_devices(cell: &Match, measure: &Measure) -> Option<String> {
+pub(super) fn unlike_devices(cell: &Match, measure: &Measure) -> Option<String> {
     if !STEP_WORK.contains(&measure.name) {
         return None;
     }

@@ -137,8 +137,11 @@ fn one(cell: &Match<'_>, measure: &Measure, options: &Options) -> Option<Row> {
     row.margin = Margin { asked, same: asked, used: asked, raised_by: None };
     let chosen = options.metrics.iter().any(|name| name == measure.name);
     let usual = options.metrics.is_empty() && measure.is_headline();
-    // Another variant does other work by design; and what an older build did not count yet is no doubt about this one.
-    let told = row.verdict != Verdict::NotComparable || !measure::STEP_WORK.contains(&measure.name);
+    // Another variant does other work by design, and so does another kind of device; and what an older build did not count yet is
+    // no doubt about this one.
+    let unknown = |side: &Vec<Seen>| side.iter().all(|seen| !seen.trial.metrics.contains_key(measure.name));
+    let excused = cell.sides.iter().any(unknown) || figures::unlike_devices(cell, measure).is_some();
+    let told = !measure::STEP_WORK.contains(&measure.name) || !excused;
     row.gated = chosen || (usual && (measure.group != Group::Exact || (cell.same_name && told)));
     if measure.group == Group::Exact {
         forgive(&mut row);

@@ -23,7 +23,11 @@ pub fn drift(sides: &[Vec<Seen>; 2]) -> f64 {
     let mut probes: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     for file in files(&sides.concat()) {
         for row in &file.calibrations {
-            let of = [("gemm", row.gemm_f32_flops_per_s), ("stream", row.stream_bytes_per_s)];
+            let of = [
+                ("gemm", row.gemm_f32_flops_per_s),
+                ("gemm in bf16", row.gemm_bf16_flops_per_s),
+                ("stream", row.stream_bytes_per_s),
+            ];
             for (probe, value) in of.into_iter().filter_map(|(probe, value)| Some((probe, value?))) {
                 probes.entry((&row.device, probe)).or_default().push(value.ln());
             }

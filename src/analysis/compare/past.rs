@@ -3,7 +3,7 @@
 //!
 //! Calibrations see what slows a product of matrices; earlier sittings have seen everything that ever moved the cell itself. The floor
 //! is the fence of [`history`](super::history): Q3 + 3 (Q3 - Q1) of the absolute changes of sittings' medians on logarithms, which one
-//! real change among them does not move. It only ever widens a margin. Sittings of the side that is judged have no say.
+//! real change among them does not move, and never more than the largest of them. It only ever widens a margin. Sittings of the side that is judged have no say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,9 +12,16 @@ use super::matching::{Seen, Side};
 use super::measure::{Measure, catalog};
 use crate::record::ResultFile;
 use crate::stat::median;
+use serde_json::Value;
 
-/// Cell, kind of machine, data, metric.
+/// Cell, kind of machine, data and how it is computed, metric.
 type Place = (String, String, String, &'static str);
+
+/// The data of a trial and what it is computed on and in: all that a cell's name leaves open.
+fn setting(seen: &Seen) -> String {
+    let of = |key| seen.trial.spec.pointer(key).and_then(Value::as_str).unwrap_or_default();
+    [&seen.world(), of("/compute/device"), of("/compute/dtype"), of("/compute/ops")].join(" ")
+}
 
 /// The trials of a place, by when a sitting began and on which box: in the order of time.
 type Sittings<'a> = BTreeMap<(&'a str, &'a str), Vec<Seen<'a>>>;
@@ -31,7 +38,7 @@ impl Past {
         let past = all.filter(|seen| seen.counts() && !seen.trial.in_sweep() && !own.contains(&seen.sitting()));
         let mut sittings: BTreeMap<(&str, &str, String), Sittings> = BTreeMap::new();
         for seen in past {
-            let place = (seen.trial.cell.as_str(), seen.machine().class_id.as_str(), seen.world());
+            let place = (seen.trial.cell.as_str(), seen.machine().class_id.as_str(), setting(&seen));
             sittings.entry(place).or_default().entry(seen.sitting()).or_default().push(seen);
         }
         let drifting: Vec<Measure> = catalog().into_iter().filter(|measure| measure.group.drifts()).collect();
@@ -40,7 +47,8 @@ impl Past {
             for measure in &drifting {
                 let logs: Vec<f64> = of.values().filter_map(|trials| middle(trials, measure)).collect();
                 let changes: Vec<f64> = logs.windows(2).map(|two| two[1] - two[0]).collect();
-                if let Some(size) = fence(&changes) {
+                let largest = changes.iter().fold(0.0, |most: f64, change| most.max(change.abs()));
+                if let Some(size) = fence(&changes).map(|size| size.min(largest)) {
                     fences.insert(((*cell).to_owned(), (*class).to_owned(), world.clone(), measure.name), size);
                 }
             }
@@ -53,7 +61,7 @@ impl Past {
         if self.is_empty() {
             return None;
         }
-        self.0.get(&(seen.trial.cell.clone(), seen.machine().class_id.clone(), seen.world(), metric)).copied()
+        self.0.get(&(seen.trial.cell.clone(), seen.machine().class_id.clone(), setting(seen), metric)).copied()
     }
 
     /// Whether nothing was run often enough to say anything.
@@ -117,6 +125,19 @@ mod tests {
             assert_eq!(raised, used > 0.15, "{used}");
         }
         assert_eq!(judged(&jumpy, 1.5).1, Code::Regression, "beyond anything seen");
+        // Where a third of the changes are jumps, quartiles alone would allow several times the largest of them.
+        let now_and_then = nightly(&[1.0, 1.0, 1.4, 1.0, 1.01, 1.0, 1.4, 1.41, 1.4, 1.0, 1.0, 1.01, 1.0]);
+        assert_eq!(judged(&now_and_then, 1.5).1, Code::Regression, "beyond anything seen, now and then");
+    }
+
+    /// Sittings on another device are no past of this one.
+    #[test]
+    fn what_was_computed_elsewhere_has_no_say() {
+        let mut past = nightly(&[1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 1.0]);
+        for (_, file) in past.iter_mut().filter(|(name, _)| name.parse::<usize>().unwrap() % 2 == 1) {
+            file.trials.iter_mut().for_each(|trial| trial.spec["compute"]["device"] = "cuda:0".into());
+        }
+        assert_eq!(judged(&past, 1.5).1, Code::Regression);
     }
 
     #[test]

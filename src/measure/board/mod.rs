@@ -109,7 +109,9 @@ pub struct Own {
 /// came when it opened its device. `None` where that cannot be told.
 pub fn own_number(own: &Own, index: usize, board: &dyn Board) -> Option<u32> {
     let now: BTreeSet<u32> = board.processes().ok()?.iter().map(|process| process.id).collect();
-    if now.contains(&own.process) {
+    // In a container our number may be that of somebody else outside, who was there before us.
+    let before = own.before.get(index).and_then(Option::as_ref);
+    if now.contains(&own.process) && !before.is_some_and(|before| before.contains(&own.process)) {
         return Some(own.process);
     }
     let came: Vec<u32> = now.difference(own.before.get(index)?.as_ref()?).copied().collect();

@@ -38,6 +38,14 @@ pub struct Cause {
     is_note: bool,
 }
 
+/// Why a flag of a board could not have been raised.
+pub const UNWATCHED: &str = "gpu_not_watched";
+
+/// Every flag that watching a board may raise.
+pub fn codes() -> impl Iterator<Item = &'static str> {
+    CAUSES.iter().map(|cause| cause.code).chain(["gpu_clock_drift", "gpu_foreign_processes"])
+}
+
 /// Every cause by name. `HW_SLOWDOWN` alone is a sum of the others on newer boards, and on older ones all that there is.
 pub const CAUSES: [Cause; 5] = [
     cause("gpu_thermal_slowdown", Held::SW_THERMAL_SLOWDOWN.union(Held::HW_THERMAL_SLOWDOWN), 0.0, false),

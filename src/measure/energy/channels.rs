@@ -35,7 +35,7 @@ pub(super) fn relate(channels: &mut [Channel]) {
             other.overlaps.as_ref() == Some(&channels[index].id) && other.component == channels[index].component
         };
         let check = channels.iter().find(same).and_then(|other| other.energy_j.ok());
-        channels[index].check_ratio = check.map(|check| joules / check);
+        channels[index].check_ratio = check.filter(|check| *check > 0.0).map(|check| joules / check);
     }
     let machine = channels.iter().find(|c| c.component == "machine" && c.energy_j.is_ok()).map(|c| c.id.clone());
     if let Some(machine) = machine {

@@ -36,7 +36,11 @@ pub fn import(runs: &[Vec<Benchmark>], command: &str) -> Result<Imported> {
         if let Some(first) = known.insert(&trial.id, trial.repeat) {
             let message = format!("{}: runs {} and {} are one and the same", trial.cell, first + 1, trial.repeat + 1);
             return Err(Error::input(message)
-                .hint("`cargo bench` writes over its last run: copy `target/criterion` before the next"));
+                .hint(format!(
+                    "`cargo bench` writes over its last run: copy `target/criterion` before the next; a benchmark that is run \
+                     no more stays there until its folder is removed ({})",
+                    trial.cell
+                )));
         }
     }
     let times: BTreeSet<&String> = each().map(|(_, one)| &one.written_at).collect();
@@ -52,7 +56,8 @@ pub fn import(runs: &[Vec<Benchmark>], command: &str) -> Result<Imported> {
                 headline: None,
                 data: "benchmarks".to_owned(),
                 repeats: runs.len() as u64,
-                started_at: times.first().map(|time| (*time).clone()).unwrap_or_default(),
+                // The latest: criterion keeps benchmarks that are run no more, and what tells two imports apart is what is new.
+                started_at: times.last().map(|time| (*time).clone()).unwrap_or_default(),
                 finished_at: times.last().map(|time| (*time).clone()),
             },
             builds: vec![build()],
