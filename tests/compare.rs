@@ -451,7 +451,7 @@ fn earlier_sittings_widen_the_margin_between_sittings() {
     golden("slowdown_within_history", &said(&output));
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert!(text(&output.stdout).contains("(history)"), "{}", said(&output));
-    let few = folder.compare(&["--history", "nightly/1.json", "nightly/2.json"]);
+    let few = folder.compare(&["--history", "nightly/1.json", "--history", "nightly/2.json"]);
     assert_eq!(few.status.code(), Some(1));
     assert!(text(&few.stderr).contains("note: --history: no cell has five earlier sittings"), "{}", said(&few));
 }

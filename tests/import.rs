@@ -233,6 +233,8 @@ fn several_folders_are_several_repeats_and_what_is_none_is_refused() {
         ["import"].into_iter().chain(copies.iter().map(String::as_str)).chain(["--out", "x.json"]).collect();
     let output = effbench(folder.path(), &all);
     assert!(out(&output).starts_with("2 benchmarks in 3 runs, n = 3\n"), "{}", err(&output));
+    let over = effbench(folder.path(), &["import", "run1", "--out", "run1/hash/new/sample.json"]);
+    assert!(err(&over).starts_with("error: --out run1: already holds that file"), "{}", err(&over));
     let twins = effbench(folder.path(), &["import", ".", "--out", "y.json"]);
     assert!(err(&twins).starts_with("error: .: two benchmarks are called `hash`"), "{}", err(&twins));
     fs::create_dir(folder.path().join("empty")).unwrap();

@@ -62,7 +62,8 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
     let mapping = Mapping::parse(&args.map, &args.constants)?;
     store::check_writable(&args.out)?;
     if let Some(log) = args.logs.iter().find(|log| is_of(log, &args.out)) {
-        let message = format!("--out {}: would be written over what is read", log.display());
+        let is = if log.is_dir() { "already holds that file, and is read" } else { "is one of the logs" };
+        let message = format!("--out {}: {is}", log.display());
         return Err(Error::input(message).hint("the result file must be another file"));
     }
     let (imported, sentence, next) =
@@ -163,12 +164,10 @@ fn command(args: &ImportArgs, logs: &[Log]) -> String {
     format!("effbench import {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
 
-/// Whether a file is the log, or lies in the folder of logs.
+/// Whether a file that is there already is the log, or lies in the folder of logs.
 fn is_of(log: &Path, file: &Path) -> bool {
-    let folder = file.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    match (log.canonicalize(), file.canonicalize(), folder.canonicalize()) {
-        (Ok(log), Ok(file), _) if log == file => true,
-        (Ok(log), _, Ok(folder)) => log.is_dir() && folder.starts_with(log),
+    match (log.canonicalize(), file.canonicalize()) {
+        (Ok(log), Ok(file)) => log == file || (log.is_dir() && file.starts_with(log)),
         _ => false,
     }
 }
