@@ -2,7 +2,7 @@
 //!
 //! Each figure is what the vendor states (AMD's "Default TDP"; Intel's "TDP" or, from the twelfth generation on, "Processor Base
 //! Power" and "Maximum Turbo Power"; NVIDIA's "Max Thermal Design Power" or "Total Graphics Power"), looked up where its source
-//! says. A part whose figure could not be found has no row. Where a hypervisor hides the model, a row holds a range of watts per
+//! says: for most rows that is somebody who repeats the vendor. A part whose figure could not be found has no row. Where a hypervisor hides the model, a row holds a range of watts per
 //! hardware thread over the whole product line.
 
 /// Power that a vendor states.
