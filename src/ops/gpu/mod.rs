@@ -40,11 +40,6 @@ pub(crate) use optimizer::{AdamwFactors, Updated};
 #[cfg(test)]
 pub(crate) use profile::Profile;
 
-#[cfg(test)]
-pub(super) fn emulated(dtype: DType) -> Option<Gpu> {
-    emulator::gpu(emulator::Turns::Rising, dtype)
-}
-
 use super::tape::{Back, Tape};
 use board::{Board, Fit};
 use candle_core::{DType, Device, Result, Shape, Tensor, TensorId, bail};
@@ -57,6 +52,12 @@ pub(crate) struct Gpu {
     board: &'static dyn Board,
     dtype: DType,
     tf32: bool,
+}
+
+/// An emulated GPU, if this machine has a C++ compiler.
+#[cfg(test)]
+pub(super) fn emulated(dtype: DType) -> Option<Gpu> {
+    emulator::gpu(emulator::Turns::Rising, dtype)
 }
 
 /// Weights that were narrowed already, for as long as they do not change: decoding would otherwise read them in full for every
@@ -141,8 +142,8 @@ impl Gpu {
 }
 
 impl<'t> Pass<'t> {
-    /// Puts an operation on the tape where one of its inputs is tracked. `run` makes its outputs, the first of which is
-    /// returned; `back` gets all of them and the gradient of the first, and gives the gradients of the inputs.
+    /// Runs an operation, and puts it on the tape where one of its inputs is tracked. `run` fills the output; `back` gets inputs,
+    /// output and the output's gradient, and gives the gradients of the inputs.
     fn put<const N: usize>(
         self,
         inputs: [&Tensor; N],

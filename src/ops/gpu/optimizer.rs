@@ -32,15 +32,32 @@ struct Table {
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct AdamwFactors {
-    pub beta1: f32,
-    pub rest1: f32,
-    pub beta2: f32,
-    pub rest2: f32,
-    pub eps: f32,
-    pub lr: f32,
-    pub rate: f32,
-    pub root2: f32,
-    pub scale: f32,
+    beta1: f32,
+    rest1: f32,
+    beta2: f32,
+    rest2: f32,
+    eps: f32,
+    lr: f32,
+    rate: f32,
+    root2: f32,
+    scale: f32,
+}
+
+impl AdamwFactors {
+    /// Of the update number `steps`, counted from 1; `scale` multiplies every gradient first.
+    pub fn at(steps: i32, [beta1, beta2]: [f64; 2], eps: f64, lr: f64, scale: f64) -> Self {
+        Self {
+            beta1: beta1 as f32,
+            rest1: (1.0 - beta1) as f32,
+            beta2: beta2 as f32,
+            rest2: (1.0 - beta2) as f32,
+            eps: eps as f32,
+            lr: lr as f32,
+            rate: (lr / (1.0 - beta1.powi(steps))) as f32,
+            root2: (1.0 - beta2.powi(steps)).sqrt() as f32,
+            scale: scale as f32,
+        }
+    }
 }
 
 // SAFETY: field by field the struct of the kernel.

@@ -289,17 +289,7 @@ fn updates(place: &Place) -> Result<()> {
         }
         for step in 1..=3 {
             let (rate, root2) = (lr / (1.0 - beta1.powi(step)), (1.0 - beta2.powi(step)).sqrt());
-            let factors = AdamwFactors {
-                beta1: beta1 as f32,
-                rest1: (1.0 - beta1) as f32,
-                beta2: beta2 as f32,
-                rest2: (1.0 - beta2) as f32,
-                eps: eps as f32,
-                lr: lr as f32,
-                rate: rate as f32,
-                root2: root2 as f32,
-                scale: scale as f32,
-            };
+            let factors = AdamwFactors::at(step, [beta1, beta2], eps, lr, scale);
             let decay = |i: usize| if i.is_multiple_of(2) { 0.1 } else { 0.0 };
             let all = (0..LENGTHS.len()).map(|i| Updated { w: &w[i], g: &g[i], m: &m[i], v: &v[i], decay: decay(i) });
             gpu.adamw(&all.collect::<Vec<_>>(), factors)?;

@@ -205,17 +205,7 @@ impl Moments {
 fn on_gpu(gpu: Gpu, all: &mut [Moments], vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
     let Some(first) = all.first_mut() else { return Ok(()) };
     let (AdamW { beta1, beta2, eps, .. }, steps) = (first.plan, first.steps + 1);
-    let factors = AdamwFactors {
-        beta1: beta1 as f32,
-        rest1: (1.0 - beta1) as f32,
-        beta2: beta2 as f32,
-        rest2: (1.0 - beta2) as f32,
-        eps: eps as f32,
-        lr: lr as f32,
-        rate: (lr / (1.0 - beta1.powi(steps))) as f32,
-        root2: (1.0 - beta2.powi(steps)).sqrt() as f32,
-        scale: scale as f32,
-    };
+    let factors = AdamwFactors::at(steps, [beta1, beta2], eps, lr, scale);
     all.iter_mut().for_each(|moments| moments.steps = steps);
     let updated = all.iter().zip(vars).zip(grads).map(|((moments, w), g)| match &moments.store {
         Store::Device([m, v]) => Ok(Updated { w, g, m, v, decay: moments.decay }),

@@ -1,0 +1,45 @@
+//! How attention's input is laid out.
+
+use candle_core::{Result, Tensor, bail};
+
+/// The axes of attention's packed input: rows are batch x time, each row is `[queries | keys | values]`, head by head.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Axes {
+    /// Windows.
+    pub batch: usize,
+    /// Tokens in a window.
+    pub time: usize,
+    /// Query heads.
+    pub heads: usize,
+    /// Key and value heads; divides `heads` (grouped-query attention where it is less).
+    pub kv_heads: usize,
+    /// Numbers in a head.
+    pub head_width: usize,
+}
+
+impl Axes {
+    /// Rows of the packed input: batch x time.
+    pub fn rows(&self) -> usize {
+        self.batch * self.time
+    }
+
+    /// Width of the packed input: (heads + 2 kv_heads) x head_width.
+    pub fn packed_width(&self) -> usize {
+        (self.heads + 2 * self.kv_heads) * self.head_width
+    }
+
+    /// Width of the output: heads x head_width.
+    pub fn width(&self) -> usize {
+        self.heads * self.head_width
+    }
+
+    pub(super) fn check(&self, qkv: &Tensor) -> Result<()> {
+        if qkv.dims() != [self.rows(), self.packed_width()] {
+            bail!("packed queries, keys and values of {self:?} cannot have the shape {:?}", qkv.shape());
+        }
+        if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
+            bail!("{} key heads do not divide {} query heads", self.kv_heads, self.heads);
+        }
+        Ok(())
+    }
+}
