@@ -2,7 +2,7 @@
 //! everything on the right reads. SI units with the unit in the key; unknown is `null` beside a reason, never 0.
 //!
 //! [`origin`], [`trial`] and [`gpu`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
-//! cannot promise, [`store`] files, [`journal`] what survives a kill and [`pool`] several files as one. [`import`] makes
+//! cannot promise, [`store`] files, [`journal`] what survives a kill, [`pool`] several files as one and [`identity`] what is one cell and one trial. [`import`] makes
 //! records of other people's logs, which [`log`], [`delimited`] and [`criterion`] read.
 
 use schemars::JsonSchema;
@@ -15,6 +15,7 @@ pub mod delimited;
 #[cfg(test)]
 pub mod example;
 pub mod gpu;
+pub mod identity;
 pub mod import;
 pub mod journal;
 mod layout;
