@@ -61,7 +61,7 @@ fn usage_exits_with_2_and_help_with_0() {
 fn a_good_file_is_valid() {
     let output = effbench(&["validate", GOOD]);
     assert_eq!((code(&output), text(&output.stderr)), (0, String::new()));
-    assert_eq!(text(&output.stdout), format!("{GOOD}: valid, effbench.result/1, 20 trials (20 ok)\n"));
+    assert_eq!(text(&output.stdout), format!("{GOOD}: valid, effbench.result/2, 20 trials (20 ok)\n"));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn a_bad_file_is_told_what_is_wrong_and_what_would_do() {
     fs::write(&binary, [0, 159, 146, 150]).unwrap();
     let empty = folder.path().join("empty.json");
     fs::write(&empty, "").unwrap();
-    let newer = spoiled("effbench.result/1", "effbench.result/9");
+    let newer = spoiled("effbench.result/2", "effbench.result/9");
     let not_a_number = spoiled("\"embedding_share\": 0.", "\"embedding_share\": NaN, \"x\": 0.");
     let unit = spoiled("\"unit\": \"tokens/s\"", "\"unit\": \"tok/s\"");
     let missing = spoiled("\"lr_source\"", "\"lr\"");

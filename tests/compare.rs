@@ -267,7 +267,7 @@ fn what_cannot_be_read_is_refused_in_a_sentence() {
     let folder = Folder::new(|_| ());
     let good = fs::read_to_string(folder.0.path().join("new.json")).unwrap();
     let rows = [
-        ("other_schema", good.replace("effbench.result/1", "effbench.result/2"), "newer than this build reads"),
+        ("other_schema", good.replace("effbench.result/2", "effbench.result/3"), "newer than this build reads"),
         ("corrupt", good[..good.len() / 2].to_owned(), "not JSON: EOF"),
     ];
     for (name, new, says) in rows {

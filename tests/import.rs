@@ -50,7 +50,7 @@ fn speedrun_logs_become_a_valid_result_file() {
     assert!(err(&output).contains("are 6 N D (3 of 3 trials)"), "{}", err(&output));
 
     let valid = effbench(folder.path(), &["validate", "speedrun.json"]);
-    assert_eq!(out(&valid), "speedrun.json: valid, effbench.result/1, 3 trials (2 ok, 1 diverged)\n");
+    assert_eq!(out(&valid), "speedrun.json: valid, effbench.result/2, 3 trials (2 ok, 1 diverged)\n");
     let file: Value = serde_json::from_slice(&fs::read(folder.path().join("speedrun.json")).unwrap()).unwrap();
     assert!(jsonschema::is_valid(&effbench::record::json_schema(), &file));
     let muon = &file["trials"][1];

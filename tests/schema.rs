@@ -1,6 +1,6 @@
 //! The JSON Schema that `effbench schema` prints, held against what is really written.
 
-use effbench::record::{json_schema, metric};
+use effbench::record::{RateSource, json_schema, metric, store};
 use serde_json::{Value, json};
 
 fn fixture() -> Value {
@@ -47,12 +47,51 @@ fn the_schema_of_comparisons_is_one_and_accepts_what_is_printed() {
     }
 }
 
+/// A file of schema 1 says in words where a rate is from: it is read for what they meant, whatever the names in them.
+#[test]
+fn files_of_the_schema_before_are_read() {
+    let words = ["tuned: knowl-edge.json", "tuned here: 6 rates x 1 seed (at its grid's edge)", "grid", "--set"];
+    let mut old = fixture();
+    old["schema"] = json!("effbench.result/1");
+    for (trial, words) in old["trials"].as_array_mut().unwrap().iter_mut().zip(words.iter().cycle()) {
+        trial["lr_source"] = json!(words);
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("old.json");
+    std::fs::write(&path, old.to_string()).unwrap();
+    let read = store::read_valid(&path).unwrap();
+    let of = |k: usize| &read.trials[k].lr_source;
+    let exact =
+        |from: &str, scale| RateSource::Tuned { from: from.to_owned(), exact: true, scale, steps: None, edge: false };
+    assert_eq!(of(0), &exact("knowl-edge.json", None));
+    assert!(of(0).is_settled(), "a file's name says nothing of its rates");
+    assert_eq!(of(1), &RateSource::Swept { rates: 6, seeds: 1, edge: true });
+    assert!(read.trials[2].in_sweep() && of(3) == &RateSource::Set);
+    let written = serde_json::to_value(&read).unwrap();
+    assert!(jsonschema::is_valid(&json_schema(), &written), "what was read is written as the schema of today");
+    assert!(!jsonschema::is_valid(&json_schema(), &old));
+}
+
+/// The files that are shipped, whatever schema they have.
+#[test]
+fn every_shipped_result_says_where_its_rates_are_from() {
+    for entry in std::fs::read_dir("results").unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
+        let file = store::read_valid(&path).unwrap();
+        let unknown = file.trials.iter().find(|t| matches!(t.lr_source, RateSource::Unknown { .. }));
+        assert!(unknown.is_none(), "{}: {:?}", path.display(), unknown.map(|t| &t.lr_source));
+    }
+}
+
 /// Each spoils one place of a good file.
 #[test]
 fn the_schema_refuses_what_is_not_a_result() {
     type Spoil = fn(&mut Value);
     let rows: [(&str, Spoil); 8] = [
-        ("another schema", |v| v["schema"] = json!("effbench.result/2")),
+        ("another schema", |v| v["schema"] = json!("effbench.result/3")),
         ("no trials", |v| drop(v.as_object_mut().unwrap().remove("trials"))),
         ("an unknown status", |v| v["trials"][0]["status"] = json!("fine")),
         ("a negative repeat", |v| v["trials"][0]["repeat"] = json!(-1)),

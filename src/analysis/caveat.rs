@@ -80,10 +80,9 @@ fn few_budgets(pairs: &Pairs) -> Option<Caveat> {
 
 /// A learning rate that was searched for one arm only makes gains that are not the algorithm's.
 fn learning_rate(pairs: &Pairs) -> Option<Caveat> {
-    let doubtful = |source: &str| !source.starts_with("tuned") || source.contains("edge");
-    let of = |trial: &&&Trial| doubtful(&trial.lr_source);
+    let of = |trial: &&&Trial| !trial.lr_source.is_settled();
     let found: BTreeSet<String> =
-        pairs.trials.iter().filter(of).map(|t| format!("{} ({})", t.variant, t.lr_source.escape_debug())).collect();
+        pairs.trials.iter().filter(of).map(|t| format!("{} ({})", t.variant, t.lr_source)).collect();
     (!found.is_empty()).then(|| Caveat {
         code: "learning_rate",
         message: format!(
@@ -215,7 +214,7 @@ fn synthetic(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
 mod tests {
     use crate::analysis::answer;
     use crate::record::example::{example, study};
-    use crate::record::{Flag, ResultFile, Severity, Stated, metric};
+    use crate::record::{Flag, RateSource, ResultFile, Severity, Stated, metric};
 
     fn codes(file: &ResultFile) -> Vec<&'static str> {
         answer(file).unwrap().caveats.iter().map(|caveat| caveat.code).collect()
@@ -229,12 +228,12 @@ mod tests {
             ("incomplete_repeats", |f| f.run.repeats = 5),
             ("few_repeats", |f| (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))),
             ("few_budgets", |f| f.trials.retain(|t| t.variant == "modern" || t.budget != Some(1600))),
-            ("learning_rate", |f| f.trials[0].lr_source = "untuned default".to_owned()),
+            ("learning_rate", |f| f.trials[0].lr_source = RateSource::Untuned),
             ("learning_rate", |f| {
                 let base = f.trials.iter_mut().filter(|t| t.variant == "gpt2");
-                base.for_each(|t| t.lr_source = "--set".to_owned());
+                base.for_each(|t| t.lr_source = RateSource::Set);
             }),
-            ("learning_rate", |f| f.trials[0].lr_source += " (at its grid's edge)"),
+            ("learning_rate", |f| f.trials[0].lr_source = RateSource::of_words("tuned: x.json (at its grid's edge)")),
             ("data_differ", |f| f.trials[0].spec["data"]["vocab"] = 256.into()),
             ("embedding_share", |f| f.trials[0].cost.as_mut().unwrap().embedding_share = 0.31),
             ("invalid_trials", |f| {
@@ -254,6 +253,10 @@ mod tests {
             }),
         ];
         assert_eq!(codes(&example()), ["synthetic_data"]);
+        // What a file is called says nothing of its rates.
+        let mut named = example();
+        named.trials.iter_mut().for_each(|t| t.lr_source = RateSource::of_words("tuned: knowl-edge.json"));
+        assert_eq!(codes(&named), ["synthetic_data"]);
         for (code, change) in rows {
             let mut file = example();
             change(&mut file);

@@ -141,9 +141,6 @@ fn overrides(args: &RunArgs) -> Result<Overrides> {
 /// A settled cell, and the threads its spec asks for (0: all).
 fn prepare_cell(registry: &Registry, mut cell: Cell, device: &str) -> Result<(PreparedCell, usize)> {
     cell.tree.set("compute.device", device.into(), Origin::named("--device"));
-    if !cell.rates.is_empty() {
-        cell.lr_source = format!("to be chosen here among {} rates", cell.rates.len());
-    }
     let settled = settle(registry, &cell.tree)?;
     let activation_bytes = settled.experiment.guess_bytes().saturating_sub(settled.cost.state_bytes);
     let threads = settled.experiment.threads;
@@ -165,6 +162,7 @@ fn prepare_cell(registry: &Registry, mut cell: Cell, device: &str) -> Result<(Pr
 /// What the plan would take; times are guesses from a nominal rate.
 pub(super) fn describe_plan(prepared: &Prepared) -> Plan {
     let rate = prepared.nominal_flops_per_s();
+    let to_choose: Vec<&str> = prepared.sweeps.iter().map(|sweep| sweep.cell.name.as_str()).collect();
     let cell = |cell: &PreparedCell| {
         let alone = estimate(std::slice::from_ref(cell), 1, rate, NOMINAL_EXTRA_S);
         PlannedCell {
@@ -175,7 +173,7 @@ pub(super) fn describe_plan(prepared: &Prepared) -> Plan {
             optimizer_flops: cell.cost.optimizer_flops,
             seconds_guess: alone.seconds,
             memory_bytes_guess: alone.memory_bytes,
-            lr_source: cell.lr_source.clone(),
+            lr_source: (!to_choose.contains(&cell.name.as_str())).then(|| cell.lr_source.clone()),
         }
     };
     let judged = estimate(&prepared.cells, prepared.repeats, rate, NOMINAL_EXTRA_S);

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Format, print, print_json, style, to_json};
 use crate::error::Result;
-use crate::record::Cost;
+use crate::record::{Cost, RateSource};
 use crate::report::listing::{self, Structure};
 use crate::spec::parse_set;
 use crate::trial::{Registry, settle};
@@ -39,7 +39,7 @@ struct Shown<'a> {
     about: &'a str,
     source: &'a str,
     base: Option<&'a str>,
-    lr_source: &'a str,
+    lr_source: &'a RateSource,
     /// The same figures as in a result file.
     #[serde(flatten)]
     cost: &'a Cost,

@@ -6,8 +6,8 @@ use serde_json::json;
 
 use super::metric::{self, Metric};
 use super::{
-    At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, ResultFile, Run, SCHEMA, Skill,
-    Status, Trial, Validity, spec_sha256,
+    At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, RateSource, ResultFile, Run, SCHEMA,
+    Skill, Status, Trial, Validity, spec_sha256,
 };
 
 /// Variant and steps of each cell, in the order run.
@@ -71,7 +71,7 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
         scale: "w32".to_owned(),
         budget: Some(steps),
         seed: repeat,
-        lr_source: "tuned: quick-lr.json".to_owned(),
+        lr_source: RateSource::of_words("tuned: quick-lr.json"),
         build: 0,
         machine: 0,
         status: if excess.is_some() { Status::Ok } else { Status::Diverged },

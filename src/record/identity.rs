@@ -18,7 +18,6 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{ResultFile, Trial};
-use crate::spec::rate::GRID;
 
 /// Tables of a spec that make no other cell.
 const NOT_THE_CELL: [&str; 3] = ["compute", "measure", "shape"];
@@ -128,9 +127,9 @@ fn is_imported(trial: &Trial) -> bool {
     trial.spec.get("imported").is_some()
 }
 
-/// Whether somebody set the learning rate, or a sweep tries it: the one place that reads where a rate comes from.
+/// Whether somebody set the learning rate, or a sweep tries it.
 fn rate_was_asked_for(trial: &Trial) -> bool {
-    trial.lr_source == "--set" || trial.lr_source == GRID || trial.lr_source.starts_with("suite ")
+    trial.lr_source.is_asked_for()
 }
 
 /// `train.optimizer.lr`, and the rates of single roles: `train.optimizer.embedding_lr`.
@@ -205,6 +204,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::record::RateSource;
     use crate::record::example::example;
     use crate::record::pool::pool;
     use crate::record::store;
@@ -256,13 +256,14 @@ mod tests {
             ("untuned default", true),
             ("--set", false),
             ("suite mine", false),
-            (GRID, false),
+            ("grid", false),
         ];
         for (source, same) in rows {
-            let [low, high] = [&low, &high].map(|trial| Trial { lr_source: source.to_owned(), ..trial.clone() });
+            let [low, high] =
+                [&low, &high].map(|trial| Trial { lr_source: RateSource::of_words(source), ..trial.clone() });
             assert_eq!(same_cell(&low, &high), same, "{source}");
         }
-        let asked = Trial { lr_source: "--set".to_owned(), ..low.clone() };
+        let asked = Trial { lr_source: RateSource::Set, ..low.clone() };
         assert_eq!(in_words(&unlike(&low, &asked)), "train.optimizer.lr chosen by the program against 0.01");
     }
 

@@ -27,6 +27,7 @@ pub mod store;
 pub mod trial;
 pub mod validate;
 
+pub use crate::spec::RateSource;
 pub use gpu::{GpuRange, GpuState};
 pub use metric::{Better, Kind, Metric};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
@@ -35,13 +36,16 @@ pub use trial::{
 };
 
 /// The schema this build writes.
-pub const SCHEMA: &str = "effbench.result/1";
+pub const SCHEMA: &str = "effbench.result/2";
+
+/// Older schemas that this build reads, and writes as [`SCHEMA`]: in `effbench.result/1` `lr_source` is a sentence.
+pub const OLDER: [&str; 1] = ["effbench.result/1"];
 
 /// One JSON document: machines, builds, calibrations, trials.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[schemars(title = "effbench result file")]
 pub struct ResultFile {
-    /// `effbench.result/1`.
+    /// `effbench.result/2`.
     #[schemars(extend("const" = SCHEMA))]
     pub schema: String,
     /// What was asked for.

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 pub use super::journal::{Journal, journal_trial, merge, read_journal};
 use super::layout;
 use super::validate::validate;
-use super::{ResultFile, SCHEMA};
+use super::{OLDER, ResultFile, SCHEMA};
 use crate::error::{Error, Result};
 
 /// What every version's name begins with.
@@ -33,6 +33,7 @@ pub fn read(path: &Path) -> Result<ResultFile> {
     let bytes = fs::read(path).map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
     match serde_json::from_slice::<ResultFile>(&bytes) {
         Ok(file) if file.schema == SCHEMA => Ok(file),
+        Ok(file) if OLDER.contains(&file.schema.as_str()) => Ok(ResultFile { schema: SCHEMA.to_owned(), ..file }),
         Ok(file) => Err(wrong_schema(path, Some(&file.schema))),
         Err(error) => Err(why_not(path, &bytes, &error)),
     }
@@ -42,7 +43,9 @@ pub fn read(path: &Path) -> Result<ResultFile> {
 fn why_not(path: &Path, bytes: &[u8], error: &serde_json::Error) -> Error {
     match serde_json::from_slice::<Probe>(bytes) {
         Err(no_json) => not_readable(path, &no_json),
-        Ok(probe) if probe.schema.as_deref() == Some(SCHEMA) => not_readable(path, error),
+        Ok(Probe { schema: Some(schema) }) if schema == SCHEMA || OLDER.contains(&schema.as_str()) => {
+            not_readable(path, error)
+        }
         Ok(probe) => wrong_schema(path, probe.schema.as_deref()),
     }
 }
@@ -215,7 +218,7 @@ mod tests {
             (vec![0, 159, 146, 150], "not JSON: expected value at line 1", "no NaN"),
             (b"[1, 2]".to_vec(), "not a result file", "effbench schema"),
             (b"{}".to_vec(), "no `schema` in it", SCHEMA),
-            (b"{\"schema\": \"effbench.result/2\"}".to_vec(), "newer than this build reads", "a newer one"),
+            (b"{\"schema\": \"effbench.result/3\"}".to_vec(), "newer than this build reads", "a newer one"),
             (b"{\"schema\": \"other/1\"}".to_vec(), "is not one of effbench's", SCHEMA),
             (format!("{{\"schema\": \"{SCHEMA}\"}}").into_bytes(), "missing field `run` at line 1", "effbench schema"),
         ];

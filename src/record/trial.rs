@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::gpu::GpuState;
 use super::metric::Metric;
-use crate::spec::rate::GRID;
+use crate::spec::rate_source::{RateSource, old_or_new};
 
 /// How a trial ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -63,9 +63,9 @@ pub struct Trial {
     pub budget: Option<u64>,
     /// Of parameters, data order and sampling; beside the flag `seed_unknown` only a number of the repeat.
     pub seed: u64,
-    /// Where the learning rate comes from: `tuned: sweep.json` or `tuned here: ...` where a sweep at this very scale and
-    /// budget chose it, `grid` in a sweep, and anything else where none did.
-    pub lr_source: String,
+    /// Where the learning rate comes from; in a file of `effbench.result/1` a sentence.
+    #[serde(deserialize_with = "old_or_new")]
+    pub lr_source: RateSource,
     /// Index into `builds`.
     pub build: u64,
     /// Index into `machines`.
@@ -103,7 +103,7 @@ pub struct Trial {
 impl Trial {
     /// Whether it only helped to choose a learning rate: it judges nothing.
     pub fn in_sweep(&self) -> bool {
-        self.lr_source == GRID
+        self.lr_source.is_sweep()
     }
 
     /// The value of a metric, where it was measured.

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Style;
-use crate::record::Cost;
+use crate::record::{Cost, RateSource};
 use crate::unit::{Bytes, Count, Flops, Seconds};
 
 /// Columns without headings, folded to the terminal's width where there is one.
@@ -101,7 +101,7 @@ pub struct Structure<'a> {
     /// A guess at a training process's peak.
     pub memory_guess_bytes: u64,
     /// Where the learning rate comes from.
-    pub lr_source: &'a str,
+    pub lr_source: &'a RateSource,
     /// Every default written out.
     pub spec: &'a Value,
 }
@@ -126,7 +126,7 @@ pub fn structure(shown: &Structure, style: Style) -> String {
         ("parameters, gradients, optimizer state", Bytes(cost.state_bytes as f64).to_string()),
         ("training process, a guess", Bytes(shown.memory_guess_bytes as f64).to_string()),
         ("KV cache per token", Bytes(cost.kv_bytes_per_token as f64).to_string()),
-        ("learning rate from", shown.lr_source.to_owned()),
+        ("learning rate from", shown.lr_source.to_string()),
     ] {
         figures.add_row([name.to_owned(), figure]);
     }
@@ -171,8 +171,8 @@ pub struct PlannedCell {
     pub seconds_guess: f64,
     /// A guess.
     pub memory_bytes_guess: u64,
-    /// `tuned: ...`, `untuned default` ...
-    pub lr_source: String,
+    /// Where the learning rate comes from; `null` where a sweep of this run is to choose it.
+    pub lr_source: Option<RateSource>,
 }
 
 /// What a run would do.
@@ -211,7 +211,7 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             Flops(cell.optimizer_flops).to_string(),
             Seconds(cell.seconds_guess).to_string(),
             Bytes(cell.memory_bytes_guess as f64).to_string(),
-            cell.lr_source.clone(),
+            cell.lr_source.as_ref().map_or_else(|| "to be chosen by a sweep here".to_owned(), ToString::to_string),
         ]);
     }
     let table = table.trim_fmt();

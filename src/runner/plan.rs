@@ -10,6 +10,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use crate::record::{Build, Cost};
+use crate::spec::RateSource;
 use crate::trial::Job;
 use crate::trial::checkpoint::EVERY_S;
 
@@ -25,7 +26,7 @@ pub struct PreparedCell {
     /// Planned steps, where the cell is named by its budget.
     pub budget: Option<u64>,
     /// Where the learning rate comes from.
-    pub lr_source: String,
+    pub lr_source: RateSource,
     /// Every default written out.
     pub spec: Value,
     /// Of `spec`.
@@ -184,7 +185,7 @@ mod tests {
             variant: name.into(),
             scale: "w32".into(),
             budget: None,
-            lr_source: "given".into(),
+            lr_source: RateSource::Untuned,
             spec: Value::Null,
             spec_sha256: format!("hash of {name}"),
             paths: BTreeMap::new(),

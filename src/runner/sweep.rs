@@ -5,16 +5,16 @@
 //! smoothly with the noise: an error there costs only its square. Every arm gets the same number of trials.
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{Status, Trial, metric};
+use crate::record::{RateSource, Status, Trial, metric};
 use crate::stat;
 
-/// A learning rate, the words for the record, and what it cost to find.
+/// A learning rate, where it comes from, and what it cost to find.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
     /// To judge with; three significant digits.
     pub lr: f64,
-    /// `tuned here: 6 rates x 1 seed`.
-    pub source: String,
+    /// For the record.
+    pub source: RateSource,
     /// Model FLOPs of the sweep's trials.
     pub flops: f64,
 }
@@ -35,13 +35,11 @@ pub fn choose(name: &str, rates: &[f64], trials: &[Vec<&Trial>]) -> Result<Choic
     let here = neighbour(Some(best));
     let (below, above) = (neighbour(best.checked_sub(1)), neighbour(Some(best + 1)));
     let lowest = below.zip(here).zip(above).and_then(|((a, b), c)| stat::lowest_of_parabola([a, b, c]));
-    let edge = if lowest.is_none() { " (at its grid's edge)" } else { "" };
     let seeds = trials.iter().map(Vec::len).max().unwrap_or(0);
     let flops = trials.iter().flatten().filter_map(|trial| Some(trial.cost.as_ref()?.train_flops)).sum();
-    let plural = if seeds == 1 { "" } else { "s" };
     Ok(Choice {
         lr: lowest.map_or(rates[best], |log| rounded(log.exp())),
-        source: format!("tuned here: {} rates x {seeds} seed{plural}{edge}", rates.len()),
+        source: RateSource::Swept { rates: rates.len() as u64, seeds: seeds as u64, edge: lowest.is_none() },
         flops,
     })
 }
@@ -94,7 +92,7 @@ mod tests {
         let at = |best: f64| rates.map(|lr: f64| Some(2.0 + 0.05 * (lr / best).ln().powi(2)));
         for (best, want) in [(0.02, 0.02), (0.03, 0.03), (0.0251, 0.0251), (0.05, 0.05)] {
             let choice = chosen(&rates, &at(best)).unwrap();
-            assert_eq!((choice.lr, choice.source.as_str()), (want, "tuned here: 4 rates x 1 seed"));
+            assert_eq!((choice.lr, choice.source), (want, RateSource::Swept { rates: 4, seeds: 1, edge: false }));
         }
         let cost = trials(&[Some(1.0)])[0].cost.as_ref().unwrap().train_flops;
         assert_eq!(chosen(&rates, &at(0.02)).unwrap().flops, 4.0 * cost);
@@ -102,7 +100,7 @@ mod tests {
 
     #[test]
     fn at_the_edge_and_beside_a_divergence_the_grid_point_stands_and_says_so() {
-        let edge = "tuned here: 3 rates x 1 seed (at its grid's edge)";
+        let edge = RateSource::Swept { rates: 3, seeds: 1, edge: true };
         let rows: [(&[Option<f64>], f64); 4] = [
             (&[Some(1.0), Some(1.1), Some(1.2)], 0.1),
             (&[Some(1.2), Some(1.1), Some(1.0)], 0.4),
@@ -111,7 +109,7 @@ mod tests {
         ];
         for (losses, want) in rows {
             let choice = chosen(&[0.1, 0.2, 0.4], losses).unwrap();
-            assert_eq!((choice.lr, choice.source.as_str()), (want, edge));
+            assert_eq!((choice.lr, &choice.source), (want, &edge));
         }
     }
 

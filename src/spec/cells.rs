@@ -11,7 +11,8 @@ use serde_json::Value;
 use super::knobs::whole;
 use super::layers::{Layers, Upper};
 use super::library::{Library, name_of};
-use super::rate::{GRID, LR};
+use super::rate::LR;
+use super::rate_source::RateSource;
 use super::suite::{Group, Suite, width_of};
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
@@ -44,7 +45,7 @@ pub struct Cell {
     /// Everything asked for, raw.
     pub tree: Tree,
     /// Where the learning rate comes from.
-    pub lr_source: String,
+    pub lr_source: RateSource,
     /// The rates to choose from before it is judged; empty where its rate stands.
     pub rates: Vec<f64>,
 }
@@ -52,13 +53,13 @@ pub struct Cell {
 impl Cell {
     /// This cell in the sweep that chooses its rate: `gpt2/w32@400~0.016`.
     pub fn swept_at(&self, lr: f64) -> Self {
-        let mut cell = self.with_rate(lr, GRID.to_owned());
+        let mut cell = self.with_rate(lr, RateSource::Grid);
         cell.name.push_str(&format!("~{lr}"));
         cell
     }
 
-    /// This cell with the learning rate that was chosen for it, and the words that say how.
-    pub fn with_rate(&self, lr: f64, lr_source: String) -> Self {
+    /// This cell with the learning rate that was chosen for it, and where it comes from.
+    pub fn with_rate(&self, lr: f64, lr_source: RateSource) -> Self {
         let mut cell = Self { rates: Vec::new(), lr_source, ..self.clone() };
         cell.tree.set(LR, lr.into(), Origin::named("the sweep"));
         cell
@@ -205,10 +206,10 @@ impl Suite {
         if let Some(budget) = budget {
             name.push_str(&format!("@{budget}"));
         }
-        if let Some(lr) = slot.lr.filter(|_| lr_source == GRID) {
+        if let Some(lr) = slot.lr.filter(|_| lr_source.is_sweep()) {
             name.push_str(&format!("~{lr}"));
         }
-        let chosen_here = ![GRID, "--set"].contains(&lr_source.as_str());
+        let chosen_here = !matches!(lr_source, RateSource::Grid | RateSource::Set);
         let rates = self.tune.as_ref().filter(|_| chosen_here).map_or_else(Vec::new, |tune| tune.lr.clone());
         Ok(Cell { name, variant: variant.name.clone(), scale, budget, tree, lr_source, rates })
     }
@@ -306,7 +307,8 @@ mod tests {
                 let found = cells[0].tree.get(key).map_or("nothing".to_owned(), |entry| entry.value.to_string());
                 assert_eq!(found, *want, "{key}");
             }
-            assert!(cells[0].lr_source.starts_with(source), "{} is not {source}", cells[0].lr_source);
+            let said = cells[0].lr_source.to_string();
+            assert!(said.starts_with(source), "{said} is not {source}");
         };
         let keys = [("model.width", "32"), ("train.steps", "400"), ("train.batch", "16"), ("data.preset", "\"easy\"")];
         let set = |sets: &[&str]| overrides("llama", "", sets, "");
@@ -353,7 +355,10 @@ mod tests {
         let check = |sets: &[&str], name: &str, lr: f64, source: &str| {
             let cells = suite.cells(&library, &overrides(path.to_str().unwrap(), "", sets, "")).unwrap();
             let cell = cells.iter().find(|cell| cell.name == name).unwrap();
-            assert_eq!((cell.tree.get(LR).unwrap().value.as_f64(), cell.lr_source.as_str()), (Some(lr), source));
+            assert_eq!(
+                (cell.tree.get(LR).unwrap().value.as_f64(), cell.lr_source.to_string()),
+                (Some(lr), source.to_owned())
+            );
         };
         let near = "nearest tuned row (w32@800), sweep.json";
         check(&[], "mine/w32@800", 0.008, "tuned: sweep.json");

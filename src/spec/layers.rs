@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use super::cells::Overrides;
 use super::library::Library;
-use super::rate::{GRID, LR, tuned_rate};
+use super::rate::{LR, tuned_rate};
+use super::rate_source::RateSource;
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
 use crate::error::{Error, Result};
@@ -47,7 +48,7 @@ pub(super) struct Layers<'a> {
 impl Layers<'_> {
     /// The whole tree, and where its learning rate comes from. The rate is chosen last, for it depends on the data, width
     /// and steps that end up there; it never replaces one from `--set`.
-    pub(super) fn lay(&self, variant: &Variant) -> (Tree, String) {
+    pub(super) fn lay(&self, variant: &Variant) -> (Tree, RateSource) {
         let mut tree = variant.tree.clone();
         self.files.iter().for_each(|layer| tree.overlay(layer));
         let mut plain = tree.clone();
@@ -57,19 +58,19 @@ impl Layers<'_> {
 
         let in_files = self.files.iter().any(|layer| layer.get(LR).is_some());
         let source = if self.upper.sets.get(LR).is_some() {
-            "--set".to_owned()
+            RateSource::Set
         } else if let Some(lr) = self.grid {
-            tree.set(LR, lr.into(), Origin::named(GRID));
-            GRID.to_owned()
+            tree.set(LR, lr.into(), Origin::named("grid"));
+            RateSource::Grid
         } else if in_files && tree.get(LR).is_some() {
-            format!("suite {}", self.suite)
+            RateSource::Suite { suite: self.suite.to_owned() }
         } else if !same(&variant.tree, &tree, "train.optimizer.kind") {
-            "untuned default".to_owned()
+            RateSource::Untuned
         } else if let Some(rate) = tuned_rate(&variant.tuned, &tree, self.altered(variant, &plain, &tree)) {
             tree.set(LR, rate.lr.into(), rate.origin);
             rate.source
         } else {
-            "untuned default".to_owned()
+            RateSource::Untuned
         };
         (tree, source)
     }

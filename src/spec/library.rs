@@ -208,7 +208,7 @@ pub(super) fn name_of(reference: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::spec::Overrides;
+    use crate::spec::{Overrides, RateSource};
     use std::collections::BTreeSet;
 
     /// Files in a fresh folder.
@@ -265,7 +265,7 @@ mod tests {
         for suite in library.suites().unwrap() {
             for cell in suite.cells(&library, &Overrides::default()).unwrap() {
                 assert!(cell.tree.get("train.optimizer.lr").is_some(), "{} of {}", cell.name, suite.name);
-                assert!(!cell.lr_source.is_empty());
+                assert_ne!(cell.lr_source, RateSource::Set, "{}", cell.name);
             }
         }
     }

@@ -3,7 +3,8 @@
 //!
 //! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is the law of extension points,
 //! [`load`] turns TOML into [`table`]s, [`variant`] and [`suite`] are the two kinds of files, [`cells`] makes trials' specs
-//! of them layer by layer, [`rate`] chooses learning rates, [`price`] is what machines and energy cost, [`library`] is what ships.
+//! of them layer by layer, [`rate`] chooses learning rates and
+//! [`rate_source`] says where one comes from, [`price`] is what machines and energy cost, [`library`] is what ships.
 
 pub mod catalog;
 pub mod cells;
@@ -13,6 +14,7 @@ pub mod library;
 pub mod load;
 pub mod price;
 pub mod rate;
+pub mod rate_source;
 pub mod suite;
 pub mod table;
 pub mod tree;
@@ -25,6 +27,7 @@ pub use library::Library;
 pub use load::parse_set;
 pub use price::Price;
 pub use rate::Tuned;
+pub use rate_source::RateSource;
 pub use suite::{Headline, Suite};
 pub use tree::{Entry, Origin, Tree};
 pub use variant::Variant;

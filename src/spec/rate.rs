@@ -4,6 +4,7 @@
 use std::cmp::Ordering;
 
 use super::knobs::whole;
+use super::rate_source::RateSource;
 use super::suite::width_of;
 use super::table::Table;
 use super::tree::{Origin, Tree};
@@ -11,9 +12,6 @@ use crate::error::Result;
 
 /// The key that all this is about.
 pub const LR: &str = "train.optimizer.lr";
-
-/// What the record says of a rate that is one of a sweep's.
-pub const GRID: &str = "grid";
 
 /// One row of a variant's `[[tuned]]` table: the best learning rate of a sweep.
 #[derive(Debug, Clone, PartialEq)]
@@ -36,13 +34,13 @@ pub struct Tuned {
     pub origin: Origin,
 }
 
-/// A learning rate and the words for the record.
+/// A learning rate and where it comes from.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rate {
     /// To use.
     pub lr: f64,
-    /// `tuned: results/tune-quick.json`.
-    pub source: String,
+    /// For the record.
+    pub source: RateSource,
     /// The row's.
     pub origin: Origin,
 }
@@ -95,11 +93,12 @@ pub fn tuned_rate(tuned: &[Tuned], tree: &Tree, altered: bool) -> Option<Rate> {
     let row = tuned.iter().filter(|row| row.data == label).min_by(nearer)?;
     let same_step = row.tokens_per_step.is_none_or(|tokens| tokens_per_step(tree) == Some(tokens as f64));
     let exact = !altered && same_step && width.is_some() && steps.is_some() && distance(row) == 0.0;
-    let edge = if row.edge { " (at its grid's edge)" } else { "" };
-    let source = if exact {
-        format!("tuned: {}{edge}", row.from)
-    } else {
-        format!("nearest tuned row ({}@{}), {}{edge}", row.scale, row.steps, row.from)
+    let source = RateSource::Tuned {
+        from: row.from.clone(),
+        exact,
+        scale: Some(row.scale.clone()),
+        steps: Some(row.steps),
+        edge: row.edge,
     };
     Some(Rate { lr: row.lr, source, origin: row.origin.clone() })
 }
@@ -143,7 +142,10 @@ mod tests {
         let check = |tree: serde_json::Value, altered: bool, want: Option<(f64, &str)>| {
             let tree = Tree::from_json(&tree, &Origin::named("test")).unwrap();
             let found = tuned_rate(&rows, &tree, altered);
-            assert_eq!(found.as_ref().map(|rate| (rate.lr, rate.source.as_str())), want);
+            assert_eq!(
+                found.map(|rate| (rate.lr, rate.source.to_string())),
+                want.map(|(lr, words)| (lr, words.to_owned()))
+            );
         };
         let at = |width: u64, steps: u64| json!({"model": {"width": width}, "train": {"steps": steps}});
         check(at(32, 400), false, Some((0.016, "tuned: sweep.json")));

@@ -26,6 +26,30 @@ pub fn least_squares(columns: &[Vec<f64>], y: &[f64]) -> Option<Vec<f64>> {
     solution.iter().all(|value| value.is_finite()).then_some(solution)
 }
 
+/// The inverse of a square matrix, by Gauss and Jordan with pivots; `None` where it has none.
+pub fn inverse(square: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
+    let n = square.len();
+    let unit = |k: usize| (0..n).map(move |j| f64::from(u8::from(j == k)));
+    let mut rows: Vec<Vec<f64>> =
+        square.iter().enumerate().map(|(k, row)| row.iter().copied().chain(unit(k)).collect()).collect();
+    for k in 0..n {
+        let pivot = (k..n).max_by(|&a, &b| rows[a][k].abs().total_cmp(&rows[b][k].abs()))?;
+        rows.swap(k, pivot);
+        if !(rows[k][k].abs() > 0.0) {
+            return None;
+        }
+        let scale = rows[k][k];
+        rows[k].iter_mut().for_each(|value| *value /= scale);
+        let top = rows[k].clone();
+        for (_, row) in rows.iter_mut().enumerate().filter(|(j, _)| *j != k) {
+            let factor = row[k];
+            row.iter_mut().zip(&top).for_each(|(value, above)| *value -= factor * above);
+        }
+    }
+    let inverse: Vec<Vec<f64>> = rows.into_iter().map(|row| row[n..].to_vec()).collect();
+    inverse.iter().flatten().all(|value| value.is_finite()).then_some(inverse)
+}
+
 /// What is left of `column` when its projections on the others are taken out (modified Gram-Schmidt); columns that depend on
 /// those before them take nothing more out.
 pub fn residual_of(column: &[f64], others: &[Vec<f64>]) -> Vec<f64> {
@@ -73,6 +97,11 @@ mod tests {
         for ((left, y), fitted) in left.iter().zip(y).zip(fitted) {
             assert!((left - (y - fitted)).abs() < 1e-12);
         }
+        let back = inverse(&[vec![0.0, 2.0, 1.0], vec![1.0, 1.0, 0.0], vec![3.0, 0.0, 1.0]]).unwrap();
+        for (row, expected) in back.iter().zip([[-0.2, 0.4, 0.2], [0.2, 0.6, -0.2], [0.6, -1.2, 0.4]]) {
+            assert!(row.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "np.linalg.inv: {row:?}");
+        }
+        assert_eq!(inverse(&[vec![1.0, 2.0], vec![2.0, 4.0]]), None);
         assert_eq!(least_squares(&[vec![1.0, 1.0], vec![2.0, 2.0]], &[1.0, 2.0]), None);
     }
 }

@@ -14,6 +14,7 @@ pub mod rank;
 pub mod resample;
 pub mod sample;
 pub mod student;
+pub mod surface;
 
 pub use curve::{Falling, Solution};
 pub use holm::holm;
@@ -23,3 +24,4 @@ pub use parabola::lowest_of_parabola;
 pub use rank::{chance_of_rank_agreement, spearman};
 pub use sample::{Summary, mean, median, quantile, sd, summary};
 pub use student::Shift;
+pub use surface::Surface;

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::checkpoint::EVERY_S;
 use crate::record::{Cost, Trial};
-use crate::spec::rate::GRID;
+use crate::spec::RateSource;
 
 /// One trial to run: everything a fresh process needs, as one JSON document on its standard input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub struct Job {
     /// Of parameters, data order and sampling.
     pub seed: u64,
     /// Where the learning rate comes from.
-    pub lr_source: String,
+    pub lr_source: RateSource,
     /// Index into the result file's builds.
     pub build: u64,
     /// Index into the result file's machines.
@@ -70,7 +70,7 @@ impl Job {
 
     /// Whether it only helps to choose a learning rate.
     pub fn in_sweep(&self) -> bool {
-        self.lr_source == GRID
+        self.lr_source.is_sweep()
     }
 }
 

@@ -8,7 +8,7 @@ use crate::data::Batch;
 use crate::device;
 use crate::infer::Generator;
 use crate::model::{Params, Weights};
-use crate::spec::{Library, Origin, Tree};
+use crate::spec::{Library, Origin, RateSource, Tree};
 use crate::train::Trainer;
 
 mod gpu;
@@ -299,7 +299,7 @@ fn job(prepared: &Prepared) -> Job {
         scale: "test".into(),
         budget: None,
         seed: 1,
-        lr_source: "test".into(),
+        lr_source: RateSource::Untuned,
         build: 0,
         machine: 0,
         spec: prepared.spec.clone(),

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use effbench::error::Result;
-use effbench::record::{At, Calibration, Cost, ResultFile, Run, SCHEMA, spec_sha256};
+use effbench::record::{At, Calibration, Cost, RateSource, ResultFile, Run, SCHEMA, spec_sha256};
 use effbench::runner::local::{Calibrate, run};
 use effbench::runner::plan::{Arm, Design, PreparedCell, plan};
 use effbench::runner::{Interrupt, Mode, Progress, Request, Worker, build_info, machine};
@@ -52,7 +52,7 @@ fn cell(name: &str) -> PreparedCell {
         variant: name.into(),
         scale: "w32".into(),
         budget: None,
-        lr_source: "given".into(),
+        lr_source: RateSource::Untuned,
         spec_sha256: spec_sha256(&spec),
         spec,
         paths: BTreeMap::new(),

@@ -226,6 +226,7 @@ fn in_turn(sides: &[Vec<Seen>; 2]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::RateSource;
     use crate::record::example::example;
 
     fn sides(base: ResultFile, new: ResultFile) -> [Vec<(String, ResultFile)>; 2] {
@@ -261,7 +262,7 @@ mod tests {
     fn cells_are_matched_by_name_and_sweeps_judge_nothing() {
         let mut new = example();
         new.trials.retain(|t| t.cell != "gpt2/w32@400");
-        new.trials.iter_mut().filter(|t| t.cell == "modern/w32@400").for_each(|t| t.lr_source = "grid".to_owned());
+        new.trials.iter_mut().filter(|t| t.cell == "modern/w32@400").for_each(|t| t.lr_source = RateSource::Grid);
         new.trials.iter_mut().filter(|t| t.cell == "gpt2/w32@800").for_each(|t| t.cell = "gpt2/w32@900".to_owned());
         let files = sides(example(), new);
         let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));

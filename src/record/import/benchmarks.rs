@@ -12,7 +12,9 @@ use super::{IMPORTED, Imported, build, machine};
 use crate::error::{Error, Result};
 use crate::record::criterion::Benchmark;
 use crate::record::metric::ITERATION_S;
-use crate::record::{Curve, Energy, Metric, ResultFile, Run, SCHEMA, Stated, Status, Trial, Validity, spec_sha256};
+use crate::record::{
+    Curve, Energy, Metric, RateSource, ResultFile, Run, SCHEMA, Stated, Status, Trial, Validity, spec_sha256,
+};
 use crate::stat::median;
 
 /// The suite of what criterion measured.
@@ -82,7 +84,7 @@ fn trial(found: &Benchmark, repeat: u64, order: u64) -> Trial {
         scale: found.part.clone().unwrap_or_else(|| "all".to_owned()),
         budget: None,
         seed: repeat,
-        lr_source: IMPORTED.to_owned(),
+        lr_source: RateSource::Foreign,
         build: 0,
         machine: 0,
         status: Status::Ok,

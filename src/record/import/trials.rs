@@ -11,7 +11,7 @@ use crate::cost::six_n_d;
 use crate::record::log::Log;
 use crate::record::metric::{TRAIN_LOSS_NATS, TRAIN_WALL_S, VAL_LOSS_NATS};
 use crate::record::{
-    BySixND, Curve, Energy, Flag, Metric, Severity, Stated, Status, Trial, Validity, finite, spec_sha256,
+    BySixND, Curve, Energy, Flag, Metric, RateSource, Severity, Stated, Status, Trial, Validity, finite, spec_sha256,
 };
 
 /// FLOPs of one unit of a budget that is counted in FLOPs: u64 ends at 1.8e19.
@@ -115,7 +115,7 @@ pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat:
         scale: cell.scale.clone(),
         budget: cell.budget,
         seed: repeat.seed.unwrap_or(repeat.index),
-        lr_source: IMPORTED.to_owned(),
+        lr_source: RateSource::Foreign,
         build: 0,
         machine: 0,
         status: ended.as_ref().err().map_or(Status::Ok, |(status, _)| *status),

@@ -26,19 +26,19 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
 /// How many trials were tuned, in a line.
 fn learning_rates(findings: &Findings) -> String {
     let trials = findings.file.trials.len();
-    let tuned = findings.file.trials.iter().filter(|trial| trial.lr_source.starts_with("tuned")).count();
+    let tuned = findings.file.trials.iter().filter(|trial| trial.lr_source.is_tuned()).count();
     format!("tuned by a sweep in {tuned} of {trials} trials")
 }
 
 fn sources(findings: &Findings) -> Table {
-    let mut seen: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut seen: BTreeMap<(&str, String), usize> = BTreeMap::new();
     for cell in &findings.cells {
         for trial in &cell.trials {
-            *seen.entry((&cell.name, &trial.lr_source)).or_default() += 1;
+            *seen.entry((&cell.name, trial.lr_source.to_string())).or_default() += 1;
         }
     }
     let mut table = Table::new(["cell", "source of its learning rate", "trials"]);
-    let row = |((cell, source), n): ((&str, &str), usize)| vec![cell.to_owned(), source.to_owned(), n.to_string()];
+    let row = |((cell, source), n): ((&str, String), usize)| vec![cell.to_owned(), source, n.to_string()];
     table.rows = seen.into_iter().map(row).collect();
     table
 }
