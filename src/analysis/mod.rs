@@ -17,6 +17,7 @@ pub mod projection;
 pub mod recipe;
 pub mod spectrum;
 pub mod study;
+pub mod along;
 pub mod summary;
 pub mod transfer;
 pub mod world;

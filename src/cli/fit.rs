@@ -12,6 +12,7 @@ use crate::analysis::projection::{Assumptions, Growth, Projection, Race, SMALL_N
 use crate::error::{Error, Result};
 use crate::record::pool;
 use crate::report::fit::{sentence, text};
+use crate::report::joint;
 use crate::report::projection::block;
 
 /// Arguments of `effbench fit`.
@@ -28,6 +29,7 @@ Laws:
   power        L = E + A C^-a, loss against training FLOPs, by least squares on ln L
   chinchilla   L = E + A/N^alpha + B/D^beta, by Huber's loss of ln L
   isoflop      the best model size of each budget, and how it grows
+  joint        L_v = E + A_v C^-a_v with one E over all groups, and each group's gain over --base as compute grows
 
 Columns of a table: flops, params, tokens, loss (nats), group, repeat. Where flops are missing they are
 6 N D; where tokens are missing they are C / (6 N). A row with an empty figure is left out, and said.")]
@@ -51,6 +53,9 @@ pub struct FitArgs {
     /// Fit this group only; may be given again.
     #[arg(long, value_name = "NAME")]
     pub group: Vec<String>,
+    /// The group whose compute is the currency of the law `joint` [default: the first].
+    #[arg(long, value_name = "NAME")]
+    pub base: Option<String>,
     /// Leave out the N highest losses of each group.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub drop_highest: usize,
@@ -91,13 +96,18 @@ pub enum Params {
 pub fn execute(args: &FitArgs) -> Result<()> {
     let mut points = read(args)?;
     choose(&mut points, &args.group)?;
+    lead(&mut points, args.base.as_deref())?;
     let plan = Plan { irreducible: args.irreducible, drop_highest: args.drop_highest, draws: args.bootstrap };
     let findings = fit::fit(law::find(&args.law)?, &points, &plan)?;
     let projected = projections(args, &findings)?;
     match args.format {
         Format::Text => {
             let blocks = projected.iter().map(|(group, found)| format!("{group}: {}", block(found, None, style())));
-            print(&[text(&findings)].into_iter().chain(blocks).collect::<Vec<_>>().join("\n\n"))
+            let said = match &findings.joint {
+                Some(found) => joint::text(found, None, &findings.notes, style()),
+                None => text(&findings),
+            };
+            print(&[said].into_iter().chain(blocks).collect::<Vec<_>>().join("\n\n"))
         }
         Format::Json => {
             let one = |(group, found): &(&str, Projection)| json!({ "group": group, "projection": found });
@@ -163,6 +173,17 @@ fn choose(points: &mut Points, wanted: &[String]) -> Result<()> {
     Ok(())
 }
 
+/// Puts the base's points first: the first group is the law `joint`'s base.
+fn lead(points: &mut Points, base: Option<&str>) -> Result<()> {
+    let Some(base) = base else { return Ok(()) };
+    let known = fit::points::groups(&points.points);
+    if !known.contains(&base) {
+        return Err(Error::input(format!("--base {base}: no such group")).suggest(base, known));
+    }
+    points.points.sort_by_key(|point| point.group != base);
+    Ok(())
+}
+
 fn mapping(text: &str) -> std::result::Result<(String, String), String> {
     let (name, column) = text.split_once('=').ok_or("write NAME=COLUMN")?;
     if csv::NAMES.contains(&name) {
@@ -181,7 +202,7 @@ fn growth(text: &str) -> std::result::Result<Growth, String> {
     }
 }
 
-fn irreducible(text: &str) -> std::result::Result<Irreducible, String> {
+pub(super) fn irreducible(text: &str) -> std::result::Result<Irreducible, String> {
     match text {
         "free" => Ok(Irreducible::Free),
         "oracle" => Ok(Irreducible::Oracle),

@@ -2,12 +2,15 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::fit::irreducible;
 use super::price::PriceArgs;
 use super::{Format, print, print_json, style};
 use crate::analysis::Unanswered;
+use crate::analysis::along::over_compute;
+use crate::analysis::fit::Irreducible;
 use crate::analysis::study::{Study, studies};
 use crate::analysis::transfer::{Transfer, transfers};
 use crate::error::{Error, Result};
@@ -21,7 +24,8 @@ use crate::report;
 Examples:
   effbench gain results/gain.json
   effbench gain results/gain.json results/gain-text.json --variant modern
-  effbench gain results/ladder.json --base llama --format json")]
+  effbench gain results/ladder.json --base llama --format json
+  effbench gain results/gain.json --along compute          does a gain grow or fade with compute?")]
 pub struct GainArgs {
     /// Result files; several are judged together, each kind of data by itself.
     #[arg(required = true, value_name = "RESULT")]
@@ -32,6 +36,13 @@ pub struct GainArgs {
     /// Only this variant.
     #[arg(long, value_name = "VARIANT")]
     pub variant: Option<String>,
+    /// Say how each variant's gain changes along this: one law over all variants, its band, and a plot.
+    #[arg(long, value_enum, value_name = "compute")]
+    pub along: Option<Along>,
+    /// Where the irreducible loss of that law comes from: `free`, `oracle`, or a number of nats [default: the oracle where
+    /// sizes differ, else free].
+    #[arg(long, value_name = "free|oracle|NATS", value_parser = irreducible, requires = "along")]
+    pub irreducible: Option<Irreducible>,
     /// At whose prices gains in money and carbon are counted.
     // A doc comment here would replace the command's own words.
     #[command(flatten)]
@@ -42,10 +53,20 @@ pub struct GainArgs {
     pub format: Format,
 }
 
+/// What a gain can change along.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Along {
+    /// The variant's model FLOPs.
+    Compute,
+}
+
 /// Says what every variant is worth.
 pub fn execute(args: &GainArgs) -> Result<()> {
     let file = read_all(&args.results)?;
     refuse_unknown(&file, args)?;
+    if let Some(Along::Compute) = args.along {
+        return along_compute(&file, args);
+    }
     let price = args.price.load()?;
     let studies = studies(&file, Some(&price), args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
     let others = || studies.iter().enumerate().flat_map(|(k, a)| studies[k + 1..].iter().map(move |b| (a, b)));
@@ -56,6 +77,18 @@ pub fn execute(args: &GainArgs) -> Result<()> {
             let mut texts: Vec<String> = compared.iter().map(|t| report::gain::transfer(t, style())).collect();
             texts.extend(studies.iter().map(|study: &Study| report::gain::gain(study, style())));
             texts.push(report::price::assumptions(&price, style()));
+            print(&texts.join("\n\n"))
+        }
+    }
+}
+
+/// Says how gains change with compute, on each kind of data.
+fn along_compute(file: &ResultFile, args: &GainArgs) -> Result<()> {
+    let found = over_compute(file, args.irreducible, args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
+    match args.format {
+        Format::Json => print_json(&json!({ "along_compute": found })),
+        Format::Text => {
+            let texts: Vec<String> = found.iter().map(|over| report::joint::over(over, style())).collect();
             print(&texts.join("\n\n"))
         }
     }

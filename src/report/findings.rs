@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::page::Hue;
 use super::section::{Ladder, ladders};
+use crate::analysis::along::{OverCompute, over_compute};
 use crate::analysis::price::Bill;
 use crate::analysis::study::{Study, studies};
 use crate::analysis::summary::summary;
@@ -29,6 +30,8 @@ pub struct Findings<'a> {
     pub cells: Vec<Cell<'a>>,
     /// What the data were, by the specs: losses on different data are not compared.
     pub data: Vec<String>,
+    /// Gains as functions of compute, by kind of data; none where the file names no base.
+    pub along: Vec<OverCompute>,
     /// Laws of loss in compute, where variants ran at several sizes and budgets.
     pub ladders: Vec<Ladder>,
     /// What all of it cost, and by whose prices.
@@ -124,6 +127,7 @@ impl<'a> Findings<'a> {
             variants,
             cells,
             data: names(file, &data),
+            along: over_compute(file, None, None, None).unwrap_or_default(),
             ladders: ladders(file),
             bill,
         }

@@ -7,6 +7,9 @@ use crate::unit::Times;
 
 /// What was found, in one sentence; where the data cannot tell, that.
 pub fn sentence(findings: &Findings) -> String {
+    if let Some(found) = &findings.joint {
+        return super::joint::sentence(found);
+    }
     let said = match (&findings.groups[..], &findings.profiles[..]) {
         ([], [one]) => isoflop(one),
         ([], all) => all.iter().map(isoflop).collect::<Vec<_>>().join(" "),

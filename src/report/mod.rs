@@ -6,6 +6,7 @@ pub mod findings;
 pub mod gain;
 pub mod fit;
 mod fit_sentence;
+pub mod joint;
 pub mod listing;
 pub mod page;
 pub mod price;

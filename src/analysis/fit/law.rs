@@ -3,7 +3,7 @@
 use crate::error::{Error, Result};
 
 use super::points::{Point, Variable};
-use super::{chinchilla, isoflop, power};
+use super::{chinchilla, isoflop, joint, power};
 
 /// A scaling law that can be fitted.
 #[derive(Debug)]
@@ -27,6 +27,8 @@ pub enum Form {
     Additive(Additive),
     /// A parabola per budget.
     IsoFlop,
+    /// One law of compute over all groups, with one E.
+    Joint,
 }
 
 /// L = E + sum of coefficient / variable^exponent, with one or two terms, fitted to ln L.
@@ -61,7 +63,7 @@ pub struct Start {
 }
 
 /// Every law there is.
-pub const CATALOG: [&Law; 3] = [&power::LAW, &chinchilla::LAW, &isoflop::LAW];
+pub const CATALOG: [&Law; 4] = [&power::LAW, &chinchilla::LAW, &isoflop::LAW, &joint::LAW];
 
 /// The law of that name.
 pub fn find(name: &str) -> Result<&'static Law> {

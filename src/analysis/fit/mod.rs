@@ -19,6 +19,7 @@ pub mod fitting;
 pub mod identify;
 pub mod interval;
 pub mod isoflop;
+pub mod joint;
 pub mod law;
 pub mod misfit;
 pub mod points;
@@ -33,6 +34,7 @@ pub use fitting::Fitting;
 pub use identify::{Ranking, Verdict};
 pub use interval::Bounds;
 pub use isoflop::IsoFlop;
+pub use joint::Joint;
 pub use law::{Form, Law};
 pub use points::{Counted, Point, Points};
 pub use returns::{Match, Returns};
@@ -78,6 +80,8 @@ pub struct Findings {
     pub groups: Vec<Study>,
     /// Profiles of the law `isoflop`, by group.
     pub profiles: Vec<IsoFlop>,
+    /// What the law `joint` says of all groups together.
+    pub joint: Option<Joint>,
     /// Whether exponents can be ranked across groups.
     pub rankings: Vec<Ranking>,
     /// What scale alone would need to match another group.
@@ -202,14 +206,24 @@ pub fn fit(law: &'static Law, points: &Points, plan: &Plan) -> Result<Findings> 
         notes: points.notes.clone(),
         groups: Vec::new(),
         profiles: Vec::new(),
+        joint: None,
         rankings: Vec::new(),
         matches: Vec::new(),
     };
     match &law.form {
         Form::IsoFlop => findings.profiles = groups.iter().map(|g| isoflop::profiles(g)).collect::<Result<_>>()?,
+        Form::Joint => findings.joint = Some(jointly(groups, plan, &mut findings.notes)?),
         Form::Additive(additive) => additive_findings(additive, groups, plan, &mut findings)?,
     }
     Ok(findings)
+}
+
+/// The joint law, over the first group as its base.
+fn jointly(groups: Vec<Vec<Point>>, plan: &Plan, notes: &mut Vec<String>) -> Result<Joint> {
+    let irreducible = source(plan.irreducible, &groups, notes)?;
+    let held = value(irreducible, &groups.concat());
+    let kept: Vec<Vec<Point>> = groups.into_iter().map(|group| split_highest(group, plan.drop_highest).0).collect();
+    joint::joint(&kept, joint::Asks { base: None, irreducible, held })
 }
 
 fn additive_findings(

@@ -27,6 +27,15 @@ pub fn text(page: &Page, style: Style) -> String {
         .join("\n\n")
 }
 
+/// The blocks of a page alone, without its title and its sections' headings.
+pub fn blocks(page: &Page, style: Style) -> String {
+    let width = style.width.unwrap_or(WIDTH).clamp(40, 120);
+    let shown = Shown { page, width, unicode: style.unicode };
+    let blocks = page.sections.iter().flat_map(|section| &section.blocks).filter_map(|block| shown.block(block));
+    let said = blocks.collect::<Vec<_>>().join("\n\n");
+    said.lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
 struct Shown<'a> {
     page: &'a Page,
     width: usize,

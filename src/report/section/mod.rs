@@ -5,6 +5,7 @@ use super::page::{Block, Page, Section};
 use crate::record::ResultFile;
 use crate::spec::Price;
 
+mod along;
 mod answer;
 mod cells;
 mod curves;
@@ -54,6 +55,12 @@ pub const SECTIONS: &[Kind] = &[
         title: "What each variant is worth",
         about: "How many times more must the base spend to match it, and do gains multiply and carry over?",
         build: gains::build,
+    },
+    Kind {
+        id: "along",
+        title: "Gain against compute",
+        about: "Does what a variant is worth grow or fade as compute grows?",
+        build: along::build,
     },
     Kind {
         id: "spectrum",

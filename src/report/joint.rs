@@ -1,0 +1,401 @@
+//! The joint law in words and as a plot: gain against compute, one line a variant, with its band and the gains that were
+//! measured.
+
+use super::fit::{bounds, chance, figure};
+use super::page::{
+    Axis, Block, Chart, Figure, Hue, Mark, Page, Point, Quantity, Rule, Scatter, Section, Series, Table,
+};
+use super::table::Style;
+use crate::analysis::along::OverCompute;
+use crate::analysis::fit::joint::{Along, Joint, Limit, Member, Place, Refused, Side, Trend, Used, Why};
+use crate::analysis::fit::{Irreducible, law};
+use crate::stat::Interval;
+use crate::unit::{Count, Flops, Times};
+
+/// Everything that was found, for a terminal; `data` is what it was found on, `notes` say what was counted.
+pub fn text(joint: &Joint, data: Option<&str>, notes: &[String], style: Style) -> String {
+    let variants: Vec<String> = joint.arms.iter().map(|arm| arm.group.clone()).collect();
+    let hue = |group: &str| variants.iter().position(|known| known == group).map_or(Hue::Neutral, Hue::Variant);
+    let mut blocks = blocks(joint, data, &hue);
+    // A terminal shows no details that wait to be opened.
+    for block in &mut blocks {
+        if let Block::Details(_, table) = block {
+            *block = Block::Table(std::mem::take(table));
+        }
+    }
+    if !notes.is_empty() {
+        blocks.push(Block::Text(format!("Counted: {}.", notes.join("; "))));
+    }
+    let page = Page {
+        title: format!("What each variant is worth over {}, as a function of compute", joint.base),
+        source: String::new(),
+        variants: variants.clone(),
+        sections: vec![Section { id: "along", title: "", about: "", blocks }],
+    };
+    super::page::text::blocks(&page, style)
+}
+
+/// One kind of data's law, or why there is none, for a terminal.
+pub fn over(found: &OverCompute, style: Style) -> String {
+    let OverCompute { data, base, joint, reason, notes } = found;
+    match (joint, reason) {
+        (Some(joint), _) => text(joint, Some(data), notes, style),
+        (None, reason) => {
+            let reason = reason.as_deref().unwrap_or("nothing was found");
+            format!("On {data} no gain over {base} is told along compute: {reason}.")
+        }
+    }
+}
+
+/// The same, for a page.
+pub fn blocks(joint: &Joint, data: Option<&str>, hue: &dyn Fn(&str) -> Hue) -> Vec<Block> {
+    let on = data.map(|data| format!("On {data}: ")).unwrap_or_default();
+    let mut blocks = vec![Block::Lead(on + &sentence(joint))];
+    if joint.gains.iter().any(|along| !along.curve.is_empty()) {
+        blocks.push(Block::Plot(plot(joint, hue)));
+    }
+    if !joint.gains.is_empty() {
+        blocks.push(Block::Table(gains(joint)));
+    }
+    blocks.extend(joint.gains.iter().filter_map(|along| limits(along, &joint.base)).map(Block::Text));
+    blocks.push(Block::Text(trust(joint)));
+    blocks.push(Block::Details("The law's parameters and the runs behind them".to_owned(), laws(joint)));
+    blocks
+}
+
+/// The answer: first what speaks against the law, then what each variant is worth.
+pub fn sentence(joint: &Joint) -> String {
+    let mut said: Vec<String> = joint.refused.iter().filter_map(refusal).collect();
+    said.extend(joint.gains.iter().filter_map(contradiction));
+    said.extend(scattered(joint));
+    match &joint.gains[..] {
+        [] => said.push(format!("No gain over {} is told along compute.", joint.base)),
+        [one] => said.push(worth(one, &joint.base)),
+        all => said.push(worths(all, &joint.base)),
+    }
+    said.extend(short(&joint.refused));
+    said.join(" ")
+}
+
+/// That runs do not lie on the law.
+fn refusal(refused: &Refused) -> Option<String> {
+    let Refused { group, why } = refused;
+    match why {
+        Why::Short { .. } => None,
+        Why::Rises => {
+            Some(format!("{group} reaches no lower loss with more compute: no law of compute describes its runs."))
+        }
+        Why::Bends { worst, p } => Some(format!(
+            "The law does not describe the runs of {group}: they bend away from it by up to {:.2}% of the loss (lack of fit, \
+             p = {}).",
+            100.0 * worst,
+            chance(*p)
+        )),
+    }
+}
+
+/// Groups with too few budgets, together.
+fn short(refused: &[Refused]) -> Option<String> {
+    let of = |refused: &Refused| match refused.why {
+        Why::Short { budgets, of } => {
+            let of = of.map(|of| format!(" on the lower envelope of {of} cells")).unwrap_or_default();
+            Some(format!("{} ({budgets}{of})", refused.group))
+        }
+        _ => None,
+    };
+    let found: Vec<String> = refused.iter().filter_map(of).collect();
+    (!found.is_empty()).then(|| format!("A law of compute takes three budgets; not told: {}.", found.join(", ")))
+}
+
+/// A measured gain that the law contradicts.
+fn contradiction(along: &Along) -> Option<String> {
+    let found = along.measured.iter().find(|measured| !measured.agrees)?;
+    Some(format!(
+        "The law does not describe the runs of {}: at {} it says {}, and the runs say {}{}.",
+        along.variant,
+        Flops(found.flops),
+        Times(found.law),
+        Times(found.gain),
+        range(&found.interval)
+    ))
+}
+
+/// That cells scatter more than their seeds do.
+fn scattered(joint: &Joint) -> Option<String> {
+    let (test, luck) = joint.scatter.lack_of_fit.zip(joint.scatter.of_luck)?;
+    (test.p < crate::analysis::fit::misfit::LEVEL).then(|| {
+        format!(
+            "Cells lie off the law by {:.2}% of the loss, where the luck of their seeds is {:.2}% (lack of fit, p = {}): what \
+             repeats share is in every interval.",
+            100.0 * joint.scatter.of_cells,
+            100.0 * luck,
+            chance(test.p)
+        )
+    })
+}
+
+/// One variant's answer.
+fn worth(along: &Along, base: &str) -> String {
+    let Along { variant, .. } = along;
+    let (Some(first), Some(last)) = (along.curve.first(), along.curve.last()) else {
+        return nowhere(along, base);
+    };
+    let at = |place: &Place, often: &str| {
+        format!("{} times {often}at {}{}", Times(place.gain), Flops(place.flops), range(&place.interval))
+    };
+    let ends = format!("{base} would need {} and {}", at(first, "its compute "), at(last, ""));
+    let whole = match along.side {
+        Side::More => format!("{variant} is worth more than its compute: {ends}"),
+        Side::Less => format!("{variant} is worth less than its compute: {ends}"),
+        Side::Partly => format!("{variant} differs from {base} over a part of the range: {ends}"),
+        Side::Unclear => format!("Whether {variant} is worth its compute cannot be told: {ends}"),
+    };
+    format!("{whole}; {}.", trend(along))
+}
+
+/// How a gain changes with each doubling of compute.
+fn trend(along: &Along) -> String {
+    let change = |times: f64| format!("{:+.0}%", 100.0 * (times - 1.0));
+    let Interval { low, high, .. } = along.per_doubling_interval;
+    let (p, by) = (chance(along.equal_exponents_holm), change(along.per_doubling));
+    let range = format!("95% {} to {}", change(low), change(high));
+    match along.trend {
+        Trend::Grows => {
+            format!("its gain grows, {by} with each doubling of compute ({range}; equal exponents p = {p})")
+        }
+        Trend::Fades => {
+            format!("its gain fades, {by} with each doubling of compute ({range}; equal exponents p = {p})")
+        }
+        Trend::Unclear => {
+            format!("whether the gain changes with compute cannot be told ({by} a doubling, {range}, p = {p})")
+        }
+    }
+}
+
+/// Why no gain of a variant is told, though it lies on the law.
+fn nowhere(along: &Along, base: &str) -> String {
+    let variant = &along.variant;
+    match along.limits.first() {
+        Some(Limit::Above { more_than, .. }) => format!(
+            "No run of {base} reaches the losses of {variant}: its gain is more than {} at its largest run, and how much \
+             more takes larger runs of {base}.",
+            Times(*more_than)
+        ),
+        Some(Limit::Below { less_than, .. }) => format!(
+            "Every run of {base} is ahead of {variant}: its gain is less than {} at its smallest run, and how much less takes \
+             smaller runs of {base}.",
+            Times(*less_than)
+        ),
+        None => format!("{variant} and {base} share no loss: no gain is told."),
+    }
+}
+
+/// Several variants' answers at once, with the gains at both ends of their ranges.
+fn worths(all: &[Along], base: &str) -> String {
+    let shown = |along: &Along| match (along.curve.first(), along.curve.last()) {
+        (Some(first), Some(last)) => {
+            format!("{} ({} to {})", along.variant, Times(first.gain), Times(last.gain))
+        }
+        _ => along.variant.clone(),
+    };
+    let part = |which: &dyn Fn(&Along) -> bool, what: &str| {
+        let names: Vec<String> = all.iter().filter(|along| which(along)).map(shown).collect();
+        (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
+    };
+    let parts = [
+        part(&|along| along.side == Side::More, "worth more than their compute at all of it"),
+        part(&|along| along.side == Side::Less, "worth less at all of it"),
+        part(&|along| along.side == Side::Partly, "different over a part of it"),
+        part(&|along| along.side == Side::Unclear, "not told from 1"),
+        part(&|along| along.trend == Trend::Grows, "told to gain more as compute grows"),
+        part(&|along| along.trend == Trend::Fades, "told to gain less as compute grows"),
+        all.iter()
+            .all(|along| along.trend == Trend::Unclear)
+            .then(|| "whether any gain changes with compute cannot be told".to_owned()),
+    ];
+    format!(
+        "{} variants over {base}, from the least to the most compute at which each is told (Holm over all): {}.",
+        all.len(),
+        parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
+    )
+}
+
+/// Where a variant ran and its gain is not told.
+fn limits(along: &Along, base: &str) -> Option<String> {
+    if along.curve.is_empty() {
+        return Some(nowhere(along, base));
+    }
+    let variant = &along.variant;
+    let said: Vec<String> = along
+        .limits
+        .iter()
+        .map(|limit| match limit {
+            Limit::Above { flops, more_than } => format!(
+                "From {} on {base} would need more than it ran for {variant}'s loss: more than {} times at its largest run.",
+                Flops(*flops),
+                Times(*more_than)
+            ),
+            Limit::Below { flops, less_than } => format!(
+                "Up to {} {base}'s smallest run is ahead of {variant}: less than {} times at its smallest run.",
+                Flops(*flops),
+                Times(*less_than)
+            ),
+        })
+        .collect();
+    (!said.is_empty()).then(|| said.join(" "))
+}
+
+/// ` (95% 2.0 to 2.7)`.
+fn range(interval: &Interval) -> String {
+    let Interval { low, high, level } = *interval;
+    if !high.is_finite() {
+        return " (no interval)".to_owned();
+    }
+    format!(" ({:.0}% {} to {})", 100.0 * level, Times(low), Times(high))
+}
+
+/// `2.3 (2.0 to 2.7)`, for a table.
+fn cell(value: f64, interval: &Interval) -> String {
+    let Interval { low, high, .. } = *interval;
+    if !high.is_finite() {
+        return format!("{} (no interval)", Times(value));
+    }
+    format!("{} ({} to {})", Times(value), Times(low), Times(high))
+}
+
+/// What the answer rests on: E, the scatter, and what is left to judge by.
+fn trust(joint: &Joint) -> String {
+    let e = figure(joint.e);
+    let floor = match (joint.irreducible, &joint.e_interval) {
+        (Irreducible::Oracle, _) => format!("E = {e}, known from the oracle."),
+        (Irreducible::Fixed(_), _) => format!("E = {e}, assumed."),
+        (Irreducible::Free, Some(range)) => format!("E = {e}, one for all ({}).", bounds(range)),
+        (Irreducible::Free, None) => format!("E = {e}, one for all."),
+    };
+    let over: Vec<String> = joint
+        .gains
+        .iter()
+        .filter_map(|along| {
+            let [low, high] = along.over_irreducible?;
+            Some(format!("{} {} to {}", along.variant, Times(low), Times(high)))
+        })
+        .collect();
+    let whatever = match (joint.e_interval.is_some(), joint.identifies_e()) {
+        _ if over.is_empty() => String::new(),
+        (false, _) => String::new(),
+        (true, true) => format!(" Over all of that, gains in the middle of their ranges are: {}.", over.join("; ")),
+        (true, false) => format!(
+            " The runs do not identify E; what they say of the gains within their range all the same, whatever E is: in the \
+             middle {}.",
+            over.join("; ")
+        ),
+    };
+    let scatter = &joint.scatter;
+    let alike = scatter.autocorrelation.map(|r| {
+        format!(
+            " Neighbouring points lie off the law alike (correlation {r:.2}: points of one run, or another form); intervals \
+             are wider for it."
+        )
+    });
+    format!(
+        "{floor}{whatever} Cells lie off the law by {:.2}% of the loss ({:.0} degrees of freedom). Bands hold at all compute at \
+         once, and include what all repeats of a cell share.{}",
+        100.0 * scatter.of_cells,
+        scatter.freedom,
+        alike.unwrap_or_default()
+    )
+}
+
+/// Every variant at both ends of its range.
+fn gains(joint: &Joint) -> Table {
+    let mut table = Table::new(["variant", "from", "gain (95%)", "to", "gain (95%)", "times a doubling", "p, equal a"]);
+    for along in &joint.gains {
+        let ends = [along.curve.first(), along.curve.last()];
+        let place = |place: Option<&Place>| {
+            place.map_or([String::new(), "not told".to_owned()], |place| {
+                [Flops(place.flops).to_string(), cell(place.gain, &place.interval)]
+            })
+        };
+        let [[from, first], [to, last]] = ends.map(place);
+        let doubling = cell(along.per_doubling, &along.per_doubling_interval);
+        table.rows.push(vec![
+            along.variant.clone(),
+            from,
+            first,
+            to,
+            last,
+            doubling,
+            chance(along.equal_exponents_holm),
+        ]);
+    }
+    table
+}
+
+/// The law's parameters and the runs behind them.
+fn laws(joint: &Joint) -> Table {
+    let mut table = Table::new(["group", "runs used", "C", "N", "A", "a", "p, bend"]);
+    table.rows = joint.arms.iter().map(member).collect();
+    table.without_empty_columns()
+}
+
+fn member(arm: &Member) -> Vec<String> {
+    let runs = if arm.runs == arm.cells { String::new() } else { format!(" of {} runs", arm.runs) };
+    let used = match arm.used {
+        Used::All => format!("all {} cells{runs}", arm.cells),
+        Used::Ladder { sizes } => format!("all {} cells{runs}, a ladder of {sizes} sizes", arm.cells),
+        Used::Envelope { of, sizes } => {
+            format!("lower envelope: {} of {of} cells{runs}, {sizes} sizes", arm.cells)
+        }
+    };
+    let range = |[low, high]: [f64; 2]| {
+        if low == high { Count(low).to_string() } else { format!("{} to {}", Count(low), Count(high)) }
+    };
+    vec![
+        arm.group.clone(),
+        used,
+        format!("{} to {}", Flops(arm.flops[0]), Flops(arm.flops[1])),
+        arm.params.map(range).unwrap_or_default(),
+        figure(arm.scale),
+        format!("{} ({})", figure(arm.exponent), bounds(&arm.exponent_interval)),
+        chance(arm.bend.p_holm),
+    ]
+}
+
+fn plot(joint: &Joint, hue: &dyn Fn(&str) -> Hue) -> Figure {
+    let ends = |interval: &Interval| interval.high.is_finite().then_some((interval.low, interval.high));
+    let mut series = Vec::new();
+    for along in joint.gains.iter().filter(|along| !along.curve.is_empty()) {
+        let hue = hue(&along.variant);
+        let on_the_law = |place: &Place| Point {
+            x: place.flops,
+            y: place.gain,
+            interval: ends(&place.interval),
+            note: String::new(),
+        };
+        let points = along.curve.iter().map(on_the_law).collect();
+        series.push(Series { name: format!("{}, law", along.variant), hue, mark: Mark::Line, points });
+        let read = along.measured.iter().map(|measured| Point {
+            x: measured.flops,
+            y: measured.gain,
+            interval: ends(&measured.interval),
+            note: "measured".to_owned(),
+        });
+        series.push(Series { name: along.variant.clone(), hue, mark: Mark::Dots, points: read.collect() });
+    }
+    Figure {
+        title: format!("Gain over {} against compute", joint.base),
+        caption: format!(
+            "How many times a variant's compute {} needs for the same loss. Lines are the law {} with 95% bands that hold all \
+             along at once; signs are gains read between {}'s own runs. A level line is a gain that scale leaves as it is.",
+            joint.base,
+            law::find("joint").map_or("", |law| law.formula),
+            joint.base
+        ),
+        chart: Chart::Scatter(Scatter {
+            x: Axis::log("compute of the variant", Quantity::Flops),
+            y: Axis::log(&format!("gain: times {} must spend", joint.base), Quantity::Times),
+            series,
+            rules: vec![Rule { at: 1.0, label: "no gain".to_owned() }],
+        }),
+    }
+}
