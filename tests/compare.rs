@@ -56,6 +56,16 @@ fn slowdown(file: &mut Value) {
     trials(file).iter_mut().filter(|t| t["cell"] == "gpt2/w32@400").for_each(|trial| slow(trial, 1.12));
 }
 
+/// A validation loss that is so many nats higher in the cells that are chosen, give or take a hundredth.
+fn unlearn(file: &mut Value, nats: f64, chosen: fn(&str) -> bool) {
+    for (place, trial) in trials(file).iter_mut().enumerate() {
+        if chosen(trial["cell"].as_str().unwrap()) {
+            let loss = &mut trial["metrics"]["val_loss_nats"]["value"];
+            *loss = (loss.as_f64().unwrap() + nats + 0.01 * luck("loss", place)).into();
+        }
+    }
+}
+
 /// Half the learning steps under the same name: the trials of half the budget stand in the cell.
 fn halved(file: &mut Value) {
     let all = trials(file).clone();
@@ -184,9 +194,15 @@ fn golden(name: &str, found: &str) {
 
 #[test]
 fn every_change_has_its_verdict_sentence_and_exit_code() {
-    let rows: [(&str, Change, &[&str], i32, &str); 15] = [
+    let rows: [(&str, Change, &[&str], i32, &str); 17] = [
         ("aa_one_sitting", |_| (), &[], 0, "No regression: 5 cells, time within"),
-        ("aa_two_sittings", sitting, &[], 0, "No regression found: 5 cells, time not told between sittings"),
+        (
+            "aa_two_sittings",
+            sitting,
+            &[],
+            0,
+            "Cannot tell about time; no regression found in the rest: 5 cells, time not told between",
+        ),
         ("aa_two_sittings_conclusive", sitting, &["--gate", "conclusive"], 3, "Cannot tell: 5 cells"),
         ("slowdown", slowdown, &[], 1, "gpt2/w32@400 trains 12% slower (95%"),
         (
@@ -208,13 +224,33 @@ fn every_change_has_its_verdict_sentence_and_exit_code() {
         ),
         ("slowdown_below_its_margin", slowdown, &["--margin", "train_tokens_per_s=20%"], 0, "No regression"),
         ("slowdown_markdown", slowdown, &["--format", "markdown"], 1, "❌ **gpt2/w32@400 trains 12% slower"),
-        ("quality_regression", halved, &[], 1, "gpt2/w32@800 has a validation loss"),
+        (
+            "quality_regression",
+            |f| unlearn(f, 0.3, |cell| cell == "gpt2/w32@800"),
+            &[],
+            1,
+            "gpt2/w32@800 has a validation loss",
+        ),
+        (
+            "one_name_for_two_cells",
+            halved,
+            &[],
+            0,
+            "gpt2/w32@800 (train.steps 800 against 400) is not one cell on both sides; of the rest: no regression: 4 cells",
+        ),
+        (
+            "one_name_for_two_cells_strict",
+            halved,
+            &["--gate", "conclusive"],
+            4,
+            "Not comparable: gpt2/w32@800 (train.steps",
+        ),
         (
             "other_machine",
             machine,
             &[],
             0,
-            "No regression found: 5 cells, time not compared between different machines",
+            "Cannot tell about time and memory; no regression found in the rest: 5 cells, time not compared between",
         ),
         (
             "other_machine_time_only",
@@ -230,7 +266,7 @@ fn every_change_has_its_verdict_sentence_and_exit_code() {
             |f| trials(f).retain(|t| t["repeat"].as_u64() < Some(2)),
             &[],
             0,
-            "No regression found: 5 cells, time cannot be told (n = ",
+            "Cannot tell about time and memory; no regression found in the rest: 5 cells, time cannot be told (n = 5 would)",
         ),
         ("diverged", diverging, &[], 1, "gpt2/w32@400 diverges in 4 of 4 trials, before in 0 of 4 (n = 4): regression"),
     ];
@@ -344,7 +380,8 @@ fn programs_get_every_row() {
         (&"paired_t".into(), &"interleaved".into(), &"regressed".into())
     );
     let csv = text(&folder.compare(&["--format", "csv"]).stdout);
-    assert_eq!(csv.lines().count(), rows.len() + 1);
+    let suite = found["suite"].as_array().unwrap();
+    assert_eq!(csv.lines().count(), rows.len() + suite.len() + 1);
     let columns = csv.lines().next().unwrap().split(',').count();
     assert!(csv.lines().filter(|line| !line.contains('"')).all(|line| line.split(',').count() == columns), "{csv}");
     let bencher = json(&["--format", "bencher"]);
@@ -485,5 +522,198 @@ fn counted_ops_gate_by_equality() {
         let output = folder.compare(&[]);
         let said = said(&output);
         assert!(output.status.code() == Some(code) && said.lines().next().unwrap().contains(says), "{said}");
+    }
+}
+
+/// Two repeats of every cell, three times slower and a whole nat worse, give or take a hundredth.
+fn ruined(file: &mut Value) {
+    trials(file).iter_mut().for_each(|trial| slow(trial, 3.0));
+    unlearn(file, 1.0, |_| true);
+}
+
+fn lost(file: &mut Value, cells: &[&str]) {
+    trials(file).retain(|trial| !cells.contains(&trial["cell"].as_str().unwrap()));
+}
+
+/// Two of four seeds that finished diverge now.
+fn half_diverging(file: &mut Value) {
+    let all = trials(file).clone();
+    diverging(file);
+    for (trial, was) in trials(file).iter_mut().zip(all) {
+        if trial["repeat"].as_u64().unwrap() >= 2 {
+            *trial = was;
+        }
+    }
+}
+
+/// What is gone, is called otherwise, or newly diverges is in the first sentence, and strict gates do not pass it.
+#[test]
+fn what_the_base_has_and_the_new_side_has_not_is_said_first() {
+    let one: Change = |f| lost(f, &["gpt2/w32@400"]);
+    let most: Change = |f| lost(f, &["gpt2/w32@400", "gpt2/w32@800", "gpt2/w32@1600", "modern/w32@800"]);
+    let called: Change = |f| {
+        for trial in trials(f).iter_mut().filter(|t| t["cell"] == "gpt2/w32@400") {
+            (trial["cell"], trial["arm"]) = ("gpt2/small".into(), "gpt2/small".into());
+        }
+    };
+    let rows: [(Change, &str); 3] = [
+        (one, "1 of 5 cells of base.json is missing from new.json (gpt2/w32@400); of the rest: no regression: 4 cells"),
+        (
+            most,
+            "4 of 5 cells of base.json are missing from new.json (gpt2/w32@400, gpt2/w32@800, gpt2/w32@1600 and 1 more)",
+        ),
+        (called, "1 of 5 cells of base.json is missing from new.json (gpt2/w32@400, there as gpt2/small)"),
+    ];
+    for (change, says) in rows {
+        let folder = Folder::new(change);
+        let loose = folder.compare(&[]);
+        assert!(text(&loose.stdout).starts_with(says) && loose.status.code() == Some(0), "{}", said(&loose));
+        for gate in ["conclusive", "equivalent"] {
+            let strict = folder.compare(&["--gate", gate]);
+            assert!(text(&strict.stdout).starts_with("Not comparable: "), "{gate}: {}", said(&strict));
+            assert_eq!(strict.status.code(), Some(4), "{gate}");
+        }
+    }
+    let output = Folder::new(half_diverging).compare(&[]);
+    let says = "gpt2/w32@400 diverges in 2 of 4 trials, before in 0 of 4 (n = 4): regression";
+    assert!(text(&output.stdout).starts_with(says), "{}", said(&output));
+    assert!(
+        output.status.code() == Some(1) && text(&output.stdout).contains("at seed 0, 1, where"),
+        "{}",
+        said(&output)
+    );
+}
+
+/// Each cell alone has too few repeats, and all together leave no doubt.
+#[test]
+fn two_repeats_of_a_ruined_suite_are_a_regression() {
+    for later in [false, true] {
+        let folder = Folder::new(|_| ());
+        let (mut base, mut new) = (noisy("base"), noisy("new"));
+        ruined(&mut new);
+        if later {
+            sitting(&mut new);
+        }
+        for (name, file) in [("base.json", &mut base), ("new.json", &mut new)] {
+            trials(file).retain(|trial| trial["repeat"].as_u64() < Some(2));
+            folder.write(name, &file.to_string());
+        }
+        let output = folder.compare(&[]);
+        let said = said(&output);
+        assert!(output.status.code() == Some(1) && said.starts_with("The whole suite of 5 cells "), "{said}");
+        assert!(said.contains("trains 200% slower") && said.contains("validation loss 1.00 nats higher"), "{said}");
+    }
+}
+
+/// Every cell 1.7 times slower in another sitting: a regression where calibrations stood still, and no word of none where they did not.
+#[test]
+fn a_slow_sitting_reads_as_what_it_is() {
+    let slower: Change = |file| {
+        trials(file).iter_mut().for_each(|trial| slow(trial, 1.7));
+        sitting(file);
+    };
+    let steady = Folder::new(slower).compare(&[]);
+    assert!(steady.status.code() == Some(1) && text(&steady.stdout).contains("70% slower"), "{}", said(&steady));
+    let folder = Folder::new(slower);
+    for name in ["base.json", "new.json"] {
+        let mut file: Value = serde_json::from_str(&fs::read_to_string(folder.0.path().join(name)).unwrap()).unwrap();
+        file["calibrations"][1]["gemm_f32_flops_per_s"] = 8e10.into();
+        folder.write(name, &file.to_string());
+    }
+    let unsteady = folder.compare(&[]);
+    let says = "Cannot tell about time; no regression found in the rest: 5 cells, time not told between sittings, which may differ by 106%";
+    assert!(unsteady.status.code() == Some(0) && text(&unsteady.stdout).starts_with(says), "{}", said(&unsteady));
+    assert_eq!(folder.compare(&["--gate", "conclusive"]).status.code(), Some(3));
+}
+
+/// Slower by 2.5% in every cell, which none of them shows for sure: the suite does.
+#[test]
+fn a_little_of_everything_is_seen() {
+    let folder = Folder::new(|_| ());
+    let noisier = |name: &str, times: f64| {
+        let mut file = noisy(name);
+        for (place, trial) in trials(&mut file).iter_mut().enumerate() {
+            slow(trial, times * (1.0 + 0.025 * luck(&format!("{name} again"), place)));
+        }
+        file.to_string()
+    };
+    folder.write("base.json", &noisier("base", 1.0));
+    folder.write("new.json", &noisier("new", 1.0));
+    let same = folder.compare(&["--metric", "train_tokens_per_s"]);
+    assert_eq!(same.status.code(), Some(0), "{}", said(&same));
+    folder.write("new.json", &noisier("new", 1.04));
+    let slower = folder.compare(&["--metric", "train_tokens_per_s"]);
+    assert!(slower.status.code() == Some(1) && text(&slower.stdout).contains("whole suite"), "{}", said(&slower));
+}
+
+/// A margin that is lowered holds in one sitting, and is refused aloud between two.
+#[test]
+fn a_lowered_margin_is_honoured_or_refused_aloud() {
+    let slower: Change = |file| trials(file).iter_mut().for_each(|trial| slow(trial, 1.012));
+    let narrow = ["--metric", "train_tokens_per_s", "--margin", "train_tokens_per_s=0.5%"];
+    let folder = Folder::new(slower);
+    assert_eq!(folder.compare(&narrow[..2]).status.code(), Some(0));
+    let honoured = folder.compare(&narrow);
+    assert!(honoured.status.code() == Some(1) && !text(&honoured.stdout).contains("(noise)"), "{}", said(&honoured));
+    let refused = Folder::new(|file| {
+        trials(file).iter_mut().for_each(|trial| slow(trial, 1.012));
+        sitting(file);
+    })
+    .compare(&narrow);
+    let says = "Cannot tell: 5 cells, time not told between sittings, which may differ by 10%; the margin of 0.5";
+    assert!(refused.status.code() == Some(0) && text(&refused.stdout).starts_with(says), "{}", said(&refused));
+}
+
+/// A folder that holds a merged file beside its parts has every trial once.
+#[test]
+fn a_merged_file_beside_its_parts_counts_once() {
+    let folder = Folder::new(slowdown);
+    fs::create_dir(folder.0.path().join("nights")).unwrap();
+    for (day, name) in [(1, "a"), (2, "b")] {
+        let mut file = noisy(name);
+        file["run"]["started_at"] = format!("2026-10-{day:02}T10:00:00Z").into();
+        for trial in trials(&mut file) {
+            trial["started_at"] =
+                trial["started_at"].as_str().unwrap().replace("11-21", &format!("10-{day:02}")).into();
+            trial["id"] = format!("{}-{name}", trial["id"].as_str().unwrap()).into();
+            trial["seed"] = (trial["seed"].as_u64().unwrap() + 10 * day).into();
+            trial["repeat"] = (trial["repeat"].as_u64().unwrap() + 10 * day).into();
+        }
+        folder.write(&format!("nights/{name}.json"), &file.to_string());
+    }
+    let merged = folder.run(&["merge", "nights/a.json", "nights/b.json", "--out", "nights/all.json"]);
+    assert_eq!(merged.status.code(), Some(0), "{}", text(&merged.stderr));
+    let output = folder.run(&["compare", "nights", "new.json"]);
+    assert!(text(&output.stdout).contains("Base nights, 40 trials; new new.json, 20 trials"), "{}", said(&output));
+    let history = folder.run(&["history", "nights", "--cell", "gpt2/w32@400", "--format", "json"]);
+    let found: Value = serde_json::from_slice(&history.stdout).unwrap();
+    let points = found["histories"][0]["points"].as_array().unwrap();
+    assert_eq!(points.iter().map(|p| p["n"].as_u64().unwrap()).collect::<Vec<_>>(), [4, 4], "{found}");
+}
+
+/// The file of fresh repeats has the last word, in every format.
+#[test]
+fn fresh_repeats_have_the_last_word() {
+    let folder = Folder::new(|_| ());
+    let both = |name: &str, change: Change| {
+        let (mut base, mut new) = (noisy(&format!("{name} base")), noisy(&format!("{name} head")));
+        change(&mut new);
+        for (file, arm) in [(&mut base, "base"), (&mut new, "head")] {
+            for trial in trials(file) {
+                trial["arm"] = arm.into();
+                trial["id"] = format!("{}-{arm}", trial["id"].as_str().unwrap()).into();
+            }
+        }
+        trials(&mut base).extend(trials(&mut new).clone());
+        base.to_string()
+    };
+    folder.write("both.json", &both("first", slowdown));
+    folder.write("same.json", &both("again", |_| ()));
+    folder.write("slow.json", &both("again", slowdown));
+    let first = folder.run(&["compare", "both.json"]);
+    assert_eq!(first.status.code(), Some(1), "{}", said(&first));
+    for (name, code, mark) in [("same.json", 0, "✅"), ("slow.json", 1, "❌")] {
+        let output = folder.run(&["compare", "both.json", "--confirmed-by", name, "--format", "markdown"]);
+        assert!(output.status.code() == Some(code) && text(&output.stdout).starts_with(mark), "{}", said(&output));
     }
 }

@@ -37,8 +37,8 @@ pub(super) fn compared(file: &ResultFile, out: &Path, gate: GateArg) -> Comparis
 
 /// Those of the cells that a first look found worse.
 pub(super) fn flagged(first: &Comparison, cells: Vec<PreparedCell>) -> Vec<PreparedCell> {
-    let rows = stages::flagged(first);
-    cells.into_iter().filter(|cell| rows.iter().any(|row| row.cell == cell.name)).collect()
+    let again = stages::cells_again(first);
+    cells.into_iter().filter(|cell| again.contains(cell.name.as_str())).collect()
 }
 
 /// Where the fresh repeats of the flagged cells go: `x.json` gives `x-confirm.json`.

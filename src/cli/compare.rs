@@ -8,6 +8,7 @@ use serde_json::json;
 
 use super::{print, print_json, say, style};
 use crate::analysis::compare::self_test::self_test;
+use crate::analysis::compare::stages::two_stages;
 use crate::analysis::compare::{Accept, Code, Comparison, Gate, Options, Past, Scale, Side, catalog, compare};
 use crate::error::{Error, Kind, Result};
 use crate::record::{ResultFile, store};
@@ -20,6 +21,7 @@ Examples:
   effbench compare base.json new.json
   effbench compare base.json new.json --gate conclusive --margin train_tokens_per_s=3% --format markdown
   effbench compare both.json --base-arm main --new-arm head     two builds that ran in turn, in one file
+  effbench compare both.json --confirmed-by both-confirm.json   the same with what was run again
   effbench compare results/quick.json --base-arm gpt2 --new-arm llama --metric val_loss_nats
   effbench compare --self-test results/quick.json --repeats 8   false alarms on this machine
   effbench compare base.json new.json --history nightly/        sittings differ by what they differed by before
@@ -60,6 +62,10 @@ pub struct CompareArgs {
     /// sitting widens what may differ between two.
     #[arg(long, value_name = "FILE", conflicts_with = "self_test")]
     pub history: Vec<PathBuf>,
+    /// Fresh repeats of what looked worse, as `effbench run --against ... --confirm` leaves them in `...-confirm.json`: the verdict is
+    /// that of both stages.
+    #[arg(long, value_name = "FILE", conflicts_with = "self_test")]
+    pub confirmed_by: Option<PathBuf>,
     /// How often this machine would alarm about nothing, from BASE's own repeats.
     #[arg(long, conflicts_with = "new")]
     pub self_test: bool,
@@ -126,7 +132,11 @@ pub fn execute(args: &CompareArgs) -> Result<()> {
     let new = new.as_ref().unwrap_or(&base);
     let [of_base, of_new] = sides(args, &base, new)?;
     options.past = past(&args.history, &of_new)?;
-    let found = compare(&of_base, &of_new, &options);
+    let first = compare(&of_base, &of_new, &options);
+    let found = match &args.confirmed_by {
+        Some(path) => two_stages(&first, &confirming(args, path, &options)?),
+        None => first,
+    };
     show(&found, args.format)?;
     verdict(&found)
 }
@@ -171,6 +181,14 @@ pub(super) fn verdict(found: &Comparison) -> Result<()> {
         Code::Trials => Kind::Trials,
     };
     Err(Error { kind, message: report::compare::sentence(found), hint: None })
+}
+
+/// The same arms in the file of fresh repeats.
+fn confirming(args: &CompareArgs, path: &Path, options: &Options) -> Result<Comparison> {
+    let fresh = read(path)?;
+    let args = CompareArgs { base: path.to_owned(), new: None, ..args.clone() };
+    let [base, new] = sides(&args, &fresh, &fresh)?;
+    Ok(compare(&base, &new, options))
 }
 
 /// What earlier sittings say; nothing where none are given, which is said where some are.

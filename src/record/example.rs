@@ -77,6 +77,7 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
         status: if excess.is_some() { Status::Ok } else { Status::Diverged },
         reason: excess.is_none().then(|| "the loss is not finite at step 37".to_owned()),
         started_at: format!("2026-11-21T10:{:02}:00Z", order % 60),
+        run_started_at: None,
         spec_sha256: spec_sha256(&spec),
         spec,
         cost: Some(cost(variant, steps)),

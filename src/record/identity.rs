@@ -167,18 +167,40 @@ fn canonical(value: &Value) -> String {
 }
 
 /// Whether two records are of one trial: everything that was found is the same, on the same machine, by the same build. Where it
-/// stands in a file (order, and the places of build and machine) is the file's. Another night's trial of the same
-/// build began at another time, and is another one.
+/// stands in a file (order, run, and the places of build and machine) is the file's. Another night's trial of the same
+/// build is of another run, and is another one.
 pub fn same_trial(a: (&Trial, &ResultFile), b: (&Trial, &ResultFile)) -> bool {
     let ((one, of_one), (other, of_other)) = (a, b);
     if one.id != other.id || one.started_at != other.started_at {
+        return false;
+    }
+    if !(is_imported(one) || run_of(one, of_one) == run_of(other, of_other) || in_its_run(a) != in_its_run(b)) {
         return false;
     }
     let build = |trial: &Trial, file: &ResultFile| file.builds.get(trial.build as usize).cloned();
     let machine = |trial: &Trial, file: &ResultFile| file.machines.get(trial.machine as usize).cloned();
     build(one, of_one) == build(other, of_other)
         && machine(one, of_one) == machine(other, of_other)
-        && Trial { order: one.order, build: one.build, machine: one.machine, ..other.clone() } == *one
+        && placed_as(one, other.clone()) == *one
+}
+
+/// When the run began that a trial belongs to.
+pub fn run_of<'a>(trial: &'a Trial, file: &'a ResultFile) -> &'a str {
+    trial.run_started_at.as_deref().unwrap_or(&file.run.started_at)
+}
+
+/// Whether a trial began while its file's run went on. Where one of two files says so and the other does not, that other is several
+/// runs under one head.
+fn in_its_run((trial, file): (&Trial, &ResultFile)) -> bool {
+    let begun = file.run.started_at <= trial.started_at;
+    let ended = file.run.finished_at.as_ref().is_some_and(|end| *end < trial.started_at);
+    trial.run_started_at.is_some() || (begun && !ended)
+}
+
+/// The trial at another's place in another's file.
+fn placed_as(one: &Trial, other: Trial) -> Trial {
+    let run_started_at = one.run_started_at.clone();
+    Trial { order: one.order, build: one.build, machine: one.machine, run_started_at, ..other }
 }
 
 /// Trials that were seen, each once: a merged file beside its parts brings nothing new.
@@ -326,12 +348,15 @@ mod tests {
     #[test]
     fn another_night_another_machine_and_another_build_are_other_trials() {
         let first = example();
-        let mut others = [example(), example(), example(), example()];
+        let mut others = [example(), example(), example(), example(), example(), example()];
         others[0].trials[0].started_at = "2026-11-22T10:00:00Z".to_owned();
         others[1].machines[0].strict_id = "another".to_owned();
         others[2].builds[0].executable_id = Some("another".to_owned());
         others[3].trials[0].order = 99;
+        others[4].run.started_at = "2026-11-21T09:00:00Z".to_owned();
+        (others[5].run.started_at, others[5].run.finished_at) =
+            ("2026-11-01T09:00:00Z".to_owned(), Some("2026-11-01T09:03:00Z".to_owned()));
         let same = others.each_ref().map(|f| same_trial((&first.trials[0], &first), (&f.trials[0], f)));
-        assert_eq!(same, [false, false, false, true]);
+        assert_eq!(same, [false, false, false, true, false, true], "the last is a merged file by hand");
     }
 }

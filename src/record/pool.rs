@@ -19,7 +19,8 @@ pub fn read_all(paths: &[PathBuf]) -> Result<ResultFile> {
 /// have the same cell and repeat, on other machines or other data: who compares looks at the spec, not at the name alone.
 pub fn pool(files: Vec<(String, ResultFile)>) -> Result<ResultFile> {
     let runs: Vec<Run> = files.iter().map(|(_, file)| file.run.clone()).collect();
-    let mut files = files.into_iter();
+    let several = files.len() > 1;
+    let mut files = files.into_iter().map(|(name, file)| (name, if several { with_its_run(file) } else { file }));
     let Some((first, mut pooled)) = files.next() else {
         return Err(Error::input("no result file").hint("`effbench run` writes one"));
     };
@@ -30,6 +31,14 @@ pub fn pool(files: Vec<(String, ResultFile)>) -> Result<ResultFile> {
     }
     pooled.run = common(&runs).unwrap_or(pooled.run);
     Ok(pooled)
+}
+
+/// The file with its run's beginning in each trial, as a pooled file has one for all.
+fn with_its_run(mut file: ResultFile) -> ResultFile {
+    for trial in &mut file.trials {
+        trial.run_started_at.get_or_insert_with(|| file.run.started_at.clone());
+    }
+    file
 }
 
 /// The name of a pooled file's run, for prose: `quick + ladder`.

@@ -76,6 +76,9 @@ pub struct Trial {
     pub reason: Option<String>,
     /// RFC 3339, UTC; of an imported trial when its log was last written.
     pub started_at: String,
+    /// RFC 3339, UTC: when the run began that it belongs to, where a file holds those of several runs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub run_started_at: Option<String>,
     /// The settled spec, every default written out.
     pub spec: Value,
     /// Of the settled spec.

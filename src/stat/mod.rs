@@ -1,12 +1,14 @@
 //! Mathematics on plain numbers: no domain, no I/O.
 
 pub mod bootstrap;
+pub mod change;
 pub mod curve;
 pub mod exact;
 pub mod holm;
 pub mod huber;
 pub mod interval;
 pub mod linear;
+pub mod moderate;
 pub mod optimise;
 pub mod parabola;
 pub mod power;

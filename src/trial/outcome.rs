@@ -48,6 +48,7 @@ pub fn blank(job: &Job, started_at: String) -> Trial {
         status: Status::Failed,
         reason: None,
         started_at,
+        run_started_at: None,
         spec: job.spec.clone(),
         spec_sha256: job.spec_sha256.clone(),
         cost: Some(job.cost.clone()),

@@ -9,7 +9,7 @@
 //! Two sittings drift apart by themselves. Between them the whole interval must lie beyond a margin that is as wide as the
 //! drift, and what lies within is never called equivalent: nobody can know.
 
-use super::effect::{ALPHA, Effect, FEWEST, Method};
+use super::effect::{ALPHA, Effect, Method};
 use super::verdict::Verdict;
 use crate::stat::interval::LEVEL;
 
@@ -35,6 +35,8 @@ pub enum Why {
     TestsDisagree,
     /// The sittings may differ by as much.
     Drift,
+    /// A seed that finished does not any more.
+    Diverged,
 }
 
 /// A verdict with its reason.
@@ -72,7 +74,7 @@ pub fn decide(effect: &Effect, worse: f64, limits: Limits, p: Option<f64>, drift
     if effect.identical {
         return said(Verdict::Equivalent, Why::Identical);
     }
-    let Some(p) = p.filter(|_| effect.least() >= FEWEST) else { return said(Verdict::Inconclusive, Why::TooFew) };
+    let Some(p) = p.filter(|_| effect.is_enough()) else { return said(Verdict::Inconclusive, Why::TooFew) };
     if effect.method == Method::Ranks {
         // A discrete test can never pass a correction over many, and that nothing arrives any more is no luck.
         let told = effect.apart || p <= ALPHA;
@@ -100,7 +102,7 @@ pub fn decide(effect: &Effect, worse: f64, limits: Limits, p: Option<f64>, drift
 /// Whether a change is at most `margin` worse, for sure: non-inferiority, one-sided at 5%.
 pub fn not_worse(effect: &Effect, worse: f64, margin: f64) -> bool {
     let far = effect.interval(EQUIVALENCE_LEVEL).map(|i| if worse > 0.0 { i.high } else { -i.low });
-    effect.identical || far.is_some_and(|far| effect.least() >= FEWEST && far <= margin)
+    effect.identical || far.is_some_and(|far| effect.is_enough() && far <= margin)
 }
 
 #[cfg(test)]

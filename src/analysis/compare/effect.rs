@@ -18,7 +18,7 @@ pub const ALPHA: f64 = 1.0 - LEVEL;
 pub const FEWEST: usize = 3;
 
 /// How the two sides were set against each other.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Method {
     /// Counted: the same or not.
@@ -46,8 +46,10 @@ pub struct Effect {
     pub shift: Option<Shift>,
     /// Standard deviation of one pair's difference, or what it would be for independent trials.
     pub sd: Option<f64>,
-    /// Pairs, or trials on each side.
+    /// Pairs, or trials on each side; of several cells in the one that has the fewest.
     pub n: [usize; 2],
+    /// Cells whose mean it is: 1, but for a whole suite.
+    pub cells: usize,
     /// Every value of one side is the other's, to the bit.
     pub identical: bool,
     /// Every trial of one side never arrived, and every one of the other did.
@@ -58,19 +60,33 @@ pub struct Effect {
 
 /// From pairs (base, new); `None` without a pair, and for a ratio of what is not above 0.
 pub fn paired(scale: Scale, pairs: &[(f64, f64)]) -> Option<Effect> {
-    let differences =
-        pairs.iter().map(|(base, new)| Some(on(scale, *new)? - on(scale, *base)?)).collect::<Option<Vec<f64>>>()?;
+    let differences = pairs.iter().map(|pair| difference(scale, *pair)).collect::<Option<Vec<f64>>>()?;
     let identical = pairs.iter().all(|(base, new)| base == new);
     // Logarithms of equal values differ by exactly nothing.
     let value = mean(&differences)?;
     let n = [pairs.len(); 2];
     let (shift, sd) = (student::paired(&differences), sd(&differences));
-    let exact_p = told(shift).filter(|_| n[0] >= 6).and_then(|_| sign_flip(&differences));
-    Some(Effect { scale, method: Method::PairedT, value, shift, sd, n, identical, apart: false, exact_p })
+    let exact_p = told(shift).and_then(|_| exact_of_pairs(&differences));
+    Some(Effect { scale, method: Method::PairedT, value, shift, sd, n, cells: 1, identical, apart: false, exact_p })
+}
+
+/// A pair's difference on the scale that is computed on.
+pub fn difference(scale: Scale, (base, new): (f64, f64)) -> Option<f64> {
+    Some(on(scale, new)? - on(scale, base)?)
+}
+
+/// By flipping signs, where six pairs or more let that reach the level.
+pub fn exact_of_pairs(differences: &[f64]) -> Option<f64> {
+    if differences.len() >= 6 { sign_flip(differences) } else { None }
+}
+
+/// By permuting, where four trials or more on each side let that reach the level.
+pub fn exact_of_sides(base: &[f64], new: &[f64]) -> Option<f64> {
+    if base.len() >= 4 && new.len() >= 4 { permutation(base, new) } else { None }
 }
 
 /// A shift that the t test tells from nothing: only there is anything to check, and going through every case takes its time.
-fn told(shift: Option<Shift>) -> Option<Shift> {
+pub fn told(shift: Option<Shift>) -> Option<Shift> {
     shift.filter(|shift| shift.p() <= ALPHA)
 }
 
@@ -82,11 +98,11 @@ pub fn unpaired(scale: Scale, base: &[f64], new: &[f64]) -> Option<Effect> {
     let n = [base.len(), new.len()];
     let value = if identical { 0.0 } else { mean(&new)? - mean(&base)? };
     let shift = student::welch(&base, &new);
-    let exact_p = told(shift).filter(|_| n[0] >= 4 && n[1] >= 4).and_then(|_| permutation(&base, &new));
+    let exact_p = told(shift).and_then(|_| exact_of_sides(&base, &new));
     // So that the standard error is sd / sqrt n for n trials on each side, whatever the sides' sizes.
     let harmonic = 2.0 / (1.0 / n[0] as f64 + 1.0 / n[1] as f64);
     let sd = shift.map(|shift| shift.se * harmonic.sqrt());
-    Some(Effect { scale, method: Method::WelchT, value, shift, sd, n, identical, apart: false, exact_p })
+    Some(Effect { scale, method: Method::WelchT, value, shift, sd, n, cells: 1, identical, apart: false, exact_p })
 }
 
 /// Whether both sides have the same values, in whatever order: a file against itself.
@@ -116,11 +132,11 @@ pub fn ranked(scale: Scale, base: &[f64], new: &[f64]) -> Option<Effect> {
     let all = (gone(base), gone(new));
     let apart = all == (0, new.len()) || all == (base.len(), 0);
     let (method, identical) = (Method::Ranks, value == 0.0);
-    Some(Effect { scale, method, value, shift: None, sd: None, n, identical, apart, exact_p })
+    Some(Effect { scale, method, value, shift: None, sd: None, n, cells: 1, identical, apart, exact_p })
 }
 
 /// On the scale that is computed on.
-fn on(scale: Scale, value: f64) -> Option<f64> {
+pub fn on(scale: Scale, value: f64) -> Option<f64> {
     match scale {
         Scale::Ratio => (value > 0.0).then(|| value.ln()),
         Scale::Difference => value.is_finite().then_some(value),
@@ -133,6 +149,11 @@ impl Effect {
         self.n[0].min(self.n[1])
     }
 
+    /// Whether there are trials enough to decide anything: of one cell three a side, of several together two.
+    pub fn is_enough(&self) -> bool {
+        self.least() >= if self.cells > 1 { 2 } else { FEWEST }
+    }
+
     /// The chance of such a change where there is none; `None` where too few trials can tell anything.
     pub fn p(&self) -> Option<f64> {
         if self.identical {
@@ -140,7 +161,7 @@ impl Effect {
         }
         match self.method {
             Method::Ranks => self.exact_p,
-            _ => self.shift.filter(|_| self.least() >= FEWEST).map(|shift| shift.p()),
+            _ => self.shift.filter(|_| self.is_enough()).map(|shift| shift.p()),
         }
     }
 

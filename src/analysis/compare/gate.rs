@@ -3,6 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
+use super::Comparison;
 use super::matching::{Match, Seen};
 use super::row::Row;
 use super::verdict::Verdict;
@@ -61,20 +62,18 @@ impl Serialize for Code {
     }
 }
 
-/// Marks what is accepted, and returns what was accepted in vain.
-pub(super) fn accept(rows: &mut [Row], accepted: &[Accept]) -> Vec<String> {
-    let mut unused = Vec::new();
+/// Marks what is accepted.
+pub(super) fn mark(rows: &mut [Row], accepted: &[Accept]) {
     for accept in accepted {
-        let mut used = false;
-        for row in rows.iter_mut().filter(|row| accept.covers(row)) {
-            used |= row.verdict == Verdict::Regressed;
-            row.accepted = Some(accept.reason.clone());
-        }
-        if !used {
-            unused.push(format!("{}:{} ({})", accept.cell, accept.metric, accept.reason));
-        }
+        rows.iter_mut().filter(|row| accept.covers(row)).for_each(|row| row.accepted = Some(accept.reason.clone()));
     }
-    unused
+}
+
+/// What was accepted in vain.
+pub(super) fn unused<'a>(rows: impl Iterator<Item = &'a Row> + Clone, accepted: &[Accept]) -> Vec<String> {
+    let regressed = |accept: &Accept| rows.clone().any(|row| accept.covers(row) && row.verdict == Verdict::Regressed);
+    let vain = accepted.iter().filter(|accept| !regressed(accept));
+    vain.map(|accept| format!("{}:{} ({})", accept.cell, accept.metric, accept.reason)).collect()
 }
 
 /// Trials of the compared cells without a figure that counts. One that diverged is a result, an infinitely bad one, unless
@@ -104,23 +103,23 @@ fn why(seen: &Seen) -> String {
     format!("invalid ({})", flags.map(|flag| flag.code.as_str()).collect::<Vec<_>>().join(", "))
 }
 
-/// The verdict over what is gated and not accepted, and what the program exits with. A regression that is shown counts before
-/// everything else; trials that failed leave the rest in doubt.
-pub(super) fn outcome(rows: &[Row], gate: Gate, failed: bool) -> (Verdict, Code) {
-    let gated: Vec<Verdict> =
-        rows.iter().filter(|row| row.gated && row.accepted.is_none()).map(|row| row.verdict).collect();
+/// Sets the verdict over what is gated and not accepted, and what the program exits with. A regression that is shown counts before
+/// everything else; trials that failed leave the rest in doubt; and what the base has and the new side has not cannot have been
+/// judged.
+pub(super) fn settle(found: &mut Comparison) {
+    let gated: Vec<Verdict> = found.gated().map(|row| row.verdict).collect();
     let has = |verdict: Verdict| gated.contains(&verdict);
     let none_compared = gated.iter().all(|verdict| *verdict == Verdict::NotComparable)
-        && !rows.iter().any(|row| row.accepted.is_some());
+        && !found.rows.iter().any(|row| row.accepted.is_some());
     let verdict = if none_compared { Verdict::NotComparable } else { Verdict::of_all(gated.iter().copied()) };
-    let strict = gate != Gate::Regress;
+    let strict = found.gate != Gate::Regress;
     let code = match () {
         () if has(Verdict::Regressed) => Code::Regression,
-        () if failed => Code::Trials,
-        () if none_compared || (strict && has(Verdict::NotComparable)) => Code::NotComparable,
+        () if !found.failed.is_empty() => Code::Trials,
+        () if none_compared || (strict && (has(Verdict::NotComparable) || found.has_gaps())) => Code::NotComparable,
         () if strict && has(Verdict::Inconclusive) => Code::Inconclusive,
-        () if gate == Gate::Equivalent && has(Verdict::Improved) => Code::Fine,
         () => Code::Fine,
     };
-    (verdict, code)
+    found.verdict = if strict && found.has_gaps() { verdict.join(Verdict::NotComparable) } else { verdict };
+    found.exit_code = code;
 }

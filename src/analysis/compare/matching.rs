@@ -1,10 +1,12 @@
-//! Which trials stand against which: cells by name, arms by choice, sittings and machines by what the files say.
+//! Which trials stand against which: cells by name where their settled specs agree, arms by choice, sittings and machines by what the
+//! files say.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::record::identity::{Known, Unlike, facts, in_words, run_of, same_cell, unlike};
 use crate::record::import::IMPORTED;
 use crate::record::{Build, Machine, ResultFile, Trial};
 
@@ -30,7 +32,7 @@ impl<'a> Seen<'a> {
 
     /// The run that it belongs to, on one box: what drifts, drifts between these.
     pub fn sitting(&self) -> (&'a str, &'a str) {
-        (&self.file.run.started_at, &self.machine().strict_id)
+        (run_of(self.trial, self.file), &self.machine().strict_id)
     }
 
     /// What it was trained and judged on: a loss on other data, or with another context, is another thing. A text is known by
@@ -74,10 +76,10 @@ impl<'a> Side<'a> {
             Some(name) if by_arm => seen.trial.arm == name,
             Some(name) => seen.trial.variant == name,
         };
-        let mut known = BTreeSet::new();
+        let mut known = Known::default();
         let trials = all()
             .filter(|seen| !seen.trial.in_sweep() && wanted(seen))
-            .filter(|seen| known.insert((&seen.trial.id, seen.sitting())))
+            .filter(|seen| known.insert(seen.trial, seen.file))
             .collect();
         Self { name: name.to_owned(), trials, variant }
     }
@@ -99,18 +101,39 @@ impl<'a> Side<'a> {
         rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or(cell)
     }
 
-    fn cells(&self) -> (Vec<&'a str>, BTreeMap<&'a str, Vec<Seen<'a>>>) {
-        let (mut order, mut cells) = (Vec::new(), BTreeMap::<&str, Vec<Seen>>::new());
+    /// Its cells by name, in the files' order; one name may stand for several.
+    fn cells(&self) -> (Vec<&'a str>, BTreeMap<&'a str, Vec<Group<'a>>>) {
+        let (mut order, mut cells) = (Vec::new(), BTreeMap::<&str, Vec<Group>>::new());
         for seen in &self.trials {
             let key = self.key(&seen.trial.cell);
-            let trials = cells.entry(key).or_default();
-            if trials.is_empty() {
+            let groups = cells.entry(key).or_default();
+            if groups.is_empty() {
                 order.push(key);
             }
-            trials.push(*seen);
+            match groups.iter_mut().find(|group| is_one(group[0], *seen)) {
+                Some(group) => group.push(*seen),
+                None => groups.push(vec![*seen]),
+            }
         }
         (order, cells)
     }
+}
+
+/// Trials of one cell.
+type Group<'a> = Vec<Seen<'a>>;
+
+/// Whether two trials are of one cell. A key that only one of two builds knows is no difference: builds learn new keys, and what one
+/// did not know it did not do otherwise on purpose.
+pub(super) fn is_one(a: Seen, b: Seen) -> bool {
+    differences(a, b).is_empty()
+}
+
+fn differences(a: Seen, b: Seen) -> Vec<Unlike> {
+    if same_cell(a.trial, b.trial) {
+        return Vec::new();
+    }
+    let one_build = a.build() == b.build();
+    unlike(a.trial, b.trial).into_iter().filter(|unlike| one_build || unlike.contradicts()).collect()
 }
 
 /// A cell that both sides have.
@@ -129,7 +152,7 @@ pub struct Match<'a> {
 }
 
 /// How the two sides' trials of a cell were run.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
     /// In one run on one machine, in turn: drift hits both. Never said of imported trials, whose order nobody recorded.
@@ -152,32 +175,108 @@ impl Setting {
 }
 
 /// The cells that both sides have, and those that only one has.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Matched<'a> {
     /// In the base's order.
     pub cells: Vec<Match<'a>>,
     /// Cells of the base alone, and of the new side alone.
     pub alone: [Vec<String>; 2],
+    /// Of those, one cell under two names.
+    pub renamed: Vec<[String; 2]>,
+    /// Names that stand for different cells on the two sides.
+    pub unlike: Vec<super::Unlike>,
 }
 
-/// Matches cells by name.
+/// Matches cells by name, and compares those whose settled specs agree.
 pub fn matched<'a>(base: &Side<'a>, new: &Side<'a>) -> Matched<'a> {
     let ((order, mut of_base), (order_new, mut of_new)) = (base.cells(), new.cells());
-    let alone = |order: &[&str], other: &BTreeMap<&str, Vec<Seen>>| {
-        order.iter().filter(|key| !other.contains_key(*key)).map(|key| (*key).to_owned()).collect::<Vec<_>>()
-    };
-    let alone = [alone(&order, &of_new), alone(&order_new, &of_base)];
-    let both = order.iter().filter_map(|key| {
-        let new = of_new.remove(key)?;
-        Some(matching([of_base.remove(key)?, new]))
-    });
-    Matched { cells: both.collect(), alone }
+    let mut found = Matched::default();
+    let mut alone: [Vec<(String, Seen)>; 2] = Default::default();
+    let of_new_alone: Vec<&str> = order_new.into_iter().filter(|key| !of_base.contains_key(key)).collect();
+    for key in order.iter().chain(&of_new_alone) {
+        let sides = [of_base.remove(key).unwrap_or_default(), of_new.remove(key).unwrap_or_default()];
+        let label = |group: &Group, sides: &[Vec<Group>; 2]| named(key, group, sides);
+        let names = sides.each_ref().map(|groups| groups.iter().map(|group| label(group, &sides)).collect::<Vec<_>>());
+        let (pairs, mut left) = paired(sides);
+        for (name, pair) in pairs {
+            found.cells.push(matching(names[0].get(name).filter(|name| name != key).cloned(), pair));
+        }
+        // What is left on both sides under one name is two things.
+        while !left[0].is_empty() && !left[1].is_empty() {
+            let (base, new) = (left[0].remove(0).1, left[1].remove(0).1);
+            let differs = in_words(&differences(base[0], new[0]));
+            found.unlike.push(super::Unlike { cell: (*key).to_owned(), differs });
+        }
+        for (side, groups) in left.into_iter().enumerate() {
+            alone[side].extend(groups.into_iter().map(|(place, group)| (names[side][place].clone(), group[0])));
+        }
+    }
+    found.renamed = renamed(&alone);
+    found.alone = alone.map(|cells| cells.into_iter().map(|(name, _)| name).collect());
+    found
 }
 
-fn matching<'a>(sides: [Vec<Seen<'a>>; 2]) -> Match<'a> {
+/// Cells of the base that the new side has under another name.
+fn renamed(alone: &[Vec<(String, Seen)>; 2]) -> Vec<[String; 2]> {
+    let of = |(name, seen): &(String, Seen)| {
+        let other = alone[1].iter().find(|(_, new)| is_one(*seen, *new))?;
+        Some([name.clone(), other.0.clone()])
+    };
+    alone[0].iter().filter_map(of).collect()
+}
+
+/// The name, and in what the group differs from the others of that name where there are any.
+fn named(key: &str, group: &Group, sides: &[Vec<Group>; 2]) -> String {
+    let mut keys: Vec<String> = Vec::new();
+    for other in sides.iter().flatten() {
+        keys.extend(differences(group[0], other[0]).into_iter().map(|unlike| unlike.key));
+    }
+    keys.sort_unstable();
+    keys.dedup();
+    let several = sides.iter().any(|groups| groups.len() > 1);
+    if !several || keys.is_empty() {
+        return key.to_owned();
+    }
+    let facts = facts(group[0].trial);
+    let told = keys.iter().take(2).map(|key| format!("{key} {}", facts.get(key).map_or("absent", String::as_str)));
+    format!("{key} ({})", told.collect::<Vec<_>>().join(", "))
+}
+
+/// Groups of a name with their places on their side.
+type Placed<'a> = Vec<(usize, Group<'a>)>;
+
+/// The groups of a name that are one cell on both sides, by their place on the base's, and what is left. Two variants are other things
+/// by design: theirs are paired where they are trained for as long on the same, or as the files have them.
+fn paired<'a>(sides: [Vec<Group<'a>>; 2]) -> (Vec<(usize, [Group<'a>; 2])>, [Placed<'a>; 2]) {
+    let [base, new] = sides.map(|groups| groups.into_iter().enumerate().collect::<Placed>());
+    let (mut pairs, mut left, mut rest) = (Vec::new(), Vec::new(), new);
+    for (place, group) in base {
+        let variants = |other: &Group| group[0].trial.variant != other[0].trial.variant;
+        let alone = rest.len() == 1;
+        let fits = |other: &Group| {
+            if variants(other) { alone || as_long(group[0], other[0]) } else { is_one(group[0], other[0]) }
+        };
+        match rest.iter().position(|(_, other)| fits(other)) {
+            Some(at) => pairs.push((place, [group, rest.remove(at).1])),
+            None => left.push((place, group)),
+        }
+    }
+    (pairs, [left, rest])
+}
+
+/// Whether two variants are trained for as long, on the same.
+fn as_long(a: Seen, b: Seen) -> bool {
+    let outer = |unlike: &Unlike| {
+        unlike.key.starts_with("data.")
+            || ["train.batch", "train.steps", "train.tokens", "model.context"].contains(&&*unlike.key)
+    };
+    !unlike(a.trial, b.trial).iter().any(outer)
+}
+
+fn matching<'a>(name: Option<String>, sides: [Group<'a>; 2]) -> Match<'a> {
     let sides = of_shared_machines(sides);
     let [base, new] = [&sides[0][0].trial.cell, &sides[1][0].trial.cell];
-    let cell = if base == new { base.clone() } else { format!("{new} against {base}") };
+    let cell = if base == new { name.unwrap_or_else(|| base.clone()) } else { format!("{new} against {base}") };
     let same_world = worlds(&sides[0]) == worlds(&sides[1]);
     Match { cell, same_world, same_name: base == new, setting: setting(&sides), sides }
 }
@@ -271,6 +370,74 @@ mod tests {
         assert_eq!(cells, ["gpt2/w32@1600", "modern/w32@800"]);
         let alone = [vec!["gpt2/w32@400", "gpt2/w32@800", "modern/w32@400"], vec!["gpt2/w32@900"]];
         assert_eq!(found.alone, alone.map(|cells| cells.into_iter().map(str::to_owned).collect::<Vec<_>>()));
+    }
+
+    /// The trials of a cell, with another batch under the same name.
+    fn rebatched(file: &mut ResultFile, cell: &str, batch: u64) {
+        for trial in file.trials.iter_mut().filter(|t| t.cell == cell) {
+            trial.spec["train"]["batch"] = batch.into();
+            trial.spec_sha256 = crate::record::spec_sha256(&trial.spec);
+            trial.id = format!("{}-{batch}", trial.id);
+        }
+    }
+
+    #[test]
+    fn one_name_for_two_cells_is_not_compared() {
+        let mut new = example();
+        rebatched(&mut new, "gpt2/w32@400", 8);
+        let files = sides(example(), new.clone());
+        let [base, of_new] = files.each_ref().map(|files| Side::new("side", files, None));
+        let found = matched(&base, &of_new);
+        assert_eq!((found.cells.len(), found.alone.iter().flatten().count()), (4, 0));
+        let expected = ("gpt2/w32@400", "train.batch 16 against 8");
+        assert_eq!(found.unlike.iter().map(|u| (&*u.cell, &*u.differs)).collect::<Vec<_>>(), [expected]);
+        // A base that has both is compared with the one that is meant, and the other is gone.
+        let both = vec![("a".to_owned(), example()), ("b".to_owned(), new.clone())];
+        let new = vec![("new".to_owned(), new)];
+        let found = matched(&Side::new("base", &both, None), &Side::new("new", &new, None));
+        assert!(found.unlike.is_empty());
+        let of = found.cells.iter().find(|cell| cell.cell.starts_with("gpt2/w32@400")).unwrap();
+        assert_eq!((of.cell.as_str(), of.sides[0].len()), ("gpt2/w32@400 (train.batch 8)", 4));
+        assert_eq!(found.alone, [vec!["gpt2/w32@400 (train.batch 16)".to_owned()], vec![]]);
+    }
+
+    /// A newer build knows a key that the older one did not: that is no other cell. Within one build it is.
+    #[test]
+    fn a_key_that_only_a_newer_build_knows_is_no_other_cell() {
+        let clipped = |build: &str| {
+            let mut file = example();
+            file.builds[0].executable_id = Some(build.to_owned());
+            for trial in &mut file.trials {
+                trial.spec["train"]["clip"] = 1.into();
+                trial.spec_sha256 = crate::record::spec_sha256(&trial.spec);
+            }
+            file
+        };
+        for (build, cells) in [("newer", 5), ("00112233aabbccdd", 0)] {
+            let files = sides(example(), clipped(build));
+            let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));
+            assert_eq!(matched(&base, &new).cells.len(), cells, "{build}");
+        }
+    }
+
+    #[test]
+    fn a_cell_under_another_name_is_known_by_its_spec() {
+        let mut new = example();
+        new.trials.iter_mut().filter(|t| t.cell == "gpt2/w32@400").for_each(|t| t.cell = "gpt2/small".to_owned());
+        let files = sides(example(), new);
+        let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));
+        assert_eq!(matched(&base, &new).renamed, [["gpt2/w32@400".to_owned(), "gpt2/small".to_owned()]]);
+    }
+
+    #[test]
+    fn a_merged_file_beside_its_parts_counts_once() {
+        let mut night = example();
+        night.run.started_at = "2026-11-22T10:00:00Z".to_owned();
+        night.trials.iter_mut().for_each(|t| t.started_at = t.started_at.replace("11-21", "11-22"));
+        let merged = crate::record::pool::pool(vec![("a".to_owned(), example())]).unwrap();
+        let files = vec![("a".to_owned(), example()), ("merged".to_owned(), merged), ("night".to_owned(), night)];
+        let side = Side::new("side", &files, None);
+        assert_eq!(side.trials.len(), 40, "one night twice, and another night of the same build");
     }
 
     #[test]

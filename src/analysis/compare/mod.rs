@@ -1,9 +1,13 @@
-//! Is the new side worse? Every metric of every cell that both sides have, with an interval, a margin and a verdict.
+//! Is the new side worse? Every metric of every cell that both sides have, with an interval, a margin and a verdict, and a verdict of
+//! the whole suite beside them.
 //!
 //! The trial is the replicate: samples within one process share its luck. What was run in turn in one sitting is compared by
-//! repeat, everything else by Welch's test; counted work by equality. Holm's correction is over what is gated, so that a
-//! suite of unchanged cells alarms in at most one comparison of twenty (far fewer, as the point must pass a margin too).
-//! The rates that this gives are simulated in `simulate.rs`.
+//! repeat, everything else by Welch's test; counted work by equality. Noise is pooled over cells ([`suite`]). Holm's correction is
+//! over what is gated, cells and suite in one family, so that a suite of unchanged cells alarms in at most one comparison of
+//! twenty (far fewer, as the point must pass a margin too). The rates that this gives are simulated in `simulate.rs`.
+//!
+//! A cell is its settled spec ([`identity`](crate::record::identity)): one name for two cells is not compared, and what the base has and
+//! the new side has not is said first.
 
 use std::collections::BTreeMap;
 
@@ -27,6 +31,7 @@ pub mod self_test;
 #[cfg(test)]
 mod simulate;
 pub mod stages;
+pub mod suite;
 pub mod verdict;
 
 pub use gate::{Accept, Code, Gate};
@@ -49,6 +54,9 @@ pub const SCHEMA: &str = "effbench.compare/1";
 
 /// Quality on another kind of machine: kernels differ, so bits do, and losses by more than seeds would have them.
 const ACROSS_MACHINES: f64 = 4.0;
+
+/// More repeats than this are no advice.
+pub const MOST_ADVISED: usize = 30;
 
 /// What is asked of a comparison.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -91,50 +99,92 @@ pub struct Comparison {
     pub failed: Vec<String>,
     /// Cells that only one side has.
     pub alone: [Vec<String>; 2],
+    /// Of those, one cell under two names: the base's and the new side's.
+    pub renamed: Vec<[String; 2]>,
+    /// Names that stand for different cells on the two sides: not compared.
+    pub unlike: Vec<Unlike>,
     /// One metric in one cell each, gated ones first within a cell.
     pub rows: Vec<Row>,
+    /// One gated metric over all cells each.
+    pub suite: Vec<Row>,
     /// What else differs.
     pub residue: Vec<Difference>,
     /// Accepted changes that nothing stands behind.
     pub unused: Vec<String>,
+    /// Whether a side is one variant of several: what only the other has is no loss then.
+    #[serde(skip)]
+    pub of_variants: bool,
+}
+
+/// A name that both sides have for two different things.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Unlike {
+    /// The name.
+    pub cell: String,
+    /// In what the settled specs differ: `train.batch 8 against 16`.
+    pub differs: String,
+}
+
+impl Comparison {
+    /// Whether something that the base has was not compared: a cell is gone, or is another one.
+    pub fn has_gaps(&self) -> bool {
+        !self.gone().is_empty() || !self.unlike.is_empty()
+    }
+
+    /// Cells of the base that the new side should have, and has not.
+    pub fn gone(&self) -> &[String] {
+        if self.of_variants { &[] } else { &self.alone[0] }
+    }
+
+    /// The rows that the exit code depends on, the whole suite's after the cells'.
+    pub fn gated(&self) -> impl Iterator<Item = &Row> {
+        self.rows.iter().chain(&self.suite).filter(|row| row.gated && row.accepted.is_none())
+    }
 }
 
 /// Compares two sides.
 pub fn compare(base: &Side, new: &Side, options: &Options) -> Comparison {
-    let Matched { cells, alone } = matched(base, new);
+    let Matched { cells, alone, unlike, renamed } = matched(base, new);
     let catalog = catalog();
     let mut rows: Vec<Row> =
         cells.iter().flat_map(|cell| catalog.iter().filter_map(|measure| one(cell, measure, options))).collect();
     relative::fill(&mut rows, base, new, options.reference.as_deref());
-    judge(&mut rows, &cells, &options.past);
+    gate::mark(&mut rows, &options.accepted);
+    let mut suite = judge(&mut rows, &cells, options);
+    gate::mark(&mut suite, &options.accepted);
     quality::fill_equivalents(&mut rows, base, &cells);
-    quality::hold_back_gains(&mut rows);
-    let unused = gate::accept(&mut rows, &options.accepted);
+    quality::hold_back_gains(&mut rows, &mut suite);
+    let unused = gate::unused(rows.iter().chain(&suite), &options.accepted);
     let failed = gate::failed(&cells);
-    let (verdict, exit_code) = gate::outcome(&rows, options.gate, !failed.is_empty());
     let trials = [0, 1].map(|side| cells.iter().map(|cell| cell.sides[side].len()).sum());
-    Comparison {
+    let mut found = Comparison {
         schema: SCHEMA,
         base: base.name.clone(),
         new: new.name.clone(),
-        verdict,
-        exit_code,
+        verdict: Verdict::Equivalent,
+        exit_code: Code::Fine,
         gate: options.gate,
         cells: cells.len(),
         trials,
         failed,
         alone,
+        renamed,
+        unlike,
         rows,
+        suite,
         residue: residue::residue(&cells),
         unused,
-    }
+        of_variants: base.variant.is_some() || new.variant.is_some(),
+    };
+    gate::settle(&mut found);
+    found
 }
 
 /// A row with its margin as asked, and whether it is gated.
 fn one(cell: &Match<'_>, measure: &Measure, options: &Options) -> Option<Row> {
     let mut row = figures::row(cell, measure)?;
-    let asked = options.margins.get(measure.name).copied().unwrap_or(measure.margin);
-    row.margin = Margin { asked, same: asked, used: asked, raised_by: None };
+    let given = options.margins.get(measure.name).copied();
+    row.margin = Margin { given: given.is_some(), ..Margin::usual(given.unwrap_or(measure.margin)) };
     let chosen = options.metrics.iter().any(|name| name == measure.name);
     let usual = options.metrics.is_empty() && measure.is_headline();
     // Another variant does other work by design, and so does another kind of device; and what an older build did not count yet is
@@ -158,51 +208,34 @@ fn forgive(row: &mut Row) {
     }
 }
 
-/// Margins, correction, verdicts: what takes all rows together.
-fn judge(rows: &mut [Row], cells: &[Match], past: &Past) {
+/// Margins, noise, correction, verdicts: what takes all rows together. Returns the whole suite's rows.
+fn judge(rows: &mut [Row], cells: &[Match], options: &Options) -> Vec<Row> {
     let drifts: BTreeMap<&str, (f64, Seen)> = cells
         .iter()
         .filter(|cell| cell.setting == Setting::Separate)
         .map(|cell| (cell.cell.as_str(), (noise::drift(&cell.sides), cell.sides[0][0])))
         .collect();
-    let usual = usual_spreads(rows);
-    for row in rows.iter_mut() {
-        let Some(effect) = row.effect else { continue };
-        let noise = usual.get(&(row.metric, effect.method as usize)).copied();
+    for row in rows.iter_mut().filter(|row| row.effect.is_some()) {
         let drift = drifts.get(row.cell.as_str()).filter(|_| row.group.drifts());
-        row.margin = raised(
-            row,
-            [
-                ("noise", noise.map(|sd| noise::floor(sd, effect.least()))),
-                ("sittings", drift.map(|(size, _)| *size)),
-                ("history", drift.and_then(|(_, seen)| past.fence(seen, row.metric))),
-            ],
-        );
+        let past = drift.and_then(|(_, seen)| options.past.fence(seen, row.metric));
+        row.margin = raised(row, [("sittings", drift.map(|(size, _)| *size)), ("history", past)]);
     }
-    correct(rows);
-    let tested = rows.iter().filter(|row| is_tested(row)).count();
+    suite::pool_noise(rows);
+    let mut suite = suite::rows(rows);
+    correct(&mut rows.iter_mut().chain(&mut suite).collect::<Vec<_>>());
+    let tested = rows.iter().chain(&suite).filter(|row| is_tested(row)).count();
     let mut sight = Sight::default();
-    rows.iter_mut().for_each(|row| conclude(row, tested, &mut sight));
+    rows.iter_mut().chain(&mut suite).for_each(|row| conclude(row, tested, &mut sight));
+    suite
 }
 
-fn usual_spreads(rows: &[Row]) -> BTreeMap<(&'static str, usize), f64> {
-    let mut effects: BTreeMap<(&'static str, usize), Vec<Effect>> = BTreeMap::new();
-    for row in rows {
-        if let Some(effect) = row.effect {
-            effects.entry((row.metric, effect.method as usize)).or_default().push(effect);
-        }
-    }
-    let median = |effects: &[Effect]| noise::usual_sd(effects.iter(), effects[0].method);
-    effects.iter().filter_map(|(key, effects)| Some((*key, median(effects)?))).collect()
-}
-
-/// The margin as asked, or wider: for another kind of machine, for the machine's own noise, for the drift between sittings as
-/// their calibrations or earlier sittings show it; each by its name, on the scale that is computed on.
-fn raised(row: &Row, floors: [(&'static str, Option<f64>); 3]) -> Margin {
+/// The margin as asked, or wider: for another kind of machine where nobody asked, for the drift between sittings as their
+/// calibrations or earlier sittings show it; each by its name, on the scale that is computed on.
+fn raised(row: &Row, floors: [(&'static str, Option<f64>); 2]) -> Margin {
     let asked = row.margin.asked;
-    let across = if row.setting == Setting::OtherMachine { ACROSS_MACHINES } else { 1.0 };
+    let across = if row.setting == Setting::OtherMachine && !row.margin.given { ACROSS_MACHINES } else { 1.0 };
     let same = across * asked;
-    let mut margin = Margin { asked, same, used: same, raised_by: (across > 1.0).then_some("machines") };
+    let mut margin = Margin { same, used: same, raised_by: (across > 1.0).then_some("machines"), ..row.margin };
     for (by, wider) in floors {
         let wider = wider.map_or(0.0, |wider| row.shown(wider));
         if wider > margin.used {
@@ -217,9 +250,9 @@ fn is_tested(row: &Row) -> bool {
     row.gated && row.p.is_some() && !row.identical && row.method != Method::Ranks
 }
 
-/// Holm's correction over what is gated; what is only shown keeps its own p.
-fn correct(rows: &mut [Row]) {
-    let places: Vec<usize> = (0..rows.len()).filter(|k| is_tested(&rows[*k])).collect();
+/// Holm's correction over what is gated, the whole suite's tests among them; what is only shown keeps its own p.
+fn correct(rows: &mut [&mut Row]) {
+    let places: Vec<usize> = (0..rows.len()).filter(|k| is_tested(rows[*k])).collect();
     let p: Vec<f64> = places.iter().filter_map(|k| rows[*k].p).collect();
     for (place, adjusted) in places.into_iter().zip(holm(&p)) {
         rows[place].adjusted_p = Some(adjusted);
@@ -228,6 +261,11 @@ fn correct(rows: &mut [Row]) {
 
 fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
     let Some(effect) = row.effect else { return };
+    if !row.newly_diverged.is_empty() {
+        (row.verdict, row.why) = (Verdict::Regressed, Some(Why::Diverged));
+        row.reason = reason(row, Why::Diverged);
+        return;
+    }
     let drift = row.setting == Setting::Separate && row.group.drifts();
     let margin = row.on_scale(row.margin.used);
     let Decision { verdict, why } = decide(&effect, row.worse(), row.limits(), row.adjusted_p.or(row.p), drift);
@@ -237,6 +275,7 @@ fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
     let telling = verdict == Verdict::Inconclusive && !drift;
     row.need =
         effect.sd.filter(|_| telling).and_then(|sd| sight.repeats_for(row.on_scale(row.margin.asked), sd, alpha));
+    row.need = row.need.filter(|need| *need <= MOST_ADVISED);
     if why == Why::TooFew {
         row.need = Some(row.need.unwrap_or(FEWEST).max(FEWEST));
     }
@@ -247,7 +286,7 @@ fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
 /// The smallest change that is called one with a chance of 80%: the test must see it and the point must pass the margin, between
 /// sittings the whole interval.
 fn seen_at(effect: &Effect, alpha: f64, margin: f64, drift: bool, sight: &mut Sight) -> Option<f64> {
-    let shift = effect.shift.filter(|_| effect.method != Method::Ranks && effect.least() >= FEWEST)?;
+    let shift = effect.shift.filter(|_| effect.method != Method::Ranks && effect.is_enough())?;
     if drift {
         return Some(margin + sight.detectable(shift.freedom, ALPHA)? * shift.se);
     }
@@ -256,7 +295,13 @@ fn seen_at(effect: &Effect, alpha: f64, margin: f64, drift: bool, sight: &mut Si
 }
 
 fn reason(row: &Row, why: Why) -> Option<String> {
-    let need = row.need.map(|n| format!(": n = {n} would show a change as large as the margin")).unwrap_or_default();
+    let need = match row.need {
+        Some(need) => format!(": n = {need} would show a change as large as the margin"),
+        None if row.effect.is_some_and(|effect| effect.sd.is_some()) => format!(
+            ": more than {MOST_ADVISED} repeats would be needed for a change as large as the margin, so a quieter machine or a wider margin"
+        ),
+        None => String::new(),
+    };
     Some(match why {
         Why::Identical => "identical".to_owned(),
         Why::BeyondMargin | Why::Told | Why::WithinMargin => return unreached(row),
@@ -265,6 +310,10 @@ fn reason(row: &Row, why: Why) -> Option<String> {
         Why::Wide => format!("the interval is too wide{need}"),
         Why::TestsDisagree => "the exact test does not agree with the t test".to_owned(),
         Why::Drift => "separate sittings: they may differ by as much for no reason in the program".to_owned(),
+        Why::Diverged => {
+            let seeds: Vec<String> = row.newly_diverged.iter().map(u64::to_string).collect();
+            format!("diverges at seed {}, where the base finished", seeds.join(", "))
+        }
     })
 }
 

@@ -1,44 +1,64 @@
-//! How much a machine differs from itself: between sittings by its calibrations, within one by its repeats.
-//!
-//! A margin below that would be a promise that the machine cannot keep, so margins are raised to it.
+//! How much a machine differs from itself between two sittings, by its calibrations. A margin below that would be a promise that nobody
+//! can keep, so margins between sittings are raised to it, and that is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::effect::{Effect, Method};
 use super::matching::Seen;
-use crate::record::ResultFile;
-use crate::stat::median;
+use crate::record::{At, ResultFile};
+use crate::stat::{mean, median};
 
 /// Sittings of one machine may differ by this much even where calibrations agree, or where there are none: a calibration need not
 /// see what slows a trial. At 5% sittings that drift by 3% unseen would alarm in 7 of 100 comparisons (simulated).
 pub const LEAST_DRIFT: f64 = 0.1;
 
-/// Standard errors that an A/A comparison moves by at most, about nineteen times of twenty.
-const NOISE_WIDTHS: f64 = 2.0;
-
-/// The between-sitting noise of a comparison, as a logarithm: the least drift, and on top of it how far the calibrations of
-/// all sittings in it lie apart, the widest probe counting. A calibration that moved with the machine says that the
-/// trials may have as well; one that moved by itself says that nobody knows.
+/// How far two sides' sittings may lie apart for no reason in the program, as a logarithm: the least drift, and on top of it what
+/// calibrations show, the widest probe counting: how far the two sides' usual levels lie apart, or how far a usual
+/// sitting moves between its calibrations, whichever is more. A calibration that moved with the machine says that the
+/// trials may have as well; one that moved by itself says that nobody knows. More sittings make no wider margin.
 pub fn drift(sides: &[Vec<Seen>; 2]) -> f64 {
-    let mut probes: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
-    for file in files(&sides.concat()) {
-        for row in &file.calibrations {
-            let of = [
-                ("gemm", row.gemm_f32_flops_per_s),
-                ("gemm in bf16", row.gemm_bf16_flops_per_s),
-                ("stream", row.stream_bytes_per_s),
-            ];
-            for (probe, value) in of.into_iter().filter_map(|(probe, value)| Some((probe, value?))) {
-                probes.entry((&row.device, probe)).or_default().push(value.ln());
+    let mut probes: BTreeMap<(&str, &str), [Vec<Vec<f64>>; 2]> = BTreeMap::new();
+    for (place, side) in sides.iter().enumerate() {
+        for file in files(side) {
+            for (probe, sittings) in calibrated(file) {
+                probes.entry(probe).or_default()[place].extend(sittings);
             }
         }
     }
-    drift_of(probes.values().map(Vec::as_slice))
+    drift_of(probes.values())
 }
 
-/// From the logarithms that each probe gave in all sittings.
-pub fn drift_of<'a>(probes: impl Iterator<Item = &'a [f64]>) -> f64 {
-    LEAST_DRIFT.ln_1p() + probes.map(range).fold(0.0, f64::max)
+/// From the logarithms that each probe gave in each sitting of each side.
+pub fn drift_of<'a>(probes: impl Iterator<Item = &'a [Vec<Vec<f64>>; 2]>) -> f64 {
+    let shown = |sides: &[Vec<Vec<f64>>; 2]| {
+        let levels = sides.each_ref().map(|side| {
+            let sittings: Vec<f64> = side.iter().filter_map(|logs| mean(logs)).collect();
+            median(&sittings)
+        });
+        let apart = levels[0].zip(levels[1]).map_or(0.0, |(base, new)| (new - base).abs());
+        let within = sides.each_ref().map(|side| median(&side.iter().map(|logs| range(logs)).collect::<Vec<_>>()));
+        within.into_iter().flatten().fold(apart, f64::max)
+    };
+    LEAST_DRIFT.ln_1p() + probes.map(shown).fold(0.0, f64::max)
+}
+
+/// What one file's calibrations found, as logarithms by device and probe, sitting by sitting: each begins with a calibration before it.
+fn calibrated(file: &ResultFile) -> BTreeMap<(&str, &'static str), Vec<Vec<f64>>> {
+    let mut found: BTreeMap<(&str, &'static str), Vec<Vec<f64>>> = BTreeMap::new();
+    for row in &file.calibrations {
+        let of = [
+            ("gemm", row.gemm_f32_flops_per_s),
+            ("gemm in bf16", row.gemm_bf16_flops_per_s),
+            ("stream", row.stream_bytes_per_s),
+        ];
+        for (probe, value) in of.into_iter().filter_map(|(probe, value)| Some((probe, value?))) {
+            let sittings = found.entry((&row.device, probe)).or_default();
+            match sittings.last_mut().filter(|_| row.at == At::After) {
+                Some(sitting) => sitting.push(value.ln()),
+                None => sittings.push(vec![value.ln()]),
+            }
+        }
+    }
+    found
 }
 
 /// Each file once.
@@ -50,18 +70,6 @@ fn files<'a>(side: &[Seen<'a>]) -> Vec<&'a ResultFile> {
 fn range(logs: &[f64]) -> f64 {
     let ends = logs.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)));
     if logs.is_empty() { 0.0 } else { ends.1 - ends.0 }
-}
-
-/// The spread that a metric shows on this machine: the median over cells of the standard deviation of one pair (or of
-/// independent trials), so that a cell whose few repeats agree by luck is judged by what the others know.
-pub fn usual_sd<'a>(effects: impl Iterator<Item = &'a Effect>, method: Method) -> Option<f64> {
-    let spreads: Vec<f64> = effects.filter(|effect| effect.method == method).filter_map(|effect| effect.sd).collect();
-    median(&spreads)
-}
-
-/// What an A/A comparison with this spread and as many trials moves by.
-pub fn floor(sd: f64, n: usize) -> f64 {
-    NOISE_WIDTHS * sd / (n.max(1) as f64).sqrt()
 }
 
 #[cfg(test)]
@@ -89,5 +97,17 @@ mod tests {
         for (found, expected) in rows {
             assert!((found - expected).abs() < 1e-9, "{found} against {expected}");
         }
+    }
+
+    /// A hundred nights whose calibrations wander by 10% a night allow no more than two of them do.
+    #[test]
+    fn more_sittings_make_no_wider_margin() {
+        let wander = |night: usize| 0.1 * ((night * 7) % 11) as f64 / 11.0;
+        let side = |nights: std::ops::Range<usize>| -> Vec<Vec<f64>> {
+            nights.map(|night| vec![wander(night), wander(night) + 0.02]).collect()
+        };
+        let [few, many] = [1, 100].map(|nights| drift_of([[side(0..nights), side(3..4)]].iter()));
+        assert!(many <= few + 1e-12, "{many} against {few}");
+        assert!(many < 0.1_f64.ln_1p() + 0.1, "{many}");
     }
 }

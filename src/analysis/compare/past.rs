@@ -11,16 +11,15 @@ use super::history::fence;
 use super::matching::{Seen, Side};
 use super::measure::{Measure, catalog};
 use crate::record::ResultFile;
+use crate::record::identity::{Known, cell_id, computed};
 use crate::stat::median;
-use serde_json::Value;
 
-/// Cell, kind of machine, data and how it is computed, metric.
+/// Cell by name, kind of machine, cell by spec with how it is computed, metric.
 type Place = (String, String, String, &'static str);
 
-/// The data of a trial and what it is computed on and in: all that a cell's name leaves open.
+/// What a trial's cell is, and what it is computed on and in: all that a cell's name leaves open.
 fn setting(seen: &Seen) -> String {
-    let of = |key| seen.trial.spec.pointer(key).and_then(Value::as_str).unwrap_or_default();
-    [&seen.world(), of("/compute/device"), of("/compute/dtype"), of("/compute/ops")].join(" ")
+    format!("{} {}", cell_id(seen.trial), computed(seen.trial))
 }
 
 /// The trials of a place, by when a sitting began and on which box: in the order of time.
@@ -35,7 +34,9 @@ impl Past {
     pub fn of(files: &[(String, ResultFile)], judged: &Side) -> Self {
         let own: BTreeSet<(&str, &str)> = judged.trials.iter().map(Seen::sitting).collect();
         let all = files.iter().flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
+        let mut known = Known::default();
         let past = all.filter(|seen| seen.counts() && !seen.trial.in_sweep() && !own.contains(&seen.sitting()));
+        let past = past.filter(|seen| known.insert(seen.trial, seen.file)).collect::<Vec<_>>();
         let mut sittings: BTreeMap<(&str, &str, String), Sittings> = BTreeMap::new();
         for seen in past {
             let place = (seen.trial.cell.as_str(), seen.machine().class_id.as_str(), setting(&seen));

@@ -11,15 +11,18 @@ use super::verdict::Verdict;
 use crate::record::metric;
 use crate::stat::{Falling, Interval, Solution, mean};
 
-/// Takes back every improvement in cells whose gated quality may be worse by more than its margin, and says so.
-pub(super) fn hold_back_gains(rows: &mut [Row]) {
+/// Takes back every improvement in cells whose gated quality may be worse by more than its margin, and says so; of the whole suite
+/// where that is so in any of them.
+pub(super) fn hold_back_gains(rows: &mut [Row], suite: &mut [Row]) {
     let mut doubts: BTreeMap<String, String> = BTreeMap::new();
     for row in rows.iter().filter(|row| row.group == Group::Quality && row.gated && !kept(row)) {
         let how = if row.verdict == Verdict::Regressed { "is worse" } else { "is not shown to be kept" };
         doubts.entry(row.cell.clone()).or_insert_with(|| format!("{} {how}", row.metric));
     }
-    for row in rows.iter_mut().filter(|row| row.group != Group::Quality && row.verdict == Verdict::Improved) {
-        if let Some(doubt) = doubts.get(&row.cell) {
+    let any = doubts.first_key_value().map(|(cell, doubt)| format!("in {cell} {doubt}"));
+    let better = |row: &&mut Row| row.group != Group::Quality && row.verdict == Verdict::Improved;
+    for row in rows.iter_mut().chain(suite).filter(better) {
+        if let Some(doubt) = if row.is_whole() { any.as_ref() } else { doubts.get(&row.cell) } {
             row.verdict = Verdict::Inconclusive;
             row.held_back = true;
             row.reason = Some(format!("better, but it does not count: {doubt}"));

@@ -147,13 +147,14 @@ mod tests {
         assert_eq!(found(|f| f.machines[0].kernel = None), [row("machine.kernel", "6.12", "unknown", 5)]);
         let compiler = |f: &mut ResultFile| f.builds[0].rustc = Some("1.96.0".to_owned());
         assert_eq!(found(compiler), [row("build.compiler", "1.95.0", "1.96.0", 5)]);
-        let halved = |f: &mut ResultFile| {
+        let otherwise = |f: &mut ResultFile| {
             for trial in f.trials.iter_mut().filter(|t| t.cell == "gpt2/w32@400") {
-                trial.spec["train"]["steps"] = 200.into();
-                trial.spec["train"]["clip"] = 1.into();
+                trial.spec["compute"]["ops"] = "reference".into();
+                trial.spec["compute"]["products"] = "bf16".into();
                 trial.spec_sha256 = spec_sha256(&trial.spec);
             }
         };
-        assert_eq!(found(halved), [row("spec.train.clip", "absent", "1", 1), row("spec.train.steps", "400", "200", 1)]);
+        let ops = row("spec.compute.ops", "fused", "reference", 1);
+        assert_eq!(found(otherwise), [ops, row("spec.compute.products", "absent", "bf16", 1)]);
     }
 }

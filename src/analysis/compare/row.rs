@@ -4,12 +4,12 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::decide::{Limits, Why};
-use super::effect::{Effect, Method};
+use super::effect::{Effect, Method, exact_of_pairs, exact_of_sides, told};
 use super::matching::Setting;
 use super::measure::{Group, Measure, Scale};
 use super::verdict::Verdict;
 use crate::record::Better;
-use crate::stat::{Estimate, Interval};
+use crate::stat::{Estimate, Interval, Shift};
 
 /// One side's figures.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, JsonSchema)]
@@ -29,12 +29,21 @@ pub struct Figures {
 pub struct Margin {
     /// As asked for: a share, or in the metric's unit.
     pub asked: f64,
+    /// Whether somebody asked, or it is the usual one.
+    pub given: bool,
     /// Within which a change is none: as asked, wider between kinds of machine.
     pub same: f64,
-    /// Beyond which it is one: raised to what the machine's noise or its sittings make of it.
+    /// Beyond which it is one: raised to what the machine's sittings make of it.
     pub used: f64,
-    /// What it was raised to, where it was: `noise`, `sittings`, `history`, `machines`.
+    /// What it was raised to, where it was: `sittings`, `history`, `machines`.
     pub raised_by: Option<&'static str>,
+}
+
+impl Margin {
+    /// Of which nothing is asked, and nothing is known that speaks against it.
+    pub fn usual(size: f64) -> Self {
+        Self { asked: size, given: false, same: size, used: size, raised_by: None }
+    }
 }
 
 /// What a loss difference is worth in the base's compute, by the base's own losses at several budgets.
@@ -61,8 +70,10 @@ pub enum Bound {
 /// One metric in one cell.
 #[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
 pub struct Row {
-    /// The cell.
+    /// The cell, or `whole suite`.
     pub cell: String,
+    /// Cells that it is about: 1, but for a whole suite.
+    pub cells: usize,
     /// Registry name, or a key of `cost`.
     pub metric: &'static str,
     /// Unit of the values.
@@ -113,12 +124,36 @@ pub struct Row {
     pub relative: Option<Relative>,
     /// What a loss difference is worth.
     pub equivalent: Option<Equivalent>,
+    /// Seeds that finished on the base's side and diverge on the new one.
+    pub newly_diverged: Vec<u64>,
+    /// What the change was computed from.
+    #[serde(skip)]
+    pub sample: Sample,
     /// For deciding.
     #[serde(skip)]
     pub effect: Option<Effect>,
     /// For prose.
     #[serde(skip)]
     pub why: Option<Why>,
+}
+
+/// The figures behind a change, on the scale that is computed on.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Sample {
+    /// Differences by repeat and seed, where trials are paired.
+    pub pairs: Vec<((u64, u64), f64)>,
+    /// Each side's trials, where they are not.
+    pub sides: [Vec<f64>; 2],
+}
+
+impl Sample {
+    /// By the exact test of its kind.
+    fn exact_p(&self) -> Option<f64> {
+        if self.pairs.is_empty() {
+            return exact_of_sides(&self.sides[0], &self.sides[1]);
+        }
+        exact_of_pairs(&self.pairs.iter().map(|pair| pair.1).collect::<Vec<_>>())
+    }
 }
 
 /// A ratio between machines that leaves the machines out, as far as that goes.
@@ -137,6 +172,7 @@ impl Row {
     pub fn blank(cell: &str, measure: &Measure, setting: Setting) -> Self {
         Self {
             cell: cell.to_owned(),
+            cells: 1,
             metric: measure.name,
             unit: measure.unit,
             group: measure.group,
@@ -149,7 +185,7 @@ impl Row {
             base: Figures::default(),
             new: Figures::default(),
             change: None,
-            margin: Margin { asked: measure.margin, same: measure.margin, used: measure.margin, raised_by: None },
+            margin: Margin::usual(measure.margin),
             p: None,
             adjusted_p: None,
             exact_p: None,
@@ -162,9 +198,36 @@ impl Row {
             accepted: None,
             relative: None,
             equivalent: None,
+            newly_diverged: Vec::new(),
+            sample: Sample::default(),
             effect: None,
             why: None,
         }
+    }
+
+    /// The row with its change, and all that follows from that alone.
+    pub fn set_effect(&mut self, effect: Effect) {
+        self.method = effect.method;
+        self.change = effect.estimate();
+        self.identical = effect.identical;
+        self.p = effect.p();
+        self.exact_p = effect.exact_p;
+        self.effect = Some(effect);
+    }
+
+    /// The row with another idea of its noise: the standard deviation of one pair, the standard error, degrees of freedom.
+    pub fn with_noise(&mut self, sd: f64, se: f64, freedom: f64) {
+        let Some(mut effect) = self.effect else { return };
+        let Some(shift) = effect.shift else { return };
+        effect.shift = Some(Shift { se, freedom, ..shift });
+        effect.sd = Some(sd);
+        effect.exact_p = told(effect.shift).and_then(|_| self.sample.exact_p());
+        self.set_effect(effect);
+    }
+
+    /// Whether it is of all cells together.
+    pub fn is_whole(&self) -> bool {
+        self.cells > 1
     }
 
     /// The same row, closed to comparison.

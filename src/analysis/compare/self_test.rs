@@ -14,7 +14,7 @@ use super::decide::{Limits, decide};
 use super::effect::{ALPHA, FEWEST, paired};
 use super::matching::{Seen, Side};
 use super::measure::{Group, Measure, Scale, catalog};
-use super::{Options, Verdict, noise};
+use super::{Options, Verdict};
 use crate::stream::stream;
 
 /// Simulated comparisons of each metric.
@@ -76,7 +76,7 @@ fn rates<'a>(
     }
     let asked = options.margins.get(measure.name).copied().unwrap_or(measure.margin);
     let asked = if measure.scale == Scale::Ratio { asked.ln_1p() } else { asked };
-    let limits = Limits { change: asked.max(noise::floor(usual, n)), same: asked };
+    let limits = Limits::both(asked);
     let (mut rejected, mut regressed, mut equivalent) = (0_u64, 0_u64, 0_u64);
     for index in 0..DRAWS {
         let mut draw = stream(&format!("compare/self-test/{}", measure.name), 0, index);

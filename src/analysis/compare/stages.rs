@@ -4,6 +4,8 @@
 //! correction is over the one or two flagged instead of everything: more power for fewer trials (the rates are in
 //! `simulate.rs`). This is no peeking: what flagged a row has no say in its verdict.
 
+use std::collections::BTreeSet;
+
 use super::decide::{Decision, Limits, decide};
 use super::effect::{ALPHA, Effect};
 use super::gate;
@@ -22,13 +24,26 @@ pub fn is_flagged(effect: &Effect, worse: f64, margin: f64) -> bool {
     !effect.identical && harm > 0.5 * margin && effect.p().is_some_and(|p| p <= ALPHA)
 }
 
-/// The gated, measured rows to run again.
+/// The gated, measured rows to run again; of the whole suite only where no cell of the metric stands out, as a cell that does
+/// moves the suite's mean too.
 pub fn flagged(first: &Comparison) -> Vec<&Row> {
     let worth = |row: &&Row| {
         let effect = row.effect.as_ref().filter(|_| row.gated && row.accepted.is_none());
         effect.is_some_and(|effect| is_flagged(effect, row.worse(), row.on_scale(row.margin.used)))
     };
-    first.rows.iter().filter(worth).collect()
+    let mut rows: Vec<&Row> = first.rows.iter().filter(worth).collect();
+    let alone = |row: &&Row| rows.iter().all(|cell| cell.metric != row.metric);
+    let suite: Vec<&Row> = first.suite.iter().filter(worth).filter(alone).collect();
+    rows.extend(suite);
+    rows
+}
+
+/// The cells to run again, by name: for the whole suite all of them.
+pub fn cells_again(first: &Comparison) -> BTreeSet<&str> {
+    let rows = flagged(first);
+    let all = rows.iter().any(|row| row.is_whole());
+    let cells = first.rows.iter().filter(|row| all || rows.iter().any(|flagged| flagged.cell == row.cell));
+    cells.map(|row| row.cell.as_str()).collect()
 }
 
 /// Verdicts of the flagged, from fresh data alone, with Holm's correction over them: effect, direction and margins of each.
@@ -44,20 +59,29 @@ pub fn confirm(fresh: &[(Effect, f64, Limits)]) -> Vec<Decision> {
 pub fn two_stages(first: &Comparison, second: &Comparison) -> Comparison {
     let mut found = first.clone();
     let names: Vec<String> = flagged(first).into_iter().map(Row::name).collect();
+    let of_second = || second.rows.iter().chain(&second.suite);
     let together = |row: &&Row| row.setting == super::Setting::Interleaved && row.effect.is_some();
-    let fresh: Vec<&Row> = second.rows.iter().filter(|row| names.contains(&row.name())).filter(together).collect();
+    let fresh: Vec<&Row> = of_second().filter(|row| names.contains(&row.name())).filter(together).collect();
     let measured: Vec<(Effect, f64, Limits)> =
         fresh.iter().filter_map(|row| Some((row.effect?, row.worse(), row.limits()))).collect();
     let decisions = confirm(&measured);
-    for row in found.rows.iter_mut().filter(|row| names.contains(&row.name())) {
+    for row in found.rows.iter_mut().chain(&mut found.suite) {
         let place = fresh.iter().position(|other| other.name() == row.name());
         match place {
+            _ if !row.newly_diverged.is_empty() => {}
             Some(place) => *row = confirmed(fresh[place], row, decisions[place]),
-            None => (row.verdict, row.reason) = (Verdict::Inconclusive, Some("flagged, and not run again".to_owned())),
+            None if names.contains(&row.name()) => {
+                (row.verdict, row.reason) = (Verdict::Inconclusive, Some("flagged, and not run again".to_owned()));
+            }
+            None if row.is_whole() && row.verdict == Verdict::Regressed => {
+                (row.verdict, row.reason) =
+                    (Verdict::Inconclusive, Some("left to the cells that were run again".to_owned()));
+            }
+            None => {}
         }
     }
     found.failed.extend(second.failed.iter().cloned());
-    (found.verdict, found.exit_code) = gate::outcome(&found.rows, found.gate, !found.failed.is_empty());
+    gate::settle(&mut found);
     found
 }
 

@@ -90,6 +90,7 @@ fn trial(found: &Benchmark, repeat: u64, order: u64) -> Trial {
         status: Status::Ok,
         reason: None,
         started_at: found.written_at.clone(),
+        run_started_at: None,
         spec_sha256: spec_sha256(&spec),
         spec,
         cost: None,

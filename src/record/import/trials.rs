@@ -121,6 +121,7 @@ pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat:
         status: ended.as_ref().err().map_or(Status::Ok, |(status, _)| *status),
         reason: ended.as_ref().err().map(|(_, reason)| place(reason)),
         started_at: log.written_at.clone(),
+        run_started_at: None,
         spec_sha256: hash,
         spec,
         cost: None,

@@ -13,7 +13,7 @@ const COLUMNS: &str = "cell,metric,unit,group,gated,setting,method,base_n,new_n,
 /// Every row as a line, RFC 4180.
 pub fn csv(found: &Comparison) -> String {
     let mut text = COLUMNS.to_owned();
-    for row in &found.rows {
+    for row in found.rows.iter().chain(&found.suite) {
         text.push('\n');
         text.push_str(&values(row).map(|value| quoted(&value)).join(","));
     }

@@ -42,6 +42,8 @@ impl std::fmt::Display for Figure {
 fn mark(found: &History, k: usize, point: &Point) -> &'static str {
     match found.step {
         Some((at, _)) if at == k => "step",
+        _ if point.outlier => "outlier",
+        _ if found.recent.is_some_and(|(at, _)| at == k) => "new",
         _ if point.unusual => "unusual",
         _ => "",
     }
@@ -73,12 +75,34 @@ fn sentence(found: &History) -> String {
         Some(fence) => format!("runs differ by up to {} without a reason", size(found, fence).trim_start_matches('+')),
         None => "too few runs to say what is usual".to_owned(),
     };
-    let step = match found.step {
-        Some((at, change)) => format!("; it changed for good by {} at {}", size(found, change), points[at].started_at),
-        None => String::new(),
-    };
     let data = data.escape_debug();
-    format!("{metric} of {cell} on {class_id}, {data}, {runs}: {fence}{step}.")
+    let differs = if found.differs.is_empty() { String::new() } else { format!(", {}", found.differs.escape_debug()) };
+    format!("{metric} of {cell} on {class_id}, {data}{differs}, {runs}: {fence}{}{}.", course(found), outliers(found))
+}
+
+/// `; it changed for good by -11% at 2026-10-06T10:00:00Z`: a step, a trend, or what may yet become one.
+fn course(found: &History) -> String {
+    let points = &found.points;
+    if let Some((at, change)) = found.step {
+        return format!("; it changed for good by {} at {}", size(found, change), points[at].started_at);
+    }
+    if let Some(change) = found.trend {
+        let runs = points.len() - 1;
+        return format!("; a trend, {} over {runs} steps from run to run", size(found, change));
+    }
+    let Some((at, change)) = found.recent else { return String::new() };
+    let (last, yet) =
+        if at + 1 == points.len() { ("the last run lies", "two more") } else { ("the last two runs lie", "one more") };
+    format!("; {last} {} from those before, and {yet} will say whether it stays", size(found, change))
+}
+
+fn outliers(found: &History) -> String {
+    let apart: Vec<&Point> = found.points.iter().filter(|point| point.outlier).collect();
+    match apart.as_slice() {
+        [] => String::new(),
+        [one] => format!("; the run of {} stands apart, and the next is as before", one.started_at),
+        several => format!("; {} runs stand apart, each between runs as before", several.len()),
+    }
 }
 
 /// The rates of a self-test as a table.

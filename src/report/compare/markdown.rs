@@ -12,6 +12,7 @@ const SHOWN: usize = 60;
 /// The whole comment.
 pub fn markdown(found: &Comparison) -> String {
     let mark = match found.exit_code {
+        Code::Fine if sentence(found).starts_with("Cannot") => "⚠️",
         Code::Fine => "✅",
         Code::Regression => "❌",
         _ => "⚠️",

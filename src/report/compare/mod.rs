@@ -18,12 +18,12 @@ pub use text::text;
 
 use crate::analysis::compare::{Comparison, Group, Row, Verdict};
 
-/// Gated rows in the order of importance: the worst verdict first, then as the base has them; counted work that is the same
+/// Gated rows in the order of importance: the worst verdict first, the whole suite before its cells, then as the base has them; counted work that is the same
 /// is left to one line.
 fn shown(found: &Comparison) -> Vec<&Row> {
     let worth = |row: &&Row| row.gated && !(row.group == Group::Exact && row.verdict == Verdict::Equivalent);
-    let mut rows: Vec<&Row> = found.rows.iter().filter(worth).collect();
-    rows.sort_by_key(|row| std::cmp::Reverse((row.verdict, row.accepted.is_none())));
+    let mut rows: Vec<&Row> = found.suite.iter().chain(&found.rows).filter(worth).collect();
+    rows.sort_by_key(|row| std::cmp::Reverse((row.verdict, row.accepted.is_none(), row.is_whole())));
     rows
 }
 

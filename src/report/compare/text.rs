@@ -134,7 +134,7 @@ pub(super) fn equivalents(found: &Comparison) -> Option<String> {
 /// Why rows are not told, each reason once with its rows.
 pub(super) fn reasons(found: &Comparison) -> Option<String> {
     let mut reasons: Vec<(&str, Vec<String>)> = Vec::new();
-    for row in found.rows.iter().filter(|row| row.gated && row.verdict != Verdict::Equivalent) {
+    for row in found.rows.iter().chain(&found.suite).filter(|row| row.gated && row.verdict != Verdict::Equivalent) {
         let Some(reason) = row.reason.as_deref() else { continue };
         match reasons.iter_mut().find(|(known, _)| *known == reason) {
             Some((_, rows)) => rows.push(row.name()),
@@ -160,7 +160,12 @@ pub(super) fn lists(found: &Comparison) -> Vec<String> {
         format!("\n  - {}, {}: {base} -> {new}{place}", d.of, d.what.escape_debug())
     });
     let [base, new] = &found.alone;
+    let unlike = found.unlike.iter().map(|unlike| format!("\n  - {}: {}", unlike.cell.escape_debug(), unlike.differs));
+    let renamed =
+        found.renamed.iter().map(|[old, new]| format!("\n  - {} -> {}", old.escape_debug(), new.escape_debug()));
     [
+        list("One name for two cells, not compared", unlike.collect()),
+        list("One cell under two names, not compared", renamed.collect()),
         list("Accepted, but nothing of it regressed", plain(&found.unused)),
         list("Failed or invalid", plain(&found.failed)),
         list("What else differs", differs.collect()),
