@@ -12,7 +12,7 @@ use std::process::ExitCode;
 
 use candle_core::{DType, Tensor};
 use effbench::error::Result;
-use effbench::model::{Declare, Flow, Init, Mixer, MixerKind, ParamId, Role, Shape, State};
+use effbench::model::{Declare, Flow, Init, Mixer, MixerKind, ParamId, Role, Shape, State, WindowFlops};
 use effbench::spec::{Knobs, Named};
 use effbench::trial::Registry;
 
@@ -73,10 +73,10 @@ impl Mixer for CausalMean {
         Ok(flow.ops.linear(&mean, &flow.weights[self.out], None)?)
     }
 
-    fn flops(&self, time: usize, causal: bool) -> u64 {
+    fn flops(&self, time: usize) -> WindowFlops {
         let (t, c) = (time as u64, self.width as u64);
-        let pairs = if causal { t * (t + 1) / 2 } else { t * t };
-        2 * (2 * t * c * c) + 2 * pairs * c
+        // The mean is a plain product with a T x T matrix, zeros and all; candle makes both of its gradients.
+        WindowFlops::of_weights(2 * t * c * c) + WindowFlops::of_weights(t * t * c)
     }
 
     fn cache_scalars_per_token(&self) -> u64 {

@@ -65,7 +65,8 @@ pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
         base: variant.base.as_deref(),
         lr_source: &cell.lr_source,
         cost: &settled.cost,
-        flops_convention: "full-square attention; *_causal counts only what the mask leaves; a multiply-add is 2",
+        flops_convention: "matrix products as executed, a multiply-add is 2: attention's over the pairs that its mask leaves, what is \
+                           computed again backwards counted again; *_full_square is PaLM's convention (appendix B)",
         train_memory_bytes_guess: settled.experiment.guess_bytes(),
         spec: &settled.spec,
     };

@@ -12,100 +12,20 @@ use crate::ops::{Ops, RopeTable};
 use crate::spec::{Catalog, Knobs};
 
 pub mod ffn;
+pub mod flops;
 pub mod mixer;
 pub mod norm;
 pub mod param;
 pub mod position;
+pub mod shape;
 
 pub use ffn::{Ffn, FfnKind};
+pub use flops::{WindowFlops, causal_pairs};
 pub use mixer::{Mixer, MixerKind, State};
 pub use norm::{Norm, NormKind};
 pub use param::{Decl, Declare, Init, ParamId, Params, Part, Role, Weights};
 pub use position::{Position, PositionKind};
-
-/// The sizes that slots are built from.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Shape {
-    /// Blocks.
-    pub layers: usize,
-    /// Channels C.
-    pub width: usize,
-    /// Query heads H.
-    pub heads: usize,
-    /// Key and value heads; divides `heads`.
-    pub kv_heads: usize,
-    /// Longest window T.
-    pub context: usize,
-    /// Token ids V.
-    pub vocab: usize,
-    /// Whether linear layers and LayerNorm have a bias.
-    pub bias: bool,
-    /// Standard deviation of matrices and embeddings at the start.
-    pub init_std: f64,
-}
-
-impl Shape {
-    /// D, channels per head.
-    pub fn head_width(&self) -> usize {
-        self.width / self.heads
-    }
-
-    /// Start of matrices that write into the residual stream: `init_std / sqrt(2 layers)` (GPT-2, section 2.3).
-    pub fn residual_std(&self) -> f64 {
-        self.init_std / (2.0 * self.layers as f64).sqrt()
-    }
-
-    /// Reads the sizes; `default_vocab` is the data's, layers and heads follow the width by the variant's shape rule.
-    pub fn settle(model: &Knobs, rule: &Knobs, default_vocab: usize) -> Result<Self> {
-        let width = model.count("width", 64)?;
-        let layers = model.count("layers", (width / rule.count("width_per_layer", 16)?).max(1))?;
-        let heads = model.count("heads", (width / rule.count("head_width", 16)?).max(1))?;
-        if !width.is_multiple_of(heads) {
-            let why = format!("{heads} heads do not divide it");
-            if model.given("heads") {
-                return Err(model
-                    .refuse("heads", &format!("they do not divide a width of {width}"))
-                    .hint("heads that divide the width, or another model.width"));
-            }
-            let near = format!("{} and {} would do", width / heads * heads, (width / heads + 1) * heads);
-            return Err(model.refuse("width", &why).hint(near));
-        }
-        let kv_heads = model.count("kv_heads", heads)?;
-        if !heads.is_multiple_of(kv_heads) {
-            return Err(model.refuse("kv_heads", &format!("it does not divide {heads} heads")));
-        }
-        let vocab = model.count("vocab", default_vocab)?;
-        if vocab < default_vocab {
-            return Err(model.refuse("vocab", &format!("the data have {default_vocab} tokens")));
-        }
-        let context = model.count("context", 64)?;
-        let limits = [
-            ("width", width, 1 << 17),
-            ("layers", layers, 1 << 12),
-            ("context", context, 1 << 22),
-            ("vocab", vocab, 1 << 24),
-        ];
-        if let Some((name, _, most)) = limits.iter().find(|(_, value, most)| value > most) {
-            return Err(model.refuse(name, &format!("expected at most {most}")));
-        }
-        Ok(Self {
-            layers,
-            width,
-            heads,
-            kv_heads,
-            context,
-            vocab,
-            bias: model.bool("bias", true)?,
-            init_std: model.f64_in("init_std", gpt2_init_std(width), 0.0, 10.0)?,
-        })
-    }
-}
-
-/// GPT-2's 0.02 belongs to width 768; other widths get the same spread of activations by 1 / sqrt(width).
-fn gpt2_init_std(width: usize) -> f64 {
-    let std = 0.02 * (768.0 / width as f64).sqrt();
-    (std * 1e6).round() / 1e6
-}
+pub use shape::Shape;
 
 /// The catalogs a model's slots are filled from.
 #[derive(Clone)]
@@ -353,17 +273,10 @@ impl Model {
         if self.softcap > 0.0 { Ok(flow.ops.softcap(&logits, self.softcap)?) } else { Ok(logits) }
     }
 
-    /// Matmul FLOPs of one window of `time` tokens, forward; a multiply-add is two. Look-ups, norms and activations are not
-    /// counted (as in PaLM, appendix B); with `causal`, only the pairs that the mask leaves are.
-    pub fn forward_flops(&self, time: usize, causal: bool) -> u64 {
-        let blocks: u64 =
-            self.blocks.iter().map(|b| b.mixer.flops(time, causal) + time as u64 * b.ffn.flops_per_token()).sum();
-        blocks + 2 * (time * self.shape.width * self.shape.vocab) as u64
-    }
-
-    /// Forward and backward: the backward multiplies twice what the forward does.
-    pub fn train_flops(&self, time: usize, causal: bool) -> u64 {
-        3 * self.forward_flops(time, causal)
+    /// What training one window of `time` tokens costs.
+    pub fn flops(&self, time: usize) -> WindowFlops {
+        let blocks: WindowFlops = self.blocks.iter().map(|block| block.mixer.flops(time) + block.ffn.flops(time)).sum();
+        blocks + WindowFlops::of_weights((time * self.shape.width * self.shape.vocab) as u64)
     }
 
     /// Scalars that decoding keeps per token, all layers.

@@ -40,6 +40,8 @@ pub use cross_entropy::{IGNORED, TokenLoss};
 pub use dispatch::{Dispatched, dispatched};
 pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
 pub use gpu::{Narrowed, WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention};
+#[cfg(test)]
+pub(crate) use matmul::counted;
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};
 

@@ -78,7 +78,7 @@ macro_rules! registry {
 registry! {
     TRAIN_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Training tokens per second over the steady window.";
     TRAIN_STEP_S, "s", Lower, Sampled, "Median duration of one optimizer step in the steady window.";
-    MFU, "1", Higher, Sampled, "Model FLOPs per second over the GEMM peak measured in the same run.";
+    MFU, "1", Higher, Sampled, "FLOPs of the model's matrix products, as executed, per second over the GEMM peak measured in the same run.";
     PEAK_MEMORY_BYTES, "bytes", Lower, Sampled, "Peak memory of the trial's own process.";
     TRAIN_WALL_S, "s", Lower, Sampled, "Seconds of training, evaluation left out.";
     TRAIN_LOSS_NATS, "nats", Lower, Seeded, "Mean training loss over the last tenth of the steps.";

@@ -14,6 +14,7 @@ pub mod criterion;
 pub mod delimited;
 #[cfg(test)]
 pub mod example;
+mod executed;
 pub mod gpu;
 pub mod identity;
 pub mod import;

@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 pub use super::journal::{Journal, journal_trial, merge, read_journal};
 use super::layout;
 use super::validate::validate;
-use super::{OLDER, ResultFile, SCHEMA};
+use super::{OLDER, ResultFile, SCHEMA, Trial};
 use crate::error::{Error, Result};
 
 /// What every version's name begins with.
@@ -32,8 +32,10 @@ pub fn read(path: &Path) -> Result<ResultFile> {
     }
     let bytes = fs::read(path).map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
     match serde_json::from_slice::<ResultFile>(&bytes) {
-        Ok(file) if file.schema == SCHEMA => Ok(file),
-        Ok(file) if OLDER.contains(&file.schema.as_str()) => Ok(ResultFile { schema: SCHEMA.to_owned(), ..file }),
+        Ok(mut file) if file.schema == SCHEMA || OLDER.contains(&file.schema.as_str()) => {
+            file.trials.iter_mut().for_each(Trial::count_as_executed);
+            Ok(ResultFile { schema: SCHEMA.to_owned(), ..file })
+        }
         Ok(file) => Err(wrong_schema(path, Some(&file.schema))),
         Err(error) => Err(why_not(path, &bytes, &error)),
     }

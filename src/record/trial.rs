@@ -124,9 +124,10 @@ impl Trial {
         self.cost.as_ref().map(|cost| cost.train_tokens).or_else(|| self.stated.as_ref()?.train_tokens)
     }
 
-    /// Model FLOPs of the whole training, counted or stated.
+    /// Model FLOPs of the whole training, counted as they are executed, or stated.
     pub fn train_flops(&self) -> Option<f64> {
-        self.cost.as_ref().map(|cost| cost.train_flops).or_else(|| self.stated.as_ref()?.train_flops)
+        let counted = self.cost.as_ref().map(|cost| cost.train_flops * cost.executed_share());
+        counted.or_else(|| self.stated.as_ref()?.train_flops)
     }
 }
 
@@ -166,18 +167,24 @@ pub struct Cost {
     pub params_by_part: BTreeMap<String, u64>,
     /// Share of embeddings and an untied head in all parameters.
     pub embedding_share: f64,
-    /// Forward matmul FLOPs per token, full-square attention.
+    /// Forward FLOPs per token: of the matrix products that are executed, attention's over the pairs that its mask leaves.
     pub forward_flops_per_token: f64,
-    /// Forward and backward (twice the forward), full-square attention.
+    /// Forward and backward, each as executed: what is computed again backwards is counted again.
     pub train_flops_per_token: f64,
     /// The same for one sequence of the context's length.
     pub train_flops_per_sequence: u64,
-    /// The same where attention counts only what a causal mask leaves.
-    pub train_flops_per_sequence_causal: u64,
+    /// In files from before `train_flops_full_square` alone, whose other figures count attention's full square: the same with
+    /// the pairs that a causal mask leaves, backwards twice the forward.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_flops_per_sequence_causal: Option<u64>,
     /// 6 N D with N all parameters, per token, for orientation.
     pub six_n_flops_per_token: f64,
-    /// All steps, model only.
+    /// All steps, model only, as executed: the axis of every comparison at equal compute.
     pub train_flops: f64,
+    /// The same by PaLM's convention (Chowdhery et al. 2022, appendix B): attention's full square of pairs, backwards twice the
+    /// forward.
+    #[serde(default)]
+    pub train_flops_full_square: Option<f64>,
     /// All steps, optimizer only.
     pub optimizer_flops: f64,
     /// Model FLOPs of the sweep that chose the learning rate; `null` where it is not known.

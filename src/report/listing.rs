@@ -116,12 +116,13 @@ pub fn structure(shown: &Structure, style: Style) -> String {
     }
     parts.add_row(["total".to_owned(), cost.params_total.to_string(), "100%".to_owned()]);
     let mut figures = plain(style);
+    let full_square = cost.train_flops_full_square.map_or_else(|| "not counted".to_owned(), |v| Flops(v).to_string());
     for (name, figure) in [
-        ("training FLOPs per token", format!("{} (full-square attention)", Flops(cost.train_flops_per_token))),
+        ("training FLOPs per token", format!("{} (as executed)", Flops(cost.train_flops_per_token))),
         ("training FLOPs per sequence", cost.train_flops_per_sequence.to_string()),
-        ("  counting only what the causal mask leaves", cost.train_flops_per_sequence_causal.to_string()),
         ("6 N per token, for orientation", Flops(cost.six_n_flops_per_token).to_string()),
         ("whole run", format!("{} over {} tokens", Flops(cost.train_flops), Count(cost.train_tokens as f64))),
+        ("  by PaLM's convention (attention's full square)", full_square),
         ("  and the optimizer's", Flops(cost.optimizer_flops).to_string()),
         ("parameters, gradients, optimizer state", Bytes(cost.state_bytes as f64).to_string()),
         ("training process, a guess", Bytes(shown.memory_guess_bytes as f64).to_string()),

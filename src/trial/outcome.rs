@@ -100,7 +100,7 @@ impl Observed<'_> {
         let median_s = window.median_s.unwrap_or(f64::NAN);
         let context = self.experiment.model.shape.context;
         let tokens = (self.experiment.batch * context) as f64;
-        let flops = (self.experiment.batch as u64 * self.experiment.model.train_flops(context, false)) as f64;
+        let flops = (self.experiment.batch as u64 * self.experiment.model.flops(context).train()) as f64;
         put(name::TRAIN_TOKENS_PER_S, Metric::value(name::TRAIN_TOKENS_PER_S, tokens / median_s));
         put(name::TRAIN_STEP_S, Metric::samples(name::TRAIN_STEP_S, median_s, steady));
         put(name::TRAIN_WALL_S, Metric::value(name::TRAIN_WALL_S, step_s.iter().sum()));

@@ -259,7 +259,7 @@ fn cost_of(experiment: &Experiment) -> Cost {
     let by_part = model.params_by_part();
     let tables: u64 = [Part::Embedding, Part::Head].iter().filter_map(|part| by_part.get(part)).sum();
     let windows = experiment.steps * experiment.batch as u64;
-    let per_sequence = model.train_flops(shape.context, false);
+    let flops = model.flops(shape.context);
     let tokens = windows * shape.context as u64;
     Cost {
         params_total: total,
@@ -267,12 +267,13 @@ fn cost_of(experiment: &Experiment) -> Cost {
         params_active: total,
         params_by_part: by_part.iter().map(|(part, n)| (part.name().to_owned(), *n)).collect(),
         embedding_share: tables as f64 / total as f64,
-        forward_flops_per_token: model.forward_flops(shape.context, false) as f64 / shape.context as f64,
-        train_flops_per_token: per_sequence as f64 / shape.context as f64,
-        train_flops_per_sequence: per_sequence,
-        train_flops_per_sequence_causal: model.train_flops(shape.context, true),
+        forward_flops_per_token: flops.forward as f64 / shape.context as f64,
+        train_flops_per_token: flops.train() as f64 / shape.context as f64,
+        train_flops_per_sequence: flops.train(),
+        train_flops_per_sequence_causal: None,
         six_n_flops_per_token: cost::six_n_d(total, 1),
-        train_flops: windows as f64 * per_sequence as f64,
+        train_flops: windows as f64 * flops.train() as f64,
+        train_flops_full_square: Some(windows as f64 * flops.full_square as f64),
         optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(decls),
         tuning_flops: None,
         train_tokens: tokens,

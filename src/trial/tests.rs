@@ -11,6 +11,7 @@ use crate::model::{Params, Weights};
 use crate::spec::{Library, Origin, RateSource, Tree};
 use crate::train::Trainer;
 
+mod flops;
 mod gpu;
 mod metering;
 mod resuming;
@@ -221,9 +222,12 @@ fn parameters_and_flops_of_gpt2_are_the_published_ones() {
     });
     let cost = prepared("gpt2", sets).cost;
     assert_eq!(cost.params_total, 124_337_664);
-    assert_eq!(cost.train_flops_per_sequence, 874_944_921_600);
-    let causal_saves = 3 * 12 * 4 * (1024 * 1023 / 2) * 768;
-    assert_eq!(cost.train_flops_per_sequence_causal, 874_944_921_600 - causal_saves);
+    let windows = cost.train_tokens as f64 / 1024.0;
+    assert_eq!(cost.train_flops_full_square, Some(874_944_921_600.0 * windows));
+    // Executed is the causal half of attention, and backwards 5 products where the convention has 4.
+    let attention = |products: u64, pairs: u64| 12 * products * 2 * pairs * 768;
+    let executed = 874_944_921_600 - attention(6, 1024 * 1024) + attention(7, 1024 * 1025 / 2);
+    assert_eq!(cost.train_flops_per_sequence, executed);
 }
 
 #[test]

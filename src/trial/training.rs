@@ -182,8 +182,8 @@ impl Log {
         let since = &self.losses[self.in_curve..];
         let mean = since.iter().sum::<f64>() / since.len() as f64;
         self.in_curve = self.losses.len();
-        let flops_per_step =
-            experiment.batch as f64 * experiment.model.train_flops(experiment.model.shape.context, false) as f64;
+        let model = &experiment.model;
+        let flops_per_step = experiment.batch as f64 * model.flops(model.shape.context).train() as f64;
         self.curve.step.push(done);
         self.curve.tokens.push(done * experiment.tokens_per_step());
         self.curve.train_flops.push(done as f64 * flops_per_step);

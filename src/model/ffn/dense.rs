@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use super::{Ffn, FfnKind};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Flow, Shape};
+use crate::model::{Flow, Shape, WindowFlops};
 use crate::spec::{Knobs, Named};
 
 /// Row of the catalog: `gelu` or `relu`.
@@ -42,13 +42,14 @@ impl FfnKind for Kind {
         let up_bias = shape.bias.then(|| declare.param("up_bias", &[hidden], Role::Bias, Init::Zeros));
         let down = declare.param("down", &[c, hidden], Role::Matrix, Init::Normal(shape.residual_std()));
         let down_bias = shape.bias.then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
-        Ok(Box::new(Dense { kind: *self, flops: 2 * 2 * (c * hidden) as u64, up, up_bias, down, down_bias }))
+        Ok(Box::new(Dense { kind: *self, multiply_adds: 2 * (c * hidden) as u64, up, up_bias, down, down_bias }))
     }
 }
 
 struct Dense {
     kind: Kind,
-    flops: u64,
+    /// A token's, forwards.
+    multiply_adds: u64,
     up: ParamId,
     up_bias: Option<ParamId>,
     down: ParamId,
@@ -66,7 +67,7 @@ impl Ffn for Dense {
         Ok(flow.ops.linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
     }
 
-    fn flops_per_token(&self) -> u64 {
-        self.flops
+    fn flops(&self, time: usize) -> WindowFlops {
+        WindowFlops::of_weights(time as u64 * self.multiply_adds)
     }
 }

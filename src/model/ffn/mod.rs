@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Declare, Flow, Shape};
+use super::{Declare, Flow, Shape, WindowFlops};
 use crate::error::Result;
 use crate::spec::{Knobs, Named};
 
@@ -14,8 +14,8 @@ pub trait Ffn: Send + Sync {
     /// (B*T, C) to the same shape.
     fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor>;
 
-    /// Matmul FLOPs per token, forward.
-    fn flops_per_token(&self) -> u64;
+    /// What training one window of `time` tokens costs: the products that [`forward`](Self::forward) and its gradient make.
+    fn flops(&self, time: usize) -> WindowFlops;
 }
 
 /// A kind of feed-forward layer: one file in this folder and one row in the registry.

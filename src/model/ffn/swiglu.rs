@@ -6,7 +6,7 @@ use candle_core::Tensor;
 use super::{Ffn, FfnKind};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Flow, Shape};
+use crate::model::{Flow, Shape, WindowFlops};
 use crate::spec::{Knobs, Named};
 
 /// Row of the catalog.
@@ -32,12 +32,13 @@ impl FfnKind for Kind {
         let up_bias = shape.bias.then(|| declare.param("gate_up_bias", &[2 * hidden], Role::Bias, Init::Zeros));
         let down = declare.param("down", &[c, hidden], Role::Matrix, Init::Normal(shape.residual_std()));
         let down_bias = shape.bias.then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
-        Ok(Box::new(SwiGlu { flops: 2 * 3 * (c * hidden) as u64, up, up_bias, down, down_bias }))
+        Ok(Box::new(SwiGlu { multiply_adds: 3 * (c * hidden) as u64, up, up_bias, down, down_bias }))
     }
 }
 
 struct SwiGlu {
-    flops: u64,
+    /// A token's, forwards.
+    multiply_adds: u64,
     up: ParamId,
     up_bias: Option<ParamId>,
     down: ParamId,
@@ -52,7 +53,7 @@ impl Ffn for SwiGlu {
         Ok(flow.ops.linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
     }
 
-    fn flops_per_token(&self) -> u64 {
-        self.flops
+    fn flops(&self, time: usize) -> WindowFlops {
+        WindowFlops::of_weights(time as u64 * self.multiply_adds)
     }
 }

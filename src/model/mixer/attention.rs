@@ -8,7 +8,7 @@ use candle_core::Tensor;
 use super::{Mixer, MixerKind, State};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Flow, Shape};
+use crate::model::{Flow, Shape, WindowFlops, causal_pairs};
 use crate::ops::{Axes, Cached};
 use crate::spec::{Knobs, Named};
 
@@ -99,14 +99,11 @@ impl Mixer for Attention {
         self.output(&y, flow)
     }
 
-    fn flops(&self, time: usize, causal: bool) -> u64 {
+    fn flops(&self, time: usize) -> WindowFlops {
         let (t, c, d) = (time as u64, self.shape.width as u64, self.shape.head_width() as u64);
         let (h, g) = (self.shape.heads as u64, self.shape.kv_heads as u64);
-        let pairs = if causal { t * (t + 1) / 2 } else { t * t };
-        let project = 2 * t * c * (h + 2 * g) * d;
-        let scores_and_values = 2 * (2 * pairs * h * d);
-        let output = 2 * t * h * d * c;
-        project + scores_and_values + output
+        let (packed, output) = (t * c * (h + 2 * g) * d, t * h * d * c);
+        WindowFlops::of_weights(packed + output) + WindowFlops::of_attention(causal_pairs(t), t * t, h * d)
     }
 
     fn cache_scalars_per_token(&self) -> u64 {

@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::{Declare, Flow, Shape};
+use super::{Declare, Flow, Shape, WindowFlops};
 use crate::error::Result;
 use crate::spec::{Knobs, Named};
 
@@ -20,8 +20,8 @@ pub trait Mixer: Send + Sync {
     /// The next `flow.time` tokens after `flow.offset` already seen, with the state they left. (B*T, C) to the same shape.
     fn advance(&self, x_nc: &Tensor, flow: &Flow, state: &mut State) -> Result<Tensor>;
 
-    /// Matmul FLOPs of one window of `time` tokens, forward; with `causal`, only what the mask leaves is counted.
-    fn flops(&self, time: usize, causal: bool) -> u64;
+    /// What training one window of `time` tokens costs: the products that [`forward`](Self::forward) and its gradient make.
+    fn flops(&self, time: usize) -> WindowFlops;
 
     /// Scalars kept per token while decoding; 0 for a state of fixed size.
     fn cache_scalars_per_token(&self) -> u64;
