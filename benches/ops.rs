@@ -28,7 +28,7 @@ const fn shape(
     head_width: usize,
     vocabulary: usize,
 ) -> Shape {
-    Shape { name, axes: Axes { batch, time, heads, kv_heads: heads, head_width }, vocabulary }
+    Shape { name, axes: Axes { batch, time, heads, kv_heads: heads, head_width, scale: None }, vocabulary }
 }
 
 type Run = Box<dyn Fn(Ops, &[Tensor]) -> Result<Tensor>>;

@@ -20,6 +20,7 @@ pub mod study;
 pub mod along;
 pub mod summary;
 pub mod transfer;
+pub mod valley;
 pub mod world;
 
 pub use axis::Axis;

@@ -17,6 +17,7 @@ pub mod mixer;
 pub mod norm;
 pub mod param;
 pub mod position;
+pub mod scaling;
 pub mod shape;
 
 pub use ffn::{Ffn, FfnKind};
@@ -25,6 +26,7 @@ pub use mixer::{Mixer, MixerKind, State};
 pub use norm::{Norm, NormKind};
 pub use param::{Decl, Declare, Init, ParamId, Params, Part, Role, Weights};
 pub use position::{Position, PositionKind};
+pub use scaling::{Factors, Growth, Place, Scaling};
 pub use shape::Shape;
 
 /// The catalogs a model's slots are filled from.
@@ -84,9 +86,16 @@ pub struct Flow<'a> {
     pub rope: Option<&'a RopeTable>,
 }
 
+impl Flow<'_> {
+    /// `factor x`; nothing is done where the factor is 1.
+    fn scaled(&self, x: Tensor, factor: f64) -> Result<Tensor> {
+        if factor == 1.0 { Ok(x) } else { Ok(self.ops.scale(&x, factor)?) }
+    }
+}
+
 /// Where norms stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
+enum Norms {
     /// x + f(norm(x)), and one more norm before the head (GPT-2).
     Pre,
     /// norm(x + f(x)) (Vaswani et al. 2017).
@@ -105,7 +114,7 @@ pub struct Model {
     /// Its sizes.
     pub shape: Shape,
     decls: Vec<Decl>,
-    place: Place,
+    norms: Norms,
     tokens: ParamId,
     position: Box<dyn Position>,
     blocks: Vec<Block>,
@@ -119,10 +128,11 @@ impl Model {
     /// Reads the knobs below `model` and `shape` and declares every parameter.
     pub fn settle(model: &Knobs, rule: &Knobs, slots: &Slots, default_vocab: usize) -> Result<Self> {
         let shape = Shape::settle(model, rule, default_vocab)?;
-        let place = match model.at("norm").choice("place", "pre", &["pre", "post"])?.as_str() {
-            "pre" => Place::Pre,
-            _ => Place::Post,
+        let norms = match model.at("norm").choice("place", "pre", &["pre", "post"])?.as_str() {
+            "pre" => Norms::Pre,
+            _ => Norms::Post,
         };
+        let (scaling, of_norms) = (shape.scaling, if norms == Norms::Pre { Place::Branch } else { Place::Stream });
         let (mixer, ffn) = (model.at("mixer"), model.at("ffn"));
         let (norm, position) = (model.at("norm"), model.at("position"));
         let mixer_kind = slots.mixers.pick(&mixer, "attention")?;
@@ -131,39 +141,44 @@ impl Model {
         let position_kind = slots.positions.pick(&position, "learned")?;
 
         let mut declare = Declare::default();
-        declare.enter("embedding", Part::Embedding);
-        let start = Init::Normal(shape.init_std);
+        declare.enter("embedding", Part::Embedding, &scaling, Place::Outside);
+        let start = Init::Normal(shape.table_std());
         let tokens = declare.param("tokens", &[shape.vocab, shape.width], Role::Embedding, start);
         let position = position_kind.settle(&position, &shape, &mut declare)?;
         let mut blocks = Vec::with_capacity(shape.layers);
         for layer in 0..shape.layers {
             let name = |slot: &str| format!("blocks.{layer:02}.{slot}");
-            declare.enter(&name("mixer_norm"), Part::Norm);
+            declare.enter(&name("mixer_norm"), Part::Norm, &scaling, of_norms);
             let mixer_norm = norm_kind.settle(&norm, &shape, &mut declare)?;
-            declare.enter(&name("mixer"), Part::Mixer);
+            declare.enter(&name("mixer"), Part::Mixer, &scaling, Place::Branch);
             let mixer = mixer_kind.settle(&mixer, &shape, &mut declare)?;
-            declare.enter(&name("ffn_norm"), Part::Norm);
+            declare.enter(&name("ffn_norm"), Part::Norm, &scaling, of_norms);
             let ffn_norm = norm_kind.settle(&norm, &shape, &mut declare)?;
-            declare.enter(&name("ffn"), Part::Ffn);
+            declare.enter(&name("ffn"), Part::Ffn, &scaling, Place::Branch);
             let ffn = ffn_kind.settle(&ffn, &shape, &mut declare)?;
             blocks.push(Block { mixer_norm, mixer, ffn_norm, ffn });
         }
-        declare.enter("final_norm", Part::Norm);
-        let final_norm = match place {
-            Place::Pre => Some(norm_kind.settle(&norm, &shape, &mut declare)?),
-            Place::Post => None,
+        declare.enter("final_norm", Part::Norm, &scaling, Place::Outside);
+        let final_norm = match norms {
+            Norms::Pre => Some(norm_kind.settle(&norm, &shape, &mut declare)?),
+            Norms::Post => None,
         };
         let head = model.at("head");
-        declare.enter("head", Part::Head);
+        declare.enter("head", Part::Head, &scaling, Place::Outside);
         let tied = head.bool("tied", true)?;
         let untied = (!tied).then(|| declare.param("weight", &[shape.vocab, shape.width], Role::Head, start));
         let softcap = head.f64_in("softcap", 0.0, 0.0, 1e6)?;
-        Ok(Self { decls: declare.finish(), shape, place, tokens, position, blocks, final_norm, head: untied, softcap })
+        Ok(Self { decls: declare.finish(), shape, norms, tokens, position, blocks, final_norm, head: untied, softcap })
     }
 
     /// Every parameter, in the order of [`Params`].
     pub fn decls(&self) -> &[Decl] {
         &self.decls
+    }
+
+    /// Gives every parameter the learning rate of its role, as a factor.
+    pub fn rate_roles(&mut self, of: impl Fn(Role) -> f64) {
+        self.decls.iter_mut().for_each(|decl| decl.lr_scale = of(decl.role));
     }
 
     /// Logits (B*T, V) of whole windows: `ids` is (B*T) of type U32.
@@ -238,28 +253,32 @@ impl Model {
         flow: &Flow,
         mix: &mut dyn FnMut(&dyn Mixer, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
-        let ops = flow.ops;
-        match self.place {
-            Place::Pre => {
+        let add = |x: &Tensor, branch: Tensor| -> Result<Tensor> {
+            Ok(flow.ops.add(x, &flow.scaled(branch, self.shape.scaling.of_branches())?)?)
+        };
+        match self.norms {
+            Norms::Pre => {
                 let mixed = mix(block.mixer.as_ref(), &block.mixer_norm.forward(&x, flow)?)?;
-                let x = ops.add(&x, &mixed)?;
+                let x = add(&x, mixed)?;
                 let fed = block.ffn.forward(&block.ffn_norm.forward(&x, flow)?, flow)?;
-                Ok(ops.add(&x, &fed)?)
+                add(&x, fed)
             }
-            Place::Post => {
+            Norms::Post => {
                 let mixed = mix(block.mixer.as_ref(), &x)?;
-                let x = block.mixer_norm.forward(&ops.add(&x, &mixed)?, flow)?;
+                let x = block.mixer_norm.forward(&add(&x, mixed)?, flow)?;
                 let fed = block.ffn.forward(&x, flow)?;
-                block.ffn_norm.forward(&ops.add(&x, &fed)?, flow)
+                block.ffn_norm.forward(&add(&x, fed)?, flow)
             }
         }
     }
 
+    /// What the head multiplies: the last norm's output, with the multiplier of the logits.
     fn last_norm(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        match &self.final_norm {
-            Some(norm) => norm.forward(x_nc, flow),
-            None => Ok(x_nc.clone()),
-        }
+        let normed = match &self.final_norm {
+            Some(norm) => norm.forward(x_nc, flow)?,
+            None => x_nc.clone(),
+        };
+        flow.scaled(normed, self.shape.scaling.of_logits())
     }
 
     /// The token table itself where the head is tied.

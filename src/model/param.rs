@@ -5,6 +5,7 @@ use std::ops::Index;
 
 use candle_core::{Device, Tensor, Var};
 
+use super::scaling::{Growth, Place, Scaling};
 use crate::error::Result;
 use crate::stream::stream;
 
@@ -77,6 +78,10 @@ pub struct Decl {
     pub init: Init,
     /// Row counts of the matrices stacked in it (`[q, k, v]`); one entry where it is a single one.
     pub stacked_rows: Vec<usize>,
+    /// Factor on the learning rate that its role has (`train.optimizer.rates`).
+    pub lr_scale: f64,
+    /// How it grew beside the base shape: what [`Decl::adaptive`] and its like make a rate's factors of.
+    pub growth: Growth,
 }
 
 impl Decl {
@@ -114,13 +119,14 @@ pub struct Declare {
     decls: Vec<Decl>,
     prefix: String,
     part: Option<Part>,
+    growth: Growth,
 }
 
 impl Declare {
-    /// Names and counts what follows: `blocks.03.mixer`, [`Part::Mixer`].
-    pub fn enter(&mut self, prefix: &str, part: Part) {
+    /// Names, counts and scales what follows: `blocks.03.mixer`, [`Part::Mixer`], in a branch.
+    pub fn enter(&mut self, prefix: &str, part: Part, scaling: &Scaling, place: Place) {
         prefix.clone_into(&mut self.prefix);
-        self.part = Some(part);
+        (self.part, self.growth) = (Some(part), Growth::of(scaling, place));
     }
 
     /// Declares one parameter.
@@ -138,6 +144,8 @@ impl Declare {
             part: self.part.unwrap_or(Part::Embedding),
             init,
             stacked_rows: rows.to_vec(),
+            lr_scale: 1.0,
+            growth: self.growth,
         });
         ParamId(self.decls.len() - 1)
     }

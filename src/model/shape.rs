@@ -1,5 +1,6 @@
 //! The sizes of a model, and the rule by which depth and heads follow the width.
 
+use super::scaling::Scaling;
 use crate::error::Result;
 use crate::spec::Knobs;
 
@@ -20,8 +21,10 @@ pub struct Shape {
     pub vocab: usize,
     /// Whether linear layers and LayerNorm have a bias.
     pub bias: bool,
-    /// Standard deviation of matrices and embeddings at the start.
+    /// Standard deviation of matrices at the start.
     pub init_std: f64,
+    /// How starts, multipliers and rates follow from the base shape's.
+    pub scaling: Scaling,
 }
 
 impl Shape {
@@ -30,9 +33,15 @@ impl Shape {
         self.width / self.heads
     }
 
-    /// Start of matrices that write into the residual stream: `init_std / sqrt(2 layers)` (GPT-2, section 2.3).
+    /// Start of matrices that write into the residual stream: `init_std / sqrt(2 layers)` (GPT-2, section 2.3), of the base's
+    /// layers where what they write is scaled down with depth instead.
     pub fn residual_std(&self) -> f64 {
-        self.init_std / (2.0 * self.layers as f64).sqrt()
+        self.init_std / (2.0 * self.scaling.residual_layers as f64).sqrt()
+    }
+
+    /// Start of embeddings and head: that of matrices at the base width, the same at every width.
+    pub fn table_std(&self) -> f64 {
+        self.init_std * self.scaling.width.sqrt()
     }
 
     /// Reads the sizes; `default_vocab` is the data's, layers and heads follow the width by the variant's shape rule.
@@ -73,6 +82,7 @@ impl Shape {
             vocab,
             bias: model.bool("bias", true)?,
             init_std: model.f64_in("init_std", gpt2_init_std(width), 0.0, 10.0)?,
+            scaling: Scaling::settle(&model.at("scaling"), width, layers)?,
         })
     }
 }
@@ -158,7 +168,7 @@ mod tests {
         check(2, 2, 1);
         check(1, 2, 1);
         check(97, 2, 1);
-        for width in 1..2000 {
+        for width in 1..2000usize {
             assert!(width.is_multiple_of(rule.heads(width)), "w{width}");
         }
         // The rule of the first files: 16 channels a head and a layer.

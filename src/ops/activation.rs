@@ -1,4 +1,4 @@
-//! Functions of one number: GELU, ReLU, and the soft cap on logits. Each says its value and its slope; the rest is shared.
+//! Functions of one number: GELU, ReLU, the soft cap on logits, and a constant factor. Each says its value and its slope; the rest is shared.
 //!
 //! GELU (Hendrycks and Gimpel 2016, arXiv:1606.08415) in the tanh form of GPT-2,
 //! `0.5 x (1 + tanh(u))` with `u = sqrt(2 / pi) (x + 0.044715 x^3)`, which is `x * sigmoid(2u)`: one exponential.
@@ -97,6 +97,24 @@ impl Curve for Softcap {
     }
 }
 
+/// The factor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Scale(pub f64);
+
+impl Curve for Scale {
+    const NAME: &'static str = "scale";
+
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, x: F) -> F {
+        x * F::of(self.0)
+    }
+
+    #[inline(always)]
+    fn slope<S: Isa, F: Real>(self, _x: F) -> F {
+        F::of(self.0)
+    }
+}
+
 simd! {
     fn values<S, F, C: Curve>(curve: C, x: &[F], y: &mut [F]) {
         for (y, &x) in y.iter_mut().zip(x) {
@@ -146,11 +164,13 @@ mod tests {
             check(&[shapes], |ops, x| ops.gelu(&(&x[0] * 3.0)?));
             check(&[shapes], |ops, x| ops.relu(&x[0]));
             check(&[shapes], |ops, x| ops.softcap(&(&x[0] * 10.0)?, 5.0));
+            check(&[shapes], |ops, x| ops.scale(&x[0], 0.3));
             check(&[shapes], |ops, x| ops.gelu(&x[0].t()?));
         }
         agrees(&[&[301, 150]], |ops, x| ops.gelu(&x[0]));
         agrees(&[&[301, 150]], |ops, x| ops.relu(&x[0]));
         agrees(&[&[301, 150]], |ops, x| ops.softcap(&x[0], 0.7));
+        agrees(&[&[301, 150]], |ops, x| ops.scale(&x[0], -4.0));
     }
 
     #[test]

@@ -26,7 +26,7 @@ use std::sync::OnceLock;
 const BLOCK: usize = 64;
 
 pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
-    let Axes { batch, time, heads, kv_heads, head_width } = axes;
+    let Axes { batch, time, heads, kv_heads, head_width, .. } = axes;
     let group = heads / kv_heads;
     let part = |first: usize, count: usize| {
         qkv.narrow(1, first * head_width, count * head_width)?
@@ -42,7 +42,7 @@ pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
             .contiguous()?
             .reshape((batch, heads, time, head_width)),
     };
-    let q_bhtd = (part(0, heads)? * (head_width as f64).powf(-0.5))?;
+    let q_bhtd = (part(0, heads)? * axes.score_scale())?;
     let (k_bhtd, v_bhtd) = (repeated(part(heads, kv_heads)?)?, repeated(part(heads + kv_heads, kv_heads)?)?);
     let mask: Vec<f32> = (0..time * time).map(|i| if i % time > i / time { f32::NEG_INFINITY } else { 0.0 }).collect();
     let mask = Tensor::from_vec(mask, (time, time), &Device::Cpu)?.to_dtype(qkv.dtype())?.to_device(qkv.device())?;
@@ -154,8 +154,9 @@ fn blocks(time: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
 }
 
 impl<F: Real> Attention<F> {
+    /// What scores are multiplied by.
     fn root(&self) -> F {
-        F::of((self.axes.head_width as f64).powf(-0.5))
+        F::of(self.axes.score_scale())
     }
 
     /// The output of one head, and its ln sum exp.
@@ -296,25 +297,27 @@ mod tests {
         for (batch, time, heads, kv_heads, head_width) in
             [(1, 1, 1, 1, 3), (2, 5, 2, 2, 3), (2, 4, 4, 2, 2), (1, 6, 3, 1, 4)]
         {
-            let axes = Axes { batch, time, heads, kv_heads, head_width };
+            let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None };
             check(&[&packed(axes)], |ops, x| ops.causal_attention(&(&x[0] * 2.0)?, axes));
         }
+        let scaled = Axes { batch: 2, time: 5, heads: 2, kv_heads: 1, head_width: 3, scale: Some(0.7) };
+        check(&[&packed(scaled)], |ops, x| ops.causal_attention(&(&x[0] * 2.0)?, scaled));
         for (time, kv_heads) in [(64, 4), (65, 2), (130, 1)] {
-            let axes = Axes { batch: 3, time, heads: 4, kv_heads, head_width: 16 };
+            let axes = Axes { batch: 3, time, heads: 4, kv_heads, head_width: 16, scale: Some(0.125) };
             agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
         }
     }
 
     #[test]
     fn views_are_right() {
-        let axes = Axes { batch: 2, time: 3, heads: 2, kv_heads: 1, head_width: 2 };
+        let axes = Axes { batch: 2, time: 3, heads: 2, kv_heads: 1, head_width: 2, scale: None };
         let [rows, width] = packed(axes);
         check(&[&[width, rows]], |ops, x| ops.causal_attention(&x[0].t()?, axes));
     }
 
     #[test]
     fn nothing_is_learnt_from_the_future() -> Result<()> {
-        let axes = Axes { batch: 1, time: 70, heads: 2, kv_heads: 1, head_width: 4 };
+        let axes = Axes { batch: 1, time: 70, heads: 2, kv_heads: 1, head_width: 4, scale: None };
         let x = random(&packed(axes), DType::F32, 1)?;
         let y = Ops::fused().causal_attention(&x, axes)?.to_vec2::<f32>()?;
         let mut rows = x.to_vec2::<f32>()?;
@@ -327,7 +330,7 @@ mod tests {
 
     #[test]
     fn axes_that_do_not_fit_are_refused() -> Result<()> {
-        let axes = Axes { batch: 1, time: 2, heads: 3, kv_heads: 2, head_width: 4 };
+        let axes = Axes { batch: 1, time: 2, heads: 3, kv_heads: 2, head_width: 4, scale: None };
         let qkv = Tensor::zeros(&packed(axes), DType::F32, &Device::Cpu)?;
         for ops in [Ops::fused(), Ops::reference()] {
             assert!(ops.causal_attention(&qkv, axes).is_err(), "heads");
@@ -340,7 +343,7 @@ mod tests {
         #![proptest_config(odd_shapes())]
         #[test]
         fn any_shape(batch in 1..4usize, time in 1..140usize, kv_heads in 1..4usize, group in 1..4usize, d in 1..24usize) {
-            let axes = Axes { batch, time, heads: kv_heads * group, kv_heads, head_width: d };
+            let axes = Axes { batch, time, heads: kv_heads * group, kv_heads, head_width: d, scale: None };
             agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
         }
     }

@@ -3,7 +3,7 @@
 use candle_core::{Result, Tensor, bail};
 
 /// The axes of attention's packed input: rows are batch x time, each row is `[queries | keys | values]`, head by head.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Axes {
     /// Windows.
     pub batch: usize,
@@ -15,6 +15,8 @@ pub struct Axes {
     pub kv_heads: usize,
     /// Numbers in a head.
     pub head_width: usize,
+    /// What scores are multiplied by; `None` is 1 / sqrt(D).
+    pub scale: Option<f64>,
 }
 
 impl Axes {
@@ -31,6 +33,11 @@ impl Axes {
     /// Width of the output: heads x head_width.
     pub fn width(&self) -> usize {
         self.heads * self.head_width
+    }
+
+    /// What scores are multiplied by.
+    pub(super) fn score_scale(&self) -> f64 {
+        self.scale.unwrap_or_else(|| (self.head_width as f64).powf(-0.5))
     }
 
     pub(super) fn check(&self, qkv: &Tensor) -> Result<()> {

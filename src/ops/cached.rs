@@ -43,11 +43,11 @@ impl Cached<'_> {
 }
 
 pub(super) fn reference(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
-    let Axes { batch, time, heads, kv_heads, head_width } = axes;
+    let Axes { batch, time, heads, kv_heads, head_width, .. } = axes;
     let (group, seen) = (heads / kv_heads, cached.seen(axes));
     let q = qkv.narrow(1, 0, heads * head_width)?.reshape((batch, time, heads, head_width))?;
     let q = q.transpose(1, 2)?.contiguous()?.reshape((batch * kv_heads, group * time, head_width))?;
-    let q = (q * (head_width as f64).powf(-0.5))?;
+    let q = (q * axes.score_scale())?;
     let (k, v) = (cached.keys.narrow(1, 0, seen)?, cached.values.narrow(1, 0, seen)?);
     let row = |i: usize| (0..seen).map(move |j| if j <= cached.offset + i { 0f32 } else { f32::NEG_INFINITY });
     let mask = Tensor::from_vec((0..time).flat_map(row).collect::<Vec<_>>(), (time, seen), qkv.device())?;
@@ -93,7 +93,7 @@ pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> 
 
 fn over_cache<F: Real>(qkv: &[F], k: &[F], v: &[F], (axes, offset, room): (Axes, usize, usize)) -> Vec<F> {
     let Axes { time, heads, kv_heads, head_width: width, .. } = axes;
-    let scale = F::of((width as f64).powf(-0.5));
+    let scale = F::of(axes.score_scale());
     let mut y = vec![F::ZERO; axes.rows() * axes.width()];
     let work = 2 * axes.rows() * heads * (offset + time) * width;
     chunks(&mut y, width, work, |i, y| {
@@ -119,7 +119,7 @@ mod tests {
         for (batch, time, heads, kv_heads, head_width, offset, room) in
             [(1, 1, 1, 1, 1, 0, 1), (2, 1, 6, 2, 64, 300, 400), (3, 4, 4, 4, 16, 5, 9), (1, 3, 2, 1, 7, 2, 6)]
         {
-            let axes = Axes { batch, time, heads, kv_heads, head_width };
+            let axes = Axes { batch, time, heads, kv_heads, head_width, scale: (head_width == 16).then_some(0.5) };
             let qkv = random(&[axes.rows(), axes.packed_width()], DType::F32, 1)?;
             let of_cache = |seed| random(&[batch * kv_heads, room, head_width], DType::F32, seed);
             let (keys, values) = (of_cache(2)?, of_cache(3)?);
@@ -133,7 +133,7 @@ mod tests {
 
     #[test]
     fn a_cache_that_does_not_fit_or_asks_for_a_gradient_is_refused() -> Result<()> {
-        let axes = Axes { batch: 1, time: 2, heads: 2, kv_heads: 1, head_width: 4 };
+        let axes = Axes { batch: 1, time: 2, heads: 2, kv_heads: 1, head_width: 4, scale: None };
         let (qkv, cache) = (random(&[2, 16], DType::F32, 1)?, random(&[1, 5, 4], DType::F32, 2)?);
         for (offset, works) in [(3, true), (4, false)] {
             let cached = Cached { keys: &cache, values: &cache, offset };

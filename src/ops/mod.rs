@@ -272,6 +272,15 @@ impl<'t> Ops<'t> {
         }
     }
 
+    /// `factor x`: a multiplier of a parametrisation.
+    pub fn scale(self, x: &Tensor, factor: f64) -> Result<Tensor> {
+        match self.runs {
+            Runs::Host => activation::fused(self.tape, activation::Scale(factor), x),
+            Runs::Board(gpu) => gpu::activation(self.pass(gpu), "multiple", x, Some(factor)),
+            Runs::Reference => x * factor,
+        }
+    }
+
     /// `silu(gate) * up` of packed columns `[gate | up]`: (N, 2 F) to (N, F).
     pub fn swiglu(self, gate_up_n2f: &Tensor) -> Result<Tensor> {
         match self.runs {

@@ -164,9 +164,9 @@ mod tests {
 
     #[test]
     fn gradients_are_right() {
-        let axes = Axes { batch: 2, time: 3, heads: 2, kv_heads: 1, head_width: 4 };
+        let axes = Axes { batch: 2, time: 3, heads: 2, kv_heads: 1, head_width: 4, scale: None };
         check(&[&[axes.rows(), axes.packed_width()]], run(axes));
-        let axes = Axes { batch: 3, time: 100, heads: 4, kv_heads: 4, head_width: 10 };
+        let axes = Axes { batch: 3, time: 100, heads: 4, kv_heads: 4, head_width: 10, scale: None };
         agrees(&[&[axes.rows(), axes.packed_width()]], run(axes));
     }
 
@@ -174,7 +174,7 @@ mod tests {
         #![proptest_config(odd_shapes())]
         #[test]
         fn any_shape(batch in 1..4usize, time in 1..70usize, kv_heads in 1..4usize, group in 1..4usize, half in 1..20usize) {
-            let axes = Axes { batch, time, heads: kv_heads * group, kv_heads, head_width: 2 * half };
+            let axes = Axes { batch, time, heads: kv_heads * group, kv_heads, head_width: 2 * half, scale: None };
             agrees(&[&[axes.rows(), axes.packed_width()]], run(axes));
         }
     }
@@ -185,7 +185,7 @@ mod tests {
         let made = RopeTable::new(2, 5, 6, 1e4, DType::F64, &Device::Cpu)?;
         assert_eq!(table.cos.to_vec2::<f64>()?, made.cos.to_vec2::<f64>()?);
         assert_eq!(table.sin.to_vec2::<f64>()?, made.sin.to_vec2::<f64>()?);
-        let axes = Axes { batch: 1, time: 3, heads: 1, kv_heads: 1, head_width: 6 };
+        let axes = Axes { batch: 1, time: 3, heads: 1, kv_heads: 1, head_width: 6, scale: None };
         let qkv = Tensor::zeros((3, 18), DType::F64, &Device::Cpu)?;
         assert!(Ops::fused().rope(&qkv, axes, &made).is_err(), "a table too short is refused");
         Ok(())

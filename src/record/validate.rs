@@ -169,7 +169,9 @@ fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
         let check = check.at("cost");
         let share = cost.embedding_share;
         check.at("embedding_share").that((0.0..=1.0).contains(&share), || format!("{share} is not a share"));
-        for (part, value) in [("train_flops", cost.train_flops), ("optimizer_flops", cost.optimizer_flops)] {
+        let counted = [("train_flops", cost.train_flops), ("optimizer_flops", cost.optimizer_flops)];
+        let full_square = cost.train_flops_full_square.map(|value| ("train_flops_full_square", value));
+        for (part, value) in counted.into_iter().chain(full_square) {
             check.at(part).that(value.is_finite() && value >= 0.0, || format!("{value} FLOPs"));
         }
     }
@@ -300,7 +302,7 @@ mod tests {
     #[test]
     fn every_mistake_is_found() {
         type Spoil = fn(&mut ResultFile);
-        let rows: [(&str, Spoil); 29] = [
+        let rows: [(&str, Spoil); 30] = [
             ("schema", |f| f.schema = "effbench.result/0".to_owned()),
             ("run.started_at", |f| f.run.started_at = "yesterday".to_owned()),
             ("run.finished_at", |f| f.run.finished_at = Some("2026-11-21T10:00:00+01:00".to_owned())),
@@ -313,6 +315,9 @@ mod tests {
             ("", |f| f.trials[CELLS.len()].repeat = 0),
             ("", |f| f.trials[0].status = Status::Failed),
             ("spec_sha256", |f| f.trials[0].spec["train"]["steps"] = 401.into()),
+            ("cost.train_flops_full_square", |f| {
+                f.trials[0].cost.as_mut().unwrap().train_flops_full_square = Some(-1.0);
+            }),
             ("curve.wall_s", |f| f.trials[0].curve.wall_s.truncate(1)),
             ("curve.step", |f| f.trials[0].curve.step.reverse()),
             ("curve.tokens", |f| f.trials[0].curve.tokens.clear()),

@@ -12,11 +12,13 @@ use crate::ops::Ops;
 
 pub mod gradient;
 pub mod optimizer;
+pub mod rates;
 pub mod schedule;
 pub mod snapshot;
 
 pub use gradient::Gradient;
 pub use optimizer::{Optimizer, OptimizerKind, OptimizerPlan};
+pub use rates::Rates;
 pub use schedule::{Schedule, ScheduleKind};
 pub use snapshot::Snapshot;
 

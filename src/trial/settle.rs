@@ -17,7 +17,7 @@ use crate::model::{Model, Part};
 use crate::ops::{DType, Ops};
 use crate::record::{self, Cost};
 use crate::spec::{Knobs, Tree, knobs};
-use crate::train::{OptimizerPlan, Schedule};
+use crate::train::{OptimizerPlan, Rates, Schedule};
 
 /// More threads than any machine here has: beyond it a typing error is likelier.
 const MOST_THREADS: usize = 1024;
@@ -120,8 +120,11 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     let (model, train, data) = (root.at("model"), root.at("train"), root.at("data"));
     let context = model.count("context", 64)?;
     let source = registry.sources.pick(&data, "language")?.settle(&data, context)?;
-    let model = Arc::new(Model::settle(&model, &root.at("shape"), &registry.slots, source.vocab())?);
     let (optimizer, schedule) = (train.at("optimizer"), train.at("schedule"));
+    let mut model = Model::settle(&model, &root.at("shape"), &registry.slots, source.vocab())?;
+    let rates = Rates::settle(&optimizer.at("rates"))?;
+    model.rate_roles(|role| rates.of(role));
+    let model = Arc::new(model);
     let batch = train.count("batch", 16)?;
     if batch > MOST_WINDOWS {
         return Err(train.refuse("batch", &format!("expected at most {MOST_WINDOWS} windows")));

@@ -1,6 +1,6 @@
 //! What must hold for every variant that ships, whatever it is made of.
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
 use super::*;
@@ -15,6 +15,7 @@ mod flops;
 mod gpu;
 mod metering;
 mod resuming;
+mod scaling;
 
 fn prepared(variant: &str, sets: Value) -> Prepared {
     let mut tree = Library::builtin().variant(variant).unwrap().tree;
@@ -45,7 +46,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
 }
 
 fn logits(experiment: &Experiment, weights: &Weights, inputs: &[u32]) -> Vec<f32> {
-    let ids = Tensor::from_slice(inputs, inputs.len(), &candle_core::Device::Cpu).unwrap();
+    let ids = Tensor::from_slice(inputs, inputs.len(), &Device::Cpu).unwrap();
     let context = experiment.model.shape.context;
     let rows = inputs.len() / context;
     values(&experiment.model.logits(weights, &ids, rows, context, experiment.ops).unwrap())
@@ -95,7 +96,7 @@ fn one_batch_is_overfitted() {
 #[test]
 fn a_token_changes_nothing_before_it() {
     for_every_variant(|name, experiment| {
-        let params = Params::init(experiment.model.decls(), 3, &candle_core::Device::Cpu).unwrap();
+        let params = Params::init(experiment.model.decls(), 3, &Device::Cpu).unwrap();
         let (context, vocab) = (experiment.model.shape.context, experiment.model.shape.vocab);
         let inputs = batch(experiment, 0).inputs[..context].to_vec();
         let before = logits(experiment, &params.detached(), &inputs);
@@ -118,7 +119,7 @@ fn decoding_with_a_cache_is_the_full_forward() {
                 "data": {"kind": "markov", "states": 11},
             });
             let experiment = prepared(name, sets).experiment;
-            let device = candle_core::Device::Cpu;
+            let device = Device::Cpu;
             let weights = Params::init(experiment.model.decls(), 4, &device).unwrap().detached();
             let (context, vocab, rows) = (10, 11, 2);
             let inputs = experiment.source.train(9, 0, rows, context).inputs;

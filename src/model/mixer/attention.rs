@@ -53,6 +53,7 @@ impl Attention {
             heads: self.shape.heads,
             kv_heads: self.shape.kv_heads,
             head_width: self.shape.head_width(),
+            scale: self.shape.scaling.score_scale(self.shape.head_width()),
         }
     }
 

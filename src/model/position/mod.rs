@@ -77,7 +77,7 @@ impl Named for NoneKind {
 
 impl PositionKind for LearnedKind {
     fn settle(&self, _knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Position>> {
-        let (size, start) = ([shape.context, shape.width], Init::Normal(shape.init_std));
+        let (size, start) = ([shape.context, shape.width], Init::Normal(shape.table_std()));
         Ok(Box::new(Learned { table: declare.param("position", &size, Role::Embedding, start) }))
     }
 }

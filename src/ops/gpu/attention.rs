@@ -88,7 +88,7 @@ fn sizes(axes: Axes) -> Sizes {
         heads: axes.heads as i32,
         kv_heads: axes.kv_heads as i32,
         width: axes.head_width as i32,
-        scale: (axes.head_width as f32).powf(-0.5),
+        scale: axes.score_scale() as f32,
     }
 }
 

@@ -46,7 +46,7 @@ pub(in crate::ops) fn cached_attention(gpu: Gpu, qkv: &Tensor, cached: Cached, a
         width: axes.head_width as i32,
         offset: cached.offset as i32,
         room: keys.dims3()?.1 as i32,
-        scale: (axes.head_width as f32).powf(-0.5),
+        scale: axes.score_scale() as f32,
     };
     Kernel { module: "cached", name: format!("cached_attention_{}", name_of(qkv.dtype())) }
         .blocks([axes.heads, axes.rows(), 1], THREADS)

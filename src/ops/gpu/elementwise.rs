@@ -111,7 +111,7 @@ pub(in crate::ops) fn add_positions(pass: Pass, x: &Tensor, table: &Tensor, time
     pass.put([&x, &table], (x.shape().clone(), x.dtype()), run, Box::new(back))
 }
 
-/// An activation: GELU, ReLU, or a soft cap with its parameter.
+/// An activation: GELU, ReLU, or a soft cap or a constant factor with its parameter.
 pub(in crate::ops) fn activation(pass: Pass, name: &'static str, x: &Tensor, cap: Option<f64>) -> Result<Tensor> {
     let (x, gpu) = (x.contiguous()?, pass.gpu);
     let cap: Vec<Argument<'static>> = cap.map(|cap| Argument::Float(cap as f32)).into_iter().collect();

@@ -16,6 +16,8 @@ struct Entry {
     m: u64,
     v: u64,
     count: i64,
+    lr: f32,
+    eps: f32,
     decay: f32,
     first_block: i32,
 }
@@ -36,7 +38,6 @@ pub(crate) struct AdamwFactors {
     rest1: f32,
     beta2: f32,
     rest2: f32,
-    eps: f32,
     lr: f32,
     rate: f32,
     root2: f32,
@@ -45,13 +46,12 @@ pub(crate) struct AdamwFactors {
 
 impl AdamwFactors {
     /// Of the update number `steps`, counted from 1; `scale` multiplies every gradient first.
-    pub fn at(steps: i32, [beta1, beta2]: [f64; 2], eps: f64, lr: f64, scale: f64) -> Self {
+    pub fn at(steps: i32, [beta1, beta2]: [f64; 2], lr: f64, scale: f64) -> Self {
         Self {
             beta1: beta1 as f32,
             rest1: (1.0 - beta1) as f32,
             beta2: beta2 as f32,
             rest2: (1.0 - beta2) as f32,
-            eps: eps as f32,
             lr: lr as f32,
             rate: (lr / (1.0 - beta1.powi(steps))) as f32,
             root2: (1.0 - beta2.powi(steps)).sqrt() as f32,
@@ -71,6 +71,9 @@ pub(crate) struct Updated<'a> {
     pub g: &'a Tensor,
     pub m: &'a Tensor,
     pub v: &'a Tensor,
+    /// Factor on the learning rate.
+    pub lr: f64,
+    pub eps: f64,
     pub decay: f64,
 }
 
@@ -111,6 +114,8 @@ impl Gpu {
                 m: self.numbers(one.m, count)?,
                 v: self.numbers(one.v, count)?,
                 count: count as i64,
+                lr: one.lr as f32,
+                eps: one.eps as f32,
                 decay: one.decay as f32,
                 first_block: 0,
             });

@@ -101,6 +101,7 @@ fn number_by_number(place: &Place) {
         place.check((&[x], &[]), |ops, x| ops.gelu(&x[0]));
         place.check((&[x], &[]), |ops, x| ops.relu(&x[0]));
         place.check((&[x], &[]), |ops, x| ops.softcap(&x[0], 1.5));
+        place.check((&[x], &[]), |ops, x| ops.scale(&x[0], 0.3));
         place.check((&[&[6, 2 * c]], &[]), |ops, x| ops.swiglu(&x[0]));
         place.check((&[x], &[&[5, c]]), |ops, x| ops.add_positions(&x[0], &x[1], 3));
         place.check((&[x], &[&[5, c]]), |ops, x| ops.add_positions(&x[0], &x[1].narrow(0, 1, 3)?, 3));
@@ -111,7 +112,7 @@ fn number_by_number(place: &Place) {
 
 fn rotations(place: &Place) {
     for (head_width, kv_heads) in [(2, 1), (16, 2), (6, 2)] {
-        let axes = Axes { batch: 2, time: 5, heads: 2, kv_heads, head_width };
+        let axes = Axes { batch: 2, time: 5, heads: 2, kv_heads, head_width, scale: None };
         place.check((&[&[10, axes.packed_width()]], &[]), |ops, x| {
             let table = RopeTable::new(7, 3, head_width, 100.0, DType::F32, &Device::Cpu)?;
             let dtype = if x[0].dtype() == DType::F64 { DType::F64 } else { DType::F32 };
@@ -160,7 +161,7 @@ fn losses(place: &Place) {
 }
 
 fn attentions(place: &Place) {
-    let of = |time, heads, kv_heads, head_width| Axes { batch: 2, time, heads, kv_heads, head_width };
+    let of = |time, heads, kv_heads, head_width| Axes { batch: 2, time, heads, kv_heads, head_width, scale: None };
     // Widths with and without kernels on tensor cores, windows that do and do not fill tiles, shared key heads.
     for axes in [
         of(1, 1, 1, 16),
@@ -171,6 +172,10 @@ fn attentions(place: &Place) {
         of(65, 1, 1, 128),
         of(130, 2, 2, 32),
     ] {
+        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| ops.causal_attention(&x[0], axes));
+    }
+    let scaled = |axes: Axes| Axes { scale: Some(4.0 / axes.head_width as f64), ..axes };
+    for axes in [scaled(of(9, 2, 1, 5)), scaled(of(33, 2, 1, 32)), scaled(of(20, 1, 1, 160))] {
         place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| ops.causal_attention(&x[0], axes));
     }
     for axes in [of(64, 1, 1, 64), of(33, 2, 1, 96), of(20, 1, 1, 160), of(34, 1, 1, 80), of(33, 1, 1, 112)] {
@@ -209,9 +214,9 @@ fn rows_of_losses(place: &Place) -> Result<()> {
 /// New tokens over a cache, against the CPU.
 fn caches(place: &Place) -> Result<()> {
     for (axes, offset, room) in [
-        (Axes { batch: 1, time: 1, heads: 1, kv_heads: 1, head_width: 1 }, 0, 1),
-        (Axes { batch: 2, time: 1, heads: 4, kv_heads: 2, head_width: 64 }, 300, 310),
-        (Axes { batch: 1, time: 3, heads: 2, kv_heads: 2, head_width: 96 }, 2, 6),
+        (Axes { batch: 1, time: 1, heads: 1, kv_heads: 1, head_width: 1, scale: None }, 0, 1),
+        (Axes { batch: 2, time: 1, heads: 4, kv_heads: 2, head_width: 64, scale: None }, 300, 310),
+        (Axes { batch: 1, time: 3, heads: 2, kv_heads: 2, head_width: 96, scale: Some(4.0 / 96.0) }, 2, 6),
     ] {
         for (dtype, near) in [(DType::F32, 1e-5), (DType::BF16, 1e-2)] {
             let rounded = |shape: &[usize], seed| random(shape, DType::F32, seed)?.to_dtype(dtype);
@@ -289,16 +294,27 @@ fn updates(place: &Place) -> Result<()> {
         }
         for step in 1..=3 {
             let (rate, root2) = (lr / (1.0 - beta1.powi(step)), (1.0 - beta2.powi(step)).sqrt());
-            let factors = AdamwFactors::at(step, [beta1, beta2], eps, lr, scale);
+            let factors = AdamwFactors::at(step, [beta1, beta2], lr, scale);
+            // Rates, epsilons and decays of their own.
             let decay = |i: usize| if i.is_multiple_of(2) { 0.1 } else { 0.0 };
-            let all = (0..LENGTHS.len()).map(|i| Updated { w: &w[i], g: &g[i], m: &m[i], v: &v[i], decay: decay(i) });
+            let (of_lr, eps) = (|i: usize| [1.0, 0.25, 3.0][i % 3], |i: usize| [eps, 0.02][i % 2]);
+            let all = (0..LENGTHS.len()).map(|i| Updated {
+                w: &w[i],
+                g: &g[i],
+                m: &m[i],
+                v: &v[i],
+                lr: of_lr(i),
+                eps: eps(i),
+                decay: decay(i),
+            });
             gpu.adamw(&all.collect::<Vec<_>>(), factors)?;
             for (i, [w, g, m, v]) in truth.iter_mut().enumerate() {
                 for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
                     let g = *g * scale;
                     *m = beta1 * *m + (1.0 - beta1) * g;
                     *v = beta2 * *v + (1.0 - beta2) * g * g;
-                    *w = (1.0 - lr * decay(i)) * *w - rate * *m / (v.sqrt() / root2 + eps);
+                    let (lr, rate) = (lr * of_lr(i), rate * of_lr(i));
+                    *w = (1.0 - lr * decay(i)) * *w - rate * *m / (v.sqrt() / root2 + eps(i));
                 }
             }
         }

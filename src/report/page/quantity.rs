@@ -23,13 +23,15 @@ pub enum Quantity {
     Share,
     /// Optimizer steps, tokens per parameter.
     Count,
+    /// Learning rates.
+    Rate,
 }
 
 impl Quantity {
     /// Beside a tick: as short as it can be.
     pub fn tick(self, value: f64) -> String {
         match self {
-            Self::Nats | Self::Times => plain(value),
+            Self::Nats | Self::Times | Self::Rate => plain(value),
             Self::Share => format!("{}%", plain(100.0 * value)),
             Self::Seconds if (1.0..10_000.0).contains(&value) => format!("{} s", plain(value)),
             _ => self.cell(value),
@@ -48,6 +50,7 @@ impl Quantity {
             Self::Joules => Joules(value).to_string(),
             Self::Times => Times(value).to_string(),
             Self::Share => Share(value).to_string(),
+            Self::Rate => plain(value),
         }
     }
 }

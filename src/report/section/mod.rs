@@ -19,6 +19,7 @@ mod spectrum;
 mod speed;
 mod unfinished;
 mod validity;
+mod valleys;
 mod words;
 
 pub use scale::{Ladder, ladders, scale_sentence};
@@ -85,6 +86,12 @@ pub const SECTIONS: &[Kind] = &[
         title: "Energy and money",
         about: "How many joules, read by which meter, and what did all of it cost?",
         build: energy::build,
+    },
+    Kind {
+        id: "valleys",
+        title: "Loss against learning rate",
+        about: "Does a rate that is tuned at one width hold at another?",
+        build: valleys::build,
     },
     Kind {
         id: "curves",

@@ -63,7 +63,8 @@ impl AdamW {
 
     /// State for one parameter, at zero.
     pub fn moments(&self, decl: &Decl, device: &Device) -> Result<Moments> {
-        let decay = if decl.decays() { self.weight_decay } else { 0.0 };
+        let factors = decl.adaptive();
+        let decay = if decl.decays() { self.weight_decay * factors.decay } else { 0.0 };
         let store = match device {
             Device::Cpu => Store::Host([vec![0.0; decl.count() as usize], vec![0.0; decl.count() as usize]]),
             _ => {
@@ -71,7 +72,7 @@ impl AdamW {
                 Store::Device([zero()?, zero()?])
             }
         };
-        Ok(Moments { plan: *self, decay, store, steps: 0 })
+        Ok(Moments { plan: *self, lr: factors.lr, eps: self.eps * factors.eps, decay, store, steps: 0 })
     }
 }
 
@@ -128,6 +129,9 @@ enum Store {
 /// First and second moment of one parameter.
 pub struct Moments {
     plan: AdamW,
+    /// Factor on the learning rate.
+    lr: f64,
+    eps: f64,
     decay: f64,
     store: Store,
     steps: i32,
@@ -176,7 +180,7 @@ impl Moments {
             );
         }
         self.steps += 1;
-        let AdamW { beta1, beta2, eps, .. } = self.plan;
+        let (AdamW { beta1, beta2, .. }, lr, eps) = (self.plan, lr * self.lr, self.eps);
         let correct1 = 1.0 - beta1.powi(self.steps);
         let correct2 = 1.0 - beta2.powi(self.steps);
         let shrink = 1.0 - lr * self.decay;
@@ -204,11 +208,11 @@ impl Moments {
 /// One update of parameters on a GPU, as many in a launch as it holds.
 fn on_gpu(gpu: Gpu, all: &mut [Moments], vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
     let Some(first) = all.first_mut() else { return Ok(()) };
-    let (AdamW { beta1, beta2, eps, .. }, steps) = (first.plan, first.steps + 1);
-    let factors = AdamwFactors::at(steps, [beta1, beta2], eps, lr, scale);
+    let (AdamW { beta1, beta2, .. }, steps) = (first.plan, first.steps + 1);
+    let factors = AdamwFactors::at(steps, [beta1, beta2], lr, scale);
     all.iter_mut().for_each(|moments| moments.steps = steps);
     let updated = all.iter().zip(vars).zip(grads).map(|((moments, w), g)| match &moments.store {
-        Store::Device([m, v]) => Ok(Updated { w, g, m, v, decay: moments.decay }),
+        Store::Device([m, v]) => Ok(Updated { w, g, m, v, lr: moments.lr, eps: moments.eps, decay: moments.decay }),
         Store::Host(_) => Err(Error::internal("the state of an optimizer is on another device than its parameters")),
     });
     Ok(gpu.adamw(&updated.collect::<Result<Vec<_>>>()?, factors)?)

@@ -11,7 +11,7 @@ use candle_core::{DType, Device, Tensor, Var};
 use super::adamw::{AdamW, FLOPS_PER_SCALAR, Moments};
 use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
 use crate::error::Result;
-use crate::model::{Decl, Role};
+use crate::model::{Decl, Factors, Role};
 use crate::spec::{Knobs, Named};
 
 const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
@@ -78,7 +78,10 @@ impl OptimizerPlan for Muon {
     fn start(&self, decls: &[Decl], device: &Device, products: DType) -> Result<Box<dyn Optimizer>> {
         let one = |decl: &Decl| {
             Ok(match matrices(decl) {
-                Some(parts) => Rule::Muon { velocity: Var::zeros(decl.shape.as_slice(), DType::F32, device)?, parts },
+                Some(parts) => {
+                    let velocity = Var::zeros(decl.shape.as_slice(), DType::F32, device)?;
+                    Rule::Muon { velocity, parts, factors: decl.orthogonal() }
+                }
                 None => Rule::AdamW(Box::new(self.adamw.moments(decl, device)?)),
             })
         };
@@ -87,7 +90,7 @@ impl OptimizerPlan for Muon {
 }
 
 enum Rule {
-    Muon { velocity: Var, parts: Vec<(usize, usize)> },
+    Muon { velocity: Var, parts: Vec<(usize, usize)>, factors: Factors },
     AdamW(Box<Moments>),
 }
 
@@ -103,13 +106,15 @@ impl Optimizer for State {
         for ((rule, var), grad) in self.rules.iter_mut().zip(vars).zip(grads) {
             match rule {
                 Rule::AdamW(moments) => moments.step(var, grad, lr, scale)?,
-                Rule::Muon { velocity, parts } => matrices.extend(self.plan.nesterov(velocity, parts, grad, scale)?),
+                Rule::Muon { velocity, parts, .. } => {
+                    matrices.extend(self.plan.nesterov(velocity, parts, grad, scale)?)
+                }
             }
         }
         let mut updates = orthogonalise_all(matrices, self.plan.iterations, self.products)?.into_iter();
         for (rule, var) in self.rules.iter().zip(vars) {
-            if let Rule::Muon { parts, .. } = rule {
-                self.plan.apply(parts, updates.by_ref().take(parts.len()), var, lr)?;
+            if let Rule::Muon { parts, factors, .. } = rule {
+                self.plan.apply((parts, *factors), updates.by_ref().take(parts.len()), var, lr * factors.lr)?;
             }
         }
         Ok(())
@@ -158,7 +163,7 @@ impl Muon {
     /// Moves a parameter by what its matrices became.
     fn apply(
         &self,
-        parts: &[(usize, usize)],
+        (parts, factors): (&[(usize, usize)], Factors),
         orthogonal: impl Iterator<Item = Tensor>,
         var: &Var,
         lr: f64,
@@ -167,7 +172,8 @@ impl Muon {
             orthogonal.zip(parts).map(|(x, &(rows, columns))| Ok((x * (0.2 * (rows.max(columns) as f64).sqrt()))?));
         let mut updates = sized.collect::<Result<Vec<_>>>()?;
         let update = if updates.len() == 1 { updates.remove(0) } else { Tensor::cat(&updates, 0)? };
-        let kept = (var.as_detached_tensor() * (1.0 - lr * self.adamw.weight_decay()))?;
+        let decay = self.adamw.weight_decay() * factors.decay;
+        let kept = (var.as_detached_tensor() * (1.0 - lr * decay))?;
         Ok(var.set(&(kept - (update * lr)?)?)?)
     }
 }

@@ -53,20 +53,27 @@ impl OptimizerPlan for Sgd {
 
     fn start(&self, decls: &[Decl], device: &Device, _products: DType) -> Result<Box<dyn Optimizer>> {
         let zero = |decl: &Decl| Ok(Var::zeros(decl.shape.as_slice(), DType::F32, device)?);
-        let decay = decls.iter().map(|decl| if decl.decays() { self.weight_decay } else { 0.0 }).collect();
-        Ok(Box::new(State { plan: *self, decay, velocity: decls.iter().map(zero).collect::<Result<_>>()? }))
+        let factors = |decl: &Decl| {
+            let factors = decl.proportional();
+            (factors.lr, if decl.decays() { self.weight_decay * factors.decay } else { 0.0 })
+        };
+        let velocity = decls.iter().map(zero).collect::<Result<_>>()?;
+        Ok(Box::new(State { plan: *self, factors: decls.iter().map(factors).collect(), velocity }))
     }
 }
 
 struct State {
     plan: Sgd,
-    decay: Vec<f64>,
+    /// On the learning rate, and decay.
+    factors: Vec<(f64, f64)>,
     velocity: Vec<Var>,
 }
 
 impl Optimizer for State {
     fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
-        for (((var, grad), velocity), decay) in vars.iter().zip(grads).zip(&self.velocity).zip(&self.decay) {
+        for (((var, grad), velocity), (factor, decay)) in vars.iter().zip(grads).zip(&self.velocity).zip(&self.factors)
+        {
+            let lr = lr * factor;
             velocity.set(&((velocity.as_detached_tensor() * self.plan.momentum)? + (grad * scale)?)?)?;
             let kept = (var.as_detached_tensor() * (1.0 - lr * decay))?;
             var.set(&(kept - (velocity.as_detached_tensor() * lr)?)?)?;

@@ -2,8 +2,6 @@
 
 use std::sync::Arc;
 
-use candle_core::{D, Device, Tensor};
-
 use super::*;
 use crate::model::{Declare, Flow, Init, Mixer, MixerKind, Model, ParamId, Role, Shape, State, WindowFlops};
 use crate::ops::counted;
@@ -117,7 +115,7 @@ struct Window {
 fn product(a: &Tensor, b: &Tensor) -> Tensor {
     let (batch, rows, inner) = a.dims3().unwrap();
     let backward = if a.track_op() || b.track_op() { 2 } else { 0 };
-    counted::add(((1 + backward) * 2 * batch * rows * inner * b.dim(D::Minus1).unwrap()) as i64);
+    counted::add(((1 + backward) * 2 * batch * rows * inner * b.dims()[2]) as i64);
     a.matmul(b).unwrap()
 }
 

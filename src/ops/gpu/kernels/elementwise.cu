@@ -89,6 +89,16 @@ struct ReluSlope {
     DEVICE float operator()(float x) const { return x > 0.f ? 1.f : 0.f; }
 };
 
+struct Multiple {
+    float factor;
+    DEVICE float operator()(float x) const { return factor * x; }
+};
+
+struct MultipleSlope {
+    float factor;
+    DEVICE float operator()(float) const { return factor; }
+};
+
 struct Softcap {
     float cap;
     DEVICE float operator()(float x) const { return cap * tanh_of(x / cap); }
@@ -174,6 +184,10 @@ DEVICE void rope(const T *x, const float *cos, const float *sin, T *y, long long
            (map<T, N>(x, y, count, Softcap{cap})))                                                                         \
     EXPORT(256, softcap_slopes_##KIND##_##N, (const T *x, const T *g, T *d, long long count, float cap),                   \
            (map_slopes<T, N>(x, g, d, count, SoftcapSlope{cap})))                                                          \
+    EXPORT(256, multiple_##KIND##_##N, (const T *x, T *y, long long count, float factor),                                  \
+           (map<T, N>(x, y, count, Multiple{factor})))                                                                     \
+    EXPORT(256, multiple_slopes_##KIND##_##N, (const T *x, const T *g, T *d, long long count, float factor),               \
+           (map_slopes<T, N>(x, g, d, count, MultipleSlope{factor})))                                                      \
     EXPORT(256, swiglu_##KIND##_##N, (const T *gate_up, T *y, long long count, int width),                                 \
            (swiglu<T, N>(gate_up, y, count, width)))                                                                       \
     EXPORT(256, swiglu_slopes_##KIND##_##N, (const T *gate_up, const T *g, T *d, long long count, int width),              \

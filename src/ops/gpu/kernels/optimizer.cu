@@ -12,6 +12,9 @@ struct Entry {
     float *m;
     float *v;
     long long count;
+    // Its factor on the learning rate.
+    float lr;
+    float eps;
     float decay;
     // The first of its blocks in this launch.
     int first_block;
@@ -31,7 +34,7 @@ DEVICE int entry_of_block(const Table &table) {
 
 struct Adamw {
     // 1 - beta_2 would lose digits of what the host knows exactly.
-    float beta1, rest1, beta2, rest2, eps, lr, rate, root2, scale;
+    float beta1, rest1, beta2, rest2, lr, rate, root2, scale;
 };
 
 // AdamW (Loshchilov & Hutter 2019, algorithm 2): rate = lr / (1 - beta1^t), root2 = sqrt(1 - beta2^t).
@@ -39,14 +42,14 @@ EXPORT(256, adamw, (Table table, Adamw a), {
     const Entry &e = table.entries[entry_of_block(table)];
     long long first = (long long)((int)blockIdx.x - e.first_block) * PER_BLOCK;
     long long last = min(first + PER_BLOCK, e.count);
-    float shrink = 1.f - a.lr * e.decay;
+    float shrink = 1.f - a.lr * e.lr * e.decay, rate = a.rate * e.lr;
     for (long long i = first + threadIdx.x; i < last; i += blockDim.x) {
         float g = e.g[i] * a.scale;
         float m = a.beta1 * e.m[i] + a.rest1 * g;
         float v = a.beta2 * e.v[i] + a.rest2 * g * g;
         e.m[i] = m;
         e.v[i] = v;
-        e.w[i] = shrink * e.w[i] - a.rate * m / (sqrtf(v) / a.root2 + a.eps);
+        e.w[i] = shrink * e.w[i] - rate * m / (sqrtf(v) / a.root2 + e.eps);
     }
 })
 

@@ -1,0 +1,158 @@
+//! How a model's starts, multipliers and learning rates follow from those of a small one, so that what is tuned there holds here:
+//! maximal update parametrisation (Yang et al. 2022, Tensor Programs V, arXiv 2203.03466, table 8, the form that allows a tied
+//! head) for the width, CompleteP (Dey et al. 2025, arXiv 2505.01618, table 1, alpha = 1) for the depth.
+//!
+//! With m = C / C_base and d = L / L_base, both 1 at the base shape, where nothing differs from the standard parametrisation by a
+//! bit:
+//!
+//! | role | start, variance | Adam's rate | Adam's eps | SGD's rate | Muon's rate |
+//! |---|---|---|---|---|---|
+//! | embedding, head | 1 | 1 | 1/m | m | |
+//! | matrix | 1/m | 1/m | 1/(m d) | d | 1/sqrt m |
+//! | gain, bias in a block | | 1 | 1/(m d) | m d | |
+//! | gain, bias of a norm on the stream itself | | 1/d | 1/m | m/d | |
+//! | gain, bias of the last norm | | 1 | 1/m | m | |
+//!
+//! Logits are multiplied by 1/m, the branches of blocks by 1/d (where the start of GPT-2's residual matrices, 1/sqrt(2 L), stays
+//! that of the base), attention's scores by sqrt(D_base)/D instead of 1/sqrt(D). Decay is held per step: rate x decay is the
+//! base's for every parameter (so AdamW's decay of matrices is x m, as in Dey et al.).
+//!
+//! Muon's update has entries of one size, whatever the shape (Moonlight's 0.2 sqrt(max(m, n))), so a spectral norm that grows as
+//! sqrt m; the spectral condition (Yang et al. 2023, arXiv 2310.17813, condition 1) wants it constant.
+
+use super::param::{Decl, Role};
+use crate::error::Result;
+use crate::spec::Knobs;
+
+/// The knobs below `model.scaling`, and what they make of a shape.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaling {
+    /// m = C / C_base; 1 in the standard parametrisation.
+    pub width: f64,
+    /// d = L / L_base; 1 in the standard parametrisation.
+    pub depth: f64,
+    /// Layers whose 1 / sqrt(2 L) matrices into the residual stream start with.
+    pub residual_layers: usize,
+    /// D_base; `None` in the standard parametrisation.
+    base_head_width: Option<usize>,
+}
+
+impl Scaling {
+    /// Reads the knobs for a model of this width and depth.
+    pub fn settle(knobs: &Knobs, width: usize, layers: usize) -> Result<Self> {
+        let kind = knobs.choice("kind", "mup", &["mup", "standard"])?;
+        let base_width = knobs.count("base_width", 32)?;
+        let base_layers = knobs.count("base_layers", 2)?;
+        let base_head_width = knobs.count("base_head_width", 16)?;
+        if kind == "standard" {
+            return Ok(Self::standard(layers));
+        }
+        Ok(Self {
+            width: width as f64 / base_width as f64,
+            depth: layers as f64 / base_layers as f64,
+            residual_layers: base_layers,
+            base_head_width: Some(base_head_width),
+        })
+    }
+
+    /// What every shape of its own has: no multipliers, one rate.
+    pub fn standard(layers: usize) -> Self {
+        Self { width: 1.0, depth: 1.0, residual_layers: layers, base_head_width: None }
+    }
+
+    /// What the scores of heads of width D are multiplied by; `None` is 1 / sqrt(D).
+    pub fn score_scale(&self, head_width: usize) -> Option<f64> {
+        let base = self.base_head_width.filter(|base| *base != head_width)?;
+        Some((base as f64).sqrt() / head_width as f64)
+    }
+
+    /// On logits.
+    pub fn of_logits(&self) -> f64 {
+        1.0 / self.width
+    }
+
+    /// On what a block adds to the residual stream.
+    pub fn of_branches(&self) -> f64 {
+        1.0 / self.depth
+    }
+}
+
+/// Where in a model a parameter stands, which decides what depth does to it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Place {
+    /// Before the blocks or after them.
+    #[default]
+    Outside,
+    /// In a block, within what it adds to the residual stream.
+    Branch,
+    /// In a block, on the residual stream itself (the norms of Vaswani et al. 2017).
+    Stream,
+}
+
+/// A parameter's growth beside the base shape.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Growth {
+    /// m.
+    pub width: f64,
+    /// d.
+    pub depth: f64,
+    /// Where it stands.
+    pub place: Place,
+}
+
+impl Default for Growth {
+    fn default() -> Self {
+        Self { width: 1.0, depth: 1.0, place: Place::Outside }
+    }
+}
+
+impl Growth {
+    /// Of a parameter at that place.
+    pub fn of(scaling: &Scaling, place: Place) -> Self {
+        Self { width: scaling.width, depth: scaling.depth, place }
+    }
+
+    fn in_branch(&self) -> f64 {
+        if self.place == Place::Branch { self.depth } else { 1.0 }
+    }
+
+    fn on_stream(&self) -> f64 {
+        if self.place == Place::Stream { self.depth } else { 1.0 }
+    }
+}
+
+/// Factors on an optimizer's settings for one parameter.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Factors {
+    /// On the learning rate.
+    pub lr: f64,
+    /// On what is added to the root of the second moment.
+    pub eps: f64,
+    /// On the decay per unit of learning rate.
+    pub decay: f64,
+}
+
+impl Decl {
+    /// For an optimizer whose update does not depend on the size of the gradient: Adam and its kin.
+    pub fn adaptive(&self) -> Factors {
+        let Growth { width, .. } = self.growth;
+        let of_role = if self.role == Role::Matrix { 1.0 / width } else { 1.0 };
+        self.factors(of_role / self.growth.on_stream(), 1.0 / (width * self.growth.in_branch()))
+    }
+
+    /// For one whose update is proportional to the gradient: plain descent, with or without momentum.
+    pub fn proportional(&self) -> Factors {
+        let of_role = if self.role == Role::Matrix { 1.0 } else { self.growth.width };
+        self.factors(of_role * self.growth.in_branch() / self.growth.on_stream(), 1.0)
+    }
+
+    /// For one whose update is an orthogonal matrix with entries of one size: Muon with Moonlight's factor.
+    pub fn orthogonal(&self) -> Factors {
+        self.factors(1.0 / self.growth.width.sqrt(), 1.0)
+    }
+
+    /// Of a role's own rate, `lr_scale`, the decay has its share; what the shape does to the rate it has not.
+    fn factors(&self, of_shape: f64, eps: f64) -> Factors {
+        Factors { lr: self.lr_scale * of_shape, eps, decay: 1.0 / of_shape }
+    }
+}
