@@ -7,7 +7,9 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::{Format, print, print_json, style, to_json};
-use crate::analysis::fit::{self, Counted, Findings, Irreducible, Plan, Points, Study, csv, law};
+use crate::analysis::fit::{
+    self, Asked, Counted, Demand, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv, law,
+};
 use crate::analysis::projection::{Assumptions, Growth, Projection, Race, SMALL_NATS, YEARS, project};
 use crate::error::{Error, Result};
 use crate::record::pool;
@@ -24,14 +26,19 @@ Examples:
   effbench fit results/ladder.json --group gpt2 --project
   effbench fit --csv points.csv --law chinchilla --drop-highest 5 \\
       --map params=\"Model Size\" --map flops=\"Training FLOP\"
+  effbench fit --csv points.csv --law over-training \\
+      --where \"tokens/params=20 and params<5e8 or tokens/params=320 and params<2e7\"
 
 Laws:
-  power        L = E + A C^-a, loss against training FLOPs, by least squares on ln L
-  chinchilla   L = E + A/N^alpha + B/D^beta, by Huber's loss of ln L
-  isoflop      the best model size of each budget, and how it grows
-  joint        L_v = E + A_v C^-a_v with one E over all groups, and each group's gain over --base as compute grows
+  power             L = E + A C^-a, loss against training FLOPs, by least squares on ln L
+  chinchilla        L = E + A/N^alpha + B/D^beta, by Huber's loss of ln L
+  isoflop           the best model size of each budget, and how it grows
+  joint             L_v = E + A_v C^-a_v with one E over all groups, and each group's gain over --base as compute grows
+  over-training     L = E + a N^-alpha + b 6^(-alpha/2) (M N)^-alpha with M = D/N, by least squares in nats
+  data-constrained  L = E + A/N'^alpha + B/D'^beta, repeated tokens and surplus parameters counting for less
+  rate              the best learning rate c N^-p D^q and batch k D^r of a sweep (columns lr, batch)
 
-Columns of a table: flops, params, tokens, loss (nats), group, repeat. Where flops are missing they are
+Columns of a table: flops, params, tokens, loss (nats), group, repeat, unique_tokens or epochs, lr, batch. Where flops are missing they are
 6 N D; where tokens are missing they are C / (6 N). A row with an empty figure is left out, and said.")]
 pub struct FitArgs {
     /// Result files; a point is a finished trial, a group a variant.
@@ -43,6 +50,26 @@ pub struct FitArgs {
     /// The table's column for a name, such as params="Model Size"; may be given again.
     #[arg(long, value_name = "NAME=COLUMN", value_parser = mapping, requires = "csv")]
     pub map: Vec<(String, String)>,
+    /// Multiply a column, such as params=1e9 for a table in billions; may be given again.
+    #[arg(long, value_name = "NAME=FACTOR", value_parser = unit, requires = "csv")]
+    pub unit: Vec<(String, f64)>,
+    /// Fit these rows only, such as "tokens/params=20 and params<1e9 or tokens/params=320": comparisons (= within 1%) of columns
+    /// and numbers, their products and quotients, joined by `and` and `or`. The law is then held against the other rows.
+    #[arg(long = "where", value_name = "CONDITION")]
+    pub rows: Option<Filter>,
+    /// Hold a parameter of a law given by its formula, such as alpha=0.35; may be given again.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = hold)]
+    pub hold: Vec<(String, f64)>,
+    /// Predict the loss of a run with its interval: C, or N,D, or N,D,U with U different tokens; may be given again.
+    #[arg(long, value_name = "C|N,D")]
+    pub predict: Vec<Target>,
+    /// Count so many tokens of inference: the size and tokens of least 6 N D + 2 N D_inf at the loss of the compute-optimal model of
+    /// the largest compute fitted, or at --target-loss.
+    #[arg(long, value_name = "TOKENS", value_parser = positive)]
+    pub inference_tokens: Option<f64>,
+    /// The loss that --inference-tokens is to reach, in nats.
+    #[arg(long, value_name = "NATS", value_parser = positive, requires = "inference_tokens")]
+    pub target_loss: Option<f64>,
     /// The law to fit.
     #[arg(long, default_value = "power", value_parser = PossibleValuesParser::new(law::CATALOG.map(|law| law.name)))]
     pub law: String,
@@ -97,8 +124,15 @@ pub fn execute(args: &FitArgs) -> Result<()> {
     let mut points = read(args)?;
     choose(&mut points, &args.group)?;
     lead(&mut points, args.base.as_deref())?;
+    let mut held_out = Vec::new();
+    if let Some(filter) = &args.rows {
+        (points, held_out) = filter.split(points)?;
+    }
+    let demand = args.inference_tokens.map(|tokens| Demand { tokens, loss_nats: args.target_loss });
+    let asked = Asked { hold: args.hold.clone(), held_out, predict: args.predict.clone(), demand };
+    refuse_unanswered(args)?;
     let plan = Plan { irreducible: args.irreducible, drop_highest: args.drop_highest, draws: args.bootstrap };
-    let findings = fit::fit(law::find(&args.law)?, &points, &plan)?;
+    let findings = fit::fit_asked(law::find(&args.law)?, &points, &plan, &asked)?;
     let projected = projections(args, &findings)?;
     match args.format {
         Format::Text => {
@@ -117,6 +151,26 @@ pub fn execute(args: &FitArgs) -> Result<()> {
             )
         }
     }
+}
+
+/// What the law asked for cannot answer.
+fn refuse_unanswered(args: &FitArgs) -> Result<()> {
+    let law = law::find(&args.law)?;
+    if !args.hold.is_empty() && !matches!(law.form, fit::Form::Curve(_)) {
+        return Err(
+            Error::input(format!("--hold: the law `{}` holds E only", args.law)).hint("--irreducible VALUE holds E")
+        );
+    }
+    let rate = matches!(law.form, fit::Form::Rate);
+    if rate && args.predict.iter().any(|target| target.place().is_none()) {
+        return Err(Error::input("--predict: the law `rate` asks for N,D").hint("--predict 1e9,2e10"));
+    }
+    let silent = matches!(law.form, fit::Form::IsoFlop | fit::Form::Joint);
+    if silent && !args.predict.is_empty() || (silent || rate) && args.inference_tokens.is_some() {
+        return Err(Error::input(format!("the law `{}` says nothing of the loss of other runs", args.law))
+            .hint("--law power, --law chinchilla or --law over-training"));
+    }
+    Ok(())
 }
 
 /// A leader and a follower along every group's law.
@@ -152,7 +206,7 @@ fn read(args: &FitArgs) -> Result<Points> {
         };
         return fit::points::from_trials(&pool::read_all(&args.results)?, counted);
     };
-    csv::points(&contents(path)?, &path.display().to_string(), &args.map)
+    csv::points(&contents(path)?, &path.display().to_string(), &args.map, &args.unit)
 }
 
 fn contents(path: &Path) -> Result<String> {
@@ -190,6 +244,32 @@ fn mapping(text: &str) -> std::result::Result<(String, String), String> {
         return Ok((name.to_owned(), column.to_owned()));
     }
     Err(format!("`{name}` is none of {}", csv::NAMES.join(", ")))
+}
+
+fn positive(text: &str) -> std::result::Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
+        _ => Err("write a positive plain number, such as 1e12".to_owned()),
+    }
+}
+
+fn unit(text: &str) -> std::result::Result<(String, f64), String> {
+    let (name, factor) = text.split_once('=').ok_or("write NAME=FACTOR, such as params=1e9")?;
+    match factor.parse::<f64>() {
+        Ok(factor) if factor > 0.0 && factor.is_finite() && csv::FIGURES.contains(&name) => {
+            Ok((name.to_owned(), factor))
+        }
+        Ok(_) if !csv::FIGURES.contains(&name) => Err(format!("`{name}` is none of {}", csv::FIGURES.join(", "))),
+        _ => Err("write a positive factor, such as params=1e9".to_owned()),
+    }
+}
+
+fn hold(text: &str) -> std::result::Result<(String, f64), String> {
+    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as alpha=0.35")?;
+    match value.parse::<f64>() {
+        Ok(value) if value > 0.0 && value.is_finite() => Ok((name.to_owned(), value)),
+        _ => Err("write a positive number, such as alpha=0.35".to_owned()),
+    }
 }
 
 fn growth(text: &str) -> std::result::Result<Growth, String> {

@@ -16,6 +16,9 @@ pub fn text(findings: &Findings) -> String {
         vec![sentence(findings), format!("Law: {} ({}: {}).", findings.formula, findings.law, findings.source)];
     parts.extend(findings.groups.iter().map(study));
     parts.extend(findings.profiles.iter().map(isoflop));
+    parts.extend(findings.shapes.iter().map(super::fit_curve::block));
+    parts.extend(findings.rates.iter().map(super::fit_rate::block));
+    parts.extend(super::fit_asked::blocks(findings));
     if let (Some(first), false) = (findings.groups.first(), findings.rankings.is_empty()) {
         let lines = findings.rankings.iter().map(|ranking| self::ranking(ranking, first.irreducible));
         parts.push(format!("Who gains more from scale:{}", lines.collect::<String>()));
@@ -68,7 +71,7 @@ pub(super) fn bounds(found: &Bounds) -> String {
 }
 
 /// Rows in columns, two blanks between, the first column to the left.
-fn aligned(rows: &[Vec<String>]) -> String {
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
     let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
     let width = |k: usize| rows.iter().filter_map(|row| row.get(k)).map(|cell| cell.chars().count()).max().unwrap_or(0);
     let widths: Vec<usize> = (0..columns).map(width).collect();

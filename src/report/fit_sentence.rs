@@ -11,14 +11,20 @@ pub fn sentence(findings: &Findings) -> String {
         return super::joint::sentence(found);
     }
     let said = match (&findings.groups[..], &findings.profiles[..]) {
+        ([], []) => {
+            let shapes = findings.shapes.iter().map(super::fit_curve::sentence);
+            shapes.chain(findings.rates.iter().map(super::fit_rate::sentence)).collect::<Vec<_>>().join(" ")
+        }
         ([], [one]) => isoflop(one),
         ([], all) => all.iter().map(isoflop).collect::<Vec<_>>().join(" "),
         ([one], _) => alone(one),
         (groups, _) => together(findings, &groups[0]),
     };
-    let said = said + &misfits(findings);
+    let said = said + &misfits(findings) + &super::fit_asked::sentences(findings);
     let mut letters = said.chars();
-    let named = findings.groups.iter().any(|study| said.starts_with(&study.group));
+    let mut groups = findings.groups.iter().map(|study| &study.group).chain(findings.shapes.iter().map(|s| &s.group));
+    let mut groups = groups.by_ref().chain(findings.rates.iter().map(|law| &law.group));
+    let named = groups.any(|group| said.starts_with(group.as_str()));
     match letters.next() {
         // A group keeps its own spelling.
         Some(first) if !named => first.to_uppercase().chain(letters).collect(),
@@ -58,7 +64,7 @@ fn isoflop(found: &IsoFlop) -> String {
 }
 
 /// `gpt2: `, or nothing for the one group of a table without groups.
-fn named(group: &str) -> String {
+pub(super) fn named(group: &str) -> String {
     if group == UNNAMED { String::new() } else { format!("{group}: ") }
 }
 

@@ -7,6 +7,7 @@ pub mod exact;
 pub mod holm;
 pub mod huber;
 pub mod interval;
+pub mod least;
 pub mod linear;
 pub mod moderate;
 pub mod optimise;

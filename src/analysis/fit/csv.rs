@@ -5,7 +5,12 @@ use super::points::{Point, Points, UNNAMED};
 use crate::error::{Error, Result};
 
 /// What columns may be called for, in the order of the help.
-pub const NAMES: [&str; 6] = ["params", "tokens", "flops", "loss", "group", "repeat"];
+pub const NAMES: [&str; 10] =
+    ["params", "tokens", "flops", "loss", "group", "repeat", "unique_tokens", "epochs", "lr", "batch"];
+/// Those of them that hold figures, which may come in thousands or billions.
+pub const FIGURES: [&str; 7] = ["params", "tokens", "flops", "loss", "unique_tokens", "lr", "batch"];
+/// Fewer parameters or tokens than this were hardly meant.
+const SMALLEST: f64 = 2000.0;
 /// Ways to write that a figure is missing.
 const MISSING: [&str; 6] = ["", "nan", "na", "n/a", "null", "none"];
 
@@ -15,14 +20,17 @@ struct Record {
     fields: Vec<String>,
 }
 
-/// Reads points; `file` is for messages, `map` gives the column of a name where it is another.
-pub fn points(text: &str, file: &str, map: &[(String, String)]) -> Result<Points> {
+/// Reads points; `file` is for messages, `map` gives the column of a name where it is another, `units` what its figures are
+/// multiplied by.
+pub fn points(text: &str, file: &str, map: &[(String, String)], units: &[(String, f64)]) -> Result<Points> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut records = records(text, separator(text), file)?.into_iter();
     let Some(header) = records.next() else {
         return Err(Error::input(format!("{file}: no line with anything on it")));
     };
-    let table = Table { file, columns: columns(&header, file, map)?, header: header.fields };
+    let unit = |name: &str| units.iter().filter(|(from, _)| from == name).map(|(_, factor)| factor).product();
+    let units = NAMES.map(unit);
+    let table = Table { file, columns: columns(&header, file, map)?, units, header: header.fields };
     let mut points = Vec::new();
     let mut skipped = Vec::new();
     for record in records {
@@ -31,7 +39,23 @@ pub fn points(text: &str, file: &str, map: &[(String, String)]) -> Result<Points
             None => skipped.push(record.line.to_string()),
         }
     }
-    Ok(Points { points, notes: table.notes(&skipped) })
+    let mut notes = table.notes(&skipped);
+    notes.extend(small(&points));
+    Ok(Points { points, notes })
+}
+
+/// Sizes and tokens that look like thousands, millions or billions.
+fn small(points: &[Point]) -> Option<String> {
+    let largest = |of: fn(&Point) -> Option<f64>| points.iter().filter_map(of).fold(0.0, f64::max);
+    let (params, tokens) = (largest(|p| p.params), largest(|p| p.tokens));
+    let found = if (1e-9..SMALLEST).contains(&params) {
+        format!("no run has more than {params} parameters")
+    } else if (1e-9..SMALLEST).contains(&tokens) {
+        format!("no run sees more than {tokens} tokens")
+    } else {
+        return None;
+    };
+    Some(format!("{found}: if the table is in billions, `--unit params=1e9 --unit tokens=1e9` says so"))
 }
 
 /// The separator that the header has most of.
@@ -79,9 +103,9 @@ fn records(text: &str, separator: char, file: &str) -> Result<Vec<Record>> {
 }
 
 /// The column of each name, where there is one.
-fn columns(header: &Record, file: &str, map: &[(String, String)]) -> Result<[Option<usize>; 6]> {
+fn columns(header: &Record, file: &str, map: &[(String, String)]) -> Result<[Option<usize>; 10]> {
     let names: Vec<&str> = header.fields.iter().map(|name| name.trim()).collect();
-    let mut columns = [None; 6];
+    let mut columns = [None; 10];
     for (place, name) in columns.iter_mut().zip(NAMES) {
         let mapped = map.iter().find(|(from, _)| from == name).map(|(_, column)| column.as_str());
         let wanted = mapped.unwrap_or(name);
@@ -112,7 +136,9 @@ fn columns(header: &Record, file: &str, map: &[(String, String)]) -> Result<[Opt
 struct Table<'a> {
     file: &'a str,
     header: Vec<String>,
-    columns: [Option<usize>; 6],
+    columns: [Option<usize>; 10],
+    /// What the figures of each column are multiplied by.
+    units: [f64; 10],
 }
 
 impl Table<'_> {
@@ -131,6 +157,7 @@ impl Table<'_> {
                 return Ok(None);
             }
         }
+        figures.iter_mut().zip(self.units).for_each(|(figure, unit)| *figure = figure.map(|value| value * unit));
         let [params, tokens, flops, loss] = figures;
         let six = |a: Option<f64>, b: Option<f64>| Some(6.0 * a? * b?);
         let (Some(flops), Some(loss)) = (flops.or_else(|| six(params, tokens)), loss) else { return Ok(None) };
@@ -140,7 +167,15 @@ impl Table<'_> {
         let group = text(self.columns[4]).filter(|group| !group.is_empty());
         let repeat = self.columns[5].map(|column| self.repeat(record, column)).transpose()?;
         let group = group.unwrap_or_else(|| UNNAMED.to_owned());
-        Ok(Some(Point { repeat, params, tokens, ..Point::new(group, flops, loss) }))
+        // These are asked for by some laws only: a row without one is a point all the same.
+        let mut more = [None; 4];
+        for (figure, column) in more.iter_mut().zip(&self.columns[6..]) {
+            *figure = column.map(|column| self.number(record, column)).transpose()?.flatten();
+        }
+        more.iter_mut().zip(&self.units[6..]).for_each(|(figure, unit)| *figure = figure.map(|value| value * unit));
+        let [unique, epochs, rate, batch] = more;
+        let unique_tokens = unique.or_else(|| Some(tokens? / epochs?));
+        Ok(Some(Point { repeat, params, tokens, unique_tokens, rate, batch, ..Point::new(group, flops, loss) }))
     }
 
     fn place(&self, record: &Record, column: usize) -> String {
@@ -209,7 +244,7 @@ mod tests {
 
     fn read(text: &str, map: &[(&str, &str)]) -> Result<Points> {
         let map: Vec<(String, String)> = map.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        points(text, "t.csv", &map)
+        points(text, "t.csv", &map, &[])
     }
 
     #[test]

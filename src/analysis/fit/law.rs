@@ -2,8 +2,9 @@
 
 use crate::error::{Error, Result};
 
+use super::curve::Curve;
 use super::points::{Point, Variable};
-use super::{chinchilla, isoflop, joint, power};
+use super::{chinchilla, data_constrained, isoflop, joint, over_training, power, rate};
 
 /// A scaling law that can be fitted.
 #[derive(Debug)]
@@ -29,6 +30,10 @@ pub enum Form {
     IsoFlop,
     /// One law of compute over all groups, with one E.
     Joint,
+    /// Any formula.
+    Curve(Curve),
+    /// The best learning rate and batch over cells.
+    Rate,
 }
 
 /// L = E + sum of coefficient / variable^exponent, with one or two terms, fitted to ln L.
@@ -63,7 +68,15 @@ pub struct Start {
 }
 
 /// Every law there is.
-pub const CATALOG: [&Law; 4] = [&power::LAW, &chinchilla::LAW, &isoflop::LAW, &joint::LAW];
+pub const CATALOG: [&Law; 7] = [
+    &power::LAW,
+    &chinchilla::LAW,
+    &isoflop::LAW,
+    &joint::LAW,
+    &over_training::LAW,
+    &data_constrained::LAW,
+    &rate::LAW,
+];
 
 /// The law of that name.
 pub fn find(name: &str) -> Result<&'static Law> {

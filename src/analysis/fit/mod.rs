@@ -15,28 +15,38 @@ use crate::stat::{Interval, quantile, sd};
 pub mod allocation;
 pub mod chinchilla;
 pub mod csv;
+pub mod curve;
+pub mod data_constrained;
+pub mod filter;
 pub mod fitting;
 pub mod identify;
 pub mod interval;
 pub mod isoflop;
 pub mod joint;
 pub mod law;
+pub mod lifetime;
 pub mod misfit;
+pub mod over_training;
 pub mod points;
 pub mod power;
+pub mod rate;
 pub mod returns;
 pub mod sensitivity;
 pub mod solve;
 pub mod surface;
 
 pub use allocation::Allocation;
+pub use curve::{Asked, CurveFit, Prediction, Shape, Target};
+pub use filter::Filter;
 pub use fitting::Fitting;
 pub use identify::{Ranking, Verdict};
 pub use interval::Bounds;
 pub use isoflop::IsoFlop;
 pub use joint::Joint;
 pub use law::{Form, Law};
+pub use lifetime::{Demand, Lifetime};
 pub use points::{Counted, Point, Points};
+pub use rate::RateLaw;
 pub use returns::{Match, Returns};
 pub use sensitivity::{Forecast, Refit};
 
@@ -82,10 +92,20 @@ pub struct Findings {
     pub profiles: Vec<IsoFlop>,
     /// What the law `joint` says of all groups together.
     pub joint: Option<Joint>,
+    /// Fits of a law given by its formula, by group.
+    pub shapes: Vec<Shape>,
+    /// Laws of the best learning rate, by group.
+    pub rates: Vec<RateLaw>,
     /// Whether exponents can be ranked across groups.
     pub rankings: Vec<Ranking>,
     /// What scale alone would need to match another group.
     pub matches: Vec<Match>,
+    /// How well the law forecasts runs that it was not fitted to, by group.
+    pub held_out: Vec<curve::HeldOut>,
+    /// Runs that were asked about.
+    pub predictions: Vec<Prediction>,
+    /// The cheapest models with inference counted.
+    pub lifetimes: Vec<Lifetime>,
 }
 
 /// A law fitted to one group.
@@ -192,6 +212,11 @@ pub struct ProfileOf {
 
 /// Fits a law to every group.
 pub fn fit(law: &'static Law, points: &Points, plan: &Plan) -> Result<Findings> {
+    fit_asked(law, points, plan, &Asked::default())
+}
+
+/// The same with parameters held and runs forecast.
+pub fn fit_asked(law: &'static Law, points: &Points, plan: &Plan, asked: &Asked) -> Result<Findings> {
     let groups: Vec<Vec<Point>> = points::groups(&points.points)
         .into_iter()
         .map(|group| points.points.iter().filter(|point| point.group == group).cloned().collect())
@@ -207,13 +232,29 @@ pub fn fit(law: &'static Law, points: &Points, plan: &Plan) -> Result<Findings> 
         groups: Vec::new(),
         profiles: Vec::new(),
         joint: None,
+        shapes: Vec::new(),
+        rates: Vec::new(),
         rankings: Vec::new(),
         matches: Vec::new(),
+        held_out: Vec::new(),
+        predictions: Vec::new(),
+        lifetimes: Vec::new(),
     };
     match &law.form {
         Form::IsoFlop => findings.profiles = groups.iter().map(|g| isoflop::profiles(g)).collect::<Result<_>>()?,
         Form::Joint => findings.joint = Some(jointly(groups, plan, &mut findings.notes)?),
-        Form::Additive(additive) => additive_findings(additive, groups, plan, &mut findings)?,
+        Form::Additive(additive) => additive_findings(additive, groups, plan, asked, &mut findings)?,
+        Form::Curve(curve) => {
+            let groups = complete(groups, curve.needs, &mut findings.notes);
+            shapes(curve, groups, plan, asked, &mut findings)?;
+        }
+        Form::Rate => {
+            let needs = [points::Variable::Params, points::Variable::Tokens, points::Variable::Rate];
+            let places: Vec<(f64, f64)> = asked.predict.iter().filter_map(Target::place).collect();
+            for group in complete(groups, &needs, &mut findings.notes) {
+                findings.rates.push(rate::fit(&group, &places)?);
+            }
+        }
     }
     Ok(findings)
 }
@@ -226,10 +267,81 @@ fn jointly(groups: Vec<Vec<Point>>, plan: &Plan, notes: &mut Vec<String>) -> Res
     joint::joint(&kept, joint::Asks { base: None, irreducible, held })
 }
 
+/// Groups without the points that lack what others of the group have, and a law needs.
+fn complete(groups: Vec<Vec<Point>>, needs: &[points::Variable], notes: &mut Vec<String>) -> Vec<Vec<Point>> {
+    let mut kept = groups;
+    for needed in needs {
+        for group in &mut kept {
+            let lacking = group.iter().filter(|point| point.get(*needed).is_none()).count();
+            if (1..group.len()).contains(&lacking) {
+                group.retain(|point| point.get(*needed).is_some());
+                notes.push(format!("{lacking} rows lack `{}` and are left out", needed.name()));
+            }
+        }
+    }
+    kept
+}
+
+/// A curve for every group; those that cannot be fitted do not keep the others from it.
+fn shapes(
+    curve: &'static curve::Curve,
+    groups: Vec<Vec<Point>>,
+    plan: &Plan,
+    asked: &Asked,
+    findings: &mut Findings,
+) -> Result<()> {
+    let source = source(plan.irreducible, &groups, &mut findings.notes)?;
+    let mut refused = Vec::new();
+    for group in groups {
+        let (kept, _) = split_highest(group, plan.drop_highest);
+        let mut asked = asked.clone();
+        asked.hold.extend(value(source, &kept).map(|e| ("E".to_owned(), e)));
+        match curve::study::fitted(curve, kept, &asked, plan.draws) {
+            Ok(fit) => {
+                let shape = curve::study::study(&fit);
+                let lies = !shape.misfit.is_some_and(|found| found.is_clear());
+                let draws: Vec<Theta> =
+                    curve.additive.map_or(Vec::new(), |of| fit.draws.iter().map(|d| of(d)).collect());
+                ask(findings, &fit, &draws, &asked, lies, shape.open())?;
+                findings.shapes.push(shape);
+            }
+            Err(error) => refused.push(error),
+        }
+    }
+    if findings.shapes.is_empty() && !refused.is_empty() {
+        return Err(refused.swap_remove(0));
+    }
+    findings.notes.extend(refused.iter().map(|error| format!("not fitted: {}", error.message)));
+    if plan.drop_highest > 0 {
+        findings.notes.push(format!("the {} highest losses of each group are left out", plan.drop_highest));
+    }
+    Ok(())
+}
+
+/// Answers what was asked of a fit beside the law; `lies` says whether the runs lie on it, `open` what the data leave open.
+fn ask(
+    findings: &mut Findings,
+    fit: &CurveFit,
+    draws: &[Theta],
+    asked: &Asked,
+    lies: bool,
+    open: Vec<&'static str>,
+) -> Result<()> {
+    findings.held_out.extend(curve::study::held_out(fit, &asked.held_out));
+    for target in &asked.predict {
+        findings.predictions.push(curve::predict::predict(fit, *target, lies)?);
+    }
+    if let Some(demand) = asked.demand {
+        findings.lifetimes.push(lifetime::lifetime(fit, draws, demand, open)?);
+    }
+    Ok(())
+}
+
 fn additive_findings(
     law: &'static law::Additive,
     groups: Vec<Vec<Point>>,
     plan: &Plan,
+    asked: &Asked,
     findings: &mut Findings,
 ) -> Result<()> {
     let source = source(plan.irreducible, &groups, &mut findings.notes)?;
@@ -240,7 +352,13 @@ fn additive_findings(
         let irreducible = value(source, &kept);
         match Fitting::new(law, kept, irreducible, plan.draws) {
             Ok(fitting) => {
-                findings.groups.push(study(&fitting, &dropped, source));
+                let study = study(&fitting, &dropped, source);
+                if *asked != Asked::default() {
+                    let open = study.parameters.iter().filter(|p| !p.held && !p.identified).map(|p| p.name).collect();
+                    let lies = !study.misfit.is_some_and(|found| found.is_clear());
+                    ask(findings, &curve::classic::of(&fitting)?, &fitting.draws, asked, lies, open)?;
+                }
+                findings.groups.push(study);
                 fittings.push(fitting);
             }
             Err(error) => refused.push(error),

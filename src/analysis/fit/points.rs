@@ -28,6 +28,12 @@ pub struct Point {
     pub loss: f64,
     /// The lowest loss any model can have, where the data's source says so.
     pub oracle: Option<f64>,
+    /// Different tokens among those trained on: the data's size where it is repeated.
+    pub unique_tokens: Option<f64>,
+    /// Peak learning rate.
+    pub rate: Option<f64>,
+    /// Batch, as the table counts it.
+    pub batch: Option<f64>,
 }
 
 /// What a law's term can depend on.
@@ -40,6 +46,12 @@ pub enum Variable {
     Tokens,
     /// C.
     Flops,
+    /// U.
+    UniqueTokens,
+    /// Peak learning rate.
+    Rate,
+    /// Batch.
+    Batch,
 }
 
 impl Variable {
@@ -49,6 +61,9 @@ impl Variable {
             Self::Params => "params",
             Self::Tokens => "tokens",
             Self::Flops => "flops",
+            Self::UniqueTokens => "unique_tokens",
+            Self::Rate => "lr",
+            Self::Batch => "batch",
         }
     }
 }
@@ -56,7 +71,18 @@ impl Variable {
 impl Point {
     /// A point of which only compute and loss are known.
     pub fn new(group: String, flops: f64, loss: f64) -> Self {
-        Self { group, repeat: None, params: None, tokens: None, flops, loss, oracle: None }
+        Self {
+            group,
+            repeat: None,
+            params: None,
+            tokens: None,
+            flops,
+            loss,
+            oracle: None,
+            unique_tokens: None,
+            rate: None,
+            batch: None,
+        }
     }
 
     /// The value of a variable, where it is known.
@@ -65,6 +91,9 @@ impl Point {
             Variable::Params => self.params,
             Variable::Tokens => self.tokens,
             Variable::Flops => Some(self.flops),
+            Variable::UniqueTokens => self.unique_tokens,
+            Variable::Rate => self.rate,
+            Variable::Batch => self.batch,
         }
     }
 }
@@ -138,6 +167,9 @@ fn point(trial: &Trial, counted: Counted) -> Option<Point> {
         flops: trial.train_flops()?,
         loss: trial.metric(metric::VAL_LOSS_NATS).filter(|loss| *loss > 0.0)?,
         oracle: trial.metric(metric::ORACLE_LOSS_NATS),
+        unique_tokens: None,
+        rate: None,
+        batch: None,
     })
 }
 
