@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use effbench::record::{ResultFile, Status, Trial, journal, store};
+use effbench::record::{RateSource, ResultFile, Status, Trial, journal, store};
 
 const SUITE: &str = include_str!("fixtures/tiny.toml");
 
@@ -230,7 +230,21 @@ fn parts_of_a_run_fit_together() {
     run(&["--shard", "1/2", "--rates", "sweep.json", "--out", "1.json"]);
     run(&["--shard", "2/2", "--rates", "sweep.json", "--out", "2.json"]);
     let parts = ["sweep.json", "1.json", "2.json"].map(|name| read(here, name));
-    assert_eq!(parts.each_ref().map(|part| part.trials.len()), [6, 2, 2]);
+    assert_eq!(parts.each_ref().map(|part| part.trials.len()), [12, 2, 2]);
+    // A sweep looks at one part of the windows and is judged by another; every repeat draws a rate, and says so.
+    for trial in parts.iter().flat_map(|part| &part.trials) {
+        let part = if trial.in_sweep() { "validation" } else { "test" };
+        assert_eq!(trial.spec["data"]["held_out"], part, "{}", trial.cell);
+        match &trial.lr_source {
+            RateSource::Grid => {}
+            RateSource::Surface { from, ln_lr, draw, .. } => {
+                let lr = trial.spec["train"]["optimizer"]["lr"].as_f64().unwrap();
+                assert!((lr.ln() - ln_lr - draw).abs() < 1e-3 && *draw != 0.0, "{:?}", trial.lr_source);
+                assert_eq!(from.as_deref(), Some("sweep.json"));
+            }
+            other => panic!("{}: {other}", trial.cell),
+        }
+    }
     let ids = |trials: Vec<&Trial>| -> BTreeSet<String> { trials.iter().map(|trial| trial.id.clone()).collect() };
     let whole = read(here, "whole.json");
     assert_eq!(ids(parts.iter().flat_map(|part| &part.trials).collect()), ids(whole.trials.iter().collect()));
@@ -250,6 +264,39 @@ fn parts_of_a_run_fit_together() {
         assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
         assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
     }
+}
+
+/// Where no sweep speaks for a place nothing runs, until somebody asks for it by name.
+#[test]
+fn what_no_sweep_speaks_for_is_refused_and_what_the_hint_says_works() {
+    let folder = folder_with_suite();
+    let here = folder.path();
+    fs::write(here.join("book.txt"), "It was the best of times, it was the worst of times.\n".repeat(4000)).unwrap();
+    let refused: [(&[&str], &str); 4] = [
+        (&["run", "ci", "--scales", "w1024"], "steps at width 1024"),
+        (&["run", "ci", "--set", "train.steps=50000"], "50000 steps at width 32"),
+        (&["run", "ci", "--data", "markov"], "no sweep has chosen a learning rate for gpt2 on markov"),
+        (&["run", "ci", "--data", "book.txt", "--set", "data.tokenizer=char"], "no sweep has chosen a learning rate"),
+    ];
+    for (args, says) in refused {
+        let run = |more: &[&str]| effbench(here, &[args, more, &["--dry-run"]].concat());
+        let output = run(&[]);
+        assert_eq!(output.status.code(), Some(2), "{args:?}");
+        assert!(stderr(&output).contains(says) && stderr(&output).contains("--untuned"), "{}", stderr(&output));
+        for remedy in [&["--untuned"][..], &["--set", "train.optimizer.lr=0.01"]] {
+            assert_eq!(run(remedy).status.code(), Some(0), "{args:?} {remedy:?}: {}", stderr(&run(remedy)));
+        }
+    }
+    // Bytes of any text were swept, and quick sweeps what was not.
+    let planned = |args: &[&str]| {
+        let output = effbench(here, &[args, &["--dry-run", "--format", "json"]].concat());
+        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        plan["tuning_trials"].as_u64().unwrap()
+    };
+    assert_eq!(planned(&["run", "quick"]), 0);
+    assert_eq!(planned(&["run", "quick", "--data", "book.txt"]), 0);
+    assert_eq!(planned(&["run", "quick", "--data", "markov"]), 3 * 3 * 4 * 2);
+    assert_eq!(planned(&["run", "quick", "--data", "markov", "--untuned"]), 0);
 }
 
 /// The same program as both arms: every trial twice, side by side, the same losses, and nothing worse.

@@ -116,7 +116,7 @@ jq -S "$losses" local.json >local.txt
 jq -S "$losses" cluster.json >cluster.txt
 cmp local.txt cluster.txt
 trials=$(jq '.trials | length' cluster.json)
-[ "$trials" = 28 ] || { echo "expected 28 trials, found $trials" >&2; exit 1; }
+[ "$trials" = 40 ] || { echo "expected 40 trials, found $trials" >&2; exit 1; }
 
 echo "== submitting once more submits nothing"
 "$effbench" run tiny.toml --executor slurm --resume --out cluster.json >again.txt 2>&1

@@ -50,7 +50,7 @@ impl Course<'_> {
 
     /// The trials that judge, with the rates that a sweep's trials speak for.
     pub(super) fn judging(&self, swept: &[&Trial]) -> Result<Vec<Job>> {
-        let cells = self.prepared.judged(self.registry, swept)?;
+        let cells = self.prepared.judged(self.registry, swept, None)?;
         Ok(self.part(self.plan(&cells, self.prepared.repeats, self.prepared.suite.first_seed)))
     }
 
@@ -59,7 +59,9 @@ impl Course<'_> {
         match &self.args.rates {
             Some(rates) => {
                 let file = read_all(std::slice::from_ref(rates))?;
-                self.prepared.judged(self.registry, &file.trials.iter().collect::<Vec<_>>())
+                // The folder may say whose it is.
+                let name = rates.file_name().map(|name| name.to_string_lossy());
+                self.prepared.judged(self.registry, &file.trials.iter().collect::<Vec<_>>(), name.as_deref())
             }
             None => Ok(self.prepared.cells.clone()),
         }

@@ -11,7 +11,8 @@ use crate::record::Trial;
 use crate::report::listing::{Plan, PlannedCell};
 use crate::runner::machine::default_threads;
 use crate::runner::plan::{PreparedCell, estimate};
-use crate::runner::sweep::choose;
+use crate::runner::sweep::{Position, Swept};
+use crate::spec::suite::{SweptAt, width_of};
 use crate::spec::{Cell, Library, Origin, Overrides, Suite, parse_set};
 use crate::trial::settle::refuse_emulation;
 use crate::trial::{Registry, settle};
@@ -28,7 +29,7 @@ pub(super) struct Prepared {
     pub(super) suite: Suite,
     /// What judges; a cell whose rate is still to be chosen has one to be counted with.
     pub(super) cells: Vec<PreparedCell>,
-    /// The sweeps that choose rates first, by the place in `cells` of the cell that each is for.
+    /// The sweeps that choose rates first, one an arm.
     pub(super) sweeps: Vec<Sweep>,
     pub(super) repeats: u64,
     pub(super) device: String,
@@ -39,12 +40,18 @@ pub(super) struct Prepared {
     pub(super) asked: String,
 }
 
-/// The trials that choose one cell's learning rate.
+/// The trials that choose one arm's learning rates.
 pub(super) struct Sweep {
-    place: usize,
-    cell: Cell,
-    /// One a rate, in the order of the cell's rates.
+    /// What is judged with them, by place in `cells`.
+    judged: Vec<(usize, Cell)>,
+    /// One a place and rate.
     tried: Vec<PreparedCell>,
+}
+
+impl Sweep {
+    fn is_for(&self, name: &str) -> bool {
+        self.judged.iter().any(|(_, cell)| cell.name == name)
+    }
 }
 
 impl Prepared {
@@ -68,15 +75,27 @@ impl Prepared {
         self.sweeps.iter().flat_map(|sweep| sweep.tried.clone()).collect()
     }
 
-    /// The cells that judge, with the learning rates that their sweeps' trials speak for.
-    pub(super) fn judged(&self, registry: &Registry, trials: &[&Trial]) -> Result<Vec<PreparedCell>> {
+    /// The cells that judge, with the learning rates that their arms' sweeps speak for; `from` names the file of the sweep,
+    /// where it is not this run's own.
+    pub(super) fn judged(
+        &self,
+        registry: &Registry,
+        trials: &[&Trial],
+        from: Option<&str>,
+    ) -> Result<Vec<PreparedCell>> {
         let mut cells = self.cells.clone();
-        for Sweep { place, cell, tried } in &self.sweeps {
-            let of = |one: &PreparedCell| trials.iter().copied().filter(|trial| trial.cell == one.name).collect();
-            let choice = choose(&cell.name, &cell.rates, &tried.iter().map(of).collect::<Vec<Vec<&Trial>>>())?;
-            let chosen = cell.with_rate(choice.lr, choice.source);
-            cells[*place] = prepare_cell(registry, chosen, &self.device)?.0;
-            cells[*place].cost.tuning_flops = Some(choice.flops);
+        for Sweep { judged, tried } in &self.sweeps {
+            let mine = |trial: &&Trial| trial.in_sweep() && tried.iter().any(|one| one.name == trial.cell);
+            let of_arm: Vec<&Trial> = trials.iter().copied().filter(mine).collect();
+            let variant = judged.first().map(|(_, cell)| cell.variant.as_str()).unwrap_or_default();
+            let swept = Swept::of(variant, &of_arm, from.map(str::to_owned))?;
+            for (place, cell) in judged {
+                let at = position(&self.cells[*place])?;
+                let choice = swept.choose(at);
+                let chosen = cell.with_rate(choice.lr, choice.source, choice.loadings);
+                cells[*place] = prepare_cell(registry, chosen, &self.device)?.0;
+                cells[*place].cost.tuning_flops = Some(swept.flops);
+            }
         }
         Ok(cells)
     }
@@ -90,13 +109,18 @@ pub(super) fn prepare(args: &RunArgs, registry: &Registry) -> Result<Prepared> {
     // Where a cluster runs the trials, this machine need not have their device.
     let here = if args.executor == Executor::Slurm { "cpu" } else { &args.device };
     let opened = device::open(here)?;
-    let cells = suite.cells(&library, &overrides)?;
+    let mut cells = suite.cells(&library, &overrides)?;
+    if args.untuned && suite.tune.as_ref().is_some_and(|tune| tune.missing) {
+        cells.iter_mut().for_each(|cell| cell.rates.clear());
+    }
+    if !args.untuned {
+        refuse_untuned(&cells)?;
+    }
     let repeats = args.repeats.unwrap_or(suite.repeats);
     let data = cells.first().map(|cell| suite.data_words(&cell.tree)).unwrap_or_default();
     let settled: Vec<(PreparedCell, usize)> =
         cells.iter().map(|cell| prepare_cell(registry, cell.clone(), &opened.name)).collect::<Result<_>>()?;
-    let sweeps = cells.into_iter().enumerate().filter(|(_, cell)| !cell.rates.is_empty());
-    let sweeps = sweeps.map(|(place, cell)| sweep(registry, place, cell, &opened.name)).collect::<Result<_>>()?;
+    let sweeps = sweeps(registry, &suite, cells, &settled, &opened.name)?;
     // Cells that ask for different numbers of threads get them one by one; the machine is described with its own.
     let alike = settled.windows(2).all(|two| two[0].1 == two[1].1);
     let common = settled.first().map(|(_, threads)| *threads).filter(|threads| alike && *threads > 0);
@@ -116,9 +140,77 @@ pub(super) fn prepare(args: &RunArgs, registry: &Registry) -> Result<Prepared> {
     })
 }
 
-fn sweep(registry: &Registry, place: usize, cell: Cell, device: &str) -> Result<Sweep> {
-    let tried = cell.rates.iter().map(|lr| Ok(prepare_cell(registry, cell.swept_at(*lr), device)?.0));
-    Ok(Sweep { place, tried: tried.collect::<Result<_>>()?, cell })
+/// What no sweep speaks for is not run with a caveat: it is run where somebody asks for it.
+fn refuse_untuned(cells: &[Cell]) -> Result<()> {
+    let mut refusals = cells.iter().filter_map(|cell| cell.refusal.as_ref());
+    let Some(first) = refusals.next() else { return Ok(()) };
+    let more = match refusals.count() {
+        0 => String::new(),
+        more => format!("; so it is with {more} more of {} cells", cells.len()),
+    };
+    Err(Error { message: format!("{}{more}", first.message), ..first.clone() })
+}
+
+/// One sweep for each arm among the cells whose rates are to be chosen.
+fn sweeps(
+    registry: &Registry,
+    suite: &Suite,
+    cells: Vec<Cell>,
+    settled: &[(PreparedCell, usize)],
+    device: &str,
+) -> Result<Vec<Sweep>> {
+    let at = suite.tune.as_ref().map_or(&[][..], |tune| &tune.at);
+    let mut arms: Vec<(String, Vec<(usize, Cell)>)> = Vec::new();
+    for (place, cell) in cells.into_iter().enumerate().filter(|(_, cell)| !cell.rates.is_empty()) {
+        let arm = cell.arm();
+        match arms.iter_mut().find(|(known, _)| *known == arm) {
+            Some((_, judged)) => judged.push((place, cell)),
+            None => arms.push((arm, vec![(place, cell)])),
+        }
+    }
+    let sweep = |(_, judged): (String, Vec<(usize, Cell)>)| {
+        let swept = swept_cells(at, &judged, settled)?;
+        let rates = swept.iter().flat_map(|cell| cell.rates.iter().map(move |lr| cell.swept_at(*lr)));
+        let tried = rates.map(|cell| Ok(prepare_cell(registry, cell, device)?.0)).collect::<Result<_>>()?;
+        Ok(Sweep { judged, tried })
+    };
+    let sweeps: Vec<Sweep> = arms.into_iter().map(sweep).collect::<Result<_>>()?;
+    let mut names: Vec<&str> =
+        sweeps.iter().flat_map(|sweep| sweep.tried.iter().map(|cell| cell.name.as_str())).collect();
+    names.sort_unstable();
+    match names.windows(2).find(|two| two[0] == two[1]) {
+        None => Ok(sweeps),
+        Some(two) => Err(Error::input(format!("suite {}: two sweeps have a cell {}", suite.name, two[0]))
+            .hint("a variant whose cells differ in `set` needs a suite for each, or no `at` in `tune`")),
+    }
+}
+
+/// Where an arm is swept: at the suite's places, and at those of its cells that lie beyond them; at each of its cells where the
+/// suite names no places, or where the cells have shapes for widths.
+fn swept_cells(at: &[SweptAt], judged: &[(usize, Cell)], settled: &[(PreparedCell, usize)]) -> Result<Vec<Cell>> {
+    let own = || judged.iter().map(|(_, cell)| cell.clone());
+    let Some((_, model)) = judged.first().filter(|(_, cell)| width_of(&cell.scale).is_some()) else {
+        return Ok(own().collect());
+    };
+    let Some(first) = at.first() else { return Ok(own().collect()) };
+    let steps = at.iter().fold((first.steps, first.steps), |(low, high), at| (low.min(at.steps), high.max(at.steps)));
+    let widths = || at.iter().filter_map(|at| width_of(&at.scale));
+    let (narrow, wide) = (widths().min().unwrap_or(1), widths().max().unwrap_or(1));
+    let mut cells: Vec<Cell> = at.iter().map(|place| model.moved(place)).collect();
+    for (place, cell) in judged {
+        let Position { ln_steps, ln_width } = position(&settled[*place].0)?;
+        let within = |ln: f64, low: u64, high: u64| (low as f64 * 0.999..=high as f64 * 1.001).contains(&ln.exp());
+        let known = cells.iter().any(|other| other.name == cell.name);
+        if !known && !(within(ln_steps, steps.0, steps.1) && within(ln_width, narrow, wide)) {
+            cells.push(cell.clone());
+        }
+    }
+    Ok(cells)
+}
+
+fn position(cell: &PreparedCell) -> Result<Position> {
+    Position::of(&cell.spec, &cell.cost)
+        .ok_or_else(|| Error::internal(format!("{}: its settled spec has no batch, context or width", cell.name)))
 }
 
 /// The shipped library, with the registry's own data sources known to `--data`.
@@ -150,6 +242,7 @@ fn prepare_cell(registry: &Registry, mut cell: Cell, device: &str) -> Result<(Pr
         scale: cell.scale,
         budget: cell.budget,
         lr_source: cell.lr_source,
+        loadings: cell.loadings,
         spec: settled.spec,
         spec_sha256: settled.spec_sha256,
         paths: settled.paths,
@@ -162,7 +255,6 @@ fn prepare_cell(registry: &Registry, mut cell: Cell, device: &str) -> Result<(Pr
 /// What the plan would take; times are guesses from a nominal rate.
 pub(super) fn describe_plan(prepared: &Prepared) -> Plan {
     let rate = prepared.nominal_flops_per_s();
-    let to_choose: Vec<&str> = prepared.sweeps.iter().map(|sweep| sweep.cell.name.as_str()).collect();
     let cell = |cell: &PreparedCell| {
         let alone = estimate(std::slice::from_ref(cell), 1, rate, NOMINAL_EXTRA_S);
         PlannedCell {
@@ -173,7 +265,7 @@ pub(super) fn describe_plan(prepared: &Prepared) -> Plan {
             optimizer_flops: cell.cost.optimizer_flops,
             seconds_guess: alone.seconds,
             memory_bytes_guess: alone.memory_bytes,
-            lr_source: (!to_choose.contains(&cell.name.as_str())).then(|| cell.lr_source.clone()),
+            lr_source: (!prepared.sweeps.iter().any(|sweep| sweep.is_for(&cell.name))).then(|| cell.lr_source.clone()),
         }
     };
     let judged = estimate(&prepared.cells, prepared.repeats, rate, NOMINAL_EXTRA_S);
@@ -223,8 +315,8 @@ pub(super) fn asked(args: &RunArgs, suite: &str, data: Option<&str>, name: impl 
             option(flag, name(&path.to_string_lossy()));
         }
     }
-    if args.confirm {
-        words.push("--confirm".to_owned());
+    for (flag, given) in [("--untuned", args.untuned), ("--confirm", args.confirm)] {
+        words.extend(given.then(|| flag.to_owned()));
     }
     words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" ")
 }

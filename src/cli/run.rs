@@ -56,6 +56,9 @@ pub struct RunArgs {
     /// Learning rates as the sweep in this result file chose them, instead of a sweep of this run's own.
     #[arg(long, value_name = "FILE")]
     pub rates: Option<PathBuf>,
+    /// Also run what no sweep has chosen a learning rate for: another width, length, batch or data than was swept.
+    #[arg(long)]
+    pub untuned: bool,
     /// Another build of effbench: both run every cell, in turn and in one sitting, and are compared.
     #[arg(long, value_name = "BINARY", conflicts_with_all = ["shard", "executor"])]
     pub against: Option<PathBuf>,

@@ -2,9 +2,10 @@
 //!
 //! Window number `step * rows + row` of a seed is the same whatever the batch size, so that arms with different batches see
 //! the same windows in the same order. Validation windows come from a stream of another name, which no seed can reach:
-//! they are independent draws, and that one equals a training window is as unlikely as drawing the same document twice.
+//! they are independent draws, and that one equals a training window is as unlikely as drawing the same document twice. Test
+//! windows come from a stream of a third name, so that no sweep has seen what judges.
 
-use super::{Batch, Oracle, Source, Validation};
+use super::{Batch, HeldOut, Oracle, Source, Validation};
 use crate::error::Result;
 use crate::stream::{Stream, stream};
 
@@ -54,6 +55,17 @@ impl<P: Process> Generated<P> {
         Batch { rows, context, inputs, targets }
     }
 
+    /// Windows of a stream that no seed of a training can reach.
+    fn unseen(&self, part: &str, rows: usize, context: usize) -> Vec<Validation> {
+        let windows = self.validation_tokens.div_ceil(context);
+        let batches = (0..windows).step_by(rows).map(|first| {
+            let batch = self.batch(part, 0, first as u64, rows.min(windows - first), context);
+            let oracle = Some(self.oracle(&batch));
+            Validation { batch, oracle }
+        });
+        batches.collect()
+    }
+
     /// The exact probabilities of a batch that this source made.
     pub fn oracle(&self, batch: &Batch) -> Oracle {
         let mut oracle = Oracle { nats: Vec::with_capacity(batch.inputs.len()), labels: Vec::new() };
@@ -78,13 +90,17 @@ impl<P: Process> Source for Generated<P> {
     }
 
     fn validation(&self, rows: usize, context: usize) -> Result<Vec<Validation>> {
-        let windows = self.validation_tokens.div_ceil(context);
-        let batches = (0..windows).step_by(rows).map(|first| {
-            let batch = self.batch("validation", 0, first as u64, rows.min(windows - first), context);
-            let oracle = Some(self.oracle(&batch));
-            Validation { batch, oracle }
-        });
-        Ok(batches.collect())
+        Ok(self.unseen("validation", rows, context))
+    }
+
+    /// Each part has as many windows as the validation set, and none of the other's.
+    fn held_out(&self, part: HeldOut, rows: usize, context: usize) -> Result<Vec<Validation>> {
+        let named = |name: &str| self.unseen(name, rows, context);
+        Ok(match part {
+            HeldOut::Validation => named("validation"),
+            HeldOut::Test => named("test"),
+            HeldOut::All => [named("validation"), named("test")].concat(),
+        })
     }
 
     fn labels(&self) -> Vec<String> {

@@ -16,7 +16,7 @@ mod uniform;
 
 use std::sync::Arc;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::spec::{Catalog, Knobs, Named};
 
 /// The kind that `data.kind` defaults to.
@@ -63,6 +63,17 @@ pub struct Batch {
 }
 
 impl Batch {
+    /// Some of its windows.
+    fn windows(&self, from: usize, to: usize) -> Self {
+        let tokens = from * self.context..to * self.context;
+        Self {
+            rows: to - from,
+            context: self.context,
+            inputs: self.inputs[tokens.clone()].to_vec(),
+            targets: self.targets[tokens].to_vec(),
+        }
+    }
+
     /// Targets that are asked for.
     pub fn targets_known(&self) -> usize {
         self.targets.iter().filter(|&&target| target != IGNORE).count()
@@ -71,16 +82,7 @@ impl Batch {
     /// The windows in order, in at most `parts` parts that differ by at most one window.
     pub fn shards(&self, parts: usize) -> Vec<Self> {
         let parts = parts.clamp(1, self.rows.max(1));
-        let shard = |i: usize| {
-            let (from, to) = (self.rows * i / parts, self.rows * (i + 1) / parts);
-            let tokens = from * self.context..to * self.context;
-            Self {
-                rows: to - from,
-                context: self.context,
-                inputs: self.inputs[tokens.clone()].to_vec(),
-                targets: self.targets[tokens].to_vec(),
-            }
-        };
+        let shard = |i: usize| self.windows(self.rows * i / parts, self.rows * (i + 1) / parts);
         (0..parts).map(shard).collect()
     }
 }
@@ -94,6 +96,28 @@ pub struct Oracle {
     pub labels: Vec<u8>,
 }
 
+/// Which of the windows that no training sees: what chooses something must not be what judges it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeldOut {
+    /// What sweeps look at, to choose learning rates.
+    Validation,
+    /// What trials that judge are judged by; no sweep ever sees it.
+    Test,
+    /// Both together: what published runs evaluate that chose nothing.
+    All,
+}
+
+impl HeldOut {
+    /// Its words for the knob `data.held_out`.
+    pub const WORDS: [&str; 3] = ["validation", "test", "all"];
+
+    /// The part of a word among [`Self::WORDS`].
+    pub fn of(word: &str) -> Option<Self> {
+        let parts = [Self::Validation, Self::Test, Self::All];
+        Self::WORDS.iter().zip(parts).find(|(name, _)| **name == word).map(|(_, part)| part)
+    }
+}
+
 /// A validation batch: never overlaps training.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Validation {
@@ -101,6 +125,17 @@ pub struct Validation {
     pub batch: Batch,
     /// The source's own probabilities, where it has them.
     pub oracle: Option<Oracle>,
+}
+
+impl Validation {
+    fn windows(&self, from: usize, to: usize) -> Self {
+        let tokens = from * self.batch.context..to * self.batch.context;
+        let oracle = self.oracle.as_ref().map(|oracle| Oracle {
+            nats: oracle.nats[tokens.clone()].to_vec(),
+            labels: oracle.labels[tokens.clone()].to_vec(),
+        });
+        Self { batch: self.batch.windows(from, to), oracle }
+    }
 }
 
 /// A settled data source.
@@ -113,6 +148,31 @@ pub trait Source: Send + Sync {
 
     /// The validation set, the same for every seed and model, in batches of at most `rows` windows.
     fn validation(&self, rows: usize, context: usize) -> Result<Vec<Validation>>;
+
+    /// A part of what no training sees. Of a source that has just so much, the validation part is the first half of the
+    /// windows of [`Self::validation`] and the test part the rest; one that can write more writes others.
+    fn held_out(&self, part: HeldOut, rows: usize, context: usize) -> Result<Vec<Validation>> {
+        let all = self.validation(rows, context)?;
+        let windows: usize = all.iter().map(|v| v.batch.rows).sum();
+        let half = windows.div_ceil(2);
+        let (from, to) = match part {
+            HeldOut::Validation => (0, half),
+            HeldOut::Test => (half, windows),
+            HeldOut::All => return Ok(all),
+        };
+        if windows < 2 {
+            let message = "the validation part has a single window, and a sweep and its judge need one each";
+            return Err(Error::input(message).hint("more text, or a smaller model.context"));
+        }
+        let mut first = 0;
+        let pieces = all.iter().map(|v| {
+            let (low, high) = (from.max(first), to.min(first + v.batch.rows));
+            let piece = (low < high).then(|| v.windows(low - first, high - first));
+            first += v.batch.rows;
+            piece
+        });
+        Ok(pieces.flatten().collect())
+    }
 
     /// Names of the oracle's labels; empty where there is no oracle.
     fn labels(&self) -> Vec<String> {
@@ -139,4 +199,60 @@ pub trait Source: Send + Sync {
 pub trait SourceKind: Named {
     /// Reads the knobs below `data` and makes the source; `context` is the window the model sees.
     fn settle(&self, knobs: &Knobs, context: usize) -> Result<Arc<dyn Source>>;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::data::testing::{refusal, source};
+
+    fn windows(batches: &[Validation]) -> Vec<Vec<u32>> {
+        batches.iter().flat_map(|v| v.batch.inputs.chunks(v.batch.context).map(<[u32]>::to_vec)).collect()
+    }
+
+    /// Of every kind there is: what chooses a learning rate has seen nothing of what judges it, and neither is trained on.
+    #[test]
+    fn what_a_sweep_sees_no_judge_sees() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.txt");
+        let text: Vec<u8> = (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        std::fs::write(&path, text).unwrap();
+        for kind in kinds().iter() {
+            let mut data = json!({"kind": kind.name()});
+            match kind.name() {
+                "text" => data["path"] = json!(path),
+                _ => data["validation_tokens"] = json!(1000),
+            }
+            let source = source(data, 64).unwrap();
+            let part = |part| windows(&source.held_out(part, 3, 64).unwrap());
+            let (validation, test, all) = (part(HeldOut::Validation), part(HeldOut::Test), part(HeldOut::All));
+            assert_eq!(all, [validation.clone(), test.clone()].concat(), "{}", kind.name());
+            assert!(validation.len() > 7 && validation.len().abs_diff(test.len()) <= 1, "{}", kind.name());
+            let seen: HashSet<&Vec<u32>> = validation.iter().collect();
+            assert!(test.iter().all(|window| !seen.contains(window)), "{}: a window is in both parts", kind.name());
+            let trained = (0..40).flat_map(|step| {
+                source.train(1, step, 8, 64).inputs.chunks(64).map(<[u32]>::to_vec).collect::<Vec<_>>()
+            });
+            let held: HashSet<&Vec<u32>> = all.iter().collect();
+            assert!(trained.into_iter().all(|window| !held.contains(&window)), "{}: trained on", kind.name());
+            let oracles = source.held_out(HeldOut::Test, 3, 64).unwrap();
+            let fits = |v: &Validation| v.oracle.as_ref().is_none_or(|o| o.nats.len() == v.batch.inputs.len());
+            assert!(oracles.iter().all(fits), "{}", kind.name());
+        }
+    }
+
+    #[test]
+    fn a_single_window_is_not_divided() {
+        let source = source(json!({"kind": "uniform", "validation_tokens": 64}), 64).unwrap();
+        assert_eq!(source.held_out(HeldOut::Test, 8, 64).unwrap().len(), 1, "a process writes more");
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("text.txt");
+        std::fs::write(&path, [b'a'; 650]).unwrap();
+        let refused = refusal(json!({"kind": "text", "path": path}), 64);
+        assert!(refused.contains("its validation part is a single window"), "{refused}");
+    }
 }

@@ -9,8 +9,10 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use crate::record::{Build, Cost};
+use crate::record::{Build, Cost, spec_sha256};
 use crate::spec::RateSource;
+use crate::spec::rate::four_digits;
+use crate::stream::stream;
 use crate::trial::Job;
 use crate::trial::checkpoint::EVERY_S;
 
@@ -27,6 +29,8 @@ pub struct PreparedCell {
     pub budget: Option<u64>,
     /// Where the learning rate comes from.
     pub lr_source: RateSource,
+    /// What each of three standard normal numbers adds to ln lr in a repeat; nothing where all repeats have the same rate.
+    pub loadings: [f64; 3],
     /// Every default written out.
     pub spec: Value,
     /// Of `spec`.
@@ -103,8 +107,9 @@ fn arm_order(arms: usize, repeat: u64, repeats: u64) -> Vec<usize> {
 fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64) -> Job {
     let seed = design.first_seed.wrapping_add(repeat);
     let name = arm.label.map_or_else(|| cell.name.clone(), |label| format!("{} of {label}", cell.name));
+    let (lr_source, spec, sha256) = drawn(cell, seed);
     Job {
-        id: trial_id(&cell.spec_sha256, repeat, seed, &name, arm.build),
+        id: trial_id(&sha256, repeat, seed, &name, arm.build),
         cell: cell.name.clone(),
         arm: arm.label.map_or_else(|| cell.name.clone(), str::to_owned),
         repeat,
@@ -113,16 +118,36 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
         scale: cell.scale.clone(),
         budget: cell.budget,
         seed,
-        lr_source: cell.lr_source.clone(),
+        lr_source,
         build: arm.index,
         machine: design.machine_index,
-        spec: cell.spec.clone(),
-        spec_sha256: cell.spec_sha256.clone(),
+        spec,
+        spec_sha256: sha256,
         paths: cell.paths.clone(),
         cost: cell.cost.clone(),
         peak_flops_per_s: None,
         checkpoint: None,
         checkpoint_every_s: EVERY_S,
+    }
+}
+
+/// A repeat's own learning rate, where the cell's comes from a surface: of a surface drawn from that one's uncertainty, the same
+/// for all cells of a variant at this seed.
+fn drawn(cell: &PreparedCell, seed: u64) -> (RateSource, Value, String) {
+    let mut spec = cell.spec.clone();
+    match (&cell.lr_source, spec.pointer_mut("/train/optimizer/lr")) {
+        (RateSource::Surface { ln_lr, .. }, Some(lr)) if cell.loadings != [0.0; 3] => {
+            let mut normals = stream(&format!("rate/{}", cell.variant), seed, 0);
+            let draw = cell.loadings.iter().map(|loading| loading * normals.normal()).sum::<f64>();
+            *lr = four_digits((ln_lr + draw).exp()).into();
+            let mut source = cell.lr_source.clone();
+            if let RateSource::Surface { draw: of_source, .. } = &mut source {
+                *of_source = draw;
+            }
+            let sha256 = spec_sha256(&spec);
+            (source, spec, sha256)
+        }
+        _ => (cell.lr_source.clone(), spec, cell.spec_sha256.clone()),
     }
 }
 
@@ -186,6 +211,7 @@ mod tests {
             scale: "w32".into(),
             budget: None,
             lr_source: RateSource::Untuned,
+            loadings: [0.0; 3],
             spec: Value::Null,
             spec_sha256: format!("hash of {name}"),
             paths: BTreeMap::new(),
@@ -237,6 +263,53 @@ mod tests {
         check(&["a"], 3, &["a", "a", "a"]);
         check(&["a", "b"], 0, &[]);
         check(&[], 2, &[]);
+    }
+
+    /// Cells of a variant share the surface of a repeat, repeats and variants do not, and the record says what was drawn.
+    #[test]
+    fn every_repeat_draws_a_surface_for_each_variant() {
+        let of = |name: &str, variant: &str, ln_lr: f64, loadings| {
+            let spec = serde_json::json!({"train": {"optimizer": {"lr": ln_lr.exp()}}});
+            let lr_source = RateSource::Surface {
+                from: None,
+                ln_lr,
+                se: 0.1,
+                draw: 0.0,
+                cost_nats: 0.0,
+                edge: false,
+                beyond: false,
+            };
+            let (name, variant, spec_sha256) = (name.to_owned(), variant.to_owned(), spec_sha256(&spec));
+            PreparedCell { name, variant, lr_source, loadings, spec, spec_sha256, ..cell("x", 1.0) }
+        };
+        let cells = [
+            of("a@1", "a", -4.0, [0.1, 0.0, 0.0]),
+            of("a@2", "a", -5.0, [0.1, 0.02, 0.0]),
+            of("b@1", "b", -4.0, [0.1, 0.0, 0.0]),
+            of("c@1", "c", -4.0, [0.0; 3]),
+        ];
+        let build = build("1");
+        let arms = [Arm { label: None, build: &build, index: 0 }];
+        let jobs = plan(&cells, &Design { repeats: 200, first_seed: 1, arms: &arms, machine_index: 0 }).jobs;
+        let draws = |name: &str| -> Vec<f64> {
+            let mut jobs: Vec<_> = jobs.iter().filter(|job| job.cell == name).collect();
+            jobs.sort_by_key(|job| job.repeat);
+            let draw = |job: &&Job| {
+                let RateSource::Surface { ln_lr, draw, .. } = job.lr_source else { panic!() };
+                let lr = job.spec["train"]["optimizer"]["lr"].as_f64().unwrap();
+                assert!((lr.ln() - ln_lr - draw).abs() < 1e-3 && job.spec_sha256 == spec_sha256(&job.spec));
+                draw
+            };
+            jobs.iter().map(draw).collect()
+        };
+        let (a, other_length, b) = (draws("a@1"), draws("a@2"), draws("b@1"));
+        let mean_square = |draws: &[f64]| draws.iter().map(|d| d * d).sum::<f64>() / draws.len() as f64;
+        assert!((mean_square(&a).sqrt() / 0.1 - 1.0).abs() < 0.2, "its standard error is drawn");
+        let apart: Vec<f64> = a.iter().zip(&other_length).map(|(a, b)| a - b).collect();
+        assert!(mean_square(&apart).sqrt() < 0.03, "one surface for all cells of a variant in a repeat");
+        let product = a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>() / 200.0;
+        assert!((product / 0.01).abs() < 0.3, "another variant draws another");
+        assert!(draws("c@1").iter().all(|draw| *draw == 0.0));
     }
 
     #[test]

@@ -1,122 +1,178 @@
-//! Which learning rate a sweep's trials speak for.
+//! Which learning rates a sweep's trials speak for.
 //!
-//! The lowest mean loss of a grid is somewhat too low by luck, and its rate off by up to half a grid step. A parabola in the
-//! rate's logarithm through the best rate and its two neighbours uses three means instead of one, and its lowest point moves
-//! smoothly with the noise: an error there costs only its square. Every arm gets the same number of trials.
+//! All trials of an arm's sweep, at every place that it was swept at, make one smooth surface of rates over steps and width
+//! ([`crate::stat::surface`]): an error of a single cell is no cell's rate any more. Each judged trial then uses a surface drawn
+//! from that one's own uncertainty, the same for all cells of an arm in a repeat, so that what the choice of rates adds to the
+//! luck of seeds shows in the spread of the repeats. Every arm gets the same number of trials.
+
+use serde_json::Value;
 
 use crate::error::{Error, Kind, Result};
-use crate::record::{RateSource, Status, Trial, metric};
-use crate::stat;
+use crate::record::{Cost, RateSource, Status, Trial, metric};
+use crate::spec::rate::four_digits;
+use crate::stat::surface::{Point, Surface, Unfit, fit};
 
-/// A learning rate, where it comes from, and what it cost to find.
+/// Where a cell lies on its arm's surface.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Position {
+    /// Natural logarithm of the optimizer steps.
+    pub ln_steps: f64,
+    /// Natural logarithm of the width.
+    pub ln_width: f64,
+}
+
+impl Position {
+    /// Of a settled spec and its cost; `None` where the spec does not say.
+    pub fn of(spec: &Value, cost: &Cost) -> Option<Self> {
+        let number = |pointer: &str| spec.pointer(pointer)?.as_f64().filter(|v| *v > 0.0);
+        let steps = cost.train_tokens as f64 / (number("/train/batch")? * number("/model/context")?);
+        Some(Self { ln_steps: steps.ln(), ln_width: number("/model/width")?.ln() })
+    }
+}
+
+/// A learning rate, where it comes from, and how it is drawn.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Choice {
-    /// To judge with; three significant digits.
+    /// The surface's own; four significant digits.
     pub lr: f64,
     /// For the record.
     pub source: RateSource,
-    /// Model FLOPs of the sweep's trials.
+    /// What each of three standard normal numbers adds to ln lr in a repeat.
+    pub loadings: [f64; 3],
+}
+
+/// One arm's sweep, and what follows from it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Swept {
+    surface: Surface,
+    from: Option<String>,
+    /// Model FLOPs of its trials.
     pub flops: f64,
 }
 
-/// Chooses for the cell `name` among `rates` (ascending) by the trials at each, in the same order.
-pub fn choose(name: &str, rates: &[f64], trials: &[Vec<&Trial>]) -> Result<Choice> {
-    let losses: Vec<Option<f64>> = trials.iter().map(|trials| mean_loss(trials)).collect();
-    let best = (0..rates.len()).filter(|&k| losses[k].is_some()).min_by(|&a, &b| {
-        let loss = |k: usize| losses[k].unwrap_or(f64::INFINITY);
-        loss(a).total_cmp(&loss(b))
-    });
-    let Some(best) = best else {
-        let message = format!("{name}: no learning rate of its sweep finished, so none can be chosen");
-        let reason = trials.iter().flatten().find_map(|trial| trial.reason.clone()).unwrap_or_default();
-        return Err(Error { kind: Kind::Trials, message, hint: Some(format!("the first reason: {reason}")) });
+impl Swept {
+    /// Fits the surface of the arm `name`; `from` is the file that the trials lie in, where this run did not make them.
+    pub fn of(name: &str, trials: &[&Trial], from: Option<String>) -> Result<Self> {
+        let points: Vec<Point> = points(trials);
+        let surface = fit(&points).map_err(|unfit| {
+            let why = match unfit {
+                Unfit::NothingFinished => "no learning rate of its sweep finished",
+                Unfit::TooFewRates => "no cell of its sweep has three rates that finished",
+            };
+            let message = format!("{name}: {why}, so none can be chosen");
+            let reason = trials.iter().find_map(|trial| trial.reason.clone());
+            let hint = reason.map(|reason| format!("the first reason: {reason}"));
+            Error { kind: Kind::Trials, message, hint }
+        })?;
+        let flops = trials.iter().filter_map(|trial| Some(trial.cost.as_ref()?.train_flops)).sum();
+        Ok(Self { surface, from, flops })
+    }
+
+    /// The fitted surface.
+    pub fn surface(&self) -> &Surface {
+        &self.surface
+    }
+
+    /// The rate at a place.
+    pub fn choose(&self, Position { ln_steps, ln_width }: Position) -> Choice {
+        let place = self.surface.at(ln_steps, ln_width);
+        let source = RateSource::Surface {
+            from: self.from.clone(),
+            ln_lr: place.ln_lr,
+            se: place.se,
+            draw: 0.0,
+            cost_nats: place.cost_nats,
+            edge: place.edge,
+            beyond: !place.inside,
+        };
+        let loadings = self.surface.loadings(ln_steps, ln_width);
+        Choice { lr: four_digits(place.ln_lr.exp()), source, loadings }
+    }
+}
+
+/// What the fit needs of each trial. A cell is its place; a trial that did not finish diverged, as far as its rate goes.
+fn points(trials: &[&Trial]) -> Vec<Point> {
+    let mut places: Vec<(u64, u64)> = Vec::new();
+    let point = |trial: &&Trial| {
+        let Position { ln_steps, ln_width } = Position::of(&trial.spec, trial.cost.as_ref()?)?;
+        let ln_lr = trial.spec.pointer("/train/optimizer/lr")?.as_f64()?.ln();
+        let place = (ln_steps.to_bits(), ln_width.to_bits());
+        let cell = places.iter().position(|known| *known == place).unwrap_or_else(|| {
+            places.push(place);
+            places.len() - 1
+        });
+        let loss_nats = trial.metric(metric::VAL_LOSS_NATS).filter(|_| trial.status == Status::Ok);
+        Some(Point { cell, seed: trial.seed, ln_steps, ln_size: ln_width, ln_lr, loss_nats })
     };
-    let neighbour = |k: Option<usize>| k.and_then(|k| Some((rates.get(k)?.ln(), losses.get(k).copied()??)));
-    let here = neighbour(Some(best));
-    let (below, above) = (neighbour(best.checked_sub(1)), neighbour(Some(best + 1)));
-    let lowest = below.zip(here).zip(above).and_then(|((a, b), c)| stat::lowest_of_parabola([a, b, c]));
-    let seeds = trials.iter().map(Vec::len).max().unwrap_or(0);
-    let flops = trials.iter().flatten().filter_map(|trial| Some(trial.cost.as_ref()?.train_flops)).sum();
-    Ok(Choice {
-        lr: lowest.map_or(rates[best], |log| rounded(log.exp())),
-        source: RateSource::Swept { rates: rates.len() as u64, seeds: seeds as u64, edge: lowest.is_none() },
-        flops,
-    })
-}
-
-/// The mean validation loss, where every seed finished: a rate that diverges once is no rate to judge with.
-fn mean_loss(trials: &[&Trial]) -> Option<f64> {
-    let loss = |trial: &&Trial| trial.metric(metric::VAL_LOSS_NATS).filter(|_| trial.status == Status::Ok);
-    stat::mean(&trials.iter().map(loss).collect::<Option<Vec<f64>>>()?)
-}
-
-/// Three significant digits: more would say more than a sweep can.
-fn rounded(lr: f64) -> f64 {
-    format!("{lr:.2e}").parse().unwrap_or(lr)
+    trials.iter().filter_map(point).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::example::example;
+    use serde_json::json;
 
-    /// One trial per loss; `None` diverged.
-    fn trials(losses: &[Option<f64>]) -> Vec<Trial> {
+    /// A sweep of one arm over steps and rates, best at 0.02 for 400 steps and at half of that for four times as many.
+    fn sweep(loss: impl Fn(f64) -> Option<f64>) -> Vec<Trial> {
         let model = example().trials[0].clone();
-        let trial = |loss: &Option<f64>| {
+        let mut trials = Vec::new();
+        for (steps, seed, lr) in [400u64, 1600].into_iter().flat_map(|steps| {
+            [1001, 1002]
+                .into_iter()
+                .flat_map(move |seed| [0.005, 0.01, 0.02, 0.04, 0.08].map(|lr: f64| (steps, seed, lr)))
+        }) {
             let mut trial = model.clone();
-            match loss {
+            trial.seed = seed;
+            trial.spec["train"]["optimizer"]["lr"] = json!(lr);
+            trial.cost.as_mut().unwrap().train_tokens = steps * 1024;
+            let best = 0.02 * (steps as f64 / 400.0).powf(-0.5);
+            match loss((lr / best).ln()) {
                 Some(loss) => {
-                    trial
-                        .metrics
-                        .insert(metric::VAL_LOSS_NATS.into(), metric::Metric::value(metric::VAL_LOSS_NATS, *loss));
+                    let metric = metric::Metric::value(metric::VAL_LOSS_NATS, loss + 0.01 * seed as f64);
+                    trial.metrics.insert(metric::VAL_LOSS_NATS.into(), metric);
                 }
                 None => {
                     trial.status = Status::Diverged;
                     trial.reason = Some("the loss is not finite".to_owned());
                 }
             }
-            trial
-        };
-        losses.iter().map(trial).collect()
+            trials.push(trial);
+        }
+        trials
     }
 
-    fn chosen(rates: &[f64], losses: &[Option<f64>]) -> Result<Choice> {
-        let trials = trials(losses);
-        choose("gpt2/w32@400", rates, &trials.iter().map(|trial| vec![trial]).collect::<Vec<_>>())
+    fn at(steps: f64) -> Position {
+        Position { ln_steps: steps.ln(), ln_width: 32f64.ln() }
     }
 
     #[test]
-    fn the_lowest_point_of_the_parabola_is_chosen() {
-        let rates = [0.01, 0.02, 0.04, 0.08];
-        let at = |best: f64| rates.map(|lr: f64| Some(2.0 + 0.05 * (lr / best).ln().powi(2)));
-        for (best, want) in [(0.02, 0.02), (0.03, 0.03), (0.0251, 0.0251), (0.05, 0.05)] {
-            let choice = chosen(&rates, &at(best)).unwrap();
-            assert_eq!((choice.lr, choice.source), (want, RateSource::Swept { rates: 4, seeds: 1, edge: false }));
+    fn the_bottom_of_the_valley_is_chosen_at_every_number_of_steps() {
+        let trials = sweep(|off| Some(2.0 + if off < 0.0 { 0.05 } else { 0.15 } * off * off));
+        let swept = Swept::of("gpt2", &trials.iter().collect::<Vec<_>>(), Some("r.json".to_owned())).unwrap();
+        for (steps, want) in [(400.0, 0.02f64), (800.0, 0.01414), (1600.0, 0.01)] {
+            let choice = swept.choose(at(steps));
+            assert!((choice.lr / want).ln().abs() < 0.01, "{steps}: {choice:?}");
+            assert!(choice.source.is_settled() && choice.loadings.iter().any(|l| *l != 0.0));
+            assert_eq!(choice.source.to_string(), "surface: r.json");
         }
-        let cost = trials(&[Some(1.0)])[0].cost.as_ref().unwrap().train_flops;
-        assert_eq!(chosen(&rates, &at(0.02)).unwrap().flops, 4.0 * cost);
+        assert!(!swept.choose(at(6400.0)).source.is_tuned(), "beyond what was swept");
+        let cost = trials[0].cost.as_ref().unwrap().train_flops;
+        assert!((swept.flops / (20.0 * cost) - 1.0).abs() < 1e-12);
     }
 
     #[test]
-    fn at_the_edge_and_beside_a_divergence_the_grid_point_stands_and_says_so() {
-        let edge = RateSource::Swept { rates: 3, seeds: 1, edge: true };
-        let rows: [(&[Option<f64>], f64); 4] = [
-            (&[Some(1.0), Some(1.1), Some(1.2)], 0.1),
-            (&[Some(1.2), Some(1.1), Some(1.0)], 0.4),
-            (&[Some(1.2), Some(1.1), None], 0.2),
-            (&[None, None, Some(1.0)], 0.4),
-        ];
-        for (losses, want) in rows {
-            let choice = chosen(&[0.1, 0.2, 0.4], losses).unwrap();
-            assert_eq!((choice.lr, &choice.source), (want, &edge));
-        }
+    fn a_sweep_whose_rates_all_fall_says_that_it_ends_at_an_edge() {
+        let trials = sweep(|off| Some(2.0 - 0.1 * off));
+        let swept = Swept::of("gpt2", &trials.iter().collect::<Vec<_>>(), None).unwrap();
+        assert!(swept.choose(at(800.0)).source.is_at_edge());
     }
 
     #[test]
     fn a_sweep_without_a_finished_rate_is_an_error() {
-        let error = chosen(&[0.1, 0.2, 0.4], &[None, None, None]).unwrap_err();
+        let trials = sweep(|_| None);
+        let error = Swept::of("gpt2", &trials.iter().collect::<Vec<_>>(), None).unwrap_err();
         assert_eq!(error.kind, Kind::Trials);
-        assert!(error.to_string().contains("gpt2/w32@400") && error.to_string().contains("not finite"));
+        assert!(error.to_string().contains("gpt2") && error.to_string().contains("not finite"));
     }
 }

@@ -9,12 +9,12 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::knobs::whole;
-use super::layers::{Layers, Upper};
+use super::layers::{HELD_OUT, Layers, STEPS, Upper, WIDTH};
 use super::library::{Library, name_of};
-use super::rate::LR;
+use super::rate::{LR, Rate};
 use super::rate_source::RateSource;
-use super::suite::{Group, Suite, width_of};
-use super::tree::{Origin, Tree};
+use super::suite::{Group, Suite, SweptAt, width_of};
+use super::tree::{BUDGETS, Origin, Tree};
 use super::variant::Variant;
 use crate::error::{Error, Result};
 
@@ -46,6 +46,10 @@ pub struct Cell {
     pub tree: Tree,
     /// Where the learning rate comes from.
     pub lr_source: RateSource,
+    /// What each of three standard normal numbers adds to ln lr in a repeat; nothing where all have the same rate.
+    pub loadings: [f64; 3],
+    /// Why its rate is not to be used unless that is asked for by name.
+    pub refusal: Option<Error>,
     /// The rates to choose from before it is judged; empty where its rate stands.
     pub rates: Vec<f64>,
 }
@@ -53,15 +57,37 @@ pub struct Cell {
 impl Cell {
     /// This cell in the sweep that chooses its rate: `gpt2/w32@400~0.016`.
     pub fn swept_at(&self, lr: f64) -> Self {
-        let mut cell = self.with_rate(lr, RateSource::Grid);
+        let mut cell = self.with_rate(lr, RateSource::Grid, [0.0; 3]);
         cell.name.push_str(&format!("~{lr}"));
+        cell.tree.set(HELD_OUT, "validation".into(), Origin::named("the sweep"));
         cell
     }
 
     /// This cell with the learning rate that was chosen for it, and where it comes from.
-    pub fn with_rate(&self, lr: f64, lr_source: RateSource) -> Self {
-        let mut cell = Self { rates: Vec::new(), lr_source, ..self.clone() };
+    pub fn with_rate(&self, lr: f64, lr_source: RateSource, loadings: [f64; 3]) -> Self {
+        let mut cell = Self { rates: Vec::new(), lr_source, loadings, refusal: None, ..self.clone() };
         cell.tree.set(LR, lr.into(), Origin::named("the sweep"));
+        cell
+    }
+}
+
+impl Cell {
+    /// Everything about it but its width, its length and its rate: cells that are alike in this share one surface of rates.
+    pub fn arm(&self) -> String {
+        let of_place = |key: &str| key == WIDTH || key == LR || BUDGETS.contains(&key);
+        let keys = self.tree.iter().filter(|(key, _)| !of_place(key));
+        let keys: Vec<String> = keys.map(|(key, entry)| format!("{key}={}", entry.value)).collect();
+        format!("{} {}", self.variant, keys.join(" "))
+    }
+
+    /// This cell at another width and number of steps: a place of a sweep.
+    pub fn moved(&self, place: &SweptAt) -> Self {
+        let SweptAt { scale, steps } = place;
+        let name = format!("{}/{scale}@{steps}", self.variant);
+        let mut cell = Self { name, scale: scale.clone(), budget: Some(*steps), ..self.clone() };
+        let origin = Origin::named("the sweep");
+        cell.tree.set(WIDTH, width_of(scale).into(), origin.clone());
+        cell.tree.set(STEPS, (*steps).into(), origin);
         cell
     }
 }
@@ -79,6 +105,13 @@ struct Slot<'a> {
 impl Suite {
     /// The cells to run, in the suite's order, each name once.
     pub fn cells(&self, library: &Library, overrides: &Overrides) -> Result<Vec<Cell>> {
+        if self.tune.is_some() && overrides.sets.iter().any(|(key, _)| key == HELD_OUT) {
+            let message = format!(
+                "--set {HELD_OUT}: suite {} looks at one part to choose rates and judges by the other",
+                self.name
+            );
+            return Err(Error::input(message).hint("a suite without `tune` has only one"));
+        }
         let mut slots = self.slots();
         if let Some(listed) = &overrides.variants {
             slots = self.with_variants(&slots, listed);
@@ -109,6 +142,9 @@ impl Suite {
                     );
                 }
             }
+        }
+        if self.tune.as_ref().is_some_and(|tune| tune.missing) {
+            sweep_only_the_missing(&mut cells);
         }
         if cells.is_empty() {
             return Err(Error::input(format!("suite `{}` has no cell left to run", self.name))
@@ -196,7 +232,7 @@ impl Suite {
         let layers =
             Layers { suite: &self.name, files: &[&self.set, &dial, &length, &slot.group.set], grid: slot.lr, upper };
         layers.refuse_undone(variant)?;
-        let (tree, lr_source) = layers.lay(variant);
+        let (tree, Rate { source: lr_source, loadings, refusal, .. }) = layers.lay(variant);
 
         let final_count = |key| tree.get(key).and_then(|entry| whole(&entry.value));
         let width = width_of(&slot.scale).and_then(|_| final_count("model.width"));
@@ -211,7 +247,22 @@ impl Suite {
         }
         let chosen_here = !matches!(lr_source, RateSource::Grid | RateSource::Set);
         let rates = self.tune.as_ref().filter(|_| chosen_here).map_or_else(Vec::new, |tune| tune.lr.clone());
-        Ok(Cell { name, variant: variant.name.clone(), scale, budget, tree, lr_source, rates })
+        let missing = self.tune.as_ref().is_some_and(|tune| tune.missing);
+        let refusal = refusal.filter(|_| rates.is_empty() || missing);
+        let refusal = refusal.map(|why| Error { message: format!("{name}: {}", why.message), ..why });
+        Ok(Cell { name, variant: variant.name.clone(), scale, budget, tree, lr_source, loadings, refusal, rates })
+    }
+}
+
+/// Leaves the shipped rates to the arms whose every cell has one, and sweeps the others whole.
+fn sweep_only_the_missing(cells: &mut [Cell]) {
+    let missing: Vec<String> = cells.iter().filter(|cell| cell.refusal.is_some()).map(Cell::arm).collect();
+    for cell in cells.iter_mut() {
+        if !missing.contains(&cell.arm()) {
+            cell.rates.clear();
+        } else if !cell.rates.is_empty() {
+            cell.refusal = None;
+        }
     }
 }
 
@@ -223,11 +274,13 @@ pub(super) fn single(variant: &Variant, scale: Option<&str>, sets: &[(String, Va
         dial.set("model.width", width.into(), Origin::named("--scale"));
     }
     let upper = Upper::of_sets(sets);
-    let (tree, lr_source) = Layers { suite: "", files: &[&dial], grid: None, upper: &upper }.lay(variant);
+    let layers = Layers { suite: "", files: &[&dial], grid: None, upper: &upper };
+    let (tree, Rate { source: lr_source, loadings, refusal, .. }) = layers.lay(variant);
     let width = tree.get("model.width").and_then(|entry| whole(&entry.value));
     let scale = width.map(|width| format!("w{width}")).unwrap_or_default();
     let name = if scale.is_empty() { variant.name.clone() } else { format!("{}/{scale}", variant.name) };
-    Ok(Cell { name, variant: variant.name.clone(), scale, budget: None, tree, lr_source, rates: Vec::new() })
+    let variant = variant.name.clone();
+    Ok(Cell { name, variant, scale, budget: None, tree, lr_source, loadings, refusal, rates: Vec::new() })
 }
 
 fn bad_scale<'a>(scale: &str, shapes: impl IntoIterator<Item = &'a str>) -> Error {
@@ -261,7 +314,8 @@ mod tests {
         }
     }
 
-    const QUICK: &str = "gpt2/w32@200 gpt2/w32@400 gpt2/w32@800 gpt2/w32@1600 llama/w32@400 llama/w32@800 modern/w32@400 modern/w32@800";
+    const QUICK: &str = "gpt2/w32@400 gpt2/w32@800 gpt2/w32@1600 gpt2/w48@200 gpt2/w48@400 gpt2/w48@800 gpt2/w48@1600 gpt2/w64@120 \
+                         gpt2/w64@240 gpt2/w64@480 llama/w48@400 modern/w48@400 modern/w48@800";
 
     #[test]
     fn cells_are_named_by_what_is_in_them() {
@@ -276,22 +330,24 @@ mod tests {
         check("throughput", nothing(), "gpt2/s gpt2/m gpt2/v llama/s llama/m llama/v");
         check("nanogpt-char", nothing(), "gpt2/cpu");
         check("ci", nothing(), "gpt2/w32@150 gpt2/w32@300 gpt2/w32@600 llama/w32@300");
-        check("quick", overrides("modern", "", &[], ""), "modern/w32@400 modern/w32@800");
-        let base = "gpt2-rope/w32@200 gpt2-rope/w32@400 gpt2-rope/w32@800 gpt2-rope/w32@1600";
-        check("quick", overrides("gpt2-rope", "", &[], ""), base);
+        check("quick", overrides("modern", "", &[], ""), "modern/w48@400 modern/w48@800");
+        let base =
+            QUICK.split(' ').take(10).map(|name| name.replace("gpt2", "gpt2-rope")).collect::<Vec<_>>().join(" ");
+        check("quick", overrides("gpt2-rope", "", &[], ""), &base);
         check("tune-quick", overrides("", "w48", &["train.optimizer.lr=1"], ""), "gpt2/w48@400 llama/w48@400");
-        let wide = "gpt2/w64@200 gpt2/w64@400 gpt2/w64@800 gpt2/w64@1600 llama/w64@400 llama/w64@800 modern/w64@400 modern/w64@800";
-        check("quick", overrides("", "w64", &[], ""), wide);
+        let wide = "gpt2/w96@200 gpt2/w96@400 gpt2/w96@800 gpt2/w96@1600 llama/w96@400 modern/w96@400 modern/w96@800";
+        check("quick", overrides("", "w96", &[], ""), wide);
+        check("quick", overrides("", "w64", &[], ""), "gpt2/w64@120 gpt2/w64@240 gpt2/w64@480");
         check(
             "quick",
-            overrides("modern", "w48,w64", &[], ""),
-            "modern/w48@400 modern/w48@800 modern/w64@400 modern/w64@800",
+            overrides("modern", "w48,w96", &[], ""),
+            "modern/w48@400 modern/w48@800 modern/w96@400 modern/w96@800",
         );
         check("throughput", overrides("llama", "s,w64", &[], ""), "llama/s llama/w64");
-        let short = "gpt2/w32@100 llama/w32@100 modern/w32@100";
+        let short = "gpt2/w32@100 gpt2/w48@100 gpt2/w64@100 llama/w48@100 modern/w48@100";
         check("quick", overrides("", "", &["train.steps=100"], ""), short);
-        check("quick", overrides("llama", "", &["model.width=16"], ""), "llama/w16@400 llama/w16@800");
-        check("quick", overrides("llama", "", &["train.tokens=1e5"], ""), "llama/w32");
+        check("quick", overrides("llama", "", &["model.width=16"], ""), "llama/w16@400");
+        check("quick", overrides("llama", "", &["train.tokens=1e5"], ""), "llama/w48");
         let sweep = "modern/w32@400~0.004 modern/w32@400~0.008 modern/w32@400~0.016 modern/w32@400~0.032 \
                      modern/w32@400~0.064 modern/w32@400~0.128";
         check("tune-quick", overrides("modern", "", &["train.steps=400"], ""), sweep);
@@ -310,7 +366,7 @@ mod tests {
             let said = cells[0].lr_source.to_string();
             assert!(said.starts_with(source), "{said} is not {source}");
         };
-        let keys = [("model.width", "32"), ("train.steps", "400"), ("train.batch", "16"), ("data.preset", "\"easy\"")];
+        let keys = [("model.width", "48"), ("train.steps", "400"), ("train.batch", "8"), ("data.preset", "\"easy\"")];
         let set = |sets: &[&str]| overrides("llama", "", sets, "");
         check("quick", set(&[]), &keys, "");
         check("quick", set(&["train.batch=8", "train.batch=4"]), &[("train.batch", "4")], "");
@@ -363,7 +419,7 @@ mod tests {
         let near = "nearest tuned row (w32@800), sweep.json";
         check(&[], "mine/w32@800", 0.008, "tuned: sweep.json");
         check(&["measure.window_s=1"], "mine/w32@800", 0.008, "tuned: sweep.json");
-        check(&["train.batch=16"], "mine/w32@800", 0.008, "tuned: sweep.json");
+        check(&["train.batch=8"], "mine/w32@800", 0.008, "tuned: sweep.json");
         check(&["train.batch=32"], "mine/w32@800", 0.008, near);
         check(&[], "mine/w32@400", 0.008, near);
         check(&["train.optimizer.lr=0.5"], "mine/w32@800", 0.5, "--set");

@@ -4,11 +4,18 @@ use serde_json::Value;
 
 use super::cells::Overrides;
 use super::library::Library;
-use super::rate::{LR, tuned_rate};
+use super::rate::{LR, Rate, rate_of};
 use super::rate_source::RateSource;
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
 use crate::error::{Error, Result};
+
+/// What a rate is looked up by, beside the data and the batch.
+pub(super) const WIDTH: &str = "model.width";
+pub(super) const STEPS: &str = "train.steps";
+
+/// The part of the unseen windows that a trial is judged by: a sweep looks at another.
+pub const HELD_OUT: &str = "data.held_out";
 
 /// The command line's layers.
 pub(super) struct Upper {
@@ -46,9 +53,9 @@ pub(super) struct Layers<'a> {
 }
 
 impl Layers<'_> {
-    /// The whole tree, and where its learning rate comes from. The rate is chosen last, for it depends on the data, width
+    /// The whole tree and its learning rate. The rate is chosen last, for it depends on the data, width
     /// and steps that end up there; it never replaces one from `--set`.
-    pub(super) fn lay(&self, variant: &Variant) -> (Tree, RateSource) {
+    pub(super) fn lay(&self, variant: &Variant) -> (Tree, Rate) {
         let mut tree = variant.tree.clone();
         self.files.iter().for_each(|layer| tree.overlay(layer));
         let mut plain = tree.clone();
@@ -57,31 +64,37 @@ impl Layers<'_> {
         tree.overlay(&self.upper.sets);
 
         let in_files = self.files.iter().any(|layer| layer.get(LR).is_some());
-        let source = if self.upper.sets.get(LR).is_some() {
-            RateSource::Set
+        let rate = if self.upper.sets.get(LR).is_some() {
+            Rate::given(RateSource::Set)
         } else if let Some(lr) = self.grid {
             tree.set(LR, lr.into(), Origin::named("grid"));
-            RateSource::Grid
+            Rate::given(RateSource::Grid)
         } else if in_files && tree.get(LR).is_some() {
-            RateSource::Suite { suite: self.suite.to_owned() }
+            Rate::given(RateSource::Suite { suite: self.suite.to_owned() })
         } else if !same(&variant.tree, &tree, "train.optimizer.kind") {
-            RateSource::Untuned
-        } else if let Some(rate) = tuned_rate(&variant.tuned, &tree, self.altered(variant, &plain, &tree)) {
-            tree.set(LR, rate.lr.into(), rate.origin);
-            rate.source
+            rate_of(&variant.name, &[], &[], &tree, true)
         } else {
-            RateSource::Untuned
+            let altered = self.altered(variant, &plain, &tree);
+            rate_of(&variant.name, &variant.tuned, &variant.surfaces, &tree, altered)
         };
-        (tree, source)
+        if let Some(lr) = rate.lr {
+            tree.set(LR, lr.into(), rate.origin.clone());
+        }
+        if self.grid.is_some() && self.upper.sets.get(HELD_OUT).is_none() {
+            tree.set(HELD_OUT, "validation".into(), Origin::named("grid"));
+        }
+        (tree, rate)
     }
 
     /// Whether `--set` or a suite changed what a rate is tuned for, beyond the width and steps that rows are looked up by.
     fn altered(&self, variant: &Variant, plain: &Tree, tree: &Tree) -> bool {
         let tuned_for = |key: &str| ["model.", "train.", "data.", "shape."].iter().any(|table| key.starts_with(table));
         let mut keys = self.upper.sets.iter().map(|(key, _)| key);
-        let by_sets =
-            keys.any(|key| tuned_for(key) && !["model.width", "train.steps"].contains(&key) && !same(plain, tree, key));
-        let looked_up = ["model.width", "train.steps", "model.context", "train.batch", "data.kind", "data.preset", LR];
+        let by_sets = keys.any(|key| {
+            tuned_for(key) && ![WIDTH, STEPS, "data.tokenizer", HELD_OUT].contains(&key) && !same(plain, tree, key)
+        });
+        let looked_up =
+            [WIDTH, STEPS, "model.context", "train.batch", "data.kind", "data.preset", "data.tokenizer", HELD_OUT, LR];
         let mut in_files = self.files.iter().flat_map(|layer| layer.iter().map(|(key, _)| key));
         let by_files =
             in_files.any(|key| tuned_for(key) && !looked_up.contains(&key) && !same(&variant.tree, tree, key));

@@ -29,8 +29,8 @@ const VARIANTS: &[Shipped] = shipped!("variants":
     "transformer-2017" "transformer-2017-prenorm" "transformer-2017-rope" "transformer-2017-cosine" "gpt2-standard");
 
 const SUITES: &[Shipped] = shipped!("suites":
-    "quick" "ci" "gain" "gain-text" "gain-night" "ladder" "isoflop" "origin" "throughput" "nanogpt-char" "tune-quick"
-    "transfer" "gain-gpu" "ladder-gpu" "throughput-gpu");
+    "quick" "ci" "gain" "gain-text" "gain-night" "frontier" "frontier-small" "frontier-text" "ladder" "isoflop" "origin"
+    "throughput" "nanogpt-char" "tune-quick" "transfer" "gain-gpu" "ladder-gpu" "throughput-gpu");
 
 const PRICES: &[Shipped] = shipped!("prices": "default");
 
@@ -280,7 +280,7 @@ mod tests {
         assert_eq!(suite("quik"), "unknown suite `quik`\nhint: did you mean `quick`?");
         assert_eq!(
             suite("zzz"),
-            "unknown suite `zzz`\nhint: there is: quick, ci, gain, gain-text, gain-night, ladder, isoflop, origin, throughput, nanogpt-char, tune-quick, transfer, gain-gpu, ladder-gpu, throughput-gpu"
+            "unknown suite `zzz`\nhint: there is: quick, ci, gain, gain-text, gain-night, frontier, frontier-small, frontier-text, ladder, isoflop, origin, throughput, nanogpt-char, tune-quick, transfer, gain-gpu, ladder-gpu, throughput-gpu"
         );
         assert!(
             variant("no/such.toml").starts_with("cannot read the variant no/such.toml: "),

@@ -6,7 +6,8 @@
 //! base = "gpt2"
 //! headline = { variant = "modern", scale = "w32", budget = 800 }
 //! repeats = 4
-//! tune = { lr = [0.004, 0.008, 0.016] }   # choose each cell's learning rate first, on other seeds
+//! tune = { lr = [0.004, 0.008, 0.016], at = ["w32@200", "w32@1600"] }   # sweep learning rates first, on other seeds: every
+//!                                     # variant at these places, or at each of its cells where there is no `at`
 //!
 //! [set]                               # spec keys of every cell
 //! data.kind = "language"
@@ -71,15 +72,28 @@ pub struct Headline {
     pub budget: u64,
 }
 
-/// A sweep that every cell gets before it is judged: equal trials for every arm, on seeds that judge nothing.
+/// A sweep that every arm gets before it is judged: equal trials for every arm, on seeds and windows that judge nothing.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Tune {
     /// Learning rates, ascending.
     pub lr: Vec<f64>,
+    /// Where every arm is swept; empty where each judged cell is.
+    pub at: Vec<SweptAt>,
+    /// Only arms that no shipped sweep speaks for are swept: others' data, widths or lengths, variants of one's own.
+    pub missing: bool,
     /// Seeds that each rate is tried with.
     pub repeats: u64,
     /// The first of them.
     pub first_seed: u64,
+}
+
+/// A place of a sweep: `w32@400`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SweptAt {
+    /// A width.
+    pub scale: String,
+    /// Optimizer steps.
+    pub steps: u64,
 }
 
 /// One row of `[[cells]]`: every combination of its lists is a cell.
@@ -160,7 +174,7 @@ impl Suite {
         match (text("data.path").and_then(|path| Path::new(path).file_name()?.to_str()), data_label(cell)) {
             (Some(file), _) => file.to_owned(),
             (None, label) if label == data_label(&self.set) => self.data_label.clone(),
-            (None, label) if label.starts_with("language/") => "synthetic language".to_owned(),
+            (None, _) if text("data.kind").unwrap_or("language") == "language" => "synthetic language".to_owned(),
             (None, label) => format!("data `{label}`"),
         }
     }
@@ -234,7 +248,7 @@ impl Suite {
 
 impl Tune {
     fn parse(table: &Table) -> Result<Self> {
-        table.check(&["lr", "repeats", "first_seed"])?;
+        table.check(&["lr", "at", "missing", "repeats", "first_seed"])?;
         let mut lr = table.need("lr", table.positives("lr")?)?;
         lr.sort_by(f64::total_cmp);
         lr.dedup();
@@ -243,8 +257,18 @@ impl Tune {
                 table.refuse("lr", "expected at least three rates, so that the best has a neighbour on each side")
             );
         }
-        let repeats = table.count("repeats")?.unwrap_or(1);
-        Ok(Self { lr, repeats, first_seed: table.count("first_seed")?.unwrap_or(1001) })
+        let at = table.texts("at")?.unwrap_or_default();
+        let place = |text: &String| {
+            let (scale, steps) = text.split_once('@')?;
+            let steps = steps.parse().ok().filter(|steps| *steps > 0)?;
+            width_of(scale).map(|_| SweptAt { scale: scale.to_owned(), steps })
+        };
+        let unlike =
+            || table.refuse("at", "expected widths with steps").hint("for example [\"w32@200\", \"w64@1600\"]");
+        let at = at.iter().map(|text| place(text).ok_or_else(unlike)).collect::<Result<_>>()?;
+        let repeats = table.count("repeats")?.unwrap_or(2);
+        let missing = table.bool("missing")?.unwrap_or(false);
+        Ok(Self { lr, at, missing, repeats, first_seed: table.count("first_seed")?.unwrap_or(1001) })
     }
 }
 

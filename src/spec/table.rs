@@ -109,6 +109,11 @@ impl Table {
         self.many(name, "numbers above 0", positive)
     }
 
+    /// Numbers: a list of at least one, or a single one.
+    pub fn numbers(&self, name: &str) -> Result<Option<Vec<f64>>> {
+        self.many(name, "numbers", Value::as_f64)
+    }
+
     /// A table below this one.
     pub fn table(&self, name: &str) -> Result<Option<&Table>> {
         match self.field(name).map(|field| &field.node) {

@@ -8,6 +8,8 @@
 //! [model]
 //! position.kind = "rope"
 //!
+//! [[surface]]                # see `rate_surface`; or, for one width and number of steps, a row:
+//!
 //! [[tuned]]
 //! data = "language/easy"
 //! scale = "w32"
@@ -21,6 +23,7 @@ use serde_json::Value;
 use super::cells::{Cell, single};
 use super::load;
 use super::rate::Tuned;
+use super::rate_surface::RateSurface;
 use super::table::SPEC_TABLES;
 use super::tree::{Origin, Tree};
 use crate::error::Result;
@@ -42,16 +45,19 @@ pub struct Variant {
     pub own: Tree,
     /// Tuned learning rates; a base's are not inherited, for another algorithm wants another rate.
     pub tuned: Vec<Tuned>,
+    /// Surfaces of learning rates; a base's are not inherited either.
+    pub surfaces: Vec<RateSurface>,
 }
 
 impl Variant {
     /// Reads a variant's file; the base is returned as written, with its place, for the library to lay below.
     pub(super) fn parse(name: String, file: &str, text: &str) -> Result<(Self, Option<(String, Origin)>)> {
         let table = load::parse(file, text)?;
-        let known: Vec<&str> = ["about", "source", "base", "tuned"].into_iter().chain(SPEC_TABLES).collect();
+        let known: Vec<&str> = ["about", "source", "base", "tuned", "surface"].into_iter().chain(SPEC_TABLES).collect();
         table.check(&known)?;
         let own = table.spec_tree()?;
         let tuned = table.rows("tuned")?.iter().map(Tuned::parse).collect::<Result<_>>()?;
+        let surfaces = table.rows("surface")?.iter().map(RateSurface::parse).collect::<Result<_>>()?;
         let variant = Self {
             name,
             about: table.need("about", table.text("about")?)?,
@@ -60,6 +66,7 @@ impl Variant {
             tree: own.clone(),
             own,
             tuned,
+            surfaces,
         };
         let base = table.text("base")?.map(|base| (base, table.origin("base")));
         Ok((variant, base))

@@ -165,7 +165,13 @@ impl Surface {
     /// How far a surface drawn from this one's uncertainty lies from it at a place, in ln lr: the same three standard normal
     /// numbers give the same drawn surface everywhere.
     pub fn drawn(&self, ln_steps: f64, ln_size: f64, normals: [f64; 3]) -> f64 {
-        dot(&self.row(ln_steps, ln_size), &times(&root(&self.covariance), &normals))
+        dot(&self.loadings(ln_steps, ln_size), &normals)
+    }
+
+    /// What each of three standard normal numbers adds to ln lr at a place of a drawn surface.
+    pub fn loadings(&self, ln_steps: f64, ln_size: f64) -> [f64; 3] {
+        let (x, lower) = (self.row(ln_steps, ln_size), root(&self.covariance));
+        std::array::from_fn(|k| (0..3).map(|row| x[row] * lower[row][k]).sum())
     }
 
     /// The coefficients with nothing taken off: ln lr* = a + b ln steps + c ln size.
@@ -181,10 +187,6 @@ impl Surface {
 
 fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
-}
-
-fn times(rows: &[[f64; 3]; 3], x: &[f64; 3]) -> [f64; 3] {
-    rows.map(|row| dot(&row, x))
 }
 
 /// The lower triangular root of a covariance (Cholesky); directions without variance stay without.

@@ -103,7 +103,7 @@ impl Tally {
     }
 }
 
-/// Evaluates the whole validation set without building a graph.
+/// Evaluates the part of the unseen windows that the spec names (`data.held_out`), without building a graph.
 pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> Result<Quality> {
     let source = &experiment.source;
     let names = source.labels();
@@ -112,7 +112,11 @@ pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> 
     let (model, weights) = (experiment.model.clone(), Arc::new(trainer.params().detached()));
     let (ops, device) = (experiment.ops.for_device(&opened.device)?, opened.device.clone());
     let scored = trainer.workers().run(
-        source.validation(experiment.batch.div_ceil(experiment.shards), experiment.model.shape.context)?,
+        source.held_out(
+            experiment.held_out,
+            experiment.batch.div_ceil(experiment.shards),
+            experiment.model.shape.context,
+        )?,
         move |validation: Validation| {
             let scored = infer::evaluate(&model, &weights, &validation.batch, ops, &device)?;
             Ok::<_, Error>((validation, scored))

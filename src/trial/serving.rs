@@ -84,10 +84,10 @@ fn repeat(clock: &dyn Clock, seconds: f64, mut once: impl FnMut() -> Result<()>)
     Ok(times)
 }
 
-/// The first `infer.prompt` tokens of validation windows, row-major; windows repeat where there are too few.
+/// The first `infer.prompt` tokens of held-out windows, row-major; windows repeat where there are too few.
 fn prompts(experiment: &Experiment) -> Result<Vec<u32>> {
     let (infer, context) = (&experiment.infer, experiment.model.shape.context);
-    let validation = experiment.source.validation(infer.batch, context)?;
+    let validation = experiment.source.held_out(experiment.held_out, infer.batch, context)?;
     let windows: Vec<&[u32]> = validation.iter().flat_map(|v| v.batch.inputs.chunks(context)).collect();
     Ok(windows.iter().cycle().take(infer.batch).flat_map(|window| &window[..infer.prompt]).copied().collect())
 }

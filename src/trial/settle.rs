@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::Registry;
 use crate::cost;
-use crate::data::Source;
+use crate::data::{HeldOut, Source};
 use crate::error::{Error, Result};
 use crate::infer::Sampling;
 use crate::measure::energy::{self, External};
@@ -36,6 +36,8 @@ const MOST_WINDOWS: usize = 1 << 16;
 pub struct Experiment {
     /// Where tokens come from.
     pub source: Arc<dyn Source>,
+    /// The part of the unseen windows that its loss is of.
+    pub held_out: HeldOut,
     /// Structure without tensors.
     pub model: Arc<Model>,
     /// Optimizer without state.
@@ -120,6 +122,7 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     let (model, train, data) = (root.at("model"), root.at("train"), root.at("data"));
     let context = model.count("context", 64)?;
     let source = registry.sources.pick(&data, "language")?.settle(&data, context)?;
+    let held_out = HeldOut::of(&data.choice("held_out", "test", &HeldOut::WORDS)?).unwrap_or(HeldOut::Test);
     let (optimizer, schedule) = (train.at("optimizer"), train.at("schedule"));
     let mut model = Model::settle(&model, &root.at("shape"), &registry.slots, source.vocab())?;
     let rates = Rates::settle(&optimizer.at("rates"))?;
@@ -153,6 +156,7 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
         measure: measure(&root.at("measure"))?,
         infer: infer(&root.at("infer"), context)?,
         source,
+        held_out,
         model,
         batch,
         steps,

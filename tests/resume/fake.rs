@@ -54,6 +54,7 @@ fn cell(name: &str) -> PreparedCell {
         scale: "w32".into(),
         budget: None,
         lr_source: RateSource::Untuned,
+        loadings: [0.0; 3],
         spec_sha256: spec_sha256(&spec),
         spec,
         paths: BTreeMap::new(),

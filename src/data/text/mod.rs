@@ -15,6 +15,7 @@ use self::split::{Parts, Split, cut, split};
 use self::tokens::Tokens;
 use super::{Batch, IGNORE, Source, SourceKind, Validation};
 use crate::error::{Error, Result};
+use crate::spec::rate::TOKENIZER;
 use crate::spec::{Knobs, Named};
 use crate::stream::stream;
 
@@ -61,6 +62,10 @@ impl SourceKind for Kind {
                 return Err(knobs.refuse("path", &why).hint("give more text, or a smaller model.context"));
             }
         }
+        if text.validation.len() == context + 1 {
+            let why = "too short: its validation part is a single window, and a sweep and its judge need one each";
+            return Err(knobs.refuse("path", why).hint("give more text, or a smaller model.context"));
+        }
         Ok(Arc::new(text))
     }
 }
@@ -79,7 +84,7 @@ fn settle_file(knobs: &Knobs, knob: &str, hash_knob: &str, path: &Path, hash: &s
 /// Makes the tokenizer that the knobs ask for, and the two parts of the text.
 fn divide(knobs: &Knobs, corpus: &Corpus, how: Split, fraction: f64) -> Result<(Tokens, Parts<Vec<u8>>)> {
     let documents: Vec<&[u8]> = corpus.documents.iter().map(|document| &document.bytes[..]).collect();
-    let name = knobs.text("tokenizer", "char")?;
+    let name = knobs.text("tokenizer", TOKENIZER)?;
     if name == "byte" {
         let bytes = documents.iter().map(|document| document.len()).sum();
         return Ok((Tokens::Byte, split(&documents, how, fraction, cut(bytes, fraction))));
