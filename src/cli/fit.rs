@@ -10,7 +10,7 @@ use super::{Format, print, print_json, style, to_json};
 use crate::analysis::fit::{
     self, Asked, Counted, Demand, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv, law,
 };
-use crate::analysis::projection::{Assumptions, Growth, Projection, Race, SMALL_NATS, YEARS, project};
+use crate::analysis::projection::{Assumptions, Growth, Projection, Race, SMALL_NATS, Spread, YEARS, project};
 use crate::error::{Error, Result};
 use crate::record::pool;
 use crate::report::fit::{sentence, text};
@@ -38,8 +38,9 @@ Laws:
   data-constrained  L = E + A/N'^alpha + B/D'^beta, repeated tokens and surplus parameters counting for less
   rate              the best learning rate c N^-p D^q and batch k D^r of a sweep (columns lr, batch)
 
-Columns of a table: flops, params, tokens, loss (nats), group, repeat, unique_tokens or epochs, lr, batch. Where flops are missing they are
-6 N D; where tokens are missing they are C / (6 N). A row with an empty figure is left out, and said.")]
+Columns of a table: flops, params, tokens, loss (nats), group, repeat, run, unique_tokens or epochs, lr, batch. Where flops
+are missing they are 6 N D; where tokens are missing they are C / (6 N). Rows of one repeat share a seed; rows of one run are
+its checkpoints. A row with an empty figure is left out, and said.")]
 pub struct FitArgs {
     /// Result files; a point is a finished trial, a group a variant.
     #[arg(value_name = "RESULT", required_unless_present = "csv", conflicts_with = "csv")]
@@ -86,7 +87,7 @@ pub struct FitArgs {
     /// Leave out the N highest losses of each group.
     #[arg(long, value_name = "N", default_value_t = 0)]
     pub drop_highest: usize,
-    /// Resamples behind standard errors and derived intervals; 0 for none.
+    /// Resamples behind standard errors; 0 for none. Intervals are profiles and need none.
     #[arg(long, value_name = "N", default_value_t = 1000)]
     pub bootstrap: usize,
     /// What counts as a parameter of a result file's models.
@@ -187,8 +188,7 @@ fn projections<'a>(args: &FitArgs, findings: &'a Findings) -> Result<Vec<(&'a st
         let given = Assumptions {
             race: Race::new(args.start.unwrap_or(largest), args.growth)?,
             law: study.along,
-            draws: &study.drawn,
-            reach: study.reach.unwrap_or(f64::NAN),
+            spread: Spread::Fitted(study),
             fitted_to_flops: Some(largest),
             years: &YEARS,
             small_nats: args.small,

@@ -3,9 +3,9 @@
 use std::fmt::Write;
 
 pub use super::fit_sentence::sentence;
-use super::fit_sentence::{floor, matched, verdict, winner};
+use super::fit_sentence::{claim, floor, matched, winner};
 use crate::analysis::fit::{
-    Allocation, Bounds, Findings, Irreducible, IsoFlop, Parameter, ProfileOf, Ranking, Refit, Study, Verdict,
+    Allocation, Bounds, Findings, IsoFlop, Parameter, ProfileOf, Ranking, Refit, Study, Verdict,
 };
 use crate::stat::Interval;
 use crate::unit::Count;
@@ -19,8 +19,8 @@ pub fn text(findings: &Findings) -> String {
     parts.extend(findings.shapes.iter().map(super::fit_curve::block));
     parts.extend(findings.rates.iter().map(super::fit_rate::block));
     parts.extend(super::fit_asked::blocks(findings));
-    if let (Some(first), false) = (findings.groups.first(), findings.rankings.is_empty()) {
-        let lines = findings.rankings.iter().map(|ranking| self::ranking(ranking, first.irreducible));
+    if !findings.rankings.is_empty() {
+        let lines = findings.rankings.iter().map(ranking);
         parts.push(format!("Who gains more from scale:{}", lines.collect::<String>()));
     }
     if !findings.matches.is_empty() {
@@ -97,8 +97,11 @@ fn study(study: &Study) -> String {
         );
     }
     if let Some(found) = &study.misfit {
-        let verdict =
-            if found.is_clear() { "the runs do not lie on this law" } else { "nothing speaks against the law's form" };
+        let verdict = if found.is_clear() {
+            "this law does not describe the runs"
+        } else {
+            "nothing speaks against the law's form"
+        };
         let [a, b] = found.freedom;
         let _ =
             write!(text, "\n  Lack of fit: {verdict} (F = {:.1} with {a} and {b}, p = {}).", found.f, chance(found.p));
@@ -106,7 +109,11 @@ fn study(study: &Study) -> String {
     text += &study.profiles.iter().map(profile).collect::<String>();
     text += &sensitivity(study);
     text += &forecast(study);
-    text += &study.allocation.as_ref().map(allocation).unwrap_or_default();
+    text += &counting(study);
+    if !study.describes() {
+        return text;
+    }
+    text += &study.allocation.as_ref().map(|found| allocation(study, found)).unwrap_or_default();
     text + &returns(study)
 }
 
@@ -129,7 +136,7 @@ fn parameters(study: &Study) -> String {
         let range = match (&p.interval, p.held) {
             (_, true) => "held".to_owned(),
             (Some(found), _) => bounds(found),
-            (None, _) => "none: too few points".to_owned(),
+            (None, _) => format!("none: {}", study.silence.map_or("not asked", |silence| silence.words())),
         };
         vec![p.name.to_owned(), figure(p.value), range, p.bootstrap_se.map(figure).unwrap_or_default()]
     };
@@ -147,10 +154,16 @@ fn profile(found: &ProfileOf) -> String {
     let lowest = found.held.iter().map(|held| held.objective).fold(f64::INFINITY, f64::min);
     let cells = found.held.iter().map(|held| {
         let mark = if held.refused { "" } else { "*" };
-        format!("{} +{:.1}%{mark}", figure(held.value), 100.0 * (held.objective / lowest - 1.0))
+        format!("{} +{}{mark}", figure(held.value), rise(held.objective, lowest))
     });
     let cells: Vec<String> = cells.collect();
     format!("\n  Profile of {} (rise of the objective; * not refused): {}", found.parameter, cells.join(", "))
+}
+
+/// `12.5%` of the least objective; where that is nothing, the objective itself.
+fn rise(objective: f64, lowest: f64) -> String {
+    let share = 100.0 * (objective / lowest - 1.0);
+    if share.is_finite() { format!("{share:.1}%") } else { format!("{:.1e}", objective - lowest) }
 }
 
 fn sensitivity(study: &Study) -> String {
@@ -170,7 +183,7 @@ fn sensitivity(study: &Study) -> String {
     format!("\n  Sensitivity: {}.{}", told.unwrap_or(none), aligned(&rows).replace("\n  ", "\n    "))
 }
 
-/// `with all 245 points beta is 0.4530, outside 95% 0.33 to 0.42: a the answer hangs on them`.
+/// `with all 245 points beta is 0.4530, outside 95% 0.33 to 0.42: the answer hangs on them`.
 fn moved(study: &Study, refit: &Refit) -> String {
     let of = study.parameters.iter().zip(&refit.values).filter(|(p, _)| refit.moved.contains(&p.name));
     let parts =
@@ -195,11 +208,24 @@ fn forecast(study: &Study) -> String {
     )
 }
 
-fn allocation(found: &Allocation) -> String {
+/// `C is 6.43 N D in these runs (5.9 to 7.1)`, where it is not 6 N D.
+fn counting(study: &Study) -> String {
+    let Some(found) = study.counting.filter(|found| found.differs()) else { return String::new() };
+    let [low, high] = found.range;
+    format!(
+        "\n  C is {} N D in these runs ({} to {}), not 6 N D: best splits are read off that.",
+        figure(found.per_parameter_and_token),
+        figure(low),
+        figure(high)
+    )
+}
+
+fn allocation(study: &Study, found: &Allocation) -> String {
     let head = ["C", "N*", "95%", "D*", "D*/N*", "L"].map(str::to_owned).to_vec();
     let row = |split: &crate::analysis::fit::allocation::Split| {
         let best = split.optimum;
-        let range = split.params_interval.map_or("none".to_owned(), |i| format!("{:.2e} to {:.2e}", i.low, i.high));
+        let range =
+            split.params_interval.map_or("not identified".to_owned(), |i| format!("{:.2e} to {:.2e}", i.low, i.high));
         let beyond = if split.extrapolated { "extrapolated" } else { "" };
         let cells =
             [format!("{:.2e}", best.flops), format!("{:.3e}", best.params), range, format!("{:.3e}", best.tokens)];
@@ -207,21 +233,36 @@ fn allocation(found: &Allocation) -> String {
         cells.into_iter().chain(rest).collect()
     };
     let rows: Vec<Vec<String>> = [head].into_iter().chain(found.splits.iter().map(row)).collect();
-    let range = found.params_exponent_interval.map_or("no interval".to_owned(), |i| interval(&i));
-    let exponent = format!("\n  Best split of compute under C = 6 N D: N* ~ C^{:.4} ({range})", found.params_exponent);
+    let range = match (&found.params_exponent_bounds, found.params_exponent_interval) {
+        (_, Some(range)) => interval(&range),
+        (Some(range), None) => format!("not identified: {}", bounds(range)),
+        (None, None) => "not identified".to_owned(),
+    };
+    let per = study.counting.map_or(6.0, |found| found.per_parameter_and_token);
+    let exponent = format!(
+        "\n  Best split of compute under C = {} N D: N* ~ C^{:.4} ({range})",
+        round(per),
+        found.params_exponent
+    );
     exponent + &aligned(&rows).replace("\n  ", "\n    ")
+}
+
+/// `6`, `6.43`.
+fn round(value: f64) -> String {
+    if (value - value.round()).abs() < 0.005 { format!("{value:.0}") } else { figure(value) }
 }
 
 fn returns(study: &Study) -> String {
     let Some(found) = &study.returns else { return String::new() };
-    let range = found.doubling_interval.map_or("no interval".to_owned(), |i| interval(&i));
+    let range = found.doubling_interval.map_or("not identified".to_owned(), |i| interval(&i));
     let mut text = format!(
         "\n  Returns: from {:.2e} FLOPs, doubling buys {} nats ({range})",
         found.flops,
         figure(found.doubling_nats)
     );
-    if let (Some(sd), Some(source)) = (found.seed_sd_nats, found.seed_sd_source) {
-        let _ = write!(text, "; one run's sd is {} nats ({source})", figure(sd));
+    match found.seed_sd_nats {
+        Some(sd) => text += &format!("; one run's sd is {} nats (between runs of one cell)", figure(sd)),
+        None => text += "; one run's sd is unknown, as no run is repeated",
     }
     if let Some(lost) = found.lost_in_noise_above_flops {
         let beyond = if found.extrapolated { ", extrapolated" } else { "" };
@@ -231,38 +272,64 @@ fn returns(study: &Study) -> String {
 }
 
 fn isoflop(found: &IsoFlop) -> String {
-    let head = ["C", "n", "N*", "L at N*", "rms nats"].map(str::to_owned).to_vec();
+    let head = ["C", "n", "N*", "L at N*", "sizes from N*", "nearest"].map(str::to_owned).to_vec();
     let row = |profile: &crate::analysis::fit::isoflop::Profile| {
-        let or_none = |value: Option<f64>, show: fn(f64) -> String| value.map_or("-".to_owned(), show);
+        let or_none = |value: Option<String>| value.unwrap_or("-".to_owned());
         vec![
             format!("{:.2e}", profile.flops),
             profile.n.to_string(),
-            or_none(profile.best_params, |n| format!("{n:.3e}")),
-            or_none(profile.best_loss, |loss| format!("{loss:.4}")),
-            or_none(profile.rms_nats, figure),
-            profile.reason.unwrap_or_default().to_owned(),
+            or_none(profile.best_params.map(|n| format!("{n:.3e}"))),
+            or_none(profile.best_loss.map(|loss| format!("{loss:.4}"))),
+            or_none(profile.reach.map(|[low, high]| format!("/{low:.1} to x{high:.1}"))),
+            or_none(profile.nearest.map(|[low, high]| format!("/{low:.2}, x{high:.2}"))),
+            profile.reason.map(|reason| reason.words().to_owned()).unwrap_or_default(),
         ]
     };
     let rows: Vec<Vec<String>> = [head].into_iter().chain(found.profiles.iter().map(row)).collect();
     format!("{}: {} points, {} budgets.{}", found.group, found.n, found.profiles.len(), aligned(&rows))
 }
 
-fn ranking(found: &Ranking, irreducible: Irreducible) -> String {
+fn ranking(found: &Ranking) -> String {
     let [one, other] = &found.groups;
-    let mut text = format!("\n  {} of {one} against {other}: ", found.parameter);
-    text += match verdict(found, irreducible) {
-        Verdict::CannotTell => "cannot be ranked",
-        verdict => winner(found, verdict),
-    };
+    let told = found.verdict != Verdict::CannotTell || found.crossing_flops.is_some();
+    let mut text = format!("\n  {one} against {other}: ");
+    match (told, found.unranked) {
+        (true, _) => text += &claim(found),
+        (false, Some(reason)) => text += &format!("cannot be ranked: {}", reason.words()),
+        (false, None) => text += "cannot be ranked",
+    }
+    for (name, compared) in [("at equal compute", &found.at_equal_compute), ("at equal loss", &found.at_equal_loss)] {
+        let cells = compared.iter().map(|slopes| {
+            let [a, b] = slopes.nats_per_doubling.map(figure);
+            let at = if name == "at equal loss" {
+                format!("{} nats", figure(slopes.at))
+            } else {
+                format!("{:.1e} FLOPs", slopes.at)
+            };
+            format!("{a} against {b} at {at} (p = {})", chance(slopes.p))
+        });
+        let cells: Vec<String> = cells.collect();
+        if !cells.is_empty() {
+            let _ = write!(text, "\n    nats per doubling {name}: {}", cells.join(", "));
+        }
+    }
+    if let Some(p) = found.p_holm {
+        let _ = write!(text, "\n    all of them one way: p = {} after Holm's correction", chance(p));
+    }
+    if let Some(flops) = found.same_loss_at_flops {
+        let _ = write!(text, "\n    both laws have the same loss at {flops:.2e} FLOPs");
+    }
     let own = |k: usize| {
         let range = found.bounds[k].map_or("no interval".to_owned(), |range| bounds(&range));
         format!("{} {} ({range})", found.groups[k], figure(found.exponents[k]))
     };
-    let _ = write!(text, "; with E free, {}, {}", own(0), own(1));
-    if found.with_e_common != Verdict::CannotTell {
-        let _ = write!(text, "; were E the same for both, whatever it is, {}", winner(found, found.with_e_common));
+    if found.bounds.iter().any(Option::is_some) {
+        let _ = write!(text, "\n    {} with E free: {}, {}", found.parameter, own(0), own(1));
     }
-    text += ". Fixing one E for both would claim:";
+    if found.claims.is_empty() {
+        return text;
+    }
+    let _ = write!(text, "\n    Of {}, one E for both would claim:", found.parameter);
     text + &claims(found)
 }
 
@@ -274,7 +341,7 @@ fn claims(found: &Ranking) -> String {
             let (first, last) = (run.first()?, run.last()?);
             let says = match first.verdict {
                 Verdict::CannotTell => "no difference told".to_owned(),
-                verdict => format!("{} gains more", winner(found, verdict)),
+                verdict => format!("larger for {}", winner(found, verdict)),
             };
             let exponents = |k: usize| format!("{} {}", found.groups[k], span(first.exponents[k], last.exponents[k]));
             let allowed = if first.allowed { "" } else { "refused by the data" }.to_owned();
@@ -287,7 +354,7 @@ fn claims(found: &Ranking) -> String {
             ])
         })
         .collect();
-    aligned(&rows).replace("\n  ", "\n    ")
+    aligned(&rows).replace("\n  ", "\n      ")
 }
 
 fn span(from: f64, to: f64) -> String {

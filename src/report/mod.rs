@@ -6,6 +6,8 @@ pub mod findings;
 pub mod gain;
 pub mod fit;
 mod fit_asked;
+#[cfg(test)]
+mod fit_cases;
 mod fit_curve;
 mod fit_rate;
 mod fit_sentence;

@@ -68,38 +68,43 @@ fn spread(interval: Option<Interval>, show: impl Fn(f64) -> String) -> String {
 mod tests {
     use super::*;
     use crate::analysis::PowerLaw;
-    use crate::analysis::projection::{Assumptions, Growth, Race, SMALL_NATS, YEARS, project};
+    use crate::analysis::fit::{Irreducible, Plan, Point, Points, fit, power};
+    use crate::analysis::projection::{Assumptions, Growth, Race, SMALL_NATS, Spread, YEARS, project};
 
     const LAW: PowerLaw = PowerLaw { irreducible: 1.7, scale: 1070.0, exponent: 0.154 };
 
-    fn projected(law: PowerLaw, draws: &[PowerLaw]) -> Projection {
+    fn projected(law: PowerLaw, spread: Spread<'_>) -> Projection {
         let race = Race::new(1e20, Growth::MEEK).unwrap();
-        let (reach, fitted_to_flops, years) = (1.96, Some(1e21), &YEARS);
-        project(&Assumptions { race, law, draws, reach, fitted_to_flops, years, small_nats: SMALL_NATS }).unwrap()
+        let (fitted_to_flops, years) = (Some(1e21), &YEARS);
+        project(&Assumptions { race, law, spread, fitted_to_flops, years, small_nats: SMALL_NATS }).unwrap()
     }
 
     #[test]
     fn a_projection_opens_with_its_answer() {
         assert_eq!(
-            sentence(&projected(LAW, &[])),
+            sentence(&projected(LAW, Spread::Unknown)),
             "A follower with a constant budget trails by at most 0.21 nats, 3.4 years from now, and by less than 0.05 after 13 years."
         );
-        let draws: Vec<PowerLaw> =
-            (0..=100).map(|k| PowerLaw { exponent: 0.144 + 0.0002 * f64::from(k), ..LAW }).collect();
+        let point = |k: i32| {
+            let flops = 1e17 * 4f64.powi(k);
+            Point::new("a".to_owned(), flops, LAW.at(flops) * (1.0 + 0.004 * f64::from((k * 7 % 5) - 2)))
+        };
+        let points = Points { points: (0..14).map(point).collect(), notes: Vec::new() };
+        let findings =
+            fit(&power::LAW, &points, &Plan { irreducible: Some(Irreducible::Fixed(1.7)), drop_highest: 0, draws: 0 });
+        let study = &findings.unwrap().groups[0];
+        let said = sentence(&projected(study.along, Spread::Fitted(study)));
+        let start = "A follower with a constant budget trails by at most 0.21 nats (95% 0.";
+        assert!(said.starts_with(start) && said.matches("(95% ").count() == 3, "{said}");
         assert_eq!(
-            sentence(&projected(LAW, &draws)),
-            "A follower with a constant budget trails by at most 0.21 nats (95% 0.12 to 0.36), 3.4 years from now \
-             (95% 3.1 to 3.6), and by less than 0.05 after 13 years (95% 10 to 18)."
-        );
-        assert_eq!(
-            sentence(&projected(PowerLaw { scale: 100.0, ..LAW }, &[])),
+            sentence(&projected(PowerLaw { scale: 100.0, ..LAW }, Spread::Unknown)),
             "A follower with a constant budget trails by at most 0.020 nats, 3.4 years from now: never by 0.05."
         );
     }
 
     #[test]
     fn the_years_stand_in_a_table() {
-        let text = block(&projected(LAW, &[]), Some(Accuracy::MMLU), Style::default());
+        let text = block(&projected(LAW, Spread::Unknown), Some(Accuracy::MMLU), Style::default());
         assert_eq!(text, include_str!("../../tests/golden/projection.txt").trim_end());
     }
 }

@@ -3,13 +3,20 @@
 /// Least squares of `y` on the columns, by normal equations on columns that are best centred; `None` where they are dependent.
 pub fn least_squares(columns: &[Vec<f64>], y: &[f64]) -> Option<Vec<f64>> {
     let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>();
-    let mut rows: Vec<Vec<f64>> =
-        columns.iter().map(|a| columns.iter().map(|b| dot(a, b)).chain([dot(a, y)]).collect()).collect();
+    let matrix = columns.iter().map(|a| columns.iter().map(|b| dot(a, b)).collect()).collect();
+    solve(matrix, columns.iter().map(|a| dot(a, y)).collect())
+}
+
+/// The solution of a square system by elimination with row pivots; `None` where a pivot is lost in rounding beside its
+/// diagonal.
+pub fn solve(mut rows: Vec<Vec<f64>>, right: Vec<f64>) -> Option<Vec<f64>> {
     let n = rows.len();
+    let diagonal: Vec<f64> = (0..n).map(|k| rows[k][k].abs()).collect();
+    rows.iter_mut().zip(right).for_each(|(row, value)| row.push(value));
     for k in 0..n {
         let pivot = (k..n).max_by(|&a, &b| rows[a][k].abs().total_cmp(&rows[b][k].abs()))?;
         rows.swap(k, pivot);
-        if rows[k][k].abs() <= 1e-12 * dot(&columns[k], &columns[k]) {
+        if rows[k][k].abs() <= 1e-12 * diagonal[k] {
             return None;
         }
         let top = rows[k].clone();

@@ -22,7 +22,7 @@ pub mod surface;
 pub use curve::{Falling, Solution};
 pub use holm::holm;
 pub use interval::{Estimate, Interval, critical, mean_estimate, ratio_estimate, ratio_of_means};
-pub use optimise::{Minimum, minimise};
+pub use optimise::{Minimum, minimise, minimise_within};
 pub use parabola::lowest_of_parabola;
 pub use rank::{chance_of_rank_agreement, spearman};
 pub use sample::{Summary, mean, median, quantile, sd, summary};

@@ -1,6 +1,6 @@
 //! The lowest point of a smooth function of a few numbers, by L-BFGS with an analytic gradient.
 //!
-//! The solver is basin's port of L-BFGS-B 3.0 (Byrd, Lu, Nocedal and Zhu 1995; Morales and Nocedal 2011) without bounds: the
+//! The solver is basin's port of L-BFGS-B 3.0 (Byrd, Lu, Nocedal and Zhu 1995; Morales and Nocedal 2011): the
 //! algorithm and the stopping rules that SciPy has, so that its fits can be compared with published ones. It stays behind this
 //! one function. What it costs beside an objective over a few hundred points is below a tenth of the time, so a solver of our
 //! own would buy nothing.
@@ -60,13 +60,23 @@ impl<F: Fn(&[f64], &mut [f64]) -> f64> Gradient for Smooth<F> {
 /// The objective should be scaled such that changes of 1e-14 in it do not matter: that is where the search stops. The end is
 /// never worse than the start.
 pub fn minimise(objective: impl Fn(&[f64], &mut [f64]) -> f64, start: &[f64], iterations: u64) -> Minimum {
+    let n = start.len();
+    minimise_within(objective, start, [&vec![f64::NEG_INFINITY; n], &vec![f64::INFINITY; n]], iterations)
+}
+
+/// The same within bounds, lower and upper, of each number; `start` lies within them.
+pub fn minimise_within(
+    objective: impl Fn(&[f64], &mut [f64]) -> f64,
+    start: &[f64],
+    [low, high]: [&[f64]; 2],
+    iterations: u64,
+) -> Minimum {
     if start.is_empty() {
         return Minimum { at: Vec::new(), value: objective(&[], &mut []) };
     }
     let value = objective(start, &mut vec![0.0; start.len()]);
     let unmoved = Minimum { at: start.to_vec(), value };
-    let n = start.len();
-    let smooth = Smooth { objective, low: vec![f64::NEG_INFINITY; n], high: vec![f64::INFINITY; n] };
+    let smooth = Smooth { objective, low: low.to_vec(), high: high.to_vec() };
     let search = Executor::new(smooth, Lbfgs::new(), FirstOrderState::new(start.to_vec())).max_iter(iterations).run();
     match search {
         Ok(end) if end.best_cost() <= value => Minimum { at: end.best_param().clone(), value: end.best_cost() },
@@ -90,6 +100,13 @@ mod tests {
             let found = minimise(rosenbrock, &start, 200);
             assert!((found.at[0] - 1.0).abs() < 1e-5 && (found.at[1] - 1.0).abs() < 1e-5, "{found:?}");
         }
+    }
+
+    /// SciPy 1.17: `minimize(rosen, [-1.2, 1], jac=rosen_der, method="L-BFGS-B", bounds=[(None, 0.5), (None, None)])`.
+    #[test]
+    fn bounds_are_kept_and_the_rest_goes_to_its_end() {
+        let found = minimise_within(rosenbrock, &[-1.2, 1.0], [&[f64::NEG_INFINITY; 2], &[0.5, f64::INFINITY]], 200);
+        assert!((found.at[0] - 0.5).abs() < 1e-9 && (found.at[1] - 0.25).abs() < 1e-5, "{found:?}");
     }
 
     #[test]

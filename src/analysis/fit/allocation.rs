@@ -1,16 +1,131 @@
 //! How to split compute between parameters and tokens (Hoffmann et al. 2022, eq. 4): under C = 6 N D the law's lowest loss is
 //! at N* = G (C/6)^a and D* = (C/6)^b / G with a = beta/(alpha+beta), b = alpha/(alpha+beta) and
-//! G = (alpha A / (beta B))^(1/(alpha+beta)).
+//! G = (alpha A / (beta B))^(1/(alpha+beta)). Where the runs' own C is k N D with another k, C/k stands for C/6.
 
 use serde::Serialize;
 
 use super::fitting::Fitting;
+use super::interval::Bounds;
+use super::points::{Point, Variable};
 use super::surface::{IRREDUCIBLE, Theta};
 use crate::analysis::law::PowerLaw;
 use crate::stat::Interval;
 
 /// Budgets shown: the largest seen, and these times more.
 const BEYOND: [f64; 3] = [1.0, 10.0, 100.0];
+/// FLOPs of a parameter and a token, forward and back (Kaplan et al. 2020, arXiv 2001.08361, section 2.1).
+const SIX: f64 = 6.0;
+/// Further from six, or further spread, is worth a word.
+const WORTH_A_WORD: f64 = 0.02;
+/// Further from six by this factor, C is in another unit or counts other things.
+const FAR: f64 = 1.5;
+/// D / N that varies by less than this factor is one ray.
+const RAY: f64 = 1.1;
+
+/// What a parameter and a token cost together in the runs fitted: C / (N D).
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Counting {
+    /// Geometric mean.
+    pub per_parameter_and_token: f64,
+    /// Smallest and largest.
+    pub range: [f64; 2],
+    /// Smallest and largest D / N.
+    pub tokens_per_parameter: [f64; 2],
+}
+
+impl Counting {
+    /// Of points that all have N and D.
+    pub fn of(points: &[Point]) -> Option<Self> {
+        let pairs = points.iter().map(|p| Some((p.flops, p.params?, p.tokens?))).collect::<Option<Vec<_>>>()?;
+        let logs: Vec<f64> = pairs.iter().map(|(c, n, d)| (c / (n * d)).ln()).collect();
+        let range = |logs: &mut dyn Iterator<Item = f64>| {
+            let ends = logs.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)]);
+            ends.map(f64::exp)
+        };
+        Some(Self {
+            per_parameter_and_token: crate::stat::mean(&logs)?.exp(),
+            range: range(&mut logs.iter().copied()),
+            tokens_per_parameter: range(&mut pairs.iter().map(|(_, n, d)| (d / n).ln())),
+        })
+    }
+
+    /// Whether C is something else than 6 N D.
+    pub fn differs(&self) -> bool {
+        let [low, high] = self.range;
+        (self.per_parameter_and_token / SIX).ln().abs() > WORTH_A_WORD || (high / low).ln() > 2.0 * WORTH_A_WORD
+    }
+
+    /// Whether C is far from 6 N D.
+    pub fn far(&self) -> bool {
+        (self.per_parameter_and_token / SIX).ln().abs() > FAR.ln()
+    }
+
+    /// Whether all runs have the same tokens a parameter, so that nothing tells N's share from D's.
+    pub fn one_ray(&self) -> bool {
+        let [low, high] = self.tokens_per_parameter;
+        high / low < RAY
+    }
+}
+
+/// The exponent a of N* ~ C^a.
+pub fn exponent(theta: &Theta) -> f64 {
+    theta[3] / (theta[1] + theta[3])
+}
+
+/// The best split of `flops` under the law ln A, alpha, ln B, beta, ln E and C = 6 N D.
+pub fn optimum(theta: &Theta, flops: f64) -> Optimum {
+    split(theta, flops, SIX)
+}
+
+/// The same under C = `per` N D.
+pub fn split(theta: &Theta, flops: f64, per: f64) -> Optimum {
+    let [a, alpha, b, beta, e] = *theta;
+    let ln_params = ln_best_params(theta, flops, per);
+    let ln_tokens = (flops / per).ln() - ln_params;
+    let loss = e.exp() + (a - alpha * ln_params).exp() + (b - beta * ln_tokens).exp();
+    Optimum { flops, params: ln_params.exp(), tokens: ln_tokens.exp(), loss }
+}
+
+fn ln_best_params(theta: &Theta, flops: f64, per: f64) -> f64 {
+    let [a, alpha, b, beta, _] = *theta;
+    let ln_g = (alpha.ln() + a - beta.ln() - b) / (alpha + beta);
+    ln_g + exponent(theta) * (flops / per).ln()
+}
+
+/// L - E = k C^-c along the best splits under C = `per` N D: ln k and c. For a law of one term these are its own.
+pub fn frontier(theta: &Theta, terms: usize, per: f64) -> (f64, f64) {
+    if terms == 1 {
+        return (theta[0], theta[1]);
+    }
+    let [a, alpha, _, beta, _] = *theta;
+    let c = alpha * beta / (alpha + beta);
+    // At the best split alpha A N^-alpha = beta B D^-beta.
+    let ln_k = a - alpha * ln_best_params(theta, 1.0, per) + (alpha / beta).ln_1p();
+    (ln_k, c)
+}
+
+/// The loss along the best splits under C = 6 N D, as a law of compute.
+pub fn along(theta: &Theta, terms: usize) -> PowerLaw {
+    along_of(theta, terms, SIX)
+}
+
+/// The same under C = `per` N D.
+pub fn along_of(theta: &Theta, terms: usize, per: f64) -> PowerLaw {
+    let (ln_k, exponent) = frontier(theta, terms, per);
+    PowerLaw { irreducible: theta[IRREDUCIBLE].exp(), scale: ln_k.exp(), exponent }
+}
+
+impl Fitting {
+    /// What a parameter and a token cost together: as the runs have it, or six.
+    pub fn per(&self) -> f64 {
+        self.counting.map_or(SIX, |counting| counting.per_parameter_and_token)
+    }
+
+    /// The law along the best splits of these parameters.
+    pub fn frontier_of(&self, theta: &Theta) -> PowerLaw {
+        along_of(theta, self.surface.terms, self.per())
+    }
+}
 
 /// The best split of one budget.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -25,44 +140,13 @@ pub struct Optimum {
     pub loss: f64,
 }
 
-/// The exponent a of N* ~ C^a.
-pub fn exponent(theta: &Theta) -> f64 {
-    theta[3] / (theta[1] + theta[3])
-}
-
-/// The best split of `flops` under the law ln A, alpha, ln B, beta, ln E.
-pub fn optimum(theta: &Theta, flops: f64) -> Optimum {
-    let [a, alpha, b, beta, e] = *theta;
-    let ln_g = (alpha.ln() + a - beta.ln() - b) / (alpha + beta);
-    let ln_params = ln_g + exponent(theta) * (flops / 6.0).ln();
-    let ln_tokens = (flops / 6.0).ln() - ln_params;
-    let loss = e.exp() + (a - alpha * ln_params).exp() + (b - beta * ln_tokens).exp();
-    Optimum { flops, params: ln_params.exp(), tokens: ln_tokens.exp(), loss }
-}
-
-/// L - E = k C^-c along the best splits: ln k and c. For a law of one term these are its own.
-pub fn frontier(theta: &Theta, terms: usize) -> (f64, f64) {
-    if terms == 1 {
-        return (theta[0], theta[1]);
-    }
-    let c = theta[1] * theta[3] / (theta[1] + theta[3]);
-    let one = optimum(theta, 1.0);
-    ((one.loss - theta[IRREDUCIBLE].exp()).ln(), c)
-}
-
-/// The loss along the best splits, as a law of compute.
-pub fn along(theta: &Theta, terms: usize) -> PowerLaw {
-    let (ln_k, exponent) = frontier(theta, terms);
-    PowerLaw { irreducible: theta[IRREDUCIBLE].exp(), scale: ln_k.exp(), exponent }
-}
-
 /// A best split with the interval of its parameters.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Split {
     /// The split.
     #[serde(flatten)]
     pub optimum: Optimum,
-    /// Of N*.
+    /// Of N*; absent where the data do not bound it on both sides.
     pub params_interval: Option<Interval>,
     /// Whether the budget lies beyond every run.
     pub extrapolated: bool,
@@ -73,7 +157,9 @@ pub struct Split {
 pub struct Allocation {
     /// a of N* ~ C^a.
     pub params_exponent: f64,
-    /// Of a; D* ~ C^(1 - a).
+    /// Of a, by its own profile; D* ~ C^(1 - a). An open end is not bounded by the data.
+    pub params_exponent_bounds: Option<Bounds>,
+    /// The same where both ends are closed.
     pub params_exponent_interval: Option<Interval>,
     /// At the largest budget seen, and beyond.
     pub splits: Vec<Split>,
@@ -82,19 +168,23 @@ pub struct Allocation {
 /// The allocation of a law in parameters and tokens; `None` for another, or where an exponent is not above zero.
 pub fn allocation(fitting: &Fitting) -> Option<Allocation> {
     let theta = fitting.theta();
-    if fitting.surface.terms != 2 || theta[1] <= 0.0 || theta[3] <= 0.0 {
+    let of: Vec<Variable> = fitting.law.terms.iter().map(|term| term.variable).collect();
+    if of != [Variable::Params, Variable::Tokens] || theta[1] <= 0.0 || theta[3] <= 0.0 {
         return None;
     }
-    let split = |times: f64| {
+    let per = fitting.per();
+    let bounds = fitting.bounds_of(exponent);
+    let one = |times: f64| {
         let flops = times * fitting.largest_flops();
-        let logs = fitting.derived(|theta| optimum(theta, flops).params.ln());
+        let logs = fitting.derived(|theta| ln_best_params(theta, flops, per));
         let params_interval = logs.map(|i| Interval { low: i.low.exp(), high: i.high.exp(), ..i });
-        Split { optimum: optimum(&theta, flops), params_interval, extrapolated: times > 1.0 }
+        Split { optimum: split(&theta, flops, per), params_interval, extrapolated: times > 1.0 }
     };
     Some(Allocation {
         params_exponent: exponent(&theta),
-        params_exponent_interval: fitting.derived(exponent),
-        splits: BEYOND.map(split).to_vec(),
+        params_exponent_bounds: bounds,
+        params_exponent_interval: bounds.and_then(|bounds| bounds.interval()),
+        splits: BEYOND.map(one).to_vec(),
     })
 }
 
@@ -128,7 +218,7 @@ mod tests {
             close(found.tokens, tokens);
             close(found.tokens / found.params, ratio);
             close(found.loss, loss);
-            let (ln_k, c) = frontier(&theta, 2);
+            let (ln_k, c) = frontier(&theta, 2, 6.0);
             close(theta[IRREDUCIBLE].exp() + (ln_k - c * flops.ln()).exp(), found.loss);
         }
     }

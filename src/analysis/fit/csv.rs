@@ -1,16 +1,22 @@
 //! A table of points as people publish them: RFC 4180 with a header, commas, semicolons or tabs, quoted fields, a byte-order
 //! mark, either line ending, blank lines. A number is refused rather than guessed.
 
+use std::collections::BTreeMap;
+
 use super::points::{Point, Points, UNNAMED};
 use crate::error::{Error, Result};
 
 /// What columns may be called for, in the order of the help.
-pub const NAMES: [&str; 10] =
-    ["params", "tokens", "flops", "loss", "group", "repeat", "unique_tokens", "epochs", "lr", "batch"];
+pub const NAMES: [&str; 11] =
+    ["params", "tokens", "flops", "loss", "group", "repeat", "unique_tokens", "epochs", "lr", "batch", "run"];
 /// Those of them that hold figures, which may come in thousands or billions.
 pub const FIGURES: [&str; 7] = ["params", "tokens", "flops", "loss", "unique_tokens", "lr", "batch"];
 /// Fewer parameters or tokens than this were hardly meant.
 const SMALLEST: f64 = 2000.0;
+/// Lines named where rows are left out; the rest are counted.
+const LINES: usize = 12;
+/// A cross-entropy per token above this is none: the loss of guessing among as many tokens as no vocabulary has.
+const NO_ENTROPY: f64 = 20.0;
 /// Ways to write that a figure is missing.
 const MISSING: [&str; 6] = ["", "nan", "na", "n/a", "null", "none"];
 
@@ -24,24 +30,41 @@ struct Record {
 /// multiplied by.
 pub fn points(text: &str, file: &str, map: &[(String, String)], units: &[(String, f64)]) -> Result<Points> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-    let mut records = records(text, separator(text), file)?.into_iter();
-    let Some(header) = records.next() else {
-        return Err(Error::input(format!("{file}: no line with anything on it")));
-    };
     let unit = |name: &str| units.iter().filter(|(from, _)| from == name).map(|(_, factor)| factor).product();
     let units = NAMES.map(unit);
-    let table = Table { file, columns: columns(&header, file, map)?, units, header: header.fields };
+    let mut table: Option<Table> = None;
     let mut points = Vec::new();
     let mut skipped = Vec::new();
-    for record in records {
-        match table.point(&record)? {
+    let mut runs = Runs::default();
+    // One record at a time: a table of a million rows is not held twice.
+    records(text, separator(text), file, |record| {
+        let Some(table) = &table else {
+            table = Some(Table { file, columns: columns(&record, file, map)?, units, header: record.fields });
+            return Ok(());
+        };
+        match table.point(&record, &mut runs)? {
             Some(point) => points.push(point),
-            None => skipped.push(record.line.to_string()),
+            None => skipped.push(record.line),
         }
-    }
-    let mut notes = table.notes(&skipped);
+        Ok(())
+    })?;
+    let Some(table) = table else {
+        return Err(Error::input(format!("{file}: no line with anything on it")));
+    };
+    let mut notes = table.notes(&skipped, &points);
     notes.extend(small(&points));
     Ok(Points { points, notes })
+}
+
+/// Numbers of runs by their names.
+#[derive(Default)]
+struct Runs(BTreeMap<String, u64>);
+
+impl Runs {
+    fn number(&mut self, name: String) -> u64 {
+        let next = self.0.len() as u64;
+        *self.0.entry(name).or_insert(next)
+    }
 }
 
 /// Sizes and tokens that look like thousands, millions or billions.
@@ -66,9 +89,8 @@ fn separator(text: &str) -> char {
     ['\t', ';', ','].into_iter().max_by_key(count).unwrap_or(',')
 }
 
-/// Splits a text into records; a quoted field may hold separators, doubled quotes and line breaks.
-fn records(text: &str, separator: char, file: &str) -> Result<Vec<Record>> {
-    let mut records = Vec::new();
+/// Splits a text into records and gives each to `take`; a quoted field may hold separators, doubled quotes and line breaks.
+fn records(text: &str, separator: char, file: &str, mut take: impl FnMut(Record) -> Result<()>) -> Result<()> {
     let (mut fields, mut field) = (Vec::new(), String::new());
     let (mut line, mut start, mut quoted) = (1, 1, false);
     let mut chars = text.chars().chain(['\n']).peekable();
@@ -88,7 +110,7 @@ fn records(text: &str, separator: char, file: &str) -> Result<Vec<Record>> {
             fields.push(std::mem::take(&mut field));
             let fields = std::mem::take(&mut fields);
             if fields.iter().any(|field| !field.trim().is_empty()) {
-                records.push(Record { line: start, fields });
+                take(Record { line: start, fields })?;
             }
             start = line + 1;
         } else if c != '\r' {
@@ -99,13 +121,13 @@ fn records(text: &str, separator: char, file: &str) -> Result<Vec<Record>> {
     if quoted {
         return Err(Error::input(format!("{file}:{start}: a quote is opened and never closed")));
     }
-    Ok(records)
+    Ok(())
 }
 
 /// The column of each name, where there is one.
-fn columns(header: &Record, file: &str, map: &[(String, String)]) -> Result<[Option<usize>; 10]> {
+fn columns(header: &Record, file: &str, map: &[(String, String)]) -> Result<[Option<usize>; 11]> {
     let names: Vec<&str> = header.fields.iter().map(|name| name.trim()).collect();
-    let mut columns = [None; 10];
+    let mut columns = [None; 11];
     for (place, name) in columns.iter_mut().zip(NAMES) {
         let mapped = map.iter().find(|(from, _)| from == name).map(|(_, column)| column.as_str());
         let wanted = mapped.unwrap_or(name);
@@ -136,14 +158,14 @@ fn columns(header: &Record, file: &str, map: &[(String, String)]) -> Result<[Opt
 struct Table<'a> {
     file: &'a str,
     header: Vec<String>,
-    columns: [Option<usize>; 10],
+    columns: [Option<usize>; 11],
     /// What the figures of each column are multiplied by.
-    units: [f64; 10],
+    units: [f64; 11],
 }
 
 impl Table<'_> {
     /// The point of a record; `None` where a figure that it needs is marked as missing.
-    fn point(&self, record: &Record) -> Result<Option<Point>> {
+    fn point(&self, record: &Record, runs: &mut Runs) -> Result<Option<Point>> {
         let (found, expected) = (record.fields.len(), self.header.len());
         if found > expected && record.fields[expected..].iter().any(|field| !field.trim().is_empty()) {
             let message = format!("{}:{}: {found} fields under a header of {expected}", self.file, record.line);
@@ -169,13 +191,16 @@ impl Table<'_> {
         let group = group.unwrap_or_else(|| UNNAMED.to_owned());
         // These are asked for by some laws only: a row without one is a point all the same.
         let mut more = [None; 4];
-        for (figure, column) in more.iter_mut().zip(&self.columns[6..]) {
+        for (figure, column) in more.iter_mut().zip(&self.columns[6..10]) {
             *figure = column.map(|column| self.number(record, column)).transpose()?.flatten();
         }
         more.iter_mut().zip(&self.units[6..]).for_each(|(figure, unit)| *figure = figure.map(|value| value * unit));
         let [unique, epochs, rate, batch] = more;
         let unique_tokens = unique.or_else(|| Some(tokens? / epochs?));
-        Ok(Some(Point { repeat, params, tokens, unique_tokens, rate, batch, ..Point::new(group, flops, loss) }))
+        // Runs of two groups are two, whatever they are called.
+        let run =
+            text(self.columns[10]).filter(|run| !run.is_empty()).map(|run| runs.number(format!("{group}\n{run}")));
+        Ok(Some(Point { repeat, run, params, tokens, unique_tokens, rate, batch, ..Point::new(group, flops, loss) }))
     }
 
     fn place(&self, record: &Record, column: usize) -> String {
@@ -205,7 +230,7 @@ impl Table<'_> {
         })
     }
 
-    fn notes(&self, skipped: &[String]) -> Vec<String> {
+    fn notes(&self, skipped: &[usize], points: &[Point]) -> Vec<String> {
         let [params, tokens, flops, ..] = self.columns;
         let mut notes = Vec::new();
         if params.is_some() {
@@ -218,11 +243,36 @@ impl Table<'_> {
             (_, None) if params.is_some() => notes.push("D is C / (6 N), as the table has no tokens".to_owned()),
             _ => {}
         }
+        notes.extend(self.unit(points));
         if !skipped.is_empty() {
-            let (n, lines) = (skipped.len(), skipped.join(", "));
-            notes.push(format!("{n} rows lack a figure and are left out (line {lines})"));
+            let lines: Vec<String> = skipped.iter().take(LINES).map(usize::to_string).collect();
+            let more = if skipped.len() > LINES { ", ..." } else { "" };
+            notes.push(format!(
+                "{} rows lack a figure and are left out (line {}{more})",
+                skipped.len(),
+                lines.join(", ")
+            ));
         }
         notes
+    }
+}
+
+impl Table<'_> {
+    /// A doubt about losses that are probably in no nats.
+    fn unit(&self, points: &[Point]) -> Option<String> {
+        let name = self.columns[3].map(|column| self.header[column].to_lowercase()).unwrap_or_default();
+        let says = ["bit", "bpb", "bpc", "bpt", "ppl", "perplexity"].into_iter().find(|word| name.contains(word));
+        let highest = points.iter().map(|point| point.loss).fold(0.0, f64::max);
+        match says {
+            Some(word) => Some(format!(
+                "the column of the loss says `{word}`, and is read as nats all the same: what is called nats below is in that unit \
+                 (a bit is 0.693 nats; the loss in nats is the logarithm of a perplexity)"
+            )),
+            None if highest > NO_ENTROPY => Some(format!(
+                "a loss of {highest} is no cross-entropy in nats: if these are perplexities, give their logarithms"
+            )),
+            None => None,
+        }
     }
 }
 

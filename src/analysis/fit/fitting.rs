@@ -1,15 +1,23 @@
 //! One group's points with the law fitted to them and the bootstrap's refits: what every finding about the group asks.
 
-use super::interval::{Bounds, Inquiry, freedom};
+use super::allocation::Counting;
+use super::interval::{Bounds, Inquiry};
 use super::law::Additive;
+use super::luck::Silence;
 use super::points::Point;
-use super::solve::{self, Fitted};
+use super::series::Series;
+use super::solve::{self, EXPONENTS, Fitted};
 use super::surface::{IRREDUCIBLE, NOTHING, Surface, Theta};
 use crate::error::{Error, Result};
-use crate::stat::interval::LEVEL;
-use crate::stat::{Interval, critical, mean, sd};
+use crate::stat::{Interval, mean, sd};
+
+/// Fewer clusters than this have too few multisets to resample: three repeats have ten.
+pub const FEWEST_CLUSTERS: usize = 4;
+/// No step of a walk along a figure's profile is longer at first: figures are logarithms, or exponents.
+const LEAP: f64 = 0.3;
 
 /// A law fitted to the points of one group.
+#[derive(Debug, Clone)]
 pub struct Fitting {
     /// The law.
     pub law: &'static Additive,
@@ -21,8 +29,12 @@ pub struct Fitting {
     pub end: Fitted,
     /// Parameters that were held: E, or none.
     pub held: Vec<usize>,
-    /// Refits of resamples: ln A, alpha, ln B, beta, ln E.
+    /// Refits of resamples: ln A, alpha, ln B, beta, ln E; none below [`FEWEST_CLUSTERS`].
     pub draws: Vec<Theta>,
+    /// Whether neighbours miss the law alike.
+    pub series: Series,
+    /// What a parameter and a token cost together, where points have both.
+    pub counting: Option<Counting>,
 }
 
 impl Fitting {
@@ -39,9 +51,13 @@ impl Fitting {
         }
         let end = solve::from_all(&surface, &(law.starts)(&points), &held, &at)
             .ok_or_else(|| Error::input(format!("{group}: no search ended at a finite fit")))?;
+        falls(law, &surface, &end, group)?;
+        let draws = if surface.clusters < FEWEST_CLUSTERS { 0 } else { draws };
         let refits = solve::bootstrap(&surface, &end, &held, draws);
         let draws = refits.iter().map(|theta| surface.outward(theta)).collect();
-        Ok(Self { law, points, surface, end, held, draws })
+        let series = Series::of(&points, &surface.residuals(&end.theta));
+        let counting = Counting::of(&points);
+        Ok(Self { law, points, surface, end, held, draws, series, counting })
     }
 
     /// ln A, alpha, ln B, beta, ln E.
@@ -49,13 +65,21 @@ impl Fitting {
         self.surface.outward(&self.end.theta)
     }
 
-    /// Which points share a repeat's luck, in words.
+    /// How intervals are found, in words.
     pub fn method(&self) -> &'static str {
-        match (self.surface.repeated(), self.surface.delta.is_infinite()) {
-            (true, _) => "values not refused by the repeats' scores (t, repeats - 1)",
-            (false, true) => "profile likelihood (F, 1 and n - p)",
-            (false, false) => "values not refused by the runs' scores (t, n - p)",
+        match (self.surface.repeated(), self.surface.balanced(), self.surface.delta.is_infinite()) {
+            (true, true, _) => "profile, scaled by the scatter between repeats (t, repeats - 1)",
+            (true, false, _) => {
+                "profile, scaled by the scatter between and within clusters of unequal cells (t, Satterthwaite)"
+            }
+            (false, _, true) => "profile likelihood (F, 1 and n - p)",
+            (false, _, false) => "profile of Huber's loss, scaled by the runs' scatter (t, n - p)",
         }
+    }
+
+    /// To ask about values of parameters and figures; an error where there is nothing to judge by.
+    pub fn inquiry(&self) -> std::result::Result<Inquiry<'_>, Silence> {
+        Inquiry::new(&self.surface, self.end, &self.held, &self.series)
     }
 
     /// The interval of a parameter in the law's own coordinates; `None` where it was held or nothing is left to judge by.
@@ -63,35 +87,23 @@ impl Fitting {
         if self.held.contains(&index) {
             return None;
         }
+        let inquiry = self.inquiry().ok()?;
         let coefficient = index != IRREDUCIBLE && index.is_multiple_of(2);
-        if !coefficient {
-            return Some(Inquiry::new(&self.surface, self.end, &self.held)?.bounds(index));
+        if coefficient {
+            return Some(inquiry.bounds_of(&|theta| theta[index], 2.0).map(f64::exp));
         }
-        let surface = self.surface.uncentred();
-        let end = Fitted { theta: self.theta(), ..self.end };
-        let logs = Inquiry::new(&surface, end, &self.held)?.bounds(index);
-        Some(Bounds { low: logs.low.map(f64::exp), high: logs.high.map(f64::exp), level: logs.level })
+        Some(inquiry.bounds(index))
     }
 
-    /// The interval of a figure that follows from the fit, by the bootstrap's standard deviation: value -+ t sd, with t and sd
-    /// for as many repeats (or runs) as there are. Right for a figure near linear in its parameters: give logarithms.
+    /// The interval of a figure of ln A, alpha, ln B, beta, ln E that follows from the fit, by its own profile: an open end is
+    /// one that the data do not bound. Give logarithms of what is positive.
+    pub fn bounds_of(&self, figure: impl Fn(&Theta) -> f64) -> Option<Bounds> {
+        Some(self.inquiry().ok()?.bounds_of(&figure, LEAP))
+    }
+
+    /// The same where both ends are closed: else the figure is not identified.
     pub fn derived(&self, figure: impl Fn(&Theta) -> f64) -> Option<Interval> {
-        let drawn: Vec<f64> = self.draws.iter().map(&figure).collect();
-        self.around(figure(&self.theta()), &drawn)
-    }
-
-    /// The same for a figure whose draws are given.
-    pub fn around(&self, value: f64, drawn: &[f64]) -> Option<Interval> {
-        let half = self.reach()? * sd(drawn).filter(|sd| sd.is_finite())?;
-        value.is_finite().then_some(Interval { low: value - half, high: value + half, level: LEVEL })
-    }
-
-    /// Half an interval in standard deviations of the draws.
-    pub fn reach(&self) -> Option<f64> {
-        let clusters = self.surface.clusters as f64;
-        // The bootstrap's variance lacks the factor n / (n - 1) that a sample's has.
-        let widen = (clusters / (clusters - 1.0)).sqrt();
-        Some(critical(freedom(&self.surface, &self.held)? as f64, LEVEL)? * widen)
+        self.bounds_of(figure)?.interval()
     }
 
     /// The residuals' standard deviation in ln L, with the parameters' degrees of freedom taken off.
@@ -113,32 +125,47 @@ impl Fitting {
 
     /// Whether there are more budgets than parameters, so that the law could be seen to fail.
     pub fn tests_form(&self) -> bool {
-        self.surface.terms > 1 || self.surface.distinct() > self.surface.free(&self.held).len()
+        self.surface.cells() > self.surface.free(&self.held).len()
+    }
+
+    /// The smallest and the largest compute among the points.
+    pub fn flops(&self) -> [f64; 2] {
+        let flops = self.points.iter().map(|point| point.flops);
+        flops.fold([f64::INFINITY, 0.0], |[low, high], flops| [low.min(flops), high.max(flops)])
     }
 
     /// The largest compute among the points.
     pub fn largest_flops(&self) -> f64 {
-        self.points.iter().map(|point| point.flops).fold(0.0, f64::max)
+        self.flops()[1]
     }
 
-    /// The standard deviation in nats between runs that differ in their seed alone, where there are such; else the residuals'.
-    pub fn seed_sd(&self) -> Option<(f64, &'static str)> {
-        let mut variances = Vec::new();
-        let mut seen: Vec<(f64, Option<f64>)> = Vec::new();
+    /// The standard deviation in nats between runs of one cell, which differ in their seed alone; `None` where no cell has two.
+    pub fn seed_sd(&self) -> Option<f64> {
+        let mut cells: std::collections::BTreeMap<[u64; 3], Vec<f64>> = std::collections::BTreeMap::new();
         for point in &self.points {
-            let cell = (point.flops, point.params);
-            if self.surface.repeated() && !seen.contains(&cell) {
-                seen.push(cell);
-                let alike = self.points.iter().filter(|p| (p.flops, p.params) == cell);
-                variances.extend(sd(&alike.map(|p| p.loss).collect::<Vec<f64>>()).map(|sd| sd * sd));
-            }
+            cells.entry(point.cell()).or_default().push(point.loss);
         }
-        if let Some(variance) = mean(&variances) {
-            return Some((variance.sqrt(), "between runs of one cell"));
-        }
-        let lowest = self.points.iter().map(|p| p.loss).fold(f64::INFINITY, f64::min);
-        self.residual_sd().map(|sd| (sd * lowest, "of the residuals, as no run is repeated"))
+        let variances: Vec<f64> = cells.values().filter_map(|losses| Some(sd(losses)?.powi(2))).collect();
+        Some(mean(&variances)?.sqrt()).filter(|sd| *sd > 0.0)
     }
+}
+
+/// Refuses a law of a loss that does not fall: an exponent that ends where a term is as good as constant.
+fn falls(law: &Additive, surface: &Surface, end: &Fitted, group: &str) -> Result<()> {
+    let (lowest, highest) = surface.range();
+    if highest / lowest - 1.0 < 1e-9 {
+        return Err(Error::input(format!("{group}: all losses are the same, {lowest}: there is nothing to fit"))
+            .hint("runs at budgets far enough apart for the loss to differ"));
+    }
+    let flat = |k: &usize| end.theta[2 * k + 1] <= 1.01 * EXPONENTS[0];
+    if let Some(term) = (0..surface.terms).find(flat).map(|k| &law.terms[k]) {
+        let name = term.variable.name();
+        return Err(Error::input(format!(
+            "{group}: the loss does not fall with {name}, so this law does not hold for it"
+        ))
+        .hint("check that the loss column is a loss (lower is better) and that larger budgets are the longer runs"));
+    }
+    Ok(())
 }
 
 fn surface(law: &Additive, points: &[Point], group: &str) -> Result<Surface> {

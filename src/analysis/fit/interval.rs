@@ -1,32 +1,35 @@
-//! How far a parameter can be trusted: the values that the data do not refuse, found by refitting with the parameter held.
+//! How far a parameter, or a figure that follows from the parameters, can be trusted: the values that the data do not refuse.
 //!
-//! A value is held, everything else is refitted, and the fit is asked whether the data pull away from it; the interval is all
-//! values that they do not. So an interval may be open: then the data never refuse, however far one goes. What is asked:
+//! A value is held, everything else is refitted, and the rise of the objective is set against what luck alone makes of it
+//! ([`super::luck`]): sqrt(2 rise / lambda) against Student's t. The interval is all values within, found by walking outward
+//! from the estimate, so it contains the estimate whatever the data are; it may be open, where the objective never rises enough
+//! however far one goes. At E = 0 the others' refits keep to E >= 0 (the profile's own boundary; nothing is refitted below it).
 //!
-//! - runs in repeats (shared seeds): the t statistic of the repeats' efficient scores, R - 1 degrees of freedom. Whatever luck
-//!   a repeat's runs share, the mean of the scores is zero at the truth;
-//! - single runs, least squares: the profile likelihood ratio, F with 1 and n - p degrees of freedom;
-//! - single runs, Huber's loss: the efficient scores of the rows against their own scatter, t with n - p.
+//! For single runs under least squares that is the profile likelihood ratio, F with 1 and n - p degrees of freedom; for Huber's
+//! loss and for repeats the quasi-likelihood ratio scaled by the sandwich (Kent 1982, Biometrika 69, eq. 4; Rotnitzky and
+//! Jewell 1990, Biometrika 77). Its rise grows with distance, so that the set has no holes.
 //!
 //! `tests/coverage.rs` measures the share of simulated studies whose interval contains the truth.
 
 use serde::Serialize;
 
-use super::solve::{self, Fitted};
-use super::surface::{IRREDUCIBLE, NOTHING, Surface, Theta};
+use super::luck::{self, Luck, Scale, Silence};
+use super::series::Series;
+use super::solve::{self, Coordinates, EXPONENTS, Fitted, Pull};
+use super::surface::{IRREDUCIBLE, NOTHING, SCALE, Surface, Theta};
 use crate::stat::critical;
 use crate::stat::interval::LEVEL;
 
-/// Exponents beyond this are as good as infinite.
-const STEEPEST: f64 = 10.0;
-/// An exponent below this is as good as none.
-const FLATTEST: f64 = 1e-4;
+/// Steps outward, each half as long again as the one before.
+const STEPS: usize = 30;
+/// Halvings of the last step, at most.
+const HALVINGS: usize = 30;
+/// An end is known to this share of its distance from the estimate.
+const CLOSE: f64 = 2e-4;
+/// A step that moves less than this share of the unit is stuck at a bound.
+const STUCK: f64 = 1e-7;
 /// Logarithms of coefficients beyond this are as good as infinite.
 const LARGEST_LOG: f64 = 250.0;
-/// Steps outward, each half as long again as the one before, from a thousandth of the value.
-const STEPS: usize = 40;
-/// Halvings of the last step.
-const HALVINGS: usize = 14;
 
 /// The values not refused; an end that is absent is open.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -40,134 +43,244 @@ pub struct Bounds {
 }
 
 impl Bounds {
+    /// Around an estimate. An interval that leaves out what it is about, or that has no width, says nothing: it is open.
+    pub fn around(value: f64, low: Option<f64>, high: Option<f64>) -> Self {
+        let low = low.filter(|low| *low <= value);
+        let high = high.filter(|high| *high >= value);
+        let narrow = matches!((low, high), (Some(low), Some(high)) if low >= high);
+        if narrow || !value.is_finite() {
+            return Self { low: None, high: None, level: LEVEL };
+        }
+        Self { low, high, level: LEVEL }
+    }
+
     /// Whether both ends are closed: only then is the parameter identified.
     pub fn closed(&self) -> bool {
         self.low.is_some() && self.high.is_some()
     }
 
-    /// Whether every value of one lies below every value of the other.
-    pub fn apart(&self, other: &Self) -> bool {
-        let below = |a: &Self, b: &Self| matches!((a.high, b.low), (Some(high), Some(low)) if high < low);
-        below(self, other) || below(other, self)
+    /// Whether a value is among them.
+    pub fn contains(&self, value: f64) -> bool {
+        self.low.is_none_or(|low| low <= value) && self.high.is_none_or(|high| value <= high)
+    }
+
+    /// Both ends through a rising function.
+    pub fn map(&self, of: impl Fn(f64) -> f64) -> Self {
+        Self { low: self.low.map(&of), high: self.high.map(&of), level: self.level }
+    }
+
+    /// Both ends, where there are two.
+    pub fn interval(&self) -> Option<crate::stat::Interval> {
+        Some(crate::stat::Interval { low: self.low?, high: self.high?, level: self.level })
     }
 }
 
-/// The fit with a parameter held at one value.
+/// The fit with a parameter or a figure held at one value.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 pub struct Held {
     /// Where it was held.
     pub value: f64,
     /// The objective there, everything else refitted.
     pub objective: f64,
-    /// The test statistic.
+    /// The test statistic, as t.
     pub statistic: f64,
+    /// Degrees of freedom of that.
+    pub freedom: f64,
     /// Whether the data refuse it.
     pub refused: bool,
-    /// The other parameters: ln A, alpha, ln B, beta, ln E.
+    /// The other parameters: ln A, alpha, ln B, beta, ln E, centred.
     #[serde(skip)]
     pub theta: Theta,
 }
 
-/// Asks a fit about held values of its parameters.
+/// What is asked about.
+#[derive(Clone, Copy)]
+enum Asked<'a> {
+    /// E itself, an exponent, or a centred coefficient's logarithm.
+    Parameter(usize),
+    /// A figure of ln A, alpha, ln B, beta, ln E.
+    Figure(&'a dyn Fn(&Theta) -> f64),
+}
+
+/// Asks a fit about values of its parameters and of what follows from them.
 pub struct Inquiry<'a> {
-    /// In coordinates where the parameter asked about is one of theirs.
     surface: &'a Surface,
     fit: Fitted,
     /// Held by the user.
     held: Vec<usize>,
-    critical: f64,
-    freedom: usize,
+    luck: Luck,
 }
 
 impl<'a> Inquiry<'a> {
-    /// For a fit in the surface's coordinates; `None` where there are too few points or repeats for any interval.
-    pub fn new(surface: &'a Surface, fit: Fitted, held: &[usize]) -> Option<Self> {
-        let freedom = freedom(surface, held)?;
-        Some(Self { surface, fit, held: held.to_vec(), critical: critical(freedom as f64, LEVEL)?, freedom })
+    /// For a fit in the surface's coordinates; an error where there is nothing to judge by.
+    pub fn new(surface: &'a Surface, fit: Fitted, held: &[usize], series: &Series) -> Result<Self, Silence> {
+        let luck = Luck::new(surface, &fit, held, series)?;
+        Ok(Self { surface, fit, held: held.to_vec(), luck })
     }
 
     /// Refits with parameter `index` held at `theta`'s value, and asks whether the data refuse it.
     pub fn hold(&self, theta: &Theta, index: usize) -> Held {
         let held: Vec<usize> = self.held.iter().copied().chain([index]).collect();
         let end = solve::from(self.surface, theta, &held);
-        let statistic = self.statistic(&end, index);
-        let value = end.theta[index];
-        let value = if index == IRREDUCIBLE { value.exp() } else { value };
-        let refused = statistic > self.critical;
-        Held { value, objective: end.objective, statistic, refused, theta: end.theta }
+        self.judged(Asked::Parameter(index), end)
     }
 
-    fn statistic(&self, end: &Fitted, index: usize) -> f64 {
-        let surface = self.surface;
-        if !surface.repeated() && surface.delta.is_infinite() {
-            let excess = (end.objective - self.fit.objective).max(0.0);
-            return (excess * self.freedom as f64 / self.fit.objective).sqrt();
-        }
-        let scores = surface.scores(&end.theta, index, &surface.free(&self.held));
-        let n = scores.len() as f64;
-        let total: f64 = scores.iter().sum();
-        if surface.repeated() {
-            let squares: f64 = scores.iter().map(|score| (score - total / n).powi(2)).sum();
-            return total.abs() / (squares * n / (n - 1.0)).sqrt();
-        }
-        let squares: f64 = scores.iter().map(|score| score * score).sum();
-        total.abs() / (squares * n / self.freedom as f64).sqrt()
+    fn judged(&self, asked: Asked, end: Fitted) -> Held {
+        let value = self.value(asked, &end.theta);
+        let rise = (end.objective - self.fit.objective).max(0.0);
+        let scale = self.scale(asked, &end.theta);
+        // Where nothing tells how much luck moves a figure, nothing is refused.
+        let (statistic, freedom) =
+            scale.map_or((0.0, 1.0), |scale| ((2.0 * rise / scale.lambda).sqrt(), scale.freedom));
+        let refused = critical(freedom, LEVEL).is_some_and(|critical| statistic > critical);
+        Held { value, objective: end.objective, statistic, freedom, refused, theta: end.theta }
     }
 
-    /// The interval of a parameter: of E itself, of an exponent, or of a coefficient's logarithm.
-    pub fn bounds(&self, index: usize) -> Bounds {
-        Bounds { low: self.end(index, -1.0), high: self.end(index, 1.0), level: LEVEL }
-    }
-
-    /// Walks outward until the data refuse, then halves the last step; `None` where they never do.
-    fn end(&self, index: usize, side: f64) -> Option<f64> {
-        let start = self.natural(&self.fit.theta, index);
-        let unit = if index == IRREDUCIBLE { self.lowest_loss() } else { start.abs().max(0.1) };
-        let (mut inside, mut theta) = (start, self.fit.theta);
-        let mut step = 1e-3 * unit;
-        for _ in 0..STEPS {
-            let (outside, last) = self.within(index, inside + side * step);
-            let held = self.hold(&self.at(&theta, index, outside), index);
-            if held.refused {
-                return Some(self.halved(index, inside, outside, theta));
+    fn value(&self, asked: Asked, theta: &Theta) -> f64 {
+        match asked {
+            Asked::Parameter(IRREDUCIBLE) => {
+                if theta[IRREDUCIBLE] <= NOTHING {
+                    0.0
+                } else {
+                    theta[IRREDUCIBLE].exp()
+                }
             }
-            if last {
+            Asked::Parameter(index) => theta[index],
+            Asked::Figure(figure) => figure(&self.surface.outward(theta)),
+        }
+    }
+
+    /// What luck makes of the figure at these parameters.
+    fn scale(&self, asked: Asked, theta: &Theta) -> Option<Scale> {
+        let parameter = if let Asked::Parameter(index) = asked { Some(index) } else { None };
+        let (free, columns) = luck::columns(self.surface, theta, &self.held, parameter);
+        let gradient: Vec<f64> = match asked {
+            Asked::Parameter(index) => free.iter().map(|&k| f64::from(k == index)).collect(),
+            Asked::Figure(figure) => {
+                let others: Vec<usize> = (0..5).filter(|k| !free.contains(k)).collect();
+                let coordinates = Coordinates::new(self.surface, theta, &others);
+                coordinates.slopes(|theta| figure(&self.surface.outward(theta)))
+            }
+        };
+        self.luck.along(&self.luck.direction(&columns, &gradient)?)
+    }
+
+    /// The interval of a parameter: of E itself, of an exponent, or of a centred coefficient's logarithm.
+    pub fn bounds(&self, index: usize) -> Bounds {
+        let unit = match index {
+            IRREDUCIBLE => 0.2 * self.surface.range().0,
+            1 | 3 => 0.3 * self.fit.theta[index].abs().max(0.1),
+            _ => 1.0,
+        };
+        self.around(Asked::Parameter(index), unit)
+    }
+
+    /// The interval of a figure of ln A, alpha, ln B, beta, ln E. No step from its estimate is longer than `unit` at first.
+    pub fn bounds_of(&self, figure: &dyn Fn(&Theta) -> f64, unit: f64) -> Bounds {
+        self.around(Asked::Figure(figure), unit)
+    }
+
+    fn around(&self, asked: Asked, unit: f64) -> Bounds {
+        let value = self.value(asked, &self.fit.theta);
+        if !value.is_finite() {
+            return Bounds { low: None, high: None, level: LEVEL };
+        }
+        Bounds::around(value, self.end(asked, unit, -1.0), self.end(asked, unit, 1.0))
+    }
+
+    /// Walks outward until the data refuse, then closes in; `None` where they never do.
+    fn end(&self, asked: Asked, unit: f64, side: f64) -> Option<f64> {
+        let start = self.value(asked, &self.fit.theta);
+        let (weight, mut step) = self.paces(asked, unit);
+        let mut inside = Reached { target: start, value: start, excess: -1.0, theta: self.fit.theta };
+        let mut target = start;
+        for k in 0..STEPS {
+            target += side * step;
+            let (clipped, last) = self.within(asked, target);
+            let reached = self.reach(asked, clipped, weight, &inside.theta);
+            if reached.excess > 0.0 {
+                return self.closed_in(asked, weight, inside, reached);
+            }
+            let stuck = k > 4 && (reached.value - inside.value).abs() < STUCK * unit;
+            if last || stuck {
                 return None;
             }
-            (inside, theta, step) = (outside, held.theta, 1.5 * step);
+            (inside, step) = (reached, 1.5 * step);
         }
         None
     }
 
-    fn halved(&self, index: usize, mut inside: f64, mut outside: f64, mut theta: Theta) -> f64 {
-        for _ in 0..HALVINGS {
-            let middle = 0.5 * (inside + outside);
-            let held = self.hold(&self.at(&theta, index, middle), index);
-            if held.refused {
-                outside = middle;
-            } else {
-                (inside, theta) = (middle, held.theta);
-            }
-        }
-        0.5 * (inside + outside)
+    /// How strongly a search is drawn to a value, and the first step outward: a standard error, where that is no leap.
+    fn paces(&self, asked: Asked, unit: f64) -> (f64, f64) {
+        let Some(scale) = self.scale(asked, &self.fit.theta) else {
+            return (SCALE / (unit * unit), 0.1 * unit);
+        };
+        let error = scale.variance.sqrt().clamp(1e-6 * unit, unit);
+        // A hundred times as steep as the profile there, and so steep that a tenth of the unit is refused.
+        let own = 100.0 * SCALE * scale.lambda / scale.variance;
+        (own.max(SCALE * 4.0 * scale.lambda / (0.1 * unit).powi(2)), error)
     }
 
-    fn lowest_loss(&self) -> f64 {
-        self.surface.rows.iter().map(|row| row.y).fold(f64::INFINITY, f64::min).exp()
+    /// The fit with the value asked about held at `target`, or drawn there.
+    fn reach(&self, asked: Asked, target: f64, weight: f64, from: &Theta) -> Reached {
+        let held = match asked {
+            Asked::Parameter(index) => self.hold(&self.at(from, index, target), index),
+            Asked::Figure(figure) => {
+                let pull = Pull { figure, target, weight };
+                self.judged(asked, solve::drawn(self.surface, from, &self.held, &pull))
+            }
+        };
+        let critical = critical(held.freedom, LEVEL).unwrap_or(f64::INFINITY);
+        let value = if held.value.is_finite() { held.value } else { target };
+        Reached { target, value, excess: held.statistic / critical - 1.0, theta: held.theta }
+    }
+
+    /// The value at which the data just refuse, between one that they do not refuse and one that they do: by the chord of the
+    /// statistic, which is nearly straight, and by halves where that does not close in (the Illinois rule). `None` where an
+    /// exponent is at its bound there: then it is the bound that refuses, not the data.
+    fn closed_in(&self, asked: Asked, weight: f64, mut inside: Reached, mut outside: Reached) -> Option<f64> {
+        let start = self.value(asked, &self.fit.theta);
+        let (mut low, mut high) = (inside.excess, outside.excess.min(1e3));
+        let mut last_inside = None;
+        for _ in 0..HALVINGS {
+            if (outside.value - inside.value).abs() <= CLOSE * (outside.value - start).abs() {
+                break;
+            }
+            let share = (-low / (high - low)).clamp(0.05, 0.95);
+            let target = inside.target + share * (outside.target - inside.target);
+            let reached = self.reach(asked, target, weight, &inside.theta);
+            let is_inside = reached.excess <= 0.0;
+            if is_inside {
+                (inside, low) = (reached, reached.excess);
+                high *= if last_inside == Some(true) { 0.5 } else { 1.0 };
+            } else {
+                (outside, high) = (reached, reached.excess.min(1e3));
+                low *= if last_inside == Some(false) { 0.5 } else { 1.0 };
+            }
+            last_inside = Some(is_inside);
+            if reached.excess.abs() < 1e-4 {
+                return (!self.bound(asked, &reached.theta)).then_some(reached.value);
+            }
+        }
+        (!self.bound(asked, &inside.theta)).then_some(0.5 * (inside.value + outside.value))
+    }
+
+    /// Whether an exponent that was not asked about is as good as infinite, or as good as nothing.
+    fn bound(&self, asked: Asked, theta: &Theta) -> bool {
+        let free = self.surface.free(&self.held).into_iter().filter(|index| [1, 3].contains(index));
+        let mut others = free.filter(|index| !matches!(asked, Asked::Parameter(own) if own == *index));
+        others.any(|index| theta[index] <= 1.01 * EXPONENTS[0] || theta[index] >= 0.99 * EXPONENTS[1])
     }
 
     /// The value clipped to what makes sense, and whether that is as far as one can go.
-    fn within(&self, index: usize, value: f64) -> (f64, bool) {
-        let (low, high) = match index {
-            IRREDUCIBLE => (0.0, 0.9999 * self.lowest_loss()),
-            1 | 3 => (FLATTEST, STEEPEST),
-            _ => (-LARGEST_LOG, LARGEST_LOG),
+    fn within(&self, asked: Asked, value: f64) -> (f64, bool) {
+        let [low, high] = match asked {
+            Asked::Parameter(IRREDUCIBLE) => [0.0, self.surface.range().1],
+            Asked::Parameter(1 | 3) => EXPONENTS,
+            Asked::Parameter(_) => [-LARGEST_LOG, LARGEST_LOG],
+            Asked::Figure(_) => return (value, false),
         };
         (value.clamp(low, high), value <= low || value >= high)
-    }
-
-    fn natural(&self, theta: &Theta, index: usize) -> f64 {
-        if index == IRREDUCIBLE { theta[index].exp() } else { theta[index] }
     }
 
     fn at(&self, theta: &Theta, index: usize, value: f64) -> Theta {
@@ -178,7 +291,7 @@ impl<'a> Inquiry<'a> {
 
     /// Refits along a row of values from the fit outward, so that each search starts beside its end.
     pub fn profile(&self, index: usize, values: &[f64]) -> Vec<Held> {
-        let start = self.natural(&self.fit.theta, index);
+        let start = self.value(Asked::Parameter(index), &self.fit.theta);
         let mut held = Vec::new();
         let (below, above): (Vec<f64>, Vec<f64>) = values.iter().partition(|value| **value < start);
         for side in [below.into_iter().rev().collect::<Vec<f64>>(), above] {
@@ -192,13 +305,31 @@ impl<'a> Inquiry<'a> {
         held.sort_by(|a, b| a.value.total_cmp(&b.value));
         held
     }
+
+    /// The figure drawn to each of a row of targets, one after the other from the fit: a path along which no other parameters
+    /// fit better.
+    pub fn path(&self, figure: &dyn Fn(&Theta) -> f64, unit: f64, targets: &[f64]) -> Vec<Held> {
+        let (weight, _) = self.paces(Asked::Figure(figure), unit);
+        let mut theta = self.fit.theta;
+        let mut path = Vec::new();
+        for &target in targets {
+            let pull = Pull { figure, target, weight };
+            let held = self.judged(Asked::Figure(figure), solve::drawn(self.surface, &theta, &self.held, &pull));
+            theta = held.theta;
+            path.push(held);
+        }
+        path
+    }
 }
 
-/// Degrees of freedom of every interval of a fit: repeats less one, or runs less parameters.
-pub fn freedom(surface: &Surface, held: &[usize]) -> Option<usize> {
-    let parameters = surface.free(held).len();
-    let runs = surface.rows.len().checked_sub(parameters).filter(|left| *left > 0)?;
-    Some(if surface.repeated() { surface.clusters - 1 } else { runs })
+/// A step of a walk.
+#[derive(Clone, Copy)]
+struct Reached {
+    target: f64,
+    value: f64,
+    /// The statistic over the critical one, less 1.
+    excess: f64,
+    theta: Theta,
 }
 
 #[cfg(test)]
@@ -235,7 +366,7 @@ mod tests {
     fn without_an_irreducible_loss_it_is_linear_regression() {
         let at = [0.0, 0.0, 0.0, 0.0, NOTHING];
         let (surface, fit) = fitted(&ladder(&NOISE), &[IRREDUCIBLE], at);
-        let found = Inquiry::new(&surface, fit, &[IRREDUCIBLE]).unwrap().bounds(1);
+        let found = Inquiry::new(&surface, fit, &[IRREDUCIBLE], &Series::NONE).unwrap().bounds(1);
         assert!((fit.theta[1] - SLOPE[1]).abs() < 1e-6, "{}", fit.theta[1]);
         assert!((found.low.unwrap() - SLOPE[0]).abs() < 1e-5, "{found:?}");
         assert!((found.high.unwrap() - SLOPE[2]).abs() < 1e-5, "{found:?}");
@@ -246,32 +377,34 @@ mod tests {
     #[test]
     fn a_curve_that_shows_no_floor_leaves_e_open_below() {
         let (surface, fit) = fitted(&ladder(&NOISE)[..4], &[], [0.0; 5]);
-        let inquiry = Inquiry::new(&surface, fit, &[]).unwrap();
+        let inquiry = Inquiry::new(&surface, fit, &[], &Series::NONE).unwrap();
         let found = inquiry.bounds(IRREDUCIBLE);
         assert!(found.low.is_none() && found.high.is_some() && !found.closed(), "{found:?}");
         let (surface, fit) = fitted(&ladder(&NOISE.map(|e| 0.01 * e)), &[], [0.0; 5]);
-        let found = Inquiry::new(&surface, fit, &[]).unwrap().bounds(IRREDUCIBLE);
+        let found = Inquiry::new(&surface, fit, &[], &Series::NONE).unwrap().bounds(IRREDUCIBLE);
         assert!(found.closed() && found.low.unwrap() < 1.7 && found.high.unwrap() > 1.7, "{found:?}");
     }
 
     #[test]
     fn too_few_points_have_no_interval() {
         let (surface, fit) = fitted(&ladder(&NOISE)[..3], &[], [0.0; 5]);
-        assert!(Inquiry::new(&surface, fit, &[]).is_none());
-        assert_eq!(freedom(&surface, &[IRREDUCIBLE]), Some(1));
+        assert_eq!(Inquiry::new(&surface, fit, &[], &Series::NONE).err(), Some(Silence::TooFewRuns));
     }
 
     #[test]
-    fn intervals_are_apart_only_with_closed_ends_between() {
-        let bounds = |low, high| Bounds { low, high, level: 0.95 };
+    fn an_interval_contains_its_estimate_or_is_none() {
         let rows = [
-            (bounds(Some(1.0), Some(2.0)), bounds(Some(3.0), None), true),
-            (bounds(None, Some(2.0)), bounds(Some(3.0), None), true),
-            (bounds(Some(1.0), None), bounds(Some(3.0), None), false),
-            (bounds(Some(1.0), Some(4.0)), bounds(Some(3.0), Some(5.0)), false),
+            (2.0, Some(1.0), Some(3.0), (Some(1.0), Some(3.0))),
+            (2.0, Some(2.5), Some(3.0), (None, Some(3.0))),
+            (2.0, Some(1.0), Some(1.5), (Some(1.0), None)),
+            (2.0, Some(2.0), Some(2.0), (None, None)),
+            (f64::NAN, Some(1.0), Some(3.0), (None, None)),
+            (2.0, None, Some(2.0), (None, Some(2.0))),
         ];
-        for (a, b, expected) in rows {
-            assert_eq!((a.apart(&b), b.apart(&a)), (expected, expected), "{a:?} {b:?}");
+        for (value, low, high, expected) in rows {
+            let found = Bounds::around(value, low, high);
+            assert_eq!((found.low, found.high), expected, "{value} {low:?} {high:?}");
+            assert!(!value.is_finite() || found.contains(value));
         }
     }
 
@@ -281,7 +414,7 @@ mod tests {
         let law = law(&chinchilla::LAW);
         let surface = Surface::new(law, &points).unwrap();
         let fit = solve::from_all(&surface, &(law.starts)(&points), &[], &[0.0; 5]).unwrap();
-        let inquiry = Inquiry::new(&surface, fit, &[]).unwrap();
+        let inquiry = Inquiry::new(&surface, fit, &[], &Series::NONE).unwrap();
         let at = fit.theta[1];
         let profile = inquiry.profile(1, &[at - 0.05, at - 0.02, at, at + 0.02, at + 0.05]);
         let objectives: Vec<f64> = profile.iter().map(|held| held.objective).collect();

@@ -1,14 +1,22 @@
 //! Whether runs lie on a law at all: the classical test of lack of fit. What the cells' means miss the law by is set against what
 //! the runs of one cell, which differ in their seeds alone, differ among themselves:
 //! F = (sum n_c m_c^2 / (cells - p)) / (sum (r - m_c)^2 / (n - cells)), residuals r in ln L, m_c their mean in cell c.
+//!
+//! The residuals are those of least squares, which every law is refitted by for this, whatever it was fitted by: then F has its
+//! distribution. A wild run widens the second sum, so that a law is rather kept than refused for its sake.
+
+use std::collections::BTreeMap;
 
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
 use super::fitting::Fitting;
+use super::solve;
 
 /// Below this the law is said not to describe the runs.
 pub const LEVEL: f64 = 0.01;
+/// What runs of a cell differ by for rounding's sake, as a share of the loss: less than that is no luck.
+const ROUNDING: f64 = 1e-7;
 
 /// The test's outcome.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -28,39 +36,34 @@ impl Misfit {
     }
 }
 
-/// Runs that differ in their seeds alone.
-struct Cell {
-    /// C and N.
-    place: (f64, Option<f64>),
-    residuals: Vec<f64>,
-}
-
-/// Tests a fit by least squares; `None` where no cell was repeated, or where nothing is left to miss.
+/// Tests a fit; `None` where no cell was repeated with other luck, or where nothing is left to miss.
 pub fn misfit(fitting: &Fitting) -> Option<Misfit> {
-    if !fitting.surface.delta.is_infinite() {
-        return None;
+    let surface = fitting.surface.squared();
+    let end = if fitting.surface.delta.is_infinite() {
+        fitting.end
+    } else {
+        solve::from(&surface, &fitting.end.theta, &fitting.held)
+    };
+    let mut cells: BTreeMap<[u64; 3], Vec<f64>> = BTreeMap::new();
+    for (point, residual) in fitting.points.iter().zip(surface.residuals(&end.theta)) {
+        cells.entry(point.cell()).or_default().push(residual);
     }
-    let mut cells: Vec<Cell> = Vec::new();
-    for point in &fitting.points {
-        let residual = fitting.loss_at(point)?.ln() - point.loss.ln();
-        let place = (point.flops, point.params);
-        match cells.iter_mut().find(|cell| cell.place == place) {
-            Some(cell) => cell.residuals.push(residual),
-            None => cells.push(Cell { place, residuals: vec![residual] }),
-        }
-    }
-    let n: usize = cells.iter().map(|cell| cell.residuals.len()).sum();
+    let n = fitting.points.len();
     let freedom = [cells.len().checked_sub(fitting.surface.free(&fitting.held).len())?, n - cells.len()];
     if freedom[0] == 0 || freedom[1] < 2 {
         return None;
     }
     let (mut lack, mut pure) = (0.0, 0.0);
-    for Cell { residuals, .. } in &cells {
+    for residuals in cells.values() {
         let mean = crate::stat::mean(residuals)?;
         lack += residuals.len() as f64 * mean * mean;
         pure += residuals.iter().map(|r| (r - mean).powi(2)).sum::<f64>();
     }
-    let f = (lack / freedom[0] as f64) / (pure / freedom[1] as f64);
+    let scatter = pure / freedom[1] as f64;
+    if scatter < ROUNDING * ROUNDING {
+        return None;
+    }
+    let f = (lack / freedom[0] as f64) / scatter;
     let law = FisherSnedecor::new(freedom[0] as f64, freedom[1] as f64).ok()?;
     f.is_finite().then(|| Misfit { f, freedom, p: law.sf(f) })
 }

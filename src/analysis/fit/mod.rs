@@ -2,14 +2,17 @@
 //! follows from it.
 //!
 //! [`points`] and [`csv`] are what is fitted; [`law`] is the catalog, with one file a law; [`surface`] is the objective,
-//! [`solve`] the searches, [`fitting`] one group's fit with its bootstrap; [`interval`], [`identify`] and [`sensitivity`] say
-//! how far to trust it; [`misfit`] whether the law holds at all; [`allocation`] and [`returns`] what it means for the next budget.
+//! [`solve`] the searches, [`fitting`] one group's fit with its bootstrap; [`luck`] and [`series`] say what scatter there is,
+//! [`interval`], [`identify`] and [`sensitivity`] how far to trust the fit; [`misfit`] whether the law holds at all;
+//! [`allocation`] and [`returns`] what it means for the next budget.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::law::PowerLaw;
 use crate::error::{Error, Result};
-use crate::stat::interval::LEVEL;
 use crate::stat::{Interval, quantile, sd};
 
 pub mod allocation;
@@ -25,6 +28,7 @@ pub mod isoflop;
 pub mod joint;
 pub mod law;
 pub mod lifetime;
+pub mod luck;
 pub mod misfit;
 pub mod over_training;
 pub mod points;
@@ -32,25 +36,34 @@ pub mod power;
 pub mod rate;
 pub mod returns;
 pub mod sensitivity;
+pub mod series;
 pub mod solve;
 pub mod surface;
 
-pub use allocation::Allocation;
+pub use allocation::{Allocation, Counting};
 pub use curve::{Asked, CurveFit, Prediction, Shape, Target};
 pub use filter::Filter;
 pub use fitting::Fitting;
-pub use identify::{Ranking, Verdict};
+pub use identify::{Ranking, Unranked, Verdict};
 pub use interval::Bounds;
 pub use isoflop::IsoFlop;
 pub use joint::Joint;
 pub use law::{Form, Law};
 pub use lifetime::{Demand, Lifetime};
+pub use luck::Silence;
+pub use misfit::Misfit;
 pub use points::{Counted, Point, Points};
 pub use rate::RateLaw;
 pub use returns::{Match, Returns};
 pub use sensitivity::{Forecast, Refit};
+pub use series::Series;
 
 use surface::{IRREDUCIBLE, Theta};
+
+/// More runs than this of one group are fitted by as many of them, evenly from all: the figures stay, and the time.
+const MOST: usize = 3000;
+/// What each E would claim is said for that many pairs of groups.
+const CLAIMED_PAIRS: usize = 6;
 
 /// Where E comes from.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
@@ -76,7 +89,7 @@ pub struct Plan {
 }
 
 /// Everything that was found.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Findings {
     /// `chinchilla`.
     pub law: &'static str,
@@ -109,7 +122,7 @@ pub struct Findings {
 }
 
 /// A law fitted to one group.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Study {
     /// The group.
     pub group: String,
@@ -131,14 +144,22 @@ pub struct Study {
     pub tests_form: bool,
     /// How the intervals were found.
     pub interval_method: &'static str,
-    /// Bootstrap resamples behind standard errors and derived intervals.
+    /// Why there are none.
+    pub silence: Option<Silence>,
+    /// Bootstrap resamples behind standard errors.
     pub draws: usize,
     /// The sum that was minimised.
     pub objective: f64,
     /// Standard deviation of the residuals in ln L.
     pub residual_sd: Option<f64>,
     /// Whether the runs lie on the law at all, where cells were repeated.
-    pub misfit: Option<misfit::Misfit>,
+    pub misfit: Option<Misfit>,
+    /// Whether neighbours miss the law alike.
+    pub series: Series,
+    /// What a parameter and a token cost together, where every run has both.
+    pub counting: Option<Counting>,
+    /// The oracle's loss, where the runs are of several sizes and the interval of a fitted E leaves it out.
+    pub oracle_left_out: Option<f64>,
     /// Fitted minus seen loss in nats, in the points' order.
     pub residuals_nats: Vec<f64>,
     /// Profiles of E and of each exponent.
@@ -153,33 +174,29 @@ pub struct Study {
     pub returns: Option<Returns>,
     /// The loss along the best splits of compute; for a law of compute alone the law itself.
     pub along: PowerLaw,
-    /// The same of every resample.
+    /// The fit, for figures that are not here.
     #[serde(skip)]
-    pub drawn: Vec<PowerLaw>,
-    /// Half an interval in standard deviations of the resamples.
-    #[serde(skip)]
-    pub reach: Option<f64>,
+    pub fitting: Arc<Fitting>,
 }
 
 impl Study {
-    /// The interval of a positive figure that follows from the law, by the spread of its logarithm over the resamples;
-    /// `None` where one of them gives no figure.
+    /// The interval of a positive figure that follows from the law along the best splits, by its own profile; `None` where the
+    /// data do not bound it on both sides, or where the law does not describe the runs.
     pub fn interval_of(&self, figure: impl Fn(&PowerLaw) -> f64) -> Option<Interval> {
-        spread_of(&self.along, &self.drawn, self.reach?, figure)
+        let logs =
+            self.fitting.derived(|theta| figure(&self.fitting.frontier_of(theta)).ln()).filter(|_| self.describes())?;
+        Some(Interval { low: logs.low.exp(), high: logs.high.exp(), ..logs })
     }
-}
 
-/// The interval of a positive figure of a law from its resamples: ln value -+ `reach` standard deviations.
-pub fn spread_of(
-    law: &PowerLaw,
-    drawn: &[PowerLaw],
-    reach: f64,
-    figure: impl Fn(&PowerLaw) -> f64,
-) -> Option<Interval> {
-    let ln = |law: &PowerLaw| Some(figure(law).ln()).filter(|ln| ln.is_finite());
-    let half = reach * sd(&drawn.iter().map(ln).collect::<Option<Vec<f64>>>()?)?;
-    let middle = ln(law)?;
-    Some(Interval { low: (middle - half).exp(), high: (middle + half).exp(), level: LEVEL })
+    /// Whether nothing says clearly that the runs do not lie on the law.
+    pub fn describes(&self) -> bool {
+        !self.misfit.as_ref().is_some_and(Misfit::is_clear)
+    }
+
+    /// Whether all runs are of one model size.
+    pub fn one_size(&self) -> bool {
+        one_size(&self.fitting.points)
+    }
 }
 
 /// One parameter of a fit.
@@ -217,10 +234,9 @@ pub fn fit(law: &'static Law, points: &Points, plan: &Plan) -> Result<Findings> 
 
 /// The same with parameters held and runs forecast.
 pub fn fit_asked(law: &'static Law, points: &Points, plan: &Plan, asked: &Asked) -> Result<Findings> {
-    let groups: Vec<Vec<Point>> = points::groups(&points.points)
-        .into_iter()
-        .map(|group| points.points.iter().filter(|point| point.group == group).cloned().collect())
-        .collect();
+    let mut notes = points.notes.clone();
+    let groups: Vec<Vec<Point>> =
+        grouped(&points.points, &mut notes).into_iter().map(|group| thinned(group, &mut notes)).collect();
     if groups.is_empty() {
         return Err(Error::input("no point to fit").hint("a point is a finished run with a loss"));
     }
@@ -228,7 +244,7 @@ pub fn fit_asked(law: &'static Law, points: &Points, plan: &Plan, asked: &Asked)
         law: law.name,
         formula: law.formula,
         source: law.source,
-        notes: points.notes.clone(),
+        notes,
         groups: Vec::new(),
         profiles: Vec::new(),
         joint: None,
@@ -337,6 +353,53 @@ fn ask(
     Ok(())
 }
 
+/// The points of each group, in the order of their first. A row that stands twice to the digit counts once: a copy brings no luck
+/// of its own.
+fn grouped(points: &[Point], notes: &mut Vec<String>) -> Vec<Vec<Point>> {
+    let mut places: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut groups: Vec<Vec<Point>> = Vec::new();
+    let mut seen = BTreeSet::new();
+    let mut copies = 0;
+    for point in points {
+        let next = places.len();
+        let place = *places.entry(&point.group).or_insert(next);
+        if place == groups.len() {
+            groups.push(Vec::new());
+        }
+        let settings = [point.unique_tokens, point.rate, point.batch].map(|value| value.unwrap_or(0.0).to_bits());
+        if seen.insert((place, point.repeat, point.run, point.cell(), settings, point.loss.to_bits())) {
+            groups[place].push(point.clone());
+        } else {
+            copies += 1;
+        }
+    }
+    if copies > 0 {
+        notes.push(format!(
+            "{copies} of {} rows are copies of another to the last digit and count once (runs of their own have a `repeat`)",
+            points.len()
+        ));
+    }
+    groups
+}
+
+/// As many points as are fitted in reasonable time, evenly from all in the order of their cells.
+fn thinned(mut group: Vec<Point>, notes: &mut Vec<String>) -> Vec<Point> {
+    let n = group.len();
+    if n <= MOST {
+        return group;
+    }
+    let key = |p: &Point| (p.params.unwrap_or(0.0), p.tokens.unwrap_or(p.flops));
+    group.sort_by(|a, b| {
+        let ((n, d), (m, e)) = (key(a), key(b));
+        n.total_cmp(&m).then(d.total_cmp(&e))
+    });
+    notes.push(format!("{}: {MOST} of its {n} rows are fitted, evenly from all sizes and budgets", group[0].group));
+    // A stride and a half keeps step with no regular table.
+    let golden = 0.618_033_988_75;
+    let at = |k: usize| ((k as f64 + (k as f64 * golden).fract()) * n as f64 / MOST as f64) as usize;
+    (0..MOST).map(|k| group[at(k).min(n - 1)].clone()).collect()
+}
+
 fn additive_findings(
     law: &'static law::Additive,
     groups: Vec<Vec<Point>>,
@@ -345,43 +408,54 @@ fn additive_findings(
     findings: &mut Findings,
 ) -> Result<()> {
     let source = source(plan.irreducible, &groups, &mut findings.notes)?;
-    let mut fittings = Vec::new();
     let mut refused = Vec::new();
     for group in groups {
         let (kept, dropped) = split_highest(group, plan.drop_highest);
         let irreducible = value(source, &kept);
         match Fitting::new(law, kept, irreducible, plan.draws) {
             Ok(fitting) => {
-                let study = study(&fitting, &dropped, source);
+                let study = study(fitting, &dropped, source);
                 if *asked != Asked::default() {
                     let open = study.parameters.iter().filter(|p| !p.held && !p.identified).map(|p| p.name).collect();
-                    let lies = !study.misfit.is_some_and(|found| found.is_clear());
-                    ask(findings, &curve::classic::of(&fitting)?, &fitting.draws, asked, lies, open)?;
+                    let fitting = &study.fitting;
+                    ask(findings, &curve::classic::of(fitting)?, &fitting.draws, asked, study.describes(), open)?;
                 }
                 findings.groups.push(study);
-                fittings.push(fitting);
             }
             Err(error) => refused.push(error),
         }
     }
     // Groups that cannot be fitted do not keep the others from it.
-    if fittings.is_empty() && !refused.is_empty() {
+    if findings.groups.is_empty() && !refused.is_empty() {
         return Err(refused.swap_remove(0));
     }
     findings.notes.extend(refused.iter().map(|error| format!("not fitted: {}", error.message)));
     if plan.drop_highest > 0 {
         findings.notes.push(format!("the {} highest losses of each group are left out", plan.drop_highest));
     }
-    for (k, one) in fittings.iter().enumerate() {
-        for other in &fittings[k + 1..] {
-            for term in 0..law.terms.len() {
-                let held_at = value(source, &one.points);
-                findings.rankings.push(identify::rank([one, other], 2 * term + 1, held_at));
-            }
-            findings.matches.push(returns::matching(one, other));
-        }
-    }
+    compare(findings, source);
     Ok(())
+}
+
+/// Every group against every other.
+fn compare(findings: &mut Findings, source: Irreducible) {
+    let fittings: Vec<&Fitting> = findings.groups.iter().map(|study| study.fitting.as_ref()).collect();
+    let pairs: Vec<[&Fitting; 2]> = (0..fittings.len())
+        .flat_map(|k| (k + 1..fittings.len()).map(move |other| (k, other)))
+        .map(|(k, other)| [fittings[k], fittings[other]])
+        .collect();
+    let claims = pairs.len() <= CLAIMED_PAIRS;
+    let known = source == Irreducible::Oracle;
+    let compared = solve::on_all_cores(pairs.len(), |k| {
+        let terms = identify::Terms { held_at: value(source, &pairs[k][0].points), known, claims };
+        (identify::rank(pairs[k], terms), returns::matching(pairs[k][0], pairs[k][1]))
+    });
+    let (mut rankings, matches): (Vec<Ranking>, Vec<Match>) = compared.into_iter().unzip();
+    identify::settle(&mut rankings);
+    if !claims {
+        findings.notes.push(format!("what each E would claim is not said of {} pairs of groups", rankings.len()));
+    }
+    (findings.rankings, findings.matches) = (rankings, matches);
 }
 
 fn source(asked: Option<Irreducible>, groups: &[Vec<Point>], notes: &mut Vec<String>) -> Result<Irreducible> {
@@ -405,7 +479,7 @@ fn source(asked: Option<Irreducible>, groups: &[Vec<Point>], notes: &mut Vec<Str
     }
 }
 
-/// Whether all runs have the same number of parameters.
+/// Whether all runs have the same number of parameters, as far as that is known.
 fn one_size(points: &[Point]) -> bool {
     points.windows(2).all(|pair| pair[0].params.is_some() && pair[0].params == pair[1].params)
 }
@@ -423,20 +497,21 @@ fn value(source: Irreducible, points: &[Point]) -> Option<f64> {
 fn split_highest(points: Vec<Point>, n: usize) -> (Vec<Point>, Vec<Point>) {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|&a, &b| points[b].loss.total_cmp(&points[a].loss));
-    let highest: std::collections::BTreeSet<usize> = order.into_iter().take(n).collect();
+    let highest: BTreeSet<usize> = order.into_iter().take(n).collect();
     let (dropped, kept): (Vec<_>, Vec<_>) =
         points.into_iter().enumerate().partition(|(index, _)| highest.contains(index));
     let bare = |points: Vec<(usize, Point)>| points.into_iter().map(|(_, point)| point).collect();
     (bare(kept), bare(dropped))
 }
 
-fn study(fitting: &Fitting, dropped: &[Point], source: Irreducible) -> Study {
+fn study(fitting: Fitting, dropped: &[Point], source: Irreducible) -> Study {
+    let fitting = &fitting;
     let names = names(fitting.law);
     let bounds = solve::on_all_cores(names.len(), |k| fitting.bounds(names[k].1));
     let parameters: Vec<Parameter> =
         names.iter().zip(&bounds).map(|((name, index), bounds)| parameter(fitting, name, *index, *bounds)).collect();
     let named: Vec<(&'static str, usize, Option<Bounds>)> =
-        names.iter().zip(bounds).map(|((name, index), bounds)| (*name, *index, bounds)).collect();
+        names.iter().zip(&bounds).map(|((name, index), bounds)| (*name, *index, *bounds)).collect();
     let range = |get: &dyn Fn(&Point) -> Option<f64>| {
         let values: Vec<f64> = fitting.points.iter().map(get).collect::<Option<_>>()?;
         Some([values.iter().copied().fold(f64::INFINITY, f64::min), values.iter().copied().fold(0.0, f64::max)])
@@ -446,27 +521,37 @@ fn study(fitting: &Fitting, dropped: &[Point], source: Irreducible) -> Study {
         group: fitting.points.first().map_or(String::new(), |point| point.group.clone()),
         n: fitting.points.len(),
         repeats: fitting.surface.repeated().then_some(fitting.surface.clusters),
-        flops: range(&|p| Some(p.flops)).unwrap_or_default(),
+        flops: fitting.flops(),
         params: range(&|p| p.params),
         tokens: range(&|p| p.tokens),
         irreducible: source,
         parameters,
         tests_form: fitting.tests_form(),
         interval_method: fitting.method(),
+        silence: fitting.inquiry().err(),
         draws: fitting.draws.len(),
         objective: fitting.end.objective,
         residual_sd: fitting.residual_sd(),
         misfit: misfit::misfit(fitting),
+        series: fitting.series,
+        counting: fitting.counting,
+        oracle_left_out: oracle_left_out(fitting, bounds[0]),
         residuals_nats: residuals.collect(),
         profiles: profiles(fitting, &named),
         refits: sensitivity::refits(fitting, dropped, &named),
         forecast: sensitivity::forecast(fitting),
         allocation: allocation::allocation(fitting),
         returns: returns::returns(fitting),
-        along: allocation::along(&fitting.theta(), fitting.surface.terms),
-        drawn: fitting.draws.iter().map(|theta| allocation::along(theta, fitting.surface.terms)).collect(),
-        reach: fitting.reach(),
+        along: fitting.frontier_of(&fitting.theta()),
+        fitting: Arc::new(fitting.clone()),
     }
+}
+
+/// The oracle's loss, where a fitted E is bounded away from it although several sizes ran.
+fn oracle_left_out(fitting: &Fitting, bounds: Option<Bounds>) -> Option<f64> {
+    let known = value(Irreducible::Oracle, &fitting.points)?;
+    let all = fitting.points.iter().all(|point| point.oracle.is_some()) && !one_size(&fitting.points);
+    (all && !bounds?.contains(known)).then_some(known)
 }
 
 /// Names and places of a law's parameters: E first.
@@ -478,7 +563,11 @@ fn names(law: &law::Additive) -> Vec<(&'static str, usize)> {
 
 /// A parameter as one writes it: E and coefficients are held as logarithms.
 fn natural(theta: &Theta, index: usize) -> f64 {
-    if index.is_multiple_of(2) { theta[index].exp() } else { theta[index] }
+    match index {
+        IRREDUCIBLE if theta[index] <= surface::NOTHING => 0.0,
+        _ if index.is_multiple_of(2) => theta[index].exp(),
+        _ => theta[index],
+    }
 }
 
 fn parameter(fitting: &Fitting, name: &'static str, index: usize, interval: Option<Bounds>) -> Parameter {
@@ -499,7 +588,7 @@ fn parameter(fitting: &Fitting, name: &'static str, index: usize, interval: Opti
 /// Profiles of E and the exponents over a little more than their intervals.
 fn profiles(fitting: &Fitting, named: &[(&'static str, usize, Option<Bounds>)]) -> Vec<ProfileOf> {
     let lowest = fitting.points.iter().map(|p| p.loss).fold(f64::INFINITY, f64::min);
-    let Some(inquiry) = interval::Inquiry::new(&fitting.surface, fitting.end, &fitting.held) else { return Vec::new() };
+    let Ok(inquiry) = fitting.inquiry() else { return Vec::new() };
     let of = |(name, index, bounds): &(&'static str, usize, Option<Bounds>)| {
         let bounds = bounds.as_ref().filter(|_| *index == IRREDUCIBLE || index % 2 == 1)?;
         let at = natural(&fitting.theta(), *index);
@@ -507,7 +596,8 @@ fn profiles(fitting: &Fitting, named: &[(&'static str, usize, Option<Bounds>)]) 
         let high = bounds.high.unwrap_or(if *index == IRREDUCIBLE { lowest } else { 2.0 * at.abs() });
         let limits = if *index == IRREDUCIBLE { (0.0, 0.999 * lowest) } else { (1e-4, 10.0) };
         let steps = (-1..=9).map(|k| (low + (high - low) * f64::from(k) / 8.0).clamp(limits.0, limits.1));
-        let mut values: Vec<f64> = steps.collect();
+        let mut values: Vec<f64> = steps.chain([at]).collect();
+        values.sort_by(f64::total_cmp);
         values.dedup();
         Some(ProfileOf { parameter: name, held: inquiry.profile(*index, &values) })
     };

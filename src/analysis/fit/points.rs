@@ -18,6 +18,9 @@ pub struct Point {
     pub group: String,
     /// Runs of one repeat share their seed and their luck.
     pub repeat: Option<u64>,
+    /// Points of one run, its checkpoints, follow each other; where the table names runs.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub run: Option<u64>,
     /// N.
     pub params: Option<f64>,
     /// D.
@@ -74,6 +77,7 @@ impl Point {
         Self {
             group,
             repeat: None,
+            run: None,
             params: None,
             tokens: None,
             flops,
@@ -83,6 +87,11 @@ impl Point {
             rate: None,
             batch: None,
         }
+    }
+
+    /// What runs of one cell have in common: their C, N and D, to the bit.
+    pub fn cell(&self) -> [u64; 3] {
+        [Some(self.flops), self.params, self.tokens].map(|value| value.unwrap_or(0.0).to_bits())
     }
 
     /// The value of a variable, where it is known.
@@ -162,6 +171,7 @@ fn point(trial: &Trial, counted: Counted) -> Option<Point> {
     Some(Point {
         group: trial.variant.clone(),
         repeat: Some(trial.repeat),
+        run: None,
         params: counted.of(trial).map(|n| n as f64),
         tokens: trial.train_tokens().map(|tokens| tokens as f64),
         flops: trial.train_flops()?,

@@ -4,8 +4,9 @@
 //! rows of weight * huber(l - ln L). It is the *sum*: averaged, the published objective is so small that optimisers stop early
 //! (Besiroglu et al. 2024, arXiv 2404.10102).
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use crate::stat::huber;
-use crate::stat::linear::residual_of;
 
 use super::law::{Additive, Start};
 use super::points::Point;
@@ -17,7 +18,7 @@ pub const IRREDUCIBLE: usize = 4;
 /// ln E at or below this is E = 0.
 pub const NOTHING: f64 = -25.0;
 /// Objectives are small (1e-3 in the published fit): the optimiser sees them larger.
-const SCALE: f64 = 1e4;
+pub const SCALE: f64 = 1e4;
 /// Beyond this a term is as good as infinite: a search that strays there must still see numbers.
 const LARGEST_LOG: f64 = 300.0;
 
@@ -47,28 +48,31 @@ pub struct Surface {
     pub rows: Vec<Row>,
     /// Number of clusters; as many as rows where every row has its own luck.
     pub clusters: usize,
+    /// Whether all clusters have the same cells.
+    balanced: bool,
 }
 
 impl Surface {
     /// The points of a law; `None` where one lacks a variable of it.
     pub fn new(law: &Additive, points: &[Point]) -> Option<Self> {
-        let repeats: std::collections::BTreeSet<u64> = points.iter().filter_map(|p| p.repeat).collect();
-        let repeats: Vec<u64> = repeats.into_iter().collect();
-        let repeated = repeats.len() > 1 && points.iter().all(|p| p.repeat.is_some());
-        let row = |(k, point): (usize, &Point)| {
+        let (owners, clusters) = clusters(points);
+        let row = |(point, cluster): (&Point, usize)| {
             let mut x = [0.0; 2];
             for (place, term) in x.iter_mut().zip(law.terms) {
                 *place = point.get(term.variable)?.ln();
             }
-            let own = point.repeat.and_then(|repeat| repeats.binary_search(&repeat).ok());
-            let cluster = if repeated { own? } else { k };
             Some(Row { x, y: point.loss.ln(), weight: 1.0, cluster })
         };
-        let rows: Vec<Row> = points.iter().enumerate().map(row).collect::<Option<_>>()?;
-        let clusters = if repeated { repeats.len() } else { rows.len() };
+        let rows: Vec<Row> = points.iter().zip(owners).map(row).collect::<Option<_>>()?;
         let n = rows.len().max(1) as f64;
         let centre = [0, 1].map(|k| rows.iter().map(|row| row.x[k]).sum::<f64>() / n);
-        Some(Self { terms: law.terms.len(), delta: law.delta, centre, rows, clusters })
+        let balanced = balanced(&rows, clusters);
+        Some(Self { terms: law.terms.len(), delta: law.delta, centre, rows, clusters, balanced })
+    }
+
+    /// Whether all repeats ran the same cells.
+    pub fn balanced(&self) -> bool {
+        self.balanced
     }
 
     /// Whether rows come in repeats that share their luck.
@@ -87,6 +91,11 @@ impl Surface {
         (0..self.terms).map(of).min().unwrap_or(0)
     }
 
+    /// Distinct combinations of the law's variables.
+    pub fn cells(&self) -> usize {
+        self.rows.iter().map(|row| row.x.map(f64::to_bits)).collect::<BTreeSet<[u64; 2]>>().len()
+    }
+
     /// The same points with other counts; rows that count nothing are gone.
     pub fn weighted(&self, counts: &[f64]) -> Self {
         let rows = self.rows.iter().zip(counts).filter(|(_, count)| **count > 0.0);
@@ -94,9 +103,9 @@ impl Surface {
         Self { rows, ..self.clone() }
     }
 
-    /// The same points with coefficients in the law's own coordinates.
-    pub fn uncentred(&self) -> Self {
-        Self { centre: [0.0; 2], ..self.clone() }
+    /// The same points under least squares.
+    pub fn squared(&self) -> Self {
+        Self { delta: f64::INFINITY, ..self.clone() }
     }
 
     /// The parameters that are searched, but for those in `fixed`.
@@ -139,7 +148,7 @@ impl Surface {
         parts
     }
 
-    /// Slopes of l by all five parameters, from the parts and their sum.
+    /// Slopes of l by the first four parameters and by E itself (by ln E it would vanish at E = 0), from the parts and their sum.
     fn slopes(&self, row: &Row, parts: [f64; 3], sum: f64) -> Theta {
         let mut slopes = [0.0; 5];
         for k in 0..self.terms {
@@ -147,11 +156,11 @@ impl Surface {
             slopes[2 * k] = share;
             slopes[2 * k + 1] = -share * (row.x[k] - self.centre[k]);
         }
-        slopes[IRREDUCIBLE] = parts[2] / sum;
+        slopes[IRREDUCIBLE] = 1.0 / sum;
         slopes
     }
 
-    /// The objective times a scale that suits the optimiser, and its gradient.
+    /// The objective times [`SCALE`], which suits the optimiser, and its gradient: by E itself, not by its logarithm.
     pub fn scaled(&self, theta: &Theta, gradient: &mut Theta) -> f64 {
         let mut value = 0.0;
         *gradient = [0.0; 5];
@@ -178,26 +187,58 @@ impl Surface {
         self.rows.iter().map(|row| self.parts(theta, row).iter().sum::<f64>().ln() - row.y).collect()
     }
 
-    /// Per cluster, the pull on parameter `index` that the parameters `free` cannot answer: its efficient score. At the truth
-    /// its mean is zero whatever is common to a cluster.
-    pub fn scores(&self, theta: &Theta, index: usize, free: &[usize]) -> Vec<f64> {
-        let slopes: Vec<Theta> = self
-            .rows
-            .iter()
-            .map(|row| {
-                let parts = self.parts(theta, row);
-                self.slopes(row, parts, parts.iter().sum())
-            })
-            .collect();
-        let column = |index: usize| slopes.iter().map(|row| row[index]).collect::<Vec<f64>>();
-        let others: Vec<Vec<f64>> = free.iter().filter(|k| **k != index).map(|&k| column(k)).collect();
-        let left = residual_of(&column(index), &others);
-        let mut scores = vec![0.0; self.clusters];
-        for ((row, residual), left) in self.rows.iter().zip(self.residuals(theta)).zip(left) {
-            scores[row.cluster] += huber::influence(residual, self.delta) * left;
-        }
-        scores
+    /// Slopes of l at each row: by the first four parameters and by E itself.
+    pub fn slopes_at(&self, theta: &Theta) -> Vec<Theta> {
+        let of = |row: &Row| {
+            let parts = self.parts(theta, row);
+            self.slopes(row, parts, parts.iter().sum())
+        };
+        self.rows.iter().map(of).collect()
     }
+
+    /// The lowest loss and the highest.
+    pub fn range(&self) -> (f64, f64) {
+        let logs = self.rows.iter().map(|row| row.y);
+        let (low, high) = logs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
+        (low.exp(), high.exp())
+    }
+
+    /// About `n` of the rows, evenly from among them in the order of their variables, so that every region stays.
+    pub fn thinned(&self, n: usize) -> Self {
+        if self.rows.len() <= n {
+            return self.clone();
+        }
+        let mut order: Vec<usize> = (0..self.rows.len()).collect();
+        order.sort_by(|&a, &b| {
+            let (a, b) = (&self.rows[a].x, &self.rows[b].x);
+            a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1]))
+        });
+        let rows = (0..n).map(|k| self.rows[order[k * self.rows.len() / n]]).collect();
+        Self { rows, ..self.clone() }
+    }
+}
+
+/// The cluster of each point, and how many there are: its run where runs have several points, else its repeat where every point
+/// has one and there are several, else its own.
+fn clusters(points: &[Point]) -> (Vec<usize>, usize) {
+    for of in [|p: &Point| p.run, |p: &Point| p.repeat] {
+        let names: BTreeSet<u64> = points.iter().filter_map(of).collect();
+        let shared = names.len() > 1 && names.len() < points.len();
+        let places: BTreeMap<u64, usize> = names.into_iter().enumerate().map(|(place, name)| (name, place)).collect();
+        let owners: Option<Vec<usize>> = points.iter().map(|p| places.get(&of(p)?).copied()).collect();
+        if let Some(owners) = owners.filter(|_| shared) {
+            return (owners, places.len());
+        }
+    }
+    ((0..points.len()).collect(), points.len())
+}
+
+/// Whether every cluster has the same cells, as often.
+fn balanced(rows: &[Row], clusters: usize) -> bool {
+    let mut cells: Vec<Vec<[u64; 2]>> = vec![Vec::new(); clusters];
+    rows.iter().for_each(|row| cells[row.cluster].push(row.x.map(f64::to_bits)));
+    cells.iter_mut().for_each(|own| own.sort_unstable());
+    cells.windows(2).all(|pair| pair[0] == pair[1])
 }
 
 #[cfg(test)]
@@ -231,7 +272,8 @@ pub(super) mod tests {
             for index in surface.free(&[]) {
                 let moved = |by: f64| {
                     let mut theta = theta;
-                    theta[index] += by;
+                    theta[index] =
+                        if index == IRREDUCIBLE { (theta[index].exp() + by).ln() } else { theta[index] + by };
                     surface.scaled(&theta, &mut [0.0; 5])
                 };
                 let slope = (moved(1e-6) - moved(-1e-6)) / 2e-6;
@@ -249,6 +291,5 @@ pub(super) mod tests {
         let back = surface.outward(&inward);
         assert!(theta.iter().zip(back).all(|(a, b)| (a - b).abs() < 1e-12));
         assert!(surface.residuals(&inward).iter().all(|r| r.abs() < 1e-12));
-        assert!(surface.uncentred().residuals(&theta).iter().all(|r| r.abs() < 1e-12));
     }
 }

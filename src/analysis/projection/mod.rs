@@ -9,7 +9,7 @@
 use serde::Serialize;
 
 use super::Caveat;
-use super::fit::spread_of;
+use super::fit::Study;
 use super::law::PowerLaw;
 use crate::error::{Error, Result};
 use crate::stat::Interval;
@@ -30,6 +30,15 @@ pub const SMALL_NATS: f64 = 0.05;
 /// Chance of naming the wrong one of two models.
 const ERROR: f64 = 0.05;
 
+/// How far a law may be off.
+#[derive(Debug, Clone, Copy)]
+pub enum Spread<'a> {
+    /// The law is assumed, or its fit leaves nothing to judge by.
+    Unknown,
+    /// It was fitted: each figure is profiled.
+    Fitted(&'a Study),
+}
+
 /// What a projection starts from.
 #[derive(Debug, Clone, Copy)]
 pub struct Assumptions<'a> {
@@ -37,10 +46,8 @@ pub struct Assumptions<'a> {
     pub race: Race,
     /// The loss law; effective compute in FLOP.
     pub law: PowerLaw,
-    /// The law refitted to resampled data; empty where that was not done.
-    pub draws: &'a [PowerLaw],
-    /// Half an interval in standard deviations of the draws, which depends on how many runs were resampled.
-    pub reach: f64,
+    /// How far the law may be off.
+    pub spread: Spread<'a>,
     /// The largest compute that the law was fitted to, where it was.
     pub fitted_to_flops: Option<f64>,
     /// Years of the table.
@@ -64,7 +71,7 @@ pub struct Row {
     pub follower_nats: f64,
     /// Their difference.
     pub gap_nats: f64,
-    /// Over the law's draws.
+    /// By its profile.
     pub gap_interval: Option<Interval>,
     /// For telling the two apart at 5% error; absent without a gap.
     pub tokens_to_tell: Option<f64>,
@@ -79,18 +86,16 @@ pub struct Projection {
     pub law: PowerLaw,
     /// The widest gap.
     pub peak: Peak,
-    /// Of its year, over the law's draws.
+    /// Of its year, by its profile.
     pub peak_year_interval: Option<Interval>,
-    /// Of its height, over the law's draws.
+    /// Of its height, by its profile.
     pub peak_nats_interval: Option<Interval>,
     /// The gap called small.
     pub small_nats: f64,
     /// From this year on the gap is small.
     pub closes_year: f64,
-    /// Over the law's draws.
+    /// By its profile.
     pub closes_interval: Option<Interval>,
-    /// How many draws the intervals are over.
-    pub draws: usize,
     /// Year by year.
     pub rows: Vec<Row>,
     /// Reasons for doubt.
@@ -99,7 +104,7 @@ pub struct Projection {
 
 /// Projects; refuses a law that does not fall.
 pub fn project(given: &Assumptions) -> Result<Projection> {
-    let Assumptions { race, law, draws, small_nats, .. } = *given;
+    let Assumptions { race, law, small_nats, .. } = *given;
     let interval = |figure: &dyn Fn(&PowerLaw) -> Option<f64>| interval(given, figure);
     let flat = || {
         let PowerLaw { scale, exponent, .. } = law;
@@ -121,7 +126,6 @@ pub fn project(given: &Assumptions) -> Result<Projection> {
         small_nats,
         closes_year: race.closes(&law, small_nats).ok_or_else(flat)?,
         closes_interval: interval(&|law| race.closes(law, small_nats)),
-        draws: draws.len(),
         rows: given.years.iter().map(|year| row(given, *year)).collect(),
         caveats: caveats(given),
     })
@@ -143,15 +147,13 @@ fn row(given: &Assumptions, year: f64) -> Row {
     }
 }
 
-/// By the spread over the draws; none where there are too few, or where one of them gives no figure: leaving those out would
-/// make the interval look surer than it is.
+/// By the figure's own profile; none where the runs do not bound it.
 fn interval(given: &Assumptions, figure: impl Fn(&PowerLaw) -> Option<f64>) -> Option<Interval> {
-    let enough = given.draws.len() >= FEW_DRAWS;
-    enough.then(|| spread_of(&given.law, given.draws, given.reach, |law| figure(law).unwrap_or(f64::NAN)))?
+    match given.spread {
+        Spread::Unknown => None,
+        Spread::Fitted(study) => study.interval_of(|law| figure(law).unwrap_or(f64::NAN)),
+    }
 }
-
-/// Fewer draws do not tell their spread.
-const FEW_DRAWS: usize = 40;
 
 fn caveats(given: &Assumptions) -> Vec<Caveat> {
     [Some(assumed(&given.race.growth)), extrapolated(given), uncertain(given)].into_iter().flatten().collect()
@@ -184,22 +186,24 @@ fn extrapolated(given: &Assumptions) -> Option<Caveat> {
 }
 
 fn uncertain(given: &Assumptions) -> Option<Caveat> {
-    let flat = given.draws.iter().filter(|draw| given.race.peak(draw).is_none()).count();
-    let n = given.draws.len();
-    let message = match (n, flat) {
-        (n, _) if n < FEW_DRAWS => {
-            format!("no interval: the law came with {n} draws, and fewer than {FEW_DRAWS} do not tell a spread")
+    let message = match given.spread {
+        Spread::Unknown => "no interval: the law came without the runs it was fitted to",
+        Spread::Fitted(study) if !study.describes() => {
+            "no interval: the law does not describe the runs it was fitted to"
         }
-        (_, 0) => return None,
-        _ => format!("no interval for the peak: {flat} of {n} draws of the law do not fall with compute"),
+        Spread::Fitted(_) if interval(given, |law| Some(given.race.peak(law)?.nats)).is_none() => {
+            "no interval for the peak: its runs do not bound it, so its year and height are one of many that fit them as well"
+        }
+        Spread::Fitted(_) => return None,
     };
-    let remedy = "a law fitted to more runs, with its bootstrap".to_owned();
-    Some(Caveat { code: "no_interval", message, remedy })
+    let remedy = "a law fitted to more runs, over a wider range of compute".to_owned();
+    Some(Caveat { code: "no_interval", message: message.to_owned(), remedy })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::fit::{Findings, Plan, Point, Points, fit, power};
 
     /// The law of "Meek Models".
     const LAW: PowerLaw = PowerLaw { irreducible: 1.7, scale: 1070.0, exponent: 0.154 };
@@ -208,51 +212,58 @@ mod tests {
         Race::new(1000.0 * 1e17, Growth::MEEK).unwrap()
     }
 
-    fn given(draws: &[PowerLaw]) -> Assumptions<'_> {
-        let (race, reach, years) = (race(), 1.96, &YEARS);
-        Assumptions { race, law: LAW, draws, reach, fitted_to_flops: None, years, small_nats: SMALL_NATS }
+    fn given(spread: Spread<'_>) -> Assumptions<'_> {
+        Assumptions { race: race(), law: LAW, spread, fitted_to_flops: None, years: &YEARS, small_nats: SMALL_NATS }
     }
 
-    fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found} against {expected}");
+    /// Runs of the law with 0.1% of luck, `budgets` of them a factor of eight apart.
+    fn fitted(budgets: i32) -> Findings {
+        let point = |k: i32| {
+            let flops = 1e17 * 8f64.powi(k);
+            Point::new("a".to_owned(), flops, LAW.at(flops) * (1.0 + 0.001 * f64::from((k * 7 % 5) - 2)))
+        };
+        let points = Points { points: (0..budgets).map(point).collect(), notes: Vec::new() };
+        fit(&power::LAW, &points, &Plan { irreducible: None, drop_highest: 0, draws: 0 }).unwrap()
     }
 
     #[test]
-    fn draws_of_the_law_give_intervals() {
-        let draws: Vec<PowerLaw> =
-            (0..=100).map(|k| PowerLaw { exponent: 0.144 + 0.0002 * f64::from(k), ..LAW }).collect();
-        let found = project(&given(&draws)).unwrap();
-        // The year is a constant over the exponent: the logarithms of both are equally spread.
-        let logs: Vec<f64> = draws.iter().map(|law| law.exponent.ln()).collect();
+    fn figures_of_a_fitted_law_are_profiled() {
+        let findings = fitted(12);
+        let study = &findings.groups[0];
+        let found = project(&Assumptions { law: study.along, ..given(Spread::Fitted(study)) }).unwrap();
+        // The year is a constant over the exponent: its interval is the exponent's, turned over.
+        let exponent = study.parameters[2].interval.unwrap();
         let Interval { low, high, level } = found.peak_year_interval.unwrap();
-        close(low, found.peak.year * (-1.96 * crate::stat::sd(&logs).unwrap()).exp());
-        close(low * high, found.peak.year.powi(2));
-        assert_eq!((level, found.draws, found.rows.len()), (0.95, 101, YEARS.len()));
+        let constant = found.peak.year * study.along.exponent;
+        for (found, expected) in [(low, constant / exponent.high.unwrap()), (high, constant / exponent.low.unwrap())] {
+            assert!((found / expected - 1.0).abs() < 1e-3, "{found} against {expected}");
+        }
+        assert_eq!((level, found.rows.len()), (0.95, YEARS.len()));
         let Interval { low, high, .. } = found.peak_nats_interval.unwrap();
         assert!(low < found.peak.nats && found.peak.nats < high);
         assert!(found.rows[0].gap_interval.is_none() && found.rows[0].tokens_to_tell.is_none());
-        assert!(found.closes_interval.unwrap().low < 13.3);
+        assert!(found.closes_interval.unwrap().low < found.closes_year);
         assert_eq!(found.caveats.iter().map(|c| c.code).collect::<Vec<_>>(), ["growth_assumed"]);
     }
 
     #[test]
     fn doubt_is_said() {
         let codes = |given: &Assumptions| project(given).unwrap().caveats.iter().map(|c| c.code).collect::<Vec<_>>();
-        assert_eq!(codes(&given(&[])), ["growth_assumed", "no_interval"]);
-        let far = Assumptions { fitted_to_flops: Some(1e17), ..given(&[]) };
+        assert_eq!(codes(&given(Spread::Unknown)), ["growth_assumed", "no_interval"]);
+        let far = Assumptions { fitted_to_flops: Some(1e17), ..given(Spread::Unknown) };
         assert_eq!(codes(&far), ["growth_assumed", "extrapolated", "no_interval"]);
-        let mut draws = vec![LAW; 60];
-        draws[7].exponent = -0.01;
-        let found = project(&given(&draws)).unwrap();
+        let findings = fitted(3);
+        let study = &findings.groups[0];
+        let found = project(&Assumptions { law: study.along, ..given(Spread::Fitted(study)) }).unwrap();
         assert_eq!((found.peak_year_interval, found.closes_interval), (None, None));
-        assert!(found.caveats[1].message.contains("1 of 60 draws"), "{:?}", found.caveats);
+        assert!(found.caveats[1].message.contains("do not bound it"), "{:?}", found.caveats);
     }
 
     #[test]
     fn what_cannot_be_projected_is_refused() {
-        let nothing = Assumptions { small_nats: 0.0, ..given(&[]) };
+        let nothing = Assumptions { small_nats: 0.0, ..given(Spread::Unknown) };
         assert!(project(&nothing).unwrap_err().message.contains("cannot be called small"));
-        let rising = Assumptions { law: PowerLaw { exponent: -0.1, ..LAW }, ..given(&[]) };
+        let rising = Assumptions { law: PowerLaw { exponent: -0.1, ..LAW }, ..given(Spread::Unknown) };
         assert!(project(&rising).unwrap_err().message.contains("does not fall with compute"));
     }
 }

@@ -7,7 +7,7 @@ use crate::analysis::fit::points::{Counted, groups, of_trials};
 use crate::analysis::fit::returns::{matching, returns};
 use crate::analysis::fit::surface::IRREDUCIBLE;
 use crate::analysis::fit::{self, Findings as Fit, Fitting, Form, Plan, Point as Run, Points, Study, power};
-use crate::analysis::projection::{Assumptions, Growth, Race, SMALL_NATS, YEARS, project};
+use crate::analysis::projection::{Assumptions, Growth, Race, SMALL_NATS, Spread, YEARS, project};
 use crate::analysis::world::{World, worlds};
 use crate::record::{ResultFile, Trial};
 use crate::report::findings::Findings;
@@ -122,7 +122,7 @@ fn curves(findings: &Findings, points: &Points, found: &Fit, of: &str) -> Figure
     Figure {
         title: format!("The law of loss in compute{of}"),
         caption: format!(
-            "Lines are the fitted laws with 95% bands over resampled repeats; signs are means over repeats with their 95% \
+            "Lines are the fitted laws with 95% bands by each figure's own profile; signs are means over repeats with their 95% \
              intervals. Beyond the last sign a line is an extrapolation, here by a factor of {BEYOND}."
         ),
         chart: Chart::Scatter(Scatter {
@@ -222,8 +222,7 @@ fn followed(study: &Study) -> Option<Vec<Block>> {
     let given = Assumptions {
         race: Race::new(largest, Growth::MEEK).ok()?,
         law: study.along,
-        draws: &study.drawn,
-        reach: study.reach?,
+        spread: Spread::Fitted(study),
         fitted_to_flops: Some(largest),
         years: &YEARS,
         small_nats: SMALL_NATS,
@@ -277,7 +276,7 @@ mod tests {
         let file = ladder();
         let blocks = build(&Findings::of(&file)).unwrap();
         let Block::Lead(lead) = &blocks[0] else { panic!("{blocks:?}") };
-        assert!(lead.contains("to reach modern's"), "{lead}");
+        assert!(lead.contains(". To reach modern's"), "{lead}");
         assert_eq!(scale_sentence(&ladders(&file)).as_ref(), Some(lead));
         assert_eq!(scale_sentence(&ladders(&example())), None);
         let Block::Plot(figure) = &blocks[1] else { panic!("{blocks:?}") };
