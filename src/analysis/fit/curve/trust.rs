@@ -12,10 +12,14 @@ use crate::stat::interval::LEVEL;
 use crate::stat::least::Least;
 use crate::stat::{critical, huber, quantile, sd};
 
-/// Steps outward, each half as long again as the one before, from a thousandth of the figure's unit.
+/// Steps outward, each half as long again as the one before, from a share of the figure's standard error.
 const STEPS: usize = 44;
-/// Halvings of the last step.
+/// That share.
+const FIRST: f64 = 0.4;
+/// Halvings of the last step, fewer where the end is known to a share of its distance.
 const HALVINGS: usize = 24;
+/// That share.
+const KNOWN: f64 = 1e-4;
 /// Misses below this share of what is seen are a computer's.
 const EXACT: f64 = 1e-8;
 /// How many times stiffer a figure is held than the data hold it.
@@ -115,7 +119,8 @@ impl CurveFit {
             let end = self.held(&from, index);
             (value, end)
         };
-        let ends = self.ends(start, unit, self.range(index), limit, &refit);
+        let step = self.first_step(&move |at: &[f64]| at[index], unit);
+        let ends = self.ends(start, step, self.range(index), limit, &refit);
         let natural = |value: f64| if log { value.exp() } else { value };
         Some(Bounds { low: ends[0].map(natural), high: ends[1].map(natural), level: LEVEL })
     }
@@ -156,9 +161,17 @@ impl CurveFit {
             (reading(&end.at), Least { objective: own, ..end })
         };
         start.is_finite().then(|| {
-            let [low, high] = self.ends(start, unit, (f64::NEG_INFINITY, f64::INFINITY), limit, &refit);
+            let step = self.first_step(reading, unit);
+            let [low, high] = self.ends(start, step, (f64::NEG_INFINITY, f64::INFINITY), limit, &refit);
             Bounds { low, high, level: LEVEL }
         })
+    }
+
+    /// A share of the figure's standard error as the slopes at the fit have it, and no more than of its unit.
+    fn first_step(&self, reading: Reading, unit: f64) -> f64 {
+        let own = self.answers_of(reading).map_or(f64::INFINITY, |answers| norm(&answers));
+        let error = own * self.unit().map_or(0.0, f64::sqrt);
+        FIRST * if error > 0.0 { error.min(unit) } else { unit }
     }
 
     /// The objective above which the data refuse a value of a figure.
@@ -171,19 +184,19 @@ impl CurveFit {
     fn ends(
         &self,
         start: f64,
-        unit: f64,
+        first: f64,
         range: (f64, f64),
         limit: f64,
         refit: &(dyn Fn(&[f64], f64) -> (f64, Least) + Sync),
     ) -> [Option<f64>; 2] {
         [-1.0, 1.0].map(|side: f64| {
             let (mut inside, mut at) = (start, self.end.at.clone());
-            let mut step = 1e-3 * unit;
+            let mut step = first;
             for _ in 0..STEPS {
                 let wanted = (inside + side * step).clamp(range.0, range.1);
                 let (reached, end) = refit(&at, wanted);
                 if end.objective > limit {
-                    return Some(self.halved((inside, wanted), at, limit, refit));
+                    return Some(self.halved(start, (inside, wanted), at, limit, refit));
                 }
                 // A figure that does not follow, or can go no further, is not refused.
                 if wanted == range.0 || wanted == range.1 || side * (reached - inside) <= 0.0 {
@@ -197,6 +210,7 @@ impl CurveFit {
 
     fn halved(
         &self,
+        start: f64,
         (mut inside, mut outside): (f64, f64),
         mut at: Vec<f64>,
         limit: f64,
@@ -210,7 +224,7 @@ impl CurveFit {
             } else {
                 (inside, at) = (if (reached - inside) * (outside - inside) > 0.0 { reached } else { middle }, end.at);
             }
-            if (outside - inside).abs() < 1e-9 * outside.abs().max(1e-3) {
+            if (outside - inside).abs() < KNOWN * (inside - start).abs() {
                 break;
             }
         }
