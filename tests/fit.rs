@@ -176,6 +176,43 @@ fn every_law_fits_the_quick_file_or_says_why_not() {
     }
 }
 
+/// One law over groups, from a plain table: what is told first, the gain at both ends, its change, and what is refused.
+#[test]
+fn one_law_over_groups_tells_gains_along_compute() {
+    let luck = [0.003, -0.003, -0.003, 0.003, 0.003, -0.003];
+    let table = |bend: f64| {
+        let mut text = "variant,flops,loss\n".to_owned();
+        for k in 0..6 {
+            let flops = 1e15 * 4f64.powi(k as i32);
+            let off = 1.0 + bend * (k as f64 - 2.5).powi(2);
+            text += &format!("lstm,{flops:e},{}\n", (1.9 + 36.3 * flops.powf(-0.065)) * (1.0 + luck[k]));
+            let transformer = (1.9 + 81.7 * flops.powf(-0.091)) * (1.0 - luck[(k + 1) % 6]);
+            text += &format!("transformer,{flops:e},{}\n", transformer * off);
+        }
+        csv(&text)
+    };
+    let (_folder, path) = table(0.0);
+    let args = ["--csv", path.to_str().unwrap(), "--map", "group=variant", "--law", "joint"];
+    let text = out(&args);
+    assert!(text.starts_with("transformer is worth more than its compute: lstm would need "), "{text}");
+    assert!(text.contains("Gain over lstm against compute") && text.contains("no gain"), "{text}");
+    let found = &json(&args)["fit"]["joint"];
+    let first = &found["gains"][0]["curve"][0];
+    close(&first["gain"], 3.8, 0.25, "the gain at 1e15");
+    let (low, high) = (first["interval"]["low"].as_f64().unwrap(), first["interval"]["high"].as_f64().unwrap());
+    assert!(low < 3.8 && 3.8 < high && high / low < 3.0, "{first}");
+    assert_eq!(found["gains"][0]["trend"], "grows");
+    let other = out(&[&args[..], &["--base", "transformer"]].concat());
+    assert!(other.starts_with("lstm is worth less than its compute: transformer would need "), "{other}");
+
+    let (_folder, path) = table(0.012);
+    let bent = out(&["--csv", path.to_str().unwrap(), "--map", "group=variant", "--law", "joint"]);
+    assert!(bent.starts_with("The law does not describe the runs of "), "{bent}");
+    assert!(bent.contains("No gain over lstm is told"), "{bent}");
+    let refused = effbench(&[&args[..], &["--base", "gru"]].concat());
+    assert_eq!(refused.status.code(), Some(2));
+}
+
 fn close(found: &Value, expected: f64, share: f64, what: &str) {
     let found = found.as_f64().unwrap();
     assert!((found / expected - 1.0).abs() <= share, "{what}: {found} against {expected}");

@@ -115,3 +115,37 @@ fn read(curve: &[Place], flops: f64) -> Option<Place> {
     };
     Some(Place { flops, gain: between(|place| place.gain), interval })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::example::example;
+    use crate::record::store::read_valid;
+
+    /// At every cell of the committed files at which a gain was measured the law's band holds it, and one question has one
+    /// answer; recipes that ran at one budget have none, and say so.
+    #[test]
+    fn the_law_agrees_with_what_was_measured() {
+        let path = format!("{}/results/gain-epyc-19h-2c-linux.json", env!("CARGO_MANIFEST_DIR"));
+        let file = read_valid(std::path::Path::new(&path)).unwrap();
+        let found = over_compute(&file, None, None, None).unwrap();
+        let joint = found[0].joint.as_ref().unwrap();
+        assert!(joint.gains.len() >= 6 && joint.off_the_law().is_empty(), "{:?}", joint.refused);
+        for along in &joint.gains {
+            assert!(!along.measured.is_empty() && along.agrees(), "{}: {:?}", along.variant, along.measured);
+        }
+        assert!(joint.refused.iter().all(|refused| !refused.why.off_the_law()), "{:?}", joint.refused);
+        let one = over_compute(&file, None, None, Some("modern")).unwrap();
+        let one = one[0].joint.as_ref().unwrap();
+        assert_eq!(one.gains.iter().map(|along| along.variant.as_str()).collect::<Vec<_>>(), ["modern"]);
+        assert_eq!(one.gains[0].curve, joint.gains.iter().find(|along| along.variant == "modern").unwrap().curve);
+    }
+
+    #[test]
+    fn without_budgets_there_is_a_reason() {
+        let found = over_compute(&example(), None, None, None).unwrap();
+        assert_eq!(found[0].joint, None);
+        let reason = found[0].reason.as_deref().unwrap();
+        assert!(reason.contains("modern spans 2 budgets"), "{reason}");
+    }
+}

@@ -7,8 +7,8 @@ use super::page::{
 };
 use super::table::Style;
 use crate::analysis::along::OverCompute;
-use crate::analysis::fit::joint::{Along, Joint, Limit, Member, Place, Refused, Side, Trend, Used, Why};
-use crate::analysis::fit::{Irreducible, law};
+use crate::analysis::fit::Irreducible;
+use crate::analysis::fit::joint::{Along, Joint, LAW, Limit, Member, Place, Refused, Side, Trend, Used, Why};
 use crate::stat::Interval;
 use crate::unit::{Count, Flops, Times};
 
@@ -57,7 +57,7 @@ pub fn blocks(joint: &Joint, data: Option<&str>, hue: &dyn Fn(&str) -> Hue) -> V
     if !joint.gains.is_empty() {
         blocks.push(Block::Table(gains(joint)));
     }
-    blocks.extend(joint.gains.iter().filter_map(|along| limits(along, &joint.base)).map(Block::Text));
+    blocks.extend(beyond(joint).map(Block::Text));
     blocks.push(Block::Text(trust(joint)));
     blocks.push(Block::Details("The law's parameters and the runs behind them".to_owned(), laws(joint)));
     blocks
@@ -73,8 +73,15 @@ pub fn sentence(joint: &Joint) -> String {
         [one] => said.push(worth(one, &joint.base)),
         all => said.push(worths(all, &joint.base)),
     }
-    said.extend(short(&joint.refused));
+    said.extend(of_one_size(joint));
     said.join(" ")
+}
+
+/// That nothing here is about models' size.
+fn of_one_size(joint: &Joint) -> Option<String> {
+    let one = |arm: &Member| arm.params.is_some_and(|[low, high]| low == high);
+    let all = !joint.gains.is_empty() && joint.arms.iter().all(one);
+    all.then(|| "Each variant ran at one size, so that more compute means longer training.".to_owned())
 }
 
 /// That runs do not lie on the law.
@@ -87,9 +94,9 @@ fn refusal(refused: &Refused) -> Option<String> {
         }
         Why::Bends { worst, p } => Some(format!(
             "The law does not describe the runs of {group}: they bend away from it by up to {:.2}% of the loss (lack of fit, \
-             p = {}).",
+             {}).",
             100.0 * worst,
-            chance(*p)
+            p_is(*p)
         )),
     }
 }
@@ -125,11 +132,11 @@ fn scattered(joint: &Joint) -> Option<String> {
     let (test, luck) = joint.scatter.lack_of_fit.zip(joint.scatter.of_luck)?;
     (test.p < crate::analysis::fit::misfit::LEVEL).then(|| {
         format!(
-            "Cells lie off the law by {:.2}% of the loss, where the luck of their seeds is {:.2}% (lack of fit, p = {}): what \
-             repeats share is in every interval.",
+            "Cells lie off the law by {:.2}% of the loss where seeds alone make it {:.2}% (lack of fit, {}): every interval \
+             holds that.",
             100.0 * joint.scatter.of_cells,
             100.0 * luck,
-            chance(test.p)
+            p_is(test.p)
         )
     })
 }
@@ -157,17 +164,17 @@ fn worth(along: &Along, base: &str) -> String {
 fn trend(along: &Along) -> String {
     let change = |times: f64| format!("{:+.0}%", 100.0 * (times - 1.0));
     let Interval { low, high, .. } = along.per_doubling_interval;
-    let (p, by) = (chance(along.equal_exponents_holm), change(along.per_doubling));
+    let (p, by) = (p_is(along.equal_exponents_holm), change(along.per_doubling));
     let range = format!("95% {} to {}", change(low), change(high));
     match along.trend {
         Trend::Grows => {
-            format!("its gain grows, {by} with each doubling of compute ({range}; equal exponents p = {p})")
+            format!("its gain grows, {by} with each doubling of compute ({range}; equal exponents {p})")
         }
         Trend::Fades => {
-            format!("its gain fades, {by} with each doubling of compute ({range}; equal exponents p = {p})")
+            format!("its gain fades, {by} with each doubling of compute ({range}; equal exponents {p})")
         }
         Trend::Unclear => {
-            format!("whether the gain changes with compute cannot be told ({by} a doubling, {range}, p = {p})")
+            format!("whether the gain changes with compute cannot be told ({by} a doubling, {range}, {p})")
         }
     }
 }
@@ -198,51 +205,64 @@ fn worths(all: &[Along], base: &str) -> String {
         }
         _ => along.variant.clone(),
     };
-    let part = |which: &dyn Fn(&Along) -> bool, what: &str| {
-        let names: Vec<String> = all.iter().filter(|along| which(along)).map(shown).collect();
+    let name = |along: &Along| along.variant.clone();
+    let part = |which: &dyn Fn(&Along) -> bool, says: &dyn Fn(&Along) -> String, what: &str| {
+        let names: Vec<String> = all.iter().filter(|along| which(along)).map(says).collect();
         (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
     };
     let parts = [
-        part(&|along| along.side == Side::More, "worth more than their compute at all of it"),
-        part(&|along| along.side == Side::Less, "worth less at all of it"),
-        part(&|along| along.side == Side::Partly, "different over a part of it"),
-        part(&|along| along.side == Side::Unclear, "not told from 1"),
-        part(&|along| along.trend == Trend::Grows, "told to gain more as compute grows"),
-        part(&|along| along.trend == Trend::Fades, "told to gain less as compute grows"),
+        part(&|along| along.side == Side::More, &shown, "worth more than their compute at all of it"),
+        part(&|along| along.side == Side::Less, &shown, "worth less at all of it"),
+        part(&|along| along.side == Side::Partly, &shown, "different over a part of it"),
+        part(&|along| along.side == Side::Unclear, &shown, "not told from 1"),
+        part(&|along| along.trend == Trend::Grows, &name, "the gain grows with compute"),
+        part(&|along| along.trend == Trend::Fades, &name, "the gain fades with compute"),
         all.iter()
             .all(|along| along.trend == Trend::Unclear)
             .then(|| "whether any gain changes with compute cannot be told".to_owned()),
     ];
     format!(
-        "{} variants over {base}, from the least to the most compute at which each is told (Holm over all): {}.",
+        "{} variants over {base}, each from the least to the most compute at which it is told (Holm over all): {}.",
         all.len(),
         parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
     )
 }
 
-/// Where a variant ran and its gain is not told.
-fn limits(along: &Along, base: &str) -> Option<String> {
-    if along.curve.is_empty() {
-        return Some(nowhere(along, base));
+/// Where variants ran and their gain is not told, and the groups that have none.
+fn beyond(joint: &Joint) -> Option<String> {
+    let base = &joint.base;
+    let told = || joint.gains.iter().filter(|along| !along.curve.is_empty());
+    let (mut above, mut below) = (Vec::new(), Vec::new());
+    for along in told() {
+        for limit in &along.limits {
+            let variant = &along.variant;
+            match limit {
+                Limit::Above { flops, more_than } => {
+                    above.push(format!("{variant} from {} on (more than {})", Flops(*flops), Times(*more_than)));
+                }
+                Limit::Below { flops, less_than } => {
+                    below.push(format!("{variant} up to {} (less than {})", Flops(*flops), Times(*less_than)));
+                }
+            }
+        }
     }
-    let variant = &along.variant;
-    let said: Vec<String> = along
-        .limits
-        .iter()
-        .map(|limit| match limit {
-            Limit::Above { flops, more_than } => format!(
-                "From {} on {base} would need more than it ran for {variant}'s loss: more than {} times at its largest run.",
-                Flops(*flops),
-                Times(*more_than)
-            ),
-            Limit::Below { flops, less_than } => format!(
-                "Up to {} {base}'s smallest run is ahead of {variant}: less than {} times at its smallest run.",
-                Flops(*flops),
-                Times(*less_than)
-            ),
-        })
-        .collect();
+    let part = |found: Vec<String>, what: String| (!found.is_empty()).then(|| format!("{what}: {}.", found.join(", ")));
+    let nowhere = joint.gains.iter().filter(|along| along.curve.is_empty()).map(|along| nowhere(along, base));
+    let said: Vec<String> = [
+        part(above, format!("Not told where {base} would need more than it ran, with a bound at the largest run")),
+        part(below, format!("Not told where {base}'s smallest run is ahead, with a bound at the smallest run")),
+        short(&joint.refused),
+    ]
+    .into_iter()
+    .flatten()
+    .chain(nowhere.filter(|_| joint.gains.len() > 1))
+    .collect();
     (!said.is_empty()).then(|| said.join(" "))
+}
+
+/// `p = 0.03`, `p < 0.0001`.
+fn p_is(p: f64) -> String {
+    if p < 1e-4 { "p < 0.0001".to_owned() } else { format!("p = {}", chance(p)) }
 }
 
 /// ` (95% 2.0 to 2.7)`.
@@ -342,6 +362,7 @@ fn member(arm: &Member) -> Vec<String> {
     let runs = if arm.runs == arm.cells { String::new() } else { format!(" of {} runs", arm.runs) };
     let used = match arm.used {
         Used::All => format!("all {} cells{runs}", arm.cells),
+        Used::Together { of } => format!("all {of} cells, neighbours as one of {}", arm.cells),
         Used::Ladder { sizes } => format!("all {} cells{runs}, a ladder of {sizes} sizes", arm.cells),
         Used::Envelope { of, sizes } => {
             format!("lower envelope: {} of {of} cells{runs}, {sizes} sizes", arm.cells)
@@ -385,11 +406,10 @@ fn plot(joint: &Joint, hue: &dyn Fn(&str) -> Hue) -> Figure {
     Figure {
         title: format!("Gain over {} against compute", joint.base),
         caption: format!(
-            "How many times a variant's compute {} needs for the same loss. Lines are the law {} with 95% bands that hold all \
-             along at once; signs are gains read between {}'s own runs. A level line is a gain that scale leaves as it is.",
-            joint.base,
-            law::find("joint").map_or("", |law| law.formula),
-            joint.base
+            "How many times a variant's compute {} needs for the same loss. Lines are the law {} for all, with 95% bands that \
+             hold at all compute at once; signs are gains as measured, without the law. A level line is a gain that more \
+             compute leaves as it is.",
+            joint.base, LAW.formula
         ),
         chart: Chart::Scatter(Scatter {
             x: Axis::log("compute of the variant", Quantity::Flops),

@@ -12,6 +12,10 @@ use crate::stat::mean;
 const SAME_BUDGET: f64 = 1.25;
 /// Sizes this close in compute are not steps of one ladder.
 const SAME_RUNG: f64 = 1.05;
+/// More cells than this of one size are taken together, neighbours in compute as one: a law is smooth.
+const MANY: usize = 500;
+/// So many are left of them.
+const BINS: usize = 200;
 /// Fewer budgets say nothing of the law's form.
 pub const BUDGETS: usize = 3;
 
@@ -39,6 +43,11 @@ impl Cell {
 pub enum Used {
     /// All: they are of one size, or nothing says of which.
     All,
+    /// All, with neighbours in compute taken together.
+    Together {
+        /// Cells there were.
+        of: usize,
+    },
     /// All: each budget has one size, and it grows with compute.
     Ladder {
         /// Sizes.
@@ -70,13 +79,16 @@ impl Arm {
         let group = points.first().map_or(String::new(), |point| point.group.clone());
         let cells = cells(points);
         let sizes = sizes(&cells);
+        let of = cells.len();
+        if sizes < 2 && of > MANY {
+            return Self { group, cells: together(&cells), used: Used::Together { of } };
+        }
         if sizes < 2 {
             return Self { group, cells, used: Used::All };
         }
         if is_ladder(&cells) {
             return Self { group, cells, used: Used::Ladder { sizes } };
         }
-        let of = cells.len();
         Self { group, cells: envelope(cells), used: Used::Envelope { of, sizes } }
     }
 
@@ -143,6 +155,16 @@ fn is_ladder(cells: &[Cell]) -> bool {
     })
 }
 
+/// Neighbours as one cell at the mean of their ln C.
+fn together(cells: &[Cell]) -> Vec<Cell> {
+    let one = |near: &[Cell]| {
+        let runs: Vec<(Option<u64>, f64)> = near.iter().map(|cell| (None, cell.log_loss())).collect();
+        let log_flops = near.iter().map(|cell| cell.flops.ln()).sum::<f64>() / near.len() as f64;
+        Cell { flops: log_flops.exp(), params: near[0].params, runs }
+    };
+    cells.chunks(cells.len().div_ceil(BINS)).map(one).collect()
+}
+
 /// The lowest loss of each budget, where no smaller budget has a lower one.
 fn envelope(cells: Vec<Cell>) -> Vec<Cell> {
     let mut best: Vec<Cell> = Vec::new();
@@ -204,6 +226,18 @@ mod tests {
         assert_eq!(arm.used, Used::Envelope { of: 9, sizes: 3 });
         let chosen: Vec<f64> = arm.cells.iter().map(|cell| cell.log_loss().exp()).collect();
         assert!(chosen.iter().zip([3.2, 2.9, 2.7]).all(|(a, b)| (a - b).abs() < 1e-12), "{chosen:?}");
+    }
+
+    #[test]
+    fn a_great_many_runs_are_taken_together() {
+        let points: Vec<Point> =
+            (0..5000).map(|k| Point::new("a".to_owned(), 1e15 * 1.002f64.powi(k), 3.0 * 0.9999f64.powi(k))).collect();
+        let arm = Arm::of(&points);
+        assert_eq!((arm.used, arm.cells.len(), arm.runs()), (Used::Together { of: 5000 }, 200, 5000));
+        // Straight in logarithms, so that the middle of neighbours lies on the line.
+        let cell = &arm.cells[7];
+        let k = (cell.flops / 1e15).ln() / 1.002f64.ln();
+        assert!((cell.log_loss() - (3f64.ln() + k * 0.9999f64.ln())).abs() < 1e-9);
     }
 
     /// A budget whose best run is worse than a smaller budget's is not worth its compute.

@@ -49,6 +49,8 @@ pub const LAW: Law = Law {
     form: Form::Joint,
 };
 
+/// A loss that falls no faster does not fall.
+const FLATTEST: f64 = 1e-4;
 /// An arm bends below this chance, after Holm over arms.
 const BENDS: f64 = 0.01;
 
@@ -245,7 +247,7 @@ impl Joined {
     fn worst(&self) -> Option<(usize, Refused)> {
         let curves = &self.fitted.profile.best.curves;
         let off = |place: usize, why| Some((place, Refused { group: self.arms[place].group.clone(), why }));
-        if let Some(place) = (0..curves.len()).find(|place| curves[*place].exponent <= 0.0) {
+        if let Some(place) = (0..curves.len()).find(|place| curves[*place].exponent < FLATTEST) {
             return off(place, Why::Rises);
         }
         let bends = self.bends();

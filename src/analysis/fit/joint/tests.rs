@@ -120,6 +120,9 @@ fn a_loss_that_rises_is_no_law() {
     assert_eq!(found.refused, [Refused { group: "rising".into(), why: Why::Rises }]);
     assert_eq!((free(&[base(), rising.clone()]).unwrap().gains.len(), found.gains.len()), (0, 1));
     assert!(free(&[rising, base()]).unwrap().gains.is_empty());
+    let mut flat = runs("flat", law(1.5, 0.12), &SEVEN, 1);
+    flat.iter_mut().for_each(|point| point.loss = 3.0);
+    assert_eq!(free(&[base(), flat]).unwrap().refused[0].why, Why::Rises);
 }
 
 #[test]
