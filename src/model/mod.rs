@@ -203,6 +203,27 @@ impl Model {
         })
     }
 
+    /// The residual stream (B*T, C) after the embedding and after each block, and the logits, of whole windows.
+    #[cfg(test)]
+    pub fn activations(
+        &self,
+        weights: &Weights,
+        ids: &Tensor,
+        batch: usize,
+        time: usize,
+        ops: Ops,
+    ) -> Result<Vec<Tensor>> {
+        let rope = self.position.rope(0, time, ids.device())?;
+        let flow = Flow { weights, ops, batch, time, offset: 0, rope: rope.as_ref() };
+        let mut all = vec![self.embed(ids, &flow)?];
+        for block in &self.blocks {
+            let x = all[all.len() - 1].clone();
+            all.push(self.block(block, x, &flow, &mut |mixer, x| mixer.forward(x, &flow))?);
+        }
+        all.push(self.read_out(&all[all.len() - 1], &flow)?);
+        Ok(all)
+    }
+
     /// Whole windows through all blocks; `end` makes of the last block's output what is asked for.
     fn whole(
         &self,

@@ -1,8 +1,8 @@
-//! Loss against learning rate, a line a width: whether what is tuned at one width holds at another.
+//! Loss against learning rate, a plot a width: whether what is tuned at one width holds at another.
 
 use crate::analysis::valley::{Carried, Valley, carried};
 use crate::report::findings::Findings;
-use crate::report::page::{Axis, Block, Chart, Figure, Hue, Mark, Point, Quantity, Scatter, Series, Table};
+use crate::report::page::{Axis, Block, Chart, Figure, Mark, Point, Quantity, Scatter, Series, Table};
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let all = carried(findings.file);
@@ -10,7 +10,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         return None;
     }
     let lead = Block::Lead(all.iter().map(sentence).collect::<Vec<_>>().join(" "));
-    Some(vec![lead, Block::Plots(all.iter().map(figure).collect()), Block::Details(about(), table(&all))])
+    Some(vec![lead, Block::Plots(figures(findings, &all)), Block::Details(about(), table(&all))])
 }
 
 /// `gpt2, 400 steps: the best rate moves by 0.84 from w32 to w128, within a step of its grid.`
@@ -31,26 +31,40 @@ fn sentence(carried: &Carried) -> String {
     }
 }
 
-fn figure(carried: &Carried) -> Figure {
-    let line = |(i, valley): (usize, &Valley)| {
-        let points = valley.losses.iter().filter_map(|(lr, loss)| {
-            let note = format!("{} at width {}, rate {lr}", valley.variant, valley.width);
-            Some(Point { x: *lr, y: (*loss)?, interval: None, note })
-        });
-        let name = format!("w{}", valley.width);
-        Series { name, hue: Hue::Variant(i), mark: Mark::Joined, points: points.collect() }
+/// All variants at one width, for each width and training length.
+fn figures(findings: &Findings, all: &[Carried]) -> Vec<Figure> {
+    let mut places: Vec<(u64, u64)> = valleys(all).map(|valley| (valley.steps, valley.width)).collect();
+    places.sort_unstable();
+    places.dedup();
+    let at = |(steps, width): (u64, u64)| {
+        let series = valleys(all).filter(|valley| (valley.steps, valley.width) == (steps, width));
+        Figure {
+            title: format!("Loss by learning rate at width {width}, {steps} steps"),
+            caption:
+                "Lower is better. Where rates carry over widths a variant’s lowest point has the same place at each."
+                    .to_owned(),
+            chart: Chart::Scatter(Scatter {
+                x: Axis::log("learning rate", Quantity::Rate),
+                y: Axis::linear("validation loss (nats per token)", Quantity::Nats),
+                series: series.map(|valley| line(findings, valley)).collect(),
+                rules: Vec::new(),
+            }),
+        }
     };
-    let (variant, steps) = carried.valleys.first().map(|v| (v.variant.as_str(), v.steps)).unwrap_or_default();
-    Figure {
-        title: format!("Loss by learning rate, {variant}, {steps} steps"),
-        caption: "Lower is better. Where rates carry over widths the lowest points stand above each other.".to_owned(),
-        chart: Chart::Scatter(Scatter {
-            x: Axis::log("learning rate", Quantity::Rate),
-            y: Axis::linear("validation loss (nats per token)", Quantity::Nats),
-            series: carried.valleys.iter().enumerate().map(line).collect(),
-            rules: Vec::new(),
-        }),
-    }
+    places.into_iter().map(at).collect()
+}
+
+fn valleys(all: &[Carried]) -> impl Iterator<Item = &Valley> {
+    all.iter().flat_map(|carried| &carried.valleys)
+}
+
+fn line(findings: &Findings, valley: &Valley) -> Series {
+    let point = |(lr, loss): &(f64, Option<f64>)| {
+        let note = format!("{} at width {}, rate {lr}", valley.variant, valley.width);
+        Some(Point { x: *lr, y: (*loss)?, interval: None, note })
+    };
+    let points = valley.losses.iter().filter_map(point).collect();
+    Series { name: valley.variant.clone(), hue: findings.hue(&valley.variant), mark: Mark::Joined, points }
 }
 
 fn about() -> String {
@@ -62,7 +76,7 @@ fn about() -> String {
 fn table(all: &[Carried]) -> Table {
     let mut table =
         Table::new(["variant", "steps", "width", "best rate", "loss there (nats)", "rates", "seeds", "note"]);
-    for valley in all.iter().flat_map(|carried| &carried.valleys) {
+    for valley in valleys(all) {
         let Some(deepest) = valley.deepest() else { continue };
         table.rows.push(vec![
             valley.variant.clone(),
@@ -83,6 +97,7 @@ mod tests {
     use super::*;
     use crate::analysis::valley::tests::swept;
     use crate::record::example::example;
+    use crate::report::page;
 
     #[test]
     fn valleys_of_several_widths_are_drawn_and_told() {
@@ -93,7 +108,12 @@ mod tests {
         for (order, trial) in file.trials.iter_mut().enumerate() {
             trial.order = order as u64;
         }
-        let blocks = build(&Findings::of(&file)).unwrap();
+        let findings = Findings::of(&file);
+        // Every medium can show it.
+        let whole = crate::report::section::page(&file, None, None);
+        let media = [page::markdown::markdown(&whole), page::html::html(&whole)];
+        assert!(media.iter().all(|medium| medium.contains("at width 128, 400 steps")));
+        let blocks = build(&findings).unwrap();
         let Block::Lead(lead) = &blocks[0] else { panic!() };
         assert_eq!(
             lead,
@@ -102,10 +122,12 @@ mod tests {
              its grid."
         );
         let Block::Plots(figures) = &blocks[1] else { panic!() };
-        assert_eq!(figures.len(), 2);
+        let titles: Vec<&str> = figures.iter().map(|figure| figure.title.as_str()).collect();
+        assert_eq!(titles.len(), 3);
+        assert_eq!(titles[1], "Loss by learning rate at width 64, 400 steps");
         let Chart::Scatter(scatter) = &figures[0].chart else { panic!() };
         let shape: Vec<(&str, usize)> = scatter.series.iter().map(|s| (s.name.as_str(), s.points.len())).collect();
-        assert_eq!(shape, [("w32", 5), ("w64", 5), ("w128", 5)]);
+        assert_eq!(shape, [("gpt2", 5), ("gpt2-standard", 5)]);
         let Block::Details(_, table) = &blocks[2] else { panic!() };
         assert_eq!((table.rows.len(), table.rows[5][3].as_str()), (6, "0.0075"));
     }

@@ -1,4 +1,5 @@
-//! Maximal update parametrisation: at the base shape nothing differs by a bit; and rates by role.
+//! Maximal update parametrisation: at the base shape nothing differs by a bit, and away from it what a step changes does not
+//! grow with the width.
 
 use super::*;
 use crate::model::{Decl, Role};
@@ -7,13 +8,13 @@ fn optimizers() -> Vec<&'static str> {
     Registry::builtin().optimizers.iter().map(|kind| kind.name()).collect()
 }
 
-/// On a fixed task, with a rate that moves every optimizer.
+/// On a fixed task of few tokens, with a rate that moves every optimizer and no clipping: whether that bites depends on the size.
 fn experiment(variant: &str, optimizer: &str, scaling: Value, (width, layers): (usize, usize)) -> Experiment {
     let lr = if optimizer == "sgd" { 0.05 } else { 0.01 };
     let sets = json!({
         "model": {"width": width, "layers": layers, "context": 16, "scaling": scaling},
-        "train": {"batch": 4, "steps": 4, "optimizer": {"lr": lr}, "schedule": {"kind": "constant", "warmup": 0.0}},
-        "data": {"kind": "markov", "states": 40},
+        "train": {"batch": 8, "steps": 4, "clip": 0.0, "optimizer": {"lr": lr}, "schedule": {"kind": "constant", "warmup": 0.0}},
+        "data": {"kind": "markov", "states": 10},
     });
     let mut tree = Library::builtin().variant(variant).unwrap().tree;
     tree.overlay(&Tree::from_json(&sets, &Origin::named("test")).unwrap());
@@ -69,6 +70,73 @@ fn the_base_shape_learns_as_it_did_before_there_were_rules() {
         for (found, want) in [(losses[0], first), (losses[11], twelfth)] {
             assert!((found - want).abs() < 1e-4, "{variant}: {found} and {want}");
         }
+    }
+}
+
+/// Root mean square of what some steps change of the stream after the first and the last block and of the logits, against
+/// their start.
+fn changes(experiment: &Experiment, steps: u64) -> [f64; 3] {
+    let mut trainer = trainer(experiment, 3);
+    let ids = batch(experiment, 100).inputs;
+    let (model, context) = (&experiment.model, experiment.model.shape.context);
+    let ids = Tensor::from_slice(&ids, ids.len(), &Device::Cpu).unwrap();
+    let seen = |trainer: &Trainer| {
+        let weights = trainer.params().detached();
+        model.activations(&weights, &ids, experiment.batch, context, experiment.ops).unwrap()
+    };
+    let before = seen(&trainer);
+    for step in 0..steps {
+        assert!(trainer.step(&batch(experiment, step)).unwrap().is_finite());
+    }
+    let after = seen(&trainer);
+    let rms = |i: usize| {
+        let off = values(&(&after[i] - &before[i]).unwrap());
+        (off.iter().map(|x| f64::from(x * x)).sum::<f64>() / off.len() as f64).sqrt()
+    };
+    [rms(1), rms(before.len() - 2), rms(before.len() - 1)]
+}
+
+/// d ln RMS / d ln size of each of them over models of several sizes.
+fn slopes(models: impl Iterator<Item = (usize, Experiment)>) -> [f64; 3] {
+    let point = |(size, experiment): (usize, Experiment)| ((size as f64).ln(), changes(&experiment, 3).map(f64::ln));
+    let points: Vec<(f64, [f64; 3])> = models.map(point).collect();
+    let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / points.len() as f64;
+    let below = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>();
+    [0, 1, 2].map(|i| points.iter().map(|(x, y)| (x - mean_x) * y[i]).sum::<f64>() / below)
+}
+
+/// d ln RMS / d ln size that counts as flat. Half a power less is what small widths may do of themselves: there sums of random
+/// terms, which fall as 1 / sqrt C, still stand beside those that add up.
+const FLAT: std::ops::Range<f64> = -0.5..0.2;
+
+#[test]
+fn what_a_step_changes_does_not_grow_with_the_width() {
+    for variant in ["gpt2", "gpt2-rope", "gpt2-rmsnorm", "gpt2-swiglu", "llama", "transformer-2017"] {
+        let widths: &[usize] = if ["gpt2", "llama"].contains(&variant) { &[32, 64, 128, 256] } else { &[32, 128] };
+        for optimizer in optimizers() {
+            let of_width = |&width: &usize| (width, experiment(variant, optimizer, json!({}), (width, 2)));
+            let found = slopes(widths.iter().map(of_width));
+            assert!(found.iter().all(|slope| FLAT.contains(slope)), "{variant} with {optimizer}: {found:.3?}");
+        }
+    }
+}
+
+#[test]
+fn nor_with_the_depth() {
+    for (variant, optimizer) in [("gpt2", "adamw"), ("gpt2", "muon"), ("gpt2", "sgd"), ("transformer-2017", "adamw")] {
+        let of_depth = |layers: usize| (layers, experiment(variant, optimizer, json!({}), (32, layers)));
+        let [_, last, logits] = slopes([2, 4, 8, 16].map(of_depth).into_iter());
+        assert!(FLAT.contains(&last) && FLAT.contains(&logits), "{variant} with {optimizer}: {last:.3}, {logits:.3}");
+    }
+}
+
+#[test]
+fn in_the_standard_parametrisation_it_grows() {
+    for (optimizer, at_least) in [("adamw", 0.8), ("muon", 0.25)] {
+        let standard = json!({"kind": "standard"});
+        let of_width = |width: usize| (width, experiment("gpt2", optimizer, standard.clone(), (width, 2)));
+        let [first, last, _] = slopes([32, 64, 128].map(of_width).into_iter());
+        assert!(first > at_least && last > at_least, "{optimizer}: {first:.3}, {last:.3}");
     }
 }
 
