@@ -621,7 +621,7 @@ fn a_slow_sitting_reads_as_what_it_is() {
         folder.write(name, &file.to_string());
     }
     let unsteady = folder.compare(&[]);
-    let says = "Cannot tell about time; no regression found in the rest: 5 cells, time not told between sittings, which may differ by 106%";
+    let says = "Cannot tell about time; no regression found in the rest: 5 cells, time not told between sittings, which may differ by 106% (the whole suite trains 70% slower now)";
     assert!(unsteady.status.code() == Some(0) && text(&unsteady.stdout).starts_with(says), "{}", said(&unsteady));
     assert_eq!(folder.compare(&["--gate", "conclusive"]).status.code(), Some(3));
 }
@@ -660,7 +660,7 @@ fn a_lowered_margin_is_honoured_or_refused_aloud() {
         sitting(file);
     })
     .compare(&narrow);
-    let says = "Cannot tell: 5 cells, time not told between sittings, which may differ by 10%; the margin of 0.5";
+    let says = "Cannot tell: 5 cells, time not told between sittings, which may differ by 10% (the whole suite trains 1.3% slower now); the margin of 0.50%";
     assert!(refused.status.code() == Some(0) && text(&refused.stdout).starts_with(says), "{}", said(&refused));
 }
 

@@ -142,3 +142,68 @@ fn by_repeat(cells: &[&Row], own: Shift) -> Option<Shift> {
     };
     (chance < SHARED).then_some(Shift { value: own.value, se, freedom: repeats - 1.0 })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::effect::paired;
+    use super::super::measure::Scale;
+    use super::*;
+    use crate::record::metric::VAL_LOSS_NATS;
+
+    const DIFFERENCES: [[f64; 4]; 3] =
+        [[0.031, 0.027, 0.036, 0.030], [0.024, 0.035, 0.029, 0.041], [0.052, 0.018, 0.034, 0.026]];
+
+    /// A row a cell, with what all cells of a repeat share added.
+    fn cells(shared: [f64; 4]) -> Vec<Row> {
+        let measure = catalog().into_iter().find(|measure| measure.name == VAL_LOSS_NATS).unwrap();
+        let row = |(place, own): (usize, &[f64; 4])| {
+            let differences: [f64; 4] = std::array::from_fn(|k| own[k] + shared[k]);
+            let mut row = Row::blank(&format!("cell {place}"), &measure, Setting::Interleaved);
+            row.gated = true;
+            row.sample.pairs = differences.iter().zip(0..).map(|(d, repeat)| ((repeat, repeat), *d)).collect();
+            row.set_effect(paired(Scale::Difference, &differences.map(|d| (0.0, d))).unwrap());
+            row
+        };
+        DIFFERENCES.iter().enumerate().map(row).collect()
+    }
+
+    /// NumPy 2.4 and SciPy 1.17: the mean of the cells' means, the root of their variances' sum over 9, Satterthwaite's degrees of
+    /// freedom; and where repeats move together (F = 2.89, p = 0.10 by `scipy.stats.f.sf`) the standard error of their means.
+    #[test]
+    fn the_mean_over_cells_has_the_uncertainty_of_what_varies() {
+        let rows = [
+            ([0.0; 4], [0.031_916_666_666_666_67, 0.002_788_451_714_296_477, 4.903_024_570_424_958]),
+            ([0.05, -0.04, 0.02, -0.03], [0.031_916_666_666_666_66, 0.022_833_282_643_901_56, 3.0]),
+        ];
+        for (shared, expected) in rows {
+            let found = super::rows(&cells(shared));
+            let shift = found[0].effect.unwrap().shift.unwrap();
+            for (found, expected) in [shift.value, shift.se, shift.freedom].iter().zip(expected) {
+                assert!((found / expected - 1.0).abs() < 1e-9, "{shift:?}");
+            }
+            assert_eq!((found.len(), found[0].cells, found[0].base.n), (1, 3, 0));
+        }
+    }
+
+    /// Accepted changes are no news of the suite, and of one cell there is none.
+    #[test]
+    fn what_is_accepted_is_left_out() {
+        let mut cells = cells([0.0; 4]);
+        cells[2].accepted = Some("it is meant".to_owned());
+        assert_eq!(rows(&cells)[0].cells, 2);
+        cells[1].accepted = Some("so is this".to_owned());
+        assert!(rows(&cells).is_empty());
+    }
+
+    /// A cell whose repeats agree by luck takes on the noise of the others.
+    #[test]
+    fn noise_is_pooled_over_cells() {
+        let mut cells = [cells([0.0; 4]), cells([0.0; 4]), cells([0.0; 4])].concat();
+        let own = [0.010, 0.0115, 0.0085, 0.010].map(|difference| (0.0, difference));
+        cells[6].set_effect(paired(Scale::Difference, &own).unwrap());
+        let before = cells[6].p.unwrap();
+        pool_noise(&mut cells);
+        let after = cells[6].p.unwrap();
+        assert!(after > 2.0 * before, "{before} {after}");
+    }
+}

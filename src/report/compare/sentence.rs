@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::words::{amount, cells, certainty, phrase};
 use crate::analysis::compare::decide::Why;
+use crate::analysis::compare::effect::ALPHA;
 use crate::analysis::compare::{Code, Comparison, Group, MOST_ADVISED, Row, Setting, Unlike, Verdict};
 
 /// Groups in the order in which they are told.
@@ -240,10 +241,9 @@ fn untold(name: &str, rows: &[&Row]) -> String {
             let asked = amount(row, row.margin.asked);
             format!("; the margin of {asked} that was asked for holds within one sitting only")
         });
-        return format!(
-            "{name} not told between sittings, which may differ by {margin}{}",
-            refused.unwrap_or_default()
-        );
+        let seen = apart(rows).map(|row| format!(" ({} now)", unsure(row))).unwrap_or_default();
+        let refused = refused.unwrap_or_default();
+        return format!("{name} not told between sittings, which may differ by {margin}{seen}{refused}");
     }
     if let Some(reason) = rows.iter().find(|row| row.held_back).and_then(|row| row.reason.as_deref()) {
         return format!("{name} {reason}");
@@ -261,6 +261,23 @@ fn untold(name: &str, rows: &[&Row]) -> String {
     } else {
         format!("{name} cannot be told ({})", why.join("; "))
     }
+}
+
+/// The row whose change is for sure one of the sittings, if not of the program: of the whole suite where that is one.
+fn apart<'a>(rows: &[&'a Row]) -> Option<&'a Row> {
+    let size = |row: &Row| row.effect.map_or(0.0, |effect| effect.value.abs());
+    let sure = |row: &&&Row| {
+        let told = row.why == Some(Why::Drift) && row.p.is_some_and(|p| p <= ALPHA);
+        told && size(row) > row.on_scale(row.margin.asked)
+    };
+    let first = |a: &&&Row, b: &&&Row| a.is_whole().cmp(&b.is_whole()).then(size(a).total_cmp(&size(b)));
+    rows.iter().filter(sure).max_by(first).copied()
+}
+
+/// `the whole suite trains 70% slower`.
+fn unsure(row: &Row) -> String {
+    let subject = if row.is_whole() { "the whole suite" } else { row.cell.as_str() };
+    format!("{subject} {}", phrase(row))
 }
 
 fn not_compared(name: &str, rows: &[&Row]) -> String {
