@@ -57,18 +57,19 @@ impl Error {
     #[must_use]
     pub fn suggest<'a>(self, found: &str, known: impl IntoIterator<Item = &'a str>) -> Self {
         let known: Vec<&str> = known.into_iter().collect();
-        let near = known
-            .iter()
-            .map(|k| (strsim::jaro_winkler(found, k), *k))
-            .filter(|(score, _)| *score > 0.8)
-            .max_by(|a, b| a.0.total_cmp(&b.0));
-        match near {
-            Some((_, name)) => self.hint(format!("did you mean `{name}`?")),
+        match near(found, known.iter().copied()) {
+            Some(name) => self.hint(format!("did you mean `{name}`?")),
             None if known.is_empty() => self,
             None if known.len() > 20 => self.hint("`effbench show VARIANT` prints every key with its value"),
             None => self.hint(format!("there is: {}", known.join(", "))),
         }
     }
+}
+
+/// The one of `known` that was meant, where one is written almost alike (Jaro and Winkler's similarity above 0.8).
+pub fn near<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let scored = known.into_iter().map(|name| (strsim::jaro_winkler(found, name), name));
+    scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
 }
 
 impl fmt::Display for Error {

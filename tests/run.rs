@@ -166,7 +166,7 @@ fn bad_input_is_a_sentence_with_a_hint_and_nothing_is_written() {
         (&["run", "--data", "nothing.txt"], "nothing.txt"),
         (&["run", "--data", "empty.txt"], "empty"),
         (&["run", "--data", "short.txt"], "short"),
-        (&["run", "--data", "binary.bin"], "binary.bin"),
+        (&["run", "--data", "binary.bin", "--set", "data.tokenizer=char"], "binary.bin"),
         (&["run", "./malformed.toml"], "malformed.toml:2"),
         (&["run", "--device", "gpu"], "cuda"),
         (&["run", "--out", "tiny.toml/x.json"], "tiny.toml"),

@@ -10,7 +10,7 @@ use super::{print, print_json, say, style};
 use crate::analysis::compare::self_test::self_test;
 use crate::analysis::compare::stages::two_stages;
 use crate::analysis::compare::{Accept, Code, Comparison, Gate, Options, Past, Scale, Side, catalog, compare};
-use crate::error::{Error, Kind, Result};
+use crate::error::{Error, Kind, Result, near};
 use crate::record::{ResultFile, store};
 use crate::report;
 
@@ -308,9 +308,11 @@ pub(super) fn known_metric(flag: &str, name: &str) -> Result<()> {
         return Ok(());
     }
     let known: Vec<&str> = catalog.iter().map(|measure| measure.name).collect();
-    let error = Error::input(format!("{flag} {name}: no such metric")).suggest(name, known.iter().copied());
-    let near = error.hint.as_ref().is_some_and(|hint| hint.starts_with("did you mean"));
-    Err(if near { error } else { error.hint(format!("there is: {}", known.join(", "))) })
+    let error = Error::input(format!("{flag} {name}: no such metric"));
+    Err(match near(name, known.iter().copied()) {
+        Some(_) => error.suggest(name, known),
+        None => error.hint(format!("there is: {}", known.join(", "))),
+    })
 }
 
 /// `train_tokens_per_s=3%`, `val_loss_nats=0.01`.

@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near};
 
 /// Cells under named columns; every row has as many cells as there are columns.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,10 +67,9 @@ impl Table {
     fn unknown(&self, name: &str) -> Error {
         let known = self.columns.iter().map(String::as_str);
         let message = format!("{}: no column `{}`", self.file, name.escape_debug());
-        let suggested = Error::input(&message).suggest(name, known).hint.filter(|hint| hint.starts_with("did you"));
+        let meant = near(name, known).map(|meant| format!("did you mean `{meant}`? "));
         let list: Vec<String> = self.columns.iter().map(|column| column.escape_debug().to_string()).collect();
-        let near = suggested.map(|hint| format!("{hint} ")).unwrap_or_default();
-        Error::input(message).hint(format!("{near}The file has: {}", list.join(", ")))
+        Error::input(message).hint(format!("{}The file has: {}", meant.unwrap_or_default(), list.join(", ")))
     }
 }
 
