@@ -5,6 +5,7 @@ use serde::Serialize;
 use super::price::Usage;
 use crate::record::{Machine, Trial, metric};
 use crate::spec::Price;
+use crate::stat::mean;
 
 /// What is counted as spent.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -94,6 +95,21 @@ impl Spent {
         measured(Axis::Joules, Usage::of(trial, machine).joules.value());
         measured(Axis::Money, price.and_then(|price| price.money_of(trial, machine).total.value()));
         measured(Axis::Carbon, price.and_then(|price| price.carbon_of(trial, machine).total.value()));
+        spent
+    }
+
+    /// The geometric mean of several, on the axes that all of them know.
+    pub fn mean(several: &[Self]) -> Self {
+        let mut spent = Self::default();
+        for axis in Axis::ALL {
+            let logs: Option<Vec<f64>> = several.iter().map(|of| Some(of.on(axis)?.ln())).collect();
+            match (several.first().and_then(|first| first.on(axis)), &logs) {
+                // To the last digit.
+                (Some(first), Some(_)) if several.iter().all(|of| of.on(axis) == Some(first)) => spent.put(axis, first),
+                (_, Some(logs)) => mean(logs).into_iter().for_each(|log| spent.put(axis, log.exp())),
+                _ => {}
+            }
+        }
         spent
     }
 

@@ -6,8 +6,9 @@ use super::Caveat;
 use super::axis::Axis;
 use super::gain::{Gain, Sign};
 use super::pairs::Pairs;
+use super::scatter::Scatter;
 use crate::record::{BySixND, ResultFile, Status, Trial};
-use crate::unit::Share;
+use crate::unit::{Nats, Share};
 
 /// Above this share of embeddings, parameters and FLOPs no longer grow together.
 const EMBEDDING_SHARE: f64 = 0.3;
@@ -15,16 +16,27 @@ const EMBEDDING_SHARE: f64 = 0.3;
 const BUDGETS: usize = 3;
 /// A peak that moved by more between calibrations is worth a word.
 const DRIFT: f64 = 0.1;
+/// Cells that lie further off smooth curves, in standard errors of their seeds, share an error that is worth a word.
+const SCATTER: f64 = 2.0;
+/// In nats, what nobody minds.
+const SMALL_SCATTER: f64 = 5e-3;
 /// Fewer repeats do not carry a verdict.
 const REPEATS: usize = 3;
 
 /// Everything that speaks against believing an answer.
-pub(super) fn caveats(file: &ResultFile, pairs: &Pairs, gains: &BTreeMap<Axis, Gain>) -> Vec<Caveat> {
+pub(super) fn caveats(
+    file: &ResultFile,
+    pairs: &Pairs,
+    gains: &BTreeMap<Axis, Gain>,
+    scatter: Option<&Scatter>,
+) -> Vec<Caveat> {
     let found = [
         diverged(pairs),
         incomplete(file, pairs),
         few_repeats(pairs),
         few_budgets(pairs),
+        left_out(pairs),
+        scatter.and_then(|scatter| shared_error(pairs, scatter)),
         learning_rate(pairs),
         other_data(file, pairs),
         axes_disagree(pairs, gains),
@@ -70,12 +82,55 @@ fn few_repeats(pairs: &Pairs) -> Option<Caveat> {
 }
 
 fn few_budgets(pairs: &Pairs) -> Option<Caveat> {
-    let count = pairs.budgets.len();
+    let (base, count) = (&pairs.question.base, pairs.cells.len());
+    let stands_in = match count {
+        1 => "at one budget only: a gain has nothing to be priced in but that run",
+        _ => "at two budgets: a straight line stands in for its curve",
+    };
     (count < BUDGETS).then(|| Caveat {
         code: "few_budgets",
-        message: format!("{} ran at {count} budgets: a straight line stands in for its curve", pairs.question.base),
+        message: format!("{base} ran {stands_in}"),
         remedy: format!("a suite with at least {BUDGETS} budgets of the base"),
     })
+}
+
+fn left_out(pairs: &Pairs) -> Option<Caveat> {
+    (!pairs.left_out.is_empty()).then(|| Caveat {
+        code: "base_cells_left_out",
+        message: format!(
+            "fewer than half of the repeats have {}, so that nothing is read there",
+            pairs.left_out.join(", ")
+        ),
+        remedy: "finish them on the seeds of the others".to_owned(),
+    })
+}
+
+/// What repeats share is in the interval: where it is large it is told, and where it could not be seen what stands in for it.
+fn shared_error(pairs: &Pairs, scatter: &Scatter) -> Option<Caveat> {
+    let (luck, n) = (scatter.luck_sd_nats?, pairs.pairs.len() as f64);
+    let (code, message, remedy) = match scatter.cell_sd_nats {
+        None if luck > 0.0 => (
+            "shared_error_assumed",
+            format!(
+                "too few cells show what all repeats of one share (a rate chosen once, a budget that suits a schedule): {} \
+                 nats are assumed in the interval, twice the luck of a seed",
+                Nats(scatter.shared_sd_nats)
+            ),
+            "more budgets of each variant in one run",
+        ),
+        Some(cells) if cells > (SCATTER * luck / n.sqrt()).max(SMALL_SCATTER) => (
+            "cell_scatter",
+            format!(
+                "cells lie {} nats off smooth curves, {:.1} times what the luck of their seeds explains: no one law \
+                 describes them, and the interval holds it",
+                Nats(cells),
+                cells * n.sqrt() / luck
+            ),
+            "rates from one surface over all cells, drawn anew in each repeat; more repeats do not help",
+        ),
+        _ => return None,
+    };
+    Some(Caveat { code, message, remedy: remedy.to_owned() })
 }
 
 /// A learning rate that was searched for one arm only makes gains that are not the algorithm's.
@@ -252,11 +307,11 @@ mod tests {
                 }
             }),
         ];
-        assert_eq!(codes(&example()), ["synthetic_data"]);
+        assert_eq!(codes(&example()), ["shared_error_assumed", "synthetic_data"]);
         // What a file is called says nothing of its rates.
         let mut named = example();
         named.trials.iter_mut().for_each(|t| t.lr_source = RateSource::of_words("tuned: knowl-edge.json"));
-        assert_eq!(codes(&named), ["synthetic_data"]);
+        assert_eq!(codes(&named), ["shared_error_assumed", "synthetic_data"]);
         for (code, change) in rows {
             let mut file = example();
             change(&mut file);

@@ -8,18 +8,23 @@ pub mod compare;
 #[cfg(test)]
 mod coverage;
 pub mod fit;
+pub mod form;
 pub mod frontier;
 pub mod gain;
 pub mod law;
+mod local;
 pub mod pairs;
 pub mod price;
 pub mod projection;
 pub mod recipe;
+pub mod scatter;
+pub mod settings;
 pub mod spectrum;
 pub mod study;
 pub mod along;
 pub mod summary;
 pub mod transfer;
+pub mod trend;
 pub mod valley;
 pub mod world;
 

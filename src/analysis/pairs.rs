@@ -1,11 +1,13 @@
-//! The trials that answer a run's headline question, paired by repeat: what the base reached at each of its budgets, and what
-//! the variant reached, from the same seed and data.
+//! The trials that answer a question, paired by seed: what the base reached at each of its sizes and budgets, and what the variant
+//! reached, from the same seed and data. A seed is one draw of luck, whatever the files, sittings and machines that it ran in, so
+//! that the order of files decides nothing; builds and settings that differ under one name have different answers, and none is
+//! chosen in silence.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::axis::Spent;
-use super::world::{World, worlds};
+use super::world::World;
 use crate::record::{ResultFile, Status, Trial};
 
 /// What is asked: what is this variant worth over the base, at this scale and budget?
@@ -43,8 +45,9 @@ impl Question {
         trial.scale == self.scale && trial.variant == self.variant && budget
     }
 
+    /// The base may have any size: spending more on it may make it larger.
     fn is_base(&self, trial: &Trial) -> bool {
-        trial.scale == self.scale && trial.variant == self.base
+        trial.variant == self.base
     }
 }
 
@@ -57,10 +60,22 @@ pub enum Unanswered {
     SameVariant(String),
     /// This cell has no finished trial with a loss.
     NoTrial(String),
-    /// The base has fewer than two budgets at the headline's scale.
-    OneBudget(String),
-    /// No repeat has both the variant and the base at every budget.
+    /// No repeat has both the variant and the base.
     NoPair,
+    /// One cell ran in several builds, so that it has several answers.
+    SeveralBuilds {
+        /// The first such cell.
+        cell: String,
+        /// What tells the builds apart.
+        builds: Vec<String>,
+    },
+    /// Trials of one name are of different things.
+    SeveralSettings {
+        /// The first such cell.
+        cell: String,
+        /// The keys in which they differ, with the values.
+        keys: Vec<String>,
+    },
 }
 
 impl fmt::Display for Unanswered {
@@ -69,8 +84,27 @@ impl fmt::Display for Unanswered {
             Self::NoQuestion => write!(f, "this suite compares nothing with a base"),
             Self::SameVariant(name) => write!(f, "the variant in question, {name}, is the base itself"),
             Self::NoTrial(cell) => write!(f, "{cell} has no finished trial"),
-            Self::OneBudget(base) => write!(f, "{base} ran at one budget only, so there is nothing to price a gain in"),
-            Self::NoPair => write!(f, "no repeat finished both the variant and the base at every budget"),
+            Self::NoPair => write!(f, "no repeat finished both the variant and the base"),
+            Self::SeveralBuilds { cell, builds } => {
+                write!(f, "{cell} ran in {} builds ({}), and a gain is of one", builds.len(), builds.join("; "))
+            }
+            Self::SeveralSettings { cell, keys } => {
+                write!(f, "trials named {cell} differ in their settings: {}", keys.join(", "))
+            }
+        }
+    }
+}
+
+impl Unanswered {
+    /// What to do about it, where that is known.
+    pub fn hint(&self) -> Option<&'static str> {
+        match self {
+            Self::NoQuestion => Some("`--base VARIANT` says whose compute is the currency"),
+            Self::SeveralBuilds { .. } => {
+                Some("give the files of one build at a time; `effbench compare` says what differs between builds")
+            }
+            Self::SeveralSettings { .. } => Some("give the files one at a time, or name the variants apart"),
+            _ => None,
         }
     }
 }
@@ -84,26 +118,31 @@ pub struct Point {
     pub loss: f64,
 }
 
-/// One repeat with everything finished.
+/// A cell of the base.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BaseCell {
+    /// `gpt2/w32@800`.
+    pub name: String,
+    /// Its size.
+    pub scale: String,
+    /// Its budget in steps, where cells carry one.
+    pub budget: Option<u64>,
+    /// Training tokens over all parameters, where both are known.
+    pub tokens_per_param: Option<f64>,
+}
+
+/// One seed with everything finished.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Pair {
-    /// Which repeat.
-    pub repeat: u64,
-    /// The base, by budget in the order of [`Pairs::budgets`].
+    /// Of parameters, data order and sampling; of both sides.
+    pub seed: u64,
+    /// The base, by cell in the order of [`Pairs::cells`].
     pub base: Vec<Point>,
-    /// The variant at the headline's budget.
+    /// The variant in question.
     pub variant: Point,
 }
 
-impl Pair {
-    /// Seconds and joules of different machines or builds are not of one kind.
-    fn without_local(mut self) -> Self {
-        self.base.iter_mut().chain([&mut self.variant]).for_each(|point| point.spent = point.spent.without_local());
-        self
-    }
-}
-
-/// All complete repeats, and the trials they were looked for in.
+/// All complete seeds, and the trials they were looked for in.
 #[derive(Debug, Clone)]
 pub struct Pairs<'a> {
     /// What is asked.
@@ -114,9 +153,11 @@ pub struct Pairs<'a> {
     pub generated: bool,
     /// The metric compared.
     pub loss: &'static str,
-    /// The base's budgets in steps, ascending.
-    pub budgets: Vec<u64>,
-    /// Complete repeats, ascending.
+    /// The base's cells that every pair has, by size and budget.
+    pub cells: Vec<BaseCell>,
+    /// Cells of the base that too few seeds have.
+    pub left_out: Vec<String>,
+    /// Complete seeds, ascending.
     pub pairs: Vec<Pair>,
     /// Every trial of the base and the variant that belongs to the question, finished or not.
     pub trials: Vec<&'a Trial>,
@@ -125,18 +166,16 @@ pub struct Pairs<'a> {
 }
 
 /// Finds the trials that answer a file's headline question, where most of them are.
-pub fn pair(file: &ResultFile) -> Result<Pairs<'_>, Unanswered> {
-    let question = Question::of(file)?;
+pub fn pair<'w, 'a>(worlds: &'w [World<'a>], question: &Question) -> Result<(&'w World<'a>, Pairs<'a>), Unanswered> {
     let asked = |trial: &&&Trial| question.is_base(trial) || question.is_variant(trial);
     let count = |world: &World| world.trials.iter().filter(asked).count();
-    let worlds = worlds(file, None);
     let total: usize = worlds.iter().map(count).sum();
     let Some(world) = worlds.iter().rev().max_by_key(|world| count(world)) else {
         return Err(Unanswered::NoTrial(question.cell()));
     };
-    let mut pairs = pair_in(world, &question)?;
+    let mut pairs = pair_in(world, question)?;
     pairs.elsewhere = total - pairs.trials.len();
-    Ok(pairs)
+    Ok((world, pairs))
 }
 
 /// Finds the trials that answer a question in one world.
@@ -151,61 +190,118 @@ pub fn pair_in<'a>(world: &World<'a>, question: &Question) -> Result<Pairs<'a>, 
     if !finished.iter().any(|(t, _)| question.is_variant(t)) {
         return Err(Unanswered::NoTrial(question.cell()));
     }
-    let of_base = || finished.iter().filter(|(t, _)| question.is_base(t));
-    if of_base().next().is_none() {
-        return Err(Unanswered::NoTrial(format!("{}/{}", question.base, question.scale)));
+    if !finished.iter().any(|(t, _)| question.is_base(t)) {
+        return Err(Unanswered::NoTrial(question.base.clone()));
     }
-    let budgets: Vec<u64> = of_base().filter_map(|(t, _)| t.budget).collect::<BTreeSet<u64>>().into_iter().collect();
-    if budgets.len() < 2 {
-        return Err(Unanswered::OneBudget(question.base.clone()));
-    }
-    let repeats: BTreeSet<u64> = finished.iter().map(|(t, _)| t.repeat).collect();
-    let pairs: Vec<Pair> = repeats.into_iter().filter_map(|k| complete(&finished, question, &budgets, k)).collect();
+    world.of_one_kind(&trials)?;
+    let (cells, left_out, pairs) = matched(&finished, question);
     if pairs.is_empty() {
         return Err(Unanswered::NoPair);
     }
     let (question, data, generated) = (question.clone(), world.data.clone(), world.generated);
-    Ok(Pairs { question, data, generated, loss, budgets, pairs, trials, elsewhere: 0 })
+    Ok(Pairs { question, data, generated, loss, cells, left_out, pairs, trials, elsewhere: 0 })
 }
 
-/// One repeat, where the variant and the base at every budget finished it.
-fn complete(finished: &[(&Trial, Point)], question: &Question, budgets: &[u64], repeat: u64) -> Option<Pair> {
-    let here = || finished.iter().filter(|(t, _)| t.repeat == repeat);
-    let variant = here().find(|(t, _)| question.is_variant(t))?.1;
-    let at = |budget: u64| Some(here().find(|(t, _)| question.is_base(t) && t.budget == Some(budget))?.1);
-    let base = budgets.iter().map(|budget| at(*budget)).collect::<Option<Vec<Point>>>()?;
-    let pair = Pair { repeat, base, variant };
-    let places: BTreeSet<(u64, u64)> = here().map(|(t, _)| (t.machine, t.build)).collect();
-    Some(if places.len() == 1 { pair } else { pair.without_local() })
+/// A cell of the base by size and budget.
+type Key<'a> = (&'a str, Option<u64>);
+
+/// The seeds of the variant that the base has too. A cell of the base that fewer than half of them have is left out; then a seed
+/// that lacks one of the others.
+fn matched<'a>(finished: &[(&'a Trial, Point)], question: &Question) -> (Vec<BaseCell>, Vec<String>, Vec<Pair>) {
+    let mut variant: BTreeMap<u64, Vec<(&Trial, Point)>> = BTreeMap::new();
+    let mut base: BTreeMap<Key, BTreeMap<u64, Vec<(&Trial, Point)>>> = BTreeMap::new();
+    for (trial, point) in finished {
+        let of = if question.is_variant(trial) {
+            &mut variant
+        } else {
+            base.entry((&trial.scale, trial.budget)).or_default()
+        };
+        of.entry(trial.seed).or_default().push((trial, *point));
+    }
+    let shared =
+        |of: &BTreeMap<u64, Vec<(&'a Trial, Point)>>| variant.keys().filter(|seed| of.contains_key(seed)).count();
+    let most = base.values().map(shared).max().unwrap_or(0);
+    let (kept, dropped): (Vec<Key>, Vec<Key>) =
+        base.keys().partition(|key| shared(&base[*key]) > 0 && 2 * shared(&base[*key]) >= most);
+    if kept.is_empty() {
+        return (Vec::new(), Vec::new(), Vec::new());
+    }
+    let named = |key: &Key| base[key].values().next().map(|trials| trials[0].0);
+    let cell = |key: &Key| {
+        let trial = named(key)?;
+        let tokens_per_param =
+            trial.train_tokens().zip(trial.params()).map(|(tokens, params)| tokens as f64 / params as f64);
+        Some(BaseCell { name: trial.cell.clone(), scale: trial.scale.clone(), budget: trial.budget, tokens_per_param })
+    };
+    let cells = kept.iter().filter_map(cell).collect();
+    let left_out = dropped.iter().filter_map(|key| Some(named(key)?.cell.clone())).collect();
+    let pairs = variant.iter().filter_map(|(seed, trials)| {
+        let of_base: Vec<&Vec<(&Trial, Point)>> = kept.iter().map(|key| base[key].get(seed)).collect::<Option<_>>()?;
+        Some(complete(*seed, trials, &of_base))
+    });
+    (cells, left_out, pairs.collect())
+}
+
+/// A seed where both sides have everything. A cell that ran several times with it, on several machines or in several sittings, is
+/// still one draw of that seed: the mean of what it spent and reached, where both sides ran if they have such places in common.
+fn complete(seed: u64, variant: &[(&Trial, Point)], base: &[&Vec<(&Trial, Point)>]) -> Pair {
+    let machines = |trials: &[(&Trial, Point)]| trials.iter().map(|(t, _)| t.machine).collect::<BTreeSet<u64>>();
+    let common = base.iter().fold(machines(variant), |common, trials| &common & &machines(trials));
+    let of = |trials: &[(&Trial, Point)]| {
+        let here: Vec<Point> = trials
+            .iter()
+            .filter(|(t, _)| common.is_empty() || common.contains(&t.machine))
+            .map(|(_, point)| *point)
+            .collect();
+        let point = Point {
+            spent: Spent::mean(&here.iter().map(|point| point.spent).collect::<Vec<_>>()),
+            loss: here.iter().map(|point| point.loss).sum::<f64>() / here.len() as f64,
+        };
+        // Seconds and joules of different machines are not of one kind.
+        if common.is_empty() { Point { spent: point.spent.without_local(), ..point } } else { point }
+    };
+    Pair { seed, base: base.iter().map(|trials| of(trials)).collect(), variant: of(variant) }
 }
 
 /// What a finished trial spent and reached; `None` where it did not finish, or spent nothing that is known.
 fn point(world: &World, trial: &Trial, loss: &str) -> Option<Point> {
     trial.train_flops().filter(|flops| trial.status == Status::Ok && *flops > 0.0)?;
-    Some(Point { spent: world.spent(trial), loss: trial.metric(loss).filter(|loss| loss.is_finite())? })
+    let loss = trial.metric(loss).filter(|loss| loss.is_finite() && *loss > 0.0)?;
+    Some(Point { spent: world.spent(trial), loss })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::world::worlds;
     use crate::record::example::{example, study};
-    use crate::record::metric;
+    use crate::record::{ResultFile, metric};
+
+    fn found(file: &ResultFile) -> Result<Pairs<'_>, Unanswered> {
+        let worlds = worlds(file, None);
+        Ok(pair(&worlds, &Question::of(file)?)?.1)
+    }
 
     #[test]
-    fn only_complete_repeats_are_paired() {
+    fn only_complete_seeds_are_paired() {
         let file = study(4, |variant, steps, repeat| {
             let diverged = (variant == "gpt2" && steps == 800 && repeat == 1) || (variant == "modern" && repeat == 2);
             (!diverged).then_some(1.0 / steps as f64)
         });
-        let pairs = pair(&file).unwrap();
-        assert_eq!(pairs.budgets, [400, 800, 1600]);
-        assert_eq!(pairs.pairs.iter().map(|p| p.repeat).collect::<Vec<_>>(), [0, 3]);
+        let pairs = found(&file).unwrap();
+        let names: Vec<&str> = pairs.cells.iter().map(|cell| cell.name.as_str()).collect();
+        assert_eq!(names, ["gpt2/w32@400", "gpt2/w32@800", "gpt2/w32@1600"]);
+        assert_eq!(pairs.pairs.iter().map(|p| p.seed).collect::<Vec<_>>(), [0, 3]);
         assert_eq!(
             pairs.pairs[0].base.iter().map(|p| p.loss).collect::<Vec<_>>(),
             [1.0 / 400.0, 1.0 / 800.0, 1.0 / 1600.0]
         );
         assert_eq!(pairs.trials.len(), 16, "modern at 400 steps is not in question");
         assert_eq!(pairs.loss, metric::EXCESS_LOSS_NATS);
+        // A budget that hardly any seed finished takes no seed away.
+        let file = study(4, |_, steps, repeat| (steps < 1600 || repeat == 1).then_some(1.0 / steps as f64));
+        let pairs = found(&file).unwrap();
+        assert_eq!((pairs.pairs.len(), &pairs.left_out[..]), (4, &["gpt2/w32@1600".to_owned()][..]));
     }
 
     #[test]
@@ -215,16 +311,65 @@ mod tests {
             ("this suite compares nothing with a base", |f| f.run.headline = None),
             ("gpt2, is the base itself", |f| f.run.headline.as_mut().unwrap().variant = "gpt2".to_owned()),
             ("modern/w32@400 has no finished trial", |f| f.trials.retain(|t| t.variant == "gpt2")),
-            ("gpt2/w32 has no finished trial", |f| f.trials.retain(|t| t.variant == "modern")),
-            ("gpt2 ran at one budget only", |f| f.trials.retain(|t| t.variant == "modern" || t.budget == Some(400))),
+            ("gpt2 has no finished trial", |f| f.trials.retain(|t| t.variant == "modern")),
             ("no repeat finished both", |f| f.trials.retain(|t| (t.variant == "modern") == (t.repeat == 0))),
+            ("gpt2/w32@400 ran in 2 builds (0.1.0 00112233aabbccdd; 0.2.0 ff)", |f| {
+                let mut other = f.builds[0].clone();
+                (other.version, other.executable_id) = ("0.2.0".to_owned(), Some("ff".to_owned()));
+                f.builds.push(other);
+                f.trials.iter_mut().filter(|t| t.repeat > 1).for_each(|t| t.build = 1);
+            }),
         ];
         for (says, spoil) in rows {
             let mut file = example();
             spoil(&mut file);
-            let why = pair(&file).unwrap_err().to_string();
+            let why = found(&file).unwrap_err().to_string();
             assert!(why.contains(says), "{why}");
         }
+    }
+
+    /// A second run on other seeds, whose repeats count from 0 again, adds pairs; the same trials again add nothing; and in neither
+    /// does the order decide.
+    #[test]
+    fn seeds_are_pairs_whatever_the_order_of_files() {
+        let first = example();
+        let mut second = example();
+        for trial in &mut second.trials {
+            trial.id.push_str("-second");
+            trial.seed += 10;
+            let better = if trial.variant == "modern" { 0.1 } else { 0.0 };
+            let excess = trial.metrics.get_mut(metric::EXCESS_LOSS_NATS).unwrap();
+            excess.value = excess.value.map(|nats| nats - better);
+        }
+        let mut again = example();
+        again.trials.iter_mut().for_each(|trial| trial.id.push_str("-again"));
+        let pooled = |files: [&ResultFile; 3]| {
+            let named = files.map(|file| ("a".to_owned(), file.clone())).to_vec();
+            crate::record::pool::pool(named).unwrap()
+        };
+        let (one, other) = (pooled([&first, &second, &again]), pooled([&again, &second, &first]));
+        let (one, other) = (found(&one).unwrap(), found(&other).unwrap());
+        assert_eq!(one.pairs.iter().map(|pair| pair.seed).collect::<Vec<_>>(), [0, 1, 2, 3, 10, 11, 12, 13]);
+        assert_eq!(one.pairs, other.pairs);
+        assert_eq!(one.pairs[..4], found(&first).unwrap().pairs);
+    }
+
+    /// Trials of one name and other settings are other cells: they share no world and no mean.
+    #[test]
+    fn cells_of_one_name_and_other_settings_are_not_averaged() {
+        let mut file = example();
+        let mut other = example();
+        for trial in &mut other.trials {
+            trial.id.push_str("-other");
+            trial.spec["train"]["batch"] = 8.into();
+            trial.spec_sha256 = crate::record::spec_sha256(&trial.spec);
+            trial.seed += 10;
+        }
+        file.trials.extend(other.trials);
+        let worlds = worlds(&file, None);
+        let names: Vec<&str> = worlds.iter().map(|world| world.data.as_str()).collect();
+        assert_eq!(names, ["synthetic language, train.batch = 16", "synthetic language, train.batch = 8"]);
+        assert!(worlds.iter().all(|world| world.trials.len() == 20));
     }
 
     #[test]
@@ -233,6 +378,6 @@ mod tests {
         for trial in &mut file.trials {
             trial.metrics.remove(metric::EXCESS_LOSS_NATS);
         }
-        assert_eq!(pair(&file).unwrap().loss, metric::VAL_LOSS_NATS);
+        assert_eq!(found(&file).unwrap().loss, metric::VAL_LOSS_NATS);
     }
 }

@@ -10,13 +10,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
-use super::axis::Axis;
-use super::gain::log_gain;
-use super::pairs::{Question, Unanswered, pair_in};
+use super::form::Form;
+use super::gain::{Answer, Gain};
+use super::scatter::Scatter;
+use super::settings::{Settings, settings};
 use super::world::World;
-use crate::record::Trial;
-use crate::stat::interval::LEVEL;
-use crate::stat::{Estimate, Solution, ratio_estimate};
+use crate::stat::Estimate;
 
 /// More changes than this have more subsets than anybody runs.
 const MOST_CHANGES: usize = 6;
@@ -29,7 +28,7 @@ pub struct Change {
     /// What it changes: `model.position.kind = "rope"`.
     pub keys: Vec<String>,
     /// Its gain over the base.
-    pub alone: Estimate,
+    pub alone: Gain,
     /// The whole's gain over the whole without it, where that was run.
     pub last: Option<Estimate>,
     /// Its share of the whole's log gain, averaged over all orders, where every subset was run: factors that multiply to the
@@ -51,54 +50,49 @@ pub struct Recipe {
     /// Keys that it changes and no single variant does.
     pub rest: Vec<String>,
     /// Its gain over the base.
-    pub joint: Estimate,
-    /// The product of the single gains.
-    pub product: Estimate,
+    pub joint: Gain,
+    /// The product of the single gains, where all are solved.
+    pub product: Option<Estimate>,
     /// Joint over product, paired: 1 where gains multiply.
-    pub interaction: Estimate,
+    pub interaction: Option<Estimate>,
 }
 
 /// What a variant changes of the base: key to value.
-type Difference = BTreeMap<String, Value>;
+type Difference = Settings;
 
-/// Log gains in model FLOPs by repeat.
-type Logs = BTreeMap<u64, f64>;
+/// A variant with what it changes.
+struct Arm<'a> {
+    changes: Difference,
+    answer: &'a Answer,
+}
 
-/// The recipes of a world at one scale and budget. A variant is one where at least two of the others are parts of it, share
-/// no key, and every gain is solved in at least one common repeat.
-pub fn recipes(world: &World, base: &str, scale: &str, budget: Option<u64>) -> Vec<Recipe> {
-    let at = |variant: &str, any: bool| {
-        let fits = |t: &&&Trial| t.variant == variant && t.scale == scale && (any || t.budget == budget);
-        world.trials.iter().find(fits).map(|trial| settings(&trial.spec))
+impl Arm<'_> {
+    fn log(&self) -> Option<&Form> {
+        self.answer.log_gain.as_ref()
+    }
+}
+
+/// The recipes of a world at one scale and budget, from the answers there. A variant is one where at least two of the others are
+/// parts of it and share no key. What is only bounded multiplies with nothing.
+pub fn recipes(
+    world: &World,
+    answers: &[Answer],
+    base: &str,
+    at: (&str, Option<u64>),
+    scatter: Option<&Scatter>,
+) -> Vec<Recipe> {
+    let (scale, budget) = at;
+    let of = |variant: &str, any: bool| {
+        let mut trials =
+            world.trials.iter().filter(|t| t.variant == variant && t.scale == scale && (any || t.budget == budget));
+        trials.next().map(|trial| settings(trial))
     };
-    let Some(origin) = at(base, true) else { return Vec::new() };
-    let mut arms: Vec<(&str, Difference, Logs)> = Vec::new();
-    for variant in world.variants().into_iter().filter(|variant| *variant != base) {
-        let Some(settings) = at(variant, false) else { continue };
-        let asked = Question { base: base.to_owned(), variant: variant.to_owned(), scale: scale.to_owned(), budget };
-        if let Ok(logs) = logs(world, &asked) {
-            arms.push((variant, difference(&origin, &settings), logs));
-        }
-    }
-    (0..arms.len()).filter_map(|whole| recipe(&arms, whole, scale, budget)).collect()
-}
-
-/// Model and training settings that make an algorithm, flattened; not how long, how large or how fast it learns.
-fn settings(spec: &Value) -> Difference {
-    let mut flat = BTreeMap::new();
-    for table in ["model", "train"] {
-        spec.get(table).into_iter().for_each(|value| flatten(table, value, &mut flat));
-    }
-    let dial = ["train.optimizer.lr", "train.steps", "train.tokens", "train.tokens_per_param"];
-    flat.retain(|key, _| !dial.contains(&key.as_str()));
-    flat
-}
-
-fn flatten(key: &str, value: &Value, into: &mut Difference) {
-    match value {
-        Value::Object(table) => table.iter().for_each(|(name, value)| flatten(&format!("{key}.{name}"), value, into)),
-        value => drop(into.insert(key.to_owned(), value.clone())),
-    }
+    let Some(origin) = of(base, true) else { return Vec::new() };
+    let here = answers.iter().filter(|answer| answer.scale == scale && answer.budget == budget);
+    let arms: Vec<Arm> = here
+        .filter_map(|answer| Some(Arm { changes: difference(&origin, &of(&answer.variant, false)?), answer }))
+        .collect();
+    (0..arms.len()).filter_map(|whole| recipe(&arms, whole, scatter)).collect()
 }
 
 fn difference(base: &Difference, variant: &Difference) -> Difference {
@@ -109,26 +103,17 @@ fn difference(base: &Difference, variant: &Difference) -> Difference {
     found
 }
 
-/// Log gains of the repeats that solve; a bound is no number to compute with.
-fn logs(world: &World, question: &Question) -> Result<Logs, Unanswered> {
-    let pairs = pair_in(world, question)?;
-    let solved = pairs.pairs.iter().filter_map(|pair| match log_gain(pair, Axis::ModelFlops) {
-        Some(Solution::At(log)) => Some((pair.repeat, log)),
-        _ => None,
-    });
-    Ok(solved.collect())
-}
-
-fn recipe(arms: &[(&str, Difference, Logs)], whole: usize, scale: &str, budget: Option<u64>) -> Option<Recipe> {
-    let (variant, all, _) = &arms[whole];
+fn recipe(arms: &[Arm], whole: usize, scatter: Option<&Scatter>) -> Option<Recipe> {
+    let Arm { changes: all, answer } = &arms[whole];
     let within = |part: &Difference| part.iter().all(|(key, value)| all.get(key) == Some(value));
+    let changes = |k: usize| &arms[k].changes;
     let parts: Vec<usize> = (0..arms.len())
-        .filter(|&k| k != whole && !arms[k].1.is_empty() && arms[k].1.len() < all.len() && within(&arms[k].1))
+        .filter(|&k| k != whole && !changes(k).is_empty() && changes(k).len() < all.len() && within(changes(k)))
         .collect();
     // A single change is a part that has no part of its own.
-    let holds = |k: usize, j: usize| j != k && arms[j].1.iter().all(|(key, value)| arms[k].1.get(key) == Some(value));
+    let holds = |k: usize, j: usize| j != k && changes(j).iter().all(|(key, value)| changes(k).get(key) == Some(value));
     let singles: Vec<usize> = parts.iter().copied().filter(|&k| !parts.iter().any(|&j| holds(k, j))).collect();
-    let keys: Vec<&String> = singles.iter().flat_map(|&k| arms[k].1.keys()).collect();
+    let keys: Vec<&String> = singles.iter().flat_map(|&k| changes(k).keys()).collect();
     let distinct: BTreeSet<&String> = keys.iter().copied().collect();
     if singles.len() < 2 || singles.len() > MOST_CHANGES || distinct.len() < keys.len() {
         return None;
@@ -136,35 +121,33 @@ fn recipe(arms: &[(&str, Difference, Logs)], whole: usize, scale: &str, budget: 
     let rest: Vec<String> =
         all.iter().filter(|(key, _)| !distinct.contains(key)).map(|(key, value)| said(key, value)).collect();
     let subsets = Subsets::of(arms, whole, &singles, &parts);
-    let repeats = subsets.common(&singles.iter().copied().chain([whole]).collect::<Vec<_>>());
-    let over = |repeats: &[u64], log: &dyn Fn(u64) -> f64| {
-        ratio_estimate(&repeats.iter().map(|k| log(*k)).collect::<Vec<f64>>(), LEVEL)
-    };
-    let of = |arm: usize, repeat: u64| arms[arm].2[&repeat];
-    let sum = |repeat: u64| singles.iter().map(|&k| of(k, repeat)).sum::<f64>();
-    let changes = (0..singles.len()).map(|place| {
+    let product = singles.iter().try_fold(None, |sum: Option<Form>, &k| {
+        let log = arms[k].log()?;
+        Some(Some(sum.map_or_else(|| log.clone(), |sum| sum.minus(log, -1.0))))
+    });
+    let product = product.flatten();
+    let interaction = arms[whole].log().zip(product.as_ref()).map(|(joint, product)| joint.minus(product, 1.0));
+    let change = |place: usize| {
         let single = singles[place];
         let without = subsets.arm((1 << singles.len()) - 1 - (1 << place)).filter(|_| rest.is_empty());
         let without = without.or_else(|| subsets.rest_of(single));
-        let last = without.and_then(|without| {
-            over(&subsets.common(&[whole, without]), &|repeat| of(whole, repeat) - of(without, repeat))
-        });
-        Some(Change {
-            variant: arms[single].0.to_owned(),
-            keys: arms[single].1.iter().map(|(key, value)| said(key, value)).collect(),
-            alone: over(&repeats, &|repeat| of(single, repeat))?,
-            last,
-            shapley: rest.is_empty().then(|| subsets.shapley(place)).flatten(),
-        })
-    });
+        let last = without.and_then(|without| Some(arms[whole].log()?.minus(arms[without].log()?, 1.0)));
+        Change {
+            variant: arms[single].answer.variant.clone(),
+            keys: changes(single).iter().map(|(key, value)| said(key, value)).collect(),
+            alone: arms[single].answer.headline(),
+            last: last.map(|log| log.ratio(scatter)),
+            shapley: rest.is_empty().then(|| subsets.shapley(place)).flatten().map(|log| log.ratio(scatter)),
+        }
+    };
     Some(Recipe {
-        variant: (*variant).to_owned(),
-        scale: scale.to_owned(),
-        budget,
-        changes: changes.collect::<Option<_>>()?,
-        joint: over(&repeats, &|repeat| of(whole, repeat))?,
-        product: over(&repeats, &sum)?,
-        interaction: over(&repeats, &|repeat| of(whole, repeat) - sum(repeat))?,
+        variant: answer.variant.clone(),
+        scale: answer.scale.clone(),
+        budget: answer.budget,
+        changes: (0..singles.len()).map(change).collect(),
+        joint: answer.headline(),
+        product: product.map(|log| log.ratio(scatter)),
+        interaction: interaction.map(|log| log.ratio(scatter)),
         rest,
     })
 }
@@ -176,7 +159,7 @@ fn said(key: &str, value: &Value) -> String {
 
 /// The arms that are subsets of a recipe's single changes, by the bits of the changes in them.
 struct Subsets<'a> {
-    arms: &'a [(&'a str, Difference, Logs)],
+    arms: &'a [Arm<'a>],
     whole: usize,
     changes: usize,
     by_bits: BTreeMap<usize, usize>,
@@ -185,20 +168,16 @@ struct Subsets<'a> {
 }
 
 impl<'a> Subsets<'a> {
-    fn of(arms: &'a [(&'a str, Difference, Logs)], whole: usize, singles: &[usize], parts: &[usize]) -> Self {
+    fn of(arms: &'a [Arm<'a>], whole: usize, singles: &[usize], parts: &[usize]) -> Self {
         let union = |bits: usize| -> Difference {
             let chosen = singles.iter().enumerate().filter(|(place, _)| bits & (1 << place) != 0);
-            chosen.flat_map(|(_, &k)| arms[k].1.clone()).collect()
+            chosen.flat_map(|(_, &k)| arms[k].changes.clone()).collect()
         };
-        let find = |wanted: &Difference| parts.iter().copied().chain([whole]).find(|&k| arms[k].1 == *wanted);
+        let find = |wanted: &Difference| parts.iter().copied().chain([whole]).find(|&k| arms[k].changes == *wanted);
         let by_bits = (1..1 << singles.len()).filter_map(|bits| Some((bits, find(&union(bits))?))).collect();
         let without = |single: usize| -> Difference {
-            arms[whole]
-                .1
-                .iter()
-                .filter(|(key, _)| !arms[single].1.contains_key(*key))
-                .map(|(k, v)| (k.clone(), v.clone()))
-                .collect()
+            let others = arms[whole].changes.iter().filter(|(key, _)| !arms[single].changes.contains_key(*key));
+            others.map(|(k, v)| (k.clone(), v.clone())).collect()
         };
         let complements = singles.iter().filter_map(|&single| Some((single, find(&without(single))?))).collect();
         Self { arms, whole, changes: singles.len(), by_bits, complements }
@@ -212,27 +191,23 @@ impl<'a> Subsets<'a> {
         self.complements.get(&single).copied().filter(|arm| *arm != self.whole)
     }
 
-    /// The repeats in which all these arms' gains are solved.
-    fn common(&self, arms: &[usize]) -> Vec<u64> {
-        let all = |repeat: &u64| arms.iter().all(|&arm| self.arms[arm].2.contains_key(repeat));
-        self.arms[arms[0]].2.keys().copied().filter(all).collect()
-    }
-
     /// Mean over all orders of what the change at `place` adds: the sum over subsets S without it of
     /// |S|! (k - |S| - 1)! / k! times v(S and it) - v(S), where v is a log gain and v of nothing is 0.
-    fn shapley(&self, place: usize) -> Option<Estimate> {
+    fn shapley(&self, place: usize) -> Option<Form> {
         let full = (1 << self.changes) - 1;
-        let every: Vec<usize> = (1..=full).map(|bits| self.arm(bits)).collect::<Option<_>>()?;
-        let value = |bits: usize, repeat: u64| if bits == 0 { 0.0 } else { self.arms[every[bits - 1]].2[&repeat] };
+        let logs: Vec<&Form> = (1..=full).map(|bits| self.arms[self.arm(bits)?].log()).collect::<Option<_>>()?;
         let weight = |bits: usize| {
             let size = bits.count_ones() as usize;
             factorial(size) * factorial(self.changes - size - 1) / factorial(self.changes)
         };
-        let share = |repeat: &u64| {
-            let without = (0..=full).filter(|bits| bits & (1 << place) == 0);
-            without.map(|bits| weight(bits) * (value(bits | (1 << place), *repeat) - value(bits, *repeat))).sum()
-        };
-        ratio_estimate(&self.common(&every).iter().map(share).collect::<Vec<f64>>(), LEVEL)
+        let mut share = logs[0].times(0.0);
+        for bits in (0..=full).filter(|bits| bits & (1 << place) == 0) {
+            share = share.minus(logs[(bits | (1 << place)) - 1], -weight(bits));
+            if bits > 0 {
+                share = share.minus(logs[bits - 1], weight(bits));
+            }
+        }
+        Some(share)
     }
 }
 
@@ -243,6 +218,7 @@ fn factorial(n: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::study::studies;
     use crate::analysis::world::worlds;
     use crate::record::ResultFile;
     use crate::record::example::{add_variant, study};
@@ -256,11 +232,18 @@ mod tests {
     }
 
     fn found(file: &ResultFile) -> Vec<Recipe> {
-        recipes(&worlds(file, None)[0], "gpt2", "w32", Some(800))
+        let world = &worlds(file, None)[0];
+        let study = studies(file, None, None, None).unwrap().remove(0);
+        recipes(world, &study.answers, "gpt2", ("w32", Some(800)), study.scatter.as_ref())
     }
 
     fn close(found: &Estimate, expected: f64) {
-        assert!((found.value / expected - 1.0).abs() < 1e-9, "{found:?} is not {expected}");
+        assert!((found.value / expected - 1.0).abs() < 1e-6, "{found:?} is not {expected}");
+    }
+
+    fn solved(gain: &Gain, expected: f64) {
+        let Gain::Solved(estimate) = gain else { panic!("{gain:?}") };
+        close(estimate, expected);
     }
 
     /// Two changes worth 1.4 and 1.5 that together are worth 10% less than their product.
@@ -274,19 +257,19 @@ mod tests {
         let [recipe] = &recipes[..] else { panic!("{recipes:?}") };
         assert_eq!((recipe.variant.as_str(), &recipe.rest[..]), ("both", &[][..]));
         let together = 0.9 * 1.4 * 1.5 * (1.001_f64 * 1.002).powf(1.0 / 3.0);
-        close(&recipe.joint, together);
-        close(&recipe.product, 1.4 * 1.5);
-        close(&recipe.interaction, together / (1.4 * 1.5));
+        solved(&recipe.joint, together);
+        close(&recipe.product.unwrap(), 1.4 * 1.5);
+        close(&recipe.interaction.unwrap(), together / (1.4 * 1.5));
         let rope = &recipe.changes[0];
         assert_eq!(
             (rope.variant.as_str(), &rope.keys[..]),
             ("rope", &["model.position.kind = \"rope\"".to_owned()][..])
         );
-        close(&rope.alone, 1.4);
+        solved(&rope.alone, 1.4);
         close(rope.last.as_ref().unwrap(), together / 1.5);
         close(rope.shapley.as_ref().unwrap(), (1.4 * together / 1.5).sqrt());
         let shares: f64 = recipe.changes.iter().map(|change| change.shapley.unwrap().value).product();
-        assert!((shares / together - 1.0).abs() < 1e-9, "the shares multiply to the whole");
+        assert!((shares / together - 1.0).abs() < 1e-6, "the shares multiply to the whole");
     }
 
     /// Three changes need all eight subsets for shares; without them there is what there is.

@@ -8,7 +8,9 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use super::form::Form;
 use super::pairs::Question;
+use super::scatter::Scatter;
 use super::world::World;
 use crate::record::{Status, Trial};
 use crate::stat::interval::LEVEL;
@@ -50,16 +52,16 @@ pub struct Spectrum {
 type Split<'a> = BTreeMap<&'a str, (f64, f64)>;
 
 /// Splits the gain at equal budget; `None` where the source has no oracle, or no repeat has both.
-pub fn spectrum(world: &World, question: &Question) -> Option<Spectrum> {
+pub fn spectrum(world: &World, question: &Question, scatter: Option<&Scatter>) -> Option<Spectrum> {
     let of = |variant: &str| -> BTreeMap<u64, Split> {
         let here = world.trials.iter().filter(|t| {
             t.status == Status::Ok && t.variant == variant && t.scale == question.scale && t.budget == question.budget
         });
-        here.filter_map(|trial| Some((trial.repeat, split(trial)?))).collect()
+        here.filter_map(|trial| Some((trial.seed, split(trial)?))).collect()
     };
     let (base, variant) = (of(&question.base), of(&question.variant));
-    let both: Vec<(&Split, &Split)> =
-        base.iter().filter_map(|(repeat, split)| Some((split, variant.get(repeat)?))).collect();
+    let seeds: Vec<u64> = base.keys().copied().filter(|seed| variant.contains_key(seed)).collect();
+    let both: Vec<(&Split, &Split)> = seeds.iter().map(|seed| (&base[seed], &variant[seed])).collect();
     let labels: Vec<&str> = both.first()?.0.keys().copied().collect();
     if both.iter().any(|(a, b)| !a.keys().eq(labels.iter()) || !b.keys().eq(labels.iter())) {
         return None;
@@ -82,9 +84,23 @@ pub fn spectrum(world: &World, question: &Question) -> Option<Spectrum> {
         variant: question.variant.clone(),
         scale: question.scale.clone(),
         budget: question.budget,
-        whole_nats: mean_estimate(&whole, LEVEL)?,
+        whole_nats: whole_nats(&seeds, &both, question).estimate(scatter),
         parts,
     })
+}
+
+/// The whole as a sum of what both cells reached, with all that makes it uncertain: the same figure, and the same interval, as the
+/// gain at equal compute where both spent the same.
+fn whole_nats(seeds: &[u64], both: &[(&Split, &Split)], question: &Question) -> Form {
+    let over = |of: &dyn Fn(&(&Split, &Split)) -> f64| both.iter().map(of).sum::<f64>() / both.len() as f64;
+    let (base, variant) = (over(&|(base, _)| total(base)), over(&|(_, variant)| total(variant)));
+    let apart = |(seed, (of_base, of_variant)): (&u64, &(&Split, &Split))| {
+        (*seed, total(of_base) - total(of_variant) - (base - variant))
+    };
+    let by_seed = seeds.iter().zip(both).map(apart).collect();
+    let base_cell = Question { variant: question.base.clone(), ..question.clone() }.cell();
+    let loads = [(base_cell, 1.0), (question.cell(), -1.0)].into_iter().collect();
+    Form { value: base - variant, by_seed, loads, reading_se: 0.0 }
 }
 
 /// A trial's excess loss by label; `None` where it has no labels.
@@ -114,7 +130,7 @@ mod tests {
     #[test]
     fn the_parts_sum_to_the_whole() {
         let file = example();
-        let found = spectrum(&worlds(&file, None)[0], &question()).unwrap();
+        let found = spectrum(&worlds(&file, None)[0], &question(), None).unwrap();
         let sum: f64 = found.parts.iter().map(|part| part.gain_nats.value).sum();
         assert!((sum - found.whole_nats.value).abs() < 1e-12);
         let shares: f64 = found.parts.iter().map(|part| part.share.unwrap().value).sum();
@@ -131,10 +147,10 @@ mod tests {
     fn without_labels_or_a_common_repeat_there_is_none() {
         let mut file = example();
         file.trials.iter_mut().filter(|t| t.variant == "modern").for_each(|t| t.skills.clear());
-        assert_eq!(spectrum(&worlds(&file, None)[0], &question()), None);
+        assert_eq!(spectrum(&worlds(&file, None)[0], &question(), None), None);
         let mut file = example();
         file.trials.retain(|t| (t.variant == "modern") == (t.repeat == 0));
-        assert_eq!(spectrum(&worlds(&file, None)[0], &question()), None);
+        assert_eq!(spectrum(&worlds(&file, None)[0], &question(), None), None);
     }
 
     /// The labels' weighted excess is the trial's own, so the whole is the difference of the recorded losses.

@@ -1,6 +1,7 @@
 //! Everything that result files say about gains: every variant over the base, at every scale and budget that was run, with
 //! how changes combine and what they teach.
 
+use std::cmp::Ordering;
 use std::collections::BTreeSet;
 
 use serde::Serialize;
@@ -8,10 +9,13 @@ use serde::Serialize;
 use super::gain::{Answer, answer_pairs};
 use super::pairs::{Question, Unanswered, pair_in};
 use super::recipe::{Recipe, recipes};
+use super::scatter::Scatter;
 use super::spectrum::{Spectrum, spectrum};
+use super::trend::{Trend, trends};
 use super::world::{World, worlds};
-use crate::record::ResultFile;
+use crate::record::{ResultFile, Trial};
 use crate::spec::Price;
+use crate::stat::holm;
 
 /// The gains on one kind of data.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -32,6 +36,38 @@ pub struct Study {
     pub recipes: Vec<Recipe>,
     /// The gains by what a token takes, for the answers that have it.
     pub spectra: Vec<Spectrum>,
+    /// How each variant's gain moves with compute.
+    pub trends: Vec<Trend>,
+    /// The error that repeats share, which is in the intervals; `null` where no cell ran twice.
+    pub scatter: Option<Scatter>,
+}
+
+/// The best of several, which looks better than it is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Picked<'a> {
+    /// The variant with the largest gain.
+    pub best: &'a Answer,
+    /// Of so many at its place.
+    pub of: usize,
+    /// The chance of no gain at equal compute, adjusted over all of them (Holm 1979); absent for one repeat.
+    pub p: Option<f64>,
+}
+
+impl Study {
+    /// The variant with the largest gain at the question's place, where several have one.
+    pub fn picked(&self) -> Option<Picked<'_>> {
+        let asked = self.headline.and_then(|place| self.answers.get(place)).or(self.answers.last())?;
+        let here = |answer: &&Answer| answer.scale == asked.scale && answer.budget == asked.budget;
+        let here: Vec<&Answer> = self.answers.iter().filter(here).collect();
+        // A bound is less than what it stands for, so that gains at equal compute rank first.
+        let rank = |k: &usize| here[*k].equal_compute_nats.map(|nats| nats.value);
+        let best = (0..here.len())
+            .filter(|k| rank(k).is_some())
+            .max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal))?;
+        let chances: Option<Vec<f64>> = here.iter().map(|answer| answer.p).collect();
+        let p = chances.map(|chances| holm(&chances)[best]);
+        (here.len() > 1).then_some(Picked { best: here[best], of: here.len(), p })
+    }
 }
 
 /// A cell without a gain.
@@ -45,7 +81,7 @@ pub struct Refused {
 
 /// Studies every kind of data in a file at these prices; `base` where the file names none or another is wanted, `only` one variant.
 ///
-/// Kinds of data on which the base ran nothing are left out.
+/// Cells on data on which the base ran nothing are told as unanswered.
 pub fn studies(
     file: &ResultFile,
     price: Option<&Price>,
@@ -61,7 +97,20 @@ pub fn studies(
     if here.is_empty() {
         return Err(Unanswered::NoTrial(base.to_owned()));
     }
-    Ok(here.into_iter().map(|world| study(file, world, base, only)).collect())
+    // A cell that ran in several builds has several answers, and none is chosen in silence.
+    for world in &here {
+        let wanted = |trial: &&Trial| trial.variant == base || only.is_none_or(|only| only == trial.variant);
+        world.of_one_kind(&world.trials.iter().copied().filter(wanted).collect::<Vec<_>>())?;
+    }
+    let mut found: Vec<Study> = here.into_iter().map(|world| study(file, world, base, only)).collect();
+    let elsewhere = worlds.iter().filter(|world| !world.variants().contains(&base));
+    let reason = |world: &World| format!("{base} has no finished trial on {}", world.data);
+    let refused = elsewhere.flat_map(|world| {
+        let cells = questions(world, base, only).into_iter().map(|question| question.cell());
+        cells.map(|cell| Refused { cell, reason: reason(world) })
+    });
+    found[0].unanswered.extend(refused);
+    Ok(found)
 }
 
 fn study(file: &ResultFile, world: &World, base: &str, only: Option<&str>) -> Study {
@@ -74,7 +123,10 @@ fn study(file: &ResultFile, world: &World, base: &str, only: Option<&str>) -> St
         unanswered: Vec::new(),
         recipes: Vec::new(),
         spectra: Vec::new(),
+        trends: Vec::new(),
+        scatter: Scatter::of(world),
     };
+    let scatter = study.scatter;
     let asked = Question::of(file).ok();
     for question in questions(world, base, only) {
         match pair_in(world, &question) {
@@ -82,16 +134,17 @@ fn study(file: &ResultFile, world: &World, base: &str, only: Option<&str>) -> St
                 if asked.as_ref() == Some(&question) {
                     study.headline = Some(study.answers.len());
                 }
-                study.answers.push(answer_pairs(file, &pairs));
-                study.spectra.extend(spectrum(world, &question));
+                study.answers.push(answer_pairs(file, &pairs, scatter.as_ref()));
+                study.spectra.extend(spectrum(world, &question, scatter.as_ref()));
             }
             Err(why) => study.unanswered.push(Refused { cell: question.cell(), reason: why.to_string() }),
         }
     }
+    study.trends = trends(&study.answers, scatter.as_ref());
     let places: BTreeSet<(&str, Option<u64>)> = world.trials.iter().map(|t| (t.scale.as_str(), t.budget)).collect();
     let whole = |recipe: &Recipe| only.is_none_or(|only| only == recipe.variant);
-    study.recipes =
-        places.into_iter().flat_map(|(scale, budget)| recipes(world, base, scale, budget)).filter(whole).collect();
+    let recipes = |at| recipes(world, &study.answers, base, at, scatter.as_ref());
+    study.recipes = places.into_iter().flat_map(recipes).filter(whole).collect();
     study
 }
 
@@ -152,6 +205,43 @@ mod tests {
         let mut file = example();
         file.run.base = None;
         assert_eq!(studied(&file, None, None), Err(Unanswered::NoQuestion));
+    }
+
+    /// Where the base ran at a variant's own cost, the gain at equal compute is what the two trials differ by, to the digit of
+    /// the spectrum, which compares them token by token. A parabola through all budgets contradicted 5 of these 22 pairs.
+    #[test]
+    fn no_gain_contradicts_the_trials_that_ran() {
+        let mut compared = 0;
+        for name in ["gain-epyc-19h-2c-linux", "quick-epyc-19h-2c-linux", "origin-epyc-19h-2c-linux"] {
+            let path = format!("{}/results/{name}.json", env!("CARGO_MANIFEST_DIR"));
+            let file = crate::record::store::read_valid(std::path::Path::new(&path)).unwrap();
+            for study in studied(&file, None, None).unwrap() {
+                for answer in &study.answers {
+                    let same = |s: &&Spectrum| (&s.variant, s.budget) == (&answer.variant, answer.budget);
+                    let measured = study.spectra.iter().find(same).unwrap().whole_nats;
+                    let told = answer.equal_compute_nats.unwrap();
+                    let pairs = [
+                        (told.value, measured.value),
+                        (ends(&told).0, ends(&measured).0),
+                        (ends(&told).1, ends(&measured).1),
+                    ];
+                    for (told, measured) in pairs {
+                        assert!(
+                            (told - measured).abs() < 1e-6,
+                            "{}@{:?}: {told} and {measured}",
+                            answer.variant,
+                            answer.budget
+                        );
+                    }
+                    compared += 1;
+                }
+            }
+        }
+        assert_eq!(compared, 22 + 4 + 5);
+    }
+
+    fn ends(estimate: &crate::stat::Estimate) -> (f64, f64) {
+        estimate.interval.map(|i| (i.low, i.high)).unwrap()
     }
 
     /// The same trials on two kinds of data are two studies, and compare as such.

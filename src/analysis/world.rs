@@ -1,11 +1,13 @@
 //! Trials that may be compared: those that saw the same data through the same window. A loss on other data is another thing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
 use super::axis::Spent;
-use crate::record::{Machine, ResultFile, Status, Trial, metric};
+use super::pairs::Unanswered;
+use super::settings::conflicts;
+use crate::record::{Build, Machine, ResultFile, Status, Trial, metric};
 use crate::spec::Price;
 
 /// Trials on the same data with the same context, sweeps left out.
@@ -17,33 +19,52 @@ pub struct World<'a> {
     pub generated: bool,
     /// In the file's order.
     pub trials: Vec<&'a Trial>,
+    builds: &'a [Build],
     machines: &'a [Machine],
     price: Option<&'a Price>,
 }
 
 /// The worlds of a file, the one with the most trials first; `price` says what was spent in money and carbon.
 pub fn worlds<'a>(file: &'a ResultFile, price: Option<&'a Price>) -> Vec<World<'a>> {
-    let mut found: Vec<([Option<&Value>; 2], Vec<&'a Trial>)> = Vec::new();
-    for trial in file.trials.iter().filter(|trial| !trial.in_sweep()) {
-        let key = ["/data", "/model/context"].map(|place| trial.spec.pointer(place));
+    let judged = || file.trials.iter().filter(|trial| !trial.in_sweep());
+    let by_data = grouped(judged(), |trial| ["/data", "/model/context"].map(|place| trial.spec.pointer(place)));
+    let alone = by_data.len() == 1;
+    let mut worlds: Vec<World> = Vec::new();
+    for (key, trials) in by_data {
+        let data = if alone { file.run.data.clone() } else { words(key[0], &file.run.data) };
+        let generated = key[0].and_then(|data| data.get("kind")?.as_str()).is_some_and(|kind| kind != "text");
+        // Cells of one name and different settings are different cells: they share no world.
+        let differing: Vec<String> = conflicts(trials.iter().copied()).into_keys().collect();
+        let setting = |trial: &Trial| -> Vec<Option<Value>> {
+            differing.iter().map(|key| trial.spec.pointer(&format!("/{}", key.replace('.', "/"))).cloned()).collect()
+        };
+        for (values, trials) in grouped(trials.into_iter(), |trial| setting(trial)) {
+            let said = differing.iter().zip(&values).map(|(key, value)| match value {
+                Some(value) => format!(", {key} = {value}"),
+                None => format!(", no {key}"),
+            });
+            let data = format!("{data}{}", said.collect::<String>());
+            worlds.push(World { data, generated, trials, builds: &file.builds, machines: &file.machines, price });
+        }
+    }
+    worlds.sort_by_key(|world| std::cmp::Reverse(world.trials.len()));
+    worlds
+}
+
+/// Trials by what they have in common, in the order in which that is first seen.
+fn grouped<'a, K: PartialEq>(
+    trials: impl Iterator<Item = &'a Trial>,
+    key: impl Fn(&'a Trial) -> K,
+) -> Vec<(K, Vec<&'a Trial>)> {
+    let mut found: Vec<(K, Vec<&Trial>)> = Vec::new();
+    for trial in trials {
+        let key = key(trial);
         match found.iter_mut().find(|(known, _)| *known == key) {
             Some((_, trials)) => trials.push(trial),
             None => found.push((key, vec![trial])),
         }
     }
-    found.sort_by_key(|(_, trials)| std::cmp::Reverse(trials.len()));
-    let alone = found.len() == 1;
-    let world = |(key, trials): ([Option<&Value>; 2], _)| {
-        let data = key[0];
-        World {
-            data: if alone { file.run.data.clone() } else { words(data, &file.run.data) },
-            generated: data.and_then(|data| data.get("kind")?.as_str()).is_some_and(|kind| kind != "text"),
-            trials,
-            machines: &file.machines,
-            price,
-        }
-    };
-    found.into_iter().map(world).collect()
+    found
 }
 
 /// What data are called where a file holds several.
@@ -71,10 +92,33 @@ impl World<'_> {
         machine.map_or_else(Spent::default, |machine| Spent::of(trial, machine, self.price))
     }
 
+    /// Whether each cell among `trials` ran in one build only: a build is part of what was tried, and averages over builds are of
+    /// nothing in particular.
+    pub fn of_one_kind(&self, trials: &[&Trial]) -> Result<(), Unanswered> {
+        let mut seen: BTreeMap<(&str, &str, Option<u64>), BTreeSet<String>> = BTreeMap::new();
+        for trial in trials.iter().filter(|trial| trial.status == Status::Ok) {
+            let build = usize::try_from(trial.build).ok().and_then(|place| self.builds.get(place)).map(name_of);
+            let builds = seen.entry((&trial.variant, &trial.scale, trial.budget)).or_default();
+            builds.insert(build.unwrap_or_default());
+            if builds.len() > 1 {
+                let builds = std::mem::take(builds).into_iter().collect();
+                return Err(Unanswered::SeveralBuilds { cell: trial.cell.clone(), builds });
+            }
+        }
+        Ok(())
+    }
+
     /// Excess loss where every finished trial has it, else validation loss.
     pub fn loss_metric(&self) -> &'static str {
         let mut finished = self.trials.iter().filter(|trial| trial.status == Status::Ok);
         let all = finished.all(|trial| trial.metric(metric::EXCESS_LOSS_NATS).is_some());
         if all { metric::EXCESS_LOSS_NATS } else { metric::VAL_LOSS_NATS }
     }
+}
+
+/// What tells a build from others: its version and commit, and the program file where those do not.
+fn name_of(build: &Build) -> String {
+    let clean = build.commit.as_ref().filter(|_| build.dirty == Some(false));
+    let told = clean.or(build.executable_id.as_ref()).or(build.commit.as_ref());
+    told.map_or_else(|| build.version.clone(), |told| format!("{} {told}", build.version))
 }

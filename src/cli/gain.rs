@@ -109,8 +109,8 @@ fn refuse_unknown(file: &ResultFile, args: &GainArgs) -> Result<()> {
 
 fn refused(why: Unanswered) -> Error {
     let error = Error::input(why.to_string());
-    match why {
-        Unanswered::NoQuestion => error.hint("`--base VARIANT` says whose compute is the currency"),
-        _ => error,
+    match why.hint() {
+        Some(hint) => error.hint(hint),
+        None => error,
     }
 }

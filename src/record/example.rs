@@ -27,7 +27,12 @@ pub fn example() -> ResultFile {
 
 /// A study, its headline at 800 steps, whose final excess losses are given by variant, steps and repeat; `None` diverged.
 pub fn study(repeats: u64, excess: impl Fn(&str, u64, u64) -> Option<f64>) -> ResultFile {
-    let cells = (0..repeats).flat_map(|repeat| CELLS.map(|(variant, steps)| (variant, steps, repeat)));
+    study_of(&CELLS, repeats, excess)
+}
+
+/// The same of other cells.
+pub fn study_of(cells: &[(&str, u64)], repeats: u64, excess: impl Fn(&str, u64, u64) -> Option<f64>) -> ResultFile {
+    let cells = (0..repeats).flat_map(|repeat| cells.iter().map(move |(variant, steps)| (*variant, *steps, repeat)));
     let trials = cells
         .enumerate()
         .map(|(order, (variant, steps, repeat))| {

@@ -4,11 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
+use super::gain::answers;
 use super::price::bill;
 use super::section::{ladders, scale_sentence};
 use super::sentence::{details, sentence};
 use super::table::{self, Style};
-use crate::analysis::{Unanswered, answer, summarise};
+use crate::analysis::study::studies;
+use crate::analysis::{Answer, Unanswered, answer, summarise};
 use crate::record::{ResultFile, Status, metric};
 use crate::spec::Price;
 use crate::stat;
@@ -19,7 +21,7 @@ pub fn closing(file: &ResultFile, path: &str, price: &Price, style: Style) -> St
     let found = answer(file);
     let mut parts: Vec<String> = Vec::new();
     match &found {
-        Ok(answer) => parts.push(format!("{}\n{}", sentence(answer), details(answer))),
+        Ok(answer) => parts.push(format!("{}\n{}", every(file, answer), details(answer))),
         Err(Unanswered::NoQuestion) => parts.extend(scale_sentence(&ladders(file))),
         Err(why) => parts.push(format!("No answer: {why}.")),
     }
@@ -36,12 +38,19 @@ pub fn closing(file: &ResultFile, path: &str, price: &Price, style: Style) -> St
     parts.join("\n\n")
 }
 
+/// The answer's sentence, with those of the other variants at its place.
+fn every(file: &ResultFile, answer: &Answer) -> String {
+    let studies = studies(file, None, None, None).unwrap_or_default();
+    studies.iter().find(|study| study.headline.is_some()).map_or_else(|| sentence(answer), answers)
+}
+
 /// The same for programs, as one JSON document.
 pub fn closing_json(file: &ResultFile, path: &str) -> Value {
     let found = answer(file);
     json!({
         "file": path,
         "sentence": found.as_ref().ok().map(sentence),
+        "sentences": found.as_ref().ok().map(|answer| every(file, answer)),
         "answer": found.as_ref().ok(),
         "unanswered": found.as_ref().err().map(Unanswered::to_string),
         "cells": summarise(file),

@@ -3,21 +3,23 @@
 use comfy_table::Table;
 
 use super::listing::headed;
-use super::sentence::sentence;
+use super::sentence::{ends, scientific, sentence, worth};
 use super::table::Style;
 use crate::analysis::axis::Axis;
 use crate::analysis::recipe::Recipe;
 use crate::analysis::spectrum::Spectrum;
-use crate::analysis::study::Study;
+use crate::analysis::study::{Picked, Study};
 use crate::analysis::transfer::Transfer;
+use crate::analysis::trend::Trend;
 use crate::analysis::{Answer, Gain};
 use crate::stat::{Estimate, Interval};
 use crate::unit::{Count, Nats, Share, Times};
 
-/// One study: first the headline's sentence, or how the variants rank.
+/// One study: first the answers' sentences at the question's place, then everything else.
 pub fn gain(study: &Study, style: Style) -> String {
-    let mut parts = vec![first(study), vectors(study, style)];
+    let mut parts = vec![answers(study), vectors(study, style)];
     parts.extend(silent(study));
+    parts.extend(trends(study));
     let asked = asked(study);
     let here = |recipe: &&Recipe| asked.is_none_or(|a| recipe.scale == a.scale && recipe.budget == a.budget);
     parts.extend(study.recipes.iter().filter(here).map(|recipe| self::recipe(recipe, &study.base, style)));
@@ -32,21 +34,43 @@ fn asked(study: &Study) -> Option<&Answer> {
     study.headline.and_then(|place| study.answers.get(place)).or(study.answers.last())
 }
 
-/// The headline's sentence, else the variant with the largest gain that is told from 1.
-fn first(study: &Study) -> String {
-    if let Some(answer) = study.headline.and_then(|place| study.answers.get(place)) {
-        return sentence(answer);
-    }
-    let value = |answer: &Answer| match answer.headline() {
-        Gain::Solved(Estimate { value, interval: Some(i), .. }) if i.low > 1.0 => Some(value),
-        _ => None,
+/// A sentence for every variant at the question's place, the headline's first; before them, where there are several, the one
+/// that buys most.
+pub(super) fn answers(study: &Study) -> String {
+    let Some(asked) = asked(study) else {
+        return format!("No gain over {} can be told on {}.", study.base, study.data);
     };
-    let told = study.answers.iter().filter_map(|answer| Some((value(answer)?, answer)));
-    match told.max_by(|a, b| a.0.total_cmp(&b.0)) {
-        Some((_, best)) => sentence(best),
-        None if study.answers.is_empty() => format!("No gain over {} can be told on {}.", study.base, study.data),
-        None => format!("No variant's gain over {} is told from 1 on {}.", study.base, study.data),
-    }
+    let here = |answer: &&Answer| answer.scale == asked.scale && answer.budget == asked.budget;
+    let others = study.answers.iter().filter(here).filter(|answer| answer.variant != asked.variant);
+    let lines: Vec<String> = std::iter::once(asked).chain(others).map(sentence).collect();
+    picked(study).into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+}
+
+/// The variant with the largest gain of several at the question's place. It was picked for that, so that chances are Holm's over all of them,
+/// and whether it is ahead of the one that was asked about is another question.
+pub(super) fn picked(study: &Study) -> Option<String> {
+    let Picked { best, of, p } = study.picked()?;
+    let sure = match p {
+        Some(p) if p < 0.05 => "told from no gain after Holm's correction over all",
+        Some(_) => "not told from no gain after Holm's correction over all",
+        None => "one repeat cannot tell it from no gain",
+    };
+    let nats =
+        best.equal_compute_nats.map(|nats| format!(" ({} nats at equal cost)", Nats(-nats.value))).unwrap_or_default();
+    Some(format!(
+        "Of {of} variants at {} the one that gains most is {}: {} the compute of {}{nats}. It was picked as the largest of {of}, \
+         which flatters it; {sure}.",
+        place(best),
+        best.variant,
+        worth(&best.headline()),
+        study.base,
+    ))
+}
+
+/// `w32@400`.
+fn place(answer: &Answer) -> String {
+    let budget = answer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    format!("{}{budget}", answer.scale)
 }
 
 /// The gains on every axis that some trial knows.
@@ -55,21 +79,26 @@ fn vectors(study: &Study, style: Style) -> String {
     // Where every arm has the same batch, steps say what tokens say.
     let alike = |a: Option<f64>, b: Option<f64>| a.zip(b).is_some_and(|(a, b)| (a / b - 1.0).abs() < 1e-9);
     let again = study.answers.iter().all(|a| alike(a.on(Axis::Steps).value(), a.on(Axis::Tokens).value()));
-    let axes: Vec<Axis> = Axis::ALL.into_iter().filter(known).filter(|axis| !(again && *axis == Axis::Steps)).collect();
+    // Where all trials ran at one price a second, money says what seconds say.
+    let priced = study.answers.iter().all(|a| alike(a.on(Axis::Money).value(), a.on(Axis::WallSeconds).value()));
+    let repeated = |axis: &Axis| (again && *axis == Axis::Steps) || (priced && *axis == Axis::Money);
+    let axes: Vec<Axis> = Axis::ALL.into_iter().filter(known).filter(|axis| !repeated(axis)).collect();
     let mut names = vec!["cell", "n", "tok/param"];
     names.extend(axes.iter().map(|axis| axis.heading()));
     names.push("nats");
     let mut table = headed(style, &names);
     for answer in &study.answers {
-        let mut row = vec![cell(answer), answer.n.to_string()];
+        let mut row = vec![answer.cell(), answer.n.to_string()];
         row.push(answer.ray.map(|ray| Count(ray.tokens_per_param).to_string()).unwrap_or_default());
         row.extend(axes.iter().map(|axis| short(&answer.on(*axis))));
         row.push(answer.equal_compute_nats.map(|nats| Nats(nats.value).to_string()).unwrap_or_default());
         table.add_row(row);
     }
+    let alike = if priced { "; money as seconds, at one price a second" } else { "" };
     let head = format!(
-        "Times that {} must spend to match, by what is counted ({} intervals; nats: gained at equal model FLOPs; {}):",
-        study.base, "95%", study.data
+        "Times that {} must spend to match, by what is counted (95% intervals, bounds one-sided{alike}; nats: gained at equal model \
+         FLOPs; {}):",
+        study.base, study.data
     );
     format!("{head}\n\n{}", trimmed(&table))
 }
@@ -78,27 +107,47 @@ fn trimmed(table: &Table) -> String {
     table.trim_fmt()
 }
 
-/// `modern/w32@400`.
-fn cell(answer: &Answer) -> String {
-    let budget = answer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
-    format!("{}/{}{budget}", answer.variant, answer.scale)
-}
-
 /// `1.82 (1.67 to 1.98)`, `> 4.0`.
 pub(super) fn short(gain: &Gain) -> String {
     match gain {
         Gain::Solved(estimate) => ranged(estimate),
-        Gain::MoreThan { bound, .. } => format!("> {}", Times(*bound)),
-        Gain::LessThan { bound, .. } => format!("< {}", Times(*bound)),
+        Gain::MoreThan(bound) => format!("> {}", Times(bound.bound)),
+        Gain::LessThan(bound) => format!("< {}", Times(bound.bound)),
         Gain::Unknown { .. } => String::new(),
     }
 }
 
 fn ranged(estimate: &Estimate) -> String {
-    match estimate.interval {
-        Some(Interval { low, high, .. }) => format!("{} ({} to {})", Times(estimate.value), Times(low), Times(high)),
+    match &estimate.interval {
+        Some(interval) => format!("{} ({})", Times(estimate.value), ends(interval)),
         None => Times(estimate.value).to_string(),
     }
+}
+
+/// The same, where it may not be known.
+pub(super) fn optional(estimate: &Option<Estimate>) -> String {
+    estimate.as_ref().map_or_else(|| "not known".to_owned(), ranged)
+}
+
+/// How each gain moves with compute.
+pub(super) fn trends(study: &Study) -> Option<String> {
+    let line = |trend: &Trend| {
+        let scale = trend.scale.as_ref().map(|scale| format!("/{scale}")).unwrap_or_default();
+        let bounded = match trend.bounded {
+            0 => String::new(),
+            bounded => format!("; {bounded} more only bounded, left out"),
+        };
+        format!(
+            "\n  - {}{scale}: times {} ({} levels, {} to {} FLOP{bounded})",
+            trend.variant,
+            ranged(&trend.per_doubling),
+            trend.levels,
+            scientific(trend.from_flops),
+            scientific(trend.to_flops),
+        )
+    };
+    let lines: String = study.trends.iter().map(line).collect();
+    (!lines.is_empty()).then(|| format!("When compute doubles a gain over {} is multiplied by:{lines}", study.base))
 }
 
 /// Axes that no trial knows.
@@ -113,11 +162,10 @@ fn silent(study: &Study) -> Option<String> {
 /// How the gains of a recipe's changes combine.
 pub fn recipe(recipe: &Recipe, base: &str, style: Style) -> String {
     let mut table = headed(style, &["change", "alone", "last in", "share (Shapley)"]);
-    let optional = |estimate: &Option<Estimate>| estimate.as_ref().map(ranged).unwrap_or_else(|| "not run".to_owned());
     for change in &recipe.changes {
         table.add_row([
             change.variant.clone(),
-            ranged(&change.alone),
+            short(&change.alone),
             optional(&change.last),
             optional(&change.shapley),
         ]);
@@ -134,22 +182,23 @@ pub fn recipe(recipe: &Recipe, base: &str, style: Style) -> String {
 
 /// How a recipe's gains combine, in a sentence.
 pub(super) fn verdict(recipe: &Recipe) -> String {
-    let verdict = match recipe.interaction.interval {
-        Some(i) if i.high < 1.0 => "the changes overlap: their gains do not multiply",
-        Some(i) if i.low > 1.0 => "the changes help each other: together they gain more than the product",
-        Some(_) => "whether their gains multiply cannot be told",
-        None => "one repeat cannot tell whether their gains multiply",
+    let verdict = match recipe.interaction.map(|estimate| estimate.interval) {
+        None => "a gain beyond the base's runs multiplies with nothing",
+        Some(Some(i)) if i.high < 1.0 => "the changes overlap: their gains do not multiply",
+        Some(Some(i)) if i.low > 1.0 => "the changes help each other: together they gain more than the product",
+        Some(Some(_)) => "whether their gains multiply cannot be told",
+        Some(None) => "one repeat cannot tell whether their gains multiply",
     };
     let rest = match &recipe.rest[..] {
         [] => String::new(),
         rest => format!(" It also changes what no variant changes alone: {}.", rest.join(", ")),
     };
+    let n = recipe.interaction.map(|estimate| format!(" (n = {})", estimate.n)).unwrap_or_default();
     format!(
-        "together {}, the product of the single gains {}, joint over product {} (n = {}): {verdict}.{rest}",
-        ranged(&recipe.joint),
-        ranged(&recipe.product),
-        ranged(&recipe.interaction),
-        recipe.interaction.n,
+        "together {}, the product of the single gains {}, joint over product {}{n}: {verdict}.{rest}",
+        short(&recipe.joint),
+        optional(&recipe.product),
+        optional(&recipe.interaction),
     )
 }
 
@@ -232,8 +281,8 @@ fn caveats(study: &Study) -> Option<String> {
         for caveat in &answer.caveats {
             let line = format!("{}. Remedy: {}.", caveat.message, caveat.remedy);
             match found.iter_mut().find(|(known, _)| *known == line) {
-                Some((_, cells)) => cells.push(cell(answer)),
-                None => found.push((line, vec![cell(answer)])),
+                Some((_, cells)) => cells.push(answer.cell()),
+                None => found.push((line, vec![answer.cell()])),
             }
         }
     }

@@ -1,50 +1,92 @@
-//! The answer in one sentence: what scale buys, what the algorithm buys, what that is worth, and how sure that is.
+//! The answer, one form for every variant: what twice the compute buys the base, what the variant buys for nothing more, how much
+//! compute that is worth, which of the two buys more, and where and how surely it was read.
 
-use crate::analysis::gain::Sign;
+use crate::analysis::gain::{Bound, Sign, Step};
 use crate::analysis::{Answer, Axis, Gain};
 use crate::stat::{Estimate, Interval};
-use crate::unit::{Nats, Times};
+use crate::unit::{Count, Nats, Times};
 
-/// "Doubling gpt2's compute buys 0.21 nats; modern buys 0.42 at equal compute, like 3.1 times more (95% 2.7 to 3.6, n = 4, w32,
-/// synthetic language)." Below 1, across 1, beyond the budgets and without an interval it says so.
+/// "Spend twice as much on gpt2: -0.21 nats. Change to modern at the same cost: -0.33 nats; gpt2 would need 2.7 times the compute
+/// for that (95% 2.2 to 3.3, n = 3, at 3e12 FLOP, 0.2 M parameters, 20 tokens a parameter, synthetic language). Changing to modern
+/// buys more." What cannot be told is said to be so, with its reason.
 pub fn sentence(answer: &Answer) -> String {
     let Answer { base, variant, .. } = answer;
-    let doubling = answer.doubling.map(|d| format!("Doubling {base}'s compute {} nats; ", bought(d.nats.value)));
-    let unit = if doubling.is_some() { "" } else { " nats" };
-    let equal = answer.equal_compute_nats.map(|e| format!("{}{unit} at equal compute", bought(e.value)));
-    let gain = answer.headline();
-    let worth = worth(&gain);
-    let claim = match (gain.sign(), equal) {
-        (Sign::More, Some(equal)) => format!("{variant} {equal}, like {worth} more"),
-        (Sign::More, None) => format!("{variant} is worth {worth} its compute"),
-        (Sign::Less, Some(equal)) => format!("{variant} {equal}: {base} does as well with {worth} the compute"),
-        (Sign::Less, None) => format!("{variant} is worth only {worth} its compute"),
-        (Sign::Unclear, _) if matches!(gain, Gain::Unknown { .. }) => {
-            format!(
-                "what {variant} is worth cannot be told: its repeats end on both sides of {base}'s budgets, or no curve falls"
-            )
-        }
-        (Sign::Unclear, Some(equal)) => {
-            format!("whether {variant} gains or loses cannot be told: it {equal}, like {worth} the compute")
-        }
-        (Sign::Unclear, None) => {
-            format!("whether {variant} gains or loses cannot be told: it is worth {worth} its compute")
+    let scale = match answer.doubling {
+        Some(doubling) => format!("Spend twice as much on {base}: {} nats.", change(-doubling.nats.value)),
+        None => format!("What twice the compute buys {base} is not known: it ran nothing a factor of two apart."),
+    };
+    let equal = match answer.equal_compute_nats {
+        Some(nats) => format!("Change to {variant} at the same cost: {} nats", change(-nats.value)),
+        None => {
+            format!("Change to {variant}: the difference at the same cost is not known, as {base} ran nothing as dear")
         }
     };
-    format!("{}{claim} ({}, {}, {}).", doubling.unwrap_or_default(), certainty(&gain, base), answer.scale, answer.data)
+    let gain = answer.headline();
+    let place = [Some(certainty(&gain)), place(answer), Some(answer.data.clone())];
+    let place: Vec<String> = place.into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    format!("{scale} {equal}; {} ({}). {}", need(&gain, base), place.join(", "), verdict(answer))
+}
+
+/// How much of its compute the base needs to do as well.
+fn need(gain: &Gain, base: &str) -> String {
+    match gain {
+        Gain::Unknown { why, .. } => {
+            format!("how much compute {base} would need for that is not known: {}", why.words())
+        }
+        gain if gain.value().is_some_and(|value| value < 1.0) => {
+            format!("{base} needs {} the compute for that", worth(gain))
+        }
+        gain => format!("{base} would need {} the compute for that", worth(gain)),
+    }
+}
+
+/// Which way, and which step buys more.
+fn verdict(answer: &Answer) -> String {
+    let Answer { base, variant, .. } = answer;
+    let gain = answer.headline();
+    let step = match answer.next_step {
+        Step::Variant => format!("Changing to {variant} buys more than twice the compute."),
+        Step::Scale => format!("Twice the compute buys more than changing to {variant}."),
+        Step::Unclear if gain.sign() == Sign::More => "Which of the two buys more cannot be told.".to_owned(),
+        Step::Unclear => String::new(),
+    };
+    let sign = match gain.sign() {
+        Sign::Unclear if answer.n == 1 => format!("One repeat cannot tell whether {variant} gains or loses."),
+        Sign::Unclear => format!("Whether {variant} gains or loses cannot be told."),
+        Sign::Less => format!("{variant} is worth less than it costs."),
+        Sign::More => String::new(),
+    };
+    let moved = match &answer.base_scales[..] {
+        [] => String::new(),
+        [_] => format!("Only {base}'s training length moved, not its size."),
+        [first, .., last] => format!("{base} could grow in size as well ({first} to {last})."),
+    };
+    [sign, step, moved].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// `at 3e12 FLOP, 0.2 M parameters, 20 tokens a parameter`.
+fn place(answer: &Answer) -> Option<String> {
+    let ray = answer.ray?;
+    let (flops, params, tokens) = (ray.train_flops, Count(ray.params as f64), Count(ray.tokens_per_param));
+    Some(format!("at {} FLOP, {params} parameters, {tokens} tokens a parameter", scientific(flops)))
+}
+
+/// Two digits: `3e12`, `4.5e10`.
+pub(super) fn scientific(value: f64) -> String {
+    format!("{value:.1e}").replace(".0e", "e")
 }
 
 /// The rest of the answer, a line each: how sure the nats are, and the gain when something else is counted.
 pub fn details(answer: &Answer) -> String {
     let sure = |name: &str, nats: Option<Estimate>| {
         let Estimate { value, interval: Some(Interval { low, high, level }), .. } = nats? else { return None };
-        Some(format!("{name} {} ({} {} to {})", Nats(value), percent(level), Nats(low), Nats(high)))
+        Some(format!("{name} {} ({} {} to {})", change(-value), percent(level), change(-high), change(-low)))
     };
-    let doubling = sure("doubling", answer.doubling.map(|d| d.nats));
+    let doubling = sure("twice the compute", answer.doubling.map(|d| d.nats));
     let nats: Vec<String> = doubling.into_iter().chain(sure(&answer.variant, answer.equal_compute_nats)).collect();
     let on = |axis: Axis, name: &str| match answer.on(axis) {
-        gain @ Gain::Solved(_) => format!("{name}: {} ({})", worth(&gain), certainty(&gain, &answer.base)),
-        gain => format!("{name}: {}", worth(&gain)),
+        gain @ Gain::Unknown { .. } => format!("{name}: {}", worth(&gain)),
+        gain => format!("{name}: {} as much ({})", worth(&gain), certainty(&gain)),
     };
     let total = on(Axis::TotalFlops, "Counting the optimizer's FLOPs too");
     let axes = format!("{total}. {}.", on(Axis::WallSeconds, "In seconds"));
@@ -56,31 +98,44 @@ fn percent(level: f64) -> String {
     format!("{:.0}%", 100.0 * level)
 }
 
-/// `buys 0.42` or `loses 0.05`.
-fn bought(nats: f64) -> String {
-    format!("{} {}", if nats < 0.0 { "loses" } else { "buys" }, Nats(nats.abs()))
+/// `-0.21`, `+0.042`.
+fn change(nats: f64) -> String {
+    format!("{}{}", if nats > 0.0 { "+" } else { "" }, Nats(nats))
 }
 
 /// `3.1 times`, `more than 2.0 times`.
 pub(super) fn worth(gain: &Gain) -> String {
     match gain {
         Gain::Solved(estimate) => format!("{} times", Times(estimate.value)),
-        Gain::MoreThan { bound, .. } => format!("more than {} times", Times(*bound)),
-        Gain::LessThan { bound, .. } => format!("less than {} times", Times(*bound)),
+        Gain::MoreThan(bound) => format!("more than {} times", Times(bound.bound)),
+        Gain::LessThan(bound) => format!("less than {} times", Times(bound.bound)),
         Gain::Unknown { .. } => "not known".to_owned(),
     }
 }
 
+/// `2.7 to 3.6`, `2.7 or more`: an end beyond the base's runs is open.
+pub(super) fn ends(interval: &Interval) -> String {
+    match (interval.low > 0.0, interval.high.is_finite()) {
+        (true, true) => format!("{} to {}", Times(interval.low), Times(interval.high)),
+        (true, false) => format!("{} or more", Times(interval.low)),
+        (false, true) => format!("{} or less", Times(interval.high)),
+        (false, false) => "anything".to_owned(),
+    }
+}
+
 /// `95% 2.7 to 3.6, n = 4`, or why there is no interval.
-pub(super) fn certainty(gain: &Gain, base: &str) -> String {
+pub(super) fn certainty(gain: &Gain) -> String {
     match gain {
-        Gain::Solved(Estimate { interval: Some(Interval { low, high, level }), n, .. }) => {
-            format!("{} {} to {}, n = {n}", percent(*level), Times(*low), Times(*high))
+        Gain::Solved(Estimate { interval: Some(interval), n, .. }) => {
+            format!("{} {}, n = {n}", percent(interval.level), ends(interval))
         }
-        Gain::Solved(Estimate { n, .. }) | Gain::Unknown { n } => format!("no interval, n = {n}"),
-        Gain::MoreThan { beyond: count, n, .. } | Gain::LessThan { below: count, n, .. } => {
-            format!("no interval: beyond {base}'s budgets in {count} of {n} repeats")
+        Gain::MoreThan(Bound { level: Some(level), n, .. }) | Gain::LessThan(Bound { level: Some(level), n, .. }) => {
+            format!("one-sided {}, n = {n}", percent(*level))
         }
+        Gain::MoreThan(Bound { n, .. }) | Gain::LessThan(Bound { n, .. }) => {
+            format!("as measured, no interval, n = {n}")
+        }
+        Gain::Solved(Estimate { n, .. }) | Gain::Unknown { n, .. } => format!("no interval, n = {n}"),
     }
 }
 
@@ -88,6 +143,7 @@ pub(super) fn certainty(gain: &Gain, base: &str) -> String {
 mod tests {
     use super::*;
     use crate::analysis::answer;
+    use crate::analysis::gain::{Blank, Doubling};
     use crate::record::example::study;
 
     fn estimate(value: f64, interval: Option<(f64, f64)>, n: usize) -> Estimate {
@@ -98,89 +154,83 @@ mod tests {
         Gain::Solved(estimate(value, interval, n))
     }
 
-    /// Each kind of finding has its own plain words.
-    fn check(rows: &[(Gain, Option<f64>, &str)]) {
-        let mut found = answer(&study(4, |_, steps, _| Some(2.0 - 0.3 * (steps as f64).ln()))).unwrap();
-        for (gain, equal, expected) in rows {
-            found.gains.insert(Axis::ModelFlops, *gain);
-            found.equal_compute_nats = equal.map(|nats| estimate(nats, None, 4));
-            let expected = format!("Doubling gpt2's compute buys 0.21 nats; {expected}, w32, synthetic language).");
-            assert_eq!(sentence(&found), expected);
-        }
+    fn bound(bound: f64, level: Option<f64>, n: usize, told: bool) -> Bound {
+        Bound { bound, level, n, told }
     }
 
+    /// Each kind of finding has its own plain words.
     #[test]
-    fn a_solved_gain_is_said_plainly() {
-        check(&[
+    fn every_finding_is_said_in_one_form() {
+        let place = "at 6.4e10 FLOP, 31 k parameters, 26 tokens a parameter, synthetic language";
+        let rows = [
             (
                 solved(3.12, Some((2.71, 3.58)), 4),
                 Some(0.424),
-                "modern buys 0.42 at equal compute, like 3.1 times more (95% 2.7 to 3.6, n = 4",
+                Step::Variant,
+                "Change to modern at the same cost: -0.42 nats; gpt2 would need 3.1 times the compute for that (95% 2.7 to 3.6, \
+                 n = 4, PLACE). Changing to modern buys more than twice the compute.",
+            ),
+            (
+                solved(2.0, Some((1.7, f64::INFINITY)), 4),
+                Some(0.3),
+                Step::Unclear,
+                "Change to modern at the same cost: -0.30 nats; gpt2 would need 2.0 times the compute for that (95% 1.70 or more, \
+                 n = 4, PLACE). Which of the two buys more cannot be told.",
             ),
             (
                 solved(0.781, Some((0.7, 0.872)), 4),
                 Some(-0.052),
-                "modern loses 0.052 at equal compute: gpt2 does as well with 0.78 times the compute \
-                 (95% 0.70 to 0.87, n = 4",
-            ),
-            (
-                solved(1.03, Some((0.951, 1.122)), 4),
-                Some(0.011),
-                "whether modern gains or loses cannot be told: it buys 0.011 at equal compute, \
-                 like 1.03 times the compute (95% 0.95 to 1.12, n = 4",
+                Step::Scale,
+                "Change to modern at the same cost: +0.052 nats; gpt2 needs 0.78 times the compute for that (95% 0.70 to 0.87, \
+                 n = 4, PLACE). modern is worth less than it costs. Twice the compute buys more than changing to modern.",
             ),
             (
                 solved(2.4, None, 1),
                 Some(0.3),
-                "whether modern gains or loses cannot be told: it buys 0.30 at equal compute, \
-                 like 2.4 times the compute (no interval, n = 1",
+                Step::Unclear,
+                "Change to modern at the same cost: -0.30 nats; gpt2 would need 2.4 times the compute for that (no interval, \
+                 n = 1, PLACE). Whether modern gains or loses cannot be told.",
             ),
-            (solved(2.4, Some((2.0, 2.9)), 3), None, "modern is worth 2.4 times its compute (95% 2.0 to 2.9, n = 3"),
             (
-                solved(0.5, Some((0.4, 0.6)), 3),
-                None,
-                "modern is worth only 0.50 times its compute (95% 0.40 to 0.60, n = 3",
-            ),
-        ]);
-    }
-
-    #[test]
-    fn beyond_the_budgets_there_is_a_bound_or_no_telling() {
-        check(&[
-            (
-                Gain::MoreThan { bound: 1.93, beyond: 3, n: 4, unanimous: true },
+                Gain::MoreThan(bound(1.93, Some(0.95), 4, true)),
                 Some(0.61),
-                "modern buys 0.61 at equal compute, like more than 1.93 times more \
-                 (no interval: beyond gpt2's budgets in 3 of 4 repeats",
+                Step::Unclear,
+                "Change to modern at the same cost: -0.61 nats; gpt2 would need more than 1.93 times the compute for that \
+                 (one-sided 95%, n = 4, PLACE). Which of the two buys more cannot be told.",
             ),
             (
-                Gain::LessThan { bound: 0.481, below: 4, n: 4, unanimous: true },
-                Some(-0.4),
-                "modern loses 0.40 at equal compute: gpt2 does as well with less than 0.48 times the compute \
-                 (no interval: beyond gpt2's budgets in 4 of 4 repeats",
-            ),
-            (
-                Gain::MoreThan { bound: 0.9, beyond: 4, n: 4, unanimous: false },
+                Gain::LessThan(bound(0.481, None, 1, false)),
                 None,
-                "whether modern gains or loses cannot be told: it is worth more than 0.90 times its compute \
-                 (no interval: beyond gpt2's budgets in 4 of 4 repeats",
+                Step::Unclear,
+                "Change to modern: the difference at the same cost is not known, as gpt2 ran nothing as dear; gpt2 needs less than \
+                 0.48 times the compute for that (as measured, no interval, n = 1, PLACE). Whether modern gains or loses cannot be \
+                 told.",
             ),
             (
-                Gain::Unknown { n: 4 },
+                Gain::Unknown { n: 4, why: Blank::OutOfReach },
                 Some(0.1),
-                "what modern is worth cannot be told: its repeats end on both sides of gpt2's budgets, or no curve falls \
-                 (no interval, n = 4",
+                Step::Unclear,
+                "Change to modern at the same cost: -0.10 nats; how much compute gpt2 would need for that is not known: the variant \
+                 lies beyond the base's runs, and repeats scatter too far for a bound (no interval, n = 4, PLACE). Whether modern \
+                 gains or loses cannot be told.",
             ),
-        ]);
-    }
-
-    #[test]
-    fn without_a_doubling_the_unit_is_named_with_the_variant() {
-        let mut found = answer(&study(4, |_, steps, _| Some(2.0 - 0.3 * (steps as f64).ln()))).unwrap();
+        ];
+        let mut found = answer(&study(4, |_, steps, _| Some(3.0 - 0.3 * (steps as f64).ln()))).unwrap();
+        for (gain, equal, step, expected) in rows {
+            found.doubling = Some(Doubling { from_flops: 6.4e10, nats: estimate(0.213, None, 4) });
+            found.gains.insert(Axis::ModelFlops, gain);
+            found.equal_compute_nats = equal.map(|nats| estimate(nats, None, 4));
+            found.next_step = step;
+            let expected = format!(
+                "Spend twice as much on gpt2: -0.21 nats. {} Only gpt2's training length moved, not its size.",
+                expected.replace("PLACE", place)
+            );
+            assert_eq!(sentence(&found), expected);
+        }
         found.doubling = None;
-        found.gains.insert(Axis::ModelFlops, solved(2.4, Some((2.0, 2.9)), 3));
-        found.equal_compute_nats = Some(estimate(0.3, Some((0.25, 0.35)), 3));
-        assert!(sentence(&found).starts_with("modern buys 0.30 nats at equal compute, like 2.4 times more"));
-        assert!(details(&found).starts_with("In nats: modern 0.30 (95% 0.25 to 0.35).\nCounting the optimizer's"));
+        found.base_scales = ["w32", "w48", "w64"].map(str::to_owned).to_vec();
+        let said = sentence(&found);
+        assert!(said.starts_with("What twice the compute buys gpt2 is not known"), "{said}");
+        assert!(said.ends_with("gpt2 could grow in size as well (w32 to w64)."), "{said}");
     }
 }

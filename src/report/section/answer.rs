@@ -4,14 +4,17 @@ use super::scale::scale_sentence;
 use crate::analysis::gain::Sign;
 use crate::analysis::{Answer, Axis, Gain, Unanswered};
 use crate::report::findings::{Cell, Findings};
+use crate::report::gain::picked;
 use crate::report::page::{self, Block, Chart, Figure, Forest, Open, Quantity, Row};
 use crate::report::sentence::sentence;
+use crate::stat::{Estimate, Interval};
 use crate::unit::{Nats, Times};
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let mut blocks = match &findings.answer {
         Ok(answer) => {
             let mut blocks = vec![Block::Lead(verdict(answer)), Block::Text(sentence(answer))];
+            blocks.extend(findings.studies.iter().filter_map(picked).map(Block::Text));
             blocks.extend(elsewhere(findings, answer).map(|other| Block::Text(sentence(other))));
             blocks.push(Block::Plot(strip(findings, answer)));
             blocks
@@ -37,8 +40,8 @@ fn verdict(answer: &Answer) -> String {
     let gain = answer.headline();
     let times = match gain {
         Gain::Solved(estimate) => Times(estimate.value).to_string(),
-        Gain::MoreThan { bound, .. } => format!("more than {}", Times(bound)),
-        Gain::LessThan { bound, .. } => format!("less than {}", Times(bound)),
+        Gain::MoreThan(bound) => format!("more than {}", Times(bound.bound)),
+        Gain::LessThan(bound) => format!("less than {}", Times(bound.bound)),
         Gain::Unknown { .. } => return format!("What {variant} is worth against {base} cannot be told."),
     };
     match gain.sign() {
@@ -58,9 +61,9 @@ fn strip(findings: &Findings, answer: &Answer) -> Figure {
     let hue = findings.hue(variant);
     let row = |axis: Axis| {
         let (value, interval, open) = match answer.on(axis) {
-            Gain::Solved(e) => (e.value, e.interval.map(|i| (i.low, i.high)), Open::No),
-            Gain::MoreThan { bound, .. } => (bound, None, Open::Above),
-            Gain::LessThan { bound, .. } => (bound, None, Open::Below),
+            Gain::Solved(e) => (e.value, e.interval.and_then(closed), open_end(&e)),
+            Gain::MoreThan(bound) => (bound.bound, None, Open::Above),
+            Gain::LessThan(bound) => (bound.bound, None, Open::Below),
             Gain::Unknown { .. } => return None,
         };
         Some(Row { name: axis.words().to_owned(), hue, value, interval, open, note: format!("n = {n}") })
@@ -78,6 +81,20 @@ fn strip(findings: &Findings, answer: &Answer) -> Figure {
             null: Some(1.0),
             rows,
         }),
+    }
+}
+
+/// The ends of an interval, where both lie within the base's runs.
+pub(super) fn closed(interval: Interval) -> Option<(f64, f64)> {
+    (interval.low > 0.0 && interval.high.is_finite()).then_some((interval.low, interval.high))
+}
+
+/// On which side an interval runs out of the base's runs.
+pub(super) fn open_end(estimate: &Estimate) -> Open {
+    match estimate.interval {
+        Some(interval) if !interval.high.is_finite() => Open::Above,
+        Some(interval) if interval.low <= 0.0 => Open::Below,
+        _ => Open::No,
     }
 }
 
@@ -198,7 +215,7 @@ mod tests {
 
     #[test]
     fn a_bound_is_drawn_open() {
-        let file = study(4, |variant, steps, _| Some(1.0 / steps as f64 - if variant == "modern" { 1.0 } else { 0.0 }));
+        let file = study(4, |variant, steps, _| Some(if variant == "modern" { 1e-4 } else { 1.0 / steps as f64 }));
         let findings = Findings::of(&file);
         let Chart::Forest(forest) = strip(&findings, findings.answer.as_ref().unwrap()).chart else { panic!() };
         assert!(forest.rows.iter().all(|row| row.open == Open::Above && row.interval.is_none()));

@@ -1,15 +1,16 @@
 //! Every variant's gain: at the question's budget as a forest, against compute as a plot, change by change, and on other data.
 
+use super::answer::{closed, open_end};
 use crate::analysis::recipe::Recipe;
 use crate::analysis::study::Study;
 use crate::analysis::transfer::{Transfer, transfers};
 use crate::analysis::{Answer, Axis as Counted, Gain};
 use crate::report::findings::Findings;
-use crate::report::gain::{short, transfer_sentence, verdict};
+use crate::report::gain::{optional, short, transfer_sentence, trends, verdict};
 use crate::report::page::{
     Axis, Block, Chart, Figure, Forest, Mark, Open, Point, Quantity, Row, Scatter, Series, Table,
 };
-use crate::stat::Estimate;
+use crate::report::sentence::sentence;
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let studies: Vec<&Study> = findings.studies.iter().filter(|study| study.answers.len() > 1).collect();
@@ -28,7 +29,10 @@ fn of_study(findings: &Findings, study: &Study) -> Vec<Block> {
     let here = |scale: &str, budget: Option<u64>| asked.is_some_and(|a| a.scale == scale && a.budget == budget);
     let rows = study.answers.iter().filter(|a| here(&a.scale, a.budget)).filter_map(|a| row(findings, a)).collect();
     let mut blocks = vec![Block::Plot(forest(study, asked, rows))];
+    let others = study.answers.iter().filter(|a| here(&a.scale, a.budget));
+    blocks.extend(others.map(|answer| Block::Text(sentence(answer))));
     blocks.extend(against_compute(findings, study).map(Block::Plot));
+    blocks.extend(trends(study).map(Block::Text));
     blocks.extend(study.recipes.iter().filter(|r| here(&r.scale, r.budget)).flat_map(|r| combined(study, r)));
     blocks.push(Block::Details(format!("Every gain on every axis: {}", study.data), vectors(study)));
     blocks
@@ -53,9 +57,9 @@ fn forest(study: &Study, asked: Option<&Answer>, rows: Vec<Row>) -> Figure {
 
 fn row(findings: &Findings, answer: &Answer) -> Option<Row> {
     let (interval, open) = match answer.headline() {
-        Gain::Solved(estimate) => (estimate.interval.map(|i| (i.low, i.high)), Open::No),
-        Gain::MoreThan { .. } => (None, Open::Above),
-        Gain::LessThan { .. } => (None, Open::Below),
+        Gain::Solved(estimate) => (estimate.interval.and_then(closed), open_end(&estimate)),
+        Gain::MoreThan(_) => (None, Open::Above),
+        Gain::LessThan(_) => (None, Open::Below),
         Gain::Unknown { .. } => return None,
     };
     let (value, hue) = (answer.headline().value()?, findings.hue(&answer.variant));
@@ -66,14 +70,19 @@ fn row(findings: &Findings, answer: &Answer) -> Option<Row> {
 fn against_compute(findings: &Findings, study: &Study) -> Option<Figure> {
     let mut series: Vec<Series> = Vec::new();
     for answer in &study.answers {
-        let Gain::Solved(Estimate { value, interval, n }) = answer.headline() else { continue };
+        let Some(value) = answer.headline().value() else { continue };
+        let (interval, bound) = match answer.headline() {
+            Gain::Solved(estimate) => (estimate.interval.and_then(closed), ""),
+            Gain::MoreThan(_) => (None, "at least, "),
+            _ => (None, "at most, "),
+        };
         let Some(ray) = answer.ray else { continue };
         let name = format!("{} {}", answer.variant, answer.scale);
         let point = Point {
             x: ray.tokens_per_param,
             y: value,
-            interval: interval.map(|i| (i.low, i.high)),
-            note: format!("{} steps, n = {n}", answer.budget.unwrap_or_default()),
+            interval,
+            note: format!("{bound}{} steps, n = {}", answer.budget.unwrap_or_default(), answer.n),
         };
         match series.iter_mut().find(|series| series.name == name) {
             Some(known) => known.points.push(point),
@@ -87,8 +96,8 @@ fn against_compute(findings: &Findings, study: &Study) -> Option<Figure> {
     (!series.is_empty()).then(|| Figure {
         title: format!("Gain against training length on {}", study.data),
         caption: format!(
-            "Does a gain over {} grow or fade as training goes on? Each line is one variant at its budgets; those where only a \
-             bound is known are left out. Bars are 95% intervals.",
+            "Does a gain over {} grow or fade as training goes on? Each line is one variant at its budgets. Bars are 95% \
+             intervals; a point without one beyond the base's runs is a bound.",
             study.base
         ),
         chart: Chart::Scatter(Scatter {
@@ -102,12 +111,10 @@ fn against_compute(findings: &Findings, study: &Study) -> Option<Figure> {
 
 fn combined(study: &Study, recipe: &Recipe) -> Vec<Block> {
     let mut table = Table::new(["change", "alone", "last in", "share (Shapley)"]);
-    let shown = |estimate: &Estimate| short(&Gain::Solved(*estimate));
-    let optional = |estimate: &Option<Estimate>| estimate.as_ref().map(shown).unwrap_or_default();
     for change in &recipe.changes {
         table.rows.push(vec![
             change.variant.clone(),
-            shown(&change.alone),
+            short(&change.alone),
             optional(&change.last),
             optional(&change.shapley),
         ]);
