@@ -42,7 +42,7 @@ fn speedrun_logs_become_a_valid_result_file() {
     let output = effbench(folder.path(), &[&args[..], &rest].concat());
     assert_eq!(output.status.code(), Some(0), "{}", err(&output));
     let expected = "3 trials of 3 variants from 3 files; 1 diverged\n\
-                    Result file: speedrun.json. Next: effbench report speedrun.json --out speedrun.html\n";
+                    Result file: speedrun.json. Next: effbench gain speedrun.json --target base\n";
     assert_eq!(out(&output), expected);
     assert!(
         err(&output)
@@ -130,7 +130,7 @@ fn what_cannot_be_imported_says_where_and_leaves_nothing() {
             "x.csv: no column `valid_loss`",
             "did you mean `val_loss`? The file has: step, val_loss",
         ),
-        ("step,loss\n1,2\n3\n", &[], "x.csv:3: 1 cells under 2 columns", "quotes"),
+        ("step,loss\n1,2,3\n", &[], "x.csv:2: 3 cells under 2 columns", "quotes"),
         ("step,loss\n1,abc\n", &["--let", "variant=a"], "x.csv:2: column `loss`: `abc` is not a number", ""),
         ("step,loss\n1,2\n", &["--let", "varian=a"], "unknown role `varian`", "did you mean `variant`?"),
         (
@@ -249,7 +249,7 @@ fn several_folders_are_several_repeats_and_what_is_none_is_refused() {
         (&["empty"], "empty: a folder without a benchmark of criterion's"),
         (&["run0", "run0"], "hash: runs 1 and 2 are one and the same"),
         (&["run1"], "run1/hash/new/sample.json: not as many iterations as times above 0"),
-        (&["run0", "--map", "loss=x"], "--map, --let and --base are for logs"),
+        (&["run0", "--map", "loss=x"], "--map, --let, --split, --unit, --interleaved and --base are for logs"),
         (&["run0", "x.csv"], "x.csv: cannot be read: not a directory"),
     ];
     for (args, says) in rows {
@@ -257,5 +257,216 @@ fn several_folders_are_several_repeats_and_what_is_none_is_refused() {
         assert_eq!((output.status.code(), out(&output).as_str()), (Some(2), ""), "{args:?}");
         assert!(err(&output).contains(says), "{args:?}: {}", err(&output));
         assert!(!folder.path().join("y.json").exists());
+    }
+}
+
+/// Curves of two optimizers as speedruns log them, straight in log loss and log steps: muon needs 1/1.3 of the steps, and a step of
+/// it takes 1.05 times as long.
+fn optimizer_logs(folder: &Path, seeds: u64) {
+    for (variant, worth, each_ms) in [("adam", 1.0, 140.0), ("muon", 1.3, 147.0)] {
+        for seed in 0..seeds {
+            let mut text = "import torch\nprint('step: hello')\n".to_owned();
+            for step in (0..=2000).step_by(125) {
+                let luck = 1.0 + 0.001 * (seed as f64 - 1.0);
+                let loss = 8.0 * luck * (worth * f64::from(step.max(1))).powf(-0.11);
+                text += &format!(
+                    "step:{step}/2000 val_loss:{loss:.6} train_time:{:.0}ms step_avg:1ms\n",
+                    each_ms * f64::from(step)
+                );
+                text += &format!(
+                    "step:{}/2000 train_loss:{loss:.6} train_time:{:.0}ms\n",
+                    step + 1,
+                    each_ms * f64::from(step + 1)
+                );
+            }
+            fs::write(folder.join(format!("{variant}_seed{seed}.txt")), text).unwrap();
+        }
+    }
+}
+
+/// One import and one gain: steps, seconds, tokens and FLOPs to a loss, paired by the seeds in the files' names.
+#[test]
+fn an_optimizer_comparison_is_judged_at_a_target() {
+    let folder = tempfile::tempdir().unwrap();
+    optimizer_logs(folder.path(), 3);
+    let mut names: Vec<String> =
+        fs::read_dir(folder.path()).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let rest = ["--split", "@file={variant}_seed{seed}", "--map", "budget=steps", "--let", "tokens_per_step=524288"];
+    let more = ["--let", "params=124e6", "--base", "adam", "--interleaved", "--out", "x.json"];
+    let args: Vec<&str> =
+        ["import"].into_iter().chain(names.iter().map(String::as_str)).chain(rest).chain(more).collect();
+    let output = effbench(folder.path(), &args);
+    let expected =
+        "6 trials of 2 variants from 6 files\nResult file: x.json. Next: effbench gain x.json --target base\n";
+    assert_eq!(out(&output), expected, "{}", err(&output));
+    assert!(err(&output).contains("note: 12 lines of 6 files hold no figures and are passed over"), "{}", err(&output));
+    let valid = effbench(folder.path(), &["validate", "x.json"]);
+    assert!(out(&valid).contains("6 trials (6 ok)"), "{}", out(&valid));
+
+    let output =
+        effbench(folder.path(), &["gain", "x.json", "--target", "3.6", "--against", "1.2", "--format", "json"]);
+    let said: Value = serde_json::from_slice(&output.stdout).unwrap_or_else(|e| panic!("{e}: {}", err(&output)));
+    let muon = &said["targets"][0]["variants"][0];
+    let rows = [("steps", 1.3), ("tokens", 1.3), ("model_flops", 1.3), ("wall_seconds", 1.3 / 1.05)];
+    for (axis, expected) in rows {
+        let gain = &muon["gains"][axis];
+        let value = gain["value"].as_f64().unwrap();
+        assert!((value / expected - 1.0).abs() < 1e-3, "{axis}: {gain}");
+        assert_eq!((&gain["n"], &gain["paired"]), (&json!(3), &json!(true)), "{axis}");
+        assert!(muon["p"][axis].as_f64().unwrap() < 0.01, "{axis}");
+    }
+    let sentence = said["sentences"][0].as_str().unwrap();
+    assert!(sentence.starts_with("To reach 3.60 nats adam spends 1.30 times muon's steps (95% "), "{sentence}");
+    assert!(sentence.contains("n = 3, paired by seed) and 1.24 times its seconds"), "{sentence}");
+    let text = out(&effbench(folder.path(), &["gain", "x.json", "--target", "base"]));
+    assert!(text.contains("Spent to get there") && text.contains("Doubts:"), "{text}");
+    assert!(!text.contains("took turns on one machine"), "it was said that they did: {text}");
+}
+
+/// Points of curves, one row each, are a trial a run and no trial a row; what is asked of rows is counted, not listed.
+#[test]
+fn rows_without_a_judged_loss_are_no_trials() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "name,seed,step,flops,train/loss,val/loss\n".to_owned();
+    for (name, seed) in [("a", 0), ("a", 1), ("b", 0), ("b", 1)] {
+        for step in 1..=500 {
+            let val = if step % 100 == 0 { format!("{}", 4.0 - 0.001 * f64::from(step)) } else { String::new() };
+            text += &format!("{name},{seed},{step},{}e9,{},{val}\n", step, 4.1 - 0.001 * f64::from(step));
+        }
+    }
+    fs::write(folder.path().join("x.csv"), text).unwrap();
+    let import = |more: &[&str]| {
+        let args = [&["import", "x.csv", "--map", "variant=name", "--base", "a", "--out", "x.json"][..], more].concat();
+        let output = effbench(folder.path(), &args);
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        (out(&output), err(&output))
+    };
+    let (said, notes) = import(&[]);
+    assert!(
+        said.starts_with("4 trials of 2 variants from 1 file\n") && said.contains("gain x.json --target base"),
+        "{said}"
+    );
+    assert_eq!(notes, "");
+    let file = store::read_valid(&folder.path().join("x.json")).unwrap();
+    assert_eq!(file.trials[0].curve.val_loss_nats.iter().flatten().count(), 5);
+    let (said, notes) = import(&["--map", "run=@row"]);
+    assert!(said.starts_with("20 trials of 2 variants from 1 file\n"), "{said}");
+    assert!(notes.contains("1980 rows with a training loss only, which are no runs"), "{notes}");
+    assert_eq!(notes.lines().count(), 1, "{notes}");
+}
+
+/// Arms of one size have slightly different numbers of parameters; they are one scale, and `gain` answers.
+#[test]
+fn sizes_that_are_nearly_equal_are_one_scale() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "variant,params,tokens,loss\n".to_owned();
+    for (variant, more, worth) in [("gelu", 1.0, 1.0), ("swiglu", 1.02, 1.5)] {
+        for params in [10e6, 40e6] {
+            for tokens in [2e8, 4e8, 8e8] {
+                let loss = 8.0 * f64::powf(worth * params * tokens, -0.03);
+                text += &format!("{variant},{},{tokens},{loss}\n", more * params);
+            }
+        }
+    }
+    fs::write(folder.path().join("x.csv"), text).unwrap();
+    let args = ["import", "x.csv", "--map", "run=@row", "--base", "gelu", "--out", "x.json"];
+    let output = effbench(folder.path(), &args);
+    assert!(
+        err(&output).contains("sizes of two variants within 5% are one scale: swiglu 10200000 as n10000000"),
+        "{}",
+        err(&output)
+    );
+    assert!(out(&output).contains("Next: effbench gain x.json\n"), "{}", out(&output));
+    let file = store::read_valid(&folder.path().join("x.json")).unwrap();
+    let scales: Vec<&str> = file.trials.iter().map(|trial| trial.scale.as_str()).collect();
+    assert_eq!(scales, ["n10000000", "n10000000", "n10000000", "n40000000", "n40000000", "n40000000"].repeat(2));
+    let said = out(&effbench(folder.path(), &["gain", "x.json"]));
+    assert!(said.contains("swiglu/n10000000"), "{said}");
+}
+
+/// One budget a size, as on a compute-optimal ray: the runs of a variant are one curve.
+#[test]
+fn a_compute_optimal_ladder_is_judged_without_a_flag() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "variant,params,tokens,step,loss\n".to_owned();
+    for (variant, worth) in [("adam", 1.0), ("muon", 1.4)] {
+        for params in [1e6_f64, 2e6, 4e6, 8e6] {
+            let loss = 20.0 * (worth * params * params).powf(-0.05);
+            text += &format!("{variant},{params},{},1000,{loss}\n", 20.0 * params);
+        }
+    }
+    fs::write(folder.path().join("x.csv"), text).unwrap();
+    let output = effbench(folder.path(), &["import", "x.csv", "--base", "adam", "--out", "x.json"]);
+    assert!(err(&output).contains("each size has one budget of its own"), "{}", err(&output));
+    let file = store::read_valid(&folder.path().join("x.json")).unwrap();
+    let cells: Vec<&str> = file.trials.iter().take(2).map(|trial| trial.cell.as_str()).collect();
+    assert_eq!(cells, ["adam/ladder@120000", "adam/ladder@480000"]);
+    let fitted = effbench(folder.path(), &["fit", "x.json"]);
+    assert_eq!(fitted.status.code(), Some(0), "{}", err(&fitted));
+    let said = out(&effbench(folder.path(), &["gain", "x.json", "--target", "4.5", "--format", "json"]));
+    let said: Value = serde_json::from_str(&said).unwrap();
+    let gain = said["targets"][0]["variants"][0]["gains"]["model_flops"]["value"].as_f64().unwrap();
+    assert!((gain - 1.4).abs() < 1e-6, "{gain}");
+}
+
+/// Budgets in FLOPs keep their differences, however small they are.
+#[test]
+fn small_budgets_in_flops_stay_apart() {
+    for scale in [1e3, 1e7, 1e12, 1e20] {
+        let folder = tempfile::tempdir().unwrap();
+        let rows: String = [1.0, 1.1, 2.0].map(|c| format!("a,{},{}\n", c * scale, 4.0 - 0.1 * c)).concat();
+        fs::write(folder.path().join("x.csv"), format!("variant,flops,loss\n{rows}")).unwrap();
+        effbench(folder.path(), &["import", "x.csv", "--map", "run=@row", "--out", "x.json"]);
+        let file = store::read_valid(&folder.path().join("x.json")).unwrap();
+        let mut budgets: Vec<Option<u64>> = file.trials.iter().map(|trial| trial.budget).collect();
+        budgets.dedup();
+        assert_eq!((budgets.len(), file.run.repeats), (3, 1), "{scale}: {budgets:?}");
+        assert!(budgets.iter().all(|budget| budget.is_some_and(|b| b > 0)), "{budgets:?}");
+    }
+}
+
+/// Bits and perplexities become nats and are told; a perplexity that is taken for nats is doubted.
+#[test]
+fn losses_have_a_unit() {
+    let rows: [(&str, &[&str], f64, &str); 5] = [
+        ("loss", &["--unit", "bits"], 2.0 * std::f64::consts::LN_2, ""),
+        ("val_ppl", &[], 2.0_f64.ln(), ""),
+        ("val_bpb", &[], 2.0 * std::f64::consts::LN_2, ""),
+        ("loss", &["--unit", "perplexity"], 2.0_f64.ln(), ""),
+        ("loss", &[], 2.0, ""),
+    ];
+    for (column, more, nats, _) in rows {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("x.csv"), format!("variant,step,{column}\na,1,2.5\na,2,2\n")).unwrap();
+        let output = effbench(folder.path(), &[&["import", "x.csv", "--out", "x.json"], more].concat());
+        assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+        let file = store::read_valid(&folder.path().join("x.json")).unwrap();
+        let found = file.trials[0].metric("val_loss_nats").unwrap();
+        assert!((found - nats).abs() < 1e-12, "{column} {more:?}: {found}");
+        assert_eq!(file.trials[0].metric("val_bits_per_byte"), (column == "val_bpb").then_some(2.0));
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("x.csv"), "variant,step,loss\na,1,900\na,2,40\n").unwrap();
+    let output = effbench(folder.path(), &["import", "x.csv", "--out", "x.json"]);
+    assert!(err(&output).contains("is it a perplexity (--unit perplexity)"), "{}", err(&output));
+}
+
+/// Two imports that say nothing of their order are separate; one that says that its runs took turns is not.
+#[test]
+fn interleaved_is_what_somebody_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut text = "variant,seed,step,seconds,loss\n".to_owned();
+    for seed in 0..5 {
+        for (variant, each) in [("a", 1.0), ("b", 1.02)] {
+            text +=
+                &format!("{variant},{seed},100,{},{}\n", each * (10.0 + f64::from(seed)), 3.0 + 0.01 * f64::from(seed));
+        }
+    }
+    fs::write(folder.path().join("x.csv"), text).unwrap();
+    for (more, expected) in [(&[][..], "separate sittings"), (&["--interleaved"][..], "interleaved in one sitting")] {
+        effbench(folder.path(), &[&["import", "x.csv", "--out", "x.json"], more].concat());
+        let said = out(&effbench(folder.path(), &["compare", "x.json", "--base-arm", "a", "--new-arm", "b"]));
+        assert!(said.contains(expected), "{said}");
     }
 }

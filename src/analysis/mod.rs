@@ -23,6 +23,7 @@ pub mod spectrum;
 pub mod study;
 pub mod along;
 pub mod summary;
+pub mod target;
 pub mod transfer;
 pub mod trend;
 pub mod valley;

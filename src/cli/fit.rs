@@ -6,13 +6,14 @@ use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
+use super::import::loss_unit;
 use super::{Format, print, print_json, style, to_json};
 use crate::analysis::fit::{
     self, Asked, Counted, Demand, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv, law,
 };
 use crate::analysis::projection::{Assumptions, Growth, Projection, Race, SMALL_NATS, Spread, YEARS, project};
 use crate::error::{Error, Result};
-use crate::record::pool;
+use crate::record::{LossUnit, pool};
 use crate::report::fit::{sentence, text};
 use crate::report::joint;
 use crate::report::projection::block;
@@ -38,9 +39,11 @@ Laws:
   data-constrained  L = E + A/N'^alpha + B/D'^beta, repeated tokens and surplus parameters counting for less
   rate              the best learning rate c N^-p D^q and batch k D^r of a sweep (columns lr, batch)
 
-Columns of a table: flops, params, tokens, loss (nats), group, repeat, run, unique_tokens or epochs, lr, batch. Where flops
-are missing they are 6 N D; where tokens are missing they are C / (6 N). Rows of one repeat share a seed; rows of one run are
-its checkpoints. A row with an empty figure is left out, and said.")]
+Columns of a table: flops, params, tokens, loss, group, repeat, run, unique_tokens or epochs, lr, batch, or what
+others call them (`Training FLOP`, `N`, `val_loss`; case does not count). Where flops are missing they are 6 N D;
+where tokens are missing they are C / (6 N). Rows of one repeat share a seed; rows of one run are its checkpoints. A
+row with an empty figure is left out, and said. 3,28 and 16,450,387.5 are read where the table shows which mark is
+which.")]
 pub struct FitArgs {
     /// Result files; a point is a finished trial, a group a variant.
     #[arg(value_name = "RESULT", required_unless_present = "csv", conflicts_with = "csv")]
@@ -51,9 +54,10 @@ pub struct FitArgs {
     /// The table's column for a name, such as params="Model Size"; may be given again.
     #[arg(long, value_name = "NAME=COLUMN", value_parser = mapping, requires = "csv")]
     pub map: Vec<(String, String)>,
-    /// Multiply a column, such as params=1e9 for a table in billions; may be given again.
+    /// Multiply a column, such as params=1e9 for a table in billions, or say what losses are counted in: loss=bits, bits-per-byte or
+    /// perplexity [default: what the column's name says, else nats]; may be given again.
     #[arg(long, value_name = "NAME=FACTOR", value_parser = unit, requires = "csv")]
-    pub unit: Vec<(String, f64)>,
+    pub unit: Vec<Unit>,
     /// Fit these rows only, such as "tokens/params=20 and params<1e9 or tokens/params=320": comparisons (= within 1%) of columns
     /// and numbers, their products and quotients, joined by `and` and `or`. The law is then held against the other rows.
     #[arg(long = "where", value_name = "CONDITION")]
@@ -108,6 +112,15 @@ pub struct FitArgs {
     /// How to say what was found.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
+}
+
+/// What a column's figures are counted in.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Unit {
+    /// They are multiplied by this.
+    Factor(String, f64),
+    /// Of losses.
+    Loss(LossUnit),
 }
 
 /// What counts as a parameter.
@@ -206,7 +219,14 @@ fn read(args: &FitArgs) -> Result<Points> {
         };
         return fit::points::from_trials(&pool::read_all(&args.results)?, counted);
     };
-    csv::points(&contents(path)?, &path.display().to_string(), &args.map, &args.unit)
+    let mut units = csv::Units::default();
+    for unit in &args.unit {
+        match unit {
+            Unit::Factor(name, factor) => units.factors.push((name.clone(), *factor)),
+            Unit::Loss(loss) => units.loss = Some(*loss),
+        }
+    }
+    csv::points(&contents(path)?, &path.display().to_string(), &args.map, &units)
 }
 
 fn contents(path: &Path) -> Result<String> {
@@ -253,11 +273,14 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
     }
 }
 
-fn unit(text: &str) -> std::result::Result<(String, f64), String> {
+fn unit(text: &str) -> std::result::Result<Unit, String> {
     let (name, factor) = text.split_once('=').ok_or("write NAME=FACTOR, such as params=1e9")?;
+    if name == "loss" && factor.parse::<f64>().is_err() {
+        return loss_unit(factor).map(Unit::Loss);
+    }
     match factor.parse::<f64>() {
         Ok(factor) if factor > 0.0 && factor.is_finite() && csv::FIGURES.contains(&name) => {
-            Ok((name.to_owned(), factor))
+            Ok(Unit::Factor(name.to_owned(), factor))
         }
         Ok(_) if !csv::FIGURES.contains(&name) => Err(format!("`{name}` is none of {}", csv::FIGURES.join(", "))),
         _ => Err("write a positive factor, such as params=1e9".to_owned()),

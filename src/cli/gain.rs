@@ -12,11 +12,13 @@ use crate::analysis::Unanswered;
 use crate::analysis::along::over_compute;
 use crate::analysis::fit::Irreducible;
 use crate::analysis::study::{Study, studies};
+use crate::analysis::target::{Goal, Question, reached};
 use crate::analysis::transfer::{Transfer, transfers};
 use crate::error::{Error, Result};
 use crate::record::ResultFile;
 use crate::record::pool::read_all;
 use crate::report;
+use crate::spec::Price;
 
 /// Arguments of `effbench gain`.
 #[derive(Debug, Clone, Args)]
@@ -25,7 +27,12 @@ Examples:
   effbench gain results/gain.json
   effbench gain results/gain.json results/gain-text.json --variant modern
   effbench gain results/ladder.json --base llama --format json
-  effbench gain results/gain.json --along compute          does a gain grow or fade with compute?")]
+  effbench gain results/gain.json --along compute          does a gain grow or fade with compute?
+  effbench gain runs.json --target 3.28             steps, seconds, tokens and FLOPs to a loss, off the runs' curves
+  effbench gain runs.json --target base --against 1.1   to the base's final loss; are the gains above 1.1?
+
+A target is in the unit of the logs' losses. Seeds that both arms ran are paired, others compared by Welch's t; a run that
+does not reach the target bounds the ratio and is not dropped.")]
 pub struct GainArgs {
     /// Result files; several are judged together, each kind of data by itself.
     #[arg(required = true, value_name = "RESULT")]
@@ -43,6 +50,12 @@ pub struct GainArgs {
     /// sizes differ, else free].
     #[arg(long, value_name = "free|oracle|NATS", value_parser = irreducible, requires = "along")]
     pub irreducible: Option<Irreducible>,
+    /// Read off curves what it costs to reach this loss, or `base`: the highest of the base's final losses.
+    #[arg(long, value_name = "LOSS|base", value_parser = goal, conflicts_with = "along")]
+    pub target: Option<Goal>,
+    /// Test whether the gains at the target are above this ratio (one-sided, Holm's correction over variants and axes).
+    #[arg(long, value_name = "RATIO", value_parser = ratio, requires = "target")]
+    pub against: Option<f64>,
     /// At whose prices gains in money and carbon are counted.
     // A doc comment here would replace the command's own words.
     #[command(flatten)]
@@ -68,6 +81,9 @@ pub fn execute(args: &GainArgs) -> Result<()> {
         return along_compute(&file, args);
     }
     let price = args.price.load()?;
+    if let Some(goal) = args.target {
+        return to_target(args, &file, &price, goal);
+    }
     let studies = studies(&file, Some(&price), args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
     let others = || studies.iter().enumerate().flat_map(|(k, a)| studies[k + 1..].iter().map(move |b| (a, b)));
     let compared: Vec<Transfer> = others().flat_map(|(a, b)| transfers(a, b)).collect();
@@ -92,6 +108,42 @@ fn along_compute(file: &ResultFile, args: &GainArgs) -> Result<()> {
             print(&texts.join("\n\n"))
         }
     }
+}
+
+/// Says what every variant costs up to a loss.
+fn to_target(args: &GainArgs, file: &ResultFile, price: &Price, goal: Goal) -> Result<()> {
+    let Some(base) = args.base.as_deref().or(file.run.base.as_deref()) else {
+        return Err(refused(Unanswered::NoQuestion));
+    };
+    if args.variant.as_deref() == Some(base) {
+        return Err(refused(Unanswered::SameVariant(base.to_owned())));
+    }
+    let question = Question { goal, base, only: args.variant.as_deref(), against: args.against };
+    let found = reached(file, Some(price), question)?;
+    match args.format {
+        Format::Json => {
+            let sentences =
+                found.iter().flat_map(|one| one.variants.iter().map(move |v| report::target::sentence(one, v)));
+            print_json(&json!({ "sentences": sentences.collect::<Vec<_>>(), "targets": found, "price": price.name }))
+        }
+        Format::Text => {
+            let texts: Vec<String> = found.iter().map(|one| report::target::target(one, style())).collect();
+            print(&texts.join("\n\n"))
+        }
+    }
+}
+
+fn goal(text: &str) -> std::result::Result<Goal, String> {
+    match text.parse::<f64>() {
+        _ if text == "base" => Ok(Goal::Base),
+        Ok(loss) if loss.is_finite() && loss > 0.0 => Ok(Goal::Loss(loss)),
+        _ => Err("write a loss such as 3.28, or `base` for the highest of the base's final losses".to_owned()),
+    }
+}
+
+fn ratio(text: &str) -> std::result::Result<f64, String> {
+    let found = text.parse().ok().filter(|ratio: &f64| ratio.is_finite() && *ratio > 0.0);
+    found.ok_or_else(|| "write a ratio above 0 such as 1.1".to_owned())
 }
 
 /// A name that no trial has is a typing error.

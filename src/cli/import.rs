@@ -10,9 +10,9 @@ use super::{Format, print, print_json, quoted, say};
 use crate::error::{Error, Result};
 use crate::record::criterion::{self, Benchmark};
 use crate::record::import::mapping::ROLES;
-use crate::record::import::{Imported, Mapping, benchmarks, import};
+use crate::record::import::{About, Imported, Mapping, benchmarks, import};
 use crate::record::log::{self, Log};
-use crate::record::{Status, Trial, store};
+use crate::record::{LossUnit, Status, Trial, store};
 
 /// Notes shown to a person; a program gets them all.
 const SHOWN: usize = 12;
@@ -33,6 +33,15 @@ pub struct ImportArgs {
     /// A role that is the same in all of the logs; may be given again.
     #[arg(long = "let", value_name = "ROLE=VALUE")]
     pub constants: Vec<String>,
+    /// Takes a name apart that holds several roles: the file's, or a column's cells. {role} takes, * does not; may be given again.
+    #[arg(long, value_name = "@file|COLUMN=PATTERN")]
+    pub split: Vec<String>,
+    /// What losses are counted in: nats, bits, bits-per-byte or perplexity [default: what the column's name says, else nats].
+    #[arg(long, value_name = "UNIT", value_parser = loss_unit)]
+    pub unit: Option<LossUnit>,
+    /// The runs took turns in one sitting on one machine, so that their seconds can be compared pair by pair.
+    #[arg(long)]
+    pub interleaved: bool,
     /// The variant whose compute is the currency of gains.
     #[arg(long, value_name = "VARIANT")]
     pub base: Option<String>,
@@ -47,11 +56,17 @@ pub struct ImportArgs {
 fn after_help() -> String {
     let roles: String = ROLES.iter().map(|(name, _, about)| format!("\n  {name:<16}{about}")).collect();
     format!(
-        "Roles (a column of the same name is taken without --map):{roles}\n
+        "Roles (a column that is called like one is taken without --map: `Val Loss`, `Training FLOP`, `train_time`, `N`; case\n\
+         does not count, and beside a validation loss `loss` is the training loss):{roles}\n
+Rows with one variant, scale, seed and number of parameters are one run: its curve, whose last judged loss is the result.
+`gain --target` reads such curves. With run=@row each row is a run of its own.\n
 Examples:
-  effbench import runs.csv --map loss=validation_loss,flops=theoretical_flops,variant=name --out runs.json
-  effbench import adam.txt muon.txt --map variant=@file,loss=val_loss,seconds=train_time,budget=steps \\
+  effbench import runs.csv --map flops=theoretical_flops,variant=name --out runs.json
+  effbench import logs/*_seed*.csv --split '@file={{variant}}_seed{{seed}}' --base adam --out runs.json
+  effbench import sweep.csv --split 'name={{variant}}-lr*-seed{{seed}}' --unit bits --out runs.json
+  effbench import adam.txt muon.txt --map variant=@file,budget=steps \\
       --let tokens_per_step=524288 --let params=124e6 --base adam --out speedrun.json
+  effbench gain speedrun.json --target 3.28     steps, seconds, tokens and FLOPs to that loss
   effbench import target/criterion --out head/1.json     after each of three `cargo bench`; then
   effbench compare base/ head/"
     )
@@ -59,7 +74,8 @@ Examples:
 
 /// Reads the logs, writes the result file, and says what is in it.
 pub fn execute(args: &ImportArgs) -> Result<()> {
-    let mapping = Mapping::parse(&args.map, &args.constants)?;
+    let mut mapping = Mapping::parse(&args.map, &args.constants, &args.split)?;
+    mapping.unit = args.unit;
     store::check_writable(&args.out)?;
     if let Some(log) = args.logs.iter().find(|log| is_of(log, &args.out)) {
         let is = if log.is_dir() { "already holds that file, and is read" } else { "is one of the logs" };
@@ -86,7 +102,9 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
 /// What was made of logs, in a sentence, and the command that it is good for.
 fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<(Imported, String, String)> {
     let logs = args.logs.iter().map(|path| log::read(path)).collect::<Result<Vec<Log>>>()?;
-    let imported = import(&logs, mapping, args.base.as_deref(), &command(args, &logs))?;
+    let command = command(args, &logs);
+    let about = About { base: args.base.as_deref(), interleaved: args.interleaved, command: &command };
+    let imported = import(&logs, mapping, about)?;
     let sentence = sentence(&imported.file.trials, logs.len());
     let next = next(args, &imported.file.trials);
     Ok((imported, sentence, next))
@@ -94,8 +112,10 @@ fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<(Imported, String, St
 
 /// The same of folders that `cargo bench` left.
 fn of_benchmarks(args: &ImportArgs) -> Result<(Imported, String, String)> {
-    if !(args.map.is_empty() && args.constants.is_empty() && args.base.is_none()) {
-        return Err(Error::input("--map, --let and --base are for logs: criterion's folders say what is what"));
+    let roles = args.map.iter().chain(&args.constants).chain(&args.split).next().is_some();
+    if roles || args.base.is_some() || args.unit.is_some() || args.interleaved {
+        return Err(Error::input("--map, --let, --split, --unit, --interleaved and --base are for logs")
+            .hint("criterion's folders say what is what"));
     }
     let runs = args.logs.iter().map(|path| criterion::read(path)).collect::<Result<Vec<Vec<Benchmark>>>>()?;
     let words = args.logs.iter().zip(&runs).map(|(path, run)| {
@@ -133,23 +153,47 @@ fn sentence(trials: &[Trial], files: usize) -> String {
     format!("{} of {} from {}{rest}", many(trials.len(), "trial"), many(variants, "variant"), many(files, "file"))
 }
 
-/// The command that these trials are good for: gains where a base ran at several budgets, a law where there are cells enough.
+/// The command that these trials are good for: costs up to a loss where there are curves and one budget an arm, gains where a base
+/// ran at several budgets of a scale that another variant has, a law where there are cells enough.
 fn next(args: &ImportArgs, trials: &[Trial]) -> String {
     let out = quoted(&args.out.display().to_string());
-    let budgets_of = |variant: &str| {
-        let of = trials.iter().filter(|trial| trial.variant == variant && trial.train_flops().is_some());
-        of.filter_map(|trial| trial.budget).collect::<BTreeSet<u64>>().len()
-    };
     let variants: BTreeSet<&str> = trials.iter().map(|trial| trial.variant.as_str()).collect();
     let cells = trials.iter().map(|trial| &trial.cell).collect::<BTreeSet<_>>().len();
-    let base = args.base.as_deref().or_else(|| variants.iter().copied().max_by_key(|variant| budgets_of(variant)));
-    match base.filter(|base| variants.len() > 1 && budgets_of(base) > 1) {
-        Some(base) => format!("effbench gain {out} --base {}", quoted(base)),
-        None if variants.len() == 1 && cells >= CELLS_FOR_A_LAW => format!("effbench fit {out}"),
-        None => {
-            format!("effbench report {out} --out {}", quoted(&args.out.with_extension("html").display().to_string()))
-        }
+    let base_of = |fits: &dyn Fn(&str) -> usize| {
+        let best = || variants.iter().copied().max_by_key(|variant| fits(variant));
+        let base = args.base.as_deref().or_else(best).filter(|base| fits(base) > 0)?;
+        Some(if args.base.is_some() { String::new() } else { format!(" --base {}", quoted(base)) })
+    };
+    if let Some(base) = base_of(&|base| shared_budgets(trials, base)) {
+        return format!("effbench gain {out}{base}");
     }
+    if let Some(base) = base_of(&|base| shared_curves(trials, base)) {
+        return format!("effbench gain {out}{base} --target base");
+    }
+    if variants.len() == 1 && cells >= CELLS_FOR_A_LAW {
+        return format!("effbench fit {out}");
+    }
+    format!("effbench report {out} --out {}", quoted(&args.out.with_extension("html").display().to_string()))
+}
+
+/// Scales on which a base ran at several budgets of known FLOPs and another variant ran too.
+fn shared_budgets(trials: &[Trial], base: &str) -> usize {
+    let mut budgets: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
+    for trial in trials.iter().filter(|trial| trial.variant == base && trial.train_flops().is_some()) {
+        budgets.entry(&trial.scale).or_default().extend(trial.budget);
+    }
+    let other = |scale: &str| trials.iter().any(|trial| trial.variant != base && trial.scale == scale);
+    budgets.iter().filter(|(scale, budgets)| budgets.len() > 1 && other(scale)).count()
+}
+
+/// Scales on which a base and another variant have curves.
+fn shared_curves(trials: &[Trial], base: &str) -> usize {
+    let curved = |trial: &&Trial| trial.curve.val_loss_nats.iter().flatten().count() > 1;
+    let scales = |of_base: bool| {
+        let of = trials.iter().filter(|trial| (trial.variant == base) == of_base).filter(curved);
+        of.map(|trial| trial.scale.as_str()).collect::<BTreeSet<&str>>()
+    };
+    scales(true).intersection(&scales(false)).count()
 }
 
 /// The command that repeats this import anywhere: paths become file names with the hash of what they held.
@@ -160,7 +204,12 @@ fn command(args: &ImportArgs, logs: &[Log]) -> String {
         option("--map", &args.map.join(","));
     }
     args.constants.iter().for_each(|constant| option("--let", constant));
+    args.split.iter().for_each(|split| option("--split", split));
+    args.unit.iter().for_each(|unit| option("--unit", unit.name()));
     args.base.iter().for_each(|base| option("--base", base));
+    if args.interleaved {
+        words.push("--interleaved".to_owned());
+    }
     format!("effbench import {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
 }
 
@@ -170,4 +219,10 @@ fn is_of(log: &Path, file: &Path) -> bool {
         (Ok(log), Ok(file)) => log == file || (log.is_dir() && file.starts_with(log)),
         _ => false,
     }
+}
+
+/// Reads the unit of a loss.
+pub fn loss_unit(text: &str) -> std::result::Result<LossUnit, String> {
+    let found = LossUnit::ALL.into_iter().find(|unit| unit.name() == text);
+    found.ok_or_else(|| format!("write one of {}", LossUnit::ALL.map(LossUnit::name).join(", ")))
 }

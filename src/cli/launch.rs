@@ -200,6 +200,7 @@ pub(super) fn header(args: &RunArgs, prepared: &Prepared) -> Run {
         repeats: prepared.repeats,
         started_at: utc_now(),
         finished_at: None,
+        interleaved: None,
     }
 }
 

@@ -1,53 +1,178 @@
-//! Delimited text (CSV, TSV) as a table that knows its file and lines: RFC 4180 quoting, a byte-order mark, CRLF, blank lines
-//! and comment lines (`#`). Every error names file, line and column.
+//! Delimited text (CSV, TSV) as a table that knows its file and lines: RFC 4180 quoting, a byte-order mark, any line ending, blank
+//! lines, comment lines (`#`), either decimal mark. What is read leniently is counted, so that it can be told ([`Table::notes`]).
+//! Every error names file, line and column.
 
+use std::borrow::Cow;
 use std::path::Path;
 
+use super::figures::{Marks, marks};
 use crate::error::{Error, Result, near};
 
 /// Cells under named columns; every row has as many cells as there are columns.
+///
+/// The cells of all rows stand in one text: a million rows are a few allocations.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// The file, for messages.
     pub file: String,
     /// Names, as in the header.
     pub columns: Vec<String>,
-    /// In the file's order.
-    pub rows: Vec<Row>,
+    /// All cells, without quotes and outer blanks, row by row.
+    text: String,
+    /// Where each cell ends in `text`.
+    ends: Vec<usize>,
+    /// The line in the file at which each row begins, from 1.
+    lines: Vec<usize>,
+    /// How each column writes its numbers.
+    marks: Vec<Marks>,
+    /// Lines below the header that begin with `#` and have another number of cells.
+    comments: Passed,
+    /// Rows with fewer cells than the header.
+    short: Passed,
 }
 
-/// One row.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Row {
-    /// The line in the file at which it begins, from 1.
-    pub line: usize,
-    /// In the order of the columns, without quotes and outer blanks.
-    pub cells: Vec<String>,
+/// Lines of one kind: how many, and which is the first.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Passed {
+    /// How many.
+    pub count: usize,
+    /// The first of them, from 1; 0 where there is none.
+    pub first: usize,
+}
+
+impl Passed {
+    /// Counts one more.
+    pub fn add(&mut self, line: usize) {
+        self.count += 1;
+        if self.first == 0 {
+            self.first = line;
+        }
+    }
 }
 
 impl Table {
-    /// Reads delimited text whose first line that is neither blank nor a comment is the header.
+    /// A table without rows.
+    pub fn new(file: &str, columns: Vec<String>) -> Self {
+        Self {
+            file: file.to_owned(),
+            marks: vec![Marks::Plain; columns.len()],
+            columns,
+            text: String::new(),
+            ends: Vec::new(),
+            lines: Vec::new(),
+            comments: Passed::default(),
+            short: Passed::default(),
+        }
+    }
+
+    /// Adds a row that begins at `line`; cells that it lacks are empty.
+    pub fn push<'c>(&mut self, line: usize, cells: impl IntoIterator<Item = &'c str>) {
+        let width = self.columns.len();
+        let mut cells = cells.into_iter();
+        for _ in 0..width {
+            self.text.push_str(cells.next().unwrap_or_default());
+            self.ends.push(self.text.len());
+        }
+        self.lines.push(line);
+    }
+
+    /// How many rows there are.
+    pub fn rows(&self) -> usize {
+        self.lines.len()
+    }
+
+    /// One cell.
+    pub fn cell(&self, row: usize, column: usize) -> &str {
+        let place = row * self.columns.len() + column;
+        let start = if place == 0 { 0 } else { self.ends[place - 1] };
+        &self.text[start..self.ends[place]]
+    }
+
+    /// The line in the file at which a row begins, from 1.
+    pub fn line(&self, row: usize) -> usize {
+        self.lines[row]
+    }
+
+    /// How a column writes its numbers.
+    pub fn marks(&self, column: usize) -> Marks {
+        self.marks[column]
+    }
+
+    /// Reads delimited text whose first line that is neither blank nor a comment is the header; where that line holds nothing
+    /// but numbers, the header is the comment above it, as NumPy writes it.
     ///
     /// # Errors
     ///
-    /// No header, an open quote, text after a closing quote, or a row with another number of cells than the header.
+    /// No header, an open quote, text after a closing quote, or a row with more cells than the header.
     pub fn parse(file: &str, text: &str, delimiter: char) -> Result<Self> {
-        let mut records = Records::new(file, text, delimiter);
-        let Some(header) = records.next().transpose()? else {
+        let old_mac = if text.contains('\n') { Cow::Borrowed(text) } else { Cow::Owned(text.replace('\r', "\n")) };
+        let mut records = Records::new(file, &old_mac, delimiter);
+        let mut cells: Vec<Cow<str>> = Vec::new();
+        let Some(mut line) = records.header(&mut cells)? else {
             return Err(Error::input(format!("{file}: empty")).hint("expected a header and one row per line"));
         };
-        let columns = header.cells;
-        let mut rows = Vec::new();
-        for row in records {
-            let row = row?;
-            if row.cells.len() != columns.len() {
-                let (found, expected) = (row.cells.len(), columns.len());
-                return Err(Error::input(format!("{file}:{}: {found} cells under {expected} columns", row.line))
+        let owned = |cells: &[Cow<str>]| cells.iter().map(|cell| cell.as_ref().to_owned()).collect::<Vec<String>>();
+        let above = records.comment.filter(|_| cells.iter().all(|cell| cell.parse::<f64>().is_ok()));
+        let above: Option<Vec<String>> = above.map(|above| above.split(delimiter).map(named).collect());
+        let mut table = match above.filter(|above| above.len() == cells.len()) {
+            Some(columns) => {
+                let mut table = Self::new(file, columns);
+                table.push(line, cells.iter().map(AsRef::as_ref));
+                table
+            }
+            None => Self::new(file, owned(&cells)),
+        };
+        let width = table.columns.len();
+        while records.more() {
+            if records.rest.starts_with('#') && records.cells_of_line() != width {
+                table.comments.add(records.line);
+                records.skip();
+                continue;
+            }
+            line = records.row(&mut cells)?;
+            if cells.len() > width && cells[width..].iter().any(|cell| !cell.is_empty()) {
+                return Err(Error::input(format!("{file}:{line}: {} cells under {width} columns", cells.len()))
                     .hint("a cell that holds the delimiter needs quotes: \"a, b\""));
             }
-            rows.push(row);
+            if cells.len() < width {
+                table.short.add(line);
+            }
+            table.push(line, cells.iter().map(AsRef::as_ref));
         }
-        Ok(Self { file: file.to_owned(), columns, rows })
+        table.marks = (0..width).map(|column| marks((0..table.rows()).map(|row| table.cell(row, column)))).collect();
+        table.settle(delimiter);
+        Ok(table)
+    }
+
+    /// Columns that do not decide on a decimal mark by themselves follow the others; and where semicolons stand between cells, a
+    /// comma in a number is its decimal mark.
+    fn settle(&mut self, delimiter: char) {
+        let has = |wanted: Marks| self.marks.contains(&wanted);
+        let (comma, neither) = (has(Marks::Comma) && !has(Marks::Point), !has(Marks::Comma) && !has(Marks::Point));
+        for marks in &mut self.marks {
+            if let Marks::Either { commas } = *marks {
+                *marks = if comma || (neither && commas && delimiter == ';') { Marks::Comma } else { Marks::Plain };
+            }
+        }
+    }
+
+    /// What was read leniently, a sentence each.
+    pub fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        let Self { file, comments, short, .. } = self;
+        if comments.count > 0 {
+            let (lines, first) = (lines(comments.count), comments.first);
+            notes
+                .push(format!("{file}: {lines} below the header that begin with # are comments (first: line {first})"));
+        }
+        if short.count > 0 {
+            let (rows, first) = (short.count, short.first);
+            let have = if rows == 1 { "row has" } else { "rows have" };
+            notes.push(format!(
+                "{file}: {rows} {have} fewer cells than the header; what is missing is empty (first: line {first})"
+            ));
+        }
+        notes
     }
 
     /// The place of a column.
@@ -68,20 +193,47 @@ impl Table {
         let known = self.columns.iter().map(String::as_str);
         let message = format!("{}: no column `{}`", self.file, name.escape_debug());
         let meant = near(name, known).map(|meant| format!("did you mean `{meant}`? "));
+        Error::input(message).hint(format!("{}The file has: {}", meant.unwrap_or_default(), self.names()))
+    }
+
+    /// The names of its columns, for messages.
+    pub fn names(&self) -> String {
         let list: Vec<String> = self.columns.iter().map(|column| column.escape_debug().to_string()).collect();
-        Error::input(message).hint(format!("{}The file has: {}", meant.unwrap_or_default(), list.join(", ")))
+        list.join(", ")
     }
 }
 
-/// The delimiter by the file's name, else by its header: tabs in `.tsv` and `.tab`, semicolons or tabs where the header has
-/// no comma, commas otherwise.
+fn lines(count: usize) -> String {
+    format!("{count} line{}", if count == 1 { "" } else { "s" })
+}
+
+/// A column's name out of a comment.
+fn named(cell: &str) -> String {
+    cell.trim_start_matches('#').trim().trim_matches('"').to_owned()
+}
+
+/// The delimiter that the header has most of outside quotes; where two are level, the one by which the line below has as many
+/// cells, then what the file's name says (`.tsv`, `.tab`), then the comma.
 pub fn delimiter(path: &Path, text: &str) -> char {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
-    if extension == "tsv" || extension == "tab" {
-        return '\t';
-    }
-    let header = text.lines().find(|line| !skipped(line)).unwrap_or_default();
-    [',', ';', '\t'].into_iter().find(|delimiter| header.contains(*delimiter)).unwrap_or(',')
+    let tabs = extension == "tsv" || extension == "tab";
+    let mut lines = text.split(['\n', '\r']).filter(|line| !skipped(line));
+    let (header, below) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let rank = |delimiter: &char| {
+        let count = outside_quotes(header, *delimiter);
+        let agrees = outside_quotes(below, *delimiter) == count;
+        (count, agrees, tabs == (*delimiter == '\t'), *delimiter == ',')
+    };
+    [',', ';', '\t'].into_iter().max_by_key(rank).unwrap_or(',')
+}
+
+fn outside_quotes(line: &str, delimiter: char) -> usize {
+    let mut quoted = false;
+    let outside = |c: &char| {
+        quoted ^= *c == '"';
+        !quoted && *c == delimiter
+    };
+    line.chars().filter(outside).count()
 }
 
 /// Blank and comment lines hold nothing.
@@ -96,45 +248,90 @@ struct Records<'a> {
     rest: &'a str,
     line: usize,
     delimiter: char,
+    /// The last comment above the header.
+    comment: Option<&'a str>,
 }
 
 impl<'a> Records<'a> {
     fn new(file: &'a str, text: &'a str, delimiter: char) -> Self {
-        Self { file, rest: text.trim_start_matches('\u{feff}'), line: 1, delimiter }
+        Self { file, rest: text.trim_start_matches('\u{feff}'), line: 1, delimiter, comment: None }
+    }
+
+    /// Reads the first line that is neither blank nor a comment.
+    fn header(&mut self, cells: &mut Vec<Cow<'a, str>>) -> Result<Option<usize>> {
+        while self.more() {
+            if !self.rest.starts_with('#') {
+                return self.row(cells).map(Some);
+            }
+            self.comment = Some(self.skip());
+        }
+        Ok(None)
+    }
+
+    /// Whether a line is left that is not blank, which is then next.
+    fn more(&mut self) -> bool {
+        while !self.rest.is_empty() {
+            let end = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
+            if !self.rest[..end].trim().is_empty() {
+                return true;
+            }
+            self.take(end);
+        }
+        false
+    }
+
+    /// Passes over the line.
+    fn skip(&mut self) -> &'a str {
+        let end = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
+        self.take(end).trim()
+    }
+
+    /// How many cells the line would have, were it a row.
+    fn cells_of_line(&self) -> usize {
+        let end = self.rest.find('\n').unwrap_or(self.rest.len());
+        outside_quotes(self.rest[..end].trim_end(), self.delimiter) + 1
     }
 
     /// Takes what stands before `end` and counts the lines in it.
     fn take(&mut self, end: usize) -> &'a str {
         let (taken, rest) = self.rest.split_at(end);
-        self.line += taken.matches('\n').count();
+        self.line += taken.bytes().filter(|byte| *byte == b'\n').count();
         self.rest = rest;
         taken
     }
 
-    fn row(&mut self) -> Result<Row> {
+    /// Reads a row into `cells`; where it begins.
+    fn row(&mut self, cells: &mut Vec<Cow<'a, str>>) -> Result<usize> {
         let line = self.line;
-        let mut cells = Vec::new();
+        cells.clear();
         loop {
             cells.push(self.cell(line)?);
             match self.rest.chars().next() {
                 Some(c) if c == self.delimiter => _ = self.take(c.len_utf8()),
                 Some('\n') => {
                     self.take(1);
-                    return Ok(Row { line, cells });
+                    return Ok(line);
                 }
-                _ => return Ok(Row { line, cells }),
+                _ => return Ok(line),
             }
         }
     }
 
+    /// The end of an unquoted stretch.
+    fn end(&self) -> usize {
+        let delimiter = self.delimiter as u8;
+        let ends = |byte: u8| byte == delimiter || byte == b'\n';
+        self.rest.bytes().position(ends).unwrap_or(self.rest.len())
+    }
+
     /// One cell, up to but without the delimiter or line break behind it.
-    fn cell(&mut self, line: usize) -> Result<String> {
-        let ends = |c: char| c == self.delimiter || c == '\n';
+    fn cell(&mut self, line: usize) -> Result<Cow<'a, str>> {
         let blank = |c: char| c == ' ' || (c == '\t' && self.delimiter != '\t');
         let opening = self.rest.len() - self.rest.trim_start_matches(blank).len();
         if !self.rest[opening..].starts_with('"') {
-            let end = self.rest.find(ends).unwrap_or(self.rest.len());
-            return Ok(self.take(end).trim().to_owned());
+            let (cell, rest) = self.rest.split_at(self.end());
+            self.rest = rest;
+            return Ok(Cow::Borrowed(cell.trim()));
         }
         self.take(opening + 1);
         let mut text = String::new();
@@ -151,29 +348,12 @@ impl<'a> Records<'a> {
             text.push('"');
             self.take(1);
         }
-        let ends = |c: char| c == self.delimiter || c == '\n';
-        let end = self.rest.find(ends).unwrap_or(self.rest.len());
-        let after = self.take(end).trim();
+        let after = self.take(self.end()).trim();
         if after.is_empty() {
-            return Ok(text);
+            return Ok(Cow::Owned(text));
         }
         Err(Error::input(format!("{}:{}: `{}` after a closing quote", self.file, self.line, after.escape_debug()))
             .hint("a quote within quotes is written twice: \"\""))
-    }
-}
-
-impl Iterator for Records<'_> {
-    type Item = Result<Row>;
-
-    fn next(&mut self) -> Option<Result<Row>> {
-        while !self.rest.is_empty() {
-            let end = self.rest.find('\n').map_or(self.rest.len(), |end| end + 1);
-            if !skipped(&self.rest[..end]) {
-                return Some(self.row());
-            }
-            self.take(end);
-        }
-        None
     }
 }
 
@@ -181,40 +361,64 @@ impl Iterator for Records<'_> {
 mod tests {
     use super::*;
 
+    fn rows(table: &Table) -> Vec<(usize, Vec<&str>)> {
+        let cells = |row| (0..table.columns.len()).map(|column| table.cell(row, column)).collect();
+        (0..table.rows()).map(|row| (table.line(row), cells(row))).collect()
+    }
+
     #[test]
     fn what_is_written_is_read() {
         type Lines<'a> = &'a [(usize, &'a [&'a str])];
-        let rows: [(&str, char, &[&str], Lines); 8] = [
+        let cases: [(&str, char, &[&str], Lines); 14] = [
             ("a,b\n1,2\n", ',', &["a", "b"], &[(2, &["1", "2"])]),
             ("\u{feff}a;b\r\n1;2\r\n\r\n3;\r\n", ';', &["a", "b"], &[(2, &["1", "2"]), (4, &["3", ""])]),
-            ("# by x, y\n\na\tb c\n1\t\n#2\t3\n", '\t', &["a", "b c"], &[(4, &["1", ""])]),
+            ("# by x, y\n\na\tb c\n1\t\n# 2\n", '\t', &["a", "b c"], &[(4, &["1", ""])]),
             ("a, b\n \"x, \"\"y\"\"\" , 1e18", ',', &["a", "b"], &[(2, &["x, \"y\"", "1e18"])]),
             ("a,b\n\"two\nlines\",1\nz,2\n", ',', &["a", "b"], &[(2, &["two\nlines", "1"]), (4, &["z", "2"])]),
             (",loss\n0,3.1\n", ',', &["", "loss"], &[(2, &["0", "3.1"])]),
             ("a\n\"\"\n", ',', &["a"], &[(2, &[""])]),
             ("größe,µ\n\u{1b}[2J,é\n", ',', &["größe", "µ"], &[(2, &["\u{1b}[2J", "é"])]),
+            (
+                "name,loss\n#1-adam,3\nplain,4\n",
+                ',',
+                &["name", "loss"],
+                &[(2, &["#1-adam", "3"]), (3, &["plain", "4"])],
+            ),
+            ("a,b\r1,2\r3,4\r", ',', &["a", "b"], &[(2, &["1", "2"]), (3, &["3", "4"])]),
+            ("a,b\n1,2,\n3,4,,\n", ',', &["a", "b"], &[(2, &["1", "2"]), (3, &["3", "4"])]),
+            ("a,b\n1,2\n\n3\n", ',', &["a", "b"], &[(2, &["1", "2"]), (4, &["3", ""])]),
+            ("# step,loss\n1,2\n3,4\n", ',', &["step", "loss"], &[(2, &["1", "2"]), (3, &["3", "4"])]),
+            ("# of three runs\n1,2\n3,4\n", ',', &["1", "2"], &[(3, &["3", "4"])]),
         ];
-        for (text, delimiter, columns, cells) in rows {
+        for (text, delimiter, columns, cells) in cases {
             let table = Table::parse("x.csv", text, delimiter).unwrap();
             assert_eq!(table.columns, columns, "{text:?}");
-            let found: Vec<(usize, Vec<&str>)> =
-                table.rows.iter().map(|row| (row.line, row.cells.iter().map(String::as_str).collect())).collect();
             let expected: Vec<(usize, Vec<&str>)> = cells.iter().map(|(line, row)| (*line, row.to_vec())).collect();
-            assert_eq!(found, expected, "{text:?}");
+            assert_eq!(rows(&table), expected, "{text:?}");
         }
     }
 
     #[test]
+    fn what_is_read_leniently_is_told() {
+        let table = Table::parse("x.csv", "a,b\n1,2\n# half time\n3\n# end\n", ',').unwrap();
+        let expected = [
+            "x.csv: 2 lines below the header that begin with # are comments (first: line 3)",
+            "x.csv: 1 row has fewer cells than the header; what is missing is empty (first: line 4)",
+        ];
+        assert_eq!(table.notes(), expected);
+        assert!(Table::parse("x.csv", "# above\na,b\n1,2,\n", ',').unwrap().notes().is_empty());
+    }
+
+    #[test]
     fn what_cannot_be_read_is_placed() {
-        let rows = [
+        let cases = [
             ("", "x.csv: empty"),
             ("# only\n\n", "x.csv: empty"),
-            ("a,b\n1,2\n\n3\n", "x.csv:4: 1 cells under 2 columns"),
             ("a,b\n1,2,3\n", "x.csv:2: 3 cells under 2 columns"),
             ("a,b\n\"1,2\n3,4\n", "x.csv:2: a quote is opened and not closed"),
             ("a,b\n\"1\"2,3\n", "x.csv:2: `2` after a closing quote"),
         ];
-        for (text, says) in rows {
+        for (text, says) in cases {
             let error = Table::parse("x.csv", text, ',').unwrap_err();
             assert!(error.message.starts_with(says), "{text:?}: {error}");
         }
@@ -232,16 +436,34 @@ mod tests {
     }
 
     #[test]
-    fn the_name_decides_and_else_the_header() {
-        let rows = [
+    fn the_header_decides_on_the_delimiter() {
+        let cases = [
             ("x.tsv", "a,b\tc\n", '\t'),
             ("x.csv", "a,b;c\n", ','),
+            ("x.csv", "a,b;c;d\n", ';'),
+            ("x.csv", "loss, val;step\n3;1\n", ';'),
             ("x.csv", "# a, b\na;b\n", ';'),
             ("x.csv", "a\tb\n", '\t'),
+            ("x.csv", "\"a;b;c;d\",e\n", ','),
             ("x", "loss\n", ','),
         ];
-        for (name, text, expected) in rows {
+        for (name, text, expected) in cases {
             assert_eq!(delimiter(Path::new(name), text), expected, "{name} {text:?}");
+        }
+    }
+
+    /// A table's own decimal mark: by a column's cells, else by the other columns', else by the semicolons.
+    #[test]
+    fn the_table_decides_where_a_column_does_not() {
+        let cases = [
+            ("step;loss\n1.000;3,28\n", ';', [Marks::Comma, Marks::Comma]),
+            ("step;loss\n1000;3,276\n", ';', [Marks::Plain, Marks::Comma]),
+            ("step,loss\n\"1,000\",3.28\n", ',', [Marks::Plain, Marks::Point]),
+            ("step;loss\n1000;3.276\n", ';', [Marks::Plain, Marks::Plain]),
+        ];
+        for (text, delimiter, expected) in cases {
+            let table = Table::parse("x.csv", text, delimiter).unwrap();
+            assert_eq!([table.marks(0), table.marks(1)], expected, "{text:?}");
         }
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::Value;
 
-use super::delimited::{Row, Table, delimiter};
+use super::delimited::{Passed, Table, delimiter};
 use super::store::plain;
 use crate::error::{Error, Result};
 
@@ -18,12 +18,16 @@ pub struct Log {
     pub name: String,
     /// The file's name without its extension.
     pub stem: String,
+    /// As it was given, with its folders: what a pattern may be read from, and never written down.
+    pub path: String,
     /// Of the content, in hexadecimal.
     pub blake3: String,
     /// When it was last written: RFC 3339, UTC, to the second.
     pub written_at: String,
     /// What it says.
     pub table: Table,
+    /// Lines that hold no figures and are passed over: a program's own text, warnings.
+    pub passed: Passed,
 }
 
 /// Reads a log: lines of JSON objects where the first says so, `key:value` lines in a `.log` or `.txt` that has some,
@@ -37,12 +41,15 @@ pub fn read(path: &Path) -> Result<Log> {
     let bytes = fs::read(path).map_err(unreadable)?;
     let modified = fs::metadata(path).and_then(|about| about.modified()).map_err(unreadable)?;
     let part = |part: Option<&std::ffi::OsStr>| part.map(|text| text.to_string_lossy().into_owned());
+    let (table, passed) = table(path, &shown, &bytes)?;
     Ok(Log {
         name: part(path.file_name()).unwrap_or_else(|| shown.clone()),
         stem: part(path.file_stem()).unwrap_or_else(|| shown.clone()),
+        path: shown.clone(),
         blake3: blake3::hash(&bytes).to_hex().to_string(),
         written_at: utc(modified)?,
-        table: table(path, &shown, &bytes)?,
+        table,
+        passed,
     })
 }
 
@@ -52,25 +59,29 @@ pub(super) fn utc(time: impl TryInto<jiff::Timestamp>) -> Result<String> {
     whole.map(|t| t.to_string()).ok_or_else(|| Error::internal("a file's time is out of range"))
 }
 
-fn table(path: &Path, shown: &str, bytes: &[u8]) -> Result<Table> {
+/// The table of a log, and the lines that are none of it.
+fn table(path: &Path, shown: &str, bytes: &[u8]) -> Result<(Table, Passed)> {
     let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
     // A log may well hold a stray byte of a terminal; its lines of figures are ASCII.
     if extension == "log" || extension == "txt" {
-        let table = key_values(shown, &String::from_utf8_lossy(bytes));
-        if !table.rows.is_empty() {
-            return Ok(table);
+        let (table, passed) = key_values(shown, &String::from_utf8_lossy(bytes));
+        if table.rows() > 0 {
+            return Ok((table, passed));
         }
     }
     let text = std::str::from_utf8(bytes).map_err(|e| {
         let line = bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
         Error::input(format!("{shown}:{line}: not UTF-8 text")).hint("`iconv -t utf-8` turns other encodings into it")
     })?;
-    match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
-        Some('{') => json_lines(shown, text),
-        Some('[') => Err(Error::input(format!("{shown}: one JSON array, expected one object a line"))
-            .hint("`jq -c '.[]' FILE > FILE.jsonl` writes it so")),
-        _ => Table::parse(shown, text, delimiter(path, text)),
-    }
+    let table = match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
+        Some('{') => json_lines(shown, text)?,
+        Some('[') => {
+            return Err(Error::input(format!("{shown}: one JSON array, expected one object a line"))
+                .hint("`jq -c '.[]' FILE > FILE.jsonl` writes it so"));
+        }
+        _ => Table::parse(shown, text, delimiter(path, text))?,
+    };
+    Ok((table, Passed::default()))
 }
 
 /// Collects named cells row by row; columns stand in the order in which they first appear.
@@ -97,14 +108,15 @@ impl Sparse {
     /// What a row does not say is an empty cell.
     fn table(self, file: &str) -> Table {
         let width = self.columns.len();
-        let row = |(line, cells): (usize, Vec<(usize, String)>)| {
-            let mut row = Row { line, cells: vec![String::new(); width] };
+        let mut table = Table::new(file, self.columns);
+        for (line, cells) in &self.rows {
+            let mut row = vec![""; width];
             for (place, text) in cells {
-                row.cells[place] = text;
+                row[*place] = text;
             }
-            row
-        };
-        Table { file: file.to_owned(), rows: self.rows.into_iter().map(row).collect(), columns: self.columns }
+            table.push(*line, row);
+        }
+        table
     }
 }
 
@@ -159,14 +171,16 @@ fn flatten(prefix: &str, value: &Value, cells: &mut Vec<(String, String)>) {
 
 /// Lines made of `key:value` or `key=value` words, one of which is `step`; everything else in the file is passed over.
 /// `step:125/5100` gives the columns `step` and `steps`.
-fn key_values(file: &str, text: &str) -> Table {
-    let mut table = Sparse::default();
+fn key_values(file: &str, text: &str) -> (Table, Passed) {
+    let (mut table, mut passed) = (Sparse::default(), Passed::default());
     for (index, line) in text.lines().enumerate() {
-        if let Some(cells) = words(line).filter(|cells| cells.iter().any(|(key, _)| key == "step")) {
-            table.push(index + 1, cells);
+        match words(line).filter(|cells| cells.iter().any(|(key, _)| key == "step")) {
+            Some(cells) => table.push(index + 1, cells),
+            None if line.trim().is_empty() => {}
+            None => passed.add(index + 1),
         }
     }
-    table.table(file)
+    (table.table(file), passed)
 }
 
 /// The words of a line where all of it is `key:value` words.
@@ -194,11 +208,11 @@ mod tests {
     use super::*;
 
     fn of(name: &str, text: &str) -> Result<Table> {
-        table(Path::new(name), name, text.as_bytes())
+        Ok(table(Path::new(name), name, text.as_bytes())?.0)
     }
 
     fn cells(table: &Table) -> Vec<Vec<&str>> {
-        table.rows.iter().map(|row| row.cells.iter().map(String::as_str).collect()).collect()
+        (0..table.rows()).map(|row| (0..table.columns.len()).map(|k| table.cell(row, k)).collect()).collect()
     }
 
     #[test]
@@ -208,13 +222,15 @@ mod tests {
         let table = of("a.txt", nanogpt).unwrap();
         assert_eq!(table.columns, ["step", "steps", "val_loss", "train_time", "step_avg", "train_loss"]);
         let expected = [["0", "5100", "16.0012", "387ms", "nanms", ""], ["1", "5100", "", "23767ms", "nanms", "15.9"]];
-        assert_eq!((cells(&table), table.rows[1].line), (expected.map(Vec::from).to_vec(), 5));
+        assert_eq!((cells(&table), table.line(1)), (expected.map(Vec::from).to_vec(), 5));
+        let (_, passed) = super::table(Path::new("a.txt"), "a.txt", nanogpt.as_bytes()).unwrap();
+        assert_eq!(passed, Passed { count: 3, first: 1 }, "the program's text");
 
         let lines = "{\"step\": 1, \"val\": {\"loss\": NaN}, \"tags\": [1]}\n\n{\"step\": 2, \"lr\": null, \"val\": {\"loss\":3.25}}\n";
         let table = of("a.jsonl", lines).unwrap();
         assert_eq!(table.columns, ["step", "val.loss", "lr"]);
         assert_eq!(cells(&table), [["1", "nan", ""], ["2", "3.25", ""]]);
-        assert_eq!(table.rows[1].line, 3);
+        assert_eq!(table.line(1), 3);
 
         assert_eq!(cells(&of("a.tsv", "step\tloss\n1\t2\n").unwrap()), [["1", "2"]]);
         assert_eq!(cells(&of("a.txt", "step,loss\n1,2\n").unwrap()), [["1", "2"]]);

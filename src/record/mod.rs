@@ -2,25 +2,29 @@
 //! everything on the right reads. SI units with the unit in the key; unknown is `null` beside a reason, never 0.
 //!
 //! [`origin`], [`trial`] and [`gpu`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
-//! cannot promise, [`store`] files, [`journal`] what survives a kill, [`pool`] several files as one and [`identity`] what is one cell and one trial. [`import`] makes
-//! records of other people's logs, which [`log`], [`delimited`] and [`criterion`] read.
+//! cannot promise, [`store`] files, [`journal`] what survives a kill, [`pool`] several files as one and [`identity`] what is one cell
+//! and one trial. [`import`] makes records of other people's logs, which [`log`], [`delimited`] and [`criterion`] read;
+//! [`columns`] knows what columns are called, [`figures`] how numbers are written, [`loss`] what losses are counted in.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
+pub mod columns;
 pub mod criterion;
 pub mod delimited;
 #[cfg(test)]
 pub mod example;
 mod executed;
+pub mod figures;
 pub mod gpu;
 pub mod identity;
 pub mod import;
 pub mod journal;
 mod layout;
 pub mod log;
+pub mod loss;
 pub mod metric;
 pub mod origin;
 pub mod pool;
@@ -30,6 +34,7 @@ pub mod validate;
 
 pub use crate::spec::RateSource;
 pub use gpu::{GpuRange, GpuState};
+pub use loss::LossUnit;
 pub use metric::{Better, Kind, Metric};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
 pub use trial::{

@@ -24,6 +24,9 @@ pub struct Run {
     pub started_at: String,
     /// RFC 3339, UTC; `null` while the run is not finished.
     pub finished_at: Option<String>,
+    /// Of imported logs: whether somebody said that the runs took turns in one sitting on one machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub interleaved: Option<bool>,
 }
 
 /// The target of the answer, fixed in the suite before running.

@@ -63,6 +63,7 @@ fn common(runs: &[Run]) -> Option<Run> {
         repeats: runs.iter().map(|run| run.repeats).max()?,
         started_at: runs.iter().map(|run| run.started_at.clone()).min()?,
         finished_at: runs.iter().map(|run| run.finished_at.clone()).collect::<Option<Vec<_>>>()?.into_iter().max(),
+        interleaved: runs[0].interleaved.filter(|_| runs.len() == 1),
     })
 }
 

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::gpu::GpuState;
+use super::loss::LossUnit;
 use super::metric::Metric;
 use crate::spec::rate_source::{RateSource, old_or_new};
 
@@ -124,6 +125,11 @@ impl Trial {
         self.cost.as_ref().map(|cost| cost.train_tokens).or_else(|| self.stated.as_ref()?.train_tokens)
     }
 
+    /// What its losses are told in.
+    pub fn loss_unit(&self) -> LossUnit {
+        self.stated.as_ref().and_then(|stated| stated.loss_unit).unwrap_or_default()
+    }
+
     /// Model FLOPs of the whole training, counted as they are executed, or stated.
     pub fn train_flops(&self) -> Option<f64> {
         let counted = self.cost.as_ref().map(|cost| cost.train_flops * cost.executed_share());
@@ -142,6 +148,10 @@ pub struct Stated {
     pub train_flops: Option<f64>,
     /// Which of these the log does not say and C = 6 N D (Kaplan et al. 2020) gives.
     pub by_six_n_d: Option<BySixND>,
+    /// What the log counts its losses in, where it is not nats; the record's are in nats all the same (per byte where the log's
+    /// are bits per byte).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub loss_unit: Option<LossUnit>,
 }
 
 /// A figure that follows from two others by C = 6 N D.

@@ -8,7 +8,7 @@ use crate::error::Error;
 use crate::stream::{Stream, stream};
 
 fn tried(law_name: &str, table: &str, irreducible: Option<Irreducible>) -> Result<Findings, Error> {
-    let points = csv::points(table, "t.csv", &[], &[])?;
+    let points = csv::points(table, "t.csv", &[], &csv::Units::default())?;
     fit(law::find(law_name)?, &points, &Plan { irreducible, drop_highest: 0, draws: 40 })
 }
 
@@ -255,15 +255,19 @@ fn the_scatter_of_one_run_is_not_what_the_law_misses() {
 }
 
 #[test]
-fn losses_that_are_in_no_nats_are_doubted() {
+fn losses_that_are_in_no_nats_are_turned_into_them_or_doubted() {
     let with = |head: &str, times: f64| {
         let rows: String =
             (0..6).map(|k| format!("{:e},{}\n", 1e15 * 4f64.powi(k), times * (3.0 - 0.2 * f64::from(k)))).collect();
         let map = [("loss".to_owned(), head.to_owned())];
-        csv::points(&format!("flops,{head}\n{rows}"), "t.csv", &map, &[]).unwrap().notes.join("; ")
+        csv::points(&format!("flops,{head}\n{rows}"), "t.csv", &map, &csv::Units::default()).unwrap().notes.join("; ")
     };
-    assert!(with("bits per token", 1.44).contains("says `bit`"), "{}", with("bits per token", 1.44));
-    assert!(with("loss", 20.0).contains("no cross-entropy in nats"), "{}", with("loss", 20.0));
+    assert!(
+        with("bits per token", 1.44).contains("is in bits: the law is of nats"),
+        "{}",
+        with("bits per token", 1.44)
+    );
+    assert!(with("loss", 20.0).contains("worse than guessing: is it a perplexity"), "{}", with("loss", 20.0));
     assert!(!with("loss", 1.0).contains("nats"), "{}", with("loss", 1.0));
 }
 

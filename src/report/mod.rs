@@ -19,6 +19,7 @@ pub mod projection;
 pub mod section;
 pub mod sentence;
 pub mod table;
+pub mod target;
 
 pub use closing::{closing, closing_json};
 pub use findings::Findings;

@@ -2,6 +2,7 @@
 
 pub mod bootstrap;
 pub mod change;
+pub mod crossing;
 pub mod curve;
 pub mod exact;
 pub mod holm;
@@ -19,6 +20,7 @@ pub mod sample;
 pub mod student;
 pub mod surface;
 
+pub use crossing::{Crossing, Descent};
 pub use curve::{Falling, Solution};
 pub use holm::holm;
 pub use interval::{Estimate, Interval, critical, mean_estimate, ratio_estimate, ratio_of_means};

@@ -82,6 +82,7 @@ pub fn empty_file(repeats: u64) -> ResultFile {
             repeats,
             started_at: "2026-01-01T00:00:00Z".into(),
             finished_at: None,
+            interleaved: None,
         },
         builds: vec![build_info()],
         machines: vec![machine::describe(1, &machine::child_environment(1)).unwrap()],

@@ -155,7 +155,8 @@ pub struct Match<'a> {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Setting {
-    /// In one run on one machine, in turn: drift hits both. Never said of imported trials, whose order nobody recorded.
+    /// In one run on one machine, in turn: drift hits both. Of imported trials only where
+    /// somebody said so, as nobody recorded their order.
     Interleaved,
     /// On the same kind of machine, at different times, or one side after the other.
     Separate,
@@ -306,8 +307,11 @@ fn setting(sides: &[Vec<Seen>; 2]) -> Setting {
         return Setting::OtherMachine;
     }
     let sittings: BTreeSet<(&str, &str)> = sides.iter().flatten().map(Seen::sitting).collect();
+    // Of imported trials nobody recorded the order; somebody may have said that they took turns.
+    let said = sides.iter().flatten().all(|seen| seen.file.run.interleaved == Some(true));
     let known = sides.iter().flatten().all(|seen| seen.machine().strict_id != IMPORTED);
-    if known && sittings.len() == 1 && in_turn(sides) { Setting::Interleaved } else { Setting::Separate }
+    let turns = said || (known && in_turn(sides));
+    if turns && sittings.len() == 1 { Setting::Interleaved } else { Setting::Separate }
 }
 
 /// Whether neither side was over before the other began: what runs one after the other drifts as two sittings do.

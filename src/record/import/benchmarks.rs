@@ -61,6 +61,7 @@ pub fn import(runs: &[Vec<Benchmark>], command: &str) -> Result<Imported> {
                 // The latest: criterion keeps benchmarks that are run no more, and what tells two imports apart is what is new.
                 started_at: times.last().map(|time| (*time).clone()).unwrap_or_default(),
                 finished_at: times.last().map(|time| (*time).clone()),
+                interleaved: None,
             },
             builds: vec![build()],
             machines: vec![machine()],

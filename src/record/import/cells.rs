@@ -3,6 +3,7 @@
 use super::mapping::{Bound, Role};
 use crate::error::{Error, Result};
 use crate::record::delimited::Table;
+use crate::record::{LossUnit, figures};
 
 /// Above this f64 does not hold every whole number.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
@@ -21,9 +22,8 @@ impl Cells<'_> {
         if self.bound.has(role) {
             return Ok(());
         }
-        let columns: Vec<String> = self.table.columns.iter().map(|c| c.escape_debug().to_string()).collect();
         Err(Error::input(format!("{}: nothing says what the {} is", self.table.file, role.name()))
-            .hint(format!("{how}. The file has: {}", columns.join(", "))))
+            .hint(format!("{how}. The file has: {}", self.table.names())))
     }
 
     /// A name, without control characters.
@@ -31,7 +31,14 @@ impl Cells<'_> {
         let text = self.bound.text(role, self.table, row);
         match text {
             Some(text) if text.chars().any(char::is_control) => Err(self.at(role, row, "holds a control character")),
-            text => Ok(text),
+            Some(text) => Ok(Some(text.into_owned())),
+            None => match self.bound.unlike(role, self.table, row) {
+                Some((cell, pattern)) => {
+                    let cell = cell.escape_debug();
+                    Err(self.at(role, row, &format!("`{cell}` does not look like `{pattern}`")))
+                }
+                None => Ok(None),
+            },
         }
     }
 
@@ -44,13 +51,16 @@ impl Cells<'_> {
         }
     }
 
-    /// A loss in nats: not below zero, but it may have diverged.
+    /// A loss, in nats: not below zero, but it may have diverged.
     pub fn loss(&self, role: Role, row: usize) -> Result<Option<f64>> {
-        match self.number(role, row)? {
-            Some(value) if value < 0.0 && value.is_finite() => {
-                Err(self.at(role, row, &format!("{value}: a loss in nats per token is not below zero")))
-            }
-            value => Ok(value),
+        let Some(value) = self.number(role, row)? else { return Ok(None) };
+        let unit = self.bound.unit(role);
+        let nats = unit.to_nats(value);
+        let sound = nats >= 0.0 || value.is_nan() || value.is_infinite();
+        match unit {
+            _ if sound => Ok(Some(nats)),
+            LossUnit::Perplexity => Err(self.at(role, row, &format!("{value}: a perplexity is not below 1"))),
+            unit => Err(self.at(role, row, &format!("{value}: a loss in {} is not below zero", unit.name()))),
         }
     }
 
@@ -76,10 +86,12 @@ impl Cells<'_> {
         let Some(text) = self.bound.text(role, self.table, row) else { return Ok(None) };
         let (figure, unit_s) = match role {
             Role::Seconds => seconds(&text),
-            _ => (text.as_str(), 1.0),
+            _ => (text.as_ref(), 1.0),
         };
-        let value: f64 =
-            figure.parse().map_err(|_| self.at(role, row, &format!("`{}` is not a number", text.escape_debug())))?;
+        let Some(value) = figures::number(figure, self.bound.marks(role, self.table)) else {
+            let error = self.at(role, row, &format!("`{}` is not a number", text.escape_debug()));
+            return Err(error.hint(figures::hint(&text)));
+        };
         Ok(Some(value * unit_s))
     }
 
@@ -87,7 +99,7 @@ impl Cells<'_> {
     pub fn at(&self, role: Role, row: usize, what: &str) -> Error {
         let column = self.bound.column(role, self.table).escape_debug().to_string();
         let role = if column == role.name() { String::new() } else { format!(" ({})", role.name()) };
-        Error::input(format!("{}:{}: column `{column}`{role}: {what}", self.table.file, self.table.rows[row].line))
+        Error::input(format!("{}:{}: column `{column}`{role}: {what}", self.table.file, self.table.line(row)))
     }
 }
 

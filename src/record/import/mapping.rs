@@ -1,11 +1,16 @@
 //! What of a log means what: roles, and where each is taken from.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::pattern::Pattern;
 use crate::error::{Error, Result};
+use crate::record::LossUnit;
+use crate::record::columns;
 use crate::record::delimited::Table;
+use crate::record::figures::{self, Marks};
 
 /// What a figure or a name in a log can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +56,8 @@ pub const ROLES: [(&str, Role, &str); 13] = [
     ("flops", Role::Flops, "training FLOPs spent; without them 6 N D from params and tokens"),
     ("seconds", Role::Seconds, "seconds of training (`12.5`, `12.5s`, `387ms`)"),
     ("params", Role::Params, "parameters of the model"),
-    ("train_loss", Role::TrainLoss, "training loss in nats per token, for the curve"),
-    ("loss", Role::Loss, "the loss that is judged, in nats per token; its last value is the run's result"),
+    ("train_loss", Role::TrainLoss, "training loss, for the curve"),
+    ("loss", Role::Loss, "the loss that is judged; its last value is the run's result (nats, or `--unit`)"),
 ];
 
 impl Role {
@@ -61,7 +66,7 @@ impl Role {
         ROLES.iter().find(|(_, role, _)| *role == self).map_or("", |(name, ..)| name)
     }
 
-    fn of(name: &str) -> Result<Self> {
+    pub(super) fn of(name: &str) -> Result<Self> {
         let found = ROLES.iter().find(|(known, ..)| *known == name);
         found.map(|(_, role, _)| *role).ok_or_else(|| {
             Error::input(format!("unknown role `{}`", name.escape_debug())).suggest(name, ROLES.map(|(name, ..)| name))
@@ -69,7 +74,7 @@ impl Role {
     }
 
     /// Names may be put together from several columns.
-    fn is_name(self) -> bool {
+    pub(super) fn is_name(self) -> bool {
         matches!(self, Self::Run | Self::Variant | Self::Scale)
     }
 }
@@ -85,19 +90,44 @@ enum Source {
     Row,
     /// The same everywhere.
     Constant(String),
+    /// A part of a name, by the split of this number.
+    Part(usize),
+}
+
+/// A name that holds several roles: a column's cells, or the file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Split {
+    /// `None` for the file's name.
+    column: Option<String>,
+    pattern: Pattern,
 }
 
 /// Where everything is taken from.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Mapping(BTreeMap<Role, Source>);
+pub struct Mapping {
+    sources: BTreeMap<Role, Source>,
+    splits: Vec<Split>,
+    /// What losses are counted in, where their columns do not say it.
+    pub unit: Option<LossUnit>,
+}
+
+/// What a log is called.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// The file's name without its extension.
+    pub stem: &'a str,
+    /// As it was given, with its folders.
+    pub path: &'a str,
+}
 
 impl Mapping {
-    /// Reads lists of `ROLE=COLUMN` (or `ROLE=@file`, `ROLE=@row`), and `ROLE=VALUE` for the whole log.
+    /// Reads lists of `ROLE=COLUMN` (or `ROLE=@file`, `ROLE=@row`), `ROLE=VALUE` for the whole log, and `SOURCE=PATTERN` for
+    /// names that hold several roles.
     ///
     /// # Errors
     ///
-    /// No `=`, an unknown role, one that is given twice, an unknown `@` word.
-    pub fn parse(columns: &[String], constants: &[String]) -> Result<Self> {
+    /// No `=`, an unknown role, one that is given twice, an unknown `@` word, a pattern that is none.
+    pub fn parse(columns: &[String], constants: &[String], splits: &[String]) -> Result<Self> {
         let mut mapping = Self::default();
         let columns: Vec<String> = columns.iter().flat_map(|list| pairs(list)).collect();
         for text in &columns {
@@ -117,48 +147,108 @@ impl Mapping {
             let (role, value) = assignment("--let", "VALUE", text)?;
             mapping.add(role, Source::Constant(value.to_owned()))?;
         }
+        for text in splits {
+            let Some((source, pattern)) = text.split_once('=').filter(|(source, _)| !source.trim().is_empty()) else {
+                return Err(Error::input(format!("--split {}: expected SOURCE=PATTERN", text.escape_debug()))
+                    .hint("such as --split '@file={variant}_seed{seed}', or a column's name for @file"));
+            };
+            let pattern = Pattern::parse(pattern.trim())?;
+            let mut roles: Vec<Role> = pattern.roles().collect();
+            roles.sort_unstable();
+            roles.dedup();
+            for role in roles {
+                mapping.add(role, Source::Part(mapping.splits.len()))?;
+            }
+            let column = Some(source.trim()).filter(|source| *source != "@file").map(str::to_owned);
+            mapping.splits.push(Split { column, pattern });
+        }
         Ok(mapping)
     }
 
     fn add(&mut self, role: Role, source: Source) -> Result<()> {
-        match self.0.insert(role, source) {
+        match self.sources.insert(role, source) {
             None => Ok(()),
             Some(_) => Err(Error::input(format!("`{}` is given twice", role.name())).hint("give it once")),
         }
     }
 
-    /// Finds the columns in a table. A role that nobody mentioned is taken from the column of its own name, if there is one.
+    /// Finds the columns in a table. A role that nobody mentioned is taken from a column that is called like it, if there is one.
     ///
     /// # Errors
     ///
-    /// A column that the table does not have.
-    pub fn bind<'a>(&'a self, table: &Table, stem: &'a str) -> Result<Bound<'a>> {
+    /// A column that the table does not have, two that could be a role, a file's name that does not look like its pattern.
+    pub fn bind<'a>(&'a self, table: &Table, named: Named<'a>) -> Result<Bound<'a>> {
         let mut places = BTreeMap::new();
         for (name, role, _) in ROLES {
-            let place = match self.0.get(&role) {
+            let place = match self.sources.get(&role) {
                 Some(Source::Column(column)) => Place::Cells(cells(table, column, role)?),
-                Some(Source::File) => Place::Text(stem),
+                Some(Source::File) => Place::Text(named.stem.to_owned()),
                 Some(Source::Row) => Place::Row,
-                Some(Source::Constant(value)) => Place::Text(value),
-                None if table.columns.iter().any(|column| column == name) => Place::Cells(vec![table.column(name)?]),
-                None => continue,
+                Some(Source::Constant(value)) => Place::Text(value.clone()),
+                Some(Source::Part(split)) => self.part(*split, role, table, named)?,
+                None => match self.unmentioned(table, name)? {
+                    Some(place) => Place::Cells(vec![place]),
+                    None => continue,
+                },
             };
             places.insert(role, place);
         }
-        Ok(Bound(places))
+        Ok(Bound { places, units: self.units(table)? })
+    }
+
+    /// The column of a role that nobody mentioned; one that something else was mentioned for is not taken twice.
+    fn unmentioned(&self, table: &Table, name: &str) -> Result<Option<usize>> {
+        let taken = |place: usize| {
+            self.sources
+                .values()
+                .any(|source| matches!(source, Source::Column(column) if *column == table.columns[place]))
+        };
+        Ok(columns::find(table, name)?.filter(|place| !taken(*place)))
+    }
+
+    fn part<'a>(&'a self, split: usize, role: Role, table: &Table, named: Named) -> Result<Place<'a>> {
+        let Split { column, pattern } = &self.splits[split];
+        let Some(column) = column else {
+            return match names(named, pattern).iter().find_map(|name| pattern.take(role, name)) {
+                Some(text) => Ok(Place::Text(text)),
+                None => Err(Error::input(format!("{}: its name does not look like `{}`", table.file, pattern.text))
+                    .hint("{variant} takes a name, {seed} digits, * anything; the extension may be left out")),
+            };
+        };
+        Ok(Place::Part(table.column(column)?, pattern))
+    }
+
+    /// What the judged and the training loss are counted in.
+    fn units(&self, table: &Table) -> Result<[LossUnit; 2]> {
+        let told = |role: Role, name: &str| -> Result<Option<LossUnit>> {
+            let column = match self.sources.get(&role) {
+                Some(Source::Column(column)) => Some(column.as_str()),
+                Some(_) => None,
+                None => columns::find(table, name)?.map(|place| table.columns[place].as_str()),
+            };
+            Ok(column.and_then(LossUnit::of_column))
+        };
+        let (loss, train) = (told(Role::Loss, "loss")?, told(Role::TrainLoss, "train_loss")?);
+        Ok([self.unit.or(loss).unwrap_or_default(), train.or(self.unit).unwrap_or_default()])
     }
 
     /// For the record: what was asked for, with the columns that were taken because of their names.
     pub fn document(&self, table: &Table) -> Value {
         let (mut columns, mut constants) = (Map::new(), Map::new());
         for (name, role, _) in ROLES {
-            let (kind, text) = match self.0.get(&role) {
-                Some(Source::Column(column)) => (&mut columns, column.as_str()),
-                Some(Source::File) => (&mut columns, "@file"),
-                Some(Source::Row) => (&mut columns, "@row"),
-                Some(Source::Constant(value)) => (&mut constants, value.as_str()),
-                None if table.columns.iter().any(|column| column == name) => (&mut columns, name),
-                None => continue,
+            let (kind, text) = match self.sources.get(&role) {
+                Some(Source::Column(column)) => (&mut columns, column.clone()),
+                Some(Source::File) => (&mut columns, "@file".to_owned()),
+                Some(Source::Row) => (&mut columns, "@row".to_owned()),
+                Some(Source::Constant(value)) => (&mut constants, value.clone()),
+                Some(Source::Part(split)) => {
+                    let Split { column, pattern } = &self.splits[*split];
+                    (&mut columns, format!("{}: {}", column.as_deref().unwrap_or("@file"), pattern.text))
+                }
+                None => match self.unmentioned(table, name) {
+                    Ok(Some(place)) => (&mut columns, table.columns[place].clone()),
+                    _ => continue,
+                },
             };
             kind.insert(name.to_owned(), text.into());
         }
@@ -169,12 +259,23 @@ impl Mapping {
     }
 }
 
-/// The pairs of a list; what has no `=` belongs to the pair before it, as a column's name may hold commas.
+/// What of a path a pattern may mean: as many of its last parts as the pattern has, with the extension and without.
+fn names(named: Named, pattern: &Pattern) -> Vec<String> {
+    let parts: Vec<&str> = named.path.split(['/', '\\']).collect();
+    let wanted = pattern.text.matches('/').count() + 1;
+    let whole = parts[parts.len().saturating_sub(wanted)..].join("/");
+    let stem = whole.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    stem.into_iter().chain([whole]).collect()
+}
+
+/// The pairs of a list; what does not begin with a role and `=` belongs to the pair before it, as a column's name may hold commas
+/// and equals signs.
 fn pairs(list: &str) -> Vec<String> {
+    let begins = |part: &str| part.split_once('=').is_some_and(|(role, _)| Role::of(role.trim()).is_ok());
     let mut pairs: Vec<String> = Vec::new();
     for part in list.split(',') {
         match pairs.last_mut() {
-            Some(last) if !part.contains('=') => last.extend([",", part]),
+            Some(last) if !begins(part) => last.extend([",", part]),
             _ => pairs.push(part.to_owned()),
         }
     }
@@ -199,36 +300,72 @@ fn cells(table: &Table, column: &str, role: Role) -> Result<Vec<usize>> {
 }
 
 /// A mapping whose columns are found.
-pub struct Bound<'a>(BTreeMap<Role, Place<'a>>);
+pub struct Bound<'a> {
+    places: BTreeMap<Role, Place<'a>>,
+    /// Of the judged loss and of the training loss.
+    units: [LossUnit; 2],
+}
 
 enum Place<'a> {
     Cells(Vec<usize>),
-    Text(&'a str),
+    Text(String),
+    Part(usize, &'a Pattern),
     Row,
 }
 
 impl Bound<'_> {
     /// Whether the log says anything of a role.
     pub fn has(&self, role: Role) -> bool {
-        self.0.contains_key(&role)
+        self.places.contains_key(&role)
+    }
+
+    /// Whether each row is a run of its own.
+    pub fn is_by_row(&self) -> bool {
+        matches!(self.places.get(&Role::Run), Some(Place::Row))
+    }
+
+    /// What a loss is counted in.
+    pub fn unit(&self, role: Role) -> LossUnit {
+        self.units[usize::from(role == Role::TrainLoss)]
     }
 
     /// What a row says of a role; `None` where the cell is empty or nothing is mapped.
-    pub fn text(&self, role: Role, table: &Table, row: usize) -> Option<String> {
-        let cells = &table.rows[row].cells;
-        let text = match self.0.get(&role)? {
-            Place::Text(text) => (*text).to_owned(),
-            Place::Row => (row + 1).to_string(),
-            Place::Cells(places) => places.iter().map(|&place| cells[place].trim()).collect::<Vec<_>>().join("-"),
+    pub fn text<'t>(&'t self, role: Role, table: &'t Table, row: usize) -> Option<Cow<'t, str>> {
+        let text = match self.places.get(&role)? {
+            Place::Text(text) => Cow::Borrowed(text.as_str()),
+            Place::Row => Cow::Owned((row + 1).to_string()),
+            Place::Cells(places) if places.len() == 1 => Cow::Borrowed(table.cell(row, places[0])),
+            Place::Cells(places) => {
+                Cow::Owned(places.iter().map(|&place| table.cell(row, place)).collect::<Vec<_>>().join("-"))
+            }
+            Place::Part(column, pattern) => {
+                Cow::Owned(pattern.take(role, table.cell(row, *column)).unwrap_or_default())
+            }
         };
-        let empty = ["null", "none", "na", "n/a", "-"].contains(&text.to_ascii_lowercase().as_str());
-        (!text.is_empty() && (role.is_name() || !empty)).then_some(text)
+        let empty = text.is_empty() || (!role.is_name() && (figures::is_missing(&text) || text == "-"));
+        (!empty).then_some(text)
+    }
+
+    /// The cell that a role's pattern does not fit, with the pattern.
+    pub fn unlike<'t>(&'t self, role: Role, table: &'t Table, row: usize) -> Option<(&'t str, &'t str)> {
+        let Place::Part(column, pattern) = self.places.get(&role)? else { return None };
+        let cell = table.cell(row, *column);
+        pattern.take(role, cell).is_none().then_some((cell, pattern.text.as_str()))
+    }
+
+    /// How the column of a role writes its numbers.
+    pub fn marks(&self, role: Role, table: &Table) -> Marks {
+        match self.places.get(&role) {
+            Some(Place::Cells(places)) => table.marks(places[0]),
+            _ => Marks::Plain,
+        }
     }
 
     /// The column of a role, for messages.
     pub fn column<'t>(&self, role: Role, table: &'t Table) -> &'t str {
-        match self.0.get(&role) {
+        match self.places.get(&role) {
             Some(Place::Cells(places)) => table.columns[places[0]].as_str(),
+            Some(Place::Part(column, _)) => table.columns[*column].as_str(),
             _ => role.name(),
         }
     }
@@ -238,9 +375,11 @@ impl Bound<'_> {
 mod tests {
     use super::*;
 
+    const NAMED: Named<'static> = Named { stem: "stem", path: "runs/adam/stem.csv" };
+
     fn parse(columns: &[&str], constants: &[&str]) -> Result<Mapping> {
         let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-        Mapping::parse(&owned(columns), &owned(constants))
+        Mapping::parse(&owned(columns), &owned(constants), &[])
     }
 
     #[test]
@@ -248,7 +387,7 @@ mod tests {
         let table =
             Table::parse("x.csv", "opt,norm,a+b,seed,\"loss, val\"\nadam,rms,7,3,2.5\nmuon,,8,NA,\n", ',').unwrap();
         let mapping = parse(&["variant=opt+norm,loss=loss, val,scale=a+b", "run=@row"], &["params=124e6"]).unwrap();
-        let bound = mapping.bind(&table, "stem").unwrap();
+        let bound = mapping.bind(&table, NAMED).unwrap();
         let rows = [
             (Role::Variant, 0, Some("adam-rms")),
             (Role::Scale, 0, Some("7")),
@@ -267,10 +406,58 @@ mod tests {
             mapping.document(&table).to_string(),
             r#"{"columns":{"run":"@row","variant":"opt+norm","scale":"a+b","seed":"seed","loss":"loss, val"},"constants":{"params":"124e6"}}"#
         );
-        assert_eq!(
-            parse(&["variant=@file"], &[]).unwrap().bind(&table, "stem").unwrap().text(Role::Variant, &table, 0),
-            Some("stem".to_owned())
-        );
+        let by_file = parse(&["variant=@file"], &[]).unwrap();
+        let bound = by_file.bind(&table, NAMED).unwrap();
+        assert_eq!(bound.text(Role::Variant, &table, 0).as_deref(), Some("stem"));
+    }
+
+    #[test]
+    fn names_are_split_by_a_pattern() {
+        let table = Table::parse("x.csv", "name,loss\nadamw-lr0.01-seed3,2\nodd,2\n", ',').unwrap();
+        let split = |text: &str| Mapping::parse(&[], &[], &[text.to_owned()]);
+        let rows = [
+            ("@file={variant}", Role::Variant, Some("stem")),
+            ("@file={variant}.csv", Role::Variant, Some("stem")),
+            ("@file={variant}/{scale}", Role::Variant, Some("adam")),
+            ("name={variant}-lr*-seed{seed}", Role::Variant, Some("adamw")),
+            ("name={variant}-lr*-seed{seed}", Role::Seed, Some("3")),
+        ];
+        for (text, role, expected) in rows {
+            let mapping = split(text).unwrap();
+            let bound = mapping.bind(&table, NAMED).unwrap();
+            assert_eq!(bound.text(role, &table, 0).as_deref(), expected, "{text}");
+        }
+        let mapping = split("name={variant}-lr*-seed{seed}").unwrap();
+        let bound = mapping.bind(&table, NAMED).unwrap();
+        assert_eq!(bound.unlike(Role::Seed, &table, 1), Some(("odd", "{variant}-lr*-seed{seed}")));
+        assert_eq!(mapping.document(&table)["columns"]["seed"], "name: {variant}-lr*-seed{seed}");
+        let error = split("@file={variant}_seed{seed}").unwrap().bind(&table, NAMED).err().unwrap();
+        assert_eq!(error.message, "x.csv: its name does not look like `{variant}_seed{seed}`");
+        assert!(split("{variant}").unwrap_err().message.starts_with("--split {variant}: expected SOURCE=PATTERN"));
+    }
+
+    /// Charts' tables name a column after its run, with commas and equals signs.
+    #[test]
+    fn a_columns_name_may_hold_commas_and_equals_signs() {
+        let table = Table::parse("x.csv", "Step,\"lr=0.001, wd=0.1 - loss\"\n0,4.6\n", ',').unwrap();
+        let mapping = parse(&["step=Step,loss=lr=0.001, wd=0.1 - loss"], &["variant=lr=0.001, wd=0.1"]).unwrap();
+        let bound = mapping.bind(&table, NAMED).unwrap();
+        assert_eq!(bound.text(Role::Loss, &table, 0).as_deref(), Some("4.6"));
+        assert_eq!(bound.text(Role::Variant, &table, 0).as_deref(), Some("lr=0.001, wd=0.1"));
+    }
+
+    /// Beside a validation loss, `loss` is the training loss; a column that was asked for is not taken for something else.
+    #[test]
+    fn roles_that_nobody_mentioned_are_found_by_name() {
+        let table = Table::parse("x.csv", "Step,loss,val_loss,PPL\n1,3,4,9\n", ',').unwrap();
+        let text =
+            |mapping: &Mapping, role| mapping.bind(&table, NAMED).unwrap().text(role, &table, 0).map(Cow::into_owned);
+        let found = Mapping::default();
+        let roles = [Role::Step, Role::Loss, Role::TrainLoss];
+        assert_eq!(roles.map(|role| text(&found, role)), ["1", "4", "3"].map(|text| Some(text.to_owned())));
+        let asked = parse(&["loss=PPL,train_loss=val_loss"], &[]).unwrap();
+        assert_eq!(asked.bind(&table, NAMED).unwrap().unit(Role::Loss), LossUnit::Perplexity);
+        assert_eq!(asked.bind(&table, NAMED).unwrap().unit(Role::TrainLoss), LossUnit::Nats);
     }
 
     #[test]
@@ -290,7 +477,7 @@ mod tests {
             assert!(error.hint.unwrap_or_default().contains(hint), "{says}");
         }
         let table = Table::parse("x.csv", "opt,loss\n", ',').unwrap();
-        let error = parse(&["variant=opt+nrm"], &[]).unwrap().bind(&table, "x").err().unwrap();
+        let error = parse(&["variant=opt+nrm"], &[]).unwrap().bind(&table, NAMED).err().unwrap();
         assert_eq!(error.message, "x.csv: no column `nrm`");
     }
 }

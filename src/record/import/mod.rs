@@ -4,20 +4,26 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
+use crate::record::delimited::Passed;
 use crate::record::log::Log;
 use crate::record::{Build, Cpu, Machine, ResultFile, Run, SCHEMA, Status, Trial};
 
 pub mod benchmarks;
 mod cells;
 pub mod mapping;
+pub mod pattern;
+mod places;
 pub mod runs;
 mod trials;
 
 pub use mapping::Mapping;
-use runs::{LoggedRun, describe, read_runs};
+use runs::{LoggedRun, Runs, describe, read_runs};
 
 /// The word for what no effbench ran: suite, machine, build, and the reason beside what a log does not say.
 pub const IMPORTED: &str = "imported";
+
+/// Unfinished trials that are named one by one.
+const NAMED_TRIALS: usize = 5;
 
 /// Logs as a result file, and what a person should know about it.
 #[derive(Debug, Clone, PartialEq)]
@@ -30,22 +36,34 @@ pub struct Imported {
     pub notes: Vec<String>,
 }
 
-/// Makes trials of the runs in `logs`; `command` is what reproduces it, `base` the variant that gains are counted in.
+/// What is said about logs as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct About<'a> {
+    /// The variant that gains are counted in.
+    pub base: Option<&'a str>,
+    /// Whether the runs took turns in one sitting on one machine, so that what drifts hit all alike.
+    pub interleaved: bool,
+    /// What reproduces the import.
+    pub command: &'a str,
+}
+
+/// Makes trials of the runs in `logs`.
 ///
 /// # Errors
 ///
 /// What [`read_runs`] refuses, seeds for some runs only, two runs of the same cell and seed, an unknown base.
-pub fn import(logs: &[Log], mapping: &Mapping, base: Option<&str>, command: &str) -> Result<Imported> {
-    let mut runs: Vec<LoggedRun> = Vec::new();
-    for (place, log) in logs.iter().enumerate() {
-        runs.extend(read_runs(log, place, mapping)?);
-    }
+pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported> {
+    let read =
+        logs.iter().enumerate().map(|(place, log)| read_runs(log, place, mapping)).collect::<Result<Vec<Runs>>>()?;
+    let mut said = passed_over(logs, &read);
+    let runs: Vec<LoggedRun> = read.into_iter().flat_map(|read| read.runs).collect();
     let variants: BTreeSet<&str> = runs.iter().map(|run| run.identity.variant.as_str()).collect();
-    if let Some(base) = base.filter(|base| !variants.contains(base)) {
+    if let Some(base) = about.base.filter(|base| !variants.contains(base)) {
         let message = format!("--base {}: no run is of this variant", base.escape_debug());
         return Err(Error::input(message).suggest(base, variants.into_iter().take(20)));
     }
-    let cells = trials::cells(&runs);
+    let places::Cells { cells, notes } = places::cells(&runs, about.base);
+    said.extend(notes);
     let repeats = repeats(&runs, &cells, logs)?;
     let trials: Vec<Trial> = runs
         .iter()
@@ -54,20 +72,22 @@ pub fn import(logs: &[Log], mapping: &Mapping, base: Option<&str>, command: &str
         .collect();
     let planned = repeats.iter().map(|repeat| repeat.index).collect::<BTreeSet<u64>>().len() as u64;
     let times: Vec<&String> = logs.iter().map(|log| &log.written_at).collect();
+    said.extend(self::notes(&trials));
     Ok(Imported {
         points: trials.iter().map(|trial| trial.curve.val_loss_nats.len()).sum(),
-        notes: notes(&trials),
+        notes: said,
         file: ResultFile {
             schema: SCHEMA.to_owned(),
             run: Run {
                 suite: IMPORTED.to_owned(),
-                command: command.to_owned(),
-                base: base.map(str::to_owned),
+                command: about.command.to_owned(),
+                base: about.base.map(str::to_owned),
                 headline: None,
                 data: "imported logs".to_owned(),
                 repeats: planned,
                 started_at: times.iter().min().map(|time| (*time).clone()).unwrap_or_default(),
                 finished_at: times.iter().max().map(|time| (*time).clone()),
+                interleaved: about.interleaved.then_some(true),
             },
             builds: vec![build()],
             machines: vec![machine()],
@@ -75,6 +95,36 @@ pub fn import(logs: &[Log], mapping: &Mapping, base: Option<&str>, command: &str
             trials,
         },
     })
+}
+
+/// Every line and row that became no part of a trial, counted over all logs.
+fn passed_over(logs: &[Log], read: &[Runs]) -> Vec<String> {
+    let mut said: Vec<String> = logs.iter().flat_map(|log| log.table.notes()).collect();
+    let sum = |of: &dyn Fn(usize) -> Passed| {
+        let found = (0..logs.len()).map(|k| (k, of(k))).filter(|(_, passed)| passed.count > 0);
+        let (mut count, mut files, mut first) = (0, 0, None);
+        for (k, passed) in found {
+            (count, files) = (count + passed.count, files + 1);
+            first = first.or_else(|| Some(format!("{}:{}", logs[k].table.file, passed.first)));
+        }
+        first.map(|first| (count, files, first))
+    };
+    let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    if let Some((count, files, first)) = sum(&|k| logs[k].passed) {
+        let (lines, files) = (many(count, "line"), many(files, "file"));
+        said.push(format!("{lines} of {files} hold no figures and are passed over (first: {first})"));
+    }
+    if let Some((count, _, first)) = sum(&|k| read[k].lossless) {
+        said.push(format!("{} without any loss, which are left out (first: {first})", many(count, "row")));
+    }
+    if let Some((count, _, first)) = sum(&|k| read[k].unjudged) {
+        let rows = many(count, "row");
+        said.push(format!(
+            "{rows} with a training loss only, which are no runs and are left out (first: {first}); without run=@row the rows of \
+             a run are one trial and its curve"
+        ));
+    }
+    said
 }
 
 /// Which repeat a run is.
@@ -87,7 +137,7 @@ struct Repeat {
 }
 
 /// Repeats by seed, so that repeat k of two variants has one seed; without seeds by order of appearance within a cell.
-fn repeats(runs: &[LoggedRun], cells: &[trials::Cell], logs: &[Log]) -> Result<Vec<Repeat>> {
+fn repeats(runs: &[LoggedRun], cells: &[places::Cell], logs: &[Log]) -> Result<Vec<Repeat>> {
     let place = |run: &LoggedRun| format!("{}:{}", logs[run.log].table.file, run.line);
     if runs.iter().all(|run| run.identity.seed.is_none()) {
         let mut seen: BTreeMap<&str, u64> = BTreeMap::new();
@@ -157,11 +207,14 @@ fn notes(trials: &[Trial]) -> Vec<String> {
             (count > 0).then(|| format!("{about} ({count} of {} trials)", trials.len()))
         })
         .collect();
-    let unfinished = trials.iter().filter(|trial| trial.status != Status::Ok);
-    notes.extend(unfinished.map(|trial| {
+    let unfinished: Vec<&Trial> = trials.iter().filter(|trial| trial.status != Status::Ok).collect();
+    notes.extend(unfinished.iter().take(NAMED_TRIALS).map(|trial| {
         let reason = trial.reason.as_deref().unwrap_or_default();
         format!("{}, repeat {}: {}, {reason}", trial.cell, trial.repeat, trial.status.words())
     }));
+    if unfinished.len() > NAMED_TRIALS {
+        notes.push(format!("... and {} more trials that did not finish", unfinished.len() - NAMED_TRIALS));
+    }
     notes
 }
 

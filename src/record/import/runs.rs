@@ -1,10 +1,13 @@
 //! A log's rows, run by run: each run's identity, and its points in the order of training.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::cells::Cells;
-use super::mapping::{Mapping, Role};
+use super::mapping::{Mapping, Named, Role};
 use crate::error::{Error, Result};
+use crate::record::LossUnit;
+use crate::record::delimited::Passed;
 use crate::record::log::Log;
 
 /// One training run as a log tells it.
@@ -24,6 +27,19 @@ pub struct LoggedRun {
     pub sorted: bool,
     /// Points left out because the clock was restarted after them.
     pub untimed: usize,
+    /// What the log counts its loss in; the points are in nats.
+    pub unit: LossUnit,
+}
+
+/// The runs of a log, and its rows that are none of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Runs {
+    /// In the order in which they begin.
+    pub runs: Vec<LoggedRun>,
+    /// Rows that state no loss at all.
+    pub lossless: Passed,
+    /// Rows that are to be runs of their own and state a training loss only.
+    pub unjudged: Passed,
 }
 
 /// What is the same for all points of a run.
@@ -73,40 +89,57 @@ impl Point {
     }
 }
 
-/// The runs of a log, in the order in which they begin.
+/// Reads the runs of a log.
 ///
-/// Rows with the same `run` are one run; without that role those with the same variant, scale, seed, budget and parameters.
+/// Rows with the same `run` are one run; without that role those with the same variant, scale, seed, budget and parameters. Where
+/// each row is to be a run of its own, a row without the judged loss is none: it is a point on the way.
 ///
 /// # Errors
 ///
 /// No loss or variant mapped, a cell that is not what its role needs, a run that is two variants, two rows of one run at one
 /// step that disagree, tokens or FLOPs that fall while steps rise.
-pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Vec<LoggedRun>> {
+pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
     let table = &log.table;
-    let bound = mapping.bind(table, &log.stem)?;
+    let bound = mapping.bind(table, Named { stem: &log.stem, path: &log.path })?;
     let reader = Cells { table, bound };
     reader.need(Role::Loss, "--map loss=COLUMN")?;
     reader.need(Role::Variant, "--map variant=COLUMN, --map variant=@file (the file's name) or --let variant=NAME")?;
-    if table.rows.is_empty() {
+    if table.rows() == 0 {
         return Err(Error::input(format!("{}: a header and no rows", table.file)));
     }
-    let mut runs: Vec<LoggedRun> = Vec::new();
+    let mut found = Runs::default();
     let mut places: BTreeMap<(Option<String>, Option<Identity>), usize> = BTreeMap::new();
-    for row in 0..table.rows.len() {
-        let identity = reader.identity(row)?;
-        let name = reader.bound.text(Role::Run, table, row);
-        let key = (name.clone(), name.is_none().then(|| identity.clone()));
-        let line = table.rows[row].line;
-        let at = *places.entry(key).or_insert(runs.len());
-        if at == runs.len() {
-            let axis = reader.axis();
-            runs.push(LoggedRun { log: place, line, identity, points: Vec::new(), axis, sorted: false, untimed: 0 });
-        } else if runs[at].identity != identity {
-            return Err(reader.two_runs(name.as_deref(), &runs[at], &identity, line));
+    let by_row = reader.bound.is_by_row();
+    for row in 0..table.rows() {
+        let (identity, point, line) = (reader.identity(row)?, reader.point(row)?, table.line(row));
+        if point.is_none() {
+            found.lossless.add(line);
         }
-        runs[at].points.extend(reader.point(row)?);
+        if by_row && point.is_none_or(|point| point.loss.is_none()) {
+            if point.is_some() {
+                found.unjudged.add(line);
+            }
+            continue;
+        }
+        let name = reader.bound.text(Role::Run, table, row).map(Cow::into_owned);
+        let key = (name.clone(), name.is_none().then(|| identity.clone()));
+        let at = *places.entry(key).or_insert(found.runs.len());
+        if at == found.runs.len() {
+            let (axis, unit) = (reader.axis(), reader.bound.unit(Role::Loss));
+            let points = Vec::new();
+            found.runs.push(LoggedRun { log: place, line, identity, points, axis, sorted: false, untimed: 0, unit });
+        } else if found.runs[at].identity != identity {
+            return Err(reader.two_runs(name.as_deref(), &found.runs[at], &identity, line));
+        }
+        found.runs[at].points.extend(point);
     }
-    runs.into_iter().map(|run| reader.ordered(run)).collect()
+    if found.runs.is_empty() {
+        return Err(
+            Error::input(format!("{}: no row states a loss", table.file)).hint("--map loss=COLUMN names its column")
+        );
+    }
+    found.runs = found.runs.into_iter().map(|run| reader.ordered(run)).collect::<Result<_>>()?;
+    Ok(found)
 }
 
 /// Rows as points, and points as runs.
@@ -133,7 +166,7 @@ impl Cells<'_> {
             _ => None,
         };
         let point = Point {
-            line: self.table.rows[row].line,
+            line: self.table.line(row),
             step,
             tokens,
             flops: self.figure(Role::Flops, row)?,
@@ -288,10 +321,12 @@ mod tests {
             name: "x.csv".to_owned(),
             stem: "x".to_owned(),
             blake3: String::new(),
+            path: "x.csv".to_owned(),
             written_at: String::new(),
             table,
+            passed: Default::default(),
         };
-        read_runs(&log, 0, &Mapping::parse(&columns, &[]).unwrap())
+        Ok(read_runs(&log, 0, &Mapping::parse(&columns, &[], &[]).unwrap())?.runs)
     }
 
     #[test]
@@ -320,7 +355,7 @@ mod tests {
             ("variant,loss\na\u{7},2\n", &[], "x.csv:2: column `variant`: holds a control", ""),
             ("v,l\na,2\n", &["variant=v", "loss=x"], "x.csv: no column `x`", "v, l"),
             ("variant,v\na,3.x\n", &["loss=v"], "x.csv:2: column `v` (loss): `3.x` is not a number", ""),
-            ("variant,loss\na,-3\n", &[], "x.csv:2: column `loss`: -3: a loss in nats", ""),
+            ("variant,loss\na,-3\n", &[], "x.csv:2: column `loss`: -3: a loss in nats is not below zero", ""),
             ("variant,step,loss\na,1.5,3\n", &[], "x.csv:2: column `step`: 1.5 is not a whole number", ""),
             ("variant,step,loss\na,inf,3\n", &[], "x.csv:2: column `step`: inf is no amount", ""),
             (

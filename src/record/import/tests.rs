@@ -10,15 +10,17 @@ fn log(name: &str, text: &str) -> Log {
     Log {
         name: name.to_owned(),
         stem: name.split('.').next().unwrap().to_owned(),
+        path: name.to_owned(),
         blake3: blake3::hash(text.as_bytes()).to_hex().to_string(),
         written_at: "2026-11-22T05:00:00Z".to_owned(),
         table: Table::parse(name, text, ',').unwrap(),
+        passed: Default::default(),
     }
 }
 
 fn of(logs: &[Log], columns: &[&str], constants: &[&str]) -> Result<Imported> {
     let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    import(logs, &Mapping::parse(&owned(columns), &owned(constants))?, None, "effbench import")
+    import(logs, &Mapping::parse(&owned(columns), &owned(constants), &[])?, About::default())
 }
 
 fn sound(logs: &[Log], columns: &[&str], constants: &[&str]) -> Imported {
@@ -169,7 +171,12 @@ fn what_cannot_be_told_apart_is_refused() {
         let error = of(&[log("x.csv", text)], &[], &[]).unwrap_err();
         assert!(error.message.starts_with(says), "{error}");
     }
-    let error = import(&[log("x.csv", "variant,loss\nadam,3\n")], &Mapping::default(), Some("adm"), "").unwrap_err();
+    let error = import(
+        &[log("x.csv", "variant,loss\nadam,3\n")],
+        &Mapping::default(),
+        About { base: Some("adm"), ..About::default() },
+    )
+    .unwrap_err();
     assert_eq!(error.hint.as_deref(), Some("did you mean `adam`?"));
 }
 

@@ -1,89 +1,57 @@
 //! One run of a log as one trial: its cell's name, its final figures, its curve, and flags for all that was decided.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
 use super::mapping::{Mapping, Role};
+use super::places::Cell;
 use super::runs::{LoggedRun, Point};
 use super::{IMPORTED, Repeat};
 use crate::cost::six_n_d;
 use crate::record::log::Log;
-use crate::record::metric::{TRAIN_LOSS_NATS, TRAIN_WALL_S, VAL_LOSS_NATS};
+use crate::record::metric::{TRAIN_LOSS_NATS, TRAIN_WALL_S, VAL_BITS_PER_BYTE, VAL_LOSS_NATS};
 use crate::record::{
-    BySixND, Curve, Energy, Flag, Metric, RateSource, Severity, Stated, Status, Trial, Validity, finite, spec_sha256,
+    BySixND, Curve, Energy, Flag, LossUnit, Metric, RateSource, Severity, Stated, Status, Trial, Validity, finite,
+    spec_sha256,
 };
 
-/// FLOPs of one unit of a budget that is counted in FLOPs: u64 ends at 1.8e19.
-const BUDGET_FLOPS: f64 = 1e9;
+/// What curves are read along.
+const AXES: [Role; 4] = [Role::Step, Role::Tokens, Role::Flops, Role::Seconds];
 
 /// What may have to be said about an imported trial: code, severity, a sentence without a full stop.
-pub const FLAGS: [(&str, Severity, &str); 7] = [
+pub const FLAGS: [(&str, Severity, &str); 8] = [
     ("six_n_d", Severity::Info, "FLOPs or tokens that the log does not state are 6 N D"),
     ("seed_unknown", Severity::Info, "no seeds: repeats are counted in the order of the log, and pair by chance"),
     ("seeds_unpaired", Severity::Warn, "no seed in common with another variant: repeats pair seeds by their order"),
     ("rows_sorted", Severity::Info, "rows were not in the order of training and are sorted"),
     ("clock_restarted", Severity::Warn, "seconds fall while training goes on: they are left out"),
     ("untimed_points", Severity::Info, "training losses from before the clock was restarted are left out of the curve"),
-    ("gaps", Severity::Info, "a column has gaps where a loss is stated: it is left out of the curve"),
+    (
+        "loss_unit_doubtful",
+        Severity::Warn,
+        "the final loss is above 12 nats, worse than guessing among 160,000 tokens: is it a perplexity (--unit perplexity) or a sum?",
+    ),
+    (
+        "gaps",
+        Severity::Info,
+        "a column has gaps where a loss is stated: it is left out of the curve, or the training losses without it are",
+    ),
 ];
 
-/// What is repeated.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Cell {
-    /// `adam/w64@5100`.
-    pub name: String,
-    /// `w64`; without one from the log the number of parameters where a variant has several, else `all`.
-    pub scale: String,
-    /// In the unit of the run's axis; FLOPs in thousand millions.
-    pub budget: Option<u64>,
-}
-
-/// The cell of each run.
-pub fn cells(runs: &[LoggedRun]) -> Vec<Cell> {
-    let mut sizes: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
-    for run in runs {
-        sizes.entry(&run.identity.variant).or_default().extend(run.identity.params);
-    }
-    let by_params = sizes.values().any(|sizes| sizes.len() > 1);
-    let scale = |run: &LoggedRun| match (&run.identity.scale, run.identity.params.filter(|_| by_params)) {
-        (Some(scale), _) => scale.clone(),
-        (None, Some(params)) => format!("n{params}"),
-        (None, None) => "all".to_owned(),
-    };
-    let mut finished: BTreeMap<(&str, String), BTreeSet<u64>> = BTreeMap::new();
-    for run in runs.iter().filter(|run| outcome(run).is_ok()) {
-        finished.entry((&run.identity.variant, scale(run))).or_default().extend(budget(run));
-    }
-    let cell = |run: &LoggedRun| {
-        let scale = scale(run);
-        // A run that diverged was meant to go as far as the others did, where those agree.
-        let others = finished.get(&(run.identity.variant.as_str(), scale.clone())).filter(|all| all.len() == 1);
-        let meant = others.and_then(|all| all.first().copied()).filter(|_| outcome(run).is_err());
-        let budget = run.identity.budget.or(meant).or_else(|| budget(run));
-        let at = budget.map(|budget| format!("@{budget}")).unwrap_or_default();
-        Cell { name: format!("{}/{scale}{at}", run.identity.variant), scale, budget }
-    };
-    runs.iter().map(cell).collect()
-}
-
-/// How far a run went.
-fn budget(run: &LoggedRun) -> Option<u64> {
-    if run.identity.budget.is_some() {
-        return run.identity.budget;
-    }
-    let end = last(run).or(run.points.last())?;
-    let unit = if run.axis? == Role::Flops { BUDGET_FLOPS } else { 1.0 };
-    Some((end.on(run.axis?)? / unit).round() as u64)
-}
-
 /// The last point that states the loss.
-fn last(run: &LoggedRun) -> Option<&Point> {
+pub(super) fn last(run: &LoggedRun) -> Option<&Point> {
     run.points.iter().rev().find(|point| point.loss.is_some())
 }
 
+/// FLOPs up to a point, stated or by C = 6 N D.
+pub(super) fn flops_of(run: &LoggedRun, point: &Point) -> Option<f64> {
+    let params = run.identity.params.filter(|params| *params > 0);
+    point.flops.or_else(|| Some(six_n_d(params?, point.tokens?)))
+}
+
 /// The point whose loss is the result, or how the run ended without one.
-fn outcome(run: &LoggedRun) -> Result<&Point, (Status, String)> {
+pub(super) fn outcome(run: &LoggedRun) -> Result<&Point, (Status, String)> {
     match last(run) {
         None => Err((Status::Failed, "the log states no loss".to_owned())),
         Some(point) if point.loss.is_some_and(f64::is_finite) => Ok(point),
@@ -96,7 +64,7 @@ fn outcome(run: &LoggedRun) -> Result<&Point, (Status, String)> {
 
 /// A run's trial.
 pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat: &Repeat, order: u64) -> Trial {
-    let spec = spec(run, log, mapping);
+    let spec = spec(log, mapping, cell);
     let hash = spec_sha256(&spec);
     let ended = outcome(run);
     let end = ended.clone().ok().or(last(run)).or(run.points.last());
@@ -136,18 +104,12 @@ pub fn trial(run: &LoggedRun, log: &Log, mapping: &Mapping, cell: &Cell, repeat:
 }
 
 /// Where a trial comes from: the file, its hash, and how it was read.
-fn spec(run: &LoggedRun, log: &Log, mapping: &Mapping) -> Value {
-    let budget_in = match (run.identity.budget, run.axis) {
-        (Some(_), _) | (None, Some(Role::Step)) => Some("steps"),
-        (None, Some(Role::Flops)) => Some("GFLOP"),
-        (None, Some(axis)) => Some(axis.name()),
-        (None, None) => None,
-    };
+fn spec(log: &Log, mapping: &Mapping, cell: &Cell) -> Value {
     json!({"imported": {
         "file": log.name,
         "blake3": log.blake3,
         "map": mapping.document(&log.table),
-        "budget_in": budget_in,
+        "budget_in": cell.budget_in,
     }})
 }
 
@@ -161,7 +123,8 @@ fn clock_runs(run: &LoggedRun) -> bool {
 fn stated(run: &LoggedRun, end: Option<&Point>) -> Stated {
     let params = run.identity.params.filter(|params| *params > 0);
     let (tokens, flops) = end.map_or((None, None), |end| (end.tokens, end.flops));
-    let stated = Stated { params, train_tokens: tokens, train_flops: flops, by_six_n_d: None };
+    let loss_unit = Some(run.unit).filter(|unit| *unit != LossUnit::Nats);
+    let stated = Stated { params, train_tokens: tokens, train_flops: flops, by_six_n_d: None, loss_unit };
     match (params, tokens, flops) {
         (Some(params), Some(tokens), None) => {
             Stated { train_flops: Some(six_n_d(params, tokens)), by_six_n_d: Some(BySixND::TrainFlops), ..stated }
@@ -187,26 +150,39 @@ fn metrics(run: &LoggedRun, ended: &Result<&Point, (Status, String)>, clock: boo
     };
     let train = run.points.iter().rev().find_map(|point| point.train_loss);
     let train = train.map_or_else(|| Metric::absent(TRAIN_LOSS_NATS, IMPORTED), |l| Metric::value(TRAIN_LOSS_NATS, l));
-    [(VAL_LOSS_NATS, loss), (TRAIN_WALL_S, wall), (TRAIN_LOSS_NATS, train)].map(|(k, v)| (k.to_owned(), v)).into()
+    let mut metrics: BTreeMap<String, Metric> =
+        [(VAL_LOSS_NATS, loss), (TRAIN_WALL_S, wall), (TRAIN_LOSS_NATS, train)].map(|(k, v)| (k.to_owned(), v)).into();
+    if let Some(nats) = ended.as_ref().ok().and_then(|point| point.loss).filter(|_| run.unit == LossUnit::BitsPerByte) {
+        metrics.insert(VAL_BITS_PER_BYTE.to_owned(), Metric::value(VAL_BITS_PER_BYTE, run.unit.of_nats(nats)));
+    }
+    metrics
+}
+
+/// The points of the curve: those whose training loss alone is stated give way where they lack what every judged loss has.
+fn curve_points(run: &LoggedRun) -> Vec<&Point> {
+    let judged = || run.points.iter().filter(|point| point.loss.is_some());
+    let whole = |axis: &Role| judged().next().is_some() && judged().all(|point| point.on(*axis).is_some());
+    let needed: Vec<Role> = AXES.into_iter().filter(whole).collect();
+    let kept = |point: &&Point| point.loss.is_some() || needed.iter().all(|axis| point.on(*axis).is_some());
+    run.points.iter().filter(kept).collect()
 }
 
 /// A column of the curve, empty unless every point has it.
-fn column<T>(run: &LoggedRun, of: impl Fn(&Point) -> Option<T>) -> Vec<T> {
-    run.points.iter().map(of).collect::<Option<Vec<T>>>().unwrap_or_default()
+fn column<T>(points: &[&Point], of: impl Fn(&Point) -> Option<T>) -> Vec<T> {
+    points.iter().map(|point| of(point)).collect::<Option<Vec<T>>>().unwrap_or_default()
 }
 
 fn curve(run: &LoggedRun, clock: bool) -> Curve {
-    let params = run.identity.params.filter(|params| *params > 0);
-    let flops = |point: &Point| point.flops.or_else(|| Some(six_n_d(params?, point.tokens?)));
-    let stated_flops = run.points.iter().any(|point| point.flops.is_some());
+    let points = curve_points(run);
+    let stated_flops = points.iter().any(|point| point.flops.is_some());
     Curve {
-        step: column(run, |point| point.step),
-        tokens: column(run, |point| point.tokens),
-        train_flops: if stated_flops { column(run, |point| point.flops) } else { column(run, flops) },
-        wall_s: if clock { column(run, |point| point.seconds) } else { Vec::new() },
+        step: column(&points, |point| point.step),
+        tokens: column(&points, |point| point.tokens),
+        train_flops: column(&points, |point| if stated_flops { point.flops } else { flops_of(run, point) }),
+        wall_s: if clock { column(&points, |point| point.seconds) } else { Vec::new() },
         energy_j: None,
-        train_loss_nats: run.points.iter().map(|point| point.train_loss.and_then(finite)).collect(),
-        val_loss_nats: run.points.iter().map(|point| point.loss.and_then(finite)).collect(),
+        train_loss_nats: points.iter().map(|point| point.train_loss.and_then(finite)).collect(),
+        val_loss_nats: points.iter().map(|point| point.loss.and_then(finite)).collect(),
     }
 }
 
@@ -222,7 +198,8 @@ fn flags(run: &LoggedRun, repeat: &Repeat, stated: &Stated, clock: bool) -> Vec<
         "rows_sorted" => run.sorted,
         "clock_restarted" => !clock,
         "untimed_points" => run.untimed > 0,
-        _ => [Role::Step, Role::Tokens, Role::Flops, Role::Seconds].into_iter().any(gap),
+        "loss_unit_doubtful" => outcome(run).is_ok_and(|end| end.loss.is_some_and(|nats| run.unit.is_doubtful(nats))),
+        _ => AXES.into_iter().any(gap),
     };
     let found = FLAGS.into_iter().filter(|(code, ..)| holds(code));
     found.map(|(code, severity, _)| Flag { code: code.to_owned(), severity, value: None, limit: None }).collect()
