@@ -145,11 +145,12 @@ pub fn fit(points: &[Point]) -> Result<Surface, Unfit> {
 }
 
 impl Surface {
-    /// What it says of a place.
+    /// What it says of a place. A rate that nobody tried is not used: where the surface has one, the nearest tried stands.
     pub fn at(&self, ln_steps: f64, ln_size: f64) -> Place {
-        let x = self.row(ln_steps, ln_size);
-        let ln_lr = dot(&x, &self.coefficients);
-        let variance = x.iter().zip(&self.covariance).map(|(x_i, row)| x_i * dot(row, &x)).sum::<f64>().max(0.0);
+        let fitted = dot(&self.row(ln_steps, ln_size), &self.coefficients);
+        let [lowest, highest] = self.support.ln_lr;
+        let ln_lr = if fitted.is_finite() { fitted.clamp(lowest, highest) } else { 0.5 * (lowest + highest) };
+        let variance: f64 = self.loadings(ln_steps, ln_size).iter().map(|loading| loading * loading).sum();
         let within = |[low, high]: [f64; 2], value: f64, slack: f64| (low - slack..=high + slack).contains(&value);
         let slack = SLACK.ln();
         let Support { ln_steps: steps, ln_size: sizes, ln_lr: rates } = self.support;
@@ -158,7 +159,7 @@ impl Surface {
             se: variance.sqrt(),
             cost_nats: self.valley.mean_cost(variance + self.scatter * self.scatter),
             inside: within(steps, ln_steps, slack) && within(sizes, ln_size, slack),
-            edge: !within(rates, ln_lr, 0.0) || 2 * self.at_edge > self.cells,
+            edge: !within(rates, fitted, 0.0) || 2 * self.at_edge > self.cells,
         }
     }
 
@@ -168,10 +169,18 @@ impl Surface {
         dot(&self.loadings(ln_steps, ln_size), &normals)
     }
 
-    /// What each of three standard normal numbers adds to ln lr at a place of a drawn surface.
+    /// What each of three standard normal numbers adds to ln lr at a place of a drawn surface: together never more than if
+    /// nothing were known but that the best rate is among those tried.
     pub fn loadings(&self, ln_steps: f64, ln_size: f64) -> [f64; 3] {
         let (x, lower) = (self.row(ln_steps, ln_size), root(&self.covariance));
-        std::array::from_fn(|k| (0..3).map(|row| x[row] * lower[row][k]).sum())
+        let free: [f64; 3] = std::array::from_fn(|k| (0..3).map(|row| x[row] * lower[row][k]).sum());
+        let se = dot(&free, &free).sqrt();
+        let most = (self.support.ln_lr[1] - self.support.ln_lr[0]) / 12f64.sqrt();
+        match se.is_finite() {
+            true if se <= most => free,
+            true => free.map(|loading| loading * most / se),
+            false => [most, 0.0, 0.0],
+        }
     }
 
     /// The coefficients with nothing taken off: ln lr* = a + b ln steps + c ln size.

@@ -224,6 +224,29 @@ fn a_place_beyond_what_was_swept_is_told_and_so_is_the_edge() {
     assert!(surface.at_edge >= 3 && surface.at(800f64.ln(), 32f64.ln()).edge, "{surface:?}");
 }
 
+/// Too short a run tells no rate from another, or falls to the last: what is used was tried, and the doubt is of that size.
+#[test]
+fn a_sweep_without_a_valley_stays_among_its_rates() {
+    let flat: fn(f64) -> f64 = |_| 0.0;
+    let falling: fn(f64) -> f64 = |d| -0.01 * d;
+    let rising: fn(f64) -> f64 = |d| 0.3 * d;
+    for (valley, noise) in [(flat, 0.0), (flat, 0.01), (falling, 0.0), (falling, 0.001), (rising, 0.0), (rising, 0.01)]
+    {
+        for cells in [&SPARSE[..1], &SPARSE[..], &GRID[..]] {
+            let world = World { cells, valley, noise, diverges: f64::INFINITY, ..WORLD };
+            let surface = fit(&world.sweep(&mut Dice(11))).unwrap();
+            for (steps, size) in cells {
+                let place = surface.at(steps.ln(), size.ln());
+                assert!((RATES[0].ln()..=RATES[6].ln()).contains(&place.ln_lr), "{place:?}");
+                assert!(place.se <= (RATES[6] / RATES[0]).ln() / 12f64.sqrt() + 1e-9, "{place:?}");
+                assert!(
+                    surface.drawn(steps.ln(), size.ln(), [1.0, -1.0, 2.0]).is_finite() && place.cost_nats.is_finite()
+                );
+            }
+        }
+    }
+}
+
 /// One rate in two diverges: the surface stays below them.
 #[test]
 fn rates_that_diverge_bound_the_optimum_from_above() {
