@@ -455,9 +455,25 @@ impl Sweep {
         let misses = self.misses(params);
         let all: f64 = misses.iter().zip(&self.seen).map(|(miss, s)| s.weight * miss.residual.powi(2)).sum();
         let by_cells: f64 = self.shifts(&misses).iter().map(|(shift, firm)| shift * shift * firm).sum();
-        let points: f64 = self.seen.iter().filter(|s| !s.diverged).map(|s| s.weight).sum();
-        let spent = self.groups as f64 + self.rows.len() as f64 + 2.0;
-        (all - by_cells).max(0.0) / (points - spent).max(1.0)
+        (all - by_cells).max(0.0) / self.freedom(&misses).max(1.0)
+    }
+
+    /// What is left of the trials' weights when every level, every cell's optimum and both sides have taken theirs: each takes
+    /// what a weighted mean takes, sum w^2 / sum w.
+    fn freedom(&self, misses: &[Miss]) -> f64 {
+        let mut by_group = vec![(0.0, 0.0); self.groups];
+        let mut by_cell = vec![(0.0, 0.0); self.rows.len()];
+        let mut all = (0.0, 0.0);
+        for (miss, s) in misses.iter().zip(&self.seen).filter(|(_, s)| !s.diverged) {
+            let bent = s.weight * miss.slopes[0] * miss.slopes[0];
+            for (sums, share) in
+                [(&mut by_group[s.group], s.weight), (&mut by_cell[s.cell], bent), (&mut all, s.weight)]
+            {
+                *sums = (sums.0 + share * s.weight, sums.1 + share);
+            }
+        }
+        let taken = |(squares, sum): &(f64, f64)| if *sum > 0.0 { squares / sum } else { 0.0 };
+        all.1 - by_group.iter().chain(&by_cell).map(taken).sum::<f64>() - 2.0 * taken(&all)
     }
 
     fn surface(&self, params: &[f64], pull: f64) -> Surface {
