@@ -144,7 +144,7 @@ fn best(steps: u64, own: f64) -> f64 {
     0.015_f64.ln() + own - 0.25 * (steps as f64 / 400.0).ln()
 }
 
-/// What a log rate off the optimum costs; the valley flattens far away, as real ones do.
+/// What a log rate off the optimum costs, in nats.
 fn penalty(off: f64) -> f64 {
     let steep = if off > 0.0 { STEEPER } else { 1.0 };
     CURVATURE * steep * off * off

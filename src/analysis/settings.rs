@@ -1,10 +1,10 @@
 //! What a trial was, by its settled spec: the settings that make an algorithm, key by key. The name of a cell is for people.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use crate::record::Trial;
+use crate::record::{Trial, identity};
 
 /// Settings by key: `model.position.kind`.
 pub type Settings = BTreeMap<String, Value>;
@@ -30,27 +30,31 @@ fn flatten(key: &str, value: &Value, into: &mut Settings) {
     }
 }
 
-/// The keys in which trials of one cell differ although they have one name, each with what is found there.
-pub fn conflicts<'a>(trials: impl Iterator<Item = &'a Trial>) -> BTreeMap<String, Vec<Value>> {
-    let mut cells: BTreeMap<(&str, &str, Option<u64>), (&str, Settings)> = BTreeMap::new();
-    let mut found: BTreeMap<String, Vec<Value>> = BTreeMap::new();
+/// What makes a trial's cell beside its data, by key; not how long it learns where its budget says so.
+pub fn facts(trial: &Trial) -> BTreeMap<String, String> {
+    let length = ["train.steps", "train.tokens", "train.tokens_per_param"];
+    let mut facts = identity::facts(trial);
+    facts.retain(|key, _| {
+        let of_algorithm = key.starts_with("model.") || key.starts_with("train.");
+        of_algorithm && !(trial.budget.is_some() && length.contains(&key.as_str()))
+    });
+    facts
+}
+
+/// The keys in which trials of one cell differ although they have one name.
+pub fn conflicts<'a>(trials: impl Iterator<Item = &'a Trial>) -> BTreeSet<String> {
+    let mut cells: BTreeMap<(&str, &str, Option<u64>), (&str, BTreeMap<String, String>)> = BTreeMap::new();
+    let mut found = BTreeSet::new();
     for trial in trials {
         let key = (trial.variant.as_str(), trial.scale.as_str(), trial.budget);
         let Some((known, first)) = cells.get(&key) else {
-            cells.insert(key, (&trial.spec_sha256, settings(trial)));
+            cells.insert(key, (&trial.spec_sha256, facts(trial)));
             continue;
         };
-        if *known == trial.spec_sha256 {
-            continue;
-        }
-        let other = settings(trial);
-        for key in first.keys().chain(other.keys()).filter(|key| first.get(*key) != other.get(*key)) {
-            let values = found.entry(key.clone()).or_default();
-            for value in [first.get(key), other.get(key)].map(|value| value.cloned().unwrap_or(Value::Null)) {
-                if !values.contains(&value) {
-                    values.push(value);
-                }
-            }
+        if *known != trial.spec_sha256 {
+            let other = facts(trial);
+            let keys = first.keys().chain(other.keys());
+            found.extend(keys.filter(|key| first.get(*key) != other.get(*key)).cloned());
         }
     }
     found

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
+use crate::record::identity::cell_id;
 use crate::record::{ResultFile, Status, Trial, metric};
 use crate::stat;
 
@@ -52,9 +53,9 @@ pub fn summarise(file: &ResultFile) -> Vec<CellSummary> {
     let mut trials: Vec<&Trial> = file.trials.iter().filter(|t| sweep_only || !t.in_sweep()).collect();
     trials.sort_by_key(|t| t.order);
     let mut cells: Vec<(&str, &str, Vec<&Trial>)> = Vec::new();
-    let mut places: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    let mut places: BTreeMap<(&str, &str, String), usize> = BTreeMap::new();
     for trial in trials {
-        let place = *places.entry((&trial.cell, &trial.arm)).or_insert_with(|| {
+        let place = *places.entry((&trial.cell, &trial.arm, cell_id(trial))).or_insert_with(|| {
             cells.push((&trial.cell, &trial.arm, Vec::new()));
             cells.len() - 1
         });

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::axis::Spent;
 use super::pairs::Unanswered;
-use super::settings::conflicts;
+use super::settings::{conflicts, facts};
 use crate::record::{Build, Machine, ResultFile, Status, Trial, metric};
 use crate::spec::Price;
 
@@ -34,9 +34,10 @@ pub fn worlds<'a>(file: &'a ResultFile, price: Option<&'a Price>) -> Vec<World<'
         let data = if alone { file.run.data.clone() } else { words(key[0], &file.run.data) };
         let generated = key[0].and_then(|data| data.get("kind")?.as_str()).is_some_and(|kind| kind != "text");
         // Cells of one name and different settings are different cells: they share no world.
-        let differing: Vec<String> = conflicts(trials.iter().copied()).into_keys().collect();
-        let setting = |trial: &Trial| -> Vec<Option<Value>> {
-            differing.iter().map(|key| trial.spec.pointer(&format!("/{}", key.replace('.', "/"))).cloned()).collect()
+        let differing: Vec<String> = conflicts(trials.iter().copied()).into_iter().collect();
+        let setting = |trial: &Trial| -> Vec<Option<String>> {
+            let facts = if differing.is_empty() { BTreeMap::new() } else { facts(trial) };
+            differing.iter().map(|key| facts.get(key).cloned()).collect()
         };
         for (values, trials) in grouped(trials.into_iter(), |trial| setting(trial)) {
             let said = differing.iter().zip(&values).map(|(key, value)| match value {

@@ -10,6 +10,7 @@ use crate::analysis::study::{Study, studies};
 use crate::analysis::summary::summary;
 use crate::analysis::world::words;
 use crate::analysis::{Answer, CellSummary, Unanswered, answer};
+use crate::record::identity::{cell_id, unlike};
 use crate::record::{Machine, ResultFile, Status, Trial, metric};
 use crate::spec::Price;
 use crate::stat::interval::LEVEL;
@@ -85,7 +86,7 @@ impl<'a> Cell<'a> {
 }
 
 /// What makes trials repeats of one thing.
-type Key<'a> = (&'a str, &'a str, u64, usize);
+type Key<'a> = (&'a str, &'a str, u64, usize, String);
 
 impl<'a> Findings<'a> {
     /// Looks at a file once, without prices.
@@ -109,15 +110,17 @@ impl<'a> Findings<'a> {
                 data.push(source);
                 data.len() - 1
             });
-            let key = (trial.cell.as_str(), trial.arm.as_str(), trial.machine, source);
-            let place = *places.entry(key).or_insert_with(|| {
+            let key = (trial.cell.as_str(), trial.arm.as_str(), trial.machine, source, cell_id(trial));
+            let place = *places.entry(key.clone()).or_insert_with(|| {
                 groups.push((key, Vec::new()));
                 groups.len() - 1
             });
             groups[place].1.push(trial);
         }
         let several = data.len() > 1;
-        let cells = groups.into_iter().map(|(key, trials)| cell(file, key, trials, several)).collect();
+        let settings: Vec<String> = groups.iter().map(|group| other_settings(&groups, group)).collect();
+        let named = groups.into_iter().zip(settings);
+        let cells = named.map(|((key, trials), settings)| cell(file, key, trials, (several, &settings))).collect();
         let studies = studies(file, price, None, None).unwrap_or_default();
         let bill = price.map(|price| (price.bill(file), price.name.clone()));
         Self {
@@ -194,9 +197,20 @@ fn variants(base: Option<&str>, trials: &[&Trial]) -> Vec<String> {
     variants
 }
 
-fn cell<'a>(file: &ResultFile, key: Key, trials: Vec<&'a Trial>, several_data: bool) -> Cell<'a> {
-    let (name, arm, machine, data) = key;
-    let mut full = name.to_owned();
+/// What tells a group from the others of its name, where there are others: `, train.batch 8`.
+fn other_settings(groups: &[(Key, Vec<&Trial>)], (key, trials): &(Key, Vec<&Trial>)) -> String {
+    let same =
+        |other: &&(Key, Vec<&Trial>)| (other.0.0, other.0.1, other.0.2, other.0.3) == (key.0, key.1, key.2, key.3);
+    let other = groups.iter().filter(same).find(|other| other.0.4 != key.4);
+    let unlike = other.map(|(_, others)| unlike(others[0], trials[0])).unwrap_or_default();
+    let said = unlike.iter().map(|u| format!(", {} {}", u.key, u.new.as_deref().unwrap_or("absent")));
+    said.collect()
+}
+
+fn cell<'a>(file: &ResultFile, key: Key, trials: Vec<&'a Trial>, told: (bool, &str)) -> Cell<'a> {
+    let (name, arm, machine, data, _) = key;
+    let (several_data, settings) = told;
+    let mut full = format!("{name}{settings}");
     if arm != name {
         full += &format!(" [{arm}]");
     }
@@ -236,6 +250,24 @@ mod tests {
         assert_eq!((findings.cells.len(), findings.cells[0].count().as_str()), (5, "n = 4"));
         assert_eq!(findings.data, ["synthetic language"]);
         assert_eq!(findings.comparable().len(), 1);
+    }
+
+    /// A cell is its settled spec: what has its name and another batch is another cell, and is not averaged with it.
+    #[test]
+    fn cells_of_one_name_and_other_settings_stand_apart() {
+        let mut file = example();
+        let mut other = example();
+        for trial in &mut other.trials {
+            trial.id.push_str("-other");
+            trial.spec["train"]["batch"] = 8.into();
+            trial.spec_sha256 = crate::record::spec_sha256(&trial.spec);
+        }
+        file.trials.extend(other.trials);
+        let findings = Findings::of(&file);
+        let names: Vec<&str> = findings.cells.iter().map(|cell| cell.name.as_str()).collect();
+        assert_eq!(names.len(), 10, "{names:?}");
+        assert!(names.contains(&"gpt2/w32@400, train.batch 8"), "{names:?}");
+        assert!(findings.cells.iter().all(|cell| cell.count() == "n = 4"));
     }
 
     /// Averages over machines or data would be of nothing in particular.
