@@ -9,10 +9,11 @@ use crate::device;
 use crate::error::Result;
 use crate::measure::board;
 use crate::measure::disturbance::{self, Disturbance};
+use crate::measure::energy::account::Account;
 use crate::measure::energy::meter::About;
 use crate::measure::energy::{self, Found, Missing};
 use crate::measure::{memory, temperature};
-use crate::reading::Channel;
+use crate::reading::{Absent, Channel};
 use crate::report::listing::{self, Checked};
 use crate::runner::build_info;
 use crate::runner::machine::{child_environment, default_threads, describe};
@@ -66,15 +67,18 @@ fn checks(registry: &Registry) -> Result<Vec<Checked>> {
         Err(error) => Checked::no("CUDA", "not used", &error.message, error.hint.as_deref().unwrap_or("")),
     });
     rows.extend(boards::rows(&board::boards(), board::drivers()));
-    rows.extend(energy::look(&registry.meters).iter().map(meter));
-    rows.push(estimate(&energy::modelled_processor()));
-    rows.push(match temperature::processor_c() {
+    let mut meters = Watched::begin(energy::look(&registry.meters));
+    let estimate = estimate(&energy::modelled_processor());
+    let cooling = match temperature::processor_c() {
         Some(now_c) => {
             Checked::yes("cooling", &format!("{now_c:.0} °C now; trials wait until it is as cool as at the start"))
         }
         None => Checked::no("cooling", "not known", "this machine shows no temperature", "none known"),
-    });
-    rows.extend(quiet());
+    };
+    let quiet = quiet();
+    rows.extend(meters.rows());
+    rows.extend([estimate, cooling]);
+    rows.extend(quiet);
     Ok(rows)
 }
 
@@ -113,14 +117,58 @@ fn disturbing(code: &str) -> (&'static str, &'static str, &'static str, bool) {
     }
 }
 
-/// One row for each instrument, also where another one reads the same.
-fn meter(found: &Found) -> Checked {
+/// The meters that there are, read before the quiet second and after it: a counter that opens may stand still for ever, as
+/// those do that a hypervisor shows its guests without feeding them.
+struct Watched(Vec<(Found, Option<Account>)>);
+
+impl Watched {
+    fn begin(found: Vec<Found>) -> Self {
+        let first = |mut found: Found| {
+            let account = read(&mut found, None, 0.0);
+            (found, account)
+        };
+        Self(found.into_iter().map(first).collect())
+    }
+
+    /// One row for each instrument, also where another one reads the same.
+    fn rows(&mut self) -> Vec<Checked> {
+        let row = |(found, account): &mut (Found, Option<Account>)| {
+            let account = read(found, account.take(), WATCHED.as_secs_f64());
+            meter(found, account.and_then(|account| account.energy_j().err()))
+        };
+        self.0.iter_mut().map(row).collect()
+    }
+}
+
+/// Enters an open meter's value in its account, a new one where there is none yet.
+fn read(found: &mut Found, account: Option<Account>, at_s: f64) -> Option<Account> {
+    let Found::Open(meter) = found else { return None };
+    let about = meter.about();
+    let mut account = account.unwrap_or_else(|| Account::new(about.law, about.update_s, about.least_s));
+    account.read(at_s, meter.read());
+    Some(account)
+}
+
+/// A meter's row; `absent` is what its account says of the second in which it was watched.
+fn meter(found: &Found, absent: Option<Absent>) -> Checked {
     match found {
         Found::Open(meter) => {
             let About { id, source, scope, update_s, resolution_j, .. } = meter.about();
-            let steps = resolution_j.map(|joules| format!(" in steps of {}", Joules(joules))).unwrap_or_default();
-            let renewed = format!("renewed every {}{steps}", Seconds(*update_s));
-            Checked::yes(&format!("energy of {id} by {source}"), &format!("{scope}; {renewed}"))
+            let name = format!("energy of {id} by {source}");
+            match absent {
+                Some(Absent::Frozen) => {
+                    let why = "its counter can be opened and stands still: nothing feeds it";
+                    Checked::no(&name, "not measured", why, &energy::meter::elsewhere(Absent::Frozen))
+                }
+                Some(Absent::Vanished) => {
+                    Checked::no(&name, "not measured", "it opens and cannot be read", "none known")
+                }
+                // Too short for its updates, and the like: the trial's own, longer windows decide.
+                _ => {
+                    let steps = resolution_j.map(|j| format!(" in steps of {}", Joules(j))).unwrap_or_default();
+                    Checked::yes(&name, &format!("{scope}; renewed every {}{steps}", Seconds(*update_s)))
+                }
+            }
         }
         Found::Missing(Missing { id, source, why, remedy, .. }) => {
             Checked::no(&format!("energy of {id} by {source}"), "not measured", why, remedy)
@@ -154,5 +202,54 @@ fn simd(features: &[String]) -> Checked {
             Checked::no("vector unit", "SSE2 only", "the processor, or the hypervisor, offers no more", "none known")
         }
         _ => Checked::yes("vector unit", std::env::consts::ARCH),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::measure::energy::Meter;
+    use crate::measure::energy::meter::{Law, Value};
+    use crate::reading::Quality;
+
+    /// Says these values in turn.
+    struct Script(About, Vec<Result<Value, Absent>>);
+
+    impl Meter for Script {
+        fn about(&self) -> &About {
+            &self.0
+        }
+        fn read(&mut self) -> Result<Value, Absent> {
+            self.1.remove(0)
+        }
+    }
+
+    #[test]
+    fn a_counter_that_opens_and_stands_still_is_no_meter() {
+        let law = Law::Counter { per_joule: 4e9, wraps_at: None };
+        let about = |update_s| About {
+            id: "psys".to_owned(),
+            component: "platform",
+            source: "rapl.perf",
+            quality: Quality::FirmwareModel,
+            scope: "the whole platform".to_owned(),
+            overlaps: None,
+            law,
+            update_s,
+            resolution_j: None,
+            least_s: 0.1,
+        };
+        let check = |update_s, values: [Result<u64, Absent>; 2], yes: bool, says: &str| {
+            let script = Script(about(update_s), values.map(|v| v.map(Value::Count)).to_vec());
+            let rows = Watched::begin(vec![Found::Open(Box::new(script))]).rows();
+            let row = serde_json::to_value(&rows[0]).unwrap();
+            assert_eq!(row["ok"], yes, "{row}");
+            assert!(row.to_string().contains(says), "{row}");
+        };
+        check(0.001, [Ok(0), Ok(0)], false, "stands still");
+        check(0.001, [Ok(5), Ok(5 + (4 << 30))], true, "the whole platform; renewed every 1.0 ms");
+        check(0.001, [Ok(5), Err(Absent::Vanished)], false, "cannot be read");
+        // Renewed once a minute: a second without a change says nothing.
+        check(60.0, [Ok(5), Ok(5)], true, "renewed every");
     }
 }

@@ -82,7 +82,7 @@ impl Shape {
             vocab,
             bias: model.bool("bias", true)?,
             init_std: model.f64_in("init_std", gpt2_init_std(width), 0.0, 10.0)?,
-            scaling: Scaling::settle(&model.at("scaling"), width, layers)?,
+            scaling: Scaling::settle(&model.at("scaling"), width, layers, width / heads)?,
         })
     }
 }

@@ -123,7 +123,7 @@ impl Place {
 }
 
 /// What to do where there is no counter.
-pub(super) fn elsewhere(absent: Absent) -> String {
+pub fn elsewhere(absent: Absent) -> String {
     let meter = "a wattmeter's log: --set measure.external_meter=FILE.csv";
     match absent {
         Absent::VirtualMachine => format!("run on the host or on a machine of your own, or give {meter}"),
