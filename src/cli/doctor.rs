@@ -213,13 +213,13 @@ mod tests {
     use crate::reading::Quality;
 
     /// Says these values in turn.
-    struct Script(About, Vec<Result<Value, Absent>>);
+    struct Script(About, Vec<std::result::Result<Value, Absent>>);
 
     impl Meter for Script {
         fn about(&self) -> &About {
             &self.0
         }
-        fn read(&mut self) -> Result<Value, Absent> {
+        fn read(&mut self) -> std::result::Result<Value, Absent> {
             self.1.remove(0)
         }
     }
@@ -239,7 +239,7 @@ mod tests {
             resolution_j: None,
             least_s: 0.1,
         };
-        let check = |update_s, values: [Result<u64, Absent>; 2], yes: bool, says: &str| {
+        let check = |update_s: f64, values: [std::result::Result<u64, Absent>; 2], yes: bool, says: &str| {
             let script = Script(about(update_s), values.map(|v| v.map(Value::Count)).to_vec());
             let rows = Watched::begin(vec![Found::Open(Box::new(script))]).rows();
             let row = serde_json::to_value(&rows[0]).unwrap();
