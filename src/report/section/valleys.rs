@@ -110,7 +110,7 @@ mod tests {
         }
         let findings = Findings::of(&file);
         // Every medium can show it.
-        let whole = super::super::page(&file, None, None);
+        let whole = page(&file, None, None);
         let media = [page::markdown::markdown(&whole), page::html::html(&whole)];
         assert!(media.iter().all(|medium| medium.contains("at width 128, 400 steps")));
         let blocks = build(&findings).unwrap();
