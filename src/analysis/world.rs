@@ -39,7 +39,7 @@ pub fn worlds<'a>(file: &'a ResultFile, price: Option<&'a Price>) -> Vec<World<'
             let facts = if differing.is_empty() { BTreeMap::new() } else { facts(trial) };
             differing.iter().map(|key| facts.get(key).cloned()).collect()
         };
-        for (values, trials) in grouped(trials.into_iter(), |trial| setting(trial)) {
+        for (values, trials) in grouped(trials.into_iter(), setting) {
             let said = differing.iter().zip(&values).map(|(key, value)| match value {
                 Some(value) => format!(", {key} = {value}"),
                 None => format!(", no {key}"),

@@ -201,7 +201,8 @@ fn swept_cells(at: &[SweptAt], judged: &[(usize, Cell)], settled: &[(PreparedCel
         let Position { ln_steps, ln_width } = position(&settled[*place].0)?;
         let within = |ln: f64, low: u64, high: u64| (low as f64 * 0.999..=high as f64 * 1.001).contains(&ln.exp());
         let known = cells.iter().any(|other| other.name == cell.name);
-        if !known && !(within(ln_steps, steps.0, steps.1) && within(ln_width, narrow, wide)) {
+        let is_inside = within(ln_steps, steps.0, steps.1) && within(ln_width, narrow, wide);
+        if !known && !is_inside {
             cells.push(cell.clone());
         }
     }

@@ -107,7 +107,7 @@ mod tests {
         let rows = [
             (LossUnit::Nats, 3.28, 3.28),
             (LossUnit::Bits, 4.0, 2.772_588_722_239_781),
-            (LossUnit::BitsPerByte, 1.0, 0.693_147_180_559_945_3),
+            (LossUnit::BitsPerByte, 1.0, std::f64::consts::LN_2),
             (LossUnit::Perplexity, 20.0, 2.995_732_273_553_991),
         ];
         for (unit, figure, nats) in rows {

@@ -172,7 +172,7 @@ mod tests {
         let found = search(f64::INFINITY, [0.0, 0.0], [1e6, 1e3]);
         assert!((found.at[0] - 213.809_408_89).abs() < 1e-5, "{found:?}");
         assert!((found.at[1] - 0.547_237_485_42).abs() < 1e-8, "{found:?}");
-        assert!((2.0 * found.objective - 1168.008_876_6).abs() < 1e-6, "{found:?}");
+        assert!((2.0 * found.objective - 1_168.008_876_6).abs() < 1e-6, "{found:?}");
     }
 
     /// SciPy 1.17: `minimize(lambda b: huber(5, b[0] * (1 - exp(-b[1] * x)) - y).sum(), [213, .55], method="Nelder-Mead")`, and

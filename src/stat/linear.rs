@@ -42,7 +42,8 @@ pub fn inverse(square: &[Vec<f64>]) -> Option<Vec<Vec<f64>>> {
     for k in 0..n {
         let pivot = (k..n).max_by(|&a, &b| rows[a][k].abs().total_cmp(&rows[b][k].abs()))?;
         rows.swap(k, pivot);
-        if !(rows[k][k].abs() > 0.0) {
+        // A pivot that is no number is none.
+        if rows[k][k].abs().partial_cmp(&0.0) != Some(std::cmp::Ordering::Greater) {
             return None;
         }
         let scale = rows[k][k];

@@ -110,11 +110,9 @@ fn ends_of_several_budgets_are_a_curve() {
     let mut text = "variant,seed,step,loss,run\n".to_owned();
     for (variant, worth) in [("adam", 1.0), ("muon", 1.4)] {
         for seed in 0..2 {
-            for step in [400.0, 800.0, 1600.0] {
-                text += &format!(
-                    "{variant},{seed},{step},{},{variant}{seed}-{step}\n",
-                    8.0 * (worth * step as f64).powf(-0.1)
-                );
+            for step in [400.0_f64, 800.0, 1600.0] {
+                text +=
+                    &format!("{variant},{seed},{step},{},{variant}{seed}-{step}\n", 8.0 * (worth * step).powf(-0.1));
             }
         }
     }

@@ -159,9 +159,9 @@ fn quantile_of_largest(largest: &[f64], freedom: f64) -> f64 {
         let chance = |t: &f64| law.cdf(freedom * (t / k).powi(2));
         largest.iter().map(chance).sum::<f64>() / largest.len() as f64
     };
-    let (mut low, mut high) = (1.0, 1000.0);
+    let (mut low, mut high) = (1.0_f64, 1000.0_f64);
     for _ in 0..40 {
-        let middle = (low * high as f64).sqrt();
+        let middle = (low * high).sqrt();
         if beyond(middle) > 1.0 - LEVEL { low = middle } else { high = middle }
     }
     high
