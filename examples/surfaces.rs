@@ -7,6 +7,8 @@
 //! The two numbers are the widths that the rows are for: those that were swept, or more where the variants' parametrisation
 //! carries a rate over widths.
 
+#![allow(clippy::print_stdout, reason = "its rows are what it is run for")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 
