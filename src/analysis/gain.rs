@@ -3,7 +3,7 @@
 //!
 //! The base is read locally (`local.rs`); the error that repeats share is in every interval (`scatter.rs`). Beyond the base's
 //! runs nothing is extrapolated: there an interval is open, or the answer is a bound that is false in at most 5% of studies.
-//! That the intervals cover what they promise is shown by simulated studies in `coverage.rs`.
+//! Whether the intervals cover what they promise is for the simulated studies of `coverage.rs` to say.
 
 use std::collections::BTreeMap;
 

@@ -4,13 +4,13 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use super::gain::answers;
+use super::gain::others;
 use super::price::bill;
 use super::section::{ladders, scale_sentence};
 use super::sentence::{details, sentence};
 use super::table::{self, Style};
 use crate::analysis::study::studies;
-use crate::analysis::{Answer, Unanswered, answer, summarise};
+use crate::analysis::{Unanswered, answer, summarise};
 use crate::record::{ResultFile, Status, metric};
 use crate::spec::Price;
 use crate::stat;
@@ -21,7 +21,10 @@ pub fn closing(file: &ResultFile, path: &str, price: &Price, style: Style) -> St
     let found = answer(file);
     let mut parts: Vec<String> = Vec::new();
     match &found {
-        Ok(answer) => parts.push(format!("{}\n{}", every(file, answer), details(answer))),
+        Ok(answer) => {
+            let first = format!("{}\n{}", sentence(answer), details(answer));
+            parts.push([first].into_iter().chain(rest(file)).collect::<Vec<_>>().join("\n"));
+        }
         Err(Unanswered::NoQuestion) => parts.extend(scale_sentence(&ladders(file))),
         Err(why) => parts.push(format!("No answer: {why}.")),
     }
@@ -38,10 +41,9 @@ pub fn closing(file: &ResultFile, path: &str, price: &Price, style: Style) -> St
     parts.join("\n\n")
 }
 
-/// The answer's sentence, with those of the other variants at its place.
-fn every(file: &ResultFile, answer: &Answer) -> String {
-    let studies = studies(file, None, None, None).unwrap_or_default();
-    studies.iter().find(|study| study.headline.is_some()).map_or_else(|| sentence(answer), answers)
+/// What is said of the other variants at the answer's place.
+fn rest(file: &ResultFile) -> Option<String> {
+    studies(file, None, None, None).ok()?.iter().find(|study| study.headline.is_some()).and_then(others)
 }
 
 /// The same for programs, as one JSON document.
@@ -50,7 +52,7 @@ pub fn closing_json(file: &ResultFile, path: &str) -> Value {
     json!({
         "file": path,
         "sentence": found.as_ref().ok().map(sentence),
-        "sentences": found.as_ref().ok().map(|answer| every(file, answer)),
+        "others": found.as_ref().ok().and_then(|_| rest(file)),
         "answer": found.as_ref().ok(),
         "unanswered": found.as_ref().err().map(Unanswered::to_string),
         "cells": summarise(file),

@@ -3,7 +3,7 @@
 use comfy_table::Table;
 
 use super::listing::headed;
-use super::sentence::{ends, scientific, sentence, worth};
+use super::sentence::{ends, line, scientific, sentence, worth};
 use super::table::Style;
 use crate::analysis::axis::Axis;
 use crate::analysis::recipe::Recipe;
@@ -34,16 +34,24 @@ fn asked(study: &Study) -> Option<&Answer> {
     study.headline.and_then(|place| study.answers.get(place)).or(study.answers.last())
 }
 
-/// A sentence for every variant at the question's place, the headline's first; before them, where there are several, the one
-/// that buys most.
-pub(super) fn answers(study: &Study) -> String {
+/// The answer at the question's place in full, then the other variants'.
+fn answers(study: &Study) -> String {
     let Some(asked) = asked(study) else {
         return format!("No gain over {} can be told on {}.", study.base, study.data);
     };
+    [sentence(asked)].into_iter().chain(others(study)).collect::<Vec<_>>().join("\n")
+}
+
+/// What follows the answer where several variants ran at the question's place: the one that buys most, and a line for each but
+/// the one in question.
+pub(super) fn others(study: &Study) -> Option<String> {
+    let asked = asked(study)?;
     let here = |answer: &&Answer| answer.scale == asked.scale && answer.budget == asked.budget;
     let others = study.answers.iter().filter(here).filter(|answer| answer.variant != asked.variant);
-    let lines: Vec<String> = std::iter::once(asked).chain(others).map(sentence).collect();
-    picked(study).into_iter().chain(lines).collect::<Vec<_>>().join("\n")
+    let lines: Vec<String> = others.map(|answer| format!("  {}", line(answer))).collect();
+    let head = (!lines.is_empty()).then(|| "The other changes at the same cost:".to_owned());
+    let parts: Vec<String> = picked(study).into_iter().chain(head).chain(lines).collect();
+    (!parts.is_empty()).then(|| parts.join("\n"))
 }
 
 /// The variant with the largest gain of several at the question's place. It was picked for that, so that chances are Holm's over all of them,

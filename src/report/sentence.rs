@@ -24,7 +24,19 @@ pub fn sentence(answer: &Answer) -> String {
     let gain = answer.headline();
     let place = [Some(certainty(&gain)), place(answer), Some(answer.data.clone())];
     let place: Vec<String> = place.into_iter().flatten().filter(|part| !part.is_empty()).collect();
-    format!("{scale} {equal}; {} ({}). {}", need(&gain, base), place.join(", "), verdict(answer))
+    let told = [Some(verdict(answer)), moved(answer)].into_iter().flatten().filter(|part| !part.is_empty());
+    let told = told.collect::<Vec<_>>().join(" ");
+    format!("{scale} {equal}; {} ({}). {told}", need(&gain, base), place.join(", "))
+}
+
+/// What a further variant is worth, where a sentence before it has said of another what is compared and where:
+/// "gpt2-rope: -0.37 nats; gpt2 would need 2.3 times the compute for that (95% 1.84 to 2.8, n = 5)."
+pub(super) fn line(answer: &Answer) -> String {
+    let gain = answer.headline();
+    let equal = answer.equal_compute_nats.map(|nats| format!("{} nats; ", change(-nats.value))).unwrap_or_default();
+    let line =
+        format!("{}: {equal}{} ({}). {}", answer.variant, need(&gain, &answer.base), certainty(&gain), verdict(answer));
+    line.trim_end().to_owned()
 }
 
 /// How much of its compute the base needs to do as well.
@@ -42,7 +54,7 @@ fn need(gain: &Gain, base: &str) -> String {
 
 /// Which way, and which step buys more.
 fn verdict(answer: &Answer) -> String {
-    let Answer { base, variant, .. } = answer;
+    let Answer { variant, .. } = answer;
     let gain = answer.headline();
     let step = match answer.next_step {
         Step::Variant => format!("Changing to {variant} buys more than twice the compute."),
@@ -56,12 +68,17 @@ fn verdict(answer: &Answer) -> String {
         Sign::Less => format!("{variant} is worth less than it costs."),
         Sign::More => String::new(),
     };
-    let moved = match &answer.base_scales[..] {
-        [] => String::new(),
-        [_] => format!("Only {base}'s training length moved, not its size."),
-        [first, .., last] => format!("{base} could grow in size as well ({first} to {last})."),
-    };
-    [sign, step, moved].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    [sign, step].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+}
+
+/// What of the base could grow.
+fn moved(answer: &Answer) -> Option<String> {
+    let base = &answer.base;
+    match &answer.base_scales[..] {
+        [] => None,
+        [_] => Some(format!("Only {base}'s training length moved, not its size.")),
+        [first, .., last] => Some(format!("{base} could grow in size as well ({first} to {last}).")),
+    }
 }
 
 /// `at 3e12 FLOP, 0.2 M parameters, 20 tokens a parameter`.
