@@ -463,6 +463,7 @@ mod tests {
         assert!(two < one && two > 1.0, "{one} {two}");
         // At 4 times the cost the larger size is at 0.62 x 2.5, below 1.6.
         assert!((two - 4.0 * 7.7 / 8.0).abs() < 0.1, "{two}");
-        assert_eq!(both.on(Axis::Tokens), alone.on(Axis::Tokens));
+        // The interval may differ: more cells show what repeats share.
+        assert_eq!(value(both.on(Axis::Tokens)), value(alone.on(Axis::Tokens)));
     }
 }
