@@ -237,7 +237,7 @@ mod tests {
             law,
             update_s,
             resolution_j: None,
-            least_s: 0.1,
+            least_s: 10.0 * update_s,
         };
         let check = |update_s: f64, values: [std::result::Result<u64, Absent>; 2], yes: bool, says: &str| {
             let script = Script(about(update_s), values.map(|v| v.map(Value::Count)).to_vec());
