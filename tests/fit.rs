@@ -287,7 +287,10 @@ fn a_table_of_anybodys_runs_is_fitted_filtered_and_predicted() {
     ];
     let unitless = json(&table);
     let notes = unitless["fit"]["notes"].to_string();
-    assert!(notes.contains("--unit params=1e9") && notes.contains("1 rows lack a figure"), "{notes}");
+    assert!(
+        notes.contains("--unit params=1e9") && notes.contains("1 row left out for want of a figure (line 22)"),
+        "{notes}"
+    );
     let units = ["--unit", "params=1e9", "--unit", "tokens=1e9"];
     let asked = [
         "--where",
