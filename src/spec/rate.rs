@@ -103,7 +103,7 @@ pub const TOKENIZER: &str = "byte";
 const ROW_REACH: f64 = 2.0;
 
 /// The rate of a variant for a tree. In this order: the `[[tuned]]` row of its very data, width, steps and batch; the
-/// `[[surface]]` of its data and batch, within what was swept; the nearest row of its data within [`ROW_REACH`]. What none of
+/// `[[surface]]` of its data and batch, within what was swept; the nearest row of its data within `ROW_REACH`. What none of
 /// them speaks for gets the surface's, the nearest row's or the variant's own rate and a refusal. `altered` says that the
 /// command line changed the model, its training or its data otherwise: then nothing was swept for exactly this.
 pub fn rate_of(variant: &str, tuned: &[Tuned], surfaces: &[RateSurface], tree: &Tree, altered: bool) -> Rate {
