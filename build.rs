@@ -21,13 +21,18 @@ fn main() {
         return;
     }
     for name in ["HEAD", "logs/HEAD"] {
-        if let Some(path) = output("git", &["rev-parse", "--git-path", name]).filter(|path| Path::new(path).exists()) {
+        if let Some(path) = output("git", &["rev-parse", "--git-path", name])
+            .filter(|path| Path::new(path).exists())
+        {
             println!("cargo::rerun-if-changed={path}");
         }
     }
     set("EFFBENCH_COMMIT", output("git", &["rev-parse", "HEAD"]));
     let changes = output("git", &["status", "--porcelain", "--untracked-files=no"]);
-    set("EFFBENCH_DIRTY", changes.map(|changes| (!changes.is_empty()).to_string()));
+    set(
+        "EFFBENCH_DIRTY",
+        changes.map(|changes| (!changes.is_empty()).to_string()),
+    );
 }
 
 /// Whether git's answers are about this package, and not about a repository that somebody unpacked it into.
@@ -45,8 +50,14 @@ fn set(name: &str, value: Option<String>) {
 
 /// A command's standard output, if it succeeds.
 fn output(program: &str, args: &[&str]) -> Option<String> {
-    let output = Command::new(program).args(args).output().ok().filter(|output| output.status.success())?;
-    String::from_utf8(output.stdout).ok().map(|text| text.trim().to_owned())
+    let output = Command::new(program)
+        .args(args)
+        .output()
+        .ok()
+        .filter(|output| output.status.success())?;
+    String::from_utf8(output.stdout)
+        .ok()
+        .map(|text| text.trim().to_owned())
 }
 
 /// The oldest GPU that kernels are compiled for: the first whose tensor cores multiply bf16. The driver compiles PTX for the GPU
@@ -55,17 +66,28 @@ const ARCHITECTURE: &str = "compute_80";
 
 /// Every `src/ops/gpu/kernels/*.cu` to `OUT_DIR/*.ptx`.
 fn compile_kernels() {
-    for name in ["NVCC", "NVCC_CCBIN", "NVCC_PREPEND_FLAGS", "CUDA_HOME", "CUDA_PATH", "CUDA_ROOT", "PATH"] {
+    for name in [
+        "NVCC",
+        "NVCC_CCBIN",
+        "NVCC_PREPEND_FLAGS",
+        "CUDA_HOME",
+        "CUDA_PATH",
+        "CUDA_ROOT",
+        "PATH",
+    ] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     let nvcc = nvcc();
-    let kernels = std::fs::read_dir("src/ops/gpu/kernels").expect("the kernels are part of the package");
+    let kernels =
+        std::fs::read_dir("src/ops/gpu/kernels").expect("the kernels are part of the package");
     for kernel in kernels.map(|entry| entry.expect("readable").path()) {
         if kernel.extension().is_none_or(|extension| extension != "cu") {
             continue;
         }
-        let ptx = out.join(kernel.file_stem().expect("a file has a name")).with_extension("ptx");
+        let ptx = out
+            .join(kernel.file_stem().expect("a file has a name"))
+            .with_extension("ptx");
         let mut command = Command::new(&nvcc);
         command
             .args(["--ptx", "-std=c++17", "-O3"])
@@ -80,7 +102,11 @@ fn compile_kernels() {
                 nvcc.display()
             ),
             Ok(output) if !output.status.success() => {
-                panic!("{} does not compile:\n{}", kernel.display(), String::from_utf8_lossy(&output.stderr))
+                panic!(
+                    "{} does not compile:\n{}",
+                    kernel.display(),
+                    String::from_utf8_lossy(&output.stderr)
+                )
             }
             Ok(_) => {}
         }
@@ -89,7 +115,14 @@ fn compile_kernels() {
 
 /// The CUDA compiler: `NVCC`, or that of the toolkit at `CUDA_HOME`, `CUDA_PATH` or `CUDA_ROOT`, or the first on the path.
 fn nvcc() -> PathBuf {
-    let toolkits = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"].into_iter().filter_map(std::env::var_os);
-    let mut known = toolkits.map(|root| PathBuf::from(root).join("bin/nvcc")).filter(|path| path.exists());
-    std::env::var_os("NVCC").map(PathBuf::from).or_else(|| known.next()).unwrap_or_else(|| PathBuf::from("nvcc"))
+    let toolkits = ["CUDA_HOME", "CUDA_PATH", "CUDA_ROOT"]
+        .into_iter()
+        .filter_map(std::env::var_os);
+    let mut known = toolkits
+        .map(|root| PathBuf::from(root).join("bin/nvcc"))
+        .filter(|path| path.exists());
+    std::env::var_os("NVCC")
+        .map(PathBuf::from)
+        .or_else(|| known.next())
+        .unwrap_or_else(|| PathBuf::from("nvcc"))
 }

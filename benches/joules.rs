@@ -2,7 +2,10 @@
 //!
 //! `cargo bench --bench joules`; where no counter can be read it says why and measures nothing: `effbench doctor` has the remedy.
 
-#![expect(clippy::print_stderr, reason = "a bench without a counter has nobody else to say so")]
+#![expect(
+    clippy::print_stderr,
+    reason = "a bench without a counter has nobody else to say so"
+)]
 
 use std::cell::RefCell;
 use std::hint::black_box;
@@ -39,7 +42,9 @@ impl Measurement for Counters {
     fn start(&self) -> Vec<Account> {
         let meters = self.meters.borrow();
         let abouts = meters.iter().map(|meter| meter.about());
-        let mut accounts: Vec<Account> = abouts.map(|a| Account::new(a.law, a.update_s, a.least_s)).collect();
+        let mut accounts: Vec<Account> = abouts
+            .map(|a| Account::new(a.law, a.update_s, a.least_s))
+            .collect();
         drop(meters);
         self.read(&mut accounts);
         accounts
@@ -50,9 +55,14 @@ impl Measurement for Counters {
         // What overlaps another meter (psys holds the packages) would be counted twice.
         let meters = self.meters.borrow();
         let own = meters.iter().map(|meter| meter.about().overlaps.is_none());
-        let joules =
-            accounts.iter().zip(own).filter(|(_, own)| *own).map(|(account, _)| account.so_far_j(Phase::Other));
-        joules.sum::<Result<f64, _>>().unwrap_or_else(|absent| panic!("no joules: {}", absent.code()))
+        let joules = accounts
+            .iter()
+            .zip(own)
+            .filter(|(_, own)| *own)
+            .map(|(account, _)| account.so_far_j(Phase::Other));
+        joules
+            .sum::<Result<f64, _>>()
+            .unwrap_or_else(|absent| panic!("no joules: {}", absent.code()))
     }
 
     fn add(&self, a: &f64, b: &f64) -> f64 {
@@ -85,13 +95,22 @@ impl ValueFormatter for Joules {
         unit
     }
 
-    fn scale_throughputs(&self, _typical_j: f64, throughput: &Throughput, values: &mut [f64]) -> &'static str {
+    fn scale_throughputs(
+        &self,
+        _typical_j: f64,
+        throughput: &Throughput,
+        values: &mut [f64],
+    ) -> &'static str {
         let (amount, unit) = match throughput {
-            Throughput::Elements(n) | Throughput::ElementsAndBytes { elements: n, .. } => (*n, "tokens/J"),
+            Throughput::Elements(n) | Throughput::ElementsAndBytes { elements: n, .. } => {
+                (*n, "tokens/J")
+            }
             Throughput::Bytes(n) | Throughput::BytesDecimal(n) => (*n, "bytes/J"),
             Throughput::Bits(n) => (*n, "bits/J"),
         };
-        values.iter_mut().for_each(|value| *value = amount as f64 / *value);
+        values
+            .iter_mut()
+            .for_each(|value| *value = amount as f64 / *value);
         unit
     }
 
@@ -106,16 +125,24 @@ fn experiment(variant: &str) -> Experiment {
         "train": {"batch": 16, "steps": 1_000_000, "schedule": {"kind": "constant"}},
         "data": {"kind": "uniform", "vocab": 256},
     });
-    let mut tree = Library::builtin().variant(variant).expect("a shipped variant").tree;
+    let mut tree = Library::builtin()
+        .variant(variant)
+        .expect("a shipped variant")
+        .tree;
     tree.overlay(&Tree::from_json(&sets, &Origin::named("bench")).expect("an object"));
-    settle(&Registry::builtin(), &tree).expect("a valid spec").experiment
+    settle(&Registry::builtin(), &tree)
+        .expect("a valid spec")
+        .experiment
 }
 
 fn train_step(criterion: &mut Criterion<Counters>) {
     let opened = effbench::device::open("cpu").expect("a CPU");
     let mut group = criterion.benchmark_group("joules/train_step");
     // A second a sample: a hundred times what the counters' last update may miss.
-    group.sampling_mode(SamplingMode::Flat).sample_size(10).measurement_time(Duration::from_secs(10));
+    group
+        .sampling_mode(SamplingMode::Flat)
+        .sample_size(10)
+        .measurement_time(Duration::from_secs(10));
     for variant in ["gpt2", "llama", "modern"] {
         let experiment = experiment(variant);
         let mut trainer = experiment.trainer(1, &opened).expect("memory");
@@ -132,12 +159,23 @@ fn train_step(criterion: &mut Criterion<Counters>) {
 fn main() {
     let (meters, missing) = open(&kinds(), None);
     if meters.is_empty() {
-        let why: Vec<String> = missing.iter().map(|row| format!("{}: {}", row.source, row.why)).collect();
-        eprintln!("no joules are measured here ({}); `effbench doctor` has the remedy", why.join("; "));
+        let why: Vec<String> = missing
+            .iter()
+            .map(|row| format!("{}: {}", row.source, row.why))
+            .collect();
+        eprintln!(
+            "no joules are measured here ({}); `effbench doctor` has the remedy",
+            why.join("; ")
+        );
         return;
     }
-    let counters = Counters { meters: RefCell::new(meters), clock: Monotonic::start() };
-    let mut criterion = Criterion::default().with_measurement(counters).configure_from_args();
+    let counters = Counters {
+        meters: RefCell::new(meters),
+        clock: Monotonic::start(),
+    };
+    let mut criterion = Criterion::default()
+        .with_measurement(counters)
+        .configure_from_args();
     train_step(&mut criterion);
     criterion.final_summary();
 }

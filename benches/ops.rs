@@ -18,7 +18,10 @@ struct Shape {
     vocabulary: usize,
 }
 
-const SHAPES: [Shape; 2] = [shape("m", 8, 256, 6, 64, 256), shape("quick", 16, 64, 2, 16, 128)];
+const SHAPES: [Shape; 2] = [
+    shape("m", 8, 256, 6, 64, 256),
+    shape("quick", 16, 64, 2, 16, 128),
+];
 
 const fn shape(
     name: &'static str,
@@ -28,7 +31,18 @@ const fn shape(
     head_width: usize,
     vocabulary: usize,
 ) -> Shape {
-    Shape { name, axes: Axes { batch, time, heads, kv_heads: heads, head_width, scale: None }, vocabulary }
+    Shape {
+        name,
+        axes: Axes {
+            batch,
+            time,
+            heads,
+            kv_heads: heads,
+            head_width,
+            scale: None,
+        },
+        vocabulary,
+    }
 }
 
 type Run = Box<dyn Fn(Ops, &[Tensor]) -> Result<Tensor>>;
@@ -45,16 +59,32 @@ struct Case {
 impl Case {
     /// Where its cost is counted in FLOPs.
     fn flops(self, flops: usize) -> Self {
-        Self { flops: Some(flops), ..self }
+        Self {
+            flops: Some(flops),
+            ..self
+        }
     }
 }
 
-fn case(name: &'static str, inputs: &[&[usize]], run: impl Fn(Ops, &[Tensor]) -> Result<Tensor> + 'static) -> Case {
-    Case { name, inputs: inputs.iter().map(|shape| shape.to_vec()).collect(), run: Box::new(run), flops: None }
+fn case(
+    name: &'static str,
+    inputs: &[&[usize]],
+    run: impl Fn(Ops, &[Tensor]) -> Result<Tensor> + 'static,
+) -> Case {
+    Case {
+        name,
+        inputs: inputs.iter().map(|shape| shape.to_vec()).collect(),
+        run: Box::new(run),
+        flops: None,
+    }
 }
 
 fn cases(shape: Shape) -> Result<Vec<Case>> {
-    let Shape { axes, vocabulary: v, .. } = shape;
+    let Shape {
+        axes,
+        vocabulary: v,
+        ..
+    } = shape;
     let (n, c, packed) = (axes.rows(), axes.width(), axes.packed_width());
     let table = RopeTable::new(axes.time, 0, axes.head_width, 1e4, DType::F32, &Device::Cpu)?;
     let ids: Vec<u32> = (0..n).map(|i| (i * 7919 % v) as u32).collect();
@@ -64,23 +94,47 @@ fn cases(shape: Shape) -> Result<Vec<Case>> {
     // Scores and values of the pairs that the mask leaves.
     let pairs = axes.batch * axes.time * (axes.time + 1) / 2;
     Ok(vec![
-        case("linear", &[&[n, c], &[packed, c]], |ops, x| ops.linear(&x[0], &x[1], None)).flops(2 * n * c * packed),
-        case("linear_bias", &[&[n, c], &[4 * c, c], &[4 * c]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])))
-            .flops(2 * n * c * 4 * c),
-        case("layer_norm", &[&[n, c], &[c], &[c]], |ops, x| ops.layer_norm(&x[0], &x[1], Some(&x[2]), 1e-5)),
-        case("rms_norm", &[&[n, c], &[c]], |ops, x| ops.rms_norm(&x[0], &x[1], 1e-5)),
+        case("linear", &[&[n, c], &[packed, c]], |ops, x| {
+            ops.linear(&x[0], &x[1], None)
+        })
+        .flops(2 * n * c * packed),
+        case(
+            "linear_bias",
+            &[&[n, c], &[4 * c, c], &[4 * c]],
+            |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])),
+        )
+        .flops(2 * n * c * 4 * c),
+        case("layer_norm", &[&[n, c], &[c], &[c]], |ops, x| {
+            ops.layer_norm(&x[0], &x[1], Some(&x[2]), 1e-5)
+        }),
+        case("rms_norm", &[&[n, c], &[c]], |ops, x| {
+            ops.rms_norm(&x[0], &x[1], 1e-5)
+        }),
         case("add", &[&[n, c], &[n, c]], |ops, x| ops.add(&x[0], &x[1])),
         case("gelu", &[&[n, 4 * c]], |ops, x| ops.gelu(&x[0])),
         case("relu", &[&[n, 4 * c]], |ops, x| ops.relu(&x[0])),
         case("swiglu", &[&[n, 16 * c / 3]], |ops, x| ops.swiglu(&x[0])),
-        case("rope", &[&[n, packed]], move |ops, x| ops.rope(&x[0], axes, &table)),
-        case("attention", &[&[n, packed]], move |ops, x| ops.causal_attention(&x[0], axes)).flops(4 * pairs * c),
-        case("embedding", &[&[v, c]], move |ops, x| ops.embedding(&x[0], &ids)),
-        case("positions", &[&[n, c], &[axes.time, c]], move |ops, x| ops.add_positions(&x[0], &x[1], positions)),
+        case("rope", &[&[n, packed]], move |ops, x| {
+            ops.rope(&x[0], axes, &table)
+        }),
+        case("attention", &[&[n, packed]], move |ops, x| {
+            ops.causal_attention(&x[0], axes)
+        })
+        .flops(4 * pairs * c),
+        case("embedding", &[&[v, c]], move |ops, x| {
+            ops.embedding(&x[0], &ids)
+        }),
+        case("positions", &[&[n, c], &[axes.time, c]], move |ops, x| {
+            ops.add_positions(&x[0], &x[1], positions)
+        }),
         case("softcap", &[&[n, v]], |ops, x| ops.softcap(&x[0], 30.0)),
-        case("cross_entropy", &[&[n, v]], move |ops, x| ops.cross_entropy(&x[0], &targets)),
-        case("head_loss", &[&[n, c], &[v, c]], move |ops, x| ops.head_loss(&x[0], &x[1], &of_head))
-            .flops(2 * n * c * v),
+        case("cross_entropy", &[&[n, v]], move |ops, x| {
+            ops.cross_entropy(&x[0], &targets)
+        }),
+        case("head_loss", &[&[n, c], &[v, c]], move |ops, x| {
+            ops.head_loss(&x[0], &x[1], &of_head)
+        })
+        .flops(2 * n * c * v),
     ])
 }
 
@@ -101,7 +155,9 @@ fn bench(criterion: &mut Criterion, shape: Shape, case: &Case) -> Result<()> {
     let mut group = criterion.benchmark_group(format!("{}/{}", shape.name, case.name));
     for (name, ops) in [("fused", Ops::fused()), ("reference", Ops::reference())] {
         group.throughput(throughput(1));
-        group.bench_function(format!("{name}/forward"), |b| b.iter(|| (case.run)(ops, &detached).unwrap()));
+        group.bench_function(format!("{name}/forward"), |b| {
+            b.iter(|| (case.run)(ops, &detached).unwrap())
+        });
         group.throughput(throughput(3));
         group.bench_function(format!("{name}/both"), |b| {
             b.iter(|| {

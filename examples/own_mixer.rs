@@ -12,7 +12,9 @@ use std::process::ExitCode;
 
 use candle_core::{DType, Tensor};
 use effbench::error::Result;
-use effbench::model::{Declare, Flow, Init, Mixer, MixerKind, ParamId, Role, Shape, State, WindowFlops};
+use effbench::model::{
+    Declare, Flow, Init, Mixer, MixerKind, ParamId, Role, Shape, State, WindowFlops,
+};
 use effbench::spec::{Knobs, Named};
 use effbench::trial::Registry;
 
@@ -28,12 +30,22 @@ impl Named for CausalMeanKind {
 }
 
 impl MixerKind for CausalMeanKind {
-    fn settle(&self, _knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Mixer>> {
+    fn settle(
+        &self,
+        _knobs: &Knobs,
+        shape: &Shape,
+        declare: &mut Declare,
+    ) -> Result<Box<dyn Mixer>> {
         let square = [shape.width, shape.width];
         Ok(Box::new(CausalMean {
             width: shape.width,
             value: declare.param("value", &square, Role::Matrix, Init::Normal(shape.init_std)),
-            out: declare.param("out", &square, Role::Matrix, Init::Normal(shape.residual_std())),
+            out: declare.param(
+                "out",
+                &square,
+                Role::Matrix,
+                Init::Normal(shape.residual_std()),
+            ),
         }))
     }
 }
@@ -49,15 +61,24 @@ impl Mixer for CausalMean {
         let (b, t, c) = (flow.batch, flow.time, self.width);
         let value = flow.ops.linear(x_nc, &flow.weights[self.value], None)?;
         // Row t of the averaging matrix is 1/(t + 1) up to t and 0 after it.
-        let rows = (0..t).flat_map(|i| (0..t).map(move |j| if j <= i { 1.0 / (i + 1) as f32 } else { 0.0 }));
+        let rows = (0..t)
+            .flat_map(|i| (0..t).map(move |j| if j <= i { 1.0 / (i + 1) as f32 } else { 0.0 }));
         let average = Tensor::from_vec(rows.collect(), (t, t), x_nc.device())?;
-        let mean = average.broadcast_as((b, t, t))?.contiguous()?.matmul(&value.reshape((b, t, c))?)?;
-        Ok(flow.ops.linear(&mean.reshape((b * t, c))?, &flow.weights[self.out], None)?)
+        let mean = average
+            .broadcast_as((b, t, t))?
+            .contiguous()?
+            .matmul(&value.reshape((b, t, c))?)?;
+        Ok(flow
+            .ops
+            .linear(&mean.reshape((b * t, c))?, &flow.weights[self.out], None)?)
     }
 
     fn advance(&self, x_nc: &Tensor, flow: &Flow, state: &mut State) -> Result<Tensor> {
         let (b, t, c) = (flow.batch, flow.time, self.width);
-        let value = flow.ops.linear(x_nc, &flow.weights[self.value], None)?.reshape((b, t, c))?;
+        let value = flow
+            .ops
+            .linear(x_nc, &flow.weights[self.value], None)?
+            .reshape((b, t, c))?;
         // All that must be kept is the sum so far: a state of fixed size.
         let mut sum = match state.0.pop() {
             Some(sum) => sum,

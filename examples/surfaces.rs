@@ -27,19 +27,38 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         let file = store::read_valid(Path::new(name)).map_err(|error| error.to_string())?;
         let mut arms: BTreeMap<(String, String, u64), Vec<&Trial>> = BTreeMap::new();
         for trial in file.trials.iter().filter(|trial| trial.in_sweep()) {
-            let tree = Tree::from_json(&trial.spec, &Origin::named(name)).map_err(|error| error.to_string())?;
-            let number = |pointer: &str| trial.spec.pointer(pointer).and_then(serde_json::Value::as_u64).unwrap_or(0);
+            let tree = Tree::from_json(&trial.spec, &Origin::named(name))
+                .map_err(|error| error.to_string())?;
+            let number = |pointer: &str| {
+                trial
+                    .spec
+                    .pointer(pointer)
+                    .and_then(serde_json::Value::as_u64)
+                    .unwrap_or(0)
+            };
             let per_step = number("/train/batch") * number("/model/context");
-            let within = trial.cost.as_ref().and_then(|cost| Position::of(&trial.spec, cost));
-            if within.is_some_and(|at| (widths[0] - 1e-9..=widths[1] + 1e-9).contains(&at.ln_width)) {
-                arms.entry((trial.variant.clone(), data_label(&tree), per_step)).or_default().push(trial);
+            let within = trial
+                .cost
+                .as_ref()
+                .and_then(|cost| Position::of(&trial.spec, cost));
+            if within.is_some_and(|at| (widths[0] - 1e-9..=widths[1] + 1e-9).contains(&at.ln_width))
+            {
+                arms.entry((trial.variant.clone(), data_label(&tree), per_step))
+                    .or_default()
+                    .push(trial);
             }
         }
         for ((variant, data, tokens_per_step), trials) in arms {
             let swept = Swept::of(&variant, &trials, None).map_err(|error| error.to_string())?;
             let mut surface = swept.surface().clone();
             surface.support.ln_size = widths;
-            let row = RateSurface { data, tokens_per_step, surface, from: name.clone(), origin: Origin::named(name) };
+            let row = RateSurface {
+                data,
+                tokens_per_step,
+                surface,
+                from: name.clone(),
+                origin: Origin::named(name),
+            };
             println!("# {variant}\n{}", row.to_toml());
         }
     }

@@ -38,12 +38,20 @@ pub struct Error {
 impl Error {
     /// A mistake in the input.
     pub fn input(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Input, message: message.into(), hint: None }
+        Self {
+            kind: Kind::Input,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// A failure of the program or the machine.
     pub fn internal(message: impl Into<String>) -> Self {
-        Self { kind: Kind::Internal, message: message.into(), hint: None }
+        Self {
+            kind: Kind::Internal,
+            message: message.into(),
+            hint: None,
+        }
     }
 
     /// Adds the remedy.
@@ -60,7 +68,9 @@ impl Error {
         match near(found, known.iter().copied()) {
             Some(name) => self.hint(format!("did you mean `{name}`?")),
             None if known.is_empty() => self,
-            None if known.len() > 20 => self.hint("`effbench show VARIANT` prints every key with its value"),
+            None if known.len() > 20 => {
+                self.hint("`effbench show VARIANT` prints every key with its value")
+            }
             None => self.hint(format!("there is: {}", known.join(", "))),
         }
     }
@@ -68,8 +78,13 @@ impl Error {
 
 /// The one of `known` that was meant, where one is written almost alike (Jaro and Winkler's similarity above 0.8).
 pub fn near<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let scored = known.into_iter().map(|name| (strsim::jaro_winkler(found, name), name));
-    scored.filter(|(score, _)| *score > 0.8).max_by(|a, b| a.0.total_cmp(&b.0)).map(|(_, name)| name)
+    let scored = known
+        .into_iter()
+        .map(|name| (strsim::jaro_winkler(found, name), name));
+    scored
+        .filter(|(score, _)| *score > 0.8)
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|(_, name)| name)
 }
 
 impl fmt::Display for Error {

@@ -60,7 +60,10 @@ impl Absent {
     /// Whether a meter was there and failed, so that a sum without it would be a part taken for the whole.
     fn broke(self) -> bool {
         use Absent::{Frozen, Gap, NotCovered, Reset, Vanished, WindowTooShort, WrapUncertain};
-        matches!(self, Vanished | Reset | Frozen | WrapUncertain | WindowTooShort | Gap | NotCovered)
+        matches!(
+            self,
+            Vanished | Reset | Frozen | WrapUncertain | WindowTooShort | Gap | NotCovered
+        )
     }
 }
 
@@ -213,7 +216,9 @@ impl Channel {
 
     /// Relative difference from another instrument on the same component, where it is a reason for doubt.
     pub fn differs(&self) -> Option<f64> {
-        self.check_ratio.map(|ratio| ratio - 1.0).filter(|difference| difference.abs() > MOST_DIFFERENCE)
+        self.check_ratio
+            .map(|ratio| ratio - 1.0)
+            .filter(|difference| difference.abs() > MOST_DIFFERENCE)
     }
 
     /// Whether it is an instrument whose joules are its own: no estimate, and not held by another channel.
@@ -255,14 +260,25 @@ impl Energy {
     fn sum(&self, joules: impl Fn(&Channel) -> Result<f64, Absent>) -> Result<f64, Absent> {
         let counted = || self.channels.iter().filter(|channel| channel.counts());
         // A wattmeter at the wall measures what the others measure too: without it they are still whole.
-        let parts = || counted().filter(|channel| channel.component != "machine").map(&joules);
+        let parts = || {
+            counted()
+                .filter(|channel| channel.component != "machine")
+                .map(&joules)
+        };
         let failed = parts().find_map(|joules| joules.err().filter(|absent| absent.broke()));
-        let sum = counted().filter_map(|channel| joules(channel).ok()).reduce(|a, b| a + b);
-        let wall = counted().filter(|channel| channel.component == "machine").map(&joules);
+        let sum = counted()
+            .filter_map(|channel| joules(channel).ok())
+            .reduce(|a, b| a + b);
+        let wall = counted()
+            .filter(|channel| channel.component == "machine")
+            .map(&joules);
         match (failed, sum) {
             (Some(absent), _) => Err(absent),
             (None, Some(joules)) => Ok(joules),
-            (None, None) => Err(wall.chain(parts()).find_map(Result::err).unwrap_or(Absent::NoSensor)),
+            (None, None) => Err(wall
+                .chain(parts())
+                .find_map(Result::err)
+                .unwrap_or(Absent::NoSensor)),
         }
     }
 }
@@ -272,7 +288,10 @@ mod tests {
     use super::*;
 
     fn channel(energy_j: Result<f64, Absent>) -> Channel {
-        Channel { energy_j, ..Channel::missing("cpu", "cpu_package", "rapl.powercap", Absent::NoSensor) }
+        Channel {
+            energy_j,
+            ..Channel::missing("cpu", "cpu_package", "rapl.powercap", Absent::NoSensor)
+        }
     }
 
     #[test]
@@ -284,42 +303,89 @@ mod tests {
             // One package of two lost its count: the other's joules are not the machine's.
             (vec![Ok(2.0), Err(Absent::Reset)], Err(Absent::Reset)),
         ] {
-            let energy = Energy { channels: readings.into_iter().map(channel).collect(), poller_cpu_s: None };
+            let energy = Energy {
+                channels: readings.into_iter().map(channel).collect(),
+                poller_cpu_s: None,
+            };
             assert_eq!(energy.measured_j(), sum);
         }
     }
 
     #[test]
     fn estimates_and_overlaps_are_not_added_and_a_dead_dram_zone_is_no_meter() {
-        let guess = Channel { method: Method::Modelled, ..channel(Ok(90.0)) };
-        let platform = Channel { overlaps: Some("cpu".into()), ..channel(Ok(70.0)) };
-        let dram = Channel { component: "dram", ..channel(Err(Absent::Frozen)) };
+        let guess = Channel {
+            method: Method::Modelled,
+            ..channel(Ok(90.0))
+        };
+        let platform = Channel {
+            overlaps: Some("cpu".into()),
+            ..channel(Ok(70.0))
+        };
+        let dram = Channel {
+            component: "dram",
+            ..channel(Err(Absent::Frozen))
+        };
         let energy = |channels: &[&Channel]| {
             let channels = channels.iter().map(|&channel| channel.clone()).collect();
-            Energy { channels, poller_cpu_s: None }.measured_j()
+            Energy {
+                channels,
+                poller_cpu_s: None,
+            }
+            .measured_j()
         };
-        assert_eq!(energy(&[&guess, &platform, &dram, &channel(Ok(40.0))]), Ok(40.0));
+        assert_eq!(
+            energy(&[&guess, &platform, &dram, &channel(Ok(40.0))]),
+            Ok(40.0)
+        );
         assert_eq!(energy(&[&guess, &platform]), Err(Absent::NoSensor));
-        assert_eq!(energy(&[&guess, &channel(Err(Absent::VirtualMachine))]), Err(Absent::VirtualMachine));
+        assert_eq!(
+            energy(&[&guess, &channel(Err(Absent::VirtualMachine))]),
+            Err(Absent::VirtualMachine)
+        );
     }
 
     #[test]
     fn a_wattmeter_that_fails_leaves_the_others_whole() {
-        let wall = Channel { component: "machine", ..channel(Err(Absent::NotCovered)) };
-        let sum = |other| Energy { channels: vec![channel(other), wall.clone()], poller_cpu_s: None }.measured_j();
+        let wall = Channel {
+            component: "machine",
+            ..channel(Err(Absent::NotCovered))
+        };
+        let sum = |other| {
+            Energy {
+                channels: vec![channel(other), wall.clone()],
+                poller_cpu_s: None,
+            }
+            .measured_j()
+        };
         assert_eq!(sum(Ok(40.0)), Ok(40.0));
         assert_eq!(sum(Err(Absent::VirtualMachine)), Err(Absent::NotCovered));
     }
 
     #[test]
     fn a_phase_has_joules_of_its_own() {
-        let part = |phase, energy_j| PhaseEnergy { phase, window_s: 1.0, energy_j };
-        let phases = vec![part(Phase::Train, Ok(5.0)), part(Phase::Prefill, Err(Absent::WindowTooShort))];
-        let energy = Energy { channels: vec![Channel { phases, ..channel(Ok(9.0)) }], poller_cpu_s: None };
+        let part = |phase, energy_j| PhaseEnergy {
+            phase,
+            window_s: 1.0,
+            energy_j,
+        };
+        let phases = vec![
+            part(Phase::Train, Ok(5.0)),
+            part(Phase::Prefill, Err(Absent::WindowTooShort)),
+        ];
+        let energy = Energy {
+            channels: vec![Channel {
+                phases,
+                ..channel(Ok(9.0))
+            }],
+            poller_cpu_s: None,
+        };
         assert_eq!(energy.phase_j(Phase::Train), Ok(5.0));
         assert_eq!(energy.phase_j(Phase::Prefill), Err(Absent::WindowTooShort));
         assert_eq!(energy.phase_j(Phase::Generate), Err(Absent::WindowTooShort));
-        let none = Energy { channels: vec![channel(Err(Absent::NoSensor))], poller_cpu_s: None };
+        let none = Energy {
+            channels: vec![channel(Err(Absent::NoSensor))],
+            poller_cpu_s: None,
+        };
         assert_eq!(none.phase_j(Phase::Train), Err(Absent::NoSensor));
     }
 }

@@ -17,8 +17,13 @@ pub struct Stream {
 /// Opens stream number `index` of `name` (`data/language/train`, a parameter's name ...) for a seed.
 pub fn stream(name: &str, seed: u64, index: u64) -> Stream {
     let mut hash = blake3::Hasher::new();
-    hash.update(&seed.to_le_bytes()).update(&index.to_le_bytes()).update(name.as_bytes());
-    Stream { rng: Xoshiro256PlusPlus::from_seed(*hash.finalize().as_bytes()), spare: None }
+    hash.update(&seed.to_le_bytes())
+        .update(&index.to_le_bytes())
+        .update(name.as_bytes());
+    Stream {
+        rng: Xoshiro256PlusPlus::from_seed(*hash.finalize().as_bytes()),
+        spare: None,
+    }
 }
 
 impl Stream {
@@ -82,7 +87,11 @@ mod tests {
         let mut bits = stream("golden", 1, 2);
         assert_eq!(
             [bits.bits(), bits.bits(), bits.bits()],
-            [14782142793278268709, 1504876529592049973, 13183639459053784175]
+            [
+                14782142793278268709,
+                1504876529592049973,
+                13183639459053784175
+            ]
         );
         let mut uniform = stream("golden", 1, 2);
         assert_eq!(uniform.uniform(), 0.801341566523162);
@@ -96,7 +105,15 @@ mod tests {
         stream("golden", 1, 2).shuffle(&mut order);
         assert_eq!(order, [1, 5, 2, 7, 3, 4, 0, 6]);
         let mut below = stream("golden", 1, 2);
-        assert_eq!([below.below(10), below.below(10), below.below(10), below.below(1)], [8, 0, 7, 0]);
+        assert_eq!(
+            [
+                below.below(10),
+                below.below(10),
+                below.below(10),
+                below.below(1)
+            ],
+            [8, 0, 7, 0]
+        );
     }
 
     #[test]
@@ -104,7 +121,13 @@ mod tests {
         let first = |name, seed, index| stream(name, seed, index).bits();
         let base = first("a", 1, 2);
         assert_eq!(base, first("a", 1, 2));
-        for other in [first("b", 1, 2), first("a", 2, 2), first("a", 1, 3), first("a", 2, 1), first("", 1, 2)] {
+        for other in [
+            first("b", 1, 2),
+            first("a", 2, 2),
+            first("a", 1, 3),
+            first("a", 2, 1),
+            first("", 1, 2),
+        ] {
             assert_ne!(base, other);
         }
     }
@@ -113,16 +136,24 @@ mod tests {
     fn moments_are_those_of_the_distributions() {
         let mut s = stream("moments", 0, 0);
         let n = 200_000;
-        let mean = |draw: &mut dyn FnMut() -> f64| (0..n).map(|_| draw()).sum::<f64>() / f64::from(n);
+        let mean =
+            |draw: &mut dyn FnMut() -> f64| (0..n).map(|_| draw()).sum::<f64>() / f64::from(n);
         // Five standard errors of each.
         let near = |found: f64, want: f64, sd: f64| {
-            assert!((found - want).abs() < 5.0 * sd / f64::from(n).sqrt(), "{found} against {want}");
+            assert!(
+                (found - want).abs() < 5.0 * sd / f64::from(n).sqrt(),
+                "{found} against {want}"
+            );
         };
         near(mean(&mut || s.uniform()), 0.5, (1.0f64 / 12.0).sqrt());
         near(mean(&mut || s.normal()), 0.0, 1.0);
         near(mean(&mut || s.normal().powi(2)), 1.0, 2.0f64.sqrt());
         near(mean(&mut || s.normal().powi(4)), 3.0, 96.0f64.sqrt());
         near(mean(&mut || s.below(7) as f64), 3.0, 2.0);
-        near(mean(&mut || f64::from(s.below(3) == 2)), 1.0 / 3.0, (2.0f64 / 9.0).sqrt());
+        near(
+            mean(&mut || f64::from(s.below(3) == 2)),
+            1.0 / 3.0,
+            (2.0f64 / 9.0).sqrt(),
+        );
     }
 }

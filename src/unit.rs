@@ -25,10 +25,18 @@ macro_rules! quantity {
 }
 
 quantity!(Flops, "FLOP", "Floating-point operations: `3.1 GFLOP`.");
-quantity!(FlopsPerSecond, "FLOP/s", "A rate of floating-point operations: `98 GFLOP/s`.");
+quantity!(
+    FlopsPerSecond,
+    "FLOP/s",
+    "A rate of floating-point operations: `98 GFLOP/s`."
+);
 quantity!(Bytes, "B", "Memory, in decimal steps: `85 MB`.");
 quantity!(Joules, "J", "Energy: `8.1 mJ`.");
-quantity!(Count, "", "A number of things: `110 k` parameters, `640` steps.");
+quantity!(
+    Count,
+    "",
+    "A number of things: `110 k` parameters, `640` steps."
+);
 quantity!(TokensPerSecond, " tok/s", "Throughput: `12 k tok/s`.");
 
 /// A duration: `31 ms`, `2.4 s`, `2 min 20 s`, `1 h 05 min`.
@@ -114,7 +122,11 @@ pub struct GramsCo2e(pub f64);
 impl fmt::Display for GramsCo2e {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let tonnes = self.0.abs() >= 999.5e3;
-        f.pad(&if tonnes { scaled(self.0 / 1e6, "tCO2e") } else { scaled(self.0, "gCO2e") })
+        f.pad(&if tonnes {
+            scaled(self.0 / 1e6, "tCO2e")
+        } else {
+            scaled(self.0, "gCO2e")
+        })
     }
 }
 
@@ -144,8 +156,16 @@ fn scaled(value: f64, unit: &str) -> String {
         prefix = if small == 0 { prefix } else { SMALL[small] };
     }
     let whole = figure.abs() >= 9.95 || (prefix.is_empty() && figure.fract() == 0.0);
-    let number = if whole { format!("{figure:.0}") } else { format!("{figure:.1}") };
-    let unit = if prefix.is_empty() { unit.trim_start() } else { unit };
+    let number = if whole {
+        format!("{figure:.0}")
+    } else {
+        format!("{figure:.1}")
+    };
+    let unit = if prefix.is_empty() {
+        unit.trim_start()
+    } else {
+        unit
+    };
     format!("{number} {prefix}{unit}").trim_end().to_owned()
 }
 
@@ -185,11 +205,46 @@ mod tests {
             (Times(139.7).to_string(), "140"),
             (Times(0.012).to_string(), "0.012"),
             (Share(0.5412).to_string(), "54.1%"),
-            (Money { amount: 0.0, currency: "USD" }.to_string(), "0.00 USD"),
-            (Money { amount: 0.004_31, currency: "USD" }.to_string(), "0.0043 USD"),
-            (Money { amount: 12.345, currency: "EUR" }.to_string(), "12.35 EUR"),
-            (Money { amount: 1234.0, currency: "USD" }.to_string(), "1.2 k USD"),
-            (Money { amount: 5.576e6, currency: "USD" }.to_string(), "5.6 M USD"),
+            (
+                Money {
+                    amount: 0.0,
+                    currency: "USD",
+                }
+                .to_string(),
+                "0.00 USD",
+            ),
+            (
+                Money {
+                    amount: 0.004_31,
+                    currency: "USD",
+                }
+                .to_string(),
+                "0.0043 USD",
+            ),
+            (
+                Money {
+                    amount: 12.345,
+                    currency: "EUR",
+                }
+                .to_string(),
+                "12.35 EUR",
+            ),
+            (
+                Money {
+                    amount: 1234.0,
+                    currency: "USD",
+                }
+                .to_string(),
+                "1.2 k USD",
+            ),
+            (
+                Money {
+                    amount: 5.576e6,
+                    currency: "USD",
+                }
+                .to_string(),
+                "5.6 M USD",
+            ),
             (GramsCo2e(0.0031).to_string(), "3.1 mgCO2e"),
             (GramsCo2e(13_975.0).to_string(), "14 kgCO2e"),
             (GramsCo2e(13.975e6).to_string(), "14 tCO2e"),

@@ -9,7 +9,11 @@ use serde_json::Value;
 const GOOD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
 
 fn effbench(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_effbench")).args(args).env_remove("NO_COLOR").output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_effbench"))
+        .args(args)
+        .env_remove("NO_COLOR")
+        .output()
+        .unwrap()
 }
 
 fn code(output: &Output) -> i32 {
@@ -37,19 +41,59 @@ fn usage_exits_with_2_and_help_with_0() {
     let rows: [(&[&str], i32, &str, &str); 8] = [
         (&["--help"], 0, "Exit codes:", ""),
         (&["--version"], 0, "effbench 0.", ""),
-        (&["help", "validate"], 0, "effbench validate results/*.json", ""),
-        (&["validate", "--help"], 0, "effbench validate results/*.json", ""),
+        (
+            &["help", "validate"],
+            0,
+            "effbench validate results/*.json",
+            "",
+        ),
+        (
+            &["validate", "--help"],
+            0,
+            "effbench validate results/*.json",
+            "",
+        ),
         (&[], 2, "", "Usage: effbench"),
-        (&["scheme"], 2, "", if whole { "a similar subcommand exists: 'schema'" } else { "did you mean `schema`?" }),
+        (
+            &["scheme"],
+            2,
+            "",
+            if whole {
+                "a similar subcommand exists: 'schema'"
+            } else {
+                "did you mean `schema`?"
+            },
+        ),
         (&["validate"], 2, "", "<FILE>"),
-        (&["run", "--resume", "--fresh"], 2, "", if whole { "cannot be used with" } else { "the judge only" }),
+        (
+            &["run", "--resume", "--fresh"],
+            2,
+            "",
+            if whole {
+                "cannot be used with"
+            } else {
+                "the judge only"
+            },
+        ),
     ];
     for (args, expected, out, err) in rows {
         let output = effbench(args);
         assert_eq!(code(&output), expected, "{args:?}");
-        assert!(text(&output.stdout).contains(out), "{args:?}: {}", text(&output.stdout));
-        assert!(text(&output.stderr).contains(err), "{args:?}: {}", text(&output.stderr));
-        assert_eq!(output.stdout.is_empty(), out.is_empty(), "{args:?}: data on stdout, everything else on stderr");
+        assert!(
+            text(&output.stdout).contains(out),
+            "{args:?}: {}",
+            text(&output.stdout)
+        );
+        assert!(
+            text(&output.stderr).contains(err),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
+        assert_eq!(
+            output.stdout.is_empty(),
+            out.is_empty(),
+            "{args:?}: data on stdout, everything else on stderr"
+        );
         assert!(
             !text(&output.stdout).contains('\u{1b}') && !text(&output.stderr).contains('\u{1b}'),
             "{args:?}: colour"
@@ -61,7 +105,10 @@ fn usage_exits_with_2_and_help_with_0() {
 fn a_good_file_is_valid() {
     let output = effbench(&["validate", GOOD]);
     assert_eq!((code(&output), text(&output.stderr)), (0, String::new()));
-    assert_eq!(text(&output.stdout), format!("{GOOD}: valid, effbench.result/2, 20 trials (20 ok)\n"));
+    assert_eq!(
+        text(&output.stdout),
+        format!("{GOOD}: valid, effbench.result/2, 20 trials (20 ok)\n")
+    );
 }
 
 #[test]
@@ -75,21 +122,48 @@ fn a_bad_file_is_told_what_is_wrong_and_what_would_do() {
     let empty = folder.path().join("empty.json");
     fs::write(&empty, "").unwrap();
     let newer = spoiled("effbench.result/2", "effbench.result/9");
-    let not_a_number = spoiled("\"embedding_share\": 0.", "\"embedding_share\": NaN, \"x\": 0.");
+    let not_a_number = spoiled(
+        "\"embedding_share\": 0.",
+        "\"embedding_share\": NaN, \"x\": 0.",
+    );
     let unit = spoiled("\"unit\": \"tokens/s\"", "\"unit\": \"tok/s\"");
     let missing = spoiled("\"lr_source\"", "\"lr\"");
     let hash = spoiled("\"vocab\": 128", "\"vocab\": 129");
     let rows = [
         (cut, "not JSON: EOF while parsing", "cut off"),
-        (binary, "not JSON: expected value at line 1 column 1", "no NaN"),
+        (
+            binary,
+            "not JSON: expected value at line 1 column 1",
+            "no NaN",
+        ),
         (empty, "not JSON: EOF", "empty or cut off"),
-        (folder.path().join("none.json"), "cannot be read: no such file", ""),
+        (
+            folder.path().join("none.json"),
+            "cannot be read: no such file",
+            "",
+        ),
         (folder.path().to_owned(), "is a folder", ".partial"),
-        (newer.1, "schema `effbench.result/9` is newer than this build reads", "a newer one"),
+        (
+            newer.1,
+            "schema `effbench.result/9` is newer than this build reads",
+            "a newer one",
+        ),
         (not_a_number.1, "not JSON: expected value at line", "no NaN"),
-        (unit.1, "metrics.train_tokens_per_s.unit: `tok/s`, expected `tokens/s`", ""),
-        (missing.1, "missing field `lr_source` at line", "effbench schema"),
-        (hash.1, "trials[0] (gpt2/w32@400, repeat 0).spec_sha256: does not match the spec", ""),
+        (
+            unit.1,
+            "metrics.train_tokens_per_s.unit: `tok/s`, expected `tokens/s`",
+            "",
+        ),
+        (
+            missing.1,
+            "missing field `lr_source` at line",
+            "effbench schema",
+        ),
+        (
+            hash.1,
+            "trials[0] (gpt2/w32@400, repeat 0).spec_sha256: does not match the spec",
+            "",
+        ),
     ];
     for (path, says, hint) in rows {
         let output = effbench(&["validate", path.to_str().unwrap(), GOOD]);
@@ -97,8 +171,15 @@ fn a_bad_file_is_told_what_is_wrong_and_what_would_do() {
         assert_eq!(code(&output), 2, "{}: {out}", path.display());
         assert!(out.contains(says), "{}: {out}", path.display());
         assert!(out.contains(hint), "{}: {out}", path.display());
-        assert!(out.contains(&format!("{GOOD}: valid")), "the good file beside it is looked at too: {out}");
-        assert!(text(&output.stderr).contains("error: 1 of 2 files not valid"), "{}", text(&output.stderr));
+        assert!(
+            out.contains(&format!("{GOOD}: valid")),
+            "the good file beside it is looked at too: {out}"
+        );
+        assert!(
+            text(&output.stderr).contains("error: 1 of 2 files not valid"),
+            "{}",
+            text(&output.stderr)
+        );
     }
 }
 
@@ -111,7 +192,10 @@ fn programs_get_one_json_document() {
     assert_eq!(document["files"][0]["valid"], true);
     assert_eq!(document["files"][0]["trials"], 20);
     assert_eq!(document["files"][1]["valid"], false);
-    assert_eq!(document["files"][1]["problems"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        document["files"][1]["problems"].as_array().unwrap().len(),
+        1
+    );
 }
 
 #[test]
@@ -136,7 +220,12 @@ fn every_shell_gets_completions() {
 
 #[test]
 fn nobody_reading_is_a_success() {
-    for args in [&["schema"][..], &["completions", "bash"], &["validate", GOOD], &["--help"]] {
+    for args in [
+        &["schema"][..],
+        &["completions", "bash"],
+        &["validate", GOOD],
+        &["--help"],
+    ] {
         let mut child = Command::new(env!("CARGO_BIN_EXE_effbench"))
             .args(args)
             .stdout(Stdio::piped())
@@ -145,7 +234,11 @@ fn nobody_reading_is_a_success() {
             .unwrap();
         drop(child.stdout.take());
         let output = child.wait_with_output().unwrap();
-        assert_eq!((code(&output), text(&output.stderr)), (0, String::new()), "{args:?}");
+        assert_eq!(
+            (code(&output), text(&output.stderr)),
+            (0, String::new()),
+            "{args:?}"
+        );
     }
 }
 
@@ -153,10 +246,19 @@ fn nobody_reading_is_a_success() {
 #[cfg(not(feature = "run"))]
 #[test]
 fn the_judge_says_that_it_cannot_run() {
-    for args in [&["run"][..], &["list"], &["show", "gpt2"], &["doctor"], &["data", "list"]] {
+    for args in [
+        &["run"][..],
+        &["list"],
+        &["show", "gpt2"],
+        &["doctor"],
+        &["data", "list"],
+    ] {
         let output = effbench(args);
         assert_eq!(code(&output), 2, "{args:?}");
         let said = text(&output.stderr);
-        assert!(said.contains("the judge only") && said.contains(args[0]) && said.contains("hint:"), "{said}");
+        assert!(
+            said.contains("the judge only") && said.contains(args[0]) && said.contains("hint:"),
+            "{said}"
+        );
     }
 }

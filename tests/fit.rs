@@ -7,15 +7,26 @@ use std::process::{Command, Output};
 use serde_json::Value;
 
 const QUICK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
-const REAL: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results/quick-epyc-19h-2c-linux.json");
+const REAL: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/results/quick-epyc-19h-2c-linux.json"
+);
 
 fn effbench(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_effbench")).arg("fit").args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_effbench"))
+        .arg("fit")
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 fn out(args: &[&str]) -> String {
     let output = effbench(args);
-    assert!(output.status.success(), "{args:?}: {}", String::from_utf8_lossy(&output.stderr));
+    assert!(
+        output.status.success(),
+        "{args:?}: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     String::from_utf8(output.stdout).unwrap()
 }
 
@@ -36,8 +47,14 @@ fn alike() -> String {
     let luck = [0.003, -0.003, -0.003, 0.003, 0.003, -0.003];
     for k in 0..6 {
         let flops = 1e15 * 3f64.powi(k as i32);
-        text += &format!("old,{flops:e},{}\n", (1.9 + 40.0 * flops.powf(-0.07)) * (1.0 + luck[k]));
-        text += &format!("new,{flops:e},{}\n", (1.9 + 78.0 * flops.powf(-0.09)) * (1.0 - luck[(k + 1) % 6]));
+        text += &format!(
+            "old,{flops:e},{}\n",
+            (1.9 + 40.0 * flops.powf(-0.07)) * (1.0 + luck[k])
+        );
+        text += &format!(
+            "new,{flops:e},{}\n",
+            (1.9 + 78.0 * flops.powf(-0.09)) * (1.0 - luck[(k + 1) % 6])
+        );
     }
     text
 }
@@ -46,14 +63,23 @@ fn alike() -> String {
 fn the_first_line_answers() {
     let first = |args: &[&str]| out(args).lines().next().unwrap_or_default().to_owned();
     let own = first(&[REAL, "--group", "gpt2"]);
-    assert!(own.starts_with("gpt2: the loss falls toward E = ") && !own.contains("oracle"), "one model size: {own}");
+    assert!(
+        own.starts_with("gpt2: the loss falls toward E = ") && !own.contains("oracle"),
+        "one model size: {own}"
+    );
     let known = first(&[REAL, "--group", "gpt2", "--irreducible", "oracle"]);
-    assert!(known.starts_with("gpt2: the loss falls toward E = 1.177 (known from the oracle) as C^-0."), "{known}");
+    assert!(
+        known.starts_with("gpt2: the loss falls toward E = 1.177 (known from the oracle) as C^-0."),
+        "{known}"
+    );
     assert!(known.contains("n = 16 points, 4 repeats"), "{known}");
     assert!(out(&[REAL, "--group", "gpt2"]).contains("N is all parameters, embeddings included"));
     let (_folder, path) = csv(&alike());
     let refused = first(&["--csv", path.to_str().unwrap()]);
-    assert!(refused.starts_with("Which of old and new gains more from scale cannot be told"), "{refused}");
+    assert!(
+        refused.starts_with("Which of old and new gains more from scale cannot be told"),
+        "{refused}"
+    );
 }
 
 #[test]
@@ -61,19 +87,44 @@ fn a_fixed_floor_claims_what_a_free_one_does_not() {
     let (_folder, path) = csv(&alike());
     let found = json(&["--csv", path.to_str().unwrap(), "--irreducible", "1.9"]);
     let ranking = &found["fit"]["rankings"][0];
-    assert_eq!((&ranking["with_e_held"], &ranking["verdict"]), (&"second".into(), &"cannot_tell".into()));
+    assert_eq!(
+        (&ranking["with_e_held"], &ranking["verdict"]),
+        (&"second".into(), &"cannot_tell".into())
+    );
     let sentence = found["sentence"].as_str().unwrap();
-    assert!(sentence.contains("cannot be told, although E as it is held would claim a larger a for new"), "{sentence}");
+    assert!(
+        sentence
+            .contains("cannot be told, although E as it is held would claim a larger a for new"),
+        "{sentence}"
+    );
     let free = json(&["--csv", path.to_str().unwrap()]);
-    assert_eq!(free["fit"]["rankings"][0]["at_equal_compute"].as_array().unwrap().len(), 3);
+    assert_eq!(
+        free["fit"]["rankings"][0]["at_equal_compute"]
+            .as_array()
+            .unwrap()
+            .len(),
+        3
+    );
     let e = &free["fit"]["groups"][0]["parameters"][0];
-    assert_eq!((&e["name"], &e["identified"], &e["interval"]["low"]), (&"E".into(), &false.into(), &Value::Null));
+    assert_eq!(
+        (&e["name"], &e["identified"], &e["interval"]["low"]),
+        (&"E".into(), &false.into(), &Value::Null)
+    );
     let claims = free["fit"]["rankings"][0]["claims"].as_array().unwrap();
-    assert!(claims.iter().any(|claim| claim["allowed"] == true), "{claims:?}");
+    assert!(
+        claims.iter().any(|claim| claim["allowed"] == true),
+        "{claims:?}"
+    );
 }
 
-const GAIN: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results/gain-epyc-19h-2c-linux.json");
-const ISOFLOP: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/results/isoflop-epyc-19h-2c-linux.json");
+const GAIN: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/results/gain-epyc-19h-2c-linux.json"
+);
+const ISOFLOP: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/results/isoflop-epyc-19h-2c-linux.json"
+);
 
 /// Runs of one model size, three budgets for three parameters, a law that misses gpt2's: nothing of that ranks anybody.
 #[test]
@@ -86,14 +137,27 @@ fn the_committed_gain_ranks_nobody_by_scale() {
         "{sentence}"
     );
     for ranking in found["fit"]["rankings"].as_array().unwrap() {
-        assert!(ranking["verdict"] == "cannot_tell" && ranking["unranked"].is_string(), "{ranking}");
+        assert!(
+            ranking["verdict"] == "cannot_tell" && ranking["unranked"].is_string(),
+            "{ranking}"
+        );
     }
     for group in found["fit"]["groups"].as_array().unwrap() {
         for parameter in group["parameters"].as_array().unwrap() {
-            let (low, high) = (parameter["interval"]["low"].as_f64(), parameter["interval"]["high"].as_f64());
+            let (low, high) = (
+                parameter["interval"]["low"].as_f64(),
+                parameter["interval"]["high"].as_f64(),
+            );
             let value = parameter["value"].as_f64().unwrap();
-            assert!(low.is_none_or(|low| low <= value) && high.is_none_or(|high| value <= high), "{parameter}");
-            assert!(low.zip(high).is_none_or(|(low, high)| high > 1.000_01 * low), "{parameter}");
+            assert!(
+                low.is_none_or(|low| low <= value) && high.is_none_or(|high| value <= high),
+                "{parameter}"
+            );
+            assert!(
+                low.zip(high)
+                    .is_none_or(|(low, high)| high > 1.000_01 * low),
+                "{parameter}"
+            );
         }
     }
 }
@@ -102,49 +166,96 @@ fn the_committed_gain_ranks_nobody_by_scale() {
 #[test]
 fn the_committed_isoflop_has_one_split_of_compute() {
     for floor in ["free", "oracle"] {
-        let law = json(&[ISOFLOP, "--law", "chinchilla", "--irreducible", floor, "--bootstrap", "0"]);
+        let law = json(&[
+            ISOFLOP,
+            "--law",
+            "chinchilla",
+            "--irreducible",
+            floor,
+            "--bootstrap",
+            "0",
+        ]);
         let sentence = law["sentence"].as_str().unwrap();
-        assert!(sentence.starts_with("gpt2: this law does not describe the runs (lack of fit, F = "), "{sentence}");
+        assert!(
+            sentence.starts_with("gpt2: this law does not describe the runs (lack of fit, F = "),
+            "{sentence}"
+        );
         assert!(!sentence.contains("best split as"), "{sentence}");
     }
     let valleys = json(&[ISOFLOP, "--law", "isoflop"]);
     let interval = &valleys["fit"]["profiles"][0]["interval"];
-    let (low, high) = (interval["low"].as_f64().unwrap(), interval["high"].as_f64().unwrap());
-    assert!(low < 0.437 && 0.437 < high, "three budgets bound little: {interval}");
+    let (low, high) = (
+        interval["low"].as_f64().unwrap(),
+        interval["high"].as_f64().unwrap(),
+    );
+    assert!(
+        low < 0.437 && 0.437 < high,
+        "three budgets bound little: {interval}"
+    );
 }
 
 #[test]
 fn a_group_with_too_few_budgets_does_not_keep_the_others_from_it() {
     let (_folder, path) = csv(&(alike() + "young,1e15,3.1\n"));
     let text = out(&["--csv", path.to_str().unwrap(), "--bootstrap", "20"]);
-    assert!(text.contains("not fitted: young: 1 points for 3 free parameters"), "{text}");
+    assert!(
+        text.contains("not fitted: young: 1 points for 3 free parameters"),
+        "{text}"
+    );
 }
 
 #[test]
 fn a_law_is_followed_by_a_leader_and_a_follower() {
     let (_folder, path) = csv(&alike());
-    let table = ["--csv", path.to_str().unwrap(), "--irreducible", "1.9", "--bootstrap", "200", "--project"];
+    let table = [
+        "--csv",
+        path.to_str().unwrap(),
+        "--irreducible",
+        "1.9",
+        "--bootstrap",
+        "200",
+        "--project",
+    ];
     let found = json(&[&table[..], &["--group", "new", "--start", "1e20"]].concat());
     let projection = &found["projections"][0]["projection"];
     // ln(ln(g k) / ln g) / (a ln k) with the defaults' g = 3.92 and k = 3.57, at the fitted exponent.
-    let exponent = found["fit"]["groups"][0]["parameters"][2]["value"].as_f64().unwrap();
+    let exponent = found["fit"]["groups"][0]["parameters"][2]["value"]
+        .as_f64()
+        .unwrap();
     let (g, k) = (3.92f64.ln(), 3.57f64.ln());
-    close(&projection["peak"]["year"], ((g + k) / g).ln() / (exponent * k), 1e-9, "peak");
+    close(
+        &projection["peak"]["year"],
+        ((g + k) / g).ln() / (exponent * k),
+        1e-9,
+        "peak",
+    );
     let low = projection["peak_nats_interval"]["low"].as_f64().unwrap();
-    assert!(low > 0.0 && low < projection["peak"]["nats"].as_f64().unwrap(), "{projection}");
+    assert!(
+        low > 0.0 && low < projection["peak"]["nats"].as_f64().unwrap(),
+        "{projection}"
+    );
     let text = out(&table);
-    assert!(text.contains("\n\nnew: A follower with a constant budget trails by at most"), "{text}");
+    assert!(
+        text.contains("\n\nnew: A follower with a constant budget trails by at most"),
+        "{text}"
+    );
     for (args, message) in [
         (["--growth", "1,1,2"], "expected a factor a year above 1"),
         (["--growth", "2,2"], "write three factors a year"),
     ] {
         let output = effbench(&[&table[..], &args].concat());
         let said = String::from_utf8(output.stderr).unwrap();
-        assert!(output.status.code() == Some(2) && said.contains(message), "{args:?}: {said}");
+        assert!(
+            output.status.code() == Some(2) && said.contains(message),
+            "{args:?}: {said}"
+        );
     }
     let output = effbench(&[REAL, "--law", "isoflop", "--project"]);
     let said = String::from_utf8(output.stderr).unwrap();
-    assert!(output.status.code() == Some(2) && said.contains("--law power or --law chinchilla"), "{said}");
+    assert!(
+        output.status.code() == Some(2) && said.contains("--law power or --law chinchilla"),
+        "{said}"
+    );
 }
 
 #[test]
@@ -153,17 +264,36 @@ fn what_cannot_be_fitted_is_refused_with_2() {
     let bad = csv("flops,loss\n1e15,3\n\"2,000\",2.9\n");
     let rows: [(&[&str], &str); 7] = [
         (&[], "<RESULT"),
-        (&["--csv", two.1.to_str().unwrap()], "2 points for 3 free parameters"),
-        (&["--csv", bad.1.to_str().unwrap()], ":3: column `flops`: `2,000` is no number"),
-        (&["--csv", two.1.to_str().unwrap(), "--law", "chinchilla"], "this law needs `params`"),
-        (&["--csv", two.1.to_str().unwrap(), "--irreducible", "2.95"], "is not below its lowest loss"),
-        (&["--csv", two.1.to_str().unwrap(), "--irreducible", "oracle"], "not every run has an oracle's loss"),
+        (
+            &["--csv", two.1.to_str().unwrap()],
+            "2 points for 3 free parameters",
+        ),
+        (
+            &["--csv", bad.1.to_str().unwrap()],
+            ":3: column `flops`: `2,000` is no number",
+        ),
+        (
+            &["--csv", two.1.to_str().unwrap(), "--law", "chinchilla"],
+            "this law needs `params`",
+        ),
+        (
+            &["--csv", two.1.to_str().unwrap(), "--irreducible", "2.95"],
+            "is not below its lowest loss",
+        ),
+        (
+            &["--csv", two.1.to_str().unwrap(), "--irreducible", "oracle"],
+            "not every run has an oracle's loss",
+        ),
         (&[QUICK, "--group", "gpt"], "did you mean `gpt2`?"),
     ];
     for (args, message) in rows {
         let output = effbench(args);
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {said}");
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(2), 0),
+            "{args:?}: {said}"
+        );
         assert!(said.contains(message), "{args:?}: {said}");
     }
 }
@@ -172,7 +302,12 @@ fn what_cannot_be_fitted_is_refused_with_2() {
 fn every_law_fits_the_quick_file_or_says_why_not() {
     for (law, works) in [("power", true), ("isoflop", true), ("chinchilla", false)] {
         let output = effbench(&[REAL, "--law", law, "--bootstrap", "20"]);
-        assert_eq!(output.status.success(), works, "{law}: {}", String::from_utf8_lossy(&output.stderr));
+        assert_eq!(
+            output.status.success(),
+            works,
+            "{law}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }
 
@@ -185,29 +320,61 @@ fn one_law_over_groups_tells_gains_along_compute() {
         for k in 0..6 {
             let flops = 1e15 * 4f64.powi(k as i32);
             let off = 1.0 + bend * (k as f64 - 2.5).powi(2);
-            text += &format!("lstm,{flops:e},{}\n", (1.9 + 36.3 * flops.powf(-0.065)) * (1.0 + luck[k]));
+            text += &format!(
+                "lstm,{flops:e},{}\n",
+                (1.9 + 36.3 * flops.powf(-0.065)) * (1.0 + luck[k])
+            );
             let transformer = (1.9 + 81.7 * flops.powf(-0.091)) * (1.0 - luck[(k + 1) % 6]);
             text += &format!("transformer,{flops:e},{}\n", transformer * off);
         }
         csv(&text)
     };
     let (_folder, path) = table(0.0);
-    let args = ["--csv", path.to_str().unwrap(), "--map", "group=variant", "--law", "joint"];
+    let args = [
+        "--csv",
+        path.to_str().unwrap(),
+        "--map",
+        "group=variant",
+        "--law",
+        "joint",
+    ];
     let text = out(&args);
-    assert!(text.starts_with("transformer is worth more than its compute: lstm would need "), "{text}");
-    assert!(text.contains("Gain over lstm against compute") && text.contains("no gain"), "{text}");
+    assert!(
+        text.starts_with("transformer is worth more than its compute: lstm would need "),
+        "{text}"
+    );
+    assert!(
+        text.contains("Gain over lstm against compute") && text.contains("no gain"),
+        "{text}"
+    );
     let found = &json(&args)["fit"]["joint"];
     let first = &found["gains"][0]["curve"][0];
     close(&first["gain"], 3.8, 0.25, "the gain at 1e15");
-    let (low, high) = (first["interval"]["low"].as_f64().unwrap(), first["interval"]["high"].as_f64().unwrap());
+    let (low, high) = (
+        first["interval"]["low"].as_f64().unwrap(),
+        first["interval"]["high"].as_f64().unwrap(),
+    );
     assert!(low < 3.8 && 3.8 < high && high / low < 3.0, "{first}");
     assert_eq!(found["gains"][0]["trend"], "grows");
     let other = out(&[&args[..], &["--base", "transformer"]].concat());
-    assert!(other.starts_with("lstm is worth less than its compute: transformer would need "), "{other}");
+    assert!(
+        other.starts_with("lstm is worth less than its compute: transformer would need "),
+        "{other}"
+    );
 
     let (_folder, path) = table(0.012);
-    let bent = out(&["--csv", path.to_str().unwrap(), "--map", "group=variant", "--law", "joint"]);
-    assert!(bent.starts_with("The law does not describe the runs of "), "{bent}");
+    let bent = out(&[
+        "--csv",
+        path.to_str().unwrap(),
+        "--map",
+        "group=variant",
+        "--law",
+        "joint",
+    ]);
+    assert!(
+        bent.starts_with("The law does not describe the runs of "),
+        "{bent}"
+    );
     assert!(bent.contains("No gain over lstm is told"), "{bent}");
     let refused = effbench(&[&args[..], &["--base", "gru"]].concat());
     assert_eq!(refused.status.code(), Some(2));
@@ -215,7 +382,10 @@ fn one_law_over_groups_tells_gains_along_compute() {
 
 fn close(found: &Value, expected: f64, share: f64, what: &str) {
     let found = found.as_f64().unwrap();
-    assert!((found / expected - 1.0).abs() <= share, "{what}: {found} against {expected}");
+    assert!(
+        (found / expected - 1.0).abs() <= share,
+        "{what}: {found} against {expected}"
+    );
 }
 
 /// The figures that Besiroglu et al. 2024 (arXiv 2404.10102) got from the 240 points read off Hoffmann's figure 4, and those
@@ -224,8 +394,23 @@ fn close(found: &Value, expected: f64, share: f64, what: &str) {
 #[ignore = "needs the published points: CHINCHILLA_CSV=FILE"]
 fn published_points_give_the_published_fit() {
     let path = std::env::var("CHINCHILLA_CSV").unwrap();
-    let columns = ["--csv", &path, "--law", "chinchilla", "--map", "params=Model Size", "--map", "flops=Training FLOP"];
-    let found = json(&[&columns[..], &["--drop-highest", "5", "--bootstrap", "4000"]].concat());
+    let columns = [
+        "--csv",
+        &path,
+        "--law",
+        "chinchilla",
+        "--map",
+        "params=Model Size",
+        "--map",
+        "flops=Training FLOP",
+    ];
+    let found = json(
+        &[
+            &columns[..],
+            &["--drop-highest", "5", "--bootstrap", "4000"],
+        ]
+        .concat(),
+    );
     let group = &found["fit"]["groups"][0];
     close(&group["objective"], 0.00101827402, 1e-6, "objective");
     let rows = [
@@ -235,7 +420,9 @@ fn published_points_give_the_published_fit() {
         ("B", 2143.0, 0.01, 1293.28),
         ("beta", 0.3672, 0.001, 0.0206),
     ];
-    for ((name, value, share, se), parameter) in rows.iter().zip(group["parameters"].as_array().unwrap()) {
+    for ((name, value, share, se), parameter) in
+        rows.iter().zip(group["parameters"].as_array().unwrap())
+    {
         assert_eq!(parameter["name"], *name);
         close(&parameter["value"], *value, *share, name);
         if ["E", "alpha", "beta"].contains(name) {
@@ -243,10 +430,16 @@ fn published_points_give_the_published_fit() {
         }
     }
     let all = &group["refits"][0];
-    assert_eq!((&all["what"], &all["moved"][1]), (&"with all 245 points".into(), &"beta".into()));
+    assert_eq!(
+        (&all["what"], &all["moved"][1]),
+        (&"with all 245 points".into(), &"beta".into())
+    );
     close(&all["objective"], 0.00182601, 1e-5, "objective of all");
-    for (value, expected) in
-        all["values"].as_array().unwrap().iter().zip([1.891339, 495.726, 0.349313, 12845.6, 0.453049])
+    for (value, expected) in all["values"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip([1.891339, 495.726, 0.349313, 12845.6, 0.453049])
     {
         close(value, expected, 1e-4, "all 245");
     }
@@ -288,7 +481,8 @@ fn a_table_of_anybodys_runs_is_fitted_filtered_and_predicted() {
     let unitless = json(&table);
     let notes = unitless["fit"]["notes"].to_string();
     assert!(
-        notes.contains("--unit params=1e9") && notes.contains("1 row left out for want of a figure (line 22)"),
+        notes.contains("--unit params=1e9")
+            && notes.contains("1 row left out for want of a figure (line 22)"),
         "{notes}"
     );
     let units = ["--unit", "params=1e9", "--unit", "tokens=1e9"];
@@ -310,28 +504,82 @@ fn a_table_of_anybodys_runs_is_fitted_filtered_and_predicted() {
     assert_eq!((&shape["n"], &missed["n"]), (&12.into(), &8.into()));
     assert!(missed["rms_error_nats"].as_f64().unwrap() < 0.1, "{missed}");
     let alpha = &shape["parameters"][3];
-    let (low, high) = (alpha["interval"]["low"].as_f64().unwrap(), alpha["interval"]["high"].as_f64().unwrap());
-    assert!(low < 0.2425 && high > 0.2425 && alpha["name"] == "alpha", "{alpha}");
-    let [run, best] = &found["fit"]["predictions"].as_array().unwrap()[..] else { panic!("two were asked for") };
+    let (low, high) = (
+        alpha["interval"]["low"].as_f64().unwrap(),
+        alpha["interval"]["high"].as_f64().unwrap(),
+    );
+    assert!(
+        low < 0.2425 && high > 0.2425 && alpha["name"] == "alpha",
+        "{alpha}"
+    );
+    let [run, best] = &found["fit"]["predictions"].as_array().unwrap()[..] else {
+        panic!("two were asked for")
+    };
     let truth = 1.5 + 114.0 * 2.56e9f64.powf(-0.2425) + 152.5 * 5.12e10f64.powf(-0.2425);
-    let interval = |found: &Value, name: &str| ["low", "high"].map(|end| found[name][end].as_f64().unwrap());
+    let interval =
+        |found: &Value, name: &str| ["low", "high"].map(|end| found[name][end].as_f64().unwrap());
     let (law, one) = (interval(run, "law_interval"), interval(run, "run_interval"));
-    assert!(one[0] < truth && truth < one[1] && one[0] < law[0] && law[1] < one[1], "{run}");
+    assert!(
+        one[0] < truth && truth < one[1] && one[0] < law[0] && law[1] < one[1],
+        "{run}"
+    );
     assert_eq!(run["extrapolated"][0]["what"], "N");
-    assert!(best["best_split"] == true && best["params"].as_f64().unwrap() > 0.0, "{best}");
+    assert!(
+        best["best_split"] == true && best["params"].as_f64().unwrap() > 0.0,
+        "{best}"
+    );
     let life = &found["fit"]["lifetimes"][0];
-    assert!(life["params_factor"].as_f64().unwrap() < 1.0 && life["total_factor"].as_f64().unwrap() < 1.0, "{life}");
+    assert!(
+        life["params_factor"].as_f64().unwrap() < 1.0
+            && life["total_factor"].as_f64().unwrap() < 1.0,
+        "{life}"
+    );
     let text = out(&[&table[..], &units, &asked].concat());
-    assert!(text.lines().next().unwrap().contains("The runs that it did not see are missed by"), "{text}");
-    assert!(text.contains("for one run; extrapolated: N 4.000 times the largest fitted"), "{text}");
+    assert!(
+        text.lines()
+            .next()
+            .unwrap()
+            .contains("The runs that it did not see are missed by"),
+        "{text}"
+    );
+    assert!(
+        text.contains("for one run; extrapolated: N 4.000 times the largest fitted"),
+        "{text}"
+    );
     // The same questions of Chinchilla's law and of one of compute alone.
-    let chinchilla =
-        json(&[&table[..8], &units, &["--law", "chinchilla", "--bootstrap", "20", "--predict", "1e8,2e9"]].concat());
+    let chinchilla = json(
+        &[
+            &table[..8],
+            &units,
+            &[
+                "--law",
+                "chinchilla",
+                "--bootstrap",
+                "20",
+                "--predict",
+                "1e8,2e9",
+            ],
+        ]
+        .concat(),
+    );
     let found = &chinchilla["fit"]["predictions"][0];
-    assert!(found["run_interval"]["low"].as_f64() < found["loss_nats"].as_f64(), "{found}");
-    let power = json(&[&table[..8], &units, &["--law", "power", "--bootstrap", "20", "--predict", "1e19"]].concat());
+    assert!(
+        found["run_interval"]["low"].as_f64() < found["loss_nats"].as_f64(),
+        "{found}"
+    );
+    let power = json(
+        &[
+            &table[..8],
+            &units,
+            &["--law", "power", "--bootstrap", "20", "--predict", "1e19"],
+        ]
+        .concat(),
+    );
     assert_eq!(
-        (&power["fit"]["predictions"][0]["flops"], &power["fit"]["predictions"][0]["params"]),
+        (
+            &power["fit"]["predictions"][0]["flops"],
+            &power["fit"]["predictions"][0]["params"]
+        ),
         (&1e19.into(), &Value::Null)
     );
 }
@@ -350,28 +598,58 @@ fn what_a_law_cannot_answer_is_refused() {
         "loss=val loss",
     ];
     let rows: [(&[&str], &str); 10] = [
-        (&["--law", "over-training", "--where", "size<3"], "neither a number nor one of params"),
-        (&["--law", "over-training", "--where", "params>1e30"], "none of 20 rows is kept"),
-        (&["--law", "over-training", "--where", "tokens/params=20"], "20.000 tokens a parameter"),
-        (&["--law", "over-training", "--hold", "gamma=1"], "this law has no such parameter"),
-        (&["--law", "over-training", "--predict", "1B,20B"], "write positive plain numbers"),
-        (&["--law", "over-training", "--unit", "size=2"], "none of params"),
-        (&["--law", "data-constrained"], "this law needs `unique_tokens`"),
+        (
+            &["--law", "over-training", "--where", "size<3"],
+            "neither a number nor one of params",
+        ),
+        (
+            &["--law", "over-training", "--where", "params>1e30"],
+            "none of 20 rows is kept",
+        ),
+        (
+            &["--law", "over-training", "--where", "tokens/params=20"],
+            "20.000 tokens a parameter",
+        ),
+        (
+            &["--law", "over-training", "--hold", "gamma=1"],
+            "this law has no such parameter",
+        ),
+        (
+            &["--law", "over-training", "--predict", "1B,20B"],
+            "write positive plain numbers",
+        ),
+        (
+            &["--law", "over-training", "--unit", "size=2"],
+            "none of params",
+        ),
+        (
+            &["--law", "data-constrained"],
+            "this law needs `unique_tokens`",
+        ),
         (&["--law", "rate"], "this law needs `lr`"),
         (&["--hold", "alpha=0.3"], "holds E only"),
-        (&["--law", "isoflop", "--predict", "1e20"], "says nothing of the loss of other runs"),
+        (
+            &["--law", "isoflop", "--predict", "1e20"],
+            "says nothing of the loss of other runs",
+        ),
     ];
     for (args, message) in rows {
         let output = effbench(&[&table[..], args].concat());
         let said = String::from_utf8(output.stderr).unwrap();
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}: {said}");
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(2), 0),
+            "{args:?}: {said}"
+        );
         assert!(said.contains(message), "{args:?}: {said}");
     }
 }
 
 fn parameter(found: &Value, group: &str, name: &str) -> f64 {
     let all = found["fit"][group][0]["parameters"].as_array().unwrap();
-    all.iter().find(|p| p["name"] == name).unwrap()["value"].as_f64().unwrap()
+    all.iter().find(|p| p["name"] == name).unwrap()["value"]
+        .as_f64()
+        .unwrap()
 }
 
 /// Gadre et al. 2024 (arXiv 2403.08540) on C4, the fit of their own code. `OVER_TRAINING_CSV` holds group, params, tokens and loss of
@@ -381,10 +659,27 @@ fn parameter(found: &Value, group: &str, name: &str) -> f64 {
 fn published_over_training_runs_give_the_published_fit() {
     let path = std::env::var("OVER_TRAINING_CSV").unwrap();
     let rows = "tokens/params=20 and params<6e8 or tokens/params=320 and params<2e7";
-    let found = json(&["--csv", &path, "--law", "over-training", "--where", rows, "--bootstrap", "0"]);
-    for (name, published) in [("E", 1.50826), ("a", 113.693), ("b", 189.516), ("alpha", 0.24247)] {
+    let found = json(&[
+        "--csv",
+        &path,
+        "--law",
+        "over-training",
+        "--where",
+        rows,
+        "--bootstrap",
+        "0",
+    ]);
+    for (name, published) in [
+        ("E", 1.50826),
+        ("a", 113.693),
+        ("b", 189.516),
+        ("alpha", 0.24247),
+    ] {
         let value = parameter(&found, "shapes", name);
-        assert!((value / published - 1.0).abs() < 2e-5, "{name}: {value} against {published}");
+        assert!(
+            (value / published - 1.0).abs() < 2e-5,
+            "{name}: {value} against {published}"
+        );
     }
 }
 
@@ -395,18 +690,63 @@ fn published_over_training_runs_give_the_published_fit() {
 #[ignore = "needs the published runs: DATA_CONSTRAINED_CSV=FILE"]
 fn published_runs_on_repeated_data_do_not_identify_what_repeats_are_worth() {
     let path = std::env::var("DATA_CONSTRAINED_CSV").unwrap();
-    let base = ["E=1.8691436784", "A=520.82495166", "alpha=0.3526596", "B=1487.7160938", "beta=0.3526596"];
+    let base = [
+        "E=1.8691436784",
+        "A=520.82495166",
+        "alpha=0.3526596",
+        "B=1487.7160938",
+        "beta=0.3526596",
+    ];
     let held: Vec<&str> = base.iter().flat_map(|held| ["--hold", held]).collect();
-    let table = ["--csv", &path, "--law", "data-constrained", "--bootstrap", "0"];
-    let published = json(&[&table[..], &held, &["--hold", "R_D*=15.387756", "--hold", "R_N*=5.309743"]].concat());
-    close(&published["fit"]["shapes"][0]["objective"], 0.015825935, 1e-6, "objective");
-    close(&published["fit"]["shapes"][0]["r_squared"], 0.7722046, 1e-6, "R^2");
+    let table = [
+        "--csv",
+        &path,
+        "--law",
+        "data-constrained",
+        "--bootstrap",
+        "0",
+    ];
+    let published = json(
+        &[
+            &table[..],
+            &held,
+            &["--hold", "R_D*=15.387756", "--hold", "R_N*=5.309743"],
+        ]
+        .concat(),
+    );
+    close(
+        &published["fit"]["shapes"][0]["objective"],
+        0.015825935,
+        1e-6,
+        "objective",
+    );
+    close(
+        &published["fit"]["shapes"][0]["r_squared"],
+        0.7722046,
+        1e-6,
+        "R^2",
+    );
     let found = json(&[&table[..], &held].concat());
     let shape = &found["fit"]["shapes"][0];
-    assert!(shape["objective"].as_f64().unwrap() < 0.0158252, "{}", shape["objective"]);
+    assert!(
+        shape["objective"].as_f64().unwrap() < 0.0158252,
+        "{}",
+        shape["objective"]
+    );
     let star = &shape["parameters"][5];
-    assert_eq!((&star["name"], &star["identified"]), (&"R_D*".into(), &false.into()), "{star}");
-    assert!(found["sentence"].as_str().unwrap().contains("The data do not identify R_D*"), "{}", found["sentence"]);
+    assert_eq!(
+        (&star["name"], &star["identified"]),
+        (&"R_D*".into(), &false.into()),
+        "{star}"
+    );
+    assert!(
+        found["sentence"]
+            .as_str()
+            .unwrap()
+            .contains("The data do not identify R_D*"),
+        "{}",
+        found["sentence"]
+    );
 }
 
 /// Li et al. 2025 (arXiv 2503.04715). Their own code, on their released runs, does not give the figures that they print (0.713, 0.307;
@@ -416,12 +756,22 @@ fn published_runs_on_repeated_data_do_not_identify_what_repeats_are_worth() {
 #[ignore = "needs the published runs: STEP_LAW_CSV=FILE"]
 fn the_published_sweep_gives_the_published_batch() {
     let path = std::env::var("STEP_LAW_CSV").unwrap();
-    let found = json(&["--csv", &path, "--law", "rate", "--unit", "batch=2048", "--predict", "1e9,1e11"]);
+    let found = json(&[
+        "--csv",
+        &path,
+        "--law",
+        "rate",
+        "--unit",
+        "batch=2048",
+        "--predict",
+        "1e9,1e11",
+    ]);
     let law = &found["fit"]["rates"][0];
     let holds = |of: &str, k: usize, published: f64| {
         let interval = &law[of][k]["interval"];
         assert!(
-            interval["low"].as_f64() < Some(published) && interval["high"].as_f64() > Some(published),
+            interval["low"].as_f64() < Some(published)
+                && interval["high"].as_f64() > Some(published),
             "{}",
             law[of]
         );
@@ -431,7 +781,11 @@ fn the_published_sweep_gives_the_published_batch() {
     holds("batch", 1, 0.571);
     close(&law["batch"][1]["value"], 0.571, 0.02, "r");
     // The published 0.307 lies above what these runs allow.
-    assert!(law["rate"][2]["interval"]["high"].as_f64() < Some(0.307), "{}", law["rate"]);
+    assert!(
+        law["rate"][2]["interval"]["high"].as_f64() < Some(0.307),
+        "{}",
+        law["rate"]
+    );
     close(&law["by_near_runs"][1], 0.767, 0.005, "p by their own code");
     close(&law["by_near_runs"][2], 0.197, 0.01, "q by their own code");
 }

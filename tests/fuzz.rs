@@ -26,10 +26,13 @@ fn damage() -> impl Strategy<Value = Damage> {
     prop_oneof![
         at.clone().prop_map(Damage::Cut),
         (at.clone(), 1usize..40).prop_map(|(at, n)| Damage::Drop(at, n)),
-        (at.clone(), prop::collection::vec(any::<u8>(), 1..12)).prop_map(|(at, bytes)| Damage::Overwrite(at, bytes)),
+        (at.clone(), prop::collection::vec(any::<u8>(), 1..12))
+            .prop_map(|(at, bytes)| Damage::Overwrite(at, bytes)),
         (
             at.clone(),
-            prop::sample::select(vec!["-", "1e999", "null", "\"", "[", "}", "=", "\n", "NaN", "0x", "\u{202e}"])
+            prop::sample::select(vec![
+                "-", "1e999", "null", "\"", "[", "}", "=", "\n", "NaN", "0x", "\u{202e}"
+            ])
         )
             .prop_map(|(at, text)| Damage::Overwrite(at, text.as_bytes().to_vec())),
         (at, 1usize..200).prop_map(|(at, n)| Damage::Repeat(at, n)),

@@ -12,7 +12,14 @@ fn commands(readme: &str) -> Vec<String> {
         if line.starts_with("```") {
             in_console = line == "```console";
         } else if let Some(command) = line.strip_prefix("$ ").filter(|_| in_console) {
-            commands.push(command.split(" # ").next().unwrap_or_default().trim().to_owned());
+            commands.push(
+                command
+                    .split(" # ")
+                    .next()
+                    .unwrap_or_default()
+                    .trim()
+                    .to_owned(),
+            );
         }
     }
     commands
@@ -27,7 +34,9 @@ fn as_built(command: &str) -> Option<(PathBuf, String)> {
         ("cargo run --release -- ", &program),
         ("effbench ", &program),
     ];
-    rows.iter().find_map(|(prefix, path)| Some(((*path).clone(), command.strip_prefix(prefix)?.to_owned())))
+    rows.iter().find_map(|(prefix, path)| {
+        Some(((*path).clone(), command.strip_prefix(prefix)?.to_owned()))
+    })
 }
 
 #[test]
@@ -38,7 +47,10 @@ fn every_command_of_the_readme_does_what_it_says() {
     assert!(commands.len() >= 8, "{commands:?}");
     for command in &commands {
         let Some((program, mut args)) = as_built(command) else {
-            assert!(command.starts_with("cargo build") || command.starts_with("cargo test"), "{command} is not run");
+            assert!(
+                command.starts_with("cargo build") || command.starts_with("cargo test"),
+                "{command} is not run"
+            );
             continue;
         };
         if args.starts_with("run") && !args.contains("--dry-run") {
@@ -46,7 +58,11 @@ fn every_command_of_the_readme_does_what_it_says() {
         }
         // A shell, because the README's readers have one: it expands `results/*.json`.
         let line = format!("'{}' {args}", program.display());
-        let output = Command::new("sh").args(["-c", &line]).current_dir(root).output().unwrap();
+        let output = Command::new("sh")
+            .args(["-c", &line])
+            .current_dir(root)
+            .output()
+            .unwrap();
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "{command}: {said}");
         assert!(!output.stdout.is_empty(), "{command} prints nothing");

@@ -11,7 +11,11 @@ use serde_json::Value;
 const GOOD: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
 
 fn report(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_effbench")).arg("report").args(args).output().unwrap()
+    Command::new(env!("CARGO_BIN_EXE_effbench"))
+        .arg("report")
+        .args(args)
+        .output()
+        .unwrap()
 }
 
 fn text(bytes: &[u8]) -> String {
@@ -24,7 +28,11 @@ fn rendered(result: &Path, ending: &str) -> String {
     let out = folder.path().join(format!("report.{ending}"));
     let output = report(&[result.to_str().unwrap(), "--out", out.to_str().unwrap()]);
     assert_eq!(
-        (output.status.code(), text(&output.stdout), text(&output.stderr)),
+        (
+            output.status.code(),
+            text(&output.stdout),
+            text(&output.stderr)
+        ),
         (Some(0), String::new(), String::new())
     );
     fs::read_to_string(out).unwrap()
@@ -50,8 +58,14 @@ fn the_terminal_and_markdown_say_the_same() {
         fs::write(format!("{path}report.txt"), &shown).unwrap();
         fs::write(format!("{path}report.md"), &markdown).unwrap();
     }
-    assert_eq!(shown, fs::read_to_string(format!("{path}report.txt")).unwrap());
-    assert_eq!(markdown, fs::read_to_string(format!("{path}report.md")).unwrap());
+    assert_eq!(
+        shown,
+        fs::read_to_string(format!("{path}report.txt")).unwrap()
+    );
+    assert_eq!(
+        markdown,
+        fs::read_to_string(format!("{path}report.md")).unwrap()
+    );
     let answer = "modern is worth 3.0 times gpt2’s compute.";
     for medium in [&shown, &markdown, &rendered(Path::new(GOOD), "html")] {
         assert!(medium.contains(answer), "{medium}");
@@ -61,19 +75,49 @@ fn the_terminal_and_markdown_say_the_same() {
 #[test]
 fn a_page_loads_nothing_and_runs_nothing() {
     let page = rendered(Path::new(GOOD), "html");
-    for foreign in ["http:", "https:", "src=", "<script", "@import", "<link", "<iframe", "onload", "javascript:"] {
+    for foreign in [
+        "http:",
+        "https:",
+        "src=",
+        "<script",
+        "@import",
+        "<link",
+        "<iframe",
+        "onload",
+        "javascript:",
+    ] {
         assert!(!page.contains(foreign), "{foreign}");
     }
-    assert_eq!(page.matches("url(").count(), page.matches("url(#hatch-").count());
-    assert_eq!(page, rendered(Path::new(GOOD), "html"), "the same files make the same page");
-    for promise in ["default-src 'none'", "prefers-color-scheme: dark", "max-width: 40rem", "@media print", "viewport"]
-    {
+    assert_eq!(
+        page.matches("url(").count(),
+        page.matches("url(#hatch-").count()
+    );
+    assert_eq!(
+        page,
+        rendered(Path::new(GOOD), "html"),
+        "the same files make the same page"
+    );
+    for promise in [
+        "default-src 'none'",
+        "prefers-color-scheme: dark",
+        "max-width: 40rem",
+        "@media print",
+        "viewport",
+    ] {
         assert!(page.contains(promise), "{promise}");
     }
-    let ids: Vec<&str> = page.split(" id=\"").skip(1).filter_map(|rest| rest.split('"').next()).collect();
+    let ids: Vec<&str> = page
+        .split(" id=\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .collect();
     let unique: std::collections::BTreeSet<&&str> = ids.iter().collect();
     assert_eq!(unique.len(), ids.len(), "{ids:?}");
-    for link in page.split("href=\"#").skip(1).filter_map(|rest| rest.split('"').next()) {
+    for link in page
+        .split("href=\"#")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+    {
         assert!(ids.contains(&link), "{link} leads nowhere");
     }
 }
@@ -81,7 +125,8 @@ fn a_page_loads_nothing_and_runs_nothing() {
 /// A result file may come from anyone.
 #[test]
 fn hostile_names_stay_names() {
-    let attack = "</style><script>alert(1)</script><img src=x onerror=alert(2)>'\"&|$\\frac{1}{2}$`";
+    let attack =
+        "</style><script>alert(1)</script><img src=x onerror=alert(2)>'\"&|$\\frac{1}{2}$`";
     let folder = tempfile::tempdir().unwrap();
     let path = changed(folder.path(), |file| {
         file["run"]["suite"] = attack.into();
@@ -99,13 +144,23 @@ fn hostile_names_stay_names() {
         }
     });
     let page = rendered(&path, "html");
-    assert!(!page.contains("<script") && !page.contains("<img") && page.matches("</style>").count() == 1);
+    assert!(
+        !page.contains("<script")
+            && !page.contains("<img")
+            && page.matches("</style>").count() == 1
+    );
     assert!(page.contains("&lt;script&gt;alert(1)&lt;/script&gt;"));
-    assert!(page.contains("$\\frac{1}{2}$"), "no mathematics is made of a name");
+    assert!(
+        page.contains("$\\frac{1}{2}$"),
+        "no mathematics is made of a name"
+    );
     let markdown = rendered(&path, "md");
     // Between fences, where the plots are, nothing is markup.
     for text in markdown.split("~~~~~~~~~~").step_by(2) {
-        assert!(!text.contains("<script") && !text.contains("<img"), "{text}");
+        assert!(
+            !text.contains("<script") && !text.contains("<img"),
+            "{text}"
+        );
     }
     let shown = text(&report(&[path.to_str().unwrap()]).stdout);
     assert!(shown.contains("alert(1)") && !shown.contains('\u{1b}'));
@@ -117,15 +172,32 @@ fn what_cannot_be_reported_is_refused_in_a_sentence() {
     let into = folder.path().join("report.html").join("report.html");
     fs::write(folder.path().join("report.html"), "").unwrap();
     let rows: [(&[&str], &str); 4] = [
-        (&[GOOD, "--out", "report.pdf"], "a report is written as HTML or Markdown"),
-        (&[GOOD, "--out", "report"], "name it `report.html` or `report.md`"),
+        (
+            &[GOOD, "--out", "report.pdf"],
+            "a report is written as HTML or Markdown",
+        ),
+        (
+            &[GOOD, "--out", "report"],
+            "name it `report.html` or `report.md`",
+        ),
         (&["no-such.json"], "no-such.json: cannot be read"),
-        (&[GOOD, "--out", into.to_str().unwrap()], "cannot be written"),
+        (
+            &[GOOD, "--out", into.to_str().unwrap()],
+            "cannot be written",
+        ),
     ];
     for (args, says) in rows {
         let output = report(args);
-        assert_eq!((output.status.code(), output.stdout.len()), (Some(2), 0), "{args:?}");
-        assert!(text(&output.stderr).contains(says), "{args:?}: {}", text(&output.stderr));
+        assert_eq!(
+            (output.status.code(), output.stdout.len()),
+            (Some(2), 0),
+            "{args:?}"
+        );
+        assert!(
+            text(&output.stderr).contains(says),
+            "{args:?}: {}",
+            text(&output.stderr)
+        );
     }
 }
 
@@ -141,20 +213,25 @@ fn five_thousand_trials_are_reported_in_seconds() {
     let folder = tempfile::tempdir().unwrap();
     let path = changed(folder.path(), |file| {
         let few = file["trials"].as_array().unwrap().clone();
-        let many = (0..250_u64).flat_map(|copy| few.iter().map(move |trial| (copy, trial))).map(|(copy, trial)| {
-            let mut trial = trial.clone();
-            let own = 1000 * copy + trial["repeat"].as_u64().unwrap();
-            trial["id"] = format!("{}-{copy}", trial["id"].as_str().unwrap()).into();
-            trial["repeat"] = own.into();
-            trial["order"] = (own * 100 + trial["order"].as_u64().unwrap()).into();
-            trial
-        });
+        let many = (0..250_u64)
+            .flat_map(|copy| few.iter().map(move |trial| (copy, trial)))
+            .map(|(copy, trial)| {
+                let mut trial = trial.clone();
+                let own = 1000 * copy + trial["repeat"].as_u64().unwrap();
+                trial["id"] = format!("{}-{copy}", trial["id"].as_str().unwrap()).into();
+                trial["repeat"] = own.into();
+                trial["order"] = (own * 100 + trial["order"].as_u64().unwrap()).into();
+                trial
+            });
         file["trials"] = many.collect();
     });
     let start = std::time::Instant::now();
     let page = rendered(&path, "html");
     let took = start.elapsed().as_secs_f64();
-    assert!(page.contains("5000, all finished"), "every trial is counted");
+    assert!(
+        page.contains("5000, all finished"),
+        "every trial is counted"
+    );
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
     // The debug build of a busy machine is allowed three times what the release build is held to.
     let limit = if cfg!(debug_assertions) { 15.0 } else { 5.0 };
@@ -166,32 +243,72 @@ fn browsed(chromium: &Path, page: &Path) -> (Vec<String>, Vec<String>) {
     let folder = tempfile::tempdir().unwrap();
     let log = folder.path().join("net.json");
     let output = Command::new(chromium)
-        .args(["--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-background-networking"])
-        .args(["--disable-component-update", "--disable-sync", "--enable-logging=stderr", "--v=0", "--dump-dom"])
-        .arg(format!("--user-data-dir={}", folder.path().join("profile").display()))
+        .args([
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--no-first-run",
+            "--disable-background-networking",
+        ])
+        .args([
+            "--disable-component-update",
+            "--disable-sync",
+            "--enable-logging=stderr",
+            "--v=0",
+            "--dump-dom",
+        ])
+        .arg(format!(
+            "--user-data-dir={}",
+            folder.path().join("profile").display()
+        ))
         .arg(format!("--log-net-log={}", log.display()))
         .arg(format!("file://{}", page.display()))
         .output()
         .unwrap();
-    assert!(text(&output.stdout).contains("</html>"), "the browser did not show the page");
-    let console = text(&output.stderr).lines().filter(|line| line.contains("CONSOLE")).map(str::to_owned).collect();
+    assert!(
+        text(&output.stdout).contains("</html>"),
+        "the browser did not show the page"
+    );
+    let console = text(&output.stderr)
+        .lines()
+        .filter(|line| line.contains("CONSOLE"))
+        .map(str::to_owned)
+        .collect();
     let log = fs::read_to_string(log).unwrap();
-    let urls = log.split("\"url\":\"").skip(1).filter_map(|rest| rest.split('"').next()).map(str::to_owned);
-    let own = |url: &str| ["google.com/", "googleapis.com/", "gstatic.com/"].iter().any(|host| url.contains(host));
-    (console, urls.filter(|url| !url.starts_with("file:") && !own(url)).collect())
+    let urls = log
+        .split("\"url\":\"")
+        .skip(1)
+        .filter_map(|rest| rest.split('"').next())
+        .map(str::to_owned);
+    let own = |url: &str| {
+        ["google.com/", "googleapis.com/", "gstatic.com/"]
+            .iter()
+            .any(|host| url.contains(host))
+    };
+    (
+        console,
+        urls.filter(|url| !url.starts_with("file:") && !own(url))
+            .collect(),
+    )
 }
 
 fn chromium() -> Option<PathBuf> {
     let folders: Vec<PathBuf> = env::split_paths(&env::var_os("PATH")?).collect();
     let names = ["chromium", "chromium-browser", "google-chrome"];
-    names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name))).find(|path| path.is_file())
+    names
+        .iter()
+        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)))
+        .find(|path| path.is_file())
 }
 
 #[test]
 fn a_browser_shows_it_without_a_complaint_or_a_request() {
     let Some(chromium) = chromium() else {
         // Past the test harness, which would keep a passing test's words to itself.
-        let _ = writeln!(io::stderr(), "skipped: no chromium on the PATH, so no browser has looked at the report");
+        let _ = writeln!(
+            io::stderr(),
+            "skipped: no chromium on the PATH, so no browser has looked at the report"
+        );
         return;
     };
     let folder = tempfile::tempdir().unwrap();
@@ -207,6 +324,12 @@ fn a_browser_shows_it_without_a_complaint_or_a_request() {
     let bad = "<script>console.log('seen')</script><img src=\"http://127.0.0.1:9/x.png\"></main>";
     fs::write(&page, open.replace("</main>", bad)).unwrap();
     let (console, urls) = browsed(&chromium, &page);
-    assert!(console.iter().any(|line| line.contains("seen")), "{console:?}");
-    assert!(urls.iter().any(|url| url.contains("127.0.0.1:9")), "{urls:?}");
+    assert!(
+        console.iter().any(|line| line.contains("seen")),
+        "{console:?}"
+    );
+    assert!(
+        urls.iter().any(|url| url.contains("127.0.0.1:9")),
+        "{urls:?}"
+    );
 }

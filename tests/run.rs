@@ -18,7 +18,11 @@ fn effbench(folder: &Path, args: &[&str]) -> Output {
 
 fn command(folder: &Path, args: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_effbench"));
-    command.current_dir(folder).args(args).env_remove("RAYON_NUM_THREADS").stdin(Stdio::null());
+    command
+        .current_dir(folder)
+        .args(args)
+        .env_remove("RAYON_NUM_THREADS")
+        .stdin(Stdio::null());
     command
 }
 
@@ -42,8 +46,17 @@ fn losses(file: &ResultFile) -> Vec<(String, u64, Vec<u64>)> {
         .trials
         .iter()
         .map(|trial| {
-            let bits = trial.curve.train_loss_nats.iter().flatten().chain(trial.curve.val_loss_nats.iter().flatten());
-            (trial.cell.clone(), trial.repeat, bits.map(|loss| loss.to_bits()).collect())
+            let bits = trial
+                .curve
+                .train_loss_nats
+                .iter()
+                .flatten()
+                .chain(trial.curve.val_loss_nats.iter().flatten());
+            (
+                trial.cell.clone(),
+                trial.repeat,
+                bits.map(|loss| loss.to_bits()).collect(),
+            )
         })
         .collect();
     rows.sort();
@@ -60,24 +73,62 @@ fn a_suite_runs_answers_and_repeats_to_the_bit() {
     for expected in ["gpt2/w16@10", "modern/w16@40", "Energy:", "a.json"] {
         assert!(text.contains(expected), "{expected} is not in\n{text}");
     }
-    assert_eq!(stderr(&first).matches("tokens/s").count(), 8, "one line a trial: {}", stderr(&first));
+    assert_eq!(
+        stderr(&first).matches("tokens/s").count(),
+        8,
+        "one line a trial: {}",
+        stderr(&first)
+    );
     let a = read(here, "a.json");
     assert_eq!(a.trials.len(), 8);
-    assert!(a.trials.iter().all(|trial| trial.status == Status::Ok && trial.metric("mfu").is_some()));
-    assert!(a.run.command.starts_with("effbench run tiny.toml"), "{}", a.run.command);
+    assert!(
+        a.trials
+            .iter()
+            .all(|trial| trial.status == Status::Ok && trial.metric("mfu").is_some())
+    );
+    assert!(
+        a.run.command.starts_with("effbench run tiny.toml"),
+        "{}",
+        a.run.command
+    );
 
     // What a step asks of the fused ops is the same for every repeat, seed and budget of a variant.
     let work = |file: &ResultFile| -> BTreeSet<(String, Vec<u64>)> {
         let count = |trial: &Trial, name: &str| trial.metric(name).unwrap() as u64;
-        let counts = |trial: &Trial| ["step_ops", "step_tensor_bytes"].map(|name| count(trial, name)).to_vec();
-        file.trials.iter().map(|trial| (trial.variant.clone(), counts(trial))).collect()
+        let counts = |trial: &Trial| {
+            ["step_ops", "step_tensor_bytes"]
+                .map(|name| count(trial, name))
+                .to_vec()
+        };
+        file.trials
+            .iter()
+            .map(|trial| (trial.variant.clone(), counts(trial)))
+            .collect()
     };
-    assert!(work(&a).len() == 2 && work(&a).iter().all(|(_, counts)| counts.iter().all(|n| *n > 20)), "{:?}", work(&a));
+    assert!(
+        work(&a).len() == 2
+            && work(&a)
+                .iter()
+                .all(|(_, counts)| counts.iter().all(|n| *n > 20)),
+        "{:?}",
+        work(&a)
+    );
 
     // A second process, and one thread instead of all: the same bits.
     for threads in ["1", "2"] {
         let threads = format!("compute.threads={threads}");
-        let again = effbench(here, &["run", "./tiny.toml", "--out", "b.json", "--fresh", "--set", &threads]);
+        let again = effbench(
+            here,
+            &[
+                "run",
+                "./tiny.toml",
+                "--out",
+                "b.json",
+                "--fresh",
+                "--set",
+                &threads,
+            ],
+        );
         assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
         let b = read(here, "b.json");
         assert_eq!((losses(&a), work(&a)), (losses(&b), work(&b)), "{threads}");
@@ -86,7 +137,11 @@ fn a_suite_runs_answers_and_repeats_to_the_bit() {
     // What is there is not touched without being told to.
     let refused = effbench(here, &["run", "./tiny.toml", "--out", "a.json"]);
     assert_eq!(refused.status.code(), Some(2));
-    assert!(stderr(&refused).contains("--resume") && stderr(&refused).contains("--fresh"), "{}", stderr(&refused));
+    assert!(
+        stderr(&refused).contains("--resume") && stderr(&refused).contains("--fresh"),
+        "{}",
+        stderr(&refused)
+    );
     let resumed = effbench(here, &["run", "./tiny.toml", "--out", "a.json", "--resume"]);
     assert_eq!(resumed.status.code(), Some(0), "{}", stderr(&resumed));
     assert_eq!(a, read(here, "a.json"));
@@ -97,33 +152,57 @@ fn a_kill_loses_no_finished_trial_and_repeats_none() {
     let folder = folder_with_suite();
     let here = folder.path();
     let undisturbed = effbench(here, &["run", "./tiny.toml", "--out", "whole.json"]);
-    assert_eq!(undisturbed.status.code(), Some(0), "{}", stderr(&undisturbed));
+    assert_eq!(
+        undisturbed.status.code(),
+        Some(0),
+        "{}",
+        stderr(&undisturbed)
+    );
 
     let partial = here.join("killed.json.partial");
     let mut kept = Vec::new();
     for round in 1..=3 {
         let args = ["run", "./tiny.toml", "--out", "killed.json", "--resume"];
-        let mut run = command(here, &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        let mut run = command(here, &args)
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let began = Instant::now();
         while journal::read_journal(&partial).unwrap().trials.len() < 2 * round {
-            assert!(began.elapsed() < Duration::from_secs(120), "no trial finished");
-            assert!(run.try_wait().unwrap().is_none(), "the run ended before it was killed");
+            assert!(
+                began.elapsed() < Duration::from_secs(120),
+                "no trial finished"
+            );
+            assert!(
+                run.try_wait().unwrap().is_none(),
+                "the run ended before it was killed"
+            );
             thread::sleep(Duration::from_millis(2));
         }
         run.kill().unwrap();
         run.wait().unwrap();
         let trials = journal::read_journal(&partial).unwrap().trials;
         for earlier in &kept {
-            assert!(trials.contains(earlier), "a finished trial was lost or run again");
+            assert!(
+                trials.contains(earlier),
+                "a finished trial was lost or run again"
+            );
         }
         kept = trials;
     }
     // Without --out, the newest unfinished run of the suite is looked for in results/ only: name this one.
-    let resumed = effbench(here, &["run", "./tiny.toml", "--out", "killed.json", "--resume"]);
+    let resumed = effbench(
+        here,
+        &["run", "./tiny.toml", "--out", "killed.json", "--resume"],
+    );
     assert_eq!(resumed.status.code(), Some(0), "{}", stderr(&resumed));
     let file = read(here, "killed.json");
     for earlier in &kept {
-        assert!(file.trials.contains(earlier), "a finished trial was lost or run again");
+        assert!(
+            file.trials.contains(earlier),
+            "a finished trial was lost or run again"
+        );
     }
     assert_eq!(losses(&file), losses(&read(here, "whole.json")));
     assert!(!partial.exists());
@@ -133,13 +212,35 @@ fn a_kill_loses_no_finished_trial_and_repeats_none() {
 fn a_run_that_blows_up_is_recorded_as_diverged_and_the_suite_goes_on() {
     let folder = folder_with_suite();
     let here = folder.path();
-    let blow = ["--set", "train.optimizer.kind=sgd", "--set", "train.optimizer.lr=1e8", "--set", "train.clip=0"];
-    let args = [&["run", "./tiny.toml", "--out", "a.json", "--variants", "gpt2"], &blow[..]].concat();
+    let blow = [
+        "--set",
+        "train.optimizer.kind=sgd",
+        "--set",
+        "train.optimizer.lr=1e8",
+        "--set",
+        "train.clip=0",
+    ];
+    let args = [
+        &[
+            "run",
+            "./tiny.toml",
+            "--out",
+            "a.json",
+            "--variants",
+            "gpt2",
+        ],
+        &blow[..],
+    ]
+    .concat();
     let output = effbench(here, &args);
     assert_eq!(output.status.code(), Some(5), "{}", stderr(&output));
     let file = read(here, "a.json");
     assert_eq!(file.trials.len(), 4);
-    assert!(file.trials.iter().all(|trial| trial.status == Status::Diverged && trial.reason.is_some()));
+    assert!(
+        file.trials
+            .iter()
+            .all(|trial| trial.status == Status::Diverged && trial.reason.is_some())
+    );
     assert!(String::from_utf8_lossy(&output.stdout).contains("diverged"));
 }
 
@@ -147,10 +248,18 @@ fn a_run_that_blows_up_is_recorded_as_diverged_and_the_suite_goes_on() {
 fn bad_input_is_a_sentence_with_a_hint_and_nothing_is_written() {
     let folder = folder_with_suite();
     let here = folder.path();
-    fs::write(here.join("malformed.toml"), "about = \"x\"\nrepeats = = 3\n").unwrap();
+    fs::write(
+        here.join("malformed.toml"),
+        "about = \"x\"\nrepeats = = 3\n",
+    )
+    .unwrap();
     fs::write(here.join("empty.txt"), "").unwrap();
     fs::write(here.join("short.txt"), "to be").unwrap();
-    fs::write(here.join("binary.bin"), [0u8, 159, 146, 150, 0, 255].repeat(2000)).unwrap();
+    fs::write(
+        here.join("binary.bin"),
+        [0u8, 159, 146, 150, 0, 255].repeat(2000),
+    )
+    .unwrap();
     let before = names(here);
     let rows: &[(&[&str], &str)] = &[
         (&["run", "quik"], "quick"),
@@ -161,12 +270,27 @@ fn bad_input_is_a_sentence_with_a_hint_and_nothing_is_written() {
         (&["run", "--set", "model.mixer.kind=atention"], "attention"),
         (&["run", "--set", "train.schedule.kind=cosin"], "cosine"),
         (&["run", "--set", "train.steps=-3"], "train.steps"),
-        (&["run", "--set", "train.steps=10", "--set", "train.tokens=10"], "train."),
-        (&["run", "--set", "model.width=33", "--set", "model.heads=2"], "model.width"),
+        (
+            &["run", "--set", "train.steps=10", "--set", "train.tokens=10"],
+            "train.",
+        ),
+        (
+            &["run", "--set", "model.width=33", "--set", "model.heads=2"],
+            "model.width",
+        ),
         (&["run", "--data", "nothing.txt"], "nothing.txt"),
         (&["run", "--data", "empty.txt"], "empty"),
         (&["run", "--data", "short.txt"], "short"),
-        (&["run", "--data", "binary.bin", "--set", "data.tokenizer=char"], "binary.bin"),
+        (
+            &[
+                "run",
+                "--data",
+                "binary.bin",
+                "--set",
+                "data.tokenizer=char",
+            ],
+            "binary.bin",
+        ),
         (&["run", "./malformed.toml"], "malformed.toml:2"),
         (&["run", "--device", "gpu"], "cuda"),
         (&["run", "--out", "tiny.toml/x.json"], "tiny.toml"),
@@ -178,7 +302,10 @@ fn bad_input_is_a_sentence_with_a_hint_and_nothing_is_written() {
         let output = effbench(here, args);
         let said = stderr(&output);
         assert_eq!(output.status.code(), Some(2), "{args:?}: {said}");
-        assert!(said.contains("error: ") && said.contains(says), "{args:?}: {said}");
+        assert!(
+            said.contains("error: ") && said.contains(says),
+            "{args:?}: {said}"
+        );
         assert!(said.contains("hint: "), "{args:?} has no hint: {said}");
         assert!(said.lines().count() <= 5, "{args:?} says too much: {said}");
         assert!(!said.contains("panicked"), "{args:?}: {said}");
@@ -187,8 +314,10 @@ fn bad_input_is_a_sentence_with_a_hint_and_nothing_is_written() {
 }
 
 fn names(folder: &Path) -> Vec<String> {
-    let mut names: Vec<String> =
-        fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect();
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
+        .collect();
     names.sort();
     names
 }
@@ -200,18 +329,44 @@ fn text_of_ones_own_is_trained_on_and_its_path_stays_out_of_the_record() {
     let secret = here.join("private-folder");
     fs::create_dir(&secret).unwrap();
     let line = |i: usize| format!("line {} of a text that says {} things\n", i, i * i % 97);
-    fs::write(secret.join("story.txt"), (0..400).map(line).collect::<String>()).unwrap();
+    fs::write(
+        secret.join("story.txt"),
+        (0..400).map(line).collect::<String>(),
+    )
+    .unwrap();
     let path = secret.join("story.txt");
-    let args = ["run", "./tiny.toml", "--variants", "gpt2", "--repeats", "1", "--data", path.to_str().unwrap()];
+    let args = [
+        "run",
+        "./tiny.toml",
+        "--variants",
+        "gpt2",
+        "--repeats",
+        "1",
+        "--data",
+        path.to_str().unwrap(),
+    ];
     let output = effbench(here, &[&args[..], &["--out", "text.json"]].concat());
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let written = fs::read_to_string(here.join("text.json")).unwrap();
-    assert!(!written.contains("private-folder"), "a path of the user is in the record");
+    assert!(
+        !written.contains("private-folder"),
+        "a path of the user is in the record"
+    );
     let file = read(here, "text.json");
-    assert!(file.run.command.contains("story.txt#blake3:"), "{}", file.run.command);
+    assert!(
+        file.run.command.contains("story.txt#blake3:"),
+        "{}",
+        file.run.command
+    );
     let trial = &file.trials[0];
-    let (nats, bits) = (trial.metric("val_loss_nats").unwrap(), trial.metric("val_bits_per_byte").unwrap());
-    assert!((nats / std::f64::consts::LN_2 - bits).abs() < 1e-9, "characters of this text are bytes");
+    let (nats, bits) = (
+        trial.metric("val_loss_nats").unwrap(),
+        trial.metric("val_bits_per_byte").unwrap(),
+    );
+    assert!(
+        (nats / std::f64::consts::LN_2 - bits).abs() < 1e-9,
+        "characters of this text are bytes"
+    );
 }
 
 /// Two parts of a run are its trials, by the same ids and the same bits; a sweep made once serves both.
@@ -219,11 +374,19 @@ fn text_of_ones_own_is_trained_on_and_its_path_stays_out_of_the_record() {
 fn parts_of_a_run_fit_together() {
     let folder = folder_with_suite();
     let here = folder.path();
-    let tuned = SUITE.replace("first_seed = 1", "first_seed = 1\ntune = { lr = [0.005, 0.01, 0.02] }");
+    let tuned = SUITE.replace(
+        "first_seed = 1",
+        "first_seed = 1\ntune = { lr = [0.005, 0.01, 0.02] }",
+    );
     fs::write(here.join("tuned.toml"), tuned.replace("[10, 40]", "[10]")).unwrap();
     let run = |args: &[&str]| {
         let output = effbench(here, &[&["run", "./tuned.toml"], args].concat());
-        assert_eq!(output.status.code(), Some(0), "{args:?}: {}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(0),
+            "{args:?}: {}",
+            stderr(&output)
+        );
     };
     run(&["--out", "whole.json"]);
     run(&["--shard", "sweep", "--out", "sweep.json"]);
@@ -233,36 +396,72 @@ fn parts_of_a_run_fit_together() {
     assert_eq!(parts.each_ref().map(|part| part.trials.len()), [12, 2, 2]);
     // A sweep looks at one part of the windows and is judged by another; every repeat draws a rate, and says so.
     for trial in parts.iter().flat_map(|part| &part.trials) {
-        let part = if trial.in_sweep() { "validation" } else { "test" };
+        let part = if trial.in_sweep() {
+            "validation"
+        } else {
+            "test"
+        };
         assert_eq!(trial.spec["data"]["held_out"], part, "{}", trial.cell);
         match &trial.lr_source {
             RateSource::Grid => {}
-            RateSource::Surface { from, ln_lr, draw, .. } => {
+            RateSource::Surface {
+                from, ln_lr, draw, ..
+            } => {
                 let lr = trial.spec["train"]["optimizer"]["lr"].as_f64().unwrap();
-                assert!((lr.ln() - ln_lr - draw).abs() < 1e-3 && *draw != 0.0, "{:?}", trial.lr_source);
+                assert!(
+                    (lr.ln() - ln_lr - draw).abs() < 1e-3 && *draw != 0.0,
+                    "{:?}",
+                    trial.lr_source
+                );
                 assert_eq!(from.as_deref(), Some("sweep.json"));
             }
             other => panic!("{}: {other}", trial.cell),
         }
     }
-    let ids = |trials: Vec<&Trial>| -> BTreeSet<String> { trials.iter().map(|trial| trial.id.clone()).collect() };
+    let ids = |trials: Vec<&Trial>| -> BTreeSet<String> {
+        trials.iter().map(|trial| trial.id.clone()).collect()
+    };
     let whole = read(here, "whole.json");
-    assert_eq!(ids(parts.iter().flat_map(|part| &part.trials).collect()), ids(whole.trials.iter().collect()));
+    assert_eq!(
+        ids(parts.iter().flat_map(|part| &part.trials).collect()),
+        ids(whole.trials.iter().collect())
+    );
     let mut rows: Vec<_> = parts.iter().flat_map(losses).collect();
     rows.sort();
     assert_eq!(rows, losses(&whole));
 
     let refused: [(&[&str], &str); 5] = [
-        (&["run", "./tuned.toml", "--shard", "1/2"], "`effbench run ./tuned.toml --shard sweep --out rates.json`"),
-        (&["run", "./tiny.toml", "--shard", "sweep"], "chooses no learning rates"),
-        (&["run", "./tiny.toml", "--rates", "sweep.json"], "chooses no learning rates"),
-        (&["run", "./tiny.toml", "--shard", "3/3"], "the run has 2 repeats"),
+        (
+            &["run", "./tuned.toml", "--shard", "1/2"],
+            "`effbench run ./tuned.toml --shard sweep --out rates.json`",
+        ),
+        (
+            &["run", "./tiny.toml", "--shard", "sweep"],
+            "chooses no learning rates",
+        ),
+        (
+            &["run", "./tiny.toml", "--rates", "sweep.json"],
+            "chooses no learning rates",
+        ),
+        (
+            &["run", "./tiny.toml", "--shard", "3/3"],
+            "the run has 2 repeats",
+        ),
         (&["run", "./tiny.toml", "--shard", "3/2"], "write I/N"),
     ];
     for (args, says) in refused {
         let output = effbench(here, args);
-        assert_eq!(output.status.code(), Some(2), "{args:?}: {}", stderr(&output));
-        assert!(stderr(&output).contains(says), "{args:?}: {}", stderr(&output));
+        assert_eq!(
+            output.status.code(),
+            Some(2),
+            "{args:?}: {}",
+            stderr(&output)
+        );
+        assert!(
+            stderr(&output).contains(says),
+            "{args:?}: {}",
+            stderr(&output)
+        );
     }
 }
 
@@ -271,20 +470,49 @@ fn parts_of_a_run_fit_together() {
 fn what_no_sweep_speaks_for_is_refused_and_what_the_hint_says_works() {
     let folder = folder_with_suite();
     let here = folder.path();
-    fs::write(here.join("book.txt"), "It was the best of times, it was the worst of times.\n".repeat(4000)).unwrap();
+    fs::write(
+        here.join("book.txt"),
+        "It was the best of times, it was the worst of times.\n".repeat(4000),
+    )
+    .unwrap();
     let refused: [(&[&str], &str); 4] = [
         (&["run", "ci", "--scales", "w1024"], "steps at width 1024"),
-        (&["run", "ci", "--set", "train.steps=50000"], "50000 steps at width 32"),
-        (&["run", "ci", "--data", "markov"], "no sweep has chosen a learning rate for gpt2 on markov"),
-        (&["run", "ci", "--data", "book.txt", "--set", "data.tokenizer=char"], "no sweep has chosen a learning rate"),
+        (
+            &["run", "ci", "--set", "train.steps=50000"],
+            "50000 steps at width 32",
+        ),
+        (
+            &["run", "ci", "--data", "markov"],
+            "no sweep has chosen a learning rate for gpt2 on markov",
+        ),
+        (
+            &[
+                "run",
+                "ci",
+                "--data",
+                "book.txt",
+                "--set",
+                "data.tokenizer=char",
+            ],
+            "no sweep has chosen a learning rate",
+        ),
     ];
     for (args, says) in refused {
         let run = |more: &[&str]| effbench(here, &[args, more, &["--dry-run"]].concat());
         let output = run(&[]);
         assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert!(stderr(&output).contains(says) && stderr(&output).contains("--untuned"), "{}", stderr(&output));
+        assert!(
+            stderr(&output).contains(says) && stderr(&output).contains("--untuned"),
+            "{}",
+            stderr(&output)
+        );
         for remedy in [&["--untuned"][..], &["--set", "train.optimizer.lr=0.01"]] {
-            assert_eq!(run(remedy).status.code(), Some(0), "{args:?} {remedy:?}: {}", stderr(&run(remedy)));
+            assert_eq!(
+                run(remedy).status.code(),
+                Some(0),
+                "{args:?} {remedy:?}: {}",
+                stderr(&run(remedy))
+            );
         }
     }
     // Bytes of any text were swept, and quick sweeps what was not.
@@ -295,8 +523,14 @@ fn what_no_sweep_speaks_for_is_refused_and_what_the_hint_says_works() {
     };
     assert_eq!(planned(&["run", "quick"]), 0);
     assert_eq!(planned(&["run", "quick", "--data", "book.txt"]), 0);
-    assert_eq!(planned(&["run", "quick", "--data", "markov"]), 3 * 3 * 4 * 2);
-    assert_eq!(planned(&["run", "quick", "--data", "markov", "--untuned"]), 0);
+    assert_eq!(
+        planned(&["run", "quick", "--data", "markov"]),
+        3 * 3 * 4 * 2
+    );
+    assert_eq!(
+        planned(&["run", "quick", "--data", "markov", "--untuned"]),
+        0
+    );
 }
 
 /// The same program as both arms: every trial twice, side by side, the same losses, and nothing worse.
@@ -305,22 +539,64 @@ fn a_build_against_itself_is_no_regression() {
     let folder = folder_with_suite();
     let here = folder.path();
     let own = env!("CARGO_BIN_EXE_effbench");
-    let args = ["run", "./tiny.toml", "--variants", "gpt2", "--against", own, "--confirm", "--out", "aa.json"];
+    let args = [
+        "run",
+        "./tiny.toml",
+        "--variants",
+        "gpt2",
+        "--against",
+        own,
+        "--confirm",
+        "--out",
+        "aa.json",
+    ];
     let output = effbench(here, &args);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("gpt2/w16@40") && said.contains("Result file: aa.json"), "{said}");
+    assert!(
+        said.contains("gpt2/w16@40") && said.contains("Result file: aa.json"),
+        "{said}"
+    );
     let file = read(here, "aa.json");
     let arms: Vec<&str> = file.trials.iter().map(|trial| trial.arm.as_str()).collect();
-    assert_eq!(arms, ["base", "head", "base", "head", "head", "base", "head", "base"]);
-    assert!(stderr(&output).contains("gpt2/w16@10 of head repeat 1"), "{}", stderr(&output));
+    assert_eq!(
+        arms,
+        [
+            "base", "head", "base", "head", "head", "base", "head", "base"
+        ]
+    );
+    assert!(
+        stderr(&output).contains("gpt2/w16@10 of head repeat 1"),
+        "{}",
+        stderr(&output)
+    );
     for pair in file.trials.chunks(2) {
-        assert_eq!((&pair[0].cell, pair[0].repeat), (&pair[1].cell, pair[1].repeat));
-        assert_eq!(pair[0].metric("val_loss_nats"), pair[1].metric("val_loss_nats"));
+        assert_eq!(
+            (&pair[0].cell, pair[0].repeat),
+            (&pair[1].cell, pair[1].repeat)
+        );
+        assert_eq!(
+            pair[0].metric("val_loss_nats"),
+            pair[1].metric("val_loss_nats")
+        );
     }
-    let output = effbench(here, &["run", "./tiny.toml", "--against", "/bin/true", "--out", "x.json"]);
+    let output = effbench(
+        here,
+        &[
+            "run",
+            "./tiny.toml",
+            "--against",
+            "/bin/true",
+            "--out",
+            "x.json",
+        ],
+    );
     assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(stderr(&output).contains("does not say which build it is"), "{}", stderr(&output));
+    assert!(
+        stderr(&output).contains("does not say which build it is"),
+        "{}",
+        stderr(&output)
+    );
 }
 
 /// A base that says it is far faster: what looks worse is run again, and the fresh repeats confirm it.
@@ -334,17 +610,41 @@ fn a_slowdown_is_flagged_run_again_and_confirmed() {
     // Ten times, whatever the digits: a 9 in front would make 99 of 9 and 911 of 11.
     let boast = r#"s/("train_tokens_per_s":\{"value":)([0-9]+)/\1\20/"#;
     let base = here.join("base");
-    fs::write(&base, format!("#!/bin/sh\n[ \"$1\" = build ] && exec {own} build\n{own} \"$@\" | sed -E '{boast}'\n"))
-        .unwrap();
+    fs::write(
+        &base,
+        format!(
+            "#!/bin/sh\n[ \"$1\" = build ] && exec {own} build\n{own} \"$@\" | sed -E '{boast}'\n"
+        ),
+    )
+    .unwrap();
     fs::set_permissions(&base, fs::Permissions::from_mode(0o755)).unwrap();
     fs::write(here.join("one.toml"), SUITE.replace("[10, 40]", "[10]")).unwrap();
-    let args = ["run", "./one.toml", "--variants", "gpt2", "--repeats", "3", "--against", "./base", "--confirm"];
+    let args = [
+        "run",
+        "./one.toml",
+        "--variants",
+        "gpt2",
+        "--repeats",
+        "3",
+        "--against",
+        "./base",
+        "--confirm",
+    ];
     let run = |more: &[&str]| effbench(here, &[&args[..], &["--out", "x.json"], more].concat());
     let output = run(&[]);
     assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
     let said = String::from_utf8_lossy(&output.stdout);
-    assert!(said.contains("judged by fresh repeats alone") && said.contains("slower"), "{said}");
-    assert_eq!((read(here, "x.json").trials.len(), read(here, "x-confirm.json").trials.len()), (6, 16));
+    assert!(
+        said.contains("judged by fresh repeats alone") && said.contains("slower"),
+        "{said}"
+    );
+    assert_eq!(
+        (
+            read(here, "x.json").trials.len(),
+            read(here, "x-confirm.json").trials.len()
+        ),
+        (6, 16)
+    );
     assert!(stderr(&run(&[])).contains("is already there"));
     // Both stages are there: nothing is run again, and the verdict is the same.
     let again = run(&["--resume"]);

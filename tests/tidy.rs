@@ -6,17 +6,24 @@ use std::path::{Path, PathBuf};
 
 /// Data flow, reading order and import law in one: a module names only modules before it.
 const ORDER: [&str; 22] = [
-    "error", "unit", "stat", "cost", "stream", "reading", "spec", "data", "device", "ops", "model", "work", "train",
-    "infer", "measure", "record", "trial", "runner", "analysis", "report", "cli", "main",
+    "error", "unit", "stat", "cost", "stream", "reading", "spec", "data", "device", "ops", "model",
+    "work", "train", "infer", "measure", "record", "trial", "runner", "analysis", "report", "cli",
+    "main",
 ];
 
 /// The right cone of the hourglass judges what the left cone made: it must be unable to ask it anything.
 const RIGHT_CONE: [&str; 3] = ["record", "analysis", "report"];
-const RUNS: [&str; 9] = ["data", "device", "ops", "model", "work", "train", "infer", "measure", "trial"];
+const RUNS: [&str; 9] = [
+    "data", "device", "ops", "model", "work", "train", "infer", "measure", "trial",
+];
 
 /// These meet in `trial` and nowhere else.
-const STRANGERS: [(&str, &str); 4] =
-    [("data", "model"), ("train", "infer"), ("measure", "train"), ("measure", "infer")];
+const STRANGERS: [(&str, &str); 4] = [
+    ("data", "model"),
+    ("train", "infer"),
+    ("measure", "train"),
+    ("measure", "infer"),
+];
 
 /// Text that only the named modules may contain, and why.
 const OWNERS: [(&[&str], &[&str], &str); 4] = [
@@ -26,12 +33,27 @@ const OWNERS: [(&[&str], &[&str], &str); 4] = [
         "candle stays below `measure`: pass plain numbers, or a `Work`",
     ),
     (
-        &["Instant::now", "Instant}", "time::Instant", "SystemTime", "Timestamp::now"],
+        &[
+            "Instant::now",
+            "Instant}",
+            "time::Instant",
+            "SystemTime",
+            "Timestamp::now",
+        ],
         &["measure", "runner"],
         "only `measure` and `runner` read a clock: take a `&dyn Clock`",
     ),
     (
-        &["println!", "eprintln!", "print!(", "eprint!(", "process::exit", "ExitCode", "io::stdout", "io::stderr"],
+        &[
+            "println!",
+            "eprintln!",
+            "print!(",
+            "eprint!(",
+            "process::exit",
+            "ExitCode",
+            "io::stdout",
+            "io::stderr",
+        ],
         &["cli", "runner", "main", "analysis/coverage"],
         "return a value or an `Error`; `cli` prints and exits",
     ),
@@ -55,15 +77,28 @@ fn files() -> Vec<File> {
     let mut stack = vec![root.clone()];
     let mut found = Vec::new();
     while let Some(folder) = stack.pop() {
-        let mut entries: Vec<PathBuf> = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect();
+        let mut entries: Vec<PathBuf> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().path())
+            .collect();
         entries.sort();
         for path in entries {
             if path.is_dir() {
                 stack.push(path);
             } else if path.extension().is_some_and(|e| e == "rs") {
-                let name = path.strip_prefix(&root).unwrap().with_extension("").to_str().unwrap().to_owned();
+                let name = path
+                    .strip_prefix(&root)
+                    .unwrap()
+                    .with_extension("")
+                    .to_str()
+                    .unwrap()
+                    .to_owned();
                 let module = name.split('/').next().unwrap().to_owned();
-                found.push(File { module, name, text: fs::read_to_string(&path).unwrap() });
+                found.push(File {
+                    module,
+                    name,
+                    text: fs::read_to_string(&path).unwrap(),
+                });
             }
         }
     }
@@ -76,7 +111,12 @@ fn files() -> Vec<File> {
 fn code_lines(file: &File) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
     let mut depth = 0;
-    for (k, line) in file.text.lines().enumerate().filter(|(_, line)| !line.trim_start().starts_with("//")) {
+    for (k, line) in file
+        .text
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim_start().starts_with("//"))
+    {
         match lines.last_mut() {
             Some((_, list)) if depth > 0 => list.push_str(line.trim()),
             _ => lines.push((k + 1, line.to_owned())),
@@ -90,7 +130,11 @@ fn code_lines(file: &File) -> Vec<(usize, String)> {
 }
 
 fn named(line: &str) -> Vec<String> {
-    let word = |rest: &str| rest.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect::<String>();
+    let word = |rest: &str| {
+        rest.chars()
+            .take_while(|c| c.is_alphanumeric() || *c == '_')
+            .collect::<String>()
+    };
     let mut names: Vec<String> = line.split("crate::").skip(1).map(word).collect();
     if let Some((_, list)) = line.split_once("crate::{") {
         names.extend(list.split([',', '{', '}']).map(|item| word(item.trim())));
@@ -105,7 +149,11 @@ fn report(broken: &[String]) {
 
 #[test]
 fn modules_look_only_down() {
-    let place: BTreeMap<&str, usize> = ORDER.iter().enumerate().map(|(k, name)| (*name, k)).collect();
+    let place: BTreeMap<&str, usize> = ORDER
+        .iter()
+        .enumerate()
+        .map(|(k, name)| (*name, k))
+        .collect();
     let mut broken = Vec::new();
     for file in files() {
         let Some(&own) = place.get(file.module.as_str()) else {
@@ -116,7 +164,10 @@ fn modules_look_only_down() {
             continue;
         };
         for (line, text) in code_lines(&file) {
-            for name in named(&text).iter().filter(|name| place[name.as_str()] > own) {
+            for name in named(&text)
+                .iter()
+                .filter(|name| place[name.as_str()] > own)
+            {
                 broken.push(format!(
                     "src/{}.rs:{line}: `{}` names `{name}`, which comes later: move what they share down, or the caller up",
                     file.name, file.module
@@ -130,9 +181,15 @@ fn modules_look_only_down() {
 #[test]
 fn the_judge_cannot_ask_the_runner() {
     let mut broken = Vec::new();
-    for file in files().iter().filter(|file| RIGHT_CONE.contains(&file.module.as_str())) {
+    for file in files()
+        .iter()
+        .filter(|file| RIGHT_CONE.contains(&file.module.as_str()))
+    {
         for (line, text) in code_lines(file) {
-            for name in named(&text).iter().filter(|n| RUNS.contains(&n.as_str()) || *n == "runner") {
+            for name in named(&text)
+                .iter()
+                .filter(|n| RUNS.contains(&n.as_str()) || *n == "runner")
+            {
                 broken.push(format!(
                     "src/{}.rs:{line}: names `{name}`: put the fact into the record, where the judge can read it",
                     file.name
@@ -157,7 +214,10 @@ fn siblings_are_strangers() {
                     continue;
                 };
                 if named(&text).iter().any(|name| name == other) {
-                    broken.push(format!("src/{}.rs:{line}: names `{other}`: let them meet in `trial`", file.name));
+                    broken.push(format!(
+                        "src/{}.rs:{line}: names `{other}`: let them meet in `trial`",
+                        file.name
+                    ));
                 }
             }
         }
@@ -171,9 +231,15 @@ fn candle_the_clock_and_the_terminal_have_owners() {
     for file in files() {
         for (line, text) in code_lines(&file) {
             for (words, owners, remedy) in OWNERS {
-                let owned = owners.iter().any(|owner| file.module == *owner || file.name == *owner);
+                let owned = owners
+                    .iter()
+                    .any(|owner| file.module == *owner || file.name == *owner);
                 if !owned && words.iter().any(|word| text.contains(word)) {
-                    broken.push(format!("src/{}.rs:{line}: {}: {remedy}", file.name, text.trim()));
+                    broken.push(format!(
+                        "src/{}.rs:{line}: {}: {remedy}",
+                        file.name,
+                        text.trim()
+                    ));
                 }
             }
         }
@@ -184,9 +250,19 @@ fn candle_the_clock_and_the_terminal_have_owners() {
 #[test]
 fn the_map_is_in_reading_order() {
     let lib = fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("src/lib.rs")).unwrap();
-    let listed: Vec<&str> = lib.lines().filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';')).collect();
-    let expected: Vec<&str> = ORDER.iter().copied().filter(|name| *name != "main").collect();
-    assert_eq!(listed, expected, "src/lib.rs lists its modules in the order of tests/tidy.rs");
+    let listed: Vec<&str> = lib
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod ")?.strip_suffix(';'))
+        .collect();
+    let expected: Vec<&str> = ORDER
+        .iter()
+        .copied()
+        .filter(|name| *name != "main")
+        .collect();
+    assert_eq!(
+        listed, expected,
+        "src/lib.rs lists its modules in the order of tests/tidy.rs"
+    );
 }
 
 #[test]

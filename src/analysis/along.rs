@@ -36,7 +36,9 @@ pub fn over_compute(
     base: Option<&str>,
     only: Option<&str>,
 ) -> Result<Vec<OverCompute>, Unanswered> {
-    let base = base.or(file.run.base.as_deref()).ok_or(Unanswered::NoQuestion)?;
+    let base = base
+        .or(file.run.base.as_deref())
+        .ok_or(Unanswered::NoQuestion)?;
     let studies = studies(file, None, Some(base), None)?;
     let here = |world: &&World| world.variants().contains(&base);
     let of = |world: &World| {
@@ -56,44 +58,90 @@ fn over(
     let (data, base) = (world.data.clone(), base.to_owned());
     match fitted(world, irreducible, &base) {
         Ok((mut joint, notes)) => {
-            joint.gains.retain(|along| only.is_none_or(|only| only == along.variant));
-            joint.refused.retain(|refused| only.is_none_or(|only| only == refused.group || base == refused.group));
+            joint
+                .gains
+                .retain(|along| only.is_none_or(|only| only == along.variant));
+            joint.refused.retain(|refused| {
+                only.is_none_or(|only| only == refused.group || base == refused.group)
+            });
             for along in &mut joint.gains {
-                let told = study.map(|study| told(world, study, along)).unwrap_or_default();
+                let told = study
+                    .map(|study| told(world, study, along))
+                    .unwrap_or_default();
                 if !told.is_empty() {
                     along.measured = told;
                 }
             }
-            OverCompute { data, base, joint: Some(joint), reason: None, notes }
+            OverCompute {
+                data,
+                base,
+                joint: Some(joint),
+                reason: None,
+                notes,
+            }
         }
-        Err(why) => OverCompute { data, base, joint: None, reason: Some(why.message), notes: Vec::new() },
+        Err(why) => OverCompute {
+            data,
+            base,
+            joint: None,
+            reason: Some(why.message),
+            notes: Vec::new(),
+        },
     }
 }
 
 /// The law over all variants; where nothing is asked, E is known from the oracle where sizes differ, else free.
-fn fitted(world: &World, irreducible: Option<Irreducible>, base: &str) -> Result<(Joint, Vec<String>), Error> {
+fn fitted(
+    world: &World,
+    irreducible: Option<Irreducible>,
+    base: &str,
+) -> Result<(Joint, Vec<String>), Error> {
     let mut points = of_trials(&world.trials, Counted::Total)?;
     // The first group is the law's base.
     points.points.sort_by_key(|point| point.group != base);
-    let plan = Plan { irreducible, drop_highest: 0, draws: 0 };
+    let plan = Plan {
+        irreducible,
+        drop_highest: 0,
+        draws: 0,
+    };
     let found = fit(&joint::LAW, &points, &plan)?;
-    let joint = found.joint.ok_or_else(|| Error::internal("the joint law found nothing"))?;
+    let joint = found
+        .joint
+        .ok_or_else(|| Error::internal("the joint law found nothing"))?;
     Ok((joint, found.notes))
 }
 
 /// The gains that were measured at the variant's cells, beside the law's; they agree where their intervals meet.
 fn told(world: &World, study: &Study, along: &Along) -> Vec<Measured> {
-    let answers = study.answers.iter().filter(|answer| answer.variant == along.variant);
+    let answers = study
+        .answers
+        .iter()
+        .filter(|answer| answer.variant == along.variant);
     let measured = |answer: &super::Answer| {
-        let Gain::Solved(Estimate { value, interval: Some(interval), .. }) = answer.headline() else { return None };
+        let Gain::Solved(Estimate {
+            value,
+            interval: Some(interval),
+            ..
+        }) = answer.headline()
+        else {
+            return None;
+        };
         let trial = world.trials.iter().find(|trial| {
-            trial.variant == answer.variant && trial.scale == answer.scale && trial.budget == answer.budget
+            trial.variant == answer.variant
+                && trial.scale == answer.scale
+                && trial.budget == answer.budget
         })?;
         let flops = trial.train_flops()?;
         let place = read(&along.curve, flops)?;
         let band = place.interval;
         let agrees = band.low <= interval.high && interval.low <= band.high;
-        Some(Measured { flops, gain: value, interval, law: place.gain, agrees })
+        Some(Measured {
+            flops,
+            gain: value,
+            interval,
+            law: place.gain,
+            agrees,
+        })
     };
     answers.filter_map(measured).collect()
 }
@@ -105,15 +153,23 @@ fn read(curve: &[Place], flops: f64) -> Option<Place> {
     if let Some(place) = curve.iter().find(|place| beside(place.flops)) {
         return Some(*place);
     }
-    let pair = curve.windows(2).find(|pair| pair[0].flops <= flops && flops <= pair[1].flops)?;
+    let pair = curve
+        .windows(2)
+        .find(|pair| pair[0].flops <= flops && flops <= pair[1].flops)?;
     let share = (flops / pair[0].flops).ln() / (pair[1].flops / pair[0].flops).ln();
-    let between = |of: fn(&Place) -> f64| (of(&pair[0]).ln() * (1.0 - share) + of(&pair[1]).ln() * share).exp();
+    let between = |of: fn(&Place) -> f64| {
+        (of(&pair[0]).ln() * (1.0 - share) + of(&pair[1]).ln() * share).exp()
+    };
     let interval = Interval {
         low: between(|place| place.interval.low),
         high: between(|place| place.interval.high),
         level: pair[0].interval.level,
     };
-    Some(Place { flops, gain: between(|place| place.gain), interval })
+    Some(Place {
+        flops,
+        gain: between(|place| place.gain),
+        interval,
+    })
 }
 
 #[cfg(test)]
@@ -126,19 +182,52 @@ mod tests {
     /// answer; recipes that ran at one budget have none, and say so.
     #[test]
     fn the_law_agrees_with_what_was_measured() {
-        let path = format!("{}/results/gain-epyc-19h-2c-linux.json", env!("CARGO_MANIFEST_DIR"));
+        let path = format!(
+            "{}/results/gain-epyc-19h-2c-linux.json",
+            env!("CARGO_MANIFEST_DIR")
+        );
         let file = read_valid(std::path::Path::new(&path)).unwrap();
         let found = over_compute(&file, None, None, None).unwrap();
         let joint = found[0].joint.as_ref().unwrap();
-        assert!(joint.gains.len() >= 6 && joint.off_the_law().is_empty(), "{:?}", joint.refused);
+        assert!(
+            joint.gains.len() >= 6 && joint.off_the_law().is_empty(),
+            "{:?}",
+            joint.refused
+        );
         for along in &joint.gains {
-            assert!(!along.measured.is_empty() && along.agrees(), "{}: {:?}", along.variant, along.measured);
+            assert!(
+                !along.measured.is_empty() && along.agrees(),
+                "{}: {:?}",
+                along.variant,
+                along.measured
+            );
         }
-        assert!(joint.refused.iter().all(|refused| !refused.why.off_the_law()), "{:?}", joint.refused);
+        assert!(
+            joint
+                .refused
+                .iter()
+                .all(|refused| !refused.why.off_the_law()),
+            "{:?}",
+            joint.refused
+        );
         let one = over_compute(&file, None, None, Some("modern")).unwrap();
         let one = one[0].joint.as_ref().unwrap();
-        assert_eq!(one.gains.iter().map(|along| along.variant.as_str()).collect::<Vec<_>>(), ["modern"]);
-        assert_eq!(one.gains[0].curve, joint.gains.iter().find(|along| along.variant == "modern").unwrap().curve);
+        assert_eq!(
+            one.gains
+                .iter()
+                .map(|along| along.variant.as_str())
+                .collect::<Vec<_>>(),
+            ["modern"]
+        );
+        assert_eq!(
+            one.gains[0].curve,
+            joint
+                .gains
+                .iter()
+                .find(|along| along.variant == "modern")
+                .unwrap()
+                .curve
+        );
     }
 
     #[test]

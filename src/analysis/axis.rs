@@ -66,7 +66,10 @@ impl Axis {
 
     /// Whether it depends on the machine and the build, so that only trials of one of each compare.
     pub fn is_local(self) -> bool {
-        matches!(self, Self::WallSeconds | Self::Joules | Self::Money | Self::Carbon)
+        matches!(
+            self,
+            Self::WallSeconds | Self::Joules | Self::Money | Self::Carbon
+        )
     }
 }
 
@@ -81,20 +84,37 @@ impl Spent {
         let mut spent = Self::default();
         let flops = trial.train_flops();
         // Nobody says what an imported trial's optimizer cost.
-        let total = flops.zip(trial.cost.as_ref()).map(|(flops, cost)| flops + cost.optimizer_flops);
+        let total = flops
+            .zip(trial.cost.as_ref())
+            .map(|(flops, cost)| flops + cost.optimizer_flops);
         let steps = trial.curve.step.last().copied().or(trial.budget);
         let counted = [
             (Axis::ModelFlops, flops),
             (Axis::TotalFlops, total),
-            (Axis::Tokens, trial.train_tokens().map(|tokens| tokens as f64)),
+            (
+                Axis::Tokens,
+                trial.train_tokens().map(|tokens| tokens as f64),
+            ),
             (Axis::Steps, steps.map(|steps| steps as f64)),
         ];
-        counted.into_iter().for_each(|(axis, value)| value.into_iter().for_each(|value| spent.put(axis, value)));
-        trial.metric(metric::TRAIN_WALL_S).into_iter().for_each(|s| spent.put(Axis::WallSeconds, s));
-        let mut measured = |axis, value: Option<f64>| value.into_iter().for_each(|value| spent.put(axis, value));
+        counted
+            .into_iter()
+            .for_each(|(axis, value)| value.into_iter().for_each(|value| spent.put(axis, value)));
+        trial
+            .metric(metric::TRAIN_WALL_S)
+            .into_iter()
+            .for_each(|s| spent.put(Axis::WallSeconds, s));
+        let mut measured =
+            |axis, value: Option<f64>| value.into_iter().for_each(|value| spent.put(axis, value));
         measured(Axis::Joules, Usage::of(trial, machine).joules.value());
-        measured(Axis::Money, price.and_then(|price| price.money_of(trial, machine).total.value()));
-        measured(Axis::Carbon, price.and_then(|price| price.carbon_of(trial, machine).total.value()));
+        measured(
+            Axis::Money,
+            price.and_then(|price| price.money_of(trial, machine).total.value()),
+        );
+        measured(
+            Axis::Carbon,
+            price.and_then(|price| price.carbon_of(trial, machine).total.value()),
+        );
         spent
     }
 
@@ -105,8 +125,12 @@ impl Spent {
             let logs: Option<Vec<f64>> = several.iter().map(|of| Some(of.on(axis)?.ln())).collect();
             match (several.first().and_then(|first| first.on(axis)), &logs) {
                 // To the last digit.
-                (Some(first), Some(_)) if several.iter().all(|of| of.on(axis) == Some(first)) => spent.put(axis, first),
-                (_, Some(logs)) => mean(logs).into_iter().for_each(|log| spent.put(axis, log.exp())),
+                (Some(first), Some(_)) if several.iter().all(|of| of.on(axis) == Some(first)) => {
+                    spent.put(axis, first)
+                }
+                (_, Some(logs)) => mean(logs)
+                    .into_iter()
+                    .for_each(|log| spent.put(axis, log.exp())),
                 _ => {}
             }
         }
@@ -120,7 +144,10 @@ impl Spent {
 
     /// Without what depends on the machine and the build.
     pub fn without_local(mut self) -> Self {
-        Axis::ALL.into_iter().filter(|axis| axis.is_local()).for_each(|axis| self.0[axis as usize] = None);
+        Axis::ALL
+            .into_iter()
+            .filter(|axis| axis.is_local())
+            .for_each(|axis| self.0[axis as usize] = None);
         self
     }
 

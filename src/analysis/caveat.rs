@@ -53,7 +53,9 @@ fn incomplete(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
     let (n, planned) = (pairs.pairs.len() as u64, file.run.repeats);
     (n < planned).then(|| Caveat {
         code: "incomplete_repeats",
-        message: format!("{n} of {planned} repeats finished every trial this needs; the others are left out"),
+        message: format!(
+            "{n} of {planned} repeats finished every trial this needs; the others are left out"
+        ),
         remedy: "the list of what did not finish says why; mend that and run again".to_owned(),
     })
 }
@@ -61,13 +63,23 @@ fn incomplete(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
 /// Divergence is a property of the arm, not bad luck of the repeat: without it the arm looks better than it is.
 fn diverged(pairs: &Pairs) -> Option<Caveat> {
     let mut arms: BTreeMap<&str, usize> = BTreeMap::new();
-    for trial in pairs.trials.iter().filter(|trial| trial.status == Status::Diverged) {
+    for trial in pairs
+        .trials
+        .iter()
+        .filter(|trial| trial.status == Status::Diverged)
+    {
         *arms.entry(&trial.cell).or_default() += 1;
     }
-    let list: Vec<String> = arms.iter().map(|(cell, count)| format!("{cell} ({count})")).collect();
+    let list: Vec<String> = arms
+        .iter()
+        .map(|(cell, count)| format!("{cell} ({count})"))
+        .collect();
     (!list.is_empty()).then(|| Caveat {
         code: "diverged",
-        message: format!("trials diverged and are left out, which flatters their arm: {}", list.join(", ")),
+        message: format!(
+            "trials diverged and are left out, which flatters their arm: {}",
+            list.join(", ")
+        ),
         remedy: "a lower learning rate for that arm, or count it as unusable".to_owned(),
     })
 }
@@ -76,7 +88,10 @@ fn few_repeats(pairs: &Pairs) -> Option<Caveat> {
     let n = pairs.pairs.len();
     (n < REPEATS).then(|| Caveat {
         code: "few_repeats",
-        message: format!("{n} {} too few to tell luck from gain", if n == 1 { "repeat is" } else { "repeats are" }),
+        message: format!(
+            "{n} {} too few to tell luck from gain",
+            if n == 1 { "repeat is" } else { "repeats are" }
+        ),
         remedy: format!("--repeats {} or more", REPEATS + 1),
     })
 }
@@ -130,21 +145,30 @@ fn shared_error(pairs: &Pairs, scatter: &Scatter) -> Option<Caveat> {
         ),
         _ => return None,
     };
-    Some(Caveat { code, message, remedy: remedy.to_owned() })
+    Some(Caveat {
+        code,
+        message,
+        remedy: remedy.to_owned(),
+    })
 }
 
 /// A learning rate that was searched for one arm only makes gains that are not the algorithm's.
 fn learning_rate(pairs: &Pairs) -> Option<Caveat> {
     let of = |trial: &&&Trial| !trial.lr_source.is_settled();
-    let found: BTreeSet<String> =
-        pairs.trials.iter().filter(of).map(|t| format!("{} ({})", t.variant, t.lr_source)).collect();
+    let found: BTreeSet<String> = pairs
+        .trials
+        .iter()
+        .filter(of)
+        .map(|t| format!("{} ({})", t.variant, t.lr_source))
+        .collect();
     (!found.is_empty()).then(|| Caveat {
         code: "learning_rate",
         message: format!(
             "no sweep at this scale and budget settled the learning rate of {}",
             found.into_iter().collect::<Vec<_>>().join(", ")
         ),
-        remedy: "try train.optimizer.lr at half and at double for every arm, on other seeds".to_owned(),
+        remedy: "try train.optimizer.lr at half and at double for every arm, on other seeds"
+            .to_owned(),
     })
 }
 
@@ -153,7 +177,10 @@ fn other_data(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
     let missing = (pairs.pairs.len() as u64) < file.run.repeats;
     (pairs.elsewhere > 0 && missing).then(|| Caveat {
         code: "data_differ",
-        message: format!("{} trials of these cells saw other data, so they are left out", pairs.elsewhere),
+        message: format!(
+            "{} trials of these cells saw other data, so they are left out",
+            pairs.elsewhere
+        ),
         remedy: "give every arm the same `data` keys".to_owned(),
     })
 }
@@ -168,7 +195,9 @@ fn axes_disagree(pairs: &Pairs, gains: &BTreeMap<Axis, Gain>) -> Option<Caveat> 
     };
     let differing: Vec<String> = gains
         .iter()
-        .filter(|(axis, gain)| **axis != Axis::ModelFlops && gain.sign() != Sign::Unclear && gain.sign() != headline)
+        .filter(|(axis, gain)| {
+            **axis != Axis::ModelFlops && gain.sign() != Sign::Unclear && gain.sign() != headline
+        })
         .map(|(axis, gain)| format!("{} in {}", says(gain.sign()), axis.words()))
         .collect();
     (!differing.is_empty()).then(|| Caveat {
@@ -184,7 +213,11 @@ fn axes_disagree(pairs: &Pairs, gains: &BTreeMap<Axis, Gain>) -> Option<Caveat> 
 }
 
 fn embeddings(pairs: &Pairs) -> Option<Caveat> {
-    let share = pairs.trials.iter().filter_map(|t| Some(t.cost.as_ref()?.embedding_share)).fold(0.0, f64::max);
+    let share = pairs
+        .trials
+        .iter()
+        .filter_map(|t| Some(t.cost.as_ref()?.embedding_share))
+        .fold(0.0, f64::max);
     (share > EMBEDDING_SHARE).then(|| Caveat {
         code: "embedding_share",
         message: format!(
@@ -197,8 +230,10 @@ fn embeddings(pairs: &Pairs) -> Option<Caveat> {
 
 fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
     let bad: Vec<&&Trial> = pairs.trials.iter().filter(|t| !t.validity.ok).collect();
-    let codes: BTreeSet<&str> =
-        bad.iter().flat_map(|t| t.validity.flags.iter().map(|flag| flag.code.as_str())).collect();
+    let codes: BTreeSet<&str> = bad
+        .iter()
+        .flat_map(|t| t.validity.flags.iter().map(|flag| flag.code.as_str()))
+        .collect();
     (!bad.is_empty()).then(|| Caveat {
         code: "invalid_trials",
         message: format!(
@@ -213,8 +248,15 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
 
 /// What a log says is not what was seen.
 fn imported(pairs: &Pairs) -> Option<Caveat> {
-    let stated: Vec<_> = pairs.trials.iter().filter_map(|t| t.stated.as_ref()).collect();
-    let derived = stated.iter().filter(|s| s.by_six_n_d == Some(BySixND::TrainFlops)).count();
+    let stated: Vec<_> = pairs
+        .trials
+        .iter()
+        .filter_map(|t| t.stated.as_ref())
+        .collect();
+    let derived = stated
+        .iter()
+        .filter(|s| s.by_six_n_d == Some(BySixND::TrainFlops))
+        .count();
     let flops = match derived {
         0 => "their FLOPs are counted as the logs count".to_owned(),
         all if all == stated.len() => "their FLOPs are 6 N D".to_owned(),
@@ -235,11 +277,18 @@ fn imported(pairs: &Pairs) -> Option<Caveat> {
 pub fn drift(file: &ResultFile) -> Option<Caveat> {
     let mut ranges: BTreeMap<(u64, &str), (f64, f64)> = BTreeMap::new();
     for found in &file.calibrations {
-        let Some(peak) = found.gemm_f32_flops_per_s else { continue };
-        let range = ranges.entry((found.machine, &found.device)).or_insert((peak, peak));
+        let Some(peak) = found.gemm_f32_flops_per_s else {
+            continue;
+        };
+        let range = ranges
+            .entry((found.machine, &found.device))
+            .or_insert((peak, peak));
         *range = (range.0.min(peak), range.1.max(peak));
     }
-    let worst = ranges.values().map(|(low, high)| 1.0 - low / high).fold(0.0, f64::max);
+    let worst = ranges
+        .values()
+        .map(|(low, high)| 1.0 - low / high)
+        .fold(0.0, f64::max);
     (worst > DRIFT).then(|| Caveat {
         code: "calibration_drift",
         message: format!(
@@ -254,13 +303,21 @@ pub fn drift(file: &ResultFile) -> Option<Caveat> {
 /// Gains on generated data, where nothing in the file shows the same variant on text.
 fn synthetic(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
     let on_text = |trial: &Trial| {
-        let kind = trial.spec.pointer("/data/kind").and_then(|kind| kind.as_str());
-        trial.status == Status::Ok && kind == Some("text") && trial.variant == pairs.question.variant
+        let kind = trial
+            .spec
+            .pointer("/data/kind")
+            .and_then(|kind| kind.as_str());
+        trial.status == Status::Ok
+            && kind == Some("text")
+            && trial.variant == pairs.question.variant
     };
     let shown = file.trials.iter().any(on_text);
     (pairs.generated && !shown).then(|| Caveat {
         code: "synthetic_data",
-        message: format!("the data are a {}: whether the gain carries over to text is not shown here", pairs.data),
+        message: format!(
+            "the data are a {}: whether the gain carries over to text is not shown here",
+            pairs.data
+        ),
         remedy: "--data FILE runs the same suite on a text of yours".to_owned(),
     })
 }
@@ -272,32 +329,60 @@ mod tests {
     use crate::record::{Flag, RateSource, ResultFile, Severity, Stated, metric};
 
     fn codes(file: &ResultFile) -> Vec<&'static str> {
-        answer(file).unwrap().caveats.iter().map(|caveat| caveat.code).collect()
+        answer(file)
+            .unwrap()
+            .caveats
+            .iter()
+            .map(|caveat| caveat.code)
+            .collect()
     }
 
     #[test]
     fn each_reason_for_doubt_is_found() {
         type Change = fn(&mut ResultFile);
         let rows: [(&str, Change); 12] = [
-            ("calibration_drift", |f| f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)),
+            ("calibration_drift", |f| {
+                f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)
+            }),
             ("incomplete_repeats", |f| f.run.repeats = 5),
-            ("few_repeats", |f| (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))),
-            ("few_budgets", |f| f.trials.retain(|t| t.variant == "modern" || t.budget != Some(1600))),
-            ("learning_rate", |f| f.trials[0].lr_source = RateSource::Untuned),
+            ("few_repeats", |f| {
+                (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))
+            }),
+            ("few_budgets", |f| {
+                f.trials
+                    .retain(|t| t.variant == "modern" || t.budget != Some(1600))
+            }),
+            ("learning_rate", |f| {
+                f.trials[0].lr_source = RateSource::Untuned
+            }),
             ("learning_rate", |f| {
                 let base = f.trials.iter_mut().filter(|t| t.variant == "gpt2");
                 base.for_each(|t| t.lr_source = RateSource::Set);
             }),
-            ("learning_rate", |f| f.trials[0].lr_source = RateSource::of_words("tuned: x.json (at its grid's edge)")),
-            ("data_differ", |f| f.trials[0].spec["data"]["vocab"] = 256.into()),
-            ("embedding_share", |f| f.trials[0].cost.as_mut().unwrap().embedding_share = 0.31),
+            ("learning_rate", |f| {
+                f.trials[0].lr_source = RateSource::of_words("tuned: x.json (at its grid's edge)")
+            }),
+            ("data_differ", |f| {
+                f.trials[0].spec["data"]["vocab"] = 256.into()
+            }),
+            ("embedding_share", |f| {
+                f.trials[0].cost.as_mut().unwrap().embedding_share = 0.31
+            }),
             ("invalid_trials", |f| {
-                let flag = Flag { code: "cpu_steal".to_owned(), severity: Severity::Invalid, value: None, limit: None };
+                let flag = Flag {
+                    code: "cpu_steal".to_owned(),
+                    severity: Severity::Invalid,
+                    value: None,
+                    limit: None,
+                };
                 f.trials[0].validity.flags.push(flag);
                 f.trials[0].validity.ok = false;
             }),
             ("imported", |f| {
-                f.trials[0].stated = Some(Stated { train_flops: f.trials[0].train_flops(), ..Stated::default() });
+                f.trials[0].stated = Some(Stated {
+                    train_flops: f.trials[0].train_flops(),
+                    ..Stated::default()
+                });
                 f.trials[0].cost = None;
             }),
             ("axes_disagree", |f| {
@@ -307,10 +392,16 @@ mod tests {
                 }
             }),
         ];
-        assert_eq!(codes(&example()), ["shared_error_assumed", "synthetic_data"]);
+        assert_eq!(
+            codes(&example()),
+            ["shared_error_assumed", "synthetic_data"]
+        );
         // What a file is called says nothing of its rates.
         let mut named = example();
-        named.trials.iter_mut().for_each(|t| t.lr_source = RateSource::of_words("tuned: knowl-edge.json"));
+        named
+            .trials
+            .iter_mut()
+            .for_each(|t| t.lr_source = RateSource::of_words("tuned: knowl-edge.json"));
         assert_eq!(codes(&named), ["shared_error_assumed", "synthetic_data"]);
         for (code, change) in rows {
             let mut file = example();
@@ -321,10 +412,13 @@ mod tests {
 
     #[test]
     fn text_needs_no_caveat_for_its_data() {
-        let mut file =
-            study(4, |variant, steps, _| Some(1.0 / steps as f64 - if variant == "modern" { 1e-4 } else { 0.0 }));
+        let mut file = study(4, |variant, steps, _| {
+            Some(1.0 / steps as f64 - if variant == "modern" { 1e-4 } else { 0.0 })
+        });
         file.run.data = "tinyshakespeare".to_owned();
-        file.trials.iter_mut().for_each(|trial| trial.spec = serde_json::json!({"data": {"kind": "text"}}));
+        file.trials
+            .iter_mut()
+            .for_each(|trial| trial.spec = serde_json::json!({"data": {"kind": "text"}}));
         assert!(!codes(&file).contains(&"synthetic_data"));
     }
 }

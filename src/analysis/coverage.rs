@@ -37,7 +37,14 @@ const BASE: [u64; 5] = [100, 200, 400, 800, 1600];
 /// ... and the variants'.
 const BUDGETS: [u64; 3] = [200, 400, 800];
 /// Variants beside the one in question, and what they are worth.
-const OTHERS: [(&str, f64); 6] = [("a", 0.9), ("b", 1.0), ("c", 1.2), ("d", 1.6), ("e", 2.0), ("f", 2.6)];
+const OTHERS: [(&str, f64); 6] = [
+    ("a", 0.9),
+    ("b", 1.0),
+    ("c", 1.2),
+    ("d", 1.6),
+    ("e", 2.0),
+    ("f", 2.6),
+];
 
 /// The world that a study is drawn from.
 #[derive(Debug, Clone, Copy)]
@@ -56,8 +63,15 @@ struct Truth {
 impl Truth {
     /// Expected loss of an arm at its best rate.
     fn loss(&self, variant: &str, steps: u64) -> f64 {
-        let other = OTHERS.iter().find(|(name, _)| *name == variant).map(|(_, worth)| *worth);
-        let worth = if variant == "modern" { self.gain } else { other.unwrap_or(1.0) };
+        let other = OTHERS
+            .iter()
+            .find(|(name, _)| *name == variant)
+            .map(|(_, worth)| *worth);
+        let worth = if variant == "modern" {
+            self.gain
+        } else {
+            other.unwrap_or(1.0)
+        };
         let floor = if self.known { 0.0 } else { self.floor };
         floor + 2.0 * (worth * steps as f64 / 400.0).powf(-self.exponent)
     }
@@ -65,7 +79,10 @@ impl Truth {
     fn sweep(&self, variant: &str, steps: u64, own: f64, luck: &mut Stream) -> Vec<(f64, f64)> {
         let seen = |rate: &f64| {
             let off = rate.ln() - best(steps, own);
-            (rate.ln(), self.loss(variant, steps) + penalty(off) + NOISE * luck.normal())
+            (
+                rate.ln(),
+                self.loss(variant, steps) + penalty(off) + NOISE * luck.normal(),
+            )
         };
         RATES.iter().map(seen).collect()
     }
@@ -75,8 +92,12 @@ impl Truth {
         // Each arm's rates lie elsewhere on the grid.
         let own = (RATES[1] / RATES[0]).ln() * (luck.uniform() - 0.5);
         if !self.surface {
-            let chosen =
-                |steps: &u64| vec![parabola(&self.sweep(variant, *steps, own, luck)) - best(*steps, own); n as usize];
+            let chosen = |steps: &u64| {
+                vec![
+                    parabola(&self.sweep(variant, *steps, own, luck)) - best(*steps, own);
+                    n as usize
+                ]
+            };
             return budgets.iter().map(chosen).collect();
         }
         let mut points = Vec::new();
@@ -84,30 +105,64 @@ impl Truth {
             for (cell, steps) in budgets.iter().enumerate() {
                 let point = |(ln_lr, loss): (f64, f64)| {
                     let ln_steps = (*steps as f64).ln();
-                    Point { cell, seed, ln_steps, ln_size: 0.0, ln_lr, loss_nats: Some(loss) }
+                    Point {
+                        cell,
+                        seed,
+                        ln_steps,
+                        ln_size: 0.0,
+                        ln_lr,
+                        loss_nats: Some(loss),
+                    }
                 };
-                points.extend(self.sweep(variant, *steps, own, luck).into_iter().map(point));
+                points.extend(
+                    self.sweep(variant, *steps, own, luck)
+                        .into_iter()
+                        .map(point),
+                );
             }
         }
         let surface: Surface = fit(&points).unwrap();
-        let draws: Vec<[f64; 3]> = (0..n).map(|_| [luck.normal(), luck.normal(), luck.normal()]).collect();
+        let draws: Vec<[f64; 3]> = (0..n)
+            .map(|_| [luck.normal(), luck.normal(), luck.normal()])
+            .collect();
         let off = |steps: u64, draw: &[f64; 3]| {
             let ln_steps = (steps as f64).ln();
             surface.at(ln_steps, 0.0).ln_lr + surface.drawn(ln_steps, 0.0, *draw) - best(steps, own)
         };
-        budgets.iter().map(|steps| draws.iter().map(|draw| off(*steps, draw)).collect()).collect()
+        budgets
+            .iter()
+            .map(|steps| draws.iter().map(|draw| off(*steps, draw)).collect())
+            .collect()
     }
 
     /// A whole study: swept once, judged `n` times.
     fn study(&self, n: u64, index: u64) -> ResultFile {
         let mut luck = stream("coverage", n, index);
-        let arms = [("gpt2", 1.0), ("modern", 1.0)].iter().chain(&OTHERS).map(|(variant, _)| *variant);
-        let arms: Vec<(&str, &[u64])> =
-            arms.map(|variant| (variant, if variant == "gpt2" { &BASE[..] } else { &BUDGETS[..] })).collect();
-        let shared: Vec<f64> = (0..n).map(|_| SHARED.sqrt() * NOISE * luck.normal()).collect();
+        let arms = [("gpt2", 1.0), ("modern", 1.0)]
+            .iter()
+            .chain(&OTHERS)
+            .map(|(variant, _)| *variant);
+        let arms: Vec<(&str, &[u64])> = arms
+            .map(|variant| {
+                (
+                    variant,
+                    if variant == "gpt2" {
+                        &BASE[..]
+                    } else {
+                        &BUDGETS[..]
+                    },
+                )
+            })
+            .collect();
+        let shared: Vec<f64> = (0..n)
+            .map(|_| SHARED.sqrt() * NOISE * luck.normal())
+            .collect();
         let mut cells: Vec<(&str, u64, Vec<f64>)> = Vec::new();
         for (variant, budgets) in arms {
-            for (steps, off) in budgets.iter().zip(self.rates(variant, budgets, n, &mut luck)) {
+            for (steps, off) in budgets
+                .iter()
+                .zip(self.rates(variant, budgets, n, &mut luck))
+            {
                 let level = self.loss(variant, *steps) + self.cell * luck.normal();
                 let own = |(off, shared): (&f64, &f64)| {
                     level + penalty(*off) + shared + (1.0 - SHARED).sqrt() * NOISE * luck.normal()
@@ -115,16 +170,28 @@ impl Truth {
                 cells.push((variant, *steps, off.iter().zip(&shared).map(own).collect()));
             }
         }
-        let names: Vec<(&str, u64)> = cells.iter().map(|(variant, steps, _)| (*variant, *steps)).collect();
+        let names: Vec<(&str, u64)> = cells
+            .iter()
+            .map(|(variant, steps, _)| (*variant, *steps))
+            .collect();
         let mut file = study_of(&names, n, |variant, steps, repeat| {
-            let cell = cells.iter().find(|(of, at, _)| *of == variant && *at == steps).unwrap();
+            let cell = cells
+                .iter()
+                .find(|(of, at, _)| *of == variant && *at == steps)
+                .unwrap();
             Some(cell.2[repeat as usize])
         });
         if !self.known {
             for trial in &mut file.trials {
-                let excess = trial.metrics.remove(metric::EXCESS_LOSS_NATS).and_then(|excess| excess.value).unwrap();
+                let excess = trial
+                    .metrics
+                    .remove(metric::EXCESS_LOSS_NATS)
+                    .and_then(|excess| excess.value)
+                    .unwrap();
                 let name = metric::VAL_LOSS_NATS;
-                trial.metrics.insert(name.to_owned(), Metric::value(name, excess));
+                trial
+                    .metrics
+                    .insert(name.to_owned(), Metric::value(name, excess));
             }
         }
         file
@@ -133,8 +200,12 @@ impl Truth {
     fn judged(&self, n: u64, index: u64) -> Gain {
         let file = self.study(n, index);
         let worlds = worlds(&file, None);
-        let question =
-            Question { base: "gpt2".into(), variant: "modern".into(), scale: "w32".into(), budget: Some(400) };
+        let question = Question {
+            base: "gpt2".into(),
+            variant: "modern".into(),
+            scale: "w32".into(),
+            budget: Some(400),
+        };
         let (world, pairs) = pair(&worlds, &question).unwrap();
         // In tokens: the example's arms cost the same there.
         gain(&pairs, Axis::Tokens, Scatter::of(world).as_ref()).0
@@ -154,10 +225,14 @@ fn penalty(off: f64) -> f64 {
 
 /// The log rate that a parabola through a sweep's lowest and its neighbours chooses.
 fn parabola(tried: &[(f64, f64)]) -> f64 {
-    let lowest = (0..tried.len()).min_by(|&a, &b| tried[a].1.total_cmp(&tried[b].1)).unwrap();
+    let lowest = (0..tried.len())
+        .min_by(|&a, &b| tried[a].1.total_cmp(&tried[b].1))
+        .unwrap();
     let inside = lowest > 0 && lowest + 1 < tried.len();
     let around = inside.then(|| [tried[lowest - 1], tried[lowest], tried[lowest + 1]]);
-    around.and_then(lowest_of_parabola).unwrap_or(tried[lowest].0)
+    around
+        .and_then(lowest_of_parabola)
+        .unwrap_or(tried[lowest].0)
 }
 
 /// What became of many studies.
@@ -206,17 +281,66 @@ fn counted(truth: Truth, n: u64, studies: u64) -> Counts {
 /// The laws in use, slow and fast, with the floor known and not, and cells that err by nothing, by as much as on text, and by as
 /// much as on the language.
 const TRUTHS: [Truth; 5] = [
-    Truth { gain: 1.3, floor: 0.0, exponent: 0.3, known: true, cell: 0.0, surface: true },
-    Truth { gain: 1.5, floor: 1.5, exponent: 0.3, known: false, cell: 0.018, surface: true },
-    Truth { gain: 1.2, floor: 0.0, exponent: 0.2, known: true, cell: 0.038, surface: true },
-    Truth { gain: 1.0, floor: 0.0, exponent: 0.3, known: true, cell: 0.018, surface: true },
-    Truth { gain: 1.5, floor: 0.0, exponent: 0.3, known: true, cell: 0.038, surface: false },
+    Truth {
+        gain: 1.3,
+        floor: 0.0,
+        exponent: 0.3,
+        known: true,
+        cell: 0.0,
+        surface: true,
+    },
+    Truth {
+        gain: 1.5,
+        floor: 1.5,
+        exponent: 0.3,
+        known: false,
+        cell: 0.018,
+        surface: true,
+    },
+    Truth {
+        gain: 1.2,
+        floor: 0.0,
+        exponent: 0.2,
+        known: true,
+        cell: 0.038,
+        surface: true,
+    },
+    Truth {
+        gain: 1.0,
+        floor: 0.0,
+        exponent: 0.3,
+        known: true,
+        cell: 0.018,
+        surface: true,
+    },
+    Truth {
+        gain: 1.5,
+        floor: 0.0,
+        exponent: 0.3,
+        known: true,
+        cell: 0.038,
+        surface: false,
+    },
 ];
 
 /// Beyond what the base ran, and just within.
 const CENSORED: [Truth; 2] = [
-    Truth { gain: 3.7, floor: 0.0, exponent: 0.3, known: true, cell: 0.018, surface: true },
-    Truth { gain: 4.2, floor: 0.0, exponent: 0.3, known: true, cell: 0.018, surface: true },
+    Truth {
+        gain: 3.7,
+        floor: 0.0,
+        exponent: 0.3,
+        known: true,
+        cell: 0.018,
+        surface: true,
+    },
+    Truth {
+        gain: 4.2,
+        floor: 0.0,
+        exponent: 0.3,
+        known: true,
+        cell: 0.018,
+        surface: true,
+    },
 ];
 
 /// The quick form of the slow test: far too few studies to tell 95 from 93, enough to see an interval that lies.
@@ -224,7 +348,10 @@ const CENSORED: [Truth; 2] = [
 fn the_interval_is_not_far_from_its_promise() {
     for truth in [TRUTHS[1], TRUTHS[4]] {
         let counts = counted(truth, 5, 60);
-        assert!(counts.solved >= 55 && 100 * counts.held >= 88 * counts.solved, "{truth:?}: {counts:?}");
+        assert!(
+            counts.solved >= 55 && 100 * counts.held >= 88 * counts.solved,
+            "{truth:?}: {counts:?}"
+        );
     }
 }
 
@@ -243,8 +370,14 @@ fn coverage_of_the_gain() {
             let counts = counted(truth, n, 2000);
             let share = 100.0 * counts.held as f64 / counts.solved as f64;
             let wrong = 100.0 * counts.false_signs as f64 / 2000.0;
-            println!("{truth:?} n = {n}: {share:.1}% of {}, {wrong:.2}% false signs", counts.solved);
-            assert!((92.5..=97.5).contains(&share) && wrong < 5.0, "{truth:?}, n = {n}: {counts:?}");
+            println!(
+                "{truth:?} n = {n}: {share:.1}% of {}, {wrong:.2}% false signs",
+                counts.solved
+            );
+            assert!(
+                (92.5..=97.5).contains(&share) && wrong < 5.0,
+                "{truth:?}, n = {n}: {counts:?}"
+            );
         }
     }
 }

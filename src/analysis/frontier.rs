@@ -4,7 +4,12 @@
 /// by rising cost. Of equal points the first counts.
 pub fn front(points: &[(f64, f64)]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..points.len()).collect();
-    order.sort_by(|a, b| points[*a].0.total_cmp(&points[*b].0).then(points[*a].1.total_cmp(&points[*b].1)));
+    order.sort_by(|a, b| {
+        points[*a]
+            .0
+            .total_cmp(&points[*b].0)
+            .then(points[*a].1.total_cmp(&points[*b].1))
+    });
     let mut lowest = f64::INFINITY;
     order.retain(|k| {
         let better = points[*k].1 < lowest;
@@ -23,7 +28,10 @@ mod tests {
         type Row<'a> = (&'a [(f64, f64)], &'a [usize]);
         let rows: [Row; 4] = [
             (&[], &[]),
-            (&[(1.0, 3.0), (2.0, 2.0), (3.0, 2.5), (4.0, 1.0)], &[0, 1, 3]),
+            (
+                &[(1.0, 3.0), (2.0, 2.0), (3.0, 2.5), (4.0, 1.0)],
+                &[0, 1, 3],
+            ),
             (&[(4.0, 1.0), (1.0, 1.0), (1.0, 2.0)], &[1]),
             (&[(1.0, 1.0), (1.0, 1.0)], &[0]),
         ];

@@ -69,9 +69,13 @@ impl Blank {
     /// For prose, after "because".
     pub fn words(self) -> &'static str {
         match self {
-            Self::CostUnknown => "what was spent is not known in every repeat, or the arms ran on different machines",
+            Self::CostUnknown => {
+                "what was spent is not known in every repeat, or the arms ran on different machines"
+            }
             Self::NoSuchSize => "the base ran nothing of this size",
-            Self::OutOfReach => "the variant lies beyond the base's runs, and repeats scatter too far for a bound",
+            Self::OutOfReach => {
+                "the variant lies beyond the base's runs, and repeats scatter too far for a bound"
+            }
         }
     }
 }
@@ -101,8 +105,14 @@ impl Gain {
     /// On which side of 1 it lies, by its two-sided interval.
     pub fn sign(&self) -> Sign {
         match *self {
-            Self::Solved(Estimate { interval: Some(interval), .. }) if interval.low > 1.0 => Sign::More,
-            Self::Solved(Estimate { interval: Some(interval), .. }) if interval.high < 1.0 => Sign::Less,
+            Self::Solved(Estimate {
+                interval: Some(interval),
+                ..
+            }) if interval.low > 1.0 => Sign::More,
+            Self::Solved(Estimate {
+                interval: Some(interval),
+                ..
+            }) if interval.high < 1.0 => Sign::Less,
             Self::MoreThan(Bound { told: true, .. }) => Sign::More,
             Self::LessThan(Bound { told: true, .. }) => Sign::Less,
             _ => Sign::Unclear,
@@ -190,12 +200,18 @@ impl Answer {
 
     /// The gain by what is counted.
     pub fn on(&self, axis: Axis) -> Gain {
-        self.gains.get(&axis).copied().unwrap_or(Gain::Unknown { n: self.n, why: Blank::CostUnknown })
+        self.gains.get(&axis).copied().unwrap_or(Gain::Unknown {
+            n: self.n,
+            why: Blank::CostUnknown,
+        })
     }
 
     /// `modern/w32@400`.
     pub fn cell(&self) -> String {
-        let budget = self.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+        let budget = self
+            .budget
+            .map(|budget| format!("@{budget}"))
+            .unwrap_or_default();
         format!("{}/{}{budget}", self.variant, self.scale)
     }
 }
@@ -210,8 +226,13 @@ pub fn answer(file: &ResultFile) -> Result<Answer, Unanswered> {
 /// Answers the question that `pairs` were made for; `scatter` is of their world.
 pub fn answer_pairs(file: &ResultFile, pairs: &Pairs, scatter: Option<&Scatter>) -> Answer {
     let mut gains = BTreeMap::from(Axis::ALL.map(|axis| (axis, gain(pairs, axis, scatter))));
-    let log_gain = gains.get_mut(&Axis::ModelFlops).and_then(|(_, form)| form.take());
-    let gains: BTreeMap<Axis, Gain> = gains.into_iter().map(|(axis, (gain, _))| (axis, gain)).collect();
+    let log_gain = gains
+        .get_mut(&Axis::ModelFlops)
+        .and_then(|(_, form)| form.take());
+    let gains: BTreeMap<Axis, Gain> = gains
+        .into_iter()
+        .map(|(axis, (gain, _))| (axis, gain))
+        .collect();
     let local = Local::of(pairs, Axis::ModelFlops, scatter);
     let equal = local.as_ref().and_then(Local::at_equal_cost);
     let doubling = local.as_ref().and_then(Local::doubling);
@@ -224,10 +245,15 @@ pub fn answer_pairs(file: &ResultFile, pairs: &Pairs, scatter: Option<&Scatter>)
         data: pairs.data.clone(),
         loss: pairs.loss,
         n: pairs.pairs.len(),
-        doubling: doubling.map(|(form, from_flops)| Doubling { from_flops, nats: form.estimate(scatter) }),
+        doubling: doubling.map(|(form, from_flops)| Doubling {
+            from_flops,
+            nats: form.estimate(scatter),
+        }),
         equal_compute_nats: equal.as_ref().map(|(form, _)| form.estimate(scatter)),
         equal_compute_measured: equal.as_ref().is_some_and(|(_, measured)| *measured),
-        p: equal.as_ref().and_then(|(form, _)| Some(form.shift(scatter)?.p())),
+        p: equal
+            .as_ref()
+            .and_then(|(form, _)| Some(form.shift(scatter)?.p())),
         next_step: next_step(&gains[&Axis::ModelFlops]),
         caveats: caveats(file, pairs, &gains, scatter),
         log_gain,
@@ -240,10 +266,19 @@ pub fn answer_pairs(file: &ResultFile, pairs: &Pairs, scatter: Option<&Scatter>)
 }
 
 fn ray(pairs: &Pairs) -> Option<Ray> {
-    let of_variant = pairs.trials.iter().filter(|trial| trial.variant == pairs.question.variant);
-    let mut known = of_variant.filter_map(|trial| Some((trial.params()?, trial.train_tokens()?, trial.train_flops()?)));
-    let (params, tokens, train_flops) = known.find(|(params, tokens, _)| *params > 0 && *tokens > 0)?;
-    Some(Ray { params, tokens_per_param: tokens as f64 / params as f64, train_flops })
+    let of_variant = pairs
+        .trials
+        .iter()
+        .filter(|trial| trial.variant == pairs.question.variant);
+    let mut known = of_variant
+        .filter_map(|trial| Some((trial.params()?, trial.train_tokens()?, trial.train_flops()?)));
+    let (params, tokens, train_flops) =
+        known.find(|(params, tokens, _)| *params > 0 && *tokens > 0)?;
+    Some(Ray {
+        params,
+        tokens_per_param: tokens as f64 / params as f64,
+        train_flops,
+    })
 }
 
 /// The gain on one axis, and its logarithm to first order where it is solved.
@@ -251,27 +286,66 @@ pub fn gain(pairs: &Pairs, axis: Axis, scatter: Option<&Scatter>) -> (Gain, Opti
     let n = pairs.pairs.len();
     let unknown = |why| (Gain::Unknown { n, why }, None);
     let known = |point: &super::pairs::Point| point.spent.on(axis).is_some();
-    if !pairs.pairs.iter().all(|pair| known(&pair.variant) && pair.base.iter().all(known)) {
+    if !pairs
+        .pairs
+        .iter()
+        .all(|pair| known(&pair.variant) && pair.base.iter().all(known))
+    {
         return unknown(Blank::CostUnknown);
     }
-    let Some(local) = Local::of(pairs, axis, scatter) else { return unknown(Blank::NoSuchSize) };
+    let Some(local) = Local::of(pairs, axis, scatter) else {
+        return unknown(Blank::NoSuchSize);
+    };
     let bound = |one_sided: Option<f64>, end: f64, told: bool| match (one_sided, n) {
-        (Some(log), _) => Some(Bound { bound: log.exp(), level: Some(LEVEL), n, told }),
-        (None, 1) => Some(Bound { bound: end.exp(), level: None, n, told: false }),
+        (Some(log), _) => Some(Bound {
+            bound: log.exp(),
+            level: Some(LEVEL),
+            n,
+            told,
+        }),
+        (None, 1) => Some(Bound {
+            bound: end.exp(),
+            level: None,
+            n,
+            told: false,
+        }),
         _ => None,
     };
     match local.crossing(LEVEL) {
         Some(Crossing::At(form, ends)) => {
-            let interval = ends.map(|(low, high)| Interval { low: low.exp(), high: high.exp(), level: LEVEL });
-            (Gain::Solved(Estimate { value: form.value.exp(), interval, n }), Some(form))
+            let interval = ends.map(|(low, high)| Interval {
+                low: low.exp(),
+                high: high.exp(),
+                level: LEVEL,
+            });
+            (
+                Gain::Solved(Estimate {
+                    value: form.value.exp(),
+                    interval,
+                    n,
+                }),
+                Some(form),
+            )
         }
-        Some(Crossing::Beyond { one_sided, two_sided, end }) => {
+        Some(Crossing::Beyond {
+            one_sided,
+            two_sided,
+            end,
+        }) => {
             let bound = bound(one_sided, end, two_sided.is_some_and(|log| log > 0.0));
-            bound.map_or(unknown(Blank::OutOfReach), |bound| (Gain::MoreThan(bound), None))
+            bound.map_or(unknown(Blank::OutOfReach), |bound| {
+                (Gain::MoreThan(bound), None)
+            })
         }
-        Some(Crossing::Below { one_sided, two_sided, end }) => {
+        Some(Crossing::Below {
+            one_sided,
+            two_sided,
+            end,
+        }) => {
             let bound = bound(one_sided, end, two_sided.is_some_and(|log| log < 0.0));
-            bound.map_or(unknown(Blank::OutOfReach), |bound| (Gain::LessThan(bound), None))
+            bound.map_or(unknown(Blank::OutOfReach), |bound| {
+                (Gain::LessThan(bound), None)
+            })
         }
         None => unknown(Blank::OutOfReach),
     }
@@ -280,10 +354,24 @@ pub fn gain(pairs: &Pairs, axis: Axis, scatter: Option<&Scatter>) -> (Gain, Opti
 /// A gain above 2 is a change that buys more than twice the compute does, and below 2 one that buys less.
 fn next_step(gain: &Gain) -> Step {
     match gain {
-        Gain::Solved(Estimate { interval: Some(interval), .. }) if interval.low > 2.0 => Step::Variant,
-        Gain::Solved(Estimate { interval: Some(interval), .. }) if interval.high < 2.0 => Step::Scale,
-        Gain::MoreThan(Bound { bound, level: Some(_), .. }) if *bound >= 2.0 => Step::Variant,
-        Gain::LessThan(Bound { bound, level: Some(_), .. }) if *bound <= 2.0 => Step::Scale,
+        Gain::Solved(Estimate {
+            interval: Some(interval),
+            ..
+        }) if interval.low > 2.0 => Step::Variant,
+        Gain::Solved(Estimate {
+            interval: Some(interval),
+            ..
+        }) if interval.high < 2.0 => Step::Scale,
+        Gain::MoreThan(Bound {
+            bound,
+            level: Some(_),
+            ..
+        }) if *bound >= 2.0 => Step::Variant,
+        Gain::LessThan(Bound {
+            bound,
+            level: Some(_),
+            ..
+        }) if *bound <= 2.0 => Step::Scale,
         _ => Step::Unclear,
     }
 }
@@ -299,13 +387,20 @@ mod tests {
     /// A power law, where `modern` at 800 is worth `worth(repeat)` times its steps of `gpt2`.
     fn straight(repeats: u64, worth: impl Fn(u64) -> f64) -> ResultFile {
         study(repeats, |variant, steps, repeat| {
-            let worth = if variant == "modern" { worth(repeat) } else { 1.0 };
+            let worth = if variant == "modern" {
+                worth(repeat)
+            } else {
+                1.0
+            };
             Some(2.0 * (worth * steps as f64 / 400.0).powf(-0.3) * (1.0 + 0.05 * repeat as f64))
         })
     }
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-9, "{found} against {expected}");
+        assert!(
+            (found - expected).abs() < 1e-9,
+            "{found} against {expected}"
+        );
     }
 
     /// Where the truth is known the gain is exact on every axis, above 1 and below.
@@ -318,21 +413,33 @@ mod tests {
                 other => panic!("{axis:?}: {other:?}"),
             };
             close(solved(Axis::ModelFlops).value, worth * STEP);
-            close(solved(Axis::TotalFlops).value, worth * (7.7e7 + 3.0e5) / (8.0e7 + 9.0e6));
+            close(
+                solved(Axis::TotalFlops).value,
+                worth * (7.7e7 + 3.0e5) / (8.0e7 + 9.0e6),
+            );
             close(solved(Axis::WallSeconds).value, worth * 0.0031 / 0.0052);
             close(solved(Axis::Tokens).value, worth);
             close(solved(Axis::Steps).value, worth);
             // Repeats of 1, 1.05 and 1.1 times the law.
             let law = |steps: f64| 1.05 * 2.0 * (steps / 400.0).powf(-0.3);
-            close(answer.equal_compute_nats.unwrap().value, law(800.0 / STEP) - law(worth * 800.0));
-            assert!(!answer.equal_compute_measured, "the base's FLOPs are 4% off");
+            close(
+                answer.equal_compute_nats.unwrap().value,
+                law(800.0 / STEP) - law(worth * 800.0),
+            );
+            assert!(
+                !answer.equal_compute_measured,
+                "the base's FLOPs are 4% off"
+            );
             // Twice the variant's own cost is beyond the base's runs, so that it is its last doubling.
             let doubling = answer.doubling.unwrap();
             close(doubling.from_flops / (7.7e7 * 800.0), 1.0);
             close(doubling.nats.value, law(800.0) - law(1600.0));
             assert_eq!(
                 answer.on(Axis::Joules),
-                Gain::Unknown { n: 3, why: Blank::CostUnknown },
+                Gain::Unknown {
+                    n: 3,
+                    why: Blank::CostUnknown
+                },
                 "no meter read anything"
             );
         }
@@ -346,42 +453,83 @@ mod tests {
         let losses = [1.40, 1.43, 1.38, 1.42];
         let law = |steps: f64| 2.0 * (steps / 400.0).powf(-0.3);
         let file = study(4, |variant, steps, repeat| {
-            Some(if variant == "modern" { losses[repeat as usize] } else { law(steps as f64) })
+            Some(if variant == "modern" {
+                losses[repeat as usize]
+            } else {
+                law(steps as f64)
+            })
         });
         let worlds = worlds(&file, None);
         let (_, pairs) = pair(&worlds, &Question::of(&file).unwrap()).unwrap();
-        let (Gain::Solved(estimate), Some(form)) = gain(&pairs, Axis::Steps, None) else { panic!() };
+        let (Gain::Solved(estimate), Some(form)) = gain(&pairs, Axis::Steps, None) else {
+            panic!()
+        };
         let turned = |loss: f64| 400.0 * (loss / 2.0).powf(-1.0 / 0.3) / 800.0;
         let half = 0.035_283_078_589_306_995;
         let interval = estimate.interval.unwrap();
         close(estimate.value, turned(1.4075));
         close(interval.low, turned(1.4075 + half));
         close(interval.high, turned(1.4075 - half));
-        assert_eq!((estimate.n, gain(&pairs, Axis::Steps, None).0.sign()), (4, Sign::More));
+        assert_eq!(
+            (estimate.n, gain(&pairs, Axis::Steps, None).0.sign()),
+            (4, Sign::More)
+        );
         // To first order the logarithm has the same spread.
         let first = form.ratio(None).interval.unwrap();
-        assert!((first.low / interval.low - 1.0).abs() < 0.01 && (first.high / interval.high - 1.0).abs() < 0.01);
+        assert!(
+            (first.low / interval.low - 1.0).abs() < 0.01
+                && (first.high / interval.high - 1.0).abs() < 0.01
+        );
     }
 
     /// Beyond the budgets there are bounds, and no extrapolation: at most 1600 steps of 7.7 against 800 of 8.0, at least 400.
     #[test]
     fn beyond_the_budgets_there_is_a_bound() {
-        let exact = |bound| Bound { bound, level: Some(0.95), n: 4, told: true };
+        let exact = |bound| Bound {
+            bound,
+            level: Some(0.95),
+            n: 4,
+            told: true,
+        };
         let close_to = |found: Bound, expected: Bound| {
             close(found.bound, expected.bound);
-            assert_eq!(Bound { bound: expected.bound, ..found }, expected);
+            assert_eq!(
+                Bound {
+                    bound: expected.bound,
+                    ..found
+                },
+                expected
+            );
         };
         let found = answer(&straight(4, |_| 5.0)).unwrap();
-        let Gain::MoreThan(bound) = found.headline() else { panic!() };
+        let Gain::MoreThan(bound) = found.headline() else {
+            panic!()
+        };
         close_to(bound, exact(2.0 * STEP));
-        let Gain::LessThan(bound) = answer(&straight(4, |_| 0.1)).unwrap().headline() else { panic!() };
-        close_to(bound, Bound { ..exact(0.5 * STEP) });
+        let Gain::LessThan(bound) = answer(&straight(4, |_| 0.1)).unwrap().headline() else {
+            panic!()
+        };
+        close_to(
+            bound,
+            Bound {
+                ..exact(0.5 * STEP)
+            },
+        );
         // Scattered repeats around a mean beyond the end allow less than the end.
-        let found = answer(&straight(4, |r| if r == 0 { 3.0 } else { 1.9 })).unwrap().headline();
-        let Gain::MoreThan(bound) = found else { panic!("{found:?}") };
-        assert!(bound.bound < 1.9 * STEP && bound.level == Some(0.95), "{bound:?}");
+        let found = answer(&straight(4, |r| if r == 0 { 3.0 } else { 1.9 }))
+            .unwrap()
+            .headline();
+        let Gain::MoreThan(bound) = found else {
+            panic!("{found:?}")
+        };
+        assert!(
+            bound.bound < 1.9 * STEP && bound.level == Some(0.95),
+            "{bound:?}"
+        );
         // One repeat is as measured, and says nothing of others.
-        let Gain::MoreThan(bound) = answer(&straight(1, |_| 5.0)).unwrap().headline() else { panic!() };
+        let Gain::MoreThan(bound) = answer(&straight(1, |_| 5.0)).unwrap().headline() else {
+            panic!()
+        };
         close(bound.bound, 2.0 * STEP);
         assert_eq!((bound.level, bound.told), (None, false));
     }
@@ -393,14 +541,27 @@ mod tests {
             (answer(&straight(4, |_| 1.7)), Sign::More, None),
             (answer(&straight(4, |_| 0.6)), Sign::Less, Some(Step::Scale)),
             (answer(&straight(4, apart)), Sign::Unclear, None),
-            (answer(&straight(1, |_| 0.6)), Sign::Unclear, Some(Step::Unclear)),
-            (answer(&straight(4, |r| if r == 0 { 0.1 } else { 1.1 })), Sign::Unclear, None),
+            (
+                answer(&straight(1, |_| 0.6)),
+                Sign::Unclear,
+                Some(Step::Unclear),
+            ),
+            (
+                answer(&straight(4, |r| if r == 0 { 0.1 } else { 1.1 })),
+                Sign::Unclear,
+                None,
+            ),
             (answer(&straight(4, |_| 0.1)), Sign::Less, Some(Step::Scale)),
         ];
         for (answer, sign, step) in rows {
             let answer = answer.unwrap();
             let step = step.unwrap_or(answer.next_step);
-            assert_eq!((answer.headline().sign(), answer.next_step), (sign, step), "{:?}", answer.headline());
+            assert_eq!(
+                (answer.headline().sign(), answer.next_step),
+                (sign, step),
+                "{:?}",
+                answer.headline()
+            );
         }
     }
 
@@ -417,34 +578,58 @@ mod tests {
                 })
             })
         };
-        let Gain::Solved(estimate) = answer(&rising(1.55)).unwrap().headline() else { panic!() };
-        assert!(estimate.value > 0.5 * STEP && estimate.value < STEP && estimate.interval.is_none());
-        let Gain::MoreThan(bound) = answer(&rising(0.9)).unwrap().headline() else { panic!() };
+        let Gain::Solved(estimate) = answer(&rising(1.55)).unwrap().headline() else {
+            panic!()
+        };
+        assert!(
+            estimate.value > 0.5 * STEP && estimate.value < STEP && estimate.interval.is_none()
+        );
+        let Gain::MoreThan(bound) = answer(&rising(0.9)).unwrap().headline() else {
+            panic!()
+        };
         close(bound.bound, 2.0 * STEP);
     }
 
     /// With one budget of the base there is the difference at equal cost, and on whose side of it the gain lies.
     #[test]
     fn one_budget_of_the_base_prices_a_difference_and_a_side() {
-        let mut file =
-            study(4, |variant, _, k| Some(if variant == "modern" { 0.9 } else { 1.0 } + 1e-3 * (k % 2) as f64));
+        let mut file = study(4, |variant, _, k| {
+            Some(if variant == "modern" { 0.9 } else { 1.0 } + 1e-3 * (k % 2) as f64)
+        });
         file.trials.retain(|trial| trial.budget == Some(800));
-        for trial in file.trials.iter_mut().filter(|trial| trial.variant == "modern") {
+        for trial in file
+            .trials
+            .iter_mut()
+            .filter(|trial| trial.variant == "modern")
+        {
             trial.cost.as_mut().unwrap().train_flops = 7.7e7 * 800.0;
         }
         let answer = answer(&file).unwrap();
         close(answer.equal_compute_nats.unwrap().value, 0.1);
         assert!(answer.equal_compute_measured && answer.doubling.is_none());
-        let Gain::MoreThan(bound) = answer.headline() else { panic!("{:?}", answer.headline()) };
+        let Gain::MoreThan(bound) = answer.headline() else {
+            panic!("{:?}", answer.headline())
+        };
         close(bound.bound, 1.0);
     }
 
     #[test]
     fn seconds_that_are_not_known_leave_the_other_axes_alone() {
         let mut file = example();
-        file.trials[0].metrics.remove(crate::record::metric::TRAIN_WALL_S);
+        file.trials[0]
+            .metrics
+            .remove(crate::record::metric::TRAIN_WALL_S);
         let answer = answer(&file).unwrap();
-        assert!(matches!(answer.headline(), Gain::MoreThan { .. } | Gain::Solved(_)));
-        assert_eq!(answer.on(Axis::WallSeconds), Gain::Unknown { n: 4, why: Blank::CostUnknown });
+        assert!(matches!(
+            answer.headline(),
+            Gain::MoreThan { .. } | Gain::Solved(_)
+        ));
+        assert_eq!(
+            answer.on(Axis::WallSeconds),
+            Gain::Unknown {
+                n: 4,
+                why: Blank::CostUnknown
+            }
+        );
     }
 }

@@ -50,7 +50,10 @@ impl PowerLaw {
     /// with a common irreducible loss.
     pub fn gain_slope_over(&self, base: &PowerLaw, compute: f64) -> Option<f64> {
         let needed = base.compute_for(self.at(compute))?;
-        Some(self.exponent * self.reducible(compute) / (base.exponent * base.reducible(needed)) - 1.0)
+        Some(
+            self.exponent * self.reducible(compute) / (base.exponent * base.reducible(needed))
+                - 1.0,
+        )
     }
 }
 
@@ -59,27 +62,60 @@ mod tests {
     use super::*;
 
     fn law(irreducible: f64, scale: f64, exponent: f64) -> PowerLaw {
-        PowerLaw { irreducible, scale, exponent }
+        PowerLaw {
+            irreducible,
+            scale,
+            exponent,
+        }
     }
 
     fn close(found: f64, expected: f64, relative: f64) {
-        assert!((found / expected - 1.0).abs() < relative, "{found} against {expected}");
+        assert!(
+            (found / expected - 1.0).abs() < relative,
+            "{found} against {expected}"
+        );
     }
 
     /// The laws of Gundlach et al. 2025, arXiv 2511.21622, whose fits hold E at 1.9 for every family.
-    const LSTM: PowerLaw = PowerLaw { irreducible: 1.9, scale: 36.3, exponent: 0.065 };
-    const TRANSFORMER_2017: PowerLaw = PowerLaw { irreducible: 1.9, scale: 81.7, exponent: 0.091 };
-    const MODERN: PowerLaw = PowerLaw { irreducible: 1.9, scale: 88.0, exponent: 0.094 };
+    const LSTM: PowerLaw = PowerLaw {
+        irreducible: 1.9,
+        scale: 36.3,
+        exponent: 0.065,
+    };
+    const TRANSFORMER_2017: PowerLaw = PowerLaw {
+        irreducible: 1.9,
+        scale: 81.7,
+        exponent: 0.091,
+    };
+    const MODERN: PowerLaw = PowerLaw {
+        irreducible: 1.9,
+        scale: 88.0,
+        exponent: 0.094,
+    };
 
     #[test]
     fn a_law_is_read_in_both_directions() {
         let law = law(1.7, 1070.0, 0.154);
         for compute in [1e10, 1e20, 1e26] {
             close(law.compute_for(law.at(compute)).unwrap(), compute, 1e-6);
-            close(law.per_doubling(compute), law.at(compute) - law.at(2.0 * compute), 1e-9);
+            close(
+                law.per_doubling(compute),
+                law.at(compute) - law.at(2.0 * compute),
+                1e-9,
+            );
         }
-        assert_eq!((law.compute_for(1.7), law.compute_for(1.2), law.compute_for(f64::NAN)), (None, None, None));
-        let flat = PowerLaw { exponent: 0.0, ..law };
+        assert_eq!(
+            (
+                law.compute_for(1.7),
+                law.compute_for(1.2),
+                law.compute_for(f64::NAN)
+            ),
+            (None, None, None)
+        );
+        let flat = PowerLaw {
+            exponent: 0.0,
+            ..law
+        };
         assert_eq!(flat.compute_for(2.0), None);
     }
 
@@ -88,29 +124,60 @@ mod tests {
     fn the_next_doubling_brings_less() {
         let law = law(1.7, 1070.0, 0.154);
         close(law.per_doubling(1e20), 0.090_106_644_933_459_95, 1e-9);
-        close(law.per_doubling(1e24) / law.per_doubling(1e20), 1e4_f64.powf(-0.154), 1e-9);
+        close(
+            law.per_doubling(1e24) / law.per_doubling(1e20),
+            1e4_f64.powf(-0.154),
+            1e-9,
+        );
     }
 
     #[test]
     fn a_gain_of_equal_exponents_is_the_same_at_every_scale() {
         let (base, better) = (law(1.9, 88.0, 0.1), law(1.9, 80.0, 0.1));
         for compute in [1e12, 1e18, 1e24] {
-            close(better.gain_over(&base, compute).unwrap(), 1.1_f64.powi(10), 1e-9);
+            close(
+                better.gain_over(&base, compute).unwrap(),
+                1.1_f64.powi(10),
+                1e-9,
+            );
             assert!(better.gain_slope_over(&base, compute).unwrap().abs() < 1e-9);
         }
-        close(base.gain_over(&better, 1e18).unwrap(), 1.1_f64.powi(-10), 1e-9);
+        close(
+            base.gain_over(&better, 1e18).unwrap(),
+            1.1_f64.powi(-10),
+            1e-9,
+        );
         // A base that ends above the loss never gets there.
         assert_eq!(better.gain_over(&law(2.5, 88.0, 0.1), 1e24), None);
     }
 
     #[test]
     fn a_gain_of_other_exponents_grows_with_scale() {
-        let rows = [(1e15, 3.80), (1e16, 9.54), (1e17, 24.0), (1e18, 60.2), (1e20, 380.0), (1e22, 2398.0)];
+        let rows = [
+            (1e15, 3.80),
+            (1e16, 9.54),
+            (1e17, 24.0),
+            (1e18, 60.2),
+            (1e20, 380.0),
+            (1e22, 2398.0),
+        ];
         for (compute, gain) in rows {
-            close(TRANSFORMER_2017.gain_over(&LSTM, compute).unwrap(), gain, 2e-3);
-            close(TRANSFORMER_2017.gain_slope_over(&LSTM, compute).unwrap(), 0.091 / 0.065 - 1.0, 1e-9);
+            close(
+                TRANSFORMER_2017.gain_over(&LSTM, compute).unwrap(),
+                gain,
+                2e-3,
+            );
+            close(
+                TRANSFORMER_2017.gain_slope_over(&LSTM, compute).unwrap(),
+                0.091 / 0.065 - 1.0,
+                1e-9,
+            );
         }
-        close(MODERN.gain_over(&TRANSFORMER_2017, 1e16).unwrap(), 1.4892, 1e-4);
+        close(
+            MODERN.gain_over(&TRANSFORMER_2017, 1e16).unwrap(),
+            1.4892,
+            1e-4,
+        );
         // With irreducible losses of their own the slope is local: held against a difference quotient.
         let (base, better) = (law(1.8, 30.0, 0.06), law(1.7, 80.0, 0.09));
         let gain = |compute| better.gain_over(&base, compute).unwrap().ln();
@@ -123,7 +190,14 @@ mod tests {
     #[test]
     fn the_gain_of_muon_falls_with_scale() {
         let (adamw, muon) = (law(0.0, 2.608, 0.054), law(0.0, 2.506, 0.052));
-        let rows = [(0.1, 2.28), (1.0, 2.09), (10.0, 1.0 / 0.52), (100.0, 1.77), (1e3, 1.62), (1e4, 1.49)];
+        let rows = [
+            (0.1, 2.28),
+            (1.0, 2.09),
+            (10.0, 1.0 / 0.52),
+            (100.0, 1.77),
+            (1e3, 1.62),
+            (1e4, 1.49),
+        ];
         for (compute, gain) in rows {
             close(muon.gain_over(&adamw, compute).unwrap(), gain, 3e-3);
         }
@@ -136,7 +210,8 @@ mod tests {
         let frontier = |year: i32| 1e16 * 4.1_f64.powi(year - 2013);
         let (first, last, years) = (frontier(2012), frontier(2023), 11.0);
         let optimum = law(0.0, 1.85e-20_f64.powf(-1.0 / 6.512), 1.0 / 6.512);
-        let kaplan = law(0.0, 28737.9, 0.2482).reducible(last) + law(0.0, 20.337, 0.0756).reducible(last);
+        let kaplan =
+            law(0.0, 28737.9, 0.2482).reducible(last) + law(0.0, 20.337, 0.0756).reducible(last);
         let rebalancing = last / optimum.compute_for(kaplan).unwrap();
 
         // The ablations' multipliers as used; together they were worth 1.33, so each counts by the same root of itself.
@@ -164,6 +239,9 @@ mod tests {
         for (found, published, relative) in rows {
             close(found, published, relative);
         }
-        assert!((product - 3.57).abs() < 0.005, "the product of single gains overstates the joint 1.33: {product}");
+        assert!(
+            (product - 3.57).abs() < 0.005,
+            "the product of single gains overstates the joint 1.33: {product}"
+        );
     }
 }

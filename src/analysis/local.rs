@@ -83,9 +83,17 @@ pub(super) enum Crossing {
     /// At this log ratio of costs, with the ends of the interval; an end beyond the base's runs is infinite.
     At(Form, Option<(f64, f64)>),
     /// The base's runs end before: the largest log ratio at which the base is told to be behind, at this one-sided level.
-    Beyond { one_sided: Option<f64>, two_sided: Option<f64>, end: f64 },
+    Beyond {
+        one_sided: Option<f64>,
+        two_sided: Option<f64>,
+        end: f64,
+    },
     /// The base's runs begin after.
-    Below { one_sided: Option<f64>, two_sided: Option<f64>, end: f64 },
+    Below {
+        one_sided: Option<f64>,
+        two_sided: Option<f64>,
+        end: f64,
+    },
 }
 
 impl Path {
@@ -94,7 +102,12 @@ impl Path {
         cells.sort_by(|a, b| mean(*a).0.total_cmp(&mean(*b).0));
         let points: Vec<(f64, f64)> = cells.iter().map(|&k| mean(k)).collect();
         let (places, losses) = points.iter().copied().unzip();
-        Self { curve: Falling::through(&points), cells, places, losses }
+        Self {
+            curve: Falling::through(&points),
+            cells,
+            places,
+            losses,
+        }
     }
 
     fn range(&self) -> (f64, f64) {
@@ -110,14 +123,38 @@ impl Path {
         let Some(curve) = &self.curve else {
             let share = 1.0 / self.cells.len() as f64;
             let shares = self.cells.iter().map(|&cell| (cell, share)).collect();
-            return Some(Read { loss: mean(&self.losses)?, shares, slope: 0.0, reading_se: 0.0 });
+            return Some(Read {
+                loss: mean(&self.losses)?,
+                shares,
+                slope: 0.0,
+                reading_se: 0.0,
+            });
         };
         let place = x.clamp(from, to);
         let (loss, shares) = (curve.at(place)?, curve.shares(place));
-        let chord: f64 = shares.iter().zip(&self.losses).map(|(share, loss)| share * loss.ln()).sum();
-        let slope = if x > to { 0.0 } else { loss * curve.slope(place)? };
-        let shares = self.cells.iter().copied().zip(shares).filter(|(_, share)| *share > 0.0).collect();
-        Some(Read { loss, shares, slope, reading_se: 0.5 * (loss - chord.exp()).abs() })
+        let chord: f64 = shares
+            .iter()
+            .zip(&self.losses)
+            .map(|(share, loss)| share * loss.ln())
+            .sum();
+        let slope = if x > to {
+            0.0
+        } else {
+            loss * curve.slope(place)?
+        };
+        let shares = self
+            .cells
+            .iter()
+            .copied()
+            .zip(shares)
+            .filter(|(_, share)| *share > 0.0)
+            .collect();
+        Some(Read {
+            loss,
+            shares,
+            slope,
+            reading_se: 0.5 * (loss - chord.exp()).abs(),
+        })
     }
 
     /// What the cell at ln cost `x` reached, where there is one.
@@ -140,28 +177,53 @@ impl<'a> Local<'a> {
         let all = &pairs.pairs;
         let around = |of: &dyn Fn(&Pair) -> Option<(f64, f64)>| {
             let known: Vec<(f64, f64)> = all.iter().map(of).collect::<Option<_>>()?;
-            let middle = |part: fn(&(f64, f64)) -> f64| known.iter().map(part).sum::<f64>() / known.len() as f64;
+            let middle = |part: fn(&(f64, f64)) -> f64| {
+                known.iter().map(part).sum::<f64>() / known.len() as f64
+            };
             let (cost, loss) = (middle(|known| known.0), middle(|known| known.1));
-            let apart = known.iter().map(|known| (known.0 - cost, (known.1 - loss) / loss)).collect::<Vec<_>>();
+            let apart = known
+                .iter()
+                .map(|known| (known.0 - cost, (known.1 - loss) / loss))
+                .collect::<Vec<_>>();
             Some((cost, loss, apart))
         };
-        let (own, loss, own_apart) = around(&|pair| Some((pair.variant.spent.on(axis)?.ln(), pair.variant.loss)))?;
-        let of_cell = |k: usize| around(&|pair| Some((pair.base[k].spent.on(axis)?.ln(), pair.base[k].loss)));
+        let (own, loss, own_apart) =
+            around(&|pair| Some((pair.variant.spent.on(axis)?.ln(), pair.variant.loss)))?;
+        let of_cell =
+            |k: usize| around(&|pair| Some((pair.base[k].spent.on(axis)?.ln(), pair.base[k].loss)));
         let known: Vec<_> = (0..pairs.cells.len()).map(of_cell).collect::<Option<_>>()?;
         let rows = rows(&pairs.cells, &pairs.question.scale, axis);
-        let paths: Vec<Path> = rows.into_iter().map(|cells| Path::of(cells, &|k| (known[k].0, known[k].1))).collect();
+        let paths: Vec<Path> = rows
+            .into_iter()
+            .map(|cells| Path::of(cells, &|k| (known[k].0, known[k].1)))
+            .collect();
         let losses = known.iter().map(|known| known.1).collect();
         let apart: Vec<Vec<(f64, f64)>> = known.into_iter().map(|(.., apart)| apart).collect();
         let covariance = covariance(&apart, &own_apart);
         let (pairs, cells, variant) = (&pairs.pairs[..], &pairs.cells[..], pairs.question.cell());
-        let found = Self { pairs, cells, variant, paths, apart, losses, covariance, own_apart, own, loss, scatter };
+        let found = Self {
+            pairs,
+            cells,
+            variant,
+            paths,
+            apart,
+            losses,
+            covariance,
+            own_apart,
+            own,
+            loss,
+            scatter,
+        };
         (!found.paths.is_empty()).then_some(found)
     }
 
     /// ln cost at which the base begins and ends.
     fn range(&self) -> (f64, f64) {
         let ranges = || self.paths.iter().map(Path::range);
-        (ranges().map(|r| r.0).fold(f64::INFINITY, f64::min), ranges().map(|r| r.1).fold(f64::NEG_INFINITY, f64::max))
+        (
+            ranges().map(|r| r.0).fold(f64::INFINITY, f64::min),
+            ranges().map(|r| r.1).fold(f64::NEG_INFINITY, f64::max),
+        )
     }
 
     /// How far each pair's base lies from a reading, in nats.
@@ -178,21 +240,44 @@ impl<'a> Local<'a> {
 
     /// What a nat more of each cell does to a reading.
     fn loads(&self, read: &Read) -> impl Iterator<Item = (usize, f64)> {
-        read.shares.iter().map(|(cell, share)| (*cell, share * read.loss / self.losses[*cell]))
+        read.shares
+            .iter()
+            .map(|(cell, share)| (*cell, share * read.loss / self.losses[*cell]))
     }
 
     /// The base's loss as a sum of what its trials reached.
     fn form(&self, best: &Best) -> Form {
         let read = best.read;
-        let loads = self.loads(read).map(|(cell, load)| (self.cells[cell].name.clone(), load));
-        let by_seed = self.pairs.iter().map(|pair| pair.seed).zip(self.spread(read)).collect();
-        Form { value: read.loss + best.luck, by_seed, loads: loads.collect(), reading_se: read.reading_se }
+        let loads = self
+            .loads(read)
+            .map(|(cell, load)| (self.cells[cell].name.clone(), load));
+        let by_seed = self
+            .pairs
+            .iter()
+            .map(|pair| pair.seed)
+            .zip(self.spread(read))
+            .collect();
+        Form {
+            value: read.loss + best.luck,
+            by_seed,
+            loads: loads.collect(),
+            reading_se: read.reading_se,
+        }
     }
 
     fn variant(&self) -> Form {
-        let by_seed =
-            self.pairs.iter().zip(&self.own_apart).map(|(pair, apart)| (pair.seed, apart.1 * self.loss)).collect();
-        Form { value: self.loss, by_seed, loads: BTreeMap::from([(self.variant.clone(), 1.0)]), reading_se: 0.0 }
+        let by_seed = self
+            .pairs
+            .iter()
+            .zip(&self.own_apart)
+            .map(|(pair, apart)| (pair.seed, apart.1 * self.loss))
+            .collect();
+        Form {
+            value: self.loss,
+            by_seed,
+            loads: BTreeMap::from([(self.variant.clone(), 1.0)]),
+            reading_se: 0.0,
+        }
     }
 
     /// The best of several readings, and what it owes to luck: the most that another could have been below it.
@@ -204,13 +289,24 @@ impl<'a> Local<'a> {
             let less = self.parts(read).into_iter().map(|(part, of)| (part, -of));
             let parts: Vec<(usize, f64)> = self.parts(other).into_iter().chain(less).collect();
             let mut loads: BTreeMap<usize, f64> = self.loads(other).collect();
-            self.loads(read).for_each(|(k, load)| *loads.entry(k).or_default() -= load);
+            self.loads(read)
+                .for_each(|(k, load)| *loads.entry(k).or_default() -= load);
             let squares = loads.values().map(|load| load * load).sum();
-            let ahead = shift(other.loss - read.loss, self.luck(&parts)?, squares, 0.0, self.scatter);
+            let ahead = shift(
+                other.loss - read.loss,
+                self.luck(&parts)?,
+                squares,
+                0.0,
+                self.scatter,
+            );
             let t = ahead.value / ahead.se;
-            t.is_finite().then(|| ahead.se * normal.pdf(t) - ahead.value * normal.cdf(-t))
+            t.is_finite()
+                .then(|| ahead.se * normal.pdf(t) - ahead.value * normal.cdf(-t))
         });
-        Some(Best { read, luck: luck.fold(0.0, f64::max) })
+        Some(Best {
+            read,
+            luck: luck.fold(0.0, f64::max),
+        })
     }
 
     fn reads(&self, x: f64) -> Vec<Read> {
@@ -229,9 +325,14 @@ impl<'a> Local<'a> {
         let x = self.own + ratio;
         let (_, to) = self.range();
         let measured = |path: &Path| path.measured(x);
-        let reads: Vec<Read> = self.paths.iter().filter_map(|path| measured(path).or_else(|| path.read(x))).collect();
+        let reads: Vec<Read> = self
+            .paths
+            .iter()
+            .filter_map(|path| measured(path).or_else(|| path.read(x)))
+            .collect();
         let best = self.best(&reads)?;
-        let measured = best.read.shares.len() == 1 && self.paths.iter().any(|path| path.measured(x).is_some());
+        let measured =
+            best.read.shares.len() == 1 && self.paths.iter().any(|path| path.measured(x).is_some());
         (measured || x <= to).then(|| (self.form(&best), measured))
     }
 
@@ -246,7 +347,10 @@ impl<'a> Local<'a> {
     pub fn doubling(&self) -> Option<(Form, f64)> {
         let twice = 2.0_f64.ln();
         let fall = |ratio: f64| {
-            let (from, to) = (self.base_as_measured(ratio)?.0, self.base_as_measured(ratio + twice)?.0);
+            let (from, to) = (
+                self.base_as_measured(ratio)?.0,
+                self.base_as_measured(ratio + twice)?.0,
+            );
             Some((from.minus(&to, 1.0), (self.own + ratio).exp()))
         };
         fall(0.0).or_else(|| fall(self.range().1 - twice - self.own))
@@ -254,13 +358,27 @@ impl<'a> Local<'a> {
 
     /// What a reading is made of: coefficients of each cell's cost and loss, then of the variant's cost.
     fn parts(&self, read: &Read) -> Vec<(usize, f64)> {
-        let of = |(cell, share): &(usize, f64)| [(2 * cell, -share * read.slope), (2 * cell + 1, share * read.loss)];
-        read.shares.iter().flat_map(of).chain([(2 * self.cells.len(), read.slope)]).collect()
+        let of = |(cell, share): &(usize, f64)| {
+            [
+                (2 * cell, -share * read.slope),
+                (2 * cell + 1, share * read.loss),
+            ]
+        };
+        read.shares
+            .iter()
+            .flat_map(of)
+            .chain([(2 * self.cells.len(), read.slope)])
+            .collect()
     }
 
     /// Variance of the mean of such a sum, and of how many seeds; `None` for one.
     fn luck(&self, parts: &[(usize, f64)]) -> Option<(f64, usize)> {
-        let of = |(i, a): &(usize, f64)| parts.iter().map(|(j, b)| a * b * self.covariance[*i][*j]).sum::<f64>();
+        let of = |(i, a): &(usize, f64)| {
+            parts
+                .iter()
+                .map(|(j, b)| a * b * self.covariance[*i][*j])
+                .sum::<f64>()
+        };
         let variance = parts.iter().map(of).sum::<f64>().max(0.0);
         (self.pairs.len() > 1).then_some((variance, self.pairs.len()))
     }
@@ -274,23 +392,36 @@ impl<'a> Local<'a> {
         parts.push((2 * self.cells.len() + 1, -self.loss));
         let squares = self.loads(read).map(|(_, load)| load * load).sum::<f64>() + 1.0;
         let value = read.loss + best.luck - self.loss;
-        Some(shift(value, self.luck(&parts)?, squares, read.reading_se, self.scatter))
+        Some(shift(
+            value,
+            self.luck(&parts)?,
+            squares,
+            read.reading_se,
+            self.scatter,
+        ))
     }
 
     /// Whether the base at `x` is told to be behind the variant (`sign` 1), or ahead (-1), at this two-sided level.
     fn told(&self, x: f64, sign: f64, level: f64) -> bool {
-        self.gap(x).is_some_and(|gap| sign * gap.value > 0.0 && gap.p() < 1.0 - level)
+        self.gap(x)
+            .is_some_and(|gap| sign * gap.value > 0.0 && gap.p() < 1.0 - level)
     }
 
     /// The first place on the way from `start` to `end`, both included, at which the gap is told.
     fn edge(&self, start: f64, end: f64, sign: f64, level: f64) -> Option<f64> {
         let place = |k: usize| start + (end - start) * k as f64 / PLACES as f64;
         let first = (0..=PLACES).find(|&k| self.told(place(k), sign, level))?;
-        let Some(before) = first.checked_sub(1) else { return Some(start) };
+        let Some(before) = first.checked_sub(1) else {
+            return Some(start);
+        };
         let (mut open, mut told) = (place(before), place(first));
         for _ in 0..HALVINGS {
             let middle = 0.5 * (open + told);
-            if self.told(middle, sign, level) { told = middle } else { open = middle }
+            if self.told(middle, sign, level) {
+                told = middle
+            } else {
+                open = middle
+            }
         }
         Some(told)
     }
@@ -304,11 +435,19 @@ impl<'a> Local<'a> {
         let slack = 1e-12 * self.loss;
         if self.value(to)? > slack {
             let (one_sided, two_sided) = (edge(to, from, 1.0, one), edge(to, from, 1.0, level));
-            return Some(Crossing::Beyond { one_sided, two_sided, end: ratio(to) });
+            return Some(Crossing::Beyond {
+                one_sided,
+                two_sided,
+                end: ratio(to),
+            });
         }
         if self.value(from)? < -slack {
             let (one_sided, two_sided) = (edge(from, to, -1.0, one), edge(from, to, -1.0, level));
-            return Some(Crossing::Below { one_sided, two_sided, end: ratio(from) });
+            return Some(Crossing::Below {
+                one_sided,
+                two_sided,
+                end: ratio(from),
+            });
         }
         let x = self.solved(from, to, slack)?;
         let interval = (self.pairs.len() > 1).then(|| {
@@ -324,13 +463,22 @@ impl<'a> Local<'a> {
         if self.value(to)?.abs() <= slack {
             return Some(to);
         }
-        if let [Path { curve: Some(curve), .. }] = &self.paths[..] {
+        if let [
+            Path {
+                curve: Some(curve), ..
+            },
+        ] = &self.paths[..]
+        {
             return Some(curve.solve(self.loss).x());
         }
         let (mut behind, mut ahead) = (from, to);
         for _ in 0..2 * HALVINGS {
             let middle = 0.5 * (behind + ahead);
-            if self.value(middle)? > 0.0 { behind = middle } else { ahead = middle }
+            if self.value(middle)? > 0.0 {
+                behind = middle
+            } else {
+                ahead = middle
+            }
         }
         Some(0.5 * (behind + ahead))
     }
@@ -339,37 +487,74 @@ impl<'a> Local<'a> {
     fn log_gain(&self, x: f64) -> Option<Form> {
         let reads = self.reads(x);
         let best = self.best(&reads)?;
-        let slope = Some(best.read.slope).filter(|slope| *slope < 0.0).unwrap_or(f64::NEG_INFINITY);
-        let gap = self.form(&best).minus(&self.variant(), 1.0).times(-1.0 / slope);
-        Some(Form { value: x - self.own, ..gap })
+        let slope = Some(best.read.slope)
+            .filter(|slope| *slope < 0.0)
+            .unwrap_or(f64::NEG_INFINITY);
+        let gap = self
+            .form(&best)
+            .minus(&self.variant(), 1.0)
+            .times(-1.0 / slope);
+        Some(Form {
+            value: x - self.own,
+            ..gap
+        })
     }
 }
 
 /// Covariances of the means of each cell's ln cost and relative loss, then of the variant's; nothing for one pair.
 fn covariance(apart: &[Vec<(f64, f64)>], own: &[(f64, f64)]) -> Vec<Vec<f64>> {
-    let of = |cell: &[(f64, f64)]| [cell.iter().map(|of| of.0).collect(), cell.iter().map(|of| of.1).collect()];
-    let columns: Vec<Vec<f64>> = apart.iter().map(Vec::as_slice).chain([own]).flat_map(of).collect();
+    let of = |cell: &[(f64, f64)]| {
+        [
+            cell.iter().map(|of| of.0).collect(),
+            cell.iter().map(|of| of.1).collect(),
+        ]
+    };
+    let columns: Vec<Vec<f64>> = apart
+        .iter()
+        .map(Vec::as_slice)
+        .chain([own])
+        .flat_map(of)
+        .collect();
     let scale = (own.len() * own.len().saturating_sub(1)).max(1) as f64;
     let product = |a: &[f64], b: &[f64]| a.iter().zip(b).map(|(a, b)| a * b).sum::<f64>() / scale;
-    columns.iter().map(|a| columns.iter().map(|b| product(a, b)).collect()).collect()
+    columns
+        .iter()
+        .map(|a| columns.iter().map(|b| product(a, b)).collect())
+        .collect()
 }
 
 /// The rows that cells of the base make: each size, and each ray of at least two sizes. In tokens and steps a larger model costs
 /// no more, so there only the variant's own size counts.
 fn rows(cells: &[BaseCell], scale: &str, axis: Axis) -> Vec<Vec<usize>> {
-    let of_scale = |scale: &str| (0..cells.len()).filter(|&k| cells[k].scale == scale).collect::<Vec<usize>>();
+    let of_scale = |scale: &str| {
+        (0..cells.len())
+            .filter(|&k| cells[k].scale == scale)
+            .collect::<Vec<usize>>()
+    };
     if matches!(axis, Axis::Tokens | Axis::Steps) {
-        return Some(of_scale(scale)).filter(|row| !row.is_empty()).into_iter().collect();
+        return Some(of_scale(scale))
+            .filter(|row| !row.is_empty())
+            .into_iter()
+            .collect();
     }
     let mut scales: Vec<&str> = cells.iter().map(|cell| cell.scale.as_str()).collect();
     scales.sort_unstable();
     scales.dedup();
     let mut rows: Vec<Vec<usize>> = scales.iter().map(|scale| of_scale(scale)).collect();
     for first in cells {
-        let Some(ray) = first.tokens_per_param else { continue };
-        let near = |k: &usize| cells[*k].tokens_per_param.is_some_and(|other| (other / ray).ln().abs() < SAME_RAY.ln());
+        let Some(ray) = first.tokens_per_param else {
+            continue;
+        };
+        let near = |k: &usize| {
+            cells[*k]
+                .tokens_per_param
+                .is_some_and(|other| (other / ray).ln().abs() < SAME_RAY.ln())
+        };
         let row: Vec<usize> = (0..cells.len()).filter(near).collect();
-        let sizes = row.iter().map(|&k| &cells[k].scale).collect::<std::collections::BTreeSet<_>>();
+        let sizes = row
+            .iter()
+            .map(|&k| &cells[k].scale)
+            .collect::<std::collections::BTreeSet<_>>();
         if sizes.len() > 1 && sizes.len() == row.len() && !rows.contains(&row) {
             rows.push(row);
         }
@@ -390,12 +575,23 @@ mod tests {
     fn judged(file: &ResultFile, budget: u64) -> crate::analysis::Answer {
         let (base, variant, scale) = ("gpt2".to_owned(), "modern".to_owned(), "w32".to_owned());
         let worlds = worlds(file, None);
-        let (world, pairs) = pair(&worlds, &Question { base, variant, scale, budget: Some(budget) }).unwrap();
+        let (world, pairs) = pair(
+            &worlds,
+            &Question {
+                base,
+                variant,
+                scale,
+                budget: Some(budget),
+            },
+        )
+        .unwrap();
         answer_pairs(file, &pairs, Scatter::of(world).as_ref())
     }
 
     fn value(gain: Gain) -> f64 {
-        let Gain::Solved(estimate) = gain else { panic!("{gain:?}") };
+        let Gain::Solved(estimate) = gain else {
+            panic!("{gain:?}")
+        };
         estimate.value
     }
 
@@ -415,8 +611,11 @@ mod tests {
             .take(count)
             .collect();
             let (own, other) = (points[luck.below(count)], points[luck.below(count)]);
-            let cells: Vec<(&str, u64)> =
-                points.iter().map(|(steps, _)| ("gpt2", *steps)).chain([("modern", own.0)]).collect();
+            let cells: Vec<(&str, u64)> = points
+                .iter()
+                .map(|(steps, _)| ("gpt2", *steps))
+                .chain([("modern", own.0)])
+                .collect();
             let mut file = study_of(&cells, 2, |variant, steps, repeat| {
                 let known = points.iter().find(|point| point.0 == steps).unwrap().1;
                 Some(if variant == "modern" { other.1 } else { known } + 1e-3 * repeat as f64)
@@ -427,7 +626,10 @@ mod tests {
             let answer = judged(&file, own.0);
             let ratio = other.0 as f64 / own.0 as f64;
             for axis in [Axis::ModelFlops, Axis::Tokens] {
-                assert!((value(answer.on(axis)) / ratio - 1.0).abs() < 1e-6, "{points:?}: {answer:?}");
+                assert!(
+                    (value(answer.on(axis)) / ratio - 1.0).abs() < 1e-6,
+                    "{points:?}: {answer:?}"
+                );
             }
             assert!((answer.equal_compute_nats.unwrap().value - (own.1 - other.1)).abs() < 1e-9);
             assert!(answer.equal_compute_measured);
@@ -438,27 +640,48 @@ mod tests {
     /// dearer, so that there its own size alone counts; and a ray of sizes is a path.
     #[test]
     fn the_base_may_grow_in_size() {
-        let cells = [("gpt2", 400), ("gpt2", 800), ("gpt2", 1600), ("gpt2", 3200), ("modern", 400)];
+        let cells = [
+            ("gpt2", 400),
+            ("gpt2", 800),
+            ("gpt2", 1600),
+            ("gpt2", 3200),
+            ("modern", 400),
+        ];
         let small = |steps: f64| 1.0 + 1.5 * (steps / 400.0).powf(-0.5);
         let mut file = study_of(&cells, 3, |variant, steps, repeat| {
-            let loss = if variant == "modern" { 1.6 } else { small(steps as f64) };
+            let loss = if variant == "modern" {
+                1.6
+            } else {
+                small(steps as f64)
+            };
             Some(loss + 1e-3 * repeat as f64)
         });
         let alone = judged(&file, 400);
-        let larger: Vec<_> = file.trials.iter().filter(|trial| trial.variant == "gpt2").cloned().collect();
+        let larger: Vec<_> = file
+            .trials
+            .iter()
+            .filter(|trial| trial.variant == "gpt2")
+            .cloned()
+            .collect();
         for mut trial in larger {
             trial.id.push_str("-w64");
             trial.scale = "w64".to_owned();
             trial.cell = trial.cell.replace("w32", "w64");
             let cost = trial.cost.as_mut().unwrap();
             (cost.params_total, cost.train_flops) = (4 * cost.params_total, 4.0 * cost.train_flops);
-            let excess = trial.metrics.get_mut(crate::record::metric::EXCESS_LOSS_NATS).unwrap();
+            let excess = trial
+                .metrics
+                .get_mut(crate::record::metric::EXCESS_LOSS_NATS)
+                .unwrap();
             // At its second budget, and so at equal tokens to a parameter as the small one's at 200: well ahead of it.
             excess.value = excess.value.map(|loss| 0.62 * loss);
             file.trials.push(trial);
         }
         let both = judged(&file, 400);
-        assert_eq!((alone.base_scales.len(), &both.base_scales[..]), (1, &["w32".to_owned(), "w64".to_owned()][..]));
+        assert_eq!(
+            (alone.base_scales.len(), &both.base_scales[..]),
+            (1, &["w32".to_owned(), "w64".to_owned()][..])
+        );
         let (one, two) = (value(alone.headline()), value(both.headline()));
         assert!(two < one && two > 1.0, "{one} {two}");
         // At 4 times the cost the larger size is at 0.62 x 2.5, below 1.6.

@@ -30,18 +30,28 @@ impl Question {
             return Err(Unanswered::NoQuestion);
         };
         let (variant, scale) = (headline.variant.clone(), headline.scale.clone());
-        Ok(Self { base, variant, scale, budget: Some(headline.budget) })
+        Ok(Self {
+            base,
+            variant,
+            scale,
+            budget: Some(headline.budget),
+        })
     }
 
     /// The cell in question: `modern/w32@400`.
     pub fn cell(&self) -> String {
-        let budget = self.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+        let budget = self
+            .budget
+            .map(|budget| format!("@{budget}"))
+            .unwrap_or_default();
         format!("{}/{}{budget}", self.variant, self.scale)
     }
 
     /// Whether a trial is of the cell in question; a suite with one budget does not name it.
     fn is_variant(&self, trial: &Trial) -> bool {
-        let budget = trial.budget.is_none_or(|budget| self.budget.is_none_or(|asked| asked == budget));
+        let budget = trial
+            .budget
+            .is_none_or(|budget| self.budget.is_none_or(|asked| asked == budget));
         trial.scale == self.scale && trial.variant == self.variant && budget
     }
 
@@ -82,14 +92,25 @@ impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoQuestion => write!(f, "this suite compares nothing with a base"),
-            Self::SameVariant(name) => write!(f, "the variant in question, {name}, is the base itself"),
+            Self::SameVariant(name) => {
+                write!(f, "the variant in question, {name}, is the base itself")
+            }
             Self::NoTrial(cell) => write!(f, "{cell} has no finished trial"),
             Self::NoPair => write!(f, "no repeat finished both the variant and the base"),
             Self::SeveralBuilds { cell, builds } => {
-                write!(f, "{cell} ran in {} builds ({}), and a gain is of one", builds.len(), builds.join("; "))
+                write!(
+                    f,
+                    "{cell} ran in {} builds ({}), and a gain is of one",
+                    builds.len(),
+                    builds.join("; ")
+                )
             }
             Self::SeveralSettings { cell, keys } => {
-                write!(f, "trials named {cell} differ in their settings: {}", keys.join(", "))
+                write!(
+                    f,
+                    "trials named {cell} differ in their settings: {}",
+                    keys.join(", ")
+                )
             }
         }
     }
@@ -100,10 +121,12 @@ impl Unanswered {
     pub fn hint(&self) -> Option<&'static str> {
         match self {
             Self::NoQuestion => Some("`--base VARIANT` says whose compute is the currency"),
-            Self::SeveralBuilds { .. } => {
-                Some("give the files of one build at a time; `effbench compare` says what differs between builds")
+            Self::SeveralBuilds { .. } => Some(
+                "give the files of one build at a time; `effbench compare` says what differs between builds",
+            ),
+            Self::SeveralSettings { .. } => {
+                Some("give the files one at a time, or name the variants apart")
             }
-            Self::SeveralSettings { .. } => Some("give the files one at a time, or name the variants apart"),
             _ => None,
         }
     }
@@ -166,7 +189,10 @@ pub struct Pairs<'a> {
 }
 
 /// Finds the trials that answer a file's headline question, where most of them are.
-pub fn pair<'w, 'a>(worlds: &'w [World<'a>], question: &Question) -> Result<(&'w World<'a>, Pairs<'a>), Unanswered> {
+pub fn pair<'w, 'a>(
+    worlds: &'w [World<'a>],
+    question: &Question,
+) -> Result<(&'w World<'a>, Pairs<'a>), Unanswered> {
     let asked = |trial: &&&Trial| question.is_base(trial) || question.is_variant(trial);
     let count = |world: &World| world.trials.iter().filter(asked).count();
     let total: usize = worlds.iter().map(count).sum();
@@ -186,7 +212,10 @@ pub fn pair_in<'a>(world: &World<'a>, question: &Question) -> Result<Pairs<'a>, 
     let asked = |trial: &&Trial| question.is_base(trial) || question.is_variant(trial);
     let trials: Vec<&Trial> = world.trials.iter().copied().filter(asked).collect();
     let loss = world.loss_metric();
-    let finished: Vec<(&Trial, Point)> = trials.iter().filter_map(|t| Some((*t, point(world, t, loss)?))).collect();
+    let finished: Vec<(&Trial, Point)> = trials
+        .iter()
+        .filter_map(|t| Some((*t, point(world, t, loss)?)))
+        .collect();
     if !finished.iter().any(|(t, _)| question.is_variant(t)) {
         return Err(Unanswered::NoTrial(question.cell()));
     }
@@ -199,7 +228,17 @@ pub fn pair_in<'a>(world: &World<'a>, question: &Question) -> Result<Pairs<'a>, 
         return Err(Unanswered::NoPair);
     }
     let (question, data, generated) = (question.clone(), world.data.clone(), world.generated);
-    Ok(Pairs { question, data, generated, loss, cells, left_out, pairs, trials, elsewhere: 0 })
+    Ok(Pairs {
+        question,
+        data,
+        generated,
+        loss,
+        cells,
+        left_out,
+        pairs,
+        trials,
+        elsewhere: 0,
+    })
 }
 
 /// A cell of the base by size and budget.
@@ -207,7 +246,10 @@ type Key<'a> = (&'a str, Option<u64>);
 
 /// The seeds of the variant that the base has too. A cell of the base that fewer than half of them have is left out; then a seed
 /// that lacks one of the others.
-fn matched<'a>(finished: &[(&'a Trial, Point)], question: &Question) -> (Vec<BaseCell>, Vec<String>, Vec<Pair>) {
+fn matched<'a>(
+    finished: &[(&'a Trial, Point)],
+    question: &Question,
+) -> (Vec<BaseCell>, Vec<String>, Vec<Pair>) {
     let mut variant: BTreeMap<u64, Vec<(&Trial, Point)>> = BTreeMap::new();
     let mut base: BTreeMap<Key, BTreeMap<u64, Vec<(&Trial, Point)>>> = BTreeMap::new();
     for (trial, point) in finished {
@@ -218,25 +260,40 @@ fn matched<'a>(finished: &[(&'a Trial, Point)], question: &Question) -> (Vec<Bas
         };
         of.entry(trial.seed).or_default().push((trial, *point));
     }
-    let shared =
-        |of: &BTreeMap<u64, Vec<(&'a Trial, Point)>>| variant.keys().filter(|seed| of.contains_key(seed)).count();
+    let shared = |of: &BTreeMap<u64, Vec<(&'a Trial, Point)>>| {
+        variant.keys().filter(|seed| of.contains_key(seed)).count()
+    };
     let most = base.values().map(shared).max().unwrap_or(0);
-    let (kept, dropped): (Vec<Key>, Vec<Key>) =
-        base.keys().partition(|key| shared(&base[*key]) > 0 && 2 * shared(&base[*key]) >= most);
+    let (kept, dropped): (Vec<Key>, Vec<Key>) = base
+        .keys()
+        .partition(|key| shared(&base[*key]) > 0 && 2 * shared(&base[*key]) >= most);
     if kept.is_empty() {
         return (Vec::new(), Vec::new(), Vec::new());
     }
     let named = |key: &Key| base[key].values().next().map(|trials| trials[0].0);
     let cell = |key: &Key| {
         let trial = named(key)?;
-        let tokens_per_param =
-            trial.train_tokens().zip(trial.params()).map(|(tokens, params)| tokens as f64 / params as f64);
-        Some(BaseCell { name: trial.cell.clone(), scale: trial.scale.clone(), budget: trial.budget, tokens_per_param })
+        let tokens_per_param = trial
+            .train_tokens()
+            .zip(trial.params())
+            .map(|(tokens, params)| tokens as f64 / params as f64);
+        Some(BaseCell {
+            name: trial.cell.clone(),
+            scale: trial.scale.clone(),
+            budget: trial.budget,
+            tokens_per_param,
+        })
     };
     let cells = kept.iter().filter_map(cell).collect();
-    let left_out = dropped.iter().filter_map(|key| Some(named(key)?.cell.clone())).collect();
+    let left_out = dropped
+        .iter()
+        .filter_map(|key| Some(named(key)?.cell.clone()))
+        .collect();
     let pairs = variant.iter().filter_map(|(seed, trials)| {
-        let of_base: Vec<&Vec<(&Trial, Point)>> = kept.iter().map(|key| base[key].get(seed)).collect::<Option<_>>()?;
+        let of_base: Vec<&Vec<(&Trial, Point)>> = kept
+            .iter()
+            .map(|key| base[key].get(seed))
+            .collect::<Option<_>>()?;
         Some(complete(*seed, trials, &of_base))
     });
     (cells, left_out, pairs.collect())
@@ -245,8 +302,15 @@ fn matched<'a>(finished: &[(&'a Trial, Point)], question: &Question) -> (Vec<Bas
 /// A seed where both sides have everything. A cell that ran several times with it, on several machines or in several sittings, is
 /// still one draw of that seed: the mean of what it spent and reached, where both sides ran if they have such places in common.
 fn complete(seed: u64, variant: &[(&Trial, Point)], base: &[&Vec<(&Trial, Point)>]) -> Pair {
-    let machines = |trials: &[(&Trial, Point)]| trials.iter().map(|(t, _)| t.machine).collect::<BTreeSet<u64>>();
-    let common = base.iter().fold(machines(variant), |common, trials| &common & &machines(trials));
+    let machines = |trials: &[(&Trial, Point)]| {
+        trials
+            .iter()
+            .map(|(t, _)| t.machine)
+            .collect::<BTreeSet<u64>>()
+    };
+    let common = base.iter().fold(machines(variant), |common, trials| {
+        &common & &machines(trials)
+    });
     let of = |trials: &[(&Trial, Point)]| {
         let here: Vec<Point> = trials
             .iter()
@@ -258,16 +322,34 @@ fn complete(seed: u64, variant: &[(&Trial, Point)], base: &[&Vec<(&Trial, Point)
             loss: here.iter().map(|point| point.loss).sum::<f64>() / here.len() as f64,
         };
         // Seconds and joules of different machines are not of one kind.
-        if common.is_empty() { Point { spent: point.spent.without_local(), ..point } } else { point }
+        if common.is_empty() {
+            Point {
+                spent: point.spent.without_local(),
+                ..point
+            }
+        } else {
+            point
+        }
     };
-    Pair { seed, base: base.iter().map(|trials| of(trials)).collect(), variant: of(variant) }
+    Pair {
+        seed,
+        base: base.iter().map(|trials| of(trials)).collect(),
+        variant: of(variant),
+    }
 }
 
 /// What a finished trial spent and reached; `None` where it did not finish, or spent nothing that is known.
 fn point(world: &World, trial: &Trial, loss: &str) -> Option<Point> {
-    trial.train_flops().filter(|flops| trial.status == Status::Ok && *flops > 0.0)?;
-    let loss = trial.metric(loss).filter(|loss| loss.is_finite() && *loss > 0.0)?;
-    Some(Point { spent: world.spent(trial), loss })
+    trial
+        .train_flops()
+        .filter(|flops| trial.status == Status::Ok && *flops > 0.0)?;
+    let loss = trial
+        .metric(loss)
+        .filter(|loss| loss.is_finite() && *loss > 0.0)?;
+    Some(Point {
+        spent: world.spent(trial),
+        loss,
+    })
 }
 
 #[cfg(test)]
@@ -285,40 +367,75 @@ mod tests {
     #[test]
     fn only_complete_seeds_are_paired() {
         let file = study(4, |variant, steps, repeat| {
-            let diverged = (variant == "gpt2" && steps == 800 && repeat == 1) || (variant == "modern" && repeat == 2);
+            let diverged = (variant == "gpt2" && steps == 800 && repeat == 1)
+                || (variant == "modern" && repeat == 2);
             (!diverged).then_some(1.0 / steps as f64)
         });
         let pairs = found(&file).unwrap();
         let names: Vec<&str> = pairs.cells.iter().map(|cell| cell.name.as_str()).collect();
         assert_eq!(names, ["gpt2/w32@400", "gpt2/w32@800", "gpt2/w32@1600"]);
-        assert_eq!(pairs.pairs.iter().map(|p| p.seed).collect::<Vec<_>>(), [0, 3]);
         assert_eq!(
-            pairs.pairs[0].base.iter().map(|p| p.loss).collect::<Vec<_>>(),
+            pairs.pairs.iter().map(|p| p.seed).collect::<Vec<_>>(),
+            [0, 3]
+        );
+        assert_eq!(
+            pairs.pairs[0]
+                .base
+                .iter()
+                .map(|p| p.loss)
+                .collect::<Vec<_>>(),
             [1.0 / 400.0, 1.0 / 800.0, 1.0 / 1600.0]
         );
-        assert_eq!(pairs.trials.len(), 16, "modern at 400 steps is not in question");
+        assert_eq!(
+            pairs.trials.len(),
+            16,
+            "modern at 400 steps is not in question"
+        );
         assert_eq!(pairs.loss, metric::EXCESS_LOSS_NATS);
         // A budget that hardly any seed finished takes no seed away.
-        let file = study(4, |_, steps, repeat| (steps < 1600 || repeat == 1).then_some(1.0 / steps as f64));
+        let file = study(4, |_, steps, repeat| {
+            (steps < 1600 || repeat == 1).then_some(1.0 / steps as f64)
+        });
         let pairs = found(&file).unwrap();
-        assert_eq!((pairs.pairs.len(), &pairs.left_out[..]), (4, &["gpt2/w32@1600".to_owned()][..]));
+        assert_eq!(
+            (pairs.pairs.len(), &pairs.left_out[..]),
+            (4, &["gpt2/w32@1600".to_owned()][..])
+        );
     }
 
     #[test]
     fn a_file_without_an_answer_says_why() {
         type Spoil = fn(&mut ResultFile);
         let rows: [(&str, Spoil); 6] = [
-            ("this suite compares nothing with a base", |f| f.run.headline = None),
-            ("gpt2, is the base itself", |f| f.run.headline.as_mut().unwrap().variant = "gpt2".to_owned()),
-            ("modern/w32@400 has no finished trial", |f| f.trials.retain(|t| t.variant == "gpt2")),
-            ("gpt2 has no finished trial", |f| f.trials.retain(|t| t.variant == "modern")),
-            ("no repeat finished both", |f| f.trials.retain(|t| (t.variant == "modern") == (t.repeat == 0))),
-            ("gpt2/w32@400 ran in 2 builds (0.1.0 00112233aabbccdd; 0.2.0 ff)", |f| {
-                let mut other = f.builds[0].clone();
-                (other.version, other.executable_id) = ("0.2.0".to_owned(), Some("ff".to_owned()));
-                f.builds.push(other);
-                f.trials.iter_mut().filter(|t| t.repeat > 1).for_each(|t| t.build = 1);
+            ("this suite compares nothing with a base", |f| {
+                f.run.headline = None
             }),
+            ("gpt2, is the base itself", |f| {
+                f.run.headline.as_mut().unwrap().variant = "gpt2".to_owned()
+            }),
+            ("modern/w32@400 has no finished trial", |f| {
+                f.trials.retain(|t| t.variant == "gpt2")
+            }),
+            ("gpt2 has no finished trial", |f| {
+                f.trials.retain(|t| t.variant == "modern")
+            }),
+            ("no repeat finished both", |f| {
+                f.trials
+                    .retain(|t| (t.variant == "modern") == (t.repeat == 0))
+            }),
+            (
+                "gpt2/w32@400 ran in 2 builds (0.1.0 00112233aabbccdd; 0.2.0 ff)",
+                |f| {
+                    let mut other = f.builds[0].clone();
+                    (other.version, other.executable_id) =
+                        ("0.2.0".to_owned(), Some("ff".to_owned()));
+                    f.builds.push(other);
+                    f.trials
+                        .iter_mut()
+                        .filter(|t| t.repeat > 1)
+                        .for_each(|t| t.build = 1);
+                },
+            ),
         ];
         for (says, spoil) in rows {
             let mut file = example();
@@ -342,14 +459,23 @@ mod tests {
             excess.value = excess.value.map(|nats| nats - better);
         }
         let mut again = example();
-        again.trials.iter_mut().for_each(|trial| trial.id.push_str("-again"));
+        again
+            .trials
+            .iter_mut()
+            .for_each(|trial| trial.id.push_str("-again"));
         let pooled = |files: [&ResultFile; 3]| {
             let named = files.map(|file| ("a".to_owned(), file.clone())).to_vec();
             crate::record::pool::pool(named).unwrap()
         };
-        let (one, other) = (pooled([&first, &second, &again]), pooled([&again, &second, &first]));
+        let (one, other) = (
+            pooled([&first, &second, &again]),
+            pooled([&again, &second, &first]),
+        );
         let (one, other) = (found(&one).unwrap(), found(&other).unwrap());
-        assert_eq!(one.pairs.iter().map(|pair| pair.seed).collect::<Vec<_>>(), [0, 1, 2, 3, 10, 11, 12, 13]);
+        assert_eq!(
+            one.pairs.iter().map(|pair| pair.seed).collect::<Vec<_>>(),
+            [0, 1, 2, 3, 10, 11, 12, 13]
+        );
         assert_eq!(one.pairs, other.pairs);
         assert_eq!(one.pairs[..4], found(&first).unwrap().pairs);
     }
@@ -368,7 +494,13 @@ mod tests {
         file.trials.extend(other.trials);
         let worlds = worlds(&file, None);
         let names: Vec<&str> = worlds.iter().map(|world| world.data.as_str()).collect();
-        assert_eq!(names, ["synthetic language, train.batch = 16", "synthetic language, train.batch = 8"]);
+        assert_eq!(
+            names,
+            [
+                "synthetic language, train.batch = 16",
+                "synthetic language, train.batch = 8"
+            ]
+        );
         assert!(worlds.iter().all(|world| world.trials.len() == 20));
     }
 

@@ -83,61 +83,113 @@ pub fn recipes(
 ) -> Vec<Recipe> {
     let (scale, budget) = at;
     let of = |variant: &str, any: bool| {
-        let mut trials =
-            world.trials.iter().filter(|t| t.variant == variant && t.scale == scale && (any || t.budget == budget));
+        let mut trials = world
+            .trials
+            .iter()
+            .filter(|t| t.variant == variant && t.scale == scale && (any || t.budget == budget));
         trials.next().map(|trial| settings(trial))
     };
-    let Some(origin) = of(base, true) else { return Vec::new() };
-    let here = answers.iter().filter(|answer| answer.scale == scale && answer.budget == budget);
+    let Some(origin) = of(base, true) else {
+        return Vec::new();
+    };
+    let here = answers
+        .iter()
+        .filter(|answer| answer.scale == scale && answer.budget == budget);
     let arms: Vec<Arm> = here
-        .filter_map(|answer| Some(Arm { changes: difference(&origin, &of(&answer.variant, false)?), answer }))
+        .filter_map(|answer| {
+            Some(Arm {
+                changes: difference(&origin, &of(&answer.variant, false)?),
+                answer,
+            })
+        })
         .collect();
-    (0..arms.len()).filter_map(|whole| recipe(&arms, whole, scatter)).collect()
+    (0..arms.len())
+        .filter_map(|whole| recipe(&arms, whole, scatter))
+        .collect()
 }
 
 fn difference(base: &Difference, variant: &Difference) -> Difference {
-    let changed = variant.iter().filter(|(key, value)| base.get(*key) != Some(value));
-    let mut found: Difference = changed.map(|(key, value)| (key.clone(), value.clone())).collect();
+    let changed = variant
+        .iter()
+        .filter(|(key, value)| base.get(*key) != Some(value));
+    let mut found: Difference = changed
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     let dropped = base.keys().filter(|key| !variant.contains_key(*key));
     found.extend(dropped.map(|key| (key.clone(), Value::Null)));
     found
 }
 
 fn recipe(arms: &[Arm], whole: usize, scatter: Option<&Scatter>) -> Option<Recipe> {
-    let Arm { changes: all, answer } = &arms[whole];
+    let Arm {
+        changes: all,
+        answer,
+    } = &arms[whole];
     let within = |part: &Difference| part.iter().all(|(key, value)| all.get(key) == Some(value));
     let changes = |k: usize| &arms[k].changes;
     let parts: Vec<usize> = (0..arms.len())
-        .filter(|&k| k != whole && !changes(k).is_empty() && changes(k).len() < all.len() && within(changes(k)))
+        .filter(|&k| {
+            k != whole
+                && !changes(k).is_empty()
+                && changes(k).len() < all.len()
+                && within(changes(k))
+        })
         .collect();
     // A single change is a part that has no part of its own.
-    let holds = |k: usize, j: usize| j != k && changes(j).iter().all(|(key, value)| changes(k).get(key) == Some(value));
-    let singles: Vec<usize> = parts.iter().copied().filter(|&k| !parts.iter().any(|&j| holds(k, j))).collect();
+    let holds = |k: usize, j: usize| {
+        j != k
+            && changes(j)
+                .iter()
+                .all(|(key, value)| changes(k).get(key) == Some(value))
+    };
+    let singles: Vec<usize> = parts
+        .iter()
+        .copied()
+        .filter(|&k| !parts.iter().any(|&j| holds(k, j)))
+        .collect();
     let keys: Vec<&String> = singles.iter().flat_map(|&k| changes(k).keys()).collect();
     let distinct: BTreeSet<&String> = keys.iter().copied().collect();
     if singles.len() < 2 || singles.len() > MOST_CHANGES || distinct.len() < keys.len() {
         return None;
     }
-    let rest: Vec<String> =
-        all.iter().filter(|(key, _)| !distinct.contains(key)).map(|(key, value)| said(key, value)).collect();
+    let rest: Vec<String> = all
+        .iter()
+        .filter(|(key, _)| !distinct.contains(key))
+        .map(|(key, value)| said(key, value))
+        .collect();
     let subsets = Subsets::of(arms, whole, &singles, &parts);
     let product = singles.iter().try_fold(None, |sum: Option<Form>, &k| {
         let log = arms[k].log()?;
-        Some(Some(sum.map_or_else(|| log.clone(), |sum| sum.minus(log, -1.0))))
+        Some(Some(
+            sum.map_or_else(|| log.clone(), |sum| sum.minus(log, -1.0)),
+        ))
     });
     let product = product.flatten();
-    let interaction = arms[whole].log().zip(product.as_ref()).map(|(joint, product)| joint.minus(product, 1.0));
+    let interaction = arms[whole]
+        .log()
+        .zip(product.as_ref())
+        .map(|(joint, product)| joint.minus(product, 1.0));
     let change = |place: usize| {
         let single = singles[place];
-        let without = subsets.arm((1 << singles.len()) - 1 - (1 << place)).filter(|_| rest.is_empty());
+        let without = subsets
+            .arm((1 << singles.len()) - 1 - (1 << place))
+            .filter(|_| rest.is_empty());
         let without = without.or_else(|| subsets.rest_of(single));
-        let last = without.and_then(|without| Some(arms[whole].log()?.minus(arms[without].log()?, 1.0)));
+        let last =
+            without.and_then(|without| Some(arms[whole].log()?.minus(arms[without].log()?, 1.0)));
         Change {
             variant: arms[single].answer.variant.clone(),
-            keys: changes(single).iter().map(|(key, value)| said(key, value)).collect(),
+            keys: changes(single)
+                .iter()
+                .map(|(key, value)| said(key, value))
+                .collect(),
             alone: arms[single].answer.headline(),
             last: last.map(|log| log.ratio(scatter)),
-            shapley: rest.is_empty().then(|| subsets.shapley(place)).flatten().map(|log| log.ratio(scatter)),
+            shapley: rest
+                .is_empty()
+                .then(|| subsets.shapley(place))
+                .flatten()
+                .map(|log| log.ratio(scatter)),
         }
     };
     Some(Recipe {
@@ -154,7 +206,11 @@ fn recipe(arms: &[Arm], whole: usize, scatter: Option<&Scatter>) -> Option<Recip
 
 /// `model.position.kind = "rope"`; a key that is gone is so.
 fn said(key: &str, value: &Value) -> String {
-    if value.is_null() { format!("no {key}") } else { format!("{key} = {value}") }
+    if value.is_null() {
+        format!("no {key}")
+    } else {
+        format!("{key} = {value}")
+    }
 }
 
 /// The arms that are subsets of a recipe's single changes, by the bits of the changes in them.
@@ -170,17 +226,40 @@ struct Subsets<'a> {
 impl<'a> Subsets<'a> {
     fn of(arms: &'a [Arm<'a>], whole: usize, singles: &[usize], parts: &[usize]) -> Self {
         let union = |bits: usize| -> Difference {
-            let chosen = singles.iter().enumerate().filter(|(place, _)| bits & (1 << place) != 0);
+            let chosen = singles
+                .iter()
+                .enumerate()
+                .filter(|(place, _)| bits & (1 << place) != 0);
             chosen.flat_map(|(_, &k)| arms[k].changes.clone()).collect()
         };
-        let find = |wanted: &Difference| parts.iter().copied().chain([whole]).find(|&k| arms[k].changes == *wanted);
-        let by_bits = (1..1 << singles.len()).filter_map(|bits| Some((bits, find(&union(bits))?))).collect();
+        let find = |wanted: &Difference| {
+            parts
+                .iter()
+                .copied()
+                .chain([whole])
+                .find(|&k| arms[k].changes == *wanted)
+        };
+        let by_bits = (1..1 << singles.len())
+            .filter_map(|bits| Some((bits, find(&union(bits))?)))
+            .collect();
         let without = |single: usize| -> Difference {
-            let others = arms[whole].changes.iter().filter(|(key, _)| !arms[single].changes.contains_key(*key));
+            let others = arms[whole]
+                .changes
+                .iter()
+                .filter(|(key, _)| !arms[single].changes.contains_key(*key));
             others.map(|(k, v)| (k.clone(), v.clone())).collect()
         };
-        let complements = singles.iter().filter_map(|&single| Some((single, find(&without(single))?))).collect();
-        Self { arms, whole, changes: singles.len(), by_bits, complements }
+        let complements = singles
+            .iter()
+            .filter_map(|&single| Some((single, find(&without(single))?)))
+            .collect();
+        Self {
+            arms,
+            whole,
+            changes: singles.len(),
+            by_bits,
+            complements,
+        }
     }
 
     fn arm(&self, bits: usize) -> Option<usize> {
@@ -188,14 +267,19 @@ impl<'a> Subsets<'a> {
     }
 
     fn rest_of(&self, single: usize) -> Option<usize> {
-        self.complements.get(&single).copied().filter(|arm| *arm != self.whole)
+        self.complements
+            .get(&single)
+            .copied()
+            .filter(|arm| *arm != self.whole)
     }
 
     /// Mean over all orders of what the change at `place` adds: the sum over subsets S without it of
     /// |S|! (k - |S| - 1)! / k! times v(S and it) - v(S), where v is a log gain and v of nothing is 0.
     fn shapley(&self, place: usize) -> Option<Form> {
         let full = (1 << self.changes) - 1;
-        let logs: Vec<&Form> = (1..=full).map(|bits| self.arms[self.arm(bits)?].log()).collect::<Option<_>>()?;
+        let logs: Vec<&Form> = (1..=full)
+            .map(|bits| self.arms[self.arm(bits)?].log())
+            .collect::<Option<_>>()?;
         let weight = |bits: usize| {
             let size = bits.count_ones() as usize;
             factorial(size) * factorial(self.changes - size - 1) / factorial(self.changes)
@@ -228,21 +312,34 @@ mod tests {
     const GATE: (&str, &str, &str) = ("model", "ffn", "swiglu");
 
     fn base() -> ResultFile {
-        study(3, |variant, steps, _| (variant == "gpt2").then_some(2.0 * (steps as f64 / 400.0).powf(-0.3)))
+        study(3, |variant, steps, _| {
+            (variant == "gpt2").then_some(2.0 * (steps as f64 / 400.0).powf(-0.3))
+        })
     }
 
     fn found(file: &ResultFile) -> Vec<Recipe> {
         let world = &worlds(file, None)[0];
         let study = studies(file, None, None, None).unwrap().remove(0);
-        recipes(world, &study.answers, "gpt2", ("w32", Some(800)), study.scatter.as_ref())
+        recipes(
+            world,
+            &study.answers,
+            "gpt2",
+            ("w32", Some(800)),
+            study.scatter.as_ref(),
+        )
     }
 
     fn close(found: &Estimate, expected: f64) {
-        assert!((found.value / expected - 1.0).abs() < 1e-6, "{found:?} is not {expected}");
+        assert!(
+            (found.value / expected - 1.0).abs() < 1e-6,
+            "{found:?} is not {expected}"
+        );
     }
 
     fn solved(gain: &Gain, expected: f64) {
-        let Gain::Solved(estimate) = gain else { panic!("{gain:?}") };
+        let Gain::Solved(estimate) = gain else {
+            panic!("{gain:?}")
+        };
         close(estimate, expected);
     }
 
@@ -252,10 +349,17 @@ mod tests {
         let mut file = base();
         add_variant(&mut file, "rope", &[ROPE], |_| 1.4);
         add_variant(&mut file, "muon", &[MUON], |_| 1.5);
-        add_variant(&mut file, "both", &[ROPE, MUON], |repeat| 0.9 * 1.4 * 1.5 * (1.0 + 0.001 * repeat as f64));
+        add_variant(&mut file, "both", &[ROPE, MUON], |repeat| {
+            0.9 * 1.4 * 1.5 * (1.0 + 0.001 * repeat as f64)
+        });
         let recipes = found(&file);
-        let [recipe] = &recipes[..] else { panic!("{recipes:?}") };
-        assert_eq!((recipe.variant.as_str(), &recipe.rest[..]), ("both", &[][..]));
+        let [recipe] = &recipes[..] else {
+            panic!("{recipes:?}")
+        };
+        assert_eq!(
+            (recipe.variant.as_str(), &recipe.rest[..]),
+            ("both", &[][..])
+        );
         let together = 0.9 * 1.4 * 1.5 * (1.001_f64 * 1.002).powf(1.0 / 3.0);
         solved(&recipe.joint, together);
         close(&recipe.product.unwrap(), 1.4 * 1.5);
@@ -267,9 +371,19 @@ mod tests {
         );
         solved(&rope.alone, 1.4);
         close(rope.last.as_ref().unwrap(), together / 1.5);
-        close(rope.shapley.as_ref().unwrap(), (1.4 * together / 1.5).sqrt());
-        let shares: f64 = recipe.changes.iter().map(|change| change.shapley.unwrap().value).product();
-        assert!((shares / together - 1.0).abs() < 1e-6, "the shares multiply to the whole");
+        close(
+            rope.shapley.as_ref().unwrap(),
+            (1.4 * together / 1.5).sqrt(),
+        );
+        let shares: f64 = recipe
+            .changes
+            .iter()
+            .map(|change| change.shapley.unwrap().value)
+            .product();
+        assert!(
+            (shares / together - 1.0).abs() < 1e-6,
+            "the shares multiply to the whole"
+        );
     }
 
     /// Three changes need all eight subsets for shares; without them there is what there is.
@@ -281,18 +395,32 @@ mod tests {
         add_variant(&mut file, "gate", &[GATE], |_| 1.1);
         add_variant(&mut file, "all", &[ROPE, MUON, GATE], |_| 1.7);
         let recipes = found(&file);
-        let [recipe] = &recipes[..] else { panic!("{recipes:?}") };
-        assert!(recipe.changes.iter().all(|change| change.last.is_none() && change.shapley.is_none()));
+        let [recipe] = &recipes[..] else {
+            panic!("{recipes:?}")
+        };
+        assert!(
+            recipe
+                .changes
+                .iter()
+                .all(|change| change.last.is_none() && change.shapley.is_none())
+        );
         add_variant(&mut file, "rope-gate", &[ROPE, GATE], |_| 1.3);
-        let all = found(&file).into_iter().find(|recipe| recipe.variant == "all").unwrap();
+        let all = found(&file)
+            .into_iter()
+            .find(|recipe| recipe.variant == "all")
+            .unwrap();
         close(all.changes[1].last.as_ref().unwrap(), 1.7 / 1.3);
         assert!(all.changes[0].last.is_none());
         add_variant(&mut file, "rope-muon", &[ROPE, MUON], |_| 1.5);
         add_variant(&mut file, "muon-gate", &[MUON, GATE], |_| 1.4);
-        let all = found(&file).into_iter().find(|recipe| recipe.variant == "all").unwrap();
+        let all = found(&file)
+            .into_iter()
+            .find(|recipe| recipe.variant == "all")
+            .unwrap();
         // By hand: (v1 + v1) / 3 at the ends, (v12 - v2 + v13 - v3) / 6 in the middle, in logs.
         let v = |x: f64| x.ln();
-        let rope = v(1.2) / 3.0 + (v(1.5) - v(1.3) + v(1.3) - v(1.1)) / 6.0 + (v(1.7) - v(1.4)) / 3.0;
+        let rope =
+            v(1.2) / 3.0 + (v(1.5) - v(1.3) + v(1.3) - v(1.1)) / 6.0 + (v(1.7) - v(1.4)) / 3.0;
         close(all.changes[0].shapley.as_ref().unwrap(), rope.exp());
     }
 
@@ -301,11 +429,19 @@ mod tests {
         let mut file = base();
         add_variant(&mut file, "rope", &[ROPE], |_| 1.2);
         add_variant(&mut file, "muon", &[MUON], |_| 1.3);
-        add_variant(&mut file, "other", &[("model", "position", "none"), MUON], |_| 1.2);
+        add_variant(
+            &mut file,
+            "other",
+            &[("model", "position", "none"), MUON],
+            |_| 1.2,
+        );
         assert_eq!(found(&file), []);
         add_variant(&mut file, "more", &[ROPE, MUON, GATE], |_| 1.6);
         let recipes = found(&file);
         assert_eq!(recipes[0].rest, ["model.ffn.kind = \"swiglu\""]);
-        assert!(recipes[0].changes[0].shapley.is_none(), "a rest has no variant of its own");
+        assert!(
+            recipes[0].changes[0].shapley.is_none(),
+            "a rest has no variant of its own"
+        );
     }
 }

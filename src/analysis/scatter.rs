@@ -74,7 +74,9 @@ impl Scatter {
         let cells = cells(world);
         let luck = luck(&cells)?;
         let curves = Curves::of(&cells, true).filter(|curves| curves.freedom >= OWN_SLOPES);
-        let curves = curves.or_else(|| Curves::of(&cells, false)).filter(|curves| curves.freedom >= LEAST);
+        let curves = curves
+            .or_else(|| Curves::of(&cells, false))
+            .filter(|curves| curves.freedom >= LEAST);
         Some(match curves {
             Some(curves) => {
                 let (variance, of_luck) = (curves.around(&cells), curves.luck(&cells));
@@ -101,17 +103,38 @@ fn cells<'a>(world: &World<'a>) -> Vec<Cell<'a>> {
     let loss = world.loss_metric();
     let mut cells: Vec<(Option<u64>, Cell)> = Vec::new();
     let mut places: BTreeMap<(&str, &str, Option<u64>), usize> = BTreeMap::new();
-    for trial in world.trials.iter().filter(|trial| trial.status == Status::Ok) {
-        let (Some(flops), Some(loss)) = (trial.train_flops(), trial.metric(loss)) else { continue };
+    for trial in world
+        .trials
+        .iter()
+        .filter(|trial| trial.status == Status::Ok)
+    {
+        let (Some(flops), Some(loss)) = (trial.train_flops(), trial.metric(loss)) else {
+            continue;
+        };
         if !(flops > 0.0 && loss > 0.0 && loss.is_finite()) {
             continue;
         }
-        let place = *places.entry((&trial.variant, &trial.scale, trial.budget)).or_insert_with(|| {
-            let log_params = trial.params().filter(|params| *params > 0).map(|params| (params as f64).ln());
-            let (variant, scale, log_flops) = (trial.variant.as_str(), trial.scale.as_str(), flops.ln());
-            cells.push((trial.budget, Cell { variant, scale, log_flops, log_params, losses: BTreeMap::new() }));
-            cells.len() - 1
-        });
+        let place = *places
+            .entry((&trial.variant, &trial.scale, trial.budget))
+            .or_insert_with(|| {
+                let log_params = trial
+                    .params()
+                    .filter(|params| *params > 0)
+                    .map(|params| (params as f64).ln());
+                let (variant, scale, log_flops) =
+                    (trial.variant.as_str(), trial.scale.as_str(), flops.ln());
+                cells.push((
+                    trial.budget,
+                    Cell {
+                        variant,
+                        scale,
+                        log_flops,
+                        log_params,
+                        losses: BTreeMap::new(),
+                    },
+                ));
+                cells.len() - 1
+            });
         cells[place].1.losses.insert(trial.seed, loss);
     }
     cells.into_iter().map(|(_, cell)| cell).collect()
@@ -122,16 +145,27 @@ fn luck(cells: &[Cell]) -> Option<f64> {
     let mut deviations: BTreeMap<u64, Vec<f64>> = BTreeMap::new();
     for cell in cells.iter().filter(|cell| cell.losses.len() > 1) {
         let mean = cell.mean();
-        cell.losses.iter().for_each(|(seed, loss)| deviations.entry(*seed).or_default().push(loss - mean));
+        cell.losses
+            .iter()
+            .for_each(|(seed, loss)| deviations.entry(*seed).or_default().push(loss - mean));
     }
     let trials: usize = deviations.values().map(Vec::len).sum();
     let several = cells.iter().filter(|cell| cell.losses.len() > 1).count();
     let squares = deviations.values().map(|of_seed| {
-        let shared = if several > 1 { mean(of_seed).unwrap_or(0.0) } else { 0.0 };
-        of_seed.iter().map(|deviation| (deviation - shared).powi(2)).sum::<f64>()
+        let shared = if several > 1 {
+            mean(of_seed).unwrap_or(0.0)
+        } else {
+            0.0
+        };
+        of_seed
+            .iter()
+            .map(|deviation| (deviation - shared).powi(2))
+            .sum::<f64>()
     });
     let common = if several > 1 { deviations.len() - 1 } else { 0 };
-    let freedom = trials.checked_sub(several + common).filter(|freedom| *freedom > 0)?;
+    let freedom = trials
+        .checked_sub(several + common)
+        .filter(|freedom| *freedom > 0)?;
     Some(squares.sum::<f64>() / freedom as f64)
 }
 
@@ -150,16 +184,35 @@ impl Curves {
     fn of(cells: &[Cell], own_slopes: bool) -> Option<Self> {
         let names: BTreeSet<&str> = cells.iter().map(|cell| cell.variant).collect();
         // A residual of ln loss times the loss is one in nats.
-        let in_nats = |column: &[f64]| -> Vec<f64> { cells.iter().zip(column).map(|(c, x)| x * c.mean()).collect() };
+        let in_nats = |column: &[f64]| -> Vec<f64> {
+            cells
+                .iter()
+                .zip(column)
+                .map(|(c, x)| x * c.mean())
+                .collect()
+        };
         let (level, place) = (in_nats(&vec![1.0; cells.len()]), in_nats(&places(cells)));
         let arm = |name: &str| {
-            let members: Vec<usize> = (0..cells.len()).filter(|&k| cells[k].variant == name).collect();
+            let members: Vec<usize> = (0..cells.len())
+                .filter(|&k| cells[k].variant == name)
+                .collect();
             let of = |values: &[f64]| members.iter().map(|&k| values[k]).collect::<Vec<f64>>();
-            let known = if own_slopes { vec![of(&level), of(&place)] } else { vec![of(&level)] };
+            let known = if own_slopes {
+                vec![of(&level), of(&place)]
+            } else {
+                vec![of(&level)]
+            };
             (members, known)
         };
-        let mut found = Self { arms: names.into_iter().map(arm).collect(), common: Vec::new(), freedom: 0 };
-        found.common = common(cells, own_slopes).iter().map(|column| found.within(&in_nats(column))).collect();
+        let mut found = Self {
+            arms: names.into_iter().map(arm).collect(),
+            common: Vec::new(),
+            freedom: 0,
+        };
+        found.common = common(cells, own_slopes)
+            .iter()
+            .map(|column| found.within(&in_nats(column)))
+            .collect();
         let taken: usize = found.arms.iter().map(|(_, known)| rank(known)).sum();
         found.freedom = cells.len().checked_sub(taken + rank(&found.common))?;
         Some(found)
@@ -169,8 +222,14 @@ impl Curves {
     fn within(&self, column: &[f64]) -> Vec<f64> {
         let mut left = vec![0.0; column.len()];
         for (members, known) in &self.arms {
-            let residual = residual_of(&members.iter().map(|&k| column[k]).collect::<Vec<_>>(), known);
-            members.iter().zip(residual).for_each(|(&k, value)| left[k] = value);
+            let residual = residual_of(
+                &members.iter().map(|&k| column[k]).collect::<Vec<_>>(),
+                known,
+            );
+            members
+                .iter()
+                .zip(residual)
+                .for_each(|(&k, value)| left[k] = value);
         }
         left
     }
@@ -183,13 +242,21 @@ impl Curves {
 
     /// Variance of cells' means around the curves.
     fn around(&self, cells: &[Cell]) -> f64 {
-        self.left(&cells.iter().map(|cell| cell.mean().ln() * cell.mean()).collect::<Vec<_>>())
+        self.left(
+            &cells
+                .iter()
+                .map(|cell| cell.mean().ln() * cell.mean())
+                .collect::<Vec<_>>(),
+        )
     }
 
     /// As much of it as the luck of seeds makes, each seed's deviations against the same curves: what a seed, or a rate drawn with
     /// it, does to a whole variant is not in them.
     fn luck(&self, cells: &[Cell]) -> f64 {
-        let seeds: BTreeSet<u64> = cells.iter().flat_map(|cell| cell.losses.keys().copied()).collect();
+        let seeds: BTreeSet<u64> = cells
+            .iter()
+            .flat_map(|cell| cell.losses.keys().copied())
+            .collect();
         let of = |seed: &u64| {
             let apart = |cell: &Cell| {
                 let n = cell.losses.len() as f64;
@@ -213,12 +280,21 @@ fn common(cells: &[Cell], own_slopes: bool) -> Vec<Vec<f64>> {
     let x = places(cells);
     let range = x.iter().fold(0.0, |most: f64, x| most.max(x.abs()));
     let power = |k: i32| x.iter().map(|x| x.powi(k)).collect::<Vec<f64>>();
-    let mut columns = if own_slopes { vec![power(2)] } else { vec![power(1), power(2)] };
+    let mut columns = if own_slopes {
+        vec![power(2)]
+    } else {
+        vec![power(1), power(2)]
+    };
     if 2.0 * range > LONG.ln() {
         columns.push(power(3));
     }
     if let Some(size) = sizes(cells) {
-        let times = |other: &[f64]| size.iter().zip(other).map(|(a, b)| a * b).collect::<Vec<f64>>();
+        let times = |other: &[f64]| {
+            size.iter()
+                .zip(other)
+                .map(|(a, b)| a * b)
+                .collect::<Vec<f64>>()
+        };
         columns.extend([times(&x), times(&size), size.clone()]);
     }
     columns
@@ -229,17 +305,28 @@ fn common(cells: &[Cell], own_slopes: bool) -> Vec<Vec<f64>> {
 fn sizes(cells: &[Cell]) -> Option<Vec<f64>> {
     let mut by_scale: BTreeMap<&str, Vec<f64>> = BTreeMap::new();
     for cell in cells {
-        by_scale.entry(cell.scale).or_default().push(cell.log_params?);
+        by_scale
+            .entry(cell.scale)
+            .or_default()
+            .push(cell.log_params?);
     }
-    let means: BTreeMap<&str, f64> =
-        by_scale.iter().filter_map(|(scale, sizes)| Some((*scale, mean(sizes)?))).collect();
+    let means: BTreeMap<&str, f64> = by_scale
+        .iter()
+        .filter_map(|(scale, sizes)| Some((*scale, mean(sizes)?)))
+        .collect();
     let middle = means.values().sum::<f64>() / means.len() as f64;
-    (means.len() > 1).then(|| cells.iter().map(|cell| means[cell.scale] - middle).collect())
+    (means.len() > 1).then(|| {
+        cells
+            .iter()
+            .map(|cell| means[cell.scale] - middle)
+            .collect()
+    })
 }
 
 /// How many of these columns are independent.
 fn rank(columns: &[Vec<f64>]) -> usize {
     let size = |column: &[f64]| column.iter().map(|value| value * value).sum::<f64>().sqrt();
-    let independent = |k: usize| size(&residual_of(&columns[k], &columns[..k])) > 1e-7 * size(&columns[k]);
+    let independent =
+        |k: usize| size(&residual_of(&columns[k], &columns[..k])) > 1e-7 * size(&columns[k]);
     (0..columns.len()).filter(|&k| independent(k)).count()
 }

@@ -13,10 +13,15 @@ pub type Settings = BTreeMap<String, Value>;
 pub fn settings(trial: &Trial) -> Settings {
     let mut flat = BTreeMap::new();
     for table in ["model", "train"] {
-        trial.spec.get(table).into_iter().for_each(|value| flatten(table, value, &mut flat));
+        trial
+            .spec
+            .get(table)
+            .into_iter()
+            .for_each(|value| flatten(table, value, &mut flat));
     }
     let dial = |key: &str| {
-        let length = trial.budget.is_some() && ["train.steps", "train.tokens", "train.tokens_per_param"].contains(&key);
+        let length = trial.budget.is_some()
+            && ["train.steps", "train.tokens", "train.tokens_per_param"].contains(&key);
         length || key == "train.optimizer.lr"
     };
     flat.retain(|key, _| !dial(key));
@@ -25,7 +30,9 @@ pub fn settings(trial: &Trial) -> Settings {
 
 fn flatten(key: &str, value: &Value, into: &mut Settings) {
     match value {
-        Value::Object(table) => table.iter().for_each(|(name, value)| flatten(&format!("{key}.{name}"), value, into)),
+        Value::Object(table) => table
+            .iter()
+            .for_each(|(name, value)| flatten(&format!("{key}.{name}"), value, into)),
         value => drop(into.insert(key.to_owned(), value.clone())),
     }
 }
@@ -43,7 +50,8 @@ pub fn facts(trial: &Trial) -> BTreeMap<String, String> {
 
 /// The keys in which trials of one cell differ although they have one name.
 pub fn conflicts<'a>(trials: impl Iterator<Item = &'a Trial>) -> BTreeSet<String> {
-    let mut cells: BTreeMap<(&str, &str, Option<u64>), (&str, BTreeMap<String, String>)> = BTreeMap::new();
+    let mut cells: BTreeMap<(&str, &str, Option<u64>), (&str, BTreeMap<String, String>)> =
+        BTreeMap::new();
     let mut found = BTreeSet::new();
     for trial in trials {
         let key = (trial.variant.as_str(), trial.scale.as_str(), trial.budget);
@@ -54,7 +62,10 @@ pub fn conflicts<'a>(trials: impl Iterator<Item = &'a Trial>) -> BTreeSet<String
         if *known != trial.spec_sha256 {
             let other = facts(trial);
             let keys = first.keys().chain(other.keys());
-            found.extend(keys.filter(|key| first.get(*key) != other.get(*key)).cloned());
+            found.extend(
+                keys.filter(|key| first.get(*key) != other.get(*key))
+                    .cloned(),
+            );
         }
     }
     found

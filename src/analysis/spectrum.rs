@@ -55,25 +55,60 @@ type Split<'a> = BTreeMap<&'a str, (f64, f64)>;
 pub fn spectrum(world: &World, question: &Question, scatter: Option<&Scatter>) -> Option<Spectrum> {
     let of = |variant: &str| -> BTreeMap<u64, Split> {
         let here = world.trials.iter().filter(|t| {
-            t.status == Status::Ok && t.variant == variant && t.scale == question.scale && t.budget == question.budget
+            t.status == Status::Ok
+                && t.variant == variant
+                && t.scale == question.scale
+                && t.budget == question.budget
         });
-        here.filter_map(|trial| Some((trial.seed, split(trial)?))).collect()
+        here.filter_map(|trial| Some((trial.seed, split(trial)?)))
+            .collect()
     };
     let (base, variant) = (of(&question.base), of(&question.variant));
-    let seeds: Vec<u64> = base.keys().copied().filter(|seed| variant.contains_key(seed)).collect();
-    let both: Vec<(&Split, &Split)> = seeds.iter().map(|seed| (&base[seed], &variant[seed])).collect();
+    let seeds: Vec<u64> = base
+        .keys()
+        .copied()
+        .filter(|seed| variant.contains_key(seed))
+        .collect();
+    let both: Vec<(&Split, &Split)> = seeds
+        .iter()
+        .map(|seed| (&base[seed], &variant[seed]))
+        .collect();
     let labels: Vec<&str> = both.first()?.0.keys().copied().collect();
-    if both.iter().any(|(a, b)| !a.keys().eq(labels.iter()) || !b.keys().eq(labels.iter())) {
+    if both
+        .iter()
+        .any(|(a, b)| !a.keys().eq(labels.iter()) || !b.keys().eq(labels.iter()))
+    {
         return None;
     }
-    let whole: Vec<f64> = both.iter().map(|(base, variant)| total(base) - total(variant)).collect();
+    let whole: Vec<f64> = both
+        .iter()
+        .map(|(base, variant)| total(base) - total(variant))
+        .collect();
     let part = |label: &&str| {
-        let gains: Vec<f64> = both.iter().map(|(base, variant)| base[label].0 - variant[label].0).collect();
+        let gains: Vec<f64> = both
+            .iter()
+            .map(|(base, variant)| base[label].0 - variant[label].0)
+            .collect();
         Some(Part {
             label: (*label).to_owned(),
-            token_share: mean(&both.iter().map(|(base, _)| base[label].1).collect::<Vec<_>>())?,
-            base_nats: mean(&both.iter().map(|(base, _)| base[label].0).collect::<Vec<_>>())?,
-            variant_nats: mean(&both.iter().map(|(_, variant)| variant[label].0).collect::<Vec<_>>())?,
+            token_share: mean(
+                &both
+                    .iter()
+                    .map(|(base, _)| base[label].1)
+                    .collect::<Vec<_>>(),
+            )?,
+            base_nats: mean(
+                &both
+                    .iter()
+                    .map(|(base, _)| base[label].0)
+                    .collect::<Vec<_>>(),
+            )?,
+            variant_nats: mean(
+                &both
+                    .iter()
+                    .map(|(_, variant)| variant[label].0)
+                    .collect::<Vec<_>>(),
+            )?,
             gain_nats: mean_estimate(&gains, LEVEL)?,
             share: ratio_of_means(&gains, &whole, LEVEL),
         })
@@ -92,22 +127,50 @@ pub fn spectrum(world: &World, question: &Question, scatter: Option<&Scatter>) -
 /// The whole as a sum of what both cells reached, with all that makes it uncertain: the same figure, and the same interval, as the
 /// gain at equal compute where both spent the same.
 fn whole_nats(seeds: &[u64], both: &[(&Split, &Split)], question: &Question) -> Form {
-    let over = |of: &dyn Fn(&(&Split, &Split)) -> f64| both.iter().map(of).sum::<f64>() / both.len() as f64;
-    let (base, variant) = (over(&|(base, _)| total(base)), over(&|(_, variant)| total(variant)));
+    let over = |of: &dyn Fn(&(&Split, &Split)) -> f64| {
+        both.iter().map(of).sum::<f64>() / both.len() as f64
+    };
+    let (base, variant) = (
+        over(&|(base, _)| total(base)),
+        over(&|(_, variant)| total(variant)),
+    );
     let apart = |(seed, (of_base, of_variant)): (&u64, &(&Split, &Split))| {
         (*seed, total(of_base) - total(of_variant) - (base - variant))
     };
     let by_seed = seeds.iter().zip(both).map(apart).collect();
-    let base_cell = Question { variant: question.base.clone(), ..question.clone() }.cell();
-    let loads = [(base_cell, 1.0), (question.cell(), -1.0)].into_iter().collect();
-    Form { value: base - variant, by_seed, loads, reading_se: 0.0 }
+    let base_cell = Question {
+        variant: question.base.clone(),
+        ..question.clone()
+    }
+    .cell();
+    let loads = [(base_cell, 1.0), (question.cell(), -1.0)]
+        .into_iter()
+        .collect();
+    Form {
+        value: base - variant,
+        by_seed,
+        loads,
+        reading_se: 0.0,
+    }
 }
 
 /// A trial's excess loss by label; `None` where it has no labels.
 fn split(trial: &Trial) -> Option<Split<'_>> {
-    let tokens = trial.skills.iter().map(|skill| skill.tokens as f64).sum::<f64>();
-    let part = |tokens_here: u64, excess: f64| (tokens_here as f64 / tokens * excess, tokens_here as f64 / tokens);
-    let labels = trial.skills.iter().map(|skill| (skill.label.as_str(), part(skill.tokens, skill.excess_nats)));
+    let tokens = trial
+        .skills
+        .iter()
+        .map(|skill| skill.tokens as f64)
+        .sum::<f64>();
+    let part = |tokens_here: u64, excess: f64| {
+        (
+            tokens_here as f64 / tokens * excess,
+            tokens_here as f64 / tokens,
+        )
+    };
+    let labels = trial
+        .skills
+        .iter()
+        .map(|skill| (skill.label.as_str(), part(skill.tokens, skill.excess_nats)));
     (tokens > 0.0).then(|| labels.collect())
 }
 
@@ -123,7 +186,12 @@ mod tests {
     use crate::record::metric;
 
     fn question() -> Question {
-        Question { base: "gpt2".into(), variant: "modern".into(), scale: "w32".into(), budget: Some(400) }
+        Question {
+            base: "gpt2".into(),
+            variant: "modern".into(),
+            scale: "w32".into(),
+            budget: Some(400),
+        }
     }
 
     /// The example's labels: 40000 tokens with 0.8 and 25536 with 1.3 times the excess.
@@ -133,7 +201,11 @@ mod tests {
         let found = spectrum(&worlds(&file, None)[0], &question(), None).unwrap();
         let sum: f64 = found.parts.iter().map(|part| part.gain_nats.value).sum();
         assert!((sum - found.whole_nats.value).abs() < 1e-12);
-        let shares: f64 = found.parts.iter().map(|part| part.share.unwrap().value).sum();
+        let shares: f64 = found
+            .parts
+            .iter()
+            .map(|part| part.share.unwrap().value)
+            .sum();
         assert!((shares - 1.0).abs() < 1e-12);
         assert!((found.parts.iter().map(|part| part.token_share).sum::<f64>() - 1.0).abs() < 1e-12);
         let of = |label: &str| found.parts.iter().find(|part| part.label == label).unwrap();
@@ -146,22 +218,33 @@ mod tests {
     #[test]
     fn without_labels_or_a_common_repeat_there_is_none() {
         let mut file = example();
-        file.trials.iter_mut().filter(|t| t.variant == "modern").for_each(|t| t.skills.clear());
+        file.trials
+            .iter_mut()
+            .filter(|t| t.variant == "modern")
+            .for_each(|t| t.skills.clear());
         assert_eq!(spectrum(&worlds(&file, None)[0], &question(), None), None);
         let mut file = example();
-        file.trials.retain(|t| (t.variant == "modern") == (t.repeat == 0));
+        file.trials
+            .retain(|t| (t.variant == "modern") == (t.repeat == 0));
         assert_eq!(spectrum(&worlds(&file, None)[0], &question(), None), None);
     }
 
     /// The labels' weighted excess is the trial's own, so the whole is the difference of the recorded losses.
     #[test]
     fn the_shipped_results_agree_with_their_recorded_losses() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/results/quick-epyc-19h-2c-linux.json");
+        let path = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/results/quick-epyc-19h-2c-linux.json"
+        );
         let file = crate::record::store::read_valid(std::path::Path::new(path)).unwrap();
         for trial in &file.trials {
             let recorded = trial.metric(metric::EXCESS_LOSS_NATS).unwrap();
             let summed = total(&split(trial).unwrap());
-            assert!((summed - recorded).abs() < 1e-6, "{}: {summed} against {recorded}", trial.cell);
+            assert!(
+                (summed - recorded).abs() < 1e-6,
+                "{}: {summed} against {recorded}",
+                trial.cell
+            );
         }
     }
 }

@@ -56,7 +56,10 @@ pub struct Picked<'a> {
 impl Study {
     /// The variant with the largest gain at the question's place, where several have one.
     pub fn picked(&self) -> Option<Picked<'_>> {
-        let asked = self.headline.and_then(|place| self.answers.get(place)).or(self.answers.last())?;
+        let asked = self
+            .headline
+            .and_then(|place| self.answers.get(place))
+            .or(self.answers.last())?;
         let here = |answer: &&Answer| answer.scale == asked.scale && answer.budget == asked.budget;
         let here: Vec<&Answer> = self.answers.iter().filter(here).collect();
         // A bound is less than what it stands for, so that gains at equal compute rank first.
@@ -66,7 +69,11 @@ impl Study {
             .max_by(|a, b| rank(a).partial_cmp(&rank(b)).unwrap_or(Ordering::Equal))?;
         let chances: Option<Vec<f64>> = here.iter().map(|answer| answer.p).collect();
         let p = chances.map(|chances| holm(&chances)[best]);
-        (here.len() > 1).then_some(Picked { best: here[best], of: here.len(), p })
+        (here.len() > 1).then_some(Picked {
+            best: here[best],
+            of: here.len(),
+            p,
+        })
     }
 }
 
@@ -88,26 +95,49 @@ pub fn studies(
     base: Option<&str>,
     only: Option<&str>,
 ) -> Result<Vec<Study>, Unanswered> {
-    let base = base.or(file.run.base.as_deref()).ok_or(Unanswered::NoQuestion)?;
+    let base = base
+        .or(file.run.base.as_deref())
+        .ok_or(Unanswered::NoQuestion)?;
     if only == Some(base) {
         return Err(Unanswered::SameVariant(base.to_owned()));
     }
     let worlds = worlds(file, price);
-    let here: Vec<&World> = worlds.iter().filter(|world| world.variants().contains(&base)).collect();
+    let here: Vec<&World> = worlds
+        .iter()
+        .filter(|world| world.variants().contains(&base))
+        .collect();
     if here.is_empty() {
         return Err(Unanswered::NoTrial(base.to_owned()));
     }
     // A cell that ran in several builds has several answers, and none is chosen in silence.
     for world in &here {
-        let wanted = |trial: &&Trial| trial.variant == base || only.is_none_or(|only| only == trial.variant);
-        world.of_one_kind(&world.trials.iter().copied().filter(wanted).collect::<Vec<_>>())?;
+        let wanted =
+            |trial: &&Trial| trial.variant == base || only.is_none_or(|only| only == trial.variant);
+        world.of_one_kind(
+            &world
+                .trials
+                .iter()
+                .copied()
+                .filter(wanted)
+                .collect::<Vec<_>>(),
+        )?;
     }
-    let mut found: Vec<Study> = here.into_iter().map(|world| study(file, world, base, only)).collect();
-    let elsewhere = worlds.iter().filter(|world| !world.variants().contains(&base));
+    let mut found: Vec<Study> = here
+        .into_iter()
+        .map(|world| study(file, world, base, only))
+        .collect();
+    let elsewhere = worlds
+        .iter()
+        .filter(|world| !world.variants().contains(&base));
     let reason = |world: &World| format!("{base} has no finished trial on {}", world.data);
     let refused = elsewhere.flat_map(|world| {
-        let cells = questions(world, base, only).into_iter().map(|question| question.cell());
-        cells.map(|cell| Refused { cell, reason: reason(world) })
+        let cells = questions(world, base, only)
+            .into_iter()
+            .map(|question| question.cell());
+        cells.map(|cell| Refused {
+            cell,
+            reason: reason(world),
+        })
     });
     found[0].unanswered.extend(refused);
     Ok(found)
@@ -134,14 +164,25 @@ fn study(file: &ResultFile, world: &World, base: &str, only: Option<&str>) -> St
                 if asked.as_ref() == Some(&question) {
                     study.headline = Some(study.answers.len());
                 }
-                study.answers.push(answer_pairs(file, &pairs, scatter.as_ref()));
-                study.spectra.extend(spectrum(world, &question, scatter.as_ref()));
+                study
+                    .answers
+                    .push(answer_pairs(file, &pairs, scatter.as_ref()));
+                study
+                    .spectra
+                    .extend(spectrum(world, &question, scatter.as_ref()));
             }
-            Err(why) => study.unanswered.push(Refused { cell: question.cell(), reason: why.to_string() }),
+            Err(why) => study.unanswered.push(Refused {
+                cell: question.cell(),
+                reason: why.to_string(),
+            }),
         }
     }
     study.trends = trends(&study.answers, scatter.as_ref());
-    let places: BTreeSet<(&str, Option<u64>)> = world.trials.iter().map(|t| (t.scale.as_str(), t.budget)).collect();
+    let places: BTreeSet<(&str, Option<u64>)> = world
+        .trials
+        .iter()
+        .map(|t| (t.scale.as_str(), t.budget))
+        .collect();
     let whole = |recipe: &Recipe| only.is_none_or(|only| only == recipe.variant);
     let recipes = |at| recipes(world, &study.answers, base, at, scatter.as_ref());
     study.recipes = places.into_iter().flat_map(recipes).filter(whole).collect();
@@ -153,16 +194,26 @@ fn questions(world: &World, base: &str, only: Option<&str>) -> Vec<Question> {
     let variants = world.variants();
     let of = |variant: &str| -> BTreeSet<(String, Option<u64>)> {
         let trials = world.trials.iter().filter(|trial| trial.variant == variant);
-        trials.map(|trial| (trial.scale.clone(), trial.budget)).collect()
+        trials
+            .map(|trial| (trial.scale.clone(), trial.budget))
+            .collect()
     };
-    let wanted = variants.into_iter().filter(|variant| *variant != base && only.is_none_or(|only| only == *variant));
+    let wanted = variants
+        .into_iter()
+        .filter(|variant| *variant != base && only.is_none_or(|only| only == *variant));
     let question = |variant: &str, (scale, budget): (String, Option<u64>)| Question {
         base: base.to_owned(),
         variant: variant.to_owned(),
         scale,
         budget,
     };
-    wanted.flat_map(|variant| of(variant).into_iter().map(move |place| question(variant, place))).collect()
+    wanted
+        .flat_map(|variant| {
+            of(variant)
+                .into_iter()
+                .map(move |place| question(variant, place))
+        })
+        .collect()
 }
 
 #[cfg(test)]
@@ -174,23 +225,42 @@ mod tests {
     use crate::record::example::{add_variant, example, study as example_of};
     use crate::spec::Library;
 
-    fn studied(file: &ResultFile, base: Option<&str>, only: Option<&str>) -> Result<Vec<Study>, Unanswered> {
-        studies(file, Some(&Library::builtin().price("default").unwrap()), base, only)
+    fn studied(
+        file: &ResultFile,
+        base: Option<&str>,
+        only: Option<&str>,
+    ) -> Result<Vec<Study>, Unanswered> {
+        studies(
+            file,
+            Some(&Library::builtin().price("default").unwrap()),
+            base,
+            only,
+        )
     }
 
     #[test]
     fn every_cell_is_answered_and_the_headline_is_known() {
         let file = example();
         let found = &studied(&file, None, None).unwrap()[0];
-        let cells: Vec<(Option<u64>, usize)> = found.answers.iter().map(|a| (a.budget, a.n)).collect();
-        assert_eq!((cells, found.headline), (vec![(Some(400), 4), (Some(800), 4)], Some(0)));
+        let cells: Vec<(Option<u64>, usize)> =
+            found.answers.iter().map(|a| (a.budget, a.n)).collect();
+        assert_eq!(
+            (cells, found.headline),
+            (vec![(Some(400), 4), (Some(800), 4)], Some(0))
+        );
         assert_eq!((found.spectra.len(), found.unanswered.len()), (2, 0));
         // At so much a core and hour, money is what seconds are.
         let answer = &found.answers[0];
         let value = |axis| answer.on(axis).value().unwrap();
         assert!((value(Axis::Money) / value(Axis::WallSeconds) - 1.0).abs() < 1e-9);
-        assert!(matches!(answer.on(Axis::Carbon), Gain::Unknown { .. }), "no meter, no carbon");
-        assert_eq!(answer.ray.unwrap().tokens_per_param, 1024.0 * 400.0 / 31_000.0);
+        assert!(
+            matches!(answer.on(Axis::Carbon), Gain::Unknown { .. }),
+            "no meter, no carbon"
+        );
+        assert_eq!(
+            answer.ray.unwrap().tokens_per_param,
+            1024.0 * 400.0 / 31_000.0
+        );
     }
 
     #[test]
@@ -198,9 +268,21 @@ mod tests {
         let file = example();
         let found = &studied(&file, Some("modern"), Some("gpt2")).unwrap()[0];
         assert_eq!(found.headline, None);
-        assert!(found.answers.iter().all(|a| a.variant == "gpt2" && a.headline().sign() != Sign::More));
-        assert_eq!(found.answers[2].headline().sign(), Sign::Less, "gpt2 at 1600 steps is among modern's budgets");
-        assert_eq!(studied(&file, None, Some("gpt2")), Err(Unanswered::SameVariant("gpt2".to_owned())));
+        assert!(
+            found
+                .answers
+                .iter()
+                .all(|a| a.variant == "gpt2" && a.headline().sign() != Sign::More)
+        );
+        assert_eq!(
+            found.answers[2].headline().sign(),
+            Sign::Less,
+            "gpt2 at 1600 steps is among modern's budgets"
+        );
+        assert_eq!(
+            studied(&file, None, Some("gpt2")),
+            Err(Unanswered::SameVariant("gpt2".to_owned()))
+        );
         assert!(studied(&file, Some("nobody"), None).is_err());
         let mut file = example();
         file.run.base = None;
@@ -212,12 +294,17 @@ mod tests {
     #[test]
     fn no_gain_contradicts_the_trials_that_ran() {
         let mut compared = 0;
-        for name in ["gain-epyc-19h-2c-linux", "quick-epyc-19h-2c-linux", "origin-epyc-19h-2c-linux"] {
+        for name in [
+            "gain-epyc-19h-2c-linux",
+            "quick-epyc-19h-2c-linux",
+            "origin-epyc-19h-2c-linux",
+        ] {
             let path = format!("{}/results/{name}.json", env!("CARGO_MANIFEST_DIR"));
             let file = crate::record::store::read_valid(std::path::Path::new(&path)).unwrap();
             for study in studied(&file, None, None).unwrap() {
                 for answer in &study.answers {
-                    let same = |s: &&Spectrum| (&s.variant, s.budget) == (&answer.variant, answer.budget);
+                    let same =
+                        |s: &&Spectrum| (&s.variant, s.budget) == (&answer.variant, answer.budget);
                     let measured = study.spectra.iter().find(same).unwrap().whole_nats;
                     let told = answer.equal_compute_nats.unwrap();
                     let pairs = [
@@ -247,10 +334,16 @@ mod tests {
     /// The same trials on two kinds of data are two studies, and compare as such.
     #[test]
     fn kinds_of_data_are_studied_apart_and_side_by_side() {
-        let mut file =
-            example_of(3, |variant, steps, _| (variant == "gpt2").then_some(2.0 * (steps as f64 / 400.0).powf(-0.3)));
+        let mut file = example_of(3, |variant, steps, _| {
+            (variant == "gpt2").then_some(2.0 * (steps as f64 / 400.0).powf(-0.3))
+        });
         for (variant, worth) in [("a", 1.2), ("b", 1.5), ("c", 0.8)] {
-            add_variant(&mut file, variant, &[("model", "position", variant)], move |k| worth + 1e-3 * k as f64);
+            add_variant(
+                &mut file,
+                variant,
+                &[("model", "position", variant)],
+                move |k| worth + 1e-3 * k as f64,
+            );
         }
         let mut text = file.trials.clone();
         for trial in &mut text {
@@ -260,12 +353,20 @@ mod tests {
         file.trials.extend(text);
         let found = studied(&file, None, None).unwrap();
         assert_eq!(
-            found.iter().map(|s| (s.data.as_str(), s.answers.len())).collect::<Vec<_>>(),
+            found
+                .iter()
+                .map(|s| (s.data.as_str(), s.answers.len()))
+                .collect::<Vec<_>>(),
             [("data `language`", 3), ("play.txt", 3)]
         );
         let compared = transfers(&found[0], &found[1]);
-        let [transfer] = &compared[..] else { panic!("{compared:?}") };
-        assert_eq!((transfer.told, transfer.same_side, transfer.rank_correlation), (3, 3, Some(1.0)));
+        let [transfer] = &compared[..] else {
+            panic!("{compared:?}")
+        };
+        assert_eq!(
+            (transfer.told, transfer.same_side, transfer.rank_correlation),
+            (3, 3, Some(1.0))
+        );
         assert_eq!(transfer.chance, Some(1.0 / 6.0));
     }
 }

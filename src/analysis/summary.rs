@@ -50,18 +50,27 @@ impl CellSummary {
 pub fn summarise(file: &ResultFile) -> Vec<CellSummary> {
     // A sweep beside what it chose for says nothing of its own.
     let sweep_only = file.trials.iter().all(Trial::in_sweep);
-    let mut trials: Vec<&Trial> = file.trials.iter().filter(|t| sweep_only || !t.in_sweep()).collect();
+    let mut trials: Vec<&Trial> = file
+        .trials
+        .iter()
+        .filter(|t| sweep_only || !t.in_sweep())
+        .collect();
     trials.sort_by_key(|t| t.order);
     let mut cells: Vec<(&str, &str, Vec<&Trial>)> = Vec::new();
     let mut places: BTreeMap<(&str, &str, String), usize> = BTreeMap::new();
     for trial in trials {
-        let place = *places.entry((&trial.cell, &trial.arm, cell_id(trial))).or_insert_with(|| {
-            cells.push((&trial.cell, &trial.arm, Vec::new()));
-            cells.len() - 1
-        });
+        let place = *places
+            .entry((&trial.cell, &trial.arm, cell_id(trial)))
+            .or_insert_with(|| {
+                cells.push((&trial.cell, &trial.arm, Vec::new()));
+                cells.len() - 1
+            });
         cells[place].2.push(trial);
     }
-    cells.into_iter().map(|(cell, arm, trials)| summary(cell, arm, &trials)).collect()
+    cells
+        .into_iter()
+        .map(|(cell, arm, trials)| summary(cell, arm, &trials))
+        .collect()
 }
 
 /// One cell's summary from its trials.
@@ -74,14 +83,24 @@ pub fn summary(cell: &str, arm: &str, trials: &[&Trial]) -> CellSummary {
         let finished = trials.iter().filter(|t| t.status == Status::Ok);
         let values: Vec<f64> = finished.filter_map(|t| t.metric(name)).collect();
         let found = stat::summary(&values)?;
-        Some((name, Spread { mean: found.mean, sd: found.sd, n: found.n }))
+        Some((
+            name,
+            Spread {
+                mean: found.mean,
+                sd: found.sd,
+                n: found.n,
+            },
+        ))
     };
     CellSummary {
         cell: cell.to_owned(),
         arm: arm.to_owned(),
         params_total: trials.iter().find_map(|t| t.params()),
         status,
-        metrics: metric::REGISTRY.iter().filter_map(|row| spread(row.name)).collect(),
+        metrics: metric::REGISTRY
+            .iter()
+            .filter_map(|row| spread(row.name))
+            .collect(),
     }
 }
 
@@ -92,15 +111,50 @@ mod tests {
 
     #[test]
     fn a_cell_is_the_mean_of_its_finished_repeats() {
-        let file = study(3, |variant, _, repeat| (variant == "modern" || repeat < 2).then_some(1.0 + repeat as f64));
+        let file = study(3, |variant, _, repeat| {
+            (variant == "modern" || repeat < 2).then_some(1.0 + repeat as f64)
+        });
         let cells = summarise(&file);
         let names: Vec<&str> = cells.iter().map(|cell| cell.cell.as_str()).collect();
-        assert_eq!(names, ["gpt2/w32@400", "gpt2/w32@800", "gpt2/w32@1600", "modern/w32@400", "modern/w32@800"]);
+        assert_eq!(
+            names,
+            [
+                "gpt2/w32@400",
+                "gpt2/w32@800",
+                "gpt2/w32@1600",
+                "modern/w32@400",
+                "modern/w32@800"
+            ]
+        );
         let (gpt2, modern) = (&cells[0], &cells[3]);
-        assert_eq!((gpt2.trials(), gpt2.finished(), gpt2.status[&Status::Diverged]), (3, 2, 1));
-        assert_eq!(gpt2.metrics[metric::EXCESS_LOSS_NATS], Spread { mean: 1.5, sd: Some(0.5_f64.sqrt()), n: 2 });
-        assert_eq!(modern.metrics[metric::EXCESS_LOSS_NATS], Spread { mean: 2.0, sd: Some(1.0), n: 3 });
-        assert!(!modern.metrics.contains_key(metric::VAL_BITS_PER_BYTE), "absent figures have no mean");
+        assert_eq!(
+            (
+                gpt2.trials(),
+                gpt2.finished(),
+                gpt2.status[&Status::Diverged]
+            ),
+            (3, 2, 1)
+        );
+        assert_eq!(
+            gpt2.metrics[metric::EXCESS_LOSS_NATS],
+            Spread {
+                mean: 1.5,
+                sd: Some(0.5_f64.sqrt()),
+                n: 2
+            }
+        );
+        assert_eq!(
+            modern.metrics[metric::EXCESS_LOSS_NATS],
+            Spread {
+                mean: 2.0,
+                sd: Some(1.0),
+                n: 3
+            }
+        );
+        assert!(
+            !modern.metrics.contains_key(metric::VAL_BITS_PER_BYTE),
+            "absent figures have no mean"
+        );
         assert_eq!(modern.params_total, Some(31_000));
     }
 }

@@ -49,7 +49,11 @@ pub fn transfers(first: &Study, second: &Study) -> Vec<Transfer> {
         }
     }
     let transfer = |(scale, budget)| transfer(first, second, scale, budget);
-    places.into_iter().map(transfer).filter(|transfer| transfer.rows.len() >= 3).collect()
+    places
+        .into_iter()
+        .map(transfer)
+        .filter(|transfer| transfer.rows.len() >= 3)
+        .collect()
 }
 
 fn transfer(first: &Study, second: &Study, scale: &str, budget: Option<u64>) -> Transfer {
@@ -59,13 +63,25 @@ fn transfer(first: &Study, second: &Study, scale: &str, budget: Option<u64>) -> 
         .iter()
         .filter(here)
         .filter_map(|a| {
-            let b = second.answers.iter().filter(here).find(|b| b.variant == a.variant)?;
-            Some(Row { variant: a.variant.clone(), first: a.headline(), second: b.headline() })
+            let b = second
+                .answers
+                .iter()
+                .filter(here)
+                .find(|b| b.variant == a.variant)?;
+            Some(Row {
+                variant: a.variant.clone(),
+                first: a.headline(),
+                second: b.headline(),
+            })
         })
         .collect();
-    let told: Vec<&Row> =
-        rows.iter().filter(|row| row.first.sign() != Sign::Unclear && row.second.sign() != Sign::Unclear).collect();
-    let values = |of: fn(&Row) -> Gain| -> Option<Vec<f64>> { rows.iter().map(|row| of(row).value()).collect() };
+    let told: Vec<&Row> = rows
+        .iter()
+        .filter(|row| row.first.sign() != Sign::Unclear && row.second.sign() != Sign::Unclear)
+        .collect();
+    let values = |of: fn(&Row) -> Gain| -> Option<Vec<f64>> {
+        rows.iter().map(|row| of(row).value()).collect()
+    };
     let lists = values(|row| row.first).zip(values(|row| row.second));
     Transfer {
         first: first.data.clone(),
@@ -73,9 +89,14 @@ fn transfer(first: &Study, second: &Study, scale: &str, budget: Option<u64>) -> 
         scale: scale.to_owned(),
         budget,
         told: told.len(),
-        same_side: told.iter().filter(|row| row.first.sign() == row.second.sign()).count(),
+        same_side: told
+            .iter()
+            .filter(|row| row.first.sign() == row.second.sign())
+            .count(),
         rank_correlation: lists.as_ref().and_then(|(a, b)| spearman(a, b)),
-        chance: lists.as_ref().and_then(|(a, b)| chance_of_rank_agreement(a, b)),
+        chance: lists
+            .as_ref()
+            .and_then(|(a, b)| chance_of_rank_agreement(a, b)),
         rows,
     }
 }

@@ -34,18 +34,31 @@ pub struct Deepest {
 impl Valley {
     /// Its lowest point; `None` where no rate finished.
     pub fn deepest(&self) -> Option<Deepest> {
-        let known = |i: usize| self.losses.get(i).and_then(|(lr, loss)| Some((lr.ln(), (*loss)?)));
+        let known = |i: usize| {
+            self.losses
+                .get(i)
+                .and_then(|(lr, loss)| Some((lr.ln(), (*loss)?)))
+        };
         let (best, (at, loss)) = (0..self.losses.len())
             .filter_map(|i| Some((i, known(i)?)))
             .min_by(|(_, (_, a)), (_, (_, b))| a.total_cmp(b))?;
         let below = best.checked_sub(1).and_then(known);
-        let lowest = below.zip(known(best + 1)).and_then(|(a, c)| stat::lowest_of_parabola([a, (at, loss), c]));
-        Some(Deepest { lr: lowest.unwrap_or(at).exp(), loss, edge: lowest.is_none() })
+        let lowest = below
+            .zip(known(best + 1))
+            .and_then(|(a, c)| stat::lowest_of_parabola([a, (at, loss), c]));
+        Some(Deepest {
+            lr: lowest.unwrap_or(at).exp(),
+            loss,
+            edge: lowest.is_none(),
+        })
     }
 
     /// Ratio of neighbouring rates of its grid, the largest.
     pub fn grid_step(&self) -> f64 {
-        self.losses.windows(2).map(|pair| pair[1].0 / pair[0].0).fold(1.0, f64::max)
+        self.losses
+            .windows(2)
+            .map(|pair| pair[1].0 / pair[0].0)
+            .fold(1.0, f64::max)
     }
 }
 
@@ -60,16 +73,28 @@ impl Carried {
     /// By how much the best rate of the widest differs from that of the narrowest, as a ratio; `None` where a valley is open to a
     /// side.
     pub fn moved(&self) -> Option<f64> {
-        let ends = [self.valleys.first()?, self.valleys.last()?].map(|valley| valley.deepest().filter(|at| !at.edge));
+        let ends = [self.valleys.first()?, self.valleys.last()?]
+            .map(|valley| valley.deepest().filter(|at| !at.edge));
         Some(ends[1]?.lr / ends[0]?.lr)
     }
 
     /// The largest ratio between best rates of any two widths is within a step of the grid.
     pub fn holds(&self) -> Option<bool> {
-        let best = self.valleys.iter().map(|valley| valley.deepest().filter(|at| !at.edge).map(|at| at.lr));
+        let best = self
+            .valleys
+            .iter()
+            .map(|valley| valley.deepest().filter(|at| !at.edge).map(|at| at.lr));
         let best = best.collect::<Option<Vec<f64>>>()?;
-        let (low, high) = best.iter().fold((f64::INFINITY, 0.0f64), |(low, high), lr| (low.min(*lr), high.max(*lr)));
-        let step = self.valleys.iter().map(Valley::grid_step).fold(1.0, f64::max);
+        let (low, high) = best
+            .iter()
+            .fold((f64::INFINITY, 0.0f64), |(low, high), lr| {
+                (low.min(*lr), high.max(*lr))
+            });
+        let step = self
+            .valleys
+            .iter()
+            .map(Valley::grid_step)
+            .fold(1.0, f64::max);
         Some(high / low <= step * (1.0 + 1e-9))
     }
 }
@@ -80,12 +105,21 @@ pub fn carried(file: &ResultFile) -> Vec<Carried> {
     type Setting<'a> = (&'a str, u64, String);
     let mut order: Vec<Setting> = Vec::new();
     let mut swept: BTreeMap<Setting, BTreeMap<u64, BTreeMap<u64, Vec<&Trial>>>> = BTreeMap::new();
-    let mut trials: Vec<&Trial> = file.trials.iter().filter(|trial| trial.in_sweep()).collect();
+    let mut trials: Vec<&Trial> = file
+        .trials
+        .iter()
+        .filter(|trial| trial.in_sweep())
+        .collect();
     trials.sort_by_key(|trial| trial.order);
     for trial in trials {
         let number = |key: &str| trial.spec.pointer(key).and_then(serde_json::Value::as_f64);
-        let (Some(width), Some(lr)) = (number("/model/width"), number("/train/optimizer/lr")) else { continue };
-        let Some(steps) = number("/train/steps").or_else(|| trial.curve.step.last().map(|step| *step as f64)) else {
+        let (Some(width), Some(lr)) = (number("/model/width"), number("/train/optimizer/lr"))
+        else {
+            continue;
+        };
+        let Some(steps) =
+            number("/train/steps").or_else(|| trial.curve.step.last().map(|step| *step as f64))
+        else {
             continue;
         };
         let setting = (trial.variant.as_str(), steps as u64, surroundings(trial));
@@ -93,7 +127,14 @@ pub fn carried(file: &ResultFile) -> Vec<Carried> {
             order.push(setting.clone());
         }
         // The bits of positive numbers are in their order.
-        swept.entry(setting).or_default().entry(width as u64).or_default().entry(lr.to_bits()).or_default().push(trial);
+        swept
+            .entry(setting)
+            .or_default()
+            .entry(width as u64)
+            .or_default()
+            .entry(lr.to_bits())
+            .or_default()
+            .push(trial);
     }
     let of_setting = |setting: &Setting| {
         let widths = swept.get(setting)?;
@@ -103,7 +144,10 @@ pub fn carried(file: &ResultFile) -> Vec<Carried> {
                 variant: setting.0.to_owned(),
                 width: *width,
                 steps: setting.1,
-                losses: rates.iter().map(|(lr, trials)| (f64::from_bits(*lr), mean_loss(trials))).collect(),
+                losses: rates
+                    .iter()
+                    .map(|(lr, trials)| (f64::from_bits(*lr), mean_loss(trials)))
+                    .collect(),
                 seeds: rates.values().map(Vec::len).max().unwrap_or(0),
             })
             .filter(|valley| valley.losses.len() >= 3)
@@ -115,13 +159,30 @@ pub fn carried(file: &ResultFile) -> Vec<Carried> {
 
 /// What else a rate depends on.
 fn surroundings(trial: &Trial) -> String {
-    let part = |key: &str| trial.spec.pointer(key).map(ToString::to_string).unwrap_or_default();
-    ["/data", "/train/batch", "/model/context", "/train/optimizer/rates"].map(part).join(" ")
+    let part = |key: &str| {
+        trial
+            .spec
+            .pointer(key)
+            .map(ToString::to_string)
+            .unwrap_or_default()
+    };
+    [
+        "/data",
+        "/train/batch",
+        "/model/context",
+        "/train/optimizer/rates",
+    ]
+    .map(part)
+    .join(" ")
 }
 
 /// The mean validation loss, where every trial finished.
 fn mean_loss(trials: &[&Trial]) -> Option<f64> {
-    let loss = |trial: &&Trial| trial.metric(metric::VAL_LOSS_NATS).filter(|_| trial.status == Status::Ok);
+    let loss = |trial: &&Trial| {
+        trial
+            .metric(metric::VAL_LOSS_NATS)
+            .filter(|_| trial.status == Status::Ok)
+    };
     stat::mean(&trials.iter().map(loss).collect::<Option<Vec<f64>>>()?)
 }
 
@@ -139,7 +200,12 @@ pub(crate) mod tests {
         for &width in widths {
             for lr in [0.004, 0.008, 0.016, 0.032, 0.064] {
                 for repeat in 0..2 {
-                    let mut trial = Trial { variant: variant.into(), repeat, status: Status::Ok, ..model.clone() };
+                    let mut trial = Trial {
+                        variant: variant.into(),
+                        repeat,
+                        status: Status::Ok,
+                        ..model.clone()
+                    };
                     trial.lr_source = RateSource::Grid;
                     trial.spec = json!({"model": {"width": width}, "train": {"steps": 400, "optimizer": {"lr": lr}}});
                     let loss = 2.0 + 0.1 * (lr / best(width)).ln().powi(2) + 0.001 * repeat as f64;
@@ -160,14 +226,21 @@ pub(crate) mod tests {
             let all = carried(&file);
             assert_eq!(all.len(), 1);
             let widths: Vec<u64> = all[0].valleys.iter().map(|valley| valley.width).collect();
-            assert_eq!((widths, all[0].valleys[0].seeds, all[0].holds()), (vec![32, 64, 128], 2, holds));
+            assert_eq!(
+                (widths, all[0].valleys[0].seeds, all[0].holds()),
+                (vec![32, 64, 128], 2, holds)
+            );
             match (all[0].moved(), moved) {
                 (Some(found), Some(want)) => assert!((found / want - 1.0).abs() < 1e-9, "{found}"),
                 (found, want) => assert_eq!(found, want),
             }
         };
         check(|_| 0.02, Some(1.0), Some(true));
-        check(|width| 0.02 * (32.0 / width as f64).powf(0.4), Some(0.25f64.powf(0.4)), Some(true));
+        check(
+            |width| 0.02 * (32.0 / width as f64).powf(0.4),
+            Some(0.25f64.powf(0.4)),
+            Some(true),
+        );
         check(|width| 0.03 * 32.0 / width as f64, Some(0.25), Some(false));
         // Beyond the grid nothing is told.
         check(|width| 0.01 * 32.0 / width as f64, None, None);

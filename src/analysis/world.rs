@@ -27,25 +27,50 @@ pub struct World<'a> {
 /// The worlds of a file, the one with the most trials first; `price` says what was spent in money and carbon.
 pub fn worlds<'a>(file: &'a ResultFile, price: Option<&'a Price>) -> Vec<World<'a>> {
     let judged = || file.trials.iter().filter(|trial| !trial.in_sweep());
-    let by_data = grouped(judged(), |trial| ["/data", "/model/context"].map(|place| trial.spec.pointer(place)));
+    let by_data = grouped(judged(), |trial| {
+        ["/data", "/model/context"].map(|place| trial.spec.pointer(place))
+    });
     let alone = by_data.len() == 1;
     let mut worlds: Vec<World> = Vec::new();
     for (key, trials) in by_data {
-        let data = if alone { file.run.data.clone() } else { words(key[0], &file.run.data) };
-        let generated = key[0].and_then(|data| data.get("kind")?.as_str()).is_some_and(|kind| kind != "text");
+        let data = if alone {
+            file.run.data.clone()
+        } else {
+            words(key[0], &file.run.data)
+        };
+        let generated = key[0]
+            .and_then(|data| data.get("kind")?.as_str())
+            .is_some_and(|kind| kind != "text");
         // Cells of one name and different settings are different cells: they share no world.
         let differing: Vec<String> = conflicts(trials.iter().copied()).into_iter().collect();
         let setting = |trial: &Trial| -> Vec<Option<String>> {
-            let facts = if differing.is_empty() { BTreeMap::new() } else { facts(trial) };
-            differing.iter().map(|key| facts.get(key).cloned()).collect()
+            let facts = if differing.is_empty() {
+                BTreeMap::new()
+            } else {
+                facts(trial)
+            };
+            differing
+                .iter()
+                .map(|key| facts.get(key).cloned())
+                .collect()
         };
         for (values, trials) in grouped(trials.into_iter(), setting) {
-            let said = differing.iter().zip(&values).map(|(key, value)| match value {
-                Some(value) => format!(", {key} = {value}"),
-                None => format!(", no {key}"),
-            });
+            let said = differing
+                .iter()
+                .zip(&values)
+                .map(|(key, value)| match value {
+                    Some(value) => format!(", {key} = {value}"),
+                    None => format!(", no {key}"),
+                });
             let data = format!("{data}{}", said.collect::<String>());
-            worlds.push(World { data, generated, trials, builds: &file.builds, machines: &file.machines, price });
+            worlds.push(World {
+                data,
+                generated,
+                trials,
+                builds: &file.builds,
+                machines: &file.machines,
+                price,
+            });
         }
     }
     worlds.sort_by_key(|world| std::cmp::Reverse(world.trials.len()));
@@ -83,14 +108,24 @@ impl World<'_> {
     /// The variants that finished a trial, in the order in which they first stand.
     pub fn variants(&self) -> Vec<&str> {
         let mut seen = BTreeSet::new();
-        let finished = self.trials.iter().filter(|trial| trial.status == Status::Ok);
-        finished.map(|trial| trial.variant.as_str()).filter(|variant| seen.insert(*variant)).collect()
+        let finished = self
+            .trials
+            .iter()
+            .filter(|trial| trial.status == Status::Ok);
+        finished
+            .map(|trial| trial.variant.as_str())
+            .filter(|variant| seen.insert(*variant))
+            .collect()
     }
 
     /// What one of its trials spent.
     pub fn spent(&self, trial: &Trial) -> Spent {
-        let machine = usize::try_from(trial.machine).ok().and_then(|place| self.machines.get(place));
-        machine.map_or_else(Spent::default, |machine| Spent::of(trial, machine, self.price))
+        let machine = usize::try_from(trial.machine)
+            .ok()
+            .and_then(|place| self.machines.get(place));
+        machine.map_or_else(Spent::default, |machine| {
+            Spent::of(trial, machine, self.price)
+        })
     }
 
     /// Whether each cell among `trials` ran in one build only: a build is part of what was tried, and averages over builds are of
@@ -98,12 +133,20 @@ impl World<'_> {
     pub fn of_one_kind(&self, trials: &[&Trial]) -> Result<(), Unanswered> {
         let mut seen: BTreeMap<(&str, &str, Option<u64>), BTreeSet<String>> = BTreeMap::new();
         for trial in trials.iter().filter(|trial| trial.status == Status::Ok) {
-            let build = usize::try_from(trial.build).ok().and_then(|place| self.builds.get(place)).map(name_of);
-            let builds = seen.entry((&trial.variant, &trial.scale, trial.budget)).or_default();
+            let build = usize::try_from(trial.build)
+                .ok()
+                .and_then(|place| self.builds.get(place))
+                .map(name_of);
+            let builds = seen
+                .entry((&trial.variant, &trial.scale, trial.budget))
+                .or_default();
             builds.insert(build.unwrap_or_default());
             if builds.len() > 1 {
                 let builds = std::mem::take(builds).into_iter().collect();
-                return Err(Unanswered::SeveralBuilds { cell: trial.cell.clone(), builds });
+                return Err(Unanswered::SeveralBuilds {
+                    cell: trial.cell.clone(),
+                    builds,
+                });
             }
         }
         Ok(())
@@ -111,15 +154,27 @@ impl World<'_> {
 
     /// Excess loss where every finished trial has it, else validation loss.
     pub fn loss_metric(&self) -> &'static str {
-        let mut finished = self.trials.iter().filter(|trial| trial.status == Status::Ok);
+        let mut finished = self
+            .trials
+            .iter()
+            .filter(|trial| trial.status == Status::Ok);
         let all = finished.all(|trial| trial.metric(metric::EXCESS_LOSS_NATS).is_some());
-        if all { metric::EXCESS_LOSS_NATS } else { metric::VAL_LOSS_NATS }
+        if all {
+            metric::EXCESS_LOSS_NATS
+        } else {
+            metric::VAL_LOSS_NATS
+        }
     }
 }
 
 /// What tells a build from others: its version and commit, and the program file where those do not.
 fn name_of(build: &Build) -> String {
     let clean = build.commit.as_ref().filter(|_| build.dirty == Some(false));
-    let told = clean.or(build.executable_id.as_ref()).or(build.commit.as_ref());
-    told.map_or_else(|| build.version.clone(), |told| format!("{} {told}", build.version))
+    let told = clean
+        .or(build.executable_id.as_ref())
+        .or(build.commit.as_ref());
+    told.map_or_else(
+        || build.version.clone(),
+        |told| format!("{} {told}", build.version),
+    )
 }

@@ -14,13 +14,22 @@ use crate::runner::slurm::Spread;
 
 /// Hands the run to Slurm, or puts together what came back.
 pub(super) fn spread(args: &RunArgs, prepared: &Prepared, out: &Path) -> Result<()> {
-    let absolute =
-        |path: &Path| std::path::absolute(path).map_err(|error| Error::input(format!("{}: {error}", path.display())));
-    let program =
-        std::env::current_exe().map_err(|e| Error::internal(format!("cannot find this program's file: {e}")))?;
+    let absolute = |path: &Path| {
+        std::path::absolute(path)
+            .map_err(|error| Error::input(format!("{}: {error}", path.display())))
+    };
+    let program = std::env::current_exe()
+        .map_err(|e| Error::internal(format!("cannot find this program's file: {e}")))?;
     let asked = prepared.asked.clone();
     let (out_path, build) = (absolute(out)?, build_info());
-    let run = Spread { program, build, asked, out: out_path, repeats: prepared.repeats, tuned: prepared.is_tuned() };
+    let run = Spread {
+        program,
+        build,
+        asked,
+        out: out_path,
+        repeats: prepared.repeats,
+        tuned: prepared.is_tuned(),
+    };
     if args.collect {
         return collect(args, prepared, &run, out);
     }
@@ -54,12 +63,23 @@ pub(super) fn spread(args: &RunArgs, prepared: &Prepared, out: &Path) -> Result<
 fn collect(args: &RunArgs, prepared: &Prepared, run: &Spread, out: &Path) -> Result<()> {
     let parts = run.parts();
     if parts.is_empty() {
-        return Err(Error::input(format!("{}: no part has a result yet", run.folder().display()))
-            .hint("its logs say why; the same command with --resume submits again"));
+        return Err(Error::input(format!(
+            "{}: no part has a result yet",
+            run.folder().display()
+        ))
+        .hint("its logs say why; the same command with --resume submits again"));
     }
     let mut file = read_all(&parts)?;
-    let Run { started_at, finished_at, .. } = file.run;
-    file.run = Run { started_at, finished_at, ..header(args, prepared) };
+    let Run {
+        started_at,
+        finished_at,
+        ..
+    } = file.run;
+    file.run = Run {
+        started_at,
+        finished_at,
+        ..header(args, prepared)
+    };
     store::write(out, &file)?;
     let resume = resume_command(prepared, out) + " --executor slurm";
     finish(args, &file, out, &resume)?;
@@ -67,7 +87,18 @@ fn collect(args: &RunArgs, prepared: &Prepared, run: &Spread, out: &Path) -> Res
     if missing.is_empty() {
         return Ok(());
     }
-    let message = format!("parts {} of {} have no result", missing.join(", "), prepared.repeats);
-    let hint = format!("the logs in {} say why; `{resume}` submits them again", run.folder().display());
-    Err(Error { kind: Kind::Trials, message, hint: Some(hint) })
+    let message = format!(
+        "parts {} of {} have no result",
+        missing.join(", "),
+        prepared.repeats
+    );
+    let hint = format!(
+        "the logs in {} say why; `{resume}` submits them again",
+        run.folder().display()
+    );
+    Err(Error {
+        kind: Kind::Trials,
+        message,
+        hint: Some(hint),
+    })
 }

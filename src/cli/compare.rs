@@ -9,7 +9,9 @@ use serde_json::json;
 use super::{print, print_json, say, style};
 use crate::analysis::compare::self_test::self_test;
 use crate::analysis::compare::stages::two_stages;
-use crate::analysis::compare::{Accept, Code, Comparison, Gate, Options, Past, Scale, Side, catalog, compare};
+use crate::analysis::compare::{
+    Accept, Code, Comparison, Gate, Options, Past, Scale, Side, catalog, compare,
+};
 use crate::error::{Error, Kind, Result, near};
 use crate::record::{ResultFile, store};
 use crate::report;
@@ -147,11 +149,18 @@ fn test_machine(args: &CompareArgs, options: &Options) -> Result<()> {
     let side = Side::new("", &files, args.base_arm.as_deref());
     let rates = self_test(&side, args.repeats as usize, options);
     if rates.is_empty() {
-        let message = format!("{}: too few repeats to know the machine's noise", args.base.display());
-        return Err(Error::input(message).hint("a file of four cells with four repeats each will do"));
+        let message = format!(
+            "{}: too few repeats to know the machine's noise",
+            args.base.display()
+        );
+        return Err(
+            Error::input(message).hint("a file of four cells with four repeats each will do")
+        );
     }
     match args.format {
-        CompareFormat::Json => print_json(&json!({ "schema": "effbench.self-test/1", "rates": rates })),
+        CompareFormat::Json => {
+            print_json(&json!({ "schema": "effbench.self-test/1", "rates": rates }))
+        }
         _ => print(&report::compare::self_test(&rates, style())),
     }
 }
@@ -161,12 +170,17 @@ fn show(found: &Comparison, format: CompareFormat) -> Result<()> {
         CompareFormat::Text => print(&report::compare::text(found, style())),
         CompareFormat::Markdown => print(report::compare::markdown(found).trim_end()),
         CompareFormat::Csv => print(&report::compare::csv(found)),
-        CompareFormat::GithubActionBenchmark => print_json(&report::compare::github_action_benchmark(found)),
+        CompareFormat::GithubActionBenchmark => {
+            print_json(&report::compare::github_action_benchmark(found))
+        }
         CompareFormat::Bencher => print_json(&report::compare::bencher(found)),
         CompareFormat::Json => {
             let document = report::compare::Document::of(found);
             // Written as it is: thousands of cells as one tree of values would take more memory than the files.
-            print(&serde_json::to_string_pretty(&document).map_err(|e| Error::internal(e.to_string()))?)
+            print(
+                &serde_json::to_string_pretty(&document)
+                    .map_err(|e| Error::internal(e.to_string()))?,
+            )
         }
     }
 }
@@ -180,13 +194,21 @@ pub(super) fn verdict(found: &Comparison) -> Result<()> {
         Code::NotComparable => Kind::NotComparable,
         Code::Trials => Kind::Trials,
     };
-    Err(Error { kind, message: report::compare::sentence(found), hint: None })
+    Err(Error {
+        kind,
+        message: report::compare::sentence(found),
+        hint: None,
+    })
 }
 
 /// The same arms in the file of fresh repeats.
 fn confirming(args: &CompareArgs, path: &Path, options: &Options) -> Result<Comparison> {
     let fresh = read(path)?;
-    let args = CompareArgs { base: path.to_owned(), new: None, ..args.clone() };
+    let args = CompareArgs {
+        base: path.to_owned(),
+        new: None,
+        ..args.clone()
+    };
     let [base, new] = sides(&args, &fresh, &fresh)?;
     Ok(compare(&base, &new, options))
 }
@@ -199,7 +221,9 @@ fn past(paths: &[PathBuf], judged: &Side) -> Result<Past> {
     }
     let past = Past::of(&files, judged);
     if !paths.is_empty() && past.is_empty() {
-        say("note: --history: no cell has five earlier sittings on one kind of machine, so that no margin is raised");
+        say(
+            "note: --history: no cell has five earlier sittings on one kind of machine, so that no margin is raised",
+        );
     }
     Ok(past)
 }
@@ -211,7 +235,11 @@ fn read_both(base: &Path, new: Option<&Path>) -> Result<(Files, Option<Files>)> 
     std::thread::scope(|scope| {
         let other = new.map(|path| scope.spawn(|| read(path)));
         let base = read(base)?;
-        let joined = other.map(|other| other.join().unwrap_or_else(|_| Err(Error::internal("reading stopped"))));
+        let joined = other.map(|other| {
+            other
+                .join()
+                .unwrap_or_else(|_| Err(Error::internal("reading stopped")))
+        });
         Ok((base, joined.transpose()?))
     })
 }
@@ -222,25 +250,39 @@ pub(super) fn read(path: &Path) -> Result<Files> {
     if !path.is_dir() || partial {
         return Ok(vec![(path.display().to_string(), store::read_valid(path)?)]);
     }
-    let entries =
-        std::fs::read_dir(path).map_err(|e| Error::input(format!("{}: cannot be read: {e}", path.display())))?;
-    let mut paths: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    let entries = std::fs::read_dir(path)
+        .map_err(|e| Error::input(format!("{}: cannot be read: {e}", path.display())))?;
+    let mut paths: Vec<PathBuf> = entries
+        .filter_map(|entry| Some(entry.ok()?.path()))
+        .collect();
     paths.retain(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "json"));
     paths.sort();
     if paths.is_empty() {
-        return Err(Error::input(format!("{}: no result file in this folder", path.display()))
-            .hint("result files end in `.json`; `effbench run --out FILE` writes one"));
+        return Err(
+            Error::input(format!("{}: no result file in this folder", path.display()))
+                .hint("result files end in `.json`; `effbench run --out FILE` writes one"),
+        );
     }
-    paths.iter().map(|path| Ok((path.display().to_string(), store::read_valid(path)?))).collect()
+    paths
+        .iter()
+        .map(|path| Ok((path.display().to_string(), store::read_valid(path)?)))
+        .collect()
 }
 
 /// The sides by what was asked for, or by the arms that there are.
 fn sides<'a>(args: &CompareArgs, base: &'a Files, new: &'a Files) -> Result<[Side<'a>; 2]> {
-    let (name_base, name_new) = (args.base.display().to_string(), args.new.as_deref().unwrap_or(&args.base));
+    let (name_base, name_new) = (
+        args.base.display().to_string(),
+        args.new.as_deref().unwrap_or(&args.base),
+    );
     let name_new = name_new.display().to_string();
     let mut arms = [args.base_arm.clone(), args.new_arm.clone()];
     if args.new.is_none() {
-        let there = Side::new("", base, None).arms().into_iter().map(str::to_owned).collect::<Vec<_>>();
+        let there = Side::new("", base, None)
+            .arms()
+            .into_iter()
+            .map(str::to_owned)
+            .collect::<Vec<_>>();
         arms = inside(arms, &there, &name_base)?;
     }
     let names = [&name_base, &name_new];
@@ -258,20 +300,33 @@ fn inside(asked: [Option<String>; 2], there: &[String], name: &str) -> Result<[O
     match (asked, there) {
         ([Some(base), Some(new)], _) => Ok([Some(base), Some(new)]),
         // As `effbench run --against` calls them, whichever stands first in the file.
-        ([None, None], [_, _]) if [BASE, HEAD].iter().all(|arm| there.iter().any(|known| known == arm)) => {
+        ([None, None], [_, _])
+            if [BASE, HEAD]
+                .iter()
+                .all(|arm| there.iter().any(|known| known == arm)) =>
+        {
             Ok([BASE, HEAD].map(|arm| Some(arm.to_owned())))
         }
         ([None, None], [base, new]) => Ok([Some(base.clone()), Some(new.clone())]),
-        ([None, None], [first, _, _, ..]) => {
-            Err(Error::input(format!("{name}: has more than two arms: {}", there.join(", ")))
-                .hint(format!("`--base-arm {first} --new-arm ...` says which two")))
-        }
-        ([None, None], _) => Err(Error::input(format!("{name}: has one arm only, and no second file was given"))
-            .hint("give NEW, or two variants: `--base-arm gpt2 --new-arm modern`")),
-        _ => Err(Error::input("inside one file both --base-arm and --new-arm are needed").hint(format!(
-            "{name} has: {}",
-            if there.is_empty() { "no arms but its variants".to_owned() } else { there.join(", ") }
-        ))),
+        ([None, None], [first, _, _, ..]) => Err(Error::input(format!(
+            "{name}: has more than two arms: {}",
+            there.join(", ")
+        ))
+        .hint(format!("`--base-arm {first} --new-arm ...` says which two"))),
+        ([None, None], _) => Err(Error::input(format!(
+            "{name}: has one arm only, and no second file was given"
+        ))
+        .hint("give NEW, or two variants: `--base-arm gpt2 --new-arm modern`")),
+        _ => Err(
+            Error::input("inside one file both --base-arm and --new-arm are needed").hint(format!(
+                "{name} has: {}",
+                if there.is_empty() {
+                    "no arms but its variants".to_owned()
+                } else {
+                    there.join(", ")
+                }
+            )),
+        ),
     }
 }
 
@@ -279,26 +334,52 @@ fn inside(asked: [Option<String>; 2], there: &[String], name: &str) -> Result<[O
 fn checked<'a>(side: Side<'a>, arm: Option<&str>, name: &str, files: &Files) -> Result<Side<'a>> {
     if let Some(arm) = arm.filter(|_| side.trials.is_empty()) {
         let trials = files.iter().flat_map(|(_, file)| &file.trials);
-        let mut known: Vec<&str> = trials.flat_map(|trial| [trial.arm.as_str(), trial.variant.as_str()]).collect();
+        let mut known: Vec<&str> = trials
+            .flat_map(|trial| [trial.arm.as_str(), trial.variant.as_str()])
+            .collect();
         known.sort_unstable();
         known.dedup();
-        return Err(Error::input(format!("{name}: no arm and no variant `{arm}`")).suggest(arm, known));
+        return Err(
+            Error::input(format!("{name}: no arm and no variant `{arm}`")).suggest(arm, known),
+        );
     }
     let arms = side.arms();
     if arm.is_none() && arms.len() > 1 {
-        let message = format!("{name}: several builds ran the same cells: {}", arms.join(", "));
-        return Err(Error::input(message).hint("`--base-arm` and `--new-arm` say which one is meant"));
+        let message = format!(
+            "{name}: several builds ran the same cells: {}",
+            arms.join(", ")
+        );
+        return Err(
+            Error::input(message).hint("`--base-arm` and `--new-arm` say which one is meant")
+        );
     }
     Ok(side)
 }
 
 fn options(args: &CompareArgs) -> Result<Options> {
     let gate = args.gate.into();
-    args.metric.iter().try_for_each(|name| known_metric("--metric", name))?;
-    let margins = args.margin.iter().map(|text| margin(text)).collect::<Result<BTreeMap<_, _>>>()?;
-    let accepted = args.accept.iter().map(|text| accepted(text)).collect::<Result<_>>()?;
+    args.metric
+        .iter()
+        .try_for_each(|name| known_metric("--metric", name))?;
+    let margins = args
+        .margin
+        .iter()
+        .map(|text| margin(text))
+        .collect::<Result<BTreeMap<_, _>>>()?;
+    let accepted = args
+        .accept
+        .iter()
+        .map(|text| accepted(text))
+        .collect::<Result<_>>()?;
     let (metrics, reference) = (args.metric.clone(), args.reference.clone());
-    Ok(Options { gate, metrics, margins, accepted, reference, past: Past::default() })
+    Ok(Options {
+        gate,
+        metrics,
+        margins,
+        accepted,
+        reference,
+        past: Past::default(),
+    })
 }
 
 /// Refuses a name that no metric has.
@@ -322,7 +403,9 @@ fn margin(text: &str) -> Result<(String, f64)> {
         return Err(Error::input(format!("--margin {text}: no `=` in it")).hint(expected));
     };
     known_metric("--margin", name)?;
-    let ratio = catalog().iter().any(|measure| measure.name == name && measure.scale == Scale::Ratio);
+    let ratio = catalog()
+        .iter()
+        .any(|measure| measure.name == name && measure.scale == Scale::Ratio);
     let (figure, percent) = match size.strip_suffix('%') {
         Some(figure) => (figure, true),
         None => (size, ratio),
@@ -337,11 +420,21 @@ fn margin(text: &str) -> Result<(String, f64)> {
 
 /// `gpt2/w32@400:train_flops=the head is wider now`.
 fn accepted(text: &str) -> Result<Accept> {
-    let parts = text.split_once('=').and_then(|(place, reason)| Some((place.rsplit_once(':')?, reason.trim())));
+    let parts = text
+        .split_once('=')
+        .and_then(|(place, reason)| Some((place.rsplit_once(':')?, reason.trim())));
     let Some(((cell, metric), reason)) = parts.filter(|(_, reason)| !reason.is_empty()) else {
-        return Err(Error::input(format!("--accept {text}: not a cell, a metric and a reason"))
-            .hint("expected CELL:METRIC=REASON, such as 'gpt2/w32@400:train_flops=the head is wider now'"));
+        return Err(Error::input(format!(
+            "--accept {text}: not a cell, a metric and a reason"
+        ))
+        .hint(
+            "expected CELL:METRIC=REASON, such as 'gpt2/w32@400:train_flops=the head is wider now'",
+        ));
     };
     known_metric("--accept", metric)?;
-    Ok(Accept { cell: cell.to_owned(), metric: metric.to_owned(), reason: reason.to_owned() })
+    Ok(Accept {
+        cell: cell.to_owned(),
+        metric: metric.to_owned(),
+        reason: reason.to_owned(),
+    })
 }

@@ -31,13 +31,20 @@ impl Course<'_> {
         if self.sweeps() {
             return Ok(self.sweep());
         }
-        let jobs = self.part(self.plan(&self.cells()?, self.prepared.repeats, self.prepared.suite.first_seed));
+        let jobs = self.part(self.plan(
+            &self.cells()?,
+            self.prepared.repeats,
+            self.prepared.suite.first_seed,
+        ));
         match self.args.shard {
             Some(shard) if jobs.is_empty() => {
                 let repeats = self.prepared.repeats;
-                let message = format!("--shard {shard}: nothing is left for it, the run has {repeats} repeats");
-                Err(Error::input(message)
-                    .hint("make no more parts than there are repeats: --repeats, or the suite's own"))
+                let message = format!(
+                    "--shard {shard}: nothing is left for it, the run has {repeats} repeats"
+                );
+                Err(Error::input(message).hint(
+                    "make no more parts than there are repeats: --repeats, or the suite's own",
+                ))
             }
             _ => Ok(jobs),
         }
@@ -51,7 +58,11 @@ impl Course<'_> {
     /// The trials that judge, with the rates that a sweep's trials speak for.
     pub(super) fn judging(&self, swept: &[&Trial]) -> Result<Vec<Job>> {
         let cells = self.prepared.judged(self.registry, swept, None)?;
-        Ok(self.part(self.plan(&cells, self.prepared.repeats, self.prepared.suite.first_seed)))
+        Ok(self.part(self.plan(
+            &cells,
+            self.prepared.repeats,
+            self.prepared.suite.first_seed,
+        )))
     }
 
     /// The cells that judge, with the rates of an earlier sweep where one was given.
@@ -61,7 +72,11 @@ impl Course<'_> {
                 let file = read_all(std::slice::from_ref(rates))?;
                 // The folder may say whose it is.
                 let name = rates.file_name().map(|name| name.to_string_lossy());
-                self.prepared.judged(self.registry, &file.trials.iter().collect::<Vec<_>>(), name.as_deref())
+                self.prepared.judged(
+                    self.registry,
+                    &file.trials.iter().collect::<Vec<_>>(),
+                    name.as_deref(),
+                )
             }
             None => Ok(self.prepared.cells.clone()),
         }
@@ -69,7 +84,11 @@ impl Course<'_> {
 
     /// Fresh repeats of some cells, on other seeds.
     pub(super) fn again(&self, cells: &[PreparedCell]) -> Vec<Job> {
-        self.plan(cells, CONFIRM_REPEATS, self.prepared.suite.first_seed + CONFIRM_SEEDS)
+        self.plan(
+            cells,
+            CONFIRM_REPEATS,
+            self.prepared.suite.first_seed + CONFIRM_SEEDS,
+        )
     }
 
     fn sweeps(&self) -> bool {
@@ -78,20 +97,58 @@ impl Course<'_> {
 
     /// A sweep is this build's alone.
     fn sweep(&self) -> Vec<Job> {
-        let Some(tune) = &self.prepared.suite.tune else { return Vec::new() };
-        let arms = [Arm { label: None, build: &self.builds[0], index: 0 }];
-        let design = Design { repeats: tune.repeats, first_seed: tune.first_seed, arms: &arms, machine_index: 0 };
+        let Some(tune) = &self.prepared.suite.tune else {
+            return Vec::new();
+        };
+        let arms = [Arm {
+            label: None,
+            build: &self.builds[0],
+            index: 0,
+        }];
+        let design = Design {
+            repeats: tune.repeats,
+            first_seed: tune.first_seed,
+            arms: &arms,
+            machine_index: 0,
+        };
         plan(&self.prepared.swept(), &design).jobs
     }
 
     fn plan(&self, cells: &[PreparedCell], repeats: u64, first_seed: u64) -> Vec<Job> {
         let arms = match self.builds {
             [head, base, ..] => {
-                vec![Arm { label: Some(BASE), build: base, index: 1 }, Arm { label: Some(HEAD), build: head, index: 0 }]
+                vec![
+                    Arm {
+                        label: Some(BASE),
+                        build: base,
+                        index: 1,
+                    },
+                    Arm {
+                        label: Some(HEAD),
+                        build: head,
+                        index: 0,
+                    },
+                ]
             }
-            alone => alone.iter().map(|build| Arm { label: None, build, index: 0 }).collect(),
+            alone => alone
+                .iter()
+                .map(|build| Arm {
+                    label: None,
+                    build,
+                    index: 0,
+                })
+                .collect(),
         };
-        plan(cells, &Design { repeats, first_seed, arms: &arms, machine_index: 0 }).jobs
+        plan(
+            cells,
+            &Design {
+                repeats,
+                first_seed,
+                arms: &arms,
+                machine_index: 0,
+            },
+        )
+        .jobs
     }
 
     fn part(&self, jobs: Vec<Job>) -> Vec<Job> {

@@ -51,10 +51,12 @@ pub enum DataCommand {
 /// Lists the corpora, or fetches one.
 pub fn execute(args: &DataArgs) -> Result<()> {
     match &args.command {
-        DataCommand::List { format: Format::Text } => print(&listing::listing(&[&listed()], style())),
-        DataCommand::List { format: Format::Json } => {
-            print_json(&json!({ "corpora": CORPORA.iter().map(document).collect::<Vec<_>>() }))
-        }
+        DataCommand::List {
+            format: Format::Text,
+        } => print(&listing::listing(&[&listed()], style())),
+        DataCommand::List {
+            format: Format::Json,
+        } => print_json(&json!({ "corpora": CORPORA.iter().map(document).collect::<Vec<_>>() })),
         DataCommand::Get { name, dir, from } => get(name, dir.clone(), from.as_deref()),
     }
 }
@@ -62,10 +64,16 @@ pub fn execute(args: &DataArgs) -> Result<()> {
 fn listed() -> Listed {
     let row = |corpus: &Corpus| {
         let size = Bytes(corpus.download.bytes as f64);
-        let about = format!("{} {size} to fetch. {}. Hashes: {}.", corpus.about, corpus.licence, corpus.evidence);
+        let about = format!(
+            "{} {size} to fetch. {}. Hashes: {}.",
+            corpus.about, corpus.licence, corpus.evidence
+        );
         (corpus.name.to_owned(), about)
     };
-    Listed { what: "corpora".to_owned(), rows: CORPORA.iter().map(row).collect() }
+    Listed {
+        what: "corpora".to_owned(),
+        rows: CORPORA.iter().map(row).collect(),
+    }
 }
 
 fn document(corpus: &Corpus) -> serde_json::Value {
@@ -84,7 +92,8 @@ fn document(corpus: &Corpus) -> serde_json::Value {
 
 fn get(name: &str, dir: Option<PathBuf>, from: Option<&str>) -> Result<()> {
     let known = corpus(name).ok_or_else(|| {
-        Error::input(format!("no corpus `{}`", name.escape_debug())).suggest(name, CORPORA.iter().map(|c| c.name))
+        Error::input(format!("no corpus `{}`", name.escape_debug()))
+            .suggest(name, CORPORA.iter().map(|c| c.name))
     })?;
     let folder = dir.or_else(cache).ok_or_else(|| {
         Error::input("no folder for corpora: neither XDG_CACHE_HOME nor a home folder is known")
@@ -93,25 +102,41 @@ fn get(name: &str, dir: Option<PathBuf>, from: Option<&str>) -> Result<()> {
     // Draws on a terminal only.
     let bar = ProgressBar::new(known.download.bytes);
     let look = "{prefix} {bar:30} {bytes}/{total_bytes} {bytes_per_sec} {eta} left";
-    bar.set_style(ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar()));
+    bar.set_style(
+        ProgressStyle::with_template(look).unwrap_or_else(|_| ProgressStyle::default_bar()),
+    );
     bar.set_prefix(known.name);
     let fetched = fetch(known, &folder, from, &mut |done, _| bar.set_position(done));
     bar.finish_and_clear();
     let Fetched { path, already } = fetched?;
-    say(&format!("{}: {}, SHA-256 as expected", known.name, if already { "already there" } else { "fetched" }));
+    say(&format!(
+        "{}: {}, SHA-256 as expected",
+        known.name,
+        if already { "already there" } else { "fetched" }
+    ));
     let path = path.display().to_string();
-    say(&format!("use it: effbench run quick --data {}{}", quoted(&path), tokenizer(known)));
+    say(&format!(
+        "use it: effbench run quick --data {}{}",
+        quoted(&path),
+        tokenizer(known)
+    ));
     print(&path)
 }
 
 /// What `run` must be told where its default, characters, does not suit.
 fn tokenizer(corpus: &Corpus) -> String {
-    if corpus.tokenizer == "char" { String::new() } else { format!(" --set data.tokenizer={}", corpus.tokenizer) }
+    if corpus.tokenizer == "char" {
+        String::new()
+    } else {
+        format!(" --set data.tokenizer={}", corpus.tokenizer)
+    }
 }
 
 /// `$XDG_CACHE_HOME/effbench/data`, or `~/.cache/effbench/data` (XDG Base Directory Specification: relative ones are ignored).
 fn cache() -> Option<PathBuf> {
-    let named = std::env::var_os("XDG_CACHE_HOME").map(PathBuf::from).filter(|path| path.is_absolute());
+    let named = std::env::var_os("XDG_CACHE_HOME")
+        .map(PathBuf::from)
+        .filter(|path| path.is_absolute());
     let caches = named.or_else(|| Some(std::env::home_dir()?.join(".cache")))?;
     Some(caches.join("effbench").join("data"))
 }

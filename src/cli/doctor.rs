@@ -46,34 +46,69 @@ fn checks(registry: &Registry) -> Result<Vec<Checked>> {
     let threads = default_threads();
     let machine = describe(threads, &child_environment(threads))?;
     let build = build_info();
-    let processors = machine.cpu.threads.map_or_else(|| "?".to_owned(), |n| n.to_string());
-    let memory_bytes = machine.memory_bytes.map_or_else(|| "not known".to_owned(), |b| Bytes(b as f64).to_string());
+    let processors = machine
+        .cpu
+        .threads
+        .map_or_else(|| "?".to_owned(), |n| n.to_string());
+    let memory_bytes = machine
+        .memory_bytes
+        .map_or_else(|| "not known".to_owned(), |b| Bytes(b as f64).to_string());
     let mut rows = vec![
-        Checked::yes("machine", &format!("{}, {}", machine.class_id, machine.cpu.model)),
-        Checked::yes("threads", &format!("{threads} of {processors} logical processors")),
+        Checked::yes(
+            "machine",
+            &format!("{}, {}", machine.class_id, machine.cpu.model),
+        ),
+        Checked::yes(
+            "threads",
+            &format!("{threads} of {processors} logical processors"),
+        ),
         Checked::yes("memory", &format!("{memory_bytes} installed")),
         simd(&machine.cpu.features),
         match build.profile.as_str() {
             "release" => Checked::yes("build", "release"),
-            other => Checked::no("build", other, "speed figures of a debug build mean little", "cargo build --release"),
+            other => Checked::no(
+                "build",
+                other,
+                "speed figures of a debug build mean little",
+                "cargo build --release",
+            ),
         },
         match memory::peak_bytes() {
-            Some(_) => Checked::yes("peak memory", "the kernel's high-water mark of each trial's process"),
-            None => Checked::no("peak memory", "not measured", "this system does not tell", "none known"),
+            Some(_) => Checked::yes(
+                "peak memory",
+                "the kernel's high-water mark of each trial's process",
+            ),
+            None => Checked::no(
+                "peak memory",
+                "not measured",
+                "this system does not tell",
+                "none known",
+            ),
         },
     ];
     rows.push(match device::open("cuda") {
         Ok(opened) => Checked::yes("CUDA", &opened.name),
-        Err(error) => Checked::no("CUDA", "not used", &error.message, error.hint.as_deref().unwrap_or("")),
+        Err(error) => Checked::no(
+            "CUDA",
+            "not used",
+            &error.message,
+            error.hint.as_deref().unwrap_or(""),
+        ),
     });
     rows.extend(boards::rows(&board::boards(), board::drivers()));
     let mut meters = Watched::begin(energy::look(&registry.meters));
     let estimate = estimate(&energy::modelled_processor());
     let cooling = match temperature::processor_c() {
-        Some(now_c) => {
-            Checked::yes("cooling", &format!("{now_c:.0} °C now; trials wait until it is as cool as at the start"))
-        }
-        None => Checked::no("cooling", "not known", "this machine shows no temperature", "none known"),
+        Some(now_c) => Checked::yes(
+            "cooling",
+            &format!("{now_c:.0} °C now; trials wait until it is as cool as at the start"),
+        ),
+        None => Checked::no(
+            "cooling",
+            "not known",
+            "this machine shows no temperature",
+            "none known",
+        ),
     };
     let quiet = quiet();
     rows.extend(meters.rows());
@@ -92,11 +127,24 @@ fn quiet() -> Vec<Checked> {
     let seen = disturbance::between(&before, &disturbance::snapshot(WATCHED.as_secs_f64()));
     let row = |seen: &Disturbance| {
         let (what, why, remedy, share) = disturbing(seen.code);
-        let found = if share { Share(seen.value).to_string() } else { format!("{} in a second", seen.value) };
-        if seen.value > seen.limit { Checked::no(what, &found, why, remedy) } else { Checked::yes(what, &found) }
+        let found = if share {
+            Share(seen.value).to_string()
+        } else {
+            format!("{} in a second", seen.value)
+        };
+        if seen.value > seen.limit {
+            Checked::no(what, &found, why, remedy)
+        } else {
+            Checked::yes(what, &found)
+        }
     };
     let unseen = disturbance::unseen(&seen).into_iter().map(|code| {
-        Checked::no(disturbing(code).0, "not known", "this system, or this machine, has no counter of it", "none known")
+        Checked::no(
+            disturbing(code).0,
+            "not known",
+            "this system, or this machine, has no counter of it",
+            "none known",
+        )
     });
     seen.iter().map(row).chain(unseen).collect()
 }
@@ -104,16 +152,36 @@ fn quiet() -> Vec<Checked> {
 /// A disturbance in words: what it is, why it matters, what helps, and whether it is a share of the time.
 fn disturbing(code: &str) -> (&'static str, &'static str, &'static str, bool) {
     match code {
-        "cpu_steal" => ("quiet: other guests", "the hypervisor takes processor time away", "a dedicated machine", true),
-        "foreign_load" => ("quiet: other programs", "they take processor time away", "end them, or wait", true),
-        "swapping" => ("quiet: swapping", "memory is short", "end other programs; smaller models or batches", false),
+        "cpu_steal" => (
+            "quiet: other guests",
+            "the hypervisor takes processor time away",
+            "a dedicated machine",
+            true,
+        ),
+        "foreign_load" => (
+            "quiet: other programs",
+            "they take processor time away",
+            "end them, or wait",
+            true,
+        ),
+        "swapping" => (
+            "quiet: swapping",
+            "memory is short",
+            "end other programs; smaller models or batches",
+            false,
+        ),
         "quota_throttled" => (
             "quiet: CPU quota",
             "the control group's quota stops the program again and again",
             "a larger quota, or --set compute.threads=N for what it allows",
             true,
         ),
-        _ => ("quiet: heat", "the processor slows down for heat", "better cooling, or fewer threads", false),
+        _ => (
+            "quiet: heat",
+            "the processor slows down for heat",
+            "better cooling, or fewer threads",
+            false,
+        ),
     }
 }
 
@@ -142,9 +210,12 @@ impl Watched {
 
 /// Enters an open meter's value in its account, a new one where there is none yet.
 fn read(found: &mut Found, account: Option<Account>, at_s: f64) -> Option<Account> {
-    let Found::Open(meter) = found else { return None };
+    let Found::Open(meter) = found else {
+        return None;
+    };
     let about = meter.about();
-    let mut account = account.unwrap_or_else(|| Account::new(about.law, about.update_s, about.least_s));
+    let mut account =
+        account.unwrap_or_else(|| Account::new(about.law, about.update_s, about.least_s));
     account.read(at_s, meter.read());
     Some(account)
 }
@@ -153,26 +224,55 @@ fn read(found: &mut Found, account: Option<Account>, at_s: f64) -> Option<Accoun
 fn meter(found: &Found, absent: Option<Absent>) -> Checked {
     match found {
         Found::Open(meter) => {
-            let About { id, source, scope, update_s, resolution_j, .. } = meter.about();
+            let About {
+                id,
+                source,
+                scope,
+                update_s,
+                resolution_j,
+                ..
+            } = meter.about();
             let name = format!("energy of {id} by {source}");
             match absent {
                 Some(Absent::Frozen) => {
                     let why = "its counter can be opened and stands still: nothing feeds it";
-                    Checked::no(&name, "not measured", why, &energy::meter::elsewhere(Absent::Frozen))
+                    Checked::no(
+                        &name,
+                        "not measured",
+                        why,
+                        &energy::meter::elsewhere(Absent::Frozen),
+                    )
                 }
-                Some(Absent::Vanished) => {
-                    Checked::no(&name, "not measured", "it opens and cannot be read", "none known")
-                }
+                Some(Absent::Vanished) => Checked::no(
+                    &name,
+                    "not measured",
+                    "it opens and cannot be read",
+                    "none known",
+                ),
                 // Too short for its updates, and the like: the trial's own, longer windows decide.
                 _ => {
-                    let steps = resolution_j.map(|j| format!(" in steps of {}", Joules(j))).unwrap_or_default();
-                    Checked::yes(&name, &format!("{scope}; renewed every {}{steps}", Seconds(*update_s)))
+                    let steps = resolution_j
+                        .map(|j| format!(" in steps of {}", Joules(j)))
+                        .unwrap_or_default();
+                    Checked::yes(
+                        &name,
+                        &format!("{scope}; renewed every {}{steps}", Seconds(*update_s)),
+                    )
                 }
             }
         }
-        Found::Missing(Missing { id, source, why, remedy, .. }) => {
-            Checked::no(&format!("energy of {id} by {source}"), "not measured", why, remedy)
-        }
+        Found::Missing(Missing {
+            id,
+            source,
+            why,
+            remedy,
+            ..
+        }) => Checked::no(
+            &format!("energy of {id} by {source}"),
+            "not measured",
+            why,
+            remedy,
+        ),
     }
 }
 
@@ -181,8 +281,14 @@ fn estimate(channel: &Channel) -> Checked {
     let name = "energy estimate";
     match channel.bounds_j {
         Some([low, high]) => {
-            let source = channel.source.split_once(": ").map_or(channel.source.as_str(), |(_, source)| source);
-            Checked::yes(name, &format!("{low:.1} to {high:.1} W, where nothing is measured: {source}"))
+            let source = channel
+                .source
+                .split_once(": ")
+                .map_or(channel.source.as_str(), |(_, source)| source);
+            Checked::yes(
+                name,
+                &format!("{low:.1} to {high:.1} W, where nothing is measured: {source}"),
+            )
         }
         None => Checked::no(
             name,
@@ -198,9 +304,12 @@ fn simd(features: &[String]) -> Checked {
     match (has("avx512f"), has("avx2") && has("fma")) {
         (true, _) => Checked::yes("vector unit", "AVX-512"),
         (_, true) => Checked::yes("vector unit", "AVX2 and FMA"),
-        _ if cfg!(target_arch = "x86_64") => {
-            Checked::no("vector unit", "SSE2 only", "the processor, or the hypervisor, offers no more", "none known")
-        }
+        _ if cfg!(target_arch = "x86_64") => Checked::no(
+            "vector unit",
+            "SSE2 only",
+            "the processor, or the hypervisor, offers no more",
+            "none known",
+        ),
         _ => Checked::yes("vector unit", std::env::consts::ARCH),
     }
 }
@@ -226,7 +335,10 @@ mod tests {
 
     #[test]
     fn a_counter_that_opens_and_stands_still_is_no_meter() {
-        let law = Law::Counter { per_joule: 4e9, wraps_at: None };
+        let law = Law::Counter {
+            per_joule: 4e9,
+            wraps_at: None,
+        };
         let about = |update_s| About {
             id: "psys".to_owned(),
             component: "platform",
@@ -239,16 +351,32 @@ mod tests {
             resolution_j: None,
             least_s: 10.0 * update_s,
         };
-        let check = |update_s: f64, values: [std::result::Result<u64, Absent>; 2], yes: bool, says: &str| {
-            let script = Script(about(update_s), values.map(|v| v.map(Value::Count)).to_vec());
+        let check = |update_s: f64,
+                     values: [std::result::Result<u64, Absent>; 2],
+                     yes: bool,
+                     says: &str| {
+            let script = Script(
+                about(update_s),
+                values.map(|v| v.map(Value::Count)).to_vec(),
+            );
             let rows = Watched::begin(vec![Found::Open(Box::new(script))]).rows();
             let row = serde_json::to_value(&rows[0]).unwrap();
             assert_eq!(row["ok"], yes, "{row}");
             assert!(row.to_string().contains(says), "{row}");
         };
         check(0.001, [Ok(0), Ok(0)], false, "stands still");
-        check(0.001, [Ok(5), Ok(5 + (4 << 30))], true, "the whole platform; renewed every 1.0 ms");
-        check(0.001, [Ok(5), Err(Absent::Vanished)], false, "cannot be read");
+        check(
+            0.001,
+            [Ok(5), Ok(5 + (4 << 30))],
+            true,
+            "the whole platform; renewed every 1.0 ms",
+        );
+        check(
+            0.001,
+            [Ok(5), Err(Absent::Vanished)],
+            false,
+            "cannot be read",
+        );
         // Renewed once a minute: a second without a change says nothing.
         check(60.0, [Ok(5), Ok(5)], true, "renewed every");
     }

@@ -9,9 +9,12 @@ use serde_json::json;
 use super::import::loss_unit;
 use super::{Format, print, print_json, style, to_json};
 use crate::analysis::fit::{
-    self, Asked, Counted, Demand, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv, law,
+    self, Asked, Counted, Demand, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv,
+    law,
 };
-use crate::analysis::projection::{Assumptions, Growth, Projection, Race, SMALL_NATS, Spread, YEARS, project};
+use crate::analysis::projection::{
+    Assumptions, Growth, Projection, Race, SMALL_NATS, Spread, YEARS, project,
+};
 use crate::error::{Error, Result};
 use crate::record::{LossUnit, pool};
 use crate::report::fit::{sentence, text};
@@ -46,7 +49,11 @@ row with an empty figure is left out, and said. 3,28 and 16,450,387.5 are read w
 which.")]
 pub struct FitArgs {
     /// Result files; a point is a finished trial, a group a variant.
-    #[arg(value_name = "RESULT", required_unless_present = "csv", conflicts_with = "csv")]
+    #[arg(
+        value_name = "RESULT",
+        required_unless_present = "csv",
+        conflicts_with = "csv"
+    )]
     pub results: Vec<PathBuf>,
     /// A table of points instead.
     #[arg(long, value_name = "FILE")]
@@ -142,20 +149,40 @@ pub fn execute(args: &FitArgs) -> Result<()> {
     if let Some(filter) = &args.rows {
         (points, held_out) = filter.split(points)?;
     }
-    let demand = args.inference_tokens.map(|tokens| Demand { tokens, loss_nats: args.target_loss });
-    let asked = Asked { hold: args.hold.clone(), held_out, predict: args.predict.clone(), demand };
+    let demand = args.inference_tokens.map(|tokens| Demand {
+        tokens,
+        loss_nats: args.target_loss,
+    });
+    let asked = Asked {
+        hold: args.hold.clone(),
+        held_out,
+        predict: args.predict.clone(),
+        demand,
+    };
     refuse_unanswered(args)?;
-    let plan = Plan { irreducible: args.irreducible, drop_highest: args.drop_highest, draws: args.bootstrap };
+    let plan = Plan {
+        irreducible: args.irreducible,
+        drop_highest: args.drop_highest,
+        draws: args.bootstrap,
+    };
     let findings = fit::fit_asked(law::find(&args.law)?, &points, &plan, &asked)?;
     let projected = projections(args, &findings)?;
     match args.format {
         Format::Text => {
-            let blocks = projected.iter().map(|(group, found)| format!("{group}: {}", block(found, None, style())));
+            let blocks = projected
+                .iter()
+                .map(|(group, found)| format!("{group}: {}", block(found, None, style())));
             let said = match &findings.joint {
                 Some(found) => joint::text(found, None, &findings.notes, style()),
                 None => text(&findings),
             };
-            print(&[said].into_iter().chain(blocks).collect::<Vec<_>>().join("\n\n"))
+            print(
+                &[said]
+                    .into_iter()
+                    .chain(blocks)
+                    .collect::<Vec<_>>()
+                    .join("\n\n"),
+            )
         }
         Format::Json => {
             let one = |(group, found): &(&str, Projection)| json!({ "group": group, "projection": found });
@@ -172,17 +199,23 @@ fn refuse_unanswered(args: &FitArgs) -> Result<()> {
     let law = law::find(&args.law)?;
     if !args.hold.is_empty() && !matches!(law.form, fit::Form::Curve(_)) {
         return Err(
-            Error::input(format!("--hold: the law `{}` holds E only", args.law)).hint("--irreducible VALUE holds E")
+            Error::input(format!("--hold: the law `{}` holds E only", args.law))
+                .hint("--irreducible VALUE holds E"),
         );
     }
     let rate = matches!(law.form, fit::Form::Rate);
     if rate && args.predict.iter().any(|target| target.place().is_none()) {
-        return Err(Error::input("--predict: the law `rate` asks for N,D").hint("--predict 1e9,2e10"));
+        return Err(
+            Error::input("--predict: the law `rate` asks for N,D").hint("--predict 1e9,2e10")
+        );
     }
     let silent = matches!(law.form, fit::Form::IsoFlop | fit::Form::Joint);
     if silent && !args.predict.is_empty() || (silent || rate) && args.inference_tokens.is_some() {
-        return Err(Error::input(format!("the law `{}` says nothing of the loss of other runs", args.law))
-            .hint("--law power, --law chinchilla or --law over-training"));
+        return Err(Error::input(format!(
+            "the law `{}` says nothing of the loss of other runs",
+            args.law
+        ))
+        .hint("--law power, --law chinchilla or --law over-training"));
     }
     Ok(())
 }
@@ -208,7 +241,12 @@ fn projections<'a>(args: &FitArgs, findings: &'a Findings) -> Result<Vec<(&'a st
         };
         Ok((study.group.as_str(), project(&given)?))
     };
-    findings.groups.iter().filter(|_| args.project).map(of).collect()
+    findings
+        .groups
+        .iter()
+        .filter(|_| args.project)
+        .map(of)
+        .collect()
 }
 
 fn read(args: &FitArgs) -> Result<Points> {
@@ -226,24 +264,37 @@ fn read(args: &FitArgs) -> Result<Points> {
             Unit::Loss(loss) => units.loss = Some(*loss),
         }
     }
-    csv::points(&contents(path)?, &path.display().to_string(), &args.map, &units)
+    csv::points(
+        &contents(path)?,
+        &path.display().to_string(),
+        &args.map,
+        &units,
+    )
 }
 
 fn contents(path: &Path) -> Result<String> {
     let name = path.display();
     let bytes = std::fs::read(path).map_err(|e| Error::input(format!("{name}: {e}")))?;
-    String::from_utf8(bytes)
-        .map_err(|_| Error::input(format!("{name}: this is no UTF-8 text")).hint("save the table as CSV UTF-8"))
+    String::from_utf8(bytes).map_err(|_| {
+        Error::input(format!("{name}: this is no UTF-8 text")).hint("save the table as CSV UTF-8")
+    })
 }
 
 /// Keeps the groups asked for.
 fn choose(points: &mut Points, wanted: &[String]) -> Result<()> {
-    let known: Vec<String> = fit::points::groups(&points.points).into_iter().map(str::to_owned).collect();
+    let known: Vec<String> = fit::points::groups(&points.points)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
     if let Some(unknown) = wanted.iter().find(|group| !known.contains(group)) {
         let names = known.iter().map(String::as_str);
-        return Err(Error::input(format!("--group {unknown}: no such group")).suggest(unknown, names));
+        return Err(
+            Error::input(format!("--group {unknown}: no such group")).suggest(unknown, names)
+        );
     }
-    points.points.retain(|point| wanted.is_empty() || wanted.contains(&point.group));
+    points
+        .points
+        .retain(|point| wanted.is_empty() || wanted.contains(&point.group));
     Ok(())
 }
 
@@ -274,7 +325,9 @@ fn positive(text: &str) -> std::result::Result<f64, String> {
 }
 
 fn unit(text: &str) -> std::result::Result<Unit, String> {
-    let (name, factor) = text.split_once('=').ok_or("write NAME=FACTOR, such as params=1e9")?;
+    let (name, factor) = text
+        .split_once('=')
+        .ok_or("write NAME=FACTOR, such as params=1e9")?;
     if name == "loss" && factor.parse::<f64>().is_err() {
         return loss_unit(factor).map(Unit::Loss);
     }
@@ -282,13 +335,17 @@ fn unit(text: &str) -> std::result::Result<Unit, String> {
         Ok(factor) if factor > 0.0 && factor.is_finite() && csv::FIGURES.contains(&name) => {
             Ok(Unit::Factor(name.to_owned(), factor))
         }
-        Ok(_) if !csv::FIGURES.contains(&name) => Err(format!("`{name}` is none of {}", csv::FIGURES.join(", "))),
+        Ok(_) if !csv::FIGURES.contains(&name) => {
+            Err(format!("`{name}` is none of {}", csv::FIGURES.join(", ")))
+        }
         _ => Err("write a positive factor, such as params=1e9".to_owned()),
     }
 }
 
 fn hold(text: &str) -> std::result::Result<(String, f64), String> {
-    let (name, value) = text.split_once('=').ok_or("write NAME=VALUE, such as alpha=0.35")?;
+    let (name, value) = text
+        .split_once('=')
+        .ok_or("write NAME=VALUE, such as alpha=0.35")?;
     match value.parse::<f64>() {
         Ok(value) if value > 0.0 && value.is_finite() => Ok((name.to_owned(), value)),
         _ => Err("write a positive number, such as alpha=0.35".to_owned()),
@@ -296,10 +353,17 @@ fn hold(text: &str) -> std::result::Result<(String, f64), String> {
 }
 
 fn growth(text: &str) -> std::result::Result<Growth, String> {
-    let parts: Vec<f64> = text.split(',').map(|part| part.trim().parse().unwrap_or(f64::NAN)).collect();
+    let parts: Vec<f64> = text
+        .split(',')
+        .map(|part| part.trim().parse().unwrap_or(f64::NAN))
+        .collect();
     match parts[..] {
         [algorithms, hardware, spending] if parts.iter().all(|factor| factor.is_finite()) => {
-            Ok(Growth { algorithms, hardware, spending })
+            Ok(Growth {
+                algorithms,
+                hardware,
+                spending,
+            })
         }
         _ => Err("write three factors a year, such as 2.8,1.4,3.57".to_owned()),
     }
@@ -322,12 +386,22 @@ mod tests {
 
     #[test]
     fn flags_are_read_or_refused() {
-        assert_eq!(mapping("params=Model Size"), Ok(("params".to_owned(), "Model Size".to_owned())));
+        assert_eq!(
+            mapping("params=Model Size"),
+            Ok(("params".to_owned(), "Model Size".to_owned()))
+        );
         assert!(mapping("param=x").unwrap_err().contains("none of params"));
         assert!(mapping("params").is_err());
         assert_eq!(irreducible("1.69"), Ok(Irreducible::Fixed(1.69)));
         assert_eq!(irreducible("oracle"), Ok(Irreducible::Oracle));
-        assert_eq!(growth("3, 2,1.5"), Ok(Growth { algorithms: 3.0, hardware: 2.0, spending: 1.5 }));
+        assert_eq!(
+            growth("3, 2,1.5"),
+            Ok(Growth {
+                algorithms: 3.0,
+                hardware: 2.0,
+                spending: 1.5
+            })
+        );
         assert!(growth("3,2").is_err() && growth("3,2,x").is_err());
         for bad in ["-1", "nan", "inf", "known", ""] {
             assert!(irreducible(bad).is_err(), "{bad}");

@@ -84,14 +84,34 @@ pub fn execute(args: &GainArgs) -> Result<()> {
     if let Some(goal) = args.target {
         return to_target(args, &file, &price, goal);
     }
-    let studies = studies(&file, Some(&price), args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
-    let others = || studies.iter().enumerate().flat_map(|(k, a)| studies[k + 1..].iter().map(move |b| (a, b)));
+    let studies = studies(
+        &file,
+        Some(&price),
+        args.base.as_deref(),
+        args.variant.as_deref(),
+    )
+    .map_err(refused)?;
+    let others = || {
+        studies
+            .iter()
+            .enumerate()
+            .flat_map(|(k, a)| studies[k + 1..].iter().map(move |b| (a, b)))
+    };
     let compared: Vec<Transfer> = others().flat_map(|(a, b)| transfers(a, b)).collect();
     match args.format {
-        Format::Json => print_json(&json!({ "studies": studies, "transfers": compared, "price": price.name })),
+        Format::Json => {
+            print_json(&json!({ "studies": studies, "transfers": compared, "price": price.name }))
+        }
         Format::Text => {
-            let mut texts: Vec<String> = compared.iter().map(|t| report::gain::transfer(t, style())).collect();
-            texts.extend(studies.iter().map(|study: &Study| report::gain::gain(study, style())));
+            let mut texts: Vec<String> = compared
+                .iter()
+                .map(|t| report::gain::transfer(t, style()))
+                .collect();
+            texts.extend(
+                studies
+                    .iter()
+                    .map(|study: &Study| report::gain::gain(study, style())),
+            );
             texts.push(report::price::assumptions(&price, style()));
             print(&texts.join("\n\n"))
         }
@@ -100,11 +120,20 @@ pub fn execute(args: &GainArgs) -> Result<()> {
 
 /// Says how gains change with compute, on each kind of data.
 fn along_compute(file: &ResultFile, args: &GainArgs) -> Result<()> {
-    let found = over_compute(file, args.irreducible, args.base.as_deref(), args.variant.as_deref()).map_err(refused)?;
+    let found = over_compute(
+        file,
+        args.irreducible,
+        args.base.as_deref(),
+        args.variant.as_deref(),
+    )
+    .map_err(refused)?;
     match args.format {
         Format::Json => print_json(&json!({ "along_compute": found })),
         Format::Text => {
-            let texts: Vec<String> = found.iter().map(|over| report::joint::over(over, style())).collect();
+            let texts: Vec<String> = found
+                .iter()
+                .map(|over| report::joint::over(over, style()))
+                .collect();
             print(&texts.join("\n\n"))
         }
     }
@@ -118,16 +147,29 @@ fn to_target(args: &GainArgs, file: &ResultFile, price: &Price, goal: Goal) -> R
     if args.variant.as_deref() == Some(base) {
         return Err(refused(Unanswered::SameVariant(base.to_owned())));
     }
-    let question = Question { goal, base, only: args.variant.as_deref(), against: args.against };
+    let question = Question {
+        goal,
+        base,
+        only: args.variant.as_deref(),
+        against: args.against,
+    };
     let found = reached(file, Some(price), question)?;
     match args.format {
         Format::Json => {
-            let sentences =
-                found.iter().flat_map(|one| one.variants.iter().map(move |v| report::target::sentence(one, v)));
-            print_json(&json!({ "sentences": sentences.collect::<Vec<_>>(), "targets": found, "price": price.name }))
+            let sentences = found.iter().flat_map(|one| {
+                one.variants
+                    .iter()
+                    .map(move |v| report::target::sentence(one, v))
+            });
+            print_json(
+                &json!({ "sentences": sentences.collect::<Vec<_>>(), "targets": found, "price": price.name }),
+            )
         }
         Format::Text => {
-            let texts: Vec<String> = found.iter().map(|one| report::target::target(one, style())).collect();
+            let texts: Vec<String> = found
+                .iter()
+                .map(|one| report::target::target(one, style()))
+                .collect();
             print(&texts.join("\n\n"))
         }
     }
@@ -137,23 +179,36 @@ fn goal(text: &str) -> std::result::Result<Goal, String> {
     match text.parse::<f64>() {
         _ if text == "base" => Ok(Goal::Base),
         Ok(loss) if loss.is_finite() && loss > 0.0 => Ok(Goal::Loss(loss)),
-        _ => Err("write a loss such as 3.28, or `base` for the highest of the base's final losses".to_owned()),
+        _ => Err(
+            "write a loss such as 3.28, or `base` for the highest of the base's final losses"
+                .to_owned(),
+        ),
     }
 }
 
 fn ratio(text: &str) -> std::result::Result<f64, String> {
-    let found = text.parse().ok().filter(|ratio: &f64| ratio.is_finite() && *ratio > 0.0);
+    let found = text
+        .parse()
+        .ok()
+        .filter(|ratio: &f64| ratio.is_finite() && *ratio > 0.0);
     found.ok_or_else(|| "write a ratio above 0 such as 1.1".to_owned())
 }
 
 /// A name that no trial has is a typing error.
 fn refuse_unknown(file: &ResultFile, args: &GainArgs) -> Result<()> {
-    let mut known: Vec<&str> = file.trials.iter().map(|trial| trial.variant.as_str()).collect();
+    let mut known: Vec<&str> = file
+        .trials
+        .iter()
+        .map(|trial| trial.variant.as_str())
+        .collect();
     known.sort_unstable();
     known.dedup();
     for (flag, name) in [("--base", &args.base), ("--variant", &args.variant)] {
         if let Some(name) = name.as_deref().filter(|name| !known.contains(name)) {
-            return Err(Error::input(format!("{flag} {name}: no trial of that variant")).suggest(name, known));
+            return Err(
+                Error::input(format!("{flag} {name}: no trial of that variant"))
+                    .suggest(name, known),
+            );
         }
     }
     Ok(())

@@ -41,21 +41,38 @@ pub fn execute(args: &HistoryArgs) -> Result<()> {
     for path in &args.files {
         files.extend(read(path)?);
     }
-    let mut cells: Vec<&str> = files.iter().flat_map(|(_, file)| &file.trials).map(|t| t.cell.as_str()).collect();
+    let mut cells: Vec<&str> = files
+        .iter()
+        .flat_map(|(_, file)| &file.trials)
+        .map(|t| t.cell.as_str())
+        .collect();
     cells.sort_unstable();
     cells.dedup();
     if !cells.contains(&args.cell.as_str()) {
-        return Err(Error::input(format!("--cell {}: no trial of that cell", args.cell)).suggest(&args.cell, cells));
+        return Err(
+            Error::input(format!("--cell {}: no trial of that cell", args.cell))
+                .suggest(&args.cell, cells),
+        );
     }
     let catalog = catalog();
     let measure = catalog.iter().find(|measure| measure.name == args.metric);
-    let found = measure.map(|measure| histories(&files, &args.cell, measure)).unwrap_or_default();
+    let found = measure
+        .map(|measure| histories(&files, &args.cell, measure))
+        .unwrap_or_default();
     if found.is_empty() {
-        return Err(Error::input(format!("no trial of {} has {}", args.cell, args.metric))
-            .hint("`effbench report FILE` shows what was measured, and why the rest was not"));
+        return Err(
+            Error::input(format!("no trial of {} has {}", args.cell, args.metric))
+                .hint("`effbench report FILE` shows what was measured, and why the rest was not"),
+        );
     }
     match args.format {
         Format::Json => print_json(&json!({ "schema": "effbench.history/1", "histories": found })),
-        Format::Text => print(&found.iter().map(|h| shown(h, style())).collect::<Vec<_>>().join("\n\n")),
+        Format::Text => print(
+            &found
+                .iter()
+                .map(|h| shown(h, style()))
+                .collect::<Vec<_>>()
+                .join("\n\n"),
+        ),
     }
 }

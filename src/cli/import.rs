@@ -54,7 +54,10 @@ pub struct ImportArgs {
 }
 
 fn after_help() -> String {
-    let roles: String = ROLES.iter().map(|(name, _, about)| format!("\n  {name:<16}{about}")).collect();
+    let roles: String = ROLES
+        .iter()
+        .map(|(name, _, about)| format!("\n  {name:<16}{about}"))
+        .collect();
     format!(
         "Roles (a column that is called like one is taken without --map: `Val Loss`, `Training FLOP`, `train_time`, `N`; case\n\
          does not count, and beside a validation loss `loss` is the training loss):{roles}\n
@@ -78,12 +81,19 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
     mapping.unit = args.unit;
     store::check_writable(&args.out)?;
     if let Some(log) = args.logs.iter().find(|log| is_of(log, &args.out)) {
-        let is = if log.is_dir() { "already holds that file, and is read" } else { "is one of the logs" };
+        let is = if log.is_dir() {
+            "already holds that file, and is read"
+        } else {
+            "is one of the logs"
+        };
         let message = format!("--out {}: {is}", log.display());
         return Err(Error::input(message).hint("the result file must be another file"));
     }
-    let (imported, sentence, next) =
-        if args.logs.iter().any(|path| path.is_dir()) { of_benchmarks(args)? } else { of_logs(args, &mapping)? };
+    let (imported, sentence, next) = if args.logs.iter().any(|path| path.is_dir()) {
+        of_benchmarks(args)?
+    } else {
+        of_logs(args, &mapping)?
+    };
     store::write(&args.out, &imported.file)?;
     if args.format == Format::Json {
         return print_json(&json!({
@@ -96,14 +106,25 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
         }));
     }
     tell(&imported);
-    print(&format!("{sentence}\nResult file: {}. Next: {next}", args.out.display()))
+    print(&format!(
+        "{sentence}\nResult file: {}. Next: {next}",
+        args.out.display()
+    ))
 }
 
 /// What was made of logs, in a sentence, and the command that it is good for.
 fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<(Imported, String, String)> {
-    let logs = args.logs.iter().map(|path| log::read(path)).collect::<Result<Vec<Log>>>()?;
+    let logs = args
+        .logs
+        .iter()
+        .map(|path| log::read(path))
+        .collect::<Result<Vec<Log>>>()?;
     let command = command(args, &logs);
-    let about = About { base: args.base.as_deref(), interleaved: args.interleaved, command: &command };
+    let about = About {
+        base: args.base.as_deref(),
+        interleaved: args.interleaved,
+        command: &command,
+    };
     let imported = import(&logs, mapping, about)?;
     let sentence = sentence(&imported.file.trials, logs.len());
     let next = next(args, &imported.file.trials);
@@ -112,21 +133,60 @@ fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<(Imported, String, St
 
 /// The same of folders that `cargo bench` left.
 fn of_benchmarks(args: &ImportArgs) -> Result<(Imported, String, String)> {
-    let roles = args.map.iter().chain(&args.constants).chain(&args.split).next().is_some();
+    let roles = args
+        .map
+        .iter()
+        .chain(&args.constants)
+        .chain(&args.split)
+        .next()
+        .is_some();
     if roles || args.base.is_some() || args.unit.is_some() || args.interleaved {
-        return Err(Error::input("--map, --let, --split, --unit, --interleaved and --base are for logs")
-            .hint("criterion's folders say what is what"));
+        return Err(Error::input(
+            "--map, --let, --split, --unit, --interleaved and --base are for logs",
+        )
+        .hint("criterion's folders say what is what"));
     }
-    let runs = args.logs.iter().map(|path| criterion::read(path)).collect::<Result<Vec<Vec<Benchmark>>>>()?;
+    let runs = args
+        .logs
+        .iter()
+        .map(|path| criterion::read(path))
+        .collect::<Result<Vec<Vec<Benchmark>>>>()?;
     let words = args.logs.iter().zip(&runs).map(|(path, run)| {
         let all: String = run.iter().map(|one| one.blake3.as_str()).collect();
-        let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy().into_owned();
-        quoted(&format!("{name}#blake3:{}", &blake3::hash(all.as_bytes()).to_hex()[..16]))
+        let name = path
+            .file_name()
+            .unwrap_or(path.as_os_str())
+            .to_string_lossy()
+            .into_owned();
+        quoted(&format!(
+            "{name}#blake3:{}",
+            &blake3::hash(all.as_bytes()).to_hex()[..16]
+        ))
     });
-    let imported = benchmarks::import(&runs, &format!("effbench import {}", words.collect::<Vec<_>>().join(" ")))?;
-    let names = runs.iter().flatten().map(Benchmark::name).collect::<BTreeSet<String>>().len();
-    let sentence = format!("{} in {}, n = {}", many(names, "benchmark"), many(runs.len(), "run"), runs.len());
-    Ok((imported, sentence, format!("effbench compare BASE.json {}", quoted(&args.out.display().to_string()))))
+    let imported = benchmarks::import(
+        &runs,
+        &format!("effbench import {}", words.collect::<Vec<_>>().join(" ")),
+    )?;
+    let names = runs
+        .iter()
+        .flatten()
+        .map(Benchmark::name)
+        .collect::<BTreeSet<String>>()
+        .len();
+    let sentence = format!(
+        "{} in {}, n = {}",
+        many(names, "benchmark"),
+        many(runs.len(), "run"),
+        runs.len()
+    );
+    Ok((
+        imported,
+        sentence,
+        format!(
+            "effbench compare BASE.json {}",
+            quoted(&args.out.display().to_string())
+        ),
+    ))
 }
 
 fn many(count: usize, what: &str) -> String {
@@ -138,19 +198,34 @@ fn tell(imported: &Imported) {
         say(&format!("note: {}", note.escape_debug()));
     }
     if imported.notes.len() > SHOWN {
-        say(&format!("note: ... and {} more (--format json lists all)", imported.notes.len() - SHOWN));
+        say(&format!(
+            "note: ... and {} more (--format json lists all)",
+            imported.notes.len() - SHOWN
+        ));
     }
 }
 
 /// `24 trials of 3 variants from 2 files; 1 diverged`.
 fn sentence(trials: &[Trial], files: usize) -> String {
-    let variants = trials.iter().map(|trial| &trial.variant).collect::<BTreeSet<_>>().len();
+    let variants = trials
+        .iter()
+        .map(|trial| &trial.variant)
+        .collect::<BTreeSet<_>>()
+        .len();
     let mut unfinished: BTreeMap<Status, usize> = BTreeMap::new();
     for trial in trials.iter().filter(|trial| trial.status != Status::Ok) {
         *unfinished.entry(trial.status).or_default() += 1;
     }
-    let rest: String = unfinished.iter().map(|(status, count)| format!("; {count} {}", status.words())).collect();
-    format!("{} of {} from {}{rest}", many(trials.len(), "trial"), many(variants, "variant"), many(files, "file"))
+    let rest: String = unfinished
+        .iter()
+        .map(|(status, count)| format!("; {count} {}", status.words()))
+        .collect();
+    format!(
+        "{} of {} from {}{rest}",
+        many(trials.len(), "trial"),
+        many(variants, "variant"),
+        many(files, "file")
+    )
 }
 
 /// The command that these trials are good for: costs up to a loss where there are curves and one budget an arm, gains where a base
@@ -158,11 +233,23 @@ fn sentence(trials: &[Trial], files: usize) -> String {
 fn next(args: &ImportArgs, trials: &[Trial]) -> String {
     let out = quoted(&args.out.display().to_string());
     let variants: BTreeSet<&str> = trials.iter().map(|trial| trial.variant.as_str()).collect();
-    let cells = trials.iter().map(|trial| &trial.cell).collect::<BTreeSet<_>>().len();
+    let cells = trials
+        .iter()
+        .map(|trial| &trial.cell)
+        .collect::<BTreeSet<_>>()
+        .len();
     let base_of = |fits: &dyn Fn(&str) -> usize| {
         let best = || variants.iter().copied().max_by_key(|variant| fits(variant));
-        let base = args.base.as_deref().or_else(best).filter(|base| fits(base) > 0)?;
-        Some(if args.base.is_some() { String::new() } else { format!(" --base {}", quoted(base)) })
+        let base = args
+            .base
+            .as_deref()
+            .or_else(best)
+            .filter(|base| fits(base) > 0)?;
+        Some(if args.base.is_some() {
+            String::new()
+        } else {
+            format!(" --base {}", quoted(base))
+        })
     };
     if let Some(base) = base_of(&|base| shared_budgets(trials, base)) {
         return format!("effbench gain {out}{base}");
@@ -173,44 +260,78 @@ fn next(args: &ImportArgs, trials: &[Trial]) -> String {
     if variants.len() == 1 && cells >= CELLS_FOR_A_LAW {
         return format!("effbench fit {out}");
     }
-    format!("effbench report {out} --out {}", quoted(&args.out.with_extension("html").display().to_string()))
+    format!(
+        "effbench report {out} --out {}",
+        quoted(&args.out.with_extension("html").display().to_string())
+    )
 }
 
 /// Scales on which a base ran at several budgets of known FLOPs and another variant ran too.
 fn shared_budgets(trials: &[Trial], base: &str) -> usize {
     let mut budgets: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
-    for trial in trials.iter().filter(|trial| trial.variant == base && trial.train_flops().is_some()) {
-        budgets.entry(&trial.scale).or_default().extend(trial.budget);
+    for trial in trials
+        .iter()
+        .filter(|trial| trial.variant == base && trial.train_flops().is_some())
+    {
+        budgets
+            .entry(&trial.scale)
+            .or_default()
+            .extend(trial.budget);
     }
-    let other = |scale: &str| trials.iter().any(|trial| trial.variant != base && trial.scale == scale);
-    budgets.iter().filter(|(scale, budgets)| budgets.len() > 1 && other(scale)).count()
+    let other = |scale: &str| {
+        trials
+            .iter()
+            .any(|trial| trial.variant != base && trial.scale == scale)
+    };
+    budgets
+        .iter()
+        .filter(|(scale, budgets)| budgets.len() > 1 && other(scale))
+        .count()
 }
 
 /// Scales on which a base and another variant have curves.
 fn shared_curves(trials: &[Trial], base: &str) -> usize {
     let curved = |trial: &&Trial| trial.curve.val_loss_nats.iter().flatten().count() > 1;
     let scales = |of_base: bool| {
-        let of = trials.iter().filter(|trial| (trial.variant == base) == of_base).filter(curved);
-        of.map(|trial| trial.scale.as_str()).collect::<BTreeSet<&str>>()
+        let of = trials
+            .iter()
+            .filter(|trial| (trial.variant == base) == of_base)
+            .filter(curved);
+        of.map(|trial| trial.scale.as_str())
+            .collect::<BTreeSet<&str>>()
     };
     scales(true).intersection(&scales(false)).count()
 }
 
 /// The command that repeats this import anywhere: paths become file names with the hash of what they held.
 fn command(args: &ImportArgs, logs: &[Log]) -> String {
-    let mut words: Vec<String> = logs.iter().map(|log| format!("{}#blake3:{}", log.name, &log.blake3[..16])).collect();
+    let mut words: Vec<String> = logs
+        .iter()
+        .map(|log| format!("{}#blake3:{}", log.name, &log.blake3[..16]))
+        .collect();
     let mut option = |flag: &str, value: &str| words.extend([flag.to_owned(), value.to_owned()]);
     if !args.map.is_empty() {
         option("--map", &args.map.join(","));
     }
-    args.constants.iter().for_each(|constant| option("--let", constant));
+    args.constants
+        .iter()
+        .for_each(|constant| option("--let", constant));
     args.split.iter().for_each(|split| option("--split", split));
-    args.unit.iter().for_each(|unit| option("--unit", unit.name()));
+    args.unit
+        .iter()
+        .for_each(|unit| option("--unit", unit.name()));
     args.base.iter().for_each(|base| option("--base", base));
     if args.interleaved {
         words.push("--interleaved".to_owned());
     }
-    format!("effbench import {}", words.iter().map(|word| quoted(word)).collect::<Vec<_>>().join(" "))
+    format!(
+        "effbench import {}",
+        words
+            .iter()
+            .map(|word| quoted(word))
+            .collect::<Vec<_>>()
+            .join(" ")
+    )
 }
 
 /// Whether a file that is there already is the log, or lies in the folder of logs.
@@ -224,5 +345,10 @@ fn is_of(log: &Path, file: &Path) -> bool {
 /// Reads the unit of a loss.
 pub fn loss_unit(text: &str) -> std::result::Result<LossUnit, String> {
     let found = LossUnit::ALL.into_iter().find(|unit| unit.name() == text);
-    found.ok_or_else(|| format!("write one of {}", LossUnit::ALL.map(LossUnit::name).join(", ")))
+    found.ok_or_else(|| {
+        format!(
+            "write one of {}",
+            LossUnit::ALL.map(LossUnit::name).join(", ")
+        )
+    })
 }

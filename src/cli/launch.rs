@@ -46,20 +46,41 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     let environment = child_environment(prepared.threads);
     let machine = describe(prepared.threads, &environment)?;
     let mode = mode(args);
-    let out = choose_out(args.out.as_deref(), mode, Path::new("results"), &prepared.suite.name, &machine.class_id);
+    let out = choose_out(
+        args.out.as_deref(),
+        mode,
+        Path::new("results"),
+        &prepared.suite.name,
+        &machine.class_id,
+    );
     if args.executor == Executor::Slurm {
         return spread(args, &prepared, &out);
     }
     prepared.refuse_emulation()?;
-    let other = args.against.as_deref().map(|binary| ask_build(binary, &environment)).transpose()?;
+    let other = args
+        .against
+        .as_deref()
+        .map(|binary| ask_build(binary, &environment))
+        .transpose()?;
     let mut workers = vec![Worker::this_program(&["trial"], environment.clone())?];
     let mut builds = vec![build_info()];
     if let Some((build, worker)) = other {
         builds.push(build);
         workers.push(worker);
     }
-    let course = Course { args, prepared: &prepared, registry, builds: &builds };
-    let run = Running { prepared: &prepared, workers, environment, mode, interrupt: Interrupt::on_signals()? };
+    let course = Course {
+        args,
+        prepared: &prepared,
+        registry,
+        builds: &builds,
+    };
+    let run = Running {
+        prepared: &prepared,
+        workers,
+        environment,
+        mode,
+        interrupt: Interrupt::on_signals()?,
+    };
     let file = ResultFile {
         schema: SCHEMA.to_owned(),
         run: header(args, &prepared),
@@ -80,18 +101,41 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
 fn two_builds(course: &Course, run: &Running, file: ResultFile, out: &Path) -> Result<()> {
     let (args, more) = (course.args, confirm_out(out));
     if args.confirm && run.mode == Mode::New && more.exists() {
-        return Err(Error::input(format!("{} is already there", more.display()))
-            .hint("`--resume` goes on with it, `--fresh` replaces it, `--out FILE` writes elsewhere"));
+        return Err(
+            Error::input(format!("{} is already there", more.display())).hint(
+                "`--resume` goes on with it, `--fresh` replaces it, `--out FILE` writes elsewhere",
+            ),
+        );
     }
-    let first = compared(&run.all(course.first()?, None, file.clone(), out)?, out, args.gate);
-    let again = if args.confirm { flagged(&first, course.cells()?) } else { Vec::new() };
+    let first = compared(
+        &run.all(course.first()?, None, file.clone(), out)?,
+        out,
+        args.gate,
+    );
+    let again = if args.confirm {
+        flagged(&first, course.cells()?)
+    } else {
+        Vec::new()
+    };
     if again.is_empty() {
         return conclude(&first, args.format, out);
     }
     let (some, all) = (again.len(), first.cells);
-    say(&format!("{some} of {all} cells look worse and are run again, {CONFIRM_REPEATS} repeats each"));
-    let file = ResultFile { run: Run { repeats: CONFIRM_REPEATS, ..file.run.clone() }, ..file };
-    let second = compared(&run.all(course.again(&again), None, file, &more)?, &more, args.gate);
+    say(&format!(
+        "{some} of {all} cells look worse and are run again, {CONFIRM_REPEATS} repeats each"
+    ));
+    let file = ResultFile {
+        run: Run {
+            repeats: CONFIRM_REPEATS,
+            ..file.run.clone()
+        },
+        ..file
+    };
+    let second = compared(
+        &run.all(course.again(&again), None, file, &more)?,
+        &more,
+        args.gate,
+    );
     conclude(&two_stages(&first, &second), args.format, out)
 }
 
@@ -104,7 +148,12 @@ fn mode(args: &RunArgs) -> Mode {
 }
 
 /// Says what was found, and whether all of it went well.
-pub(super) fn finish(args: &RunArgs, finished: &ResultFile, out: &Path, resume: &str) -> Result<()> {
+pub(super) fn finish(
+    args: &RunArgs,
+    finished: &ResultFile,
+    out: &Path,
+    resume: &str,
+) -> Result<()> {
     let path = out.display().to_string();
     match args.format {
         Format::Text => {
@@ -128,32 +177,76 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    fn all(&self, jobs: Vec<Job>, then: Option<&Then>, file: ResultFile, out: &Path) -> Result<ResultFile> {
-        let Self { prepared, workers, mode, .. } = self;
-        let worker = Worker::this_program(&["calibrate", &prepared.device], self.environment.clone())?;
-        let mut calibrate = CalibrateInChild { worker, device: prepared.device.clone(), limit: LEAST_LIMIT };
-        let longest = prepared.cells.iter().map(|cell| cell.cost.train_flops).fold(0.0, f64::max);
-        let limit = LEAST_LIMIT.max(Duration::from_secs_f64(PATIENCE * longest / prepared.nominal_flops_per_s()));
+    fn all(
+        &self,
+        jobs: Vec<Job>,
+        then: Option<&Then>,
+        file: ResultFile,
+        out: &Path,
+    ) -> Result<ResultFile> {
+        let Self {
+            prepared,
+            workers,
+            mode,
+            ..
+        } = self;
+        let worker =
+            Worker::this_program(&["calibrate", &prepared.device], self.environment.clone())?;
+        let mut calibrate = CalibrateInChild {
+            worker,
+            device: prepared.device.clone(),
+            limit: LEAST_LIMIT,
+        };
+        let longest = prepared
+            .cells
+            .iter()
+            .map(|cell| cell.cost.train_flops)
+            .fold(0.0, f64::max);
+        let limit = LEAST_LIMIT.max(Duration::from_secs_f64(
+            PATIENCE * longest / prepared.nominal_flops_per_s(),
+        ));
         let resume = resume_command(prepared, out);
-        let request = Request { out, mode: *mode, file, jobs: &jobs, then, workers, limit, resume: &resume };
-        local::run(request, &mut calibrate, &mut Progress::on_stderr(), &self.interrupt)
+        let request = Request {
+            out,
+            mode: *mode,
+            file,
+            jobs: &jobs,
+            then,
+            workers,
+            limit,
+            resume: &resume,
+        };
+        local::run(
+            request,
+            &mut calibrate,
+            &mut Progress::on_stderr(),
+            &self.interrupt,
+        )
     }
 }
 
 /// The command that goes on with a run.
 pub(super) fn resume_command(prepared: &Prepared, out: &Path) -> String {
-    format!("effbench run {} --resume --out {}", prepared.asked, quoted(&out.display().to_string()))
+    format!(
+        "effbench run {} --resume --out {}",
+        prepared.asked,
+        quoted(&out.display().to_string())
+    )
 }
 
 /// The trials that count: a sweep is there to find out which rates fail.
 fn judged(file: &ResultFile) -> impl Iterator<Item = &Trial> {
     let sweep_only = file.trials.iter().all(Trial::in_sweep);
-    file.trials.iter().filter(move |trial| sweep_only || !trial.in_sweep())
+    file.trials
+        .iter()
+        .filter(move |trial| sweep_only || !trial.in_sweep())
 }
 
 /// Some trials failed: the file is written, the table shown, and the exit code says so.
 fn verdict(finished: &ResultFile, resume: &str) -> Result<()> {
-    let bad: Vec<_> = judged(finished).filter(|t| t.status != Status::Ok || !t.validity.ok).collect();
+    let bad: Vec<_> = judged(finished)
+        .filter(|t| t.status != Status::Ok || !t.validity.ok)
+        .collect();
     match bad.first() {
         None => Ok(()),
         Some(first) => {
@@ -167,7 +260,11 @@ fn verdict(finished: &ResultFile, resume: &str) -> Result<()> {
             );
             let again = bad.iter().any(|trial| trial.status != Status::Diverged);
             let hint = again.then(|| format!("`{resume}` tries what did not finish again"));
-            Err(Error { kind: Kind::Trials, message, hint })
+            Err(Error {
+                kind: Kind::Trials,
+                message,
+                hint,
+            })
         }
     }
 }
@@ -176,14 +273,32 @@ fn verdict(finished: &ResultFile, resume: &str) -> Result<()> {
 /// runs: fixed before anything does.
 fn headline(suite: &Suite, cells: &[PreparedCell]) -> Option<Headline> {
     let (asked, base) = (suite.headline.as_ref()?, suite.base.as_deref()?);
-    let budgets = |scale: &str| cells.iter().filter(|cell| cell.variant == base && cell.scale == scale).count();
-    let candidates = cells.iter().filter(|cell| cell.variant != base && budgets(&cell.scale) > 1);
+    let budgets = |scale: &str| {
+        cells
+            .iter()
+            .filter(|cell| cell.variant == base && cell.scale == scale)
+            .count()
+    };
+    let candidates = cells
+        .iter()
+        .filter(|cell| cell.variant != base && budgets(&cell.scale) > 1);
     let nearness = |cell: &&PreparedCell| {
         let order = std::cmp::Reverse(cells.iter().position(|other| other.name == cell.name));
-        (cell.variant == asked.variant, cell.scale == asked.scale, cell.budget == Some(asked.budget), order)
+        (
+            cell.variant == asked.variant,
+            cell.scale == asked.scale,
+            cell.budget == Some(asked.budget),
+            order,
+        )
     };
-    let cell = candidates.filter(|cell| cell.budget.is_some()).max_by_key(nearness)?;
-    Some(Headline { variant: cell.variant.clone(), scale: cell.scale.clone(), budget: cell.budget? })
+    let cell = candidates
+        .filter(|cell| cell.budget.is_some())
+        .max_by_key(nearness)?;
+    Some(Headline {
+        variant: cell.variant.clone(),
+        scale: cell.scale.clone(),
+        budget: cell.budget?,
+    })
 }
 
 /// What is known of a run before it begins.
@@ -206,8 +321,15 @@ pub(super) fn header(args: &RunArgs, prepared: &Prepared) -> Run {
 
 /// The command that repeats this run anywhere: paths become file names with the hash of what they held.
 fn recorded_command(args: &RunArgs, prepared: &[PreparedCell]) -> String {
-    let hash = prepared.iter().find_map(|cell| cell.spec.pointer("/data/blake3")?.as_str());
-    let hash = hash.map(|hash| format!("#blake3:{}", &hash[..hash.len().min(16)])).unwrap_or_default();
+    let hash = prepared
+        .iter()
+        .find_map(|cell| cell.spec.pointer("/data/blake3")?.as_str());
+    let hash = hash
+        .map(|hash| format!("#blake3:{}", &hash[..hash.len().min(16)]))
+        .unwrap_or_default();
     let data = args.data.as_ref().map(|data| file_name(data) + &hash);
-    format!("effbench run {}", asked(args, &file_name(&args.suite), data.as_deref(), file_name))
+    format!(
+        "effbench run {}",
+        asked(args, &file_name(&args.suite), data.as_deref(), file_name)
+    )
 }

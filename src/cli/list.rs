@@ -31,7 +31,9 @@ pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
             let found: Vec<&Listed> = all.iter().filter(|listed| listed.what == *what).collect();
             if found.is_empty() {
                 let names = all.iter().map(|listed| listed.what.as_str());
-                return Err(Error::input(format!("there is no list of `{what}`")).suggest(what, names));
+                return Err(
+                    Error::input(format!("there is no list of `{what}`")).suggest(what, names)
+                );
             }
             found
         }
@@ -45,17 +47,41 @@ pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
 fn listings(registry: &Registry) -> Result<Vec<Listed>> {
     let library = Library::builtin();
     let row = |name: &str, about: &str| (name.to_owned(), about.to_owned());
-    let variants = library.variants()?.iter().map(|v| row(&v.name, &v.about)).collect();
-    let suites = library.suites()?.iter().map(|s| row(&s.name, &s.about)).collect();
-    let prices = library.prices()?.iter().map(|p| row(&p.name, &p.about)).collect();
+    let variants = library
+        .variants()?
+        .iter()
+        .map(|v| row(&v.name, &v.about))
+        .collect();
+    let suites = library
+        .suites()?
+        .iter()
+        .map(|s| row(&s.name, &s.about))
+        .collect();
+    let prices = library
+        .prices()?
+        .iter()
+        .map(|p| row(&p.name, &p.about))
+        .collect();
     let mut all = vec![
-        Listed { what: "suites".into(), rows: suites },
-        Listed { what: "variants".into(), rows: variants },
-        Listed { what: "prices".into(), rows: prices },
+        Listed {
+            what: "suites".into(),
+            rows: suites,
+        },
+        Listed {
+            what: "variants".into(),
+            rows: variants,
+        },
+        Listed {
+            what: "prices".into(),
+            rows: prices,
+        },
     ];
     for (what, rows) in registry.listings() {
         let what = if what == "data sources" { "data" } else { what };
-        all.push(Listed { what: what.into(), rows: rows.iter().map(|(name, about)| row(name, about)).collect() });
+        all.push(Listed {
+            what: what.into(),
+            rows: rows.iter().map(|(name, about)| row(name, about)).collect(),
+        });
     }
     Ok(all)
 }

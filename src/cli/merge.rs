@@ -31,15 +31,25 @@ pub struct MergeArgs {
 pub fn execute(args: &MergeArgs) -> Result<()> {
     store::check_writable(&args.out)?;
     if args.out.exists() {
-        return Err(Error::input(format!("--out {}: it is already there", args.out.display()))
-            .hint("give another name: merging never replaces a file"));
+        return Err(
+            Error::input(format!("--out {}: it is already there", args.out.display()))
+                .hint("give another name: merging never replaces a file"),
+        );
     }
     let named = |path: &PathBuf| Ok((path.display().to_string(), store::read_valid(path)?));
-    let files = args.files.iter().map(named).collect::<Result<Vec<(String, ResultFile)>>>()?;
+    let files = args
+        .files
+        .iter()
+        .map(named)
+        .collect::<Result<Vec<(String, ResultFile)>>>()?;
     let conflicts = conflicts(&files);
     if !conflicts.is_empty() {
         let more = conflicts.len().saturating_sub(SHOWN);
-        let more = if more > 0 { format!("; and {more} more") } else { String::new() };
+        let more = if more > 0 {
+            format!("; and {more} more")
+        } else {
+            String::new()
+        };
         let shown = conflicts[..conflicts.len() - conflicts.len().saturating_sub(SHOWN)].join("; ");
         return Err(Error::input(format!("two results for one trial: {shown}{more}"))
             .hint("the same thing was run twice: leave one of these files out, or compare them: `effbench compare`"));
@@ -47,7 +57,11 @@ pub fn execute(args: &MergeArgs) -> Result<()> {
     let count = files.len();
     let merged = pool(files)?;
     store::write(&args.out, &merged)?;
-    print(&format!("{}: {} trials from {count} files", args.out.display(), merged.trials.len()))
+    print(&format!(
+        "{}: {} trials from {count} files",
+        args.out.display(),
+        merged.trials.len()
+    ))
 }
 
 /// Trials that stand in two files with different content, or under different ids at the same place.
@@ -61,12 +75,18 @@ fn conflicts(files: &[(String, ResultFile)]) -> Vec<String> {
             let (owner, known) = *ids.entry(&trial.id).or_insert((name, trial));
             let place = (trial.arm.as_str(), trial.cell.as_str(), trial.repeat);
             let (holder, id) = *places.entry(place).or_insert((name, &trial.id));
-            let same =
-                Trial { order: trial.order, build: trial.build, machine: trial.machine, ..known.clone() } == *trial;
+            let same = Trial {
+                order: trial.order,
+                build: trial.build,
+                machine: trial.machine,
+                ..known.clone()
+            } == *trial;
             if !same {
                 found.push(format!("{said} in {owner} and {name}"));
             } else if id != trial.id {
-                found.push(format!("{said} in {holder} and {name}, with other settings or another build"));
+                found.push(format!(
+                    "{said} in {holder} and {name}, with other settings or another build"
+                ));
             }
         }
     }
@@ -84,8 +104,16 @@ mod tests {
         let rows: [(Change, usize, &str); 4] = [
             (|_| (), 0, ""),
             (|f| f.trials.iter_mut().for_each(|t| t.order += 20), 0, ""),
-            (|f| f.trials[0].seed = 77, 1, "gpt2/w32@400 repeat 0 in a and b"),
-            (|f| f.trials[1].id = "other".to_owned(), 1, "with other settings or another build"),
+            (
+                |f| f.trials[0].seed = 77,
+                1,
+                "gpt2/w32@400 repeat 0 in a and b",
+            ),
+            (
+                |f| f.trials[1].id = "other".to_owned(),
+                1,
+                "with other settings or another build",
+            ),
         ];
         for (change, count, says) in rows {
             let mut other = example();

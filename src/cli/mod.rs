@@ -196,10 +196,19 @@ fn parsed(execute: impl FnOnce(Command) -> Result<()>) -> ExitCode {
 
 /// Says what went wrong, if anything did, and turns it into an exit code.
 fn finish(outcome: Result<()>) -> ExitCode {
-    let Err(error) = outcome else { return ExitCode::SUCCESS };
+    let Err(error) = outcome else {
+        return ExitCode::SUCCESS;
+    };
     // A verdict is an answer, and no error.
-    let verdict = matches!(error.kind, Kind::Regression | Kind::Inconclusive | Kind::NotComparable);
-    let _ = writeln!(io::stderr(), "{}{error}", if verdict { "" } else { "error: " });
+    let verdict = matches!(
+        error.kind,
+        Kind::Regression | Kind::Inconclusive | Kind::NotComparable
+    );
+    let _ = writeln!(
+        io::stderr(),
+        "{}{error}",
+        if verdict { "" } else { "error: " }
+    );
     ExitCode::from(code(error.kind))
 }
 
@@ -218,7 +227,10 @@ fn code(kind: Kind) -> u8 {
 /// Prints data: text and a line break on standard output.
 pub fn print(text: &str) -> Result<()> {
     let mut out = io::stdout().lock();
-    let written = out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.flush());
     match written {
         Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
         other => other.map_err(|e| Error::internal(format!("standard output: {e}"))),
@@ -256,7 +268,10 @@ pub fn style() -> Style {
         return Style::default();
     }
     let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    Style { width, unicode: true }
+    Style {
+        width,
+        unicode: true,
+    }
 }
 
 /// What a build without the feature `run` says to a command that it does not have.
@@ -269,7 +284,18 @@ fn judge_only(command: &str) -> Error {
     } else {
         Error::input(format!("unknown command `{command}`")).suggest(
             command,
-            ["gain", "compare", "history", "fit", "report", "import", "merge", "validate", "schema", "completions"],
+            [
+                "gain",
+                "compare",
+                "history",
+                "fit",
+                "report",
+                "import",
+                "merge",
+                "validate",
+                "schema",
+                "completions",
+            ],
         )
     }
 }
@@ -284,12 +310,21 @@ mod tests {
         let mut command = Cli::command();
         command.build();
         command.clone().debug_assert();
-        for sub in command.get_subcommands().filter(|sub| !sub.is_hide_set() && sub.get_name() != "help") {
+        for sub in command
+            .get_subcommands()
+            .filter(|sub| !sub.is_hide_set() && sub.get_name() != "help")
+        {
             let name = sub.get_name();
             let about = sub.get_about().map(ToString::to_string).unwrap_or_default();
             assert!(!about.is_empty(), "{name} says nothing about itself");
-            let example = sub.get_after_help().map(ToString::to_string).unwrap_or_default();
-            assert!(example.contains(&format!("effbench {name}")), "{name} has no example");
+            let example = sub
+                .get_after_help()
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            assert!(
+                example.contains(&format!("effbench {name}")),
+                "{name} has no example"
+            );
         }
     }
 

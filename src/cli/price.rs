@@ -32,7 +32,10 @@ mod tests {
     }
 
     fn load(line: &[&str]) -> Result<Price> {
-        Command::try_parse_from(["command"].iter().chain(line)).unwrap().price.load()
+        Command::try_parse_from(["command"].iter().chain(line))
+            .unwrap()
+            .price
+            .load()
     }
 
     #[test]
@@ -42,11 +45,23 @@ mod tests {
         let name = path.to_string_lossy();
         std::fs::write(&path, "[energy]\npue = 1.1\n").unwrap();
         let (shipped, mine) = (load(&[]).unwrap(), load(&["--price", &name]).unwrap());
-        assert_eq!((shipped.name.as_str(), mine.name.as_str(), mine.pue.value), ("default", "mine", 1.1));
-        assert_eq!((mine.hardware.figure().value, mine.currency), (shipped.hardware.figure().value, shipped.currency));
+        assert_eq!(
+            (shipped.name.as_str(), mine.name.as_str(), mine.pue.value),
+            ("default", "mine", 1.1)
+        );
+        assert_eq!(
+            (mine.hardware.figure().value, mine.currency),
+            (shipped.hardware.figure().value, shipped.currency)
+        );
 
         let refused = |line: &[&str]| load(line).unwrap_err().to_string();
-        assert_eq!(refused(&["--price", "defualt"]), "unknown price `defualt`\nhint: did you mean `default`?");
-        assert!(refused(&["--price", "no-such.toml"]).starts_with("cannot read the price no-such.toml: "));
+        assert_eq!(
+            refused(&["--price", "defualt"]),
+            "unknown price `defualt`\nhint: did you mean `default`?"
+        );
+        assert!(
+            refused(&["--price", "no-such.toml"])
+                .starts_with("cannot read the price no-such.toml: ")
+        );
     }
 }

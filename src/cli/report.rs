@@ -37,7 +37,11 @@ pub struct ReportArgs {
 /// Reads, finds, shows.
 pub fn execute(args: &ReportArgs) -> Result<()> {
     let show = args.out.as_deref().map(renderer).transpose()?;
-    let page = page(&pool::read_all(&args.files)?, Some(&args.price.load()?), args.title.as_deref());
+    let page = page(
+        &pool::read_all(&args.files)?,
+        Some(&args.price.load()?),
+        args.title.as_deref(),
+    );
     match (&args.out, show) {
         (Some(out), Some(show)) => store::write_whole(out, show(&page).as_bytes()),
         _ => print(&text(&page, style())),
@@ -49,11 +53,16 @@ type Renderer = fn(&Page) -> String;
 
 /// What the name of the file asks for.
 fn renderer(out: &Path) -> Result<Renderer> {
-    let ending = out.extension().map(|ending| ending.to_string_lossy().to_lowercase());
+    let ending = out
+        .extension()
+        .map(|ending| ending.to_string_lossy().to_lowercase());
     match ending.as_deref() {
         Some("html" | "htm") => Ok(html),
         Some("md" | "markdown") => Ok(markdown),
-        _ => Err(Error::input(format!("--out {}: a report is written as HTML or Markdown", out.display()))
-            .hint("name it `report.html` or `report.md`; without --out it is printed")),
+        _ => Err(Error::input(format!(
+            "--out {}: a report is written as HTML or Markdown",
+            out.display()
+        ))
+        .hint("name it `report.html` or `report.md`; without --out it is printed")),
     }
 }

@@ -117,13 +117,32 @@ mod tests {
     #[test]
     fn the_defaults_are_those_of_a_first_run() {
         let args = parse("effbench run").unwrap();
-        assert_eq!((args.suite.as_str(), args.device.as_str(), args.format), ("quick", "auto", Format::Text));
-        assert!(args.variants.is_empty() && args.set.is_empty() && args.out.is_none() && args.repeats.is_none());
+        assert_eq!(
+            (args.suite.as_str(), args.device.as_str(), args.format),
+            ("quick", "auto", Format::Text)
+        );
+        assert!(
+            args.variants.is_empty()
+                && args.set.is_empty()
+                && args.out.is_none()
+                && args.repeats.is_none()
+        );
         assert!(!args.resume && !args.fresh && !args.dry_run);
-        let args =
-            parse("effbench run ci --variants a,b --set x.y=1 --set z=a,b --scales w32,w64 --repeats 2").unwrap();
-        assert_eq!((args.variants, args.scales), (vec!["a".into(), "b".into()], vec!["w32".into(), "w64".into()]));
-        assert_eq!((args.set, args.repeats), (vec!["x.y=1".to_owned(), "z=a,b".to_owned()], Some(2)));
+        let args = parse(
+            "effbench run ci --variants a,b --set x.y=1 --set z=a,b --scales w32,w64 --repeats 2",
+        )
+        .unwrap();
+        assert_eq!(
+            (args.variants, args.scales),
+            (
+                vec!["a".into(), "b".into()],
+                vec!["w32".into(), "w64".into()]
+            )
+        );
+        assert_eq!(
+            (args.set, args.repeats),
+            (vec!["x.y=1".to_owned(), "z=a,b".to_owned()], Some(2))
+        );
     }
 
     #[test]
@@ -134,7 +153,10 @@ mod tests {
             ("effbench run --set train.steps", "expected KEY=VALUE"),
             ("effbench run --set =3", "expected KEY=VALUE"),
             ("effbench run --format yaml", "possible values: text, json"),
-            ("effbench run --vraiants a", "a similar argument exists: '--variants'"),
+            (
+                "effbench run --vraiants a",
+                "a similar argument exists: '--variants'",
+            ),
         ];
         for (line, says) in rows {
             let error = parse(line).unwrap_err();

@@ -53,7 +53,11 @@ struct Shown<'a> {
 /// Settles one variant without running anything.
 pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
     let variant = super::prepare::library(registry).variant(&args.variant)?;
-    let sets = args.set.iter().map(|text| parse_set(text)).collect::<Result<Vec<_>>>()?;
+    let sets = args
+        .set
+        .iter()
+        .map(|text| parse_set(text))
+        .collect::<Result<Vec<_>>>()?;
     let cell = variant.cell(args.scale.as_deref(), &sets)?;
     let settled = settle(registry, &cell.tree)?;
     let scale = format!("w{}", settled.experiment.model.shape.width);

@@ -40,14 +40,22 @@ struct Finding {
 pub fn execute(args: &ValidateArgs) -> Result<()> {
     let findings: Vec<Finding> = args.files.iter().map(|path| look(path)).collect();
     match args.format {
-        Format::Json => print_json(&json!({ "files": findings.iter().map(document).collect::<Vec<_>>() }))?,
+        Format::Json => {
+            print_json(&json!({ "files": findings.iter().map(document).collect::<Vec<_>>() }))?
+        }
         Format::Text => print(&findings.iter().map(text).collect::<Vec<_>>().join("\n"))?,
     }
-    let unsound = findings.iter().filter(|finding| !finding.problems.is_empty()).count();
+    let unsound = findings
+        .iter()
+        .filter(|finding| !finding.problems.is_empty())
+        .count();
     if unsound == 0 {
         return Ok(());
     }
-    Err(Error::input(format!("{unsound} of {} files not valid", findings.len())))
+    Err(Error::input(format!(
+        "{unsound} of {} files not valid",
+        findings.len()
+    )))
 }
 
 fn look(path: &Path) -> Finding {
@@ -55,11 +63,25 @@ fn look(path: &Path) -> Finding {
     match store::read(path) {
         Ok(file) => {
             let problems = validate(&file).iter().map(ToString::to_string).collect();
-            Finding { name, file: Some(file), problems, hint: None }
+            Finding {
+                name,
+                file: Some(file),
+                problems,
+                hint: None,
+            }
         }
         Err(error) => {
-            let message = error.message.strip_prefix(&format!("{name}: ")).unwrap_or(&error.message).to_owned();
-            Finding { name, file: None, problems: vec![message], hint: error.hint }
+            let message = error
+                .message
+                .strip_prefix(&format!("{name}: "))
+                .unwrap_or(&error.message)
+                .to_owned();
+            Finding {
+                name,
+                file: None,
+                problems: vec![message],
+                hint: error.hint,
+            }
         }
     }
 }
@@ -75,13 +97,25 @@ fn document(finding: &Finding) -> Value {
 }
 
 fn text(finding: &Finding) -> String {
-    let Finding { name, file, problems, hint } = finding;
+    let Finding {
+        name,
+        file,
+        problems,
+        hint,
+    } = finding;
     if let (Some(file), true) = (file, problems.is_empty()) {
         return format!("{name}: valid, {}, {}", file.schema, trials(file));
     }
-    let mut lines: Vec<String> = problems.iter().take(SHOWN).map(|problem| format!("{name}: {problem}")).collect();
+    let mut lines: Vec<String> = problems
+        .iter()
+        .take(SHOWN)
+        .map(|problem| format!("{name}: {problem}"))
+        .collect();
     if problems.len() > SHOWN {
-        lines.push(format!("{name}: ... and {} more (--format json lists all)", problems.len() - SHOWN));
+        lines.push(format!(
+            "{name}: ... and {} more (--format json lists all)",
+            problems.len() - SHOWN
+        ));
     }
     lines.extend(hint.iter().map(|hint| format!("  hint: {hint}")));
     lines.join("\n")
@@ -93,6 +127,17 @@ fn trials(file: &ResultFile) -> String {
     for trial in &file.trials {
         *counts.entry(trial.status).or_default() += 1;
     }
-    let counts: Vec<String> = counts.iter().map(|(status, count)| format!("{count} {}", status.words())).collect();
-    format!("{} trials ({})", file.trials.len(), if counts.is_empty() { "none".to_owned() } else { counts.join(", ") })
+    let counts: Vec<String> = counts
+        .iter()
+        .map(|(status, count)| format!("{count} {}", status.words()))
+        .collect();
+    format!(
+        "{} trials ({})",
+        file.trials.len(),
+        if counts.is_empty() {
+            "none".to_owned()
+        } else {
+            counts.join(", ")
+        }
+    )
 }

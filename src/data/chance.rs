@@ -20,13 +20,24 @@ impl Alias {
     /// A table over `weights`, which need not sum to 1; an index of weight 0 is never drawn. One weight must be positive.
     pub fn new(weights: &[f64]) -> Self {
         // Only positive weights get a column, so that rounding can never make the impossible possible.
-        let possible: Vec<u32> = (0..weights.len() as u32).filter(|&i| weights[i as usize] > 0.0).collect();
+        let possible: Vec<u32> = (0..weights.len() as u32)
+            .filter(|&i| weights[i as usize] > 0.0)
+            .collect();
         let total: f64 = weights.iter().sum();
-        let mut height: Vec<f64> =
-            possible.iter().map(|&i| weights[i as usize] * possible.len() as f64 / total).collect();
-        let mut columns: Vec<Column> =
-            possible.iter().map(|&this| Column { threshold: u64::MAX, this, other: this }).collect();
-        let (mut low, mut high): (Vec<usize>, Vec<usize>) = (0..columns.len()).partition(|&i| height[i] < 1.0);
+        let mut height: Vec<f64> = possible
+            .iter()
+            .map(|&i| weights[i as usize] * possible.len() as f64 / total)
+            .collect();
+        let mut columns: Vec<Column> = possible
+            .iter()
+            .map(|&this| Column {
+                threshold: u64::MAX,
+                this,
+                other: this,
+            })
+            .collect();
+        let (mut low, mut high): (Vec<usize>, Vec<usize>) =
+            (0..columns.len()).partition(|&i| height[i] < 1.0);
         while let (Some(below), Some(&above)) = (low.pop(), high.last()) {
             columns[below].threshold = (height[below] * 2f64.powi(64)) as u64;
             columns[below].other = columns[above].this;
@@ -43,7 +54,11 @@ impl Alias {
     pub fn draw(&self, stream: &mut Stream) -> u32 {
         let wide = u128::from(stream.bits()) * self.columns.len() as u128;
         let column = &self.columns[(wide >> 64) as usize];
-        if (wide as u64) < column.threshold { column.this } else { column.other }
+        if (wide as u64) < column.threshold {
+            column.this
+        } else {
+            column.other
+        }
     }
 }
 
@@ -57,7 +72,10 @@ pub(super) struct Pack {
 impl Pack {
     /// A fresh pack of `n` cards.
     pub fn new(n: usize) -> Self {
-        Self { cards: (0..n as u32).collect(), swapped: Vec::new() }
+        Self {
+            cards: (0..n as u32).collect(),
+            swapped: Vec::new(),
+        }
     }
 
     /// One of the cards not dealt yet, each as likely as the others; `None` when all are gone.
@@ -105,7 +123,10 @@ mod tests {
             for (count, w) in seen.iter().zip(weights) {
                 let p = w / total;
                 let sd = (p * (1.0 - p) * n as f64).sqrt();
-                assert!((*count as f64 - p * n as f64).abs() <= 5.0 * sd, "{weights:?}: {seen:?}");
+                assert!(
+                    (*count as f64 - p * n as f64).abs() <= 5.0 * sd,
+                    "{weights:?}: {seen:?}"
+                );
             }
         };
         check(&[1.0]);
@@ -137,7 +158,10 @@ mod tests {
     fn zipf_entropies_are_the_published_ones() {
         let check = |n, exponent, nats: f64| {
             let found: f64 = zipf(n, exponent).iter().map(|p| -p * p.ln()).sum();
-            assert!((found - nats).abs() < 1e-6, "zipf({n}, {exponent}): {found}");
+            assert!(
+                (found - nats).abs() < 1e-6,
+                "zipf({n}, {exponent}): {found}"
+            );
         };
         check(256, 1.0, 4.312540);
         check(1024, 1.0, 5.205986);

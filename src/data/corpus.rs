@@ -68,7 +68,10 @@ pub const CORPORA: [Corpus; 3] = [
         file: "text8",
         about: "English Wikipedia of 2006 cleaned to a-z and blanks, 100 MB (Mahoney).",
         licence: "Wikipedia's contributors, CC BY-SA 3.0 and GFDL",
-        urls: &["https://mattmahoney.net/dc/text8.zip", "http://mattmahoney.net/dc/text8.zip"],
+        urls: &[
+            "https://mattmahoney.net/dc/text8.zip",
+            "http://mattmahoney.net/dc/text8.zip",
+        ],
         download: Content {
             bytes: 31_344_016,
             sha256: "a6640522afe85d1963ad56c05b0ede0a0c000dddc9671758a6cc09b7a38e5232",
@@ -105,8 +108,10 @@ pub const CORPORA: [Corpus; 3] = [
     },
 ];
 
-const SHAKESPEARE: Content =
-    Content { bytes: 1_115_394, sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed" };
+const SHAKESPEARE: Content = Content {
+    bytes: 1_115_394,
+    sha256: "86c4e6aa9db7c042ec79f339dcb96d42b0075e16b8fc2e86bf0ca57e2dc565ed",
+};
 
 /// The corpus of a name.
 pub fn corpus(name: &str) -> Option<&'static Corpus> {
@@ -120,16 +125,44 @@ mod tests {
     #[test]
     fn the_catalog_keeps_its_law() {
         for (index, corpus) in CORPORA.iter().enumerate() {
-            assert!(CORPORA[..index].iter().all(|other| other.name != corpus.name && other.file != corpus.file));
-            assert!(!corpus.urls.is_empty() && corpus.urls.iter().all(|url| url.starts_with("http")));
+            assert!(
+                CORPORA[..index]
+                    .iter()
+                    .all(|other| other.name != corpus.name && other.file != corpus.file)
+            );
+            assert!(
+                !corpus.urls.is_empty() && corpus.urls.iter().all(|url| url.starts_with("http"))
+            );
             for content in [corpus.download, corpus.text] {
-                let hexadecimal = content.sha256.chars().all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
-                assert!(content.sha256.len() == 64 && hexadecimal && content.bytes > 0, "{}", corpus.name);
+                let hexadecimal = content
+                    .sha256
+                    .chars()
+                    .all(|c| c.is_ascii_digit() || ('a'..='f').contains(&c));
+                assert!(
+                    content.sha256.len() == 64 && hexadecimal && content.bytes > 0,
+                    "{}",
+                    corpus.name
+                );
             }
-            assert_eq!(corpus.packing == Packing::Plain, corpus.download == corpus.text, "{}", corpus.name);
-            assert!(corpus.about.ends_with('.') && !corpus.licence.is_empty() && !corpus.evidence.is_empty());
+            assert_eq!(
+                corpus.packing == Packing::Plain,
+                corpus.download == corpus.text,
+                "{}",
+                corpus.name
+            );
+            assert!(
+                corpus.about.ends_with('.')
+                    && !corpus.licence.is_empty()
+                    && !corpus.evidence.is_empty()
+            );
             assert!(["char", "byte"].contains(&corpus.tokenizer));
-            assert!(corpus.file.chars().all(|c| c.is_ascii_alphanumeric() || c == '.'), "a plain file name");
+            assert!(
+                corpus
+                    .file
+                    .chars()
+                    .all(|c| c.is_ascii_alphanumeric() || c == '.'),
+                "a plain file name"
+            );
         }
         assert!(corpus("enwik8").is_some() && corpus("nothing").is_none());
     }

@@ -30,10 +30,22 @@ pub(super) trait Process: Send + Sync {
     fn state(&self) -> Self::State<'_>;
 
     /// Writes one window and the token that follows each of its tokens.
-    fn write(&self, state: &mut Self::State<'_>, stream: &mut Stream, inputs: &mut [u32], targets: &mut [u32]);
+    fn write(
+        &self,
+        state: &mut Self::State<'_>,
+        stream: &mut Stream,
+        inputs: &mut [u32],
+        targets: &mut [u32],
+    );
 
     /// Says for each target of a window its exact -ln p in nats, given the inputs up to there, and its label.
-    fn judge(&self, state: &mut Self::State<'_>, inputs: &[u32], targets: &[u32], say: &mut dyn FnMut(f64, u8));
+    fn judge(
+        &self,
+        state: &mut Self::State<'_>,
+        inputs: &[u32],
+        targets: &[u32],
+        say: &mut dyn FnMut(f64, u8),
+    );
 }
 
 /// A process as a data source.
@@ -50,9 +62,19 @@ impl<P: Process> Generated<P> {
         for row in 0..rows {
             let window = row * context..(row + 1) * context;
             let mut stream = stream(&name, seed, first.wrapping_add(row as u64));
-            self.process.write(&mut state, &mut stream, &mut inputs[window.clone()], &mut targets[window]);
+            self.process.write(
+                &mut state,
+                &mut stream,
+                &mut inputs[window.clone()],
+                &mut targets[window],
+            );
         }
-        Batch { rows, context, inputs, targets }
+        Batch {
+            rows,
+            context,
+            inputs,
+            targets,
+        }
     }
 
     /// Windows of a stream that no seed of a training can reach.
@@ -68,13 +90,21 @@ impl<P: Process> Generated<P> {
 
     /// The exact probabilities of a batch that this source made.
     pub fn oracle(&self, batch: &Batch) -> Oracle {
-        let mut oracle = Oracle { nats: Vec::with_capacity(batch.inputs.len()), labels: Vec::new() };
+        let mut oracle = Oracle {
+            nats: Vec::with_capacity(batch.inputs.len()),
+            labels: Vec::new(),
+        };
         let mut state = self.process.state();
-        for (inputs, targets) in batch.inputs.chunks(batch.context).zip(batch.targets.chunks(batch.context)) {
-            self.process.judge(&mut state, inputs, targets, &mut |nats, label| {
-                oracle.nats.push(nats);
-                oracle.labels.push(label);
-            });
+        for (inputs, targets) in batch
+            .inputs
+            .chunks(batch.context)
+            .zip(batch.targets.chunks(batch.context))
+        {
+            self.process
+                .judge(&mut state, inputs, targets, &mut |nats, label| {
+                    oracle.nats.push(nats);
+                    oracle.labels.push(label);
+                });
         }
         oracle
     }

@@ -28,12 +28,18 @@ impl Named for Kind {
 
 impl SourceKind for Kind {
     fn settle(&self, knobs: &Knobs, _context: usize) -> Result<Arc<dyn Source>> {
-        let chain = match knobs.choice("chain", "random", &["random", "golden_mean"])?.as_str() {
+        let chain = match knobs
+            .choice("chain", "random", &["random", "golden_mean"])?
+            .as_str()
+        {
             "golden_mean" => Chain::new(golden_mean()),
             _ => Chain::new(random(knobs)?),
         };
         let validation_tokens = knobs.count("validation_tokens", 32_768)?;
-        Ok(Arc::new(Generated { process: chain, validation_tokens }))
+        Ok(Arc::new(Generated {
+            process: chain,
+            validation_tokens,
+        }))
     }
 }
 
@@ -46,9 +52,10 @@ fn random(knobs: &Knobs) -> Result<Vec<Vec<f64>>> {
     }
     let branches = knobs.count("branches", 8.min(states))?;
     if branches > states {
-        return Err(
-            knobs.refuse("branches", &format!("a state cannot have more successors than there are states ({states})"))
-        );
+        return Err(knobs.refuse(
+            "branches",
+            &format!("a state cannot have more successors than there are states ({states})"),
+        ));
     }
     let weights = zipf(branches, knobs.f64_in("zipf", 1.0, 0.0, 4.0)?);
     let mut stream = stream("data/markov/chain", knobs.usize("chain_seed", 0)? as u64, 0);
@@ -56,7 +63,10 @@ fn random(knobs: &Knobs) -> Result<Vec<Vec<f64>>> {
     let row = |state: usize| {
         let next = ((state + 1) % states) as u32;
         let mut successors = vec![next];
-        while let Some(other) = others.deal(&mut stream).filter(|_| successors.len() < branches) {
+        while let Some(other) = others
+            .deal(&mut stream)
+            .filter(|_| successors.len() < branches)
+        {
             if other != next {
                 successors.push(other);
             }
@@ -64,7 +74,10 @@ fn random(knobs: &Knobs) -> Result<Vec<Vec<f64>>> {
         others.gather();
         stream.shuffle(&mut successors);
         let mut row = vec![0.0; states];
-        successors.iter().zip(&weights).for_each(|(&to, &weight)| row[to as usize] = weight);
+        successors
+            .iter()
+            .zip(&weights)
+            .for_each(|(&to, &weight)| row[to as usize] = weight);
         row
     };
     Ok((0..states).map(row).collect())
@@ -102,7 +115,9 @@ fn stationary(matrix: &[Vec<f64>]) -> Vec<f64> {
     for _ in 0..ROUNDS {
         let mut next: Vec<f64> = pi.iter().map(|p| p / 2.0).collect();
         for (mass, row) in pi.iter().zip(matrix) {
-            row.iter().zip(&mut next).for_each(|(p, to)| *to += mass * p / 2.0);
+            row.iter()
+                .zip(&mut next)
+                .for_each(|(p, to)| *to += mass * p / 2.0);
         }
         let change: f64 = pi.iter().zip(&next).map(|(a, b)| (a - b).abs()).sum();
         pi = next;
@@ -150,15 +165,27 @@ mod tests {
     use serde_json::json;
 
     fn entropy_rate(matrix: &[Vec<f64>]) -> f64 {
-        let entropy = |row: &Vec<f64>| row.iter().filter(|&&p| p > 0.0).map(|p| -p * p.ln()).sum::<f64>();
-        stationary(matrix).iter().zip(matrix).map(|(pi, row)| pi * entropy(row)).sum()
+        let entropy = |row: &Vec<f64>| {
+            row.iter()
+                .filter(|&&p| p > 0.0)
+                .map(|p| -p * p.ln())
+                .sum::<f64>()
+        };
+        stationary(matrix)
+            .iter()
+            .zip(matrix)
+            .map(|(pi, row)| pi * entropy(row))
+            .sum()
     }
 
     #[test]
     fn the_golden_mean_chain_has_its_known_entropy_rate() {
         assert!((entropy_rate(&golden_mean()) - 0.462098).abs() < 1e-6);
-        let source =
-            source(json!({"kind": "markov", "chain": "golden_mean", "validation_tokens": 400_000}), 100).unwrap();
+        let source = source(
+            json!({"kind": "markov", "chain": "golden_mean", "validation_tokens": 400_000}),
+            100,
+        )
+        .unwrap();
         let (mean, error) = mean_nats(&*source, 100);
         assert!((mean - 0.462098).abs() < 4.0 * error, "{mean} +- {error}");
         assert_eq!(source.vocab(), 2);
@@ -166,24 +193,47 @@ mod tests {
 
     #[test]
     fn a_random_chain_is_stationary_and_its_oracle_means_its_rate() {
-        let spec = json!({"kind": "markov", "states": 20, "branches": 5, "validation_tokens": 400_000});
+        let spec =
+            json!({"kind": "markov", "states": 20, "branches": 5, "validation_tokens": 400_000});
         let source = source(spec, 100).unwrap();
         // Every row has the same Zipf weights, so the rate is their entropy, whatever the stationary distribution.
         let rate: f64 = zipf(5, 1.0).iter().map(|p| -p * p.ln()).sum();
         let (mean, error) = mean_nats(&*source, 100);
-        assert!((mean - rate).abs() < 4.0 * error, "{mean} +- {error}, want {rate}");
+        assert!(
+            (mean - rate).abs() < 4.0 * error,
+            "{mean} +- {error}, want {rate}"
+        );
         // Stationary: the first token is distributed like the last.
         let batch = source.train(3, 0, 20_000, 3);
         for state in 0..20u32 {
-            let count = |at: usize| batch.targets.iter().skip(at).step_by(3).filter(|&&t| t == state).count() as f64;
-            let first = batch.inputs.iter().step_by(3).filter(|&&t| t == state).count() as f64;
-            assert!((first - count(2)).abs() < 5.0 * (first + count(2)).sqrt(), "state {state}");
+            let count = |at: usize| {
+                batch
+                    .targets
+                    .iter()
+                    .skip(at)
+                    .step_by(3)
+                    .filter(|&&t| t == state)
+                    .count() as f64
+            };
+            let first = batch
+                .inputs
+                .iter()
+                .step_by(3)
+                .filter(|&&t| t == state)
+                .count() as f64;
+            assert!(
+                (first - count(2)).abs() < 5.0 * (first + count(2)).sqrt(),
+                "state {state}"
+            );
         }
     }
 
     #[test]
     fn impossible_chains_are_refused() {
-        assert!(refusal(json!({"kind": "markov", "states": 4, "branches": 5}), 8).contains("more successors"));
+        assert!(
+            refusal(json!({"kind": "markov", "states": 4, "branches": 5}), 8)
+                .contains("more successors")
+        );
         assert!(refusal(json!({"kind": "markov", "states": 5000}), 8).contains("at most 4096"));
     }
 }

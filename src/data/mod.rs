@@ -43,7 +43,11 @@ const MOST_TOKEN_IDS: usize = 1 << 24;
 fn token_ids(knobs: &Knobs, name: &str, default: usize) -> Result<usize> {
     let found = knobs.count(name, default)?;
     let refusal = || knobs.refuse(name, &format!("expected at most {MOST_TOKEN_IDS}"));
-    if found > MOST_TOKEN_IDS { Err(refusal()) } else { Ok(found) }
+    if found > MOST_TOKEN_IDS {
+        Err(refusal())
+    } else {
+        Ok(found)
+    }
 }
 
 /// A target that carries no loss (candle's own "skip" index for U32).
@@ -76,7 +80,10 @@ impl Batch {
 
     /// Targets that are asked for.
     pub fn targets_known(&self) -> usize {
-        self.targets.iter().filter(|&&target| target != IGNORE).count()
+        self.targets
+            .iter()
+            .filter(|&&target| target != IGNORE)
+            .count()
     }
 
     /// The windows in order, in at most `parts` parts that differ by at most one window.
@@ -114,7 +121,11 @@ impl HeldOut {
     /// The part of a word among [`Self::WORDS`].
     pub fn of(word: &str) -> Option<Self> {
         let parts = [Self::Validation, Self::Test, Self::All];
-        Self::WORDS.iter().zip(parts).find(|(name, _)| **name == word).map(|(_, part)| part)
+        Self::WORDS
+            .iter()
+            .zip(parts)
+            .find(|(name, _)| **name == word)
+            .map(|(_, part)| part)
     }
 }
 
@@ -134,7 +145,10 @@ impl Validation {
             nats: oracle.nats[tokens.clone()].to_vec(),
             labels: oracle.labels[tokens.clone()].to_vec(),
         });
-        Self { batch: self.batch.windows(from, to), oracle }
+        Self {
+            batch: self.batch.windows(from, to),
+            oracle,
+        }
     }
 }
 
@@ -161,7 +175,8 @@ pub trait Source: Send + Sync {
             HeldOut::All => return Ok(all),
         };
         if windows < 2 {
-            let message = "the validation part has a single window, and a sweep and its judge need one each";
+            let message =
+                "the validation part has a single window, and a sweep and its judge need one each";
             return Err(Error::input(message).hint("more text, or a smaller model.context"));
         }
         let mut first = 0;
@@ -211,7 +226,10 @@ mod tests {
     use crate::data::testing::{refusal, source};
 
     fn windows(batches: &[Validation]) -> Vec<Vec<u32>> {
-        batches.iter().flat_map(|v| v.batch.inputs.chunks(v.batch.context).map(<[u32]>::to_vec)).collect()
+        batches
+            .iter()
+            .flat_map(|v| v.batch.inputs.chunks(v.batch.context).map(<[u32]>::to_vec))
+            .collect()
     }
 
     /// Of every kind there is: what chooses a learning rate has seen nothing of what judges it, and neither is trained on.
@@ -219,7 +237,9 @@ mod tests {
     fn what_a_sweep_sees_no_judge_sees() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.txt");
-        let text: Vec<u8> = (0..20_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8).collect();
+        let text: Vec<u8> = (0..20_000u32)
+            .map(|i| (i.wrapping_mul(2_654_435_761) >> 13) as u8)
+            .collect();
         std::fs::write(&path, text).unwrap();
         for kind in kinds().iter() {
             let mut data = json!({"kind": kind.name()});
@@ -229,18 +249,48 @@ mod tests {
             }
             let source = source(data, 64).unwrap();
             let part = |part| windows(&source.held_out(part, 3, 64).unwrap());
-            let (validation, test, all) = (part(HeldOut::Validation), part(HeldOut::Test), part(HeldOut::All));
-            assert_eq!(all, [validation.clone(), test.clone()].concat(), "{}", kind.name());
-            assert!(validation.len() > 7 && validation.len().abs_diff(test.len()) <= 1, "{}", kind.name());
+            let (validation, test, all) = (
+                part(HeldOut::Validation),
+                part(HeldOut::Test),
+                part(HeldOut::All),
+            );
+            assert_eq!(
+                all,
+                [validation.clone(), test.clone()].concat(),
+                "{}",
+                kind.name()
+            );
+            assert!(
+                validation.len() > 7 && validation.len().abs_diff(test.len()) <= 1,
+                "{}",
+                kind.name()
+            );
             let seen: HashSet<&Vec<u32>> = validation.iter().collect();
-            assert!(test.iter().all(|window| !seen.contains(window)), "{}: a window is in both parts", kind.name());
+            assert!(
+                test.iter().all(|window| !seen.contains(window)),
+                "{}: a window is in both parts",
+                kind.name()
+            );
             let trained = (0..40).flat_map(|step| {
-                source.train(1, step, 8, 64).inputs.chunks(64).map(<[u32]>::to_vec).collect::<Vec<_>>()
+                source
+                    .train(1, step, 8, 64)
+                    .inputs
+                    .chunks(64)
+                    .map(<[u32]>::to_vec)
+                    .collect::<Vec<_>>()
             });
             let held: HashSet<&Vec<u32>> = all.iter().collect();
-            assert!(trained.into_iter().all(|window| !held.contains(&window)), "{}: trained on", kind.name());
+            assert!(
+                trained.into_iter().all(|window| !held.contains(&window)),
+                "{}: trained on",
+                kind.name()
+            );
             let oracles = source.held_out(HeldOut::Test, 3, 64).unwrap();
-            let fits = |v: &Validation| v.oracle.as_ref().is_none_or(|o| o.nats.len() == v.batch.inputs.len());
+            let fits = |v: &Validation| {
+                v.oracle
+                    .as_ref()
+                    .is_none_or(|o| o.nats.len() == v.batch.inputs.len())
+            };
             assert!(oracles.iter().all(fits), "{}", kind.name());
         }
     }
@@ -248,11 +298,18 @@ mod tests {
     #[test]
     fn a_single_window_is_not_divided() {
         let source = source(json!({"kind": "uniform", "validation_tokens": 64}), 64).unwrap();
-        assert_eq!(source.held_out(HeldOut::Test, 8, 64).unwrap().len(), 1, "a process writes more");
+        assert_eq!(
+            source.held_out(HeldOut::Test, 8, 64).unwrap().len(),
+            1,
+            "a process writes more"
+        );
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("text.txt");
         std::fs::write(&path, [b'a'; 650]).unwrap();
         let refused = refusal(json!({"kind": "text", "path": path}), 64);
-        assert!(refused.contains("its validation part is a single window"), "{refused}");
+        assert!(
+            refused.contains("its validation part is a single window"),
+            "{refused}"
+        );
     }
 }

@@ -37,15 +37,23 @@ impl SourceKind for Kind {
         };
         let validation_tokens = knobs.count("validation_tokens", 32_768)?;
         if mqar.pairs > context / 4 {
-            let why = format!("pairs and their queries need 4 x pairs <= model.context, which is {context}");
+            let why = format!(
+                "pairs and their queries need 4 x pairs <= model.context, which is {context}"
+            );
             return Err(knobs.refuse("pairs", &why));
         }
         for (name, found) in [("keys", mqar.keys), ("values", mqar.values)] {
             if found < mqar.pairs {
-                return Err(knobs.refuse(name, &format!("fewer than the {} pairs of a window", mqar.pairs)));
+                return Err(knobs.refuse(
+                    name,
+                    &format!("fewer than the {} pairs of a window", mqar.pairs),
+                ));
             }
         }
-        Ok(Arc::new(Generated { process: mqar, validation_tokens }))
+        Ok(Arc::new(Generated {
+            process: mqar,
+            validation_tokens,
+        }))
     }
 }
 
@@ -80,12 +88,24 @@ impl Process for Mqar {
     }
 
     fn state(&self) -> Scratch {
-        Scratch { keys: Pack::new(self.keys), values: Pack::new(self.values), race: Vec::new() }
+        Scratch {
+            keys: Pack::new(self.keys),
+            values: Pack::new(self.values),
+            race: Vec::new(),
+        }
     }
 
-    fn write(&self, state: &mut Scratch, stream: &mut Stream, inputs: &mut [u32], targets: &mut [u32]) {
+    fn write(
+        &self,
+        state: &mut Scratch,
+        stream: &mut Stream,
+        inputs: &mut [u32],
+        targets: &mut [u32],
+    ) {
         let filler = if self.random_filler { self.vocab() } else { 1 };
-        inputs.iter_mut().for_each(|token| *token = stream.below(filler) as u32);
+        inputs
+            .iter_mut()
+            .for_each(|token| *token = stream.below(filler) as u32);
         targets.fill(IGNORE);
         state.keys.gather();
         state.values.gather();
@@ -94,11 +114,16 @@ impl Process for Mqar {
         state.race.clear();
         for gap in 0..inputs.len().saturating_sub(pairs_end) / 2 {
             let weight = ((gap + 1) as f64).powf(self.gap_exponent - 1.0);
-            state.race.push((-(1.0 - stream.uniform()).ln() / weight, gap));
+            state
+                .race
+                .push((-(1.0 - stream.uniform()).ln() / weight, gap));
         }
         state.race.sort_by(|a, b| a.0.total_cmp(&b.0));
         for (pair, &(_, gap)) in state.race.iter().take(self.pairs).enumerate() {
-            let (Some(key), Some(value)) = (state.keys.deal(stream), state.values.deal(stream)) else { break };
+            let (Some(key), Some(value)) = (state.keys.deal(stream), state.values.deal(stream))
+            else {
+                break;
+            };
             let (key, value) = (1 + key, 1 + self.keys as u32 + value);
             inputs[2 * pair] = key;
             inputs[2 * pair + 1] = value;
@@ -124,21 +149,40 @@ mod tests {
             let source = source(spec, context).unwrap();
             assert!(source.is_task());
             let batch = source.train(0, 3, 200, context);
-            for (inputs, targets) in batch.inputs.chunks(context).zip(batch.targets.chunks(context)) {
+            for (inputs, targets) in batch
+                .inputs
+                .chunks(context)
+                .zip(batch.targets.chunks(context))
+            {
                 let mut asked = vec![];
                 for at in (0..context).filter(|&at| targets[at] != IGNORE) {
-                    let pair = (0..pairs).find(|pair| inputs[2 * pair] == inputs[at]).expect("a key of this window");
+                    let pair = (0..pairs)
+                        .find(|pair| inputs[2 * pair] == inputs[at])
+                        .expect("a key of this window");
                     assert!(at >= 2 * pairs && targets[at] == inputs[2 * pair + 1]);
                     assert!((targets[at] as usize) < source.vocab());
                     asked.push(pair);
                 }
                 asked.sort_unstable();
-                assert_eq!(asked, (0..pairs).collect::<Vec<_>>(), "each key is asked once");
+                assert_eq!(
+                    asked,
+                    (0..pairs).collect::<Vec<_>>(),
+                    "each key is asked once"
+                );
             }
-            assert!(batch.inputs.iter().all(|&token| (token as usize) < source.vocab()));
+            assert!(
+                batch
+                    .inputs
+                    .iter()
+                    .all(|&token| (token as usize) < source.vocab())
+            );
         };
         check(json!({"kind": "mqar"}), 64, 4);
-        check(json!({"kind": "mqar", "pairs": 16, "keys": 16, "values": 16, "filler": "zero"}), 64, 16);
+        check(
+            json!({"kind": "mqar", "pairs": 16, "keys": 16, "values": 16, "filler": "zero"}),
+            64,
+            16,
+        );
         check(json!({"kind": "mqar", "pairs": 1, "gap_exponent": 1}), 5, 1);
     }
 
@@ -150,15 +194,28 @@ mod tests {
         let weights: Vec<f64> = (1..=5).map(|g| f64::from(g).powf(0.01 - 1.0)).collect();
         for (gap, weight) in weights.iter().enumerate() {
             let p = weight / weights.iter().sum::<f64>();
-            let count = batch.targets.chunks(12).filter(|t| t[2 + 2 * gap] != IGNORE).count() as f64;
+            let count = batch
+                .targets
+                .chunks(12)
+                .filter(|t| t[2 + 2 * gap] != IGNORE)
+                .count() as f64;
             let sd = (n as f64 * p * (1.0 - p)).sqrt();
-            assert!((count - n as f64 * p).abs() < 5.0 * sd, "gap {gap}: {count}");
+            assert!(
+                (count - n as f64 * p).abs() < 5.0 * sd,
+                "gap {gap}: {count}"
+            );
         }
     }
 
     #[test]
     fn what_does_not_fit_is_refused() {
-        assert!(refusal(json!({"kind": "mqar", "pairs": 5}), 16).contains("4 x pairs <= model.context, which is 16"));
-        assert!(refusal(json!({"kind": "mqar", "pairs": 4, "keys": 3}), 16).contains("fewer than the 4 pairs"));
+        assert!(
+            refusal(json!({"kind": "mqar", "pairs": 5}), 16)
+                .contains("4 x pairs <= model.context, which is 16")
+        );
+        assert!(
+            refusal(json!({"kind": "mqar", "pairs": 4, "keys": 3}), 16)
+                .contains("fewer than the 4 pairs")
+        );
     }
 }

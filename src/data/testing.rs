@@ -33,9 +33,18 @@ pub fn refusal(data: Value, context: usize) -> String {
 
 /// Mean of the oracle's nats over the validation set, and its standard error over windows.
 pub fn mean_nats(source: &dyn Source, context: usize) -> (f64, f64) {
-    let oracles = source.validation(64, context).unwrap().into_iter().filter_map(|v| v.oracle);
+    let oracles = source
+        .validation(64, context)
+        .unwrap()
+        .into_iter()
+        .filter_map(|v| v.oracle);
     let means: Vec<f64> = oracles
-        .flat_map(|o| o.nats.chunks(context).map(|w| w.iter().sum::<f64>() / context as f64).collect::<Vec<_>>())
+        .flat_map(|o| {
+            o.nats
+                .chunks(context)
+                .map(|w| w.iter().sum::<f64>() / context as f64)
+                .collect::<Vec<_>>()
+        })
         .collect();
     let n = means.len() as f64;
     let mean = means.iter().sum::<f64>() / n;

@@ -25,7 +25,10 @@ impl SourceKind for Kind {
     fn settle(&self, knobs: &Knobs, _context: usize) -> Result<Arc<dyn Source>> {
         let vocab = token_ids(knobs, "vocab", 256)?;
         let validation_tokens = knobs.count("validation_tokens", 8192)?;
-        Ok(Arc::new(Generated { process: Uniform { vocab }, validation_tokens }))
+        Ok(Arc::new(Generated {
+            process: Uniform { vocab },
+            validation_tokens,
+        }))
     }
 }
 
@@ -69,15 +72,25 @@ mod tests {
 
     #[test]
     fn every_token_costs_ln_v_and_all_occur() {
-        let source = source(json!({"kind": "uniform", "vocab": 5, "validation_tokens": 640}), 64).unwrap();
+        let source = source(
+            json!({"kind": "uniform", "vocab": 5, "validation_tokens": 640}),
+            64,
+        )
+        .unwrap();
         let validation = source.validation(4, 64).unwrap();
-        assert_eq!(validation.iter().map(|v| v.batch.rows).collect::<Vec<_>>(), [4, 4, 2]);
+        assert_eq!(
+            validation.iter().map(|v| v.batch.rows).collect::<Vec<_>>(),
+            [4, 4, 2]
+        );
         let oracle = validation[0].oracle.as_ref().unwrap();
         assert!(oracle.nats.iter().all(|&nats| nats == 5f64.ln()));
         let batch = source.train(0, 0, 4, 64);
         assert!((0..5).all(|token| batch.targets.contains(&token)));
         assert!(batch.inputs.iter().all(|&token| token < 5));
         assert_eq!(batch.inputs[1..64], batch.targets[..63]);
-        assert!(refusal(json!({"kind": "uniform", "vocab": 1u64 << 32}), 64).contains("at most 16777216"));
+        assert!(
+            refusal(json!({"kind": "uniform", "vocab": 1u64 << 32}), 64)
+                .contains("at most 16777216")
+        );
     }
 }

@@ -20,7 +20,9 @@ pub fn open(ordinal: usize) -> Result<Device> {
         unsafe { device.disable_event_tracking() };
         keep_memory(device)?;
     }
-    Tensor::ones(1, DType::F32, &device)?.affine(2.0, 1.0)?.to_vec1::<f32>()?;
+    Tensor::ones(1, DType::F32, &device)?
+        .affine(2.0, 1.0)?
+        .to_vec1::<f32>()?;
     Ok(device)
 }
 
@@ -29,9 +31,16 @@ const OLDEST: (i32, i32) = (8, 0);
 
 fn check_capability(device: &CudaDevice) -> Result<()> {
     let stream = device.cuda_stream();
-    let (major, minor) = stream.context().compute_capability().map_err(candle_core::Error::wrap)?;
+    let (major, minor) = stream
+        .context()
+        .compute_capability()
+        .map_err(candle_core::Error::wrap)?;
     if (major, minor) < OLDEST {
-        bail!("its compute capability is {major}.{minor}, and the kernels need {}.{}", OLDEST.0, OLDEST.1);
+        bail!(
+            "its compute capability is {major}.{minor}, and the kernels need {}.{}",
+            OLDEST.0,
+            OLDEST.1
+        );
     }
     Ok(())
 }
@@ -39,7 +48,9 @@ fn check_capability(device: &CudaDevice) -> Result<()> {
 /// Lets the device's pool keep what is freed. By default it gives all of it back to the system at every synchronisation, and each
 /// step pays for mapping it again. A device without pools has nothing to keep.
 fn keep_memory(device: &CudaDevice) -> Result<()> {
-    let Some(pool) = pool(device) else { return Ok(()) };
+    let Some(pool) = pool(device) else {
+        return Ok(());
+    };
     let mut threshold = u64::MAX;
     let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_RELEASE_THRESHOLD;
     // SAFETY: the pool is the device's own default one, which is never destroyed; this attribute is a `cuuint64_t`, and the
@@ -50,7 +61,9 @@ fn keep_memory(device: &CudaDevice) -> Result<()> {
 
 /// The most that was in use at once in the device's pool since it was opened, in bytes.
 pub fn peak_bytes(device: &Device) -> Option<u64> {
-    let Device::Cuda(device) = device else { return None };
+    let Device::Cuda(device) = device else {
+        return None;
+    };
     let pool = pool(device)?;
     let mut bytes = 0_u64;
     let attribute = sys::CUmemPool_attribute::CU_MEMPOOL_ATTR_USED_MEM_HIGH;
@@ -73,13 +86,20 @@ fn pool(device: &CudaDevice) -> Option<sys::CUmemoryPool> {
 
 /// The device's place on the PCI bus: `0000:0a:00.0`.
 pub fn bus(device: &Device) -> Option<String> {
-    let Device::Cuda(device) = device else { return None };
+    let Device::Cuda(device) = device else {
+        return None;
+    };
     let stream = device.cuda_stream();
     let mut text: [c_char; BUS_CHARS] = [0; BUS_CHARS];
     // SAFETY: the driver writes at most `BUS_CHARS` characters, the end's 0 among them, into a buffer of that length, and the
     // device is the one that this live context was made for.
-    let answer =
-        unsafe { sys::cuDeviceGetPCIBusId(text.as_mut_ptr(), BUS_CHARS as c_int, stream.context().cu_device()) };
+    let answer = unsafe {
+        sys::cuDeviceGetPCIBusId(
+            text.as_mut_ptr(),
+            BUS_CHARS as c_int,
+            stream.context().cu_device(),
+        )
+    };
     answer.result().ok()?;
     // SAFETY: on success the buffer holds a text that ends with 0.
     let text = unsafe { CStr::from_ptr(text.as_ptr()) };

@@ -45,11 +45,19 @@ impl Opened {
 
 /// Opens `auto`, `cpu`, `cuda` or `cuda:N`. `auto` takes the first CUDA device, and falls back to the CPU with a reason.
 pub fn open(name: &str) -> Result<Opened> {
-    let cpu = |why: Option<String>| Opened { device: Device::Cpu, name: "cpu".into(), why, bus: None };
+    let cpu = |why: Option<String>| Opened {
+        device: Device::Cpu,
+        name: "cpu".into(),
+        why,
+        bus: None,
+    };
     match name {
         "cpu" => Ok(cpu(None)),
         "auto" => match cuda(0) {
-            Ok(opened) => Ok(Opened { why: Some("the first CUDA device".into()), ..opened }),
+            Ok(opened) => Ok(Opened {
+                why: Some("the first CUDA device".into()),
+                ..opened
+            }),
             Err(error) => Ok(cpu(Some(error.message))),
         },
         _ => {
@@ -59,7 +67,8 @@ pub fn open(name: &str) -> Result<Opened> {
                 None => None,
             };
             let Some(ordinal) = ordinal else {
-                return Err(Error::input(format!("unknown device `{name}`")).hint("auto, cpu, cuda or cuda:N"));
+                return Err(Error::input(format!("unknown device `{name}`"))
+                    .hint("auto, cpu, cuda or cuda:N"));
             };
             cuda(ordinal)
         }
@@ -68,9 +77,15 @@ pub fn open(name: &str) -> Result<Opened> {
 
 #[cfg(feature = "cuda")]
 fn cuda(ordinal: usize) -> Result<Opened> {
-    let device = cuda::open(ordinal).map_err(|error| refusal::explain(ordinal, &error.to_string()))?;
+    let device =
+        cuda::open(ordinal).map_err(|error| refusal::explain(ordinal, &error.to_string()))?;
     let bus = cuda::bus(&device);
-    Ok(Opened { device, name: format!("cuda:{ordinal}"), why: None, bus })
+    Ok(Opened {
+        device,
+        name: format!("cuda:{ordinal}"),
+        why: None,
+        bus,
+    })
 }
 
 #[cfg(not(feature = "cuda"))]
@@ -91,7 +106,12 @@ mod tests {
             assert!(open(name).unwrap_err().hint.is_some(), "{name}");
         }
         if cfg!(not(feature = "cuda")) {
-            assert!(open("cuda").unwrap_err().message.contains("no CUDA support"));
+            assert!(
+                open("cuda")
+                    .unwrap_err()
+                    .message
+                    .contains("no CUDA support")
+            );
             let auto = open("auto").unwrap();
             assert_eq!((auto.name.as_str(), auto.why.is_some()), ("cpu", true));
         }

@@ -34,7 +34,11 @@ const REFUSALS: [Refusal; 7] = [
         remedy: "`nvidia-smi` shows the newest CUDA that the driver runs: install a newer driver, or build with a toolkit of that CUDA",
     },
     Refusal {
-        words: &["CUDA_ERROR_NO_BINARY_FOR_GPU", "CUDA_ERROR_INVALID_PTX", "CUDA_ERROR_INVALID_IMAGE"],
+        words: &[
+            "CUDA_ERROR_NO_BINARY_FOR_GPU",
+            "CUDA_ERROR_INVALID_PTX",
+            "CUDA_ERROR_INVALID_IMAGE",
+        ],
         means: "this build has no kernels for this GPU",
         remedy: "build with CUDA_COMPUTE_CAP set to its compute capability, which `effbench doctor` shows, without the dot",
     },
@@ -57,9 +61,16 @@ const REFUSALS: [Refusal; 7] = [
 
 /// The error of a device that does not open, by what the driver said.
 pub fn explain(ordinal: usize, said: &str) -> Error {
-    let known = REFUSALS.iter().find(|refusal| refusal.words.iter().any(|word| said.contains(word)));
+    let known = REFUSALS
+        .iter()
+        .find(|refusal| refusal.words.iter().any(|word| said.contains(word)));
     let (means, remedy) = known.map_or_else(
-        || (said.lines().next().unwrap_or("no reason given"), "`nvidia-smi` lists the devices and the driver"),
+        || {
+            (
+                said.lines().next().unwrap_or("no reason given"),
+                "`nvidia-smi` lists the devices and the driver",
+            )
+        },
         |refusal| (refusal.means, refusal.remedy),
     );
     Error::input(format!("CUDA device {ordinal} does not open: {means}"))
@@ -81,17 +92,36 @@ mod tests {
         let check = |said: &str, want: &str| {
             let error = explain(1, said);
             assert_eq!((error.kind, error.message.as_str()), (Kind::Input, want));
-            assert!(error.hint.unwrap().ends_with("--device cpu needs none of it"));
+            assert!(
+                error
+                    .hint
+                    .unwrap()
+                    .ends_with("--device cpu needs none of it")
+            );
         };
-        let driver = |name: &str| format!("DriverError({name}, \"what the driver says\")\n   0: a backtrace");
+        let driver = |name: &str| {
+            format!("DriverError({name}, \"what the driver says\")\n   0: a backtrace")
+        };
         let opens = "CUDA device 1 does not open:";
-        check(&driver("CUDA_ERROR_NO_DEVICE"), &format!("{opens} CUDA shows no NVIDIA GPU"));
-        check(&driver("CUDA_ERROR_INVALID_DEVICE"), &format!("{opens} there are fewer"));
+        check(
+            &driver("CUDA_ERROR_NO_DEVICE"),
+            &format!("{opens} CUDA shows no NVIDIA GPU"),
+        );
+        check(
+            &driver("CUDA_ERROR_INVALID_DEVICE"),
+            &format!("{opens} there are fewer"),
+        );
         let old = format!("{opens} the NVIDIA driver is too old for this build");
         check(&driver("CUDA_ERROR_INSUFFICIENT_DRIVER"), &old);
         check(&driver("CUDA_ERROR_UNSUPPORTED_PTX_VERSION"), &old);
-        check(&driver("CUDA_ERROR_INVALID_PTX"), &format!("{opens} this build has no kernels for this GPU"));
-        check(&driver("CUDA_ERROR_OUT_OF_MEMORY"), &format!("{opens} its memory is taken (CUDA_ERROR_OUT_OF_MEMORY)"));
+        check(
+            &driver("CUDA_ERROR_INVALID_PTX"),
+            &format!("{opens} this build has no kernels for this GPU"),
+        );
+        check(
+            &driver("CUDA_ERROR_OUT_OF_MEMORY"),
+            &format!("{opens} its memory is taken (CUDA_ERROR_OUT_OF_MEMORY)"),
+        );
         let unknown = "CUDA device 1 does not open: DriverError(CUDA_ERROR_UNKNOWN, \"what the driver says\")";
         check(&driver("CUDA_ERROR_UNKNOWN"), unknown);
         check("", "CUDA device 1 does not open: no reason given");

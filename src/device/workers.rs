@@ -28,12 +28,18 @@ impl Workers {
         }
         let group = |i: usize| {
             let share = threads * (i + 1) / groups - threads * i / groups;
-            let builder = ThreadPoolBuilder::new().num_threads(share).stack_size(STACK_BYTES);
+            let builder = ThreadPoolBuilder::new()
+                .num_threads(share)
+                .stack_size(STACK_BYTES);
             // A part that panics gives no result, which `run` reports; without a handler the process would abort.
             let builder = builder.panic_handler(|_| ());
-            builder.build().map_err(|error| Error::internal(format!("no threads for a worker: {error}")))
+            builder
+                .build()
+                .map_err(|error| Error::internal(format!("no threads for a worker: {error}")))
         };
-        Ok(Self { groups: (0..groups).map(group).collect::<Result<_>>()? })
+        Ok(Self {
+            groups: (0..groups).map(group).collect::<Result<_>>()?,
+        })
     }
 
     /// Runs every part, as many at a time as there are groups, and returns what they return, in order. Part i runs in group
@@ -47,7 +53,10 @@ impl Workers {
         R: Send + 'static,
         F: Fn(P) -> R + Clone + Send + 'static,
     {
-        let within = self.groups.iter().any(|group| group.current_thread_index().is_some());
+        let within = self
+            .groups
+            .iter()
+            .any(|group| group.current_thread_index().is_some());
         if self.groups.is_empty() || parts.len() == 1 || within {
             return Ok(parts.into_iter().map(work).collect());
         }
@@ -71,7 +80,10 @@ impl Workers {
         for (i, result) in arrived {
             results[i] = Some(result);
         }
-        results.into_iter().map(|result| result.ok_or_else(|| Error::internal("a worker panicked"))).collect()
+        results
+            .into_iter()
+            .map(|result| result.ok_or_else(|| Error::internal("a worker panicked")))
+            .collect()
     }
 }
 
@@ -84,23 +96,37 @@ mod tests {
         let pool = ThreadPoolBuilder::new().num_threads(2).build().unwrap();
         let workers = pool.install(|| Workers::new(2)).unwrap();
         assert!(workers.run(vec![0, 1, 2], |i| assert_ne!(i, 2)).is_err());
-        assert_eq!(workers.run(vec![0, 1], |i| i).unwrap(), [0, 1], "the others live on");
+        assert_eq!(
+            workers.run(vec![0, 1], |i| i).unwrap(),
+            [0, 1],
+            "the others live on"
+        );
     }
 
     #[test]
     fn results_come_back_in_order_whatever_the_threads() {
         for threads in 1..4 {
-            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             let (squares, within) = pool.install(|| {
                 let workers = Workers::new(2).unwrap();
                 let squares = workers.run((0..9u64).collect(), |i| i * i).unwrap();
-                (squares, workers.run(vec![(); 2], |()| rayon::current_num_threads()).unwrap())
+                (
+                    squares,
+                    workers
+                        .run(vec![(); 2], |()| rayon::current_num_threads())
+                        .unwrap(),
+                )
             });
             assert_eq!(squares, (0..9).map(|i| i * i).collect::<Vec<_>>());
             let nested = pool.install(|| {
                 let workers = std::sync::Arc::new(Workers::new(2).unwrap());
                 let inner = workers.clone();
-                workers.run(vec![1, 2], move |i| inner.run(vec![i, i], |j| j).unwrap()).unwrap()
+                workers
+                    .run(vec![1, 2], move |i| inner.run(vec![i, i], |j| j).unwrap())
+                    .unwrap()
             });
             assert_eq!(nested, [[1, 1], [2, 2]]);
             let expected = [[1, 1], [1, 1], [1, 2]][threads - 1];

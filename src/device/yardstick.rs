@@ -31,11 +31,29 @@ pub struct Gemm {
 
 impl Gemm {
     /// Two `size` x `size` matrices with bounded entries, multiplied so often at a time.
-    pub fn new(size: usize, products: usize, precision: Precision, device: &Device) -> Result<Self> {
-        let dtype = if precision == Precision::F32 { DType::F32 } else { DType::BF16 };
-        let values = |k: usize| (0..size * size).map(move |i| ((i * k) % 251) as f32 / 251.0 - 0.5).collect::<Vec<_>>();
+    pub fn new(
+        size: usize,
+        products: usize,
+        precision: Precision,
+        device: &Device,
+    ) -> Result<Self> {
+        let dtype = if precision == Precision::F32 {
+            DType::F32
+        } else {
+            DType::BF16
+        };
+        let values = |k: usize| {
+            (0..size * size)
+                .map(move |i| ((i * k) % 251) as f32 / 251.0 - 0.5)
+                .collect::<Vec<_>>()
+        };
         let matrix = |k| Tensor::from_vec(values(k), (size, size), device)?.to_dtype(dtype);
-        Ok(Self { a: matrix(7)?, b: matrix(11)?, size, products })
+        Ok(Self {
+            a: matrix(7)?,
+            b: matrix(11)?,
+            size,
+            products,
+        })
     }
 
     /// Multiplies and waits for the device.
@@ -69,7 +87,10 @@ impl StreamCopy {
     /// A buffer of `bytes`.
     pub fn new(bytes: usize, device: &Device) -> Result<Self> {
         Ok(match device {
-            Device::Cpu => Self::Host { source: vec![1.0; bytes / 4], target: vec![0.0; bytes / 4] },
+            Device::Cpu => Self::Host {
+                source: vec![1.0; bytes / 4],
+                target: vec![0.0; bytes / 4],
+            },
             _ => Self::Device(Tensor::ones(bytes / 4, DType::F32, device)?),
         })
     }
@@ -78,7 +99,9 @@ impl StreamCopy {
     pub fn run(&mut self) -> Result<()> {
         match self {
             Self::Host { source, target } => {
-                let chunks = target.par_chunks_mut(COPY_CHUNK).zip(source.par_chunks(COPY_CHUNK));
+                let chunks = target
+                    .par_chunks_mut(COPY_CHUNK)
+                    .zip(source.par_chunks(COPY_CHUNK));
                 chunks.for_each(|(target, source)| target.copy_from_slice(source));
             }
             Self::Device(source) => {
@@ -113,7 +136,9 @@ impl SmallOps {
 
     /// Ready to run.
     pub fn new(device: &Device) -> Result<Self> {
-        Ok(Self { one: Tensor::ones(Self::SCALARS, DType::F32, device)? })
+        Ok(Self {
+            one: Tensor::ones(Self::SCALARS, DType::F32, device)?,
+        })
     }
 
     /// Runs all of them and waits for the device.
@@ -143,16 +168,24 @@ impl AttentionMix {
         let shape = (Self::HEADS, Self::TIME, Self::WIDTH);
         let of = |k: usize| {
             let count = Self::HEADS * Self::TIME * Self::WIDTH;
-            let values: Vec<f32> = (0..count).map(|i| ((i * k) % 251) as f32 / 251.0 - 0.5).collect();
+            let values: Vec<f32> = (0..count)
+                .map(|i| ((i * k) % 251) as f32 / 251.0 - 0.5)
+                .collect();
             Tensor::from_vec(values, shape, device)
         };
-        Ok(Self { q: of(7)?, k: of(11)?.t()?.contiguous()?, v: of(13)? })
+        Ok(Self {
+            q: of(7)?,
+            k: of(11)?.t()?.contiguous()?,
+            v: of(13)?,
+        })
     }
 
     /// Attends once and waits for the device.
     pub fn run(&self) -> Result<()> {
         let scores = self.q.matmul(&self.k)?;
-        let weights = scores.broadcast_sub(&scores.max_keepdim(D::Minus1)?)?.exp()?;
+        let weights = scores
+            .broadcast_sub(&scores.max_keepdim(D::Minus1)?)?
+            .exp()?;
         let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
         Ok(weights.matmul(&self.v)?.device().synchronize()?)
     }

@@ -36,20 +36,39 @@ pub struct Generator<'a> {
 
 impl<'a> Generator<'a> {
     /// An empty cache for `batch` windows.
-    pub fn new(model: &'a Model, weights: &'a Weights, ops: Ops<'a>, device: &'a Device, batch: usize) -> Self {
-        Self { model, weights, ops, device, cache: Cache::new(model, batch) }
+    pub fn new(
+        model: &'a Model,
+        weights: &'a Weights,
+        ops: Ops<'a>,
+        device: &'a Device,
+        batch: usize,
+    ) -> Self {
+        Self {
+            model,
+            weights,
+            ops,
+            device,
+            cache: Cache::new(model, batch),
+        }
     }
 
     /// Feeds the next tokens of every window (row-major) and returns the logits (B, V) after the last.
     pub fn feed(&mut self, ids: &[u32]) -> Result<Tensor> {
         let ids = Tensor::from_slice(ids, ids.len(), self.device)?;
-        let logits = self.model.advance(self.weights, &ids, &mut self.cache, self.ops)?;
+        let logits = self
+            .model
+            .advance(self.weights, &ids, &mut self.cache, self.ops)?;
         self.device.synchronize()?;
         Ok(logits)
     }
 
     /// Feeds a prompt, then samples `count` tokens for every window: `count` rows of B tokens.
-    pub fn generate(&mut self, prompt: &[u32], count: usize, sampling: &mut Sampling) -> Result<Vec<Vec<u32>>> {
+    pub fn generate(
+        &mut self,
+        prompt: &[u32],
+        count: usize,
+        sampling: &mut Sampling,
+    ) -> Result<Vec<Vec<u32>>> {
         let mut logits = self.feed(prompt)?;
         let mut rows = Vec::with_capacity(count);
         for k in 0..count {

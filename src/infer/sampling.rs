@@ -18,7 +18,11 @@ pub struct Sampling {
 impl Sampling {
     /// Greedy at temperature 0; `top_k` 0 keeps all tokens.
     pub fn new(temperature: f64, top_k: usize, seed: u64) -> Self {
-        Self { temperature, top_k, stream: stream("sampling", seed, 0) }
+        Self {
+            temperature,
+            top_k,
+            stream: stream("sampling", seed, 0),
+        }
     }
 
     /// Reads `infer.temperature` (default 0, greedy) and `infer.top_k` (default 0, all).
@@ -45,7 +49,10 @@ impl Sampling {
             order.truncate(self.top_k);
             order.sort_unstable();
         }
-        let top = order.iter().map(|&i| logits[i]).fold(f32::NEG_INFINITY, f32::max);
+        let top = order
+            .iter()
+            .map(|&i| logits[i])
+            .fold(f32::NEG_INFINITY, f32::max);
         let weight = |i: usize| (f64::from(logits[i] - top) / self.temperature).exp();
         let total: f64 = order.iter().map(|&i| weight(i)).sum();
         let mut left = self.stream.uniform() * total;

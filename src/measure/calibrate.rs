@@ -27,7 +27,11 @@ pub fn rate(clock: &dyn Clock, work: &mut dyn Work, amount: f64, seconds: f64) -
     let kept = |three: &[f64]| amount / three.iter().copied().fold(0.0, f64::max);
     let peak_per_s = samples_s.windows(3).map(kept).fold(0.0, f64::max);
     let median_per_s = amount / median(&samples_s).unwrap_or(f64::INFINITY);
-    Ok(Rate { peak_per_s, median_per_s, samples_s })
+    Ok(Rate {
+        peak_per_s,
+        median_per_s,
+        samples_s,
+    })
 }
 
 #[cfg(test)]
@@ -47,10 +51,14 @@ mod tests {
 
     #[test]
     fn a_disturbed_run_lowers_the_median_before_the_peak() {
-        let clock = Scripted { now: Cell::new(0.0) };
+        let clock = Scripted {
+            now: Cell::new(0.0),
+        };
         let durations = RefCell::new(vec![9.0, 2.0, 2.0, 1.0, 1.0, 1.0, 2.0, 2.0, 0.1].into_iter());
         let mut work = || {
-            clock.now.set(clock.now.get() + durations.borrow_mut().next().unwrap_or(2.0));
+            clock
+                .now
+                .set(clock.now.get() + durations.borrow_mut().next().unwrap_or(2.0));
             Ok(())
         };
         let rate = rate(&clock, &mut work, 10.0, 11.0).unwrap();

@@ -48,5 +48,7 @@ pub fn in_seconds(moment: jiff::Timestamp) -> f64 {
 /// The wall clock, RFC 3339 in UTC, to the second.
 pub fn utc_now() -> String {
     let now = jiff::Timestamp::now();
-    jiff::Timestamp::from_second(now.as_second()).unwrap_or(now).to_string()
+    jiff::Timestamp::from_second(now.as_second())
+        .unwrap_or(now)
+        .to_string()
 }

@@ -59,13 +59,23 @@ const SWAPPED_PAGES: f64 = 256.0;
 const HELD_BACK: f64 = 0.01;
 
 /// What a machine's counters can tell of, by its word.
-const CODES: [&str; 5] = ["cpu_steal", "foreign_load", "swapping", "quota_throttled", "thermal_throttled"];
+const CODES: [&str; 5] = [
+    "cpu_steal",
+    "foreign_load",
+    "swapping",
+    "quota_throttled",
+    "thermal_throttled",
+];
 /// Why something was not seen: the system, or this machine, has no counter of it.
 pub const NO_COUNTER: &str = "no_counter";
 
 /// Looks at this machine.
 pub fn snapshot(at_s: f64) -> Snapshot {
-    Snapshot { at_s, own_s: own_processor_s(), ..look(Path::new("/"), ticks_per_s()) }
+    Snapshot {
+        at_s,
+        own_s: own_processor_s(),
+        ..look(Path::new("/"), ticks_per_s())
+    }
 }
 
 /// The counters below a root folder, which is `/` but for tests.
@@ -73,7 +83,8 @@ fn look(root: &Path, ticks_per_s: f64) -> Snapshot {
     let read = |path: &str| fs::read_to_string(root.join(path)).ok();
     Snapshot {
         processors: read("proc/stat").and_then(|text| processors(&text, ticks_per_s)),
-        swapped_pages: read("proc/vmstat").and_then(|text| Some(field(&text, "pswpin")? + field(&text, "pswpout")?)),
+        swapped_pages: read("proc/vmstat")
+            .and_then(|text| Some(field(&text, "pswpin")? + field(&text, "pswpout")?)),
         held_back_s: read("proc/self/cgroup").and_then(|text| held_back_s(root, &text)),
         throttled: throttled(&root.join("sys/devices/system/cpu")),
         ..Snapshot::default()
@@ -83,11 +94,20 @@ fn look(root: &Path, ticks_per_s: f64) -> Snapshot {
 /// `cpu  user nice system idle iowait irq softirq steal guest guest_nice`, in ticks; guests' time is in user's already.
 fn processors(text: &str, ticks_per_s: f64) -> Option<Processors> {
     let line = text.lines().find_map(|line| line.strip_prefix("cpu "))?;
-    let ticks: Vec<f64> = line.split_whitespace().map(|word| word.parse().ok()).collect::<Option<_>>()?;
-    let [user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks[..] else { return None };
+    let ticks: Vec<f64> = line
+        .split_whitespace()
+        .map(|word| word.parse().ok())
+        .collect::<Option<_>>()?;
+    let [user, nice, system, idle, iowait, irq, softirq, steal, ..] = ticks[..] else {
+        return None;
+    };
     let busy = user + nice + system + irq + softirq;
     let total = busy + idle + iowait + steal;
-    Some(Processors { busy_s: busy / ticks_per_s, stolen_s: steal / ticks_per_s, total_s: total / ticks_per_s })
+    Some(Processors {
+        busy_s: busy / ticks_per_s,
+        stolen_s: steal / ticks_per_s,
+        total_s: total / ticks_per_s,
+    })
 }
 
 /// `throttled_usec` of version 2, `throttled_time` in nanoseconds of version 1, of this process' own group.
@@ -95,13 +115,18 @@ fn held_back_s(root: &Path, groups: &str) -> Option<f64> {
     let mut found = None;
     for line in groups.lines() {
         let mut parts = line.splitn(3, ':');
-        let (_, controllers, group) = (parts.next()?, parts.next()?, parts.next()?.trim_start_matches('/'));
+        let (_, controllers, group) = (
+            parts.next()?,
+            parts.next()?,
+            parts.next()?.trim_start_matches('/'),
+        );
         let stat = |folder: PathBuf| fs::read_to_string(folder.join(group).join("cpu.stat")).ok();
         let base = root.join("sys/fs/cgroup");
         if controllers.is_empty() {
             found = found.or_else(|| Some(field(&stat(base)?, "throttled_usec")? * 1e-6));
         } else if controllers.split(',').any(|name| name == "cpu") {
-            found = found.or_else(|| Some(field(&stat(base.join("cpu"))?, "throttled_time")? * 1e-9));
+            found =
+                found.or_else(|| Some(field(&stat(base.join("cpu"))?, "throttled_time")? * 1e-9));
         }
     }
     found
@@ -110,7 +135,8 @@ fn held_back_s(root: &Path, groups: &str) -> Option<f64> {
 /// Sum over the processors' own counts; a package's count stands at each of its processors.
 fn throttled(cpus: &Path) -> Option<f64> {
     let counts = fs::read_dir(cpus).ok()?.flatten().filter_map(|entry| {
-        let text = fs::read_to_string(entry.path().join("thermal_throttle/core_throttle_count")).ok()?;
+        let text =
+            fs::read_to_string(entry.path().join("thermal_throttle/core_throttle_count")).ok()?;
         text.trim().parse::<f64>().ok()
     });
     counts.reduce(|a, b| a + b)
@@ -118,7 +144,13 @@ fn throttled(cpus: &Path) -> Option<f64> {
 
 /// The number behind a word at a line's start.
 fn field(text: &str, name: &str) -> Option<f64> {
-    let of = |line: &str| line.strip_prefix(name)?.strip_prefix(' ')?.trim().parse().ok();
+    let of = |line: &str| {
+        line.strip_prefix(name)?
+            .strip_prefix(' ')?
+            .trim()
+            .parse()
+            .ok()
+    };
     text.lines().find_map(of)
 }
 
@@ -158,22 +190,41 @@ pub fn between(before: &Snapshot, after: &Snapshot) -> Vec<Disturbance> {
     let wall_s = (after.at_s - before.at_s).max(f64::MIN_POSITIVE);
     let never = f64::INFINITY;
     let rows = [
-        ("cpu_steal", share(rise(|s| Some(s.processors?.stolen_s))), STEAL, SEVERE_STEAL),
+        (
+            "cpu_steal",
+            share(rise(|s| Some(s.processors?.stolen_s))),
+            STEAL,
+            SEVERE_STEAL,
+        ),
         ("foreign_load", share(foreign_s()), FOREIGN, never),
         ("swapping", rise(|s| s.swapped_pages), SWAPPED_PAGES, never),
-        ("quota_throttled", rise(|s| s.held_back_s).map(|s| s / wall_s), HELD_BACK, never),
+        (
+            "quota_throttled",
+            rise(|s| s.held_back_s).map(|s| s / wall_s),
+            HELD_BACK,
+            never,
+        ),
         ("thermal_throttled", rise(|s| s.throttled), 0.0, never),
     ];
     rows.into_iter()
         .filter_map(|(code, value, limit, severe)| {
-            Some(Disturbance { code, value: value?, limit, severe, is_note: false })
+            Some(Disturbance {
+                code,
+                value: value?,
+                limit,
+                severe,
+                is_note: false,
+            })
         })
         .collect()
 }
 
 /// What no counter told of, by its word: that it was not found says nothing.
 pub fn unseen(found: &[Disturbance]) -> Vec<&'static str> {
-    CODES.into_iter().filter(|code| found.iter().all(|seen| seen.code != *code)).collect()
+    CODES
+        .into_iter()
+        .filter(|code| found.iter().all(|seen| seen.code != *code))
+        .collect()
 }
 
 #[cfg(test)]
@@ -197,19 +248,47 @@ mod tests {
             ("proc/stat", stat),
             ("proc/vmstat", "pswpin 3\npswpout 4\npswpin_more 9\n"),
             ("proc/self/cgroup", "4:memory:/a\n0::/run/x\n"),
-            ("sys/fs/cgroup/run/x/cpu.stat", "usage_usec 5\nthrottled_usec 2500000\n"),
-            ("sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count", "2\n"),
-            ("sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count", "5\n"),
+            (
+                "sys/fs/cgroup/run/x/cpu.stat",
+                "usage_usec 5\nthrottled_usec 2500000\n",
+            ),
+            (
+                "sys/devices/system/cpu/cpu0/thermal_throttle/core_throttle_count",
+                "2\n",
+            ),
+            (
+                "sys/devices/system/cpu/cpu1/thermal_throttle/core_throttle_count",
+                "5\n",
+            ),
         ]);
         let seen = look(root.path(), 100.0);
-        assert_eq!(seen.processors, Some(Processors { busy_s: 1.6, stolen_s: 0.4, total_s: 6.5 }));
-        assert_eq!((seen.swapped_pages, seen.held_back_s, seen.throttled), (Some(7.0), Some(2.5), Some(7.0)));
+        assert_eq!(
+            seen.processors,
+            Some(Processors {
+                busy_s: 1.6,
+                stolen_s: 0.4,
+                total_s: 6.5
+            })
+        );
+        assert_eq!(
+            (seen.swapped_pages, seen.held_back_s, seen.throttled),
+            (Some(7.0), Some(2.5), Some(7.0))
+        );
 
         let old = tree(&[
             ("proc/self/cgroup", "3:cpu,cpuacct:/b\n0::/\n"),
-            ("sys/fs/cgroup/cpu/b/cpu.stat", "nr_throttled 1\nthrottled_time 500000000\n"),
+            (
+                "sys/fs/cgroup/cpu/b/cpu.stat",
+                "nr_throttled 1\nthrottled_time 500000000\n",
+            ),
         ]);
-        assert_eq!(look(old.path(), 100.0), Snapshot { held_back_s: Some(0.5), ..Snapshot::default() });
+        assert_eq!(
+            look(old.path(), 100.0),
+            Snapshot {
+                held_back_s: Some(0.5),
+                ..Snapshot::default()
+            }
+        );
         let nothing = tree(&[("proc/stat", "cpu  1 2 x\n"), ("proc/vmstat", "pswpin 1\n")]);
         assert_eq!(look(nothing.path(), 100.0), Snapshot::default());
     }
@@ -219,13 +298,30 @@ mod tests {
         let at = |at_s, own_s, busy_s, stolen_s, total_s| Snapshot {
             at_s,
             own_s: Some(own_s),
-            processors: Some(Processors { busy_s, stolen_s, total_s }),
+            processors: Some(Processors {
+                busy_s,
+                stolen_s,
+                total_s,
+            }),
             held_back_s: Some(0.1 * at_s),
             ..Snapshot::default()
         };
-        let found = between(&at(10.0, 5.0, 100.0, 7.0, 1000.0), &at(20.0, 15.0, 116.0, 8.0, 1020.0));
-        let rows: Vec<(&str, f64)> = found.iter().map(|d| (d.code, (1e9 * d.value).round() / 1e9)).collect();
-        assert_eq!(rows, [("cpu_steal", 0.05), ("foreign_load", 0.3), ("quota_throttled", 0.1)]);
+        let found = between(
+            &at(10.0, 5.0, 100.0, 7.0, 1000.0),
+            &at(20.0, 15.0, 116.0, 8.0, 1020.0),
+        );
+        let rows: Vec<(&str, f64)> = found
+            .iter()
+            .map(|d| (d.code, (1e9 * d.value).round() / 1e9))
+            .collect();
+        assert_eq!(
+            rows,
+            [
+                ("cpu_steal", 0.05),
+                ("foreign_load", 0.3),
+                ("quota_throttled", 0.1)
+            ]
+        );
         // Rounding of ticks can make others' time negative: that is none.
         let found = between(&at(0.0, 0.0, 0.0, 0.0, 0.0), &at(1.0, 1.0, 0.99, 0.0, 2.0));
         assert_eq!(found[1].value, 0.0);

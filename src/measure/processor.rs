@@ -12,7 +12,11 @@ pub fn brand() -> Option<String> {
 pub fn brand() -> Option<String> {
     let mut system = sysinfo::System::new().ok()?;
     system.refresh_cpu_all();
-    system.cpus().first().map(|cpu| cpu.brand().trim().to_owned()).filter(|brand| !brand.is_empty())
+    system
+        .cpus()
+        .first()
+        .map(|cpu| cpu.brand().trim().to_owned())
+        .filter(|brand| !brand.is_empty())
 }
 
 /// Hardware threads that the machine shows, whatever this process may use of them.
@@ -46,7 +50,10 @@ pub fn thread_s() -> Option<f64> {
 
 #[cfg(unix)]
 fn seconds(clock: libc::clockid_t) -> Option<f64> {
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
     // SAFETY: clock_gettime fills the structure it is given and keeps no reference to it.
     let answered = unsafe { libc::clock_gettime(clock, &raw mut time) } == 0;
     answered.then(|| time.tv_sec as f64 + time.tv_nsec as f64 / 1e9)

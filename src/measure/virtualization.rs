@@ -41,7 +41,12 @@ fn by_cpuid() -> Option<String> {
 
 /// Where there is no cpuid, Linux names the hypervisor in the device tree or in `/sys/hypervisor`.
 fn by_device_tree() -> Option<String> {
-    ["/proc/device-tree/hypervisor/compatible", "/sys/hypervisor/type"].iter().find_map(|path| {
+    [
+        "/proc/device-tree/hypervisor/compatible",
+        "/sys/hypervisor/type",
+    ]
+    .iter()
+    .find_map(|path| {
         let text = fs::read_to_string(path).ok()?;
         let name = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
         (!name.is_empty()).then(|| name.to_lowercase())

@@ -29,10 +29,16 @@ impl Window {
             warming
         };
         let warm = samples_s.iter().take_while(warming).count();
-        let latest = samples_s.len().div_ceil(2).min(samples_s.len().saturating_sub(1));
+        let latest = samples_s
+            .len()
+            .div_ceil(2)
+            .min(samples_s.len().saturating_sub(1));
         let mut start = warm.max(1).min(latest);
         let eighth = samples_s.len() / 8;
-        while eighth >= LEAST_PART && start + eighth <= latest && is_slower(&samples_s[start..], eighth) {
+        while eighth >= LEAST_PART
+            && start + eighth <= latest
+            && is_slower(&samples_s[start..], eighth)
+        {
             start += eighth;
         }
         let steady = &samples_s[start..];
@@ -41,14 +47,20 @@ impl Window {
             (Some(a), Some(b)) if steady.len() >= 8 => Some(b / a - 1.0),
             _ => None,
         };
-        Self { range: start..samples_s.len(), median_s: median(steady), drift }
+        Self {
+            range: start..samples_s.len(),
+            median_s: median(steady),
+            drift,
+        }
     }
 }
 
 /// Whether the first samples are still warming up.
 fn is_slower(samples_s: &[f64], first: usize) -> bool {
     let (first, rest) = samples_s.split_at(first);
-    median(first).zip(median(rest)).is_some_and(|(first, rest)| first > rest * (1.0 + SETTLED))
+    median(first)
+        .zip(median(rest))
+        .is_some_and(|(first, rest)| first > rest * (1.0 + SETTLED))
 }
 
 /// Middle value, or the mean of the two middle ones.
@@ -67,7 +79,11 @@ mod tests {
     fn the_warm_up_is_left_out_but_never_more_than_half() {
         let check = |samples: &[f64], warmup_s: f64, want: Range<usize>, median_s: Option<f64>| {
             let window = Window::after_warmup(samples, warmup_s);
-            assert_eq!((window.range, window.median_s), (want, median_s), "{samples:?} after {warmup_s}");
+            assert_eq!(
+                (window.range, window.median_s),
+                (want, median_s),
+                "{samples:?} after {warmup_s}"
+            );
         };
         check(&[9.0, 1.0, 1.0, 1.0, 3.0, 1.0], 0.0, 1..6, Some(1.0));
         check(&[2.0, 2.0, 1.0, 1.0, 1.0, 1.0], 3.0, 2..6, Some(1.0));

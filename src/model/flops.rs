@@ -23,7 +23,11 @@ impl WindowFlops {
     /// Of products with weights that take `multiply_adds` forwards. Backwards there are two of the same size: for the gradient
     /// of the input and for that of the weights.
     pub fn of_weights(multiply_adds: u64) -> Self {
-        Self { forward: 2 * multiply_adds, backward: 4 * multiply_adds, full_square: 6 * multiply_adds }
+        Self {
+            forward: 2 * multiply_adds,
+            backward: 4 * multiply_adds,
+            full_square: 6 * multiply_adds,
+        }
     }
 
     /// Of softmax attention over so many `pairs` of a query and a key, where a full square of the window has `square`, with
@@ -31,7 +35,11 @@ impl WindowFlops {
     /// no probabilities are kept (FlashAttention, Dao et al. 2022, arXiv 2205.14135, algorithm 4), then those for dV, dP, dQ, dK.
     pub fn of_attention(pairs: u64, square: u64, channels: u64) -> Self {
         let product = |pairs: u64| 2 * pairs * channels;
-        Self { forward: 2 * product(pairs), backward: 5 * product(pairs), full_square: 3 * 2 * product(square) }
+        Self {
+            forward: 2 * product(pairs),
+            backward: 5 * product(pairs),
+            full_square: 3 * 2 * product(square),
+        }
     }
 
     /// Forwards and backwards.

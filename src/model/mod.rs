@@ -56,7 +56,10 @@ impl Slots {
                     Arc::new(ffn::swiglu::Kind) as Arc<dyn FfnKind>,
                 ],
             ),
-            norms: Catalog::new("norms", vec![Arc::new(norm::LayerNormKind), Arc::new(norm::RmsNormKind)]),
+            norms: Catalog::new(
+                "norms",
+                vec![Arc::new(norm::LayerNormKind), Arc::new(norm::RmsNormKind)],
+            ),
             positions: Catalog::new(
                 "positions",
                 vec![
@@ -89,7 +92,11 @@ pub struct Flow<'a> {
 impl Flow<'_> {
     /// `factor x`; nothing is done where the factor is 1.
     fn scaled(&self, x: Tensor, factor: f64) -> Result<Tensor> {
-        if factor == 1.0 { Ok(x) } else { Ok(self.ops.scale(&x, factor)?) }
+        if factor == 1.0 {
+            Ok(x)
+        } else {
+            Ok(self.ops.scale(&x, factor)?)
+        }
     }
 }
 
@@ -126,13 +133,29 @@ pub struct Model {
 
 impl Model {
     /// Reads the knobs below `model` and `shape` and declares every parameter.
-    pub fn settle(model: &Knobs, rule: &Knobs, slots: &Slots, default_vocab: usize) -> Result<Self> {
+    pub fn settle(
+        model: &Knobs,
+        rule: &Knobs,
+        slots: &Slots,
+        default_vocab: usize,
+    ) -> Result<Self> {
         let shape = Shape::settle(model, rule, default_vocab)?;
-        let norms = match model.at("norm").choice("place", "pre", &["pre", "post"])?.as_str() {
+        let norms = match model
+            .at("norm")
+            .choice("place", "pre", &["pre", "post"])?
+            .as_str()
+        {
             "pre" => Norms::Pre,
             _ => Norms::Post,
         };
-        let (scaling, of_norms) = (shape.scaling, if norms == Norms::Pre { Place::Branch } else { Place::Stream });
+        let (scaling, of_norms) = (
+            shape.scaling,
+            if norms == Norms::Pre {
+                Place::Branch
+            } else {
+                Place::Stream
+            },
+        );
         let (mixer, ffn) = (model.at("mixer"), model.at("ffn"));
         let (norm, position) = (model.at("norm"), model.at("position"));
         let mixer_kind = slots.mixers.pick(&mixer, "attention")?;
@@ -143,7 +166,12 @@ impl Model {
         let mut declare = Declare::default();
         declare.enter("embedding", Part::Embedding, &scaling, Place::Outside);
         let start = Init::Normal(shape.table_std());
-        let tokens = declare.param("tokens", &[shape.vocab, shape.width], Role::Embedding, start);
+        let tokens = declare.param(
+            "tokens",
+            &[shape.vocab, shape.width],
+            Role::Embedding,
+            start,
+        );
         let position = position_kind.settle(&position, &shape, &mut declare)?;
         let mut blocks = Vec::with_capacity(shape.layers);
         for layer in 0..shape.layers {
@@ -156,7 +184,12 @@ impl Model {
             let ffn_norm = norm_kind.settle(&norm, &shape, &mut declare)?;
             declare.enter(&name("ffn"), Part::Ffn, &scaling, Place::Branch);
             let ffn = ffn_kind.settle(&ffn, &shape, &mut declare)?;
-            blocks.push(Block { mixer_norm, mixer, ffn_norm, ffn });
+            blocks.push(Block {
+                mixer_norm,
+                mixer,
+                ffn_norm,
+                ffn,
+            });
         }
         declare.enter("final_norm", Part::Norm, &scaling, Place::Outside);
         let final_norm = match norms {
@@ -166,9 +199,20 @@ impl Model {
         let head = model.at("head");
         declare.enter("head", Part::Head, &scaling, Place::Outside);
         let tied = head.bool("tied", true)?;
-        let untied = (!tied).then(|| declare.param("weight", &[shape.vocab, shape.width], Role::Head, start));
+        let untied = (!tied)
+            .then(|| declare.param("weight", &[shape.vocab, shape.width], Role::Head, start));
         let softcap = head.f64_in("softcap", 0.0, 0.0, 1e6)?;
-        Ok(Self { decls: declare.finish(), shape, norms, tokens, position, blocks, final_norm, head: untied, softcap })
+        Ok(Self {
+            decls: declare.finish(),
+            shape,
+            norms,
+            tokens,
+            position,
+            blocks,
+            final_norm,
+            head: untied,
+            softcap,
+        })
     }
 
     /// Every parameter, in the order of [`Params`].
@@ -178,12 +222,23 @@ impl Model {
 
     /// Gives every parameter the learning rate of its role, as a factor.
     pub fn rate_roles(&mut self, of: impl Fn(Role) -> f64) {
-        self.decls.iter_mut().for_each(|decl| decl.lr_scale = of(decl.role));
+        self.decls
+            .iter_mut()
+            .for_each(|decl| decl.lr_scale = of(decl.role));
     }
 
     /// Logits (B*T, V) of whole windows: `ids` is (B*T) of type U32.
-    pub fn logits(&self, weights: &Weights, ids: &Tensor, batch: usize, time: usize, ops: Ops) -> Result<Tensor> {
-        self.whole(weights, ids, batch, time, ops, |x, flow| self.read_out(x, flow))
+    pub fn logits(
+        &self,
+        weights: &Weights,
+        ids: &Tensor,
+        batch: usize,
+        time: usize,
+        ops: Ops,
+    ) -> Result<Tensor> {
+        self.whole(weights, ids, batch, time, ops, |x, flow| {
+            self.read_out(x, flow)
+        })
     }
 
     /// Mean loss in nats over the targets, U32 of (B*T), of whole windows; `ids` is (B*T) of type U32.
@@ -199,7 +254,11 @@ impl Model {
             if self.softcap > 0.0 {
                 return Ok(ops.cross_entropy(&self.read_out(x, flow)?, targets)?);
             }
-            Ok(ops.head_loss(&self.last_norm(x, flow)?, &weights[self.head_weight()], targets)?)
+            Ok(ops.head_loss(
+                &self.last_norm(x, flow)?,
+                &weights[self.head_weight()],
+                targets,
+            )?)
         })
     }
 
@@ -214,7 +273,14 @@ impl Model {
         ops: Ops,
     ) -> Result<Vec<Tensor>> {
         let rope = self.position.rope(0, time, ids.device())?;
-        let flow = Flow { weights, ops, batch, time, offset: 0, rope: rope.as_ref() };
+        let flow = Flow {
+            weights,
+            ops,
+            batch,
+            time,
+            offset: 0,
+            rope: rope.as_ref(),
+        };
         let mut all = vec![self.embed(ids, &flow)?];
         for block in &self.blocks {
             let x = all[all.len() - 1].clone();
@@ -235,7 +301,14 @@ impl Model {
         end: impl FnOnce(&Tensor, &Flow) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let rope = self.position.rope(0, time, ids.device())?;
-        let flow = Flow { weights, ops, batch, time, offset: 0, rope: rope.as_ref() };
+        let flow = Flow {
+            weights,
+            ops,
+            batch,
+            time,
+            offset: 0,
+            rope: rope.as_ref(),
+        };
         let mut x = self.embed(ids, &flow)?;
         for block in &self.blocks {
             x = self.block(block, x, &flow, &mut |mixer, x| mixer.forward(x, &flow))?;
@@ -244,21 +317,43 @@ impl Model {
     }
 
     /// Logits (B, V) of the last of `time` new tokens, given what `cache` has seen; `ids` is (B*time) of type U32.
-    pub fn advance(&self, weights: &Weights, ids: &Tensor, cache: &mut Cache, ops: Ops) -> Result<Tensor> {
+    pub fn advance(
+        &self,
+        weights: &Weights,
+        ids: &Tensor,
+        cache: &mut Cache,
+        ops: Ops,
+    ) -> Result<Tensor> {
         let batch = cache.batch;
         let time = ids.elem_count() / batch;
         if cache.seen + time > self.shape.context {
             let asked = cache.seen + time;
-            return Err(Error::input(format!("{asked} tokens do not fit a context of {}", self.shape.context)));
+            return Err(Error::input(format!(
+                "{asked} tokens do not fit a context of {}",
+                self.shape.context
+            )));
         }
         let rope = self.position.rope(cache.seen, time, ids.device())?;
-        let flow = Flow { weights, ops, batch, time, offset: cache.seen, rope: rope.as_ref() };
+        let flow = Flow {
+            weights,
+            ops,
+            batch,
+            time,
+            offset: cache.seen,
+            rope: rope.as_ref(),
+        };
         let mut x = self.embed(ids, &flow)?;
         for (block, state) in self.blocks.iter().zip(&mut cache.states) {
-            x = self.block(block, x, &flow, &mut |mixer, x| mixer.advance(x, &flow, state))?;
+            x = self.block(block, x, &flow, &mut |mixer, x| {
+                mixer.advance(x, &flow, state)
+            })?;
         }
         cache.seen += time;
-        let last = x.reshape((batch, time, self.shape.width))?.narrow(1, time - 1, 1)?.squeeze(1)?.contiguous()?;
+        let last = x
+            .reshape((batch, time, self.shape.width))?
+            .narrow(1, time - 1, 1)?
+            .squeeze(1)?
+            .contiguous()?;
         self.read_out(&last, &flow)
     }
 
@@ -275,13 +370,17 @@ impl Model {
         mix: &mut dyn FnMut(&dyn Mixer, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let add = |x: &Tensor, branch: Tensor| -> Result<Tensor> {
-            Ok(flow.ops.add(x, &flow.scaled(branch, self.shape.scaling.of_branches())?)?)
+            Ok(flow
+                .ops
+                .add(x, &flow.scaled(branch, self.shape.scaling.of_branches())?)?)
         };
         match self.norms {
             Norms::Pre => {
                 let mixed = mix(block.mixer.as_ref(), &block.mixer_norm.forward(&x, flow)?)?;
                 let x = add(&x, mixed)?;
-                let fed = block.ffn.forward(&block.ffn_norm.forward(&x, flow)?, flow)?;
+                let fed = block
+                    .ffn
+                    .forward(&block.ffn_norm.forward(&x, flow)?, flow)?;
                 add(&x, fed)
             }
             Norms::Post => {
@@ -309,19 +408,32 @@ impl Model {
 
     fn read_out(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
         let normed = self.last_norm(x_nc, flow)?;
-        let logits = flow.ops.logits(&normed, &flow.weights[self.head_weight()])?;
-        if self.softcap > 0.0 { Ok(flow.ops.softcap(&logits, self.softcap)?) } else { Ok(logits) }
+        let logits = flow
+            .ops
+            .logits(&normed, &flow.weights[self.head_weight()])?;
+        if self.softcap > 0.0 {
+            Ok(flow.ops.softcap(&logits, self.softcap)?)
+        } else {
+            Ok(logits)
+        }
     }
 
     /// What training one window of `time` tokens costs.
     pub fn flops(&self, time: usize) -> WindowFlops {
-        let blocks: WindowFlops = self.blocks.iter().map(|block| block.mixer.flops(time) + block.ffn.flops(time)).sum();
+        let blocks: WindowFlops = self
+            .blocks
+            .iter()
+            .map(|block| block.mixer.flops(time) + block.ffn.flops(time))
+            .sum();
         blocks + WindowFlops::of_weights((time * self.shape.width * self.shape.vocab) as u64)
     }
 
     /// Scalars that decoding keeps per token, all layers.
     pub fn cache_scalars_per_token(&self) -> u64 {
-        self.blocks.iter().map(|b| b.mixer.cache_scalars_per_token()).sum()
+        self.blocks
+            .iter()
+            .map(|b| b.mixer.cache_scalars_per_token())
+            .sum()
     }
 
     /// All parameters.
@@ -349,7 +461,11 @@ pub struct Cache {
 impl Cache {
     /// Nothing seen yet.
     pub fn new(model: &Model, batch: usize) -> Self {
-        Self { states: vec![State::default(); model.shape.layers], batch, seen: 0 }
+        Self {
+            states: vec![State::default(); model.shape.layers],
+            batch,
+            seen: 0,
+        }
     }
 
     /// Tokens of each window seen.

@@ -135,7 +135,14 @@ impl Declare {
     }
 
     /// Declares several matrices of these row counts stacked in one.
-    pub fn stacked(&mut self, name: &str, shape: &[usize], role: Role, init: Init, rows: &[usize]) -> ParamId {
+    pub fn stacked(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        role: Role,
+        init: Init,
+        rows: &[usize],
+    ) -> ParamId {
         debug_assert_eq!(rows.iter().sum::<usize>(), shape[0]);
         self.decls.push(Decl {
             name: format!("{}.{name}", self.prefix),
@@ -165,7 +172,10 @@ pub struct Params {
 impl Params {
     /// Draws every parameter from the stream of its own name: adding one changes no other.
     pub fn init(decls: &[Decl], seed: u64, device: &Device) -> Result<Self> {
-        let vars = decls.iter().map(|decl| decl.start(seed, device)).collect::<Result<_>>()?;
+        let vars = decls
+            .iter()
+            .map(|decl| decl.start(seed, device))
+            .collect::<Result<_>>()?;
         Ok(Self { vars })
     }
 

@@ -62,7 +62,12 @@ impl Scaling {
 
     /// What every shape of its own has: no multipliers, one rate.
     pub fn standard(layers: usize) -> Self {
-        Self { width: 1.0, depth: 1.0, residual_layers: layers, base_head_width: None }
+        Self {
+            width: 1.0,
+            depth: 1.0,
+            residual_layers: layers,
+            base_head_width: None,
+        }
     }
 
     /// What the scores of heads of width D are multiplied by; `None` is 1 / sqrt(D).
@@ -107,22 +112,38 @@ pub struct Growth {
 
 impl Default for Growth {
     fn default() -> Self {
-        Self { width: 1.0, depth: 1.0, place: Place::Outside }
+        Self {
+            width: 1.0,
+            depth: 1.0,
+            place: Place::Outside,
+        }
     }
 }
 
 impl Growth {
     /// Of a parameter at that place.
     pub fn of(scaling: &Scaling, place: Place) -> Self {
-        Self { width: scaling.width, depth: scaling.depth, place }
+        Self {
+            width: scaling.width,
+            depth: scaling.depth,
+            place,
+        }
     }
 
     fn in_branch(&self) -> f64 {
-        if self.place == Place::Branch { self.depth } else { 1.0 }
+        if self.place == Place::Branch {
+            self.depth
+        } else {
+            1.0
+        }
     }
 
     fn on_stream(&self) -> f64 {
-        if self.place == Place::Stream { self.depth } else { 1.0 }
+        if self.place == Place::Stream {
+            self.depth
+        } else {
+            1.0
+        }
     }
 }
 
@@ -141,14 +162,28 @@ impl Decl {
     /// For an optimizer whose update does not depend on the size of the gradient: Adam and its kin.
     pub fn adaptive(&self) -> Factors {
         let Growth { width, .. } = self.growth;
-        let of_role = if self.role == Role::Matrix { 1.0 / width } else { 1.0 };
-        self.factors(of_role / self.growth.on_stream(), 1.0 / (width * self.growth.in_branch()))
+        let of_role = if self.role == Role::Matrix {
+            1.0 / width
+        } else {
+            1.0
+        };
+        self.factors(
+            of_role / self.growth.on_stream(),
+            1.0 / (width * self.growth.in_branch()),
+        )
     }
 
     /// For one whose update is proportional to the gradient: plain descent, with or without momentum.
     pub fn proportional(&self) -> Factors {
-        let of_role = if self.role == Role::Matrix { 1.0 } else { self.growth.width };
-        self.factors(of_role * self.growth.in_branch() / self.growth.on_stream(), 1.0)
+        let of_role = if self.role == Role::Matrix {
+            1.0
+        } else {
+            self.growth.width
+        };
+        self.factors(
+            of_role * self.growth.in_branch() / self.growth.on_stream(),
+            1.0,
+        )
     }
 
     /// For one whose update is an orthogonal matrix with entries of one size: Muon with Moonlight's factor.
@@ -158,6 +193,10 @@ impl Decl {
 
     /// Of a role's own rate, `lr_scale`, the decay has its share; what the shape does to the rate it has not.
     fn factors(&self, of_shape: f64, eps: f64) -> Factors {
-        Factors { lr: self.lr_scale * of_shape, eps, decay: 1.0 / of_shape }
+        Factors {
+            lr: self.lr_scale * of_shape,
+            eps,
+            decay: 1.0 / of_shape,
+        }
     }
 }

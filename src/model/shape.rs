@@ -124,13 +124,21 @@ impl Rule {
     /// are of an even width, since rotary positions turn pairs.
     fn heads(self, width: usize) -> usize {
         let want = (width as f64 / self.head_width as f64).max(self.min_heads as f64);
-        let small = (1..).take_while(|k| k * k <= width).filter(|k| width.is_multiple_of(*k));
+        let small = (1..)
+            .take_while(|k| k * k <= width)
+            .filter(|k| width.is_multiple_of(*k));
         let off = |heads: usize| ((width / heads) % 2, (heads as f64 / want).ln().abs());
         let nearer = |a: &usize, b: &usize| {
             let ((a_odd, a_off), (b_odd, b_off)) = (off(*a), off(*b));
-            a_odd.cmp(&b_odd).then(a_off.total_cmp(&b_off)).then(a.cmp(b))
+            a_odd
+                .cmp(&b_odd)
+                .then(a_off.total_cmp(&b_off))
+                .then(a.cmp(b))
         };
-        small.flat_map(|k| [k, width / k]).min_by(nearer).unwrap_or(1)
+        small
+            .flat_map(|k| [k, width / k])
+            .min_by(nearer)
+            .unwrap_or(1)
     }
 }
 
@@ -140,9 +148,18 @@ mod tests {
 
     #[test]
     fn depth_and_heads_follow_the_width_as_everybody_expects() {
-        let rule = Rule { width_per_layer: 64, head_width: 64, min_layers: 2, min_heads: 2 };
+        let rule = Rule {
+            width_per_layer: 64,
+            head_width: 64,
+            min_layers: 2,
+            min_heads: 2,
+        };
         let check = |width: usize, layers: usize, heads: usize| {
-            assert_eq!((rule.layers(width), rule.heads(width)), (layers, heads), "w{width}");
+            assert_eq!(
+                (rule.layers(width), rule.heads(width)),
+                (layers, heads),
+                "w{width}"
+            );
         };
         // GPT-2's: small, medium's and large's widths; and small sizes.
         check(768, 12, 12);
@@ -172,7 +189,12 @@ mod tests {
             assert!(width.is_multiple_of(rule.heads(width)), "w{width}");
         }
         // The rule of the first files: 16 channels a head and a layer.
-        let old = Rule { width_per_layer: 16, head_width: 16, min_layers: 1, min_heads: 1 };
+        let old = Rule {
+            width_per_layer: 16,
+            head_width: 16,
+            min_layers: 1,
+            min_heads: 1,
+        };
         assert_eq!((old.layers(32), old.heads(32), old.layers(768)), (2, 2, 48));
     }
 }

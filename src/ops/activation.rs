@@ -146,7 +146,9 @@ impl<C: Curve, F: Real> CustomOp1 for Pointwise<C, F> {
 
     fn bwd(&self, x: &Tensor, _y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         let dx = with_numbers::<F, _, 2>([x, &g.contiguous()?], |[x, g]| {
-            build(x.len(), 1, |i, dx| gradients(self.0, &x[i..][..dx.len()], &g[i..][..dx.len()], dx))
+            build(x.len(), 1, |i, dx| {
+                gradients(self.0, &x[i..][..dx.len()], &g[i..][..dx.len()], dx)
+            })
         })?;
         Ok(Some(tensor(dx, x.shape())?))
     }
@@ -177,11 +179,16 @@ mod tests {
     fn nothing_hides_a_nan_and_large_numbers_stay_finite() -> Result<()> {
         let x = Tensor::new(&[f32::NAN, -1e4, 1e4], &Device::Cpu)?;
         let ops = Ops::fused();
-        for (name, y, last) in
-            [("gelu", ops.gelu(&x)?, 1e4), ("relu", ops.relu(&x)?, 1e4), ("softcap", ops.softcap(&x, 30.0)?, 30.0)]
-        {
+        for (name, y, last) in [
+            ("gelu", ops.gelu(&x)?, 1e4),
+            ("relu", ops.relu(&x)?, 1e4),
+            ("softcap", ops.softcap(&x, 30.0)?, 30.0),
+        ] {
             let y = y.to_vec1::<f32>()?;
-            assert!(y[0].is_nan() && y[1].is_finite() && y[2] == last, "{name}: {y:?}");
+            assert!(
+                y[0].is_nan() && y[1].is_finite() && y[2] == last,
+                "{name}: {y:?}"
+            );
         }
         Ok(())
     }

@@ -26,7 +26,14 @@ use std::sync::OnceLock;
 const BLOCK: usize = 64;
 
 pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
-    let Axes { batch, time, heads, kv_heads, head_width, .. } = axes;
+    let Axes {
+        batch,
+        time,
+        heads,
+        kv_heads,
+        head_width,
+        ..
+    } = axes;
     let group = heads / kv_heads;
     let part = |first: usize, count: usize| {
         qkv.narrow(1, first * head_width, count * head_width)?
@@ -43,9 +50,22 @@ pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
             .reshape((batch, heads, time, head_width)),
     };
     let q_bhtd = (part(0, heads)? * axes.score_scale())?;
-    let (k_bhtd, v_bhtd) = (repeated(part(heads, kv_heads)?)?, repeated(part(heads + kv_heads, kv_heads)?)?);
-    let mask: Vec<f32> = (0..time * time).map(|i| if i % time > i / time { f32::NEG_INFINITY } else { 0.0 }).collect();
-    let mask = Tensor::from_vec(mask, (time, time), &Device::Cpu)?.to_dtype(qkv.dtype())?.to_device(qkv.device())?;
+    let (k_bhtd, v_bhtd) = (
+        repeated(part(heads, kv_heads)?)?,
+        repeated(part(heads + kv_heads, kv_heads)?)?,
+    );
+    let mask: Vec<f32> = (0..time * time)
+        .map(|i| {
+            if i % time > i / time {
+                f32::NEG_INFINITY
+            } else {
+                0.0
+            }
+        })
+        .collect();
+    let mask = Tensor::from_vec(mask, (time, time), &Device::Cpu)?
+        .to_dtype(qkv.dtype())?
+        .to_device(qkv.device())?;
     let scores = q_bhtd.matmul(&k_bhtd.t()?)?.broadcast_add(&mask)?;
     let y_bhtd = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v_bhtd)?;
     y_bhtd.transpose(1, 2)?.reshape((axes.rows(), axes.width()))
@@ -119,7 +139,14 @@ impl<'a, F: Real> Head<'a, F> {
 
     /// `times` of a head, counted in the packed row.
     fn part(&self, times: Range<usize>, head: usize) -> Matrix<'a, F> {
-        rows_of(self.qkv, self.axes.packed_width(), self.axes, self.window, times, head)
+        rows_of(
+            self.qkv,
+            self.axes.packed_width(),
+            self.axes,
+            self.window,
+            times,
+            head,
+        )
     }
 
     fn q(&self, times: Range<usize>) -> Matrix<'a, F> {
@@ -169,9 +196,23 @@ impl<F: Real> Attention<F> {
             beyond_the_mask(2, n, axes.head_width);
             let mut scores = MatrixMut::new(&mut scratch, n, keys, keys);
             let qk = (head.q(times.clone()), head.k(0..keys).t());
-            multiply(&mut scores, Before::Overwritten, self.root(), qk, Parallelism::None);
-            softmax(&mut scratch[..n * keys], keys, times.start, &mut lse[times.clone()]);
-            let corner = (head.window * axes.time + times.start, head.head * axes.head_width);
+            multiply(
+                &mut scores,
+                Before::Overwritten,
+                self.root(),
+                qk,
+                Parallelism::None,
+            );
+            softmax(
+                &mut scratch[..n * keys],
+                keys,
+                times.start,
+                &mut lse[times.clone()],
+            );
+            let corner = (
+                head.window * axes.time + times.start,
+                head.head * axes.head_width,
+            );
             // SAFETY: no other task, and no other block of this one, writes this head at these times.
             let mut y = unsafe { out.part(corner, n, axes.head_width) };
             let pv = (Matrix::new(&scratch, n, keys, keys), head.v(0..keys));
@@ -180,7 +221,14 @@ impl<F: Real> Attention<F> {
     }
 
     /// Writes the gradient of one head's queries into `d`; returns those of its keys and values, (T, D) behind each other.
-    fn backward(&self, head: Head<'_, F>, y: &[F], g: &[F], lse: &[F], d: &Shared<'_, F>) -> Vec<F> {
+    fn backward(
+        &self,
+        head: Head<'_, F>,
+        y: &[F],
+        g: &[F],
+        lse: &[F],
+        d: &Shared<'_, F>,
+    ) -> Vec<F> {
         let axes = self.axes;
         let (time, width) = (axes.time, axes.head_width);
         let mut d_kv = vec![F::ZERO; 2 * time * width];
@@ -198,40 +246,110 @@ impl<F: Real> Attention<F> {
             let mut scores = MatrixMut::new(p, n, keys, keys);
             let mut score_slopes = MatrixMut::new(ds, n, keys, keys);
             let qk = (queries, head.k(0..keys).t());
-            multiply(&mut scores, Before::Overwritten, self.root(), qk, Parallelism::None);
+            multiply(
+                &mut scores,
+                Before::Overwritten,
+                self.root(),
+                qk,
+                Parallelism::None,
+            );
             let gv = (g_rows, head.v(0..keys).t());
-            multiply(&mut score_slopes, Before::Overwritten, F::ONE, gv, Parallelism::None);
+            multiply(
+                &mut score_slopes,
+                Before::Overwritten,
+                F::ONE,
+                gv,
+                Parallelism::None,
+            );
             let at = (head.window * time + times.start) * axes.width() + head.head * width;
             inner_products(&g[at..], &y[at..], axes.width(), width, &mut means[..n]);
-            slopes(&mut p[..n * keys], &mut ds[..n * keys], keys, times.start, &lse[times.clone()], &means);
-            let (p, ds) = (Matrix::new(p, n, keys, keys), Matrix::new(ds, n, keys, keys));
-            multiply(&mut dv.top(keys), Before::AddedTo, F::ONE, (p.t(), g_rows), Parallelism::None);
-            multiply(&mut dk.top(keys), Before::AddedTo, self.root(), (ds.t(), queries), Parallelism::None);
+            slopes(
+                &mut p[..n * keys],
+                &mut ds[..n * keys],
+                keys,
+                times.start,
+                &lse[times.clone()],
+                &means,
+            );
+            let (p, ds) = (
+                Matrix::new(p, n, keys, keys),
+                Matrix::new(ds, n, keys, keys),
+            );
+            multiply(
+                &mut dv.top(keys),
+                Before::AddedTo,
+                F::ONE,
+                (p.t(), g_rows),
+                Parallelism::None,
+            );
+            multiply(
+                &mut dk.top(keys),
+                Before::AddedTo,
+                self.root(),
+                (ds.t(), queries),
+                Parallelism::None,
+            );
             // SAFETY: no other task, and no other block of this one, writes this head's queries at these times.
-            let mut dq = unsafe { d.part((head.window * time + times.start, head.head * width), n, width) };
-            multiply(&mut dq, Before::Overwritten, self.root(), (ds, head.k(0..keys)), Parallelism::None);
+            let mut dq = unsafe {
+                d.part(
+                    (head.window * time + times.start, head.head * width),
+                    n,
+                    width,
+                )
+            };
+            multiply(
+                &mut dq,
+                Before::Overwritten,
+                self.root(),
+                (ds, head.k(0..keys)),
+                Parallelism::None,
+            );
         }
         d_kv
     }
 
     /// The gradient of one key head of one window and of the query heads that share it.
-    fn backward_group(&self, window: usize, kv_head: usize, arguments: [&[F]; 4], d: &Shared<'_, F>) {
+    fn backward_group(
+        &self,
+        window: usize,
+        kv_head: usize,
+        arguments: [&[F]; 4],
+        d: &Shared<'_, F>,
+    ) {
         let [qkv, y, g, lse] = arguments;
         let axes = self.axes;
         let (time, width, group) = (axes.time, axes.head_width, axes.heads / axes.kv_heads);
         let of_head = |head: usize| {
             let lse = &lse[(window * axes.heads + head) * time..][..time];
-            self.backward(Head { axes, qkv, window, head }, y, g, lse, d)
+            self.backward(
+                Head {
+                    axes,
+                    qkv,
+                    window,
+                    head,
+                },
+                y,
+                g,
+                lse,
+                d,
+            )
         };
         let first = kv_head * group;
-        let mut parts: Vec<Vec<F>> = (first..first + group).into_par_iter().map(of_head).collect();
+        let mut parts: Vec<Vec<F>> = (first..first + group)
+            .into_par_iter()
+            .map(of_head)
+            .collect();
         let (total, others) = parts.split_at_mut(1);
-        others.iter().for_each(|part| accumulate(&mut total[0], part));
+        others
+            .iter()
+            .for_each(|part| accumulate(&mut total[0], part));
         for (i, rows) in total[0].chunks_exact(time * width).enumerate() {
             let column = (axes.heads + i * axes.kv_heads + kv_head) * width;
             // SAFETY: no other task writes this key or value head of this window.
             let mut out = unsafe { d.part((window * time, column), time, width) };
-            rows.chunks_exact(width).enumerate().for_each(|(t, row)| out.row(t).copy_from_slice(row));
+            rows.chunks_exact(width)
+                .enumerate()
+                .for_each(|(t, row)| out.row(t).copy_from_slice(row));
         }
     }
 }
@@ -246,7 +364,10 @@ fn beyond_the_mask(products: usize, n: usize, width: usize) {
 fn halves<F: Real>(d_kv: &mut [F], width: usize) -> (MatrixMut<'_, F>, MatrixMut<'_, F>) {
     let half = d_kv.len() / 2;
     let (dk, dv) = d_kv.split_at_mut(half);
-    (MatrixMut::new(dk, half / width, width, width), MatrixMut::new(dv, half / width, width, width))
+    (
+        MatrixMut::new(dk, half / width, width, width),
+        MatrixMut::new(dv, half / width, width, width),
+    )
 }
 
 impl<F: Real> CustomOp1 for Attention<F> {
@@ -261,21 +382,42 @@ impl<F: Real> CustomOp1 for Attention<F> {
         let out = Shared::new(&mut y, axes.width());
         let work = lse.len() * axes.time;
         chunks(&mut lse, axes.time, work, |i, lse| {
-            self.forward(Head { axes, qkv, window: i / axes.heads, head: i % axes.heads }, &out, lse);
+            self.forward(
+                Head {
+                    axes,
+                    qkv,
+                    window: i / axes.heads,
+                    head: i % axes.heads,
+                },
+                &out,
+                lse,
+            );
         });
         self.lse.get_or_init(|| lse);
-        Ok((F::to_cpu_storage_owned(y), Shape::from((axes.rows(), axes.width()))))
+        Ok((
+            F::to_cpu_storage_owned(y),
+            Shape::from((axes.rows(), axes.width())),
+        ))
     }
 
     fn bwd(&self, qkv: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
         let axes = self.axes;
-        let Some(lse) = self.lse.get() else { bail!("attention: backward before forward") };
+        let Some(lse) = self.lse.get() else {
+            bail!("attention: backward before forward")
+        };
         let mut d = build(axes.rows(), axes.packed_width(), |_, _| {});
         let out = Shared::new(&mut d, axes.packed_width());
         with_numbers::<F, _, 3>([qkv, y, &g.contiguous()?], |[qkv, y, g]| {
-            (0..axes.batch * axes.kv_heads).into_par_iter().for_each(|i| {
-                self.backward_group(i / axes.kv_heads, i % axes.kv_heads, [qkv, y, g, lse], &out);
-            });
+            (0..axes.batch * axes.kv_heads)
+                .into_par_iter()
+                .for_each(|i| {
+                    self.backward_group(
+                        i / axes.kv_heads,
+                        i % axes.kv_heads,
+                        [qkv, y, g, lse],
+                        &out,
+                    );
+                });
         })?;
         Ok(Some(tensor(d, qkv.shape())?))
     }
@@ -294,35 +436,81 @@ mod tests {
 
     #[test]
     fn gradients_are_right() {
-        for (batch, time, heads, kv_heads, head_width) in
-            [(1, 1, 1, 1, 3), (2, 5, 2, 2, 3), (2, 4, 4, 2, 2), (1, 6, 3, 1, 4)]
-        {
-            let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None };
-            check(&[&packed(axes)], |ops, x| ops.causal_attention(&(&x[0] * 2.0)?, axes));
+        for (batch, time, heads, kv_heads, head_width) in [
+            (1, 1, 1, 1, 3),
+            (2, 5, 2, 2, 3),
+            (2, 4, 4, 2, 2),
+            (1, 6, 3, 1, 4),
+        ] {
+            let axes = Axes {
+                batch,
+                time,
+                heads,
+                kv_heads,
+                head_width,
+                scale: None,
+            };
+            check(&[&packed(axes)], |ops, x| {
+                ops.causal_attention(&(&x[0] * 2.0)?, axes)
+            });
         }
-        let scaled = Axes { batch: 2, time: 5, heads: 2, kv_heads: 1, head_width: 3, scale: Some(0.7) };
-        check(&[&packed(scaled)], |ops, x| ops.causal_attention(&(&x[0] * 2.0)?, scaled));
+        let scaled = Axes {
+            batch: 2,
+            time: 5,
+            heads: 2,
+            kv_heads: 1,
+            head_width: 3,
+            scale: Some(0.7),
+        };
+        check(&[&packed(scaled)], |ops, x| {
+            ops.causal_attention(&(&x[0] * 2.0)?, scaled)
+        });
         for (time, kv_heads) in [(64, 4), (65, 2), (130, 1)] {
-            let axes = Axes { batch: 3, time, heads: 4, kv_heads, head_width: 16, scale: Some(0.125) };
+            let axes = Axes {
+                batch: 3,
+                time,
+                heads: 4,
+                kv_heads,
+                head_width: 16,
+                scale: Some(0.125),
+            };
             agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
         }
     }
 
     #[test]
     fn views_are_right() {
-        let axes = Axes { batch: 2, time: 3, heads: 2, kv_heads: 1, head_width: 2, scale: None };
+        let axes = Axes {
+            batch: 2,
+            time: 3,
+            heads: 2,
+            kv_heads: 1,
+            head_width: 2,
+            scale: None,
+        };
         let [rows, width] = packed(axes);
-        check(&[&[width, rows]], |ops, x| ops.causal_attention(&x[0].t()?, axes));
+        check(&[&[width, rows]], |ops, x| {
+            ops.causal_attention(&x[0].t()?, axes)
+        });
     }
 
     #[test]
     fn nothing_is_learnt_from_the_future() -> Result<()> {
-        let axes = Axes { batch: 1, time: 70, heads: 2, kv_heads: 1, head_width: 4, scale: None };
+        let axes = Axes {
+            batch: 1,
+            time: 70,
+            heads: 2,
+            kv_heads: 1,
+            head_width: 4,
+            scale: None,
+        };
         let x = random(&packed(axes), DType::F32, 1)?;
         let y = Ops::fused().causal_attention(&x, axes)?.to_vec2::<f32>()?;
         let mut rows = x.to_vec2::<f32>()?;
         rows[67..].iter_mut().flatten().for_each(|x| *x += 1.0);
-        let z = Ops::fused().causal_attention(&Tensor::new(rows, &Device::Cpu)?, axes)?.to_vec2::<f32>()?;
+        let z = Ops::fused()
+            .causal_attention(&Tensor::new(rows, &Device::Cpu)?, axes)?
+            .to_vec2::<f32>()?;
         assert_eq!(y[..67], z[..67]);
         assert_ne!(y[67], z[67]);
         Ok(())
@@ -330,11 +518,22 @@ mod tests {
 
     #[test]
     fn axes_that_do_not_fit_are_refused() -> Result<()> {
-        let axes = Axes { batch: 1, time: 2, heads: 3, kv_heads: 2, head_width: 4, scale: None };
+        let axes = Axes {
+            batch: 1,
+            time: 2,
+            heads: 3,
+            kv_heads: 2,
+            head_width: 4,
+            scale: None,
+        };
         let qkv = Tensor::zeros(&packed(axes), DType::F32, &Device::Cpu)?;
         for ops in [Ops::fused(), Ops::reference()] {
             assert!(ops.causal_attention(&qkv, axes).is_err(), "heads");
-            assert!(ops.causal_attention(&qkv, Axes { time: 3, ..axes }).is_err(), "rows");
+            assert!(
+                ops.causal_attention(&qkv, Axes { time: 3, ..axes })
+                    .is_err(),
+                "rows"
+            );
         }
         Ok(())
     }

@@ -37,15 +37,23 @@ impl Axes {
 
     /// What scores are multiplied by.
     pub(super) fn score_scale(&self) -> f64 {
-        self.scale.unwrap_or_else(|| (self.head_width as f64).powf(-0.5))
+        self.scale
+            .unwrap_or_else(|| (self.head_width as f64).powf(-0.5))
     }
 
     pub(super) fn check(&self, qkv: &Tensor) -> Result<()> {
         if qkv.dims() != [self.rows(), self.packed_width()] {
-            bail!("packed queries, keys and values of {self:?} cannot have the shape {:?}", qkv.shape());
+            bail!(
+                "packed queries, keys and values of {self:?} cannot have the shape {:?}",
+                qkv.shape()
+            );
         }
         if self.kv_heads == 0 || !self.heads.is_multiple_of(self.kv_heads) {
-            bail!("{} key heads do not divide {} query heads", self.kv_heads, self.heads);
+            bail!(
+                "{} key heads do not divide {} query heads",
+                self.kv_heads,
+                self.heads
+            );
         }
         Ok(())
     }

@@ -31,8 +31,15 @@ impl Cached<'_> {
         axes.check(qkv)?;
         for tensor in [self.keys, self.values] {
             let (heads, room, width) = tensor.dims3()?;
-            if heads != axes.batch * axes.kv_heads || width != axes.head_width || room < self.seen(axes) {
-                bail!("a cache of {:?} does not hold {} tokens of {axes:?}", tensor.shape(), self.seen(axes));
+            if heads != axes.batch * axes.kv_heads
+                || width != axes.head_width
+                || room < self.seen(axes)
+            {
+                bail!(
+                    "a cache of {:?} does not hold {} tokens of {axes:?}",
+                    tensor.shape(),
+                    self.seen(axes)
+                );
             }
             if tensor.track_op() || qkv.track_op() {
                 bail!("attention over a cache has no gradient");
@@ -43,18 +50,48 @@ impl Cached<'_> {
 }
 
 pub(super) fn reference(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
-    let Axes { batch, time, heads, kv_heads, head_width, .. } = axes;
+    let Axes {
+        batch,
+        time,
+        heads,
+        kv_heads,
+        head_width,
+        ..
+    } = axes;
     let (group, seen) = (heads / kv_heads, cached.seen(axes));
-    let q = qkv.narrow(1, 0, heads * head_width)?.reshape((batch, time, heads, head_width))?;
-    let q = q.transpose(1, 2)?.contiguous()?.reshape((batch * kv_heads, group * time, head_width))?;
+    let q = qkv
+        .narrow(1, 0, heads * head_width)?
+        .reshape((batch, time, heads, head_width))?;
+    let q =
+        q.transpose(1, 2)?
+            .contiguous()?
+            .reshape((batch * kv_heads, group * time, head_width))?;
     let q = (q * axes.score_scale())?;
-    let (k, v) = (cached.keys.narrow(1, 0, seen)?, cached.values.narrow(1, 0, seen)?);
-    let row = |i: usize| (0..seen).map(move |j| if j <= cached.offset + i { 0f32 } else { f32::NEG_INFINITY });
-    let mask = Tensor::from_vec((0..time).flat_map(row).collect::<Vec<_>>(), (time, seen), qkv.device())?;
+    let (k, v) = (
+        cached.keys.narrow(1, 0, seen)?,
+        cached.values.narrow(1, 0, seen)?,
+    );
+    let row = |i: usize| {
+        (0..seen).map(move |j| {
+            if j <= cached.offset + i {
+                0f32
+            } else {
+                f32::NEG_INFINITY
+            }
+        })
+    };
+    let mask = Tensor::from_vec(
+        (0..time).flat_map(row).collect::<Vec<_>>(),
+        (time, seen),
+        qkv.device(),
+    )?;
     let mask = mask.to_dtype(qkv.dtype())?.repeat((group, 1))?;
     let scores = q.matmul(&k.transpose(1, 2)?)?.broadcast_add(&mask)?;
     let y = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
-    let y = y.reshape((batch, heads, time, head_width))?.transpose(1, 2)?.contiguous()?;
+    let y = y
+        .reshape((batch, heads, time, head_width))?
+        .transpose(1, 2)?
+        .contiguous()?;
     y.reshape((batch * time, heads * head_width))
 }
 
@@ -83,7 +120,11 @@ simd! {
 }
 
 pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
-    let (qkv, keys, values) = (qkv.contiguous()?, cached.keys.contiguous()?, cached.values.contiguous()?);
+    let (qkv, keys, values) = (
+        qkv.contiguous()?,
+        cached.keys.contiguous()?,
+        cached.values.contiguous()?,
+    );
     let room = keys.dims3()?.1;
     typed!(qkv, F => {
         let y = with_numbers::<F, _, 3>([&qkv, &keys, &values], |[qkv, k, v]| over_cache(qkv, k, v, (axes, cached.offset, room)))?;
@@ -91,8 +132,19 @@ pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> 
     })
 }
 
-fn over_cache<F: Real>(qkv: &[F], k: &[F], v: &[F], (axes, offset, room): (Axes, usize, usize)) -> Vec<F> {
-    let Axes { time, heads, kv_heads, head_width: width, .. } = axes;
+fn over_cache<F: Real>(
+    qkv: &[F],
+    k: &[F],
+    v: &[F],
+    (axes, offset, room): (Axes, usize, usize),
+) -> Vec<F> {
+    let Axes {
+        time,
+        heads,
+        kv_heads,
+        head_width: width,
+        ..
+    } = axes;
     let scale = F::of(axes.score_scale());
     let mut y = vec![F::ZERO; axes.rows() * axes.width()];
     let work = 2 * axes.rows() * heads * (offset + time) * width;
@@ -102,7 +154,14 @@ fn over_cache<F: Real>(qkv: &[F], k: &[F], v: &[F], (axes, offset, room): (Axes,
         let start = (window * kv_heads + head / (heads / kv_heads)) * room * width;
         let q = &qkv[row * axes.packed_width() + head * width..][..width];
         let of_head = start..start + seen * width;
-        attend(q, &k[of_head.clone()], &v[of_head], scale, &mut vec![F::ZERO; seen], y);
+        attend(
+            q,
+            &k[of_head.clone()],
+            &v[of_head],
+            scale,
+            &mut vec![F::ZERO; seen],
+            y,
+        );
     });
     y
 }
@@ -116,14 +175,28 @@ mod tests {
 
     #[test]
     fn a_cache_is_looked_at_as_the_reference_does() -> Result<()> {
-        for (batch, time, heads, kv_heads, head_width, offset, room) in
-            [(1, 1, 1, 1, 1, 0, 1), (2, 1, 6, 2, 64, 300, 400), (3, 4, 4, 4, 16, 5, 9), (1, 3, 2, 1, 7, 2, 6)]
-        {
-            let axes = Axes { batch, time, heads, kv_heads, head_width, scale: (head_width == 16).then_some(0.5) };
+        for (batch, time, heads, kv_heads, head_width, offset, room) in [
+            (1, 1, 1, 1, 1, 0, 1),
+            (2, 1, 6, 2, 64, 300, 400),
+            (3, 4, 4, 4, 16, 5, 9),
+            (1, 3, 2, 1, 7, 2, 6),
+        ] {
+            let axes = Axes {
+                batch,
+                time,
+                heads,
+                kv_heads,
+                head_width,
+                scale: (head_width == 16).then_some(0.5),
+            };
             let qkv = random(&[axes.rows(), axes.packed_width()], DType::F32, 1)?;
             let of_cache = |seed| random(&[batch * kv_heads, room, head_width], DType::F32, seed);
             let (keys, values) = (of_cache(2)?, of_cache(3)?);
-            let cached = Cached { keys: &keys, values: &values, offset };
+            let cached = Cached {
+                keys: &keys,
+                values: &values,
+                offset,
+            };
             let [fused, truth] = [Ops::fused(), Ops::reference()]
                 .map(|ops| flat(&ops.cached_attention(&qkv, cached, axes).unwrap()).unwrap());
             assert!(distance(&fused, &truth) < 1e-5, "{axes:?}");
@@ -133,15 +206,41 @@ mod tests {
 
     #[test]
     fn a_cache_that_does_not_fit_or_asks_for_a_gradient_is_refused() -> Result<()> {
-        let axes = Axes { batch: 1, time: 2, heads: 2, kv_heads: 1, head_width: 4, scale: None };
-        let (qkv, cache) = (random(&[2, 16], DType::F32, 1)?, random(&[1, 5, 4], DType::F32, 2)?);
+        let axes = Axes {
+            batch: 1,
+            time: 2,
+            heads: 2,
+            kv_heads: 1,
+            head_width: 4,
+            scale: None,
+        };
+        let (qkv, cache) = (
+            random(&[2, 16], DType::F32, 1)?,
+            random(&[1, 5, 4], DType::F32, 2)?,
+        );
         for (offset, works) in [(3, true), (4, false)] {
-            let cached = Cached { keys: &cache, values: &cache, offset };
-            assert_eq!(Ops::fused().cached_attention(&qkv, cached, axes).is_ok(), works, "{offset}");
+            let cached = Cached {
+                keys: &cache,
+                values: &cache,
+                offset,
+            };
+            assert_eq!(
+                Ops::fused().cached_attention(&qkv, cached, axes).is_ok(),
+                works,
+                "{offset}"
+            );
         }
         let tracked = Var::from_tensor(&qkv)?;
-        let cached = Cached { keys: &cache, values: &cache, offset: 0 };
-        assert!(Ops::reference().cached_attention(&tracked, cached, axes).is_err());
+        let cached = Cached {
+            keys: &cache,
+            values: &cache,
+            offset: 0,
+        };
+        assert!(
+            Ops::reference()
+                .cached_attention(&tracked, cached, axes)
+                .is_err()
+        );
         Ok(())
     }
 }

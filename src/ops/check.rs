@@ -6,7 +6,11 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 
 /// Number of cases of a property over shapes: each is compared in full.
 pub(super) fn odd_shapes() -> proptest::test_runner::Config {
-    proptest::test_runner::Config { cases: 12, failure_persistence: None, ..Default::default() }
+    proptest::test_runner::Config {
+        cases: 12,
+        failure_persistence: None,
+        ..Default::default()
+    }
 }
 
 /// Numbers between -1.5 and 1.5, the same for a seed.
@@ -30,13 +34,21 @@ pub(super) fn random(shape: &[usize], dtype: DType, seed: u64) -> Result<Tensor>
 /// `n` ids below `vocabulary`.
 pub(super) fn ids(n: usize, vocabulary: u32) -> Result<Tensor> {
     let id = |x: f64| ((x + 1.5) / 3.0 * f64::from(vocabulary)) as u32;
-    Tensor::from_vec(numbers(n, 77).into_iter().map(id).collect(), n, &Device::Cpu)
+    Tensor::from_vec(
+        numbers(n, 77).into_iter().map(id).collect(),
+        n,
+        &Device::Cpu,
+    )
 }
 
 /// Targets for `n` tokens, every fifth from the second on ignored.
 pub(super) fn targets(n: usize, vocabulary: usize) -> Result<Tensor> {
     let mut targets = ids(n, vocabulary as u32)?.to_vec1::<u32>()?;
-    targets.iter_mut().skip(1).step_by(5).for_each(|target| *target = IGNORED);
+    targets
+        .iter_mut()
+        .skip(1)
+        .step_by(5)
+        .for_each(|target| *target = IGNORED);
     Tensor::new(targets, &Device::Cpu)
 }
 
@@ -56,7 +68,11 @@ pub(super) fn agrees(shapes: &[&[usize]], run: impl Run) {
 }
 
 fn inputs(shapes: &[&[usize]], dtype: DType) -> Result<Vec<Var>> {
-    shapes.iter().zip(1..).map(|(shape, seed)| Var::from_tensor(&random(shape, dtype, seed)?)).collect()
+    shapes
+        .iter()
+        .zip(1..)
+        .map(|(shape, seed)| Var::from_tensor(&random(shape, dtype, seed)?))
+        .collect()
 }
 
 /// The output, and the gradient of each input, of the output times fixed random weights, summed.
@@ -68,7 +84,12 @@ fn gradients(ops: Ops, vars: &[Var], run: &impl Run) -> Result<Vec<Tensor>> {
     let mut grads = tape.backward(&(&y * weights)?.sum_all()?, 1.0)?;
     let mut all = vec![y.detach()];
     for var in vars {
-        all.push(grads.take(var).ok_or_else(|| candle_core::Error::Msg("an input without gradient".into()))?.detach());
+        all.push(
+            grads
+                .take(var)
+                .ok_or_else(|| candle_core::Error::Msg("an input without gradient".into()))?
+                .detach(),
+        );
     }
     Ok(all)
 }
@@ -91,7 +112,9 @@ fn differences(shapes: &[&[usize]], run: &impl Run) -> Result<()> {
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_detached_tensor()).collect();
     let objective = |tensors: &[Tensor]| -> Result<f64> {
         let y = run(Ops::fused(), tensors)?;
-        (&y * random(y.dims(), DType::F64, 99)?)?.sum_all()?.to_scalar()
+        (&y * random(y.dims(), DType::F64, 99)?)?
+            .sum_all()?
+            .to_scalar()
     };
     for (input, gradient) in analytic[1..].iter().enumerate() {
         let at = flat(&tensors[input])?;
@@ -106,7 +129,10 @@ fn differences(shapes: &[&[usize]], run: &impl Run) -> Result<()> {
             numeric.push((moved(STEP)? - moved(-STEP)?) / (2.0 * STEP));
         }
         let far = distance(&flat(gradient)?, &numeric);
-        assert!(far < 1e-7, "input {input} of {shapes:?}: {far:e} from finite differences");
+        assert!(
+            far < 1e-7,
+            "input {input} of {shapes:?}: {far:e} from finite differences"
+        );
     }
     Ok(())
 }
@@ -115,19 +141,37 @@ fn agreement(shapes: &[&[usize]], run: &impl Run) -> Result<()> {
     let vars = inputs(shapes, DType::F32)?;
     let reference = gradients(Ops::reference(), &vars, run)?;
     let on = |threads: usize| {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+        let pool = rayon::ThreadPoolBuilder::new()
+            .num_threads(threads)
+            .build()
+            .unwrap();
         pool.install(|| gradients(Ops::fused(), &vars, run))
     };
     let (one, two) = (on(1)?, on(2)?);
     for (i, ((one, two), truth)) in one.iter().zip(&two).zip(&reference).enumerate() {
-        let name = if i == 0 { "output".into() } else { format!("gradient {}", i - 1) };
+        let name = if i == 0 {
+            "output".into()
+        } else {
+            format!("gradient {}", i - 1)
+        };
         let far = distance(&flat(one)?, &flat(truth)?);
-        assert!(far < 1e-5, "{name} of {shapes:?}: {far:e} from the reference");
+        assert!(
+            far < 1e-5,
+            "{name} of {shapes:?}: {far:e} from the reference"
+        );
         assert_eq!(one.dims(), truth.dims(), "{name} of {shapes:?}");
         let bits = |t: &Tensor| -> Result<Vec<u32>> {
-            Ok(t.flatten_all()?.to_vec1::<f32>()?.into_iter().map(f32::to_bits).collect())
+            Ok(t.flatten_all()?
+                .to_vec1::<f32>()?
+                .into_iter()
+                .map(f32::to_bits)
+                .collect())
         };
-        assert_eq!(bits(one)?, bits(two)?, "{name} of {shapes:?} depends on the number of threads");
+        assert_eq!(
+            bits(one)?,
+            bits(two)?,
+            "{name} of {shapes:?} depends on the number of threads"
+        );
     }
     Ok(())
 }

@@ -30,18 +30,29 @@ pub(super) fn reference(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     if count == 0.0 {
         bail!("every target is ignored: there is no mean of nothing");
     }
-    let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?.gather(&taken.unsqueeze(1)?, 1)?.squeeze(1)?;
+    let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?
+        .gather(&taken.unsqueeze(1)?, 1)?
+        .squeeze(1)?;
     (log_p * known.to_dtype(logits.dtype())?)?.sum_all()? / -count
 }
 
 pub(super) fn reference_rows(logits: &Tensor, targets: &Tensor) -> Result<Vec<Option<TokenLoss>>> {
     let targets = check(logits, targets)?;
     let (_, taken) = known(&targets)?;
-    let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?.gather(&taken.unsqueeze(1)?, 1)?.squeeze(1)?;
+    let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?
+        .gather(&taken.unsqueeze(1)?, 1)?
+        .squeeze(1)?;
     let nats = log_p.neg()?.to_dtype(DType::F32)?.to_vec1::<f32>()?;
     let best = logits.argmax(D::Minus1)?.to_vec1::<u32>()?;
     let rows = targets.to_vec1::<u32>()?.into_iter().zip(nats).zip(best);
-    Ok(rows.map(|((t, nats), best)| (t != IGNORED).then_some(TokenLoss { nats, correct: best == t })).collect())
+    Ok(rows
+        .map(|((t, nats), best)| {
+            (t != IGNORED).then_some(TokenLoss {
+                nats,
+                correct: best == t,
+            })
+        })
+        .collect())
 }
 
 /// 1 where there is a target, and the targets with 0 where there is none.
@@ -55,7 +66,11 @@ fn known(targets: &Tensor) -> Result<(Tensor, Tensor)> {
 fn check(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let targets = targets.flatten_all()?.contiguous()?;
     if logits.dims2()?.0 != targets.elem_count() {
-        bail!("logits of {:?} do not fit {} targets", logits.shape(), targets.elem_count());
+        bail!(
+            "logits of {:?} do not fit {} targets",
+            logits.shape(),
+            targets.elem_count()
+        );
     }
     Ok(targets)
 }
@@ -163,10 +178,18 @@ impl<F: Real> CustomOp2 for CrossEntropy<F> {
             bail!("every target is ignored: there is no mean of nothing");
         }
         let lse = log_sum_exps(logits, vocabulary);
-        let known = targets.iter().enumerate().filter(|(_, target)| **target != IGNORED);
-        let total: f64 = known.map(|(n, &t)| (lse[n] - logits[n * vocabulary + t as usize]).to_f64()).sum();
+        let known = targets
+            .iter()
+            .enumerate()
+            .filter(|(_, target)| **target != IGNORED);
+        let total: f64 = known
+            .map(|(n, &t)| (lse[n] - logits[n * vocabulary + t as usize]).to_f64())
+            .sum();
         self.kept.get_or_init(|| (lse, count));
-        Ok((F::to_cpu_storage_owned(vec![F::of(total / count as f64)]), Shape::from(())))
+        Ok((
+            F::to_cpu_storage_owned(vec![F::of(total / count as f64)]),
+            Shape::from(()),
+        ))
     }
 
     fn bwd(
@@ -177,14 +200,24 @@ impl<F: Real> CustomOp2 for CrossEntropy<F> {
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (n, vocabulary) = logits.dims2()?;
-        let Some((lse, count)) = self.kept.get() else { bail!("cross-entropy: backward before forward") };
-        let (targets, factor) = (targets.to_vec1::<u32>()?, F::of(g.to_scalar::<F>()?.to_f64() / *count as f64));
+        let Some((lse, count)) = self.kept.get() else {
+            bail!("cross-entropy: backward before forward")
+        };
+        let (targets, factor) = (
+            targets.to_vec1::<u32>()?,
+            F::of(g.to_scalar::<F>()?.to_f64() / *count as f64),
+        );
         let d = with_numbers::<F, _, 1>([logits], |[logits]| {
             build(n, vocabulary, |first, block| {
                 for (i, d) in block.chunks_exact_mut(vocabulary).enumerate() {
                     let row = first + i;
                     if targets[row] != IGNORED {
-                        probabilities(&logits[row * vocabulary..][..vocabulary], lse[row], factor, d);
+                        probabilities(
+                            &logits[row * vocabulary..][..vocabulary],
+                            lse[row],
+                            factor,
+                            d,
+                        );
                         d[targets[row] as usize] -= factor;
                     }
                 }
@@ -204,10 +237,18 @@ mod tests {
 
     #[test]
     fn gradients_are_right() {
-        check(&[&[7, 5]], |ops, x| ops.cross_entropy(&(&x[0] * 3.0)?, &targets(7, 5)?));
-        check(&[&[5, 7]], |ops, x| ops.cross_entropy(&x[0].t()?, &ids(7, 5)?));
-        agrees(&[&[301, 150]], |ops, x| ops.cross_entropy(&x[0], &targets(301, 150)?));
-        agrees(&[&[3, 20_000]], |ops, x| ops.cross_entropy(&x[0], &targets(3, 20_000)?));
+        check(&[&[7, 5]], |ops, x| {
+            ops.cross_entropy(&(&x[0] * 3.0)?, &targets(7, 5)?)
+        });
+        check(&[&[5, 7]], |ops, x| {
+            ops.cross_entropy(&x[0].t()?, &ids(7, 5)?)
+        });
+        agrees(&[&[301, 150]], |ops, x| {
+            ops.cross_entropy(&x[0], &targets(301, 150)?)
+        });
+        agrees(&[&[3, 20_000]], |ops, x| {
+            ops.cross_entropy(&x[0], &targets(3, 20_000)?)
+        });
     }
 
     proptest! {
@@ -232,9 +273,20 @@ mod tests {
                 };
                 assert!(close, "{row:?} {truth:?}");
             }
-            let known: Vec<f64> = rows.iter().flatten().map(|row| f64::from(row.nats)).collect();
-            let mean = f64::from(Ops::fused().cross_entropy(&logits, &targets)?.to_scalar::<f32>()?);
-            assert!((known.iter().sum::<f64>() / known.len() as f64 - mean).abs() < 1e-5, "{n} {v}");
+            let known: Vec<f64> = rows
+                .iter()
+                .flatten()
+                .map(|row| f64::from(row.nats))
+                .collect();
+            let mean = f64::from(
+                Ops::fused()
+                    .cross_entropy(&logits, &targets)?
+                    .to_scalar::<f32>()?,
+            );
+            assert!(
+                (known.iter().sum::<f64>() / known.len() as f64 - mean).abs() < 1e-5,
+                "{n} {v}"
+            );
         }
         Ok(())
     }
@@ -242,10 +294,13 @@ mod tests {
     #[test]
     fn targets_that_cannot_be_are_refused_and_nan_is_kept() -> Result<()> {
         let logits = Tensor::zeros((2, 3), DType::F32, &Device::Cpu)?;
-        for (bad, words) in
-            [([0, 3], "target 3 is outside a vocabulary of 3"), ([IGNORED; 2], "every target is ignored")]
-        {
-            let message = Ops::fused().cross_entropy(&logits, &Tensor::new(&bad, &Device::Cpu)?).unwrap_err();
+        for (bad, words) in [
+            ([0, 3], "target 3 is outside a vocabulary of 3"),
+            ([IGNORED; 2], "every target is ignored"),
+        ] {
+            let message = Ops::fused()
+                .cross_entropy(&logits, &Tensor::new(&bad, &Device::Cpu)?)
+                .unwrap_err();
             assert!(message.to_string().contains(words), "{message}");
         }
         let logits = Tensor::new(&[[0.0, f32::NAN], [0.0, 0.0]], &Device::Cpu)?;

@@ -23,18 +23,27 @@ pub struct Dispatched {
 /// Counts an op by what it made.
 pub(super) fn count(output: &Tensor) {
     OPS.fetch_add(1, Ordering::Relaxed);
-    BYTES.fetch_add((output.elem_count() * output.dtype().size_in_bytes()) as u64, Ordering::Relaxed);
+    BYTES.fetch_add(
+        (output.elem_count() * output.dtype().size_in_bytes()) as u64,
+        Ordering::Relaxed,
+    );
 }
 
 /// Since the process began.
 pub fn dispatched() -> Dispatched {
-    Dispatched { ops: OPS.load(Ordering::Relaxed), bytes: BYTES.load(Ordering::Relaxed) }
+    Dispatched {
+        ops: OPS.load(Ordering::Relaxed),
+        bytes: BYTES.load(Ordering::Relaxed),
+    }
 }
 
 impl Dispatched {
     /// Since an earlier count; `None` where nothing was: then all ops were candle's own.
     pub fn since(self, earlier: Self) -> Option<Self> {
-        let since = Self { ops: self.ops - earlier.ops, bytes: self.bytes - earlier.bytes };
+        let since = Self {
+            ops: self.ops - earlier.ops,
+            bytes: self.bytes - earlier.bytes,
+        };
         (since.ops > 0).then_some(since)
     }
 }

@@ -25,7 +25,13 @@ impl<F: Real> CustomOp2 for Embedding<F> {
         "embedding"
     }
 
-    fn cpu_fwd(&self, table: &CpuStorage, lt: &Layout, ids: &CpuStorage, li: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        table: &CpuStorage,
+        lt: &Layout,
+        ids: &CpuStorage,
+        li: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (rows, width) = lt.shape().dims2()?;
         let (table, ids) = (numbers::<F>(table, lt)?, numbers::<u32>(ids, li)?);
         if let Some(id) = ids.iter().find(|&&id| id as usize >= rows) {
@@ -39,7 +45,13 @@ impl<F: Real> CustomOp2 for Embedding<F> {
         Ok((F::to_cpu_storage_owned(y), Shape::from((ids.len(), width))))
     }
 
-    fn bwd(&self, table: &Tensor, ids: &Tensor, _y: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        table: &Tensor,
+        ids: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (rows, width) = table.dims2()?;
         let (starts, tokens) = by_id(&ids.to_vec1::<u32>()?, rows);
         let d = with_numbers::<F, _, 1>([&g.contiguous()?], |[g]| {
@@ -84,16 +96,27 @@ mod tests {
     #[test]
     fn gradients_are_right() {
         check(&[&[5, 4]], |ops, x| ops.embedding(&x[0], &ids(9, 5)?));
-        check(&[&[4, 5]], |ops, x| ops.embedding(&x[0].t()?, &ids(8, 5)?.reshape((2, 4))?));
-        agrees(&[&[257, 130]], |ops, x| ops.embedding(&x[0], &ids(500, 257)?));
+        check(&[&[4, 5]], |ops, x| {
+            ops.embedding(&x[0].t()?, &ids(8, 5)?.reshape((2, 4))?)
+        });
+        agrees(&[&[257, 130]], |ops, x| {
+            ops.embedding(&x[0], &ids(500, 257)?)
+        });
     }
 
     #[test]
     fn an_id_outside_the_table_is_refused() -> Result<()> {
         let table = Tensor::zeros((4, 2), DType::F32, &Device::Cpu)?;
         for id in [4, u32::MAX] {
-            let message = Ops::fused().embedding(&table, &Tensor::new(&[0, id], &Device::Cpu)?).unwrap_err();
-            assert!(message.to_string().contains(&format!("token id {id} is outside a vocabulary of 4")), "{message}");
+            let message = Ops::fused()
+                .embedding(&table, &Tensor::new(&[0, id], &Device::Cpu)?)
+                .unwrap_err();
+            assert!(
+                message
+                    .to_string()
+                    .contains(&format!("token id {id} is outside a vocabulary of 4")),
+                "{message}"
+            );
         }
         Ok(())
     }

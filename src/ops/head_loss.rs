@@ -14,11 +14,21 @@ use super::{DType, IGNORED, typed};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::sync::{Mutex, PoisonError};
 
-pub(super) fn fused(tape: Option<&Tape>, x: &Tensor, w: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub(super) fn fused(
+    tape: Option<&Tape>,
+    x: &Tensor,
+    w: &Tensor,
+    targets: &Tensor,
+) -> Result<Tensor> {
     let targets = targets.flatten_all()?.contiguous()?;
     let ((n, c), (_, width)) = (x.dims2()?, w.dims2()?);
     if c != width || n != targets.elem_count() {
-        bail!("a head of {:?} does not fit {:?} and {} targets", w.shape(), x.shape(), targets.elem_count());
+        bail!(
+            "a head of {:?} does not fit {:?} and {} targets",
+            w.shape(),
+            x.shape(),
+            targets.elem_count()
+        );
     }
     let tracked = x.track_op() || w.track_op();
     typed!(x, F => {
@@ -85,19 +95,38 @@ impl<F: Real> HeadLoss<F> {
             let logits = &mut logits[..rows * vocabulary];
             let x_nc = Matrix::new(&x[at..], rows, width, width);
             let mut made = MatrixMut::new(logits, rows, vocabulary, vocabulary);
-            multiply(&mut made, Before::Overwritten, F::ONE, (x_nc, w_vc.t()), all_threads());
+            multiply(
+                &mut made,
+                Before::Overwritten,
+                F::ONE,
+                (x_nc, w_vc.t()),
+                all_threads(),
+            );
             total += slopes(logits, targets, factor, &mut losses);
             if self.tracked {
                 let g = Matrix::new(logits, rows, vocabulary, vocabulary);
                 let mut dx = MatrixMut::new(&mut dx[at..], rows, width, width);
-                multiply(&mut dx, Before::Overwritten, F::ONE, (g, w_vc), all_threads());
+                multiply(
+                    &mut dx,
+                    Before::Overwritten,
+                    F::ONE,
+                    (g, w_vc),
+                    all_threads(),
+                );
                 let mut dw = MatrixMut::new(&mut dw, vocabulary, width, width);
-                let before = if i == 0 { Before::Overwritten } else { Before::AddedTo };
+                let before = if i == 0 {
+                    Before::Overwritten
+                } else {
+                    Before::AddedTo
+                };
                 multiply(&mut dw, before, F::ONE, (g.t(), x_nc), all_threads());
             }
         }
         if self.tracked {
-            *self.gradients.lock().unwrap_or_else(PoisonError::into_inner) = Some((dx, dw));
+            *self
+                .gradients
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner) = Some((dx, dw));
         }
         total
     }
@@ -106,7 +135,8 @@ impl<F: Real> HeadLoss<F> {
 /// Turns rows of logits into their gradients and returns the sum of their losses.
 fn slopes<F: Real>(logits: &mut [F], targets: &[u32], factor: F, losses: &mut [f64]) -> f64 {
     let (vocabulary, work) = (logits.len() / targets.len(), logits.len());
-    let mut rows: Vec<(&mut [F], &mut f64)> = logits.chunks_exact_mut(vocabulary).zip(losses).collect();
+    let mut rows: Vec<(&mut [F], &mut f64)> =
+        logits.chunks_exact_mut(vocabulary).zip(losses).collect();
     let at_once = rows_per_task(vocabulary);
     chunks(&mut rows, at_once, work, |i, rows| {
         for ((logits, loss), &target) in rows.iter_mut().zip(&targets[i * at_once..]) {
@@ -143,7 +173,10 @@ impl<F: Real> CustomOp3 for HeadLoss<F> {
             bail!("every target is ignored: there is no mean of nothing");
         }
         let total = self.run(numbers(x, lx)?, numbers(w, lw)?, targets, width, count);
-        Ok((F::to_cpu_storage_owned(vec![F::of(total / count as f64)]), Shape::from(())))
+        Ok((
+            F::to_cpu_storage_owned(vec![F::of(total / count as f64)]),
+            Shape::from(()),
+        ))
     }
 
     fn bwd(
@@ -154,8 +187,14 @@ impl<F: Real> CustomOp3 for HeadLoss<F> {
         _y: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        let kept = self.gradients.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let Some((mut dx, mut dw)) = kept else { bail!("head and cross-entropy: backward before forward, or twice") };
+        let kept = self
+            .gradients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        let Some((mut dx, mut dw)) = kept else {
+            bail!("head and cross-entropy: backward before forward, or twice")
+        };
         let factor = g.to_scalar::<F>()?;
         for gradient in [&mut dx, &mut dw] {
             if factor != F::ONE {
@@ -163,7 +202,11 @@ impl<F: Real> CustomOp3 for HeadLoss<F> {
                 chunks(gradient, 1 << 14, work, |_, part| scale(part, factor));
             }
         }
-        Ok((Some(tensor(dx, x.shape())?), Some(tensor(dw, w.shape())?), None))
+        Ok((
+            Some(tensor(dx, x.shape())?),
+            Some(tensor(dw, w.shape())?),
+            None,
+        ))
     }
 }
 
@@ -176,23 +219,40 @@ mod tests {
 
     #[test]
     fn gradients_are_right() {
-        check(&[&[7, 3], &[5, 3]], |ops, x| ops.head_loss(&(&x[0] * 3.0)?, &x[1], &targets(7, 5)?));
-        check(&[&[3, 7], &[3, 5]], |ops, x| ops.head_loss(&x[0].t()?, &x[1].t()?, &ids(7, 5)?));
+        check(&[&[7, 3], &[5, 3]], |ops, x| {
+            ops.head_loss(&(&x[0] * 3.0)?, &x[1], &targets(7, 5)?)
+        });
+        check(&[&[3, 7], &[3, 5]], |ops, x| {
+            ops.head_loss(&x[0].t()?, &x[1].t()?, &ids(7, 5)?)
+        });
         // More rows than are made at once.
-        agrees(&[&[301, 20], &[20_000, 20]], |ops, x| ops.head_loss(&x[0], &x[1], &targets(301, 20_000)?));
+        agrees(&[&[301, 20], &[20_000, 20]], |ops, x| {
+            ops.head_loss(&x[0], &x[1], &targets(301, 20_000)?)
+        });
     }
 
     #[test]
     fn what_does_not_fit_is_refused() -> Result<()> {
-        let tensor = |n: usize, c: usize| Tensor::zeros((n, c), candle_core::DType::F32, &Device::Cpu);
+        let tensor =
+            |n: usize, c: usize| Tensor::zeros((n, c), candle_core::DType::F32, &Device::Cpu);
         let ops = crate::ops::Ops::fused();
-        assert!(ops.head_loss(&tensor(2, 3)?, &tensor(5, 4)?, &ids(2, 5)?).is_err(), "width");
-        assert!(ops.head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &ids(3, 5)?).is_err(), "targets");
+        assert!(
+            ops.head_loss(&tensor(2, 3)?, &tensor(5, 4)?, &ids(2, 5)?)
+                .is_err(),
+            "width"
+        );
+        assert!(
+            ops.head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &ids(3, 5)?)
+                .is_err(),
+            "targets"
+        );
         for bad in [[0, 5], [IGNORED; 2]] {
             let bad = Tensor::new(&bad, &Device::Cpu)?;
             assert!(ops.head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &bad).is_err());
         }
-        let loss = ops.head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &ids(2, 5)?)?.to_scalar::<f32>()?;
+        let loss = ops
+            .head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &ids(2, 5)?)?
+            .to_scalar::<f32>()?;
         assert!((loss - 5f32.ln()).abs() < 1e-6);
         Ok(())
     }

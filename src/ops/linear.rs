@@ -21,11 +21,20 @@ pub(super) fn reference(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result
     }
 }
 
-pub(super) fn fused(tape: Option<&Tape>, x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+pub(super) fn fused(
+    tape: Option<&Tape>,
+    x: &Tensor,
+    w: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
     let ((_, k), (m, k_of_w)) = (x.dims2()?, w.dims2()?);
     if k != k_of_w || bias.is_some_and(|bias| bias.dims() != [m]) {
         let bias = bias.map(Tensor::shape);
-        bail!("a linear map of {:?} by {:?} and bias {bias:?} does not fit", x.shape(), w.shape());
+        bail!(
+            "a linear map of {:?} by {:?} and bias {bias:?} does not fit",
+            x.shape(),
+            w.shape()
+        );
     }
     let (x, w) = (x.contiguous()?, w.contiguous()?);
     typed!(x, F => match bias {
@@ -72,7 +81,13 @@ impl<F: Real> CustomOp2 for Linear<F> {
         "linear"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, w: &CpuStorage, lw: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
         let (x, w) = (numbers::<F>(x, lx)?, numbers::<F>(w, lw)?);
         let y = match n {
@@ -82,7 +97,13 @@ impl<F: Real> CustomOp2 for Linear<F> {
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
     }
 
-    fn bwd(&self, x: &Tensor, w: &Tensor, _y: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (dx, dw, _) = gradients::<F>(x, w, &g.contiguous()?, false)?;
         Ok((dx, dw))
     }
@@ -103,14 +124,27 @@ impl<F: Real> CustomOp3 for Linear<F> {
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
         let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
-        let (x, w, bias) = (numbers::<F>(x, lx)?, numbers::<F>(w, lw)?, numbers::<F>(bias, lb)?);
+        let (x, w, bias) = (
+            numbers::<F>(x, lx)?,
+            numbers::<F>(w, lw)?,
+            numbers::<F>(bias, lb)?,
+        );
         if (1..=FEW_ROWS).contains(&n) {
             let y = by_inner_products(x, w, k, Some(bias));
             return Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))));
         }
         let (x, w) = (Matrix::new(x, n, k, k), Matrix::new(w, m, k, k));
-        let mut y = build(n, m, |_, rows| rows.chunks_exact_mut(m).for_each(|row| row.copy_from_slice(bias)));
-        multiply(&mut MatrixMut::new(&mut y, n, m, m), Before::AddedTo, F::ONE, (x, w.t()), all_threads());
+        let mut y = build(n, m, |_, rows| {
+            rows.chunks_exact_mut(m)
+                .for_each(|row| row.copy_from_slice(bias))
+        });
+        multiply(
+            &mut MatrixMut::new(&mut y, n, m, m),
+            Before::AddedTo,
+            F::ONE,
+            (x, w.t()),
+            all_threads(),
+        );
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
     }
 
@@ -133,7 +167,9 @@ fn gradients<F: Real>(x: &Tensor, w: &Tensor, g: &Tensor, with_bias: bool) -> Re
     let (dx, dw, db) = with_numbers::<F, _, 3>([x, w, g], |[x_nk, w_mk, g_nm]| {
         let g = Matrix::new(g_nm, n, m, m);
         let dx = x.track_op().then(|| product(g, Matrix::new(w_mk, m, k, k)));
-        let dw = w.track_op().then(|| product(g.t(), Matrix::new(x_nk, n, k, k)));
+        let dw = w
+            .track_op()
+            .then(|| product(g.t(), Matrix::new(x_nk, n, k, k)));
         (dx, dw, with_bias.then(|| column_sums(g_nm, m)))
     })?;
     Ok((
@@ -151,14 +187,22 @@ mod tests {
     #[test]
     fn gradients_are_right() {
         check(&[&[3, 5], &[4, 5]], |ops, x| ops.linear(&x[0], &x[1], None));
-        check(&[&[3, 5], &[4, 5], &[4]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])));
-        agrees(&[&[300, 70], &[130, 70], &[130]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])));
+        check(&[&[3, 5], &[4, 5], &[4]], |ops, x| {
+            ops.linear(&x[0], &x[1], Some(&x[2]))
+        });
+        agrees(&[&[300, 70], &[130, 70], &[130]], |ops, x| {
+            ops.linear(&x[0], &x[1], Some(&x[2]))
+        });
     }
 
     #[test]
     fn views_are_right() {
-        check(&[&[5, 3], &[5, 4]], |ops, x| ops.linear(&x[0].t()?, &x[1].t()?, None));
-        check(&[&[6, 5], &[4, 5]], |ops, x| ops.linear(&x[0].narrow(0, 2, 3)?, &x[1].narrow(0, 1, 2)?, None));
+        check(&[&[5, 3], &[5, 4]], |ops, x| {
+            ops.linear(&x[0].t()?, &x[1].t()?, None)
+        });
+        check(&[&[6, 5], &[4, 5]], |ops, x| {
+            ops.linear(&x[0].narrow(0, 2, 3)?, &x[1].narrow(0, 1, 2)?, None)
+        });
     }
 
     proptest! {

@@ -20,17 +20,29 @@ impl<'a, F: Real> Matrix<'a, F> {
     /// The first `columns` of each of `rows` rows, which begin `stride` numbers apart.
     pub fn new(numbers: &'a [F], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(fits(numbers.len(), rows, columns, stride));
-        Self { numbers, rows, columns, strides: (stride, 1) }
+        Self {
+            numbers,
+            rows,
+            columns,
+            strides: (stride, 1),
+        }
     }
 
     /// The transpose, without moving anything.
     pub fn t(self) -> Self {
-        Self { rows: self.columns, columns: self.rows, strides: (self.strides.1, self.strides.0), ..self }
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            strides: (self.strides.1, self.strides.0),
+            ..self
+        }
     }
 }
 
 fn fits(len: usize, rows: usize, columns: usize, stride: usize) -> bool {
-    rows == 0 || columns == 0 || (columns <= stride || rows == 1) && (rows - 1) * stride + columns <= len
+    rows == 0
+        || columns == 0
+        || (columns <= stride || rows == 1) && (rows - 1) * stride + columns <= len
 }
 
 /// A matrix to write, its rows `stride` numbers apart.
@@ -46,13 +58,25 @@ impl<'a, F: Real> MatrixMut<'a, F> {
     /// The first `columns` of each of `rows` rows, which begin `stride` numbers apart.
     pub fn new(numbers: &'a mut [F], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(fits(numbers.len(), rows, columns, stride));
-        Self { start: numbers.as_mut_ptr(), rows, columns, stride, lives: PhantomData }
+        Self {
+            start: numbers.as_mut_ptr(),
+            rows,
+            columns,
+            stride,
+            lives: PhantomData,
+        }
     }
 
     /// The first rows.
     pub fn top(&mut self, rows: usize) -> MatrixMut<'_, F> {
         assert!(rows <= self.rows);
-        MatrixMut { start: self.start, rows, columns: self.columns, stride: self.stride, lives: PhantomData }
+        MatrixMut {
+            start: self.start,
+            rows,
+            columns: self.columns,
+            stride: self.stride,
+            lives: PhantomData,
+        }
     }
 
     /// One row.
@@ -80,19 +104,37 @@ unsafe impl<F: Send> Sync for Shared<'_, F> {}
 impl<'a, F: Real> Shared<'a, F> {
     /// A matrix whose rows are `stride` numbers, one behind the other.
     pub fn new(numbers: &'a mut [F], stride: usize) -> Self {
-        Self { start: numbers.as_mut_ptr(), len: numbers.len(), stride, lives: PhantomData }
+        Self {
+            start: numbers.as_mut_ptr(),
+            len: numbers.len(),
+            stride,
+            lives: PhantomData,
+        }
     }
 
     /// `rows` x `columns` numbers with the given upper left corner.
     ///
     /// # Safety
     /// No two parts that exist at the same time may have a number in common.
-    pub unsafe fn part(&self, (row, column): (usize, usize), rows: usize, columns: usize) -> MatrixMut<'a, F> {
+    pub unsafe fn part(
+        &self,
+        (row, column): (usize, usize),
+        rows: usize,
+        columns: usize,
+    ) -> MatrixMut<'a, F> {
         let offset = row * self.stride + column;
-        assert!(column + columns <= self.stride && fits(self.len - offset, rows, columns, self.stride));
+        assert!(
+            column + columns <= self.stride && fits(self.len - offset, rows, columns, self.stride)
+        );
         // SAFETY: `offset` is within the memory, as was just checked.
         let start = unsafe { self.start.add(offset) };
-        MatrixMut { start, rows, columns, stride: self.stride, lives: PhantomData }
+        MatrixMut {
+            start,
+            rows,
+            columns,
+            stride: self.stride,
+            lives: PhantomData,
+        }
     }
 }
 
@@ -119,7 +161,11 @@ pub(super) fn multiply<F: Real>(
     (a, b): (Matrix<'_, F>, Matrix<'_, F>),
     threads: Parallelism,
 ) {
-    assert_eq!((out.rows, out.columns, a.columns), (a.rows, b.columns, b.rows), "shapes of a matrix product");
+    assert_eq!(
+        (out.rows, out.columns, a.columns),
+        (a.rows, b.columns, b.rows),
+        "shapes of a matrix product"
+    );
     #[cfg(test)]
     counted::add((2 * out.rows * out.columns * a.columns) as i64);
     // SAFETY: the constructors made sure that all elements lie in their slices, and `out` is not aliased by `a` or `b`, since it
@@ -154,8 +200,20 @@ pub(super) fn product<F: Real>(a: Matrix<'_, F>, b: Matrix<'_, F>) -> Vec<F> {
     let (rows, columns) = (a.rows, b.columns);
     let mut out = Vec::with_capacity(rows * columns);
     let start = out.spare_capacity_mut().as_mut_ptr().cast::<F>();
-    let mut view = MatrixMut { start, rows, columns, stride: columns, lives: PhantomData };
-    multiply(&mut view, Before::Overwritten, F::ONE, (a, b), all_threads());
+    let mut view = MatrixMut {
+        start,
+        rows,
+        columns,
+        stride: columns,
+        lives: PhantomData,
+    };
+    multiply(
+        &mut view,
+        Before::Overwritten,
+        F::ONE,
+        (a, b),
+        all_threads(),
+    );
     // SAFETY: gemm wrote every element and read none (`Before::Overwritten`).
     unsafe { out.set_len(rows * columns) };
     out
@@ -187,17 +245,36 @@ mod tests {
 
     #[test]
     fn products_agree_with_the_sum_over_the_inner_index() {
-        for (n, k, m) in [(1, 1, 1), (1, 7, 5), (5, 1, 3), (3, 2, 4), (17, 33, 9), (70, 64, 65), (4, 0, 3)] {
+        for (n, k, m) in [
+            (1, 1, 1),
+            (1, 7, 5),
+            (5, 1, 3),
+            (3, 2, 4),
+            (17, 33, 9),
+            (70, 64, 65),
+            (4, 0, 3),
+        ] {
             let a: Vec<f64> = (0..n * k).map(|i| (i % 11) as f64 - 5.0).collect();
             let b: Vec<f64> = (0..m * k).map(|i| (i % 7) as f64 - 3.0).collect();
-            let truth: Vec<f64> =
-                (0..n * m).map(|c| (0..k).map(|x| a[c / m * k + x] * b[c % m * k + x]).sum()).collect();
+            let truth: Vec<f64> = (0..n * m)
+                .map(|c| (0..k).map(|x| a[c / m * k + x] * b[c % m * k + x]).sum())
+                .collect();
             let (a, b) = (Matrix::new(&a, n, k, k), Matrix::new(&b, m, k, k));
             assert_eq!(product(a, b.t()), truth, "{n} {k} {m}");
             let mut twice = truth.clone();
             let mut out = MatrixMut::new(&mut twice, n, m, m);
-            multiply(&mut out, Before::AddedTo, 2.0, (a, b.t()), Parallelism::None);
-            assert_eq!(twice, truth.iter().map(|x| 3.0 * x).collect::<Vec<_>>(), "{n} {k} {m}");
+            multiply(
+                &mut out,
+                Before::AddedTo,
+                2.0,
+                (a, b.t()),
+                Parallelism::None,
+            );
+            assert_eq!(
+                twice,
+                truth.iter().map(|x| 3.0 * x).collect::<Vec<_>>(),
+                "{n} {k} {m}"
+            );
         }
     }
 }

@@ -92,26 +92,45 @@ enum Runs {
 impl Ops<'static> {
     /// Own kernels, with an analytic backward pass. On the CPU, until [`Ops::for_device`] says another device.
     pub fn fused() -> Self {
-        Self { runs: Runs::Host, dtype: DType::F32, tf32: false, tape: None, narrowed: None }
+        Self {
+            runs: Runs::Host,
+            dtype: DType::F32,
+            tf32: false,
+            tape: None,
+            narrowed: None,
+        }
     }
 
     /// Own kernels on an emulated GPU, if this machine has a C++ compiler.
     #[cfg(test)]
     pub(crate) fn emulated(dtype: DType) -> Option<Self> {
-        Some(Self::fused().on_board(gpu::emulated(dtype)?).with_dtype(dtype))
+        Some(
+            Self::fused()
+                .on_board(gpu::emulated(dtype)?)
+                .with_dtype(dtype),
+        )
     }
 
     /// Own kernels on a GPU, each waited for and timed.
     #[cfg(test)]
-    pub(crate) fn profiled(self, device: &Device, now_s: fn() -> f64) -> Result<(Self, &'static gpu::Profile)> {
-        let Some(gpu) = self.for_device(device)?.gpu() else { bail!("there is no GPU to watch") };
+    pub(crate) fn profiled(
+        self,
+        device: &Device,
+        now_s: fn() -> f64,
+    ) -> Result<(Self, &'static gpu::Profile)> {
+        let Some(gpu) = self.for_device(device)?.gpu() else {
+            bail!("there is no GPU to watch")
+        };
         let (profile, gpu) = gpu::Profile::of(gpu, device, now_s);
         Ok((self.on_board(gpu), profile))
     }
 
     /// candle's plain differentiable operations, on any device.
     pub fn reference() -> Self {
-        Self { runs: Runs::Reference, ..Self::fused() }
+        Self {
+            runs: Runs::Reference,
+            ..Self::fused()
+        }
     }
 }
 
@@ -150,7 +169,10 @@ impl<'t> Ops<'t> {
     /// The same on a given board.
     #[cfg(test)]
     fn on_board(self, gpu: Gpu) -> Self {
-        Self { runs: Runs::Board(gpu), ..self }
+        Self {
+            runs: Runs::Board(gpu),
+            ..self
+        }
     }
 
     /// The same, recorded on a tape for [`Tape::backward`]. Without one, tracked tensors are refused by fused ops.
@@ -159,7 +181,10 @@ impl<'t> Ops<'t> {
     where
         't: 'u,
     {
-        Ops { tape: Some(tape), ..self }
+        Ops {
+            tape: Some(tape),
+            ..self
+        }
     }
 
     /// The same with weights that stay as they are, so that each is narrowed to the type of activations once.
@@ -168,7 +193,10 @@ impl<'t> Ops<'t> {
     where
         't: 'u,
     {
-        Ops { narrowed: Some(narrowed), ..self }
+        Ops {
+            narrowed: Some(narrowed),
+            ..self
+        }
     }
 
     /// Of activations.
@@ -198,7 +226,11 @@ impl<'t> Ops<'t> {
     }
 
     fn pass(self, gpu: Gpu) -> gpu::Pass<'t> {
-        gpu::Pass { gpu, tape: self.tape, narrowed: self.narrowed }
+        gpu::Pass {
+            gpu,
+            tape: self.tape,
+            narrowed: self.narrowed,
+        }
     }
 
     /// `x W^T (+ bias)`: x (N, K), W (M, K), bias (M) to (N, M).
@@ -219,7 +251,13 @@ impl<'t> Ops<'t> {
     }
 
     /// LayerNorm over the columns: x (N, C), gain (C), bias (C) to (N, C).
-    pub fn layer_norm(self, x_nc: &Tensor, gain_c: &Tensor, bias_c: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    pub fn layer_norm(
+        self,
+        x_nc: &Tensor,
+        gain_c: &Tensor,
+        bias_c: Option<&Tensor>,
+        eps: f64,
+    ) -> Result<Tensor> {
         self.norm(norm::Kind::Layer, x_nc, gain_c, bias_c, eps)
     }
 
@@ -228,7 +266,14 @@ impl<'t> Ops<'t> {
         self.norm(norm::Kind::Rms, x_nc, gain_c, None, eps)
     }
 
-    fn norm(self, kind: norm::Kind, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+    fn norm(
+        self,
+        kind: norm::Kind,
+        x: &Tensor,
+        gain: &Tensor,
+        bias: Option<&Tensor>,
+        eps: f64,
+    ) -> Result<Tensor> {
         match self.runs {
             Runs::Host => norm::fused(self.tape, (kind, eps), x, gain, bias),
             Runs::Board(gpu) => gpu::norm(self.pass(gpu), (kind, eps), x, gain, bias),
@@ -307,7 +352,9 @@ impl<'t> Ops<'t> {
         axes.check(qkv)?;
         match self.runs {
             Runs::Host => attention::fused(self.tape, qkv, axes),
-            Runs::Board(gpu) if axes.head_width <= WIDEST_HEAD_ON_GPU => gpu::attention(self.pass(gpu), qkv, axes),
+            Runs::Board(gpu) if axes.head_width <= WIDEST_HEAD_ON_GPU => {
+                gpu::attention(self.pass(gpu), qkv, axes)
+            }
             _ => attention::reference(qkv, axes),
         }
     }
@@ -360,12 +407,18 @@ impl<'t> Ops<'t> {
         match self.runs {
             Runs::Host => head_loss::fused(self.tape, x_nc, w_vc, targets),
             Runs::Board(gpu) => gpu::head_loss(self.pass(gpu), x_nc, w_vc, targets),
-            Runs::Reference => cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets),
+            Runs::Reference => {
+                cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets)
+            }
         }
     }
 
     /// The loss of each token, for evaluation; no gradient. `None` where the target is [`IGNORED`].
-    pub fn cross_entropy_rows(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Vec<Option<TokenLoss>>> {
+    pub fn cross_entropy_rows(
+        self,
+        logits_nv: &Tensor,
+        targets: &Tensor,
+    ) -> Result<Vec<Option<TokenLoss>>> {
         match self.runs {
             Runs::Host => cross_entropy::fused_rows(logits_nv, targets),
             Runs::Board(gpu) => gpu::cross_entropy_rows(gpu, logits_nv, targets),

@@ -20,11 +20,19 @@ pub(super) enum Kind {
     Rms,
 }
 
-pub(super) fn reference(kind: Kind, x: &Tensor, gain: &Tensor, bias: Option<&Tensor>, eps: f64) -> Result<Tensor> {
+pub(super) fn reference(
+    kind: Kind,
+    x: &Tensor,
+    gain: &Tensor,
+    bias: Option<&Tensor>,
+    eps: f64,
+) -> Result<Tensor> {
     let eps = eps as f32;
     match (kind, bias) {
         (Kind::Layer, Some(bias)) => candle_nn::ops::layer_norm_slow(x, gain, bias, eps),
-        (Kind::Layer, None) => candle_nn::ops::rms_norm_slow(&x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?, gain, eps),
+        (Kind::Layer, None) => {
+            candle_nn::ops::rms_norm_slow(&x.broadcast_sub(&x.mean_keepdim(D::Minus1)?)?, gain, eps)
+        }
         (Kind::Rms, _) => candle_nn::ops::rms_norm_slow(x, gain, eps),
     }
 }
@@ -39,7 +47,11 @@ pub(super) fn fused(
     let (_, width) = x.dims2()?;
     if gain.dims() != [width] || bias.is_some_and(|bias| bias.dims() != [width]) {
         let bias = bias.map(Tensor::shape);
-        bail!("a norm of {:?} cannot have gain {:?} and bias {bias:?}", x.shape(), gain.shape());
+        bail!(
+            "a norm of {:?} cannot have gain {:?} and bias {bias:?}",
+            x.shape(),
+            gain.shape()
+        );
     }
     let (x, gain) = (x.contiguous()?, gain.contiguous()?);
     typed!(x, F => {
@@ -124,13 +136,32 @@ impl<F: Real> Norm<F> {
     }
 
     /// The gradients of x, gain and bias from one pass; that of bias is empty if there is none.
-    fn gradients(&self, x: &Tensor, gain: &Tensor, g: &Tensor, with_bias: bool) -> Result<(Tensor, Tensor, Vec<F>)> {
+    fn gradients(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        g: &Tensor,
+        with_bias: bool,
+    ) -> Result<(Tensor, Tensor, Vec<F>)> {
         let (n, width) = x.dims2()?;
         let (dx, mut dgain) = with_numbers::<F, _, 3>([x, gain, g], |[x, gain, g]| {
-            build_and_sum(n, width, if with_bias { 2 * width } else { width }, |i, dx, sums| {
-                let at = i * width..(i + 1) * width;
-                backward(self.kind, F::of(self.eps), &x[at.clone()], gain, &g[at], dx, sums);
-            })
+            build_and_sum(
+                n,
+                width,
+                if with_bias { 2 * width } else { width },
+                |i, dx, sums| {
+                    let at = i * width..(i + 1) * width;
+                    backward(
+                        self.kind,
+                        F::of(self.eps),
+                        &x[at.clone()],
+                        gain,
+                        &g[at],
+                        dx,
+                        sums,
+                    );
+                },
+            )
         })?;
         let dbias = dgain.split_off(width);
         Ok((tensor(dx, (n, width))?, tensor(dgain, width)?, dbias))
@@ -142,11 +173,23 @@ impl<F: Real> CustomOp2 for Norm<F> {
         "norm"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, gain: &CpuStorage, lg: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        gain: &CpuStorage,
+        lg: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         Ok(self.apply(numbers(x, lx)?, numbers(gain, lg)?, &[], lx.shape()))
     }
 
-    fn bwd(&self, x: &Tensor, gain: &Tensor, _y: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        gain: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         let (dx, dgain, _) = self.gradients(x, gain, &g.contiguous()?, false)?;
         Ok((Some(dx), Some(dgain)))
     }
@@ -166,7 +209,12 @@ impl<F: Real> CustomOp3 for Norm<F> {
         bias: &CpuStorage,
         lb: &Layout,
     ) -> Result<(CpuStorage, Shape)> {
-        Ok(self.apply(numbers(x, lx)?, numbers(gain, lg)?, numbers(bias, lb)?, lx.shape()))
+        Ok(self.apply(
+            numbers(x, lx)?,
+            numbers(gain, lg)?,
+            numbers(bias, lb)?,
+            lx.shape(),
+        ))
     }
 
     fn bwd(
@@ -192,12 +240,22 @@ mod tests {
 
     #[test]
     fn gradients_are_right() {
-        check(&[&[3, 7], &[7], &[7]], |ops, x| ops.layer_norm(&x[0], &x[1], Some(&x[2]), EPS));
-        check(&[&[3, 40], &[40]], |ops, x| ops.layer_norm(&x[0], &x[1], None, EPS));
+        check(&[&[3, 7], &[7], &[7]], |ops, x| {
+            ops.layer_norm(&x[0], &x[1], Some(&x[2]), EPS)
+        });
+        check(&[&[3, 40], &[40]], |ops, x| {
+            ops.layer_norm(&x[0], &x[1], None, EPS)
+        });
         check(&[&[3, 40], &[40]], |ops, x| ops.rms_norm(&x[0], &x[1], EPS));
-        check(&[&[7, 3], &[7]], |ops, x| ops.rms_norm(&x[0].t()?, &x[1], EPS));
-        agrees(&[&[300, 150], &[150], &[150]], |ops, x| ops.layer_norm(&x[0], &x[1], Some(&x[2]), EPS));
-        agrees(&[&[300, 150], &[150]], |ops, x| ops.rms_norm(&x[0], &x[1], EPS));
+        check(&[&[7, 3], &[7]], |ops, x| {
+            ops.rms_norm(&x[0].t()?, &x[1], EPS)
+        });
+        agrees(&[&[300, 150], &[150], &[150]], |ops, x| {
+            ops.layer_norm(&x[0], &x[1], Some(&x[2]), EPS)
+        });
+        agrees(&[&[300, 150], &[150]], |ops, x| {
+            ops.rms_norm(&x[0], &x[1], EPS)
+        });
     }
 
     proptest! {

@@ -12,17 +12,28 @@ use std::marker::PhantomData;
 pub(super) fn check(x: &Tensor, table: &Tensor, time: usize) -> Result<()> {
     let ((n, c), (rows, width)) = (x.dims2()?, table.dims2()?);
     if time == 0 || !n.is_multiple_of(time) || rows < time || width != c {
-        bail!("positions {:?} cannot be added to {:?} in windows of {time}", table.shape(), x.shape());
+        bail!(
+            "positions {:?} cannot be added to {:?} in windows of {time}",
+            table.shape(),
+            x.shape()
+        );
     }
     Ok(())
 }
 
 pub(super) fn reference(x: &Tensor, table: &Tensor, time: usize) -> Result<Tensor> {
     let (n, c) = x.dims2()?;
-    x.reshape((n / time, time, c))?.broadcast_add(&table.narrow(0, 0, time)?)?.reshape((n, c))
+    x.reshape((n / time, time, c))?
+        .broadcast_add(&table.narrow(0, 0, time)?)?
+        .reshape((n, c))
 }
 
-pub(super) fn fused(tape: Option<&Tape>, x: &Tensor, table: &Tensor, time: usize) -> Result<Tensor> {
+pub(super) fn fused(
+    tape: Option<&Tape>,
+    x: &Tensor,
+    table: &Tensor,
+    time: usize,
+) -> Result<Tensor> {
     let (x, table) = (x.contiguous()?, table.contiguous()?);
     typed!(x, F => apply2(tape, Positions::<F> { time, numbers: PhantomData }, [&x, &table]))
 }
@@ -49,23 +60,45 @@ impl<F: Real> CustomOp2 for Positions<F> {
         "positions"
     }
 
-    fn cpu_fwd(&self, x: &CpuStorage, lx: &Layout, table: &CpuStorage, lt: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        table: &CpuStorage,
+        lt: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (n, c) = lx.shape().dims2()?;
         let (x, table) = (numbers::<F>(x, lx)?, numbers::<F>(table, lt)?);
         let y = build(n, c, |first, block| {
-            add(c, &x[first * c..][..block.len()], &table[..self.time * c], first % self.time, block);
+            add(
+                c,
+                &x[first * c..][..block.len()],
+                &table[..self.time * c],
+                first % self.time,
+                block,
+            );
         });
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, c))))
     }
 
-    fn bwd(&self, x: &Tensor, table: &Tensor, _y: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        x: &Tensor,
+        table: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         if !table.track_op() {
             return Ok((Some(g.clone()), None));
         }
         let ((_, c), (rows, _)) = (x.dims2()?, table.dims2()?);
         let d = with_numbers::<F, _, 1>([&g.contiguous()?], |[g]| {
             build(rows, c, |first, block| {
-                for (i, sum) in block.chunks_exact_mut(c).enumerate().take(self.time.saturating_sub(first)) {
+                for (i, sum) in block
+                    .chunks_exact_mut(c)
+                    .enumerate()
+                    .take(self.time.saturating_sub(first))
+                {
                     for window in g.chunks_exact(self.time * c) {
                         accumulate(sum, &window[(first + i) * c..][..c]);
                     }
@@ -85,17 +118,30 @@ mod tests {
 
     #[test]
     fn gradients_are_right() {
-        check(&[&[6, 4], &[5, 4]], |ops, x| ops.add_positions(&x[0], &x[1], 3));
-        check(&[&[3, 4], &[5, 4]], |ops, x| ops.add_positions(&x[0], &x[1].narrow(0, 4, 1)?, 1));
-        check(&[&[6, 4]], |ops, x| ops.add_positions(&x[0], &Tensor::ones((3, 4), x[0].dtype(), &Device::Cpu)?, 3));
-        agrees(&[&[300, 130], &[100, 130]], |ops, x| ops.add_positions(&x[0], &x[1], 75));
+        check(&[&[6, 4], &[5, 4]], |ops, x| {
+            ops.add_positions(&x[0], &x[1], 3)
+        });
+        check(&[&[3, 4], &[5, 4]], |ops, x| {
+            ops.add_positions(&x[0], &x[1].narrow(0, 4, 1)?, 1)
+        });
+        check(&[&[6, 4]], |ops, x| {
+            ops.add_positions(&x[0], &Tensor::ones((3, 4), x[0].dtype(), &Device::Cpu)?, 3)
+        });
+        agrees(&[&[300, 130], &[100, 130]], |ops, x| {
+            ops.add_positions(&x[0], &x[1], 75)
+        });
     }
 
     #[test]
     fn windows_that_do_not_fit_are_refused() -> Result<()> {
         let zeros = |n: usize| Tensor::zeros((n, 2), DType::F32, &Device::Cpu);
         for (rows, table, time) in [(6, 4, 4), (6, 2, 3), (6, 4, 0)] {
-            assert!(Ops::fused().add_positions(&zeros(rows)?, &zeros(table)?, time).is_err(), "{rows} {table} {time}");
+            assert!(
+                Ops::fused()
+                    .add_positions(&zeros(rows)?, &zeros(table)?, time)
+                    .is_err(),
+                "{rows} {table} {time}"
+            );
         }
         Ok(())
     }

@@ -50,7 +50,11 @@ impl Real for f32 {
 
     #[inline(always)]
     fn fma<S: Isa>(self, a: f32, b: f32) -> f32 {
-        if S::FMA { self.mul_add(a, b) } else { self * a + b }
+        if S::FMA {
+            self.mul_add(a, b)
+        } else {
+            self * a + b
+        }
     }
 
     /// exp(x) = 2^n exp(r) with n = round(x / ln 2) and |r| <= ln 2 / 2. Exactly 0 below -87.33 (no subnormal results), and
@@ -91,7 +95,11 @@ impl Real for f32 {
             .fma::<S>(z, -3.333_328_194_22e-1);
         let near = (p * z).fma::<S>(self, self);
         let far = 1.0 - 2.0 / (Real::exp::<S>(2.0 * self.abs()) + 1.0);
-        if self.abs() < 0.625 { near } else { far.copysign(self) }
+        if self.abs() < 0.625 {
+            near
+        } else {
+            far.copysign(self)
+        }
     }
 
     #[inline(always)]
@@ -117,7 +125,11 @@ impl Real for f64 {
 
     #[inline(always)]
     fn fma<S: Isa>(self, a: f64, b: f64) -> f64 {
-        if S::FMA { self.mul_add(a, b) } else { self * a + b }
+        if S::FMA {
+            self.mul_add(a, b)
+        } else {
+            self * a + b
+        }
     }
 
     #[inline(always)]
@@ -163,16 +175,26 @@ mod tests {
     }
 
     /// The largest relative error over a fine grid, of the best instruction set and of the baseline.
-    fn worst(range: (f32, f32), best: impl Fn(&[f32], &mut [f32]), base: fn(f32) -> f32, truth: fn(f64) -> f64) -> f64 {
+    fn worst(
+        range: (f32, f32),
+        best: impl Fn(&[f32], &mut [f32]),
+        base: fn(f32) -> f32,
+        truth: fn(f64) -> f64,
+    ) -> f64 {
         const STEPS: usize = 1_000_003;
-        let x: Vec<f32> = (0..=STEPS).map(|i| range.0 + (range.1 - range.0) * (i as f32 / STEPS as f32)).collect();
+        let x: Vec<f32> = (0..=STEPS)
+            .map(|i| range.0 + (range.1 - range.0) * (i as f32 / STEPS as f32))
+            .collect();
         let mut y = vec![0.0; x.len()];
         best(&x, &mut y);
         let error = |x: f32, y: f32| match truth(f64::from(x)) {
             0.0 => f64::from(y.abs()),
             truth => ((f64::from(y) - truth) / truth).abs(),
         };
-        x.iter().zip(&y).map(|(&x, &y)| error(x, y).max(error(x, base(x)))).fold(0.0, f64::max)
+        x.iter()
+            .zip(&y)
+            .map(|(&x, &y)| error(x, y).max(error(x, base(x))))
+            .fold(0.0, f64::max)
     }
 
     #[test]
@@ -190,10 +212,19 @@ mod tests {
     #[test]
     fn the_ends_are_defined() {
         let exp = |x: f32| Real::exp::<Baseline>(x);
-        assert_eq!((exp(f32::NEG_INFINITY), exp(-1e30), exp(-90.0), exp(0.0)), (0.0, 0.0, 0.0, 1.0));
+        assert_eq!(
+            (exp(f32::NEG_INFINITY), exp(-1e30), exp(-90.0), exp(0.0)),
+            (0.0, 0.0, 0.0, 1.0)
+        );
         assert!(exp(f32::INFINITY) > 2e38 && exp(f32::INFINITY).is_finite());
         assert!(exp(f32::NAN).is_nan() && Real::tanh::<Baseline>(f32::NAN).is_nan());
-        assert_eq!((Real::tanh::<Baseline>(1e30_f32), Real::tanh::<Baseline>(-50.0_f32)), (1.0, -1.0));
+        assert_eq!(
+            (
+                Real::tanh::<Baseline>(1e30_f32),
+                Real::tanh::<Baseline>(-50.0_f32)
+            ),
+            (1.0, -1.0)
+        );
         assert_eq!(Real::sigmoid::<Baseline>(0.0_f32), 0.5);
         assert!(Real::sigmoid::<Baseline>(-1e4_f32) < 1e-38);
     }

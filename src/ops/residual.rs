@@ -14,7 +14,11 @@ pub(super) fn reference(a: &Tensor, b: &Tensor) -> Result<Tensor> {
 
 pub(super) fn fused(tape: Option<&Tape>, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.shape() != b.shape() {
-        bail!("a residual of {:?} cannot be added to {:?}", b.shape(), a.shape());
+        bail!(
+            "a residual of {:?} cannot be added to {:?}",
+            b.shape(),
+            a.shape()
+        );
     }
     let (a, b) = (a.contiguous()?, b.contiguous()?);
     typed!(a, F => apply2(tape, Add::<F>(PhantomData), [&a, &b]))
@@ -35,13 +39,27 @@ impl<F: Real> CustomOp2 for Add<F> {
         "residual"
     }
 
-    fn cpu_fwd(&self, a: &CpuStorage, la: &Layout, b: &CpuStorage, lb: &Layout) -> Result<(CpuStorage, Shape)> {
+    fn cpu_fwd(
+        &self,
+        a: &CpuStorage,
+        la: &Layout,
+        b: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
         let (a, b) = (numbers::<F>(a, la)?, numbers::<F>(b, lb)?);
-        let y = build(a.len(), 1, |i, y| sums(&a[i..][..y.len()], &b[i..][..y.len()], y));
+        let y = build(a.len(), 1, |i, y| {
+            sums(&a[i..][..y.len()], &b[i..][..y.len()], y)
+        });
         Ok((F::to_cpu_storage_owned(y), la.shape().clone()))
     }
 
-    fn bwd(&self, _a: &Tensor, _b: &Tensor, _y: &Tensor, g: &Tensor) -> Result<(Option<Tensor>, Option<Tensor>)> {
+    fn bwd(
+        &self,
+        _a: &Tensor,
+        _b: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
         Ok((Some(g.clone()), Some(g.clone())))
     }
 }

@@ -38,9 +38,14 @@ impl RopeTable {
         };
         let make = |f: fn(f64) -> f64| {
             let numbers: Vec<f64> = (0..time * half).map(|i| f(angle(i))).collect();
-            Tensor::from_vec(numbers, (time, half), &Device::Cpu)?.to_dtype(dtype)?.to_device(device)
+            Tensor::from_vec(numbers, (time, half), &Device::Cpu)?
+                .to_dtype(dtype)?
+                .to_device(device)
         };
-        Ok(Self { cos: make(f64::cos)?, sin: make(f64::sin)? })
+        Ok(Self {
+            cos: make(f64::cos)?,
+            sin: make(f64::sin)?,
+        })
     }
 
     /// Whether it lies there.
@@ -50,14 +55,20 @@ impl RopeTable {
 
     /// The rows of `time` positions from `start` on, without copying: for decoding token by token.
     pub fn slice(&self, start: usize, time: usize) -> Result<Self> {
-        Ok(Self { cos: self.cos.narrow(0, start, time)?, sin: self.sin.narrow(0, start, time)? })
+        Ok(Self {
+            cos: self.cos.narrow(0, start, time)?,
+            sin: self.sin.narrow(0, start, time)?,
+        })
     }
 
     /// The same on another device, in another type.
     #[cfg(test)]
     pub(super) fn to(&self, device: &Device, dtype: DType) -> Result<Self> {
         let moved = |x: &Tensor| x.to_dtype(dtype)?.to_device(device);
-        Ok(Self { cos: moved(&self.cos)?, sin: moved(&self.sin)? })
+        Ok(Self {
+            cos: moved(&self.cos)?,
+            sin: moved(&self.sin)?,
+        })
     }
 
     /// Cosines and sines, contiguous.
@@ -68,7 +79,10 @@ impl RopeTable {
     pub(super) fn check(&self, axes: Axes) -> Result<()> {
         match self.cos.dims2()? {
             (time, half) if time >= axes.time && 2 * half == axes.head_width => Ok(()),
-            _ => bail!("a rotary table of {:?} does not fit {axes:?}", self.cos.shape()),
+            _ => bail!(
+                "a rotary table of {:?} does not fit {axes:?}",
+                self.cos.shape()
+            ),
         }
     }
 }
@@ -77,15 +91,31 @@ pub(super) fn reference(qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<T
     let turned = (axes.heads + axes.kv_heads) * axes.head_width;
     let heads = qkv
         .narrow(1, 0, turned)?
-        .reshape((axes.batch, axes.time, axes.heads + axes.kv_heads, axes.head_width))?
+        .reshape((
+            axes.batch,
+            axes.time,
+            axes.heads + axes.kv_heads,
+            axes.head_width,
+        ))?
         .transpose(1, 2)?
         .contiguous()?;
     let heads = candle_nn::rotary_emb::rope_slow(&heads, &table.cos, &table.sin)?;
     let heads = heads.transpose(1, 2)?.reshape((axes.rows(), turned))?;
-    Tensor::cat(&[heads, qkv.narrow(1, turned, axes.kv_heads * axes.head_width)?], D::Minus1)
+    Tensor::cat(
+        &[
+            heads,
+            qkv.narrow(1, turned, axes.kv_heads * axes.head_width)?,
+        ],
+        D::Minus1,
+    )
 }
 
-pub(super) fn fused(tape: Option<&Tape>, qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
+pub(super) fn fused(
+    tape: Option<&Tape>,
+    qkv: &Tensor,
+    axes: Axes,
+    table: &RopeTable,
+) -> Result<Tensor> {
     let (cos, sin) = (table.cos.contiguous()?, table.sin.contiguous()?);
     typed!(qkv, F => {
         let op = Rope::<F> { axes, table: RopeTable { cos, sin }, numbers: PhantomData };
@@ -125,7 +155,14 @@ impl<F: Real> Rope<F> {
                     let row = first + i;
                     let at = row % axes.time * half..(row % axes.time + 1) * half;
                     let turned = packed - axes.kv_heads * axes.head_width;
-                    turn(way, &cos[at.clone()], &sin[at], turned, &x[row * packed..][..packed], y);
+                    turn(
+                        way,
+                        &cos[at.clone()],
+                        &sin[at],
+                        turned,
+                        &x[row * packed..][..packed],
+                        y,
+                    );
                 }
             })
         })
@@ -157,16 +194,37 @@ mod tests {
 
     fn run(axes: Axes) -> impl Fn(Ops, &[Tensor]) -> Result<Tensor> + Sync {
         move |ops, x| {
-            let table = RopeTable::new(axes.time + 2, 3, axes.head_width, 1e4, x[0].dtype(), &Device::Cpu)?;
+            let table = RopeTable::new(
+                axes.time + 2,
+                3,
+                axes.head_width,
+                1e4,
+                x[0].dtype(),
+                &Device::Cpu,
+            )?;
             ops.rope(&x[0], axes, &table)
         }
     }
 
     #[test]
     fn gradients_are_right() {
-        let axes = Axes { batch: 2, time: 3, heads: 2, kv_heads: 1, head_width: 4, scale: None };
+        let axes = Axes {
+            batch: 2,
+            time: 3,
+            heads: 2,
+            kv_heads: 1,
+            head_width: 4,
+            scale: None,
+        };
         check(&[&[axes.rows(), axes.packed_width()]], run(axes));
-        let axes = Axes { batch: 3, time: 100, heads: 4, kv_heads: 4, head_width: 10, scale: None };
+        let axes = Axes {
+            batch: 3,
+            time: 100,
+            heads: 4,
+            kv_heads: 4,
+            head_width: 10,
+            scale: None,
+        };
         agrees(&[&[axes.rows(), axes.packed_width()]], run(axes));
     }
 
@@ -185,9 +243,19 @@ mod tests {
         let made = RopeTable::new(2, 5, 6, 1e4, DType::F64, &Device::Cpu)?;
         assert_eq!(table.cos.to_vec2::<f64>()?, made.cos.to_vec2::<f64>()?);
         assert_eq!(table.sin.to_vec2::<f64>()?, made.sin.to_vec2::<f64>()?);
-        let axes = Axes { batch: 1, time: 3, heads: 1, kv_heads: 1, head_width: 6, scale: None };
+        let axes = Axes {
+            batch: 1,
+            time: 3,
+            heads: 1,
+            kv_heads: 1,
+            head_width: 6,
+            scale: None,
+        };
         let qkv = Tensor::zeros((3, 18), DType::F64, &Device::Cpu)?;
-        assert!(Ops::fused().rope(&qkv, axes, &made).is_err(), "a table too short is refused");
+        assert!(
+            Ops::fused().rope(&qkv, axes, &made).is_err(),
+            "a table too short is refused"
+        );
         Ok(())
     }
 }

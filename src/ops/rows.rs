@@ -20,7 +20,10 @@ const BLOCK: usize = 4096;
 const SERIAL: usize = 32 * 1024;
 
 /// The numbers of a contiguous argument of a forward pass.
-pub(super) fn numbers<'a, T: candle_core::WithDType>(storage: &'a CpuStorage, layout: &Layout) -> Result<&'a [T]> {
+pub(super) fn numbers<'a, T: candle_core::WithDType>(
+    storage: &'a CpuStorage,
+    layout: &Layout,
+) -> Result<&'a [T]> {
     match layout.contiguous_offsets() {
         Some((start, end)) => Ok(&T::cpu_storage_as_slice(storage)?[start..end]),
         None => bail!("a fused op got a tensor that is not contiguous: {layout:?}"),
@@ -57,25 +60,40 @@ fn cleared<F: Real>(memory: &mut [MaybeUninit<F>]) -> &mut [F] {
 }
 
 /// A vector of `rows` x `width` numbers. `fill` gets the first row's index and some whole rows, all zeros.
-pub(super) fn build<F: Real>(rows: usize, width: usize, fill: impl Fn(usize, &mut [F]) + Sync) -> Vec<F> {
+pub(super) fn build<F: Real>(
+    rows: usize,
+    width: usize,
+    fill: impl Fn(usize, &mut [F]) + Sync,
+) -> Vec<F> {
     let mut out = Vec::with_capacity(rows * width);
     let step = (BLOCK / width.max(1)).max(1);
     let memory = &mut out.spare_capacity_mut()[..rows * width];
-    chunks(memory, step * width, rows * width, |i, memory| fill(i * step, cleared(memory)));
+    chunks(memory, step * width, rows * width, |i, memory| {
+        fill(i * step, cleared(memory))
+    });
     // SAFETY: `cleared` initialised each chunk, and the chunks are all of the memory.
     unsafe { out.set_len(rows * width) };
     out
 }
 
 /// Runs `f` on every chunk of `size` elements and its index, in parallel if `work` (numbers touched in all) is worth it.
-pub(super) fn chunks<T: Send>(data: &mut [T], size: usize, work: usize, f: impl Fn(usize, &mut [T]) + Sync) {
+pub(super) fn chunks<T: Send>(
+    data: &mut [T],
+    size: usize,
+    work: usize,
+    f: impl Fn(usize, &mut [T]) + Sync,
+) {
     if data.is_empty() {
         return;
     }
     if work <= SERIAL {
-        data.chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+        data.chunks_mut(size)
+            .enumerate()
+            .for_each(|(i, chunk)| f(i, chunk));
     } else {
-        data.par_chunks_mut(size).enumerate().for_each(|(i, chunk)| f(i, chunk));
+        data.par_chunks_mut(size)
+            .enumerate()
+            .for_each(|(i, chunk)| f(i, chunk));
     }
 }
 
@@ -95,9 +113,17 @@ pub(super) fn build_and_sum<F: Real>(
         }
     };
     if rows * width <= SERIAL {
-        memory.chunks_mut(CHUNK * width).zip(partial.chunks_mut(sums)).enumerate().for_each(chunk);
+        memory
+            .chunks_mut(CHUNK * width)
+            .zip(partial.chunks_mut(sums))
+            .enumerate()
+            .for_each(chunk);
     } else {
-        memory.par_chunks_mut(CHUNK * width).zip(partial.par_chunks_mut(sums)).enumerate().for_each(chunk);
+        memory
+            .par_chunks_mut(CHUNK * width)
+            .zip(partial.par_chunks_mut(sums))
+            .enumerate()
+            .for_each(chunk);
     }
     // SAFETY: `cleared` initialised each row, and the rows are all of the memory.
     unsafe { out.set_len(rows * width) };
@@ -116,14 +142,28 @@ impl InplaceOp2 for AddInto {
         "add in place"
     }
 
-    fn cpu_fwd(&self, sum: &mut CpuStorage, sum_layout: &Layout, x: &CpuStorage, layout: &Layout) -> Result<()> {
-        let Some((start, end)) = sum_layout.contiguous_offsets() else { bail!("a sum that is not contiguous") };
+    fn cpu_fwd(
+        &self,
+        sum: &mut CpuStorage,
+        sum_layout: &Layout,
+        x: &CpuStorage,
+        layout: &Layout,
+    ) -> Result<()> {
+        let Some((start, end)) = sum_layout.contiguous_offsets() else {
+            bail!("a sum that is not contiguous")
+        };
         if sum_layout.shape() != layout.shape() {
-            bail!("{:?} cannot be added to {:?}", layout.shape(), sum_layout.shape());
+            bail!(
+                "{:?} cannot be added to {:?}",
+                layout.shape(),
+                sum_layout.shape()
+            );
         }
         fn add<F: Real>(sum: &mut [F], x: &[F]) {
             let work = x.len();
-            chunks(sum, BLOCK, work, |i, sum| accumulate(sum, &x[i * BLOCK..][..sum.len()]));
+            chunks(sum, BLOCK, work, |i, sum| {
+                accumulate(sum, &x[i * BLOCK..][..sum.len()])
+            });
         }
         match sum {
             CpuStorage::F32(sum) => add(&mut sum[start..end], numbers::<f32>(x, layout)?),
@@ -140,14 +180,18 @@ pub(super) fn column_sums<F: Real>(x: &[F], width: usize) -> Vec<F> {
     let mut partial = vec![F::ZERO; rows.div_ceil(CHUNK) * width];
     chunks(&mut partial, width, x.len(), |i, sums| {
         let Range { start, end } = i * CHUNK..((i + 1) * CHUNK).min(rows);
-        x[start * width..end * width].chunks_exact(width).for_each(|row| accumulate(sums, row));
+        x[start * width..end * width]
+            .chunks_exact(width)
+            .for_each(|row| accumulate(sums, row));
     });
     in_order(&partial, width)
 }
 
 fn in_order<F: Real>(partial: &[F], width: usize) -> Vec<F> {
     let mut total = vec![F::ZERO; width];
-    partial.chunks_exact(width).for_each(|sums| accumulate(&mut total, sums));
+    partial
+        .chunks_exact(width)
+        .for_each(|sums| accumulate(&mut total, sums));
     total
 }
 
@@ -157,10 +201,22 @@ mod tests {
 
     #[test]
     fn every_row_is_filled_once_and_summed() {
-        for (rows, width) in [(1, 1), (1, 5000), (63, 7), (64, 7), (65, 7), (700, 100), (0, 3)] {
-            let row_of = |row: usize, out: &mut [f64]| out.iter_mut().for_each(|x| *x += row as f64);
+        for (rows, width) in [
+            (1, 1),
+            (1, 5000),
+            (63, 7),
+            (64, 7),
+            (65, 7),
+            (700, 100),
+            (0, 3),
+        ] {
+            let row_of =
+                |row: usize, out: &mut [f64]| out.iter_mut().for_each(|x| *x += row as f64);
             let built = build(rows, width, |first, block: &mut [f64]| {
-                block.chunks_exact_mut(width).enumerate().for_each(|(i, row)| row_of(first + i, row));
+                block
+                    .chunks_exact_mut(width)
+                    .enumerate()
+                    .for_each(|(i, row)| row_of(first + i, row));
             });
             let truth: Vec<f64> = (0..rows * width).map(|i| (i / width) as f64).collect();
             assert_eq!(built, truth, "{rows} x {width}");
@@ -169,7 +225,11 @@ mod tests {
                 row_of(i, sums);
             });
             assert_eq!(built, truth, "{rows} x {width}");
-            assert_eq!(sums, vec![(0..rows).sum::<usize>() as f64; width], "{rows} x {width}");
+            assert_eq!(
+                sums,
+                vec![(0..rows).sum::<usize>() as f64; width],
+                "{rows} x {width}"
+            );
             assert_eq!(column_sums(&built, width), sums, "{rows} x {width}");
         }
     }

@@ -111,7 +111,12 @@ const FEW: usize = 8;
 /// Folds a slice: `step` into each lane, then `merge` over the lanes as a tree, then the tail that fills no lane. `start` changes
 /// nothing when it is merged.
 #[inline(always)]
-pub(super) fn fold<F: Real>(x: &[F], start: F, step: impl Fn(F, F) -> F, merge: impl Fn(F, F) -> F) -> F {
+pub(super) fn fold<F: Real>(
+    x: &[F],
+    start: F,
+    step: impl Fn(F, F) -> F,
+    merge: impl Fn(F, F) -> F,
+) -> F {
     #[inline(always)]
     fn lanes<const N: usize, F: Real>(x: &[[F; N]], start: F, step: impl Fn(F, F) -> F) -> [F; N] {
         let mut lanes = [start; N];
@@ -175,7 +180,9 @@ pub(super) fn dot<S: Isa, F: Real>(x: &[F], y: &[F]) -> F {
     if !short_x.is_empty() {
         sum += tree(lanes::<S, FEW, F>(short_x, short_y), |a, b| a + b);
     }
-    x.iter().zip(y).fold(sum, |sum, (&x, &y)| x.fma::<S>(y, sum))
+    x.iter()
+        .zip(y)
+        .fold(sum, |sum, (&x, &y)| x.fma::<S>(y, sum))
 }
 
 /// The sum of the products of three slices of one length.
@@ -191,9 +198,16 @@ pub(super) fn dot3<S: Isa, F: Real>(x: &[F], y: &[F], z: &[F]) -> F {
         }
         lanes
     }
-    let ((long_x, x), (long_y, y), (long_z, z)) =
-        (x.as_chunks::<LANES>(), y.as_chunks::<LANES>(), z.as_chunks::<LANES>());
-    let ((short_x, x), (short_y, y), (short_z, z)) = (x.as_chunks::<FEW>(), y.as_chunks::<FEW>(), z.as_chunks::<FEW>());
+    let ((long_x, x), (long_y, y), (long_z, z)) = (
+        x.as_chunks::<LANES>(),
+        y.as_chunks::<LANES>(),
+        z.as_chunks::<LANES>(),
+    );
+    let ((short_x, x), (short_y, y), (short_z, z)) = (
+        x.as_chunks::<FEW>(),
+        y.as_chunks::<FEW>(),
+        z.as_chunks::<FEW>(),
+    );
     let mut sum = F::ZERO;
     if !long_x.is_empty() {
         sum += tree(lanes::<S, LANES, F>(long_x, long_y, long_z), |a, b| a + b);
@@ -201,7 +215,10 @@ pub(super) fn dot3<S: Isa, F: Real>(x: &[F], y: &[F], z: &[F]) -> F {
     if !short_x.is_empty() {
         sum += tree(lanes::<S, FEW, F>(short_x, short_y, short_z), |a, b| a + b);
     }
-    x.iter().zip(y).zip(z).fold(sum, |sum, ((&x, &y), &z)| (x * y).fma::<S>(z, sum))
+    x.iter()
+        .zip(y)
+        .zip(z)
+        .fold(sum, |sum, ((&x, &y), &z)| (x * y).fma::<S>(z, sum))
 }
 
 /// The largest number of a slice; a NaN is passed over.
@@ -229,9 +246,21 @@ mod tests {
         for n in [0, 1, 7, 8, 9, 63, 64, 65, 72, 100, 130] {
             let x: Vec<f64> = (0..n).map(|i| ((i * 7) % 13) as f64).collect();
             assert_eq!(sum(&x), x.iter().sum::<f64>(), "sum of {n}");
-            assert_eq!(dot::<Baseline, _>(&x, &x), x.iter().map(|x| x * x).sum::<f64>(), "dot of {n}");
-            assert_eq!(dot3::<Baseline, _>(&x, &x, &x), x.iter().map(|x| x * x * x).sum::<f64>(), "dot3 of {n}");
-            assert_eq!(max(&x), x.iter().copied().fold(f64::NEG_INFINITY, f64::max), "max of {n}");
+            assert_eq!(
+                dot::<Baseline, _>(&x, &x),
+                x.iter().map(|x| x * x).sum::<f64>(),
+                "dot of {n}"
+            );
+            assert_eq!(
+                dot3::<Baseline, _>(&x, &x, &x),
+                x.iter().map(|x| x * x * x).sum::<f64>(),
+                "dot3 of {n}"
+            );
+            assert_eq!(
+                max(&x),
+                x.iter().copied().fold(f64::NEG_INFINITY, f64::max),
+                "max of {n}"
+            );
         }
     }
 }

@@ -63,7 +63,9 @@ impl<F: Real> CustomOp1 for SwiGlu<F> {
     fn cpu_fwd(&self, gate_up: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (n, packed) = layout.shape().dims2()?;
         let (gate_up, width) = (numbers::<F>(gate_up, layout)?, packed / 2);
-        let y = build(n, width, |i, y| forward(width, &gate_up[i * packed..][..2 * y.len()], y));
+        let y = build(n, width, |i, y| {
+            forward(width, &gate_up[i * packed..][..2 * y.len()], y)
+        });
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, width))))
     }
 
@@ -72,7 +74,12 @@ impl<F: Real> CustomOp1 for SwiGlu<F> {
         let width = packed / 2;
         let d = with_numbers::<F, _, 2>([gate_up, &g.contiguous()?], |[gate_up, g]| {
             build(n, packed, |i, d| {
-                backward(width, &gate_up[i * packed..][..d.len()], &g[i * width..][..d.len() / 2], d);
+                backward(
+                    width,
+                    &gate_up[i * packed..][..d.len()],
+                    &g[i * width..][..d.len() / 2],
+                    d,
+                );
             })
         })?;
         Ok(Some(tensor(d, (n, packed))?))

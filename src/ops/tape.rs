@@ -15,7 +15,8 @@ use super::rows::add_into;
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::op::BackpropOp;
 use candle_core::{
-    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage, Tensor, TensorId, bail,
+    CpuStorage, CudaStorage, CustomOp1, CustomOp2, CustomOp3, Layout, Result, Shape, Storage,
+    Tensor, TensorId, bail,
 };
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -29,7 +30,8 @@ pub struct Tape {
 }
 
 /// From the gradient of an output to those of the inputs; `None` where there is none.
-pub(super) type Back = Box<dyn FnOnce(&[Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>> + Send>;
+pub(super) type Back =
+    Box<dyn FnOnce(&[Tensor], &Tensor, &Tensor) -> Result<Vec<Option<Tensor>>> + Send>;
 
 struct Entry {
     inputs: Vec<Tensor>,
@@ -45,13 +47,23 @@ impl Tape {
 
     /// An empty tape for operations on a board.
     pub(super) fn on(gpu: Gpu) -> Self {
-        Self { gpu: Some(gpu), ..Self::default() }
+        Self {
+            gpu: Some(gpu),
+            ..Self::default()
+        }
     }
 
     /// Records that `output` came of `inputs`, and how its gradient becomes theirs.
     pub(super) fn put(&self, inputs: Vec<Tensor>, output: Tensor, back: Back) {
         super::dispatch::count(&output);
-        self.entries.lock().unwrap_or_else(PoisonError::into_inner).push(Entry { inputs, output, back });
+        self.entries
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(Entry {
+                inputs,
+                output,
+                back,
+            });
     }
 
     /// The gradient of `seed` times the sum over `loss`, usually a scalar, with respect to every variable behind it.
@@ -59,13 +71,26 @@ impl Tape {
     /// # Errors
     /// Where an operation has no gradient.
     pub fn backward(self, loss: &Tensor, seed: f64) -> Result<Gradients> {
-        let mut gradients = Gradients { of: HashMap::new(), gpu: self.gpu };
+        let mut gradients = Gradients {
+            of: HashMap::new(),
+            gpu: self.gpu,
+        };
         let seed = (loss.ones_like()? * seed)?;
         gradients.add(loss, seed, Owner::Shared)?;
-        let mut entries = self.entries.into_inner().unwrap_or_else(PoisonError::into_inner);
-        while let Some(Entry { inputs, output, back }) = entries.pop() {
+        let mut entries = self
+            .entries
+            .into_inner()
+            .unwrap_or_else(PoisonError::into_inner);
+        while let Some(Entry {
+            inputs,
+            output,
+            back,
+        }) = entries.pop()
+        {
             // An output that the loss does not depend on has no gradient.
-            let Some(Held { tensor: g, .. }) = gradients.of.remove(&output.id()) else { continue };
+            let Some(Held { tensor: g, .. }) = gradients.of.remove(&output.id()) else {
+                continue;
+            };
             let of_inputs = back(&inputs, &output, &g)?;
             drop(output);
             let mut seen = vec![address(&g)];
@@ -73,7 +98,11 @@ impl Tape {
                 let Some(gradient) = gradient else { continue };
                 // A residual hands on the very gradient it got: then several readers share its numbers.
                 let address = address(&gradient);
-                let owner = if seen.contains(&address) { Owner::Shared } else { Owner::Alone };
+                let owner = if seen.contains(&address) {
+                    Owner::Shared
+                } else {
+                    Owner::Alone
+                };
                 seen.push(address);
                 gradients.add(input, gradient, owner)?;
             }
@@ -129,7 +158,11 @@ impl Gradients {
         if tensor.track_op() {
             let injected = tensor.apply_op1(Inject(gradient))?;
             let mut store = injected.backward()?;
-            for leaf in injected.sorted_nodes().into_iter().filter(|node| node.is_variable()) {
+            for leaf in injected
+                .sorted_nodes()
+                .into_iter()
+                .filter(|node| node.is_variable())
+            {
                 if let Some(gradient) = store.remove(leaf) {
                     self.add_to_leaf(leaf.id(), gradient.detach(), Owner::Shared)?;
                 }
@@ -140,16 +173,31 @@ impl Gradients {
 
     fn add_to_leaf(&mut self, id: TensorId, gradient: Tensor, owner: Owner) -> Result<()> {
         let sum = match self.of.remove(&id) {
-            None => Held { tensor: gradient, owner },
-            Some(Held { tensor: known, owner: Owner::Alone }) => {
+            None => Held {
+                tensor: gradient,
+                owner,
+            },
+            Some(Held {
+                tensor: known,
+                owner: Owner::Alone,
+            }) => {
                 self.add_in_place(&known, &gradient)?;
-                Held { tensor: known, owner: Owner::Alone }
+                Held {
+                    tensor: known,
+                    owner: Owner::Alone,
+                }
             }
             Some(Held { tensor: known, .. }) if owner == Owner::Alone => {
                 self.add_in_place(&gradient, &known)?;
-                Held { tensor: gradient, owner }
+                Held {
+                    tensor: gradient,
+                    owner,
+                }
             }
-            Some(Held { tensor: known, .. }) => Held { tensor: (known + gradient)?, owner: Owner::Shared },
+            Some(Held { tensor: known, .. }) => Held {
+                tensor: (known + gradient)?,
+                owner: Owner::Shared,
+            },
         };
         self.of.insert(id, sum);
         Ok(())
@@ -210,7 +258,10 @@ fn put<const N: usize>(
         let held = inputs.map(Tensor::storage_and_layout);
         for (storage, _) in &held {
             if !matches!(&**storage, Storage::Cpu(_)) {
-                bail!("a fused op got a tensor on {:?}", storage.device().location());
+                bail!(
+                    "a fused op got a tensor on {:?}",
+                    storage.device().location()
+                );
             }
         }
         run(held.each_ref().map(|(storage, layout)| match &**storage {
@@ -222,7 +273,11 @@ fn put<const N: usize>(
     if let Some(tape) = tape
         && tracked
     {
-        tape.put(inputs.map(Tensor::clone).into(), output.clone(), Box::new(back));
+        tape.put(
+            inputs.map(Tensor::clone).into(),
+            output.clone(),
+            Box::new(back),
+        );
     }
     Ok(output)
 }
@@ -234,7 +289,12 @@ where
 {
     let op = Arc::new(op);
     let run = op.clone();
-    put(tape, [x], |[(x, lx)]| run.cpu_fwd(x, lx), move |i, y, g| Ok(vec![op.bwd(&i[0], y, g)?]))
+    put(
+        tape,
+        [x],
+        |[(x, lx)]| run.cpu_fwd(x, lx),
+        move |i, y, g| Ok(vec![op.bwd(&i[0], y, g)?]),
+    )
 }
 
 /// [`CustomOp2`] on the tape.
@@ -258,7 +318,8 @@ where
 {
     let op = Arc::new(op);
     let run = op.clone();
-    let forward = |[(a, la), (b, lb), (c, lc)]: [(&CpuStorage, &Layout); 3]| run.cpu_fwd(a, la, b, lb, c, lc);
+    let forward =
+        |[(a, la), (b, lb), (c, lc)]: [(&CpuStorage, &Layout); 3]| run.cpu_fwd(a, la, b, lb, c, lc);
     put(tape, [a, b, c], forward, move |i, y, g| {
         let (a, b, c) = op.bwd(&i[0], &i[1], &i[2], y, g)?;
         Ok(vec![a, b, c])
@@ -290,9 +351,15 @@ mod tests {
         let loss = y.sqr()?.sum_all()?;
         let mut gradients = tape.backward(&loss, 0.5)?;
         // y = (4 + 1, 0 + 2); dloss/dy = y; relu passes the first number only (the second is 0).
-        assert_eq!(numbers(&gradients.take(&a).unwrap())?, [5.0 * (3.0 + 1.0 + 1.0), 2.0]);
+        assert_eq!(
+            numbers(&gradients.take(&a).unwrap())?,
+            [5.0 * (3.0 + 1.0 + 1.0), 2.0]
+        );
         assert_eq!(numbers(&gradients.take(&b).unwrap())?, [5.0, 0.0]);
-        assert!(gradients.take(&a).is_none() && gradients.is_empty(), "taken out");
+        assert!(
+            gradients.take(&a).is_none() && gradients.is_empty(),
+            "taken out"
+        );
         Ok(())
     }
 
@@ -308,7 +375,10 @@ mod tests {
         }
         let unused = ops.relu(&y)?;
         let mut gradients = tape.backward(&y, 1.0)?;
-        assert_eq!(numbers(&gradients.take(&x).unwrap())?, [8.0 + 4.0 + 2.0 + 1.0, 8.0]);
+        assert_eq!(
+            numbers(&gradients.take(&x).unwrap())?,
+            [8.0 + 4.0 + 2.0 + 1.0, 8.0]
+        );
         drop(unused);
         Ok(())
     }
@@ -317,10 +387,15 @@ mod tests {
     fn what_another_tape_recorded_is_left_over() -> Result<()> {
         let x = var(&[1.0])?;
         let (tape, other) = (Tape::new(), Tape::new());
-        let y = Ops::fused().on(&tape).add(&x, &Ops::fused().on(&other).relu(&x)?)?;
+        let y = Ops::fused()
+            .on(&tape)
+            .add(&x, &Ops::fused().on(&other).relu(&x)?)?;
         let mut gradients = tape.backward(&y, 1.0)?;
         assert_eq!(numbers(&gradients.take(&x).unwrap())?, [1.0]);
-        assert!(!gradients.is_empty(), "the gradient of relu(x) went nowhere");
+        assert!(
+            !gradients.is_empty(),
+            "the gradient of relu(x) went nowhere"
+        );
         Ok(())
     }
 

@@ -5,8 +5,16 @@ use super::delimited::Table;
 use crate::error::{Error, Result};
 
 /// Names of validation losses: where one stands beside a plain `loss`, that one is the training loss.
-const VALIDATION: [&str; 8] =
-    ["val_loss", "valid_loss", "validation_loss", "eval_loss", "dev_loss", "heldout_loss", "loss_val", "val_nll"];
+const VALIDATION: [&str; 8] = [
+    "val_loss",
+    "valid_loss",
+    "validation_loss",
+    "eval_loss",
+    "dev_loss",
+    "heldout_loss",
+    "loss_val",
+    "val_nll",
+];
 /// Losses in another unit, which their names say.
 const OTHER_UNITS: [&str; 14] = [
     "perplexity",
@@ -28,12 +36,27 @@ const OTHER_UNITS: [&str; 14] = [
 /// What is looked for, in the order of preference; of the names of one rank only one may be there.
 const NAMES: [(&str, &[&[&str]]); 19] = [
     ("run", &[&["run"], &["run_id", "run_name"]]),
-    ("variant", &[&["variant"], &["optimizer", "optimiser", "algorithm", "method", "arm"]]),
+    (
+        "variant",
+        &[
+            &["variant"],
+            &["optimizer", "optimiser", "algorithm", "method", "arm"],
+        ],
+    ),
     ("group", &[&["group"], &["variant", "series", "family"]]),
     ("scale", &[&["scale"]]),
     ("seed", &[&["seed"], &["random_seed", "rng_seed"]]),
-    ("repeat", &[&["repeat"], &["seed", "random_seed", "rng_seed", "replicate"]]),
-    ("budget", &[&["budget"], &["max_steps", "total_steps", "planned_steps"]]),
+    (
+        "repeat",
+        &[
+            &["repeat"],
+            &["seed", "random_seed", "rng_seed", "replicate"],
+        ],
+    ),
+    (
+        "budget",
+        &[&["budget"], &["max_steps", "total_steps", "planned_steps"]],
+    ),
     (
         "step",
         &[
@@ -66,10 +89,24 @@ const NAMES: [(&str, &[&[&str]]); 19] = [
             &["D"],
         ],
     ),
-    ("tokens_per_step", &[&["tokens_per_step"], &["tokens_per_batch", "batch_tokens"]]),
+    (
+        "tokens_per_step",
+        &[&["tokens_per_step"], &["tokens_per_batch", "batch_tokens"]],
+    ),
     (
         "flops",
-        &[&["flops"], &["flop", "train_flops", "train_flop", "training_flops", "training_flop", "total_flops"], &["C"]],
+        &[
+            &["flops"],
+            &[
+                "flop",
+                "train_flops",
+                "train_flop",
+                "training_flops",
+                "training_flop",
+                "total_flops",
+            ],
+            &["C"],
+        ],
     ),
     (
         "seconds",
@@ -104,14 +141,26 @@ const NAMES: [(&str, &[&[&str]]); 19] = [
             &["N"],
         ],
     ),
-    ("unique_tokens", &[&["unique_tokens"], &["different_tokens"]]),
+    (
+        "unique_tokens",
+        &[&["unique_tokens"], &["different_tokens"]],
+    ),
     ("epochs", &[&["epochs"], &["num_epochs", "n_epochs"]]),
     ("lr", &[&["lr"], &["learning_rate", "peak_lr", "max_lr"]]),
     ("batch", &[&["batch"], &["batch_size", "global_batch_size"]]),
-    ("train_loss", &[&["train_loss"], &["training_loss", "loss_train"]]),
+    (
+        "train_loss",
+        &[&["train_loss"], &["training_loss", "loss_train"]],
+    ),
     (
         "loss",
-        &[&VALIDATION, &["loss"], &["final_loss", "final_val_loss", "final_validation_loss"], &["L"], &OTHER_UNITS],
+        &[
+            &VALIDATION,
+            &["loss"],
+            &["final_loss", "final_val_loss", "final_validation_loss"],
+            &["L"],
+            &OTHER_UNITS,
+        ],
     ),
 ];
 
@@ -121,9 +170,13 @@ const NAMES: [(&str, &[&[&str]]); 19] = [
 ///
 /// Two columns that could be it.
 pub fn find(table: &Table, name: &str) -> Result<Option<usize>> {
-    let ranks = NAMES.iter().find(|(known, _)| *known == name).map_or(&[][..], |(_, ranks)| *ranks);
+    let ranks = NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or(&[][..], |(_, ranks)| *ranks);
     for rank in ranks {
-        let mut places = (0..table.columns.len()).filter(|&k| rank.iter().any(|known| is(&table.columns[k], known)));
+        let mut places = (0..table.columns.len())
+            .filter(|&k| rank.iter().any(|known| is(&table.columns[k], known)));
         match (places.next(), places.next()) {
             (Some(place), None) => return Ok(Some(place)),
             (Some(one), Some(other)) => return Err(twice(table, name, one, other)),
@@ -133,29 +186,44 @@ pub fn find(table: &Table, name: &str) -> Result<Option<usize>> {
     // A loss of which the table says nothing else, beside one that is judged, is the training loss.
     if name == "train_loss" {
         let loss = (0..table.columns.len()).find(|&k| is(&table.columns[k], "loss"));
-        return Ok(loss.filter(|place| find(table, "loss").is_ok_and(|judged| judged.is_some_and(|j| j != *place))));
+        return Ok(loss.filter(|place| {
+            find(table, "loss").is_ok_and(|judged| judged.is_some_and(|j| j != *place))
+        }));
     }
     Ok(None)
 }
 
 fn twice(table: &Table, name: &str, one: usize, other: usize) -> Error {
-    let (one, other) = (table.columns[one].escape_debug(), table.columns[other].escape_debug());
+    let (one, other) = (
+        table.columns[one].escape_debug(),
+        table.columns[other].escape_debug(),
+    );
     let file = &table.file;
     if one.to_string() == other.to_string() {
         return Error::input(format!("{file}: two columns are called `{one}`"));
     }
-    Error::input(format!("{file}: the column of {name} could be `{one}` or `{other}`"))
-        .hint(format!("--map {name}=\"{one}\" or --map {name}=\"{other}\" says which"))
+    Error::input(format!(
+        "{file}: the column of {name} could be `{one}` or `{other}`"
+    ))
+    .hint(format!(
+        "--map {name}=\"{one}\" or --map {name}=\"{other}\" says which"
+    ))
 }
 
 /// Whether a column is called so.
 fn is(column: &str, known: &str) -> bool {
-    if known.len() == 1 { column == known } else { plain(column) == known }
+    if known.len() == 1 {
+        column == known
+    } else {
+        plain(column) == known
+    }
 }
 
 /// A name in small letters, with `_` for whatever stands between its words.
 pub fn plain(name: &str) -> String {
-    let words = name.split(|c: char| !c.is_alphanumeric()).filter(|word| !word.is_empty());
+    let words = name
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
     words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
 }
 
@@ -187,23 +255,36 @@ mod tests {
             ("x,y", "loss", None),
         ];
         for (header, name, expected) in rows {
-            assert_eq!(found(header, name).unwrap().as_deref(), expected, "{header} {name}");
+            assert_eq!(
+                found(header, name).unwrap().as_deref(),
+                expected,
+                "{header} {name}"
+            );
         }
     }
 
     #[test]
     fn two_columns_that_could_be_it_are_asked_about() {
         let error = found("eval_loss,val_loss", "loss").unwrap_err();
-        assert_eq!(error.message, "x.csv: the column of loss could be `eval_loss` or `val_loss`");
+        assert_eq!(
+            error.message,
+            "x.csv: the column of loss could be `eval_loss` or `val_loss`"
+        );
         assert!(error.hint.unwrap().contains("--map loss=\"val_loss\""));
-        assert_eq!(found("loss,loss", "loss").unwrap_err().message, "x.csv: two columns are called `loss`");
+        assert_eq!(
+            found("loss,loss", "loss").unwrap_err().message,
+            "x.csv: two columns are called `loss`"
+        );
     }
 
     #[test]
     fn every_name_is_plain_and_has_a_rank() {
         for (name, ranks) in NAMES {
             for known in ranks.iter().flat_map(|rank| rank.iter()) {
-                assert!(known.len() == 1 || plain(known) == *known, "{name}: {known}");
+                assert!(
+                    known.len() == 1 || plain(known) == *known,
+                    "{name}: {known}"
+                );
             }
         }
     }

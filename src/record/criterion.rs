@@ -43,7 +43,10 @@ pub struct Benchmark {
 impl Benchmark {
     /// As criterion prints it: `m/layer_norm/fused/forward`.
     pub fn name(&self) -> String {
-        self.part.as_ref().map_or_else(|| self.group.clone(), |part| format!("{}/{part}", self.group))
+        self.part.as_ref().map_or_else(
+            || self.group.clone(),
+            |part| format!("{}/{part}", self.group),
+        )
     }
 }
 
@@ -75,7 +78,10 @@ const OF_ENERGY: &str = "joules";
 pub fn read(folder: &Path) -> Result<Vec<Benchmark>> {
     let mut places = Vec::new();
     find(folder, &mut places)?;
-    let mut found = places.iter().map(|place| benchmark(place)).collect::<Result<Vec<Benchmark>>>()?;
+    let mut found = places
+        .iter()
+        .map(|place| benchmark(place))
+        .collect::<Result<Vec<Benchmark>>>()?;
     // The groups of joules that this project's own benches measure hold no seconds.
     found.retain(|one| !one.group.starts_with(OF_ENERGY));
     found.sort_by_key(Benchmark::name);
@@ -85,15 +91,25 @@ pub fn read(folder: &Path) -> Result<Vec<Benchmark>> {
         ));
     }
     match found.windows(2).find(|two| two[0].name() == two[1].name()) {
-        Some(two) => Err(Error::input(format!("{}: two benchmarks are called `{}`", folder.display(), two[0].name()))
-            .hint("name the folder of one `cargo bench`: `target/criterion`")),
+        Some(two) => Err(Error::input(format!(
+            "{}: two benchmarks are called `{}`",
+            folder.display(),
+            two[0].name()
+        ))
+        .hint("name the folder of one `cargo bench`: `target/criterion`")),
         None => Ok(found),
     }
 }
 
 /// Collects the folders `new` that hold samples; links are not followed.
 fn find(folder: &Path, places: &mut Vec<PathBuf>) -> Result<()> {
-    let unreadable = |e: std::io::Error| Error::input(format!("{}: cannot be read: {}", folder.display(), plain(&e)));
+    let unreadable = |e: std::io::Error| {
+        Error::input(format!(
+            "{}: cannot be read: {}",
+            folder.display(),
+            plain(&e)
+        ))
+    };
     for entry in fs::read_dir(folder).map_err(unreadable)? {
         let entry = entry.map_err(unreadable)?;
         if !entry.file_type().map_err(unreadable)?.is_dir() {
@@ -115,35 +131,51 @@ fn benchmark(folder: &Path) -> Result<Benchmark> {
     let (samples, sample_bytes): (Samples, _) = part(&path)?;
     let shown = path.display();
     let modified = fs::metadata(&path).and_then(|about| about.modified());
-    let modified = modified.map_err(|e| Error::input(format!("{shown}: cannot be read: {}", plain(&e))))?;
+    let modified =
+        modified.map_err(|e| Error::input(format!("{shown}: cannot be read: {}", plain(&e))))?;
     let (iters, times) = (&samples.iters, &samples.times);
     let sound = |value: &f64| value.is_finite() && *value > 0.0;
     if iters.is_empty() || iters.len() != times.len() || !iters.iter().chain(times).all(sound) {
-        return Err(Error::input(format!("{shown}: not as many iterations as times above 0"))
-            .hint("run the benchmark again: `cargo bench`"));
+        return Err(
+            Error::input(format!("{shown}: not as many iterations as times above 0"))
+                .hint("run the benchmark again: `cargo bench`"),
+        );
     }
-    let parts: Vec<String> =
-        [about.function_id, about.value_str].into_iter().flatten().filter(|part| !part.is_empty()).collect();
+    let parts: Vec<String> = [about.function_id, about.value_str]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
     let found = Benchmark {
         group: about.group_id,
         part: (!parts.is_empty()).then(|| parts.join("/")),
         throughput: about.throughput.filter(|value| !value.is_null()),
         sampling: samples.sampling_mode,
-        iteration_s: times.iter().zip(iters).map(|(ns, count)| ns / count / NS_PER_S).collect(),
-        blake3: blake3::hash(&[about_bytes, sample_bytes].concat()).to_hex().to_string(),
+        iteration_s: times
+            .iter()
+            .zip(iters)
+            .map(|(ns, count)| ns / count / NS_PER_S)
+            .collect(),
+        blake3: blake3::hash(&[about_bytes, sample_bytes].concat())
+            .to_hex()
+            .to_string(),
         written_at: utc(modified)?,
     };
     match found.name() {
-        name if name.is_empty() || name.chars().any(char::is_control) => {
-            Err(Error::input(format!("{shown}: a benchmark's name must not be empty or hold control characters")))
-        }
+        name if name.is_empty() || name.chars().any(char::is_control) => Err(Error::input(
+            format!("{shown}: a benchmark's name must not be empty or hold control characters"),
+        )),
         _ => Ok(found),
     }
 }
 
 fn part<T: DeserializeOwned>(path: &Path) -> Result<(T, Vec<u8>)> {
     let shown = path.display();
-    let bytes = fs::read(path).map_err(|e| Error::input(format!("{shown}: cannot be read: {}", plain(&e))))?;
+    let bytes = fs::read(path)
+        .map_err(|e| Error::input(format!("{shown}: cannot be read: {}", plain(&e))))?;
     let value = serde_json::from_slice(&bytes);
-    Ok((value.map_err(|e| Error::input(format!("{shown}: not as criterion writes it: {e}")))?, bytes))
+    Ok((
+        value.map_err(|e| Error::input(format!("{shown}: not as criterion writes it: {e}")))?,
+        bytes,
+    ))
 }

@@ -105,15 +105,28 @@ impl Table {
     ///
     /// No header, an open quote, text after a closing quote, or a row with more cells than the header.
     pub fn parse(file: &str, text: &str, delimiter: char) -> Result<Self> {
-        let old_mac = if text.contains('\n') { Cow::Borrowed(text) } else { Cow::Owned(text.replace('\r', "\n")) };
+        let old_mac = if text.contains('\n') {
+            Cow::Borrowed(text)
+        } else {
+            Cow::Owned(text.replace('\r', "\n"))
+        };
         let mut records = Records::new(file, &old_mac, delimiter);
         let mut cells: Vec<Cow<str>> = Vec::new();
         let Some(mut line) = records.header(&mut cells)? else {
-            return Err(Error::input(format!("{file}: empty")).hint("expected a header and one row per line"));
+            return Err(Error::input(format!("{file}: empty"))
+                .hint("expected a header and one row per line"));
         };
-        let owned = |cells: &[Cow<str>]| cells.iter().map(|cell| cell.as_ref().to_owned()).collect::<Vec<String>>();
-        let above = records.comment.filter(|_| cells.iter().all(|cell| cell.parse::<f64>().is_ok()));
-        let above: Option<Vec<String>> = above.map(|above| above.split(delimiter).map(named).collect());
+        let owned = |cells: &[Cow<str>]| {
+            cells
+                .iter()
+                .map(|cell| cell.as_ref().to_owned())
+                .collect::<Vec<String>>()
+        };
+        let above = records
+            .comment
+            .filter(|_| cells.iter().all(|cell| cell.parse::<f64>().is_ok()));
+        let above: Option<Vec<String>> =
+            above.map(|above| above.split(delimiter).map(named).collect());
         let mut table = match above.filter(|above| above.len() == cells.len()) {
             Some(columns) => {
                 let mut table = Self::new(file, columns);
@@ -131,15 +144,20 @@ impl Table {
             }
             line = records.row(&mut cells)?;
             if cells.len() > width && cells[width..].iter().any(|cell| !cell.is_empty()) {
-                return Err(Error::input(format!("{file}:{line}: {} cells under {width} columns", cells.len()))
-                    .hint("a cell that holds the delimiter needs quotes: \"a, b\""));
+                return Err(Error::input(format!(
+                    "{file}:{line}: {} cells under {width} columns",
+                    cells.len()
+                ))
+                .hint("a cell that holds the delimiter needs quotes: \"a, b\""));
             }
             if cells.len() < width {
                 table.short.add(line);
             }
             table.push(line, cells.iter().map(AsRef::as_ref));
         }
-        table.marks = (0..width).map(|column| marks((0..table.rows()).map(|row| table.cell(row, column)))).collect();
+        table.marks = (0..width)
+            .map(|column| marks((0..table.rows()).map(|row| table.cell(row, column))))
+            .collect();
         table.settle(delimiter);
         Ok(table)
     }
@@ -148,10 +166,17 @@ impl Table {
     /// comma in a number is its decimal mark.
     fn settle(&mut self, delimiter: char) {
         let has = |wanted: Marks| self.marks.contains(&wanted);
-        let (comma, neither) = (has(Marks::Comma) && !has(Marks::Point), !has(Marks::Comma) && !has(Marks::Point));
+        let (comma, neither) = (
+            has(Marks::Comma) && !has(Marks::Point),
+            !has(Marks::Comma) && !has(Marks::Point),
+        );
         for marks in &mut self.marks {
             if let Marks::Either { commas } = *marks {
-                *marks = if comma || (neither && commas && delimiter == ';') { Marks::Comma } else { Marks::Plain };
+                *marks = if comma || (neither && commas && delimiter == ';') {
+                    Marks::Comma
+                } else {
+                    Marks::Plain
+                };
             }
         }
     }
@@ -159,7 +184,12 @@ impl Table {
     /// What was read leniently, a sentence each.
     pub fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        let Self { file, comments, short, .. } = self;
+        let Self {
+            file,
+            comments,
+            short,
+            ..
+        } = self;
         if comments.count > 0 {
             let (lines, first) = (lines(comments.count), comments.first);
             notes
@@ -184,7 +214,10 @@ impl Table {
         let mut places = (0..self.columns.len()).filter(|&k| self.columns[k] == name);
         match (places.next(), places.next()) {
             (Some(place), None) => Ok(place),
-            (Some(_), Some(_)) => Err(Error::input(format!("{}: two columns are called `{name}`", self.file))),
+            (Some(_), Some(_)) => Err(Error::input(format!(
+                "{}: two columns are called `{name}`",
+                self.file
+            ))),
             (None, _) => Err(self.unknown(name)),
         }
     }
@@ -193,12 +226,20 @@ impl Table {
         let known = self.columns.iter().map(String::as_str);
         let message = format!("{}: no column `{}`", self.file, name.escape_debug());
         let meant = near(name, known).map(|meant| format!("did you mean `{meant}`? "));
-        Error::input(message).hint(format!("{}The file has: {}", meant.unwrap_or_default(), self.names()))
+        Error::input(message).hint(format!(
+            "{}The file has: {}",
+            meant.unwrap_or_default(),
+            self.names()
+        ))
     }
 
     /// The names of its columns, for messages.
     pub fn names(&self) -> String {
-        let list: Vec<String> = self.columns.iter().map(|column| column.escape_debug().to_string()).collect();
+        let list: Vec<String> = self
+            .columns
+            .iter()
+            .map(|column| column.escape_debug().to_string())
+            .collect();
         list.join(", ")
     }
 }
@@ -209,20 +250,35 @@ fn lines(count: usize) -> String {
 
 /// A column's name out of a comment.
 fn named(cell: &str) -> String {
-    cell.trim_start_matches('#').trim().trim_matches('"').to_owned()
+    cell.trim_start_matches('#')
+        .trim()
+        .trim_matches('"')
+        .to_owned()
 }
 
 /// The delimiter that the header has most of outside quotes; where two are level, the one by which the line below has as many
 /// cells, then what the file's name says (`.tsv`, `.tab`), then the comma.
 pub fn delimiter(path: &Path, text: &str) -> char {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     let tabs = extension == "tsv" || extension == "tab";
     let mut lines = text.split(['\n', '\r']).filter(|line| !skipped(line));
-    let (header, below) = (lines.next().unwrap_or_default(), lines.next().unwrap_or_default());
+    let (header, below) = (
+        lines.next().unwrap_or_default(),
+        lines.next().unwrap_or_default(),
+    );
     let rank = |delimiter: &char| {
         let count = outside_quotes(header, *delimiter);
         let agrees = outside_quotes(below, *delimiter) == count;
-        (count, agrees, tabs == (*delimiter == '\t'), *delimiter == ',')
+        (
+            count,
+            agrees,
+            tabs == (*delimiter == '\t'),
+            *delimiter == ',',
+        )
     };
     [',', ';', '\t'].into_iter().max_by_key(rank).unwrap_or(',')
 }
@@ -254,7 +310,13 @@ struct Records<'a> {
 
 impl<'a> Records<'a> {
     fn new(file: &'a str, text: &'a str, delimiter: char) -> Self {
-        Self { file, rest: text.trim_start_matches('\u{feff}'), line: 1, delimiter, comment: None }
+        Self {
+            file,
+            rest: text.trim_start_matches('\u{feff}'),
+            line: 1,
+            delimiter,
+            comment: None,
+        }
     }
 
     /// Reads the first line that is neither blank nor a comment.
@@ -337,8 +399,11 @@ impl<'a> Records<'a> {
         let mut text = String::new();
         loop {
             let Some(quote) = self.rest.find('"') else {
-                return Err(Error::input(format!("{}:{line}: a quote is opened and not closed", self.file))
-                    .hint("a quote within quotes is written twice: \"\""));
+                return Err(Error::input(format!(
+                    "{}:{line}: a quote is opened and not closed",
+                    self.file
+                ))
+                .hint("a quote within quotes is written twice: \"\""));
             };
             text.push_str(self.take(quote));
             self.take(1);
@@ -352,8 +417,13 @@ impl<'a> Records<'a> {
         if after.is_empty() {
             return Ok(Cow::Owned(text));
         }
-        Err(Error::input(format!("{}:{}: `{}` after a closing quote", self.file, self.line, after.escape_debug()))
-            .hint("a quote within quotes is written twice: \"\""))
+        Err(Error::input(format!(
+            "{}:{}: `{}` after a closing quote",
+            self.file,
+            self.line,
+            after.escape_debug()
+        ))
+        .hint("a quote within quotes is written twice: \"\""))
     }
 }
 
@@ -362,8 +432,14 @@ mod tests {
     use super::*;
 
     fn rows(table: &Table) -> Vec<(usize, Vec<&str>)> {
-        let cells = |row| (0..table.columns.len()).map(|column| table.cell(row, column)).collect();
-        (0..table.rows()).map(|row| (table.line(row), cells(row))).collect()
+        let cells = |row| {
+            (0..table.columns.len())
+                .map(|column| table.cell(row, column))
+                .collect()
+        };
+        (0..table.rows())
+            .map(|row| (table.line(row), cells(row)))
+            .collect()
     }
 
     #[test]
@@ -371,29 +447,82 @@ mod tests {
         type Lines<'a> = &'a [(usize, &'a [&'a str])];
         let cases: [(&str, char, &[&str], Lines); 14] = [
             ("a,b\n1,2\n", ',', &["a", "b"], &[(2, &["1", "2"])]),
-            ("\u{feff}a;b\r\n1;2\r\n\r\n3;\r\n", ';', &["a", "b"], &[(2, &["1", "2"]), (4, &["3", ""])]),
-            ("# by x, y\n\na\tb c\n1\t\n# 2\n", '\t', &["a", "b c"], &[(4, &["1", ""])]),
-            ("a, b\n \"x, \"\"y\"\"\" , 1e18", ',', &["a", "b"], &[(2, &["x, \"y\"", "1e18"])]),
-            ("a,b\n\"two\nlines\",1\nz,2\n", ',', &["a", "b"], &[(2, &["two\nlines", "1"]), (4, &["z", "2"])]),
+            (
+                "\u{feff}a;b\r\n1;2\r\n\r\n3;\r\n",
+                ';',
+                &["a", "b"],
+                &[(2, &["1", "2"]), (4, &["3", ""])],
+            ),
+            (
+                "# by x, y\n\na\tb c\n1\t\n# 2\n",
+                '\t',
+                &["a", "b c"],
+                &[(4, &["1", ""])],
+            ),
+            (
+                "a, b\n \"x, \"\"y\"\"\" , 1e18",
+                ',',
+                &["a", "b"],
+                &[(2, &["x, \"y\"", "1e18"])],
+            ),
+            (
+                "a,b\n\"two\nlines\",1\nz,2\n",
+                ',',
+                &["a", "b"],
+                &[(2, &["two\nlines", "1"]), (4, &["z", "2"])],
+            ),
             (",loss\n0,3.1\n", ',', &["", "loss"], &[(2, &["0", "3.1"])]),
             ("a\n\"\"\n", ',', &["a"], &[(2, &[""])]),
-            ("größe,µ\n\u{1b}[2J,é\n", ',', &["größe", "µ"], &[(2, &["\u{1b}[2J", "é"])]),
+            (
+                "größe,µ\n\u{1b}[2J,é\n",
+                ',',
+                &["größe", "µ"],
+                &[(2, &["\u{1b}[2J", "é"])],
+            ),
             (
                 "name,loss\n#1-adam,3\nplain,4\n",
                 ',',
                 &["name", "loss"],
                 &[(2, &["#1-adam", "3"]), (3, &["plain", "4"])],
             ),
-            ("a,b\r1,2\r3,4\r", ',', &["a", "b"], &[(2, &["1", "2"]), (3, &["3", "4"])]),
-            ("a,b\n1,2,\n3,4,,\n", ',', &["a", "b"], &[(2, &["1", "2"]), (3, &["3", "4"])]),
-            ("a,b\n1,2\n\n3\n", ',', &["a", "b"], &[(2, &["1", "2"]), (4, &["3", ""])]),
-            ("# step,loss\n1,2\n3,4\n", ',', &["step", "loss"], &[(2, &["1", "2"]), (3, &["3", "4"])]),
-            ("# of three runs\n1,2\n3,4\n", ',', &["1", "2"], &[(3, &["3", "4"])]),
+            (
+                "a,b\r1,2\r3,4\r",
+                ',',
+                &["a", "b"],
+                &[(2, &["1", "2"]), (3, &["3", "4"])],
+            ),
+            (
+                "a,b\n1,2,\n3,4,,\n",
+                ',',
+                &["a", "b"],
+                &[(2, &["1", "2"]), (3, &["3", "4"])],
+            ),
+            (
+                "a,b\n1,2\n\n3\n",
+                ',',
+                &["a", "b"],
+                &[(2, &["1", "2"]), (4, &["3", ""])],
+            ),
+            (
+                "# step,loss\n1,2\n3,4\n",
+                ',',
+                &["step", "loss"],
+                &[(2, &["1", "2"]), (3, &["3", "4"])],
+            ),
+            (
+                "# of three runs\n1,2\n3,4\n",
+                ',',
+                &["1", "2"],
+                &[(3, &["3", "4"])],
+            ),
         ];
         for (text, delimiter, columns, cells) in cases {
             let table = Table::parse("x.csv", text, delimiter).unwrap();
             assert_eq!(table.columns, columns, "{text:?}");
-            let expected: Vec<(usize, Vec<&str>)> = cells.iter().map(|(line, row)| (*line, row.to_vec())).collect();
+            let expected: Vec<(usize, Vec<&str>)> = cells
+                .iter()
+                .map(|(line, row)| (*line, row.to_vec()))
+                .collect();
             assert_eq!(rows(&table), expected, "{text:?}");
         }
     }
@@ -406,7 +535,12 @@ mod tests {
             "x.csv: 1 row has fewer cells than the header; what is missing is empty (first: line 4)",
         ];
         assert_eq!(table.notes(), expected);
-        assert!(Table::parse("x.csv", "# above\na,b\n1,2,\n", ',').unwrap().notes().is_empty());
+        assert!(
+            Table::parse("x.csv", "# above\na,b\n1,2,\n", ',')
+                .unwrap()
+                .notes()
+                .is_empty()
+        );
     }
 
     #[test]
@@ -415,7 +549,10 @@ mod tests {
             ("", "x.csv: empty"),
             ("# only\n\n", "x.csv: empty"),
             ("a,b\n1,2,3\n", "x.csv:2: 3 cells under 2 columns"),
-            ("a,b\n\"1,2\n3,4\n", "x.csv:2: a quote is opened and not closed"),
+            (
+                "a,b\n\"1,2\n3,4\n",
+                "x.csv:2: a quote is opened and not closed",
+            ),
             ("a,b\n\"1\"2,3\n", "x.csv:2: `2` after a closing quote"),
         ];
         for (text, says) in cases {
@@ -429,9 +566,18 @@ mod tests {
         let table = Table::parse("x.csv", "step,val_loss,step\n", ',').unwrap();
         let near = table.column("val_los").unwrap_err();
         assert_eq!(near.message, "x.csv: no column `val_los`");
-        assert_eq!(near.hint.unwrap(), "did you mean `val_loss`? The file has: step, val_loss, step");
-        assert_eq!(table.column("zzz").unwrap_err().hint.unwrap(), "The file has: step, val_loss, step");
-        assert_eq!(table.column("step").unwrap_err().message, "x.csv: two columns are called `step`");
+        assert_eq!(
+            near.hint.unwrap(),
+            "did you mean `val_loss`? The file has: step, val_loss, step"
+        );
+        assert_eq!(
+            table.column("zzz").unwrap_err().hint.unwrap(),
+            "The file has: step, val_loss, step"
+        );
+        assert_eq!(
+            table.column("step").unwrap_err().message,
+            "x.csv: two columns are called `step`"
+        );
         assert_eq!(table.column("val_loss").unwrap(), 1);
     }
 
@@ -448,7 +594,11 @@ mod tests {
             ("x", "loss\n", ','),
         ];
         for (name, text, expected) in cases {
-            assert_eq!(delimiter(Path::new(name), text), expected, "{name} {text:?}");
+            assert_eq!(
+                delimiter(Path::new(name), text),
+                expected,
+                "{name} {text:?}"
+            );
         }
     }
 
@@ -458,7 +608,11 @@ mod tests {
         let cases = [
             ("step;loss\n1.000;3,28\n", ';', [Marks::Comma, Marks::Comma]),
             ("step;loss\n1000;3,276\n", ';', [Marks::Plain, Marks::Comma]),
-            ("step,loss\n\"1,000\",3.28\n", ',', [Marks::Plain, Marks::Point]),
+            (
+                "step,loss\n\"1,000\",3.28\n",
+                ',',
+                [Marks::Plain, Marks::Point],
+            ),
             ("step;loss\n1000;3.276\n", ';', [Marks::Plain, Marks::Plain]),
         ];
         for (text, delimiter, expected) in cases {

@@ -6,12 +6,18 @@ use serde_json::json;
 
 use super::metric::{self, Metric};
 use super::{
-    At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, RateSource, ResultFile, Run, SCHEMA,
-    Skill, Status, Trial, Validity, spec_sha256,
+    At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, RateSource,
+    ResultFile, Run, SCHEMA, Skill, Status, Trial, Validity, spec_sha256,
 };
 
 /// Variant and steps of each cell, in the order run.
-pub const CELLS: [(&str, u64); 5] = [("gpt2", 400), ("gpt2", 800), ("gpt2", 1600), ("modern", 400), ("modern", 800)];
+pub const CELLS: [(&str, u64); 5] = [
+    ("gpt2", 400),
+    ("gpt2", 800),
+    ("gpt2", 1600),
+    ("modern", 400),
+    ("modern", 800),
+];
 
 /// Four repeats in which `modern` is worth about three times the compute of `gpt2`.
 pub fn example() -> ResultFile {
@@ -19,9 +25,17 @@ pub fn example() -> ResultFile {
     let mut file = study(4, |variant, steps, repeat| {
         let worth = if variant == "modern" { 3.1 } else { 1.0 };
         let jitter = 0.3 * luck[(repeat as usize + steps as usize / 400) % luck.len()];
-        Some(1.4 * (worth * steps as f64 / 400.0).powf(-0.3) + luck[repeat as usize % luck.len()] + jitter)
+        Some(
+            1.4 * (worth * steps as f64 / 400.0).powf(-0.3)
+                + luck[repeat as usize % luck.len()]
+                + jitter,
+        )
     });
-    file.run.headline = Some(Headline { variant: "modern".to_owned(), scale: "w32".to_owned(), budget: 400 });
+    file.run.headline = Some(Headline {
+        variant: "modern".to_owned(),
+        scale: "w32".to_owned(),
+        budget: 400,
+    });
     file
 }
 
@@ -31,12 +45,26 @@ pub fn study(repeats: u64, excess: impl Fn(&str, u64, u64) -> Option<f64>) -> Re
 }
 
 /// The same of other cells.
-pub fn study_of(cells: &[(&str, u64)], repeats: u64, excess: impl Fn(&str, u64, u64) -> Option<f64>) -> ResultFile {
-    let cells = (0..repeats).flat_map(|repeat| cells.iter().map(move |(variant, steps)| (*variant, *steps, repeat)));
+pub fn study_of(
+    cells: &[(&str, u64)],
+    repeats: u64,
+    excess: impl Fn(&str, u64, u64) -> Option<f64>,
+) -> ResultFile {
+    let cells = (0..repeats).flat_map(|repeat| {
+        cells
+            .iter()
+            .map(move |(variant, steps)| (*variant, *steps, repeat))
+    });
     let trials = cells
         .enumerate()
         .map(|(order, (variant, steps, repeat))| {
-            trial(order as u64, variant, steps, repeat, excess(variant, steps, repeat))
+            trial(
+                order as u64,
+                variant,
+                steps,
+                repeat,
+                excess(variant, steps, repeat),
+            )
         })
         .collect();
     ResultFile {
@@ -45,7 +73,11 @@ pub fn study_of(cells: &[(&str, u64)], repeats: u64, excess: impl Fn(&str, u64, 
             suite: "quick".to_owned(),
             command: "effbench run quick".to_owned(),
             base: Some("gpt2".to_owned()),
-            headline: Some(Headline { variant: "modern".to_owned(), scale: "w32".to_owned(), budget: 800 }),
+            headline: Some(Headline {
+                variant: "modern".to_owned(),
+                scale: "w32".to_owned(),
+                budget: 800,
+            }),
             data: "synthetic language".to_owned(),
             repeats,
             started_at: "2026-11-21T10:00:00Z".to_owned(),
@@ -80,8 +112,14 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
         lr_source: RateSource::of_words("tuned: quick-lr.json"),
         build: 0,
         machine: 0,
-        status: if excess.is_some() { Status::Ok } else { Status::Diverged },
-        reason: excess.is_none().then(|| "the loss is not finite at step 37".to_owned()),
+        status: if excess.is_some() {
+            Status::Ok
+        } else {
+            Status::Diverged
+        },
+        reason: excess
+            .is_none()
+            .then(|| "the loss is not finite at step 37".to_owned()),
         started_at: format!("2026-11-21T10:{:02}:00Z", order % 60),
         run_started_at: None,
         spec_sha256: spec_sha256(&spec),
@@ -109,18 +147,37 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
             poller_cpu_s: None,
         },
         gpu: None,
-        validity: Validity { ok: true, flags: Vec::new(), unseen: BTreeMap::new() },
+        validity: Validity {
+            ok: true,
+            flags: Vec::new(),
+            unseen: BTreeMap::new(),
+        },
     }
 }
 
 /// Adds a variant at 800 steps to a study: `gpt2`'s trials with other settings, worth `worth(repeat)` times its steps under
 /// the law that excess is `2 (steps / 400)^-0.3`, as the study's own trials of `gpt2` must be.
-pub fn add_variant(file: &mut ResultFile, variant: &str, set: &[(&str, &str, &str)], worth: impl Fn(u64) -> f64) {
-    let models: Vec<Trial> =
-        file.trials.iter().filter(|t| t.variant == "gpt2" && t.budget == Some(800)).cloned().collect();
+pub fn add_variant(
+    file: &mut ResultFile,
+    variant: &str,
+    set: &[(&str, &str, &str)],
+    worth: impl Fn(u64) -> f64,
+) {
+    let models: Vec<Trial> = file
+        .trials
+        .iter()
+        .filter(|t| t.variant == "gpt2" && t.budget == Some(800))
+        .cloned()
+        .collect();
     for model in models {
         let excess = 2.0 * (2.0 * worth(model.repeat)).powf(-0.3);
-        let mut trial = trial(file.trials.len() as u64, "gpt2", 800, model.repeat, Some(excess));
+        let mut trial = trial(
+            file.trials.len() as u64,
+            "gpt2",
+            800,
+            model.repeat,
+            Some(excess),
+        );
         trial.variant = variant.to_owned();
         trial.cell = format!("{variant}/w32@800");
         trial.arm = trial.cell.clone();
@@ -135,7 +192,11 @@ pub fn add_variant(file: &mut ResultFile, variant: &str, set: &[(&str, &str, &st
 
 /// FLOPs of one step: the variant's model costs a little more, its optimizer a lot.
 fn step_flops(variant: &str) -> (f64, f64) {
-    if variant == "modern" { (8.0e7, 9.0e6) } else { (7.7e7, 3.0e5) }
+    if variant == "modern" {
+        (8.0e7, 9.0e6)
+    } else {
+        (7.7e7, 3.0e5)
+    }
 }
 
 fn step_s(variant: &str) -> f64 {
@@ -149,7 +210,10 @@ fn cost(variant: &str, steps: u64) -> Cost {
         params_total: params,
         params_non_embedding: params - 6_144,
         params_active: params,
-        params_by_part: BTreeMap::from([("embedding".to_owned(), 6_144), ("mixer".to_owned(), params - 6_144)]),
+        params_by_part: BTreeMap::from([
+            ("embedding".to_owned(), 6_144),
+            ("mixer".to_owned(), params - 6_144),
+        ]),
         embedding_share: 6_144.0 / params as f64,
         forward_flops_per_token: model / 1024.0 / 3.0,
         train_flops_per_token: model / 1024.0,
@@ -170,7 +234,10 @@ fn curve(variant: &str, steps: u64, excess: f64) -> Curve {
     let step = vec![steps / 2, steps];
     Curve {
         tokens: step.iter().map(|s| s * 1024).collect(),
-        train_flops: step.iter().map(|s| *s as f64 * step_flops(variant).0).collect(),
+        train_flops: step
+            .iter()
+            .map(|s| *s as f64 * step_flops(variant).0)
+            .collect(),
         wall_s: step.iter().map(|s| *s as f64 * step_s(variant)).collect(),
         energy_j: None,
         train_loss_nats: vec![Some(2.4 + excess), Some(1.9 + excess)],
@@ -183,20 +250,62 @@ fn metrics(variant: &str, steps: u64, excess: Option<f64>) -> BTreeMap<String, M
     let mut metrics = BTreeMap::new();
     let mut put = |name: &str, metric: Metric| metrics.insert(name.to_owned(), metric);
     let Some(excess) = excess else {
-        put(metric::EXCESS_LOSS_NATS, Metric::absent(metric::EXCESS_LOSS_NATS, "diverged"));
+        put(
+            metric::EXCESS_LOSS_NATS,
+            Metric::absent(metric::EXCESS_LOSS_NATS, "diverged"),
+        );
         return metrics;
     };
     let step = step_s(variant);
-    put(metric::TRAIN_STEP_S, Metric::samples(metric::TRAIN_STEP_S, step, vec![0.98 * step, step, 1.02 * step]));
-    put(metric::TRAIN_TOKENS_PER_S, Metric::value(metric::TRAIN_TOKENS_PER_S, 1024.0 / step));
-    put(metric::MFU, Metric::value(metric::MFU, step_flops(variant).0 / step / 1.5e11));
-    put(metric::PEAK_MEMORY_BYTES, Metric::value(metric::PEAK_MEMORY_BYTES, 84.6e6));
-    put(metric::TRAIN_WALL_S, Metric::value(metric::TRAIN_WALL_S, step * steps as f64));
-    put(metric::ORACLE_LOSS_NATS, Metric::value(metric::ORACLE_LOSS_NATS, 1.875));
-    put(metric::VAL_LOSS_NATS, Metric::mean(metric::VAL_LOSS_NATS, 1.875 + excess, 0.004, 65_536));
-    put(metric::EXCESS_LOSS_NATS, Metric::mean(metric::EXCESS_LOSS_NATS, excess, 0.003, 65_536));
-    put(metric::NEXT_TOKEN_ACCURACY, Metric::mean(metric::NEXT_TOKEN_ACCURACY, 0.6 - 0.2 * excess, 0.002, 65_536));
-    put(metric::VAL_BITS_PER_BYTE, Metric::absent(metric::VAL_BITS_PER_BYTE, "the tokens are not text"));
+    put(
+        metric::TRAIN_STEP_S,
+        Metric::samples(
+            metric::TRAIN_STEP_S,
+            step,
+            vec![0.98 * step, step, 1.02 * step],
+        ),
+    );
+    put(
+        metric::TRAIN_TOKENS_PER_S,
+        Metric::value(metric::TRAIN_TOKENS_PER_S, 1024.0 / step),
+    );
+    put(
+        metric::MFU,
+        Metric::value(metric::MFU, step_flops(variant).0 / step / 1.5e11),
+    );
+    put(
+        metric::PEAK_MEMORY_BYTES,
+        Metric::value(metric::PEAK_MEMORY_BYTES, 84.6e6),
+    );
+    put(
+        metric::TRAIN_WALL_S,
+        Metric::value(metric::TRAIN_WALL_S, step * steps as f64),
+    );
+    put(
+        metric::ORACLE_LOSS_NATS,
+        Metric::value(metric::ORACLE_LOSS_NATS, 1.875),
+    );
+    put(
+        metric::VAL_LOSS_NATS,
+        Metric::mean(metric::VAL_LOSS_NATS, 1.875 + excess, 0.004, 65_536),
+    );
+    put(
+        metric::EXCESS_LOSS_NATS,
+        Metric::mean(metric::EXCESS_LOSS_NATS, excess, 0.003, 65_536),
+    );
+    put(
+        metric::NEXT_TOKEN_ACCURACY,
+        Metric::mean(
+            metric::NEXT_TOKEN_ACCURACY,
+            0.6 - 0.2 * excess,
+            0.002,
+            65_536,
+        ),
+    );
+    put(
+        metric::VAL_BITS_PER_BYTE,
+        Metric::absent(metric::VAL_BITS_PER_BYTE, "the tokens are not text"),
+    );
     metrics
 }
 
@@ -209,7 +318,10 @@ fn skills(excess: f64) -> Vec<Skill> {
         excess_nats,
         excess_se_nats: Some(0.01),
     };
-    vec![skill("rule", 40_000, 2.1, 0.8 * excess), skill("recall", 25_536, 1.5, 1.3 * excess)]
+    vec![
+        skill("rule", 40_000, 2.1, 0.8 * excess),
+        skill("recall", 25_536, 1.5, 1.3 * excess),
+    ]
 }
 
 fn build() -> Build {
@@ -266,7 +378,10 @@ mod tests {
     #[test]
     fn the_fixture_is_the_example() {
         let fixture = crate::record::store::read_valid(Path::new(FIXTURE)).unwrap();
-        assert!(fixture == example(), "mend with `cargo test write_the_fixture -- --ignored`");
+        assert!(
+            fixture == example(),
+            "mend with `cargo test write_the_fixture -- --ignored`"
+        );
     }
 
     #[test]

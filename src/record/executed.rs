@@ -11,7 +11,10 @@ impl Cost {
     /// three times the forward: they differ by 3 A (T - 1)/(T + 1). Executed are 2 products forwards and 5 backwards, 3.5 A.
     pub fn executed_share(&self) -> f64 {
         let (full, time) = (self.train_flops_per_sequence as f64, self.context());
-        match (self.train_flops_full_square, self.train_flops_per_sequence_causal) {
+        match (
+            self.train_flops_full_square,
+            self.train_flops_per_sequence_causal,
+        ) {
             (None, Some(causal)) if full > 0.0 && time > 1.0 => {
                 let attention = (full - causal as f64) * (time + 1.0) / (3.0 * (time - 1.0));
                 (causal as f64 + 0.5 * attention) / full
@@ -45,14 +48,29 @@ impl Cost {
 impl Trial {
     /// Brings the FLOPs of an older file to today's axis: cost, curve, and the share of the machine's peak.
     pub fn count_as_executed(&mut self) {
-        let Some(cost) = self.cost.as_mut().filter(|cost| cost.train_flops_full_square.is_none()) else { return };
-        let Some(causal) = cost.train_flops_per_sequence_causal else { return };
+        let Some(cost) = self
+            .cost
+            .as_mut()
+            .filter(|cost| cost.train_flops_full_square.is_none())
+        else {
+            return;
+        };
+        let Some(causal) = cost.train_flops_per_sequence_causal else {
+            return;
+        };
         let share = cost.executed_share();
         *cost = cost.executed(causal);
-        self.curve.train_flops.iter_mut().for_each(|flops| *flops *= share);
+        self.curve
+            .train_flops
+            .iter_mut()
+            .for_each(|flops| *flops *= share);
         if let Some(mfu) = self.metrics.get_mut(metric::MFU) {
-            let figures = [&mut mfu.value, &mut mfu.sd, &mut mfu.se].into_iter().flatten();
-            figures.chain(&mut mfu.samples).for_each(|figure| *figure *= share);
+            let figures = [&mut mfu.value, &mut mfu.sd, &mut mfu.se]
+                .into_iter()
+                .flatten();
+            figures
+                .chain(&mut mfu.samples)
+                .for_each(|figure| *figure *= share);
         }
     }
 }
@@ -81,16 +99,30 @@ mod tests {
         let mfu = trial.metric(metric::MFU).unwrap();
 
         let executed = 6 * weights + causal + causal * 5 / 2;
-        let near = |found: f64, want: f64| assert!((found / want - 1.0).abs() < 1e-12, "{found} and {want}");
+        let near = |found: f64, want: f64| {
+            assert!((found / want - 1.0).abs() < 1e-12, "{found} and {want}")
+        };
         near(trial.train_flops().unwrap(), 1000.0 * executed as f64);
         trial.count_as_executed();
         let cost = trial.cost.as_ref().unwrap();
-        assert_eq!((cost.train_flops_per_sequence, cost.train_flops_per_sequence_causal), (executed, None));
-        near(cost.forward_flops_per_token, (2 * weights + causal) as f64 / t as f64);
+        assert_eq!(
+            (
+                cost.train_flops_per_sequence,
+                cost.train_flops_per_sequence_causal
+            ),
+            (executed, None)
+        );
+        near(
+            cost.forward_flops_per_token,
+            (2 * weights + causal) as f64 / t as f64,
+        );
         near(cost.train_flops_full_square.unwrap(), 1000.0 * full as f64);
         near(trial.train_flops().unwrap(), 1000.0 * executed as f64);
         near(trial.curve.train_flops[1], 2.0 * executed as f64);
-        near(trial.metric(metric::MFU).unwrap() / mfu, executed as f64 / full as f64);
+        near(
+            trial.metric(metric::MFU).unwrap() / mfu,
+            executed as f64 / full as f64,
+        );
         let once = trial.clone();
         trial.count_as_executed();
         assert_eq!(trial, once, "never twice");

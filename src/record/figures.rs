@@ -42,16 +42,28 @@ pub fn marks<'c>(cells: impl Iterator<Item = &'c str>) -> Marks {
 /// What one cell shows; nothing where it is no number.
 fn evidence(cell: &str) -> Option<Marks> {
     let cell = cell.trim_start_matches(['+', '-']);
-    let (figure, exponent) = cell.split_once(['e', 'E']).map_or((cell, None), |(a, b)| (a, Some(b)));
+    let (figure, exponent) = cell
+        .split_once(['e', 'E'])
+        .map_or((cell, None), |(a, b)| (a, Some(b)));
     let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit());
     let exponent_sound = exponent.is_none_or(|e| digits(e.trim_start_matches(['+', '-'])));
-    if !exponent_sound || !figure.bytes().all(|b| b.is_ascii_digit() || b == b',' || b == b'.') {
+    if !exponent_sound
+        || !figure
+            .bytes()
+            .all(|b| b.is_ascii_digit() || b == b',' || b == b'.')
+    {
         return None;
     }
     let count = |mark: char| figure.matches(mark).count();
     let lone = |mark: char, decided: Marks| {
         let thousands = grouped(figure, mark) && exponent.is_none();
-        Some(if thousands { Marks::Either { commas: mark == ',' } } else { decided })
+        Some(if thousands {
+            Marks::Either {
+                commas: mark == ',',
+            }
+        } else {
+            decided
+        })
     };
     match (count(','), count('.')) {
         (0, 0) => None,
@@ -61,8 +73,11 @@ fn evidence(cell: &str) -> Option<Marks> {
         (0, _) => grouped(figure, '.').then_some(Marks::Comma),
         // Both: the last one is the decimal mark, and sets the rest apart where that is in groups of three.
         _ => {
-            let (decimal, thousands, shown) =
-                if figure.rfind(',') < figure.rfind('.') { ('.', ',', Marks::Point) } else { (',', '.', Marks::Comma) };
+            let (decimal, thousands, shown) = if figure.rfind(',') < figure.rfind('.') {
+                ('.', ',', Marks::Point)
+            } else {
+                (',', '.', Marks::Comma)
+            };
             let whole = figure.split(decimal).next().unwrap_or_default();
             (figure.matches(decimal).count() == 1 && grouped(whole, thousands)).then_some(shown)
         }
@@ -91,11 +106,19 @@ pub fn number(text: &str, marks: Marks) -> Option<f64> {
         return text.parse().ok();
     }
     let sign = text.len() - text.trim_start_matches(['+', '-']).len();
-    let whole = text[sign..].split([decimal, 'e', 'E']).next().unwrap_or_default();
-    if text[sign + whole.len()..].contains(thousands) || (whole.contains(thousands) && !grouped(whole, thousands)) {
+    let whole = text[sign..]
+        .split([decimal, 'e', 'E'])
+        .next()
+        .unwrap_or_default();
+    if text[sign + whole.len()..].contains(thousands)
+        || (whole.contains(thousands) && !grouped(whole, thousands))
+    {
         return None;
     }
-    text.replace(thousands, "").replace(decimal, ".").parse().ok()
+    text.replace(thousands, "")
+        .replace(decimal, ".")
+        .parse()
+        .ok()
 }
 
 /// Whether a text says that there is no figure.
@@ -106,7 +129,11 @@ pub fn is_missing(text: &str) -> bool {
 /// What a text that is no number probably meant.
 pub fn hint(text: &str) -> &'static str {
     let digits = text.chars().any(|c| c.is_ascii_digit());
-    if digits && text.chars().any(|c| [',', '_', '\'', ' ', '\u{a0}', '\u{202f}'].contains(&c)) {
+    if digits
+        && text
+            .chars()
+            .any(|c| [',', '_', '\'', ' ', '\u{a0}', '\u{202f}'].contains(&c))
+    {
         "write numbers without thousands separators and with a point: 1234567.8"
     } else if digits && text.ends_with(|c: char| c.is_ascii_alphabetic() || c == '%') {
         "write plain numbers without unit or suffix: 1.5e9 for 1.5B"
@@ -160,7 +187,11 @@ mod tests {
             ("1e-3", Marks::Comma, Some(1e-3)),
         ];
         for (text, marks, expected) in rows {
-            assert_eq!(number(text, marks).map(f64::to_bits), expected.map(f64::to_bits), "{text} {marks:?}");
+            assert_eq!(
+                number(text, marks).map(f64::to_bits),
+                expected.map(f64::to_bits),
+                "{text} {marks:?}"
+            );
         }
     }
 }

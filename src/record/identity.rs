@@ -49,8 +49,19 @@ impl Unlike {
 impl fmt::Display for Unlike {
     /// `train.batch 8 against 16`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let said = |side: &Option<String>| side.as_deref().unwrap_or("absent").escape_debug().to_string();
-        write!(f, "{} {} against {}", self.key.escape_debug(), said(&self.base), said(&self.new))
+        let said = |side: &Option<String>| {
+            side.as_deref()
+                .unwrap_or("absent")
+                .escape_debug()
+                .to_string()
+        };
+        write!(
+            f,
+            "{} {} against {}",
+            self.key.escape_debug(),
+            said(&self.base),
+            said(&self.new)
+        )
     }
 }
 
@@ -58,7 +69,11 @@ impl fmt::Display for Unlike {
 pub fn in_words(unlike: &[Unlike]) -> String {
     let named: Vec<String> = unlike.iter().take(NAMED).map(ToString::to_string).collect();
     let more = unlike.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     named.join(", ") + &more
 }
 
@@ -68,7 +83,11 @@ pub fn facts(trial: &Trial) -> BTreeMap<String, String> {
     if trial.spec.get("imported").is_some() {
         facts.insert("variant".to_owned(), trial.variant.clone());
         facts.insert("scale".to_owned(), trial.scale.clone());
-        facts.extend(trial.budget.map(|budget| ("budget".to_owned(), budget.to_string())));
+        facts.extend(
+            trial
+                .budget
+                .map(|budget| ("budget".to_owned(), budget.to_string())),
+        );
         return facts;
     }
     let hashed = trial.spec.pointer("/data/blake3").is_some();
@@ -79,7 +98,11 @@ pub fn facts(trial: &Trial) -> BTreeMap<String, String> {
         if NOT_THE_CELL.contains(&table) || seed || (hashed && path == "data.path") {
             return;
         }
-        let value = if chosen && is_rate(&path) { CHOSEN.to_owned() } else { value };
+        let value = if chosen && is_rate(&path) {
+            CHOSEN.to_owned()
+        } else {
+            value
+        };
         facts.insert(path, value);
     });
     facts
@@ -89,9 +112,15 @@ pub fn facts(trial: &Trial) -> BTreeMap<String, String> {
 pub fn computed(trial: &Trial) -> String {
     let mut parts = BTreeMap::new();
     if let Some(compute) = trial.spec.get("compute") {
-        leaves("compute", compute, &mut |path, value| _ = parts.insert(path, value));
+        leaves("compute", compute, &mut |path, value| {
+            _ = parts.insert(path, value)
+        });
     }
-    parts.iter().map(|(path, value)| format!("{path} {value}")).collect::<Vec<_>>().join(", ")
+    parts
+        .iter()
+        .map(|(path, value)| format!("{path} {value}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Sixteen hexadecimal digits that are the same for two trials of one cell, whatever it is called.
@@ -109,7 +138,10 @@ pub fn cell_id(trial: &Trial) -> String {
 
 /// Whether two trials are repeats of one thing.
 pub fn same_cell(a: &Trial, b: &Trial) -> bool {
-    (a.spec_sha256 == b.spec_sha256 && a.lr_source == b.lr_source && a.spec == b.spec && !is_imported(a))
+    (a.spec_sha256 == b.spec_sha256
+        && a.lr_source == b.lr_source
+        && a.spec == b.spec
+        && !is_imported(a))
         || facts(a) == facts(b)
 }
 
@@ -119,7 +151,11 @@ pub fn unlike(base: &Trial, new: &Trial) -> Vec<Unlike> {
     let mut keys: Vec<String> = of_base.keys().chain(of_new.keys()).cloned().collect();
     keys.sort_unstable();
     keys.dedup();
-    let pairs = keys.into_iter().map(|key| Unlike { base: of_base.remove(&key), new: of_new.remove(&key), key });
+    let pairs = keys.into_iter().map(|key| Unlike {
+        base: of_base.remove(&key),
+        new: of_new.remove(&key),
+        key,
+    });
     pairs.filter(|pair| pair.base != pair.new).collect()
 }
 
@@ -143,7 +179,11 @@ fn leaves(path: &str, value: &Value, put: &mut dyn FnMut(String, String)) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 leaves(&path, value, put);
             }
         }
@@ -155,8 +195,13 @@ fn leaves(path: &str, value: &Value, put: &mut dyn FnMut(String, String)) {
 /// A value's text, the same for `1` and `1.0`, and for a list's objects whatever the order of their keys.
 fn canonical(value: &Value) -> String {
     match value {
-        Value::Number(number) => number.as_f64().map_or_else(|| number.to_string(), |value| value.to_string()),
-        Value::Array(items) => format!("[{}]", items.iter().map(canonical).collect::<Vec<_>>().join(", ")),
+        Value::Number(number) => number
+            .as_f64()
+            .map_or_else(|| number.to_string(), |value| value.to_string()),
+        Value::Array(items) => format!(
+            "[{}]",
+            items.iter().map(canonical).collect::<Vec<_>>().join(", ")
+        ),
         Value::Object(_) => {
             let mut sorted = value.clone();
             sorted.sort_all_objects();
@@ -174,11 +219,15 @@ pub fn same_trial(a: (&Trial, &ResultFile), b: (&Trial, &ResultFile)) -> bool {
     if one.id != other.id || one.started_at != other.started_at {
         return false;
     }
-    if !(is_imported(one) || run_of(one, of_one) == run_of(other, of_other) || in_its_run(a) != in_its_run(b)) {
+    if !(is_imported(one)
+        || run_of(one, of_one) == run_of(other, of_other)
+        || in_its_run(a) != in_its_run(b))
+    {
         return false;
     }
     let build = |trial: &Trial, file: &ResultFile| file.builds.get(trial.build as usize).cloned();
-    let machine = |trial: &Trial, file: &ResultFile| file.machines.get(trial.machine as usize).cloned();
+    let machine =
+        |trial: &Trial, file: &ResultFile| file.machines.get(trial.machine as usize).cloned();
     build(one, of_one) == build(other, of_other)
         && machine(one, of_one) == machine(other, of_other)
         && placed_as(one, other.clone()) == *one
@@ -186,21 +235,34 @@ pub fn same_trial(a: (&Trial, &ResultFile), b: (&Trial, &ResultFile)) -> bool {
 
 /// When the run began that a trial belongs to.
 pub fn run_of<'a>(trial: &'a Trial, file: &'a ResultFile) -> &'a str {
-    trial.run_started_at.as_deref().unwrap_or(&file.run.started_at)
+    trial
+        .run_started_at
+        .as_deref()
+        .unwrap_or(&file.run.started_at)
 }
 
 /// Whether a trial began while its file's run went on. Where one of two files says so and the other does not, that other is several
 /// runs under one head.
 fn in_its_run((trial, file): (&Trial, &ResultFile)) -> bool {
     let begun = file.run.started_at <= trial.started_at;
-    let ended = file.run.finished_at.as_ref().is_some_and(|end| *end < trial.started_at);
+    let ended = file
+        .run
+        .finished_at
+        .as_ref()
+        .is_some_and(|end| *end < trial.started_at);
     trial.run_started_at.is_some() || (begun && !ended)
 }
 
 /// The trial at another's place in another's file.
 fn placed_as(one: &Trial, other: Trial) -> Trial {
     let run_started_at = one.run_started_at.clone();
-    Trial { order: one.order, build: one.build, machine: one.machine, run_started_at, ..other }
+    Trial {
+        order: one.order,
+        build: one.build,
+        machine: one.machine,
+        run_started_at,
+        ..other
+    }
 }
 
 /// Trials that were seen, each once: a merged file beside its parts brings nothing new.
@@ -232,7 +294,12 @@ mod tests {
     use crate::record::store;
 
     fn shipped(name: &str) -> ResultFile {
-        store::read_valid(&Path::new(env!("CARGO_MANIFEST_DIR")).join("results").join(name)).unwrap()
+        store::read_valid(
+            &Path::new(env!("CARGO_MANIFEST_DIR"))
+                .join("results")
+                .join(name),
+        )
+        .unwrap()
     }
 
     /// The example's first trial, its spec changed at a place.
@@ -256,14 +323,22 @@ mod tests {
             ("/compute/device", "cuda:0".into(), ""),
             ("/compute/dtype", "bf16".into(), ""),
             ("/train/seed", 7.into(), ""),
-            ("/train/optimizer/lr", 0.02.into(), "train.optimizer.lr absent against chosen by the program"),
+            (
+                "/train/optimizer/lr",
+                0.02.into(),
+                "train.optimizer.lr absent against chosen by the program",
+            ),
         ];
         for (pointer, value, expected) in rows {
             let other = with(pointer, value);
             let found = unlike(&first, &other);
             assert_eq!(in_words(&found), expected);
             assert_eq!(same_cell(&first, &other), expected.is_empty(), "{pointer}");
-            assert_eq!(cell_id(&first) == cell_id(&other), expected.is_empty(), "{pointer}");
+            assert_eq!(
+                cell_id(&first) == cell_id(&other),
+                expected.is_empty(),
+                "{pointer}"
+            );
         }
         let computed_elsewhere = with("/compute/dtype", "bf16".into());
         assert_ne!(computed(&first), computed(&computed_elsewhere));
@@ -281,23 +356,41 @@ mod tests {
             ("grid", false),
         ];
         for (source, same) in rows {
-            let [low, high] =
-                [&low, &high].map(|trial| Trial { lr_source: RateSource::of_words(source), ..trial.clone() });
+            let [low, high] = [&low, &high].map(|trial| Trial {
+                lr_source: RateSource::of_words(source),
+                ..trial.clone()
+            });
             assert_eq!(same_cell(&low, &high), same, "{source}");
         }
-        let asked = Trial { lr_source: RateSource::Set, ..low.clone() };
-        assert_eq!(in_words(&unlike(&low, &asked)), "train.optimizer.lr chosen by the program against 0.01");
+        let asked = Trial {
+            lr_source: RateSource::Set,
+            ..low.clone()
+        };
+        assert_eq!(
+            in_words(&unlike(&low, &asked)),
+            "train.optimizer.lr chosen by the program against 0.01"
+        );
     }
 
     #[test]
     fn neither_the_order_of_keys_nor_the_place_of_a_text_counts() {
         let first = example().trials[0].clone();
         let mut turned = first.clone();
-        let keys: Vec<(String, Value)> = first.spec.as_object().unwrap().clone().into_iter().rev().collect();
+        let keys: Vec<(String, Value)> = first
+            .spec
+            .as_object()
+            .unwrap()
+            .clone()
+            .into_iter()
+            .rev()
+            .collect();
         turned.spec = Value::Object(keys.into_iter().collect());
         assert!(same_cell(&first, &turned) && cell_id(&first) == cell_id(&turned));
         let mut text = [first.clone(), first.clone(), first];
-        for (trial, (path, hash)) in text.iter_mut().zip([("a.txt", "1"), ("b.txt", "1"), ("a.txt", "2")]) {
+        for (trial, (path, hash)) in
+            text.iter_mut()
+                .zip([("a.txt", "1"), ("b.txt", "1"), ("a.txt", "2")])
+        {
             trial.spec["data"] = json!({"kind": "text", "path": path, "blake3": hash});
         }
         assert!(same_cell(&text[0], &text[1]) && !same_cell(&text[0], &text[2]));
@@ -305,27 +398,52 @@ mod tests {
 
     #[test]
     fn many_differences_are_counted() {
-        let unlike = |key: &str| Unlike { key: key.to_owned(), base: Some("1".to_owned()), new: None };
+        let unlike = |key: &str| Unlike {
+            key: key.to_owned(),
+            base: Some("1".to_owned()),
+            new: None,
+        };
         let many: Vec<Unlike> = ["a", "b", "c", "d", "e"].map(unlike).to_vec();
-        assert_eq!(in_words(&many), "a 1 against absent, b 1 against absent, c 1 against absent and 2 more");
+        assert_eq!(
+            in_words(&many),
+            "a 1 against absent, b 1 against absent, c 1 against absent and 2 more"
+        );
         assert!(!many[0].contradicts());
     }
 
     /// `quick` trains with 512 tokens a step, the `gain` suite with 1024: one name, two cells.
     #[test]
     fn shipped_files_use_one_name_for_two_cells() {
-        let (quick, gain) = (shipped("quick-epyc-19h-2c-linux.json"), shipped("gain-epyc-19h-2c-linux.json"));
-        let of = |file: &ResultFile| file.trials.iter().find(|t| t.cell == "gpt2/w32@400").unwrap().clone();
+        let (quick, gain) = (
+            shipped("quick-epyc-19h-2c-linux.json"),
+            shipped("gain-epyc-19h-2c-linux.json"),
+        );
+        let of = |file: &ResultFile| {
+            file.trials
+                .iter()
+                .find(|t| t.cell == "gpt2/w32@400")
+                .unwrap()
+                .clone()
+        };
         let (of_quick, of_gain) = (of(&quick), of(&gain));
         assert!(!same_cell(&of_quick, &of_gain));
         let found = unlike(&of_quick, &of_gain);
         assert!(found.iter().all(Unlike::contradicts), "{found:?}");
-        assert!(in_words(&found).contains("train.batch"), "{}", in_words(&found));
+        assert!(
+            in_words(&found).contains("train.batch"),
+            "{}",
+            in_words(&found)
+        );
         for file in [quick, gain] {
             let mut ids: BTreeMap<&str, String> = BTreeMap::new();
             for trial in &file.trials {
                 let id = ids.entry(&trial.cell).or_insert_with(|| cell_id(trial));
-                assert_eq!(*id, cell_id(trial), "repeats of {} are one cell", trial.cell);
+                assert_eq!(
+                    *id,
+                    cell_id(trial),
+                    "repeats of {} are one cell",
+                    trial.cell
+                );
             }
             let names = ids.len();
             let mut cells: Vec<String> = ids.into_values().collect();
@@ -337,26 +455,53 @@ mod tests {
 
     #[test]
     fn a_merged_file_beside_its_parts_brings_nothing_new() {
-        let (quick, gain) = (shipped("quick-epyc-19h-2c-linux.json"), shipped("gain-epyc-19h-2c-linux.json"));
-        let merged = pool(vec![("a".to_owned(), gain.clone()), ("b".to_owned(), quick.clone())]).unwrap();
+        let (quick, gain) = (
+            shipped("quick-epyc-19h-2c-linux.json"),
+            shipped("gain-epyc-19h-2c-linux.json"),
+        );
+        let merged = pool(vec![
+            ("a".to_owned(), gain.clone()),
+            ("b".to_owned(), quick.clone()),
+        ])
+        .unwrap();
         let mut known = Known::default();
-        let mut count = |file: &'static ResultFile| file.trials.iter().filter(|t| known.insert(t, file)).count();
+        let mut count = |file: &'static ResultFile| {
+            file.trials.iter().filter(|t| known.insert(t, file)).count()
+        };
         let [quick, gain, merged] = [quick, gain, merged].map(|file| &*Box::leak(Box::new(file)));
-        assert_eq!([count(quick), count(gain), count(merged), count(quick)], [32, 297, 0, 0]);
+        assert_eq!(
+            [count(quick), count(gain), count(merged), count(quick)],
+            [32, 297, 0, 0]
+        );
     }
 
     #[test]
     fn another_night_another_machine_and_another_build_are_other_trials() {
         let first = example();
-        let mut others = [example(), example(), example(), example(), example(), example()];
+        let mut others = [
+            example(),
+            example(),
+            example(),
+            example(),
+            example(),
+            example(),
+        ];
         others[0].trials[0].started_at = "2026-11-22T10:00:00Z".to_owned();
         others[1].machines[0].strict_id = "another".to_owned();
         others[2].builds[0].executable_id = Some("another".to_owned());
         others[3].trials[0].order = 99;
         others[4].run.started_at = "2026-11-21T09:00:00Z".to_owned();
-        (others[5].run.started_at, others[5].run.finished_at) =
-            ("2026-11-01T09:00:00Z".to_owned(), Some("2026-11-01T09:03:00Z".to_owned()));
-        let same = others.each_ref().map(|f| same_trial((&first.trials[0], &first), (&f.trials[0], f)));
-        assert_eq!(same, [false, false, false, true, false, true], "the last is a merged file by hand");
+        (others[5].run.started_at, others[5].run.finished_at) = (
+            "2026-11-01T09:00:00Z".to_owned(),
+            Some("2026-11-01T09:03:00Z".to_owned()),
+        );
+        let same = others
+            .each_ref()
+            .map(|f| same_trial((&first.trials[0], &first), (&f.trials[0], f)));
+        assert_eq!(
+            same,
+            [false, false, false, true, false, true],
+            "the last is a merged file by hand"
+        );
     }
 }

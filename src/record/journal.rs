@@ -29,12 +29,20 @@ pub struct Journal {
 /// Journals one finished trial as `<id>.trial.json`, all of it or nothing. One that would spoil the result file is refused
 /// here, while the run can still be stopped.
 pub fn journal_trial(folder: &Path, trial: &Trial) -> Result<()> {
-    let plain = trial.id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
+    let plain = trial
+        .id
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || c == '-' || c == '_');
     if trial.id.is_empty() || !plain {
-        return Err(Error::internal(format!("a trial's id must be a hash, not `{}`", trial.id.escape_debug())));
+        return Err(Error::internal(format!(
+            "a trial's id must be a hash, not `{}`",
+            trial.id.escape_debug()
+        )));
     }
     if let Some(problem) = validate_trial(trial).first() {
-        return Err(Error::internal(format!("a trial's record is not sound: {problem}")));
+        return Err(Error::internal(format!(
+            "a trial's record is not sound: {problem}"
+        )));
     }
     write_json(&folder.join(format!("{}{ENDING}", trial.id)), trial)
 }
@@ -45,13 +53,21 @@ pub fn read_journal(folder: &Path) -> Result<Journal> {
     if !folder.exists() {
         return Ok(journal);
     }
-    let refuse = |e: std::io::Error| Error::input(format!("{}: cannot be read: {}", folder.display(), plain(&e)));
+    let refuse = |e: std::io::Error| {
+        Error::input(format!(
+            "{}: cannot be read: {}",
+            folder.display(),
+            plain(&e)
+        ))
+    };
     for entry in fs::read_dir(folder).map_err(refuse)? {
         let entry = entry.map_err(refuse)?;
         let name = entry.file_name().to_string_lossy().into_owned();
         let is_file = entry.file_type().map_err(refuse)?.is_file();
         if is_file && name.starts_with(TEMPORARY) {
-            journal.rejected.push((entry.path(), "an unfinished write".to_owned()));
+            journal
+                .rejected
+                .push((entry.path(), "an unfinished write".to_owned()));
         } else if is_file && let Some(id) = name.strip_suffix(ENDING) {
             let bytes = fs::read(entry.path()).map_err(refuse)?;
             match trial(id, &bytes) {
@@ -62,7 +78,9 @@ pub fn read_journal(folder: &Path) -> Result<Journal> {
             journal.foreign.push(entry.path());
         }
     }
-    journal.trials.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
+    journal
+        .trials
+        .sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
     journal.rejected.sort();
     journal.foreign.sort();
     Ok(journal)
@@ -71,13 +89,22 @@ pub fn read_journal(folder: &Path) -> Result<Journal> {
 /// The trial in a journal's file, which must be the one that its name says.
 fn trial(id: &str, bytes: &[u8]) -> std::result::Result<Trial, String> {
     let trial: Trial = serde_json::from_slice(bytes).map_err(|e| e.to_string())?;
-    if trial.id == id { Ok(trial) } else { Err(format!("holds the trial `{}`", trial.id.escape_debug())) }
+    if trial.id == id {
+        Ok(trial)
+    } else {
+        Err(format!("holds the trial `{}`", trial.id.escape_debug()))
+    }
 }
 
 /// The result file of a head and more trials: by their place in the run, the same trial only once.
 pub fn merge(head: ResultFile, trials: Vec<Trial>) -> Result<ResultFile> {
     let mut merged = head;
-    let mut places: BTreeMap<String, usize> = merged.trials.iter().map(|t| t.id.clone()).zip(0..).collect();
+    let mut places: BTreeMap<String, usize> = merged
+        .trials
+        .iter()
+        .map(|t| t.id.clone())
+        .zip(0..)
+        .collect();
     for trial in trials {
         let Some(&place) = places.get(&trial.id) else {
             places.insert(trial.id.clone(), merged.trials.len());
@@ -85,11 +112,18 @@ pub fn merge(head: ResultFile, trials: Vec<Trial>) -> Result<ResultFile> {
             continue;
         };
         if merged.trials[place] != trial {
-            let message = format!("two different results for one trial: {}, repeat {}", trial.cell, trial.repeat);
-            return Err(Error::input(message).hint("they come from different runs: merge only one of them"));
+            let message = format!(
+                "two different results for one trial: {}, repeat {}",
+                trial.cell, trial.repeat
+            );
+            return Err(
+                Error::input(message).hint("they come from different runs: merge only one of them")
+            );
         }
     }
-    merged.trials.sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
+    merged
+        .trials
+        .sort_by(|a, b| (a.order, &a.id).cmp(&(b.order, &b.id)));
     Ok(merged)
 }
 
@@ -109,11 +143,21 @@ mod tests {
         }
         journal_trial(&partial, &whole.trials[0]).unwrap();
         let journal = read_journal(&partial).unwrap();
-        assert_eq!((&journal.rejected[..], &journal.foreign[..]), (&[][..], &[][..]));
-        let head = ResultFile { trials: Vec::new(), ..whole.clone() };
+        assert_eq!(
+            (&journal.rejected[..], &journal.foreign[..]),
+            (&[][..], &[][..])
+        );
+        let head = ResultFile {
+            trials: Vec::new(),
+            ..whole.clone()
+        };
         let merged = merge(head, journal.trials.clone()).unwrap();
         assert_eq!(merged, whole);
-        assert_eq!(merge(merged, journal.trials).unwrap(), whole, "merging twice changes nothing");
+        assert_eq!(
+            merge(merged, journal.trials).unwrap(),
+            whole,
+            "merging twice changes nothing"
+        );
     }
 
     #[test]
@@ -132,8 +176,19 @@ mod tests {
         let journal = read_journal(folder.path()).unwrap();
         assert_eq!(journal.trials.iter().collect::<Vec<_>>(), [kept]);
         let rejected: Vec<PathBuf> = journal.rejected.into_iter().map(|(path, _)| path).collect();
-        assert_eq!(rejected, [".unfinished-x1.json", "cut.trial.json", "renamed.trial.json"].map(at));
-        assert_eq!(journal.foreign, ["folder.trial.json", "lock", "run.json"].map(at));
+        assert_eq!(
+            rejected,
+            [
+                ".unfinished-x1.json",
+                "cut.trial.json",
+                "renamed.trial.json"
+            ]
+            .map(at)
+        );
+        assert_eq!(
+            journal.foreign,
+            ["folder.trial.json", "lock", "run.json"].map(at)
+        );
     }
 
     #[test]
@@ -141,13 +196,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let whole = example();
         for id in ["", "../x", "a/b"] {
-            let trial = Trial { id: id.to_owned(), ..whole.trials[0].clone() };
+            let trial = Trial {
+                id: id.to_owned(),
+                ..whole.trials[0].clone()
+            };
             assert!(journal_trial(folder.path(), &trial).is_err(), "{id}");
         }
-        let unsound = Trial { started_at: "now".to_owned(), ..whole.trials[0].clone() };
-        assert!(journal_trial(folder.path(), &unsound).unwrap_err().message.contains("started_at"));
+        let unsound = Trial {
+            started_at: "now".to_owned(),
+            ..whole.trials[0].clone()
+        };
+        assert!(
+            journal_trial(folder.path(), &unsound)
+                .unwrap_err()
+                .message
+                .contains("started_at")
+        );
         assert_eq!(read_journal(folder.path()).unwrap(), Journal::default());
-        let other = Trial { seed: 99, ..whole.trials[0].clone() };
-        assert!(merge(whole, vec![other]).unwrap_err().message.contains("two different results"));
+        let other = Trial {
+            seed: 99,
+            ..whole.trials[0].clone()
+        };
+        assert!(
+            merge(whole, vec![other])
+                .unwrap_err()
+                .message
+                .contains("two different results")
+        );
     }
 }

@@ -34,13 +34,18 @@ pub struct Log {
 /// delimited text otherwise.
 pub fn read(path: &Path) -> Result<Log> {
     let shown = path.display().to_string();
-    let unreadable = |e: std::io::Error| Error::input(format!("{shown}: cannot be read: {}", plain(&e)));
+    let unreadable =
+        |e: std::io::Error| Error::input(format!("{shown}: cannot be read: {}", plain(&e)));
     if path.is_dir() {
-        return Err(Error::input(format!("{shown}: is a folder")).hint("name its files: `effbench import runs/*.csv`"));
+        return Err(Error::input(format!("{shown}: is a folder"))
+            .hint("name its files: `effbench import runs/*.csv`"));
     }
     let bytes = fs::read(path).map_err(unreadable)?;
-    let modified = fs::metadata(path).and_then(|about| about.modified()).map_err(unreadable)?;
-    let part = |part: Option<&std::ffi::OsStr>| part.map(|text| text.to_string_lossy().into_owned());
+    let modified = fs::metadata(path)
+        .and_then(|about| about.modified())
+        .map_err(unreadable)?;
+    let part =
+        |part: Option<&std::ffi::OsStr>| part.map(|text| text.to_string_lossy().into_owned());
     let (table, passed) = table(path, &shown, &bytes)?;
     Ok(Log {
         name: part(path.file_name()).unwrap_or_else(|| shown.clone()),
@@ -55,13 +60,22 @@ pub fn read(path: &Path) -> Result<Log> {
 
 /// A file's time to the second, in UTC.
 pub(super) fn utc(time: impl TryInto<jiff::Timestamp>) -> Result<String> {
-    let whole = time.try_into().ok().and_then(|t| jiff::Timestamp::from_second(t.as_second()).ok());
-    whole.map(|t| t.to_string()).ok_or_else(|| Error::internal("a file's time is out of range"))
+    let whole = time
+        .try_into()
+        .ok()
+        .and_then(|t| jiff::Timestamp::from_second(t.as_second()).ok());
+    whole
+        .map(|t| t.to_string())
+        .ok_or_else(|| Error::internal("a file's time is out of range"))
 }
 
 /// The table of a log, and the lines that are none of it.
 fn table(path: &Path, shown: &str, bytes: &[u8]) -> Result<(Table, Passed)> {
-    let extension = path.extension().and_then(|e| e.to_str()).unwrap_or_default().to_ascii_lowercase();
+    let extension = path
+        .extension()
+        .and_then(|e| e.to_str())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
     // A log may well hold a stray byte of a terminal; its lines of figures are ASCII.
     if extension == "log" || extension == "txt" {
         let (table, passed) = key_values(shown, &String::from_utf8_lossy(bytes));
@@ -70,14 +84,26 @@ fn table(path: &Path, shown: &str, bytes: &[u8]) -> Result<(Table, Passed)> {
         }
     }
     let text = std::str::from_utf8(bytes).map_err(|e| {
-        let line = bytes[..e.valid_up_to()].iter().filter(|b| **b == b'\n').count() + 1;
-        Error::input(format!("{shown}:{line}: not UTF-8 text")).hint("`iconv -t utf-8` turns other encodings into it")
+        let line = bytes[..e.valid_up_to()]
+            .iter()
+            .filter(|b| **b == b'\n')
+            .count()
+            + 1;
+        Error::input(format!("{shown}:{line}: not UTF-8 text"))
+            .hint("`iconv -t utf-8` turns other encodings into it")
     })?;
-    let table = match text.trim_start_matches('\u{feff}').trim_start().chars().next() {
+    let table = match text
+        .trim_start_matches('\u{feff}')
+        .trim_start()
+        .chars()
+        .next()
+    {
         Some('{') => json_lines(shown, text)?,
         Some('[') => {
-            return Err(Error::input(format!("{shown}: one JSON array, expected one object a line"))
-                .hint("`jq -c '.[]' FILE > FILE.jsonl` writes it so"));
+            return Err(Error::input(format!(
+                "{shown}: one JSON array, expected one object a line"
+            ))
+            .hint("`jq -c '.[]' FILE > FILE.jsonl` writes it so"));
         }
         _ => Table::parse(shown, text, delimiter(path, text))?,
     };
@@ -102,7 +128,8 @@ impl Sparse {
         };
         let (names, texts): (Vec<String>, Vec<String>) = cells.into_iter().unzip();
         let places: Vec<usize> = names.into_iter().map(place).collect();
-        self.rows.push((line, places.into_iter().zip(texts).collect()));
+        self.rows
+            .push((line, places.into_iter().zip(texts).collect()));
     }
 
     /// What a row does not say is an empty cell.
@@ -130,11 +157,18 @@ fn json_lines(file: &str, text: &str) -> Result<Table> {
         let mut cells = Vec::new();
         match serde_json::from_str(&not_a_number_quoted(line)) {
             Ok(Value::Object(object)) => flatten("", &Value::Object(object), &mut cells),
-            Ok(_) => return Err(Error::input(format!("{file}:{}: expected an object", index + 1))),
+            Ok(_) => {
+                return Err(Error::input(format!(
+                    "{file}:{}: expected an object",
+                    index + 1
+                )));
+            }
             Err(error) => {
                 let (line, column) = (index + 1, error.column());
-                return Err(Error::input(format!("{file}:{line}: not a line of JSON (column {column})"))
-                    .hint("one object a line, such as {\"step\": 100, \"loss\": 3.2}"));
+                return Err(Error::input(format!(
+                    "{file}:{line}: not a line of JSON (column {column})"
+                ))
+                .hint("one object a line, such as {\"step\": 100, \"loss\": 3.2}"));
             }
         }
         table.push(index + 1, cells);
@@ -144,7 +178,11 @@ fn json_lines(file: &str, text: &str) -> Result<Table> {
 
 /// Python writes NaN and Infinity where JSON has no word for them; here they become text, which the reader of numbers knows.
 fn not_a_number_quoted(line: &str) -> String {
-    let words = [("-Infinity", "\"-inf\""), ("Infinity", "\"inf\""), ("NaN", "\"nan\"")];
+    let words = [
+        ("-Infinity", "\"-inf\""),
+        ("Infinity", "\"inf\""),
+        ("NaN", "\"nan\""),
+    ];
     let mut text = line.to_owned();
     for lead in [": ", ":"] {
         for (word, quoted) in words {
@@ -158,7 +196,11 @@ fn flatten(prefix: &str, value: &Value, cells: &mut Vec<(String, String)>) {
     match value {
         Value::Object(object) => {
             for (key, value) in object {
-                let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                let key = if prefix.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{prefix}.{key}")
+                };
                 flatten(&key, value, cells);
             }
         }
@@ -188,7 +230,10 @@ fn words(line: &str) -> Option<Vec<(String, String)>> {
     let mut cells = Vec::new();
     for word in line.split_whitespace() {
         let (key, value) = word.trim_end_matches(',').split_once([':', '='])?;
-        let plain = !key.is_empty() && key.chars().all(|c| c.is_alphanumeric() || "_-./".contains(c));
+        let plain = !key.is_empty()
+            && key
+                .chars()
+                .all(|c| c.is_alphanumeric() || "_-./".contains(c));
         if !plain || value.is_empty() {
             return None;
         }
@@ -212,7 +257,13 @@ mod tests {
     }
 
     fn cells(table: &Table) -> Vec<Vec<&str>> {
-        (0..table.rows()).map(|row| (0..table.columns.len()).map(|k| table.cell(row, k)).collect()).collect()
+        (0..table.rows())
+            .map(|row| {
+                (0..table.columns.len())
+                    .map(|k| table.cell(row, k))
+                    .collect()
+            })
+            .collect()
     }
 
     #[test]
@@ -220,9 +271,25 @@ mod tests {
         let nanogpt = "import os\n# step: 5\nstep:0/5100 val_loss:16.0012 train_time:387ms step_avg:nanms\n\
                        ====\nstep:1/5100 train_loss:15.9 train_time:23767ms step_avg:nanms\n";
         let table = of("a.txt", nanogpt).unwrap();
-        assert_eq!(table.columns, ["step", "steps", "val_loss", "train_time", "step_avg", "train_loss"]);
-        let expected = [["0", "5100", "16.0012", "387ms", "nanms", ""], ["1", "5100", "", "23767ms", "nanms", "15.9"]];
-        assert_eq!((cells(&table), table.line(1)), (expected.map(Vec::from).to_vec(), 5));
+        assert_eq!(
+            table.columns,
+            [
+                "step",
+                "steps",
+                "val_loss",
+                "train_time",
+                "step_avg",
+                "train_loss"
+            ]
+        );
+        let expected = [
+            ["0", "5100", "16.0012", "387ms", "nanms", ""],
+            ["1", "5100", "", "23767ms", "nanms", "15.9"],
+        ];
+        assert_eq!(
+            (cells(&table), table.line(1)),
+            (expected.map(Vec::from).to_vec(), 5)
+        );
         let (_, passed) = super::table(Path::new("a.txt"), "a.txt", nanogpt.as_bytes()).unwrap();
         assert_eq!(passed, Passed { count: 3, first: 1 }, "the program's text");
 
@@ -232,15 +299,29 @@ mod tests {
         assert_eq!(cells(&table), [["1", "nan", ""], ["2", "3.25", ""]]);
         assert_eq!(table.line(1), 3);
 
-        assert_eq!(cells(&of("a.tsv", "step\tloss\n1\t2\n").unwrap()), [["1", "2"]]);
-        assert_eq!(cells(&of("a.txt", "step,loss\n1,2\n").unwrap()), [["1", "2"]]);
+        assert_eq!(
+            cells(&of("a.tsv", "step\tloss\n1\t2\n").unwrap()),
+            [["1", "2"]]
+        );
+        assert_eq!(
+            cells(&of("a.txt", "step,loss\n1,2\n").unwrap()),
+            [["1", "2"]]
+        );
     }
 
     #[test]
     fn what_is_no_log_is_placed() {
         let rows = [
-            ("a.jsonl", "{\"a\": 1}\n{\"a\": }\n", "a.jsonl:2: not a line of JSON (column 7)"),
-            ("a.jsonl", "{\"a\": 1}\n3\n", "a.jsonl:2: expected an object"),
+            (
+                "a.jsonl",
+                "{\"a\": 1}\n{\"a\": }\n",
+                "a.jsonl:2: not a line of JSON (column 7)",
+            ),
+            (
+                "a.jsonl",
+                "{\"a\": 1}\n3\n",
+                "a.jsonl:2: expected an object",
+            ),
             ("a.json", "[{\"a\": 1}]", "a.json: one JSON array"),
         ];
         for (name, text, says) in rows {
@@ -250,8 +331,18 @@ mod tests {
         let error = table(Path::new("a.csv"), "a.csv", b"step\n1\n\xff\xfe\n").unwrap_err();
         assert!(error.message.starts_with("a.csv:3: not UTF-8"), "{error}");
         let folder = tempfile::tempdir().unwrap();
-        assert!(read(folder.path()).unwrap_err().message.ends_with("is a folder"));
-        assert!(read(&folder.path().join("none.csv")).unwrap_err().message.ends_with("no such file or directory"));
+        assert!(
+            read(folder.path())
+                .unwrap_err()
+                .message
+                .ends_with("is a folder")
+        );
+        assert!(
+            read(&folder.path().join("none.csv"))
+                .unwrap_err()
+                .message
+                .ends_with("no such file or directory")
+        );
     }
 
     #[test]
@@ -260,7 +351,10 @@ mod tests {
         let path = folder.path().join("adam.csv");
         fs::write(&path, "step,loss\n1,2\n").unwrap();
         let log = read(&path).unwrap();
-        assert_eq!((log.name.as_str(), log.stem.as_str(), log.blake3.len()), ("adam.csv", "adam", 64));
+        assert_eq!(
+            (log.name.as_str(), log.stem.as_str(), log.blake3.len()),
+            ("adam.csv", "adam", 64)
+        );
         assert!(
             log.written_at.ends_with('Z') && log.written_at.parse::<jiff::Timestamp>().is_ok(),
             "{}",

@@ -41,11 +41,17 @@ impl LossUnit {
     /// The unit that a column's name tells, if it tells one.
     pub fn of_column(name: &str) -> Option<Self> {
         let name = plain(name);
-        let any = |words: &[&str]| words.iter().any(|word| name == *word || name.ends_with(&format!("_{word}")));
+        let any = |words: &[&str]| {
+            words
+                .iter()
+                .any(|word| name == *word || name.ends_with(&format!("_{word}")))
+        };
         match () {
             () if any(&["ppl", "perplexity"]) => Some(Self::Perplexity),
             () if any(&["bpb", "bits_per_byte"]) => Some(Self::BitsPerByte),
-            () if any(&["bits", "bpt", "bpc", "bits_per_token", "bits_per_character"]) => Some(Self::Bits),
+            () if any(&["bits", "bpt", "bpc", "bits_per_token", "bits_per_character"]) => {
+                Some(Self::Bits)
+            }
             () if any(&["nats", "nll"]) => Some(Self::Nats),
             () => None,
         }

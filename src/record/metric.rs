@@ -186,11 +186,16 @@ impl Metric {
 
     /// A figure that could not be had, and why.
     pub fn absent(name: &str, reason: &str) -> Self {
-        Self { reason: Some(reason.to_owned()), ..Self::blank(name) }
+        Self {
+            reason: Some(reason.to_owned()),
+            ..Self::blank(name)
+        }
     }
 
     fn blank(name: &str) -> Self {
-        let Some(info) = info(name) else { panic!("`{name}` is not in the registry of metrics") };
+        let Some(info) = info(name) else {
+            panic!("`{name}` is not in the registry of metrics")
+        };
         Self {
             value: None,
             unit: info.unit.to_owned(),
@@ -212,7 +217,11 @@ mod tests {
     #[test]
     fn names_are_unique_and_end_in_their_unit() {
         for (index, row) in REGISTRY.iter().enumerate() {
-            assert!(REGISTRY[..index].iter().all(|other| other.name != row.name), "{} stands twice", row.name);
+            assert!(
+                REGISTRY[..index].iter().all(|other| other.name != row.name),
+                "{} stands twice",
+                row.name
+            );
             let ending = match row.unit {
                 "tokens/s" => "_tokens_per_s",
                 "s" => "_s",
@@ -222,7 +231,11 @@ mod tests {
                 "J/token" => "_token",
                 _ => "",
             };
-            assert!(row.name.ends_with(ending), "{} does not end in {ending}", row.name);
+            assert!(
+                row.name.ends_with(ending),
+                "{} does not end in {ending}",
+                row.name
+            );
             assert!(row.about.ends_with('.'), "{}: one sentence", row.name);
         }
     }
@@ -241,7 +254,10 @@ mod tests {
             assert!(metric.samples.iter().all(|sample| sample.is_finite()));
         }
         let good = Metric::samples(TRAIN_STEP_S, 0.2, vec![0.1, 0.2, 0.3]);
-        assert_eq!((good.value, good.n, good.reason), (Some(0.2), Some(3), None));
+        assert_eq!(
+            (good.value, good.n, good.reason),
+            (Some(0.2), Some(3), None)
+        );
         assert!((good.sd.unwrap() - 0.1).abs() < 1e-12);
         assert_eq!(Metric::mean(VAL_LOSS_NATS, 1.5, f64::NAN, 10).se, None);
     }

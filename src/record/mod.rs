@@ -38,7 +38,8 @@ pub use loss::LossUnit;
 pub use metric::{Better, Kind, Metric};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
 pub use trial::{
-    BySixND, Channel, Cost, Curve, Energy, Flag, PhaseEnergy, Severity, Skill, Stated, Status, Trial, Validity,
+    BySixND, Channel, Cost, Curve, Energy, Flag, PhaseEnergy, Severity, Skill, Stated, Status,
+    Trial, Validity,
 };
 
 /// The schema this build writes.
@@ -97,6 +98,9 @@ mod tests {
         let other = json!({"a": [1, 2.5, "x\""], "b": {"c": null, "d": true}});
         assert_eq!(spec_sha256(&one), expected);
         assert_eq!(spec_sha256(&other), expected);
-        assert_ne!(spec_sha256(&json!({"a": [2.5, 1, "x\""], "b": {"c": null, "d": true}})), expected);
+        assert_ne!(
+            spec_sha256(&json!({"a": [2.5, 1, "x\""], "b": {"c": null, "d": true}})),
+            expected
+        );
     }
 }

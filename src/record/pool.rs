@@ -8,7 +8,9 @@ use crate::error::{Error, Result};
 
 /// Reads result files, refuses one that makes no sense, and pools them.
 pub fn read_all(paths: &[PathBuf]) -> Result<ResultFile> {
-    let files = paths.iter().map(|path| Ok((path.display().to_string(), store::read_valid(path)?)));
+    let files = paths
+        .iter()
+        .map(|path| Ok((path.display().to_string(), store::read_valid(path)?)));
     pool(files.collect::<Result<_>>()?)
 }
 
@@ -20,12 +22,17 @@ pub fn read_all(paths: &[PathBuf]) -> Result<ResultFile> {
 pub fn pool(files: Vec<(String, ResultFile)>) -> Result<ResultFile> {
     let runs: Vec<Run> = files.iter().map(|(_, file)| file.run.clone()).collect();
     let several = files.len() > 1;
-    let mut files = files.into_iter().map(|(name, file)| (name, if several { with_its_run(file) } else { file }));
+    let mut files = files
+        .into_iter()
+        .map(|(name, file)| (name, if several { with_its_run(file) } else { file }));
     let Some((first, mut pooled)) = files.next() else {
         return Err(Error::input("no result file").hint("`effbench run` writes one"));
     };
-    let mut owners: BTreeMap<String, String> =
-        pooled.trials.iter().map(|trial| (trial.id.clone(), first.clone())).collect();
+    let mut owners: BTreeMap<String, String> = pooled
+        .trials
+        .iter()
+        .map(|trial| (trial.id.clone(), first.clone()))
+        .collect();
     for (name, file) in files {
         add(&mut pooled, file, &name, &mut owners)?;
     }
@@ -36,7 +43,9 @@ pub fn pool(files: Vec<(String, ResultFile)>) -> Result<ResultFile> {
 /// The file with its run's beginning in each trial, as a pooled file has one for all.
 fn with_its_run(mut file: ResultFile) -> ResultFile {
     for trial in &mut file.trials {
-        trial.run_started_at.get_or_insert_with(|| file.run.started_at.clone());
+        trial
+            .run_started_at
+            .get_or_insert_with(|| file.run.started_at.clone());
     }
     file
 }
@@ -58,36 +67,78 @@ fn common(runs: &[Run]) -> Option<Run> {
         suite: distinct(|run| &run.suite, " + "),
         command: distinct(|run| &run.command, "; "),
         base: first.base.clone().filter(|_| all(|a, b| a.base == b.base)),
-        headline: first.headline.clone().filter(|_| all(|a, b| a.headline == b.headline)),
+        headline: first
+            .headline
+            .clone()
+            .filter(|_| all(|a, b| a.headline == b.headline)),
         data: distinct(|run| &run.data, " and "),
         repeats: runs.iter().map(|run| run.repeats).max()?,
         started_at: runs.iter().map(|run| run.started_at.clone()).min()?,
-        finished_at: runs.iter().map(|run| run.finished_at.clone()).collect::<Option<Vec<_>>>()?.into_iter().max(),
+        finished_at: runs
+            .iter()
+            .map(|run| run.finished_at.clone())
+            .collect::<Option<Vec<_>>>()?
+            .into_iter()
+            .max(),
         interleaved: runs[0].interleaved.filter(|_| runs.len() == 1),
     })
 }
 
-fn add(pooled: &mut ResultFile, file: ResultFile, name: &str, owners: &mut BTreeMap<String, String>) -> Result<()> {
-    let machines: Vec<u64> = file.machines.into_iter().map(|machine| place(&mut pooled.machines, machine)).collect();
-    let builds: Vec<u64> = file.builds.into_iter().map(|build| place(&mut pooled.builds, build)).collect();
+fn add(
+    pooled: &mut ResultFile,
+    file: ResultFile,
+    name: &str,
+    owners: &mut BTreeMap<String, String>,
+) -> Result<()> {
+    let machines: Vec<u64> = file
+        .machines
+        .into_iter()
+        .map(|machine| place(&mut pooled.machines, machine))
+        .collect();
+    let builds: Vec<u64> = file
+        .builds
+        .into_iter()
+        .map(|build| place(&mut pooled.builds, build))
+        .collect();
     for mut calibration in file.calibrations {
         calibration.machine = machines[calibration.machine as usize];
         pooled.calibrations.push(calibration);
     }
-    let after = pooled.trials.iter().map(|trial| trial.order + 1).max().unwrap_or(0);
+    let after = pooled
+        .trials
+        .iter()
+        .map(|trial| trial.order + 1)
+        .max()
+        .unwrap_or(0);
     for trial in file.trials {
-        let (build, machine) = (builds[trial.build as usize], machines[trial.machine as usize]);
-        let trial = Trial { build, machine, order: trial.order + after, ..trial };
+        let (build, machine) = (
+            builds[trial.build as usize],
+            machines[trial.machine as usize],
+        );
+        let trial = Trial {
+            build,
+            machine,
+            order: trial.order + after,
+            ..trial
+        };
         let Some(owner) = owners.get(&trial.id) else {
             owners.insert(trial.id.clone(), name.to_owned());
             pooled.trials.push(trial);
             continue;
         };
-        let same = pooled.trials.iter().any(|t| *t == Trial { order: t.order, ..trial.clone() });
+        let same = pooled.trials.iter().any(|t| {
+            *t == Trial {
+                order: t.order,
+                ..trial.clone()
+            }
+        });
         if !same {
-            let message =
-                format!("{name} and {owner}: two results for one trial, {} repeat {}", trial.cell, trial.repeat);
-            return Err(Error::input(message).hint("the same thing was run twice: give only one of these files"));
+            let message = format!(
+                "{name} and {owner}: two results for one trial, {} repeat {}",
+                trial.cell, trial.repeat
+            );
+            return Err(Error::input(message)
+                .hint("the same thing was run twice: give only one of these files"));
         }
     }
     Ok(())
@@ -95,10 +146,13 @@ fn add(pooled: &mut ResultFile, file: ResultFile, name: &str, owners: &mut BTree
 
 /// The index of `item` in `list`, where it is put unless it is there.
 fn place<T: PartialEq>(list: &mut Vec<T>, item: T) -> u64 {
-    let at = list.iter().position(|other| *other == item).unwrap_or_else(|| {
-        list.push(item);
-        list.len() - 1
-    });
+    let at = list
+        .iter()
+        .position(|other| *other == item)
+        .unwrap_or_else(|| {
+            list.push(item);
+            list.len() - 1
+        });
     at as u64
 }
 
@@ -126,23 +180,59 @@ mod tests {
     #[test]
     fn files_are_pooled_and_say_what_they_share() {
         let pooled = pool(vec![("a".to_owned(), example()), ("b".to_owned(), other())]).unwrap();
-        assert_eq!((pooled.machines.len(), pooled.builds.len(), pooled.trials.len()), (2, 1, 40));
-        assert!(pooled.trials.iter().all(|t| pooled.machines[t.machine as usize].class_id == "epyc-2c-linux"));
-        assert_eq!(pooled.calibrations.iter().map(|c| c.machine).collect::<Vec<_>>(), [0, 0, 1, 0]);
-        assert_eq!(pooled.trials.iter().map(|t| t.order).collect::<Vec<_>>(), (0..40).collect::<Vec<_>>());
-        assert_eq!((pooled.run.suite.as_str(), pooled.run.base.as_deref()), ("quick + ladder", Some("gpt2")));
-        assert_eq!((pooled.run.headline, pooled.run.data.as_str()), (None, "synthetic language"));
+        assert_eq!(
+            (
+                pooled.machines.len(),
+                pooled.builds.len(),
+                pooled.trials.len()
+            ),
+            (2, 1, 40)
+        );
+        assert!(
+            pooled
+                .trials
+                .iter()
+                .all(|t| pooled.machines[t.machine as usize].class_id == "epyc-2c-linux")
+        );
+        assert_eq!(
+            pooled
+                .calibrations
+                .iter()
+                .map(|c| c.machine)
+                .collect::<Vec<_>>(),
+            [0, 0, 1, 0]
+        );
+        assert_eq!(
+            pooled.trials.iter().map(|t| t.order).collect::<Vec<_>>(),
+            (0..40).collect::<Vec<_>>()
+        );
+        assert_eq!(
+            (pooled.run.suite.as_str(), pooled.run.base.as_deref()),
+            ("quick + ladder", Some("gpt2"))
+        );
+        assert_eq!(
+            (pooled.run.headline, pooled.run.data.as_str()),
+            (None, "synthetic language")
+        );
     }
 
     #[test]
     fn a_trial_counts_once_and_two_results_for_it_are_refused() {
         assert_eq!(pool(vec![("a".to_owned(), example())]).unwrap(), example());
-        let twice = pool(vec![("a".to_owned(), example()), ("b".to_owned(), example())]).unwrap();
+        let twice = pool(vec![
+            ("a".to_owned(), example()),
+            ("b".to_owned(), example()),
+        ])
+        .unwrap();
         assert_eq!(twice.trials.len(), 20);
         let mut spoilt = example();
         spoilt.trials[0].seed = 77;
-        let refused = pool(vec![("a".to_owned(), example()), ("b".to_owned(), spoilt)]).unwrap_err();
-        assert_eq!(refused.message, "b and a: two results for one trial, gpt2/w32@400 repeat 0");
+        let refused =
+            pool(vec![("a".to_owned(), example()), ("b".to_owned(), spoilt)]).unwrap_err();
+        assert_eq!(
+            refused.message,
+            "b and a: two results for one trial, gpt2/w32@400 repeat 0"
+        );
         assert!(pool(Vec::new()).is_err());
     }
 

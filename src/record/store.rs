@@ -27,14 +27,21 @@ struct Probe {
 pub fn read(path: &Path) -> Result<ResultFile> {
     let name = path.display();
     if path.is_dir() {
-        return Err(Error::input(format!("{name}: is a folder, not a result file"))
-            .hint("a folder `....partial` is an unfinished run: `effbench run --resume` finishes it"));
+        return Err(
+            Error::input(format!("{name}: is a folder, not a result file")).hint(
+                "a folder `....partial` is an unfinished run: `effbench run --resume` finishes it",
+            ),
+        );
     }
-    let bytes = fs::read(path).map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
+    let bytes = fs::read(path)
+        .map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
     match serde_json::from_slice::<ResultFile>(&bytes) {
         Ok(mut file) if file.schema == SCHEMA || OLDER.contains(&file.schema.as_str()) => {
             file.trials.iter_mut().for_each(Trial::count_as_executed);
-            Ok(ResultFile { schema: SCHEMA.to_owned(), ..file })
+            Ok(ResultFile {
+                schema: SCHEMA.to_owned(),
+                ..file
+            })
         }
         Ok(file) => Err(wrong_schema(path, Some(&file.schema))),
         Err(error) => Err(why_not(path, &bytes, &error)),
@@ -45,9 +52,9 @@ pub fn read(path: &Path) -> Result<ResultFile> {
 fn why_not(path: &Path, bytes: &[u8], error: &serde_json::Error) -> Error {
     match serde_json::from_slice::<Probe>(bytes) {
         Err(no_json) => not_readable(path, &no_json),
-        Ok(Probe { schema: Some(schema) }) if schema == SCHEMA || OLDER.contains(&schema.as_str()) => {
-            not_readable(path, error)
-        }
+        Ok(Probe {
+            schema: Some(schema),
+        }) if schema == SCHEMA || OLDER.contains(&schema.as_str()) => not_readable(path, error),
         Ok(probe) => wrong_schema(path, probe.schema.as_deref()),
     }
 }
@@ -57,8 +64,12 @@ pub fn read_valid(path: &Path) -> Result<ResultFile> {
     let file = read(path)?;
     match validate(&file).first() {
         None => Ok(file),
-        Some(problem) => Err(Error::input(format!("{}: {problem}", path.display()))
-            .hint(format!("`effbench validate {}` lists every problem", path.display()))),
+        Some(problem) => Err(
+            Error::input(format!("{}: {problem}", path.display())).hint(format!(
+                "`effbench validate {}` lists every problem",
+                path.display()
+            )),
+        ),
     }
 }
 
@@ -67,7 +78,10 @@ pub fn read_valid(path: &Path) -> Result<ResultFile> {
 /// Refuses what [`validate`] refuses, and what JSON could not hold.
 pub fn write(path: &Path, file: &ResultFile) -> Result<()> {
     if let Some(problem) = validate(file).first() {
-        return Err(Error::internal(format!("{}: not written, {problem}", path.display())));
+        return Err(Error::internal(format!(
+            "{}: not written, {problem}",
+            path.display()
+        )));
     }
     write_json(path, file)
 }
@@ -75,28 +89,51 @@ pub fn write(path: &Path, file: &ResultFile) -> Result<()> {
 /// Refuses a path that [`write()`] could not write, without leaving anything behind.
 pub fn check_writable(path: &Path) -> Result<()> {
     let name = path.display();
-    let as_folder = path.as_os_str().to_string_lossy().ends_with(std::path::is_separator);
+    let as_folder = path
+        .as_os_str()
+        .to_string_lossy()
+        .ends_with(std::path::is_separator);
     if path.is_dir() || as_folder {
-        return Err(Error::input(format!("{name}: is a folder")).hint("name a file: `--out results/mine.json`"));
+        return Err(Error::input(format!("{name}: is a folder"))
+            .hint("name a file: `--out results/mine.json`"));
     }
     if path.exists() && !path.is_file() {
-        return Err(Error::input(format!("{name}: is no ordinary file")).hint("name a file: `--out results/mine.json`"));
+        return Err(Error::input(format!("{name}: is no ordinary file"))
+            .hint("name a file: `--out results/mine.json`"));
     }
-    let existing = folder_of(path).ancestors().find(|folder| folder.exists()).unwrap_or(Path::new(".")).to_owned();
-    let tried =
-        if existing.is_dir() { temporary(&existing).map(drop) } else { Err(std::io::ErrorKind::NotADirectory.into()) };
+    let existing = folder_of(path)
+        .ancestors()
+        .find(|folder| folder.exists())
+        .unwrap_or(Path::new("."))
+        .to_owned();
+    let tried = if existing.is_dir() {
+        temporary(&existing).map(drop)
+    } else {
+        Err(std::io::ErrorKind::NotADirectory.into())
+    };
     tried.map_err(|e| {
-        Error::input(format!("{name}: cannot be written: {}: {}", existing.display(), plain(&e)))
-            .hint("name a file in a folder of yours: `--out FILE`")
+        Error::input(format!(
+            "{name}: cannot be written: {}: {}",
+            existing.display(),
+            plain(&e)
+        ))
+        .hint("name a file in a folder of yours: `--out FILE`")
     })
 }
 
 /// Writes any part of the record as JSON, atomically. What does not come back from JSON as it went in is refused.
-pub(crate) fn write_json<T: Serialize + DeserializeOwned + PartialEq>(path: &Path, value: &T) -> Result<()> {
-    let text = layout::to_text(value).map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
+pub(crate) fn write_json<T: Serialize + DeserializeOwned + PartialEq>(
+    path: &Path,
+    value: &T,
+) -> Result<()> {
+    let text =
+        layout::to_text(value).map_err(|e| Error::internal(format!("{}: {e}", path.display())))?;
     let back: Option<T> = serde_json::from_slice(&text).ok();
     if back.as_ref() != Some(value) {
-        let message = format!("{}: not written, a figure in it is not a finite number", path.display());
+        let message = format!(
+            "{}: not written, a figure in it is not a finite number",
+            path.display()
+        );
         return Err(Error::internal(message));
     }
     write_whole(path, &text)
@@ -113,7 +150,13 @@ pub fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
         file.persist(path).map_err(|e| e.error)?;
         sync_folder(&folder)
     })();
-    written.map_err(|e| Error::input(format!("{}: cannot be written: {}", path.display(), plain(&e))))
+    written.map_err(|e| {
+        Error::input(format!(
+            "{}: cannot be written: {}",
+            path.display(),
+            plain(&e)
+        ))
+    })
 }
 
 /// What the name of every unfinished write begins with.
@@ -130,7 +173,11 @@ fn temporary(folder: &Path) -> std::io::Result<NamedTempFile> {
 
 /// The rename itself reaches the disk only with its folder.
 fn sync_folder(folder: &Path) -> std::io::Result<()> {
-    if cfg!(unix) { File::open(folder)?.sync_all() } else { Ok(()) }
+    if cfg!(unix) {
+        File::open(folder)?.sync_all()
+    } else {
+        Ok(())
+    }
 }
 
 fn folder_of(path: &Path) -> PathBuf {
@@ -143,7 +190,10 @@ fn folder_of(path: &Path) -> PathBuf {
 /// The system's sentence without its error number.
 pub(super) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
-    text.split(" (os error").next().unwrap_or(&text).to_lowercase()
+    text.split(" (os error")
+        .next()
+        .unwrap_or(&text)
+        .to_lowercase()
 }
 
 /// A file that is not JSON, or JSON of another shape; serde's message ends in line and column.
@@ -162,17 +212,26 @@ fn not_readable(path: &Path, error: &serde_json::Error) -> Error {
 fn wrong_schema(path: &Path, found: Option<&str>) -> Error {
     let name = path.display();
     let Some(found) = found else {
-        return Error::input(format!("{name}: no `schema` in it: not a result file of effbench"))
-            .hint(format!("expected \"schema\": \"{SCHEMA}\""));
+        return Error::input(format!(
+            "{name}: no `schema` in it: not a result file of effbench"
+        ))
+        .hint(format!("expected \"schema\": \"{SCHEMA}\""));
     };
-    let version = |schema: &str| schema.strip_prefix(FAMILY).and_then(|v| v.parse::<u64>().ok());
+    let version = |schema: &str| {
+        schema
+            .strip_prefix(FAMILY)
+            .and_then(|v| v.parse::<u64>().ok())
+    };
     match (version(found), version(SCHEMA)) {
-        (Some(theirs), Some(ours)) if theirs > ours => {
-            Error::input(format!("{name}: schema `{found}` is newer than this build reads, `{SCHEMA}`"))
-                .hint("use the effbench that wrote it, or a newer one")
-        }
-        _ => Error::input(format!("{name}: schema `{}` is not one of effbench's", found.escape_debug()))
-            .hint(format!("expected `{SCHEMA}`")),
+        (Some(theirs), Some(ours)) if theirs > ours => Error::input(format!(
+            "{name}: schema `{found}` is newer than this build reads, `{SCHEMA}`"
+        ))
+        .hint("use the effbench that wrote it, or a newer one"),
+        _ => Error::input(format!(
+            "{name}: schema `{}` is not one of effbench's",
+            found.escape_debug()
+        ))
+        .hint(format!("expected `{SCHEMA}`")),
     }
 }
 
@@ -186,10 +245,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("new/folder/result.json");
         check_writable(&path).unwrap();
-        assert!(!folder.path().join("new").exists(), "looking must not write");
+        assert!(
+            !folder.path().join("new").exists(),
+            "looking must not write"
+        );
         write(&path, &example()).unwrap();
         assert_eq!(read_valid(&path).unwrap(), example());
-        assert_eq!(fs::read_dir(path.parent().unwrap()).unwrap().count(), 1, "a temporary file is left");
+        assert_eq!(
+            fs::read_dir(path.parent().unwrap()).unwrap().count(),
+            1,
+            "a temporary file is left"
+        );
     }
 
     #[test]
@@ -198,7 +264,11 @@ mod tests {
         let path = folder.path().join("result.json");
         write(&path, &example()).unwrap();
         let mut hidden = example();
-        hidden.trials[0].cost.as_mut().unwrap().six_n_flops_per_token = f64::NAN;
+        hidden.trials[0]
+            .cost
+            .as_mut()
+            .unwrap()
+            .six_n_flops_per_token = f64::NAN;
         let mut open = example();
         open.trials[0].metrics.get_mut("mfu").unwrap().value = Some(f64::INFINITY);
         for (file, says) in [(hidden, "not a finite number"), (open, "metrics.mfu.value")] {
@@ -214,24 +284,65 @@ mod tests {
         let path = folder.path().join("result.json");
         let whole = serde_json::to_string_pretty(&example()).unwrap();
         let rows: [(Vec<u8>, &str, &str); 9] = [
-            (Vec::new(), "not JSON: EOF while parsing a value at line 1", "empty or cut off"),
-            (whole.as_bytes()[..whole.len() / 2].to_vec(), "not JSON: EOF", "--resume"),
-            (b"{\"schema\": NaN}".to_vec(), "not JSON: expected value at line 1 column 12", "no NaN"),
-            (vec![0, 159, 146, 150], "not JSON: expected value at line 1", "no NaN"),
+            (
+                Vec::new(),
+                "not JSON: EOF while parsing a value at line 1",
+                "empty or cut off",
+            ),
+            (
+                whole.as_bytes()[..whole.len() / 2].to_vec(),
+                "not JSON: EOF",
+                "--resume",
+            ),
+            (
+                b"{\"schema\": NaN}".to_vec(),
+                "not JSON: expected value at line 1 column 12",
+                "no NaN",
+            ),
+            (
+                vec![0, 159, 146, 150],
+                "not JSON: expected value at line 1",
+                "no NaN",
+            ),
             (b"[1, 2]".to_vec(), "not a result file", "effbench schema"),
             (b"{}".to_vec(), "no `schema` in it", SCHEMA),
-            (b"{\"schema\": \"effbench.result/3\"}".to_vec(), "newer than this build reads", "a newer one"),
-            (b"{\"schema\": \"other/1\"}".to_vec(), "is not one of effbench's", SCHEMA),
-            (format!("{{\"schema\": \"{SCHEMA}\"}}").into_bytes(), "missing field `run` at line 1", "effbench schema"),
+            (
+                b"{\"schema\": \"effbench.result/3\"}".to_vec(),
+                "newer than this build reads",
+                "a newer one",
+            ),
+            (
+                b"{\"schema\": \"other/1\"}".to_vec(),
+                "is not one of effbench's",
+                SCHEMA,
+            ),
+            (
+                format!("{{\"schema\": \"{SCHEMA}\"}}").into_bytes(),
+                "missing field `run` at line 1",
+                "effbench schema",
+            ),
         ];
         for (bytes, message, hint) in rows {
             fs::write(&path, bytes).unwrap();
             let error = read(&path).unwrap_err();
             assert!(error.message.contains(message), "{error}");
-            assert!(error.hint.as_deref().unwrap_or_default().contains(hint), "{error}");
+            assert!(
+                error.hint.as_deref().unwrap_or_default().contains(hint),
+                "{error}"
+            );
         }
-        assert!(read(&folder.path().join("none.json")).unwrap_err().message.ends_with("no such file or directory"));
-        assert!(read(folder.path()).unwrap_err().message.contains("is a folder"));
+        assert!(
+            read(&folder.path().join("none.json"))
+                .unwrap_err()
+                .message
+                .ends_with("no such file or directory")
+        );
+        assert!(
+            read(folder.path())
+                .unwrap_err()
+                .message
+                .contains("is a folder")
+        );
     }
 
     #[test]

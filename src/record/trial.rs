@@ -12,7 +12,9 @@ use super::metric::Metric;
 use crate::spec::rate_source::{RateSource, old_or_new};
 
 /// How a trial ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
     /// Measured.
@@ -117,22 +119,34 @@ impl Trial {
 
     /// All parameters, counted or stated.
     pub fn params(&self) -> Option<u64> {
-        self.cost.as_ref().map(|cost| cost.params_total).or_else(|| self.stated.as_ref()?.params)
+        self.cost
+            .as_ref()
+            .map(|cost| cost.params_total)
+            .or_else(|| self.stated.as_ref()?.params)
     }
 
     /// Training tokens of the whole trial, planned or stated.
     pub fn train_tokens(&self) -> Option<u64> {
-        self.cost.as_ref().map(|cost| cost.train_tokens).or_else(|| self.stated.as_ref()?.train_tokens)
+        self.cost
+            .as_ref()
+            .map(|cost| cost.train_tokens)
+            .or_else(|| self.stated.as_ref()?.train_tokens)
     }
 
     /// What its losses are told in.
     pub fn loss_unit(&self) -> LossUnit {
-        self.stated.as_ref().and_then(|stated| stated.loss_unit).unwrap_or_default()
+        self.stated
+            .as_ref()
+            .and_then(|stated| stated.loss_unit)
+            .unwrap_or_default()
     }
 
     /// Model FLOPs of the whole training, counted as they are executed, or stated.
     pub fn train_flops(&self) -> Option<f64> {
-        let counted = self.cost.as_ref().map(|cost| cost.train_flops * cost.executed_share());
+        let counted = self
+            .cost
+            .as_ref()
+            .map(|cost| cost.train_flops * cost.executed_share());
         counted.or_else(|| self.stated.as_ref()?.train_flops)
     }
 }

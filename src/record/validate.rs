@@ -47,7 +47,9 @@ impl fmt::Display for Part<'_> {
             Self::File => Ok(()),
             Self::Name(name) => f.write_str(name),
             Self::Item(list, index) => write!(f, "{list}[{index}]"),
-            Self::Trial(Some(index), row) => write!(f, "trials[{index}] ({}, repeat {})", row.cell, row.repeat),
+            Self::Trial(Some(index), row) => {
+                write!(f, "trials[{index}] ({}, repeat {})", row.cell, row.repeat)
+            }
             Self::Trial(None, row) => write!(f, "{}, repeat {}", row.cell, row.repeat),
         }
     }
@@ -55,12 +57,22 @@ impl fmt::Display for Part<'_> {
 
 impl Check<'_> {
     fn place(&self) -> String {
-        let above = self.above.map(Check::place).filter(|above| !above.is_empty());
-        above.map_or_else(|| self.part.to_string(), |above| format!("{above}.{}", self.part))
+        let above = self
+            .above
+            .map(Check::place)
+            .filter(|above| !above.is_empty());
+        above.map_or_else(
+            || self.part.to_string(),
+            |above| format!("{above}.{}", self.part),
+        )
     }
 
     fn part<'b>(&'b self, part: Part<'b>) -> Check<'b> {
-        Check { above: Some(self), part, problems: self.problems }
+        Check {
+            above: Some(self),
+            part,
+            problems: self.problems,
+        }
     }
 
     fn at<'b>(&'b self, name: &'b str) -> Check<'b> {
@@ -69,35 +81,52 @@ impl Check<'_> {
 
     fn that(&self, holds: bool, otherwise: impl FnOnce() -> String) {
         if !holds {
-            self.problems.borrow_mut().push(Problem { place: self.place(), message: otherwise() });
+            self.problems.borrow_mut().push(Problem {
+                place: self.place(),
+                message: otherwise(),
+            });
         }
     }
 
     fn time(&self, part: &str, text: &str) {
         let utc = text.ends_with('Z') && text.parse::<jiff::Timestamp>().is_ok();
-        self.at(part).that(utc, || format!("`{}` is not an RFC 3339 time in UTC", text.escape_debug()));
+        self.at(part).that(utc, || {
+            format!("`{}` is not an RFC 3339 time in UTC", text.escape_debug())
+        });
     }
 
     fn name(&self, part: &str, text: &str) {
         let plain = !text.is_empty() && !text.chars().any(char::is_control);
-        self.at(part).that(plain, || "a name must not be empty or hold control characters".to_owned());
+        self.at(part).that(plain, || {
+            "a name must not be empty or hold control characters".to_owned()
+        });
     }
 
     fn finite(&self, part: &str, value: f64) {
-        self.at(part).that(value.is_finite(), || format!("{value} is not a finite number"));
+        self.at(part).that(value.is_finite(), || {
+            format!("{value} is not a finite number")
+        });
     }
 
     fn reason(&self, absent: bool, reason: Option<&String>, what: &str) {
         let said = reason.is_some_and(|text| !text.trim().is_empty());
-        self.that(!absent || said, || format!("{what} but no `reason` says why"));
+        self.that(!absent || said, || {
+            format!("{what} but no `reason` says why")
+        });
     }
 }
 
 /// Everything that is wrong with a result file; empty for a valid one.
 pub fn validate(file: &ResultFile) -> Vec<Problem> {
     let problems = RefCell::default();
-    let check = Check { above: None, part: Part::File, problems: &problems };
-    check.at("schema").that(file.schema == SCHEMA, || format!("`{}` is not `{SCHEMA}`", file.schema.escape_debug()));
+    let check = Check {
+        above: None,
+        part: Part::File,
+        problems: &problems,
+    };
+    check.at("schema").that(file.schema == SCHEMA, || {
+        format!("`{}` is not `{SCHEMA}`", file.schema.escape_debug())
+    });
     check.at("run").time("started_at", &file.run.started_at);
     if let Some(time) = &file.run.finished_at {
         check.at("run").time("finished_at", time);
@@ -107,9 +136,17 @@ pub fn validate(file: &ResultFile) -> Vec<Problem> {
         in_range(&check, "machine", row.machine, file.machines.len());
         let absent = row.gemm_f32_flops_per_s.is_none() || row.stream_bytes_per_s.is_none();
         check.reason(absent, row.reason.as_ref(), "a figure is null");
-        for peak in [row.gemm_f32_flops_per_s, row.gemm_bf16_flops_per_s, row.stream_bytes_per_s].into_iter().flatten()
+        for peak in [
+            row.gemm_f32_flops_per_s,
+            row.gemm_bf16_flops_per_s,
+            row.stream_bytes_per_s,
+        ]
+        .into_iter()
+        .flatten()
         {
-            check.that(peak.is_finite() && peak > 0.0, || format!("a peak of {peak} per second"));
+            check.that(peak.is_finite() && peak > 0.0, || {
+                format!("a peak of {peak} per second")
+            });
         }
     }
     let (mut ids, mut places, mut known) = (BTreeMap::new(), BTreeMap::new(), Known::new());
@@ -118,10 +155,14 @@ pub fn validate(file: &ResultFile) -> Vec<Problem> {
         in_range(&check, "build", row.build, file.builds.len());
         in_range(&check, "machine", row.machine, file.machines.len());
         if let Some(first) = ids.insert(&row.id, index) {
-            check.at("id").that(false, || format!("the same as that of trials[{first}]"));
+            check
+                .at("id")
+                .that(false, || format!("the same as that of trials[{first}]"));
         }
         if let Some(first) = places.insert((&row.arm, &row.cell, row.repeat), index) {
-            check.that(false, || format!("the same arm, cell and repeat as trials[{first}]"));
+            check.that(false, || {
+                format!("the same arm, cell and repeat as trials[{first}]")
+            });
         }
         trial(&check, row, &mut known);
     }
@@ -131,7 +172,15 @@ pub fn validate(file: &ResultFile) -> Vec<Problem> {
 /// Everything that is wrong with one trial, whatever file it will be in.
 pub fn validate_trial(row: &Trial) -> Vec<Problem> {
     let problems = RefCell::default();
-    trial(&Check { above: None, part: Part::Trial(None, row), problems: &problems }, row, &mut BTreeMap::new());
+    trial(
+        &Check {
+            above: None,
+            part: Part::Trial(None, row),
+            problems: &problems,
+        },
+        row,
+        &mut BTreeMap::new(),
+    );
     problems.into_inner()
 }
 
@@ -139,7 +188,10 @@ pub fn validate_trial(row: &Trial) -> Vec<Problem> {
 type Known<'a> = BTreeMap<&'a str, &'a Value>;
 
 fn has_its_hash<'a>(row: &'a Trial, known: &mut Known<'a>) -> Result<(), String> {
-    if known.get(row.spec_sha256.as_str()).is_some_and(|spec| **spec == row.spec) {
+    if known
+        .get(row.spec_sha256.as_str())
+        .is_some_and(|spec| **spec == row.spec)
+    {
         return Ok(());
     }
     let hash = spec_sha256(&row.spec);
@@ -151,7 +203,9 @@ fn has_its_hash<'a>(row: &'a Trial, known: &mut Known<'a>) -> Result<(), String>
 }
 
 fn in_range(check: &Check, part: &str, index: u64, len: usize) {
-    check.at(part).that(index < len as u64, || format!("{index} is out of range: there are {len}"));
+    check.at(part).that(index < len as u64, || {
+        format!("{index} is out of range: there are {len}")
+    });
 }
 
 fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
@@ -161,25 +215,48 @@ fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
     check.name("variant", &row.variant);
     check.name("scale", &row.scale);
     check.time("started_at", &row.started_at);
-    check.reason(row.status != Status::Ok, row.reason.as_ref(), "`status` is not ok");
+    check.reason(
+        row.status != Status::Ok,
+        row.reason.as_ref(),
+        "`status` is not ok",
+    );
     if let Err(hash) = has_its_hash(row, known) {
-        check.at("spec_sha256").that(false, || format!("does not match the spec, whose hash is {hash}"));
+        check.at("spec_sha256").that(false, || {
+            format!("does not match the spec, whose hash is {hash}")
+        });
     }
     if let Some(cost) = &row.cost {
         let check = check.at("cost");
         let share = cost.embedding_share;
-        check.at("embedding_share").that((0.0..=1.0).contains(&share), || format!("{share} is not a share"));
-        let counted = [("train_flops", cost.train_flops), ("optimizer_flops", cost.optimizer_flops)];
-        let full_square = cost.train_flops_full_square.map(|value| ("train_flops_full_square", value));
+        check
+            .at("embedding_share")
+            .that((0.0..=1.0).contains(&share), || {
+                format!("{share} is not a share")
+            });
+        let counted = [
+            ("train_flops", cost.train_flops),
+            ("optimizer_flops", cost.optimizer_flops),
+        ];
+        let full_square = cost
+            .train_flops_full_square
+            .map(|value| ("train_flops_full_square", value));
         for (part, value) in counted.into_iter().chain(full_square) {
-            check.at(part).that(value.is_finite() && value >= 0.0, || format!("{value} FLOPs"));
+            check.at(part).that(value.is_finite() && value >= 0.0, || {
+                format!("{value} FLOPs")
+            });
         }
     }
     if let Some(stated) = &row.stated {
         let check = check.at("stated");
-        check.that(row.cost.is_none(), || "beside `cost`: a trial was counted or imported, not both".to_owned());
+        check.that(row.cost.is_none(), || {
+            "beside `cost`: a trial was counted or imported, not both".to_owned()
+        });
         let flops = stated.train_flops;
-        check.at("train_flops").that(flops.is_none_or(|v| v.is_finite() && v >= 0.0), || format!("{flops:?} FLOPs"));
+        check
+            .at("train_flops")
+            .that(flops.is_none_or(|v| v.is_finite() && v >= 0.0), || {
+                format!("{flops:?} FLOPs")
+            });
     }
     curve(&check.at("curve"), &row.curve, row.stated.is_some());
     for (name, figure) in &row.metrics {
@@ -189,9 +266,17 @@ fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
         skill(&check.at(&format!("skills[{index}]")), share);
     }
     energy(&check.at("energy"), &row.energy);
-    let sound = row.validity.flags.iter().all(|flag| flag.severity != Severity::Invalid);
+    let sound = row
+        .validity
+        .flags
+        .iter()
+        .all(|flag| flag.severity != Severity::Invalid);
     check.at("validity.ok").that(row.validity.ok == sound, || {
-        format!("{} although {} flag is of severity `invalid`", row.validity.ok, if sound { "no" } else { "a" })
+        format!(
+            "{} although {} flag is of severity `invalid`",
+            row.validity.ok,
+            if sound { "no" } else { "a" }
+        )
     });
 }
 
@@ -205,81 +290,164 @@ fn curve(check: &Check, curve: &Curve, imported: bool) {
         ("wall_s", curve.wall_s.len()),
         ("train_loss_nats", curve.train_loss_nats.len()),
     ];
-    lengths.extend(curve.energy_j.as_ref().map(|column| ("energy_j", column.len())));
+    lengths.extend(
+        curve
+            .energy_j
+            .as_ref()
+            .map(|column| ("energy_j", column.len())),
+    );
     for (column, length) in lengths {
         let unknown = length == 0 && imported && column != "train_loss_nats";
-        check.at(column).that(length == points || unknown, || format!("{length} values beside {points} points"));
+        check.at(column).that(length == points || unknown, || {
+            format!("{length} values beside {points} points")
+        });
     }
-    check.at("step").that(curve.step.windows(2).all(|w| w[0] < w[1]), || "does not rise".to_owned());
-    check.at("tokens").that(curve.tokens.windows(2).all(|w| w[0] <= w[1]), || "falls".to_owned());
-    for (column, values) in [("train_flops", &curve.train_flops), ("wall_s", &curve.wall_s)] {
-        check.at(column).that(values.windows(2).all(|w| w[0] <= w[1]), || "falls".to_owned());
-        check.at(column).that(values.iter().all(|v| v.is_finite()), || "holds what is not a number".to_owned());
+    check
+        .at("step")
+        .that(curve.step.windows(2).all(|w| w[0] < w[1]), || {
+            "does not rise".to_owned()
+        });
+    check
+        .at("tokens")
+        .that(curve.tokens.windows(2).all(|w| w[0] <= w[1]), || {
+            "falls".to_owned()
+        });
+    for (column, values) in [
+        ("train_flops", &curve.train_flops),
+        ("wall_s", &curve.wall_s),
+    ] {
+        check
+            .at(column)
+            .that(values.windows(2).all(|w| w[0] <= w[1]), || {
+                "falls".to_owned()
+            });
+        check
+            .at(column)
+            .that(values.iter().all(|v| v.is_finite()), || {
+                "holds what is not a number".to_owned()
+            });
     }
-    for (column, losses) in [("train_loss_nats", &curve.train_loss_nats), ("val_loss_nats", &curve.val_loss_nats)] {
+    for (column, losses) in [
+        ("train_loss_nats", &curve.train_loss_nats),
+        ("val_loss_nats", &curve.val_loss_nats),
+    ] {
         let sound = losses.iter().flatten().all(|v| v.is_finite());
-        check.at(column).that(sound, || "holds what is not a number; a gap is null".to_owned());
+        check.at(column).that(sound, || {
+            "holds what is not a number; a gap is null".to_owned()
+        });
     }
 }
 
 fn metric(check: &Check, name: &str, found: &Metric) {
     let Some(info) = metric::info(name) else {
         let known: Vec<&str> = metric::REGISTRY.iter().map(|row| row.name).collect();
-        check.that(false, || format!("unknown metric; there is: {}", known.join(", ")));
+        check.that(false, || {
+            format!("unknown metric; there is: {}", known.join(", "))
+        });
         return;
     };
-    check
-        .at("unit")
-        .that(found.unit == info.unit, || format!("`{}`, expected `{}`", found.unit.escape_debug(), info.unit));
-    check.at("better").that(found.better == info.better, || format!("expected {:?}", info.better).to_lowercase());
-    check.at("kind").that(found.kind == info.kind, || format!("expected {:?}", info.kind).to_lowercase());
-    check.reason(found.value.is_none(), found.reason.as_ref(), "`value` is null");
+    check.at("unit").that(found.unit == info.unit, || {
+        format!("`{}`, expected `{}`", found.unit.escape_debug(), info.unit)
+    });
+    check.at("better").that(found.better == info.better, || {
+        format!("expected {:?}", info.better).to_lowercase()
+    });
+    check.at("kind").that(found.kind == info.kind, || {
+        format!("expected {:?}", info.kind).to_lowercase()
+    });
+    check.reason(
+        found.value.is_none(),
+        found.reason.as_ref(),
+        "`value` is null",
+    );
     for (part, value) in [("value", found.value), ("sd", found.sd), ("se", found.se)] {
         if let Some(value) = value {
             check.finite(part, value);
-            check.at(part).that(part == "value" || value >= 0.0, || format!("{value} is below zero"));
+            check.at(part).that(part == "value" || value >= 0.0, || {
+                format!("{value} is below zero")
+            });
         }
     }
     let samples = &found.samples;
-    check.at("samples").that(samples.iter().all(|v| v.is_finite()), || "holds what is not a number".to_owned());
+    check
+        .at("samples")
+        .that(samples.iter().all(|v| v.is_finite()), || {
+            "holds what is not a number".to_owned()
+        });
     let counted = samples.is_empty() || found.n == Some(samples.len() as u64);
-    check.at("n").that(counted, || format!("{:?} beside {} samples", found.n, samples.len()));
+    check.at("n").that(counted, || {
+        format!("{:?} beside {} samples", found.n, samples.len())
+    });
 }
 
 fn skill(check: &Check, skill: &Skill) {
-    for (part, value) in [("loss_nats", skill.loss_nats), ("oracle_nats", skill.oracle_nats)] {
+    for (part, value) in [
+        ("loss_nats", skill.loss_nats),
+        ("oracle_nats", skill.oracle_nats),
+    ] {
         check.finite(part, value);
     }
     let difference = skill.loss_nats - skill.oracle_nats;
     let same = (difference - skill.excess_nats).abs() <= 1e-6 * skill.loss_nats.abs().max(1.0);
-    check.at("excess_nats").that(same, || format!("{} is not loss minus oracle, {difference}", skill.excess_nats));
+    check.at("excess_nats").that(same, || {
+        format!(
+            "{} is not loss minus oracle, {difference}",
+            skill.excess_nats
+        )
+    });
 }
 
 fn energy(check: &Check, energy: &Energy) {
-    check.reason(energy.measured_j.is_none(), energy.reason.as_ref(), "`measured_j` is null");
+    check.reason(
+        energy.measured_j.is_none(),
+        energy.reason.as_ref(),
+        "`measured_j` is null",
+    );
     let mut readings = 0.0;
     for (index, channel) in energy.channels.iter().enumerate() {
         let check = check.part(Part::Item("channels", index));
-        check.reason(channel.energy_j.is_none(), channel.reason.as_ref(), "`energy_j` is null");
+        check.reason(
+            channel.energy_j.is_none(),
+            channel.reason.as_ref(),
+            "`energy_j` is null",
+        );
         if let Some(joules) = channel.energy_j {
-            check.at("energy_j").that(joules.is_finite() && joules >= 0.0, || format!("{joules} J"));
+            check
+                .at("energy_j")
+                .that(joules.is_finite() && joules >= 0.0, || {
+                    format!("{joules} J")
+                });
             if channel.is_measured() && channel.overlaps.is_none() {
                 readings += joules;
             }
         }
         if let Some([low, high]) = channel.bounds_j {
             let is_range = low >= 0.0 && low <= high && high.is_finite();
-            check.at("bounds_j").that(is_range, || format!("{low} to {high} J is no range"));
+            check
+                .at("bounds_j")
+                .that(is_range, || format!("{low} to {high} J is no range"));
         }
         for (index, phase) in channel.phases.iter().enumerate() {
             let check = check.part(Part::Item("phases", index));
-            check.reason(phase.energy_j.is_none(), phase.reason.as_ref(), "`energy_j` is null");
-            let sound = phase.energy_j.is_none_or(|joules| joules.is_finite() && joules >= 0.0);
-            check.at("energy_j").that(sound, || format!("{:?} J", phase.energy_j));
+            check.reason(
+                phase.energy_j.is_none(),
+                phase.reason.as_ref(),
+                "`energy_j` is null",
+            );
+            let sound = phase
+                .energy_j
+                .is_none_or(|joules| joules.is_finite() && joules >= 0.0);
+            check
+                .at("energy_j")
+                .that(sound, || format!("{:?} J", phase.energy_j));
         }
     }
     if let Some(joules) = energy.measured_j {
-        check.at("measured_j").that(joules.is_finite() && joules >= 0.0, || format!("{joules} J"));
+        check
+            .at("measured_j")
+            .that(joules.is_finite() && joules >= 0.0, || {
+                format!("{joules} J")
+            });
         let within = joules <= readings * (1.0 + 1e-9);
         check.at("measured_j").that(within, || {
             format!("{joules} J is more than the measured channels' {readings} J: an estimate or an overlap was added")
@@ -304,17 +472,25 @@ mod tests {
         type Spoil = fn(&mut ResultFile);
         let rows: [(&str, Spoil); 30] = [
             ("schema", |f| f.schema = "effbench.result/0".to_owned()),
-            ("run.started_at", |f| f.run.started_at = "yesterday".to_owned()),
-            ("run.finished_at", |f| f.run.finished_at = Some("2026-11-21T10:00:00+01:00".to_owned())),
+            ("run.started_at", |f| {
+                f.run.started_at = "yesterday".to_owned()
+            }),
+            ("run.finished_at", |f| {
+                f.run.finished_at = Some("2026-11-21T10:00:00+01:00".to_owned())
+            }),
             ("calibrations[0].machine", |f| f.calibrations[0].machine = 7),
-            ("calibrations[0]", |f| f.calibrations[0].stream_bytes_per_s = None),
+            ("calibrations[0]", |f| {
+                f.calibrations[0].stream_bytes_per_s = None
+            }),
             ("build", |f| f.trials[0].build = 1),
             ("machine", |f| f.trials[0].machine = 1),
             ("id", |f| f.trials[0].id = f.trials[1].id.clone()),
             ("cell", |f| f.trials[0].cell = "gpt2\u{1b}[2J".to_owned()),
             ("", |f| f.trials[CELLS.len()].repeat = 0),
             ("", |f| f.trials[0].status = Status::Failed),
-            ("spec_sha256", |f| f.trials[0].spec["train"]["steps"] = 401.into()),
+            ("spec_sha256", |f| {
+                f.trials[0].spec["train"]["steps"] = 401.into()
+            }),
             ("cost.train_flops_full_square", |f| {
                 f.trials[0].cost.as_mut().unwrap().train_flops_full_square = Some(-1.0);
             }),
@@ -322,13 +498,29 @@ mod tests {
             ("curve.step", |f| f.trials[0].curve.step.reverse()),
             ("curve.tokens", |f| f.trials[0].curve.tokens.clear()),
             ("stated", |f| f.trials[0].stated = Some(Stated::default())),
-            ("metrics.mfu.unit", |f| spoil_metric(f, |m| m.unit = "%".to_owned())),
-            ("metrics.mfu.better", |f| spoil_metric(f, |m| m.better = crate::record::Better::Lower)),
-            ("metrics.mfu.kind", |f| spoil_metric(f, |m| m.kind = crate::record::Kind::Exact)),
+            ("metrics.mfu.unit", |f| {
+                spoil_metric(f, |m| m.unit = "%".to_owned())
+            }),
+            ("metrics.mfu.better", |f| {
+                spoil_metric(f, |m| m.better = crate::record::Better::Lower)
+            }),
+            ("metrics.mfu.kind", |f| {
+                spoil_metric(f, |m| m.kind = crate::record::Kind::Exact)
+            }),
             ("metrics.mfu", |f| spoil_metric(f, |m| m.value = None)),
-            ("metrics.mfu.value", |f| spoil_metric(f, |m| m.value = Some(f64::NAN))),
-            ("metrics.mfu.n", |f| spoil_metric(f, |m| (m.samples, m.n) = (vec![0.1, 0.2], Some(3)))),
-            ("metrics.speed", |f| drop(f.trials[0].metrics.insert("speed".into(), Metric::value(metric::MFU, 0.1)))),
+            ("metrics.mfu.value", |f| {
+                spoil_metric(f, |m| m.value = Some(f64::NAN))
+            }),
+            ("metrics.mfu.n", |f| {
+                spoil_metric(f, |m| (m.samples, m.n) = (vec![0.1, 0.2], Some(3)))
+            }),
+            ("metrics.speed", |f| {
+                drop(
+                    f.trials[0]
+                        .metrics
+                        .insert("speed".into(), Metric::value(metric::MFU, 0.1)),
+                )
+            }),
             ("energy", |f| f.trials[0].energy.reason = None),
             ("energy.measured_j", |f| {
                 let guess = Channel {
@@ -342,7 +534,11 @@ mod tests {
                     window_s: Some(1.0),
                     ..Channel::default()
                 };
-                f.trials[0].energy = Energy { channels: vec![guess], measured_j: Some(5.0), ..Energy::default() };
+                f.trials[0].energy = Energy {
+                    channels: vec![guess],
+                    measured_j: Some(5.0),
+                    ..Energy::default()
+                };
             }),
             ("energy.measured_j", |f| {
                 let channel = |id: &str, overlaps: Option<&str>| Channel {
@@ -352,12 +548,26 @@ mod tests {
                     overlaps: overlaps.map(str::to_owned),
                     ..Channel::default()
                 };
-                let channels = vec![channel("package-0", None), channel("psys", Some("package-0"))];
-                f.trials[0].energy = Energy { channels, measured_j: Some(80.0), ..Energy::default() };
+                let channels = vec![
+                    channel("package-0", None),
+                    channel("psys", Some("package-0")),
+                ];
+                f.trials[0].energy = Energy {
+                    channels,
+                    measured_j: Some(80.0),
+                    ..Energy::default()
+                };
             }),
-            ("energy.channels[0].bounds_j", |f| f.trials[0].energy.channels[0].bounds_j = Some([9.0, 2.0])),
+            ("energy.channels[0].bounds_j", |f| {
+                f.trials[0].energy.channels[0].bounds_j = Some([9.0, 2.0])
+            }),
             ("energy.channels[0].phases[0]", |f| {
-                let phase = PhaseEnergy { phase: "train".to_owned(), energy_j: None, window_s: 1.0, reason: None };
+                let phase = PhaseEnergy {
+                    phase: "train".to_owned(),
+                    energy_j: None,
+                    window_s: 1.0,
+                    reason: None,
+                };
                 f.trials[0].energy.channels[0].phases.push(phase);
             }),
             ("validity.ok", |f| {

@@ -23,18 +23,31 @@ pub fn closing(file: &ResultFile, path: &str, price: &Price, style: Style) -> St
     match &found {
         Ok(answer) => {
             let first = format!("{}\n{}", sentence(answer), details(answer));
-            parts.push([first].into_iter().chain(rest(file)).collect::<Vec<_>>().join("\n"));
+            parts.push(
+                [first]
+                    .into_iter()
+                    .chain(rest(file))
+                    .collect::<Vec<_>>()
+                    .join("\n"),
+            );
         }
         Err(Unanswered::NoQuestion) => parts.extend(scale_sentence(&ladders(file))),
         Err(why) => parts.push(format!("No answer: {why}.")),
     }
     parts.push(table::cells(&summarise(file), style));
     parts.extend(unfinished(file));
-    parts.push(format!("{}\n{}.", energy(file), bill(&price.bill(file), &price.name)));
+    parts.push(format!(
+        "{}\n{}.",
+        energy(file),
+        bill(&price.bill(file), &price.name)
+    ));
     if let Ok(answer) = &found
         && !answer.caveats.is_empty()
     {
-        let lines = answer.caveats.iter().map(|c| format!("\n  - {}. Remedy: {}.", c.message, c.remedy));
+        let lines = answer
+            .caveats
+            .iter()
+            .map(|c| format!("\n  - {}. Remedy: {}.", c.message, c.remedy));
         parts.push(format!("Caveats:{}", lines.collect::<String>()));
     }
     parts.push(format!("Result file: {path}"));
@@ -43,7 +56,11 @@ pub fn closing(file: &ResultFile, path: &str, price: &Price, style: Style) -> St
 
 /// What is said of the other variants at the answer's place.
 fn rest(file: &ResultFile) -> Option<String> {
-    studies(file, None, None, None).ok()?.iter().find(|study| study.headline.is_some()).and_then(others)
+    studies(file, None, None, None)
+        .ok()?
+        .iter()
+        .find(|study| study.headline.is_some())
+        .and_then(others)
 }
 
 /// The same for programs, as one JSON document.
@@ -61,25 +78,60 @@ pub fn closing_json(file: &ResultFile, path: &str) -> Value {
 
 /// The trials that did not finish, each with its reason on one line.
 fn unfinished(file: &ResultFile) -> Option<String> {
-    let lines = file.trials.iter().filter(|t| t.status != Status::Ok).map(|t| {
-        let reason = t.reason.as_deref().unwrap_or_default().lines().next().unwrap_or_default().escape_debug();
-        format!("\n  - {}, repeat {}: {}, {reason}", t.cell, t.repeat, t.status.words())
-    });
+    let lines = file
+        .trials
+        .iter()
+        .filter(|t| t.status != Status::Ok)
+        .map(|t| {
+            let reason = t
+                .reason
+                .as_deref()
+                .unwrap_or_default()
+                .lines()
+                .next()
+                .unwrap_or_default()
+                .escape_debug();
+            format!(
+                "\n  - {}, repeat {}: {}, {reason}",
+                t.cell,
+                t.repeat,
+                t.status.words()
+            )
+        });
     let lines: String = lines.collect();
     (!lines.is_empty()).then(|| format!("Did not finish:{lines}"))
 }
 
 /// One line: joules and their meters, or why there are none.
 fn energy(file: &ResultFile) -> String {
-    let measured: Vec<f64> = file.trials.iter().filter_map(|t| t.energy.measured_j).collect();
+    let measured: Vec<f64> = file
+        .trials
+        .iter()
+        .filter_map(|t| t.energy.measured_j)
+        .collect();
     if measured.is_empty() {
-        let reasons: BTreeSet<&str> = file.trials.iter().filter_map(|t| t.energy.reason.as_deref()).collect();
-        return format!("Energy: not measured ({})", reasons.into_iter().collect::<Vec<_>>().join(", "));
+        let reasons: BTreeSet<&str> = file
+            .trials
+            .iter()
+            .filter_map(|t| t.energy.reason.as_deref())
+            .collect();
+        return format!(
+            "Energy: not measured ({})",
+            reasons.into_iter().collect::<Vec<_>>().join(", ")
+        );
     }
     let channels = file.trials.iter().flat_map(|t| &t.energy.channels);
-    let meters: BTreeSet<&str> = channels.filter(|c| c.is_measured()).map(|c| c.source.as_str()).collect();
-    let per_token: Vec<f64> = file.trials.iter().filter_map(|t| t.metric(metric::ENERGY_J_PER_TRAIN_TOKEN)).collect();
-    let per_token = stat::mean(&per_token).map(|j| format!(", {} a training token on average", Joules(j)));
+    let meters: BTreeSet<&str> = channels
+        .filter(|c| c.is_measured())
+        .map(|c| c.source.as_str())
+        .collect();
+    let per_token: Vec<f64> = file
+        .trials
+        .iter()
+        .filter_map(|t| t.metric(metric::ENERGY_J_PER_TRAIN_TOKEN))
+        .collect();
+    let per_token =
+        stat::mean(&per_token).map(|j| format!(", {} a training token on average", Joules(j)));
     format!(
         "Energy: {} in {} of {} trials ({}){}",
         Joules(measured.iter().sum()),
@@ -103,7 +155,10 @@ mod tests {
     #[test]
     fn a_run_closes_with_its_answer() {
         let text = closing(&example(), "results/quick.json", &price(), Style::default());
-        assert_eq!(text, include_str!("../../tests/golden/closing.txt").trim_end());
+        assert_eq!(
+            text,
+            include_str!("../../tests/golden/closing.txt").trim_end()
+        );
     }
 
     #[test]
@@ -114,8 +169,19 @@ mod tests {
         });
         file.trials[3].status = Status::Failed;
         file.trials[3].reason = Some("signal 9\u{1b}[31m\nbacktrace".to_owned());
-        let text = closing(&file, "results/quick.json", &price(), Style { width: Some(72), unicode: true });
-        assert_eq!(text, include_str!("../../tests/golden/closing_failures.txt").trim_end());
+        let text = closing(
+            &file,
+            "results/quick.json",
+            &price(),
+            Style {
+                width: Some(72),
+                unicode: true,
+            },
+        );
+        assert_eq!(
+            text,
+            include_str!("../../tests/golden/closing_failures.txt").trim_end()
+        );
     }
 
     #[test]
@@ -138,11 +204,18 @@ mod tests {
                 source: "rated_power_x_utilisation".to_owned(),
                 ..channel.clone()
             };
-            trial.energy = Energy { channels: vec![channel, guess], measured_j: Some(40.0), ..Energy::default() };
+            trial.energy = Energy {
+                channels: vec![channel, guess],
+                measured_j: Some(40.0),
+                ..Energy::default()
+            };
             let name = metric::ENERGY_J_PER_TRAIN_TOKEN;
-            trial.metrics.insert(name.to_owned(), Metric::value(name, 4.9e-5));
+            trial
+                .metrics
+                .insert(name.to_owned(), Metric::value(name, 4.9e-5));
         }
-        let expected = "Energy: 800 J in 20 of 20 trials (rapl.powercap), 49 µJ a training token on average";
+        let expected =
+            "Energy: 800 J in 20 of 20 trials (rapl.powercap), 49 µJ a training token on average";
         assert_eq!(energy(&file), expected);
     }
 
@@ -155,7 +228,10 @@ mod tests {
         assert_eq!(document["cells"].as_array().unwrap().len(), 5);
         let mut file = example();
         file.run.headline = None;
-        assert_eq!(closing_json(&file, "x")["unanswered"], "this suite compares nothing with a base");
+        assert_eq!(
+            closing_json(&file, "x")["unanswered"],
+            "this suite compares nothing with a base"
+        );
         assert!(!closing(&file, "x", &price(), Style::default()).contains("No answer"));
     }
 }

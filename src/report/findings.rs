@@ -60,7 +60,10 @@ impl<'a> Cell<'a> {
 
     /// The trials that finished.
     pub fn finished(&self) -> impl Iterator<Item = &'a Trial> {
-        self.trials.iter().copied().filter(|trial| trial.status == Status::Ok)
+        self.trials
+            .iter()
+            .copied()
+            .filter(|trial| trial.status == Status::Ok)
     }
 
     /// The mean of a metric over finished repeats.
@@ -70,7 +73,13 @@ impl<'a> Cell<'a> {
 
     /// The same with its interval over repeats.
     pub fn estimate(&self, name: &str) -> Option<Estimate> {
-        mean_estimate(&self.finished().filter_map(|trial| trial.metric(name)).collect::<Vec<_>>(), LEVEL)
+        mean_estimate(
+            &self
+                .finished()
+                .filter_map(|trial| trial.metric(name))
+                .collect::<Vec<_>>(),
+            LEVEL,
+        )
     }
 
     /// Model FLOPs of training.
@@ -81,7 +90,11 @@ impl<'a> Cell<'a> {
     /// `n = 4`, or `n = 3 of 4`.
     pub fn count(&self) -> String {
         let (finished, trials) = (self.summary.finished(), self.summary.trials());
-        if finished == trials { format!("n = {trials}") } else { format!("n = {finished} of {trials}") }
+        if finished == trials {
+            format!("n = {trials}")
+        } else {
+            format!("n = {finished} of {trials}")
+        }
     }
 }
 
@@ -98,19 +111,36 @@ impl<'a> Findings<'a> {
     pub fn at(file: &'a ResultFile, price: Option<&Price>) -> Self {
         // A sweep beside what it chose for says nothing of its own.
         let sweep_only = file.trials.iter().all(Trial::in_sweep);
-        let mut trials: Vec<&Trial> = file.trials.iter().filter(|t| sweep_only || !t.in_sweep()).collect();
+        let mut trials: Vec<&Trial> = file
+            .trials
+            .iter()
+            .filter(|t| sweep_only || !t.in_sweep())
+            .collect();
         trials.sort_by_key(|trial| trial.order);
         let variants = variants(file.run.base.as_deref(), &trials);
         let mut data: Vec<String> = Vec::new();
         let mut groups: Vec<(Key, Vec<&Trial>)> = Vec::new();
         let mut places: BTreeMap<Key, usize> = BTreeMap::new();
         for trial in trials {
-            let source = trial.spec.get("data").map(ToString::to_string).unwrap_or_default();
-            let source = data.iter().position(|known| *known == source).unwrap_or_else(|| {
-                data.push(source);
-                data.len() - 1
-            });
-            let key = (trial.cell.as_str(), trial.arm.as_str(), trial.machine, source, cell_id(trial));
+            let source = trial
+                .spec
+                .get("data")
+                .map(ToString::to_string)
+                .unwrap_or_default();
+            let source = data
+                .iter()
+                .position(|known| *known == source)
+                .unwrap_or_else(|| {
+                    data.push(source);
+                    data.len() - 1
+                });
+            let key = (
+                trial.cell.as_str(),
+                trial.arm.as_str(),
+                trial.machine,
+                source,
+                cell_id(trial),
+            );
             let place = *places.entry(key.clone()).or_insert_with(|| {
                 groups.push((key, Vec::new()));
                 groups.len() - 1
@@ -118,9 +148,14 @@ impl<'a> Findings<'a> {
             groups[place].1.push(trial);
         }
         let several = data.len() > 1;
-        let settings: Vec<String> = groups.iter().map(|group| other_settings(&groups, group)).collect();
+        let settings: Vec<String> = groups
+            .iter()
+            .map(|group| other_settings(&groups, group))
+            .collect();
         let named = groups.into_iter().zip(settings);
-        let cells = named.map(|((key, trials), settings)| cell(file, key, trials, (several, &settings))).collect();
+        let cells = named
+            .map(|((key, trials), settings)| cell(file, key, trials, (several, &settings)))
+            .collect();
         let studies = studies(file, price, None, None).unwrap_or_default();
         let bill = price.map(|price| (price.bill(file), price.name.clone()));
         Self {
@@ -138,7 +173,10 @@ impl<'a> Findings<'a> {
 
     /// The colour and sign of a variant.
     pub fn hue(&self, variant: &str) -> Hue {
-        self.variants.iter().position(|known| known == variant).map_or(Hue::Neutral, Hue::Variant)
+        self.variants
+            .iter()
+            .position(|known| known == variant)
+            .map_or(Hue::Neutral, Hue::Variant)
     }
 
     /// Whether more than one scale was run.
@@ -150,19 +188,31 @@ impl<'a> Findings<'a> {
 
     /// A variant at a scale, by its name alone where there is only one scale.
     pub fn series_name(&self, trial: &Trial) -> String {
-        if self.several_scales() { format!("{} {}", trial.variant, trial.scale) } else { trial.variant.clone() }
+        if self.several_scales() {
+            format!("{} {}", trial.variant, trial.scale)
+        } else {
+            trial.variant.clone()
+        }
     }
 
     /// Excess loss where every cell that finished has it, else validation loss.
     pub fn loss(&self) -> &'static str {
         let mut finished = self.cells.iter().filter(|cell| cell.summary.finished() > 0);
         let all = finished.all(|cell| cell.mean(metric::EXCESS_LOSS_NATS).is_some());
-        if all { metric::EXCESS_LOSS_NATS } else { metric::VAL_LOSS_NATS }
+        if all {
+            metric::EXCESS_LOSS_NATS
+        } else {
+            metric::VAL_LOSS_NATS
+        }
     }
 
     /// What a plot's axis says of that loss.
     pub fn loss_label(&self) -> &'static str {
-        if self.loss() == metric::EXCESS_LOSS_NATS { "loss above the oracle (nats)" } else { "validation loss (nats)" }
+        if self.loss() == metric::EXCESS_LOSS_NATS {
+            "loss above the oracle (nats)"
+        } else {
+            "validation loss (nats)"
+        }
     }
 
     /// The machine that a trial ran on.
@@ -174,14 +224,23 @@ impl<'a> Findings<'a> {
     pub fn comparable(&self) -> Vec<(String, Vec<&Cell<'a>>)> {
         let mut groups: BTreeMap<(u64, usize), Vec<&Cell>> = BTreeMap::new();
         for cell in &self.cells {
-            groups.entry((cell.any().machine, cell.data)).or_default().push(cell);
+            groups
+                .entry((cell.any().machine, cell.data))
+                .or_default()
+                .push(cell);
         }
         let name = |machine: u64, data: usize| {
-            let class = self.file.machines.get(machine as usize).map_or("", |machine| machine.class_id.as_str());
+            let class = self
+                .file
+                .machines
+                .get(machine as usize)
+                .map_or("", |machine| machine.class_id.as_str());
             format!("{class}, {}", self.data[data])
         };
         let alone = groups.len() == 1;
-        let named = groups.into_iter().map(|((m, d), cells)| (if alone { String::new() } else { name(m, d) }, cells));
+        let named = groups
+            .into_iter()
+            .map(|((m, d), cells)| (if alone { String::new() } else { name(m, d) }, cells));
         named.collect()
     }
 }
@@ -189,7 +248,11 @@ impl<'a> Findings<'a> {
 fn variants(base: Option<&str>, trials: &[&Trial]) -> Vec<String> {
     let mut variants: Vec<String> = Vec::new();
     let ran = |name: &&str| trials.iter().any(|trial| trial.variant == *name);
-    for name in base.filter(ran).into_iter().chain(trials.iter().map(|trial| trial.variant.as_str())) {
+    for name in base
+        .filter(ran)
+        .into_iter()
+        .chain(trials.iter().map(|trial| trial.variant.as_str()))
+    {
         if !variants.iter().any(|known| known == name) {
             variants.push(name.to_owned());
         }
@@ -199,11 +262,16 @@ fn variants(base: Option<&str>, trials: &[&Trial]) -> Vec<String> {
 
 /// What tells a group from the others of its name, where there are others: `, train.batch 8`.
 fn other_settings(groups: &[(Key, Vec<&Trial>)], (key, trials): &(Key, Vec<&Trial>)) -> String {
-    let same =
-        |other: &&(Key, Vec<&Trial>)| (other.0.0, other.0.1, other.0.2, other.0.3) == (key.0, key.1, key.2, key.3);
+    let same = |other: &&(Key, Vec<&Trial>)| {
+        (other.0.0, other.0.1, other.0.2, other.0.3) == (key.0, key.1, key.2, key.3)
+    };
     let other = groups.iter().filter(same).find(|other| other.0.4 != key.4);
-    let unlike = other.map(|(_, others)| unlike(others[0], trials[0])).unwrap_or_default();
-    let said = unlike.iter().map(|u| format!(", {} {}", u.key, u.new.as_deref().unwrap_or("absent")));
+    let unlike = other
+        .map(|(_, others)| unlike(others[0], trials[0]))
+        .unwrap_or_default();
+    let said = unlike
+        .iter()
+        .map(|u| format!(", {} {}", u.key, u.new.as_deref().unwrap_or("absent")));
     said.collect()
 }
 
@@ -215,12 +283,21 @@ fn cell<'a>(file: &ResultFile, key: Key, trials: Vec<&'a Trial>, told: (bool, &s
         full += &format!(" [{arm}]");
     }
     if file.machines.len() > 1 {
-        full += &file.machines.get(machine as usize).map(|m| format!(" on {}", m.class_id)).unwrap_or_default();
+        full += &file
+            .machines
+            .get(machine as usize)
+            .map(|m| format!(" on {}", m.class_id))
+            .unwrap_or_default();
     }
     if several_data {
         full += &format!(" (data {})", data + 1);
     }
-    Cell { name: full, summary: summary(name, arm, &trials), trials, data }
+    Cell {
+        name: full,
+        summary: summary(name, arm, &trials),
+        trials,
+        data,
+    }
 }
 
 /// What to call each data source; those that would be called the same are numbered.
@@ -231,7 +308,13 @@ fn names(file: &ResultFile, data: &[String]) -> Vec<String> {
     let name = |spec: &String| words(serde_json::from_str(spec).ok().as_ref(), &file.run.data);
     let names: Vec<String> = data.iter().map(name).collect();
     let again = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
-    let numbered = |(k, name): (usize, &String)| if again(name) { format!("{name} {}", k + 1) } else { name.clone() };
+    let numbered = |(k, name): (usize, &String)| {
+        if again(name) {
+            format!("{name} {}", k + 1)
+        } else {
+            name.clone()
+        }
+    };
     names.iter().enumerate().map(numbered).collect()
 }
 
@@ -247,7 +330,10 @@ mod tests {
         let findings = Findings::of(&file);
         assert_eq!(findings.variants, ["modern", "gpt2"]);
         assert_eq!(findings.hue("gpt2"), Hue::Variant(1));
-        assert_eq!((findings.cells.len(), findings.cells[0].count().as_str()), (5, "n = 4"));
+        assert_eq!(
+            (findings.cells.len(), findings.cells[0].count().as_str()),
+            (5, "n = 4")
+        );
         assert_eq!(findings.data, ["synthetic language"]);
         assert_eq!(findings.comparable().len(), 1);
     }
@@ -264,7 +350,11 @@ mod tests {
         }
         file.trials.extend(other.trials);
         let findings = Findings::of(&file);
-        let names: Vec<&str> = findings.cells.iter().map(|cell| cell.name.as_str()).collect();
+        let names: Vec<&str> = findings
+            .cells
+            .iter()
+            .map(|cell| cell.name.as_str())
+            .collect();
         assert_eq!(names.len(), 10, "{names:?}");
         assert!(names.contains(&"gpt2/w32@400, train.batch 8"), "{names:?}");
         assert!(findings.cells.iter().all(|cell| cell.count() == "n = 4"));
@@ -280,10 +370,20 @@ mod tests {
         file.trials[0].machine = 1;
         file.trials[1].spec["data"]["vocab"] = 256.into();
         let findings = Findings::of(&file);
-        let names: Vec<&str> = findings.cells.iter().map(|cell| cell.name.as_str()).collect();
+        let names: Vec<&str> = findings
+            .cells
+            .iter()
+            .map(|cell| cell.name.as_str())
+            .collect();
         assert_eq!(names.len(), 7, "{names:?}");
-        assert!(names.contains(&"gpt2/w32@400 on arm-4c-linux (data 1)"), "{names:?}");
-        assert!(names.contains(&"gpt2/w32@800 on epyc-2c-linux (data 2)"), "{names:?}");
+        assert!(
+            names.contains(&"gpt2/w32@400 on arm-4c-linux (data 1)"),
+            "{names:?}"
+        );
+        assert!(
+            names.contains(&"gpt2/w32@800 on epyc-2c-linux (data 2)"),
+            "{names:?}"
+        );
         assert_eq!(findings.comparable().len(), 3);
     }
 }

@@ -21,8 +21,16 @@ pub fn gain(study: &Study, style: Style) -> String {
     parts.extend(silent(study));
     parts.extend(trends(study));
     let asked = asked(study);
-    let here = |recipe: &&Recipe| asked.is_none_or(|a| recipe.scale == a.scale && recipe.budget == a.budget);
-    parts.extend(study.recipes.iter().filter(here).map(|recipe| self::recipe(recipe, &study.base, style)));
+    let here = |recipe: &&Recipe| {
+        asked.is_none_or(|a| recipe.scale == a.scale && recipe.budget == a.budget)
+    };
+    parts.extend(
+        study
+            .recipes
+            .iter()
+            .filter(here)
+            .map(|recipe| self::recipe(recipe, &study.base, style)),
+    );
     parts.extend(spectra(study, style));
     parts.extend(unanswered(study));
     parts.extend(caveats(study));
@@ -31,7 +39,10 @@ pub fn gain(study: &Study, style: Style) -> String {
 
 /// The answer whose scale and budget the rest is shown at: the headline's, else the last.
 fn asked(study: &Study) -> Option<&Answer> {
-    study.headline.and_then(|place| study.answers.get(place)).or(study.answers.last())
+    study
+        .headline
+        .and_then(|place| study.answers.get(place))
+        .or(study.answers.last())
 }
 
 /// The answer at the question's place in full, then the other variants'.
@@ -39,7 +50,11 @@ fn answers(study: &Study) -> String {
     let Some(asked) = asked(study) else {
         return format!("No gain over {} can be told on {}.", study.base, study.data);
     };
-    [sentence(asked)].into_iter().chain(others(study)).collect::<Vec<_>>().join("\n")
+    [sentence(asked)]
+        .into_iter()
+        .chain(others(study))
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// What follows the answer where several variants ran at the question's place: the one that buys most, and a line for each but
@@ -47,7 +62,11 @@ fn answers(study: &Study) -> String {
 pub(super) fn others(study: &Study) -> Option<String> {
     let asked = asked(study)?;
     let here = |answer: &&Answer| answer.scale == asked.scale && answer.budget == asked.budget;
-    let others = study.answers.iter().filter(here).filter(|answer| answer.variant != asked.variant);
+    let others = study
+        .answers
+        .iter()
+        .filter(here)
+        .filter(|answer| answer.variant != asked.variant);
     let lines: Vec<String> = others.map(|answer| format!("  {}", line(answer))).collect();
     let head = (!lines.is_empty()).then(|| "The other changes at the same cost:".to_owned());
     let parts: Vec<String> = picked(study).into_iter().chain(head).chain(lines).collect();
@@ -63,8 +82,10 @@ pub(super) fn picked(study: &Study) -> Option<String> {
         Some(_) => "not told from no gain after Holm's correction over all",
         None => "one repeat cannot tell it from no gain",
     };
-    let nats =
-        best.equal_compute_nats.map(|nats| format!(" ({} nats at equal cost)", Nats(-nats.value))).unwrap_or_default();
+    let nats = best
+        .equal_compute_nats
+        .map(|nats| format!(" ({} nats at equal cost)", Nats(-nats.value)))
+        .unwrap_or_default();
     Some(format!(
         "Of {of} variants at {} the one that gains most is {}: {} the compute of {}{nats}. It was picked as the largest of {of}, \
          which flatters it; {sure}.",
@@ -77,32 +98,66 @@ pub(super) fn picked(study: &Study) -> Option<String> {
 
 /// `w32@400`.
 fn place(answer: &Answer) -> String {
-    let budget = answer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    let budget = answer
+        .budget
+        .map(|budget| format!("@{budget}"))
+        .unwrap_or_default();
     format!("{}{budget}", answer.scale)
 }
 
 /// The gains on every axis that some trial knows.
 fn vectors(study: &Study, style: Style) -> String {
-    let known = |axis: &Axis| study.answers.iter().any(|answer| !matches!(answer.on(*axis), Gain::Unknown { .. }));
+    let known = |axis: &Axis| {
+        study
+            .answers
+            .iter()
+            .any(|answer| !matches!(answer.on(*axis), Gain::Unknown { .. }))
+    };
     // Where every arm has the same batch, steps say what tokens say.
-    let alike = |a: Option<f64>, b: Option<f64>| a.zip(b).is_some_and(|(a, b)| (a / b - 1.0).abs() < 1e-9);
-    let again = study.answers.iter().all(|a| alike(a.on(Axis::Steps).value(), a.on(Axis::Tokens).value()));
+    let alike =
+        |a: Option<f64>, b: Option<f64>| a.zip(b).is_some_and(|(a, b)| (a / b - 1.0).abs() < 1e-9);
+    let again = study
+        .answers
+        .iter()
+        .all(|a| alike(a.on(Axis::Steps).value(), a.on(Axis::Tokens).value()));
     // Where all trials ran at one price a second, money says what seconds say.
-    let priced = study.answers.iter().all(|a| alike(a.on(Axis::Money).value(), a.on(Axis::WallSeconds).value()));
-    let repeated = |axis: &Axis| (again && *axis == Axis::Steps) || (priced && *axis == Axis::Money);
-    let axes: Vec<Axis> = Axis::ALL.into_iter().filter(known).filter(|axis| !repeated(axis)).collect();
+    let priced = study
+        .answers
+        .iter()
+        .all(|a| alike(a.on(Axis::Money).value(), a.on(Axis::WallSeconds).value()));
+    let repeated =
+        |axis: &Axis| (again && *axis == Axis::Steps) || (priced && *axis == Axis::Money);
+    let axes: Vec<Axis> = Axis::ALL
+        .into_iter()
+        .filter(known)
+        .filter(|axis| !repeated(axis))
+        .collect();
     let mut names = vec!["cell", "n", "tok/param"];
     names.extend(axes.iter().map(|axis| axis.heading()));
     names.push("nats");
     let mut table = headed(style, &names);
     for answer in &study.answers {
         let mut row = vec![answer.cell(), answer.n.to_string()];
-        row.push(answer.ray.map(|ray| Count(ray.tokens_per_param).to_string()).unwrap_or_default());
+        row.push(
+            answer
+                .ray
+                .map(|ray| Count(ray.tokens_per_param).to_string())
+                .unwrap_or_default(),
+        );
         row.extend(axes.iter().map(|axis| short(&answer.on(*axis))));
-        row.push(answer.equal_compute_nats.map(|nats| Nats(nats.value).to_string()).unwrap_or_default());
+        row.push(
+            answer
+                .equal_compute_nats
+                .map(|nats| Nats(nats.value).to_string())
+                .unwrap_or_default(),
+        );
         table.add_row(row);
     }
-    let alike = if priced { "; money as seconds, at one price a second" } else { "" };
+    let alike = if priced {
+        "; money as seconds, at one price a second"
+    } else {
+        ""
+    };
     let head = format!(
         "Times that {} must spend to match, by what is counted (95% intervals, bounds one-sided{alike}; nats: gained at equal model \
          FLOPs; {}):",
@@ -134,13 +189,19 @@ fn ranged(estimate: &Estimate) -> String {
 
 /// The same, where it may not be known.
 pub(super) fn optional(estimate: &Option<Estimate>) -> String {
-    estimate.as_ref().map_or_else(|| "not known".to_owned(), ranged)
+    estimate
+        .as_ref()
+        .map_or_else(|| "not known".to_owned(), ranged)
 }
 
 /// How each gain moves with compute.
 pub(super) fn trends(study: &Study) -> Option<String> {
     let line = |trend: &Trend| {
-        let scale = trend.scale.as_ref().map(|scale| format!("/{scale}")).unwrap_or_default();
+        let scale = trend
+            .scale
+            .as_ref()
+            .map(|scale| format!("/{scale}"))
+            .unwrap_or_default();
         let bounded = match trend.bounded {
             0 => String::new(),
             bounded => format!("; {bounded} more only bounded, left out"),
@@ -155,15 +216,32 @@ pub(super) fn trends(study: &Study) -> Option<String> {
         )
     };
     let lines: String = study.trends.iter().map(line).collect();
-    (!lines.is_empty()).then(|| format!("When compute doubles a gain over {} is multiplied by:{lines}", study.base))
+    (!lines.is_empty()).then(|| {
+        format!(
+            "When compute doubles a gain over {} is multiplied by:{lines}",
+            study.base
+        )
+    })
 }
 
 /// Axes that no trial knows.
 fn silent(study: &Study) -> Option<String> {
-    let unknown = |axis: &Axis| study.answers.iter().all(|answer| matches!(answer.on(*axis), Gain::Unknown { .. }));
-    let names: Vec<&str> = Axis::ALL.into_iter().filter(unknown).map(Axis::words).collect();
+    let unknown = |axis: &Axis| {
+        study
+            .answers
+            .iter()
+            .all(|answer| matches!(answer.on(*axis), Gain::Unknown { .. }))
+    };
+    let names: Vec<&str> = Axis::ALL
+        .into_iter()
+        .filter(unknown)
+        .map(Axis::words)
+        .collect();
     (!names.is_empty() && !study.answers.is_empty()).then(|| {
-        format!("Not known: gains in {} (nothing was read, or the arms ran on different machines).", names.join(", "))
+        format!(
+            "Not known: gains in {} (nothing was read, or the arms ran on different machines).",
+            names.join(", ")
+        )
     })
 }
 
@@ -178,7 +256,10 @@ pub fn recipe(recipe: &Recipe, base: &str, style: Style) -> String {
             optional(&change.shapley),
         ]);
     }
-    let budget = recipe.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    let budget = recipe
+        .budget
+        .map(|budget| format!("@{budget}"))
+        .unwrap_or_default();
     format!(
         "{}/{}{budget} over {base}, change by change: {}\n\n{}",
         recipe.variant,
@@ -193,15 +274,23 @@ pub(super) fn verdict(recipe: &Recipe) -> String {
     let verdict = match recipe.interaction.map(|estimate| estimate.interval) {
         None => "a gain beyond the base's runs multiplies with nothing",
         Some(Some(i)) if i.high < 1.0 => "the changes overlap: their gains do not multiply",
-        Some(Some(i)) if i.low > 1.0 => "the changes help each other: together they gain more than the product",
+        Some(Some(i)) if i.low > 1.0 => {
+            "the changes help each other: together they gain more than the product"
+        }
         Some(Some(_)) => "whether their gains multiply cannot be told",
         Some(None) => "one repeat cannot tell whether their gains multiply",
     };
     let rest = match &recipe.rest[..] {
         [] => String::new(),
-        rest => format!(" It also changes what no variant changes alone: {}.", rest.join(", ")),
+        rest => format!(
+            " It also changes what no variant changes alone: {}.",
+            rest.join(", ")
+        ),
     };
-    let n = recipe.interaction.map(|estimate| format!(" (n = {})", estimate.n)).unwrap_or_default();
+    let n = recipe
+        .interaction
+        .map(|estimate| format!(" (n = {})", estimate.n))
+        .unwrap_or_default();
     format!(
         "together {}, the product of the single gains {}, joint over product {}{n}: {verdict}.{rest}",
         short(&recipe.joint),
@@ -212,17 +301,29 @@ pub(super) fn verdict(recipe: &Recipe) -> String {
 
 /// The spectrum of the headline in full, and at its budget the shares of every variant beside each other.
 fn spectra(study: &Study, style: Style) -> Vec<String> {
-    let Some(asked) = asked(study) else { return Vec::new() };
-    let here: Vec<&Spectrum> =
-        study.spectra.iter().filter(|s| s.scale == asked.scale && s.budget == asked.budget).collect();
-    let mine = here.iter().find(|s| s.variant == asked.variant).map(|s| spectrum(s, &study.base, style));
+    let Some(asked) = asked(study) else {
+        return Vec::new();
+    };
+    let here: Vec<&Spectrum> = study
+        .spectra
+        .iter()
+        .filter(|s| s.scale == asked.scale && s.budget == asked.budget)
+        .collect();
+    let mine = here
+        .iter()
+        .find(|s| s.variant == asked.variant)
+        .map(|s| spectrum(s, &study.base, style));
     let all = (here.len() > 1).then(|| shares(&here, &study.base, style));
     mine.into_iter().chain(all).collect()
 }
 
 /// What each variant's gain at equal budget is made of, where it is told from 0.
 fn shares(spectra: &[&Spectrum], base: &str, style: Style) -> String {
-    let labels: Vec<&str> = spectra[0].parts.iter().map(|part| part.label.as_str()).collect();
+    let labels: Vec<&str> = spectra[0]
+        .parts
+        .iter()
+        .map(|part| part.label.as_str())
+        .collect();
     let mut names = vec!["variant", "gain, nats"];
     names.extend(&labels);
     let mut table = headed(style, &names);
@@ -232,7 +333,11 @@ fn shares(spectra: &[&Spectrum], base: &str, style: Style) -> String {
             Some(Share(part.share?.value).to_string())
         };
         let mut row = vec![spectrum.variant.clone(), nats(&spectrum.whole_nats)];
-        row.extend(labels.iter().map(|label| share(label).unwrap_or_else(|| "cannot tell".to_owned())));
+        row.extend(
+            labels
+                .iter()
+                .map(|label| share(label).unwrap_or_else(|| "cannot tell".to_owned())),
+        );
         table.add_row(row);
     }
     format!(
@@ -243,10 +348,21 @@ fn shares(spectra: &[&Spectrum], base: &str, style: Style) -> String {
 
 /// What a variant's gain is made of.
 pub fn spectrum(spectrum: &Spectrum, base: &str, style: Style) -> String {
-    let mut table =
-        headed(style, &["what it takes", "tokens", "base excess", "variant", "gain, nats", "share of gain"]);
+    let mut table = headed(
+        style,
+        &[
+            "what it takes",
+            "tokens",
+            "base excess",
+            "variant",
+            "gain, nats",
+            "share of gain",
+        ],
+    );
     for part in &spectrum.parts {
-        let share = part.share.and_then(|share| Some((share.value, share.interval?)));
+        let share = part
+            .share
+            .and_then(|share| Some((share.value, share.interval?)));
         table.add_row([
             part.label.clone(),
             Share(part.token_share).to_string(),
@@ -254,11 +370,16 @@ pub fn spectrum(spectrum: &Spectrum, base: &str, style: Style) -> String {
             Nats(part.variant_nats).to_string(),
             nats(&part.gain_nats),
             share
-                .map(|(share, i)| format!("{} ({} to {})", Share(share), Share(i.low), Share(i.high)))
+                .map(|(share, i)| {
+                    format!("{} ({} to {})", Share(share), Share(i.low), Share(i.high))
+                })
                 .unwrap_or_default(),
         ]);
     }
-    let budget = spectrum.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    let budget = spectrum
+        .budget
+        .map(|budget| format!("@{budget}"))
+        .unwrap_or_default();
     format!(
         "What {}/{}{budget} has learnt and {base} has not, at the same budget: {} nats in all (n = {}), by what a token takes:\n\n{}",
         spectrum.variant,
@@ -271,14 +392,19 @@ pub fn spectrum(spectrum: &Spectrum, base: &str, style: Style) -> String {
 
 fn nats(estimate: &Estimate) -> String {
     match estimate.interval {
-        Some(Interval { low, high, .. }) => format!("{} ({} to {})", Nats(estimate.value), Nats(low), Nats(high)),
+        Some(Interval { low, high, .. }) => {
+            format!("{} ({} to {})", Nats(estimate.value), Nats(low), Nats(high))
+        }
         None => Nats(estimate.value).to_string(),
     }
 }
 
 fn unanswered(study: &Study) -> Option<String> {
-    let lines: String =
-        study.unanswered.iter().map(|refused| format!("\n  - {}: {}", refused.cell, refused.reason)).collect();
+    let lines: String = study
+        .unanswered
+        .iter()
+        .map(|refused| format!("\n  - {}: {}", refused.cell, refused.reason))
+        .collect();
     (!lines.is_empty()).then(|| format!("No gain:{lines}"))
 }
 
@@ -295,8 +421,17 @@ fn caveats(study: &Study) -> Option<String> {
         }
     }
     let all = study.answers.len();
-    let about = |cells: &[String]| if cells.len() == all { String::new() } else { format!("{}: ", cells.join(", ")) };
-    let lines: String = found.iter().map(|(line, cells)| format!("\n  - {}{line}", about(cells))).collect();
+    let about = |cells: &[String]| {
+        if cells.len() == all {
+            String::new()
+        } else {
+            format!("{}: ", cells.join(", "))
+        }
+    };
+    let lines: String = found
+        .iter()
+        .map(|(line, cells)| format!("\n  - {}{line}", about(cells)))
+        .collect();
     (!lines.is_empty()).then(|| format!("Caveats:{lines}"))
 }
 
@@ -311,15 +446,24 @@ pub fn transfer(transfer: &Transfer, style: Style) -> String {
 
 /// Whether gains carry over from one kind of data to the other, in a sentence.
 pub(super) fn transfer_sentence(transfer: &Transfer) -> String {
-    let budget = transfer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
+    let budget = transfer
+        .budget
+        .map(|budget| format!("@{budget}"))
+        .unwrap_or_default();
     let ranks = match (transfer.rank_correlation, transfer.chance) {
-        (Some(r), Some(p)) => format!("rank correlation {r:.2} (chance alone does as well in {})", Share(p)),
+        (Some(r), Some(p)) => format!(
+            "rank correlation {r:.2} (chance alone does as well in {})",
+            Share(p)
+        ),
         (Some(r), None) => format!("rank correlation {r:.2}"),
         _ => "no rank correlation, as a gain is not known".to_owned(),
     };
     let sides = match transfer.told {
         0 => "no variant's gain is told from 1 on both".to_owned(),
-        told => format!("{} of {told} gains that are told from 1 on both are on the same side", transfer.same_side),
+        told => format!(
+            "{} of {told} gains that are told from 1 on both are on the same side",
+            transfer.same_side
+        ),
     };
     format!(
         "Does it carry over? {} against {} at {}{budget}, {} variants: {sides}, {ranks}.",

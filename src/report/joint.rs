@@ -3,19 +3,27 @@
 
 use super::fit::{bounds, chance, figure};
 use super::page::{
-    Axis, Block, Chart, Figure, Hue, Mark, Page, Point, Quantity, Rule, Scatter, Section, Series, Table,
+    Axis, Block, Chart, Figure, Hue, Mark, Page, Point, Quantity, Rule, Scatter, Section, Series,
+    Table,
 };
 use super::table::Style;
 use crate::analysis::along::OverCompute;
 use crate::analysis::fit::Irreducible;
-use crate::analysis::fit::joint::{Along, Joint, LAW, Limit, Member, Place, Refused, Side, Trend, Used, Why};
+use crate::analysis::fit::joint::{
+    Along, Joint, LAW, Limit, Member, Place, Refused, Side, Trend, Used, Why,
+};
 use crate::stat::Interval;
 use crate::unit::{Count, Flops, Times};
 
 /// Everything that was found, for a terminal; `data` is what it was found on, `notes` say what was counted.
 pub fn text(joint: &Joint, data: Option<&str>, notes: &[String], style: Style) -> String {
     let variants: Vec<String> = joint.arms.iter().map(|arm| arm.group.clone()).collect();
-    let hue = |group: &str| variants.iter().position(|known| known == group).map_or(Hue::Neutral, Hue::Variant);
+    let hue = |group: &str| {
+        variants
+            .iter()
+            .position(|known| known == group)
+            .map_or(Hue::Neutral, Hue::Variant)
+    };
     let mut blocks = blocks(joint, data, &hue);
     // A terminal shows no details that wait to be opened.
     for block in &mut blocks {
@@ -27,17 +35,31 @@ pub fn text(joint: &Joint, data: Option<&str>, notes: &[String], style: Style) -
         blocks.push(Block::Text(format!("Counted: {}.", notes.join("; "))));
     }
     let page = Page {
-        title: format!("What each variant is worth over {}, as a function of compute", joint.base),
+        title: format!(
+            "What each variant is worth over {}, as a function of compute",
+            joint.base
+        ),
         source: String::new(),
         variants: variants.clone(),
-        sections: vec![Section { id: "along", title: "", about: "", blocks }],
+        sections: vec![Section {
+            id: "along",
+            title: "",
+            about: "",
+            blocks,
+        }],
     };
     super::page::text::blocks(&page, style)
 }
 
 /// One kind of data's law, or why there is none, for a terminal.
 pub fn over(found: &OverCompute, style: Style) -> String {
-    let OverCompute { data, base, joint, reason, notes } = found;
+    let OverCompute {
+        data,
+        base,
+        joint,
+        reason,
+        notes,
+    } = found;
     match (joint, reason) {
         (Some(joint), _) => text(joint, Some(data), notes, style),
         (None, reason) => {
@@ -59,7 +81,10 @@ pub fn blocks(joint: &Joint, data: Option<&str>, hue: &dyn Fn(&str) -> Hue) -> V
     }
     blocks.extend(beyond(joint).map(Block::Text));
     blocks.push(Block::Text(trust(joint)));
-    blocks.push(Block::Details("The law's parameters and the runs behind them".to_owned(), laws(joint)));
+    blocks.push(Block::Details(
+        "The law's parameters and the runs behind them".to_owned(),
+        laws(joint),
+    ));
     blocks
 }
 
@@ -69,7 +94,10 @@ pub fn sentence(joint: &Joint) -> String {
     said.extend(joint.gains.iter().filter_map(contradiction));
     said.extend(scattered(joint));
     match &joint.gains[..] {
-        [] => said.push(format!("No gain over {} is told along compute.", joint.base)),
+        [] => said.push(format!(
+            "No gain over {} is told along compute.",
+            joint.base
+        )),
         [one] => said.push(worth(one, &joint.base)),
         all => said.push(worths(all, &joint.base)),
     }
@@ -81,7 +109,9 @@ pub fn sentence(joint: &Joint) -> String {
 fn of_one_size(joint: &Joint) -> Option<String> {
     let one = |arm: &Member| arm.params.is_some_and(|[low, high]| low == high);
     let all = !joint.gains.is_empty() && joint.arms.iter().all(one);
-    all.then(|| "Each variant ran at one size, so that more compute means longer training.".to_owned())
+    all.then(|| {
+        "Each variant ran at one size, so that more compute means longer training.".to_owned()
+    })
 }
 
 /// That runs do not lie on the law.
@@ -89,9 +119,9 @@ fn refusal(refused: &Refused) -> Option<String> {
     let Refused { group, why } = refused;
     match why {
         Why::Short { .. } => None,
-        Why::Rises => {
-            Some(format!("{group} reaches no lower loss with more compute: no law of compute describes its runs."))
-        }
+        Why::Rises => Some(format!(
+            "{group} reaches no lower loss with more compute: no law of compute describes its runs."
+        )),
         Why::Bends { worst, p } => Some(format!(
             "The law does not describe the runs of {group}: they bend away from it by up to {:.2}% of the loss (lack of fit, \
              {}).",
@@ -105,13 +135,20 @@ fn refusal(refused: &Refused) -> Option<String> {
 fn short(refused: &[Refused]) -> Option<String> {
     let of = |refused: &Refused| match refused.why {
         Why::Short { budgets, of } => {
-            let of = of.map(|of| format!(" on the lower envelope of {of} cells")).unwrap_or_default();
+            let of = of
+                .map(|of| format!(" on the lower envelope of {of} cells"))
+                .unwrap_or_default();
             Some(format!("{} ({budgets}{of})", refused.group))
         }
         _ => None,
     };
     let found: Vec<String> = refused.iter().filter_map(of).collect();
-    (!found.is_empty()).then(|| format!("A law of compute takes three budgets; not told: {}.", found.join(", ")))
+    (!found.is_empty()).then(|| {
+        format!(
+            "A law of compute takes three budgets; not told: {}.",
+            found.join(", ")
+        )
+    })
 }
 
 /// A measured gain that the law contradicts.
@@ -148,9 +185,18 @@ fn worth(along: &Along, base: &str) -> String {
         return nowhere(along, base);
     };
     let at = |place: &Place, often: &str| {
-        format!("{} times {often}at {}{}", Times(place.gain), Flops(place.flops), range(&place.interval))
+        format!(
+            "{} times {often}at {}{}",
+            Times(place.gain),
+            Flops(place.flops),
+            range(&place.interval)
+        )
     };
-    let ends = format!("{base} would need {} and {}", at(first, "its compute "), at(last, ""));
+    let ends = format!(
+        "{base} would need {} and {}",
+        at(first, "its compute "),
+        at(last, "")
+    );
     let whole = match along.side {
         Side::More => format!("{variant} is worth more than its compute: {ends}"),
         Side::Less => format!("{variant} is worth less than its compute: {ends}"),
@@ -168,13 +214,19 @@ fn trend(along: &Along) -> String {
     let range = format!("95% {} to {}", change(low), change(high));
     match along.trend {
         Trend::Grows => {
-            format!("its gain grows, {by} with each doubling of compute ({range}; equal exponents {p})")
+            format!(
+                "its gain grows, {by} with each doubling of compute ({range}; equal exponents {p})"
+            )
         }
         Trend::Fades => {
-            format!("its gain fades, {by} with each doubling of compute ({range}; equal exponents {p})")
+            format!(
+                "its gain fades, {by} with each doubling of compute ({range}; equal exponents {p})"
+            )
         }
         Trend::Unclear => {
-            format!("whether the gain changes with compute cannot be told ({by} a doubling, {range}, {p})")
+            format!(
+                "whether the gain changes with compute cannot be told ({by} a doubling, {range}, {p})"
+            )
         }
     }
 }
@@ -201,7 +253,12 @@ fn nowhere(along: &Along, base: &str) -> String {
 fn worths(all: &[Along], base: &str) -> String {
     let shown = |along: &Along| match (along.curve.first(), along.curve.last()) {
         (Some(first), Some(last)) => {
-            format!("{} ({} to {})", along.variant, Times(first.gain), Times(last.gain))
+            format!(
+                "{} ({} to {})",
+                along.variant,
+                Times(first.gain),
+                Times(last.gain)
+            )
         }
         _ => along.variant.clone(),
     };
@@ -211,12 +268,36 @@ fn worths(all: &[Along], base: &str) -> String {
         (!names.is_empty()).then(|| format!("{what}: {}", names.join(", ")))
     };
     let parts = [
-        part(&|along| along.side == Side::More, &shown, "worth more than their compute at all of it"),
-        part(&|along| along.side == Side::Less, &shown, "worth less at all of it"),
-        part(&|along| along.side == Side::Partly, &shown, "different over a part of it"),
-        part(&|along| along.side == Side::Unclear, &shown, "not told from 1"),
-        part(&|along| along.trend == Trend::Grows, &name, "the gain grows with compute"),
-        part(&|along| along.trend == Trend::Fades, &name, "the gain fades with compute"),
+        part(
+            &|along| along.side == Side::More,
+            &shown,
+            "worth more than their compute at all of it",
+        ),
+        part(
+            &|along| along.side == Side::Less,
+            &shown,
+            "worth less at all of it",
+        ),
+        part(
+            &|along| along.side == Side::Partly,
+            &shown,
+            "different over a part of it",
+        ),
+        part(
+            &|along| along.side == Side::Unclear,
+            &shown,
+            "not told from 1",
+        ),
+        part(
+            &|along| along.trend == Trend::Grows,
+            &name,
+            "the gain grows with compute",
+        ),
+        part(
+            &|along| along.trend == Trend::Fades,
+            &name,
+            "the gain fades with compute",
+        ),
         all.iter()
             .all(|along| along.trend == Trend::Unclear)
             .then(|| "whether any gain changes with compute cannot be told".to_owned()),
@@ -238,19 +319,43 @@ fn beyond(joint: &Joint) -> Option<String> {
             let variant = &along.variant;
             match limit {
                 Limit::Above { flops, more_than } => {
-                    above.push(format!("{variant} from {} on (more than {})", Flops(*flops), Times(*more_than)));
+                    above.push(format!(
+                        "{variant} from {} on (more than {})",
+                        Flops(*flops),
+                        Times(*more_than)
+                    ));
                 }
                 Limit::Below { flops, less_than } => {
-                    below.push(format!("{variant} up to {} (less than {})", Flops(*flops), Times(*less_than)));
+                    below.push(format!(
+                        "{variant} up to {} (less than {})",
+                        Flops(*flops),
+                        Times(*less_than)
+                    ));
                 }
             }
         }
     }
-    let part = |found: Vec<String>, what: String| (!found.is_empty()).then(|| format!("{what}: {}.", found.join(", ")));
-    let nowhere = joint.gains.iter().filter(|along| along.curve.is_empty()).map(|along| nowhere(along, base));
+    let part = |found: Vec<String>, what: String| {
+        (!found.is_empty()).then(|| format!("{what}: {}.", found.join(", ")))
+    };
+    let nowhere = joint
+        .gains
+        .iter()
+        .filter(|along| along.curve.is_empty())
+        .map(|along| nowhere(along, base));
     let said: Vec<String> = [
-        part(above, format!("Not told where {base} would need more than it ran, with a bound at the largest run")),
-        part(below, format!("Not told where {base}'s smallest run is ahead, with a bound at the smallest run")),
+        part(
+            above,
+            format!(
+                "Not told where {base} would need more than it ran, with a bound at the largest run"
+            ),
+        ),
+        part(
+            below,
+            format!(
+                "Not told where {base}'s smallest run is ahead, with a bound at the smallest run"
+            ),
+        ),
         short(&joint.refused),
     ]
     .into_iter()
@@ -262,7 +367,11 @@ fn beyond(joint: &Joint) -> Option<String> {
 
 /// `p = 0.03`, `p < 0.0001`.
 fn p_is(p: f64) -> String {
-    if p < 1e-4 { "p < 0.0001".to_owned() } else { format!("p = {}", chance(p)) }
+    if p < 1e-4 {
+        "p < 0.0001".to_owned()
+    } else {
+        format!("p = {}", chance(p))
+    }
 }
 
 /// ` (95% 2.0 to 2.7)`.
@@ -297,13 +406,21 @@ fn trust(joint: &Joint) -> String {
         .iter()
         .filter_map(|along| {
             let [low, high] = along.over_irreducible?;
-            Some(format!("{} {} to {}", along.variant, Times(low), Times(high)))
+            Some(format!(
+                "{} {} to {}",
+                along.variant,
+                Times(low),
+                Times(high)
+            ))
         })
         .collect();
     let whatever = match (joint.e_interval.is_some(), joint.identifies_e()) {
         _ if over.is_empty() => String::new(),
         (false, _) => String::new(),
-        (true, true) => format!(" Over all of that, gains in the middle of their ranges are: {}.", over.join("; ")),
+        (true, true) => format!(
+            " Over all of that, gains in the middle of their ranges are: {}.",
+            over.join("; ")
+        ),
         (true, false) => format!(
             " The runs do not identify E; what they say of the gains within their range all the same, whatever E is: in the \
              middle {}.",
@@ -328,12 +445,23 @@ fn trust(joint: &Joint) -> String {
 
 /// Every variant at both ends of its range.
 fn gains(joint: &Joint) -> Table {
-    let mut table = Table::new(["variant", "from", "gain (95%)", "to", "gain (95%)", "times a doubling", "p, equal a"]);
+    let mut table = Table::new([
+        "variant",
+        "from",
+        "gain (95%)",
+        "to",
+        "gain (95%)",
+        "times a doubling",
+        "p, equal a",
+    ]);
     for along in &joint.gains {
         let ends = [along.curve.first(), along.curve.last()];
         let place = |place: Option<&Place>| {
             place.map_or([String::new(), "not told".to_owned()], |place| {
-                [Flops(place.flops).to_string(), cell(place.gain, &place.interval)]
+                [
+                    Flops(place.flops).to_string(),
+                    cell(place.gain, &place.interval),
+                ]
             })
         };
         let [[from, first], [to, last]] = ends.map(place);
@@ -359,17 +487,30 @@ fn laws(joint: &Joint) -> Table {
 }
 
 fn member(arm: &Member) -> Vec<String> {
-    let runs = if arm.runs == arm.cells { String::new() } else { format!(" of {} runs", arm.runs) };
+    let runs = if arm.runs == arm.cells {
+        String::new()
+    } else {
+        format!(" of {} runs", arm.runs)
+    };
     let used = match arm.used {
         Used::All => format!("all {} cells{runs}", arm.cells),
         Used::Together { of } => format!("all {of} cells, neighbours as one of {}", arm.cells),
-        Used::Ladder { sizes } => format!("all {} cells{runs}, a ladder of {sizes} sizes", arm.cells),
+        Used::Ladder { sizes } => {
+            format!("all {} cells{runs}, a ladder of {sizes} sizes", arm.cells)
+        }
         Used::Envelope { of, sizes } => {
-            format!("lower envelope: {} of {of} cells{runs}, {sizes} sizes", arm.cells)
+            format!(
+                "lower envelope: {} of {of} cells{runs}, {sizes} sizes",
+                arm.cells
+            )
         }
     };
     let range = |[low, high]: [f64; 2]| {
-        if low == high { Count(low).to_string() } else { format!("{} to {}", Count(low), Count(high)) }
+        if low == high {
+            Count(low).to_string()
+        } else {
+            format!("{} to {}", Count(low), Count(high))
+        }
     };
     vec![
         arm.group.clone(),
@@ -377,13 +518,22 @@ fn member(arm: &Member) -> Vec<String> {
         format!("{} to {}", Flops(arm.flops[0]), Flops(arm.flops[1])),
         arm.params.map(range).unwrap_or_default(),
         figure(arm.scale),
-        format!("{} ({})", figure(arm.exponent), bounds(&arm.exponent_interval)),
+        format!(
+            "{} ({})",
+            figure(arm.exponent),
+            bounds(&arm.exponent_interval)
+        ),
         chance(arm.bend.p_holm),
     ]
 }
 
 fn plot(joint: &Joint, hue: &dyn Fn(&str) -> Hue) -> Figure {
-    let ends = |interval: &Interval| interval.high.is_finite().then_some((interval.low, interval.high));
+    let ends = |interval: &Interval| {
+        interval
+            .high
+            .is_finite()
+            .then_some((interval.low, interval.high))
+    };
     let mut series = Vec::new();
     for along in joint.gains.iter().filter(|along| !along.curve.is_empty()) {
         let hue = hue(&along.variant);
@@ -394,14 +544,24 @@ fn plot(joint: &Joint, hue: &dyn Fn(&str) -> Hue) -> Figure {
             note: String::new(),
         };
         let points = along.curve.iter().map(on_the_law).collect();
-        series.push(Series { name: format!("{}, law", along.variant), hue, mark: Mark::Line, points });
+        series.push(Series {
+            name: format!("{}, law", along.variant),
+            hue,
+            mark: Mark::Line,
+            points,
+        });
         let read = along.measured.iter().map(|measured| Point {
             x: measured.flops,
             y: measured.gain,
             interval: ends(&measured.interval),
             note: "measured".to_owned(),
         });
-        series.push(Series { name: along.variant.clone(), hue, mark: Mark::Dots, points: read.collect() });
+        series.push(Series {
+            name: along.variant.clone(),
+            hue,
+            mark: Mark::Dots,
+            points: read.collect(),
+        });
     }
     Figure {
         title: format!("Gain over {} against compute", joint.base),
@@ -413,9 +573,15 @@ fn plot(joint: &Joint, hue: &dyn Fn(&str) -> Hue) -> Figure {
         ),
         chart: Chart::Scatter(Scatter {
             x: Axis::log("compute of the variant", Quantity::Flops),
-            y: Axis::log(&format!("gain: times {} must spend", joint.base), Quantity::Times),
+            y: Axis::log(
+                &format!("gain: times {} must spend", joint.base),
+                Quantity::Times,
+            ),
             series,
-            rules: vec![Rule { at: 1.0, label: "no gain".to_owned() }],
+            rules: vec![Rule {
+                at: 1.0,
+                label: "no gain".to_owned(),
+            }],
         }),
     }
 }

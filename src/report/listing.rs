@@ -13,7 +13,9 @@ fn plain(style: Style) -> Table {
     let mut table = Table::new();
     table.load_style(TableStyle::new());
     if let Some(width) = style.width {
-        table.set_content_arrangement(ContentArrangement::Dynamic).set_width(width.try_into().unwrap_or(u16::MAX));
+        table
+            .set_content_arrangement(ContentArrangement::Dynamic)
+            .set_width(width.try_into().unwrap_or(u16::MAX));
     }
     table
 }
@@ -64,13 +66,25 @@ pub struct Checked {
 impl Checked {
     /// It can.
     pub fn yes(what: &str, found: &str) -> Self {
-        Self { what: what.to_owned(), ok: true, found: found.to_owned(), why: None, remedy: None }
+        Self {
+            what: what.to_owned(),
+            ok: true,
+            found: found.to_owned(),
+            why: None,
+            remedy: None,
+        }
     }
 
     /// It cannot, why, and what would change it.
     pub fn no(what: &str, found: &str, why: &str, remedy: &str) -> Self {
         let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
-        Self { what: what.to_owned(), ok: false, found: found.to_owned(), why: some(why), remedy: some(remedy) }
+        Self {
+            what: what.to_owned(),
+            ok: false,
+            found: found.to_owned(),
+            why: some(why),
+            remedy: some(remedy),
+        }
     }
 }
 
@@ -80,11 +94,20 @@ pub fn checkup(rows: &[Checked], style: Style) -> String {
     for row in rows {
         let text = |option: &Option<String>| option.clone().unwrap_or_default();
         let mark = if row.ok { "yes" } else { "no" };
-        table.add_row([row.what.clone(), mark.to_owned(), row.found.clone(), text(&row.why), text(&row.remedy)]);
+        table.add_row([
+            row.what.clone(),
+            mark.to_owned(),
+            row.found.clone(),
+            text(&row.why),
+            text(&row.remedy),
+        ]);
     }
     let able = rows.iter().filter(|row| row.ok).count();
     let table = table.trim_fmt();
-    format!("{able} of {} things that effbench looks at can be measured or used here.\n\n{table}", rows.len())
+    format!(
+        "{able} of {} things that effbench looks at can be measured or used here.\n\n{table}",
+        rows.len()
+    )
 }
 
 /// A settled variant to be shown.
@@ -114,26 +137,66 @@ pub fn structure(shown: &Structure, style: Style) -> String {
         let share = format!("{:.1}%", 100.0 * *count as f64 / cost.params_total as f64);
         parts.add_row([part.clone(), count.to_string(), share]);
     }
-    parts.add_row(["total".to_owned(), cost.params_total.to_string(), "100%".to_owned()]);
+    parts.add_row([
+        "total".to_owned(),
+        cost.params_total.to_string(),
+        "100%".to_owned(),
+    ]);
     let mut figures = plain(style);
-    let full_square = cost.train_flops_full_square.map_or_else(|| "not counted".to_owned(), |v| Flops(v).to_string());
+    let full_square = cost
+        .train_flops_full_square
+        .map_or_else(|| "not counted".to_owned(), |v| Flops(v).to_string());
     for (name, figure) in [
-        ("training FLOPs per token", format!("{} (as executed)", Flops(cost.train_flops_per_token))),
-        ("training FLOPs per sequence", cost.train_flops_per_sequence.to_string()),
-        ("6 N per token, for orientation", Flops(cost.six_n_flops_per_token).to_string()),
-        ("whole run", format!("{} over {} tokens", Flops(cost.train_flops), Count(cost.train_tokens as f64))),
-        ("  by PaLM's convention (attention's full square)", full_square),
-        ("  and the optimizer's", Flops(cost.optimizer_flops).to_string()),
-        ("parameters, gradients, optimizer state", Bytes(cost.state_bytes as f64).to_string()),
-        ("training process, a guess", Bytes(shown.memory_guess_bytes as f64).to_string()),
-        ("KV cache per token", Bytes(cost.kv_bytes_per_token as f64).to_string()),
+        (
+            "training FLOPs per token",
+            format!("{} (as executed)", Flops(cost.train_flops_per_token)),
+        ),
+        (
+            "training FLOPs per sequence",
+            cost.train_flops_per_sequence.to_string(),
+        ),
+        (
+            "6 N per token, for orientation",
+            Flops(cost.six_n_flops_per_token).to_string(),
+        ),
+        (
+            "whole run",
+            format!(
+                "{} over {} tokens",
+                Flops(cost.train_flops),
+                Count(cost.train_tokens as f64)
+            ),
+        ),
+        (
+            "  by PaLM's convention (attention's full square)",
+            full_square,
+        ),
+        (
+            "  and the optimizer's",
+            Flops(cost.optimizer_flops).to_string(),
+        ),
+        (
+            "parameters, gradients, optimizer state",
+            Bytes(cost.state_bytes as f64).to_string(),
+        ),
+        (
+            "training process, a guess",
+            Bytes(shown.memory_guess_bytes as f64).to_string(),
+        ),
+        (
+            "KV cache per token",
+            Bytes(cost.kv_bytes_per_token as f64).to_string(),
+        ),
         ("learning rate from", shown.lr_source.to_string()),
     ] {
         figures.add_row([name.to_owned(), figure]);
     }
     let spec = flat(shown.spec).join("\n");
     let (parts, figures) = (parts.trim_fmt(), figures.trim_fmt());
-    format!("{}\n{}\nsource: {}\n\n{parts}\n\n{figures}\n\n{spec}", shown.title, shown.about, shown.source)
+    format!(
+        "{}\n{}\nsource: {}\n\n{parts}\n\n{figures}\n\n{spec}",
+        shown.title, shown.about, shown.source
+    )
 }
 
 /// `key = value` lines of a nested object.
@@ -142,7 +205,11 @@ fn flat(value: &Value) -> Vec<String> {
         match value {
             Value::Object(map) => {
                 for (key, value) in map {
-                    let key = if prefix.is_empty() { key.clone() } else { format!("{prefix}.{key}") };
+                    let key = if prefix.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{prefix}.{key}")
+                    };
                     walk(&key, value, lines);
                 }
             }
@@ -201,8 +268,19 @@ pub struct Plan {
 
 /// A plan as a table, with one sentence before it.
 pub fn plan(plan: &Plan, style: Style) -> String {
-    let mut table =
-        headed(style, &["cell", "params", "tokens", "train FLOPs", "optimizer", "about", "memory", "learning rate"]);
+    let mut table = headed(
+        style,
+        &[
+            "cell",
+            "params",
+            "tokens",
+            "train FLOPs",
+            "optimizer",
+            "about",
+            "memory",
+            "learning rate",
+        ],
+    );
     for cell in &plan.cells {
         table.add_row([
             cell.cell.clone(),
@@ -212,7 +290,10 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             Flops(cell.optimizer_flops).to_string(),
             Seconds(cell.seconds_guess).to_string(),
             Bytes(cell.memory_bytes_guess as f64).to_string(),
-            cell.lr_source.as_ref().map_or_else(|| "to be chosen by a sweep here".to_owned(), ToString::to_string),
+            cell.lr_source.as_ref().map_or_else(
+                || "to be chosen by a sweep here".to_owned(),
+                ToString::to_string,
+            ),
         ]);
     }
     let table = table.trim_fmt();

@@ -11,7 +11,12 @@ pub fn assumptions(price: &Price, style: Style) -> String {
     let mut table = headed(style, &["price", "figure", "unit", "source"]);
     for (what, figure, unit) in rows(price) {
         let default = if figure.by_default { " (default)" } else { "" };
-        table.add_row([what, &plain(figure.value), &unit, &format!("{}{default}", figure.source)]);
+        table.add_row([
+            what,
+            &plain(figure.value),
+            &unit,
+            &format!("{}{default}", figure.source),
+        ]);
     }
     let mut missing = Vec::new();
     if price.modelled.is_none() {
@@ -20,8 +25,17 @@ pub fn assumptions(price: &Price, style: Style) -> String {
     if price.embodied_kgco2e.is_none() {
         missing.push("carbon of making the machine");
     }
-    let missing = if missing.is_empty() { String::new() } else { format!("\nNot priced: {}.", missing.join(", ")) };
-    format!("Prices `{}`: {}\n\n{}\n\nCounted: {BOUNDARY}.{missing}", price.name, price.about, table.trim_fmt())
+    let missing = if missing.is_empty() {
+        String::new()
+    } else {
+        format!("\nNot priced: {}.", missing.join(", "))
+    };
+    format!(
+        "Prices `{}`: {}\n\n{}\n\nCounted: {BOUNDARY}.{missing}",
+        price.name,
+        price.about,
+        table.trim_fmt()
+    )
 }
 
 /// Without the rounding of arithmetic: `731.59`, `0.0425`.
@@ -32,7 +46,11 @@ fn plain(value: f64) -> String {
 
 fn rows(price: &Price) -> Vec<(&'static str, &Figure, String)> {
     let money = &price.currency;
-    let included = if price.rent_includes_energy { ", energy included" } else { "" };
+    let included = if price.rent_includes_energy {
+        ", energy included"
+    } else {
+        ""
+    };
     let (what, per) = match &price.hardware {
         Hardware::RentPerH(_) => ("rent of the machine", format!("{money}/h{included}")),
         Hardware::RentPerVcpuH(_) => ("rent of a virtual core", format!("{money}/h{included}")),
@@ -43,9 +61,16 @@ fn rows(price: &Price) -> Vec<(&'static str, &Figure, String)> {
         rows.push(("lifetime", &life.years, "years".to_owned()));
         rows.push(("utilisation", &life.utilisation, "share".to_owned()));
     }
-    rows.extend(price.embodied_kgco2e.iter().map(|f| ("making the machine", f, "kgCO2e".to_owned())));
+    rows.extend(
+        price
+            .embodied_kgco2e
+            .iter()
+            .map(|f| ("making the machine", f, "kgCO2e".to_owned())),
+    );
     match &price.per_kwh {
-        Some(tariff) if !price.rent_includes_energy => rows.push(("electricity", tariff, format!("{money}/kWh"))),
+        Some(tariff) if !price.rent_includes_energy => {
+            rows.push(("electricity", tariff, format!("{money}/kWh")))
+        }
         _ => {}
     }
     rows.push(("PUE", &price.pue, "1".to_owned()));
@@ -64,21 +89,39 @@ pub fn total(priced: &Priced) -> String {
 
 /// The total and, where there are several, its parts: `3.50 USD (hardware 2.00 USD, energy 1.50 USD)`.
 pub fn itemised(priced: &Priced) -> String {
-    let parts = priced.parts.iter().map(|part| format!("{} {}", part.what, amount(priced, &part.amount)));
+    let parts = priced
+        .parts
+        .iter()
+        .map(|part| format!("{} {}", part.what, amount(priced, &part.amount)));
     match priced.parts.len() {
         0 | 1 => total(priced),
-        _ => format!("{} ({})", total(priced), parts.collect::<Vec<_>>().join(", ")),
+        _ => format!(
+            "{} ({})",
+            total(priced),
+            parts.collect::<Vec<_>>().join(", ")
+        ),
     }
 }
 
 /// One line about a whole run: `Cost of training: 0.0016 USD; energy 3.1 kJ; carbon 0.65 gCO2e (20 of 20 trials, ...)`.
 pub fn bill(bill: &Bill, prices: &str) -> String {
-    let Bill { trials, finished, money, carbon, energy } = bill;
+    let Bill {
+        trials,
+        finished,
+        money,
+        carbon,
+        energy,
+    } = bill;
     let physical = match (&energy.total, &carbon.total) {
-        (Amount::Absent { reason }, Amount::Absent { .. }) => format!("energy and carbon not known: {reason}"),
+        (Amount::Absent { reason }, Amount::Absent { .. }) => {
+            format!("energy and carbon not known: {reason}")
+        }
         _ => format!("energy {}; carbon {}", total(energy), itemised(carbon)),
     };
-    format!("Cost of training: {}; {physical} ({finished} of {trials} trials, prices `{prices}`)", itemised(money))
+    format!(
+        "Cost of training: {}; {physical} ({finished} of {trials} trials, prices `{prices}`)",
+        itemised(money)
+    )
 }
 
 fn amount(priced: &Priced, amount: &Amount) -> String {
@@ -105,13 +148,28 @@ mod tests {
 
     #[test]
     fn every_assumption_is_shown_with_its_source() {
-        let shipped = assumptions(&Library::builtin().price("default").unwrap(), Style::default());
-        assert_eq!(shipped, include_str!("../../tests/golden/price.txt").trim_end());
+        let shipped = assumptions(
+            &Library::builtin().price("default").unwrap(),
+            Style::default(),
+        );
+        assert_eq!(
+            shipped,
+            include_str!("../../tests/golden/price.txt").trim_end()
+        );
 
         let mine = "currency = \"EUR\"\n[hardware]\nbought = { value = 4200, source = \"invoice\" }\nlifetime_years = 5\n\
                     utilisation = 0.3\nembodied_kgco2e = 320\n[energy]\nper_kwh = 0.31\n[modelled]\nidle_w = 60\nmax_w = 250\n";
         let text = assumptions(&price(mine), Style::default());
-        for line in ["4200", "invoice", "0.31", "EUR/kWh", "mine.toml:8", "(Uptime Institute", "(default)", "250"] {
+        for line in [
+            "4200",
+            "invoice",
+            "0.31",
+            "EUR/kWh",
+            "mine.toml:8",
+            "(Uptime Institute",
+            "(default)",
+            "250",
+        ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("Not priced"), "{text}");
@@ -119,8 +177,7 @@ mod tests {
 
     #[test]
     fn an_amount_says_how_it_is_known() {
-        let mine =
-            "[hardware]\nbought = 4380\nlifetime_years = 5\nutilisation = 0.5\n[energy]\nper_kwh = 0.25\npue = 1.2\n";
+        let mine = "[hardware]\nbought = 4380\nlifetime_years = 5\nutilisation = 0.5\n[energy]\nper_kwh = 0.25\npue = 1.2\n";
         let hour = |joules| Usage {
             seconds: Amount::Measured { value: 3600.0 },
             cores: Cores::Cpu(2),
@@ -131,8 +188,16 @@ mod tests {
             assert_eq!(itemised(&price(text).money(&hour(joules))), want);
         };
         let unknown = || Amount::absent("virtual_machine");
-        check(mine, Amount::Measured { value: 3.6e6 }, "0.50 USD (hardware 0.20 USD, energy 0.30 USD)");
-        check(mine, unknown(), "not known: virtual_machine (hardware 0.20 USD, energy not known: virtual_machine)");
+        check(
+            mine,
+            Amount::Measured { value: 3.6e6 },
+            "0.50 USD (hardware 0.20 USD, energy 0.30 USD)",
+        );
+        check(
+            mine,
+            unknown(),
+            "not known: virtual_machine (hardware 0.20 USD, energy not known: virtual_machine)",
+        );
         check(
             &format!("{mine}[modelled]\nidle_w = 100\nmax_w = 500\n"),
             unknown(),

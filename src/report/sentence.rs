@@ -12,30 +12,63 @@ use crate::unit::{Count, Nats, Times};
 pub fn sentence(answer: &Answer) -> String {
     let Answer { base, variant, .. } = answer;
     let scale = match answer.doubling {
-        Some(doubling) => format!("Spend twice as much on {base}: {} nats.", change(-doubling.nats.value)),
-        None => format!("What twice the compute buys {base} is not known: it ran nothing a factor of two apart."),
+        Some(doubling) => format!(
+            "Spend twice as much on {base}: {} nats.",
+            change(-doubling.nats.value)
+        ),
+        None => format!(
+            "What twice the compute buys {base} is not known: it ran nothing a factor of two apart."
+        ),
     };
     let equal = match answer.equal_compute_nats {
-        Some(nats) => format!("Change to {variant} at the same cost: {} nats", change(-nats.value)),
+        Some(nats) => format!(
+            "Change to {variant} at the same cost: {} nats",
+            change(-nats.value)
+        ),
         None => {
-            format!("Change to {variant}: the difference at the same cost is not known, as {base} ran nothing as dear")
+            format!(
+                "Change to {variant}: the difference at the same cost is not known, as {base} ran nothing as dear"
+            )
         }
     };
     let gain = answer.headline();
-    let place = [Some(certainty(&gain)), place(answer), Some(answer.data.clone())];
-    let place: Vec<String> = place.into_iter().flatten().filter(|part| !part.is_empty()).collect();
-    let told = [Some(verdict(answer)), moved(answer)].into_iter().flatten().filter(|part| !part.is_empty());
+    let place = [
+        Some(certainty(&gain)),
+        place(answer),
+        Some(answer.data.clone()),
+    ];
+    let place: Vec<String> = place
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty())
+        .collect();
+    let told = [Some(verdict(answer)), moved(answer)]
+        .into_iter()
+        .flatten()
+        .filter(|part| !part.is_empty());
     let told = told.collect::<Vec<_>>().join(" ");
-    format!("{scale} {equal}; {} ({}). {told}", need(&gain, base), place.join(", "))
+    format!(
+        "{scale} {equal}; {} ({}). {told}",
+        need(&gain, base),
+        place.join(", ")
+    )
 }
 
 /// What a further variant is worth, where a sentence before it has said of another what is compared and where:
 /// "gpt2-rope: -0.37 nats; gpt2 would need 2.3 times the compute for that (95% 1.84 to 2.8, n = 5)."
 pub(super) fn line(answer: &Answer) -> String {
     let gain = answer.headline();
-    let equal = answer.equal_compute_nats.map(|nats| format!("{} nats; ", change(-nats.value))).unwrap_or_default();
-    let line =
-        format!("{}: {equal}{} ({}). {}", answer.variant, need(&gain, &answer.base), certainty(&gain), verdict(answer));
+    let equal = answer
+        .equal_compute_nats
+        .map(|nats| format!("{} nats; ", change(-nats.value)))
+        .unwrap_or_default();
+    let line = format!(
+        "{}: {equal}{} ({}). {}",
+        answer.variant,
+        need(&gain, &answer.base),
+        certainty(&gain),
+        verdict(answer)
+    );
     line.trim_end().to_owned()
 }
 
@@ -43,7 +76,10 @@ pub(super) fn line(answer: &Answer) -> String {
 fn need(gain: &Gain, base: &str) -> String {
     match gain {
         Gain::Unknown { why, .. } => {
-            format!("how much compute {base} would need for that is not known: {}", why.words())
+            format!(
+                "how much compute {base} would need for that is not known: {}",
+                why.words()
+            )
         }
         gain if gain.value().is_some_and(|value| value < 1.0) => {
             format!("{base} needs {} the compute for that", worth(gain))
@@ -59,16 +95,24 @@ fn verdict(answer: &Answer) -> String {
     let step = match answer.next_step {
         Step::Variant => format!("Changing to {variant} buys more than twice the compute."),
         Step::Scale => format!("Twice the compute buys more than changing to {variant}."),
-        Step::Unclear if gain.sign() == Sign::More => "Which of the two buys more cannot be told.".to_owned(),
+        Step::Unclear if gain.sign() == Sign::More => {
+            "Which of the two buys more cannot be told.".to_owned()
+        }
         Step::Unclear => String::new(),
     };
     let sign = match gain.sign() {
-        Sign::Unclear if answer.n == 1 => format!("One repeat cannot tell whether {variant} gains or loses."),
+        Sign::Unclear if answer.n == 1 => {
+            format!("One repeat cannot tell whether {variant} gains or loses.")
+        }
         Sign::Unclear => format!("Whether {variant} gains or loses cannot be told."),
         Sign::Less => format!("{variant} is worth less than it costs."),
         Sign::More => String::new(),
     };
-    [sign, step].into_iter().filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ")
+    [sign, step]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .collect::<Vec<_>>()
+        .join(" ")
 }
 
 /// What of the base could grow.
@@ -76,16 +120,27 @@ fn moved(answer: &Answer) -> Option<String> {
     let base = &answer.base;
     match &answer.base_scales[..] {
         [] => None,
-        [_] => Some(format!("Only {base}'s training length moved, not its size.")),
-        [first, .., last] => Some(format!("{base} could grow in size as well ({first} to {last}).")),
+        [_] => Some(format!(
+            "Only {base}'s training length moved, not its size."
+        )),
+        [first, .., last] => Some(format!(
+            "{base} could grow in size as well ({first} to {last})."
+        )),
     }
 }
 
 /// `at 3e12 FLOP, 0.2 M parameters, 20 tokens a parameter`.
 fn place(answer: &Answer) -> Option<String> {
     let ray = answer.ray?;
-    let (flops, params, tokens) = (ray.train_flops, Count(ray.params as f64), Count(ray.tokens_per_param));
-    Some(format!("at {} FLOP, {params} parameters, {tokens} tokens a parameter", scientific(flops)))
+    let (flops, params, tokens) = (
+        ray.train_flops,
+        Count(ray.params as f64),
+        Count(ray.tokens_per_param),
+    );
+    Some(format!(
+        "at {} FLOP, {params} parameters, {tokens} tokens a parameter",
+        scientific(flops)
+    ))
 }
 
 /// Two digits: `3e12`, `4.5e10`.
@@ -96,18 +151,38 @@ pub(super) fn scientific(value: f64) -> String {
 /// The rest of the answer, a line each: how sure the nats are, and the gain when something else is counted.
 pub fn details(answer: &Answer) -> String {
     let sure = |name: &str, nats: Option<Estimate>| {
-        let Estimate { value, interval: Some(Interval { low, high, level }), .. } = nats? else { return None };
-        Some(format!("{name} {} ({} {} to {})", change(-value), percent(level), change(-high), change(-low)))
+        let Estimate {
+            value,
+            interval: Some(Interval { low, high, level }),
+            ..
+        } = nats?
+        else {
+            return None;
+        };
+        Some(format!(
+            "{name} {} ({} {} to {})",
+            change(-value),
+            percent(level),
+            change(-high),
+            change(-low)
+        ))
     };
     let doubling = sure("twice the compute", answer.doubling.map(|d| d.nats));
-    let nats: Vec<String> = doubling.into_iter().chain(sure(&answer.variant, answer.equal_compute_nats)).collect();
+    let nats: Vec<String> = doubling
+        .into_iter()
+        .chain(sure(&answer.variant, answer.equal_compute_nats))
+        .collect();
     let on = |axis: Axis, name: &str| match answer.on(axis) {
         gain @ Gain::Unknown { .. } => format!("{name}: {}", worth(&gain)),
         gain => format!("{name}: {} as much ({})", worth(&gain), certainty(&gain)),
     };
     let total = on(Axis::TotalFlops, "Counting the optimizer's FLOPs too");
     let axes = format!("{total}. {}.", on(Axis::WallSeconds, "In seconds"));
-    if nats.is_empty() { axes } else { format!("In nats: {}.\n{axes}", nats.join(", ")) }
+    if nats.is_empty() {
+        axes
+    } else {
+        format!("In nats: {}.\n{axes}", nats.join(", "))
+    }
 }
 
 /// `95%`.
@@ -143,16 +218,31 @@ pub(super) fn ends(interval: &Interval) -> String {
 /// `95% 2.7 to 3.6, n = 4`, or why there is no interval.
 pub(super) fn certainty(gain: &Gain) -> String {
     match gain {
-        Gain::Solved(Estimate { interval: Some(interval), n, .. }) => {
+        Gain::Solved(Estimate {
+            interval: Some(interval),
+            n,
+            ..
+        }) => {
             format!("{} {}, n = {n}", percent(interval.level), ends(interval))
         }
-        Gain::MoreThan(Bound { level: Some(level), n, .. }) | Gain::LessThan(Bound { level: Some(level), n, .. }) => {
+        Gain::MoreThan(Bound {
+            level: Some(level),
+            n,
+            ..
+        })
+        | Gain::LessThan(Bound {
+            level: Some(level),
+            n,
+            ..
+        }) => {
             format!("one-sided {}, n = {n}", percent(*level))
         }
         Gain::MoreThan(Bound { n, .. }) | Gain::LessThan(Bound { n, .. }) => {
             format!("as measured, no interval, n = {n}")
         }
-        Gain::Solved(Estimate { n, .. }) | Gain::Unknown { n, .. } => format!("no interval, n = {n}"),
+        Gain::Solved(Estimate { n, .. }) | Gain::Unknown { n, .. } => {
+            format!("no interval, n = {n}")
+        }
     }
 }
 
@@ -164,7 +254,15 @@ mod tests {
     use crate::record::example::study;
 
     fn estimate(value: f64, interval: Option<(f64, f64)>, n: usize) -> Estimate {
-        Estimate { value, interval: interval.map(|(low, high)| Interval { low, high, level: 0.95 }), n }
+        Estimate {
+            value,
+            interval: interval.map(|(low, high)| Interval {
+                low,
+                high,
+                level: 0.95,
+            }),
+            n,
+        }
     }
 
     fn solved(value: f64, interval: Option<(f64, f64)>, n: usize) -> Gain {
@@ -172,7 +270,12 @@ mod tests {
     }
 
     fn bound(bound: f64, level: Option<f64>, n: usize, told: bool) -> Bound {
-        Bound { bound, level, n, told }
+        Bound {
+            bound,
+            level,
+            n,
+            told,
+        }
     }
 
     /// Each kind of finding has its own plain words.
@@ -224,7 +327,10 @@ mod tests {
                  told.",
             ),
             (
-                Gain::Unknown { n: 4, why: Blank::OutOfReach },
+                Gain::Unknown {
+                    n: 4,
+                    why: Blank::OutOfReach,
+                },
                 Some(0.1),
                 Step::Unclear,
                 "Change to modern at the same cost: -0.10 nats; how much compute gpt2 would need for that is not known: the variant \
@@ -232,9 +338,15 @@ mod tests {
                  gains or loses cannot be told.",
             ),
         ];
-        let mut found = answer(&study(4, |_, steps, _| Some(3.0 - 0.3 * (steps as f64).ln()))).unwrap();
+        let mut found = answer(&study(4, |_, steps, _| {
+            Some(3.0 - 0.3 * (steps as f64).ln())
+        }))
+        .unwrap();
         for (gain, equal, step, expected) in rows {
-            found.doubling = Some(Doubling { from_flops: 6.4e10, nats: estimate(0.213, None, 4) });
+            found.doubling = Some(Doubling {
+                from_flops: 6.4e10,
+                nats: estimate(0.213, None, 4),
+            });
             found.gains.insert(Axis::ModelFlops, gain);
             found.equal_compute_nats = equal.map(|nats| estimate(nats, None, 4));
             found.next_step = step;
@@ -247,7 +359,13 @@ mod tests {
         found.doubling = None;
         found.base_scales = ["w32", "w48", "w64"].map(str::to_owned).to_vec();
         let said = sentence(&found);
-        assert!(said.starts_with("What twice the compute buys gpt2 is not known"), "{said}");
-        assert!(said.ends_with("gpt2 could grow in size as well (w32 to w64)."), "{said}");
+        assert!(
+            said.starts_with("What twice the compute buys gpt2 is not known"),
+            "{said}"
+        );
+        assert!(
+            said.ends_with("gpt2 could grow in size as well (w32 to w64)."),
+            "{said}"
+        );
     }
 }

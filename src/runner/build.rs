@@ -5,14 +5,22 @@ use crate::record::Build;
 /// Facts that were known when this program was compiled; `build.rs` asks git and the compiler for them.
 pub fn build_info() -> Build {
     let known = |text: Option<&str>| text.filter(|text| !text.is_empty()).map(str::to_owned);
-    let features = [("run", cfg!(feature = "run")), ("cuda", cfg!(feature = "cuda"))];
+    let features = [
+        ("run", cfg!(feature = "run")),
+        ("cuda", cfg!(feature = "cuda")),
+    ];
     Build {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         commit: known(option_env!("EFFBENCH_COMMIT")),
         dirty: option_env!("EFFBENCH_DIRTY").and_then(|dirty| dirty.parse().ok()),
         features: names(&features),
         rustc: known(option_env!("EFFBENCH_RUSTC")),
-        profile: if cfg!(debug_assertions) { "debug" } else { "release" }.to_owned(),
+        profile: if cfg!(debug_assertions) {
+            "debug"
+        } else {
+            "release"
+        }
+        .to_owned(),
         target_features: names(&target_features()),
         executable_id: executable_id(),
     }
@@ -27,7 +35,11 @@ fn executable_id() -> Option<String> {
 }
 
 fn names(flags: &[(&str, bool)]) -> Vec<String> {
-    flags.iter().filter(|(_, on)| *on).map(|(name, _)| (*name).to_owned()).collect()
+    flags
+        .iter()
+        .filter(|(_, on)| *on)
+        .map(|(name, _)| (*name).to_owned())
+        .collect()
 }
 
 /// Those that decide the speed of vector code and that the compiler may take for granted.

@@ -39,11 +39,23 @@ pub type Progress<'a> = &'a mut dyn FnMut(u64, u64);
 ///
 /// A file in its place that is another, no address that answers, a transfer that was cut, a wrong size or hash: each says
 /// what to do, and which file stays.
-pub fn fetch(corpus: &Corpus, folder: &Path, from: Option<&str>, progress: Progress) -> Result<Fetched> {
+pub fn fetch(
+    corpus: &Corpus,
+    folder: &Path,
+    from: Option<&str>,
+    progress: Progress,
+) -> Result<Fetched> {
     let path = folder.join(corpus.file);
     if path.exists() {
-        check(&path, corpus.text, "delete it, or choose another folder with --dir, and get it again")?;
-        return Ok(Fetched { path, already: true });
+        check(
+            &path,
+            corpus.text,
+            "delete it, or choose another folder with --dir, and get it again",
+        )?;
+        return Ok(Fetched {
+            path,
+            already: true,
+        });
     }
     fs::create_dir_all(folder).map_err(|e| unwritable(folder, &e))?;
     let part = folder.join(format!("{}.part", corpus.file));
@@ -51,7 +63,11 @@ pub fn fetch(corpus: &Corpus, folder: &Path, from: Option<&str>, progress: Progr
         Some(url) => download(&[url], corpus.download, &part, progress)?,
         None => download(corpus.urls, corpus.download, &part, progress)?,
     }
-    check(&part, corpus.download, "delete it and get it again, or from another address with --from URL")?;
+    check(
+        &part,
+        corpus.download,
+        "delete it and get it again, or from another address with --from URL",
+    )?;
     match corpus.packing {
         Packing::Plain => fs::rename(&part, &path).map_err(|e| unwritable(&path, &e))?,
         Packing::Zip => {
@@ -59,15 +75,23 @@ pub fn fetch(corpus: &Corpus, folder: &Path, from: Option<&str>, progress: Progr
             fs::remove_file(&part).map_err(|e| unwritable(&part, &e))?;
         }
     }
-    Ok(Fetched { path, already: false })
+    Ok(Fetched {
+        path,
+        already: false,
+    })
 }
 
 /// Refuses a file that is not what it should be.
 fn check(path: &Path, expected: Content, remedy: &str) -> Result<()> {
     let mut file = File::open(path).map_err(|e| unreadable(path, &e))?;
-    let (bytes, sha256) = copy_hashed(&mut file, &mut io::sink()).map_err(|e| unreadable(path, &e))?;
+    let (bytes, sha256) =
+        copy_hashed(&mut file, &mut io::sink()).map_err(|e| unreadable(path, &e))?;
     let found = Found { bytes, sha256 };
-    if found.is(expected) { Ok(()) } else { Err(found.is_not(path, expected).hint(remedy)) }
+    if found.is(expected) {
+        Ok(())
+    } else {
+        Err(found.is_not(path, expected).hint(remedy))
+    }
 }
 
 struct Found {
@@ -85,7 +109,10 @@ impl Found {
             true => format!("SHA-256 {}, expected {}", self.sha256, expected.sha256),
             false => format!("{} bytes, expected {}", self.bytes, expected.bytes),
         };
-        Error::input(format!("{}: not the file that was asked for: {found}", path.display()))
+        Error::input(format!(
+            "{}: not the file that was asked for: {found}",
+            path.display()
+        ))
     }
 }
 
@@ -105,8 +132,12 @@ fn copy_hashed(from: &mut impl Read, to: &mut impl Write) -> io::Result<(u64, St
 
 /// Fills `part` up to the expected size, from the first address that gives it.
 fn download(urls: &[&str], expected: Content, part: &Path, progress: Progress) -> Result<()> {
-    let mut file =
-        File::options().create(true).truncate(false).write(true).open(part).map_err(|e| unwritable(part, &e))?;
+    let mut file = File::options()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(part)
+        .map_err(|e| unwritable(part, &e))?;
     let agent: ureq::Agent = ureq::Agent::config_builder()
         .http_status_as_error(false)
         .user_agent(concat!("effbench/", env!("CARGO_PKG_VERSION")))
@@ -135,11 +166,17 @@ fn download(urls: &[&str], expected: Content, part: &Path, progress: Progress) -
         }
     }
     let there = size(&mut file, part)?;
-    let error = Error::input(format!("cannot fetch {}: {}", part.with_extension("").display(), why.join("; ")));
+    let error = Error::input(format!(
+        "cannot fetch {}: {}",
+        part.with_extension("").display(),
+        why.join("; ")
+    ));
     drop(file);
     if there == 0 {
         let _ = fs::remove_file(part);
-        return Err(error.hint("no network here? --from URL takes a mirror; or put the file there by hand"));
+        return Err(
+            error.hint("no network here? --from URL takes a mirror; or put the file there by hand")
+        );
     }
     Err(error.hint(format!(
         "the same command continues: {there} of {} bytes are in {}",
@@ -149,7 +186,8 @@ fn download(urls: &[&str], expected: Content, part: &Path, progress: Progress) -
 }
 
 fn size(file: &mut File, part: &Path) -> Result<u64> {
-    file.seek(SeekFrom::End(0)).map_err(|e| unwritable(part, &e))
+    file.seek(SeekFrom::End(0))
+        .map_err(|e| unwritable(part, &e))
 }
 
 /// One request: what is missing, or everything where the server knows no ranges. The reason where it ends too early.
@@ -167,10 +205,19 @@ fn transfer(
         request = request.header("Range", format!("bytes={done}-"));
     }
     let response = request.call().map_err(|e| e.to_string())?;
-    let range = response.headers().get("content-range").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let range = response
+        .headers()
+        .get("content-range")
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
     match response.status().as_u16() {
         206 if range.starts_with(&format!("bytes {done}-")) => {}
-        206 => return Err(format!("asked for bytes from {done} and was offered `{}`", range.escape_debug())),
+        206 => {
+            return Err(format!(
+                "asked for bytes from {done} and was offered `{}`",
+                range.escape_debug()
+            ));
+        }
         200 => {
             file.set_len(0).and_then(|()| file.rewind()).map_err(disk)?;
             done = 0;
@@ -181,7 +228,10 @@ fn transfer(
     let mut piece = vec![0; PIECE];
     progress(done, expected.bytes);
     loop {
-        match body.read(&mut piece).map_err(|e| format!("cut after {done} of {} bytes: {e}", expected.bytes))? {
+        match body
+            .read(&mut piece)
+            .map_err(|e| format!("cut after {done} of {} bytes: {e}", expected.bytes))?
+        {
             0 if done >= expected.bytes => return Ok(()),
             0 => return Err(format!("ended after {done} of {} bytes", expected.bytes)),
             n => {
@@ -200,24 +250,30 @@ fn transfer(
 /// 30 bytes, name, extra field, then the deflated data, whose end they themselves tell.)
 fn unpack(archive: &Path, path: &Path, expected: Content) -> Result<()> {
     const HEADER: usize = 30;
-    let damaged =
-        |what: &str| Error::input(format!("{}: {what}", archive.display())).hint("delete it and get it again");
+    let damaged = |what: &str| {
+        Error::input(format!("{}: {what}", archive.display())).hint("delete it and get it again")
+    };
     let mut file = File::open(archive).map_err(|e| unreadable(archive, &e))?;
     let mut header = [0; HEADER];
-    file.read_exact(&mut header).map_err(|_| damaged("too short for a ZIP archive"))?;
+    file.read_exact(&mut header)
+        .map_err(|_| damaged("too short for a ZIP archive"))?;
     let u16_at = |at: usize| u16::from_le_bytes([header[at], header[at + 1]]);
     if !header.starts_with(b"PK\x03\x04") || u16_at(8) != 8 {
         return Err(damaged("not a ZIP archive with a deflated first member"));
     }
     let data = HEADER as u64 + u64::from(u16_at(26)) + u64::from(u16_at(28));
-    file.seek(SeekFrom::Start(data)).map_err(|e| unreadable(archive, &e))?;
+    file.seek(SeekFrom::Start(data))
+        .map_err(|e| unreadable(archive, &e))?;
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut text = tempfile::NamedTempFile::new_in(folder).map_err(|e| unwritable(folder, &e))?;
     let mut inflated = DeflateDecoder::new(io::BufReader::new(file)).take(expected.bytes + 1);
-    let (bytes, sha256) = copy_hashed(&mut inflated, &mut text).map_err(|e| damaged(&format!("damaged: {e}")))?;
+    let (bytes, sha256) =
+        copy_hashed(&mut inflated, &mut text).map_err(|e| damaged(&format!("damaged: {e}")))?;
     let found = Found { bytes, sha256 };
     if !found.is(expected) {
-        return Err(found.is_not(archive, expected).hint("the archive was the expected one, its member is not"));
+        return Err(found
+            .is_not(archive, expected)
+            .hint("the archive was the expected one, its member is not"));
     }
     text.as_file()
         .sync_all()
@@ -227,7 +283,8 @@ fn unpack(archive: &Path, path: &Path, expected: Content) -> Result<()> {
 }
 
 fn unwritable(path: &Path, error: &io::Error) -> Error {
-    Error::input(format!("{}: cannot be written: {error}", path.display())).hint("choose another folder: --dir DIR")
+    Error::input(format!("{}: cannot be written: {error}", path.display()))
+        .hint("choose another folder: --dir DIR")
 }
 
 fn unreadable(path: &Path, error: &io::Error) -> Error {

@@ -26,18 +26,27 @@ pub fn run_trial(
     interrupt: &Interrupt,
     on_progress: &mut dyn FnMut(&Event),
 ) -> Result<Trial> {
-    let input = serde_json::to_string(job)
-        .map_err(|error| Error::internal(format!("cannot write the job of {}: {error}", job.cell)))?;
+    let input = serde_json::to_string(job).map_err(|error| {
+        Error::internal(format!("cannot write the job of {}: {error}", job.cell))
+    })?;
     let started_at = utc_now();
     let mut result = None;
     let mut hear = |line: &str| {
         match serde_json::from_str::<Event>(line) {
             Ok(Event::Done { trial }) if trial.id != job.id => {
-                return Err(format!("answered for trial {} instead of {}", trial.id, job.id));
+                return Err(format!(
+                    "answered for trial {} instead of {}",
+                    trial.id, job.id
+                ));
             }
             Ok(Event::Done { trial }) => result = Some(trial),
             Ok(event) => on_progress(&event),
-            Err(error) => return Err(format!("said what is not an event: `{}` ({error})", shorten(line, 80))),
+            Err(error) => {
+                return Err(format!(
+                    "said what is not an event: `{}` ({error})",
+                    shorten(line, 80)
+                ));
+            }
         }
         Ok(())
     };
@@ -62,7 +71,11 @@ pub fn ask(worker: &Worker, input: &str, limit: Duration, interrupt: &Interrupt)
     let ended = process::run(worker, input, limit, interrupt, &mut hear)?;
     match &ended.end {
         End::Exited(status) if status.success() => Ok(answer),
-        End::Interrupted => Err(Error { kind: Kind::Interrupted, message: "interrupted".to_owned(), hint: None }),
+        End::Interrupted => Err(Error {
+            kind: Kind::Interrupted,
+            message: "interrupted".to_owned(),
+            hint: None,
+        }),
         _ => Err(Error::internal(verdict(&ended, limit).1)),
     }
 }
@@ -71,22 +84,46 @@ pub fn ask(worker: &Worker, input: &str, limit: Duration, interrupt: &Interrupt)
 fn verdict(ended: &Ended, limit: Duration) -> (Status, String) {
     match &ended.end {
         End::Interrupted => (Status::Interrupted, "stopped by the user".to_owned()),
-        End::TimedOut => (Status::Timeout, format!("took longer than its limit of {} s", limit.as_secs_f64())),
+        End::TimedOut => (
+            Status::Timeout,
+            format!("took longer than its limit of {} s", limit.as_secs_f64()),
+        ),
         End::Rejected(what) => (Status::Failed, what.clone()),
         End::Exited(status) => {
             let words = last_words(&ended.complaints);
-            let with_words = |what: String| if words.is_empty() { what } else { format!("{what}: {words}") };
-            match signal(*status) {
-                Some(KILL) if ended.oom_killed => {
-                    (Status::OutOfMemory, "killed by the kernel's out-of-memory killer".to_owned())
+            let with_words = |what: String| {
+                if words.is_empty() {
+                    what
+                } else {
+                    format!("{what}: {words}")
                 }
-                Some(KILL) => (Status::OutOfMemory, "killed by signal 9, often the out-of-memory killer".to_owned()),
+            };
+            match signal(*status) {
+                Some(KILL) if ended.oom_killed => (
+                    Status::OutOfMemory,
+                    "killed by the kernel's out-of-memory killer".to_owned(),
+                ),
+                Some(KILL) => (
+                    Status::OutOfMemory,
+                    "killed by signal 9, often the out-of-memory killer".to_owned(),
+                ),
                 // What Rust's allocator says before it aborts, under a limit on address space.
-                Some(ABORT) if words.contains("memory allocation of") => (Status::OutOfMemory, words),
+                Some(ABORT) if words.contains("memory allocation of") => {
+                    (Status::OutOfMemory, words)
+                }
                 None if is_out_of_memory(&words) => (Status::OutOfMemory, words),
-                Some(signal) => (Status::Failed, with_words(format!("killed by signal {signal}"))),
-                None if status.success() => (Status::Failed, with_words("ended without a result".to_owned())),
-                None => (Status::Failed, with_words(format!("exit code {}", status.code().unwrap_or(-1)))),
+                Some(signal) => (
+                    Status::Failed,
+                    with_words(format!("killed by signal {signal}")),
+                ),
+                None if status.success() => (
+                    Status::Failed,
+                    with_words("ended without a result".to_owned()),
+                ),
+                None => (
+                    Status::Failed,
+                    with_words(format!("exit code {}", status.code().unwrap_or(-1))),
+                ),
             }
         }
     }
@@ -108,7 +145,13 @@ fn signal(_status: ExitStatus) -> Option<i32> {
 /// The last three lines worth reading, without the folders in paths: result files name no user's folders.
 fn last_words(complaints: &[String]) -> String {
     let worth = |line: &&String| !line.trim().is_empty() && !line.starts_with("note: ");
-    let mut last: Vec<&str> = complaints.iter().rev().filter(worth).take(3).map(|line| line.trim()).collect();
+    let mut last: Vec<&str> = complaints
+        .iter()
+        .rev()
+        .filter(worth)
+        .take(3)
+        .map(|line| line.trim())
+        .collect();
     last.reverse();
     let words: Vec<String> = last.join(" / ").split(' ').map(without_folders).collect();
     shorten(&words.join(" "), LAST_WORDS)
@@ -132,13 +175,30 @@ fn shorten(text: &str, most: usize) -> String {
 }
 
 /// The record of a job that left no result.
-pub(super) fn without_result(job: &Job, status: Status, reason: String, started_at: String) -> Trial {
-    let flag = Flag { code: "no_result".to_owned(), severity: Severity::Invalid, value: None, limit: None };
+pub(super) fn without_result(
+    job: &Job,
+    status: Status,
+    reason: String,
+    started_at: String,
+) -> Trial {
+    let flag = Flag {
+        code: "no_result".to_owned(),
+        severity: Severity::Invalid,
+        value: None,
+        limit: None,
+    };
     Trial {
         status,
         reason: Some(reason),
-        energy: Energy { reason: Some("no_result".to_owned()), ..Energy::default() },
-        validity: Validity { ok: false, flags: vec![flag], unseen: BTreeMap::new() },
+        energy: Energy {
+            reason: Some("no_result".to_owned()),
+            ..Energy::default()
+        },
+        validity: Validity {
+            ok: false,
+            flags: vec![flag],
+            unseen: BTreeMap::new(),
+        },
         ..trial::blank(job, started_at)
     }
 }
@@ -156,10 +216,17 @@ mod tests {
         check(&[], "");
         check(&["", "a", "b", " c ", "", "d"], "b / c / d");
         check(
-            &["thread 'main' panicked at /home/me/x/src/a.rs:3:4:", "no", "note: run with `RUST_BACKTRACE=1`"],
+            &[
+                "thread 'main' panicked at /home/me/x/src/a.rs:3:4:",
+                "no",
+                "note: run with `RUST_BACKTRACE=1`",
+            ],
             "thread 'main' panicked at a.rs:3:4: / no",
         );
-        check(&["cannot open '/home/me/data/text.txt'"], "cannot open 'text.txt'");
+        check(
+            &["cannot open '/home/me/data/text.txt'"],
+            "cannot open 'text.txt'",
+        );
         check(&["3 / 4 of n/a"], "3 / 4 of n/a");
         check(&[&"é".repeat(500)], &format!("{}...", "é".repeat(400)));
     }

@@ -81,15 +81,25 @@ impl Calibrate for CalibrateInChild {
 
     fn measure(&mut self, interrupt: &Interrupt) -> Result<Calibration> {
         let answer = isolate::ask(&self.worker, "", self.limit, interrupt)?;
-        serde_json::from_str(&answer).map_err(|error| Error::internal(format!("not a calibration: {error}")))
+        serde_json::from_str(&answer)
+            .map_err(|error| Error::internal(format!("not a calibration: {error}")))
     }
 }
 
 /// The file a run writes to: the one asked for; on resume the newest unfinished one of the suite in `results`; else a new
 /// name made of suite, machine class and time.
-pub fn choose_out(asked: Option<&Path>, mode: Mode, results: &Path, suite: &str, class_id: &str) -> PathBuf {
+pub fn choose_out(
+    asked: Option<&Path>,
+    mode: Mode,
+    results: &Path,
+    suite: &str,
+    class_id: &str,
+) -> PathBuf {
     let new = || {
-        let time: String = utc_now().chars().filter(char::is_ascii_alphanumeric).collect();
+        let time: String = utc_now()
+            .chars()
+            .filter(char::is_ascii_alphanumeric)
+            .collect();
         results.join(format!("{suite}-{class_id}-{time}.json"))
     };
     match (asked, mode) {
@@ -112,9 +122,16 @@ pub fn run(
     };
     session.run_missing(&request, request.jobs, calibrate, progress, interrupt)?;
     if let Some(then) = request.then {
-        let swept: Vec<&Trial> = request.jobs.iter().filter_map(|job| session.trials.get(&job.id)).collect();
+        let swept: Vec<&Trial> = request
+            .jobs
+            .iter()
+            .filter_map(|job| session.trials.get(&job.id))
+            .collect();
         let judged = then(&swept)?;
-        progress.note(&format!("{} learning rates tried; the trials that judge begin", swept.len()));
+        progress.note(&format!(
+            "{} learning rates tried; the trials that judge begin",
+            swept.len()
+        ));
         session.run_missing(&request, &judged, calibrate, progress, interrupt)?;
     }
     session.merge(request.out)
@@ -123,15 +140,24 @@ pub fn run(
 /// Whether a trial that ended so is not tried again. A rate that failed in a sweep stays failed: trying again could choose
 /// another, and orphan what was judged since.
 fn is_settled(trial: &Trial) -> bool {
-    matches!(trial.status, Status::Ok | Status::Diverged) || (trial.in_sweep() && trial.status != Status::Interrupted)
+    matches!(trial.status, Status::Ok | Status::Diverged)
+        || (trial.in_sweep() && trial.status != Status::Interrupted)
 }
 
 /// The jobs known so far: a sweep's, and those that follow once it is whole.
 fn known(trials: &[Trial], request: &Request) -> Result<(Vec<Job>, bool)> {
     let mut jobs = request.jobs.to_vec();
-    let Some(then) = request.then else { return Ok((jobs, true)) };
-    let by_id: HashMap<&str, &Trial> = trials.iter().map(|trial| (trial.id.as_str(), trial)).collect();
-    let swept: Option<Vec<&Trial>> = jobs.iter().map(|job| by_id.get(job.id.as_str()).copied()).collect();
+    let Some(then) = request.then else {
+        return Ok((jobs, true));
+    };
+    let by_id: HashMap<&str, &Trial> = trials
+        .iter()
+        .map(|trial| (trial.id.as_str(), trial))
+        .collect();
+    let swept: Option<Vec<&Trial>> = jobs
+        .iter()
+        .map(|job| by_id.get(job.id.as_str()).copied())
+        .collect();
     let whole = swept.filter(|swept| swept.iter().all(|trial| is_settled(trial)));
     if let Some(swept) = &whole {
         jobs.extend(then(swept)?);
@@ -151,7 +177,9 @@ fn open(request: &Request, progress: &mut Progress) -> Result<Opened> {
     let partial = Partial::open(request.out)?;
     match found(request, &partial, progress) {
         Ok(Found::Complete(file)) => partial.remove().map(|()| Opened::Complete(*file)),
-        Ok(Found::Begun(head, trials)) => Session::begin(request, partial, *head, trials).map(Opened::Session),
+        Ok(Found::Begun(head, trials)) => {
+            Session::begin(request, partial, *head, trials).map(Opened::Session)
+        }
         Err(error) => {
             partial.leave();
             Err(error)
@@ -171,7 +199,11 @@ fn found(request: &Request, partial: &Partial, progress: &mut Progress) -> Resul
     let out = request.out;
     // A run that began is the truth about itself; else a result file that is there is continued.
     let continued = request.mode == Mode::Resume && out.exists() && !Partial::has_begun(out);
-    let finished = if continued { Some(store::read(out)?) } else { None };
+    let finished = if continued {
+        Some(store::read(out)?)
+    } else {
+        None
+    };
     if let Some(file) = &finished {
         if all_settled(&file.trials, request)? {
             return Ok(Found::Complete(Box::new(file.clone())));
@@ -205,16 +237,27 @@ fn found(request: &Request, partial: &Partial, progress: &mut Progress) -> Resul
 fn refuse_to_touch(request: &Request) -> Result<()> {
     let out = request.out;
     if out.file_name().is_none() {
-        return Err(Error::input(format!("`{}` is not a file name", out.display())).hint("name a file: `--out x.json`"));
+        return Err(
+            Error::input(format!("`{}` is not a file name", out.display()))
+                .hint("name a file: `--out x.json`"),
+        );
     }
     store::check_writable(out)?;
     let folder = Partial::folder_of(out);
-    match [out, folder.as_path()].into_iter().find(|path| path.exists()) {
+    match [out, folder.as_path()]
+        .into_iter()
+        .find(|path| path.exists())
+    {
         Some(there) if request.mode == Mode::New => Err(refused(there)),
-        _ if request.mode == Mode::Fresh && out.exists() => store::read(out).map(drop).map_err(|error| {
-            Error::input(format!("{}; `--fresh` replaces result files only", error.message))
+        _ if request.mode == Mode::Fresh && out.exists() => {
+            store::read(out).map(drop).map_err(|error| {
+                Error::input(format!(
+                    "{}; `--fresh` replaces result files only",
+                    error.message
+                ))
                 .hint("remove it yourself, or write elsewhere with `--out`")
-        }),
+            })
+        }
         _ => Ok(()),
     }
 }
@@ -223,7 +266,10 @@ fn refuse_to_touch(request: &Request) -> Result<()> {
 fn refuse_foreign(trials: &[Trial], request: &Request) -> Result<()> {
     let (jobs, _) = known(trials, request)?;
     let planned: HashSet<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
-    let foreign = trials.iter().filter(|trial| !planned.contains(trial.id.as_str())).count();
+    let foreign = trials
+        .iter()
+        .filter(|trial| !planned.contains(trial.id.as_str()))
+        .count();
     if foreign == 0 {
         return Ok(());
     }
@@ -232,17 +278,23 @@ fn refuse_foreign(trials: &[Trial], request: &Request) -> Result<()> {
         trials.len(),
         request.out.display()
     );
-    Err(Error::input(message).hint("repeat the command that began it, or start over with `--fresh`"))
+    Err(Error::input(message)
+        .hint("repeat the command that began it, or start over with `--fresh`"))
 }
 
 fn refused(there: &Path) -> Error {
-    Error::input(format!("{} is already there", there.display()))
-        .hint("`--resume` runs what is missing, `--fresh` replaces it, `--out FILE` writes elsewhere")
+    Error::input(format!("{} is already there", there.display())).hint(
+        "`--resume` runs what is missing, `--fresh` replaces it, `--out FILE` writes elsewhere",
+    )
 }
 
 fn all_settled(trials: &[Trial], request: &Request) -> Result<bool> {
     let (jobs, all) = known(trials, request)?;
-    let settled: HashSet<&str> = trials.iter().filter(|t| is_settled(t)).map(|t| t.id.as_str()).collect();
+    let settled: HashSet<&str> = trials
+        .iter()
+        .filter(|t| is_settled(t))
+        .map(|t| t.id.as_str())
+        .collect();
     Ok(all && jobs.iter().all(|job| settled.contains(job.id.as_str())))
 }
 
@@ -258,13 +310,41 @@ struct Session {
 }
 
 impl Session {
-    fn begin(request: &Request, partial: Partial, mut head: ResultFile, trials: Vec<Trial>) -> Result<Self> {
-        head.run = Run { started_at: head.run.started_at, finished_at: None, ..request.file.run.clone() };
-        let builds = request.file.builds.iter().map(|build| find_or_push(&mut head.builds, build)).collect();
-        let machines = request.file.machines.iter().map(|machine| find_or_push(&mut head.machines, machine)).collect();
+    fn begin(
+        request: &Request,
+        partial: Partial,
+        mut head: ResultFile,
+        trials: Vec<Trial>,
+    ) -> Result<Self> {
+        head.run = Run {
+            started_at: head.run.started_at,
+            finished_at: None,
+            ..request.file.run.clone()
+        };
+        let builds = request
+            .file
+            .builds
+            .iter()
+            .map(|build| find_or_push(&mut head.builds, build))
+            .collect();
+        let machines = request
+            .file
+            .machines
+            .iter()
+            .map(|machine| find_or_push(&mut head.machines, machine))
+            .collect();
         partial.begin(&head)?;
-        let trials = trials.into_iter().map(|trial| (trial.id.clone(), trial)).collect();
-        Ok(Self { partial, head, trials, builds, machines })
+        let trials = trials
+            .into_iter()
+            .map(|trial| (trial.id.clone(), trial))
+            .collect();
+        Ok(Self {
+            partial,
+            head,
+            trials,
+            builds,
+            machines,
+        })
     }
 
     fn has(&self, id: &str) -> bool {
@@ -310,21 +390,41 @@ impl Session {
         Ok(())
     }
 
-    fn run_one(&mut self, mut job: Job, request: &Request, progress: &mut Progress, at: &Interrupt) -> Result<()> {
-        let worker = usize::try_from(job.build).ok().and_then(|build| request.workers.get(build));
-        let worker = worker.ok_or_else(|| Error::internal(format!("no program for build {}", job.build)))?;
+    fn run_one(
+        &mut self,
+        mut job: Job,
+        request: &Request,
+        progress: &mut Progress,
+        at: &Interrupt,
+    ) -> Result<()> {
+        let worker = usize::try_from(job.build)
+            .ok()
+            .and_then(|build| request.workers.get(build));
+        let worker =
+            worker.ok_or_else(|| Error::internal(format!("no program for build {}", job.build)))?;
         let worker = sized(worker, &job);
         job.build = point(&self.builds, job.build);
         job.machine = point(&self.machines, job.machine);
         // Where it really stands: what is run again after a failure comes last.
-        job.order = self.trials.values().map(|trial| trial.order + 1).max().unwrap_or(0);
+        job.order = self
+            .trials
+            .values()
+            .map(|trial| trial.order + 1)
+            .max()
+            .unwrap_or(0);
         job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.id)).ok();
         job.checkpoint_every_s = checkpoint_every_s();
         let started = Instant::now();
         progress.trial(&job);
-        let trial = isolate::run_trial(&worker, &job, request.limit, at, &mut |event| progress.heard(event))?;
+        let trial = isolate::run_trial(&worker, &job, request.limit, at, &mut |event| {
+            progress.heard(event)
+        })?;
         if trial.status == Status::Interrupted {
-            return Err(Error { kind: Kind::Interrupted, message: String::new(), hint: None });
+            return Err(Error {
+                kind: Kind::Interrupted,
+                message: String::new(),
+                hint: None,
+            });
         }
         let trial = self.sound(trial, &job);
         self.partial.keep(&trial)?;
@@ -335,15 +435,27 @@ impl Session {
 
     /// The trial, or a failed one where the child's result makes no sense: it must not spoil the whole file.
     fn sound(&self, trial: Trial, job: &Job) -> Trial {
-        let alone = ResultFile { trials: vec![trial], ..self.head.clone() };
-        let problem = validate(&alone).into_iter().find(|problem| problem.place.starts_with("trials"));
+        let alone = ResultFile {
+            trials: vec![trial],
+            ..self.head.clone()
+        };
+        let problem = validate(&alone)
+            .into_iter()
+            .find(|problem| problem.place.starts_with("trials"));
         let trial = alone.trials.into_iter().next();
         match (problem, trial) {
             (None, Some(trial)) => trial,
             (problem, trial) => {
                 let started_at = trial.map_or_else(utc_now, |trial| trial.started_at);
-                let what = problem.map(|problem| problem.to_string()).unwrap_or_default();
-                isolate::without_result(job, Status::Failed, format!("its result makes no sense: {what}"), started_at)
+                let what = problem
+                    .map(|problem| problem.to_string())
+                    .unwrap_or_default();
+                isolate::without_result(
+                    job,
+                    Status::Failed,
+                    format!("its result makes no sense: {what}"),
+                    started_at,
+                )
             }
         }
     }
@@ -362,7 +474,10 @@ impl Session {
         let mut calibration = match calibrate.measure(interrupt) {
             Ok(calibration) => calibration,
             Err(error) if error.kind == Kind::Interrupted => return Err(error),
-            Err(error) => Calibration { reason: Some(error.message), ..Calibration::empty(0, at, &calibrate.device()) },
+            Err(error) => Calibration {
+                reason: Some(error.message),
+                ..Calibration::empty(0, at, &calibrate.device())
+            },
         };
         calibration.at = at;
         calibration.machine = point(&self.machines, machine);
@@ -374,14 +489,21 @@ impl Session {
     fn say_how_to_resume(&self, error: Error, planned: usize, request: &Request) -> Error {
         let folder = self.partial.folder().display();
         let kept = match request.then {
-            None => format!("{} of {planned} trials are kept in {folder}", self.trials.len()),
+            None => format!(
+                "{} of {planned} trials are kept in {folder}",
+                self.trials.len()
+            ),
             Some(_) => format!("{} trials are kept in {folder}", self.trials.len()),
         };
         let message = match error.kind {
             Kind::Interrupted => format!("interrupted; {kept}"),
             _ => format!("{}; {kept}", error.message),
         };
-        Error { kind: error.kind, message, hint: Some(format!("`{}` runs the rest", request.resume)) }
+        Error {
+            kind: error.kind,
+            message,
+            hint: Some(format!("`{}` runs the rest", request.resume)),
+        }
     }
 
     /// Writes the result file and removes the partial folder.
@@ -396,9 +518,15 @@ impl Session {
 
 /// The worker with its pools sized as the job's spec asks, where it asks for a number of threads of its own.
 fn sized(worker: &Worker, job: &Job) -> Worker {
-    let threads = job.spec.pointer("/compute/threads").and_then(serde_json::Value::as_u64);
+    let threads = job
+        .spec
+        .pointer("/compute/threads")
+        .and_then(serde_json::Value::as_u64);
     let mut worker = worker.clone();
-    if let Some(threads) = threads.and_then(|n| usize::try_from(n).ok()).filter(|&n| n > 0) {
+    if let Some(threads) = threads
+        .and_then(|n| usize::try_from(n).ok())
+        .filter(|&n| n > 0)
+    {
         worker.env.extend(child_environment(threads));
     }
     worker
@@ -406,19 +534,28 @@ fn sized(worker: &Worker, job: &Job) -> Worker {
 
 /// Seconds of training between checkpoints: where a machine is taken away often, or in a test, `EFFBENCH_CHECKPOINT_S`.
 fn checkpoint_every_s() -> f64 {
-    let asked = std::env::var("EFFBENCH_CHECKPOINT_S").ok().and_then(|text| text.parse::<f64>().ok());
+    let asked = std::env::var("EFFBENCH_CHECKPOINT_S")
+        .ok()
+        .and_then(|text| text.parse::<f64>().ok());
     asked.filter(|seconds| *seconds >= 0.0).unwrap_or(EVERY_S)
 }
 
 /// Where an entry of the request stands in the head's list.
 fn point(map: &[u64], index: u64) -> u64 {
-    usize::try_from(index).ok().and_then(|i| map.get(i)).copied().unwrap_or(index)
+    usize::try_from(index)
+        .ok()
+        .and_then(|i| map.get(i))
+        .copied()
+        .unwrap_or(index)
 }
 
 fn find_or_push<T: PartialEq + Clone>(list: &mut Vec<T>, item: &T) -> u64 {
-    let index = list.iter().position(|known| known == item).unwrap_or_else(|| {
-        list.push(item.clone());
-        list.len() - 1
-    });
+    let index = list
+        .iter()
+        .position(|known| known == item)
+        .unwrap_or_else(|| {
+            list.push(item.clone());
+            list.len() - 1
+        });
     index as u64
 }

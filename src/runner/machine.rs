@@ -29,14 +29,16 @@ pub fn child_environment(threads: usize) -> BTreeMap<String, String> {
         ("CANDLE_BARRIER_POOL_SPIN_LIMIT", "0".to_owned()),
         ("MIMALLOC_PURGE_DELAY", "-1".to_owned()),
     ];
-    set.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+    set.into_iter()
+        .map(|(key, value)| (key.to_owned(), value))
+        .collect()
 }
 
 /// Describes this machine, for trials that use `threads` and `environment`. What cannot be told is left out; an error
 /// only where the system is one that nothing at all is known about.
 pub fn describe(threads: usize, environment: &BTreeMap<String, String>) -> Result<Machine> {
-    let mut system =
-        System::new().map_err(|error| Error::internal(format!("cannot tell this machine's memory: {error}")))?;
+    let mut system = System::new()
+        .map_err(|error| Error::internal(format!("cannot tell this machine's memory: {error}")))?;
     system.refresh_memory();
     let mut machine = Machine {
         class_id: String::new(),
@@ -68,9 +70,14 @@ fn os() -> Option<String> {
 fn virtualization() -> Option<String> {
     let hypervisor = virtualization::hypervisor()?;
     let read = |name| fs::read_to_string(Path::new("/sys/class/dmi/id").join(name)).ok();
-    let platform = [read("sys_vendor"), read("product_name")].map(|text| text.unwrap_or_default().trim().to_owned());
+    let platform = [read("sys_vendor"), read("product_name")]
+        .map(|text| text.unwrap_or_default().trim().to_owned());
     let platform = platform.join(" ").trim().to_owned();
-    Some(if hypervisor == "none" || platform.is_empty() { hypervisor } else { format!("{hypervisor} ({platform})") })
+    Some(if hypervisor == "none" || platform.is_empty() {
+        hypervisor
+    } else {
+        format!("{hypervisor} ({platform})")
+    })
 }
 
 fn allocator(environment: &BTreeMap<String, String>) -> String {
@@ -86,7 +93,11 @@ fn cpu() -> Cpu {
         arch: std::env::consts::ARCH.to_owned(),
         cores: System::physical_core_count().ok().map(|cores| cores as u64),
         threads: Some(default_threads() as u64),
-        features: features().into_iter().filter(|(_, on)| *on).map(|(name, _)| name.to_owned()).collect(),
+        features: features()
+            .into_iter()
+            .filter(|(_, on)| *on)
+            .map(|(name, _)| name.to_owned())
+            .collect(),
         cache_bytes: caches(Path::new("/sys/devices/system/cpu/cpu0/cache")),
     }
 }
@@ -97,7 +108,10 @@ fn signature() -> Option<(String, [u8; 3])> {
     let cpuid = raw_cpuid::CpuId::new();
     let info = cpuid.get_feature_info()?;
     let vendor = cpuid.get_vendor_info()?.as_str().to_owned();
-    Some((vendor, [info.family_id(), info.model_id(), info.stepping_id()]))
+    Some((
+        vendor,
+        [info.family_id(), info.model_id(), info.stepping_id()],
+    ))
 }
 
 #[cfg(not(any(target_arch = "x86", target_arch = "x86_64")))]
@@ -142,7 +156,11 @@ fn features() -> Vec<(&'static str, bool)> {
 
 /// Sizes of the data and unified caches that one processor sees, from the first level up; empty where Linux does not say.
 fn caches(root: &Path) -> Vec<u64> {
-    let read = |path: &Path, name: &str| fs::read_to_string(path.join(name)).map(|text| text.trim().to_owned()).ok();
+    let read = |path: &Path, name: &str| {
+        fs::read_to_string(path.join(name))
+            .map(|text| text.trim().to_owned())
+            .ok()
+    };
     let entries = fs::read_dir(root).into_iter().flatten().flatten();
     let mut levels: Vec<(u64, u64)> = entries
         .filter_map(|entry| {
@@ -159,7 +177,10 @@ fn caches(root: &Path) -> Vec<u64> {
 /// What NVML shows; none where its library does not load.
 fn gpus() -> Vec<Gpu> {
     let drivers = board::drivers().unwrap_or_default();
-    board::boards().iter().filter_map(|board| gpu(board.facts(), &drivers)).collect()
+    board::boards()
+        .iter()
+        .filter_map(|board| gpu(board.facts(), &drivers))
+        .collect()
 }
 
 /// A board as it is recorded: its place on the bus and its number are nobody's business.
@@ -189,11 +210,19 @@ fn class_id(machine: &Machine) -> String {
     {
         cpu.push_str(&format!("-{family:x}h"));
     }
-    let processors = machine.cpu.threads.map(|n| format!("-{n}c")).unwrap_or_default();
+    let processors = machine
+        .cpu
+        .threads
+        .map(|n| format!("-{n}c"))
+        .unwrap_or_default();
     let mut id = format!("{cpu}{processors}-{}", std::env::consts::OS);
     if let Some(gpu) = machine.gpus.first() {
         let count = machine.gpus.len();
-        let times = if count > 1 { format!("{count}x") } else { String::new() };
+        let times = if count > 1 {
+            format!("{count}x")
+        } else {
+            String::new()
+        };
         id.push_str(&format!("-{times}{}", slug(&gpu.model)));
     }
     id
@@ -202,19 +231,47 @@ fn class_id(machine: &Machine) -> String {
 /// The telling words of a processor's or accelerator's name, four at most: `Intel(R) Core(TM) i7-9750H CPU @ 2.60GHz` is
 /// `core-i7-9750h`.
 fn slug(model: &str) -> String {
-    const SAYS_NOTHING: [&str; 7] = ["amd", "intel", "nvidia", "cpu", "processor", "with", "virtual"];
-    let name = model.split('@').next().unwrap_or_default().to_lowercase().replace("(r)", "").replace("(tm)", "");
-    let words = name.split_whitespace().filter(|word| !SAYS_NOTHING.contains(word) && !word.ends_with("-core"));
-    let clean = words.map(|word| word.chars().filter(|c| c.is_ascii_alphanumeric() || *c == '-').collect::<String>());
+    const SAYS_NOTHING: [&str; 7] = [
+        "amd",
+        "intel",
+        "nvidia",
+        "cpu",
+        "processor",
+        "with",
+        "virtual",
+    ];
+    let name = model
+        .split('@')
+        .next()
+        .unwrap_or_default()
+        .to_lowercase()
+        .replace("(r)", "")
+        .replace("(tm)", "");
+    let words = name
+        .split_whitespace()
+        .filter(|word| !SAYS_NOTHING.contains(word) && !word.ends_with("-core"));
+    let clean = words.map(|word| {
+        word.chars()
+            .filter(|c| c.is_ascii_alphanumeric() || *c == '-')
+            .collect::<String>()
+    });
     let words: Vec<String> = clean.filter(|word| !word.is_empty()).take(4).collect();
-    if words.is_empty() { "cpu".to_owned() } else { words.join("-") }
+    if words.is_empty() {
+        "cpu".to_owned()
+    } else {
+        words.join("-")
+    }
 }
 
 /// A hash of all that is recorded, with the processor's own numbers; memory to the GiB, since kernels keep a little.
 fn strict_id(machine: &Machine) -> String {
     let to_gibibytes = |bytes: u64| ((bytes as f64 / f64::from(1 << 30)).round() as u64) << 30;
     let memory_bytes = machine.memory_bytes.map(to_gibibytes);
-    let described = Machine { memory_bytes, strict_id: String::new(), ..machine.clone() };
+    let described = Machine {
+        memory_bytes,
+        strict_id: String::new(),
+        ..machine.clone()
+    };
     let text = serde_json::json!([described, signature()]).to_string();
     blake3::hash(text.as_bytes()).to_hex()[..16].to_owned()
 }
@@ -251,15 +308,24 @@ mod tests {
             persistence: Some(true),
             ..Facts::default()
         };
-        let drivers = Drivers { driver: Some("580.95.05".to_owned()), cuda: Some("13.0".to_owned()) };
+        let drivers = Drivers {
+            driver: Some("580.95.05".to_owned()),
+            cuda: Some("13.0".to_owned()),
+        };
         let text = serde_json::to_string(&gpu(facts, &drivers).unwrap()).unwrap();
         let expected = r#"{"model":"NVIDIA H100 80GB HBM3","memory_bytes":null,"driver":"580.95.05","cuda":"13.0","#
             .to_owned()
             + r#""power_limit_w":500.0,"default_power_limit_w":700.0,"persistence":true,"max_clock_mhz":1980}"#;
         assert_eq!(text, expected);
         let old = r#"{"model":"Tesla T4","memory_bytes":1,"driver":"535.1"}"#;
-        assert_eq!(serde_json::from_str::<Gpu>(old).unwrap().compute_capability, None);
-        assert!(gpu(Facts::default(), &drivers).is_none(), "a board without a name says nothing");
+        assert_eq!(
+            serde_json::from_str::<Gpu>(old).unwrap().compute_capability,
+            None
+        );
+        assert!(
+            gpu(Facts::default(), &drivers).is_none(),
+            "a board without a name says nothing"
+        );
     }
 
     #[test]
@@ -273,7 +339,11 @@ mod tests {
         ] {
             let folder = root.path().join(format!("index{index}"));
             fs::create_dir(&folder).unwrap();
-            for (file, text) in [("level", level.to_string()), ("type", kind.to_owned()), ("size", size.to_owned())] {
+            for (file, text) in [
+                ("level", level.to_string()),
+                ("type", kind.to_owned()),
+                ("size", size.to_owned()),
+            ] {
                 fs::write(folder.join(file), text + "\n").unwrap();
             }
         }
@@ -286,9 +356,23 @@ mod tests {
         let environment = child_environment(2);
         let machine = describe(2, &environment).unwrap();
         assert_eq!(machine, describe(2, &environment).unwrap());
-        assert!(machine.memory_bytes > Some(1 << 20) && machine.cpu.threads >= Some(1) && machine.threads == Some(2));
-        assert!(machine.class_id.chars().all(|c| c.is_ascii_alphanumeric() || c == '-'), "{}", machine.class_id);
-        assert_ne!(machine.strict_id, describe(1, &child_environment(1)).unwrap().strict_id);
+        assert!(
+            machine.memory_bytes > Some(1 << 20)
+                && machine.cpu.threads >= Some(1)
+                && machine.threads == Some(2)
+        );
+        assert!(
+            machine
+                .class_id
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-'),
+            "{}",
+            machine.class_id
+        );
+        assert_ne!(
+            machine.strict_id,
+            describe(1, &child_environment(1)).unwrap().strict_id
+        );
         let host = System::host_name().unwrap_or_default();
         let text = serde_json::to_string(&machine).unwrap();
         assert!(host.len() < 5 || !text.contains(&host), "{text}");

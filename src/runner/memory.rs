@@ -13,7 +13,10 @@ fn count(root: &Path) -> u64 {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
     let mut files = vec![root.join("proc/vmstat")];
     files.extend(groups.lines().filter_map(|line| counter(root, line)));
-    files.iter().filter_map(|file| field(&fs::read_to_string(file).ok()?)).sum()
+    files
+        .iter()
+        .filter_map(|file| field(&fs::read_to_string(file).ok()?))
+        .sum()
 }
 
 /// The file that counts for one line of `/proc/self/cgroup`: `0::/path` (version 2) or `4:memory:/path` (version 1).
@@ -29,7 +32,8 @@ fn counter(root: &Path, line: &str) -> Option<PathBuf> {
 }
 
 fn field(text: &str) -> Option<u64> {
-    text.lines().find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
+    text.lines()
+        .find_map(|line| line.strip_prefix("oom_kill ")?.trim().parse().ok())
 }
 
 #[cfg(test)]
@@ -49,14 +53,29 @@ mod tests {
         };
         check(&[], 0);
         check(&[("proc/vmstat", "pgfault 7\noom_kill 3\n")], 3);
-        check(&[("proc/self/cgroup", "0::/a/b\n"), ("sys/fs/cgroup/a/b/memory.events", "oom 9\noom_kill 2\n")], 2);
+        check(
+            &[
+                ("proc/self/cgroup", "0::/a/b\n"),
+                ("sys/fs/cgroup/a/b/memory.events", "oom 9\noom_kill 2\n"),
+            ],
+            2,
+        );
         check(
             &[
                 ("proc/self/cgroup", "9:name=systemd:/\n4:memory:/a\n"),
-                ("sys/fs/cgroup/memory/a/memory.oom_control", "under_oom 0\noom_kill 5\n"),
+                (
+                    "sys/fs/cgroup/memory/a/memory.oom_control",
+                    "under_oom 0\noom_kill 5\n",
+                ),
             ],
             5,
         );
-        check(&[("proc/self/cgroup", "torn"), ("proc/vmstat", "oom_kill many\n")], 0);
+        check(
+            &[
+                ("proc/self/cgroup", "torn"),
+                ("proc/vmstat", "oom_kill many\n"),
+            ],
+            0,
+        );
     }
 }

@@ -46,19 +46,32 @@ impl Partial {
     /// that was waited for holds nothing, and there is a new one to take.
     pub fn open(out: &Path) -> Result<Self> {
         let folder = Self::folder_of(out);
-        let unwritable = |error: io::Error| Error::input(format!("{}: cannot be written: {error}", folder.display()));
+        let unwritable = |error: io::Error| {
+            Error::input(format!("{}: cannot be written: {error}", folder.display()))
+        };
         let path = folder.join(LOCK);
         let began = Instant::now();
         loop {
             fs::create_dir_all(&folder).map_err(unwritable)?;
-            let lock = match File::options().create(true).truncate(false).write(true).open(&path) {
+            let lock = match File::options()
+                .create(true)
+                .truncate(false)
+                .write(true)
+                .open(&path)
+            {
                 // It went together with its folder, just now.
-                Err(error) if error.kind() == io::ErrorKind::NotFound && began.elapsed() < PATIENCE => continue,
+                Err(error)
+                    if error.kind() == io::ErrorKind::NotFound && began.elapsed() < PATIENCE =>
+                {
+                    continue;
+                }
                 other => other.map_err(unwritable)?,
             };
             lock_within(&lock, PATIENCE).map_err(|error| match error {
-                TryLockError::WouldBlock => Error::input(format!("another run is writing to {}", folder.display()))
-                    .hint("wait for it to end, or give this run another `--out`"),
+                TryLockError::WouldBlock => {
+                    Error::input(format!("another run is writing to {}", folder.display()))
+                        .hint("wait for it to end, or give this run another `--out`")
+                }
                 TryLockError::Error(error) => unwritable(error),
             })?;
             if is_at(&lock, &path) {
@@ -79,7 +92,13 @@ impl Partial {
 
     /// Writes the head: from now on the folder counts.
     pub fn begin(&self, head: &ResultFile) -> Result<()> {
-        store::write_json(&self.folder.join(HEAD), &ResultFile { trials: Vec::new(), ..head.clone() })
+        store::write_json(
+            &self.folder.join(HEAD),
+            &ResultFile {
+                trials: Vec::new(),
+                ..head.clone()
+            },
+        )
     }
 
     /// Keeps a trial. One that is tried again, as its process was killed, goes on from its checkpoint; the others need none.
@@ -120,7 +139,12 @@ impl Partial {
     }
 
     fn clear_of(&self, endings: &[&str]) -> Result<()> {
-        let failed = |error: io::Error| Error::input(format!("{}: cannot be emptied: {error}", self.folder.display()));
+        let failed = |error: io::Error| {
+            Error::input(format!(
+                "{}: cannot be emptied: {error}",
+                self.folder.display()
+            ))
+        };
         match fs::remove_file(self.folder.join(HEAD)) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(failed(error)),
             _ => {}
@@ -144,8 +168,8 @@ impl Partial {
 
     /// Lets go of the folder, and takes it along where nothing but the lock is in it.
     pub fn leave(self) {
-        let others =
-            fs::read_dir(&self.folder).map(|entries| entries.flatten().filter(|e| e.file_name() != LOCK).count());
+        let others = fs::read_dir(&self.folder)
+            .map(|entries| entries.flatten().filter(|e| e.file_name() != LOCK).count());
         if others.is_ok_and(|others| others == 0) {
             let _ = fs::remove_file(self.folder.join(LOCK));
             let _ = fs::remove_dir(&self.folder);
@@ -159,7 +183,10 @@ impl Partial {
 fn is_at(file: &File, path: &Path) -> bool {
     use std::os::unix::fs::MetadataExt;
     let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
-    file.metadata().map(identity).ok().is_some_and(|own| fs::metadata(path).map(identity).ok() == Some(own))
+    file.metadata()
+        .map(identity)
+        .ok()
+        .is_some_and(|own| fs::metadata(path).map(identity).ok() == Some(own))
 }
 
 /// Elsewhere a file that is open is not removed.
@@ -175,7 +202,9 @@ fn head_of(folder: &Path) -> Result<Option<ResultFile>> {
         return Ok(None);
     }
     let hint = "another version of effbench may have written it; `--fresh` starts over";
-    store::read(&path).map(Some).map_err(|error| Error::input(error.message).hint(hint))
+    store::read(&path)
+        .map(Some)
+        .map_err(|error| Error::input(error.message).hint(hint))
 }
 
 /// Takes the lock, waiting a moment for a process that is just going away: a kill is not over when it returns.
@@ -183,9 +212,13 @@ fn lock_within(file: &File, patience: Duration) -> std::result::Result<(), TryLo
     let began = Instant::now();
     loop {
         match file.try_lock() {
-            Err(TryLockError::WouldBlock) if began.elapsed() < patience => thread::sleep(Duration::from_millis(20)),
+            Err(TryLockError::WouldBlock) if began.elapsed() < patience => {
+                thread::sleep(Duration::from_millis(20))
+            }
             // A file system without locks: nothing can be said about other runs.
-            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => return Ok(()),
+            Err(TryLockError::Error(error)) if error.kind() == io::ErrorKind::Unsupported => {
+                return Ok(());
+            }
             outcome => return outcome,
         }
     }

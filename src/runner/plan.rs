@@ -106,7 +106,10 @@ fn arm_order(arms: usize, repeat: u64, repeats: u64) -> Vec<usize> {
 
 fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64) -> Job {
     let seed = design.first_seed.wrapping_add(repeat);
-    let name = arm.label.map_or_else(|| cell.name.clone(), |label| format!("{} of {label}", cell.name));
+    let name = arm.label.map_or_else(
+        || cell.name.clone(),
+        |label| format!("{} of {label}", cell.name),
+    );
     let (lr_source, spec, sha256) = drawn(cell, seed);
     Job {
         id: trial_id(&sha256, repeat, seed, &name, arm.build),
@@ -138,10 +141,17 @@ fn drawn(cell: &PreparedCell, seed: u64) -> (RateSource, Value, String) {
     match (&cell.lr_source, spec.pointer_mut("/train/optimizer/lr")) {
         (RateSource::Surface { ln_lr, .. }, Some(lr)) if cell.loadings != [0.0; 3] => {
             let mut normals = stream(&format!("rate/{}", cell.variant), seed, 0);
-            let draw = cell.loadings.iter().map(|loading| loading * normals.normal()).sum::<f64>();
+            let draw = cell
+                .loadings
+                .iter()
+                .map(|loading| loading * normals.normal())
+                .sum::<f64>();
             *lr = four_digits((ln_lr + draw).exp()).into();
             let mut source = cell.lr_source.clone();
-            if let RateSource::Surface { draw: of_source, .. } = &mut source {
+            if let RateSource::Surface {
+                draw: of_source, ..
+            } = &mut source
+            {
                 *of_source = draw;
             }
             let sha256 = spec_sha256(&spec);
@@ -174,7 +184,10 @@ pub struct Estimate {
 /// Estimates a plan at a nominal rate of training, `flops_per_s`, with `extra_s` per trial for what is not training
 /// (starting, evaluating, generating).
 pub fn estimate(cells: &[PreparedCell], repeats: u64, flops_per_s: f64, extra_s: f64) -> Estimate {
-    let once: f64 = cells.iter().map(|cell| cell.cost.train_flops + cell.cost.optimizer_flops).sum();
+    let once: f64 = cells
+        .iter()
+        .map(|cell| cell.cost.train_flops + cell.cost.optimizer_flops)
+        .sum();
     let trials = repeats.saturating_mul(cells.len() as u64);
     let train_flops = once * repeats as f64;
     let memory = |cell: &PreparedCell| cell.cost.state_bytes.saturating_add(cell.activation_bytes);
@@ -241,8 +254,20 @@ mod tests {
     fn planned(names: &[&str], repeats: u64, version: &str) -> Planned {
         let cells: Vec<PreparedCell> = names.iter().map(|name| cell(name, 10.0)).collect();
         let build = build(version);
-        let arms = [Arm { label: None, build: &build, index: 0 }];
-        plan(&cells, &Design { repeats, first_seed: 40, arms: &arms, machine_index: 0 })
+        let arms = [Arm {
+            label: None,
+            build: &build,
+            index: 0,
+        }];
+        plan(
+            &cells,
+            &Design {
+                repeats,
+                first_seed: 40,
+                arms: &arms,
+                machine_index: 0,
+            },
+        )
     }
 
     #[test]
@@ -279,8 +304,17 @@ mod tests {
                 edge: false,
                 beyond: false,
             };
-            let (name, variant, spec_sha256) = (name.to_owned(), variant.to_owned(), spec_sha256(&spec));
-            PreparedCell { name, variant, lr_source, loadings, spec, spec_sha256, ..cell("x", 1.0) }
+            let (name, variant, spec_sha256) =
+                (name.to_owned(), variant.to_owned(), spec_sha256(&spec));
+            PreparedCell {
+                name,
+                variant,
+                lr_source,
+                loadings,
+                spec,
+                spec_sha256,
+                ..cell("x", 1.0)
+            }
         };
         let cells = [
             of("a@1", "a", -4.0, [0.1, 0.0, 0.0]),
@@ -289,26 +323,54 @@ mod tests {
             of("c@1", "c", -4.0, [0.0; 3]),
         ];
         let build = build("1");
-        let arms = [Arm { label: None, build: &build, index: 0 }];
-        let jobs = plan(&cells, &Design { repeats: 200, first_seed: 1, arms: &arms, machine_index: 0 }).jobs;
+        let arms = [Arm {
+            label: None,
+            build: &build,
+            index: 0,
+        }];
+        let jobs = plan(
+            &cells,
+            &Design {
+                repeats: 200,
+                first_seed: 1,
+                arms: &arms,
+                machine_index: 0,
+            },
+        )
+        .jobs;
         let draws = |name: &str| -> Vec<f64> {
             let mut jobs: Vec<_> = jobs.iter().filter(|job| job.cell == name).collect();
             jobs.sort_by_key(|job| job.repeat);
             let draw = |job: &&Job| {
-                let RateSource::Surface { ln_lr, draw, .. } = job.lr_source else { panic!() };
+                let RateSource::Surface { ln_lr, draw, .. } = job.lr_source else {
+                    panic!()
+                };
                 let lr = job.spec["train"]["optimizer"]["lr"].as_f64().unwrap();
-                assert!((lr.ln() - ln_lr - draw).abs() < 1e-3 && job.spec_sha256 == spec_sha256(&job.spec));
+                assert!(
+                    (lr.ln() - ln_lr - draw).abs() < 1e-3
+                        && job.spec_sha256 == spec_sha256(&job.spec)
+                );
                 draw
             };
             jobs.iter().map(draw).collect()
         };
         let (a, other_length, b) = (draws("a@1"), draws("a@2"), draws("b@1"));
-        let mean_square = |draws: &[f64]| draws.iter().map(|d| d * d).sum::<f64>() / draws.len() as f64;
-        assert!((mean_square(&a).sqrt() / 0.1 - 1.0).abs() < 0.2, "its standard error is drawn");
+        let mean_square =
+            |draws: &[f64]| draws.iter().map(|d| d * d).sum::<f64>() / draws.len() as f64;
+        assert!(
+            (mean_square(&a).sqrt() / 0.1 - 1.0).abs() < 0.2,
+            "its standard error is drawn"
+        );
         let apart: Vec<f64> = a.iter().zip(&other_length).map(|(a, b)| a - b).collect();
-        assert!(mean_square(&apart).sqrt() < 0.03, "one surface for all cells of a variant in a repeat");
+        assert!(
+            mean_square(&apart).sqrt() < 0.03,
+            "one surface for all cells of a variant in a repeat"
+        );
         let product = a.iter().zip(&b).map(|(a, b)| a * b).sum::<f64>() / 200.0;
-        assert!((product / 0.01).abs() < 0.3, "another variant draws another");
+        assert!(
+            (product / 0.01).abs() < 0.3,
+            "another variant draws another"
+        );
         assert!(draws("c@1").iter().all(|draw| *draw == 0.0));
     }
 
@@ -329,31 +391,68 @@ mod tests {
     fn builds_take_turns_within_each_cell() {
         let cells = [cell("a", 1.0), cell("b", 1.0)];
         let build = build("1");
-        let arms = [("base", 0), ("head", 1)].map(|(label, index)| Arm { label: Some(label), build: &build, index });
-        let jobs = plan(&cells, &Design { repeats: 4, first_seed: 1, arms: &arms, machine_index: 0 }).jobs;
-        let pairs: Vec<[&str; 3]> =
-            jobs.chunks(2).map(|two| [&*two[0].cell, two[0].arm.as_str(), two[1].arm.as_str()]).collect();
+        let arms = [("base", 0), ("head", 1)].map(|(label, index)| Arm {
+            label: Some(label),
+            build: &build,
+            index,
+        });
+        let jobs = plan(
+            &cells,
+            &Design {
+                repeats: 4,
+                first_seed: 1,
+                arms: &arms,
+                machine_index: 0,
+            },
+        )
+        .jobs;
+        let pairs: Vec<[&str; 3]> = jobs
+            .chunks(2)
+            .map(|two| [&*two[0].cell, two[0].arm.as_str(), two[1].arm.as_str()])
+            .collect();
         assert_eq!(pairs[..2], [["a", "base", "head"], ["b", "base", "head"]]);
         assert_eq!(pairs[2..4], [["b", "head", "base"], ["a", "head", "base"]]);
-        assert!(jobs.chunks(2).all(|two| two[0].cell == two[1].cell && two[0].seed == two[1].seed));
-        assert_eq!(jobs.iter().map(|job| &job.id).collect::<HashSet<_>>().len(), 16);
+        assert!(
+            jobs.chunks(2)
+                .all(|two| two[0].cell == two[1].cell && two[0].seed == two[1].seed)
+        );
+        assert_eq!(
+            jobs.iter().map(|job| &job.id).collect::<HashSet<_>>().len(),
+            16
+        );
         assert_eq!((jobs[0].build, jobs[1].build), (0, 1));
     }
 
     #[test]
     fn ids_tell_trials_apart_and_come_back_the_same() {
         let ids = |version| -> Vec<String> {
-            planned(&["a", "b", "c"], 4, version).jobs.into_iter().map(|job| job.id).collect()
+            planned(&["a", "b", "c"], 4, version)
+                .jobs
+                .into_iter()
+                .map(|job| job.id)
+                .collect()
         };
         let distinct: HashSet<String> = ids("1").into_iter().chain(ids("2")).collect();
         assert_eq!(distinct.len(), 24);
         assert_eq!(ids("1"), ids("1"));
-        assert!(ids("1").iter().all(|id| id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit())));
+        assert!(
+            ids("1")
+                .iter()
+                .all(|id| id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit()))
+        );
     }
 
     #[test]
     fn an_estimate_adds_time_and_takes_the_largest_memory() {
         let estimate = estimate(&[cell("a", 9.0), cell("b", 99.0)], 2, 10.0, 1.0);
-        assert_eq!(estimate, Estimate { trials: 4, train_flops: 220.0, seconds: 26.0, memory_bytes: 104 });
+        assert_eq!(
+            estimate,
+            Estimate {
+                trials: 4,
+                train_flops: 220.0,
+                seconds: 26.0,
+                memory_bytes: 104
+            }
+        );
     }
 }

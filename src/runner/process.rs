@@ -42,14 +42,22 @@ impl Worker {
     ///
     /// On Linux by `/proc/self/exe`, which stays the program that is running even if its file is replaced meanwhile:
     /// a rebuild during a run must not mix two builds.
-    pub fn this_program(args: &[&str], env: impl IntoIterator<Item = (String, String)>) -> Result<Self> {
+    pub fn this_program(
+        args: &[&str],
+        env: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self> {
         let program = if cfg!(target_os = "linux") {
             PathBuf::from("/proc/self/exe")
         } else {
-            std::env::current_exe()
-                .map_err(|error| Error::internal(format!("cannot find this program's file: {error}")))?
+            std::env::current_exe().map_err(|error| {
+                Error::internal(format!("cannot find this program's file: {error}"))
+            })?
         };
-        Ok(Self { program, args: args.iter().map(|&a| a.to_owned()).collect(), env: env.into_iter().collect() })
+        Ok(Self {
+            program,
+            args: args.iter().map(|&a| a.to_owned()).collect(),
+            env: env.into_iter().collect(),
+        })
     }
 }
 
@@ -98,7 +106,10 @@ pub fn run(
     let mut child = start(worker)?;
     // Held open while the child lives. A child that does not read its input ends in its own way: no error here.
     let mut stdin = child.stdin.take();
-    let _ = stdin.as_mut().map(|pipe| pipe.write_all(input.as_bytes()).and_then(|()| pipe.write_all(b"\n")));
+    let _ = stdin.as_mut().map(|pipe| {
+        pipe.write_all(input.as_bytes())
+            .and_then(|()| pipe.write_all(b"\n"))
+    });
     let said = listen(&mut child);
     let mut complaints = VecDeque::new();
     let mut end = None;
@@ -128,28 +139,46 @@ pub fn run(
         }
     };
     let end = end.unwrap_or(End::Exited(status));
-    Ok(Ended { end, complaints: complaints.into(), oom_killed: memory::oom_kills() > kills_before })
+    Ok(Ended {
+        end,
+        complaints: complaints.into(),
+        oom_killed: memory::oom_kills() > kills_before,
+    })
 }
 
 fn reason_to_kill(late: bool, interrupt: &Interrupt) -> Option<End> {
-    if interrupt.raised() { Some(End::Interrupted) } else { late.then_some(End::TimedOut) }
+    if interrupt.raised() {
+        Some(End::Interrupted)
+    } else {
+        late.then_some(End::TimedOut)
+    }
 }
 
 fn poll(child: &mut Child) -> Result<Option<ExitStatus>> {
-    child.try_wait().map_err(|error| Error::internal(format!("cannot watch a trial's process: {error}")))
+    child
+        .try_wait()
+        .map_err(|error| Error::internal(format!("cannot watch a trial's process: {error}")))
 }
 
 fn start(worker: &Worker) -> Result<Child> {
     let mut command = Command::new(&worker.program);
-    command.args(&worker.args).envs(worker.env.iter().map(|(key, value)| (key, value)));
-    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    command
+        .args(&worker.args)
+        .envs(worker.env.iter().map(|(key, value)| (key, value)));
+    command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped());
     #[cfg(unix)]
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     #[cfg(target_os = "linux")]
     die_with_parent(&mut command);
-    command
-        .spawn()
-        .map_err(|error| Error::internal(format!("cannot start {} for a trial: {error}", worker.program.display())))
+    command.spawn().map_err(|error| {
+        Error::internal(format!(
+            "cannot start {} for a trial: {error}",
+            worker.program.display()
+        ))
+    })
 }
 
 /// Asks the kernel to kill the child when the thread that started it ends.
@@ -203,7 +232,9 @@ fn forward(pipe: impl Read, limit: u64, wrap: fn(String) -> Said, say: &SyncSend
     let mut pipe = BufReader::new(pipe);
     let mut line = Vec::new();
     while let Ok(1..) = pipe.by_ref().take(limit).read_until(b'\n', &mut line) {
-        let text = String::from_utf8_lossy(&line).trim_end_matches(['\n', '\r']).to_owned();
+        let text = String::from_utf8_lossy(&line)
+            .trim_end_matches(['\n', '\r'])
+            .to_owned();
         if say.send(wrap(text)).is_err() {
             return;
         }

@@ -25,7 +25,11 @@ pub struct Progress {
 }
 
 enum Show {
-    Bars { all: MultiProgress, suite: ProgressBar, trial: ProgressBar },
+    Bars {
+        all: MultiProgress,
+        suite: ProgressBar,
+        trial: ProgressBar,
+    },
     Lines(Box<dyn Write + Send>),
 }
 
@@ -50,7 +54,17 @@ impl Progress {
         let now = Instant::now();
         let (work_done, work_left, trial_work) = (0.0, 0.0, 0.0);
         let phase = String::new();
-        Self { show, done: 0, total: 0, work_done, work_left, began: now, trial_work, phase, phase_began: now }
+        Self {
+            show,
+            done: 0,
+            total: 0,
+            work_done,
+            work_left,
+            began: now,
+            trial_work,
+            phase,
+            phase_began: now,
+        }
     }
 
     /// A run begins: `total` trials are planned, `missing` are to be run now.
@@ -61,7 +75,11 @@ impl Progress {
         self.work_done = 0.0;
         self.began = Instant::now();
         if self.done > 0 {
-            self.note(&format!("{} of {total} trials are done, {} to run", self.done, missing.len()));
+            self.note(&format!(
+                "{} of {total} trials are done, {} to run",
+                self.done,
+                missing.len()
+            ));
         }
         if let Show::Bars { all, suite, trial } = &mut self.show {
             *suite = all.add(bar(total as u64, "trials {bar:24} {pos}/{len}  {msg}"));
@@ -84,7 +102,11 @@ impl Progress {
         self.trial_work = work(job);
         let left = self.suite_left();
         if let Show::Bars { suite, trial, .. } = &self.show {
-            trial.set_prefix(format!("{} repeat {}", named(&job.cell, &job.arm), job.repeat));
+            trial.set_prefix(format!(
+                "{} repeat {}",
+                named(&job.cell, &job.arm),
+                job.repeat
+            ));
             trial.set_message("starting");
             trial.set_length(1);
             trial.set_position(0);
@@ -94,8 +116,16 @@ impl Progress {
 
     /// A trial says where it is.
     pub fn heard(&mut self, event: &Event) {
-        let (Show::Bars { trial, .. }, Event::Progress { phase, step, steps, loss, tokens_per_s }) =
-            (&self.show, event)
+        let (
+            Show::Bars { trial, .. },
+            Event::Progress {
+                phase,
+                step,
+                steps,
+                loss,
+                tokens_per_s,
+            },
+        ) = (&self.show, event)
         else {
             return;
         };
@@ -110,7 +140,10 @@ impl Progress {
         parts.extend(tokens_per_s.map(|rate| format!("{} tokens/s", short(rate))));
         if *step > 0 && *step < *steps {
             let per_step = self.phase_began.elapsed().as_secs_f64() / *step as f64;
-            parts.push(format!("{} left", seconds(per_step * (steps - step) as f64)));
+            parts.push(format!(
+                "{} left",
+                seconds(per_step * (steps - step) as f64)
+            ));
         }
         trial.set_message(parts.join(", "));
     }
@@ -161,7 +194,8 @@ impl Progress {
 }
 
 fn bar(length: u64, template: &str) -> ProgressBar {
-    let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style =
+        ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
     ProgressBar::new(length).with_style(style.progress_chars("##-"))
 }
 
@@ -180,7 +214,11 @@ fn summary(trial: &Trial, took: Duration) -> String {
     let mut parts = Vec::new();
     if trial.status != Status::Ok {
         let status = serde_json::to_value(trial.status).ok();
-        let status = status.as_ref().and_then(|s| s.as_str()).unwrap_or("failed").replace('_', " ");
+        let status = status
+            .as_ref()
+            .and_then(|s| s.as_str())
+            .unwrap_or("failed")
+            .replace('_', " ");
         parts.push(match &trial.reason {
             Some(reason) => format!("{status} ({reason})"),
             None => status,
@@ -189,12 +227,21 @@ fn summary(trial: &Trial, took: Duration) -> String {
     parts.extend(value(metric::VAL_LOSS_NATS).map(|loss| format!("loss {loss:.3}")));
     parts.extend(value(metric::TRAIN_TOKENS_PER_S).map(|rate| format!("{} tokens/s", short(rate))));
     parts.push(seconds(took.as_secs_f64()));
-    format!("{} repeat {}: {}", named(&trial.cell, &trial.arm), trial.repeat, parts.join(", "))
+    format!(
+        "{} repeat {}: {}",
+        named(&trial.cell, &trial.arm),
+        trial.repeat,
+        parts.join(", ")
+    )
 }
 
 /// `gpt2/w32@400`, or with its build: `gpt2/w32@400 of base`.
 fn named(cell: &str, arm: &str) -> String {
-    if arm == cell { cell.to_owned() } else { format!("{cell} of {arm}") }
+    if arm == cell {
+        cell.to_owned()
+    } else {
+        format!("{cell} of {arm}")
+    }
 }
 
 /// Three significant digits and a prefix: `210 k`, `1.35 M`, `42`.
@@ -243,9 +290,13 @@ mod tests {
         ] {
             assert_eq!(short(x), expected);
         }
-        for (s, expected) in
-            [(5.24, "5.2 s"), (59.4, "59.4 s"), (59.7, "1 min 0 s"), (200.0, "3 min 20 s"), (7500.0, "2 h 5 min")]
-        {
+        for (s, expected) in [
+            (5.24, "5.2 s"),
+            (59.4, "59.4 s"),
+            (59.7, "1 min 0 s"),
+            (200.0, "3 min 20 s"),
+            (7500.0, "2 h 5 min"),
+        ] {
             assert_eq!(seconds(s), expected);
         }
     }

@@ -24,7 +24,10 @@ impl Shard {
     pub fn of(self, jobs: Vec<Job>) -> Vec<Job> {
         match self {
             Self::Sweep => jobs,
-            Self::Part { part, of } => jobs.into_iter().filter(|job| job.repeat % of == part - 1).collect(),
+            Self::Part { part, of } => jobs
+                .into_iter()
+                .filter(|job| job.repeat % of == part - 1)
+                .collect(),
         }
     }
 }
@@ -36,7 +39,9 @@ impl FromStr for Shard {
         if text == "sweep" {
             return Ok(Self::Sweep);
         }
-        let parts = text.split_once('/').and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
+        let parts = text
+            .split_once('/')
+            .and_then(|(part, of)| Some((part.parse().ok()?, of.parse().ok()?)));
         match parts {
             Some((part, of)) if (1..=of).contains(&part) => Ok(Self::Part { part, of }),
             _ => Err("write I/N with 1 <= I <= N, such as 2/5, or `sweep`".to_owned()),

@@ -81,15 +81,26 @@ impl Spread {
 
     /// Every file of the parts that is there, the sweep's first.
     pub fn parts(&self) -> Vec<PathBuf> {
-        let parts = (1..=self.repeats).map(|part| Shard::Part { part, of: self.repeats });
-        [Shard::Sweep].into_iter().chain(parts).map(|shard| self.part(shard)).filter(|path| path.exists()).collect()
+        let parts = (1..=self.repeats).map(|part| Shard::Part {
+            part,
+            of: self.repeats,
+        });
+        [Shard::Sweep]
+            .into_iter()
+            .chain(parts)
+            .map(|shard| self.part(shard))
+            .filter(|path| path.exists())
+            .collect()
     }
 
     /// The parts that are not done, from 1.
     pub fn missing(&self) -> Result<Vec<u64>> {
         let mut missing = Vec::new();
         for part in 1..=self.repeats {
-            if !self.is_done(&self.part(Shard::Part { part, of: self.repeats }))? {
+            if !self.is_done(&self.part(Shard::Part {
+                part,
+                of: self.repeats,
+            }))? {
                 missing.push(part);
             }
         }
@@ -98,13 +109,21 @@ impl Spread {
 
     /// Whether a part's file holds no trial that is worth another try; refuses one that another build made.
     fn is_done(&self, path: &Path) -> Result<bool> {
-        let Ok(file) = store::read(path) else { return Ok(false) };
+        let Ok(file) = store::read(path) else {
+            return Ok(false);
+        };
         if file.builds != [self.build.clone()] {
-            return Err(Error::input(format!("{} was made by another build of effbench", path.display()))
-                .hint("use the program that began it, or begin anew with another --out"));
+            return Err(Error::input(format!(
+                "{} was made by another build of effbench",
+                path.display()
+            ))
+            .hint("use the program that began it, or begin anew with another --out"));
         }
         let settled = |status| matches!(status, Status::Ok | Status::Diverged);
-        Ok(file.trials.iter().all(|trial| trial.in_sweep() || settled(trial.status)))
+        Ok(file
+            .trials
+            .iter()
+            .all(|trial| trial.in_sweep() || settled(trial.status)))
     }
 
     /// A copy of the program beside the parts: a rebuild while tasks wait must not mix two builds.
@@ -113,7 +132,8 @@ impl Spread {
         if copy.exists() {
             return Ok(());
         }
-        let failed = |error| Error::input(format!("{}: cannot be written: {error}", copy.display()));
+        let failed =
+            |error| Error::input(format!("{}: cannot be written: {error}", copy.display()));
         fs::copy(&self.program, &copy).map(drop).map_err(failed)
     }
 
@@ -131,25 +151,51 @@ impl Spread {
             // Nothing was there and nothing was submitted: nothing is to stay.
             let _ = fs::remove_dir_all(&folder);
         }
-        submitted.map(|(done, queued)| Submitted { jobs, queued, done, parts: self.repeats })
+        submitted.map(|(done, queued)| Submitted {
+            jobs,
+            queued,
+            done,
+            parts: self.repeats,
+        })
     }
 
     /// Parts that are done already, and those in the queue; what is submitted is added to `jobs`.
-    fn submit_missing(&self, folder: &Path, jobs: &mut Vec<(String, String)>) -> Result<(u64, Vec<u64>)> {
+    fn submit_missing(
+        &self,
+        folder: &Path,
+        jobs: &mut Vec<(String, String)>,
+    ) -> Result<(u64, Vec<u64>)> {
         fs::create_dir_all(folder)
             .map_err(|e| Error::input(format!("{}: cannot be written: {e}", folder.display())))?;
         let missing = self.missing()?;
         let done = self.repeats - missing.len() as u64;
         self.keep_program()?;
         let mut queue = Queue::open(folder)?;
-        let queued: Vec<u64> = missing.iter().copied().filter(|part| queue.holds_part(*part)).collect();
-        let missing: Vec<u64> = missing.into_iter().filter(|part| !queued.contains(part)).collect();
+        let queued: Vec<u64> = missing
+            .iter()
+            .copied()
+            .filter(|part| queue.holds_part(*part))
+            .collect();
+        let missing: Vec<u64> = missing
+            .into_iter()
+            .filter(|part| !queued.contains(part))
+            .collect();
         let (waiting_sweep, waiting_arrays) = (queue.job_named(SWEEP), queue.arrays());
         let mut send = |submission: &Submission, after: Option<&str>| {
             let id = sbatch(folder, submission, after)?;
             jobs.push((submission.name.clone(), id.clone()));
-            let Submission { name, parts, offset, .. } = submission.clone();
-            queue.remember(Sent { id: id.clone(), name, parts, offset })?;
+            let Submission {
+                name,
+                parts,
+                offset,
+                ..
+            } = submission.clone();
+            queue.remember(Sent {
+                id: id.clone(),
+                name,
+                parts,
+                offset,
+            })?;
             Ok::<String, Error>(id)
         };
         if missing.is_empty() {
@@ -170,13 +216,25 @@ impl Spread {
             ids.push(send(&array, after.as_deref())?);
         }
         ids.extend(waiting_arrays);
-        send(&self.collector(), Some(&format!("afterany:{}", ids.join(":"))))?;
+        send(
+            &self.collector(),
+            Some(&format!("afterany:{}", ids.join(":"))),
+        )?;
         Ok((done, queued))
     }
 
     fn sweep(&self) -> Submission {
-        let line = self.line(&format!("--shard sweep --resume --out {}", shell(&self.part(Shard::Sweep))));
-        Submission { name: SWEEP.to_owned(), options: alone(), script: script(&line), parts: vec![], offset: 0 }
+        let line = self.line(&format!(
+            "--shard sweep --resume --out {}",
+            shell(&self.part(Shard::Sweep))
+        ));
+        Submission {
+            name: SWEEP.to_owned(),
+            options: alone(),
+            script: script(&line),
+            parts: vec![],
+            offset: 0,
+        }
     }
 
     /// Arrays of the missing parts, each with indices below the cluster's limit.
@@ -190,34 +248,60 @@ impl Spread {
             let (these, others) = rest.split_at(count);
             rest = others;
             let indices: Vec<u64> = these.iter().map(|part| part - offset).collect();
-            let rates =
-                if self.tuned { format!(" --rates {}", shell(&self.part(Shard::Sweep))) } else { String::new() };
+            let rates = if self.tuned {
+                format!(" --rates {}", shell(&self.part(Shard::Sweep)))
+            } else {
+                String::new()
+            };
             let folder = shell(&self.folder());
-            let line =
-                self.line(&format!("--shard \"$part/{}\"{rates} --resume --out {folder}/\"$part\".json", self.repeats));
+            let line = self.line(&format!(
+                "--shard \"$part/{}\"{rates} --resume --out {folder}/\"$part\".json",
+                self.repeats
+            ));
             let mut options = alone();
             options.push(format!("--array={}", ranges(&indices)));
             let script = script(&format!("part=$((SLURM_ARRAY_TASK_ID + {offset}))\n{line}"));
             let (name, parts) = (format!("effbench-{}", arrays.len() + 1), these.to_vec());
-            arrays.push(Submission { name, options, script, parts, offset });
+            arrays.push(Submission {
+                name,
+                options,
+                script,
+                parts,
+                offset,
+            });
         }
         arrays
     }
 
     fn collector(&self) -> Submission {
-        let line = self.line(&format!("--executor slurm --collect --out {}", shell(&self.out)));
+        let line = self.line(&format!(
+            "--executor slurm --collect --out {}",
+            shell(&self.out)
+        ));
         let options = vec!["--ntasks=1".to_owned()];
-        Submission { name: "effbench-collect".to_owned(), options, script: script(&line), parts: vec![], offset: 0 }
+        Submission {
+            name: "effbench-collect".to_owned(),
+            options,
+            script: script(&line),
+            parts: vec![],
+            offset: 0,
+        }
     }
 
     fn line(&self, rest: &str) -> String {
-        format!("exec {} run {} {rest}", shell(&self.program_copy()), self.asked)
+        format!(
+            "exec {} run {} {rest}",
+            shell(&self.program_copy()),
+            self.asked
+        )
     }
 }
 
 /// Measuring tasks share a node with nobody.
 fn alone() -> Vec<String> {
-    ["--nodes=1", "--ntasks=1", "--exclusive"].map(str::to_owned).to_vec()
+    ["--nodes=1", "--ntasks=1", "--exclusive"]
+        .map(str::to_owned)
+        .to_vec()
 }
 
 fn script(body: &str) -> String {
@@ -238,19 +322,32 @@ fn ranges(indices: &[u64]) -> String {
             _ => runs.push((index, index)),
         }
     }
-    let text = |(first, last): &(u64, u64)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+    let text = |(first, last): &(u64, u64)| {
+        if first == last {
+            first.to_string()
+        } else {
+            format!("{first}-{last}")
+        }
+    };
     runs.iter().map(text).collect::<Vec<_>>().join(",")
 }
 
 fn max_array_size() -> u64 {
-    let output = Command::new("scontrol").args(["show", "config"]).output().ok();
-    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned()).unwrap_or_default();
+    let output = Command::new("scontrol")
+        .args(["show", "config"])
+        .output()
+        .ok();
+    let text = output
+        .map(|output| String::from_utf8_lossy(&output.stdout).into_owned())
+        .unwrap_or_default();
     array_size_in(&text).unwrap_or(MAX_ARRAY_SIZE)
 }
 
 /// `MaxArraySize            = 1001`.
 fn array_size_in(config: &str) -> Option<u64> {
-    let line = config.lines().find(|line| line.trim_start().starts_with("MaxArraySize"))?;
+    let line = config
+        .lines()
+        .find(|line| line.trim_start().starts_with("MaxArraySize"))?;
     line.split_once('=')?.1.trim().parse().ok()
 }
 
@@ -261,13 +358,19 @@ fn sbatch(folder: &Path, submission: &Submission, after: Option<&str>) -> Result
     let output = Command::new("sbatch")
         .arg("--parsable")
         .arg(format!("--job-name={}", submission.name))
-        .arg(format!("--output={}", folder.join(format!("{}-%A-%a.log", submission.name)).display()))
+        .arg(format!(
+            "--output={}",
+            folder
+                .join(format!("{}-%A-%a.log", submission.name))
+                .display()
+        ))
         .args(&submission.options)
         .args(after.map(|after| format!("--dependency={after}")))
         .arg(&path)
         .output()
         .map_err(|error| {
-            Error::input(format!("cannot start sbatch: {error}")).hint("run this on a login node of a Slurm cluster")
+            Error::input(format!("cannot start sbatch: {error}"))
+                .hint("run this on a login node of a Slurm cluster")
         })?;
     let said = |bytes: &[u8]| String::from_utf8_lossy(bytes).trim().to_owned();
     if !output.status.success() {
@@ -275,7 +378,11 @@ fn sbatch(folder: &Path, submission: &Submission, after: Option<&str>) -> Result
             .hint("SBATCH_PARTITION, SBATCH_ACCOUNT and SBATCH_TIMELIMIT say what this cluster wants to know"));
     }
     // `12` or `12;cluster`.
-    Ok(said(&output.stdout).split(';').next().unwrap_or_default().to_owned())
+    Ok(said(&output.stdout)
+        .split(';')
+        .next()
+        .unwrap_or_default()
+        .to_owned())
 }
 
 #[cfg(test)]
@@ -297,14 +404,26 @@ mod tests {
     fn scripts_say_what_each_task_does() {
         let arrays = spread(4, true).arrays(&[1, 2, 4], 1001);
         assert_eq!(arrays.len(), 1);
-        assert_eq!(arrays[0].options, ["--nodes=1", "--ntasks=1", "--exclusive", "--array=1-2,4"]);
+        assert_eq!(
+            arrays[0].options,
+            ["--nodes=1", "--ntasks=1", "--exclusive", "--array=1-2,4"]
+        );
         assert_eq!(
             arrays[0].script,
             "#!/bin/sh\npart=$((SLURM_ARRAY_TASK_ID + 0))\nexec '/r/it'\\''s.json.shards/effbench' run quick --variants gpt2 --shard \"$part/4\" \
              --rates '/r/it'\\''s.json.shards/sweep.json' --resume --out '/r/it'\\''s.json.shards'/\"$part\".json\n"
         );
-        assert!(!spread(4, false).arrays(&[1], 1001)[0].script.contains("--rates"));
-        assert!(spread(4, true).sweep().script.contains("--shard sweep --resume"));
+        assert!(
+            !spread(4, false).arrays(&[1], 1001)[0]
+                .script
+                .contains("--rates")
+        );
+        assert!(
+            spread(4, true)
+                .sweep()
+                .script
+                .contains("--shard sweep --resume")
+        );
     }
 
     #[test]
@@ -313,17 +432,37 @@ mod tests {
         let arrays = spread(7, false).arrays(&parts, 4);
         let seen: Vec<(&str, bool)> = arrays
             .iter()
-            .map(|a| (a.options.last().unwrap().as_str(), a.script.contains("SLURM_ARRAY_TASK_ID + 3")))
+            .map(|a| {
+                (
+                    a.options.last().unwrap().as_str(),
+                    a.script.contains("SLURM_ARRAY_TASK_ID + 3"),
+                )
+            })
             .collect();
-        assert_eq!(seen, [("--array=1-3", false), ("--array=2-3", true), ("--array=1", false)]);
+        assert_eq!(
+            seen,
+            [
+                ("--array=1-3", false),
+                ("--array=2-3", true),
+                ("--array=1", false)
+            ]
+        );
         assert!(arrays[2].script.contains("SLURM_ARRAY_TASK_ID + 6"));
-        assert_eq!(array_size_in("MaxJobs = 9\nMaxArraySize            = 512\n"), Some(512));
+        assert_eq!(
+            array_size_in("MaxJobs = 9\nMaxArraySize            = 512\n"),
+            Some(512)
+        );
         assert_eq!(array_size_in("nothing"), None);
     }
 
     #[test]
     fn indices_are_written_short() {
-        for (indices, want) in [(&[1][..], "1"), (&[1, 2, 3], "1-3"), (&[1, 3, 4, 9], "1,3-4,9"), (&[], "")] {
+        for (indices, want) in [
+            (&[1][..], "1"),
+            (&[1, 2, 3], "1-3"),
+            (&[1, 3, 4, 9], "1,3-4,9"),
+            (&[], ""),
+        ] {
             assert_eq!(ranges(indices), want);
         }
     }

@@ -25,8 +25,12 @@ impl Position {
     /// Of a settled spec and its cost; `None` where the spec does not say.
     pub fn of(spec: &Value, cost: &Cost) -> Option<Self> {
         let number = |pointer: &str| spec.pointer(pointer)?.as_f64().filter(|v| *v > 0.0);
-        let steps = cost.train_tokens as f64 / (number("/train/batch")? * number("/model/context")?);
-        Some(Self { ln_steps: steps.ln(), ln_width: number("/model/width")?.ln() })
+        let steps =
+            cost.train_tokens as f64 / (number("/train/batch")? * number("/model/context")?);
+        Some(Self {
+            ln_steps: steps.ln(),
+            ln_width: number("/model/width")?.ln(),
+        })
     }
 }
 
@@ -62,10 +66,21 @@ impl Swept {
             let message = format!("{name}: {why}, so none can be chosen");
             let reason = trials.iter().find_map(|trial| trial.reason.clone());
             let hint = reason.map(|reason| format!("the first reason: {reason}"));
-            Error { kind: Kind::Trials, message, hint }
+            Error {
+                kind: Kind::Trials,
+                message,
+                hint,
+            }
         })?;
-        let flops = trials.iter().filter_map(|trial| Some(trial.cost.as_ref()?.train_flops)).sum();
-        Ok(Self { surface, from, flops })
+        let flops = trials
+            .iter()
+            .filter_map(|trial| Some(trial.cost.as_ref()?.train_flops))
+            .sum();
+        Ok(Self {
+            surface,
+            from,
+            flops,
+        })
     }
 
     /// The fitted surface.
@@ -86,7 +101,11 @@ impl Swept {
             beyond: !place.inside,
         };
         let loadings = self.surface.loadings(ln_steps, ln_width);
-        Choice { lr: four_digits(place.ln_lr.exp()), source, loadings }
+        Choice {
+            lr: four_digits(place.ln_lr.exp()),
+            source,
+            loadings,
+        }
     }
 }
 
@@ -97,12 +116,24 @@ fn points(trials: &[&Trial]) -> Vec<Point> {
         let Position { ln_steps, ln_width } = Position::of(&trial.spec, trial.cost.as_ref()?)?;
         let ln_lr = trial.spec.pointer("/train/optimizer/lr")?.as_f64()?.ln();
         let place = (ln_steps.to_bits(), ln_width.to_bits());
-        let cell = places.iter().position(|known| *known == place).unwrap_or_else(|| {
-            places.push(place);
-            places.len() - 1
-        });
-        let loss_nats = trial.metric(metric::VAL_LOSS_NATS).filter(|_| trial.status == Status::Ok);
-        Some(Point { cell, seed: trial.seed, ln_steps, ln_size: ln_width, ln_lr, loss_nats })
+        let cell = places
+            .iter()
+            .position(|known| *known == place)
+            .unwrap_or_else(|| {
+                places.push(place);
+                places.len() - 1
+            });
+        let loss_nats = trial
+            .metric(metric::VAL_LOSS_NATS)
+            .filter(|_| trial.status == Status::Ok);
+        Some(Point {
+            cell,
+            seed: trial.seed,
+            ln_steps,
+            ln_size: ln_width,
+            ln_lr,
+            loss_nats,
+        })
     };
     trials.iter().filter_map(point).collect()
 }
@@ -118,9 +149,9 @@ mod tests {
         let model = example().trials[0].clone();
         let mut trials = Vec::new();
         for (steps, seed, lr) in [400u64, 1600].into_iter().flat_map(|steps| {
-            [1001, 1002]
-                .into_iter()
-                .flat_map(move |seed| [0.005, 0.01, 0.02, 0.04, 0.08].map(|lr: f64| (steps, seed, lr)))
+            [1001, 1002].into_iter().flat_map(move |seed| {
+                [0.005, 0.01, 0.02, 0.04, 0.08].map(|lr: f64| (steps, seed, lr))
+            })
         }) {
             let mut trial = model.clone();
             trial.seed = seed;
@@ -129,7 +160,8 @@ mod tests {
             let best = 0.02 * (steps as f64 / 400.0).powf(-0.5);
             match loss((lr / best).ln()) {
                 Some(loss) => {
-                    let metric = metric::Metric::value(metric::VAL_LOSS_NATS, loss + 0.01 * seed as f64);
+                    let metric =
+                        metric::Metric::value(metric::VAL_LOSS_NATS, loss + 0.01 * seed as f64);
                     trial.metrics.insert(metric::VAL_LOSS_NATS.into(), metric);
                 }
                 None => {
@@ -143,20 +175,31 @@ mod tests {
     }
 
     fn at(steps: f64) -> Position {
-        Position { ln_steps: steps.ln(), ln_width: 32f64.ln() }
+        Position {
+            ln_steps: steps.ln(),
+            ln_width: 32f64.ln(),
+        }
     }
 
     #[test]
     fn the_bottom_of_the_valley_is_chosen_at_every_number_of_steps() {
         let trials = sweep(|off| Some(2.0 + if off < 0.0 { 0.05 } else { 0.15 } * off * off));
-        let swept = Swept::of("gpt2", &trials.iter().collect::<Vec<_>>(), Some("r.json".to_owned())).unwrap();
+        let swept = Swept::of(
+            "gpt2",
+            &trials.iter().collect::<Vec<_>>(),
+            Some("r.json".to_owned()),
+        )
+        .unwrap();
         for (steps, want) in [(400.0, 0.02f64), (800.0, 0.01414), (1600.0, 0.01)] {
             let choice = swept.choose(at(steps));
             assert!((choice.lr / want).ln().abs() < 0.01, "{steps}: {choice:?}");
             assert!(choice.source.is_settled() && choice.loadings.iter().any(|l| *l != 0.0));
             assert_eq!(choice.source.to_string(), "surface: r.json");
         }
-        assert!(!swept.choose(at(6400.0)).source.is_tuned(), "beyond what was swept");
+        assert!(
+            !swept.choose(at(6400.0)).source.is_tuned(),
+            "beyond what was swept"
+        );
         let cost = trials[0].cost.as_ref().unwrap().train_flops;
         assert!((swept.flops / (20.0 * cost) - 1.0).abs() < 1e-12);
     }

@@ -22,7 +22,10 @@ pub struct Catalog<K: ?Sized> {
 
 impl<K: ?Sized> Clone for Catalog<K> {
     fn clone(&self) -> Self {
-        Self { what: self.what, rows: self.rows.clone() }
+        Self {
+            what: self.what,
+            rows: self.rows.clone(),
+        }
     }
 }
 
@@ -46,9 +49,15 @@ impl<K: Named + ?Sized> Catalog<K> {
     /// The kind that `knobs` asks for by its knob `kind`, else the default; an unknown one is refused with a suggestion.
     pub fn pick(&self, knobs: &Knobs, default: &str) -> Result<Arc<K>> {
         let name = knobs.text("kind", default)?;
-        self.rows.iter().find(|row| row.name() == name).cloned().ok_or_else(|| {
-            let known = self.rows.iter().map(|row| row.name());
-            knobs.refuse("kind", &format!("not one of the {}", self.what)).suggest(&name, known)
-        })
+        self.rows
+            .iter()
+            .find(|row| row.name() == name)
+            .cloned()
+            .ok_or_else(|| {
+                let known = self.rows.iter().map(|row| row.name());
+                knobs
+                    .refuse("kind", &format!("not one of the {}", self.what))
+                    .suggest(&name, known)
+            })
     }
 }

@@ -59,13 +59,20 @@ impl Cell {
     pub fn swept_at(&self, lr: f64) -> Self {
         let mut cell = self.with_rate(lr, RateSource::Grid, [0.0; 3]);
         cell.name.push_str(&format!("~{lr}"));
-        cell.tree.set(HELD_OUT, "validation".into(), Origin::named("the sweep"));
+        cell.tree
+            .set(HELD_OUT, "validation".into(), Origin::named("the sweep"));
         cell
     }
 
     /// This cell with the learning rate that was chosen for it, and where it comes from.
     pub fn with_rate(&self, lr: f64, lr_source: RateSource, loadings: [f64; 3]) -> Self {
-        let mut cell = Self { rates: Vec::new(), lr_source, loadings, refusal: None, ..self.clone() };
+        let mut cell = Self {
+            rates: Vec::new(),
+            lr_source,
+            loadings,
+            refusal: None,
+            ..self.clone()
+        };
         cell.tree.set(LR, lr.into(), Origin::named("the sweep"));
         cell
     }
@@ -76,7 +83,9 @@ impl Cell {
     pub fn arm(&self) -> String {
         let of_place = |key: &str| key == WIDTH || key == LR || BUDGETS.contains(&key);
         let keys = self.tree.iter().filter(|(key, _)| !of_place(key));
-        let keys: Vec<String> = keys.map(|(key, entry)| format!("{key}={}", entry.value)).collect();
+        let keys: Vec<String> = keys
+            .map(|(key, entry)| format!("{key}={}", entry.value))
+            .collect();
         format!("{} {}", self.variant, keys.join(" "))
     }
 
@@ -84,7 +93,12 @@ impl Cell {
     pub fn moved(&self, place: &SweptAt) -> Self {
         let SweptAt { scale, steps } = place;
         let name = format!("{}/{scale}@{steps}", self.variant);
-        let mut cell = Self { name, scale: scale.clone(), budget: Some(*steps), ..self.clone() };
+        let mut cell = Self {
+            name,
+            scale: scale.clone(),
+            budget: Some(*steps),
+            ..self.clone()
+        };
         let origin = Origin::named("the sweep");
         cell.tree.set(WIDTH, width_of(scale).into(), origin.clone());
         cell.tree.set(STEPS, (*steps).into(), origin);
@@ -126,8 +140,13 @@ impl Suite {
             if !variants.contains_key(&slot.variant) {
                 let variant = self.variant_of(library, &slot, overrides)?;
                 if variants.values().any(|known| known.name == variant.name) {
-                    let message = format!("two variants are named `{}`, one of them {}", variant.name, slot.variant);
-                    return Err(Error::input(message).hint("a variant is named by its file: rename one"));
+                    let message = format!(
+                        "two variants are named `{}`, one of them {}",
+                        variant.name, slot.variant
+                    );
+                    return Err(
+                        Error::input(message).hint("a variant is named by its file: rename one")
+                    );
                 }
                 variants.insert(slot.variant.clone(), variant);
             }
@@ -136,10 +155,12 @@ impl Suite {
                 None => cells.push(cell),
                 Some(known) if known.tree.same_values(&cell.tree) => {}
                 Some(_) => {
-                    let message = format!("{}: another cell is named `{}` too", slot.group.origin, cell.name);
-                    return Err(
-                        Error::input(message).hint("cells that differ in `set` alone need a suite of their own")
+                    let message = format!(
+                        "{}: another cell is named `{}` too",
+                        slot.group.origin, cell.name
                     );
+                    return Err(Error::input(message)
+                        .hint("cells that differ in `set` alone need a suite of their own"));
                 }
             }
         }
@@ -147,23 +168,40 @@ impl Suite {
             sweep_only_the_missing(&mut cells);
         }
         if cells.is_empty() {
-            return Err(Error::input(format!("suite `{}` has no cell left to run", self.name))
-                .hint("--variants and --scales need at least one entry each"));
+            return Err(
+                Error::input(format!("suite `{}` has no cell left to run", self.name))
+                    .hint("--variants and --scales need at least one entry each"),
+            );
         }
         Ok(cells)
     }
 
     fn slots(&self) -> Vec<Slot<'_>> {
         fn each<T: Copy>(list: &[T]) -> Vec<Option<T>> {
-            if list.is_empty() { vec![None] } else { list.iter().copied().map(Some).collect() }
+            if list.is_empty() {
+                vec![None]
+            } else {
+                list.iter().copied().map(Some).collect()
+            }
         }
         let mut slots = Vec::new();
         for group in &self.groups {
-            for (variant, scale) in group.variants.iter().flat_map(|v| group.scales.iter().map(move |s| (v, s))) {
-                for (steps, lr) in
-                    each(&group.steps).iter().flat_map(|s| each(&group.lr).into_iter().map(|lr| (*s, lr)))
+            for (variant, scale) in group
+                .variants
+                .iter()
+                .flat_map(|v| group.scales.iter().map(move |s| (v, s)))
+            {
+                for (steps, lr) in each(&group.steps)
+                    .iter()
+                    .flat_map(|s| each(&group.lr).into_iter().map(|lr| (*s, lr)))
                 {
-                    slots.push(Slot { variant: variant.clone(), scale: scale.clone(), steps, lr, group });
+                    slots.push(Slot {
+                        variant: variant.clone(),
+                        scale: scale.clone(),
+                        steps,
+                        lr,
+                        group,
+                    });
                 }
             }
         }
@@ -175,15 +213,29 @@ impl Suite {
         let first = slots.first().map(|slot| name_of(&slot.variant));
         let base = self.base.clone().or(first);
         let own = |variant: &String| -> Vec<Slot<'a>> {
-            slots.iter().filter(|slot| slot.variant == *variant).cloned().collect()
+            slots
+                .iter()
+                .filter(|slot| slot.variant == *variant)
+                .cloned()
+                .collect()
         };
         let lent = |variant: &String| -> Vec<Slot<'a>> {
-            let base = slots.iter().filter(|slot| Some(name_of(&slot.variant)) == base);
-            base.map(|slot| Slot { variant: variant.clone(), ..slot.clone() }).collect()
+            let base = slots
+                .iter()
+                .filter(|slot| Some(name_of(&slot.variant)) == base);
+            base.map(|slot| Slot {
+                variant: variant.clone(),
+                ..slot.clone()
+            })
+            .collect()
         };
         listed
             .iter()
-            .flat_map(|variant| Some(own(variant)).filter(|s| !s.is_empty()).unwrap_or_else(|| lent(variant)))
+            .flat_map(|variant| {
+                Some(own(variant))
+                    .filter(|s| !s.is_empty())
+                    .unwrap_or_else(|| lent(variant))
+            })
             .collect()
     }
 
@@ -193,7 +245,10 @@ impl Suite {
         let mut chosen = Vec::new();
         for scale in listed {
             if width_of(scale).is_none() && self.shape(scale).is_none() {
-                return Err(bad_scale(scale, self.shapes.iter().map(|(name, _)| name.as_str())));
+                return Err(bad_scale(
+                    scale,
+                    self.shapes.iter().map(|(name, _)| name.as_str()),
+                ));
             }
             if slots.iter().any(|slot| slot.scale == *scale) {
                 chosen.extend(slots.iter().filter(|slot| slot.scale == *scale).cloned());
@@ -202,9 +257,14 @@ impl Suite {
             for slot in slots {
                 let of_variant = || slots.iter().filter(|other| other.variant == slot.variant);
                 let headline = self.headline.as_ref().map(|headline| &headline.scale);
-                let model = of_variant().find(|s| Some(&s.scale) == headline).or_else(|| of_variant().next());
+                let model = of_variant()
+                    .find(|s| Some(&s.scale) == headline)
+                    .or_else(|| of_variant().next());
                 if model.is_some_and(|model| model.scale == slot.scale) {
-                    chosen.push(Slot { scale: scale.clone(), ..slot.clone() });
+                    chosen.push(Slot {
+                        scale: scale.clone(),
+                        ..slot.clone()
+                    });
                 }
             }
         }
@@ -216,7 +276,9 @@ impl Suite {
             Some(_) => Origin::named("--variants"),
             None => slot.group.origin.clone(),
         };
-        library.variant(&slot.variant).map_err(|error| at.blame(error))
+        library
+            .variant(&slot.variant)
+            .map_err(|error| at.blame(error))
     }
 
     fn cell(&self, slot: &Slot, variant: &Variant, upper: &Upper) -> Result<Cell> {
@@ -229,15 +291,30 @@ impl Suite {
         if let Some(steps) = slot.steps {
             length.set("train.steps", steps.into(), slot.group.origin.clone());
         }
-        let layers =
-            Layers { suite: &self.name, files: &[&self.set, &dial, &length, &slot.group.set], grid: slot.lr, upper };
+        let layers = Layers {
+            suite: &self.name,
+            files: &[&self.set, &dial, &length, &slot.group.set],
+            grid: slot.lr,
+            upper,
+        };
         layers.refuse_undone(variant)?;
-        let (tree, Rate { source: lr_source, loadings, refusal, .. }) = layers.lay(variant);
+        let (
+            tree,
+            Rate {
+                source: lr_source,
+                loadings,
+                refusal,
+                ..
+            },
+        ) = layers.lay(variant);
 
         let final_count = |key| tree.get(key).and_then(|entry| whole(&entry.value));
         let width = width_of(&slot.scale).and_then(|_| final_count("model.width"));
         let scale = width.map_or_else(|| slot.scale.clone(), |width| format!("w{width}"));
-        let budget = slot.steps.filter(|_| self.names_budgets()).and_then(|_| final_count("train.steps"));
+        let budget = slot
+            .steps
+            .filter(|_| self.names_budgets())
+            .and_then(|_| final_count("train.steps"));
         let mut name = format!("{}/{scale}", variant.name);
         if let Some(budget) = budget {
             name.push_str(&format!("@{budget}"));
@@ -246,17 +323,38 @@ impl Suite {
             name.push_str(&format!("~{lr}"));
         }
         let chosen_here = !matches!(lr_source, RateSource::Grid | RateSource::Set);
-        let rates = self.tune.as_ref().filter(|_| chosen_here).map_or_else(Vec::new, |tune| tune.lr.clone());
+        let rates = self
+            .tune
+            .as_ref()
+            .filter(|_| chosen_here)
+            .map_or_else(Vec::new, |tune| tune.lr.clone());
         let missing = self.tune.as_ref().is_some_and(|tune| tune.missing);
         let refusal = refusal.filter(|_| rates.is_empty() || missing);
-        let refusal = refusal.map(|why| Error { message: format!("{name}: {}", why.message), ..why });
-        Ok(Cell { name, variant: variant.name.clone(), scale, budget, tree, lr_source, loadings, refusal, rates })
+        let refusal = refusal.map(|why| Error {
+            message: format!("{name}: {}", why.message),
+            ..why
+        });
+        Ok(Cell {
+            name,
+            variant: variant.name.clone(),
+            scale,
+            budget,
+            tree,
+            lr_source,
+            loadings,
+            refusal,
+            rates,
+        })
     }
 }
 
 /// Leaves the shipped rates to the arms whose every cell has one, and sweeps the others whole.
 fn sweep_only_the_missing(cells: &mut [Cell]) {
-    let missing: Vec<String> = cells.iter().filter(|cell| cell.refusal.is_some()).map(Cell::arm).collect();
+    let missing: Vec<String> = cells
+        .iter()
+        .filter(|cell| cell.refusal.is_some())
+        .map(Cell::arm)
+        .collect();
     for cell in cells.iter_mut() {
         if !missing.contains(&cell.arm()) {
             cell.rates.clear();
@@ -267,20 +365,53 @@ fn sweep_only_the_missing(cells: &mut [Cell]) {
 }
 
 /// A variant outside any suite, for `show`.
-pub(super) fn single(variant: &Variant, scale: Option<&str>, sets: &[(String, Value)]) -> Result<Cell> {
+pub(super) fn single(
+    variant: &Variant,
+    scale: Option<&str>,
+    sets: &[(String, Value)],
+) -> Result<Cell> {
     let mut dial = Tree::default();
     if let Some(scale) = scale {
         let width = width_of(scale).ok_or_else(|| bad_scale(scale, []))?;
         dial.set("model.width", width.into(), Origin::named("--scale"));
     }
     let upper = Upper::of_sets(sets);
-    let layers = Layers { suite: "", files: &[&dial], grid: None, upper: &upper };
-    let (tree, Rate { source: lr_source, loadings, refusal, .. }) = layers.lay(variant);
-    let width = tree.get("model.width").and_then(|entry| whole(&entry.value));
+    let layers = Layers {
+        suite: "",
+        files: &[&dial],
+        grid: None,
+        upper: &upper,
+    };
+    let (
+        tree,
+        Rate {
+            source: lr_source,
+            loadings,
+            refusal,
+            ..
+        },
+    ) = layers.lay(variant);
+    let width = tree
+        .get("model.width")
+        .and_then(|entry| whole(&entry.value));
     let scale = width.map(|width| format!("w{width}")).unwrap_or_default();
-    let name = if scale.is_empty() { variant.name.clone() } else { format!("{}/{scale}", variant.name) };
+    let name = if scale.is_empty() {
+        variant.name.clone()
+    } else {
+        format!("{}/{scale}", variant.name)
+    };
     let variant = variant.name.clone();
-    Ok(Cell { name, variant, scale, budget: None, tree, lr_source, loadings, refusal, rates: Vec::new() })
+    Ok(Cell {
+        name,
+        variant,
+        scale,
+        budget: None,
+        tree,
+        lr_source,
+        loadings,
+        refusal,
+        rates: Vec::new(),
+    })
 }
 
 fn bad_scale<'a>(scale: &str, shapes: impl IntoIterator<Item = &'a str>) -> Error {
@@ -289,7 +420,10 @@ fn bad_scale<'a>(scale: &str, shapes: impl IntoIterator<Item = &'a str>) -> Erro
     if shapes.is_empty() {
         error.hint("a scale is the model's width: w64")
     } else {
-        error.hint(format!("a scale is the model's width (w64) or a shape of the suite: {}", shapes.join(", ")))
+        error.hint(format!(
+            "a scale is the model's width (w64) or a shape of the suite: {}",
+            shapes.join(", ")
+        ))
     }
 }
 
@@ -305,7 +439,9 @@ mod tests {
     }
 
     fn overrides(variants: &str, scales: &str, sets: &[&str], data: &str) -> Overrides {
-        let list = |text: &str| Some(text.split(',').map(str::to_owned).collect()).filter(|_| !text.is_empty());
+        let list = |text: &str| {
+            Some(text.split(',').map(str::to_owned).collect()).filter(|_| !text.is_empty())
+        };
         Overrides {
             variants: list(variants),
             scales: list(scales),
@@ -321,64 +457,162 @@ mod tests {
     fn cells_are_named_by_what_is_in_them() {
         let (library, _) = quick();
         let check = |suite: &str, over: Overrides, want: &str| {
-            let cells = library.suite(suite).unwrap().cells(&library, &over).unwrap();
+            let cells = library
+                .suite(suite)
+                .unwrap()
+                .cells(&library, &over)
+                .unwrap();
             let names: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
             assert_eq!(names.join(" "), want);
         };
         let nothing = Overrides::default;
         check("quick", nothing(), QUICK);
-        check("throughput", nothing(), "gpt2/s gpt2/m gpt2/v llama/s llama/m llama/v");
+        check(
+            "throughput",
+            nothing(),
+            "gpt2/s gpt2/m gpt2/v llama/s llama/m llama/v",
+        );
         check("nanogpt-char", nothing(), "gpt2/cpu");
-        check("ci", nothing(), "gpt2/w32@150 gpt2/w32@300 gpt2/w32@600 llama/w32@300");
-        check("quick", overrides("modern", "", &[], ""), "modern/w48@400 modern/w48@800");
-        let base =
-            QUICK.split(' ').take(10).map(|name| name.replace("gpt2", "gpt2-rope")).collect::<Vec<_>>().join(" ");
+        check(
+            "ci",
+            nothing(),
+            "gpt2/w32@150 gpt2/w32@300 gpt2/w32@600 llama/w32@300",
+        );
+        check(
+            "quick",
+            overrides("modern", "", &[], ""),
+            "modern/w48@400 modern/w48@800",
+        );
+        let base = QUICK
+            .split(' ')
+            .take(10)
+            .map(|name| name.replace("gpt2", "gpt2-rope"))
+            .collect::<Vec<_>>()
+            .join(" ");
         check("quick", overrides("gpt2-rope", "", &[], ""), &base);
-        check("tune-quick", overrides("", "w48", &["train.optimizer.lr=1"], ""), "gpt2/w48@400 llama/w48@400");
+        check(
+            "tune-quick",
+            overrides("", "w48", &["train.optimizer.lr=1"], ""),
+            "gpt2/w48@400 llama/w48@400",
+        );
         let wide = "gpt2/w96@200 gpt2/w96@400 gpt2/w96@800 gpt2/w96@1600 llama/w96@400 modern/w96@400 modern/w96@800";
         check("quick", overrides("", "w96", &[], ""), wide);
-        check("quick", overrides("", "w64", &[], ""), "gpt2/w64@120 gpt2/w64@240 gpt2/w64@480");
+        check(
+            "quick",
+            overrides("", "w64", &[], ""),
+            "gpt2/w64@120 gpt2/w64@240 gpt2/w64@480",
+        );
         check(
             "quick",
             overrides("modern", "w48,w96", &[], ""),
             "modern/w48@400 modern/w48@800 modern/w96@400 modern/w96@800",
         );
-        check("throughput", overrides("llama", "s,w64", &[], ""), "llama/s llama/w64");
+        check(
+            "throughput",
+            overrides("llama", "s,w64", &[], ""),
+            "llama/s llama/w64",
+        );
         let short = "gpt2/w32@100 gpt2/w48@100 gpt2/w64@100 llama/w48@100 modern/w48@100";
         check("quick", overrides("", "", &["train.steps=100"], ""), short);
-        check("quick", overrides("llama", "", &["model.width=16"], ""), "llama/w16@400");
-        check("quick", overrides("llama", "", &["train.tokens=1e5"], ""), "llama/w48");
+        check(
+            "quick",
+            overrides("llama", "", &["model.width=16"], ""),
+            "llama/w16@400",
+        );
+        check(
+            "quick",
+            overrides("llama", "", &["train.tokens=1e5"], ""),
+            "llama/w48",
+        );
         let sweep = "modern/w32@400~0.004 modern/w32@400~0.008 modern/w32@400~0.016 modern/w32@400~0.032 \
                      modern/w32@400~0.064 modern/w32@400~0.128";
-        check("tune-quick", overrides("modern", "", &["train.steps=400"], ""), sweep);
-        check("tune-quick", overrides("modern", "", &["train.optimizer.lr=1"], ""), "modern/w32@400 modern/w32@800");
+        check(
+            "tune-quick",
+            overrides("modern", "", &["train.steps=400"], ""),
+            sweep,
+        );
+        check(
+            "tune-quick",
+            overrides("modern", "", &["train.optimizer.lr=1"], ""),
+            "modern/w32@400 modern/w32@800",
+        );
     }
 
     #[test]
     fn layers_lie_in_order_and_the_rate_says_where_it_is_from() {
         let (library, _) = quick();
         let check = |suite: &str, over: Overrides, keys: &[(&str, &str)], source: &str| {
-            let cells = library.suite(suite).unwrap().cells(&library, &over).unwrap();
+            let cells = library
+                .suite(suite)
+                .unwrap()
+                .cells(&library, &over)
+                .unwrap();
             for (key, want) in keys {
-                let found = cells[0].tree.get(key).map_or("nothing".to_owned(), |entry| entry.value.to_string());
+                let found = cells[0]
+                    .tree
+                    .get(key)
+                    .map_or("nothing".to_owned(), |entry| entry.value.to_string());
                 assert_eq!(found, *want, "{key}");
             }
             let said = cells[0].lr_source.to_string();
             assert!(said.starts_with(source), "{said} is not {source}");
         };
-        let keys = [("model.width", "48"), ("train.steps", "400"), ("train.batch", "8"), ("data.preset", "\"easy\"")];
+        let keys = [
+            ("model.width", "48"),
+            ("train.steps", "400"),
+            ("train.batch", "8"),
+            ("data.preset", "\"easy\""),
+        ];
         let set = |sets: &[&str]| overrides("llama", "", sets, "");
         check("quick", set(&[]), &keys, "");
-        check("quick", set(&["train.batch=8", "train.batch=4"]), &[("train.batch", "4")], "");
-        check("quick", set(&["train.optimizer.lr=1"]), &[(LR, "1")], "--set");
-        check("throughput", set(&[]), &[(LR, "0.001"), ("train.schedule.final", "nothing")], "suite throughput");
-        check("throughput", set(&["train.optimizer.kind=sgd"]), &[(LR, "nothing")], "untuned default");
+        check(
+            "quick",
+            set(&["train.batch=8", "train.batch=4"]),
+            &[("train.batch", "4")],
+            "",
+        );
+        check(
+            "quick",
+            set(&["train.optimizer.lr=1"]),
+            &[(LR, "1")],
+            "--set",
+        );
+        check(
+            "throughput",
+            set(&[]),
+            &[(LR, "0.001"), ("train.schedule.final", "nothing")],
+            "suite throughput",
+        );
+        check(
+            "throughput",
+            set(&["train.optimizer.kind=sgd"]),
+            &[(LR, "nothing")],
+            "untuned default",
+        );
         check("tune-quick", set(&[]), &[(LR, "0.004")], "grid");
-        check("quick", overrides("", "", &[], "language/rich"), &[("data.preset", "\"rich\"")], "");
-        let text = [("data.kind", "\"text\""), ("data.path", "\"src/lib.rs\""), ("data.preset", "nothing")];
+        check(
+            "quick",
+            overrides("", "", &[], "language/rich"),
+            &[("data.preset", "\"rich\"")],
+            "",
+        );
+        let text = [
+            ("data.kind", "\"text\""),
+            ("data.path", "\"src/lib.rs\""),
+            ("data.preset", "nothing"),
+        ];
         check("quick", overrides("", "", &[], "src/lib.rs"), &text, "");
-        let text = [("data.tokenizer", "\"char\""), ("data.path", "\"src/lib.rs\""), ("train.steps", "2000")];
-        check("nanogpt-char", overrides("", "", &[], "src/lib.rs"), &text, "suite nanogpt-char");
+        let text = [
+            ("data.tokenizer", "\"char\""),
+            ("data.path", "\"src/lib.rs\""),
+            ("train.steps", "2000"),
+        ];
+        check(
+            "nanogpt-char",
+            overrides("", "", &[], "src/lib.rs"),
+            &text,
+            "suite nanogpt-char",
+        );
         check(
             "quick",
             overrides("", "", &["data.kind=markov"], "mqar"),
@@ -391,7 +625,9 @@ mod tests {
     fn the_answer_names_the_data_it_is_about() {
         let (library, suite) = quick();
         let check = |data: &str, want: &str| {
-            let cells = suite.cells(&library, &overrides("", "", &[], data)).unwrap();
+            let cells = suite
+                .cells(&library, &overrides("", "", &[], data))
+                .unwrap();
             assert_eq!(suite.data_words(&cells[0].tree), want);
         };
         check("", "synthetic language");
@@ -409,40 +645,87 @@ mod tests {
         std::fs::write(&path, text).unwrap();
         let (library, suite) = quick();
         let check = |sets: &[&str], name: &str, lr: f64, source: &str| {
-            let cells = suite.cells(&library, &overrides(path.to_str().unwrap(), "", sets, "")).unwrap();
+            let cells = suite
+                .cells(&library, &overrides(path.to_str().unwrap(), "", sets, ""))
+                .unwrap();
             let cell = cells.iter().find(|cell| cell.name == name).unwrap();
             assert_eq!(
-                (cell.tree.get(LR).unwrap().value.as_f64(), cell.lr_source.to_string()),
+                (
+                    cell.tree.get(LR).unwrap().value.as_f64(),
+                    cell.lr_source.to_string()
+                ),
                 (Some(lr), source.to_owned())
             );
         };
         let near = "nearest tuned row (w32@800), sweep.json";
         check(&[], "mine/w32@800", 0.008, "tuned: sweep.json");
-        check(&["measure.window_s=1"], "mine/w32@800", 0.008, "tuned: sweep.json");
-        check(&["train.batch=8"], "mine/w32@800", 0.008, "tuned: sweep.json");
+        check(
+            &["measure.window_s=1"],
+            "mine/w32@800",
+            0.008,
+            "tuned: sweep.json",
+        );
+        check(
+            &["train.batch=8"],
+            "mine/w32@800",
+            0.008,
+            "tuned: sweep.json",
+        );
         check(&["train.batch=32"], "mine/w32@800", 0.008, near);
         check(&[], "mine/w32@400", 0.008, near);
         check(&["train.optimizer.lr=0.5"], "mine/w32@800", 0.5, "--set");
-        check(&["data.kind=markov"], "mine/w32@800", 0.003, "untuned default");
-        assert_eq!(library.variant("gpt2").unwrap().cell(Some("w32"), &[]).unwrap().name, "gpt2/w32");
+        check(
+            &["data.kind=markov"],
+            "mine/w32@800",
+            0.003,
+            "untuned default",
+        );
+        assert_eq!(
+            library
+                .variant("gpt2")
+                .unwrap()
+                .cell(Some("w32"), &[])
+                .unwrap()
+                .name,
+            "gpt2/w32"
+        );
     }
 
     #[test]
     fn what_cannot_be_run_is_refused() {
         let (library, suite) = quick();
         let check = |variants: &str, scales: &str, want: &str| {
-            let found = suite.cells(&library, &overrides(variants, scales, &[], "")).unwrap_err();
+            let found = suite
+                .cells(&library, &overrides(variants, scales, &[], ""))
+                .unwrap_err();
             assert_eq!(found.to_string(), want);
         };
-        check("lama", "", "--variants: unknown variant `lama`\nhint: did you mean `llama`?");
-        check("", "64", "`64` is no scale\nhint: a scale is the model's width: w64");
+        check(
+            "lama",
+            "",
+            "--variants: unknown variant `lama`\nhint: did you mean `llama`?",
+        );
+        check(
+            "",
+            "64",
+            "`64` is no scale\nhint: a scale is the model's width: w64",
+        );
         check(
             "gpt2,models/variants/gpt2.toml",
             "",
             "two variants are named `gpt2`, one of them models/variants/gpt2.toml\nhint: a variant is named by its file: \
              rename one",
         );
-        let none = Overrides { variants: Some(Vec::new()), ..Overrides::default() };
-        assert!(suite.cells(&library, &none).unwrap_err().message.ends_with("no cell left to run"));
+        let none = Overrides {
+            variants: Some(Vec::new()),
+            ..Overrides::default()
+        };
+        assert!(
+            suite
+                .cells(&library, &none)
+                .unwrap_err()
+                .message
+                .ends_with("no cell left to run")
+        );
     }
 }

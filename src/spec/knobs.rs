@@ -27,8 +27,12 @@ impl Settled {
             let mut parts: Vec<&str> = key.split('.').collect();
             let leaf = parts.pop().unwrap_or_default();
             for part in parts {
-                let slot = table.entry(part).or_insert_with(|| Value::Object(Map::new()));
-                let Value::Object(inner) = slot else { unreachable!("a knob cannot also be a table") };
+                let slot = table
+                    .entry(part)
+                    .or_insert_with(|| Value::Object(Map::new()));
+                let Value::Object(inner) = slot else {
+                    unreachable!("a knob cannot also be a table")
+                };
                 table = inner;
             }
             table.insert(leaf.to_owned(), value.clone());
@@ -40,9 +44,12 @@ impl Settled {
 /// A number that is whole, however it was written: `1e6` is one.
 pub fn whole(value: &Value) -> Option<u64> {
     const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: every whole f64 up to here is exact
-    value
-        .as_u64()
-        .or_else(|| value.as_f64().filter(|v| v.fract() == 0.0 && (0.0..=EXACT).contains(v)).map(|v| v as u64))
+    value.as_u64().or_else(|| {
+        value
+            .as_f64()
+            .filter(|v| v.fract() == 0.0 && (0.0..=EXACT).contains(v))
+            .map(|v| v as u64)
+    })
 }
 
 /// Reads knobs below a prefix of a tree.
@@ -55,7 +62,11 @@ pub struct Knobs<'a> {
 /// Settles a tree: `build` reads its knobs, then every key that nothing read is refused with a suggestion.
 pub fn settle<T>(tree: &Tree, build: impl FnOnce(&Knobs) -> Result<T>) -> Result<(T, Settled)> {
     let settled = RefCell::new(Settled::default());
-    let built = build(&Knobs { tree, prefix: String::new(), settled: &settled })?;
+    let built = build(&Knobs {
+        tree,
+        prefix: String::new(),
+        settled: &settled,
+    })?;
     let settled = settled.into_inner();
     for (key, entry) in tree.iter() {
         if !settled.0.contains_key(key) {
@@ -63,7 +74,10 @@ pub fn settle<T>(tree: &Tree, build: impl FnOnce(&Knobs) -> Result<T>) -> Result
             let known = settled.0.keys().map(String::as_str);
             // `train.lr` means `train.optimizer.lr`: a leaf that exists elsewhere is a better guess than a near spelling.
             let leaf = |key: &'_ str| key.rsplit('.').next().map(str::to_owned);
-            let elsewhere: Vec<&str> = known.clone().filter(|known| leaf(known) == leaf(key)).collect();
+            let elsewhere: Vec<&str> = known
+                .clone()
+                .filter(|known| leaf(known) == leaf(key))
+                .collect();
             return Err(if elsewhere.len() == 1 {
                 error.suggest(elsewhere[0], elsewhere)
             } else {
@@ -78,22 +92,35 @@ impl<'a> Knobs<'a> {
     /// The knobs one table deeper: `knobs.at("optimizer")`.
     #[must_use]
     pub fn at(&self, table: &str) -> Knobs<'a> {
-        Knobs { tree: self.tree, prefix: self.key(table), settled: self.settled }
+        Knobs {
+            tree: self.tree,
+            prefix: self.key(table),
+            settled: self.settled,
+        }
     }
 
     /// The full dotted key of a knob here.
     pub fn key(&self, name: &str) -> String {
-        if self.prefix.is_empty() { name.to_owned() } else { format!("{}.{name}", self.prefix) }
+        if self.prefix.is_empty() {
+            name.to_owned()
+        } else {
+            format!("{}.{name}", self.prefix)
+        }
     }
 
     /// A refusal that names file, line and key.
     pub fn refuse(&self, name: &str, why: &str) -> Error {
         let key = self.key(name);
         let error = match self.tree.get(&key) {
-            Some(entry) => Error::input(format!("{}: {key} = {}: {why}", entry.origin, entry.value)),
+            Some(entry) => {
+                Error::input(format!("{}: {key} = {}: {why}", entry.origin, entry.value))
+            }
             None => {
                 let settled = self.settled.borrow();
-                let value = settled.get(&key).map(|v| format!(" = {v} (its default)")).unwrap_or_default();
+                let value = settled
+                    .get(&key)
+                    .map(|v| format!(" = {v} (its default)"))
+                    .unwrap_or_default();
                 Error::input(format!("{key}{value}: {why}"))
             }
         };
@@ -115,9 +142,13 @@ impl<'a> Knobs<'a> {
     ) -> Result<T> {
         let key = self.key(name);
         let value = match (self.tree.get(&key), default) {
-            (Some(entry), _) => parse(&entry.value).ok_or_else(|| self.refuse(name, &format!("expected {want}")))?,
+            (Some(entry), _) => {
+                parse(&entry.value).ok_or_else(|| self.refuse(name, &format!("expected {want}")))?
+            }
             (None, Some(default)) => default,
-            (None, None) => return Err(Error::input(format!("`{key}` is missing: expected {want}"))),
+            (None, None) => {
+                return Err(Error::input(format!("`{key}` is missing: expected {want}")));
+            }
         };
         self.write(name, write(&value));
         Ok(value)
@@ -131,12 +162,22 @@ impl<'a> Knobs<'a> {
     /// A whole number of at least 1.
     pub fn count(&self, name: &str, default: usize) -> Result<usize> {
         let value = self.usize(name, default)?;
-        if value == 0 { Err(self.refuse(name, "expected at least 1")) } else { Ok(value) }
+        if value == 0 {
+            Err(self.refuse(name, "expected at least 1"))
+        } else {
+            Ok(value)
+        }
     }
 
     /// A whole number, 0 allowed.
     pub fn usize(&self, name: &str, default: usize) -> Result<usize> {
-        self.read(name, Some(default), "a whole number", |v| whole(v)?.try_into().ok(), |v| json!(v))
+        self.read(
+            name,
+            Some(default),
+            "a whole number",
+            |v| whole(v)?.try_into().ok(),
+            |v| json!(v),
+        )
     }
 
     /// A whole number, or absent (written as `null`).
@@ -151,7 +192,13 @@ impl<'a> Knobs<'a> {
 
     /// A finite number.
     pub fn f64(&self, name: &str, default: f64) -> Result<f64> {
-        self.read(name, Some(default), "a finite number", |v| v.as_f64().filter(|v| v.is_finite()), |v| json!(v))
+        self.read(
+            name,
+            Some(default),
+            "a finite number",
+            |v| v.as_f64().filter(|v| v.is_finite()),
+            |v| json!(v),
+        )
     }
 
     /// A finite number within `low..=high`.
@@ -166,17 +213,31 @@ impl<'a> Knobs<'a> {
 
     /// True or false.
     pub fn bool(&self, name: &str, default: bool) -> Result<bool> {
-        self.read(name, Some(default), "true or false", Value::as_bool, |v| json!(v))
+        self.read(name, Some(default), "true or false", Value::as_bool, |v| {
+            json!(v)
+        })
     }
 
     /// A string.
     pub fn text(&self, name: &str, default: &str) -> Result<String> {
-        self.read(name, Some(default.to_owned()), "a string", |v| v.as_str().map(str::to_owned), |v| json!(v))
+        self.read(
+            name,
+            Some(default.to_owned()),
+            "a string",
+            |v| v.as_str().map(str::to_owned),
+            |v| json!(v),
+        )
     }
 
     /// A string that must be given.
     pub fn required_text(&self, name: &str) -> Result<String> {
-        self.read(name, None, "a string", |v| v.as_str().map(str::to_owned), |v| json!(v))
+        self.read(
+            name,
+            None,
+            "a string",
+            |v| v.as_str().map(str::to_owned),
+            |v| json!(v),
+        )
     }
 
     /// One of a few words.
@@ -185,7 +246,9 @@ impl<'a> Knobs<'a> {
         if options.contains(&value.as_str()) {
             Ok(value)
         } else {
-            Err(self.refuse(name, "not a choice here").suggest(&value, options.iter().copied()))
+            Err(self
+                .refuse(name, "not a choice here")
+                .suggest(&value, options.iter().copied()))
         }
     }
 }
@@ -205,14 +268,22 @@ mod tests {
     #[test]
     fn what_is_given_is_checked_and_what_is_not_is_written_out() {
         let check = |given: Value, want: std::result::Result<usize, &str>| {
-            let tree = Tree::from_json(&given, &Origin { file: "v.toml".into(), line: 3 }).unwrap();
+            let tree = Tree::from_json(
+                &given,
+                &Origin {
+                    file: "v.toml".into(),
+                    line: 3,
+                },
+            )
+            .unwrap();
             let found = settle(&tree, build);
             match want {
                 Ok(width) => {
                     let (built, settled) = found.unwrap();
                     assert_eq!(built, width);
                     assert_eq!(settled.to_json()["model"]["kind"], "small");
-                    let again = Tree::from_json(&settled.to_json(), &Origin::named("settled spec")).unwrap();
+                    let again = Tree::from_json(&settled.to_json(), &Origin::named("settled spec"))
+                        .unwrap();
                     assert_eq!(settle(&again, build).unwrap().1, settled);
                 }
                 Err(message) => {
@@ -224,8 +295,14 @@ mod tests {
         check(json!({}), Ok(32));
         check(json!({"model": {"width": 64}}), Ok(64));
         check(json!({"model": {"width": 1e6}}), Ok(1_000_000));
-        check(json!({"model": {"width": 0}}), Err("v.toml:3: model.width = 0: expected at least 1"));
-        check(json!({"model": {"width": 1.5}}), Err("v.toml:3: model.width = 1.5: expected a whole number"));
+        check(
+            json!({"model": {"width": 0}}),
+            Err("v.toml:3: model.width = 0: expected at least 1"),
+        );
+        check(
+            json!({"model": {"width": 1.5}}),
+            Err("v.toml:3: model.width = 1.5: expected a whole number"),
+        );
         check(
             json!({"model": {"wdith": 4}}),
             Err("v.toml:3: unknown key `model.wdith`\nhint: did you mean `model.width`?"),

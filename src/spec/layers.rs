@@ -26,8 +26,14 @@ pub(super) struct Upper {
 impl Upper {
     /// Reads them.
     pub(super) fn of(library: &Library, overrides: &Overrides) -> Result<Self> {
-        let data = overrides.data.as_deref().map_or_else(|| Ok(Tree::default()), |data| library.data(data))?;
-        Ok(Self { data, ..Self::of_sets(&overrides.sets) })
+        let data = overrides
+            .data
+            .as_deref()
+            .map_or_else(|| Ok(Tree::default()), |data| library.data(data))?;
+        Ok(Self {
+            data,
+            ..Self::of_sets(&overrides.sets)
+        })
     }
 
     /// `--set` alone: one layer, in which of two values for a key the later holds.
@@ -36,7 +42,10 @@ impl Upper {
         for (key, value) in sets {
             tree.insert(key, value.clone(), Origin::named("--set"));
         }
-        Self { data: Tree::default(), sets: tree }
+        Self {
+            data: Tree::default(),
+            sets: tree,
+        }
     }
 }
 
@@ -70,12 +79,20 @@ impl Layers<'_> {
             tree.set(LR, lr.into(), Origin::named("grid"));
             Rate::given(RateSource::Grid)
         } else if in_files && tree.get(LR).is_some() {
-            Rate::given(RateSource::Suite { suite: self.suite.to_owned() })
+            Rate::given(RateSource::Suite {
+                suite: self.suite.to_owned(),
+            })
         } else if !same(&variant.tree, &tree, "train.optimizer.kind") {
             rate_of(&variant.name, &[], &[], &tree, true)
         } else {
             let altered = self.altered(variant, &plain, &tree);
-            rate_of(&variant.name, &variant.tuned, &variant.surfaces, &tree, altered)
+            rate_of(
+                &variant.name,
+                &variant.tuned,
+                &variant.surfaces,
+                &tree,
+                altered,
+            )
         };
         if let Some(lr) = rate.lr {
             tree.set(LR, lr.into(), rate.origin.clone());
@@ -88,16 +105,35 @@ impl Layers<'_> {
 
     /// Whether `--set` or a suite changed what a rate is tuned for, beyond the width and steps that rows are looked up by.
     fn altered(&self, variant: &Variant, plain: &Tree, tree: &Tree) -> bool {
-        let tuned_for = |key: &str| ["model.", "train.", "data.", "shape."].iter().any(|table| key.starts_with(table));
+        let tuned_for = |key: &str| {
+            ["model.", "train.", "data.", "shape."]
+                .iter()
+                .any(|table| key.starts_with(table))
+        };
         let mut keys = self.upper.sets.iter().map(|(key, _)| key);
         let by_sets = keys.any(|key| {
-            tuned_for(key) && ![WIDTH, STEPS, "data.tokenizer", HELD_OUT].contains(&key) && !same(plain, tree, key)
+            tuned_for(key)
+                && ![WIDTH, STEPS, "data.tokenizer", HELD_OUT].contains(&key)
+                && !same(plain, tree, key)
         });
-        let looked_up =
-            [WIDTH, STEPS, "model.context", "train.batch", "data.kind", "data.preset", "data.tokenizer", HELD_OUT, LR];
-        let mut in_files = self.files.iter().flat_map(|layer| layer.iter().map(|(key, _)| key));
-        let by_files =
-            in_files.any(|key| tuned_for(key) && !looked_up.contains(&key) && !same(&variant.tree, tree, key));
+        let looked_up = [
+            WIDTH,
+            STEPS,
+            "model.context",
+            "train.batch",
+            "data.kind",
+            "data.preset",
+            "data.tokenizer",
+            HELD_OUT,
+            LR,
+        ];
+        let mut in_files = self
+            .files
+            .iter()
+            .flat_map(|layer| layer.iter().map(|(key, _)| key));
+        let by_files = in_files.any(|key| {
+            tuned_for(key) && !looked_up.contains(&key) && !same(&variant.tree, tree, key)
+        });
         by_sets || by_files
     }
 
@@ -105,22 +141,38 @@ impl Layers<'_> {
     /// would carry the variant's name without being it. Its learning rate is no part of what a variant is.
     fn undone<'v>(&self, variant: &'v Variant) -> Option<(&'v str, &Tree)> {
         variant.base.as_ref()?;
-        variant.own.iter().filter(|(key, _)| *key != LR).find_map(|(key, own)| {
-            let layer = self.files.iter().rev().find(|layer| layer.get(key).is_some())?;
-            (layer.get(key).map(|entry| &entry.value) != Some(&own.value)).then_some((key, *layer))
-        })
+        variant
+            .own
+            .iter()
+            .filter(|(key, _)| *key != LR)
+            .find_map(|(key, own)| {
+                let layer = self
+                    .files
+                    .iter()
+                    .rev()
+                    .find(|layer| layer.get(key).is_some())?;
+                (layer.get(key).map(|entry| &entry.value) != Some(&own.value))
+                    .then_some((key, *layer))
+            })
     }
 
     /// Refuses a suite that undoes what a variant changes.
     pub(super) fn refuse_undone(&self, variant: &Variant) -> Result<()> {
-        let Some((key, layer)) = self.undone(variant) else { return Ok(()) };
+        let Some((key, layer)) = self.undone(variant) else {
+            return Ok(());
+        };
         let (own, upper) = (variant.own.get(key), layer.get(key));
-        let (Some(own), Some(upper)) = (own, upper) else { return Ok(()) };
+        let (Some(own), Some(upper)) = (own, upper) else {
+            return Ok(());
+        };
         let message = format!(
             "{}: {key} = {} undoes what variant `{}` changes ({}: {key} = {})",
             upper.origin, upper.value, variant.name, own.origin, own.value
         );
-        let hint = format!("a suite without {key}, or `--set {key}={}` for every cell", own.value);
+        let hint = format!(
+            "a suite without {key}, or `--set {key}={}` for every cell",
+            own.value
+        );
         Err(Error::input(message).hint(hint))
     }
 }

@@ -55,17 +55,33 @@ pub struct Rate {
 impl Rate {
     /// The tree's own rate, which nobody has to look for.
     pub fn given(source: RateSource) -> Self {
-        Self { lr: None, source, origin: Origin::named("given"), loadings: [0.0; 3], refusal: None }
+        Self {
+            lr: None,
+            source,
+            origin: Origin::named("given"),
+            loadings: [0.0; 3],
+            refusal: None,
+        }
     }
 }
 
 impl Tuned {
     /// Reads one row.
     pub fn parse(row: &Table) -> Result<Self> {
-        row.check(&["data", "scale", "steps", "tokens_per_step", "lr", "edge", "from"])?;
+        row.check(&[
+            "data",
+            "scale",
+            "steps",
+            "tokens_per_step",
+            "lr",
+            "edge",
+            "from",
+        ])?;
         let scale = row.need("scale", row.text("scale")?)?;
         if width_of(&scale).is_none() {
-            return Err(row.refuse("scale", "expected a width").hint("for example \"w32\""));
+            return Err(row
+                .refuse("scale", "expected a width")
+                .hint("for example \"w32\""));
         }
         Ok(Self {
             data: row.need("data", row.text("data")?)?,
@@ -90,7 +106,13 @@ pub fn data_label(tree: &Tree) -> String {
         "text" => Some(TOKENIZER),
         _ => None,
     };
-    match text(if kind == "text" { "data.tokenizer" } else { "data.preset" }).or(default) {
+    match text(if kind == "text" {
+        "data.tokenizer"
+    } else {
+        "data.preset"
+    })
+    .or(default)
+    {
         Some(part) => format!("{kind}/{part}"),
         None => kind.to_owned(),
     }
@@ -106,16 +128,31 @@ const ROW_REACH: f64 = 2.0;
 /// `[[surface]]` of its data and batch, within what was swept; the nearest row of its data within `ROW_REACH`. What none of
 /// them speaks for gets the surface's, the nearest row's or the variant's own rate and a refusal. `altered` says that the
 /// command line changed the model, its training or its data otherwise: then nothing was swept for exactly this.
-pub fn rate_of(variant: &str, tuned: &[Tuned], surfaces: &[RateSurface], tree: &Tree, altered: bool) -> Rate {
+pub fn rate_of(
+    variant: &str,
+    tuned: &[Tuned],
+    surfaces: &[RateSurface],
+    tree: &Tree,
+    altered: bool,
+) -> Rate {
     let label = data_label(tree);
     let near = nearest(tuned, &label, tree, altered);
     if let Some((row, exact @ true, _)) = near {
         return row.rate(exact, None);
     }
-    let of_data = || surfaces.iter().filter(|surface| surface.data == label || surface.data == kind_of(&label));
-    let (width, steps, per_step) = (number(tree, "model.width"), steps(tree), tokens_per_step(tree));
+    let of_data = || {
+        surfaces
+            .iter()
+            .filter(|surface| surface.data == label || surface.data == kind_of(&label))
+    };
+    let (width, steps, per_step) = (
+        number(tree, "model.width"),
+        steps(tree),
+        tokens_per_step(tree),
+    );
     if let (Some(width), Some(steps)) = (width, steps)
-        && let Some(found) = of_data().find(|surface| per_step == Some(surface.tokens_per_step as f64))
+        && let Some(found) =
+            of_data().find(|surface| per_step == Some(surface.tokens_per_step as f64))
     {
         return found.rate(variant, steps, width, altered);
     }
@@ -125,31 +162,46 @@ pub fn rate_of(variant: &str, tuned: &[Tuned], surfaces: &[RateSurface], tree: &
                 "the learning rate of {variant} on {label} was tuned at {}@{} ({}), and this is further off than a factor of {ROW_REACH}",
                 row.scale, row.steps, row.from
             );
-            row.rate(exact, (far > ROW_REACH.ln() + 1e-9).then(|| refused(refusal, row.lr)))
+            row.rate(
+                exact,
+                (far > ROW_REACH.ln() + 1e-9).then(|| refused(refusal, row.lr)),
+            )
         }
         None => {
-            let batch = per_step.map_or_else(String::new, |tokens| format!(" at {tokens} tokens a step"));
+            let batch =
+                per_step.map_or_else(String::new, |tokens| format!(" at {tokens} tokens a step"));
             let message = match steps {
-                Some(_) => format!("no sweep has chosen a learning rate for {variant} on {label}{batch}"),
+                Some(_) => {
+                    format!("no sweep has chosen a learning rate for {variant} on {label}{batch}")
+                }
                 None => {
-                    format!("no learning rate of {variant} without a number of steps (train.steps or train.tokens)")
+                    format!(
+                        "no learning rate of {variant} without a number of steps (train.steps or train.tokens)"
+                    )
                 }
             };
-            let swept = of_data()
-                .next()
-                .map(|surface| format!("{} tokens a step were swept (train.batch); ", surface.tokens_per_step));
+            let swept = of_data().next().map(|surface| {
+                format!(
+                    "{} tokens a step were swept (train.batch); ",
+                    surface.tokens_per_step
+                )
+            });
             let hint = format!(
                 "{}`--set {LR}=...` says which, `--untuned` takes the variant's own, a suite with `tune` looks for it",
                 swept.unwrap_or_default()
             );
-            Rate { refusal: Some(Error::input(message).hint(hint)), ..Rate::given(RateSource::Untuned) }
+            Rate {
+                refusal: Some(Error::input(message).hint(hint)),
+                ..Rate::given(RateSource::Untuned)
+            }
         }
     }
 }
 
 fn refused(message: String, lr: f64) -> Error {
-    Error::input(message)
-        .hint(format!("`--set {LR}=...` says which, `--untuned` takes {lr:.2e}, a suite with `tune` looks for it"))
+    Error::input(message).hint(format!(
+        "`--set {LR}=...` says which, `--untuned` takes {lr:.2e}, a suite with `tune` looks for it"
+    ))
 }
 
 /// `text` of `text/byte`: a label of old rows.
@@ -159,21 +211,34 @@ fn kind_of(label: &str) -> &str {
 
 /// The row of the data that is nearest in |ln width ratio| + |ln steps ratio| (of two as near, the lower rate), whether it is
 /// for this very place, and how far it is.
-fn nearest<'a>(tuned: &'a [Tuned], label: &str, tree: &Tree, altered: bool) -> Option<(&'a Tuned, bool, f64)> {
+fn nearest<'a>(
+    tuned: &'a [Tuned],
+    label: &str,
+    tree: &Tree,
+    altered: bool,
+) -> Option<(&'a Tuned, bool, f64)> {
     let (width, steps) = (number(tree, "model.width"), steps(tree));
     let distance = |row: &Tuned| {
-        let ratio = |a: Option<f64>, b: Option<f64>| a.zip(b).map_or(0.0, |(a, b)| (a / b).ln().abs());
+        let ratio =
+            |a: Option<f64>, b: Option<f64>| a.zip(b).map_or(0.0, |(a, b)| (a / b).ln().abs());
         ratio(width, width_of(&row.scale).map(|w| w as f64)) + ratio(steps, Some(row.steps as f64))
     };
     let nearer = |a: &&Tuned, b: &&Tuned| match distance(a).total_cmp(&distance(b)) {
         Ordering::Equal => a.lr.total_cmp(&b.lr),
         order => order,
     };
-    let of_data = |row: &&Tuned| row.data == label || row.data == "text" && kind_of(label) == "text";
+    let of_data =
+        |row: &&Tuned| row.data == label || row.data == "text" && kind_of(label) == "text";
     let row = tuned.iter().filter(of_data).min_by(nearer)?;
-    let same_step = row.tokens_per_step.is_none_or(|tokens| tokens_per_step(tree) == Some(tokens as f64));
+    let same_step = row
+        .tokens_per_step
+        .is_none_or(|tokens| tokens_per_step(tree) == Some(tokens as f64));
     let far = distance(row);
-    Some((row, !altered && same_step && width.is_some() && steps.is_some() && far == 0.0, far))
+    Some((
+        row,
+        !altered && same_step && width.is_some() && steps.is_some() && far == 0.0,
+        far,
+    ))
 }
 
 impl Tuned {
@@ -185,7 +250,13 @@ impl Tuned {
             steps: Some(self.steps),
             edge: self.edge,
         };
-        Rate { lr: Some(self.lr), source, origin: self.origin.clone(), loadings: [0.0; 3], refusal }
+        Rate {
+            lr: Some(self.lr),
+            source,
+            origin: self.origin.clone(),
+            loadings: [0.0; 3],
+            refusal,
+        }
     }
 }
 
@@ -195,7 +266,9 @@ impl RateSurface {
         let lr = four_digits(place.ln_lr.exp());
         let swept = |[low, high]: [f64; 2]| format!("{:.0} to {:.0}", low.exp(), high.exp());
         let refusal = || {
-            let Support { ln_steps, ln_size, .. } = self.surface.support;
+            let Support {
+                ln_steps, ln_size, ..
+            } = self.surface.support;
             let message = format!(
                 "the learning rate of {variant} on {} was swept for {} steps and widths of {} ({}), and this is {steps:.0} steps at width {width:.0}",
                 self.data,
@@ -229,7 +302,10 @@ pub fn four_digits(lr: f64) -> f64 {
 }
 
 fn number(tree: &Tree, key: &str) -> Option<f64> {
-    tree.get(key).and_then(|entry| whole(&entry.value)).filter(|v| *v > 0).map(|v| v as f64)
+    tree.get(key)
+        .and_then(|entry| whole(&entry.value))
+        .filter(|v| *v > 0)
+        .map(|v| v as f64)
 }
 
 fn steps(tree: &Tree) -> Option<f64> {
@@ -269,20 +345,57 @@ mod tests {
             let found = rate_of("v", &rows, &[], &tree, altered);
             let said = found.lr.zip(Some(found.source.to_string()));
             assert_eq!(said, want.map(|(lr, words)| (lr, words.to_owned())));
-            assert_eq!(found.refusal.is_some(), want.is_none(), "{:?}", found.refusal);
+            assert_eq!(
+                found.refusal.is_some(),
+                want.is_none(),
+                "{:?}",
+                found.refusal
+            );
         };
-        let at = |width: u64, steps: u64| json!({"model": {"width": width}, "train": {"steps": steps}});
+        let at =
+            |width: u64, steps: u64| json!({"model": {"width": width}, "train": {"steps": steps}});
         check(at(32, 400), false, Some((0.016, "tuned: sweep.json")));
-        check(at(32, 400), true, Some((0.016, "nearest tuned row (w32@400), sweep.json")));
-        check(at(48, 400), false, Some((0.004, "tuned: sweep.json (at its grid's edge)")));
-        check(at(32, 800), false, Some((0.008, "nearest tuned row (w32@1600), sweep.json")));
-        check(at(64, 400), false, Some((0.004, "nearest tuned row (w48@400), sweep.json (at its grid's edge)")));
+        check(
+            at(32, 400),
+            true,
+            Some((0.016, "nearest tuned row (w32@400), sweep.json")),
+        );
+        check(
+            at(48, 400),
+            false,
+            Some((0.004, "tuned: sweep.json (at its grid's edge)")),
+        );
+        check(
+            at(32, 800),
+            false,
+            Some((0.008, "nearest tuned row (w32@1600), sweep.json")),
+        );
+        check(
+            at(64, 400),
+            false,
+            Some((
+                0.004,
+                "nearest tuned row (w48@400), sweep.json (at its grid's edge)",
+            )),
+        );
         check(json!({"data": {"kind": "markov"}}), false, None);
-        check(json!({"data": {"kind": "language", "preset": "rich"}}), false, None);
-        check(json!({"data": {"kind": "text"}}), false, Some((0.5, "nearest tuned row (w32@400), sweep.json")));
+        check(
+            json!({"data": {"kind": "language", "preset": "rich"}}),
+            false,
+            None,
+        );
+        check(
+            json!({"data": {"kind": "text"}}),
+            false,
+            Some((0.5, "nearest tuned row (w32@400), sweep.json")),
+        );
         let far = Tree::from_json(&at(32, 6400), &Origin::named("test")).unwrap();
         let refused = rate_of("v", &rows, &[], &far, false);
-        assert_eq!((refused.lr, refused.refusal.is_some()), (Some(0.008), true), "a row four times as short");
+        assert_eq!(
+            (refused.lr, refused.refusal.is_some()),
+            (Some(0.008), true),
+            "a row four times as short"
+        );
         check(
             json!({"model": {"width": 32, "context": 64}, "train": {"batch": 16, "tokens": 1_638_400}}),
             false,
@@ -303,7 +416,10 @@ mod tests {
             centre: [400f64.ln(), 32f64.ln()],
             freedom: 5.0,
             scatter: 0.2,
-            valley: crate::stat::surface::Valley { left: 0.05, right: 0.1 },
+            valley: crate::stat::surface::Valley {
+                left: 0.05,
+                right: 0.1,
+            },
             support: Support {
                 ln_steps: [100f64.ln(), 1600f64.ln()],
                 ln_size: [32f64.ln(), 128f64.ln()],
@@ -313,7 +429,13 @@ mod tests {
             at_edge: 0,
         };
         let (from, origin) = ("s.json".to_owned(), Origin::named("v.toml"));
-        let surface = RateSurface { data: "text/byte".to_owned(), tokens_per_step: 512, surface, from, origin };
+        let surface = RateSurface {
+            data: "text/byte".to_owned(),
+            tokens_per_step: 512,
+            surface,
+            from,
+            origin,
+        };
         let at = |width: u64, steps: u64, batch: u64, tokenizer: &str| {
             let tree = json!({
                 "data": {"kind": "text", "tokenizer": tokenizer},
@@ -324,8 +446,21 @@ mod tests {
             rate_of("v", &[], std::slice::from_ref(&surface), &tree, false)
         };
         let found = at(64, 800, 8, "byte");
-        let RateSource::Surface { ln_lr, se, draw, edge, beyond, .. } = found.source else { panic!("{found:?}") };
-        assert!((ln_lr - (-4.0 - 0.5 * 2f64.ln())).abs() < 1e-12 && (draw, edge, beyond) == (0.0, false, false));
+        let RateSource::Surface {
+            ln_lr,
+            se,
+            draw,
+            edge,
+            beyond,
+            ..
+        } = found.source
+        else {
+            panic!("{found:?}")
+        };
+        assert!(
+            (ln_lr - (-4.0 - 0.5 * 2f64.ln())).abs() < 1e-12
+                && (draw, edge, beyond) == (0.0, false, false)
+        );
         assert_eq!(found.lr, Some(four_digits(ln_lr.exp())));
         let variance: f64 = found.loadings.iter().map(|l| l * l).sum();
         assert!((variance.sqrt() - se).abs() < 1e-12 && found.refusal.is_none());
@@ -338,8 +473,20 @@ mod tests {
                 "was swept for 100 to 1600 steps and widths of 32 to 128 (s.json), and this is 400 steps at width 256",
             ),
             (32, 3200, 8, "byte", "and this is 3200 steps at width 32"),
-            (32, 400, 16, "byte", "no sweep has chosen a learning rate for v on text/byte at 1024 tokens a step"),
-            (32, 400, 8, "char", "no sweep has chosen a learning rate for v on text/char"),
+            (
+                32,
+                400,
+                16,
+                "byte",
+                "no sweep has chosen a learning rate for v on text/byte at 1024 tokens a step",
+            ),
+            (
+                32,
+                400,
+                8,
+                "char",
+                "no sweep has chosen a learning rate for v on text/char",
+            ),
         ] {
             let refusal = at(width, steps, batch, tokenizer).refusal.unwrap();
             assert!(refusal.message.contains(want), "{refusal}");

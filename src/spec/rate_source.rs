@@ -99,7 +99,9 @@ impl RateSource {
     /// Whether the best rate was at the edge of those tried: a better one may lie outside.
     pub fn is_at_edge(&self) -> bool {
         match self {
-            Self::Swept { edge, .. } | Self::Surface { edge, .. } | Self::Tuned { edge, .. } => *edge,
+            Self::Swept { edge, .. } | Self::Surface { edge, .. } | Self::Tuned { edge, .. } => {
+                *edge
+            }
             _ => false,
         }
     }
@@ -116,7 +118,9 @@ impl RateSource {
 
     /// What the words of an old file (schema `effbench.result/1`) meant when they were written.
     pub fn of_words(words: &str) -> Self {
-        let (said, edge) = words.strip_suffix(EDGE).map_or((words, false), |said| (said, true));
+        let (said, edge) = words
+            .strip_suffix(EDGE)
+            .map_or((words, false), |said| (said, true));
         match said {
             "--set" => return Self::Set,
             "grid" => return Self::Grid,
@@ -126,23 +130,49 @@ impl RateSource {
         }
         let swept = || {
             let (rates, seeds) = said.strip_prefix("tuned here: ")?.split_once(" rates x ")?;
-            let seeds = seeds.strip_suffix(" seeds").or_else(|| seeds.strip_suffix(" seed"))?;
-            Some(Self::Swept { rates: rates.parse().ok()?, seeds: seeds.parse().ok()?, edge })
+            let seeds = seeds
+                .strip_suffix(" seeds")
+                .or_else(|| seeds.strip_suffix(" seed"))?;
+            Some(Self::Swept {
+                rates: rates.parse().ok()?,
+                seeds: seeds.parse().ok()?,
+                edge,
+            })
         };
         let tuned = || {
             let from = said.strip_prefix("tuned: ")?.to_owned();
-            Some(Self::Tuned { from, exact: true, scale: None, steps: None, edge })
+            Some(Self::Tuned {
+                from,
+                exact: true,
+                scale: None,
+                steps: None,
+                edge,
+            })
         };
         let nearest = || {
-            let (row, from) = said.strip_prefix("nearest tuned row (")?.split_once("), ")?;
+            let (row, from) = said
+                .strip_prefix("nearest tuned row (")?
+                .split_once("), ")?;
             let (scale, steps) = row.split_once('@')?;
             let (scale, steps) = (Some(scale.to_owned()), Some(steps.parse().ok()?));
-            Some(Self::Tuned { from: from.to_owned(), exact: false, scale, steps, edge })
+            Some(Self::Tuned {
+                from: from.to_owned(),
+                exact: false,
+                scale,
+                steps,
+                edge,
+            })
         };
         // Its name is the user's: whatever stands behind the word is it.
-        let suite = || Some(Self::Suite { suite: words.strip_prefix("suite ")?.to_owned() });
+        let suite = || {
+            Some(Self::Suite {
+                suite: words.strip_prefix("suite ")?.to_owned(),
+            })
+        };
         let read = suite().or_else(swept).or_else(tuned).or_else(nearest);
-        read.unwrap_or_else(|| Self::Unknown { words: words.to_owned() })
+        read.unwrap_or_else(|| Self::Unknown {
+            words: words.to_owned(),
+        })
     }
 }
 
@@ -154,7 +184,11 @@ impl fmt::Display for RateSource {
             Self::Suite { suite } => write!(f, "suite {suite}")?,
             Self::Grid => f.write_str("grid")?,
             Self::Swept { rates, seeds, .. } => {
-                write!(f, "tuned here: {rates} rates x {seeds} seed{}", if *seeds == 1 { "" } else { "s" })?;
+                write!(
+                    f,
+                    "tuned here: {rates} rates x {seeds} seed{}",
+                    if *seeds == 1 { "" } else { "s" }
+                )?;
             }
             Self::Surface { from, beyond, .. } => {
                 match from {
@@ -165,8 +199,15 @@ impl fmt::Display for RateSource {
                     f.write_str(" (beyond what was swept)")?;
                 }
             }
-            Self::Tuned { from, exact: true, .. } => write!(f, "tuned: {from}")?,
-            Self::Tuned { from, scale: Some(scale), steps: Some(steps), .. } => {
+            Self::Tuned {
+                from, exact: true, ..
+            } => write!(f, "tuned: {from}")?,
+            Self::Tuned {
+                from,
+                scale: Some(scale),
+                steps: Some(steps),
+                ..
+            } => {
                 write!(f, "nearest tuned row ({scale}@{steps}), {from}")?;
             }
             Self::Tuned { from, .. } => write!(f, "nearest tuned row, {from}")?,
@@ -184,7 +225,9 @@ pub fn old_or_new<'de, D: Deserializer<'de>>(deserializer: D) -> Result<RateSour
     impl<'de> Visitor<'de> for Either {
         type Value = RateSource;
         fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("where the learning rate comes from: an object with `kind`, or an old file's words")
+            f.write_str(
+                "where the learning rate comes from: an object with `kind`, or an old file's words",
+            )
         }
         fn visit_str<E: serde::de::Error>(self, words: &str) -> Result<RateSource, E> {
             Ok(RateSource::of_words(words))
@@ -202,8 +245,16 @@ mod tests {
     use serde_json::json;
 
     fn tuned(from: &str, exact: bool, row: Option<(&str, u64)>, edge: bool) -> RateSource {
-        let (scale, steps) = row.map_or((None, None), |(scale, steps)| (Some(scale.to_owned()), Some(steps)));
-        RateSource::Tuned { from: from.to_owned(), exact, scale, steps, edge }
+        let (scale, steps) = row.map_or((None, None), |(scale, steps)| {
+            (Some(scale.to_owned()), Some(steps))
+        });
+        RateSource::Tuned {
+            from: from.to_owned(),
+            exact,
+            scale,
+            steps,
+            edge,
+        }
     }
 
     /// Every sentence that this program has ever written, names with other sentences' words in them among them.
@@ -215,13 +266,41 @@ mod tests {
             ("grid", RateSource::Grid, false),
             ("untuned default", RateSource::Untuned, false),
             ("imported", RateSource::Foreign, false),
-            ("suite throughput", RateSource::Suite { suite: "throughput".to_owned() }, false),
-            ("suite tuned: edge", RateSource::Suite { suite: "tuned: edge".to_owned() }, false),
+            (
+                "suite throughput",
+                RateSource::Suite {
+                    suite: "throughput".to_owned(),
+                },
+                false,
+            ),
+            (
+                "suite tuned: edge",
+                RateSource::Suite {
+                    suite: "tuned: edge".to_owned(),
+                },
+                false,
+            ),
             ("tuned here: 6 rates x 1 seed", swept(6, 1, false), true),
-            ("tuned here: 6 rates x 2 seeds (at its grid's edge)", swept(6, 2, true), false),
-            ("tuned: results/tune-quick.json", tuned("results/tune-quick.json", true, None, false), true),
-            ("tuned: knowl-edge.json", tuned("knowl-edge.json", true, None, false), true),
-            ("tuned: a.json (at its grid's edge)", tuned("a.json", true, None, true), false),
+            (
+                "tuned here: 6 rates x 2 seeds (at its grid's edge)",
+                swept(6, 2, true),
+                false,
+            ),
+            (
+                "tuned: results/tune-quick.json",
+                tuned("results/tune-quick.json", true, None, false),
+                true,
+            ),
+            (
+                "tuned: knowl-edge.json",
+                tuned("knowl-edge.json", true, None, false),
+                true,
+            ),
+            (
+                "tuned: a.json (at its grid's edge)",
+                tuned("a.json", true, None, true),
+                false,
+            ),
             (
                 "nearest tuned row (w48@400), tuned: x.json",
                 tuned("tuned: x.json", false, Some(("w48", 400)), false),
@@ -232,8 +311,20 @@ mod tests {
                 tuned("x.json", false, Some(("w48", 400)), true),
                 false,
             ),
-            ("nearest tuned row, x", RateSource::Unknown { words: "nearest tuned row, x".to_owned() }, false),
-            ("tuned by hand", RateSource::Unknown { words: "tuned by hand".to_owned() }, false),
+            (
+                "nearest tuned row, x",
+                RateSource::Unknown {
+                    words: "nearest tuned row, x".to_owned(),
+                },
+                false,
+            ),
+            (
+                "tuned by hand",
+                RateSource::Unknown {
+                    words: "tuned by hand".to_owned(),
+                },
+                false,
+            ),
         ];
         for (words, source, settled) in rows {
             let read = old_or_new(&json!(words)).unwrap();
@@ -256,13 +347,21 @@ mod tests {
             edge,
             beyond,
         };
-        for (edge, beyond, tuned, settled) in
-            [(false, false, true, true), (true, false, true, false), (false, true, false, false)]
-        {
+        for (edge, beyond, tuned, settled) in [
+            (false, false, true, true),
+            (true, false, true, false),
+            (false, true, false, false),
+        ] {
             let source = surface(edge, beyond);
-            assert_eq!((source.is_tuned(), source.is_settled(), source.is_drawn()), (tuned, settled, true));
+            assert_eq!(
+                (source.is_tuned(), source.is_settled(), source.is_drawn()),
+                (tuned, settled, true)
+            );
             let written = serde_json::to_value(&source).unwrap();
-            assert_eq!((&written["kind"], old_or_new(&written).unwrap()), (&json!("surface"), source));
+            assert_eq!(
+                (&written["kind"], old_or_new(&written).unwrap()),
+                (&json!("surface"), source)
+            );
         }
     }
 }

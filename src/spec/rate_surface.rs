@@ -83,9 +83,16 @@ impl RateSurface {
             covariance: [[aa, ba, ca], [ba, bb, cb], [ca, cb, cc]],
             centre: [steps.ln(), width.ln()],
             freedom: row.need("freedom", row.positive("freedom")?)?,
-            scatter: row.need("scatter", row.number("scatter", "a number of at least 0", |v| v >= 0.0)?)?,
+            scatter: row.need(
+                "scatter",
+                row.number("scatter", "a number of at least 0", |v| v >= 0.0)?,
+            )?,
             valley: Valley { left, right },
-            support: Support { ln_steps: range("steps")?, ln_size: range("widths")?, ln_lr: range("rates")? },
+            support: Support {
+                ln_steps: range("steps")?,
+                ln_size: range("widths")?,
+                ln_lr: range("rates")?,
+            },
             cells: cells as usize,
             at_edge: at_edge as usize,
         };
@@ -100,9 +107,24 @@ impl RateSurface {
 
     /// The row as it stands in a variant's file.
     pub fn to_toml(&self) -> String {
-        let Surface { coefficients, covariance: v, centre, freedom, scatter, valley, support, cells, at_edge } =
-            &self.surface;
-        let list = |values: &[f64]| values.iter().map(|value| rounded(*value)).collect::<Vec<_>>().join(", ");
+        let Surface {
+            coefficients,
+            covariance: v,
+            centre,
+            freedom,
+            scatter,
+            valley,
+            support,
+            cells,
+            at_edge,
+        } = &self.surface;
+        let list = |values: &[f64]| {
+            values
+                .iter()
+                .map(|value| rounded(*value))
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
         let plain = |[low, high]: [f64; 2]| list(&[low.exp(), high.exp()]);
         format!(
             "[[surface]]\ndata = \"{}\"\ntokens_per_step = {}\nsteps = [{}]\nwidths = [{}]\nrates = [{}]\ncentre = \
@@ -132,7 +154,9 @@ fn rounded(value: f64) -> String {
 
 fn exactly<const N: usize>(row: &Table, name: &str) -> Result<[f64; N]> {
     let found = row.need(name, row.numbers(name)?)?;
-    found.try_into().map_err(|_| row.refuse(name, &format!("expected {N} numbers")))
+    found
+        .try_into()
+        .map_err(|_| row.refuse(name, &format!("expected {N} numbers")))
 }
 
 #[cfg(test)]
@@ -156,7 +180,9 @@ mod tests {
         assert_eq!(found.to_toml(), ROW);
         assert_eq!(row(&found.to_toml()).unwrap(), found);
         let place = found.surface.at(400f64.ln(), 32f64.ln());
-        assert!((place.ln_lr + 4.1).abs() < 1e-12 && (place.se - 0.1).abs() < 1e-12 && place.inside);
+        assert!(
+            (place.ln_lr + 4.1).abs() < 1e-12 && (place.se - 0.1).abs() < 1e-12 && place.inside
+        );
         assert!(!found.surface.at(400f64.ln(), 256f64.ln()).inside);
     }
 

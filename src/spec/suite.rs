@@ -115,7 +115,11 @@ pub struct Group {
 
 /// The width that a scale's name means: 32 for `w32`.
 pub fn width_of(scale: &str) -> Option<u64> {
-    scale.strip_prefix('w').filter(|digits| digits.starts_with(|c: char| ('1'..='9').contains(&c)))?.parse().ok()
+    scale
+        .strip_prefix('w')
+        .filter(|digits| digits.starts_with(|c: char| ('1'..='9').contains(&c)))?
+        .parse()
+        .ok()
 }
 
 impl Suite {
@@ -134,15 +138,23 @@ impl Suite {
             "shapes",
             "cells",
         ])?;
-        let tree = |name: &str| table.table(name)?.map_or_else(|| Ok(Tree::default()), Table::tree);
-        let shapes = table.table("shapes")?.map_or_else(|| Ok(Vec::new()), shapes)?;
+        let tree = |name: &str| {
+            table
+                .table(name)?
+                .map_or_else(|| Ok(Tree::default()), Table::tree)
+        };
+        let shapes = table
+            .table("shapes")?
+            .map_or_else(|| Ok(Vec::new()), shapes)?;
         let set = tree("set")?;
         let mut suite = Self {
             name,
             about: table.need("about", table.text("about")?)?,
             base: table.text("base")?,
             headline: table.table("headline")?.map(Headline::parse).transpose()?,
-            data_label: table.text("data_label")?.unwrap_or_else(|| data_label(&set)),
+            data_label: table
+                .text("data_label")?
+                .unwrap_or_else(|| data_label(&set)),
             repeats: table.count("repeats")?.unwrap_or(1),
             first_seed: table.count("first_seed")?.unwrap_or(1),
             tune: table.table("tune")?.map(Tune::parse).transpose()?,
@@ -150,7 +162,11 @@ impl Suite {
             shapes,
             groups: Vec::new(),
         };
-        suite.groups = table.rows("cells")?.iter().map(|row| suite.group(row, folder)).collect::<Result<_>>()?;
+        suite.groups = table
+            .rows("cells")?
+            .iter()
+            .map(|row| suite.group(row, folder))
+            .collect::<Result<_>>()?;
         table.need("cells", suite.groups.first())?;
         suite.check_base(&table)?;
         suite.check_headline(&table)?;
@@ -162,7 +178,10 @@ impl Suite {
     pub fn names_budgets(&self) -> bool {
         let mut budgets = BTreeMap::new();
         self.groups.iter().any(|group| {
-            let pairs = group.variants.iter().flat_map(|v| group.scales.iter().map(move |s| (v, s)));
+            let pairs = group
+                .variants
+                .iter()
+                .flat_map(|v| group.scales.iter().map(move |s| (v, s)));
             let clash = |pair| *budgets.entry(pair).or_insert(&group.steps) != &group.steps;
             group.steps.len() > 1 || pairs.map(clash).fold(false, |a, b| a | b)
         })
@@ -171,10 +190,15 @@ impl Suite {
     /// The data of a cell in the answer's words: the suite's own, unless the command line chose other data.
     pub fn data_words(&self, cell: &Tree) -> String {
         let text = |key| cell.get(key).and_then(|entry| entry.value.as_str());
-        match (text("data.path").and_then(|path| Path::new(path).file_name()?.to_str()), data_label(cell)) {
+        match (
+            text("data.path").and_then(|path| Path::new(path).file_name()?.to_str()),
+            data_label(cell),
+        ) {
             (Some(file), _) => file.to_owned(),
             (None, label) if label == data_label(&self.set) => self.data_label.clone(),
-            (None, _) if text("data.kind").unwrap_or("language") == "language" => "synthetic language".to_owned(),
+            (None, _) if text("data.kind").unwrap_or("language") == "language" => {
+                "synthetic language".to_owned()
+            }
             (None, label) => format!("data `{label}`"),
         }
     }
@@ -184,56 +208,94 @@ impl Suite {
         let variants = row.need("variants", row.texts("variants")?)?;
         let scales = match (row.texts("scales")?, row.texts("shapes")?) {
             (Some(scales), None) => match scales.iter().find(|scale| width_of(scale).is_none()) {
-                Some(_) => return Err(row.refuse("scales", "expected widths").hint("for example [\"w32\", \"w64\"]")),
+                Some(_) => {
+                    return Err(row
+                        .refuse("scales", "expected widths")
+                        .hint("for example [\"w32\", \"w64\"]"));
+                }
                 None => scales,
             },
             (None, Some(shapes)) => match shapes.iter().find(|shape| self.shape(shape).is_none()) {
                 Some(shape) => {
                     let known = self.shapes.iter().map(|(name, _)| name.as_str());
-                    return Err(row.refuse("shapes", &format!("there is no [shapes.{shape}]")).suggest(shape, known));
+                    return Err(row
+                        .refuse("shapes", &format!("there is no [shapes.{shape}]"))
+                        .suggest(shape, known));
                 }
                 None => shapes,
             },
-            (Some(_), Some(_)) => return Err(row.refuse("shapes", "a row has either scales or shapes")),
-            (None, None) => return Err(row.refuse("scales", "missing: expected widths, for example [\"w32\"]")),
+            (Some(_), Some(_)) => {
+                return Err(row.refuse("shapes", "a row has either scales or shapes"));
+            }
+            (None, None) => {
+                return Err(row.refuse("scales", "missing: expected widths, for example [\"w32\"]"));
+            }
         };
         Ok(Group {
-            variants: variants.iter().map(|reference| join_path(folder, reference)).collect(),
+            variants: variants
+                .iter()
+                .map(|reference| join_path(folder, reference))
+                .collect(),
             scales,
             steps: row.counts("steps")?.unwrap_or_default(),
             lr: row.positives("lr")?.unwrap_or_default(),
-            set: row.table("set")?.map_or_else(|| Ok(Tree::default()), Table::tree)?,
+            set: row
+                .table("set")?
+                .map_or_else(|| Ok(Tree::default()), Table::tree)?,
             origin: row.origin("variants"),
         })
     }
 
     /// The spec keys of a named shape.
     pub(super) fn shape(&self, name: &str) -> Option<&Tree> {
-        self.shapes.iter().find(|(shape, _)| shape == name).map(|(_, tree)| tree)
+        self.shapes
+            .iter()
+            .find(|(shape, _)| shape == name)
+            .map(|(_, tree)| tree)
     }
 
     fn check_base(&self, table: &Table) -> Result<()> {
-        let Some(base) = &self.base else { return Ok(()) };
-        let names: Vec<String> = self.groups.iter().flat_map(|g| &g.variants).map(|v| name_of(v)).collect();
+        let Some(base) = &self.base else {
+            return Ok(());
+        };
+        let names: Vec<String> = self
+            .groups
+            .iter()
+            .flat_map(|g| &g.variants)
+            .map(|v| name_of(v))
+            .collect();
         if names.contains(base) {
             return Ok(());
         }
-        Err(table.refuse("base", "not among the variants of the cells").suggest(base, names.iter().map(String::as_str)))
+        Err(table
+            .refuse("base", "not among the variants of the cells")
+            .suggest(base, names.iter().map(String::as_str)))
     }
 
     /// A rate chosen on the seed it is judged by is chosen by that seed's luck.
     fn check_seeds(&self, table: &Table) -> Result<()> {
-        let Some(tune) = &self.tune else { return Ok(()) };
+        let Some(tune) = &self.tune else {
+            return Ok(());
+        };
         let judged = self.first_seed..self.first_seed.saturating_add(self.repeats);
         let tuned = tune.first_seed..tune.first_seed.saturating_add(tune.repeats);
         if judged.start.max(tuned.start) >= judged.end.min(tuned.end) {
             return Ok(());
         }
-        Err(table.refuse("tune", "the seeds of the sweep are among those judged").hint("for example first_seed = 1001"))
+        Err(table
+            .refuse("tune", "the seeds of the sweep are among those judged")
+            .hint("for example first_seed = 1001"))
     }
 
     fn check_headline(&self, table: &Table) -> Result<()> {
-        let Some(Headline { variant, scale, budget }) = &self.headline else { return Ok(()) };
+        let Some(Headline {
+            variant,
+            scale,
+            budget,
+        }) = &self.headline
+        else {
+            return Ok(());
+        };
         let holds = |group: &Group| {
             group.variants.iter().any(|v| name_of(v) == *variant)
                 && group.scales.contains(scale)
@@ -242,7 +304,10 @@ impl Suite {
         if self.groups.iter().any(holds) {
             return Ok(());
         }
-        Err(table.refuse("headline", &format!("there is no cell {variant}/{scale} with {budget} steps")))
+        Err(table.refuse(
+            "headline",
+            &format!("there is no cell {variant}/{scale} with {budget} steps"),
+        ))
     }
 }
 
@@ -253,22 +318,38 @@ impl Tune {
         lr.sort_by(f64::total_cmp);
         lr.dedup();
         if lr.len() < 3 {
-            return Err(
-                table.refuse("lr", "expected at least three rates, so that the best has a neighbour on each side")
-            );
+            return Err(table.refuse(
+                "lr",
+                "expected at least three rates, so that the best has a neighbour on each side",
+            ));
         }
         let at = table.texts("at")?.unwrap_or_default();
         let place = |text: &String| {
             let (scale, steps) = text.split_once('@')?;
             let steps = steps.parse().ok().filter(|steps| *steps > 0)?;
-            width_of(scale).map(|_| SweptAt { scale: scale.to_owned(), steps })
+            width_of(scale).map(|_| SweptAt {
+                scale: scale.to_owned(),
+                steps,
+            })
         };
-        let unlike =
-            || table.refuse("at", "expected widths with steps").hint("for example [\"w32@200\", \"w64@1600\"]");
-        let at = at.iter().map(|text| place(text).ok_or_else(unlike)).collect::<Result<_>>()?;
+        let unlike = || {
+            table
+                .refuse("at", "expected widths with steps")
+                .hint("for example [\"w32@200\", \"w64@1600\"]")
+        };
+        let at = at
+            .iter()
+            .map(|text| place(text).ok_or_else(unlike))
+            .collect::<Result<_>>()?;
         let repeats = table.count("repeats")?.unwrap_or(2);
         let missing = table.bool("missing")?.unwrap_or(false);
-        Ok(Self { lr, at, missing, repeats, first_seed: table.count("first_seed")?.unwrap_or(1001) })
+        Ok(Self {
+            lr,
+            at,
+            missing,
+            repeats,
+            first_seed: table.count("first_seed")?.unwrap_or(1001),
+        })
     }
 }
 
@@ -285,11 +366,16 @@ impl Headline {
 
 fn shapes(table: &Table) -> Result<Vec<(String, Tree)>> {
     let shapes = table.tables()?.into_iter().map(|(name, shape)| {
-        let plain = name.chars().all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
+        let plain = name
+            .chars()
+            .all(|c| c.is_ascii_alphanumeric() || "_-".contains(c));
         if plain && width_of(name).is_none() {
             Ok((name.to_owned(), shape.tree()?))
         } else {
-            Err(table.refuse(name, "a shape's name is a word of letters and digits that is no width"))
+            Err(table.refuse(
+                name,
+                "a shape's name is a word of letters and digits that is no width",
+            ))
         }
     });
     shapes.collect()
@@ -308,13 +394,22 @@ mod tests {
         };
         let cells = "[[cells]]\nvariants = [\"gpt2\"]\nscales = [\"w32\"]\nsteps = [400]\n";
         check("", "s.toml: `cells` is missing");
-        check("repeat = 3\n", "s.toml:2: unknown field `repeat`\nhint: did you mean `repeats`?");
-        check("repeats = 0\n", "s.toml:2: repeats = 0: expected a whole number of at least 1");
+        check(
+            "repeat = 3\n",
+            "s.toml:2: unknown field `repeat`\nhint: did you mean `repeats`?",
+        );
+        check(
+            "repeats = 0\n",
+            "s.toml:2: repeats = 0: expected a whole number of at least 1",
+        );
         check(
             "[[cells]]\nvariant = \"a\"\n",
             "s.toml:3: unknown field `cells.variant`\nhint: did you mean `variants`?",
         );
-        check("[[cells]]\nscales = [\"w32\"]\n", "s.toml:2: `cells.variants` is missing");
+        check(
+            "[[cells]]\nscales = [\"w32\"]\n",
+            "s.toml:2: `cells.variants` is missing",
+        );
         check(
             "[[cells]]\nvariants = [\"gpt2\"]\nscales = [\"64\"]\n",
             "s.toml:4: cells.scales = [\"64\"]: expected widths\nhint: for example [\"w32\", \"w64\"]",
@@ -349,14 +444,28 @@ mod tests {
             &tune("lr = [1, 2, 4], first_seed = 1"),
             "s.toml:2: tune: the seeds of the sweep are among those judged\nhint: for example first_seed = 1001",
         );
-        check("[set]\ntrain.steps = []\n[[set.x]]\n", "s.toml:4: set.x: a spec key holds a value, not rows");
+        check(
+            "[set]\ntrain.steps = []\n[[set.x]]\n",
+            "s.toml:4: set.x: a spec key holds a value, not rows",
+        );
     }
 
     #[test]
     fn a_scale_is_a_width() {
         let check = |scale: &str, want: Option<u64>| assert_eq!(width_of(scale), want, "{scale}");
         check("w32", Some(32));
-        for bad in ["w0", "w032", "32", "w", "w-3", "w+3", "w3.5", "W32", "w99999999999999999999", "wide"] {
+        for bad in [
+            "w0",
+            "w032",
+            "32",
+            "w",
+            "w-3",
+            "w+3",
+            "w3.5",
+            "W32",
+            "w99999999999999999999",
+            "wide",
+        ] {
             check(bad, None);
         }
     }

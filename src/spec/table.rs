@@ -7,7 +7,9 @@ use super::tree::{Origin, Tree};
 use crate::error::{Error, Result};
 
 /// The tables that hold spec keys; a variant's or a suite's other fields are about itself.
-pub const SPEC_TABLES: [&str; 7] = ["model", "train", "data", "compute", "measure", "infer", "shape"];
+pub const SPEC_TABLES: [&str; 7] = [
+    "model", "train", "data", "compute", "measure", "infer", "shape",
+];
 
 /// A table of a TOML file.
 #[derive(Debug, Clone)]
@@ -40,9 +42,11 @@ impl Table {
     pub fn refuse(&self, name: &str, why: &str) -> Error {
         let key = self.key(name);
         match self.field(name) {
-            Some(Field { origin, node: Node::Leaf(value), .. }) => {
-                Error::input(format!("{origin}: {key} = {value}: {why}"))
-            }
+            Some(Field {
+                origin,
+                node: Node::Leaf(value),
+                ..
+            }) => Error::input(format!("{origin}: {key} = {value}: {why}")),
             Some(field) => Error::input(format!("{}: {key}: {why}", field.origin)),
             None => Error::input(format!("{}: {key}: {why}", self.origin)),
         }
@@ -50,15 +54,25 @@ impl Table {
 
     /// Where a field was written; the table itself where it is absent.
     pub fn origin(&self, name: &str) -> Origin {
-        self.field(name).map_or(&self.origin, |field| &field.origin).clone()
+        self.field(name)
+            .map_or(&self.origin, |field| &field.origin)
+            .clone()
     }
 
     /// Refuses fields that are not among `known`.
     pub fn check(&self, known: &[&str]) -> Result<()> {
-        match self.fields.iter().find(|field| !known.contains(&field.name.as_str())) {
+        match self
+            .fields
+            .iter()
+            .find(|field| !known.contains(&field.name.as_str()))
+        {
             None => Ok(()),
             Some(field) => {
-                let message = format!("{}: unknown field `{}`", field.origin, self.key(&field.name));
+                let message = format!(
+                    "{}: unknown field `{}`",
+                    field.origin,
+                    self.key(&field.name)
+                );
                 Err(Error::input(message).suggest(&field.name, known.iter().copied()))
             }
         }
@@ -66,7 +80,9 @@ impl Table {
 
     /// The value, or the refusal that it is missing.
     pub fn need<T>(&self, name: &str, value: Option<T>) -> Result<T> {
-        value.ok_or_else(|| Error::input(format!("{}: `{}` is missing", self.origin, self.key(name))))
+        value.ok_or_else(|| {
+            Error::input(format!("{}: `{}` is missing", self.origin, self.key(name)))
+        })
     }
 
     /// A string.
@@ -134,11 +150,19 @@ impl Table {
     /// The tables below this one, by name; any other field is refused.
     pub fn tables(&self) -> Result<Vec<(&str, &Table)>> {
         let table = |field: &'_ Field| self.table(&field.name).map(|table| table.is_some());
-        self.fields.iter().try_for_each(|field| table(field).map(drop))?;
+        self.fields
+            .iter()
+            .try_for_each(|field| table(field).map(drop))?;
         Ok(self
             .fields
             .iter()
-            .filter_map(|f| if let Node::Table(t) = &f.node { Some((&*f.name, t)) } else { None })
+            .filter_map(|f| {
+                if let Node::Table(t) = &f.node {
+                    Some((&*f.name, t))
+                } else {
+                    None
+                }
+            })
             .collect())
     }
 
@@ -154,7 +178,9 @@ impl Table {
     /// All that stands below as spec keys.
     pub fn tree(&self) -> Result<Tree> {
         let mut tree = Tree::default();
-        self.fields.iter().try_for_each(|field| self.lay(field, "", &mut tree))?;
+        self.fields
+            .iter()
+            .try_for_each(|field| self.lay(field, "", &mut tree))?;
         Ok(tree)
     }
 
@@ -175,8 +201,13 @@ impl Table {
         let key = join(prefix, &field.name);
         match &field.node {
             Node::Leaf(value) => tree.insert(&key, value.clone(), field.origin.clone()),
-            Node::Table(table) => table.fields.iter().try_for_each(|inner| table.lay(inner, &key, tree))?,
-            Node::Rows(_) => return Err(self.refuse(&field.name, "a spec key holds a value, not rows")),
+            Node::Table(table) => table
+                .fields
+                .iter()
+                .try_for_each(|inner| table.lay(inner, &key, tree))?,
+            Node::Rows(_) => {
+                return Err(self.refuse(&field.name, "a spec key holds a value, not rows"));
+            }
         }
         Ok(())
     }
@@ -189,7 +220,12 @@ impl Table {
         join(&self.path, name)
     }
 
-    fn one<T>(&self, name: &str, want: &str, parse: impl Fn(&Value) -> Option<T>) -> Result<Option<T>> {
+    fn one<T>(
+        &self,
+        name: &str,
+        want: &str,
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<T>> {
         match self.field(name).map(|field| &field.node) {
             None => Ok(None),
             Some(Node::Leaf(value)) if let Some(value) = parse(value) => Ok(Some(value)),
@@ -197,7 +233,12 @@ impl Table {
         }
     }
 
-    fn many<T>(&self, name: &str, want: &str, parse: impl Fn(&Value) -> Option<T>) -> Result<Option<Vec<T>>> {
+    fn many<T>(
+        &self,
+        name: &str,
+        want: &str,
+        parse: impl Fn(&Value) -> Option<T>,
+    ) -> Result<Option<Vec<T>>> {
         let all = |value: &Value| match value {
             Value::Array(values) if values.is_empty() => None,
             Value::Array(values) => values.iter().map(&parse).collect(),
@@ -209,7 +250,11 @@ impl Table {
 
 /// A dotted key.
 pub(super) fn join(prefix: &str, name: &str) -> String {
-    if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") }
+    if prefix.is_empty() {
+        name.to_owned()
+    } else {
+        format!("{prefix}.{name}")
+    }
 }
 
 fn count(value: &Value) -> Option<u64> {

@@ -23,18 +23,28 @@ pub struct Origin {
 impl Origin {
     /// An origin without lines, such as `--set`.
     pub fn named(file: &str) -> Self {
-        Self { file: file.into(), line: 0 }
+        Self {
+            file: file.into(),
+            line: 0,
+        }
     }
 
     /// Puts the place before a message that does not know it.
     pub fn blame(&self, error: Error) -> Error {
-        Error { message: format!("{self}: {}", error.message), ..error }
+        Error {
+            message: format!("{self}: {}", error.message),
+            ..error
+        }
     }
 }
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.line == 0 { write!(f, "{}", self.file) } else { write!(f, "{}:{}", self.file, self.line) }
+        if self.line == 0 {
+            write!(f, "{}", self.file)
+        } else {
+            write!(f, "{}:{}", self.file, self.line)
+        }
     }
 }
 
@@ -62,7 +72,10 @@ impl Tree {
     /// Whether both hold the same values, wherever they were written.
     pub fn same_values(&self, other: &Tree) -> bool {
         self.entries.len() == other.entries.len()
-            && self.iter().zip(other.iter()).all(|((a, x), (b, y))| a == b && x.value == y.value)
+            && self
+                .iter()
+                .zip(other.iter())
+                .all(|((a, x), (b, y))| a == b && x.value == y.value)
     }
 
     /// All keys in order.
@@ -99,7 +112,8 @@ impl Tree {
             self.entries.retain(|k, _| !k.starts_with(slot));
         }
         if BUDGETS.contains(&key) {
-            self.entries.retain(|k, _| k == key || !BUDGETS.contains(&k.as_str()));
+            self.entries
+                .retain(|k, _| k == key || !BUDGETS.contains(&k.as_str()));
         }
     }
 
@@ -113,15 +127,27 @@ impl Tree {
 
 fn flatten(prefix: &str, value: &Value, origin: &Origin, tree: &mut Tree) -> Result<()> {
     let Value::Object(map) = value else {
-        return Err(Error::input(format!("{origin}: expected a table at `{prefix}`, found {value}")));
+        return Err(Error::input(format!(
+            "{origin}: expected a table at `{prefix}`, found {value}"
+        )));
     };
     for (name, value) in map {
-        let key = if prefix.is_empty() { name.clone() } else { format!("{prefix}.{name}") };
+        let key = if prefix.is_empty() {
+            name.clone()
+        } else {
+            format!("{prefix}.{name}")
+        };
         match value {
             Value::Object(_) => flatten(&key, value, origin, tree)?,
             Value::Null => {}
             _ => {
-                tree.entries.insert(key, Entry { value: value.clone(), origin: origin.clone() });
+                tree.entries.insert(
+                    key,
+                    Entry {
+                        value: value.clone(),
+                        origin: origin.clone(),
+                    },
+                );
             }
         }
     }
@@ -136,19 +162,28 @@ mod tests {
     #[test]
     fn a_new_kind_drops_the_old_kinds_knobs() {
         let file = Origin::named("base");
-        let mut tree =
-            Tree::from_json(&json!({"train": {"optimizer": {"kind": "adamw", "beta2": 0.99}, "batch": 4}}), &file)
-                .unwrap();
-        let upper = Tree::from_json(&json!({"train": {"optimizer": {"kind": "muon", "lr": 0.1}}}), &Origin::named("v"))
-            .unwrap();
+        let mut tree = Tree::from_json(
+            &json!({"train": {"optimizer": {"kind": "adamw", "beta2": 0.99}, "batch": 4}}),
+            &file,
+        )
+        .unwrap();
+        let upper = Tree::from_json(
+            &json!({"train": {"optimizer": {"kind": "muon", "lr": 0.1}}}),
+            &Origin::named("v"),
+        )
+        .unwrap();
         tree.overlay(&upper);
         let keys: Vec<&str> = tree.iter().map(|(k, _)| k).collect();
-        assert_eq!(keys, ["train.batch", "train.optimizer.kind", "train.optimizer.lr"]);
+        assert_eq!(
+            keys,
+            ["train.batch", "train.optimizer.kind", "train.optimizer.lr"]
+        );
     }
 
     #[test]
     fn a_budget_of_a_higher_layer_replaces_a_lower_one_but_two_in_one_layer_stay() {
-        let layer = |value| Tree::from_json(&json!({"train": value}), &Origin::named("layer")).unwrap();
+        let layer =
+            |value| Tree::from_json(&json!({"train": value}), &Origin::named("layer")).unwrap();
         let keys = |tree: &Tree| tree.iter().map(|(k, _)| k.to_owned()).collect::<Vec<_>>();
         let mut tree = layer(json!({"steps": 800, "batch": 4}));
         tree.overlay(&layer(json!({"tokens": 1000})));

@@ -51,13 +51,28 @@ pub struct Variant {
 
 impl Variant {
     /// Reads a variant's file; the base is returned as written, with its place, for the library to lay below.
-    pub(super) fn parse(name: String, file: &str, text: &str) -> Result<(Self, Option<(String, Origin)>)> {
+    pub(super) fn parse(
+        name: String,
+        file: &str,
+        text: &str,
+    ) -> Result<(Self, Option<(String, Origin)>)> {
         let table = load::parse(file, text)?;
-        let known: Vec<&str> = ["about", "source", "base", "tuned", "surface"].into_iter().chain(SPEC_TABLES).collect();
+        let known: Vec<&str> = ["about", "source", "base", "tuned", "surface"]
+            .into_iter()
+            .chain(SPEC_TABLES)
+            .collect();
         table.check(&known)?;
         let own = table.spec_tree()?;
-        let tuned = table.rows("tuned")?.iter().map(Tuned::parse).collect::<Result<_>>()?;
-        let surfaces = table.rows("surface")?.iter().map(RateSurface::parse).collect::<Result<_>>()?;
+        let tuned = table
+            .rows("tuned")?
+            .iter()
+            .map(Tuned::parse)
+            .collect::<Result<_>>()?;
+        let surfaces = table
+            .rows("surface")?
+            .iter()
+            .map(RateSurface::parse)
+            .collect::<Result<_>>()?;
         let variant = Self {
             name,
             about: table.need("about", table.text("about")?)?,

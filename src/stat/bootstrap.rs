@@ -11,7 +11,12 @@ use super::sample::{mean, quantile};
 
 /// The interval of a statistic of a sample from its values on resamples; `None` for fewer than two values, and where all
 /// draws lie on one side of the estimate.
-pub fn bca(sample: &[f64], statistic: impl Fn(&[f64]) -> f64, draws: &[f64], level: f64) -> Option<Interval> {
+pub fn bca(
+    sample: &[f64],
+    statistic: impl Fn(&[f64]) -> f64,
+    draws: &[f64],
+    level: f64,
+) -> Option<Interval> {
     let normal = Normal::new(0.0, 1.0).ok()?;
     let estimate = statistic(sample);
     let below = draws.iter().filter(|draw| **draw < estimate).count() as f64;
@@ -25,20 +30,38 @@ pub fn bca(sample: &[f64], statistic: impl Fn(&[f64]) -> f64, draws: &[f64], lev
         let z = bias + normal.inverse_cdf(p);
         quantile(draws, normal.cdf(bias + z / (1.0 - bend * z)))
     };
-    Some(Interval { low: end(0.5 * (1.0 - level))?, high: end(0.5 * (1.0 + level))?, level })
+    Some(Interval {
+        low: end(0.5 * (1.0 - level))?,
+        high: end(0.5 * (1.0 + level))?,
+        level,
+    })
 }
 
 /// From the jackknife; 0 where leaving any value out changes nothing.
 fn acceleration(sample: &[f64], statistic: impl Fn(&[f64]) -> f64) -> Option<f64> {
     let without = |k: usize| {
-        let rest: Vec<f64> = sample.iter().enumerate().filter(|(j, _)| *j != k).map(|(_, x)| *x).collect();
+        let rest: Vec<f64> = sample
+            .iter()
+            .enumerate()
+            .filter(|(j, _)| *j != k)
+            .map(|(_, x)| *x)
+            .collect();
         statistic(&rest)
     };
     let values: Vec<f64> = (0..sample.len()).map(without).collect();
     let middle = mean(&values)?;
-    let power = |p: i32| values.iter().map(|value| (middle - value).powi(p)).sum::<f64>();
+    let power = |p: i32| {
+        values
+            .iter()
+            .map(|value| (middle - value).powi(p))
+            .sum::<f64>()
+    };
     let squares = power(2);
-    Some(if squares > 0.0 { power(3) / (6.0 * squares.powf(1.5)) } else { 0.0 })
+    Some(if squares > 0.0 {
+        power(3) / (6.0 * squares.powf(1.5))
+    } else {
+        0.0
+    })
 }
 
 /// A statistic on resamples of the whole size, drawn with replacement; `below(n)` gives a random whole number under n.
@@ -51,7 +74,9 @@ pub fn draws(
     let mut resample = vec![0.0; sample.len()];
     (0..count)
         .map(|_| {
-            resample.iter_mut().for_each(|x| *x = sample[below(sample.len())]);
+            resample
+                .iter_mut()
+                .for_each(|x| *x = sample[below(sample.len())]);
             statistic(&resample)
         })
         .collect()
@@ -70,13 +95,18 @@ mod tests {
         let sample = [0.021, 0.013, 0.034, -0.004, 0.018, 0.027, 0.009, 0.051];
         let mut state = 12_345_u64;
         let below = |n: usize| {
-            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            state = state
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             (state >> 33) as usize % n
         };
         let statistic = |x: &[f64]| mean(x).unwrap_or_default();
         let drawn = draws(&sample, statistic, 2000, below);
         let interval = bca(&sample, statistic, &drawn, 0.95).unwrap();
-        assert!((interval.low - 0.011).abs() < 1e-9 && (interval.high - 0.03275).abs() < 1e-9, "{interval:?}");
+        assert!(
+            (interval.low - 0.011).abs() < 1e-9 && (interval.high - 0.03275).abs() < 1e-9,
+            "{interval:?}"
+        );
         assert!((acceleration(&sample, statistic).unwrap() - 0.020936282346749362).abs() < 1e-12);
     }
 

@@ -84,7 +84,11 @@ pub fn change(values: &[f64], fence: Option<f64>) -> Change {
 /// Theil and Sen's slope: the median over all pairs.
 pub fn slope(values: &[f64]) -> Option<f64> {
     let pairs = (0..values.len()).flat_map(|i| (i + 1..values.len()).map(move |j| (i, j)));
-    median(&pairs.map(|(i, j)| (values[j] - values[i]) / (j - i) as f64).collect::<Vec<_>>())
+    median(
+        &pairs
+            .map(|(i, j)| (values[j] - values[i]) / (j - i) as f64)
+            .collect::<Vec<_>>(),
+    )
 }
 
 /// Figures that leave their level and come back at once: further than `fence` from the medians of the figures before and after.
@@ -93,7 +97,9 @@ pub fn outliers(values: &[f64], fence: f64) -> Vec<usize> {
     let out = |at: &usize| {
         let before = side(at.saturating_sub(FEWEST_A_SIDE), *at);
         let after = side(at + 1, (at + 1 + FEWEST_A_SIDE).min(values.len()));
-        let (Some(before), Some(after)) = (before, after) else { return false };
+        let (Some(before), Some(after)) = (before, after) else {
+            return false;
+        };
         let (from, to) = (values[*at] - before, values[*at] - after);
         from.abs() > fence && to.abs() > fence && from * to > 0.0
     };
@@ -102,30 +108,44 @@ pub fn outliers(values: &[f64], fence: f64) -> Vec<usize> {
 
 /// Sum of absolute deviations from the median.
 fn left(values: &[f64]) -> f64 {
-    median(values).map_or(0.0, |middle| values.iter().map(|value| (value - middle).abs()).sum())
+    median(values).map_or(0.0, |middle| {
+        values.iter().map(|value| (value - middle).abs()).sum()
+    })
 }
 
 fn step(values: &[f64], line: f64) -> Option<(usize, f64)> {
     let count = values.len();
     let splits = FEWEST_A_SIDE..(count + 1).saturating_sub(FEWEST_A_SIDE);
     let cost = |at: usize| left(&values[..at]) + left(&values[at..]);
-    let at = splits.map(|at| (cost(at), at)).min_by(|a, b| a.0.total_cmp(&b.0))?.1;
+    let at = splits
+        .map(|at| (cost(at), at))
+        .min_by(|a, b| a.0.total_cmp(&b.0))?
+        .1;
     let (before, after) = values.split_at(at);
     let size = median(after)? - median(before)?;
     let remains = cost(at);
-    let along: Vec<f64> = values.iter().enumerate().map(|(k, value)| value - line * k as f64).collect();
+    let along: Vec<f64> = values
+        .iter()
+        .enumerate()
+        .map(|(k, value)| value - line * k as f64)
+        .collect();
     let noise = NORMAL * remains / (count - 2) as f64;
     let error = NORMAL * noise * (1.0 / before.len() as f64 + 1.0 / after.len() as f64).sqrt();
     let local = median(&after[..FEWEST_A_SIDE])? - median(&before[at - FEWEST_A_SIDE..])?;
     let sure = size.abs() > STEP_ERRORS * error && size != 0.0;
     let at_once = local * size > 0.0 && local.abs() >= AT_ONCE * size.abs();
     let noise_like = remains <= 0.0 || wander(before, after) * count as f64 >= NOISE_LIKE * remains;
-    (sure && at_once && noise_like && remains < BETTER_THAN_A_LINE * left(&along)).then_some((at, size))
+    (sure && at_once && noise_like && remains < BETTER_THAN_A_LINE * left(&along))
+        .then_some((at, size))
 }
 
 /// Mean absolute difference of neighbours within the two sides.
 fn wander(before: &[f64], after: &[f64]) -> f64 {
-    let steps = |part: &[f64]| part.windows(2).map(|two| (two[1] - two[0]).abs()).collect::<Vec<_>>();
+    let steps = |part: &[f64]| {
+        part.windows(2)
+            .map(|two| (two[1] - two[0]).abs())
+            .collect::<Vec<_>>()
+    };
     mean(&[steps(before), steps(after)].concat()).unwrap_or(0.0)
 }
 
@@ -135,11 +155,19 @@ fn is_trend(values: &[f64]) -> bool {
         return false;
     }
     let pairs = (0..count).flat_map(|i| (i + 1..count).map(move |j| (i, j)));
-    let sign = |(i, j): (usize, usize)| if values[j] == values[i] { 0.0 } else { (values[j] - values[i]).signum() };
+    let sign = |(i, j): (usize, usize)| {
+        if values[j] == values[i] {
+            0.0
+        } else {
+            (values[j] - values[i]).signum()
+        }
+    };
     let score: f64 = pairs.map(sign).sum();
     let variance = (count * (count - 1) * (2 * count + 5)) as f64 / 18.0;
     let steps: Vec<f64> = values.windows(2).map(|two| two[1] - two[0]).collect();
-    let (Some(drift), Some(spread)) = (mean(&steps), sd(&steps)) else { return false };
+    let (Some(drift), Some(spread)) = (mean(&steps), sd(&steps)) else {
+        return false;
+    };
     let of_drift = drift.abs() > DRIFT_ERRORS * spread / (steps.len() as f64).sqrt();
     (score.abs() - 1.0) / variance.sqrt() > TREND_ERRORS && of_drift
 }
@@ -148,8 +176,13 @@ fn is_trend(values: &[f64]) -> bool {
 fn recent(values: &[f64], fence: f64) -> Option<(usize, f64)> {
     let away = |count: &usize| {
         let at = values.len().checked_sub(*count)?;
-        let usual = median(&values[at.saturating_sub(BEFORE)..at]).filter(|_| at >= FEWEST_A_SIDE)?;
-        let far = |sign: f64| values[at..].iter().all(|value| sign * (value - usual) > fence);
+        let usual =
+            median(&values[at.saturating_sub(BEFORE)..at]).filter(|_| at >= FEWEST_A_SIDE)?;
+        let far = |sign: f64| {
+            values[at..]
+                .iter()
+                .all(|value| sign * (value - usual) > fence)
+        };
         (far(1.0) || far(-1.0)).then_some((at, median(&values[at..])? - usual))
     };
     [2, 1].iter().find_map(away)
@@ -181,17 +214,32 @@ mod tests {
             (with(&[(8, -0.7)]), Change::None),
             (with(&[(3, 0.4), (11, -0.7)]), Change::None),
             (with(&[(15, -0.1)]), Change::Recent { at: 15, size: -0.1 }),
-            (with(&[(14, -0.1), (15, -0.1)]), Change::Recent { at: 14, size: -0.1 }),
+            (
+                with(&[(14, -0.1), (15, -0.1)]),
+                Change::Recent { at: 14, size: -0.1 },
+            ),
             (stepped, Change::Step { at: 9, size: -0.1 }),
-            (with(&[(13, -0.1), (14, -0.1), (15, -0.1)]), Change::Step { at: 13, size: -0.1 }),
-            (vec![0.0, 0.0, 0.0, 0.2, 0.2, 0.2], Change::Step { at: 3, size: 0.2 }),
+            (
+                with(&[(13, -0.1), (14, -0.1), (15, -0.1)]),
+                Change::Step { at: 13, size: -0.1 },
+            ),
+            (
+                vec![0.0, 0.0, 0.0, 0.2, 0.2, 0.2],
+                Change::Step { at: 3, size: 0.2 },
+            ),
         ];
         for (values, expected) in rows {
             assert_eq!(change(&values, Some(0.01)), expected, "{values:?}");
         }
-        let Change::Trend { slope } = change(&falling, Some(0.01)) else { panic!("a trend") };
+        let Change::Trend { slope } = change(&falling, Some(0.01)) else {
+            panic!("a trend")
+        };
         assert!((slope + 0.01).abs() < 1e-12);
         assert_eq!(outliers(&with(&[(8, -0.7)]), 0.01), [8]);
-        assert_eq!(outliers(&with(&[(15, -0.7)]), 0.01), [0_usize; 0], "nobody knows yet");
+        assert_eq!(
+            outliers(&with(&[(15, -0.7)]), 0.01),
+            [0_usize; 0],
+            "nobody knows yet"
+        );
     }
 }

@@ -30,7 +30,11 @@ impl Descent {
     /// `None` without a point that counts.
     pub fn through(points: &[(f64, f64)]) -> Option<Self> {
         let sound = |(x, y): &&(f64, f64)| *x > 0.0 && x.is_finite() && *y > 0.0 && y.is_finite();
-        let mut points: Vec<(f64, f64)> = points.iter().filter(sound).map(|(x, y)| (x.ln(), *y)).collect();
+        let mut points: Vec<(f64, f64)> = points
+            .iter()
+            .filter(sound)
+            .map(|(x, y)| (x.ln(), *y))
+            .collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         let ends = (points.first()?.0, points.last()?.0);
         // Blocks as sums of places and of losses, with the number of points in them.
@@ -38,7 +42,10 @@ impl Descent {
         for (x, y) in points {
             blocks.push((x, y, 1.0));
             while let [.., before, last] = blocks[..] {
-                let (place, loss) = (|b: (f64, f64, f64)| b.0 / b.2, |b: (f64, f64, f64)| b.1 / b.2);
+                let (place, loss) = (
+                    |b: (f64, f64, f64)| b.0 / b.2,
+                    |b: (f64, f64, f64)| b.1 / b.2,
+                );
                 if loss(last) < loss(before) && place(last) > place(before) {
                     break;
                 }
@@ -46,7 +53,10 @@ impl Descent {
                 blocks.push((before.0 + last.0, before.1 + last.1, before.2 + last.2));
             }
         }
-        Some(Self { blocks: blocks.into_iter().map(|(x, y, n)| (x / n, y / n)).collect(), ends })
+        Some(Self {
+            blocks: blocks.into_iter().map(|(x, y, n)| (x / n, y / n)).collect(),
+            ends,
+        })
     }
 
     /// Where the loss is first at most `target`.
@@ -90,11 +100,16 @@ mod tests {
     use super::*;
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-10, "{found} against {expected}");
+        assert!(
+            (found - expected).abs() < 1e-10,
+            "{found} against {expected}"
+        );
     }
 
     fn at(crossing: Crossing) -> f64 {
-        let Crossing::At(x) = crossing else { panic!("{crossing:?}") };
+        let Crossing::At(x) = crossing else {
+            panic!("{crossing:?}")
+        };
         x
     }
 
@@ -103,11 +118,19 @@ mod tests {
     #[test]
     fn violators_are_pooled() {
         let losses = [5.0, 4.0, 3.2, 3.7, 3.6, 3.0, 2.4, 2.6];
-        let points: Vec<(f64, f64)> = losses.iter().enumerate().map(|(k, y)| ((k as f64).exp(), *y)).collect();
+        let points: Vec<(f64, f64)> = losses
+            .iter()
+            .enumerate()
+            .map(|(k, y)| ((k as f64).exp(), *y))
+            .collect();
         let points: Vec<(f64, f64)> = points.iter().map(|(x, y)| (x * 10.0, *y)).collect();
         let curve = Descent::through(&points).unwrap();
         assert_eq!(
-            curve.blocks.iter().map(|b| (b.1 * 1e9).round() / 1e9).collect::<Vec<_>>(),
+            curve
+                .blocks
+                .iter()
+                .map(|b| (b.1 * 1e9).round() / 1e9)
+                .collect::<Vec<_>>(),
             [5.0, 4.0, 3.5, 3.0, 2.5]
         );
         close(curve.blocks[2].0, 3.0 + 10.0_f64.ln());
@@ -125,13 +148,22 @@ mod tests {
         }
         assert_eq!(curve.first(law(100.0)), Crossing::By(125.0_f64.ln()));
         assert_eq!(curve.first(law(5200.0)), Crossing::Beyond(5100.0_f64.ln()));
-        assert_eq!((curve.at(124.0_f64.ln()), curve.at(5101.0_f64.ln())), (None, None));
+        assert_eq!(
+            (curve.at(124.0_f64.ln()), curve.at(5101.0_f64.ln())),
+            (None, None)
+        );
     }
 
     /// One lucky evaluation below the target is not its moment; without pooling the answer would be 200.
     #[test]
     fn one_lucky_evaluation_does_not_count() {
-        let points = [(100.0, 3.4), (200.0, 3.27), (300.0, 3.35), (400.0, 3.30), (500.0, 3.26)];
+        let points = [
+            (100.0, 3.4),
+            (200.0, 3.27),
+            (300.0, 3.35),
+            (400.0, 3.30),
+            (500.0, 3.26),
+        ];
         let curve = Descent::through(&points).unwrap();
         let found = at(curve.first(3.28)).exp();
         assert!(found > 400.0 && found < 500.0, "{found}");
@@ -141,7 +173,14 @@ mod tests {
     fn odd_points_are_taken_as_they_can_be() {
         assert_eq!(Descent::through(&[]), None);
         assert_eq!(Descent::through(&[(0.0, 11.0), (f64::NAN, 2.0)]), None);
-        let twins = Descent::through(&[(0.0, 11.0), (10.0, 4.0), (20.0, 3.0), (20.0, 3.2), (40.0, 2.0)]).unwrap();
+        let twins = Descent::through(&[
+            (0.0, 11.0),
+            (10.0, 4.0),
+            (20.0, 3.0),
+            (20.0, 3.2),
+            (40.0, 2.0),
+        ])
+        .unwrap();
         close(twins.at(20.0_f64.ln()).unwrap(), 3.1);
         let rising = Descent::through(&[(10.0, 3.0), (20.0, 4.0)]).unwrap();
         assert_eq!(rising.blocks.len(), 1);

@@ -53,7 +53,9 @@ fn deals(n: usize, k: usize) -> Option<u64> {
         return None;
     }
     (0..k as u64)
-        .try_fold(1_u64, |ways, j| Some(ways * (n as u64 - j) / (j + 1)).filter(|w| *w <= 64 * MOST_CASES))
+        .try_fold(1_u64, |ways, j| {
+            Some(ways * (n as u64 - j) / (j + 1)).filter(|w| *w <= 64 * MOST_CASES)
+        })
         .filter(|ways| *ways <= MOST_CASES)
 }
 
@@ -72,7 +74,10 @@ mod tests {
     use super::*;
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() <= 1e-9, "{found} against {expected}");
+        assert!(
+            (found - expected).abs() <= 1e-9,
+            "{found} against {expected}"
+        );
     }
 
     /// SciPy 1.17: `permutation_test((a,), np.mean, permutation_type='samples', n_resamples=10**6)`.
@@ -96,8 +101,17 @@ mod tests {
         let (b, c) = ([4.21, 4.35, 4.18, 4.40, 4.27], [4.52, 4.31, 4.66, 4.48]);
         close(permutation(&b, &c).unwrap(), 0.047619047619047616);
         close(permutation(&c, &b).unwrap(), 0.047619047619047616);
-        close(permutation(&[1.0, 2.0, 3.0, 4.0], &[5.0, 6.0, 7.0, 8.0]).unwrap(), 2.0 / 70.0);
+        close(
+            permutation(&[1.0, 2.0, 3.0, 4.0], &[5.0, 6.0, 7.0, 8.0]).unwrap(),
+            2.0 / 70.0,
+        );
         close(permutation(&[2.0; 3], &[2.0; 3]).unwrap(), 1.0);
-        assert_eq!((permutation(&[], &[1.0]), permutation(&[1.0; 20], &[2.0; 20])), (None, None));
+        assert_eq!(
+            (
+                permutation(&[], &[1.0]),
+                permutation(&[1.0; 20], &[2.0; 20])
+            ),
+            (None, None)
+        );
     }
 }

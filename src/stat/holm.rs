@@ -23,7 +23,10 @@ mod tests {
     fn agrees_with_r() {
         let found = holm(&[0.01, 0.04, 0.03, 0.005, 0.2]);
         for (found, expected) in found.iter().zip([0.04, 0.09, 0.09, 0.025, 0.2]) {
-            assert!((found - expected).abs() < 1e-12, "{found} against {expected}");
+            assert!(
+                (found - expected).abs() < 1e-12,
+                "{found} against {expected}"
+            );
         }
         assert_eq!(holm(&[0.6, 0.7]), [1.0, 1.0]);
         assert_eq!(holm(&[]), [0.0; 0]);

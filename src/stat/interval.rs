@@ -69,7 +69,11 @@ pub fn critical(freedom: f64, level: f64) -> Option<f64> {
             high = t
         }
         let step = t + off / student.pdf(t);
-        let next = if step > low && step < high { step } else { 0.5 * (low + high) };
+        let next = if step > low && step < high {
+            step
+        } else {
+            0.5 * (low + high)
+        };
         if (next - t).abs() <= 1e-15 * t {
             break;
         }
@@ -81,16 +85,34 @@ pub fn critical(freedom: f64, level: f64) -> Option<f64> {
 /// Mean of a sample with its t interval; `None` for an empty sample.
 pub fn mean_estimate(sample: &[f64], level: f64) -> Option<Estimate> {
     let value = mean(sample)?;
-    let half = |sd: f64| Some(critical(sample.len() as f64 - 1.0, level)? * sd / (sample.len() as f64).sqrt());
-    let interval = sd(sample).and_then(half).map(|half| Interval { low: value - half, high: value + half, level });
-    Some(Estimate { value, interval, n: sample.len() })
+    let half = |sd: f64| {
+        Some(critical(sample.len() as f64 - 1.0, level)? * sd / (sample.len() as f64).sqrt())
+    };
+    let interval = sd(sample).and_then(half).map(|half| Interval {
+        low: value - half,
+        high: value + half,
+        level,
+    });
+    Some(Estimate {
+        value,
+        interval,
+        n: sample.len(),
+    })
 }
 
 /// Geometric mean of ratios given as natural logarithms, with the t interval of their mean turned back.
 pub fn ratio_estimate(logs: &[f64], level: f64) -> Option<Estimate> {
     let Estimate { value, interval, n } = mean_estimate(logs, level)?;
-    let interval = interval.map(|i| Interval { low: i.low.exp(), high: i.high.exp(), level });
-    Some(Estimate { value: value.exp(), interval, n })
+    let interval = interval.map(|i| Interval {
+        low: i.low.exp(),
+        high: i.high.exp(),
+        level,
+    });
+    Some(Estimate {
+        value: value.exp(),
+        interval,
+        n,
+    })
 }
 
 /// The ratio of two paired means with Fieller's interval (Fieller 1954): all r for which the paired means of a - r b cannot be
@@ -102,7 +124,12 @@ pub fn ratio_of_means(a: &[f64], b: &[f64], level: f64) -> Option<Estimate> {
     }
     let (mean_a, mean_b) = (mean(a)?, mean(b)?);
     let product = |x: &[f64], y: &[f64], of_x: f64, of_y: f64| {
-        x.iter().zip(y).map(|(x, y)| (x - of_x) * (y - of_y)).sum::<f64>() / (n as f64 - 1.0) / n as f64
+        x.iter()
+            .zip(y)
+            .map(|(x, y)| (x - of_x) * (y - of_y))
+            .sum::<f64>()
+            / (n as f64 - 1.0)
+            / n as f64
     };
     let t2 = critical(n as f64 - 1.0, level)?.powi(2);
     // (mean_a - r mean_b)^2 = t^2 (s_aa - 2 r s_ab + r^2 s_bb), a quadratic in r.
@@ -110,8 +137,16 @@ pub fn ratio_of_means(a: &[f64], b: &[f64], level: f64) -> Option<Estimate> {
     let cross = mean_a * mean_b - t2 * product(a, b, mean_a, mean_b);
     let level_term = mean_a * mean_a - t2 * product(a, a, mean_a, mean_a);
     let root = (cross * cross - square * level_term).max(0.0).sqrt();
-    let interval = Interval { low: (cross - root) / square, high: (cross + root) / square, level };
-    (square > 0.0).then_some(Estimate { value, interval: Some(interval), n })
+    let interval = Interval {
+        low: (cross - root) / square,
+        high: (cross + root) / square,
+        level,
+    };
+    (square > 0.0).then_some(Estimate {
+        value,
+        interval: Some(interval),
+        n,
+    })
 }
 
 #[cfg(test)]
@@ -119,7 +154,10 @@ mod tests {
     use super::*;
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{found} against {expected}");
+        assert!(
+            (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+            "{found} against {expected}"
+        );
     }
 
     /// Values of SciPy 1.17: `scipy.stats.t.ppf((1 + level) / 2, n - 1)`.
@@ -140,13 +178,19 @@ mod tests {
         ];
         for (freedom, expected) in rows {
             let found = critical(freedom, 0.95).unwrap();
-            assert!((found / expected - 1.0).abs() < 1e-9, "{freedom}: {found} against {expected}");
+            assert!(
+                (found / expected - 1.0).abs() < 1e-9,
+                "{freedom}: {found} against {expected}"
+            );
         }
         for k in 0..4000 {
             let freedom = 0.02 * 1.01_f64.powi(k);
             assert!(critical(freedom, 0.95).unwrap() > 1.959, "{freedom}");
         }
-        assert_eq!((critical(0.0, 0.95), critical(f64::NAN, 0.95)), (None, None));
+        assert_eq!(
+            (critical(0.0, 0.95), critical(f64::NAN, 0.95)),
+            (None, None)
+        );
     }
 
     #[test]
@@ -186,13 +230,23 @@ mod tests {
         assert_eq!(mean_estimate(&[], 0.95), None);
         assert_eq!(mean_estimate(&[2.0], 0.95).unwrap().interval, None);
         let same = ratio_estimate(&[0.0, 0.0, 0.0], 0.95).unwrap();
-        assert_eq!((same.value, same.interval.unwrap().low, same.interval.unwrap().high), (1.0, 1.0, 1.0));
+        assert_eq!(
+            (
+                same.value,
+                same.interval.unwrap().low,
+                same.interval.unwrap().high
+            ),
+            (1.0, 1.0, 1.0)
+        );
     }
 
     /// The ends solve the equation that defines them: there the t statistic of a - r b is critical, by the t interval above.
     #[test]
     fn fiellers_interval_ends_where_the_difference_is_just_told() {
-        let (a, b) = ([0.31, 0.42, 0.38, 0.29, 0.35], [0.61, 0.72, 0.64, 0.66, 0.58]);
+        let (a, b) = (
+            [0.31, 0.42, 0.38, 0.29, 0.35],
+            [0.61, 0.72, 0.64, 0.66, 0.58],
+        );
         let found = ratio_of_means(&a, &b, 0.95).unwrap();
         close(found.value, 1.75 / 3.21);
         let interval = found.interval.unwrap();
@@ -200,9 +254,16 @@ mod tests {
         for (end, touches) in [(interval.low, 0), (interval.high, 1)] {
             let differences: Vec<f64> = a.iter().zip(&b).map(|(a, b)| a - end * b).collect();
             let around = mean_estimate(&differences, 0.95).unwrap().interval.unwrap();
-            assert!([around.low, around.high][touches].abs() < 1e-12, "{around:?}");
+            assert!(
+                [around.low, around.high][touches].abs() < 1e-12,
+                "{around:?}"
+            );
         }
-        assert_eq!(ratio_of_means(&a, &[0.5, -0.5, 0.4, -0.6, 0.1], 0.95), None, "the divisor is not told from 0");
+        assert_eq!(
+            ratio_of_means(&a, &[0.5, -0.5, 0.4, -0.6, 0.1], 0.95),
+            None,
+            "the divisor is not told from 0"
+        );
         assert_eq!(ratio_of_means(&a[..1], &b[..1], 0.95), None);
         assert_eq!(ratio_of_means(&a, &b[..4], 0.95), None);
     }

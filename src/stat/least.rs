@@ -40,7 +40,11 @@ pub struct Least {
 
 impl Problem<'_> {
     fn delta_of(&self, row: usize) -> f64 {
-        if row < self.robust { self.delta } else { f64::INFINITY }
+        if row < self.robust {
+            self.delta
+        } else {
+            f64::INFINITY
+        }
     }
 
     fn residuals_at(&self, at: &[f64]) -> Vec<f64> {
@@ -56,7 +60,15 @@ impl Problem<'_> {
 
     fn sum(&self, residuals: &[f64]) -> f64 {
         let rows = residuals.iter().zip(self.weights).enumerate();
-        let sum: f64 = rows.map(|(k, (r, w))| if *w > 0.0 { w * huber::loss(*r, self.delta_of(k)) } else { 0.0 }).sum();
+        let sum: f64 = rows
+            .map(|(k, (r, w))| {
+                if *w > 0.0 {
+                    w * huber::loss(*r, self.delta_of(k))
+                } else {
+                    0.0
+                }
+            })
+            .sum();
         if sum.is_finite() { sum } else { f64::INFINITY }
     }
 
@@ -69,9 +81,17 @@ impl Problem<'_> {
                 moved[k] += steps * step;
                 self.residuals_at(&moved)
             };
-            let near = moved(1.0).into_iter().zip(moved(-1.0)).map(|(up, down)| up - down);
-            let far = moved(2.0).into_iter().zip(moved(-2.0)).map(|(up, down)| up - down);
-            near.zip(far).map(|(near, far)| (8.0 * near - far) / (12.0 * step)).collect()
+            let near = moved(1.0)
+                .into_iter()
+                .zip(moved(-1.0))
+                .map(|(up, down)| up - down);
+            let far = moved(2.0)
+                .into_iter()
+                .zip(moved(-2.0))
+                .map(|(up, down)| up - down);
+            near.zip(far)
+                .map(|(near, far)| (8.0 * near - far) / (12.0 * step))
+                .collect()
         };
         free.iter().map(column).collect()
     }
@@ -85,8 +105,14 @@ impl Problem<'_> {
         let mut objective = self.objective(&at);
         let (mut damping, mut idle) = (1e-3, 0);
         for _ in 0..STEPS {
-            let Some((next, lower)) = self.step(&at, objective, free, &mut damping) else { break };
-            idle = if objective - lower <= NOTHING * objective { idle + 1 } else { 0 };
+            let Some((next, lower)) = self.step(&at, objective, free, &mut damping) else {
+                break;
+            };
+            idle = if objective - lower <= NOTHING * objective {
+                idle + 1
+            } else {
+                0
+            };
             (at, objective) = (next, lower);
             if idle > 4 || objective == 0.0 {
                 break;
@@ -96,7 +122,13 @@ impl Problem<'_> {
     }
 
     /// The next point, damped until the objective falls; `None` where no step goes down.
-    fn step(&self, at: &[f64], objective: f64, free: &[usize], damping: &mut f64) -> Option<(Vec<f64>, f64)> {
+    fn step(
+        &self,
+        at: &[f64],
+        objective: f64,
+        free: &[usize],
+        damping: &mut f64,
+    ) -> Option<(Vec<f64>, f64)> {
         let residuals = self.residuals_at(at);
         let root: Vec<f64> = residuals
             .iter()
@@ -104,16 +136,27 @@ impl Problem<'_> {
             .enumerate()
             .map(|(k, (r, w))| (w * (self.delta_of(k) / r.abs()).min(1.0)).sqrt())
             .collect();
-        let weighted = |column: &[f64]| column.iter().zip(&root).map(|(a, b)| a * b).collect::<Vec<f64>>();
+        let weighted = |column: &[f64]| {
+            column
+                .iter()
+                .zip(&root)
+                .map(|(a, b)| a * b)
+                .collect::<Vec<f64>>()
+        };
         let y: Vec<f64> = weighted(&residuals).iter().map(|r| -r).collect();
         let mut moving = Vec::new();
         for (&k, column) in free.iter().zip(self.slopes(at, free)) {
             let column = weighted(&column);
             let size = column.iter().map(|v| v * v).sum::<f64>().sqrt();
             let pull: f64 = column.iter().zip(&y).map(|(a, b)| a * b).sum();
-            let stuck = (at[k] <= self.low[k] && pull < 0.0) || (at[k] >= self.high[k] && pull > 0.0);
+            let stuck =
+                (at[k] <= self.low[k] && pull < 0.0) || (at[k] >= self.high[k] && pull > 0.0);
             if size > 0.0 && size.is_finite() && !stuck {
-                moving.push((k, size, column.iter().map(|v| v / size).collect::<Vec<f64>>()));
+                moving.push((
+                    k,
+                    size,
+                    column.iter().map(|v| v / size).collect::<Vec<f64>>(),
+                ));
             }
         }
         while *damping <= STIFFEST && !moving.is_empty() {
@@ -131,7 +174,13 @@ impl Problem<'_> {
     }
 
     /// One damped step, clipped to the bounds.
-    fn damped(&self, at: &[f64], moving: &[(usize, f64, Vec<f64>)], y: &[f64], damping: f64) -> Option<Vec<f64>> {
+    fn damped(
+        &self,
+        at: &[f64],
+        moving: &[(usize, f64, Vec<f64>)],
+        y: &[f64],
+        damping: f64,
+    ) -> Option<Vec<f64>> {
         let n = moving.len();
         let columns: Vec<Vec<f64>> = (0..n)
             .map(|j| {
@@ -139,7 +188,11 @@ impl Problem<'_> {
                 moving[j].2.iter().copied().chain(tail).collect()
             })
             .collect();
-        let y: Vec<f64> = y.iter().copied().chain(std::iter::repeat_n(0.0, n)).collect();
+        let y: Vec<f64> = y
+            .iter()
+            .copied()
+            .chain(std::iter::repeat_n(0.0, n))
+            .collect();
         let step = least_squares(&columns, &y)?;
         let mut next = at.to_vec();
         for ((k, size, _), step) in moving.iter().zip(step) {
@@ -158,10 +211,19 @@ mod tests {
 
     fn search(delta: f64, low: [f64; 2], high: [f64; 2]) -> Least {
         let residuals = |b: &[f64], out: &mut [f64]| {
-            out.iter_mut().zip(X.iter().zip(Y)).for_each(|(r, (x, y))| *r = b[0] * (1.0 - (-b[1] * x).exp()) - y);
+            out.iter_mut()
+                .zip(X.iter().zip(Y))
+                .for_each(|(r, (x, y))| *r = b[0] * (1.0 - (-b[1] * x).exp()) - y);
         };
         let weights = [1.0; 6];
-        let problem = Problem { residuals: &residuals, weights: &weights, delta, robust: 6, low: &low, high: &high };
+        let problem = Problem {
+            residuals: &residuals,
+            weights: &weights,
+            delta,
+            robust: 6,
+            low: &low,
+            high: &high,
+        };
         problem.search(&[100.0, 0.75], &[0, 1])
     }
 
@@ -172,7 +234,10 @@ mod tests {
         let found = search(f64::INFINITY, [0.0, 0.0], [1e6, 1e3]);
         assert!((found.at[0] - 213.809_408_89).abs() < 1e-5, "{found:?}");
         assert!((found.at[1] - 0.547_237_485_42).abs() < 1e-8, "{found:?}");
-        assert!((2.0 * found.objective - 1_168.008_876_6).abs() < 1e-6, "{found:?}");
+        assert!(
+            (2.0 * found.objective - 1_168.008_876_6).abs() < 1e-6,
+            "{found:?}"
+        );
     }
 
     /// SciPy 1.17: `minimize(lambda b: huber(5, b[0] * (1 - exp(-b[1] * x)) - y).sum(), [213, .55], method="Nelder-Mead")`, and
@@ -180,13 +245,20 @@ mod tests {
     #[test]
     fn wild_rows_count_less_and_bounds_hold() {
         let found = search(5.0, [0.0, 0.0], [1e6, 1e3]);
-        assert!((found.at[0] - HUBER[0]).abs() < 1e-3 && (found.at[1] - HUBER[1]).abs() < 1e-5, "{found:?}");
+        assert!(
+            (found.at[0] - HUBER[0]).abs() < 1e-3 && (found.at[1] - HUBER[1]).abs() < 1e-5,
+            "{found:?}"
+        );
         assert!((found.objective - HUBER[2]).abs() < 1e-5, "{found:?}");
         let bound = search(f64::INFINITY, [0.0, 0.0], [200.0, 1e3]);
         assert_eq!(bound.at[0], 200.0);
         assert!((bound.at[1] - BOUND).abs() < 1e-6, "{bound:?}");
     }
 
-    const HUBER: [f64; 3] = [216.512_661_111_877, 0.570_090_820_148_4, 274.042_099_482_973_7];
+    const HUBER: [f64; 3] = [
+        216.512_661_111_877,
+        0.570_090_820_148_4,
+        274.042_099_482_973_7,
+    ];
     const BOUND: f64 = 0.653_548_75;
 }

@@ -26,22 +26,36 @@ pub struct Prior {
 
 /// From variances above 0 with their degrees of freedom; `None` below two.
 pub fn prior(samples: &[(f64, f64)]) -> Option<Prior> {
-    let known: Vec<(f64, f64)> =
-        samples.iter().copied().filter(|(s2, d)| *s2 > 0.0 && *d > 0.0 && (s2 + d).is_finite()).collect();
+    let known: Vec<(f64, f64)> = samples
+        .iter()
+        .copied()
+        .filter(|(s2, d)| *s2 > 0.0 && *d > 0.0 && (s2 + d).is_finite())
+        .collect();
     let count = known.len() as f64;
     if known.len() < 2 {
         return None;
     }
     let total: f64 = known.iter().map(|(_, d)| d).sum();
-    let e: Vec<f64> = known.iter().map(|(s2, d)| s2.ln() - digamma(0.5 * d) + (0.5 * d).ln()).collect();
+    let e: Vec<f64> = known
+        .iter()
+        .map(|(s2, d)| s2.ln() - digamma(0.5 * d) + (0.5 * d).ln())
+        .collect();
     let mean = e.iter().sum::<f64>() / count;
     let scatter = e.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / (count - 1.0);
     let excess = scatter - known.iter().map(|(_, d)| trigamma(0.5 * d)).sum::<f64>() / count;
     Some(match half_freedom(excess) {
-        Some(half) => Prior { variance: (mean + digamma(half) - half.ln()).exp(), freedom: 2.0 * half, total },
+        Some(half) => Prior {
+            variance: (mean + digamma(half) - half.ln()).exp(),
+            freedom: 2.0 * half,
+            total,
+        },
         None => {
             let pooled = known.iter().map(|(s2, d)| s2 * d).sum::<f64>() / total;
-            Prior { variance: pooled, freedom: f64::INFINITY, total }
+            Prior {
+                variance: pooled,
+                freedom: f64::INFINITY,
+                total,
+            }
         }
     })
 }
@@ -88,7 +102,8 @@ fn trigamma(x: f64) -> f64 {
         x += 1.0;
     }
     let y = 1.0 / (x * x);
-    sum + (1.0 / x) * (1.0 + 0.5 / x + y * (1.0 / 6.0 - y * (1.0 / 30.0 - y * (1.0 / 42.0 - y / 30.0))))
+    sum + (1.0 / x)
+        * (1.0 + 0.5 / x + y * (1.0 / 6.0 - y * (1.0 / 30.0 - y * (1.0 / 42.0 - y / 30.0))))
 }
 
 /// Its derivative, likewise.
@@ -107,15 +122,19 @@ mod tests {
     use super::*;
 
     fn close(found: f64, expected: f64) {
-        assert!((found / expected - 1.0).abs() < 1e-7, "{found} against {expected}");
+        assert!(
+            (found / expected - 1.0).abs() < 1e-7,
+            "{found} against {expected}"
+        );
     }
 
     /// SciPy 1.17: `scipy.special.polygamma(1, x)`, and of order 2.
     #[test]
     fn the_derivatives_agree_with_scipy() {
-        for (x, first, second) in
-            [(0.3, 12.245364546107734, -75.27253658872601), (7.5, 0.1426158966967038, -0.02030525253664467)]
-        {
+        for (x, first, second) in [
+            (0.3, 12.245364546107734, -75.27253658872601),
+            (7.5, 0.1426158966967038, -0.02030525253664467),
+        ] {
             close(trigamma(x), first);
             close(tetragamma(x), second);
         }
@@ -135,7 +154,10 @@ mod tests {
         let alike = prior(&[1.0, 1.1, 0.9, 1.05].map(|s2| (s2, 8.0))).unwrap();
         assert_eq!(alike.freedom, f64::INFINITY);
         close(alike.variance, 1.0125);
-        assert_eq!((prior(&[(1.0, 4.0)]), prior(&[(1.0, 4.0), (0.0, 4.0)])), (None, None));
+        assert_eq!(
+            (prior(&[(1.0, 4.0)]), prior(&[(1.0, 4.0), (0.0, 4.0)])),
+            (None, None)
+        );
     }
 
     #[test]
@@ -145,7 +167,10 @@ mod tests {
         assert!(lucky > 0.02 && of_lucky > 8.0, "{lucky} {of_lucky}");
         let alike = prior(&[1.0, 1.1, 0.9, 1.05].map(|s2| (s2, 8.0))).unwrap();
         let (usual, of_usual) = alike.moderated(1.0, 8.0);
-        assert!((usual - 1.0).abs() < 0.02 && (20.0..=32.0).contains(&of_usual), "{usual} {of_usual}");
+        assert!(
+            (usual - 1.0).abs() < 0.02 && (20.0..=32.0).contains(&of_usual),
+            "{usual} {of_usual}"
+        );
         let (noisy, of_noisy) = alike.moderated(100.0, 8.0);
         assert_eq!(noisy, 100.0);
         assert!((of_noisy - 8.0).abs() < 1e-6, "{of_noisy}");

@@ -23,13 +23,28 @@ mod tests {
     #[test]
     fn the_lowest_point_is_found_between_uneven_points() {
         let parabola = |at: f64| move |x: f64| (x, 3.0 + 0.7 * (x - at) * (x - at));
-        for (at, xs) in [(0.1, [-1.0, 0.0, 1.0]), (2.4, [1.0, 2.0, 4.0]), (-3.0, [-5.0, -3.0, 0.0])] {
+        for (at, xs) in [
+            (0.1, [-1.0, 0.0, 1.0]),
+            (2.4, [1.0, 2.0, 4.0]),
+            (-3.0, [-5.0, -3.0, 0.0]),
+        ] {
             let found = lowest_of_parabola(xs.map(parabola(at))).unwrap();
             assert!((found - at).abs() < 1e-12, "{found} against {at}");
         }
-        assert_eq!(lowest_of_parabola([(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)]), Some(1.0));
-        for losses in [[1.0, 2.0, 3.0], [3.0, 2.0, 1.0], [1.0, 2.0, 1.0], [f64::NAN, 1.0, 2.0]] {
-            assert_eq!(lowest_of_parabola([(0.0, losses[0]), (1.0, losses[1]), (2.0, losses[2])]), None);
+        assert_eq!(
+            lowest_of_parabola([(0.0, 1.0), (1.0, 1.0), (2.0, 1.0)]),
+            Some(1.0)
+        );
+        for losses in [
+            [1.0, 2.0, 3.0],
+            [3.0, 2.0, 1.0],
+            [1.0, 2.0, 1.0],
+            [f64::NAN, 1.0, 2.0],
+        ] {
+            assert_eq!(
+                lowest_of_parabola([(0.0, losses[0]), (1.0, losses[1]), (2.0, losses[2])]),
+                None
+            );
         }
     }
 }

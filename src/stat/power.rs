@@ -30,14 +30,25 @@ const MOST_REPEATS: usize = 10_000;
 
 /// The chance that a two-sided t test of level `alpha` finds a shift of `d` standard errors on its own side.
 pub fn power(d: f64, freedom: f64, alpha: f64) -> f64 {
-    let (Some(c), Ok(normal)) = (critical(freedom, 1.0 - alpha), Normal::new(0.0, 1.0)) else { return 0.0 };
+    let (Some(c), Ok(normal)) = (critical(freedom, 1.0 - alpha), Normal::new(0.0, 1.0)) else {
+        return 0.0;
+    };
     let half = 0.5 * freedom;
     let log_scale = 2.0_f64.ln() + half * half.ln() - ln_gamma(half);
     let density = |s: f64| (log_scale + (freedom - 1.0) * s.ln() - half * s * s).exp();
     // Beyond this the density is below 1e-15.
-    let (low, high) = ((1.0 - 7.0 / freedom.sqrt()).max(1e-9), 1.0 + 7.0 / freedom.sqrt());
+    let (low, high) = (
+        (1.0 - 7.0 / freedom.sqrt()).max(1e-9),
+        1.0 + 7.0 / freedom.sqrt(),
+    );
     let width = (high - low) / STEPS as f64;
-    let weight = |k: usize| if k == 0 || k == STEPS { 1.0 } else { 2.0 + 2.0 * (k % 2) as f64 };
+    let weight = |k: usize| {
+        if k == 0 || k == STEPS {
+            1.0
+        } else {
+            2.0 + 2.0 * (k % 2) as f64
+        }
+    };
     let term = |k: usize| {
         let s = low + width * k as f64;
         weight(k) * density(s) * normal.cdf(d - c * s)
@@ -54,7 +65,11 @@ pub fn detectable(freedom: f64, alpha: f64) -> Option<f64> {
     let (mut low, mut high) = (0.5 * critical, 4.0 * critical);
     for _ in 0..HALVINGS {
         let middle = 0.5 * (low + high);
-        if power(middle, freedom, alpha) < POWER { low = middle } else { high = middle }
+        if power(middle, freedom, alpha) < POWER {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     Some(0.5 * (low + high))
 }
@@ -69,7 +84,10 @@ impl Sight {
     /// As [`detectable`], for whole degrees of freedom: of a broken number the next below, and never none.
     pub fn detectable(&mut self, freedom: f64, alpha: f64) -> Option<f64> {
         let freedom = freedom.floor().max(1.0);
-        *self.known.entry((freedom.to_bits(), alpha.to_bits())).or_insert_with(|| detectable(freedom, alpha))
+        *self
+            .known
+            .entry((freedom.to_bits(), alpha.to_bits()))
+            .or_insert_with(|| detectable(freedom, alpha))
     }
 
     /// The fewest repeats, at least three, at which a shift of `effect` is seen, where one repeat's difference has this
@@ -85,7 +103,11 @@ impl Sight {
         }
         while low < high {
             let middle = usize::midpoint(low, high);
-            if enough(middle) { high = middle } else { low = middle + 1 }
+            if enough(middle) {
+                high = middle
+            } else {
+                low = middle + 1
+            }
         }
         Some(low)
     }
@@ -109,17 +131,35 @@ mod tests {
         ];
         for (n, alpha, expected) in rows {
             let found: f64 = detectable(n - 1.0, alpha).unwrap() / f64::sqrt(n);
-            assert!((found / expected - 1.0).abs() < 1e-4, "n = {n}, {alpha}: {found} against {expected}");
+            assert!(
+                (found / expected - 1.0).abs() < 1e-4,
+                "n = {n}, {alpha}: {found} against {expected}"
+            );
         }
     }
 
     #[test]
     fn repeats_are_those_that_see_the_effect() {
-        let rows = [(0.02, 0.01, 5), (0.02, 0.02, 10), (0.02, 0.0, 3), (0.02, 0.04, 34)];
+        let rows = [
+            (0.02, 0.01, 5),
+            (0.02, 0.02, 10),
+            (0.02, 0.0, 3),
+            (0.02, 0.04, 34),
+        ];
         for (effect, sd, expected) in rows {
-            assert_eq!(Sight::default().repeats_for(effect, sd, 0.05), Some(expected), "{effect} at {sd}");
+            assert_eq!(
+                Sight::default().repeats_for(effect, sd, 0.05),
+                Some(expected),
+                "{effect} at {sd}"
+            );
         }
         let mut sight = Sight::default();
-        assert_eq!((sight.repeats_for(0.0, 0.1, 0.05), sight.repeats_for(1e-9, 1.0, 0.05)), (None, None));
+        assert_eq!(
+            (
+                sight.repeats_for(0.0, 0.1, 0.05),
+                sight.repeats_for(1e-9, 1.0, 0.05)
+            ),
+            (None, None)
+        );
     }
 }

@@ -5,7 +5,9 @@ const MOST_PAIRS: usize = 10;
 
 /// Spearman's rank correlation of paired values, ties at their mean rank; `None` below 3 pairs or where one list is level.
 pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
-    (a.len() == b.len() && a.len() >= 3).then(|| pearson(&ranks(a), &ranks(b))).filter(|r| r.is_finite())
+    (a.len() == b.len() && a.len() >= 3)
+        .then(|| pearson(&ranks(a), &ranks(b)))
+        .filter(|r| r.is_finite())
 }
 
 /// Share of all orders of `b` whose correlation with `a` is at least the one found: small where rankings agree by more than
@@ -39,7 +41,8 @@ fn pearson(a: &[f64], b: &[f64]) -> f64 {
     let product = |x: &[f64], y: &[f64], of_x: f64, of_y: f64| -> f64 {
         x.iter().zip(y).map(|(x, y)| (x - of_x) * (y - of_y)).sum()
     };
-    product(a, b, mean_a, mean_b) / (product(a, a, mean_a, mean_a) * product(b, b, mean_b, mean_b)).sqrt()
+    product(a, b, mean_a, mean_b)
+        / (product(a, a, mean_a, mean_a) * product(b, b, mean_b, mean_b)).sqrt()
 }
 
 /// Every order of `items` from `at` on.
@@ -63,18 +66,34 @@ mod tests {
     fn correlations_agree_with_scipy() {
         let rows: [(&[f64], &[f64], Option<f64>); 4] = [
             (&[1.0, 2.0, 3.0], &[0.1, 0.2, 0.9], Some(1.0)),
-            (&[1.0, 2.0, 3.0, 4.0, 5.0], &[2.0, 1.0, 4.0, 3.0, 5.0], Some(0.8)),
-            (&[1.0, 2.0, 2.0, 3.0, 7.0, 4.0], &[0.3, 0.1, 0.5, 0.5, 0.9, 0.2], Some(0.42647058823529416)),
+            (
+                &[1.0, 2.0, 3.0, 4.0, 5.0],
+                &[2.0, 1.0, 4.0, 3.0, 5.0],
+                Some(0.8),
+            ),
+            (
+                &[1.0, 2.0, 2.0, 3.0, 7.0, 4.0],
+                &[0.3, 0.1, 0.5, 0.5, 0.9, 0.2],
+                Some(0.42647058823529416),
+            ),
             (&[1.0, 1.0, 1.0], &[1.0, 2.0, 3.0], None),
         ];
         for (a, b, expected) in rows {
             match (spearman(a, b), expected) {
-                (Some(found), Some(expected)) => assert!((found - expected).abs() < 1e-12, "{found}"),
+                (Some(found), Some(expected)) => {
+                    assert!((found - expected).abs() < 1e-12, "{found}")
+                }
                 (found, expected) => assert_eq!(found, expected),
             }
         }
-        assert_eq!(chance_of_rank_agreement(&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]), Some(1.0 / 6.0));
-        assert_eq!(chance_of_rank_agreement(&[1.0, 2.0, 3.0], &[6.0, 5.0, 4.0]), Some(1.0));
+        assert_eq!(
+            chance_of_rank_agreement(&[1.0, 2.0, 3.0], &[4.0, 5.0, 6.0]),
+            Some(1.0 / 6.0)
+        );
+        assert_eq!(
+            chance_of_rank_agreement(&[1.0, 2.0, 3.0], &[6.0, 5.0, 4.0]),
+            Some(1.0)
+        );
         assert_eq!(
             chance_of_rank_agreement(&[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 4.0]),
             Some(4.0 / 24.0),

@@ -15,12 +15,20 @@ pub struct Summary {
 
 /// Describes a sample; `None` for an empty one.
 pub fn summary(sample: &[f64]) -> Option<Summary> {
-    Some(Summary { n: sample.len(), mean: mean(sample)?, sd: sd(sample) })
+    Some(Summary {
+        n: sample.len(),
+        mean: mean(sample)?,
+        sd: sd(sample),
+    })
 }
 
 /// Arithmetic mean; `None` for an empty sample.
 pub fn mean(sample: &[f64]) -> Option<f64> {
-    if sample.is_empty() { None } else { Some(sample.iter().sum::<f64>() / sample.len() as f64) }
+    if sample.is_empty() {
+        None
+    } else {
+        Some(sample.iter().sum::<f64>() / sample.len() as f64)
+    }
 }
 
 /// Standard deviation with n - 1 below, by two passes; `None` for fewer than two values.
@@ -57,7 +65,14 @@ mod tests {
     #[test]
     fn agrees_with_numpy() {
         let sample = [3.1, 2.7, 3.6, 2.9, 3.3, 10.0, -1.5];
-        let expected = [3.442857142857143, 3.377305209214956, -0.23999999999999977, 2.8, 3.1, 6.160000000000002];
+        let expected = [
+            3.442857142857143,
+            3.377305209214956,
+            -0.23999999999999977,
+            2.8,
+            3.1,
+            6.160000000000002,
+        ];
         let found = [
             mean(&sample).unwrap(),
             sd(&sample).unwrap(),
@@ -67,7 +82,10 @@ mod tests {
             quantile(&sample, 0.9).unwrap(),
         ];
         for (found, expected) in found.iter().zip(expected) {
-            assert!((found - expected).abs() < 1e-12, "{found} against {expected}");
+            assert!(
+                (found - expected).abs() < 1e-12,
+                "{found} against {expected}"
+            );
         }
     }
 
@@ -75,7 +93,14 @@ mod tests {
     fn too_few_values_have_no_answer() {
         assert_eq!(summary(&[]), None);
         assert_eq!(median(&[]), None);
-        assert_eq!(summary(&[2.0]), Some(Summary { n: 1, mean: 2.0, sd: None }));
+        assert_eq!(
+            summary(&[2.0]),
+            Some(Summary {
+                n: 1,
+                mean: 2.0,
+                sd: None
+            })
+        );
         assert_eq!(median(&[1.0, 2.0]), Some(1.5));
         assert!(sd(&[0.1, 0.1, 0.1]).unwrap() < 1e-16);
     }

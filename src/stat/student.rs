@@ -23,7 +23,11 @@ pub struct Shift {
 /// The mean of a sample of differences; `None` below two.
 pub fn paired(differences: &[f64]) -> Option<Shift> {
     let n = differences.len() as f64;
-    Some(Shift { value: mean(differences)?, se: sd(differences)? / n.sqrt(), freedom: n - 1.0 })
+    Some(Shift {
+        value: mean(differences)?,
+        se: sd(differences)? / n.sqrt(),
+        freedom: n - 1.0,
+    })
 }
 
 /// `b`'s mean minus `a`'s, each with its own variance; `None` below two values on a side.
@@ -33,8 +37,16 @@ pub fn welch(a: &[f64], b: &[f64]) -> Option<Shift> {
     let total = of_a + of_b;
     let least = (a.len().min(b.len()) - 1) as f64;
     let spread = of_a * of_a / (a.len() as f64 - 1.0) + of_b * of_b / (b.len() as f64 - 1.0);
-    let freedom = if spread > 0.0 { total * total / spread } else { least };
-    Some(Shift { value: mean(b)? - mean(a)?, se: total.sqrt(), freedom })
+    let freedom = if spread > 0.0 {
+        total * total / spread
+    } else {
+        least
+    };
+    Some(Shift {
+        value: mean(b)? - mean(a)?,
+        se: total.sqrt(),
+        freedom,
+    })
 }
 
 impl Shift {
@@ -47,7 +59,9 @@ impl Shift {
             return 0.0;
         }
         let student = StudentsT::new(0.0, 1.0, self.freedom);
-        student.map_or(1.0, |student| 2.0 * student.cdf(-(self.value / self.se).abs()))
+        student.map_or(1.0, |student| {
+            2.0 * student.cdf(-(self.value / self.se).abs())
+        })
     }
 
     /// The interval that covers the true shift with this confidence.
@@ -55,7 +69,11 @@ impl Shift {
         let half = critical(self.freedom, level).unwrap_or(f64::INFINITY) * self.se;
         // Nothing times an infinite critical value is nothing.
         let half = if self.se == 0.0 { 0.0 } else { half };
-        Interval { low: self.value - half, high: self.value + half, level }
+        Interval {
+            low: self.value - half,
+            high: self.value + half,
+            level,
+        }
     }
 }
 
@@ -64,7 +82,10 @@ mod tests {
     use super::*;
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() <= 1e-9 * expected.abs().max(1.0), "{found} against {expected}");
+        assert!(
+            (found - expected).abs() <= 1e-9 * expected.abs().max(1.0),
+            "{found} against {expected}"
+        );
     }
 
     /// SciPy 1.17: `r = scipy.stats.ttest_1samp(a, 0)`, `r.statistic, r.pvalue, r.confidence_interval(0.95)`.
@@ -101,7 +122,11 @@ mod tests {
         for (shift, p, ends) in rows {
             let shift = shift.unwrap();
             let interval = shift.interval(0.95);
-            assert_eq!((shift.p(), Some((interval.low, interval.high))), (p, ends), "{shift:?}");
+            assert_eq!(
+                (shift.p(), Some((interval.low, interval.high))),
+                (p, ends),
+                "{shift:?}"
+            );
         }
         assert_eq!((paired(&[1.0]), welch(&[1.0], &[1.0, 2.0])), (None, None));
     }

@@ -64,7 +64,11 @@ pub struct Valley {
 impl Valley {
     /// What a rate that is wrong by this much in ln lr costs, in nats.
     pub fn cost(&self, off: f64) -> f64 {
-        if off < 0.0 { self.left * off * off } else { self.right * off * off }
+        if off < 0.0 {
+            self.left * off * off
+        } else {
+            self.right * off * off
+        }
     }
 
     /// What an error of this variance around nothing costs on average, in nats.
@@ -149,15 +153,31 @@ impl Surface {
     pub fn at(&self, ln_steps: f64, ln_size: f64) -> Place {
         let fitted = dot(&self.row(ln_steps, ln_size), &self.coefficients);
         let [lowest, highest] = self.support.ln_lr;
-        let ln_lr = if fitted.is_finite() { fitted.clamp(lowest, highest) } else { 0.5 * (lowest + highest) };
-        let variance: f64 = self.loadings(ln_steps, ln_size).iter().map(|loading| loading * loading).sum();
-        let within = |[low, high]: [f64; 2], value: f64, slack: f64| (low - slack..=high + slack).contains(&value);
+        let ln_lr = if fitted.is_finite() {
+            fitted.clamp(lowest, highest)
+        } else {
+            0.5 * (lowest + highest)
+        };
+        let variance: f64 = self
+            .loadings(ln_steps, ln_size)
+            .iter()
+            .map(|loading| loading * loading)
+            .sum();
+        let within = |[low, high]: [f64; 2], value: f64, slack: f64| {
+            (low - slack..=high + slack).contains(&value)
+        };
         let slack = SLACK.ln();
-        let Support { ln_steps: steps, ln_size: sizes, ln_lr: rates } = self.support;
+        let Support {
+            ln_steps: steps,
+            ln_size: sizes,
+            ln_lr: rates,
+        } = self.support;
         Place {
             ln_lr,
             se: variance.sqrt(),
-            cost_nats: self.valley.mean_cost(variance + self.scatter * self.scatter),
+            cost_nats: self
+                .valley
+                .mean_cost(variance + self.scatter * self.scatter),
             inside: within(steps, ln_steps, slack) && within(sizes, ln_size, slack),
             edge: !within(rates, fitted, 0.0) || 2 * self.at_edge > self.cells,
         }
@@ -173,7 +193,8 @@ impl Surface {
     /// nothing were known but that the best rate is among those tried.
     pub fn loadings(&self, ln_steps: f64, ln_size: f64) -> [f64; 3] {
         let (x, lower) = (self.row(ln_steps, ln_size), root(&self.covariance));
-        let free: [f64; 3] = std::array::from_fn(|k| (0..3).map(|row| x[row] * lower[row][k]).sum());
+        let free: [f64; 3] =
+            std::array::from_fn(|k| (0..3).map(|row| x[row] * lower[row][k]).sum());
         let se = dot(&free, &free).sqrt();
         let most = (self.support.ln_lr[1] - self.support.ln_lr[0]) / 12f64.sqrt();
         match se.is_finite() {
@@ -259,20 +280,45 @@ impl Sweep {
         if names.is_empty() {
             return Err(Unfit::NothingFinished);
         }
-        let places: Vec<&Point> =
-            names.iter().filter_map(|name| finished.iter().find(|p| p.cell == *name).copied()).collect();
+        let places: Vec<&Point> = names
+            .iter()
+            .filter_map(|name| finished.iter().find(|p| p.cell == *name).copied())
+            .collect();
         let range = |of: &dyn Fn(&Point) -> f64| {
-            finished.iter().map(|p| of(p)).fold([f64::INFINITY, f64::NEG_INFINITY], |[l, h], x| [l.min(x), h.max(x)])
+            finished
+                .iter()
+                .map(|p| of(p))
+                .fold([f64::INFINITY, f64::NEG_INFINITY], |[l, h], x| {
+                    [l.min(x), h.max(x)]
+                })
         };
-        let support =
-            Support { ln_steps: range(&|p| p.ln_steps), ln_size: range(&|p| p.ln_size), ln_lr: range(&|p| p.ln_lr) };
-        let mean = |of: &dyn Fn(&Point) -> f64| places.iter().map(|p| of(p)).sum::<f64>() / places.len() as f64;
+        let support = Support {
+            ln_steps: range(&|p| p.ln_steps),
+            ln_size: range(&|p| p.ln_size),
+            ln_lr: range(&|p| p.ln_lr),
+        };
+        let mean = |of: &dyn Fn(&Point) -> f64| {
+            places.iter().map(|p| of(p)).sum::<f64>() / places.len() as f64
+        };
         let centre = [mean(&|p| p.ln_steps), mean(&|p| p.ln_size)];
-        let all: Vec<[f64; 3]> = places.iter().map(|p| [1.0, p.ln_steps - centre[0], p.ln_size - centre[1]]).collect();
+        let all: Vec<[f64; 3]> = places
+            .iter()
+            .map(|p| [1.0, p.ln_steps - centre[0], p.ln_size - centre[1]])
+            .collect();
         let free = free_columns(&all);
-        let rows =
-            all.iter().map(|row| std::array::from_fn(|k| if free.contains(&k) { row[k] } else { 0.0 })).collect();
-        let mut sweep = Self { seen: Vec::new(), groups: 0, rows, free, centre, support, at_edge: 0 };
+        let rows = all
+            .iter()
+            .map(|row| std::array::from_fn(|k| if free.contains(&k) { row[k] } else { 0.0 }))
+            .collect();
+        let mut sweep = Self {
+            seen: Vec::new(),
+            groups: 0,
+            rows,
+            free,
+            centre,
+            support,
+            at_edge: 0,
+        };
         for (cell, name) in names.iter().enumerate() {
             let of_cell: Vec<&Point> = points.iter().filter(|p| p.cell == *name).collect();
             sweep.take_cell(cell, &of_cell);
@@ -284,7 +330,11 @@ impl Sweep {
             rates.dedup();
             rates.len()
         };
-        if (0..names.len()).all(|cell| rates(cell) < 3) { Err(Unfit::TooFewRates) } else { Ok(sweep) }
+        if (0..names.len()).all(|cell| rates(cell) < 3) {
+            Err(Unfit::TooFewRates)
+        } else {
+            Ok(sweep)
+        }
     }
 
     fn take_cell(&mut self, cell: usize, points: &[&Point]) {
@@ -294,10 +344,17 @@ impl Sweep {
         let mut edges = 0;
         for seed in &seeds {
             let of_seed: Vec<&&Point> = points.iter().filter(|p| p.seed == *seed).collect();
-            let best = of_seed.iter().filter_map(|p| Some((loss(p)?, p.ln_lr))).min_by(|a, b| a.0.total_cmp(&b.0));
-            let Some((lowest, best_ln_lr)) = best else { continue };
+            let best = of_seed
+                .iter()
+                .filter_map(|p| Some((loss(p)?, p.ln_lr)))
+                .min_by(|a, b| a.0.total_cmp(&b.0));
+            let Some((lowest, best_ln_lr)) = best else {
+                continue;
+            };
             let tried = of_seed.iter().map(|p| p.ln_lr);
-            let (first, last) = tried.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| (l.min(x), h.max(x)));
+            let (first, last) = tried.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), x| {
+                (l.min(x), h.max(x))
+            });
             edges += usize::from(best_ln_lr <= first || best_ln_lr >= last);
             let group = self.groups;
             self.groups += 1;
@@ -306,12 +363,29 @@ impl Sweep {
                 let above = loss - lowest;
                 let near = 1.0 / (1.0 + (above / NEAR_NATS).powi(2)).powi(2);
                 let weight = if above > FAR_NATS { 0.0 } else { near };
-                self.seen.push(Seen { cell, group, ln_lr: point.ln_lr, loss, weight, diverged: false });
+                self.seen.push(Seen {
+                    cell,
+                    group,
+                    ln_lr: point.ln_lr,
+                    loss,
+                    weight,
+                    diverged: false,
+                });
             }
             // Above the best rate, the lowest that diverged says most; below it a divergence is bad luck.
-            let diverged = of_seed.iter().filter(|p| loss(p).is_none() && p.ln_lr > best_ln_lr).map(|p| p.ln_lr);
+            let diverged = of_seed
+                .iter()
+                .filter(|p| loss(p).is_none() && p.ln_lr > best_ln_lr)
+                .map(|p| p.ln_lr);
             if let Some(ln_lr) = diverged.min_by(f64::total_cmp) {
-                self.seen.push(Seen { cell, group, ln_lr, loss: 0.0, weight: DIVERGED_WEIGHT, diverged: true });
+                self.seen.push(Seen {
+                    cell,
+                    group,
+                    ln_lr,
+                    loss: 0.0,
+                    weight: DIVERGED_WEIGHT,
+                    diverged: true,
+                });
             }
         }
         self.at_edge += usize::from(2 * edges > seeds.len());
@@ -325,16 +399,29 @@ impl Sweep {
             lowest.map_or(0.0, |s| s.ln_lr)
         };
         let y: Vec<f64> = (0..self.rows.len()).map(best).collect();
-        let columns: Vec<Vec<f64>> = self.free.iter().map(|&k| self.rows.iter().map(|row| row[k]).collect()).collect();
+        let columns: Vec<Vec<f64>> = self
+            .free
+            .iter()
+            .map(|&k| self.rows.iter().map(|row| row[k]).collect())
+            .collect();
         let mean = y.iter().sum::<f64>() / y.len() as f64;
-        let flat = || self.free.iter().map(|&k| if k == 0 { mean } else { 0.0 }).collect();
+        let flat = || {
+            self.free
+                .iter()
+                .map(|&k| if k == 0 { mean } else { 0.0 })
+                .collect()
+        };
         let mut params: Params = least_squares(&columns, &y).unwrap_or_else(flat);
         params.extend([0.05f64.ln(), 0.1f64.ln()]);
         params
     }
 
     fn optimum(&self, params: &[f64], cell: usize) -> f64 {
-        self.free.iter().zip(params).map(|(&k, value)| value * self.rows[cell][k]).sum()
+        self.free
+            .iter()
+            .zip(params)
+            .map(|(&k, value)| value * self.rows[cell][k])
+            .sum()
     }
 
     /// By point: the residual, and its derivatives by the cell's optimum, ln left and ln right, all with the group's level
@@ -342,18 +429,31 @@ impl Sweep {
     fn misses(&self, params: &[f64]) -> Vec<Miss> {
         let sides = params.len() - 2;
         let (left, right) = (params[sides].exp(), params[sides + 1].exp());
-        let mut misses: Vec<Miss> = self.seen.iter().map(|s| self.miss(s, params, left, right)).collect();
+        let mut misses: Vec<Miss> = self
+            .seen
+            .iter()
+            .map(|s| self.miss(s, params, left, right))
+            .collect();
         let mut sums = vec![([0.0; 4], 0.0); self.groups];
         for (miss, s) in misses.iter().zip(&self.seen).filter(|(_, s)| !s.diverged) {
             let (sum, weight) = &mut sums[s.group];
             let [m, l, r] = miss.slopes;
-            sum.iter_mut().zip([miss.residual, m, l, r]).for_each(|(sum, value)| *sum += s.weight * value);
+            sum.iter_mut()
+                .zip([miss.residual, m, l, r])
+                .for_each(|(sum, value)| *sum += s.weight * value);
             *weight += s.weight;
         }
-        for (miss, s) in misses.iter_mut().zip(&self.seen).filter(|(_, s)| !s.diverged) {
+        for (miss, s) in misses
+            .iter_mut()
+            .zip(&self.seen)
+            .filter(|(_, s)| !s.diverged)
+        {
             let (sum, weight) = &sums[s.group];
             miss.residual -= sum[0] / weight;
-            miss.slopes.iter_mut().zip(&sum[1..]).for_each(|(slope, sum)| *slope -= sum / weight);
+            miss.slopes
+                .iter_mut()
+                .zip(&sum[1..])
+                .for_each(|(slope, sum)| *slope -= sum / weight);
         }
         misses
     }
@@ -362,29 +462,53 @@ impl Sweep {
         let off = s.ln_lr - self.optimum(params, s.cell);
         if s.diverged {
             // A straight wall that reaches DIVERGED_NATS where the valley does: it pulls as long as that is not below the rate.
-            let (reach, slope) = ((DIVERGED_NATS / right).sqrt(), (DIVERGED_NATS * right).sqrt());
+            let (reach, slope) = (
+                (DIVERGED_NATS / right).sqrt(),
+                (DIVERGED_NATS * right).sqrt(),
+            );
             let short = reach - off;
             return if short > 0.0 {
-                Miss { residual: slope * short, slopes: [slope, 0.0, 0.0] }
+                Miss {
+                    residual: slope * short,
+                    slopes: [slope, 0.0, 0.0],
+                }
             } else {
-                Miss { residual: 0.0, slopes: [0.0; 3] }
+                Miss {
+                    residual: 0.0,
+                    slopes: [0.0; 3],
+                }
             };
         }
         let side = if off < 0.0 { left } else { right };
         let cost = side * off * off;
-        let by_side = if off < 0.0 { [-cost, 0.0] } else { [0.0, -cost] };
-        Miss { residual: s.loss - cost, slopes: [2.0 * side * off, by_side[0], by_side[1]] }
+        let by_side = if off < 0.0 {
+            [-cost, 0.0]
+        } else {
+            [0.0, -cost]
+        };
+        Miss {
+            residual: s.loss - cost,
+            slopes: [2.0 * side * off, by_side[0], by_side[1]],
+        }
     }
 
     /// The derivative of a point's residual by every parameter.
     fn gradient(&self, s: &Seen, miss: &Miss) -> Vec<f64> {
         let [by_optimum, left, right] = miss.slopes;
-        self.free.iter().map(|&k| by_optimum * self.rows[s.cell][k]).chain([left, right]).collect()
+        self.free
+            .iter()
+            .map(|&k| by_optimum * self.rows[s.cell][k])
+            .chain([left, right])
+            .collect()
     }
 
     fn objective(&self, params: &[f64], pull: f64) -> f64 {
         let misses = self.misses(params);
-        let squares: f64 = misses.iter().zip(&self.seen).map(|(miss, s)| s.weight * miss.residual.powi(2)).sum();
+        let squares: f64 = misses
+            .iter()
+            .zip(&self.seen)
+            .map(|(miss, s)| s.weight * miss.residual.powi(2))
+            .sum();
         let sides = params.len() - 2;
         squares + pull * (params[sides + 1] - params[sides]).powi(2)
     }
@@ -396,7 +520,10 @@ impl Sweep {
         for (miss, s) in self.misses(params).iter().zip(&self.seen) {
             let gradient = self.gradient(s, miss);
             add_outer(&mut square, &gradient, s.weight);
-            right.iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += s.weight * g * miss.residual);
+            right
+                .iter_mut()
+                .zip(&gradient)
+                .for_each(|(sum, g)| *sum += s.weight * g * miss.residual);
         }
         let (l, r) = (n - 2, n - 1);
         let apart = params[r] - params[l];
@@ -416,13 +543,25 @@ impl Sweep {
             while damping < 1e9 {
                 let mut damped = square.clone();
                 (0..params.len()).for_each(|k| damped[k][k] += damping * (square[k][k] + 1e-9));
-                let step =
-                    inverse(&damped).map(|inverse| inverse.iter().map(|row| dot(row, &right)).collect::<Vec<_>>());
+                let step = inverse(&damped).map(|inverse| {
+                    inverse
+                        .iter()
+                        .map(|row| dot(row, &right))
+                        .collect::<Vec<_>>()
+                });
                 // The sides are logarithms: a step of more than 1 in any parameter is a guess.
-                let longest = |step: &Vec<f64>| step.iter().fold(1.0f64, |most, s| most.max(s.abs()));
-                let next: Option<Params> =
-                    step.map(|step| params.iter().zip(&step).map(|(p, s)| p - s / longest(&step)).collect());
-                let Some((next, found)) = next.map(|next| (next.clone(), self.objective(&next, pull))) else {
+                let longest =
+                    |step: &Vec<f64>| step.iter().fold(1.0f64, |most, s| most.max(s.abs()));
+                let next: Option<Params> = step.map(|step| {
+                    params
+                        .iter()
+                        .zip(&step)
+                        .map(|(p, s)| p - s / longest(&step))
+                        .collect()
+                });
+                let Some((next, found)) =
+                    next.map(|next| (next.clone(), self.objective(&next, pull)))
+                else {
                     damping *= 10.0;
                     continue;
                 };
@@ -447,14 +586,24 @@ impl Sweep {
             sums[s.cell].0 -= s.weight * miss.slopes[0] * miss.residual;
             sums[s.cell].1 += s.weight * miss.slopes[0] * miss.slopes[0];
         }
-        sums.into_iter().map(|(score, firm)| (if firm > 0.0 { score / firm } else { 0.0 }, firm)).collect()
+        sums.into_iter()
+            .map(|(score, firm)| (if firm > 0.0 { score / firm } else { 0.0 }, firm))
+            .collect()
     }
 
     /// Variance of a trial's loss around the valley, with every cell's valley where that cell has it.
     fn noise(&self, params: &[f64]) -> f64 {
         let misses = self.misses(params);
-        let all: f64 = misses.iter().zip(&self.seen).map(|(miss, s)| s.weight * miss.residual.powi(2)).sum();
-        let by_cells: f64 = self.shifts(&misses).iter().map(|(shift, firm)| shift * shift * firm).sum();
+        let all: f64 = misses
+            .iter()
+            .zip(&self.seen)
+            .map(|(miss, s)| s.weight * miss.residual.powi(2))
+            .sum();
+        let by_cells: f64 = self
+            .shifts(&misses)
+            .iter()
+            .map(|(shift, firm)| shift * shift * firm)
+            .sum();
         (all - by_cells).max(0.0) / self.freedom(&misses).max(1.0)
     }
 
@@ -466,9 +615,11 @@ impl Sweep {
         let mut all = (0.0, 0.0);
         for (miss, s) in misses.iter().zip(&self.seen).filter(|(_, s)| !s.diverged) {
             let bent = s.weight * miss.slopes[0] * miss.slopes[0];
-            for (sums, share) in
-                [(&mut by_group[s.group], s.weight), (&mut by_cell[s.cell], bent), (&mut all, s.weight)]
-            {
+            for (sums, share) in [
+                (&mut by_group[s.group], s.weight),
+                (&mut by_cell[s.cell], bent),
+                (&mut all, s.weight),
+            ] {
                 *sums = (sums.0 + share * s.weight, sums.1 + share);
             }
         }
@@ -490,11 +641,18 @@ impl Sweep {
         for (miss, s) in misses.iter().zip(&self.seen) {
             let gradient = self.gradient(s, miss);
             add_outer(&mut middle, &gradient, noise * s.weight * s.weight);
-            by_cell[s.cell].iter_mut().zip(&gradient).for_each(|(sum, g)| *sum += s.weight * g * miss.slopes[0]);
+            by_cell[s.cell]
+                .iter_mut()
+                .zip(&gradient)
+                .for_each(|(sum, g)| *sum += s.weight * g * miss.slopes[0]);
         }
-        by_cell.iter().for_each(|cross| add_outer(&mut middle, cross, scatter * scatter));
+        by_cell
+            .iter()
+            .for_each(|cross| add_outer(&mut middle, cross, scatter * scatter));
         let sandwich = |i: usize, j: usize| -> f64 {
-            (0..n).map(|k| bread[i][k] * (0..n).map(|l| middle[k][l] * bread[l][j]).sum::<f64>()).sum()
+            (0..n)
+                .map(|k| bread[i][k] * (0..n).map(|l| middle[k][l] * bread[l][j]).sum::<f64>())
+                .sum()
         };
         let (mut coefficients, mut covariance) = ([0.0; 3], [[0.0; 3]; 3]);
         for (i, &k) in self.free.iter().enumerate() {
@@ -509,7 +667,10 @@ impl Sweep {
             centre: self.centre,
             freedom: BELIEF + told,
             scatter,
-            valley: Valley { left: params[n - 2].exp(), right: params[n - 1].exp() },
+            valley: Valley {
+                left: params[n - 2].exp(),
+                right: params[n - 1].exp(),
+            },
             support: self.support,
             cells: self.rows.len(),
             at_edge: self.at_edge,
@@ -528,7 +689,12 @@ fn free_columns(rows: &[[f64; 3]]) -> Vec<usize> {
     let sum = |a: usize, b: usize| rows.iter().map(|row| row[a] * row[b]).sum::<f64>();
     let (steps, sizes, both) = (sum(1, 1), sum(2, 2), sum(1, 2));
     let varies = |square: f64| square > 1e-9;
-    let apart = sizes - if varies(steps) { both * both / steps } else { 0.0 };
+    let apart = sizes
+        - if varies(steps) {
+            both * both / steps
+        } else {
+            0.0
+        };
     let mut free = vec![0];
     free.extend(varies(steps).then_some(1));
     free.extend((varies(sizes) && apart > APART * sizes).then_some(2));
@@ -537,12 +703,16 @@ fn free_columns(rows: &[[f64; 3]]) -> Vec<usize> {
 
 fn add_outer(square: &mut [Vec<f64>], x: &[f64], weight: f64) {
     for (row, x_i) in square.iter_mut().zip(x) {
-        row.iter_mut().zip(x).for_each(|(sum, x_j)| *sum += weight * x_i * x_j);
+        row.iter_mut()
+            .zip(x)
+            .for_each(|(sum, x_j)| *sum += weight * x_i * x_j);
     }
 }
 
 fn unit_difference(n: usize, low: usize, high: usize) -> Vec<f64> {
-    (0..n).map(|k| f64::from(u8::from(k == high)) - f64::from(u8::from(k == low))).collect()
+    (0..n)
+        .map(|k| f64::from(u8::from(k == high)) - f64::from(u8::from(k == low)))
+        .collect()
 }
 
 /// The standard deviation of cells' optima around the surface: where the mean of their squares, each in units of its own
@@ -550,7 +720,9 @@ fn unit_difference(n: usize, low: usize, high: usize) -> Vec<f64> {
 fn scatter(shifts: &[(f64, f64)], noise: f64, told: f64) -> f64 {
     let excess = |variance: f64| {
         let seen = shifts.iter().filter(|(_, firm)| *firm > 0.0);
-        let seen: f64 = seen.map(|(shift, firm)| shift * shift / (noise / firm + variance)).sum();
+        let seen: f64 = seen
+            .map(|(shift, firm)| shift * shift / (noise / firm + variance))
+            .sum();
         seen + BELIEF * SCATTER * SCATTER / variance - told - BELIEF
     };
     let (mut low, mut high) = (1e-8f64, 25.0f64);

@@ -24,12 +24,20 @@ pub struct Gradient {
 pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Result<Vec<Tensor>> {
     let of = |(decl, weight): (&Decl, &Tensor)| {
         let grad = gradients.take(weight);
-        let grad = grad.ok_or_else(|| Error::internal(format!("{} has no gradient: the graph is cut", decl.name)))?;
+        let grad = grad.ok_or_else(|| {
+            Error::internal(format!("{} has no gradient: the graph is cut", decl.name))
+        })?;
         Ok(grad.detach().contiguous()?)
     };
-    let all = decls.iter().zip(weights.all()).map(of).collect::<Result<_>>()?;
+    let all = decls
+        .iter()
+        .zip(weights.all())
+        .map(of)
+        .collect::<Result<_>>()?;
     if !gradients.is_empty() {
-        return Err(Error::internal("a gradient is left over: something was recorded on another tape"));
+        return Err(Error::internal(
+            "a gradient is left over: something was recorded on another tape",
+        ));
     }
     Ok(all)
 }
@@ -38,7 +46,10 @@ pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Res
 pub fn sum(mut parts: Vec<Vec<Tensor>>, ops: Ops) -> Result<Gradient> {
     if let (Some(gpu), [only]) = (ops.gpu(), parts.as_mut_slice()) {
         let tensors = std::mem::take(only);
-        return Ok(Gradient { norm: gpu.square_sum(&tensors)?.sqrt(), tensors });
+        return Ok(Gradient {
+            norm: gpu.square_sum(&tensors)?.sqrt(),
+            tensors,
+        });
     }
     let mut tensors = Vec::with_capacity(parts.first().map_or(0, Vec::len));
     let mut squares = 0.0;
@@ -48,11 +59,18 @@ pub fn sum(mut parts: Vec<Vec<Tensor>>, ops: Ops) -> Result<Gradient> {
         let of_parts: Vec<Tensor> = parts.iter_mut().filter_map(Iterator::next).collect();
         let Some(first) = of_parts.first() else { break };
         let on_cpu = matches!(first.device(), Device::Cpu);
-        let (sum, square) = if on_cpu { sum_on_cpu(&of_parts)? } else { sum_by_candle(&of_parts)? };
+        let (sum, square) = if on_cpu {
+            sum_on_cpu(&of_parts)?
+        } else {
+            sum_by_candle(&of_parts)?
+        };
         squares += square;
         tensors.push(sum);
     }
-    Ok(Gradient { tensors, norm: squares.sqrt() })
+    Ok(Gradient {
+        tensors,
+        norm: squares.sqrt(),
+    })
 }
 
 /// Sum and sum of squares by candle, on any device.
@@ -68,12 +86,22 @@ fn sum_by_candle(parts: &[Tensor]) -> Result<(Tensor, f64)> {
 /// Sum and sum of squares in one pass on the CPU.
 fn sum_on_cpu(parts: &[Tensor]) -> Result<(Tensor, f64)> {
     let held: Vec<_> = parts.iter().map(Tensor::storage_and_layout).collect();
-    let slices = held.iter().map(|(storage, layout)| match (&**storage, layout.contiguous_offsets()) {
-        (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => Ok(&values[from..to]),
-        _ => Err(Error::internal("a gradient that is not a contiguous f32 tensor on the CPU")),
-    });
+    let slices =
+        held.iter().map(
+            |(storage, layout)| match (&**storage, layout.contiguous_offsets()) {
+                (Storage::Cpu(CpuStorage::F32(values)), Some((from, to))) => Ok(&values[from..to]),
+                _ => Err(Error::internal(
+                    "a gradient that is not a contiguous f32 tensor on the CPU",
+                )),
+            },
+        );
     let slices = slices.collect::<Result<Vec<&[f32]>>>()?;
-    let squares = |chunk: &[f32]| chunk.iter().map(|&g| f64::from(g) * f64::from(g)).sum::<f64>();
+    let squares = |chunk: &[f32]| {
+        chunk
+            .iter()
+            .map(|&g| f64::from(g) * f64::from(g))
+            .sum::<f64>()
+    };
     if let [only] = slices.as_slice() {
         let partial: Vec<f64> = only.par_chunks(CHUNK).map(squares).collect();
         return Ok((parts[0].clone(), partial.iter().sum()));
@@ -81,10 +109,19 @@ fn sum_on_cpu(parts: &[Tensor]) -> Result<(Tensor, f64)> {
     let mut sum = vec![0f32; slices[0].len()];
     let sum_chunk = |(i, sum): (usize, &mut [f32])| {
         for part in &slices {
-            sum.iter_mut().zip(&part[i * CHUNK..]).for_each(|(sum, &g)| *sum += g);
+            sum.iter_mut()
+                .zip(&part[i * CHUNK..])
+                .for_each(|(sum, &g)| *sum += g);
         }
         squares(sum)
     };
-    let partial: Vec<f64> = sum.par_chunks_mut(CHUNK).enumerate().map(sum_chunk).collect();
-    Ok((Tensor::from_vec(sum, parts[0].shape(), &Device::Cpu)?, partial.iter().sum()))
+    let partial: Vec<f64> = sum
+        .par_chunks_mut(CHUNK)
+        .enumerate()
+        .map(sum_chunk)
+        .collect();
+    Ok((
+        Tensor::from_vec(sum, parts[0].shape(), &Device::Cpu)?,
+        partial.iter().sum(),
+    ))
 }

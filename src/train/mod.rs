@@ -72,7 +72,11 @@ impl Step {
 impl Trainer {
     /// Before the first step. It divides as many threads as the current pool has among its shards.
     pub fn new(setup: Setup) -> Result<Self> {
-        Ok(Self { workers: Workers::new(setup.shards)?, setup, done: 0 })
+        Ok(Self {
+            workers: Workers::new(setup.shards)?,
+            setup,
+            done: 0,
+        })
     }
 
     /// Steps done.
@@ -92,9 +96,15 @@ impl Trainer {
 
     /// A copy of what it has learnt; `None` where the optimizer gives its state not out.
     pub fn snapshot(&self) -> Result<Option<Snapshot>> {
-        let Some(optimizer) = self.setup.optimizer.state()? else { return Ok(None) };
+        let Some(optimizer) = self.setup.optimizer.state()? else {
+            return Ok(None);
+        };
         let copies = self.setup.params.vars().iter().map(|var| Ok(to_host(var)?));
-        Ok(Some(Snapshot { step: self.done, params: copies.collect::<Result<_>>()?, optimizer }))
+        Ok(Some(Snapshot {
+            step: self.done,
+            params: copies.collect::<Result<_>>()?,
+            optimizer,
+        }))
     }
 
     /// Goes on from there.
@@ -103,8 +113,12 @@ impl Trainer {
         if vars.len() != snapshot.params.len() {
             return Err(Error::internal("a checkpoint of another model"));
         }
-        vars.iter().zip(&snapshot.params).try_for_each(|(var, given)| var.set(&given.to_device(var.device())?))?;
-        self.setup.optimizer.restore(&snapshot.optimizer, snapshot.step)?;
+        vars.iter()
+            .zip(&snapshot.params)
+            .try_for_each(|(var, given)| var.set(&given.to_device(var.device())?))?;
+        self.setup
+            .optimizer
+            .restore(&snapshot.optimizer, snapshot.step)?;
         self.done = snapshot.step;
         Ok(())
     }
@@ -116,9 +130,15 @@ impl Trainer {
         let grad_norm = gradient.norm;
         let step = Step { loss, grad_norm };
         if step.is_finite() {
-            let scale = if setup.clip > 0.0 && grad_norm > setup.clip { setup.clip / grad_norm } else { 1.0 };
+            let scale = if setup.clip > 0.0 && grad_norm > setup.clip {
+                setup.clip / grad_norm
+            } else {
+                1.0
+            };
             let lr = setup.lr * setup.schedule.factor(self.done, setup.steps);
-            setup.optimizer.step(setup.params.vars(), &gradient.tensors, lr, scale)?;
+            setup
+                .optimizer
+                .step(setup.params.vars(), &gradient.tensors, lr, scale)?;
             setup.device.synchronize()?;
         }
         self.done += 1;
@@ -129,16 +149,22 @@ impl Trainer {
     pub fn gradient(&self, batch: &Batch) -> Result<(f64, Gradient)> {
         let setup = &self.setup;
         let all = batch.targets_known() as f64;
-        let shards: Vec<Batch> =
-            batch.shards(setup.shards).into_iter().filter(|shard| shard.targets_known() > 0).collect();
+        let shards: Vec<Batch> = batch
+            .shards(setup.shards)
+            .into_iter()
+            .filter(|shard| shard.targets_known() > 0)
+            .collect();
         let (model, ops, device) = (setup.model.clone(), setup.ops, setup.device.clone());
         let weights = Arc::new(setup.params.tracked());
         let parts = self.workers.run(shards, move |shard| {
             let share = shard.targets_known() as f64 / all;
             shard_gradients(&model, &weights, &shard, ops, &device, share)
         })?;
-        let (losses, parts): (Vec<f64>, Vec<Vec<Tensor>>) =
-            parts.into_iter().collect::<Result<Vec<_>>>()?.into_iter().unzip();
+        let (losses, parts): (Vec<f64>, Vec<Vec<Tensor>>) = parts
+            .into_iter()
+            .collect::<Result<Vec<_>>>()?
+            .into_iter()
+            .unzip();
         if losses.is_empty() {
             return Err(Error::internal("a batch without a target"));
         }
@@ -148,7 +174,11 @@ impl Trainer {
 
 /// A copy in the host's memory: a device's may be full.
 fn to_host(tensor: &Tensor) -> candle_core::Result<Tensor> {
-    if tensor.device().is_cpu() { tensor.copy() } else { tensor.to_device(&Device::Cpu) }
+    if tensor.device().is_cpu() {
+        tensor.copy()
+    } else {
+        tensor.to_device(&Device::Cpu)
+    }
 }
 
 /// `share` times the mean loss of some windows, and its gradient in the parameters' order.
@@ -163,7 +193,13 @@ fn shard_gradients(
     let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
     let targets = Tensor::from_slice(&batch.targets, batch.targets.len(), device)?;
     let tape = ops.tape();
-    let loss = model.loss(weights, (&ids, &targets), batch.rows, batch.context, ops.on(&tape))?;
+    let loss = model.loss(
+        weights,
+        (&ids, &targets),
+        batch.rows,
+        batch.context,
+        ops.on(&tape),
+    )?;
     let mut gradients = tape.backward(&loss, share)?;
     let grads = gradient::take(&mut gradients, model.decls(), weights)?;
     Ok((share * f64::from(loss.to_scalar::<f32>()?), grads))

@@ -19,8 +19,19 @@ pub trait ScheduleKind: Named {
 
 /// What ships.
 pub fn kinds() -> Catalog<dyn ScheduleKind> {
-    let rows = [Form::Cosine, Form::Linear, Form::Constant, Form::InverseSqrt, Form::Wsd];
-    Catalog::new("schedules", rows.into_iter().map(|form| Arc::new(form) as Arc<dyn ScheduleKind>).collect())
+    let rows = [
+        Form::Cosine,
+        Form::Linear,
+        Form::Constant,
+        Form::InverseSqrt,
+        Form::Wsd,
+    ];
+    Catalog::new(
+        "schedules",
+        rows.into_iter()
+            .map(|form| Arc::new(form) as Arc<dyn ScheduleKind>)
+            .collect(),
+    )
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,7 +56,9 @@ impl Named for Form {
 
     fn about(&self) -> &'static str {
         match self {
-            Form::Cosine => "half a cosine from the full rate down to `final` of it (Loshchilov & Hutter 2017)",
+            Form::Cosine => {
+                "half a cosine from the full rate down to `final` of it (Loshchilov & Hutter 2017)"
+            }
             Form::Linear => "a straight line from the full rate down to `final` of it",
             Form::Constant => "the full rate throughout",
             Form::InverseSqrt => {
@@ -66,8 +79,17 @@ impl ScheduleKind for Form {
         } else {
             knobs.f64_in("final", 0.1, 0.0, 1.0)?
         };
-        let decay = if *self == Form::Wsd { knobs.f64_in("decay", 0.2, 0.0, 1.0)? } else { 0.0 };
-        Ok(Arc::new(Shaped { form: *self, warmup, floor, decay }))
+        let decay = if *self == Form::Wsd {
+            knobs.f64_in("decay", 0.2, 0.0, 1.0)?
+        } else {
+            0.0
+        };
+        Ok(Arc::new(Shaped {
+            form: *self,
+            warmup,
+            floor,
+            decay,
+        }))
     }
 }
 
@@ -82,7 +104,11 @@ struct Shaped {
 impl Schedule for Shaped {
     fn factor(&self, step: u64, steps: u64) -> f64 {
         let (step, steps) = (step as f64, steps as f64);
-        let warmup = if self.warmup < 1.0 { (self.warmup * steps).round() } else { self.warmup };
+        let warmup = if self.warmup < 1.0 {
+            (self.warmup * steps).round()
+        } else {
+            self.warmup
+        };
         if step < warmup {
             return ((step + 1.0) / warmup).min(1.0);
         }
@@ -103,8 +129,15 @@ mod tests {
     use super::*;
 
     fn factors(form: Form, at: &[u64]) -> Vec<f64> {
-        let shaped = Shaped { form, warmup: 0.1, floor: 0.1, decay: 0.2 };
-        at.iter().map(|&step| (shaped.factor(step, 100) * 1e4).round() / 1e4).collect()
+        let shaped = Shaped {
+            form,
+            warmup: 0.1,
+            floor: 0.1,
+            decay: 0.2,
+        };
+        at.iter()
+            .map(|&step| (shaped.factor(step, 100) * 1e4).round() / 1e4)
+            .collect()
     }
 
     #[test]
@@ -112,9 +145,15 @@ mod tests {
         let at = [0, 4, 9, 10, 55, 80, 90, 99];
         let check = |form, want: [f64; 8]| assert_eq!(factors(form, &at), want, "{form:?}");
         check(Form::Constant, [0.1, 0.5, 1.0, 1.0, 1.0, 1.0, 1.0, 1.0]);
-        check(Form::InverseSqrt, [0.1, 0.5, 1.0, 0.9535, 0.4226, 0.3514, 0.3315, 0.3162]);
+        check(
+            Form::InverseSqrt,
+            [0.1, 0.5, 1.0, 0.9535, 0.4226, 0.3514, 0.3315, 0.3162],
+        );
         check(Form::Linear, [0.1, 0.5, 1.0, 1.0, 0.55, 0.3, 0.2, 0.11]);
         check(Form::Wsd, [0.1, 0.5, 1.0, 1.0, 1.0, 1.0, 0.55, 0.145]);
-        check(Form::Cosine, [0.1, 0.5, 1.0, 1.0, 0.55, 0.2053, 0.1271, 0.1003]);
+        check(
+            Form::Cosine,
+            [0.1, 0.5, 1.0, 1.0, 0.55, 0.2053, 0.1271, 0.1003],
+        );
     }
 }

@@ -37,7 +37,12 @@ pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Res
     let bytes = stream.bytes();
     let copy = calibrate::rate(&clock, &mut || stream.run(), bytes, SHORT_S)?;
     let small = device::SmallOps::new(&opened.device)?;
-    let small = calibrate::rate(&clock, &mut || small.run(), device::SmallOps::COUNT as f64, SHORT_S)?;
+    let small = calibrate::rate(
+        &clock,
+        &mut || small.run(),
+        device::SmallOps::COUNT as f64,
+        SHORT_S,
+    )?;
     let mix = device::AttentionMix::new(&opened.device)?;
     let mix = calibrate::rate(&clock, &mut || mix.run(), 1.0, SHORT_S)?;
     let step = reference_step(&opened, &clock)?;
@@ -48,9 +53,13 @@ pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Res
         small_op_s: Some(small.peak_per_s.recip()),
         attention_mix_s: Some(mix.peak_per_s.recip()),
         reference_step_s: Some(step.peak_per_s.recip()),
-        reason: half.and_then(std::result::Result::err).map(|error| format!("bf16: {}", error.message)),
+        reason: half
+            .and_then(std::result::Result::err)
+            .map(|error| format!("bf16: {}", error.message)),
         idle_w: idle_w.and_then(std::result::Result::ok),
-        idle_reason: idle_w.and_then(std::result::Result::err).map(|absent| absent.code().to_owned()),
+        idle_reason: idle_w
+            .and_then(std::result::Result::err)
+            .map(|absent| absent.code().to_owned()),
         ..Calibration::empty(machine, at, &opened.name)
     })
 }
@@ -65,7 +74,11 @@ fn product(precision: Precision, opened: &Opened, clock: &dyn Clock) -> Result<R
         if clock.time(&mut || gemm.run())? >= LEAST_GEMM_S {
             return calibrate::rate(clock, &mut || gemm.run(), gemm.flops(), SECONDS);
         }
-        if size < LARGEST_GEMM { size *= 2 } else { products *= 2 }
+        if size < LARGEST_GEMM {
+            size *= 2
+        } else {
+            products *= 2
+        }
     }
 }
 
@@ -82,6 +95,8 @@ fn reference_step(opened: &Opened, clock: &dyn Clock) -> Result<Rate> {
     tree.overlay(&Tree::from_json(&sizes, &Origin::named("calibration"))?);
     let experiment = settle(&Registry::builtin(), &tree)?.experiment;
     let mut trainer = experiment.trainer(1, opened)?;
-    let batch = experiment.source.train(1, 0, experiment.batch, experiment.model.shape.context);
+    let batch = experiment
+        .source
+        .train(1, 0, experiment.batch, experiment.model.shape.context);
     calibrate::rate(clock, &mut || trainer.step(&batch).map(drop), 1.0, SHORT_S)
 }

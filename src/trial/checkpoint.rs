@@ -36,8 +36,12 @@ impl Checkpoint {
     /// Writes one in place of the last. Not being able to (a full disk) is no reason to lose the trial: then the last one, or
     /// none, stays.
     pub fn save(&self, snapshot: &Snapshot, log: Value) -> Result<()> {
-        let note = serde_json::to_vec(&Note { id: self.id.clone(), log });
-        let note = note.map_err(|error| Error::internal(format!("a checkpoint's note: {error}")))?;
+        let note = serde_json::to_vec(&Note {
+            id: self.id.clone(),
+            log,
+        });
+        let note =
+            note.map_err(|error| Error::internal(format!("a checkpoint's note: {error}")))?;
         snapshot.write(&self.path, &note).map(drop)
     }
 

@@ -65,7 +65,10 @@ impl Job {
         if self.spec.pointer("/compute/tf32").and_then(Value::as_bool) == Some(true) {
             return "tf32";
         }
-        self.spec.pointer("/compute/dtype").and_then(Value::as_str).unwrap_or("f32")
+        self.spec
+            .pointer("/compute/dtype")
+            .and_then(Value::as_str)
+            .unwrap_or("f32")
     }
 
     /// Whether it only helps to choose a learning rate.

@@ -10,9 +10,22 @@ pub(super) const RESUMED: &str = "resumed";
 
 /// The record's form of what the meters read.
 pub fn energy(energy: &reading::Energy, resumed: bool) -> Energy {
-    let measured = energy.measured_j().map_err(Absent::code).and_then(|j| if resumed { Err(RESUMED) } else { Ok(j) });
+    let measured = energy
+        .measured_j()
+        .map_err(Absent::code)
+        .and_then(|j| if resumed { Err(RESUMED) } else { Ok(j) });
     Energy {
-        channels: energy.channels.iter().map(|one| if resumed { partly(channel(one)) } else { channel(one) }).collect(),
+        channels: energy
+            .channels
+            .iter()
+            .map(|one| {
+                if resumed {
+                    partly(channel(one))
+                } else {
+                    channel(one)
+                }
+            })
+            .collect(),
         measured_j: measured.ok(),
         reason: measured.err().map(str::to_owned),
         poller_cpu_s: energy.poller_cpu_s,
@@ -25,13 +38,27 @@ fn channel(channel: &reading::Channel) -> Channel {
     Channel {
         id: channel.id.clone(),
         component: channel.component.to_owned(),
-        method: if is_read { channel.method.code() } else { "none" }.to_owned(),
+        method: if is_read {
+            channel.method.code()
+        } else {
+            "none"
+        }
+        .to_owned(),
         source: channel.source.clone(),
-        quality: if is_read { channel.quality.code() } else { "unavailable" }.to_owned(),
+        quality: if is_read {
+            channel.quality.code()
+        } else {
+            "unavailable"
+        }
+        .to_owned(),
         energy_j: channel.energy_j.ok(),
         bounds_j: channel.bounds_j,
         window_s: channel.window_s,
-        reason: channel.energy_j.err().map(code).or_else(|| channel.differs().map(|_| "differs_from_power".to_owned())),
+        reason: channel
+            .energy_j
+            .err()
+            .map(code)
+            .or_else(|| channel.differs().map(|_| "differs_from_power".to_owned())),
         scope: Some(channel.scope.clone()).filter(|scope| !scope.is_empty()),
         update_period_s: channel.update_period_s,
         resolution_j: channel.resolution_j,
@@ -76,18 +103,35 @@ impl Observed<'_> {
     pub(super) fn joules_per_token(&self, energy: &reading::Energy) -> Vec<(&'static str, Metric)> {
         let context = self.experiment.model.shape.context;
         let trained = (self.training.step_s.len() * self.experiment.batch * context) as f64;
-        let per_train = energy.phase_j(Phase::Train).map(|joules| joules / trained).map_err(Absent::code);
-        let per_train = per_train.and_then(|joules| self.training.resumed_at.map_or(Ok(joules), |_| Err(RESUMED)));
+        let per_train = energy
+            .phase_j(Phase::Train)
+            .map(|joules| joules / trained)
+            .map_err(Absent::code);
+        let per_train = per_train.and_then(|joules| {
+            self.training
+                .resumed_at
+                .map_or(Ok(joules), |_| Err(RESUMED))
+        });
         let (prefill, decode) = match self.serving {
             Some(serving) => {
                 let infer = &self.experiment.infer;
-                let prompts = energy.phase_j(Phase::Prefill).map(|joules| joules / serving.metered_prompts as f64);
-                let whole = energy.phase_j(Phase::Generate).map(|joules| joules / serving.metered_generations as f64);
+                let prompts = energy
+                    .phase_j(Phase::Prefill)
+                    .map(|joules| joules / serving.metered_prompts as f64);
+                let whole = energy
+                    .phase_j(Phase::Generate)
+                    .map(|joules| joules / serving.metered_generations as f64);
                 let prompt_tokens = (infer.batch * infer.prompt) as f64;
                 let decoded = (infer.batch * infer.generate.saturating_sub(1)) as f64;
-                (per_prompt_token(prompts, prompt_tokens), per_decoded_token(prompts, whole, decoded))
+                (
+                    per_prompt_token(prompts, prompt_tokens),
+                    per_decoded_token(prompts, whole, decoded),
+                )
             }
-            None => (Err("not measured in a sweep"), Err("not measured in a sweep")),
+            None => (
+                Err("not measured in a sweep"),
+                Err("not measured in a sweep"),
+            ),
         };
         let put = |name, value: Result<f64, &str>| match value {
             Ok(joules) => (name, Metric::value(name, joules)),
@@ -120,12 +164,39 @@ fn per_decoded_token(
 
 /// Reasons for doubt that the meters give.
 pub(super) fn flags(energy: &reading::Energy) -> Vec<Flag> {
-    let flag = |code: &str, severity, value: Option<f64>, limit| Flag { code: code.to_owned(), severity, value, limit };
-    let resets: u64 = energy.channels.iter().filter_map(|channel| channel.resets).sum();
-    let differ = energy.channels.iter().filter_map(reading::Channel::differs).map(f64::abs).reduce(f64::max);
-    let reset = (resets > 0).then(|| flag("energy_counter_reset", Severity::Warn, Some(resets as f64), Some(0.0)));
-    let differ =
-        differ.map(|most| flag("energy_meters_differ", Severity::Warn, Some(most), Some(reading::MOST_DIFFERENCE)));
+    let flag = |code: &str, severity, value: Option<f64>, limit| Flag {
+        code: code.to_owned(),
+        severity,
+        value,
+        limit,
+    };
+    let resets: u64 = energy
+        .channels
+        .iter()
+        .filter_map(|channel| channel.resets)
+        .sum();
+    let differ = energy
+        .channels
+        .iter()
+        .filter_map(reading::Channel::differs)
+        .map(f64::abs)
+        .reduce(f64::max);
+    let reset = (resets > 0).then(|| {
+        flag(
+            "energy_counter_reset",
+            Severity::Warn,
+            Some(resets as f64),
+            Some(0.0),
+        )
+    });
+    let differ = differ.map(|most| {
+        flag(
+            "energy_meters_differ",
+            Severity::Warn,
+            Some(most),
+            Some(reading::MOST_DIFFERENCE),
+        )
+    });
     reset.into_iter().chain(differ).collect()
 }
 
@@ -141,7 +212,11 @@ mod tests {
             scope: "one package".to_owned(),
             energy_j: Ok(40.0),
             window_s: Some(4.0),
-            phases: vec![reading::PhaseEnergy { phase: Phase::Train, window_s: 3.0, energy_j: Ok(30.0) }],
+            phases: vec![reading::PhaseEnergy {
+                phase: Phase::Train,
+                window_s: 3.0,
+                energy_j: Ok(30.0),
+            }],
             wraps: Some(1),
             resets: Some(0),
             ..reading::Channel::missing("package-0", "cpu_package", "rapl.perf", Absent::NoSensor)
@@ -150,36 +225,91 @@ mod tests {
 
     #[test]
     fn a_reading_is_recorded_with_what_it_is_and_an_absence_with_its_reason() {
-        let found = energy(&reading::Energy { channels: vec![read()], poller_cpu_s: Some(0.01) }, false);
+        let found = energy(
+            &reading::Energy {
+                channels: vec![read()],
+                poller_cpu_s: Some(0.01),
+            },
+            false,
+        );
         let channel = &found.channels[0];
         let words = [&channel.method, &channel.quality, &channel.source].map(String::as_str);
         assert_eq!(words, ["counter", "firmware_model", "rapl.perf"]);
-        assert_eq!((channel.energy_j, channel.wraps, channel.reason.as_deref()), (Some(40.0), Some(1), None));
-        assert_eq!((channel.phases[0].phase.as_str(), channel.phases[0].energy_j), ("train", Some(30.0)));
-        assert_eq!((found.measured_j, found.reason, found.poller_cpu_s), (Some(40.0), None, Some(0.01)));
+        assert_eq!(
+            (channel.energy_j, channel.wraps, channel.reason.as_deref()),
+            (Some(40.0), Some(1), None)
+        );
+        assert_eq!(
+            (channel.phases[0].phase.as_str(), channel.phases[0].energy_j),
+            ("train", Some(30.0))
+        );
+        assert_eq!(
+            (found.measured_j, found.reason, found.poller_cpu_s),
+            (Some(40.0), None, Some(0.01))
+        );
 
-        let resumed = energy(&reading::Energy { channels: vec![read()], poller_cpu_s: None }, true);
-        assert_eq!((resumed.measured_j, resumed.reason.as_deref()), (None, Some("resumed")));
+        let resumed = energy(
+            &reading::Energy {
+                channels: vec![read()],
+                poller_cpu_s: None,
+            },
+            true,
+        );
+        assert_eq!(
+            (resumed.measured_j, resumed.reason.as_deref()),
+            (None, Some("resumed"))
+        );
 
-        let broken = reading::Channel { energy_j: Err(Absent::Reset), resets: Some(2), ..read() };
-        let broken = reading::Energy { channels: vec![broken], poller_cpu_s: None };
+        let broken = reading::Channel {
+            energy_j: Err(Absent::Reset),
+            resets: Some(2),
+            ..read()
+        };
+        let broken = reading::Energy {
+            channels: vec![broken],
+            poller_cpu_s: None,
+        };
         let found = energy(&broken, false);
-        assert_eq!((found.measured_j, found.reason.as_deref()), (None, Some("counter_reset")));
+        assert_eq!(
+            (found.measured_j, found.reason.as_deref()),
+            (None, Some("counter_reset"))
+        );
         let channel = &found.channels[0];
-        assert_eq!((channel.method.as_str(), channel.quality.as_str()), ("none", "unavailable"));
+        assert_eq!(
+            (channel.method.as_str(), channel.quality.as_str()),
+            ("none", "unavailable")
+        );
         let flag = &flags(&broken)[0];
-        assert_eq!((flag.code.as_str(), flag.value, flag.limit), ("energy_counter_reset", Some(2.0), Some(0.0)));
+        assert_eq!(
+            (flag.code.as_str(), flag.value, flag.limit),
+            ("energy_counter_reset", Some(2.0), Some(0.0))
+        );
     }
 
     #[test]
     fn instruments_that_differ_are_recorded_with_their_joules() {
-        let channel = reading::Channel { check_ratio: Some(0.8), ..read() };
-        let differing = reading::Energy { channels: vec![channel], poller_cpu_s: None };
+        let channel = reading::Channel {
+            check_ratio: Some(0.8),
+            ..read()
+        };
+        let differing = reading::Energy {
+            channels: vec![channel],
+            poller_cpu_s: None,
+        };
         let found = energy(&differing, false);
-        assert_eq!(found.channels[0].reason.as_deref(), Some("differs_from_power"));
-        assert_eq!((found.measured_j, found.channels[0].check_ratio), (Some(40.0), Some(0.8)));
+        assert_eq!(
+            found.channels[0].reason.as_deref(),
+            Some("differs_from_power")
+        );
+        assert_eq!(
+            (found.measured_j, found.channels[0].check_ratio),
+            (Some(40.0), Some(0.8))
+        );
         let flag = &flags(&differing)[0];
-        assert_eq!((flag.code.as_str(), flag.limit), ("energy_meters_differ", Some(0.05)));
+        assert_eq!(
+            (flag.code.as_str(), flag.limit),
+            ("energy_meters_differ", Some(0.05))
+        );
         assert!((flag.value.unwrap() - 0.2).abs() < 1e-12);
     }
 
@@ -187,10 +317,22 @@ mod tests {
     fn a_decoded_token_has_what_a_prompt_leaves() {
         let short = Err(Absent::WindowTooShort);
         assert_eq!(per_decoded_token(Ok(2.0), Ok(10.0), 16.0), Ok(0.5));
-        assert_eq!(per_decoded_token(Ok(2.0), Ok(1.9), 16.0), Err("not told apart from the prompt's"));
-        assert_eq!(per_decoded_token(Ok(2.0), Ok(3.0), 0.0), Err("nothing was generated"));
-        assert_eq!(per_decoded_token(Ok(2.0), short, 16.0), Err("window_too_short"));
-        assert_eq!(per_decoded_token(short, Ok(10.0), 16.0), Err("window_too_short"));
+        assert_eq!(
+            per_decoded_token(Ok(2.0), Ok(1.9), 16.0),
+            Err("not told apart from the prompt's")
+        );
+        assert_eq!(
+            per_decoded_token(Ok(2.0), Ok(3.0), 0.0),
+            Err("nothing was generated")
+        );
+        assert_eq!(
+            per_decoded_token(Ok(2.0), short, 16.0),
+            Err("window_too_short")
+        );
+        assert_eq!(
+            per_decoded_token(short, Ok(10.0), 16.0),
+            Err("window_too_short")
+        );
         assert_eq!(per_prompt_token(Ok(2.0), 4.0), Ok(0.5));
     }
 }

@@ -34,18 +34,34 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let clock = Monotonic::start();
     let prepared = settle(registry, &settle::tree_of(&job.spec, &job.paths)?)?;
     if prepared.spec_sha256 != job.spec_sha256 {
-        return Err(Error::internal("the settled spec does not settle to itself"));
+        return Err(Error::internal(
+            "the settled spec does not settle to itself",
+        ));
     }
     let experiment = prepared.experiment;
     settle::refuse_emulation(&prepared.spec)?;
     let (opened, own) = board::open(&experiment.device)?;
-    let plan = Plan { gpu: own.clone(), external: experiment.measure.external.clone() };
+    let plan = Plan {
+        gpu: own.clone(),
+        external: experiment.measure.external.clone(),
+    };
     let meters = Metering::start(&registry.meters, plan, Arc::new(clock));
     let checkpoint = job.checkpoint.clone();
-    let checkpoint = checkpoint.map(|path| Checkpoint { path, id: job.id.clone(), every_s: job.checkpoint_every_s });
+    let checkpoint = checkpoint.map(|path| Checkpoint {
+        path,
+        id: job.id.clone(),
+        every_s: job.checkpoint_every_s,
+    });
     let before = disturbance::snapshot(clock.now_s());
     let watch = own.as_ref().and_then(board::watch);
-    let training = training::train(&experiment, job.seed, &opened, &clock, (&meters, checkpoint.as_ref()), emit)?;
+    let training = training::train(
+        &experiment,
+        job.seed,
+        &opened,
+        &clock,
+        (&meters, checkpoint.as_ref()),
+        emit,
+    )?;
     let gpu = watch.map(|watch| watch.end());
     let mut disturbances = disturbance::between(&before, &disturbance::snapshot(clock.now_s()));
     disturbances.extend(gpu.iter().flat_map(|seen| seen.disturbances()));
@@ -55,16 +71,30 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
     // A trial that only helps to choose a learning rate is asked for its loss alone.
     let serving = match training.diverged {
-        None if !job.in_sweep() => {
-            Some(serving::serve(&experiment, &training.params, job.seed, &opened, &clock, &meters)?)
-        }
+        None if !job.in_sweep() => Some(serving::serve(
+            &experiment,
+            &training.params,
+            job.seed,
+            &opened,
+            &clock,
+            &meters,
+        )?),
         _ => None,
     };
     let energy = meters.end();
     let serving = serving.as_ref();
-    let observed = outcome::Observed { experiment: &experiment, training: &training, serving, disturbances };
+    let observed = outcome::Observed {
+        experiment: &experiment,
+        training: &training,
+        serving,
+        disturbances,
+    };
     Ok(Trial {
-        status: if training.diverged.is_some() { Status::Diverged } else { Status::Ok },
+        status: if training.diverged.is_some() {
+            Status::Diverged
+        } else {
+            Status::Ok
+        },
         reason: training.diverged.clone(),
         metrics: observed.metrics(job, train_peak_bytes, &energy),
         skills: observed.skills(),

@@ -58,13 +58,22 @@ pub fn blank(job: &Job, started_at: String) -> Trial {
         skills: Vec::new(),
         energy: joules::energy(&reading::Energy::default(), false),
         gpu: None,
-        validity: Validity { ok: true, flags: Vec::new(), unseen: BTreeMap::new() },
+        validity: Validity {
+            ok: true,
+            flags: Vec::new(),
+            unseen: BTreeMap::new(),
+        },
     }
 }
 
 impl Observed<'_> {
     /// Every metric of the registry.
-    pub fn metrics(&self, job: &Job, peak_bytes: Option<u64>, energy: &reading::Energy) -> BTreeMap<String, Metric> {
+    pub fn metrics(
+        &self,
+        job: &Job,
+        peak_bytes: Option<u64>,
+        energy: &reading::Energy,
+    ) -> BTreeMap<String, Metric> {
         let mut metrics: BTreeMap<String, Metric> = BTreeMap::new();
         let mut put = |name: &str, metric: Metric| {
             metrics.insert(name.to_owned(), metric);
@@ -74,60 +83,108 @@ impl Observed<'_> {
             name::PEAK_MEMORY_BYTES,
             match peak_bytes {
                 Some(bytes) => Metric::value(name::PEAK_MEMORY_BYTES, bytes as f64),
-                None if self.training.resumed_at.is_some() => Metric::absent(name::PEAK_MEMORY_BYTES, joules::RESUMED),
-                None => Metric::absent(name::PEAK_MEMORY_BYTES, "the system does not tell, or the driver"),
+                None if self.training.resumed_at.is_some() => {
+                    Metric::absent(name::PEAK_MEMORY_BYTES, joules::RESUMED)
+                }
+                None => Metric::absent(
+                    name::PEAK_MEMORY_BYTES,
+                    "the system does not tell, or the driver",
+                ),
             },
         );
         match &self.training.quality {
             Some(quality) => self.put_quality(&mut put, quality),
-            None => QUALITY.iter().for_each(|name| put(name, Metric::absent(name, "diverged"))),
+            None => QUALITY
+                .iter()
+                .for_each(|name| put(name, Metric::absent(name, "diverged"))),
         }
         match self.serving {
             Some(serving) => self.put_serving(&mut put, serving),
             None => {
-                let reason = if self.training.diverged.is_some() { "diverged" } else { "not measured in a sweep" };
-                SERVING.iter().for_each(|name| put(name, Metric::absent(name, reason)));
+                let reason = if self.training.diverged.is_some() {
+                    "diverged"
+                } else {
+                    "not measured in a sweep"
+                };
+                SERVING
+                    .iter()
+                    .for_each(|name| put(name, Metric::absent(name, reason)));
             }
         }
-        self.joules_per_token(energy).into_iter().for_each(|(name, metric)| put(name, metric));
+        self.joules_per_token(energy)
+            .into_iter()
+            .for_each(|(name, metric)| put(name, metric));
         metrics
     }
 
     fn put_training(&self, put: &mut impl FnMut(&str, Metric), job: &Job) {
-        let step_s: Vec<f64> = self.training.step_s.iter().map(|&s| to_tenth_us(s)).collect();
+        let step_s: Vec<f64> = self
+            .training
+            .step_s
+            .iter()
+            .map(|&s| to_tenth_us(s))
+            .collect();
         let window = Window::after_warmup(&step_s, self.experiment.measure.warmup_s);
         let steady = step_s[window.range.clone()].to_vec();
         let median_s = window.median_s.unwrap_or(f64::NAN);
         let context = self.experiment.model.shape.context;
         let tokens = (self.experiment.batch * context) as f64;
-        let flops = (self.experiment.batch as u64 * self.experiment.model.flops(context).train()) as f64;
-        put(name::TRAIN_TOKENS_PER_S, Metric::value(name::TRAIN_TOKENS_PER_S, tokens / median_s));
-        put(name::TRAIN_STEP_S, Metric::samples(name::TRAIN_STEP_S, median_s, steady));
-        put(name::TRAIN_WALL_S, Metric::value(name::TRAIN_WALL_S, step_s.iter().sum()));
+        let flops =
+            (self.experiment.batch as u64 * self.experiment.model.flops(context).train()) as f64;
+        put(
+            name::TRAIN_TOKENS_PER_S,
+            Metric::value(name::TRAIN_TOKENS_PER_S, tokens / median_s),
+        );
+        put(
+            name::TRAIN_STEP_S,
+            Metric::samples(name::TRAIN_STEP_S, median_s, steady),
+        );
+        put(
+            name::TRAIN_WALL_S,
+            Metric::value(name::TRAIN_WALL_S, step_s.iter().sum()),
+        );
         put(
             name::MFU,
             match job.peak_flops_per_s {
                 Some(peak) => Metric::value(name::MFU, flops / median_s / peak),
-                None => Metric::absent(name::MFU, &format!("no calibration of this device in {}", job.dtype())),
+                None => Metric::absent(
+                    name::MFU,
+                    &format!("no calibration of this device in {}", job.dtype()),
+                ),
             },
         );
         let work = self.training.dispatched;
-        for (name, count) in
-            [(name::STEP_OPS, work.map(|work| work.ops)), (name::STEP_TENSOR_BYTES, work.map(|work| work.bytes))]
-        {
+        for (name, count) in [
+            (name::STEP_OPS, work.map(|work| work.ops)),
+            (name::STEP_TENSOR_BYTES, work.map(|work| work.bytes)),
+        ] {
             let counted = count.map(|count| Metric::value(name, count as f64));
-            put(name, counted.unwrap_or_else(|| Metric::absent(name, "candle's own operations are not counted")));
+            put(
+                name,
+                counted.unwrap_or_else(|| {
+                    Metric::absent(name, "candle's own operations are not counted")
+                }),
+            );
         }
         let losses = &self.training.losses;
         let tail = &losses[losses.len() - losses.len().div_ceil(10)..];
         let mean = tail.iter().sum::<f64>() / tail.len() as f64;
-        put(name::TRAIN_LOSS_NATS, Metric::value(name::TRAIN_LOSS_NATS, mean));
+        put(
+            name::TRAIN_LOSS_NATS,
+            Metric::value(name::TRAIN_LOSS_NATS, mean),
+        );
     }
 
     fn put_quality(&self, put: &mut impl FnMut(&str, Metric), quality: &Quality) {
         let source = &self.experiment.source;
-        put(name::VAL_LOSS_NATS, mean(name::VAL_LOSS_NATS, &quality.loss));
-        put(name::NEXT_TOKEN_ACCURACY, mean(name::NEXT_TOKEN_ACCURACY, &quality.accuracy));
+        put(
+            name::VAL_LOSS_NATS,
+            mean(name::VAL_LOSS_NATS, &quality.loss),
+        );
+        put(
+            name::NEXT_TOKEN_ACCURACY,
+            mean(name::NEXT_TOKEN_ACCURACY, &quality.accuracy),
+        );
         put(
             name::TASK_ACCURACY,
             match source.is_task() {
@@ -144,10 +201,16 @@ impl Observed<'_> {
                     let se = se.unwrap_or(f64::NAN) * factor;
                     Metric::mean(name::VAL_BITS_PER_BYTE, mean * factor, se, n)
                 }
-                None => Metric::absent(name::VAL_BITS_PER_BYTE, "tokens are not text, or do not give it back"),
+                None => Metric::absent(
+                    name::VAL_BITS_PER_BYTE,
+                    "tokens are not text, or do not give it back",
+                ),
             },
         );
-        for (name, value) in [(name::ORACLE_LOSS_NATS, &quality.oracle), (name::EXCESS_LOSS_NATS, &quality.excess)] {
+        for (name, value) in [
+            (name::ORACLE_LOSS_NATS, &quality.oracle),
+            (name::EXCESS_LOSS_NATS, &quality.excess),
+        ] {
             put(
                 name,
                 match value {
@@ -161,27 +224,50 @@ impl Observed<'_> {
     fn put_serving(&self, put: &mut impl FnMut(&str, Metric), serving: &Serving) {
         let infer = &self.experiment.infer;
         // The first of each pays for first touches of memory.
-        let warm =
-            |samples: &[f64]| samples[1.min(samples.len())..].iter().map(|&s| to_tenth_us(s)).collect::<Vec<_>>();
-        let rate = |name: &str, tokens: usize, samples_s: &[f64]| match window::median(&warm(samples_s)) {
-            Some(seconds) => {
-                let rates = warm(samples_s).iter().map(|s| tokens as f64 / s).collect();
-                Metric::samples(name, tokens as f64 / seconds, rates)
-            }
-            None => Metric::absent(name, "nothing was generated"),
+        let warm = |samples: &[f64]| {
+            samples[1.min(samples.len())..]
+                .iter()
+                .map(|&s| to_tenth_us(s))
+                .collect::<Vec<_>>()
         };
+        let rate =
+            |name: &str, tokens: usize, samples_s: &[f64]| match window::median(&warm(samples_s)) {
+                Some(seconds) => {
+                    let rates = warm(samples_s).iter().map(|s| tokens as f64 / s).collect();
+                    Metric::samples(name, tokens as f64 / seconds, rates)
+                }
+                None => Metric::absent(name, "nothing was generated"),
+            };
         put(
             name::PREFILL_TOKENS_PER_S,
-            rate(name::PREFILL_TOKENS_PER_S, infer.batch * infer.prompt, &serving.prefill_s),
+            rate(
+                name::PREFILL_TOKENS_PER_S,
+                infer.batch * infer.prompt,
+                &serving.prefill_s,
+            ),
         );
-        put(name::DECODE_TOKENS_PER_S, rate(name::DECODE_TOKENS_PER_S, infer.batch, &serving.decode_s));
+        put(
+            name::DECODE_TOKENS_PER_S,
+            rate(name::DECODE_TOKENS_PER_S, infer.batch, &serving.decode_s),
+        );
         let ttft_s = warm(&serving.ttft_s);
-        put(name::TTFT_S, Metric::samples(name::TTFT_S, window::median(&ttft_s).unwrap_or(f64::NAN), ttft_s));
+        put(
+            name::TTFT_S,
+            Metric::samples(
+                name::TTFT_S,
+                window::median(&ttft_s).unwrap_or(f64::NAN),
+                ttft_s,
+            ),
+        );
     }
 
     /// The loss by label, where the source has an oracle.
     pub fn skills(&self) -> Vec<Skill> {
-        let rows = self.training.quality.iter().flat_map(|quality| &quality.labels);
+        let rows = self
+            .training
+            .quality
+            .iter()
+            .flat_map(|quality| &quality.labels);
         let finite = |row: &&quality::ByLabel| row.loss.mean.is_finite();
         rows.filter(finite)
             .map(|row| Skill {
@@ -205,24 +291,45 @@ impl Observed<'_> {
             value: Some(drift),
             limit: Some(STEADY_DRIFT),
         };
-        let own = drift.map(flag).into_iter().chain(self.repeated_data()).chain(self.resumed()).chain(self.crowded());
+        let own = drift
+            .map(flag)
+            .into_iter()
+            .chain(self.repeated_data())
+            .chain(self.resumed())
+            .chain(self.crowded());
         let own = own.chain(self.reference_attention());
         let own = own.chain(joules::flags(energy));
-        let flags: Vec<Flag> = own.chain(self.disturbances.iter().filter_map(disturbed)).collect();
+        let flags: Vec<Flag> = own
+            .chain(self.disturbances.iter().filter_map(disturbed))
+            .collect();
         let why = |code: &&str| ((*code).to_owned(), disturbance::NO_COUNTER.to_owned());
-        let mut unseen: BTreeMap<String, String> = disturbance::unseen(&self.disturbances).iter().map(why).collect();
+        let mut unseen: BTreeMap<String, String> = disturbance::unseen(&self.disturbances)
+            .iter()
+            .map(why)
+            .collect();
         // A GPU that nobody could watch is not one that nothing disturbed.
         if self.experiment.device != "cpu" {
-            let told = |code: &&str| self.disturbances.iter().any(|disturbance| disturbance.code == *code);
+            let told = |code: &&str| {
+                self.disturbances
+                    .iter()
+                    .any(|disturbance| disturbance.code == *code)
+            };
             let unwatched = watch::codes().filter(|code| !told(code));
             unseen.extend(unwatched.map(|code| (code.to_owned(), watch::UNWATCHED.to_owned())));
         }
-        Validity { ok: flags.iter().all(|flag| flag.severity != Severity::Invalid), flags, unseen }
+        Validity {
+            ok: flags.iter().all(|flag| flag.severity != Severity::Invalid),
+            flags,
+            unseen,
+        }
     }
 
     /// More threads than processors that this process may use.
     fn crowded(&self) -> Option<Flag> {
-        let (threads, processors) = (rayon::current_num_threads(), std::thread::available_parallelism().ok()?.get());
+        let (threads, processors) = (
+            rayon::current_num_threads(),
+            std::thread::available_parallelism().ok()?.get(),
+        );
         (threads > processors).then(|| Flag {
             code: "too_few_processors".into(),
             severity: Severity::Warn,
@@ -246,8 +353,12 @@ impl Observed<'_> {
 
     /// A trial that another process began: its losses are the same bits, its seconds are of two processes.
     fn resumed(&self) -> Option<Flag> {
-        let flag =
-            |step| Flag { code: "resumed".into(), severity: Severity::Warn, value: Some(step as f64), limit: None };
+        let flag = |step| Flag {
+            code: "resumed".into(),
+            severity: Severity::Warn,
+            value: Some(step as f64),
+            limit: None,
+        };
         self.training.resumed_at.map(flag)
     }
 
@@ -267,13 +378,24 @@ impl Observed<'_> {
 
 /// A disturbance above its limit.
 fn disturbed(seen: &Disturbance) -> Option<Flag> {
-    let Disturbance { code, value, limit, severe, is_note } = *seen;
+    let Disturbance {
+        code,
+        value,
+        limit,
+        severe,
+        is_note,
+    } = *seen;
     let severity = match value > severe {
         true => Severity::Invalid,
         false if is_note => Severity::Info,
         false => Severity::Warn,
     };
-    (value > limit).then(|| Flag { code: code.to_owned(), severity, value: Some(value), limit: Some(limit) })
+    (value > limit).then(|| Flag {
+        code: code.to_owned(),
+        severity,
+        value: Some(value),
+        limit: Some(limit),
+    })
 }
 
 const QUALITY: [&str; 6] = [
@@ -285,7 +407,11 @@ const QUALITY: [&str; 6] = [
     name::TASK_ACCURACY,
 ];
 
-const SERVING: [&str; 3] = [name::PREFILL_TOKENS_PER_S, name::DECODE_TOKENS_PER_S, name::TTFT_S];
+const SERVING: [&str; 3] = [
+    name::PREFILL_TOKENS_PER_S,
+    name::DECODE_TOKENS_PER_S,
+    name::TTFT_S,
+];
 
 fn mean(name: &str, mean: &Mean) -> Metric {
     Metric::mean(name, mean.mean, mean.se.unwrap_or(f64::NAN), mean.n)

@@ -45,7 +45,11 @@ impl Windows {
         let windows = self.0.iter().filter(|w| w.1 > 0.0).count() as f64;
         let spread: f64 = self.0.iter().map(|(sum, n)| (sum - mean * n).powi(2)).sum();
         let se = (windows >= 2.0).then(|| (spread * windows / (windows - 1.0)).sqrt() / n);
-        Mean { mean, se, n: n as u64 }
+        Mean {
+            mean,
+            se,
+            n: n as u64,
+        }
     }
 }
 
@@ -87,7 +91,12 @@ struct Tally {
 
 impl Tally {
     fn open(&mut self) {
-        for windows in [&mut self.loss, &mut self.accuracy, &mut self.oracle, &mut self.excess] {
+        for windows in [
+            &mut self.loss,
+            &mut self.accuracy,
+            &mut self.oracle,
+            &mut self.excess,
+        ] {
             windows.open();
         }
     }
@@ -109,8 +118,14 @@ pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> 
     let names = source.labels();
     let mut all = Tally::default();
     let mut by_label = vec![Tally::default(); names.len()];
-    let (model, weights) = (experiment.model.clone(), Arc::new(trainer.params().detached()));
-    let (ops, device) = (experiment.ops.for_device(&opened.device)?, opened.device.clone());
+    let (model, weights) = (
+        experiment.model.clone(),
+        Arc::new(trainer.params().detached()),
+    );
+    let (ops, device) = (
+        experiment.ops.for_device(&opened.device)?,
+        opened.device.clone(),
+    );
     let scored = trainer.workers().run(
         source.held_out(
             experiment.held_out,
@@ -134,7 +149,12 @@ pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> 
         oracle: tally.oracle.mean(),
         excess: tally.excess.mean(),
     };
-    let labels = names.into_iter().zip(by_label).map(label).filter(|row| row.loss.n > 0).collect();
+    let labels = names
+        .into_iter()
+        .zip(by_label)
+        .map(label)
+        .filter(|row| row.loss.n > 0)
+        .collect();
     Ok(Quality {
         loss: all.loss.mean(),
         accuracy: all.accuracy.mean(),
@@ -144,7 +164,12 @@ pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> 
     })
 }
 
-fn tally(validation: &Validation, scored: &[Option<TokenLoss>], all: &mut Tally, by_label: &mut [Tally]) {
+fn tally(
+    validation: &Validation,
+    scored: &[Option<TokenLoss>],
+    all: &mut Tally,
+    by_label: &mut [Tally],
+) {
     let context = validation.batch.context;
     for (position, scored) in scored.iter().enumerate() {
         if position.is_multiple_of(context) {
@@ -170,9 +195,19 @@ mod tests {
     fn the_standard_error_takes_windows_as_the_unit() {
         // Two windows of two equal tokens each: four tokens, but only two independent values.
         let windows = Windows(vec![(2.0, 2.0), (6.0, 2.0)]);
-        assert_eq!(windows.mean(), Mean { mean: 2.0, se: Some(1.0), n: 4 });
+        assert_eq!(
+            windows.mean(),
+            Mean {
+                mean: 2.0,
+                se: Some(1.0),
+                n: 4
+            }
+        );
         assert_eq!(Windows(vec![(3.0, 2.0)]).mean().se, None);
         // A window without such tokens does not count.
-        assert_eq!(Windows(vec![(2.0, 2.0), (0.0, 0.0), (6.0, 2.0)]).mean().se, Some(1.0));
+        assert_eq!(
+            Windows(vec![(2.0, 2.0), (0.0, 0.0), (6.0, 2.0)]).mean().se,
+            Some(1.0)
+        );
     }
 }

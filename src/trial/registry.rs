@@ -97,7 +97,13 @@ impl Registry {
     /// Every catalog with its rows, for `effbench list`.
     pub fn listings(&self) -> Vec<Listing> {
         fn rows<K: Named + ?Sized>(catalog: &Catalog<K>) -> Listing {
-            (catalog.what, catalog.iter().map(|kind| (kind.name(), kind.about())).collect())
+            (
+                catalog.what,
+                catalog
+                    .iter()
+                    .map(|kind| (kind.name(), kind.about()))
+                    .collect(),
+            )
         }
         vec![
             rows(&self.sources),

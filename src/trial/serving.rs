@@ -42,12 +42,21 @@ pub fn serve(
     let prompt = prompts(experiment)?;
     let weights = params.detached();
     let narrowed = Narrowed::default();
-    let ops = experiment.ops.for_device(&opened.device)?.keeping(&narrowed);
+    let ops = experiment
+        .ops
+        .for_device(&opened.device)?
+        .keeping(&narrowed);
     let mut sampling = (infer.sampling)(seed);
     let mut serving = Serving::default();
     let start_s = clock.now_s();
     while serving.ttft_s.len() < 4 || clock.now_s() - start_s < experiment.measure.window_s {
-        let mut generator = Generator::new(&experiment.model, &weights, ops, &opened.device, infer.batch);
+        let mut generator = Generator::new(
+            &experiment.model,
+            &weights,
+            ops,
+            &opened.device,
+            infer.batch,
+        );
         let from_s = clock.now_s();
         let mut logits = generator.feed(&prompt)?;
         serving.prefill_s.push(clock.now_s() - from_s);
@@ -62,12 +71,23 @@ pub fn serve(
     }
     if meters.is_open() {
         let seconds = experiment.measure.window_s.max(METERED_S);
-        let generator = || Generator::new(&experiment.model, &weights, ops, &opened.device, infer.batch);
+        let generator = || {
+            Generator::new(
+                &experiment.model,
+                &weights,
+                ops,
+                &opened.device,
+                infer.batch,
+            )
+        };
         meters.begin(Phase::Prefill);
         serving.metered_prompts = repeat(clock, seconds, || generator().feed(&prompt).map(drop))?;
         meters.begin(Phase::Generate);
-        serving.metered_generations =
-            repeat(clock, seconds, || generator().generate(&prompt, infer.generate, &mut sampling).map(drop))?;
+        serving.metered_generations = repeat(clock, seconds, || {
+            generator()
+                .generate(&prompt, infer.generate, &mut sampling)
+                .map(drop)
+        })?;
         meters.begin(Phase::Other);
     }
     Ok(serving)
@@ -87,7 +107,18 @@ fn repeat(clock: &dyn Clock, seconds: f64, mut once: impl FnMut() -> Result<()>)
 /// The first `infer.prompt` tokens of held-out windows, row-major; windows repeat where there are too few.
 fn prompts(experiment: &Experiment) -> Result<Vec<u32>> {
     let (infer, context) = (&experiment.infer, experiment.model.shape.context);
-    let validation = experiment.source.held_out(experiment.held_out, infer.batch, context)?;
-    let windows: Vec<&[u32]> = validation.iter().flat_map(|v| v.batch.inputs.chunks(context)).collect();
-    Ok(windows.iter().cycle().take(infer.batch).flat_map(|window| &window[..infer.prompt]).copied().collect())
+    let validation = experiment
+        .source
+        .held_out(experiment.held_out, infer.batch, context)?;
+    let windows: Vec<&[u32]> = validation
+        .iter()
+        .flat_map(|v| v.batch.inputs.chunks(context))
+        .collect();
+    Ok(windows
+        .iter()
+        .cycle()
+        .take(infer.batch)
+        .flat_map(|window| &window[..infer.prompt])
+        .copied()
+        .collect())
 }

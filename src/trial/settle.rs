@@ -113,16 +113,29 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
         let (given, kept) = (tree.get(key)?.value.as_str()?, settled.get(key)?.as_str()?);
         (given != kept).then(|| ((*key).to_owned(), PathBuf::from(given)))
     };
-    let paths = ["data.path", "data.tokenizer", "measure.external_meter"].iter().filter_map(moved).collect();
+    let paths = ["data.path", "data.tokenizer", "measure.external_meter"]
+        .iter()
+        .filter_map(moved)
+        .collect();
     let cost = cost_of(&experiment);
-    Ok(Prepared { spec_sha256: record::spec_sha256(&spec), experiment, spec, cost, paths })
+    Ok(Prepared {
+        spec_sha256: record::spec_sha256(&spec),
+        experiment,
+        spec,
+        cost,
+        paths,
+    })
 }
 
 fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     let (model, train, data) = (root.at("model"), root.at("train"), root.at("data"));
     let context = model.count("context", 64)?;
-    let source = registry.sources.pick(&data, "language")?.settle(&data, context)?;
-    let held_out = HeldOut::of(&data.choice("held_out", "test", &HeldOut::WORDS)?).unwrap_or(HeldOut::Test);
+    let source = registry
+        .sources
+        .pick(&data, "language")?
+        .settle(&data, context)?;
+    let held_out =
+        HeldOut::of(&data.choice("held_out", "test", &HeldOut::WORDS)?).unwrap_or(HeldOut::Test);
     let (optimizer, schedule) = (train.at("optimizer"), train.at("schedule"));
     let mut model = Model::settle(&model, &root.at("shape"), &registry.slots, source.vocab())?;
     let rates = Rates::settle(&optimizer.at("rates"))?;
@@ -136,17 +149,35 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     let compute = root.at("compute");
     let device = compute.text("device", "cpu")?;
     let ops = ops(&compute, &device)?;
-    let shards = compute.count("shards", if device == "cpu" { SHARDS.min(batch) } else { 1 })?;
+    let shards = compute.count(
+        "shards",
+        if device == "cpu" {
+            SHARDS.min(batch)
+        } else {
+            1
+        },
+    )?;
     if device != "cpu" && shards > 1 {
-        return Err(compute.refuse("shards", &format!("they share the threads of a CPU; on {device} there is 1")));
+        return Err(compute.refuse(
+            "shards",
+            &format!("they share the threads of a CPU; on {device} there is 1"),
+        ));
     }
     if shards > batch {
         let why = format!("a step has only {batch} windows to divide (train.batch)");
-        return Err(compute.refuse("shards", &why).hint(format!("at most {batch}, or a larger train.batch")));
+        return Err(compute
+            .refuse("shards", &why)
+            .hint(format!("at most {batch}, or a larger train.batch")));
     }
     Ok(Experiment {
-        optimizer: registry.optimizers.pick(&optimizer, "adamw")?.settle(&optimizer)?,
-        schedule: registry.schedules.pick(&schedule, "cosine")?.settle(&schedule)?,
+        optimizer: registry
+            .optimizers
+            .pick(&optimizer, "adamw")?
+            .settle(&optimizer)?,
+        schedule: registry
+            .schedules
+            .pick(&schedule, "cosine")?
+            .settle(&schedule)?,
         clip: train.f64_in("clip", 1.0, 0.0, 1e9)?,
         device,
         threads: match compute.usize("threads", 0)? {
@@ -170,15 +201,21 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
 fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
     let fused = compute.choice("ops", "fused", &["fused", "reference"])? == "fused";
     let narrow = fused && device != "cpu";
-    let dtype = compute.choice("dtype", if narrow { "bf16" } else { "f32" }, &["f32", "bf16"])?;
+    let dtype = compute.choice(
+        "dtype",
+        if narrow { "bf16" } else { "f32" },
+        &["f32", "bf16"],
+    )?;
     if compute.given("tf32") && (!narrow || dtype == "bf16") {
         let why = "it rounds the factors of f32 products that a GPU's fused operations make, and there are none here";
-        return Err(compute.refuse("tf32", why).hint("with --device cuda, also --set compute.dtype=f32"));
+        return Err(compute
+            .refuse("tf32", why)
+            .hint("with --device cuda, also --set compute.dtype=f32"));
     }
     match (fused, dtype.as_str()) {
-        (false, "bf16") => {
-            Err(compute.refuse("dtype", "the reference operations compute in f32").hint("ops = \"fused\""))
-        }
+        (false, "bf16") => Err(compute
+            .refuse("dtype", "the reference operations compute in f32")
+            .hint("ops = \"fused\"")),
         (true, "bf16") => Ok(Ops::fused().with_dtype(DType::BF16)),
         // A CPU has no such thing, and its specs are silent about it.
         (true, _) if narrow => Ok(Ops::fused().with_tf32(compute.bool("tf32", false)?)),
@@ -192,7 +229,8 @@ pub fn refuse_emulation(spec: &Value) -> Result<()> {
     let text = |key: &str| spec.pointer(key).and_then(Value::as_str);
     match (text("/compute/device"), text("/compute/dtype")) {
         (Some("cpu"), Some("bf16")) => {
-            let why = "on the CPU it is emulated, slower than f32 and with another rounding than a GPU's";
+            let why =
+                "on the CPU it is emulated, slower than f32 and with another rounding than a GPU's";
             Err(Error::input(format!("compute.dtype = \"bf16\": {why}"))
                 .hint("--device cuda, or --set compute.dtype=f32"))
         }
@@ -202,8 +240,10 @@ pub fn refuse_emulation(spec: &Value) -> Result<()> {
 
 /// Exactly one of `steps`, `tokens` and `tokens_per_param` says how long to train; 400 steps where none does.
 fn steps(train: &Knobs, tokens_per_step: usize, params: u64) -> Result<u64> {
-    let given: Vec<&str> =
-        ["steps", "tokens", "tokens_per_param"].into_iter().filter(|name| train.given(name)).collect();
+    let given: Vec<&str> = ["steps", "tokens", "tokens_per_param"]
+        .into_iter()
+        .filter(|name| train.given(name))
+        .collect();
     match given.as_slice() {
         [] | ["steps"] => Ok(train.count("steps", 400)? as u64),
         ["tokens"] => Ok((train.count("tokens", 1)?).div_ceil(tokens_per_step) as u64),
@@ -231,15 +271,25 @@ fn measure(knobs: &Knobs) -> Result<Measure> {
 fn external(knobs: &Knobs) -> Result<Option<External>> {
     if !knobs.given("external_meter") {
         return match knobs.given("external_meter_offset_s") {
-            true => Err(knobs.refuse("external_meter_offset_s", "there is no measure.external_meter")),
+            true => Err(knobs.refuse(
+                "external_meter_offset_s",
+                "there is no measure.external_meter",
+            )),
             false => Ok(None),
         };
     }
     let path = PathBuf::from(knobs.required_text("external_meter")?);
-    let offset_s = knobs.f64_in("external_meter_offset_s", 0.0, -MOST_OFFSET_S, MOST_OFFSET_S)?;
+    let offset_s = knobs.f64_in(
+        "external_meter_offset_s",
+        0.0,
+        -MOST_OFFSET_S,
+        MOST_OFFSET_S,
+    )?;
     energy::external::read(&path, offset_s).map_err(|error| {
         let refused = knobs.refuse("external_meter", &error.message);
-        error.hint.map_or(refused.clone(), |hint| refused.hint(hint))
+        error
+            .hint
+            .map_or(refused.clone(), |hint| refused.hint(hint))
     })?;
     if let Some(name) = path.file_name() {
         knobs.write("external_meter", name.to_string_lossy().into());
@@ -255,7 +305,12 @@ fn infer(knobs: &Knobs, context: usize) -> Result<Infer> {
         return Err(knobs.refuse("generate", &why));
     }
     let sampling = Box::new(Sampling::settle(knobs)?);
-    Ok(Infer { prompt, generate, batch: knobs.count("batch", 1)?, sampling })
+    Ok(Infer {
+        prompt,
+        generate,
+        batch: knobs.count("batch", 1)?,
+        sampling,
+    })
 }
 
 /// The structural cost of an experiment.
@@ -264,7 +319,10 @@ fn cost_of(experiment: &Experiment) -> Cost {
     let (shape, decls) = (&model.shape, model.decls());
     let total = model.params_total();
     let by_part = model.params_by_part();
-    let tables: u64 = [Part::Embedding, Part::Head].iter().filter_map(|part| by_part.get(part)).sum();
+    let tables: u64 = [Part::Embedding, Part::Head]
+        .iter()
+        .filter_map(|part| by_part.get(part))
+        .sum();
     let windows = experiment.steps * experiment.batch as u64;
     let flops = model.flops(shape.context);
     let tokens = windows * shape.context as u64;
@@ -272,7 +330,10 @@ fn cost_of(experiment: &Experiment) -> Cost {
         params_total: total,
         params_non_embedding: total - tables,
         params_active: total,
-        params_by_part: by_part.iter().map(|(part, n)| (part.name().to_owned(), *n)).collect(),
+        params_by_part: by_part
+            .iter()
+            .map(|(part, n)| (part.name().to_owned(), *n))
+            .collect(),
         embedding_share: tables as f64 / total as f64,
         forward_flops_per_token: flops.forward as f64 / shape.context as f64,
         train_flops_per_token: flops.train() as f64 / shape.context as f64,
@@ -284,7 +345,8 @@ fn cost_of(experiment: &Experiment) -> Cost {
         optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(decls),
         tuning_flops: None,
         train_tokens: tokens,
-        kv_bytes_per_token: experiment.ops.dtype().size_in_bytes() as u64 * model.cache_scalars_per_token(),
+        kv_bytes_per_token: experiment.ops.dtype().size_in_bytes() as u64
+            * model.cache_scalars_per_token(),
         state_bytes: cost::state_bytes(total, experiment.optimizer.state_scalars(decls)),
     }
 }
@@ -293,11 +355,20 @@ impl Experiment {
     /// Peak memory that a plan expects; a guess.
     pub fn guess_bytes(&self) -> u64 {
         let (shape, decls) = (&self.model.shape, self.model.decls());
-        let state = cost::state_bytes(self.model.params_total(), self.optimizer.state_scalars(decls));
+        let state = cost::state_bytes(
+            self.model.params_total(),
+            self.optimizer.state_scalars(decls),
+        );
         // Each shard has a gradient of its own.
         let gradients = (self.shards as u64 - 1) * 4 * self.model.params_total();
         let tokens = (self.batch * shape.context) as u64;
-        let guess = cost::guess_train_bytes(state, tokens, shape.layers as u64, shape.width as u64, shape.vocab as u64);
+        let guess = cost::guess_train_bytes(
+            state,
+            tokens,
+            shape.layers as u64,
+            shape.width as u64,
+            shape.vocab as u64,
+        );
         gradients + guess
     }
 }
@@ -307,7 +378,9 @@ pub fn tree_of(spec: &Value, paths: &BTreeMap<String, PathBuf>) -> Result<Tree> 
     let origin = crate::spec::Origin::named("settled spec");
     let mut tree = Tree::from_json(spec, &origin)?;
     for (key, path) in paths {
-        let path = path.to_str().ok_or_else(|| Error::input(format!("{} is not valid UTF-8", path.display())))?;
+        let path = path
+            .to_str()
+            .ok_or_else(|| Error::input(format!("{} is not valid UTF-8", path.display())))?;
         tree.set(key, Value::from(path), origin.clone());
     }
     Ok(tree)

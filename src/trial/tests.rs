@@ -34,11 +34,15 @@ fn small(variant: &str) -> Experiment {
 }
 
 fn trainer(experiment: &Experiment, seed: u64) -> Trainer {
-    experiment.trainer(seed, &device::open("cpu").unwrap()).unwrap()
+    experiment
+        .trainer(seed, &device::open("cpu").unwrap())
+        .unwrap()
 }
 
 fn batch(experiment: &Experiment, step: u64) -> Batch {
-    experiment.source.train(1, step, experiment.batch, experiment.model.shape.context)
+    experiment
+        .source
+        .train(1, step, experiment.batch, experiment.model.shape.context)
 }
 
 fn values(tensor: &Tensor) -> Vec<f32> {
@@ -49,11 +53,21 @@ fn logits(experiment: &Experiment, weights: &Weights, inputs: &[u32]) -> Vec<f32
     let ids = Tensor::from_slice(inputs, inputs.len(), &Device::Cpu).unwrap();
     let context = experiment.model.shape.context;
     let rows = inputs.len() / context;
-    values(&experiment.model.logits(weights, &ids, rows, context, experiment.ops).unwrap())
+    values(
+        &experiment
+            .model
+            .logits(weights, &ids, rows, context, experiment.ops)
+            .unwrap(),
+    )
 }
 
 fn for_every_variant(check: impl Fn(&str, &Experiment)) {
-    let names: Vec<String> = Library::builtin().variants().unwrap().into_iter().map(|v| v.name).collect();
+    let names: Vec<String> = Library::builtin()
+        .variants()
+        .unwrap()
+        .into_iter()
+        .map(|v| v.name)
+        .collect();
     assert!(names.len() >= 7, "{names:?}");
     for name in names {
         check(&name, &small(&name));
@@ -70,12 +84,22 @@ fn every_parameter_has_a_gradient_and_moves() {
         for (decl, grad) in experiment.model.decls().iter().zip(&gradient.tensors) {
             let grad = values(grad);
             assert!(grad.iter().all(|g| g.is_finite()), "{name}: {}", decl.name);
-            assert!(grad.iter().any(|&g| g != 0.0), "{name}: {} has a zero gradient", decl.name);
+            assert!(
+                grad.iter().any(|&g| g != 0.0),
+                "{name}: {} has a zero gradient",
+                decl.name
+            );
         }
         for step in 0..2 {
             assert!(trainer.step(&batch(experiment, step)).unwrap().is_finite());
         }
-        for ((decl, var), before) in experiment.model.decls().iter().zip(trainer.params().vars()).zip(before) {
+        for ((decl, var), before) in experiment
+            .model
+            .decls()
+            .iter()
+            .zip(trainer.params().vars())
+            .zip(before)
+        {
             assert_ne!(values(var), before, "{name}: {} did not move", decl.name);
         }
     });
@@ -87,8 +111,14 @@ fn one_batch_is_overfitted() {
         let mut trainer = trainer(experiment, 2);
         let batch = batch(experiment, 0);
         // Context 10 and 11 states: no two prefixes of the batch need the same continuation but the first tokens'.
-        let distinct = Batch { inputs: (0..30).map(|i| (i * 7 + i / 10) % 11).collect(), ..batch };
-        let last = (0..200).map(|_| trainer.step(&distinct).unwrap().loss).last().unwrap();
+        let distinct = Batch {
+            inputs: (0..30).map(|i| (i * 7 + i / 10) % 11).collect(),
+            ..batch
+        };
+        let last = (0..200)
+            .map(|_| trainer.step(&distinct).unwrap().loss)
+            .last()
+            .unwrap();
         assert!(last < 0.05, "{name}: {last}");
     });
 }
@@ -104,8 +134,16 @@ fn a_token_changes_nothing_before_it() {
             let mut other = inputs.clone();
             other[changed] = (other[changed] + 1) % vocab as u32;
             let after = logits(experiment, &params.detached(), &other);
-            assert_eq!(before[..changed * vocab], after[..changed * vocab], "{name}: token {changed} leaks back");
-            assert_ne!(before[changed * vocab..], after[changed * vocab..], "{name}: token {changed} is not seen");
+            assert_eq!(
+                before[..changed * vocab],
+                after[..changed * vocab],
+                "{name}: token {changed} leaks back"
+            );
+            assert_ne!(
+                before[changed * vocab..],
+                after[changed * vocab..],
+                "{name}: token {changed} is not seen"
+            );
         }
     });
 }
@@ -120,21 +158,34 @@ fn decoding_with_a_cache_is_the_full_forward() {
             });
             let experiment = prepared(name, sets).experiment;
             let device = Device::Cpu;
-            let weights = Params::init(experiment.model.decls(), 4, &device).unwrap().detached();
+            let weights = Params::init(experiment.model.decls(), 4, &device)
+                .unwrap()
+                .detached();
             let (context, vocab, rows) = (10, 11, 2);
             let inputs = experiment.source.train(9, 0, rows, context).inputs;
             let full = logits(&experiment, &weights, &inputs);
             let column = |from: usize, to: usize| -> Vec<u32> {
-                inputs.chunks(context).flat_map(|row| &row[from..to]).copied().collect()
+                inputs
+                    .chunks(context)
+                    .flat_map(|row| &row[from..to])
+                    .copied()
+                    .collect()
             };
-            let mut generator = Generator::new(&experiment.model, &weights, experiment.ops, &device, rows);
+            let mut generator =
+                Generator::new(&experiment.model, &weights, experiment.ops, &device, rows);
             // A prompt of four, two tokens at once, then one by one.
             for (from, to) in [(0, 4), (4, 6), (6, 7), (7, 8), (8, 9), (9, 10)] {
                 let got = values(&generator.feed(&column(from, to)).unwrap());
                 for row in 0..rows {
                     let at = (row * context + to - 1) * vocab;
-                    for (got, want) in got[row * vocab..(row + 1) * vocab].iter().zip(&full[at..at + vocab]) {
-                        assert!((got - want).abs() < 1e-4, "{name}, {kv_heads} kv heads, token {to}: {got} and {want}");
+                    for (got, want) in got[row * vocab..(row + 1) * vocab]
+                        .iter()
+                        .zip(&full[at..at + vocab])
+                    {
+                        assert!(
+                            (got - want).abs() < 1e-4,
+                            "{name}, {kv_heads} kv heads, token {to}: {got} and {want}"
+                        );
                     }
                 }
             }
@@ -147,10 +198,21 @@ fn decoding_with_a_cache_is_the_full_forward() {
 fn the_same_seed_gives_the_same_bits_whatever_the_threads() {
     for_every_variant(|name, experiment| {
         let run = |threads: usize, seed: u64| {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let pool = rayon::ThreadPoolBuilder::new()
+                .num_threads(threads)
+                .build()
+                .unwrap();
             pool.install(|| {
                 let mut trainer = trainer(experiment, seed);
-                (0..6).map(|step| trainer.step(&batch(experiment, step)).unwrap().loss.to_bits()).collect::<Vec<_>>()
+                (0..6)
+                    .map(|step| {
+                        trainer
+                            .step(&batch(experiment, step))
+                            .unwrap()
+                            .loss
+                            .to_bits()
+                    })
+                    .collect::<Vec<_>>()
             })
         };
         let first = run(1, 5);
@@ -163,13 +225,21 @@ fn the_same_seed_gives_the_same_bits_whatever_the_threads() {
 #[test]
 fn fused_and_reference_arithmetic_agree() {
     for_every_variant(|name, fused| {
-        let reference = Experiment { ops: crate::ops::Ops::reference(), ..small(name) };
+        let reference = Experiment {
+            ops: crate::ops::Ops::reference(),
+            ..small(name)
+        };
         let losses = |experiment: &Experiment| {
             let mut trainer = trainer(experiment, 7);
-            (0..4).map(|step| trainer.step(&batch(experiment, step)).unwrap().loss).collect::<Vec<_>>()
+            (0..4)
+                .map(|step| trainer.step(&batch(experiment, step)).unwrap().loss)
+                .collect::<Vec<_>>()
         };
         for (fused, reference) in losses(fused).into_iter().zip(losses(&reference)) {
-            assert!((fused - reference).abs() < 1e-4, "{name}: {fused} and {reference}");
+            assert!(
+                (fused - reference).abs() < 1e-4,
+                "{name}: {fused} and {reference}"
+            );
         }
     });
 }
@@ -191,16 +261,30 @@ fn parts_of_a_batch_add_up_to_it() {
             let (loss, gradient) = trainer(&experiment, 8).gradient(&batch).unwrap();
             let all: Vec<f32> = gradient.tensors.iter().flat_map(values).collect();
             let norm = all.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
-            assert!((norm / gradient.norm - 1.0).abs() < 1e-5, "{name}: {norm} and {}", gradient.norm);
+            assert!(
+                (norm / gradient.norm - 1.0).abs() < 1e-5,
+                "{name}: {norm} and {}",
+                gradient.norm
+            );
             (loss, all)
         };
         let (loss, whole) = gradients(1);
         for shards in [2, 5] {
             let (sum, parts) = gradients(shards);
-            assert!((sum - loss).abs() < 1e-5, "{name} in {shards}: {sum} and {loss}");
-            let off: f32 = whole.iter().zip(&parts).map(|(a, b)| (a - b) * (a - b)).sum();
+            assert!(
+                (sum - loss).abs() < 1e-5,
+                "{name} in {shards}: {sum} and {loss}"
+            );
+            let off: f32 = whole
+                .iter()
+                .zip(&parts)
+                .map(|(a, b)| (a - b) * (a - b))
+                .sum();
             let norm: f32 = whole.iter().map(|a| a * a).sum();
-            assert!((off / norm).sqrt() < 1e-5, "{name} in {shards}: {off} of {norm}");
+            assert!(
+                (off / norm).sqrt() < 1e-5,
+                "{name} in {shards}: {off} of {norm}"
+            );
         }
     });
 }
@@ -209,7 +293,11 @@ fn parts_of_a_batch_add_up_to_it() {
 fn a_settled_spec_settles_to_itself() {
     for_every_variant(|name, _| {
         let first = prepared(name, json!({}));
-        let second = settle(&Registry::builtin(), &settle::tree_of(&first.spec, &first.paths).unwrap()).unwrap();
+        let second = settle(
+            &Registry::builtin(),
+            &settle::tree_of(&first.spec, &first.paths).unwrap(),
+        )
+        .unwrap();
         assert_eq!(first.spec, second.spec, "{name}");
     });
 }
@@ -224,7 +312,10 @@ fn parameters_and_flops_of_gpt2_are_the_published_ones() {
     let cost = prepared("gpt2", sets).cost;
     assert_eq!(cost.params_total, 124_337_664);
     let windows = cost.train_tokens as f64 / 1024.0;
-    assert_eq!(cost.train_flops_full_square, Some(874_944_921_600.0 * windows));
+    assert_eq!(
+        cost.train_flops_full_square,
+        Some(874_944_921_600.0 * windows)
+    );
     // Executed is the causal half of attention, and backwards 5 products where the convention has 4.
     let attention = |products: u64, pairs: u64| 12 * products * 2 * pairs * 768;
     let executed = 874_944_921_600 - attention(6, 1024 * 1024) + attention(7, 1024 * 1025 / 2);
@@ -260,7 +351,12 @@ fn a_learning_rate_of_a_thousand_diverges_and_leaves_no_nan() {
     assert!(trial.reason.is_some());
     let text = serde_json::to_string(&trial).unwrap();
     let back: Trial = serde_json::from_str(&text).unwrap();
-    assert!(back.metrics.values().all(|m| m.value.is_some() != m.reason.is_some()), "null goes with a reason");
+    assert!(
+        back.metrics
+            .values()
+            .all(|m| m.value.is_some() != m.reason.is_some()),
+        "null goes with a reason"
+    );
 }
 
 #[test]
@@ -280,16 +376,27 @@ fn a_finished_trial_has_every_metric_or_a_reason() {
     use crate::record::metric::{ITERATION_S, REGISTRY};
     for row in REGISTRY.iter().filter(|row| row.name != ITERATION_S) {
         let metric = &trial.metrics[row.name];
-        assert!(metric.value.is_some() != metric.reason.is_some(), "{}", row.name);
+        assert!(
+            metric.value.is_some() != metric.reason.is_some(),
+            "{}",
+            row.name
+        );
     }
     assert_eq!(trial.curve.step, [4, 8, 10, 12, 16, 20]);
     assert_eq!(trial.curve.val_loss_nats.iter().flatten().count(), 2);
     let value = |name: &str| trial.metrics[name].value.unwrap();
     let excess = value("val_loss_nats") - value("oracle_loss_nats");
     assert!((excess - value("excess_loss_nats")).abs() < 1e-9);
-    let by_label: f64 = trial.skills.iter().map(|s| s.excess_nats * s.tokens as f64).sum();
+    let by_label: f64 = trial
+        .skills
+        .iter()
+        .map(|s| s.excess_nats * s.tokens as f64)
+        .sum();
     let tokens: u64 = trial.skills.iter().map(|s| s.tokens).sum();
-    assert!((by_label / tokens as f64 - excess).abs() < 1e-9, "labels do not sum to the whole");
+    assert!(
+        (by_label / tokens as f64 - excess).abs() < 1e-9,
+        "labels do not sum to the whole"
+    );
     assert!(trial.energy.measured_j.is_none() && trial.energy.reason.is_some());
 }
 
@@ -320,31 +427,79 @@ fn job(prepared: &Prepared) -> Job {
 #[test]
 fn suites_for_a_gpu_have_the_sizes_that_they_name() {
     let library = Library::builtin();
-    let check = |suite: &str, cell: &str, params: std::ops::Range<f64>, dtype: &str, tokens: u64| {
-        let suite = library.suite(suite).unwrap();
-        let cells = suite.cells(&library, &crate::spec::Overrides::default()).unwrap();
-        let cell = cells.into_iter().find(|one| one.name.starts_with(cell)).unwrap_or_else(|| panic!("no cell {cell}"));
-        let settled = settle(&Registry::builtin(), &cell.tree).unwrap();
-        let millions = settled.cost.params_total as f64 / 1e6;
-        assert!(params.contains(&millions), "{}: {millions} million parameters", cell.name);
-        assert_eq!((settled.spec["compute"]["dtype"].as_str(), settled.cost.train_tokens), (Some(dtype), tokens));
-        let (model, batch) = (&settled.spec["model"], &settled.spec["train"]["batch"]);
-        assert_eq!(model["width"].as_u64().unwrap() / model["heads"].as_u64().unwrap(), 64, "{}", cell.name);
-        assert!(batch.as_u64().unwrap() >= 16);
-    };
+    let check =
+        |suite: &str, cell: &str, params: std::ops::Range<f64>, dtype: &str, tokens: u64| {
+            let suite = library.suite(suite).unwrap();
+            let cells = suite
+                .cells(&library, &crate::spec::Overrides::default())
+                .unwrap();
+            let cell = cells
+                .into_iter()
+                .find(|one| one.name.starts_with(cell))
+                .unwrap_or_else(|| panic!("no cell {cell}"));
+            let settled = settle(&Registry::builtin(), &cell.tree).unwrap();
+            let millions = settled.cost.params_total as f64 / 1e6;
+            assert!(
+                params.contains(&millions),
+                "{}: {millions} million parameters",
+                cell.name
+            );
+            assert_eq!(
+                (
+                    settled.spec["compute"]["dtype"].as_str(),
+                    settled.cost.train_tokens
+                ),
+                (Some(dtype), tokens)
+            );
+            let (model, batch) = (&settled.spec["model"], &settled.spec["train"]["batch"]);
+            assert_eq!(
+                model["width"].as_u64().unwrap() / model["heads"].as_u64().unwrap(),
+                64,
+                "{}",
+                cell.name
+            );
+            assert!(batch.as_u64().unwrap() >= 16);
+        };
     // GPT-2's 124 million have one matrix for embedding and head; apart they are 162.
-    check("throughput-gpu", "gpt2/124m-bf16", 162.0..163.0, "bf16", 400 * 16_384);
-    check("throughput-gpu", "llama/124m-f32", 161.0..163.0, "f32", 100 * 16_384);
-    check("gain-gpu", "modern/w256@2000", 3.0..4.0, "bf16", 2000 * 16_384);
+    check(
+        "throughput-gpu",
+        "gpt2/124m-bf16",
+        162.0..163.0,
+        "bf16",
+        400 * 16_384,
+    );
+    check(
+        "throughput-gpu",
+        "llama/124m-f32",
+        161.0..163.0,
+        "f32",
+        100 * 16_384,
+    );
+    check(
+        "gain-gpu",
+        "modern/w256@2000",
+        3.0..4.0,
+        "bf16",
+        2000 * 16_384,
+    );
     check("ladder-gpu", "gpt2/w256", 3.0..4.0, "bf16", 2000 * 16_384);
     check("ladder-gpu", "gpt2/w768", 85.0..90.0, "bf16", 6000 * 16_384);
-    check("ladder-gpu", "gpt2/w1216", 335.0..355.0, "bf16", 12_000 * 16_384);
+    check(
+        "ladder-gpu",
+        "gpt2/w1216",
+        335.0..355.0,
+        "bf16",
+        12_000 * 16_384,
+    );
 }
 
 #[test]
 fn bf16_is_not_emulated_on_a_cpu() {
     let prepared = prepared("gpt2", json!({"compute": {"dtype": "bf16"}}));
     let error = run(&Registry::builtin(), &job(&prepared), &mut |_| {}).unwrap_err();
-    assert!(error.message.contains("on the CPU it is emulated"), "{error}");
+    assert!(
+        error.message.contains("on the CPU it is emulated"),
+        "{error}"
+    );
     assert_eq!(error.kind, crate::error::Kind::Input);
 }

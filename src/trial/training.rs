@@ -49,21 +49,28 @@ pub fn train(
 ) -> Result<Training> {
     let mut trainer = experiment.trainer(seed, opened)?;
     let mut log = Log::default();
-    let resumed_at = checkpoint.and_then(|checkpoint| resume(checkpoint, &mut trainer, &mut log, opened));
+    let resumed_at =
+        checkpoint.and_then(|checkpoint| resume(checkpoint, &mut trainer, &mut log, opened));
     let (mut quality, mut peak_bytes, mut work) = (None, None, None);
     let context = experiment.model.shape.context;
     let (mut said_s, mut saved_s) = (clock.now_s(), clock.now_s());
     meters.begin(Phase::Train);
     for step in trainer.done()..experiment.steps {
-        let batch = experiment.source.train(seed, step, experiment.batch, context);
+        let batch = experiment
+            .source
+            .train(seed, step, experiment.batch, context);
         let before = dispatched();
         let from_s = clock.now_s();
         let seen = trainer.step(&batch)?;
         log.push(clock.now_s() - from_s, seen.loss);
         work = work.or_else(|| dispatched().since(before));
         if !seen.is_finite() {
-            log.diverged =
-                Some(format!("loss {} and gradient norm {} at step {}", seen.loss, seen.grad_norm, step + 1));
+            log.diverged = Some(format!(
+                "loss {} and gradient norm {} at step {}",
+                seen.loss,
+                seen.grad_norm,
+                step + 1
+            ));
             break;
         }
         if experiment.is_curve_point(step + 1) {
@@ -72,17 +79,24 @@ pub fn train(
                 meters.begin(Phase::Evaluate);
                 emit(log.progress(experiment, "evaluate"));
                 quality = Some(quality::evaluate(experiment, &trainer, opened)?);
-                meters.begin(if step + 1 < experiment.steps { Phase::Train } else { Phase::Other });
+                meters.begin(if step + 1 < experiment.steps {
+                    Phase::Train
+                } else {
+                    Phase::Other
+                });
             }
-            let val_loss = quality.as_ref().filter(|_| evaluated).map(|q: &Quality| q.loss.mean);
+            let val_loss = quality
+                .as_ref()
+                .filter(|_| evaluated)
+                .map(|q: &Quality| q.loss.mean);
             log.point(experiment, val_loss, meters.so_far_j(Phase::Train));
         }
         if clock.now_s() - said_s > 0.2 {
             said_s = clock.now_s();
             emit(log.progress(experiment, "train"));
         }
-        if let Some(checkpoint) =
-            checkpoint.filter(|c| clock.now_s() - saved_s >= c.every_s && step + 1 < experiment.steps)
+        if let Some(checkpoint) = checkpoint
+            .filter(|c| clock.now_s() - saved_s >= c.every_s && step + 1 < experiment.steps)
         {
             // Neither the copy's memory nor its joules are training's.
             peak_bytes = peak_bytes.or_else(memory::peak_bytes);
@@ -95,17 +109,46 @@ pub fn train(
     meters.begin(Phase::Other);
     // The meters of a process that is gone took their readings along.
     let whole = |column: &Vec<f64>| !column.is_empty() && resumed_at.is_none();
-    log.curve.energy_j = log.joules.drain(..).collect::<Option<Vec<f64>>>().filter(whole);
+    log.curve.energy_j = log
+        .joules
+        .drain(..)
+        .collect::<Option<Vec<f64>>>()
+        .filter(whole);
     log.judge(experiment, quality.as_ref());
     let params = trainer.params().clone();
-    let quality = if log.diverged.is_some() { None } else { quality };
-    let Log { step_s, losses, curve, diverged, .. } = log;
+    let quality = if log.diverged.is_some() {
+        None
+    } else {
+        quality
+    };
+    let Log {
+        step_s,
+        losses,
+        curve,
+        diverged,
+        ..
+    } = log;
     let peak_bytes = peak_bytes.or_else(memory::peak_bytes);
-    Ok(Training { params, step_s, losses, curve, diverged, quality, peak_bytes, dispatched: work, resumed_at })
+    Ok(Training {
+        params,
+        step_s,
+        losses,
+        curve,
+        diverged,
+        quality,
+        peak_bytes,
+        dispatched: work,
+        resumed_at,
+    })
 }
 
 /// Puts trainer and log where a checkpoint left them; the steps done, or `None` where there is none that fits.
-fn resume(checkpoint: &Checkpoint, trainer: &mut Trainer, log: &mut Log, opened: &Opened) -> Option<u64> {
+fn resume(
+    checkpoint: &Checkpoint,
+    trainer: &mut Trainer,
+    log: &mut Log,
+    opened: &Opened,
+) -> Option<u64> {
     let (snapshot, seen) = checkpoint.load(opened)?;
     let seen: Log = serde_json::from_value(seen).ok()?;
     if seen.step_s.len() as u64 != snapshot.step {
@@ -183,14 +226,19 @@ impl Log {
         let mean = since.iter().sum::<f64>() / since.len() as f64;
         self.in_curve = self.losses.len();
         let model = &experiment.model;
-        let flops_per_step = experiment.batch as f64 * model.flops(model.shape.context).train() as f64;
+        let flops_per_step =
+            experiment.batch as f64 * model.flops(model.shape.context).train() as f64;
         self.curve.step.push(done);
         self.curve.tokens.push(done * experiment.tokens_per_step());
         self.curve.train_flops.push(done as f64 * flops_per_step);
         self.curve.wall_s.push(self.step_s.iter().sum());
         self.joules.push(train_j);
-        self.curve.train_loss_nats.push(Some(mean).filter(|loss| loss.is_finite()));
-        self.curve.val_loss_nats.push(val_loss.filter(|loss| loss.is_finite()));
+        self.curve
+            .train_loss_nats
+            .push(Some(mean).filter(|loss| loss.is_finite()));
+        self.curve
+            .val_loss_nats
+            .push(val_loss.filter(|loss| loss.is_finite()));
     }
 
     fn progress(&self, experiment: &Experiment, phase: &str) -> Event {
@@ -221,8 +269,9 @@ impl Log {
         let mean = tail.iter().sum::<f64>() / tail.len() as f64;
         let limit = (experiment.model.shape.vocab as f64).ln() + 1.0;
         if mean > limit {
-            let why =
-                format!("mean training loss {mean:.3} over the last tenth of the steps, above ln V + 1 = {limit:.3}");
+            let why = format!(
+                "mean training loss {mean:.3} over the last tenth of the steps, above ln V + 1 = {limit:.3}"
+            );
             self.diverged = Some(why);
         }
     }

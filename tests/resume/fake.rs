@@ -24,7 +24,11 @@ cell=${job#*\"cell\":\"}; cell=${cell%%\"*}
 pub const LONG: Duration = Duration::from_secs(60);
 
 pub fn script(text: &str) -> Worker {
-    Worker { program: "/bin/sh".into(), args: vec!["-c".into(), format!("{ANSWER}{text}")], env: vec![] }
+    Worker {
+        program: "/bin/sh".into(),
+        args: vec!["-c".into(), format!("{ANSWER}{text}")],
+        env: vec![],
+    }
 }
 
 fn cell(name: &str) -> PreparedCell {
@@ -66,8 +70,21 @@ fn cell(name: &str) -> PreparedCell {
 pub fn jobs(cells: &[&str], repeats: u64) -> Vec<Job> {
     let cells: Vec<PreparedCell> = cells.iter().map(|name| cell(name)).collect();
     let build = build_info();
-    let arms = [Arm { label: None, build: &build, index: 0 }];
-    plan(&cells, &Design { repeats, first_seed: 1, arms: &arms, machine_index: 0 }).jobs
+    let arms = [Arm {
+        label: None,
+        build: &build,
+        index: 0,
+    }];
+    plan(
+        &cells,
+        &Design {
+            repeats,
+            first_seed: 1,
+            arms: &arms,
+            machine_index: 0,
+        },
+    )
+    .jobs
 }
 
 pub fn empty_file(repeats: u64) -> ResultFile {
@@ -149,6 +166,11 @@ pub fn run_jobs(
         limit: LONG,
         resume,
     };
-    let result = run(request, &mut Peak, &mut Progress::lines(Box::new(lines.clone())), stop);
+    let result = run(
+        request,
+        &mut Peak,
+        &mut Progress::lines(Box::new(lines.clone())),
+        stop,
+    );
     (result, lines.text())
 }

@@ -18,22 +18,64 @@ fn every_fault_of_a_child_is_recorded_as_what_it_was() {
     let check = |text: &str, limit_ms: u64, status: Status, reason: &str| {
         let limit = Duration::from_millis(limit_ms);
         let began = Instant::now();
-        let trial = run_trial(&script(text), &job, limit, &Interrupt::default(), &mut |_| {}).unwrap();
+        let trial = run_trial(
+            &script(text),
+            &job,
+            limit,
+            &Interrupt::default(),
+            &mut |_| {},
+        )
+        .unwrap();
         assert!(began.elapsed() < Duration::from_secs(10), "{text}");
         assert_eq!(trial.status, status, "{text}: {:?}", trial.reason);
-        assert!(trial.reason.as_deref().unwrap_or("").contains(reason), "{text}: {:?}", trial.reason);
-        assert_eq!((trial.id, trial.spec, trial.order), (job.id.clone(), job.spec.clone(), 0));
-        assert_eq!(trial.validity.ok, matches!(status, Status::Ok | Status::Diverged));
+        assert!(
+            trial.reason.as_deref().unwrap_or("").contains(reason),
+            "{text}: {:?}",
+            trial.reason
+        );
+        assert_eq!(
+            (trial.id, trial.spec, trial.order),
+            (job.id.clone(), job.spec.clone(), 0)
+        );
+        assert_eq!(
+            trial.validity.ok,
+            matches!(status, Status::Ok | Status::Diverged)
+        );
     };
     check("done_as ok", 9000, Status::Ok, "");
     check("done_as diverged '\"loss\"'", 9000, Status::Diverged, "");
     check("kill -ABRT $$", 9000, Status::Failed, "killed by signal 6");
     check("kill -SEGV $$", 9000, Status::Failed, "killed by signal 11");
-    check("echo one >&2; echo boom >&2; exit 3", 9000, Status::Failed, "exit code 3: one / boom");
-    check("echo hello; sleep 60", 9000, Status::Failed, "not an event: `hello`");
-    check("printf '\\377\\376\\n'; sleep 60", 9000, Status::Failed, "not an event");
-    check("while :; do :; done", 200, Status::Timeout, "limit of 0.2 s");
-    check("exec >&- 2>&-; sleep 60", 200, Status::Timeout, "limit of 0.2 s");
+    check(
+        "echo one >&2; echo boom >&2; exit 3",
+        9000,
+        Status::Failed,
+        "exit code 3: one / boom",
+    );
+    check(
+        "echo hello; sleep 60",
+        9000,
+        Status::Failed,
+        "not an event: `hello`",
+    );
+    check(
+        "printf '\\377\\376\\n'; sleep 60",
+        9000,
+        Status::Failed,
+        "not an event",
+    );
+    check(
+        "while :; do :; done",
+        200,
+        Status::Timeout,
+        "limit of 0.2 s",
+    );
+    check(
+        "exec >&- 2>&-; sleep 60",
+        200,
+        Status::Timeout,
+        "limit of 0.2 s",
+    );
     check("kill -KILL $$", 9000, Status::OutOfMemory, "signal 9");
     check(
         "echo 'memory allocation of 8 bytes failed' >&2; kill -ABRT $$",
@@ -45,8 +87,18 @@ fn every_fault_of_a_child_is_recorded_as_what_it_was() {
     check(gpu, 9000, Status::OutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY");
     check("exit 0", 9000, Status::Failed, "ended without a result");
     check("done_as ok; exit 4", 9000, Status::Failed, "exit code 4");
-    check("done_as ok; echo; sleep 60", 9000, Status::Failed, "not an event");
-    check("job=$(echo \"$job\" | sed s/$id/0/); done_as ok", 9000, Status::Failed, "answered for trial 0 instead of");
+    check(
+        "done_as ok; echo; sleep 60",
+        9000,
+        Status::Failed,
+        "not an event",
+    );
+    check(
+        "job=$(echo \"$job\" | sed s/$id/0/); done_as ok",
+        9000,
+        Status::Failed,
+        "answered for trial 0 instead of",
+    );
     check("sleep 60 & done_as ok", 9000, Status::Ok, ""); // a child of its own holds the pipes
 }
 
@@ -59,7 +111,9 @@ fn events_arrive_in_order_and_the_user_can_stop_a_trial() {
         echo '{"event":"progress","phase":"train","step":'$i',"steps":9,"loss":null,"tokens_per_s":null}'
     done; sleep 60"#;
     let trial = run_trial(&script(text), &job, LONG, &stop, &mut |event| {
-        let Event::Progress { step, .. } = event else { return };
+        let Event::Progress { step, .. } = event else {
+            return;
+        };
         steps.push(*step);
         if *step == 3 {
             stop.raise();
@@ -71,22 +125,43 @@ fn events_arrive_in_order_and_the_user_can_stop_a_trial() {
 
 #[test]
 fn a_program_that_cannot_be_started_is_an_error() {
-    let worker = Worker { program: "/nowhere/effbench".into(), args: vec![], env: vec![] };
+    let worker = Worker {
+        program: "/nowhere/effbench".into(),
+        args: vec![],
+        env: vec![],
+    };
     let job = jobs(&["a"], 1).remove(0);
     let error = run_trial(&worker, &job, LONG, &Interrupt::default(), &mut |_| {}).unwrap_err();
-    assert!(error.message.contains("cannot start /nowhere/effbench"), "{error}");
+    assert!(
+        error.message.contains("cannot start /nowhere/effbench"),
+        "{error}"
+    );
 }
 
 #[test]
 fn a_result_that_makes_no_sense_costs_one_trial() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path().join("out.json");
-    let worker = script("case $cell in b) job=$(echo \"$job\" | sed 's/\"steps\":1/\"steps\":2/');; esac; done_as ok");
-    let (file, _) = run_jobs(&out, Mode::New, &jobs(&["a", "b"], 1), &worker, &Interrupt::default());
+    let worker = script(
+        "case $cell in b) job=$(echo \"$job\" | sed 's/\"steps\":1/\"steps\":2/');; esac; done_as ok",
+    );
+    let (file, _) = run_jobs(
+        &out,
+        Mode::New,
+        &jobs(&["a", "b"], 1),
+        &worker,
+        &Interrupt::default(),
+    );
     let trials = file.unwrap().trials;
-    assert_eq!((trials[0].status, trials[1].status), (Status::Ok, Status::Failed));
+    assert_eq!(
+        (trials[0].status, trials[1].status),
+        (Status::Ok, Status::Failed)
+    );
     let reason = trials[1].reason.as_deref().unwrap();
-    assert!(reason.starts_with("its result makes no sense: ") && reason.contains("spec_sha256"), "{reason}");
+    assert!(
+        reason.starts_with("its result makes no sense: ") && reason.contains("spec_sha256"),
+        "{reason}"
+    );
 }
 
 #[test]
@@ -127,9 +202,18 @@ fn a_spec_that_asks_for_threads_gets_pools_of_that_size() {
     let mut jobs = jobs(&["a"], 2);
     jobs[1].spec = serde_json::json!({"compute": {"threads": 7}});
     jobs[1].spec_sha256 = spec_sha256(&jobs[1].spec);
-    let mut worker = script(&format!("echo $RAYON_NUM_THREADS >> {}; done_as ok", seen.display()));
+    let mut worker = script(&format!(
+        "echo $RAYON_NUM_THREADS >> {}; done_as ok",
+        seen.display()
+    ));
     worker.env = machine::child_environment(3).into_iter().collect();
-    let (file, _) = run_jobs(&folder.path().join("out.json"), Mode::New, &jobs, &worker, &Interrupt::default());
+    let (file, _) = run_jobs(
+        &folder.path().join("out.json"),
+        Mode::New,
+        &jobs,
+        &worker,
+        &Interrupt::default(),
+    );
     file.unwrap();
     assert_eq!(fs::read_to_string(seen).unwrap(), "3\n7\n");
 }

@@ -60,14 +60,28 @@ pub struct Effect {
 
 /// From pairs (base, new); `None` without a pair, and for a ratio of what is not above 0.
 pub fn paired(scale: Scale, pairs: &[(f64, f64)]) -> Option<Effect> {
-    let differences = pairs.iter().map(|pair| difference(scale, *pair)).collect::<Option<Vec<f64>>>()?;
+    let differences = pairs
+        .iter()
+        .map(|pair| difference(scale, *pair))
+        .collect::<Option<Vec<f64>>>()?;
     let identical = pairs.iter().all(|(base, new)| base == new);
     // Logarithms of equal values differ by exactly nothing.
     let value = mean(&differences)?;
     let n = [pairs.len(); 2];
     let (shift, sd) = (student::paired(&differences), sd(&differences));
     let exact_p = told(shift).and_then(|_| exact_of_pairs(&differences));
-    Some(Effect { scale, method: Method::PairedT, value, shift, sd, n, cells: 1, identical, apart: false, exact_p })
+    Some(Effect {
+        scale,
+        method: Method::PairedT,
+        value,
+        shift,
+        sd,
+        n,
+        cells: 1,
+        identical,
+        apart: false,
+        exact_p,
+    })
 }
 
 /// A pair's difference on the scale that is computed on.
@@ -77,12 +91,20 @@ pub fn difference(scale: Scale, (base, new): (f64, f64)) -> Option<f64> {
 
 /// By flipping signs, where six pairs or more let that reach the level.
 pub fn exact_of_pairs(differences: &[f64]) -> Option<f64> {
-    if differences.len() >= 6 { sign_flip(differences) } else { None }
+    if differences.len() >= 6 {
+        sign_flip(differences)
+    } else {
+        None
+    }
 }
 
 /// By permuting, where four trials or more on each side let that reach the level.
 pub fn exact_of_sides(base: &[f64], new: &[f64]) -> Option<f64> {
-    if base.len() >= 4 && new.len() >= 4 { permutation(base, new) } else { None }
+    if base.len() >= 4 && new.len() >= 4 {
+        permutation(base, new)
+    } else {
+        None
+    }
 }
 
 /// A shift that the t test tells from nothing: only there is anything to check, and going through every case takes its time.
@@ -92,17 +114,37 @@ pub fn told(shift: Option<Shift>) -> Option<Shift> {
 
 /// From the two sides' trials; `None` without a trial on a side, and for a ratio of what is not above 0.
 pub fn unpaired(scale: Scale, base: &[f64], new: &[f64]) -> Option<Effect> {
-    let side = |values: &[f64]| values.iter().map(|value| on(scale, *value)).collect::<Option<Vec<f64>>>();
+    let side = |values: &[f64]| {
+        values
+            .iter()
+            .map(|value| on(scale, *value))
+            .collect::<Option<Vec<f64>>>()
+    };
     let (base, new) = (side(base)?, side(new)?);
     let identical = same(&base, &new);
     let n = [base.len(), new.len()];
-    let value = if identical { 0.0 } else { mean(&new)? - mean(&base)? };
+    let value = if identical {
+        0.0
+    } else {
+        mean(&new)? - mean(&base)?
+    };
     let shift = student::welch(&base, &new);
     let exact_p = told(shift).and_then(|_| exact_of_sides(&base, &new));
     // So that the standard error is sd / sqrt n for n trials on each side, whatever the sides' sizes.
     let harmonic = 2.0 / (1.0 / n[0] as f64 + 1.0 / n[1] as f64);
     let sd = shift.map(|shift| shift.se * harmonic.sqrt());
-    Some(Effect { scale, method: Method::WelchT, value, shift, sd, n, cells: 1, identical, apart: false, exact_p })
+    Some(Effect {
+        scale,
+        method: Method::WelchT,
+        value,
+        shift,
+        sd,
+        n,
+        cells: 1,
+        identical,
+        apart: false,
+        exact_p,
+    })
 }
 
 /// Whether both sides have the same values, in whatever order: a file against itself.
@@ -112,7 +154,10 @@ fn same(base: &[f64], new: &[f64]) -> bool {
         values.sort_by(f64::total_cmp);
         values
     };
-    let all_one = base.iter().chain(new).all(|value| Some(value) == base.first());
+    let all_one = base
+        .iter()
+        .chain(new)
+        .all(|value| Some(value) == base.first());
     all_one || sorted(base) == sorted(new)
 }
 
@@ -132,7 +177,18 @@ pub fn ranked(scale: Scale, base: &[f64], new: &[f64]) -> Option<Effect> {
     let all = (gone(base), gone(new));
     let apart = all == (0, new.len()) || all == (base.len(), 0);
     let (method, identical) = (Method::Ranks, value == 0.0);
-    Some(Effect { scale, method, value, shift: None, sd: None, n, cells: 1, identical, apart, exact_p })
+    Some(Effect {
+        scale,
+        method,
+        value,
+        shift: None,
+        sd: None,
+        n,
+        cells: 1,
+        identical,
+        apart,
+        exact_p,
+    })
 }
 
 /// On the scale that is computed on.
@@ -161,7 +217,10 @@ impl Effect {
         }
         match self.method {
             Method::Ranks => self.exact_p,
-            _ => self.shift.filter(|_| self.is_enough()).map(|shift| shift.p()),
+            _ => self
+                .shift
+                .filter(|_| self.is_enough())
+                .map(|shift| shift.p()),
         }
     }
 
@@ -175,10 +234,24 @@ impl Effect {
         if self.method == Method::Ranks {
             return None;
         }
-        let show = |value: f64| if self.scale == Scale::Ratio { value.exp() } else { value };
+        let show = |value: f64| {
+            if self.scale == Scale::Ratio {
+                value.exp()
+            } else {
+                value
+            }
+        };
         let interval = self.interval(LEVEL).filter(|i| i.low.is_finite());
-        let interval = interval.map(|i| Interval { low: show(i.low), high: show(i.high), level: i.level });
-        Some(Estimate { value: show(self.value), interval, n: self.least() })
+        let interval = interval.map(|i| Interval {
+            low: show(i.low),
+            high: show(i.high),
+            level: i.level,
+        });
+        Some(Estimate {
+            value: show(self.value),
+            interval,
+            n: self.least(),
+        })
     }
 }
 
@@ -191,11 +264,19 @@ mod tests {
         let same = paired(Scale::Ratio, &[(3.0, 3.0), (5.0, 5.0), (4.0, 4.0)]).unwrap();
         let estimate = same.estimate().unwrap();
         let interval = estimate.interval.unwrap();
-        assert_eq!((estimate.value, interval.low, interval.high, same.p()), (1.0, 1.0, 1.0, Some(1.0)));
+        assert_eq!(
+            (estimate.value, interval.low, interval.high, same.p()),
+            (1.0, 1.0, 1.0, Some(1.0))
+        );
         let sides = unpaired(Scale::Difference, &[2.0; 3], &[2.0; 3]).unwrap();
-        assert_eq!((sides.estimate().unwrap().value, sides.identical, sides.p()), (0.0, true, Some(1.0)));
+        assert_eq!(
+            (sides.estimate().unwrap().value, sides.identical, sides.p()),
+            (0.0, true, Some(1.0))
+        );
         let itself = unpaired(Scale::Ratio, &[2.0, 3.0, 5.0], &[5.0, 2.0, 3.0]).unwrap();
-        assert!(itself.identical && itself.p() == Some(1.0) && itself.estimate().unwrap().value == 1.0);
+        assert!(
+            itself.identical && itself.p() == Some(1.0) && itself.estimate().unwrap().value == 1.0
+        );
         let one = paired(Scale::Ratio, &[(2.0, 2.0)]).unwrap();
         assert_eq!((one.estimate().unwrap().value, one.p()), (1.0, Some(1.0)));
     }
@@ -206,10 +287,21 @@ mod tests {
         let effect = ranked(Scale::Difference, &fine, &gone).unwrap();
         assert!(effect.value > 0.0 && effect.p().unwrap() < 0.01 && effect.estimate().is_none());
         let both = ranked(Scale::Difference, &gone, &gone).unwrap();
-        assert_eq!((both.value, both.identical, both.p()), (0.0, true, Some(1.0)));
+        assert_eq!(
+            (both.value, both.identical, both.p()),
+            (0.0, true, Some(1.0))
+        );
         let few = ranked(Scale::Difference, &fine[..3], &gone[..3]).unwrap();
-        assert!(few.p().unwrap() > ALPHA && few.apart, "three against three cannot reach it");
-        assert!(effect.apart && !ranked(Scale::Difference, &fine, &[1.0, f64::INFINITY]).unwrap().apart);
+        assert!(
+            few.p().unwrap() > ALPHA && few.apart,
+            "three against three cannot reach it"
+        );
+        assert!(
+            effect.apart
+                && !ranked(Scale::Difference, &fine, &[1.0, f64::INFINITY])
+                    .unwrap()
+                    .apart
+        );
     }
 
     #[test]

@@ -65,15 +65,24 @@ impl Serialize for Code {
 /// Marks what is accepted.
 pub(super) fn mark(rows: &mut [Row], accepted: &[Accept]) {
     for accept in accepted {
-        rows.iter_mut().filter(|row| accept.covers(row)).for_each(|row| row.accepted = Some(accept.reason.clone()));
+        rows.iter_mut()
+            .filter(|row| accept.covers(row))
+            .for_each(|row| row.accepted = Some(accept.reason.clone()));
     }
 }
 
 /// What was accepted in vain.
-pub(super) fn unused<'a>(rows: impl Iterator<Item = &'a Row> + Clone, accepted: &[Accept]) -> Vec<String> {
-    let regressed = |accept: &Accept| rows.clone().any(|row| accept.covers(row) && row.verdict == Verdict::Regressed);
+pub(super) fn unused<'a>(
+    rows: impl Iterator<Item = &'a Row> + Clone,
+    accepted: &[Accept],
+) -> Vec<String> {
+    let regressed = |accept: &Accept| {
+        rows.clone()
+            .any(|row| accept.covers(row) && row.verdict == Verdict::Regressed)
+    };
     let vain = accepted.iter().filter(|accept| !regressed(accept));
-    vain.map(|accept| format!("{}:{} ({})", accept.cell, accept.metric, accept.reason)).collect()
+    vain.map(|accept| format!("{}:{} ({})", accept.cell, accept.metric, accept.reason))
+        .collect()
 }
 
 /// Trials of the compared cells without a figure that counts. One that diverged is a result, an infinitely bad one, unless
@@ -83,9 +92,21 @@ pub(super) fn failed(cells: &[Match]) -> Vec<String> {
     for cell in cells {
         let hopeless = !cell.sides.iter().flatten().any(Seen::counts);
         for (side, name) in cell.sides.iter().zip(["base", "new"]) {
-            let bad = side.iter().filter(|seen| if hopeless { !seen.counts() } else { is_failure(seen) });
-            failed
-                .extend(bad.map(|seen| format!("{} repeat {} ({name}): {}", cell.cell, seen.trial.repeat, why(seen))));
+            let bad = side.iter().filter(|seen| {
+                if hopeless {
+                    !seen.counts()
+                } else {
+                    is_failure(seen)
+                }
+            });
+            failed.extend(bad.map(|seen| {
+                format!(
+                    "{} repeat {} ({name}): {}",
+                    cell.cell,
+                    seen.trial.repeat,
+                    why(seen)
+                )
+            }));
         }
     }
     failed
@@ -99,8 +120,19 @@ fn why(seen: &Seen) -> String {
     if seen.trial.status != Status::Ok {
         return seen.trial.status.words().to_owned();
     }
-    let flags = seen.trial.validity.flags.iter().filter(|flag| flag.severity == Severity::Invalid);
-    format!("invalid ({})", flags.map(|flag| flag.code.as_str()).collect::<Vec<_>>().join(", "))
+    let flags = seen
+        .trial
+        .validity
+        .flags
+        .iter()
+        .filter(|flag| flag.severity == Severity::Invalid);
+    format!(
+        "invalid ({})",
+        flags
+            .map(|flag| flag.code.as_str())
+            .collect::<Vec<_>>()
+            .join(", ")
+    )
 }
 
 /// Sets the verdict over what is gated and not accepted, and what the program exits with. A regression that is shown counts before
@@ -109,17 +141,29 @@ fn why(seen: &Seen) -> String {
 pub(super) fn settle(found: &mut Comparison) {
     let gated: Vec<Verdict> = found.gated().map(|row| row.verdict).collect();
     let has = |verdict: Verdict| gated.contains(&verdict);
-    let none_compared = gated.iter().all(|verdict| *verdict == Verdict::NotComparable)
+    let none_compared = gated
+        .iter()
+        .all(|verdict| *verdict == Verdict::NotComparable)
         && !found.rows.iter().any(|row| row.accepted.is_some());
-    let verdict = if none_compared { Verdict::NotComparable } else { Verdict::of_all(gated.iter().copied()) };
+    let verdict = if none_compared {
+        Verdict::NotComparable
+    } else {
+        Verdict::of_all(gated.iter().copied())
+    };
     let strict = found.gate != Gate::Regress;
     let code = match () {
         () if has(Verdict::Regressed) => Code::Regression,
         () if !found.failed.is_empty() => Code::Trials,
-        () if none_compared || (strict && (has(Verdict::NotComparable) || found.has_gaps())) => Code::NotComparable,
+        () if none_compared || (strict && (has(Verdict::NotComparable) || found.has_gaps())) => {
+            Code::NotComparable
+        }
         () if strict && has(Verdict::Inconclusive) => Code::Inconclusive,
         () => Code::Fine,
     };
-    found.verdict = if strict && found.has_gaps() { verdict.join(Verdict::NotComparable) } else { verdict };
+    found.verdict = if strict && found.has_gaps() {
+        verdict.join(Verdict::NotComparable)
+    } else {
+        verdict
+    };
     found.exit_code = code;
 }

@@ -76,7 +76,9 @@ pub struct History {
 /// One history for each kind of machine that ran the cell, each cell that has the name, and each way in which it was computed. A trial
 /// that is in several files counts once.
 pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) -> Vec<History> {
-    let all = files.iter().flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
+    let all = files
+        .iter()
+        .flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
     let mut known = Known::default();
     let mut of_cell: Vec<Seen> = all
         .filter(|seen| seen.trial.cell == cell && !seen.trial.in_sweep() && seen.counts())
@@ -85,15 +87,20 @@ pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) 
     of_cell.sort_by_key(|seen| (seen.sitting(), seen.trial.order));
     let mut places: BTreeMap<(&str, String), Vec<Vec<Seen>>> = BTreeMap::new();
     for seen in of_cell {
-        let groups = places.entry((&seen.machine().class_id, computed(seen.trial))).or_default();
+        let groups = places
+            .entry((&seen.machine().class_id, computed(seen.trial)))
+            .or_default();
         match groups.iter_mut().find(|group| is_one(group[0], seen)) {
             Some(group) => group.push(seen),
             None => groups.push(vec![seen]),
         }
     }
     let firsts: Vec<Seen> = places.values().flatten().map(|group| group[0]).collect();
-    let found = places.iter().flat_map(|((class, _), groups)| groups.iter().map(move |group| (*class, group)));
-    let found = found.map(|(class, group)| history(group, cell, class, differs(group[0], &firsts), measure));
+    let found = places
+        .iter()
+        .flat_map(|((class, _), groups)| groups.iter().map(move |group| (*class, group)));
+    let found = found
+        .map(|(class, group)| history(group, cell, class, differs(group[0], &firsts), measure));
     found.filter(|history| !history.points.is_empty()).collect()
 }
 
@@ -116,32 +123,57 @@ fn differs(own: Seen, others: &[Seen]) -> String {
             told.extend(keys.iter().find(apart).copied());
         }
     }
-    told.iter().map(|key| format!("{key} {}", mine[*key])).collect::<Vec<_>>().join(", ")
+    told.iter()
+        .map(|key| format!("{key} {}", mine[*key]))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn history(seen: &[Seen], cell: &str, class: &str, differs: String, measure: &Measure) -> History {
     let mut runs: Vec<(&str, &str, Vec<&Seen>)> = Vec::new();
-    for one in seen.iter().filter(|seen| measure.value(seen.trial).is_some()) {
+    for one in seen
+        .iter()
+        .filter(|seen| measure.value(seen.trial).is_some())
+    {
         let (when, build) = (one.sitting().0, one.trial.arm.as_str());
-        match runs.iter_mut().find(|(time, arm, _)| (*time, *arm) == (when, build)) {
+        match runs
+            .iter_mut()
+            .find(|(time, arm, _)| (*time, *arm) == (when, build))
+        {
             Some((.., trials)) => trials.push(one),
             None => runs.push((when, build, vec![one])),
         }
     }
     runs.sort_by_key(|(when, ..)| (*when).to_owned());
-    let figures = |trials: &[&Seen]| trials.iter().filter_map(|seen| measure.value(seen.trial)).collect::<Vec<f64>>();
-    let values: Vec<f64> = runs.iter().filter_map(|(.., trials)| median(&figures(trials))).collect();
-    let scaled: Vec<f64> = values.iter().map(|value| on_scale(measure, *value)).collect();
+    let figures = |trials: &[&Seen]| {
+        trials
+            .iter()
+            .filter_map(|seen| measure.value(seen.trial))
+            .collect::<Vec<f64>>()
+    };
+    let values: Vec<f64> = runs
+        .iter()
+        .filter_map(|(.., trials)| median(&figures(trials)))
+        .collect();
+    let scaled: Vec<f64> = values
+        .iter()
+        .map(|value| on_scale(measure, *value))
+        .collect();
     let changes: Vec<f64> = scaled.windows(2).map(|two| two[1] - two[0]).collect();
     let fence_of_all = fence(&changes);
-    let apart = fence_of_all.map(|fence| outliers(&scaled, fence)).unwrap_or_default();
+    let apart = fence_of_all
+        .map(|fence| outliers(&scaled, fence))
+        .unwrap_or_default();
     let point = |(k, (when, _, trials)): (usize, &(&str, &str, Vec<&Seen>))| Point {
         started_at: (*when).to_owned(),
         commit: trials[0].build().commit.clone(),
         n: trials.len(),
         value: values[k],
-        change: k.checked_sub(1).map(|before| shown(measure, changes[before])),
-        unusual: k > 0 && fence(&changes[..k - 1]).is_some_and(|fence| changes[k - 1].abs() > fence),
+        change: k
+            .checked_sub(1)
+            .map(|before| shown(measure, changes[before])),
+        unusual: k > 0
+            && fence(&changes[..k - 1]).is_some_and(|fence| changes[k - 1].abs() > fence),
         outlier: apart.contains(&k),
     };
     let (mut step, mut trend, mut recent) = (None, None, None);
@@ -169,11 +201,19 @@ fn history(seen: &[Seen], cell: &str, class: &str, differs: String, measure: &Me
 }
 
 fn on_scale(measure: &Measure, value: f64) -> f64 {
-    if measure.scale == Scale::Ratio { value.max(f64::MIN_POSITIVE).ln() } else { value }
+    if measure.scale == Scale::Ratio {
+        value.max(f64::MIN_POSITIVE).ln()
+    } else {
+        value
+    }
 }
 
 fn shown(measure: &Measure, value: f64) -> f64 {
-    if measure.scale == Scale::Ratio { value.exp_m1() } else { value }
+    if measure.scale == Scale::Ratio {
+        value.exp_m1()
+    } else {
+        value
+    }
 }
 
 /// Q3 + 3 IQR of absolute changes.
@@ -197,7 +237,11 @@ mod tests {
             let mut file = example();
             file.run.started_at = format!("2026-10-{:02}T10:00:00Z", k + 1);
             for trial in &mut file.trials {
-                trial.metrics.get_mut(metric::TRAIN_TOKENS_PER_S).unwrap().value = Some(*speed);
+                trial
+                    .metrics
+                    .get_mut(metric::TRAIN_TOKENS_PER_S)
+                    .unwrap()
+                    .value = Some(*speed);
             }
             (format!("{k}.json"), file)
         };
@@ -206,7 +250,10 @@ mod tests {
     }
 
     fn found(speeds: &[f64]) -> History {
-        let measure = catalog().into_iter().find(|m| m.name == metric::TRAIN_TOKENS_PER_S).unwrap();
+        let measure = catalog()
+            .into_iter()
+            .find(|m| m.name == metric::TRAIN_TOKENS_PER_S)
+            .unwrap();
         histories(&days(speeds), "gpt2/w32@400", &measure).remove(0)
     }
 
@@ -215,15 +262,23 @@ mod tests {
         let history = found(&[100.0, 101.0, 100.5, 99.8, 100.2, 120.0, 121.0, 119.5, 120.4]);
         let (at, size) = history.step.unwrap();
         assert_eq!(at, 5);
-        assert!((size - 0.2).abs() < 0.01 && history.fence.unwrap() < 0.05, "{history:?}");
-        assert!(history.points[5].unusual && history.points.iter().filter(|p| p.unusual).count() == 1);
+        assert!(
+            (size - 0.2).abs() < 0.01 && history.fence.unwrap() < 0.05,
+            "{history:?}"
+        );
+        assert!(
+            history.points[5].unusual && history.points.iter().filter(|p| p.unusual).count() == 1
+        );
         assert_eq!((history.points[0].n, history.points[0].change), (4, None));
     }
 
     #[test]
     fn noise_is_no_step() {
         let history = found(&[100.0, 101.0, 99.0, 100.4, 99.6, 100.9, 99.4]);
-        assert_eq!((history.step, history.points.iter().any(|p| p.unusual)), (None, false));
+        assert_eq!(
+            (history.step, history.points.iter().any(|p| p.unusual)),
+            (None, false)
+        );
         assert_eq!(found(&[100.0, 90.0]).fence, None);
     }
 
@@ -232,7 +287,10 @@ mod tests {
         let mut speeds = [100.0; 16];
         speeds[8] = 50.0;
         let history = found(&speeds);
-        assert_eq!((history.step, history.trend, history.recent), (None, None, None));
+        assert_eq!(
+            (history.step, history.trend, history.recent),
+            (None, None, None)
+        );
         let outliers: Vec<usize> = (0..16).filter(|k| history.points[*k].outlier).collect();
         assert_eq!(outliers, [8]);
     }
@@ -243,41 +301,66 @@ mod tests {
         speeds[15] = 90.0;
         let history = found(&speeds);
         let (at, size) = history.recent.unwrap();
-        assert!(at == 15 && (size + 0.1).abs() < 1e-9 && history.step.is_none(), "{history:?}");
+        assert!(
+            at == 15 && (size + 0.1).abs() < 1e-9 && history.step.is_none(),
+            "{history:?}"
+        );
         let falling: Vec<f64> = (0..16).map(|night| 100.0 * 0.99_f64.powi(night)).collect();
         let history = found(&falling);
-        assert!((history.trend.unwrap() - (0.99_f64.powi(15) - 1.0)).abs() < 1e-9 && history.step.is_none());
+        assert!(
+            (history.trend.unwrap() - (0.99_f64.powi(15) - 1.0)).abs() < 1e-9
+                && history.step.is_none()
+        );
     }
 
     /// One name for two cells, as the suites `quick` and `gain` have it: 512 and 1024 tokens a step.
     #[test]
     fn one_name_for_two_cells_is_two_histories() {
         let mut files = days(&[100.0, 101.0, 99.0, 60.0, 61.0, 60.5]);
-        for (_, file) in files.iter_mut().filter(|(name, _)| ["3.json", "4.json", "5.json"].contains(&&**name)) {
+        for (_, file) in files
+            .iter_mut()
+            .filter(|(name, _)| ["3.json", "4.json", "5.json"].contains(&&**name))
+        {
             for trial in &mut file.trials {
                 trial.spec["train"]["batch"] = 32.into();
                 trial.spec_sha256 = crate::record::spec_sha256(&trial.spec);
             }
         }
-        let measure = catalog().into_iter().find(|m| m.name == metric::TRAIN_TOKENS_PER_S).unwrap();
+        let measure = catalog()
+            .into_iter()
+            .find(|m| m.name == metric::TRAIN_TOKENS_PER_S)
+            .unwrap();
         let found = histories(&files, "gpt2/w32@400", &measure);
-        let said: Vec<(&str, usize)> = found.iter().map(|h| (h.differs.as_str(), h.points.len())).collect();
+        let said: Vec<(&str, usize)> = found
+            .iter()
+            .map(|h| (h.differs.as_str(), h.points.len()))
+            .collect();
         assert_eq!(said, [("train.batch 16", 3), ("train.batch 32", 3)]);
         assert!(found.iter().all(|history| history.step.is_none()));
     }
 
     /// The shares of 1000 series that are called a step, and a trend.
     fn told(name: &str, make: impl Fn(&mut Stream) -> Vec<f64>) -> [f64; 2] {
-        let found: Vec<Change> =
-            (0..1000).map(|index| change(&make(&mut stream(name, 0, index)), Some(0.05))).collect();
-        let share = |is: fn(&Change) -> bool| found.iter().filter(|change| is(change)).count() as f64 / 1000.0;
-        [share(|c| matches!(c, Change::Step { .. })), share(|c| matches!(c, Change::Trend { .. }))]
+        let found: Vec<Change> = (0..1000)
+            .map(|index| change(&make(&mut stream(name, 0, index)), Some(0.05)))
+            .collect();
+        let share = |is: fn(&Change) -> bool| {
+            found.iter().filter(|change| is(change)).count() as f64 / 1000.0
+        };
+        [
+            share(|c| matches!(c, Change::Step { .. })),
+            share(|c| matches!(c, Change::Trend { .. })),
+        ]
     }
 
     #[test]
     fn noise_and_a_random_walk_rarely_alarm_and_changes_are_found() {
         for count in [8, 16, 40] {
-            let noise = move |draw: &mut Stream| (0..count).map(|_| 0.01 * draw.normal()).collect::<Vec<f64>>();
+            let noise = move |draw: &mut Stream| {
+                (0..count)
+                    .map(|_| 0.01 * draw.normal())
+                    .collect::<Vec<f64>>()
+            };
             let walk = move |draw: &mut Stream| {
                 let mut level = 0.0;
                 let step = |_| {
@@ -287,10 +370,18 @@ mod tests {
                 (0..count).map(step).collect::<Vec<f64>>()
             };
             let stepped = move |draw: &mut Stream| {
-                noise(draw).iter().enumerate().map(|(k, x)| if 2 * k < count { *x } else { x - 0.1 }).collect()
+                noise(draw)
+                    .iter()
+                    .enumerate()
+                    .map(|(k, x)| if 2 * k < count { *x } else { x - 0.1 })
+                    .collect()
             };
             let falling = move |draw: &mut Stream| {
-                noise(draw).iter().enumerate().map(|(k, x)| 0.5 * x - 0.01 * k as f64).collect()
+                noise(draw)
+                    .iter()
+                    .enumerate()
+                    .map(|(k, x)| 0.5 * x - 0.01 * k as f64)
+                    .collect()
             };
             let [white, walked, steps, trends] = [
                 told("change/noise", noise),
@@ -301,7 +392,10 @@ mod tests {
             let rare = |found: [f64; 2], most: f64| found.iter().all(|share| *share <= most);
             assert!(rare(white, 0.01), "{count}: white noise {white:?}");
             assert!(rare(walked, 0.06), "{count}: random walk {walked:?}");
-            assert!(steps[0] >= 0.92 && trends[1] >= 0.89, "{count}: {steps:?} {trends:?}");
+            assert!(
+                steps[0] >= 0.92 && trends[1] >= 0.89,
+                "{count}: {steps:?} {trends:?}"
+            );
         }
     }
 }

@@ -38,12 +38,25 @@ impl<'a> Seen<'a> {
     /// What it was trained and judged on: a loss on other data, or with another context, is another thing. A text is known by
     /// its hash, wherever it lies.
     pub fn world(&self) -> String {
-        let mut data = self.trial.spec.pointer("/data").cloned().unwrap_or_default();
-        if let Some(map) = data.as_object_mut().filter(|map| map.contains_key("blake3")) {
+        let mut data = self
+            .trial
+            .spec
+            .pointer("/data")
+            .cloned()
+            .unwrap_or_default();
+        if let Some(map) = data
+            .as_object_mut()
+            .filter(|map| map.contains_key("blake3"))
+        {
             map.remove("path");
         }
         data.sort_all_objects();
-        let context = self.trial.spec.pointer("/model/context").cloned().unwrap_or_default();
+        let context = self
+            .trial
+            .spec
+            .pointer("/model/context")
+            .cloned()
+            .unwrap_or_default();
         format!("{data} {context}")
     }
 
@@ -67,7 +80,11 @@ pub struct Side<'a> {
 impl<'a> Side<'a> {
     /// All trials of the files, or those whose arm, or whose variant, is the one named.
     pub fn new(name: &str, files: &'a [(String, ResultFile)], arm: Option<&str>) -> Self {
-        let all = || files.iter().flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
+        let all = || {
+            files
+                .iter()
+                .flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }))
+        };
         let is_arm = |seen: &Seen| Some(seen.trial.arm.as_str()) == arm;
         let by_arm = arm.is_some() && all().any(|seen| is_arm(&seen));
         let variant = arm.filter(|_| !by_arm).map(str::to_owned);
@@ -81,13 +98,21 @@ impl<'a> Side<'a> {
             .filter(|seen| !seen.trial.in_sweep() && wanted(seen))
             .filter(|seen| known.insert(seen.trial, seen.file))
             .collect();
-        Self { name: name.to_owned(), trials, variant }
+        Self {
+            name: name.to_owned(),
+            trials,
+            variant,
+        }
     }
 
     /// The labels of builds that ran the same cells side by side, in the order run; none where arms are cells.
     pub fn arms(&self) -> Vec<&'a str> {
         let mut arms: Vec<&str> = Vec::new();
-        for seen in self.trials.iter().filter(|seen| seen.trial.arm != seen.trial.cell) {
+        for seen in self
+            .trials
+            .iter()
+            .filter(|seen| seen.trial.arm != seen.trial.cell)
+        {
             if !arms.contains(&seen.trial.arm.as_str()) {
                 arms.push(&seen.trial.arm);
             }
@@ -97,7 +122,10 @@ impl<'a> Side<'a> {
 
     /// A cell's name, without the variant where that was chosen.
     fn key<'b>(&self, cell: &'b str) -> &'b str {
-        let rest = self.variant.as_deref().and_then(|variant| cell.strip_prefix(variant));
+        let rest = self
+            .variant
+            .as_deref()
+            .and_then(|variant| cell.strip_prefix(variant));
         rest.and_then(|rest| rest.strip_prefix('/')).unwrap_or(cell)
     }
 
@@ -133,7 +161,10 @@ fn differences(a: Seen, b: Seen) -> Vec<Unlike> {
         return Vec::new();
     }
     let one_build = a.build() == b.build();
-    unlike(a.trial, b.trial).into_iter().filter(|unlike| one_build || unlike.contradicts()).collect()
+    unlike(a.trial, b.trial)
+        .into_iter()
+        .filter(|unlike| one_build || unlike.contradicts())
+        .collect()
 }
 
 /// A cell that both sides have.
@@ -193,23 +224,44 @@ pub fn matched<'a>(base: &Side<'a>, new: &Side<'a>) -> Matched<'a> {
     let ((order, mut of_base), (order_new, mut of_new)) = (base.cells(), new.cells());
     let mut found = Matched::default();
     let mut alone: [Vec<(String, Seen)>; 2] = Default::default();
-    let of_new_alone: Vec<&str> = order_new.into_iter().filter(|key| !of_base.contains_key(key)).collect();
+    let of_new_alone: Vec<&str> = order_new
+        .into_iter()
+        .filter(|key| !of_base.contains_key(key))
+        .collect();
     for key in order.iter().chain(&of_new_alone) {
-        let sides = [of_base.remove(key).unwrap_or_default(), of_new.remove(key).unwrap_or_default()];
+        let sides = [
+            of_base.remove(key).unwrap_or_default(),
+            of_new.remove(key).unwrap_or_default(),
+        ];
         let label = |group: &Group, sides: &[Vec<Group>; 2]| named(key, group, sides);
-        let names = sides.each_ref().map(|groups| groups.iter().map(|group| label(group, &sides)).collect::<Vec<_>>());
+        let names = sides.each_ref().map(|groups| {
+            groups
+                .iter()
+                .map(|group| label(group, &sides))
+                .collect::<Vec<_>>()
+        });
         let (pairs, mut left) = paired(sides);
         for (name, pair) in pairs {
-            found.cells.push(matching(names[0].get(name).filter(|name| name != key).cloned(), pair));
+            found.cells.push(matching(
+                names[0].get(name).filter(|name| name != key).cloned(),
+                pair,
+            ));
         }
         // What is left on both sides under one name is two things.
         while !left[0].is_empty() && !left[1].is_empty() {
             let (base, new) = (left[0].remove(0).1, left[1].remove(0).1);
             let differs = in_words(&differences(base[0], new[0]));
-            found.unlike.push(super::Unlike { cell: (*key).to_owned(), differs });
+            found.unlike.push(super::Unlike {
+                cell: (*key).to_owned(),
+                differs,
+            });
         }
         for (side, groups) in left.into_iter().enumerate() {
-            alone[side].extend(groups.into_iter().map(|(place, group)| (names[side][place].clone(), group[0])));
+            alone[side].extend(
+                groups
+                    .into_iter()
+                    .map(|(place, group)| (names[side][place].clone(), group[0])),
+            );
         }
     }
     found.renamed = renamed(&alone);
@@ -230,7 +282,11 @@ fn renamed(alone: &[Vec<(String, Seen)>; 2]) -> Vec<[String; 2]> {
 fn named(key: &str, group: &Group, sides: &[Vec<Group>; 2]) -> String {
     let mut keys: Vec<String> = Vec::new();
     for other in sides.iter().flatten() {
-        keys.extend(differences(group[0], other[0]).into_iter().map(|unlike| unlike.key));
+        keys.extend(
+            differences(group[0], other[0])
+                .into_iter()
+                .map(|unlike| unlike.key),
+        );
     }
     keys.sort_unstable();
     keys.dedup();
@@ -239,7 +295,10 @@ fn named(key: &str, group: &Group, sides: &[Vec<Group>; 2]) -> String {
         return key.to_owned();
     }
     let facts = facts(group[0].trial);
-    let told = keys.iter().take(2).map(|key| format!("{key} {}", facts.get(key).map_or("absent", String::as_str)));
+    let told = keys
+        .iter()
+        .take(2)
+        .map(|key| format!("{key} {}", facts.get(key).map_or("absent", String::as_str)));
     format!("{key} ({})", told.collect::<Vec<_>>().join(", "))
 }
 
@@ -255,7 +314,11 @@ fn paired<'a>(sides: [Vec<Group<'a>>; 2]) -> (Vec<(usize, [Group<'a>; 2])>, [Pla
         let variants = |other: &Group| group[0].trial.variant != other[0].trial.variant;
         let alone = rest.len() == 1;
         let fits = |other: &Group| {
-            if variants(other) { alone || as_long(group[0], other[0]) } else { is_one(group[0], other[0]) }
+            if variants(other) {
+                alone || as_long(group[0], other[0])
+            } else {
+                is_one(group[0], other[0])
+            }
         };
         match rest.iter().position(|(_, other)| fits(other)) {
             Some(at) => pairs.push((place, [group, rest.remove(at).1])),
@@ -269,7 +332,13 @@ fn paired<'a>(sides: [Vec<Group<'a>>; 2]) -> (Vec<(usize, [Group<'a>; 2])>, [Pla
 fn as_long(a: Seen, b: Seen) -> bool {
     let outer = |unlike: &Unlike| {
         unlike.key.starts_with("data.")
-            || ["train.batch", "train.steps", "train.tokens", "model.context"].contains(&&*unlike.key)
+            || [
+                "train.batch",
+                "train.steps",
+                "train.tokens",
+                "model.context",
+            ]
+            .contains(&&*unlike.key)
     };
     !unlike(a.trial, b.trial).iter().any(outer)
 }
@@ -277,15 +346,28 @@ fn as_long(a: Seen, b: Seen) -> bool {
 fn matching<'a>(name: Option<String>, sides: [Group<'a>; 2]) -> Match<'a> {
     let sides = of_shared_machines(sides);
     let [base, new] = [&sides[0][0].trial.cell, &sides[1][0].trial.cell];
-    let cell = if base == new { name.unwrap_or_else(|| base.clone()) } else { format!("{new} against {base}") };
+    let cell = if base == new {
+        name.unwrap_or_else(|| base.clone())
+    } else {
+        format!("{new} against {base}")
+    };
     let same_world = worlds(&sides[0]) == worlds(&sides[1]);
-    Match { cell, same_world, same_name: base == new, setting: setting(&sides), sides }
+    Match {
+        cell,
+        same_world,
+        same_name: base == new,
+        setting: setting(&sides),
+        sides,
+    }
 }
 
 /// What a side was trained and judged on; each spec is looked at once.
 fn worlds(side: &[Seen]) -> BTreeSet<String> {
     let mut known = BTreeSet::new();
-    side.iter().filter(|seen| known.insert(&seen.trial.spec_sha256)).map(Seen::world).collect()
+    side.iter()
+        .filter(|seen| known.insert(&seen.trial.spec_sha256))
+        .map(Seen::world)
+        .collect()
 }
 
 /// Where some kind of machine is on both sides, only its trials compare: a base may hold many machines.
@@ -295,11 +377,17 @@ fn of_shared_machines<'a>(sides: [Vec<Seen<'a>>; 2]) -> [Vec<Seen<'a>>; 2] {
     if shared.is_empty() {
         return sides;
     }
-    sides.map(|side| side.into_iter().filter(|seen| shared.contains(seen.machine().class_id.as_str())).collect())
+    sides.map(|side| {
+        side.into_iter()
+            .filter(|seen| shared.contains(seen.machine().class_id.as_str()))
+            .collect()
+    })
 }
 
 fn classes<'a>(side: &[Seen<'a>]) -> BTreeSet<&'a str> {
-    side.iter().map(|seen| seen.machine().class_id.as_str()).collect()
+    side.iter()
+        .map(|seen| seen.machine().class_id.as_str())
+        .collect()
 }
 
 fn setting(sides: &[Vec<Seen>; 2]) -> Setting {
@@ -308,10 +396,20 @@ fn setting(sides: &[Vec<Seen>; 2]) -> Setting {
     }
     let sittings: BTreeSet<(&str, &str)> = sides.iter().flatten().map(Seen::sitting).collect();
     // Of imported trials nobody recorded the order; somebody may have said that they took turns.
-    let said = sides.iter().flatten().all(|seen| seen.file.run.interleaved == Some(true));
-    let known = sides.iter().flatten().all(|seen| seen.machine().strict_id != IMPORTED);
+    let said = sides
+        .iter()
+        .flatten()
+        .all(|seen| seen.file.run.interleaved == Some(true));
+    let known = sides
+        .iter()
+        .flatten()
+        .all(|seen| seen.machine().strict_id != IMPORTED);
     let turns = said || (known && in_turn(sides));
-    if turns && sittings.len() == 1 { Setting::Interleaved } else { Setting::Separate }
+    if turns && sittings.len() == 1 {
+        Setting::Interleaved
+    } else {
+        Setting::Separate
+    }
 }
 
 /// Whether neither side was over before the other began: what runs one after the other drifts as two sittings do.
@@ -333,12 +431,19 @@ mod tests {
     use crate::record::example::example;
 
     fn sides(base: ResultFile, new: ResultFile) -> [Vec<(String, ResultFile)>; 2] {
-        [vec![("base".to_owned(), base)], vec![("new".to_owned(), new)]]
+        [
+            vec![("base".to_owned(), base)],
+            vec![("new".to_owned(), new)],
+        ]
     }
 
     fn settings(files: &[Vec<(String, ResultFile)>; 2]) -> Vec<Setting> {
         let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));
-        matched(&base, &new).cells.iter().map(|cell| cell.setting).collect()
+        matched(&base, &new)
+            .cells
+            .iter()
+            .map(|cell| cell.setting)
+            .collect()
     }
 
     #[test]
@@ -346,10 +451,22 @@ mod tests {
         type Change = fn(&mut ResultFile);
         let rows: [(Change, Setting); 5] = [
             (|_| (), Setting::Interleaved),
-            (|f| f.run.started_at = "2026-11-22T10:00:00Z".to_owned(), Setting::Separate),
-            (|f| f.machines[0].strict_id = "another".to_owned(), Setting::Separate),
-            (|f| f.machines[0].class_id = "arm-4c-linux".to_owned(), Setting::OtherMachine),
-            (|f| f.trials.iter_mut().for_each(|t| t.order += 1000), Setting::Separate),
+            (
+                |f| f.run.started_at = "2026-11-22T10:00:00Z".to_owned(),
+                Setting::Separate,
+            ),
+            (
+                |f| f.machines[0].strict_id = "another".to_owned(),
+                Setting::Separate,
+            ),
+            (
+                |f| f.machines[0].class_id = "arm-4c-linux".to_owned(),
+                Setting::OtherMachine,
+            ),
+            (
+                |f| f.trials.iter_mut().for_each(|t| t.order += 1000),
+                Setting::Separate,
+            ),
         ];
         for (change, setting) in rows {
             let mut new = example();
@@ -358,22 +475,37 @@ mod tests {
         }
         let mut imported = example();
         imported.machines[0].strict_id = IMPORTED.to_owned();
-        assert_eq!(settings(&sides(imported.clone(), imported)), [Setting::Separate; 5]);
+        assert_eq!(
+            settings(&sides(imported.clone(), imported)),
+            [Setting::Separate; 5]
+        );
     }
 
     #[test]
     fn cells_are_matched_by_name_and_sweeps_judge_nothing() {
         let mut new = example();
         new.trials.retain(|t| t.cell != "gpt2/w32@400");
-        new.trials.iter_mut().filter(|t| t.cell == "modern/w32@400").for_each(|t| t.lr_source = RateSource::Grid);
-        new.trials.iter_mut().filter(|t| t.cell == "gpt2/w32@800").for_each(|t| t.cell = "gpt2/w32@900".to_owned());
+        new.trials
+            .iter_mut()
+            .filter(|t| t.cell == "modern/w32@400")
+            .for_each(|t| t.lr_source = RateSource::Grid);
+        new.trials
+            .iter_mut()
+            .filter(|t| t.cell == "gpt2/w32@800")
+            .for_each(|t| t.cell = "gpt2/w32@900".to_owned());
         let files = sides(example(), new);
         let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));
         let found = matched(&base, &new);
         let cells: Vec<&str> = found.cells.iter().map(|cell| cell.cell.as_str()).collect();
         assert_eq!(cells, ["gpt2/w32@1600", "modern/w32@800"]);
-        let alone = [vec!["gpt2/w32@400", "gpt2/w32@800", "modern/w32@400"], vec!["gpt2/w32@900"]];
-        assert_eq!(found.alone, alone.map(|cells| cells.into_iter().map(str::to_owned).collect::<Vec<_>>()));
+        let alone = [
+            vec!["gpt2/w32@400", "gpt2/w32@800", "modern/w32@400"],
+            vec!["gpt2/w32@900"],
+        ];
+        assert_eq!(
+            found.alone,
+            alone.map(|cells| cells.into_iter().map(str::to_owned).collect::<Vec<_>>())
+        );
     }
 
     /// The trials of a cell, with another batch under the same name.
@@ -392,17 +524,40 @@ mod tests {
         let files = sides(example(), new.clone());
         let [base, of_new] = files.each_ref().map(|files| Side::new("side", files, None));
         let found = matched(&base, &of_new);
-        assert_eq!((found.cells.len(), found.alone.iter().flatten().count()), (4, 0));
+        assert_eq!(
+            (found.cells.len(), found.alone.iter().flatten().count()),
+            (4, 0)
+        );
         let expected = ("gpt2/w32@400", "train.batch 16 against 8");
-        assert_eq!(found.unlike.iter().map(|u| (&*u.cell, &*u.differs)).collect::<Vec<_>>(), [expected]);
+        assert_eq!(
+            found
+                .unlike
+                .iter()
+                .map(|u| (&*u.cell, &*u.differs))
+                .collect::<Vec<_>>(),
+            [expected]
+        );
         // A base that has both is compared with the one that is meant, and the other is gone.
         let both = vec![("a".to_owned(), example()), ("b".to_owned(), new.clone())];
         let new = vec![("new".to_owned(), new)];
-        let found = matched(&Side::new("base", &both, None), &Side::new("new", &new, None));
+        let found = matched(
+            &Side::new("base", &both, None),
+            &Side::new("new", &new, None),
+        );
         assert!(found.unlike.is_empty());
-        let of = found.cells.iter().find(|cell| cell.cell.starts_with("gpt2/w32@400")).unwrap();
-        assert_eq!((of.cell.as_str(), of.sides[0].len()), ("gpt2/w32@400 (train.batch 8)", 4));
-        assert_eq!(found.alone, [vec!["gpt2/w32@400 (train.batch 16)".to_owned()], vec![]]);
+        let of = found
+            .cells
+            .iter()
+            .find(|cell| cell.cell.starts_with("gpt2/w32@400"))
+            .unwrap();
+        assert_eq!(
+            (of.cell.as_str(), of.sides[0].len()),
+            ("gpt2/w32@400 (train.batch 8)", 4)
+        );
+        assert_eq!(
+            found.alone,
+            [vec!["gpt2/w32@400 (train.batch 16)".to_owned()], vec![]]
+        );
     }
 
     /// A newer build knows a key that the older one did not: that is no other cell. Within one build it is.
@@ -427,38 +582,72 @@ mod tests {
     #[test]
     fn a_cell_under_another_name_is_known_by_its_spec() {
         let mut new = example();
-        new.trials.iter_mut().filter(|t| t.cell == "gpt2/w32@400").for_each(|t| t.cell = "gpt2/small".to_owned());
+        new.trials
+            .iter_mut()
+            .filter(|t| t.cell == "gpt2/w32@400")
+            .for_each(|t| t.cell = "gpt2/small".to_owned());
         let files = sides(example(), new);
         let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));
-        assert_eq!(matched(&base, &new).renamed, [["gpt2/w32@400".to_owned(), "gpt2/small".to_owned()]]);
+        assert_eq!(
+            matched(&base, &new).renamed,
+            [["gpt2/w32@400".to_owned(), "gpt2/small".to_owned()]]
+        );
     }
 
     #[test]
     fn a_merged_file_beside_its_parts_counts_once() {
         let mut night = example();
         night.run.started_at = "2026-11-22T10:00:00Z".to_owned();
-        night.trials.iter_mut().for_each(|t| t.started_at = t.started_at.replace("11-21", "11-22"));
+        night
+            .trials
+            .iter_mut()
+            .for_each(|t| t.started_at = t.started_at.replace("11-21", "11-22"));
         let merged = crate::record::pool::pool(vec![("a".to_owned(), example())]).unwrap();
-        let files = vec![("a".to_owned(), example()), ("merged".to_owned(), merged), ("night".to_owned(), night)];
+        let files = vec![
+            ("a".to_owned(), example()),
+            ("merged".to_owned(), merged),
+            ("night".to_owned(), night),
+        ];
         let side = Side::new("side", &files, None);
-        assert_eq!(side.trials.len(), 40, "one night twice, and another night of the same build");
+        assert_eq!(
+            side.trials.len(),
+            40,
+            "one night twice, and another night of the same build"
+        );
     }
 
     #[test]
     fn arms_are_builds_or_variants() {
         let mut file = example();
         let mut other = file.trials.clone();
-        other.iter_mut().for_each(|t| (t.arm, t.id) = ("head".to_owned(), format!("{}-head", t.id)));
-        file.trials.iter_mut().for_each(|t| t.arm = "base".to_owned());
+        other
+            .iter_mut()
+            .for_each(|t| (t.arm, t.id) = ("head".to_owned(), format!("{}-head", t.id)));
+        file.trials
+            .iter_mut()
+            .for_each(|t| t.arm = "base".to_owned());
         file.trials.extend(other);
         let files = vec![("one".to_owned(), file)];
         assert_eq!(Side::new("one", &files, None).arms(), ["base", "head"]);
         let [base, head] = ["base", "head"].map(|arm| Side::new(arm, &files, Some(arm)));
-        assert_eq!((base.trials.len(), matched(&base, &head).cells.len()), (20, 5));
+        assert_eq!(
+            (base.trials.len(), matched(&base, &head).cells.len()),
+            (20, 5)
+        );
         let files = vec![("one".to_owned(), example())];
         let [base, new] = ["gpt2", "modern"].map(|arm| Side::new(arm, &files, Some(arm)));
-        let cells: Vec<String> = matched(&base, &new).cells.into_iter().map(|cell| cell.cell).collect();
-        assert_eq!(cells, ["modern/w32@400 against gpt2/w32@400", "modern/w32@800 against gpt2/w32@800"]);
+        let cells: Vec<String> = matched(&base, &new)
+            .cells
+            .into_iter()
+            .map(|cell| cell.cell)
+            .collect();
+        assert_eq!(
+            cells,
+            [
+                "modern/w32@400 against gpt2/w32@400",
+                "modern/w32@800 against gpt2/w32@800"
+            ]
+        );
     }
 
     #[test]
@@ -468,7 +657,15 @@ mod tests {
         other.run.started_at = "2026-11-20T10:00:00Z".to_owned();
         let base = vec![("a".to_owned(), example()), ("b".to_owned(), other.clone())];
         let new = vec![("c".to_owned(), other)];
-        let found = matched(&Side::new("base", &base, None), &Side::new("new", &new, None));
-        assert!(found.cells.iter().all(|cell| cell.sides[0].len() == 4 && cell.setting == Setting::Interleaved));
+        let found = matched(
+            &Side::new("base", &base, None),
+            &Side::new("new", &new, None),
+        );
+        assert!(
+            found
+                .cells
+                .iter()
+                .all(|cell| cell.sides[0].len() == 4 && cell.setting == Setting::Interleaved)
+        );
     }
 }

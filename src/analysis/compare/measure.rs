@@ -90,7 +90,9 @@ const COUNTED: [Counted; 6] = [
     ("train_flops", "FLOP", |cost| cost.train_flops),
     ("optimizer_flops", "FLOP", |cost| cost.optimizer_flops),
     ("train_tokens", "tokens", |cost| cost.train_tokens as f64),
-    ("kv_bytes_per_token", "bytes", |cost| cost.kv_bytes_per_token as f64),
+    ("kv_bytes_per_token", "bytes", |cost| {
+        cost.kv_bytes_per_token as f64
+    }),
     ("state_bytes", "bytes", |cost| cost.state_bytes as f64),
 ];
 
@@ -104,7 +106,14 @@ pub fn catalog() -> Vec<Measure> {
         scale: Scale::Ratio,
         margin: 0.0,
     });
-    counted.chain(REGISTRY.iter().filter(|info| info.name != metric::ORACLE_LOSS_NATS).map(of)).collect()
+    counted
+        .chain(
+            REGISTRY
+                .iter()
+                .filter(|info| info.name != metric::ORACLE_LOSS_NATS)
+                .map(of),
+        )
+        .collect()
 }
 
 fn of(info: &Info) -> Measure {
@@ -122,7 +131,14 @@ fn of(info: &Info) -> Measure {
         Group::Memory => (Scale::Ratio, 0.01),
         Group::Energy => (Scale::Ratio, 0.05),
     };
-    Measure { name: info.name, unit: info.unit, better: info.better, group, scale, margin }
+    Measure {
+        name: info.name,
+        unit: info.unit,
+        better: info.better,
+        group,
+        scale,
+        margin,
+    }
 }
 
 impl Measure {
@@ -137,7 +153,11 @@ impl Measure {
 
     /// 1 where more is worse, -1 where less is.
     pub fn worse(&self) -> f64 {
-        if self.better == Better::Lower { 1.0 } else { -1.0 }
+        if self.better == Better::Lower {
+            1.0
+        } else {
+            -1.0
+        }
     }
 
     /// Whether it is gated when nobody chooses.
@@ -159,22 +179,55 @@ mod tests {
             (metric::TRAIN_TOKENS_PER_S, Group::Time, Scale::Ratio, 0.02),
             (metric::MFU, Group::Time, Scale::Ratio, 0.02),
             (metric::PEAK_MEMORY_BYTES, Group::Memory, Scale::Ratio, 0.01),
-            (metric::ENERGY_J_PER_DECODE_TOKEN, Group::Energy, Scale::Ratio, 0.05),
-            (metric::EXCESS_LOSS_NATS, Group::Quality, Scale::Difference, 0.005),
-            (metric::TASK_ACCURACY, Group::Quality, Scale::Difference, 0.005),
+            (
+                metric::ENERGY_J_PER_DECODE_TOKEN,
+                Group::Energy,
+                Scale::Ratio,
+                0.05,
+            ),
+            (
+                metric::EXCESS_LOSS_NATS,
+                Group::Quality,
+                Scale::Difference,
+                0.005,
+            ),
+            (
+                metric::TASK_ACCURACY,
+                Group::Quality,
+                Scale::Difference,
+                0.005,
+            ),
         ];
         for (name, group, scale, margin) in rows {
             let found = catalog.iter().find(|measure| measure.name == name).unwrap();
-            assert_eq!((found.group, found.scale, found.margin), (group, scale, margin), "{name}");
+            assert_eq!(
+                (found.group, found.scale, found.margin),
+                (group, scale, margin),
+                "{name}"
+            );
         }
-        assert!(HEADLINE.iter().all(|name| catalog.iter().any(|measure| measure.name == *name)));
-        assert!(catalog.iter().all(|measure| measure.name != metric::ORACLE_LOSS_NATS));
+        assert!(
+            HEADLINE
+                .iter()
+                .all(|name| catalog.iter().any(|measure| measure.name == *name))
+        );
+        assert!(
+            catalog
+                .iter()
+                .all(|measure| measure.name != metric::ORACLE_LOSS_NATS)
+        );
     }
 
     #[test]
     fn counted_work_is_read_from_the_cost() {
         let file = example();
-        let value = |name: &str| catalog().iter().find(|m| m.name == name).unwrap().value(&file.trials[0]);
+        let value = |name: &str| {
+            catalog()
+                .iter()
+                .find(|m| m.name == name)
+                .unwrap()
+                .value(&file.trials[0])
+        };
         assert_eq!(value("train_flops"), Some(7.7e7 * 400.0));
         assert_eq!(value(metric::VAL_BITS_PER_BYTE), None);
     }

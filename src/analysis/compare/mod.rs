@@ -133,21 +133,39 @@ impl Comparison {
 
     /// Cells of the base that the new side should have, and has not.
     pub fn gone(&self) -> &[String] {
-        if self.of_variants { &[] } else { &self.alone[0] }
+        if self.of_variants {
+            &[]
+        } else {
+            &self.alone[0]
+        }
     }
 
     /// The rows that the exit code depends on, the whole suite's after the cells'.
     pub fn gated(&self) -> impl Iterator<Item = &Row> {
-        self.rows.iter().chain(&self.suite).filter(|row| row.gated && row.accepted.is_none())
+        self.rows
+            .iter()
+            .chain(&self.suite)
+            .filter(|row| row.gated && row.accepted.is_none())
     }
 }
 
 /// Compares two sides.
 pub fn compare(base: &Side, new: &Side, options: &Options) -> Comparison {
-    let Matched { cells, alone, unlike, renamed } = matched(base, new);
+    let Matched {
+        cells,
+        alone,
+        unlike,
+        renamed,
+    } = matched(base, new);
     let catalog = catalog();
-    let mut rows: Vec<Row> =
-        cells.iter().flat_map(|cell| catalog.iter().filter_map(|measure| one(cell, measure, options))).collect();
+    let mut rows: Vec<Row> = cells
+        .iter()
+        .flat_map(|cell| {
+            catalog
+                .iter()
+                .filter_map(|measure| one(cell, measure, options))
+        })
+        .collect();
     relative::fill(&mut rows, base, new, options.reference.as_deref());
     gate::mark(&mut rows, &options.accepted);
     let mut suite = judge(&mut rows, &cells, options);
@@ -184,13 +202,20 @@ pub fn compare(base: &Side, new: &Side, options: &Options) -> Comparison {
 fn one(cell: &Match<'_>, measure: &Measure, options: &Options) -> Option<Row> {
     let mut row = figures::row(cell, measure)?;
     let given = options.margins.get(measure.name).copied();
-    row.margin = Margin { given: given.is_some(), ..Margin::usual(given.unwrap_or(measure.margin)) };
+    row.margin = Margin {
+        given: given.is_some(),
+        ..Margin::usual(given.unwrap_or(measure.margin))
+    };
     let chosen = options.metrics.iter().any(|name| name == measure.name);
     let usual = options.metrics.is_empty() && measure.is_headline();
     // Another variant does other work by design, and so does another kind of device; and what an older build did not count yet is
     // no doubt about this one.
-    let unknown = |side: &Vec<Seen>| side.iter().all(|seen| !seen.trial.metrics.contains_key(measure.name));
-    let excused = cell.sides.iter().any(unknown) || figures::unlike_devices(cell, measure).is_some();
+    let unknown = |side: &Vec<Seen>| {
+        side.iter()
+            .all(|seen| !seen.trial.metrics.contains_key(measure.name))
+    };
+    let excused =
+        cell.sides.iter().any(unknown) || figures::unlike_devices(cell, measure).is_some();
     let told = !measure::STEP_WORK.contains(&measure.name) || !excused;
     row.gated = chosen || (usual && (measure.group != Group::Exact || (cell.same_name && told)));
     if measure.group == Group::Exact {
@@ -201,7 +226,9 @@ fn one(cell: &Match<'_>, measure: &Measure, options: &Options) -> Option<Row> {
 
 /// A margin that was asked for holds for counted work too.
 fn forgive(row: &mut Row) {
-    let small = row.change.is_some_and(|change| (change.value - 1.0).abs() <= row.margin.asked);
+    let small = row
+        .change
+        .is_some_and(|change| (change.value - 1.0).abs() <= row.margin.asked);
     if small && matches!(row.verdict, Verdict::Regressed | Verdict::Improved) {
         row.verdict = Verdict::Equivalent;
         row.beyond_margin = false;
@@ -213,19 +240,36 @@ fn judge(rows: &mut [Row], cells: &[Match], options: &Options) -> Vec<Row> {
     let drifts: BTreeMap<&str, (f64, Seen)> = cells
         .iter()
         .filter(|cell| cell.setting == Setting::Separate)
-        .map(|cell| (cell.cell.as_str(), (noise::drift(&cell.sides), cell.sides[0][0])))
+        .map(|cell| {
+            (
+                cell.cell.as_str(),
+                (noise::drift(&cell.sides), cell.sides[0][0]),
+            )
+        })
         .collect();
     for row in rows.iter_mut().filter(|row| row.effect.is_some()) {
         let drift = drifts.get(row.cell.as_str()).filter(|_| row.group.drifts());
         let past = drift.and_then(|(_, seen)| options.past.fence(seen, row.metric));
-        row.margin = raised(row, [("sittings", drift.map(|(size, _)| *size)), ("history", past)]);
+        row.margin = raised(
+            row,
+            [
+                ("sittings", drift.map(|(size, _)| *size)),
+                ("history", past),
+            ],
+        );
     }
     suite::pool_noise(rows);
     let mut suite = suite::rows(rows);
     correct(&mut rows.iter_mut().chain(&mut suite).collect::<Vec<_>>());
-    let tested = rows.iter().chain(&suite).filter(|row| is_tested(row)).count();
+    let tested = rows
+        .iter()
+        .chain(&suite)
+        .filter(|row| is_tested(row))
+        .count();
     let mut sight = Sight::default();
-    rows.iter_mut().chain(&mut suite).for_each(|row| conclude(row, tested, &mut sight));
+    rows.iter_mut()
+        .chain(&mut suite)
+        .for_each(|row| conclude(row, tested, &mut sight));
     suite
 }
 
@@ -233,13 +277,26 @@ fn judge(rows: &mut [Row], cells: &[Match], options: &Options) -> Vec<Row> {
 /// calibrations or earlier sittings show it; each by its name, on the scale that is computed on.
 fn raised(row: &Row, floors: [(&'static str, Option<f64>); 2]) -> Margin {
     let asked = row.margin.asked;
-    let across = if row.setting == Setting::OtherMachine && !row.margin.given { ACROSS_MACHINES } else { 1.0 };
+    let across = if row.setting == Setting::OtherMachine && !row.margin.given {
+        ACROSS_MACHINES
+    } else {
+        1.0
+    };
     let same = across * asked;
-    let mut margin = Margin { same, used: same, raised_by: (across > 1.0).then_some("machines"), ..row.margin };
+    let mut margin = Margin {
+        same,
+        used: same,
+        raised_by: (across > 1.0).then_some("machines"),
+        ..row.margin
+    };
     for (by, wider) in floors {
         let wider = wider.map_or(0.0, |wider| row.shown(wider));
         if wider > margin.used {
-            margin = Margin { used: wider, raised_by: Some(by), ..margin };
+            margin = Margin {
+                used: wider,
+                raised_by: Some(by),
+                ..margin
+            };
         }
     }
     margin
@@ -268,13 +325,25 @@ fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
     }
     let drift = row.setting == Setting::Separate && row.group.drifts();
     let margin = row.on_scale(row.margin.used);
-    let Decision { verdict, why } = decide(&effect, row.worse(), row.limits(), row.adjusted_p.or(row.p), drift);
+    let Decision { verdict, why } = decide(
+        &effect,
+        row.worse(),
+        row.limits(),
+        row.adjusted_p.or(row.p),
+        drift,
+    );
     // The first step of Holm's correction is what a single change among unchanged cells must pass.
-    let alpha = if row.gated { ALPHA / tested.max(1) as f64 } else { ALPHA };
+    let alpha = if row.gated {
+        ALPHA / tested.max(1) as f64
+    } else {
+        ALPHA
+    };
     row.detectable = seen_at(&effect, alpha, margin, drift, sight).map(|value| row.shown(value));
     let telling = verdict == Verdict::Inconclusive && !drift;
-    row.need =
-        effect.sd.filter(|_| telling).and_then(|sd| sight.repeats_for(row.on_scale(row.margin.asked), sd, alpha));
+    row.need = effect
+        .sd
+        .filter(|_| telling)
+        .and_then(|sd| sight.repeats_for(row.on_scale(row.margin.asked), sd, alpha));
     row.need = row.need.filter(|need| *need <= MOST_ADVISED);
     if why == Why::TooFew {
         row.need = Some(row.need.unwrap_or(FEWEST).max(FEWEST));
@@ -285,8 +354,16 @@ fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
 
 /// The smallest change that is called one with a chance of 80%: the test must see it and the point must pass the margin, between
 /// sittings the whole interval.
-fn seen_at(effect: &Effect, alpha: f64, margin: f64, drift: bool, sight: &mut Sight) -> Option<f64> {
-    let shift = effect.shift.filter(|_| effect.method != Method::Ranks && effect.is_enough())?;
+fn seen_at(
+    effect: &Effect,
+    alpha: f64,
+    margin: f64,
+    drift: bool,
+    sight: &mut Sight,
+) -> Option<f64> {
+    let shift = effect
+        .shift
+        .filter(|_| effect.method != Method::Ranks && effect.is_enough())?;
     if drift {
         return Some(margin + sight.detectable(shift.freedom, ALPHA)? * shift.se);
     }
@@ -309,15 +386,26 @@ fn reason(row: &Row, why: Why) -> Option<String> {
         Why::Wide if row.method == Method::Ranks => unreached(row)?,
         Why::Wide => format!("the interval is too wide{need}"),
         Why::TestsDisagree => "the exact test does not agree with the t test".to_owned(),
-        Why::Drift => "separate sittings: they may differ by as much for no reason in the program".to_owned(),
+        Why::Drift => {
+            "separate sittings: they may differ by as much for no reason in the program".to_owned()
+        }
         Why::Diverged => {
             let seeds: Vec<String> = row.newly_diverged.iter().map(u64::to_string).collect();
-            format!("diverges at seed {}, where the base finished", seeds.join(", "))
+            format!(
+                "diverges at seed {}, where the base finished",
+                seeds.join(", ")
+            )
         }
     })
 }
 
 fn unreached(row: &Row) -> Option<String> {
     let side = |side: &Figures| format!("{} of {}", side.unreached, side.n + side.unreached);
-    (row.method == Method::Ranks).then(|| format!("diverged: {} before, {} now", side(&row.base), side(&row.new)))
+    (row.method == Method::Ranks).then(|| {
+        format!(
+            "diverged: {} before, {} now",
+            side(&row.base),
+            side(&row.new)
+        )
+    })
 }

@@ -34,8 +34,12 @@ pub fn drift_of<'a>(probes: impl Iterator<Item = &'a [Vec<Vec<f64>>; 2]>) -> f64
             let sittings: Vec<f64> = side.iter().filter_map(|logs| mean(logs)).collect();
             median(&sittings)
         });
-        let apart = levels[0].zip(levels[1]).map_or(0.0, |(base, new)| (new - base).abs());
-        let within = sides.each_ref().map(|side| median(&side.iter().map(|logs| range(logs)).collect::<Vec<_>>()));
+        let apart = levels[0]
+            .zip(levels[1])
+            .map_or(0.0, |(base, new)| (new - base).abs());
+        let within = sides
+            .each_ref()
+            .map(|side| median(&side.iter().map(|logs| range(logs)).collect::<Vec<_>>()));
         within.into_iter().flatten().fold(apart, f64::max)
     };
     LEAST_DRIFT.ln_1p() + probes.map(shown).fold(0.0, f64::max)
@@ -50,7 +54,10 @@ fn calibrated(file: &ResultFile) -> BTreeMap<(&str, &'static str), Vec<Vec<f64>>
             ("gemm in bf16", row.gemm_bf16_flops_per_s),
             ("stream", row.stream_bytes_per_s),
         ];
-        for (probe, value) in of.into_iter().filter_map(|(probe, value)| Some((probe, value?))) {
+        for (probe, value) in of
+            .into_iter()
+            .filter_map(|(probe, value)| Some((probe, value?)))
+        {
             let sittings = found.entry((&row.device, probe)).or_default();
             match sittings.last_mut().filter(|_| row.at == At::After) {
                 Some(sitting) => sitting.push(value.ln()),
@@ -64,12 +71,23 @@ fn calibrated(file: &ResultFile) -> BTreeMap<(&str, &'static str), Vec<Vec<f64>>
 /// Each file once.
 fn files<'a>(side: &[Seen<'a>]) -> Vec<&'a ResultFile> {
     let mut known = BTreeSet::new();
-    side.iter().map(|seen| seen.file).filter(|file| known.insert(std::ptr::from_ref(*file))).collect()
+    side.iter()
+        .map(|seen| seen.file)
+        .filter(|file| known.insert(std::ptr::from_ref(*file)))
+        .collect()
 }
 
 fn range(logs: &[f64]) -> f64 {
-    let ends = logs.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(*x), high.max(*x)));
-    if logs.is_empty() { 0.0 } else { ends.1 - ends.0 }
+    let ends = logs
+        .iter()
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
+            (low.min(*x), high.max(*x))
+        });
+    if logs.is_empty() {
+        0.0
+    } else {
+        ends.1 - ends.0
+    }
 }
 
 #[cfg(test)]
@@ -81,21 +99,49 @@ mod tests {
     fn drift_between(change: impl Fn(&mut ResultFile)) -> f64 {
         let mut new = example();
         change(&mut new);
-        let files = [vec![("a".to_owned(), example())], vec![("b".to_owned(), new)]];
-        drift(&files.each_ref().map(|files| Side::new("side", files, None).trials)).exp()
+        let files = [
+            vec![("a".to_owned(), example())],
+            vec![("b".to_owned(), new)],
+        ];
+        drift(
+            &files
+                .each_ref()
+                .map(|files| Side::new("side", files, None).trials),
+        )
+        .exp()
     }
 
     #[test]
     fn drift_is_what_calibrations_show_and_at_least_ten_percent() {
         let rows = [
             (drift_between(|_| ()), 1.1),
-            (drift_between(|f| f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)), 1.1 * 1.25),
-            (drift_between(|f| f.calibrations.iter_mut().for_each(|c| c.stream_bytes_per_s = Some(4.2e10))), 2.2),
+            (
+                drift_between(|f| f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)),
+                1.1 * 1.25,
+            ),
+            (
+                drift_between(|f| {
+                    f.calibrations
+                        .iter_mut()
+                        .for_each(|c| c.stream_bytes_per_s = Some(4.2e10))
+                }),
+                2.2,
+            ),
             (drift_between(|f| f.calibrations.clear()), 1.1),
-            (drift_between(|f| f.calibrations.iter_mut().for_each(|c| c.device = "cuda:0".to_owned())), 1.1),
+            (
+                drift_between(|f| {
+                    f.calibrations
+                        .iter_mut()
+                        .for_each(|c| c.device = "cuda:0".to_owned())
+                }),
+                1.1,
+            ),
         ];
         for (found, expected) in rows {
-            assert!((found - expected).abs() < 1e-9, "{found} against {expected}");
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "{found} against {expected}"
+            );
         }
     }
 
@@ -104,7 +150,9 @@ mod tests {
     fn more_sittings_make_no_wider_margin() {
         let wander = |night: usize| 0.1 * ((night * 7) % 11) as f64 / 11.0;
         let side = |nights: std::ops::Range<usize>| -> Vec<Vec<f64>> {
-            nights.map(|night| vec![wander(night), wander(night) + 0.02]).collect()
+            nights
+                .map(|night| vec![wander(night), wander(night) + 0.02])
+                .collect()
         };
         let [few, many] = [1, 100].map(|nights| drift_of([[side(0..nights), side(3..4)]].iter()));
         assert!(many <= few + 1e-12, "{many} against {few}");

@@ -33,24 +33,55 @@ impl Past {
     /// From earlier result files, in any order; `judged` may be among them.
     pub fn of(files: &[(String, ResultFile)], judged: &Side) -> Self {
         let own: BTreeSet<(&str, &str)> = judged.trials.iter().map(Seen::sitting).collect();
-        let all = files.iter().flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
+        let all = files
+            .iter()
+            .flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
         let mut known = Known::default();
-        let past = all.filter(|seen| seen.counts() && !seen.trial.in_sweep() && !own.contains(&seen.sitting()));
-        let past = past.filter(|seen| known.insert(seen.trial, seen.file)).collect::<Vec<_>>();
+        let past = all.filter(|seen| {
+            seen.counts() && !seen.trial.in_sweep() && !own.contains(&seen.sitting())
+        });
+        let past = past
+            .filter(|seen| known.insert(seen.trial, seen.file))
+            .collect::<Vec<_>>();
         let mut sittings: BTreeMap<(&str, &str, String), Sittings> = BTreeMap::new();
         for seen in past {
-            let place = (seen.trial.cell.as_str(), seen.machine().class_id.as_str(), setting(&seen));
-            sittings.entry(place).or_default().entry(seen.sitting()).or_default().push(seen);
+            let place = (
+                seen.trial.cell.as_str(),
+                seen.machine().class_id.as_str(),
+                setting(&seen),
+            );
+            sittings
+                .entry(place)
+                .or_default()
+                .entry(seen.sitting())
+                .or_default()
+                .push(seen);
         }
-        let drifting: Vec<Measure> = catalog().into_iter().filter(|measure| measure.group.drifts()).collect();
+        let drifting: Vec<Measure> = catalog()
+            .into_iter()
+            .filter(|measure| measure.group.drifts())
+            .collect();
         let mut fences = BTreeMap::new();
         for ((cell, class, world), of) in &sittings {
             for measure in &drifting {
-                let logs: Vec<f64> = of.values().filter_map(|trials| middle(trials, measure)).collect();
+                let logs: Vec<f64> = of
+                    .values()
+                    .filter_map(|trials| middle(trials, measure))
+                    .collect();
                 let changes: Vec<f64> = logs.windows(2).map(|two| two[1] - two[0]).collect();
-                let largest = changes.iter().fold(0.0, |most: f64, change| most.max(change.abs()));
+                let largest = changes
+                    .iter()
+                    .fold(0.0, |most: f64, change| most.max(change.abs()));
                 if let Some(size) = fence(&changes).map(|size| size.min(largest)) {
-                    fences.insert(((*cell).to_owned(), (*class).to_owned(), world.clone(), measure.name), size);
+                    fences.insert(
+                        (
+                            (*cell).to_owned(),
+                            (*class).to_owned(),
+                            world.clone(),
+                            measure.name,
+                        ),
+                        size,
+                    );
                 }
             }
         }
@@ -62,7 +93,14 @@ impl Past {
         if self.is_empty() {
             return None;
         }
-        self.0.get(&(seen.trial.cell.clone(), seen.machine().class_id.clone(), setting(seen), metric)).copied()
+        self.0
+            .get(&(
+                seen.trial.cell.clone(),
+                seen.machine().class_id.clone(),
+                setting(seen),
+                metric,
+            ))
+            .copied()
     }
 
     /// Whether nothing was run often enough to say anything.
@@ -73,8 +111,12 @@ impl Past {
 
 /// A sitting's median, as a logarithm.
 fn middle(trials: &[Seen], measure: &Measure) -> Option<f64> {
-    let logs: Vec<f64> =
-        trials.iter().filter_map(|seen| measure.value(seen.trial)).filter(|v| *v > 0.0).map(f64::ln).collect();
+    let logs: Vec<f64> = trials
+        .iter()
+        .filter_map(|seen| measure.value(seen.trial))
+        .filter(|v| *v > 0.0)
+        .map(f64::ln)
+        .collect();
     median(&logs)
 }
 
@@ -91,21 +133,45 @@ mod tests {
         file.run.started_at = format!("2026-10-{day:02}T10:00:00Z");
         for (k, trial) in file.trials.iter_mut().enumerate() {
             let metric = trial.metrics.get_mut(TRAIN_TOKENS_PER_S).unwrap();
-            metric.value = metric.value.map(|value| value * speed * (1.0 + 0.001 * (k % 3) as f64));
+            metric.value = metric
+                .value
+                .map(|value| value * speed * (1.0 + 0.001 * (k % 3) as f64));
         }
         file
     }
 
     fn nightly(speeds: &[f64]) -> Vec<(String, ResultFile)> {
-        speeds.iter().enumerate().rev().map(|(k, speed)| (k.to_string(), day(k + 1, *speed))).collect()
+        speeds
+            .iter()
+            .enumerate()
+            .rev()
+            .map(|(k, speed)| (k.to_string(), day(k + 1, *speed)))
+            .collect()
     }
 
     /// The first cell's speed and the exit code where the new side, a day after the base, is this much slower.
     fn judged(past: &[(String, ResultFile)], slower: f64) -> (Row, Code) {
-        let (base, new) = (vec![("base".to_owned(), day(20, 1.0))], vec![("new".to_owned(), day(21, 1.0 / slower))]);
+        let (base, new) = (
+            vec![("base".to_owned(), day(20, 1.0))],
+            vec![("new".to_owned(), day(21, 1.0 / slower))],
+        );
         let [base, new] = [&base, &new].map(|files| Side::new("side", files, None));
-        let found = compare(&base, &new, &Options { past: Past::of(past, &new), ..Options::default() });
-        (found.rows.into_iter().find(|row| row.metric == TRAIN_TOKENS_PER_S).unwrap(), found.exit_code)
+        let found = compare(
+            &base,
+            &new,
+            &Options {
+                past: Past::of(past, &new),
+                ..Options::default()
+            },
+        );
+        (
+            found
+                .rows
+                .into_iter()
+                .find(|row| row.metric == TRAIN_TOKENS_PER_S)
+                .unwrap(),
+            found.exit_code,
+        )
     }
 
     /// Sittings that jump by 15% are no reason to alarm at 25%; steady ones change nothing, nor do too few.
@@ -116,27 +182,51 @@ mod tests {
         let rows: [Case; 4] = [
             (&[], false, Code::Regression),
             (&jumpy, true, Code::Fine),
-            (&nightly(&[1.0, 1.01, 0.99, 1.0, 1.01, 1.0]), false, Code::Regression),
+            (
+                &nightly(&[1.0, 1.01, 0.99, 1.0, 1.01, 1.0]),
+                false,
+                Code::Regression,
+            ),
             (&jumpy[..4], false, Code::Regression),
         ];
         for (past, raised, code) in rows {
             let (row, exit) = judged(past, 1.16);
-            let Margin { used, raised_by, .. } = row.margin;
-            assert_eq!((raised_by, exit), (Some(if raised { "history" } else { "sittings" }), code));
+            let Margin {
+                used, raised_by, ..
+            } = row.margin;
+            assert_eq!(
+                (raised_by, exit),
+                (Some(if raised { "history" } else { "sittings" }), code)
+            );
             assert_eq!(raised, used > 0.15, "{used}");
         }
-        assert_eq!(judged(&jumpy, 1.5).1, Code::Regression, "beyond anything seen");
+        assert_eq!(
+            judged(&jumpy, 1.5).1,
+            Code::Regression,
+            "beyond anything seen"
+        );
         // Where a third of the changes are jumps, quartiles alone would allow several times the largest of them.
-        let now_and_then = nightly(&[1.0, 1.0, 1.4, 1.0, 1.01, 1.0, 1.4, 1.41, 1.4, 1.0, 1.0, 1.01, 1.0]);
-        assert_eq!(judged(&now_and_then, 1.5).1, Code::Regression, "beyond anything seen, now and then");
+        let now_and_then = nightly(&[
+            1.0, 1.0, 1.4, 1.0, 1.01, 1.0, 1.4, 1.41, 1.4, 1.0, 1.0, 1.01, 1.0,
+        ]);
+        assert_eq!(
+            judged(&now_and_then, 1.5).1,
+            Code::Regression,
+            "beyond anything seen, now and then"
+        );
     }
 
     /// Sittings on another device are no past of this one.
     #[test]
     fn what_was_computed_elsewhere_has_no_say() {
         let mut past = nightly(&[1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 1.0]);
-        for (_, file) in past.iter_mut().filter(|(name, _)| name.parse::<usize>().unwrap() % 2 == 1) {
-            file.trials.iter_mut().for_each(|trial| trial.spec["compute"]["device"] = "cuda:0".into());
+        for (_, file) in past
+            .iter_mut()
+            .filter(|(name, _)| name.parse::<usize>().unwrap() % 2 == 1)
+        {
+            file.trials
+                .iter_mut()
+                .for_each(|trial| trial.spec["compute"]["device"] = "cuda:0".into());
         }
         assert_eq!(judged(&past, 1.5).1, Code::Regression);
     }
@@ -146,12 +236,25 @@ mod tests {
         let mut past = nightly(&[1.0, 1.15, 0.99, 1.16, 1.01]);
         let new = vec![past.remove(0)];
         let side = Side::new("new", &new, None);
-        assert!(Past::of(&past, &side).is_empty(), "four sittings are too few");
+        assert!(
+            Past::of(&past, &side).is_empty(),
+            "four sittings are too few"
+        );
         past.extend(new.clone());
-        assert!(Past::of(&past, &side).is_empty(), "and the fifth is the one that is judged");
-        let nobody = Side { name: String::new(), trials: Vec::new(), variant: None };
+        assert!(
+            Past::of(&past, &side).is_empty(),
+            "and the fifth is the one that is judged"
+        );
+        let nobody = Side {
+            name: String::new(),
+            trials: Vec::new(),
+            variant: None,
+        };
         let known = Past::of(&past, &nobody);
         let seen = &side.trials[0];
-        assert!(known.fence(seen, TRAIN_TOKENS_PER_S).is_some() && known.fence(seen, VAL_LOSS_NATS).is_none());
+        assert!(
+            known.fence(seen, TRAIN_TOKENS_PER_S).is_some()
+                && known.fence(seen, VAL_LOSS_NATS).is_none()
+        );
     }
 }

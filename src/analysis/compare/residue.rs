@@ -37,7 +37,13 @@ pub fn residue(cells: &[Match]) -> Vec<Difference> {
                 Some(place) => found[*place].cells += 1,
                 None => {
                     places.insert(key, found.len());
-                    found.push(Difference { of, what, base, new, cells: 1 });
+                    found.push(Difference {
+                        of,
+                        what,
+                        base,
+                        new,
+                        cells: 1,
+                    });
                 }
             }
         }
@@ -48,12 +54,19 @@ pub fn residue(cells: &[Match]) -> Vec<Difference> {
 fn differences(cell: &Match) -> Vec<(&'static str, String, String, String)> {
     let [base, new] = cell.sides.each_ref().map(|side| facts(side));
     let names: BTreeSet<&(&str, String)> = base.keys().chain(new.keys()).collect();
-    let said = |side: &BTreeMap<(&'static str, String), BTreeSet<String>>, name: &(&'static str, String)| {
-        let values = side.get(name).map(|values| values.iter().cloned().collect::<Vec<_>>().join(", "));
+    let said = |side: &BTreeMap<(&'static str, String), BTreeSet<String>>,
+                name: &(&'static str, String)| {
+        let values = side
+            .get(name)
+            .map(|values| values.iter().cloned().collect::<Vec<_>>().join(", "));
         values.unwrap_or_else(|| "absent".to_owned())
     };
-    let differs = names.into_iter().filter(|name| base.get(*name) != new.get(*name));
-    differs.map(|name| (name.0, name.1.clone(), said(&base, name), said(&new, name))).collect()
+    let differs = names
+        .into_iter()
+        .filter(|name| base.get(*name) != new.get(*name));
+    differs
+        .map(|name| (name.0, name.1.clone(), said(&base, name), said(&new, name)))
+        .collect()
 }
 
 /// All values that a side's trials have; machines, builds and specs are looked at once each.
@@ -61,12 +74,21 @@ fn facts(side: &[Seen]) -> BTreeMap<(&'static str, String), BTreeSet<String>> {
     let mut facts: BTreeMap<(&'static str, String), BTreeSet<String>> = BTreeMap::new();
     let (mut places, mut specs) = (BTreeSet::new(), BTreeSet::new());
     for seen in side {
-        let mut put = |(of, what, value): Fact| _ = facts.entry((of, what)).or_default().insert(value);
-        if places.insert((std::ptr::from_ref(seen.machine()), std::ptr::from_ref(seen.build()))) {
-            machine(seen).into_iter().chain(build(seen)).for_each(&mut put);
+        let mut put =
+            |(of, what, value): Fact| _ = facts.entry((of, what)).or_default().insert(value);
+        if places.insert((
+            std::ptr::from_ref(seen.machine()),
+            std::ptr::from_ref(seen.build()),
+        )) {
+            machine(seen)
+                .into_iter()
+                .chain(build(seen))
+                .for_each(&mut put);
         }
         if specs.insert(&seen.trial.spec_sha256) {
-            spec("", &seen.trial.spec, &mut |what, value| put(("spec", what, value)));
+            spec("", &seen.trial.spec, &mut |what, value| {
+                put(("spec", what, value))
+            });
         }
     }
     facts
@@ -75,7 +97,8 @@ fn facts(side: &[Seen]) -> BTreeMap<(&'static str, String), BTreeSet<String>> {
 fn machine(seen: &Seen) -> Vec<Fact> {
     let machine = seen.machine();
     let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
-    let number = |value: Option<u64>| value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
+    let number =
+        |value: Option<u64>| value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
     let mut facts = vec![
         ("kind", machine.class_id.clone()),
         ("processor", machine.cpu.model.clone()),
@@ -87,15 +110,31 @@ fn machine(seen: &Seen) -> Vec<Fact> {
         ("threads", number(machine.threads)),
         ("allocator", machine.allocator.clone()),
     ];
-    facts.extend(machine.gpus.iter().map(|gpu| ("accelerator", format!("{}, {}", gpu.model, known(&gpu.driver)))));
-    let environment = machine.environment.iter().map(|(name, value)| ("machine", name.clone(), value.clone()));
-    facts.into_iter().map(|(what, value)| ("machine", what.to_owned(), value)).chain(environment).collect()
+    facts.extend(machine.gpus.iter().map(|gpu| {
+        (
+            "accelerator",
+            format!("{}, {}", gpu.model, known(&gpu.driver)),
+        )
+    }));
+    let environment = machine
+        .environment
+        .iter()
+        .map(|(name, value)| ("machine", name.clone(), value.clone()));
+    facts
+        .into_iter()
+        .map(|(what, value)| ("machine", what.to_owned(), value))
+        .chain(environment)
+        .collect()
 }
 
 fn build(seen: &Seen) -> Vec<Fact> {
     let build = seen.build();
     let known = |text: &Option<String>| text.clone().unwrap_or_else(|| "unknown".to_owned());
-    let dirty = if build.dirty == Some(true) { " with changes" } else { "" };
+    let dirty = if build.dirty == Some(true) {
+        " with changes"
+    } else {
+        ""
+    };
     let facts = [
         ("version", build.version.clone()),
         ("commit", format!("{}{dirty}", known(&build.commit))),
@@ -105,7 +144,10 @@ fn build(seen: &Seen) -> Vec<Fact> {
         ("target features", build.target_features.join(" ")),
         ("program", known(&build.executable_id)),
     ];
-    facts.into_iter().map(|(what, value)| ("build", what.to_owned(), value)).collect()
+    facts
+        .into_iter()
+        .map(|(what, value)| ("build", what.to_owned(), value))
+        .collect()
 }
 
 /// The leaves of a settled spec, but for what differs between repeats by design.
@@ -113,7 +155,11 @@ fn spec(path: &str, value: &Value, put: &mut dyn FnMut(String, String)) {
     match value {
         Value::Object(map) => {
             for (key, value) in map {
-                let path = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+                let path = if path.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{path}.{key}")
+                };
                 spec(&path, value, put);
             }
         }
@@ -134,19 +180,33 @@ mod tests {
     fn found(change: impl Fn(&mut ResultFile)) -> Vec<(String, String, String, usize)> {
         let mut new = example();
         change(&mut new);
-        let files = [vec![("a".to_owned(), example())], vec![("b".to_owned(), new)]];
+        let files = [
+            vec![("a".to_owned(), example())],
+            vec![("b".to_owned(), new)],
+        ];
         let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));
         let residue = residue(&matched(&base, &new).cells);
-        residue.into_iter().map(|d| (format!("{}.{}", d.of, d.what), d.base, d.new, d.cells)).collect()
+        residue
+            .into_iter()
+            .map(|d| (format!("{}.{}", d.of, d.what), d.base, d.new, d.cells))
+            .collect()
     }
 
     #[test]
     fn what_differs_is_named_once_with_both_values() {
-        let row = |what: &str, base: &str, new: &str, cells| (what.to_owned(), base.to_owned(), new.to_owned(), cells);
+        let row = |what: &str, base: &str, new: &str, cells| {
+            (what.to_owned(), base.to_owned(), new.to_owned(), cells)
+        };
         assert_eq!(found(|_| ()), []);
-        assert_eq!(found(|f| f.machines[0].kernel = None), [row("machine.kernel", "6.12", "unknown", 5)]);
+        assert_eq!(
+            found(|f| f.machines[0].kernel = None),
+            [row("machine.kernel", "6.12", "unknown", 5)]
+        );
         let compiler = |f: &mut ResultFile| f.builds[0].rustc = Some("1.96.0".to_owned());
-        assert_eq!(found(compiler), [row("build.compiler", "1.95.0", "1.96.0", 5)]);
+        assert_eq!(
+            found(compiler),
+            [row("build.compiler", "1.95.0", "1.96.0", 5)]
+        );
         let otherwise = |f: &mut ResultFile| {
             for trial in f.trials.iter_mut().filter(|t| t.cell == "gpt2/w32@400") {
                 trial.spec["compute"]["ops"] = "reference".into();
@@ -155,6 +215,9 @@ mod tests {
             }
         };
         let ops = row("spec.compute.ops", "fused", "reference", 1);
-        assert_eq!(found(otherwise), [ops, row("spec.compute.products", "absent", "bf16", 1)]);
+        assert_eq!(
+            found(otherwise),
+            [ops, row("spec.compute.products", "absent", "bf16", 1)]
+        );
     }
 }

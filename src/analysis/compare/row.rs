@@ -42,7 +42,13 @@ pub struct Margin {
 impl Margin {
     /// Of which nothing is asked, and nothing is known that speaks against it.
     pub fn usual(size: f64) -> Self {
-        Self { asked: size, given: false, same: size, used: size, raised_by: None }
+        Self {
+            asked: size,
+            given: false,
+            same: size,
+            used: size,
+            raised_by: None,
+        }
     }
 }
 
@@ -217,9 +223,15 @@ impl Row {
 
     /// The row with another idea of its noise: the standard deviation of one pair, the standard error, degrees of freedom.
     pub fn with_noise(&mut self, sd: f64, se: f64, freedom: f64) {
-        let Some(mut effect) = self.effect else { return };
+        let Some(mut effect) = self.effect else {
+            return;
+        };
         let Some(shift) = effect.shift else { return };
-        effect.shift = Some(Shift { se, freedom, ..shift });
+        effect.shift = Some(Shift {
+            se,
+            freedom,
+            ..shift
+        });
         effect.sd = Some(sd);
         effect.exact_p = told(effect.shift).and_then(|_| self.sample.exact_p());
         self.set_effect(effect);
@@ -240,7 +252,11 @@ impl Row {
 
     /// 1 where more is worse, -1 where less is.
     pub fn worse(&self) -> f64 {
-        if self.better == Better::Lower { 1.0 } else { -1.0 }
+        if self.better == Better::Lower {
+            1.0
+        } else {
+            -1.0
+        }
     }
 
     /// `gpt2/w32@400:train_tokens_per_s`.
@@ -250,16 +266,27 @@ impl Row {
 
     /// The margins on the scale that is computed on.
     pub fn limits(&self) -> Limits {
-        Limits { change: self.on_scale(self.margin.used), same: self.on_scale(self.margin.same) }
+        Limits {
+            change: self.on_scale(self.margin.used),
+            same: self.on_scale(self.margin.same),
+        }
     }
 
     /// A share, or a figure in the unit, on the scale that is computed on.
     pub fn on_scale(&self, size: f64) -> f64 {
-        if self.scale == Scale::Ratio { size.ln_1p() } else { size }
+        if self.scale == Scale::Ratio {
+            size.ln_1p()
+        } else {
+            size
+        }
     }
 
     /// A value on the scale that is computed on, as a share or in the unit.
     pub fn shown(&self, on_scale: f64) -> f64 {
-        if self.scale == Scale::Ratio { on_scale.exp_m1() } else { on_scale }
+        if self.scale == Scale::Ratio {
+            on_scale.exp_m1()
+        } else {
+            on_scale
+        }
     }
 }

@@ -46,15 +46,28 @@ pub struct Rates {
 pub fn self_test(side: &Side, n: usize, options: &Options) -> Vec<Rates> {
     let mut cells: BTreeMap<(&str, &str), Vec<Seen>> = BTreeMap::new();
     for seen in side.trials.iter().filter(|seen| seen.counts()) {
-        cells.entry((&seen.trial.cell, &seen.trial.arm)).or_default().push(*seen);
+        cells
+            .entry((&seen.trial.cell, &seen.trial.arm))
+            .or_default()
+            .push(*seen);
     }
-    cells.values_mut().for_each(|cell| cell.sort_by_key(|seen| (seen.sitting(), seen.trial.order)));
-    let measured = catalog().into_iter().filter(|measure| measure.group != Group::Exact && wanted(measure, options));
-    measured.filter_map(|measure| rates(&measure, cells.values().map(Vec::as_slice), n, options)).collect()
+    cells
+        .values_mut()
+        .for_each(|cell| cell.sort_by_key(|seen| (seen.sitting(), seen.trial.order)));
+    let measured = catalog()
+        .into_iter()
+        .filter(|measure| measure.group != Group::Exact && wanted(measure, options));
+    measured
+        .filter_map(|measure| rates(&measure, cells.values().map(Vec::as_slice), n, options))
+        .collect()
 }
 
 fn wanted(measure: &Measure, options: &Options) -> bool {
-    if options.metrics.is_empty() { measure.is_headline() } else { options.metrics.iter().any(|m| m == measure.name) }
+    if options.metrics.is_empty() {
+        measure.is_headline()
+    } else {
+        options.metrics.iter().any(|m| m == measure.name)
+    }
 }
 
 fn rates<'a>(
@@ -63,19 +76,33 @@ fn rates<'a>(
     n: usize,
     options: &Options,
 ) -> Option<Rates> {
-    let differences: Vec<Vec<f64>> = cells.map(|cell| neighbours(measure, cell)).filter(|d| !d.is_empty()).collect();
+    let differences: Vec<Vec<f64>> = cells
+        .map(|cell| neighbours(measure, cell))
+        .filter(|d| !d.is_empty())
+        .collect();
     let spreads: Vec<f64> = differences.iter().map(|d| root_mean_square(d)).collect();
     let scaled: Vec<f64> = differences
         .iter()
         .zip(&spreads)
-        .flat_map(|(d, spread)| d.iter().map(move |d| if *spread > 0.0 { d / spread } else { 0.0 }))
+        .flat_map(|(d, spread)| {
+            d.iter()
+                .map(move |d| if *spread > 0.0 { d / spread } else { 0.0 })
+        })
         .collect();
     let usual = crate::stat::median(&spreads)?;
     if scaled.len() < FEWEST_PAIRS || n < FEWEST {
         return None;
     }
-    let asked = options.margins.get(measure.name).copied().unwrap_or(measure.margin);
-    let asked = if measure.scale == Scale::Ratio { asked.ln_1p() } else { asked };
+    let asked = options
+        .margins
+        .get(measure.name)
+        .copied()
+        .unwrap_or(measure.margin);
+    let asked = if measure.scale == Scale::Ratio {
+        asked.ln_1p()
+    } else {
+        asked
+    };
     let limits = Limits::both(asked);
     let (mut rejected, mut regressed, mut equivalent) = (0_u64, 0_u64, 0_u64);
     for index in 0..DRAWS {
@@ -98,7 +125,11 @@ fn rates<'a>(
         metric: measure.name,
         pairs: scaled.len(),
         n,
-        sd: if measure.scale == Scale::Ratio { usual.exp_m1() } else { usual },
+        sd: if measure.scale == Scale::Ratio {
+            usual.exp_m1()
+        } else {
+            usual
+        },
         rejected: share(rejected),
         regressed: share(regressed),
         equivalent: share(equivalent),
@@ -113,9 +144,12 @@ fn neighbours(measure: &Measure, cell: &[Seen]) -> Vec<f64> {
         Scale::Difference => Some(value),
     };
     let value = |seen: &Seen| measure.value(seen.trial).and_then(on_scale);
-    let pair =
-        |pair: &[Seen]| (pair[0].sitting() == pair[1].sitting()).then(|| Some(value(&pair[1])? - value(&pair[0])?));
-    cell.windows(2).filter_map(|two| pair(two).flatten()).collect()
+    let pair = |pair: &[Seen]| {
+        (pair[0].sitting() == pair[1].sitting()).then(|| Some(value(&pair[1])? - value(&pair[0])?))
+    };
+    cell.windows(2)
+        .filter_map(|two| pair(two).flatten())
+        .collect()
 }
 
 fn root_mean_square(values: &[f64]) -> f64 {
@@ -130,10 +164,14 @@ mod tests {
 
     /// Twelve repeats whose speed has this much noise.
     fn noisy(sd: f64) -> ResultFile {
-        let mut file = study(12, |_, steps, repeat| Some(2.0 - 0.2 * (steps as f64).ln() + 0.01 * repeat as f64));
+        let mut file = study(12, |_, steps, repeat| {
+            Some(2.0 - 0.2 * (steps as f64).ln() + 0.01 * repeat as f64)
+        });
         for (k, trial) in file.trials.iter_mut().enumerate() {
             let speed = trial.metrics.get_mut(metric::TRAIN_TOKENS_PER_S).unwrap();
-            speed.value = speed.value.map(|v| v * (sd * stream("test/self-test", 1, k as u64).normal()).exp());
+            speed.value = speed
+                .value
+                .map(|v| v * (sd * stream("test/self-test", 1, k as u64).normal()).exp());
         }
         file
     }
@@ -143,9 +181,15 @@ mod tests {
         for (sd, sure) in [(0.002, true), (0.05, false)] {
             let files = vec![("a".to_owned(), noisy(sd))];
             let rates = self_test(&Side::new("a", &files, None), 5, &Options::default());
-            let speed = rates.iter().find(|rates| rates.metric == metric::TRAIN_TOKENS_PER_S).unwrap();
+            let speed = rates
+                .iter()
+                .find(|rates| rates.metric == metric::TRAIN_TOKENS_PER_S)
+                .unwrap();
             assert_eq!((speed.n, speed.pairs), (5, 55));
-            assert!((0.02..=0.08).contains(&speed.rejected) && speed.regressed <= 0.03, "{speed:?}");
+            assert!(
+                (0.02..=0.08).contains(&speed.rejected) && speed.regressed <= 0.03,
+                "{speed:?}"
+            );
             assert_eq!(speed.equivalent > 0.9, sure, "{speed:?}");
         }
     }
@@ -153,6 +197,9 @@ mod tests {
     #[test]
     fn too_few_repeats_have_no_rates() {
         let files = vec![("a".to_owned(), study(1, |_, _, _| Some(1.0)))];
-        assert_eq!(self_test(&Side::new("a", &files, None), 5, &Options::default()), []);
+        assert_eq!(
+            self_test(&Side::new("a", &files, None), 5, &Options::default()),
+            []
+        );
     }
 }

@@ -50,7 +50,11 @@ const MARGIN: f64 = 0.019_802_627_296_179_712;
 const NEAR: f64 = 0.0035;
 
 fn near(rows: &[(f64, f64)]) {
-    assert!(rows.iter().all(|(found, documented)| (found - documented).abs() <= NEAR), "{rows:?}");
+    assert!(
+        rows.iter()
+            .all(|(found, documented)| (found - documented).abs() <= NEAR),
+        "{rows:?}"
+    );
 }
 
 /// The share of simulated comparisons in which something happens.
@@ -59,7 +63,9 @@ fn share(name: &str, happens: impl Fn(&mut Stream) -> bool) -> f64 {
 }
 
 fn share_of(trials: u64, name: &str, happens: impl Fn(&mut Stream) -> bool) -> f64 {
-    let count = (0..trials).filter(|index| happens(&mut stream(name, 0, *index))).count();
+    let count = (0..trials)
+        .filter(|index| happens(&mut stream(name, 0, *index)))
+        .count();
     count as f64 / trials as f64
 }
 
@@ -72,7 +78,10 @@ fn runs(draw: &mut Stream, n: usize, level: f64, sd: f64) -> Vec<f64> {
 fn pairs(draw: &mut Stream, n: usize, change: f64, sd: f64, drift: f64) -> Effect {
     let pair = |draw: &mut Stream| {
         let block = drift * draw.normal();
-        ((block + sd * draw.normal()).exp(), (block + change + sd * draw.normal()).exp())
+        (
+            (block + sd * draw.normal()).exp(),
+            (block + change + sd * draw.normal()).exp(),
+        )
     };
     let pairs: Vec<(f64, f64)> = (0..n).map(|_| pair(draw)).collect();
     paired(Scale::Ratio, &pairs).unwrap()
@@ -84,15 +93,24 @@ fn is_regression(effect: &Effect, p: Option<f64>) -> bool {
 
 /// Duration of one cell each, gated, whose noise and change are given by place; every pair is of one repeat.
 fn rows(draw: &mut Stream, n: usize, cells: &[(f64, f64)], shared: f64) -> Vec<Row> {
-    let measure = catalog().into_iter().find(|measure| measure.name == ITERATION_S).unwrap();
+    let measure = catalog()
+        .into_iter()
+        .find(|measure| measure.name == ITERATION_S)
+        .unwrap();
     let repeats: Vec<f64> = (0..n).map(|_| shared * draw.normal()).collect();
     let row = |(place, (change, sd)): (usize, &(f64, f64))| {
-        let differences: Vec<f64> =
-            repeats.iter().map(|of_all| change + of_all + 2.0_f64.sqrt() * sd * draw.normal()).collect();
+        let differences: Vec<f64> = repeats
+            .iter()
+            .map(|of_all| change + of_all + 2.0_f64.sqrt() * sd * draw.normal())
+            .collect();
         let pairs: Vec<(f64, f64)> = differences.iter().map(|d| (1.0, d.exp())).collect();
         let mut row = Row::blank(&format!("cell {place}"), &measure, Setting::Interleaved);
         row.gated = true;
-        row.sample.pairs = differences.iter().zip(0..).map(|(d, repeat)| ((repeat, repeat), *d)).collect();
+        row.sample.pairs = differences
+            .iter()
+            .zip(0..)
+            .map(|(d, repeat)| ((repeat, repeat), *d))
+            .collect();
         row.set_effect(paired(Scale::Ratio, &pairs).unwrap());
         row
     };
@@ -110,7 +128,12 @@ fn single_stage(mut rows: Vec<Row>) -> Vec<usize> {
     let mut suite = suite::rows(&rows);
     correct(&mut rows.iter_mut().chain(&mut suite).collect::<Vec<_>>());
     let regressed = |row: &Row| is_regression(row.effect.as_ref().unwrap(), row.adjusted_p);
-    rows.iter().chain(&suite).enumerate().filter(|(_, row)| regressed(row)).map(|(k, _)| k).collect()
+    rows.iter()
+        .chain(&suite)
+        .enumerate()
+        .filter(|(_, row)| regressed(row))
+        .map(|(k, _)| k)
+        .collect()
 }
 
 /// The cells that two stages condemn.
@@ -122,10 +145,15 @@ fn two_stages(draw: &mut Stream, cells: &[(f64, f64)]) -> Vec<usize> {
     let again: Vec<(f64, f64)> = flagged.iter().map(|k| cells[*k]).collect();
     let mut second = rows(draw, CONFIRM_REPEATS as usize, &again, 0.0);
     pool_noise(&mut second);
-    let fresh: Vec<(Effect, f64, Limits)> =
-        second.iter().map(|row| (row.effect.unwrap(), 1.0, Limits::both(MARGIN))).collect();
+    let fresh: Vec<(Effect, f64, Limits)> = second
+        .iter()
+        .map(|row| (row.effect.unwrap(), 1.0, Limits::both(MARGIN)))
+        .collect();
     let decided = flagged.iter().zip(confirm(&fresh));
-    decided.filter(|(_, decision)| decision.verdict == Verdict::Regressed).map(|(k, _)| *k).collect()
+    decided
+        .filter(|(_, decision)| decision.verdict == Verdict::Regressed)
+        .map(|(k, _)| *k)
+        .collect()
 }
 
 #[test]
@@ -133,14 +161,20 @@ fn a_true_null_is_rejected_as_often_as_promised() {
     for n in [3, 5, 8, 16] {
         for sd in [0.005, 0.01, 0.02] {
             let name = format!("compare/null/{n}/{sd}");
-            let rejected = share(&name, |draw| pairs(draw, n, 0.0, sd, 0.0).p().unwrap() <= ALPHA);
-            assert!((0.03..=0.07).contains(&rejected), "n = {n}, sd {sd}: {rejected}");
+            let rejected = share(&name, |draw| {
+                pairs(draw, n, 0.0, sd, 0.0).p().unwrap() <= ALPHA
+            });
+            assert!(
+                (0.03..=0.07).contains(&rejected),
+                "n = {n}, sd {sd}: {rejected}"
+            );
             let alarm = share(&name, |draw| {
                 let effect = pairs(draw, n, 0.0, sd, 0.0);
                 is_regression(&effect, effect.p())
             });
             assert!(alarm <= 0.03, "n = {n}, sd {sd}: {alarm}");
-            let documented = (0.047 - NEAR..=0.054 + NEAR).contains(&rejected) && alarm <= 0.019 + NEAR;
+            let documented =
+                (0.047 - NEAR..=0.054 + NEAR).contains(&rejected) && alarm <= 0.019 + NEAR;
             assert!(documented, "n = {n}, sd {sd}: {rejected} {alarm}");
         }
     }
@@ -150,19 +184,30 @@ fn a_true_null_is_rejected_as_often_as_promised() {
 fn drift_between_sittings_does_not_alarm() {
     let (n, sd, drift) = (5, 0.01, 0.03);
     let interleaved = |draw: &mut Stream| pairs(draw, n, 0.0, sd, drift);
-    let rejected = share("compare/drift/paired", |draw| interleaved(draw).p().unwrap() <= ALPHA);
+    let rejected = share("compare/drift/paired", |draw| {
+        interleaved(draw).p().unwrap() <= ALPHA
+    });
     let alarm = share("compare/drift/paired", |draw| {
         let effect = interleaved(draw);
         is_regression(&effect, effect.p())
     });
     near(&[(rejected, 0.053), (alarm, 0.001)]);
-    assert!((0.03..=0.07).contains(&rejected) && alarm <= 0.03, "{rejected} {alarm}");
+    assert!(
+        (0.03..=0.07).contains(&rejected) && alarm <= 0.03,
+        "{rejected} {alarm}"
+    );
     // A calibration before and one after each sitting, as noisy as a run; `sees` of the drift is in it.
     let separate = |draw: &mut Stream, sees: f64| {
         let levels = [drift * draw.normal(), drift * draw.normal()];
         let [base, new] = levels.map(|level| runs(draw, n, level, sd));
         let effect = unpaired(Scale::Ratio, &base, &new).unwrap();
-        let probes = levels.map(|level| vec![[-sees * level; 2].map(|log| log + sd * draw.normal()).to_vec()]);
+        let probes = levels.map(|level| {
+            vec![
+                [-sees * level; 2]
+                    .map(|log| log + sd * draw.normal())
+                    .to_vec(),
+            ]
+        });
         (effect, probes)
     };
     let naive = share("compare/drift/separate", |draw| {
@@ -173,13 +218,17 @@ fn drift_between_sittings_does_not_alarm() {
         share("compare/drift/separate", |draw| {
             let (effect, probes) = separate(draw, sees.unwrap_or(0.0));
             let margin = noise::drift_of(sees.map(|_| &probes).into_iter());
-            decide(&effect, 1.0, Limits::both(margin), effect.p(), true).verdict == Verdict::Regressed
+            decide(&effect, 1.0, Limits::both(margin), effect.p(), true).verdict
+                == Verdict::Regressed
         })
     };
     let [seen, unseen, none] = [Some(1.0), Some(0.0), None].map(exits);
     near(&[(naive, 0.319), (seen, 0.0), (unseen, 0.002), (none, 0.005)]);
     assert!(seen.max(unseen).max(none) <= 0.01, "{seen} {unseen} {none}");
-    assert!(naive > 0.1, "{naive}: the drift simulated is one that matters");
+    assert!(
+        naive > 0.1,
+        "{naive}: the drift simulated is one that matters"
+    );
 }
 
 #[test]
@@ -187,7 +236,9 @@ fn twenty_unchanged_cells_rarely_alarm() {
     let cells = alike(20, 0.01);
     let alarms = |draw: &mut Stream| !single_stage(rows(draw, 5, &cells, 0.0)).is_empty();
     let single = share_of(2000, "compare/suite/0.01", alarms);
-    let double = share_of(2000, "compare/suite2/0.01", |draw| !two_stages(draw, &cells).is_empty());
+    let double = share_of(2000, "compare/suite2/0.01", |draw| {
+        !two_stages(draw, &cells).is_empty()
+    });
     near(&[(single, 0.0065), (double, 0.0)]);
 }
 
@@ -195,8 +246,12 @@ fn twenty_unchanged_cells_rarely_alarm() {
 fn a_slowdown_of_three_percent_in_one_of_twenty_cells_is_caught() {
     let mut cells = alike(20, 0.01);
     cells[7].0 = 0.03;
-    let caught = share_of(2000, "compare/power/two", |draw| two_stages(draw, &cells).contains(&7));
-    let single = share_of(2000, "compare/power/one", |draw| single_stage(rows(draw, 8, &cells, 0.0)).contains(&7));
+    let caught = share_of(2000, "compare/power/two", |draw| {
+        two_stages(draw, &cells).contains(&7)
+    });
+    let single = share_of(2000, "compare/power/one", |draw| {
+        single_stage(rows(draw, 8, &cells, 0.0)).contains(&7)
+    });
     near(&[(caught, 0.952), (single, 0.941)]);
 }
 
@@ -204,10 +259,20 @@ fn a_slowdown_of_three_percent_in_one_of_twenty_cells_is_caught() {
 #[test]
 fn unlike_noise_does_not_alarm() {
     let spread = |count: usize| {
-        (0..count).map(|k| (0.0, 0.01 * 10.0_f64.powf(k as f64 / (count - 1) as f64))).collect::<Vec<_>>()
+        (0..count)
+            .map(|k| (0.0, 0.01 * 10.0_f64.powf(k as f64 / (count - 1) as f64)))
+            .collect::<Vec<_>>()
     };
-    let one = |count: usize| (0..count).map(|k| (0.0, if k == 0 { 0.1 } else { 0.01 })).collect::<Vec<_>>();
-    let half = |count: usize| (0..count).map(|k| (0.0, if k % 2 == 0 { 0.1 } else { 0.01 })).collect::<Vec<_>>();
+    let one = |count: usize| {
+        (0..count)
+            .map(|k| (0.0, if k == 0 { 0.1 } else { 0.01 }))
+            .collect::<Vec<_>>()
+    };
+    let half = |count: usize| {
+        (0..count)
+            .map(|k| (0.0, if k % 2 == 0 { 0.1 } else { 0.01 }))
+            .collect::<Vec<_>>()
+    };
     for count in [4, 8, 20] {
         for n in [2, 3, 5] {
             let made = [alike(count, 0.03), one(count), half(count), spread(count)];
@@ -216,19 +281,29 @@ fn unlike_noise_does_not_alarm() {
                 .enumerate()
                 .map(|(k, cells)| {
                     let name = format!("compare/unlike/{count}/{n}/{k}");
-                    share_of(600, &name, |draw| !single_stage(rows(draw, n, cells, 0.0)).is_empty())
+                    share_of(600, &name, |draw| {
+                        !single_stage(rows(draw, n, cells, 0.0)).is_empty()
+                    })
                 })
                 .collect();
-            assert!(found.iter().all(|share| *share <= 0.05), "{count} cells, n = {n}: {found:?}");
+            assert!(
+                found.iter().all(|share| *share <= 0.05),
+                "{count} cells, n = {n}: {found:?}"
+            );
         }
         let shared: Vec<f64> = [2, 3, 5]
             .iter()
             .map(|n| {
                 let name = format!("compare/shared/{count}/{n}");
-                share_of(1000, &name, |draw| single_stage(rows(draw, *n, &alike(count, 0.02), 0.02)).contains(&count))
+                share_of(1000, &name, |draw| {
+                    single_stage(rows(draw, *n, &alike(count, 0.02), 0.02)).contains(&count)
+                })
             })
             .collect();
-        assert!(shared.iter().all(|share| *share <= 0.08), "{count}: {shared:?}");
+        assert!(
+            shared.iter().all(|share| *share <= 0.08),
+            "{count}: {shared:?}"
+        );
     }
 }
 
@@ -237,16 +312,35 @@ fn unlike_noise_does_not_alarm() {
 fn four_cells_see_what_their_repeats_allow() {
     let caught = |n: usize, change: f64, cells: usize| {
         let mut made = alike(4, 0.01);
-        made.iter_mut().take(cells).for_each(|cell| cell.0 = change.ln_1p());
+        made.iter_mut()
+            .take(cells)
+            .for_each(|cell| cell.0 = change.ln_1p());
         let name = format!("compare/ci/{n}/{change}/{cells}");
-        share_of(1000, &name, |draw| !single_stage(rows(draw, n, &made, 0.0)).is_empty())
+        share_of(1000, &name, |draw| {
+            !single_stage(rows(draw, n, &made, 0.0)).is_empty()
+        })
     };
-    let one: Vec<Vec<f64>> =
-        [3, 5, 8].iter().map(|n| [0.03, 0.05, 0.08].iter().map(|c| caught(*n, *c, 1)).collect()).collect();
+    let one: Vec<Vec<f64>> = [3, 5, 8]
+        .iter()
+        .map(|n| {
+            [0.03, 0.05, 0.08]
+                .iter()
+                .map(|c| caught(*n, *c, 1))
+                .collect()
+        })
+        .collect();
     let all: Vec<f64> = [2, 3, 5, 8].iter().map(|n| caught(*n, 0.04, 4)).collect();
-    let documented = [[0.455, 0.782, 0.958], [0.807, 0.994, 1.0], [0.973, 1.0, 1.0]];
+    let documented = [
+        [0.455, 0.782, 0.958],
+        [0.807, 0.994, 1.0],
+        [0.973, 1.0, 1.0],
+    ];
     for (found, documented) in one.iter().zip(documented) {
         near(&found.iter().copied().zip(documented).collect::<Vec<_>>());
     }
-    near(&all.into_iter().zip([0.857, 0.999, 1.0, 1.0]).collect::<Vec<_>>());
+    near(
+        &all.into_iter()
+            .zip([0.857, 0.999, 1.0, 1.0])
+            .collect::<Vec<_>>(),
+    );
 }

@@ -28,7 +28,10 @@ pub fn is_flagged(effect: &Effect, worse: f64, margin: f64) -> bool {
 /// moves the suite's mean too.
 pub fn flagged(first: &Comparison) -> Vec<&Row> {
     let worth = |row: &&Row| {
-        let effect = row.effect.as_ref().filter(|_| row.gated && row.accepted.is_none());
+        let effect = row
+            .effect
+            .as_ref()
+            .filter(|_| row.gated && row.accepted.is_none());
         effect.is_some_and(|effect| is_flagged(effect, row.worse(), row.on_scale(row.margin.used)))
     };
     let mut rows: Vec<&Row> = first.rows.iter().filter(worth).collect();
@@ -42,15 +45,22 @@ pub fn flagged(first: &Comparison) -> Vec<&Row> {
 pub fn cells_again(first: &Comparison) -> BTreeSet<&str> {
     let rows = flagged(first);
     let all = rows.iter().any(|row| row.is_whole());
-    let cells = first.rows.iter().filter(|row| all || rows.iter().any(|flagged| flagged.cell == row.cell));
+    let cells = first
+        .rows
+        .iter()
+        .filter(|row| all || rows.iter().any(|flagged| flagged.cell == row.cell));
     cells.map(|row| row.cell.as_str()).collect()
 }
 
 /// Verdicts of the flagged, from fresh data alone, with Holm's correction over them: effect, direction and margins of each.
 pub fn confirm(fresh: &[(Effect, f64, Limits)]) -> Vec<Decision> {
-    let p: Vec<f64> = fresh.iter().map(|(effect, ..)| effect.p().unwrap_or(1.0)).collect();
-    let judge =
-        |((effect, worse, limits), p): (&(Effect, f64, Limits), f64)| decide(effect, *worse, *limits, Some(p), false);
+    let p: Vec<f64> = fresh
+        .iter()
+        .map(|(effect, ..)| effect.p().unwrap_or(1.0))
+        .collect();
+    let judge = |((effect, worse, limits), p): (&(Effect, f64, Limits), f64)| {
+        decide(effect, *worse, *limits, Some(p), false)
+    };
     fresh.iter().zip(holm(&p)).map(judge).collect()
 }
 
@@ -61,9 +71,14 @@ pub fn two_stages(first: &Comparison, second: &Comparison) -> Comparison {
     let names: Vec<String> = flagged(first).into_iter().map(Row::name).collect();
     let of_second = || second.rows.iter().chain(&second.suite);
     let together = |row: &&Row| row.setting == super::Setting::Interleaved && row.effect.is_some();
-    let fresh: Vec<&Row> = of_second().filter(|row| names.contains(&row.name())).filter(together).collect();
-    let measured: Vec<(Effect, f64, Limits)> =
-        fresh.iter().filter_map(|row| Some((row.effect?, row.worse(), row.limits()))).collect();
+    let fresh: Vec<&Row> = of_second()
+        .filter(|row| names.contains(&row.name()))
+        .filter(together)
+        .collect();
+    let measured: Vec<(Effect, f64, Limits)> = fresh
+        .iter()
+        .filter_map(|row| Some((row.effect?, row.worse(), row.limits())))
+        .collect();
     let decisions = confirm(&measured);
     for row in found.rows.iter_mut().chain(&mut found.suite) {
         let place = fresh.iter().position(|other| other.name() == row.name());
@@ -71,11 +86,16 @@ pub fn two_stages(first: &Comparison, second: &Comparison) -> Comparison {
             _ if !row.newly_diverged.is_empty() => {}
             Some(place) => *row = confirmed(fresh[place], row, decisions[place]),
             None if names.contains(&row.name()) => {
-                (row.verdict, row.reason) = (Verdict::Inconclusive, Some("flagged, and not run again".to_owned()));
+                (row.verdict, row.reason) = (
+                    Verdict::Inconclusive,
+                    Some("flagged, and not run again".to_owned()),
+                );
             }
             None if row.is_whole() && row.verdict == Verdict::Regressed => {
-                (row.verdict, row.reason) =
-                    (Verdict::Inconclusive, Some("left to the cells that were run again".to_owned()));
+                (row.verdict, row.reason) = (
+                    Verdict::Inconclusive,
+                    Some("left to the cells that were run again".to_owned()),
+                );
             }
             None => {}
         }
@@ -108,13 +128,18 @@ mod tests {
             let cell = trial.cell == "gpt2/w32@400";
             let speed = trial.metrics.get_mut(metric::TRAIN_TOKENS_PER_S).unwrap();
             let noise = 1.0 + 0.002 * ((k * 7 + run.len()) % 5) as f64;
-            speed.value = speed.value.map(|v| v * noise / if cell { times } else { 1.0 });
+            speed.value = speed
+                .value
+                .map(|v| v * noise / if cell { times } else { 1.0 });
         }
         file
     }
 
     fn compared(new: ResultFile) -> Comparison {
-        let files = [vec![("a".to_owned(), slowed(1.0, "base"))], vec![("b".to_owned(), new)]];
+        let files = [
+            vec![("a".to_owned(), slowed(1.0, "base"))],
+            vec![("b".to_owned(), new)],
+        ];
         let [base, new] = files.each_ref().map(|files| Side::new("side", files, None));
         compare(&base, &new, &Options::default())
     }
@@ -122,9 +147,15 @@ mod tests {
     #[test]
     fn the_flagged_are_judged_by_fresh_repeats_alone() {
         let first = compared(slowed(1.1, "one"));
-        assert_eq!((first.exit_code, flagged(&first).len()), (Code::Regression, 1));
+        assert_eq!(
+            (first.exit_code, flagged(&first).len()),
+            (Code::Regression, 1)
+        );
         let again = two_stages(&first, &compared(slowed(1.1, "another")));
-        assert_eq!((again.exit_code, again.verdict), (Code::Regression, Verdict::Regressed));
+        assert_eq!(
+            (again.exit_code, again.verdict),
+            (Code::Regression, Verdict::Regressed)
+        );
         let gone = two_stages(&first, &compared(slowed(1.0, "another")));
         assert_eq!(gone.exit_code, Code::Fine);
         let mut other = compared(slowed(1.1, "another"));

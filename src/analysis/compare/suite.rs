@@ -42,14 +42,26 @@ pub(super) fn pool_noise(rows: &mut [Row]) {
     let mut pools: BTreeMap<Pool, Vec<(f64, f64)>> = BTreeMap::new();
     for row in rows.iter().filter(|row| !row.identical) {
         if let (Some(pool), Some(shift)) = (pool(row), row.effect.and_then(|effect| effect.shift)) {
-            pools.entry(pool).or_default().push((spread(row, shift), shift.freedom));
+            pools
+                .entry(pool)
+                .or_default()
+                .push((spread(row, shift), shift.freedom));
         }
     }
-    let priors: BTreeMap<Pool, moderate::Prior> =
-        pools.into_iter().filter_map(|(pool, of)| Some((pool, moderate::prior(&of)?))).collect();
+    let priors: BTreeMap<Pool, moderate::Prior> = pools
+        .into_iter()
+        .filter_map(|(pool, of)| Some((pool, moderate::prior(&of)?)))
+        .collect();
     for row in rows.iter_mut().filter(|row| !row.identical) {
-        let Some(prior) = pool(row).and_then(|pool| priors.get(&pool)) else { continue };
-        let Some(Effect { shift: Some(shift), .. }) = row.effect else { continue };
+        let Some(prior) = pool(row).and_then(|pool| priors.get(&pool)) else {
+            continue;
+        };
+        let Some(Effect {
+            shift: Some(shift), ..
+        }) = row.effect
+        else {
+            continue;
+        };
         let own = spread(row, shift);
         if own > 0.0 {
             let (variance, freedom) = prior.moderated(own, shift.freedom);
@@ -60,24 +72,35 @@ pub(super) fn pool_noise(rows: &mut [Row]) {
 
 /// The variance of one pair, or of a trial of two sides.
 fn spread(row: &Row, shift: Shift) -> f64 {
-    row.effect.and_then(|effect| effect.sd).unwrap_or(shift.se).powi(2)
+    row.effect
+        .and_then(|effect| effect.sd)
+        .unwrap_or(shift.se)
+        .powi(2)
 }
 
 /// One row for each gated metric that two cells or more have: those that somebody accepted are left out.
 pub(super) fn rows(rows: &[Row]) -> Vec<Row> {
     let mut pools: Vec<(Pool, Vec<&Row>)> = Vec::new();
-    for row in rows.iter().filter(|row| row.gated && row.accepted.is_none() && row.group != Group::Exact) {
+    for row in rows
+        .iter()
+        .filter(|row| row.gated && row.accepted.is_none() && row.group != Group::Exact)
+    {
         let Some(of) = pool(row) else { continue };
         match pools.iter_mut().find(|(known, _)| *known == of) {
             Some((_, cells)) => cells.push(row),
             None => pools.push((of, vec![row])),
         }
     }
-    pools.into_iter().filter_map(|((metric, ..), cells)| whole(metric, &cells)).collect()
+    pools
+        .into_iter()
+        .filter_map(|((metric, ..), cells)| whole(metric, &cells))
+        .collect()
 }
 
 fn whole(metric: &str, cells: &[&Row]) -> Option<Row> {
-    let measure = catalog().into_iter().find(|measure| measure.name == metric)?;
+    let measure = catalog()
+        .into_iter()
+        .find(|measure| measure.name == metric)?;
     if cells.len() < 2 || cells.iter().all(|row| row.identical) {
         return None;
     }
@@ -86,7 +109,9 @@ fn whole(metric: &str, cells: &[&Row]) -> Option<Row> {
     row.gated = true;
     row.cells = cells.len();
     row.margin = first.margin;
-    let widest = cells.iter().max_by(|a, b| a.margin.used.total_cmp(&b.margin.used))?;
+    let widest = cells
+        .iter()
+        .max_by(|a, b| a.margin.used.total_cmp(&b.margin.used))?;
     row.margin = widest.margin;
     let trials = |side: fn(&Row) -> &Figures| cells.iter().map(|row| side(row).n).sum();
     row.base.n = trials(|row| &row.base);
@@ -99,16 +124,40 @@ fn whole(metric: &str, cells: &[&Row]) -> Option<Row> {
 fn together(cells: &[&Row]) -> Option<Effect> {
     let effects: Vec<Effect> = cells.iter().filter_map(|row| row.effect).collect();
     let count = effects.len() as f64;
-    let value = mean(&effects.iter().map(|effect| effect.value).collect::<Vec<_>>())?;
+    let value = mean(
+        &effects
+            .iter()
+            .map(|effect| effect.value)
+            .collect::<Vec<_>>(),
+    )?;
     let parts: Vec<(f64, f64)> = effects
         .iter()
-        .filter_map(|effect| Some((effect.shift?.se.powi(2) / count.powi(2), effect.shift?.freedom)))
+        .filter_map(|effect| {
+            Some((
+                effect.shift?.se.powi(2) / count.powi(2),
+                effect.shift?.freedom,
+            ))
+        })
         .collect();
     let variance: f64 = parts.iter().map(|(part, _)| part).sum();
-    let spread: f64 = parts.iter().map(|(part, freedom)| part * part / freedom).sum();
-    let all: f64 = effects.iter().map(|effect| effect.least() as f64 - 1.0).sum();
-    let freedom = if spread > 0.0 { (variance * variance / spread).min(all) } else { all };
-    let own = Shift { value, se: variance.sqrt(), freedom };
+    let spread: f64 = parts
+        .iter()
+        .map(|(part, freedom)| part * part / freedom)
+        .sum();
+    let all: f64 = effects
+        .iter()
+        .map(|effect| effect.least() as f64 - 1.0)
+        .sum();
+    let freedom = if spread > 0.0 {
+        (variance * variance / spread).min(all)
+    } else {
+        all
+    };
+    let own = Shift {
+        value,
+        se: variance.sqrt(),
+        freedom,
+    };
     let shift = by_repeat(cells, own).unwrap_or(own);
     let least = effects.iter().map(Effect::least).min()?;
     Some(Effect {
@@ -127,20 +176,33 @@ fn together(cells: &[&Row]) -> Option<Effect> {
 
 /// The repeats as replicates, where their means over cells scatter by more than independent cells would.
 fn by_repeat(cells: &[&Row], own: Shift) -> Option<Shift> {
-    let samples: Vec<BTreeMap<(u64, u64), f64>> =
-        cells.iter().map(|row| row.sample.pairs.iter().copied().collect()).collect();
-    let shared: BTreeSet<(u64, u64)> =
-        samples.first()?.keys().copied().filter(|key| samples.iter().all(|of| of.contains_key(key))).collect();
-    let means: Vec<f64> =
-        shared.iter().filter_map(|key| mean(&samples.iter().map(|of| of[key]).collect::<Vec<_>>())).collect();
+    let samples: Vec<BTreeMap<(u64, u64), f64>> = cells
+        .iter()
+        .map(|row| row.sample.pairs.iter().copied().collect())
+        .collect();
+    let shared: BTreeSet<(u64, u64)> = samples
+        .first()?
+        .keys()
+        .copied()
+        .filter(|key| samples.iter().all(|of| of.contains_key(key)))
+        .collect();
+    let means: Vec<f64> = shared
+        .iter()
+        .filter_map(|key| mean(&samples.iter().map(|of| of[key]).collect::<Vec<_>>()))
+        .collect();
     let repeats = means.len() as f64;
     let se = sd(&means)? / repeats.sqrt();
     let chance = if own.se > 0.0 {
-        FisherSnedecor::new(repeats - 1.0, own.freedom).map_or(1.0, |law| law.sf((se / own.se).powi(2)))
+        FisherSnedecor::new(repeats - 1.0, own.freedom)
+            .map_or(1.0, |law| law.sf((se / own.se).powi(2)))
     } else {
         f64::from(u8::from(se == 0.0))
     };
-    (chance < SHARED).then_some(Shift { value: own.value, se, freedom: repeats - 1.0 })
+    (chance < SHARED).then_some(Shift {
+        value: own.value,
+        se,
+        freedom: repeats - 1.0,
+    })
 }
 
 #[cfg(test)]
@@ -150,17 +212,27 @@ mod tests {
     use super::*;
     use crate::record::metric::VAL_LOSS_NATS;
 
-    const DIFFERENCES: [[f64; 4]; 3] =
-        [[0.031, 0.027, 0.036, 0.030], [0.024, 0.035, 0.029, 0.041], [0.052, 0.018, 0.034, 0.026]];
+    const DIFFERENCES: [[f64; 4]; 3] = [
+        [0.031, 0.027, 0.036, 0.030],
+        [0.024, 0.035, 0.029, 0.041],
+        [0.052, 0.018, 0.034, 0.026],
+    ];
 
     /// A row a cell, with what all cells of a repeat share added.
     fn cells(shared: [f64; 4]) -> Vec<Row> {
-        let measure = catalog().into_iter().find(|measure| measure.name == VAL_LOSS_NATS).unwrap();
+        let measure = catalog()
+            .into_iter()
+            .find(|measure| measure.name == VAL_LOSS_NATS)
+            .unwrap();
         let row = |(place, own): (usize, &[f64; 4])| {
             let differences: [f64; 4] = std::array::from_fn(|k| own[k] + shared[k]);
             let mut row = Row::blank(&format!("cell {place}"), &measure, Setting::Interleaved);
             row.gated = true;
-            row.sample.pairs = differences.iter().zip(0..).map(|(d, repeat)| ((repeat, repeat), *d)).collect();
+            row.sample.pairs = differences
+                .iter()
+                .zip(0..)
+                .map(|(d, repeat)| ((repeat, repeat), *d))
+                .collect();
             row.set_effect(paired(Scale::Difference, &differences.map(|d| (0.0, d))).unwrap());
             row
         };
@@ -172,8 +244,18 @@ mod tests {
     #[test]
     fn the_mean_over_cells_has_the_uncertainty_of_what_varies() {
         let rows = [
-            ([0.0; 4], [0.031_916_666_666_666_67, 0.002_788_451_714_296_477, 4.903_024_570_424_958]),
-            ([0.05, -0.04, 0.02, -0.03], [0.031_916_666_666_666_66, 0.022_833_282_643_901_56, 3.0]),
+            (
+                [0.0; 4],
+                [
+                    0.031_916_666_666_666_67,
+                    0.002_788_451_714_296_477,
+                    4.903_024_570_424_958,
+                ],
+            ),
+            (
+                [0.05, -0.04, 0.02, -0.03],
+                [0.031_916_666_666_666_66, 0.022_833_282_643_901_56, 3.0],
+            ),
         ];
         for (shared, expected) in rows {
             let found = super::rows(&cells(shared));

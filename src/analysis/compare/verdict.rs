@@ -22,8 +22,13 @@ pub enum Verdict {
 
 impl Verdict {
     /// All of them, the worst first: the order in which they are told.
-    pub const ALL: [Self; 5] =
-        [Self::Regressed, Self::NotComparable, Self::Inconclusive, Self::Improved, Self::Equivalent];
+    pub const ALL: [Self; 5] = [
+        Self::Regressed,
+        Self::NotComparable,
+        Self::Inconclusive,
+        Self::Improved,
+        Self::Equivalent,
+    ];
 
     /// The verdict over both.
     #[must_use]
@@ -64,7 +69,11 @@ mod tests {
             }
         }
         assert_eq!(
-            Verdict::of_all([Verdict::Improved, Verdict::Regressed, Verdict::NotComparable]),
+            Verdict::of_all([
+                Verdict::Improved,
+                Verdict::Regressed,
+                Verdict::NotComparable
+            ]),
             Verdict::Regressed
         );
         assert_eq!(Verdict::of_all([]), Verdict::Equivalent);

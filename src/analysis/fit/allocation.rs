@@ -36,10 +36,15 @@ pub struct Counting {
 impl Counting {
     /// Of points that all have N and D.
     pub fn of(points: &[Point]) -> Option<Self> {
-        let pairs = points.iter().map(|p| Some((p.flops, p.params?, p.tokens?))).collect::<Option<Vec<_>>>()?;
+        let pairs = points
+            .iter()
+            .map(|p| Some((p.flops, p.params?, p.tokens?)))
+            .collect::<Option<Vec<_>>>()?;
         let logs: Vec<f64> = pairs.iter().map(|(c, n, d)| (c / (n * d)).ln()).collect();
         let range = |logs: &mut dyn Iterator<Item = f64>| {
-            let ends = logs.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| [low.min(x), high.max(x)]);
+            let ends = logs.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], x| {
+                [low.min(x), high.max(x)]
+            });
             ends.map(f64::exp)
         };
         Some(Self {
@@ -52,7 +57,8 @@ impl Counting {
     /// Whether C is something else than 6 N D.
     pub fn differs(&self) -> bool {
         let [low, high] = self.range;
-        (self.per_parameter_and_token / SIX).ln().abs() > WORTH_A_WORD || (high / low).ln() > 2.0 * WORTH_A_WORD
+        (self.per_parameter_and_token / SIX).ln().abs() > WORTH_A_WORD
+            || (high / low).ln() > 2.0 * WORTH_A_WORD
     }
 
     /// Whether C is far from 6 N D.
@@ -83,7 +89,12 @@ pub fn split(theta: &Theta, flops: f64, per: f64) -> Optimum {
     let ln_params = ln_best_params(theta, flops, per);
     let ln_tokens = (flops / per).ln() - ln_params;
     let loss = e.exp() + (a - alpha * ln_params).exp() + (b - beta * ln_tokens).exp();
-    Optimum { flops, params: ln_params.exp(), tokens: ln_tokens.exp(), loss }
+    Optimum {
+        flops,
+        params: ln_params.exp(),
+        tokens: ln_tokens.exp(),
+        loss,
+    }
 }
 
 fn ln_best_params(theta: &Theta, flops: f64, per: f64) -> f64 {
@@ -112,13 +123,18 @@ pub fn along(theta: &Theta, terms: usize) -> PowerLaw {
 /// The same under C = `per` N D.
 pub fn along_of(theta: &Theta, terms: usize, per: f64) -> PowerLaw {
     let (ln_k, exponent) = frontier(theta, terms, per);
-    PowerLaw { irreducible: theta[IRREDUCIBLE].exp(), scale: ln_k.exp(), exponent }
+    PowerLaw {
+        irreducible: theta[IRREDUCIBLE].exp(),
+        scale: ln_k.exp(),
+        exponent,
+    }
 }
 
 impl Fitting {
     /// What a parameter and a token cost together: as the runs have it, or six.
     pub fn per(&self) -> f64 {
-        self.counting.map_or(SIX, |counting| counting.per_parameter_and_token)
+        self.counting
+            .map_or(SIX, |counting| counting.per_parameter_and_token)
     }
 
     /// The law along the best splits of these parameters.
@@ -177,8 +193,16 @@ pub fn allocation(fitting: &Fitting) -> Option<Allocation> {
     let one = |times: f64| {
         let flops = times * fitting.largest_flops();
         let logs = fitting.derived(|theta| ln_best_params(theta, flops, per));
-        let params_interval = logs.map(|i| Interval { low: i.low.exp(), high: i.high.exp(), ..i });
-        Split { optimum: split(&theta, flops, per), params_interval, extrapolated: times > 1.0 }
+        let params_interval = logs.map(|i| Interval {
+            low: i.low.exp(),
+            high: i.high.exp(),
+            ..i
+        });
+        Split {
+            optimum: split(&theta, flops, per),
+            params_interval,
+            extrapolated: times > 1.0,
+        }
     };
     Some(Allocation {
         params_exponent: exponent(&theta),
@@ -212,14 +236,18 @@ mod tests {
         ];
         for (theta, flops, params, tokens, ratio, loss) in rows {
             let found = optimum(&theta, flops);
-            let close =
-                |found: f64, expected: f64| assert!((found / expected - 1.0).abs() < 3e-4, "{found} {expected}");
+            let close = |found: f64, expected: f64| {
+                assert!((found / expected - 1.0).abs() < 3e-4, "{found} {expected}")
+            };
             close(found.params, params);
             close(found.tokens, tokens);
             close(found.tokens / found.params, ratio);
             close(found.loss, loss);
             let (ln_k, c) = frontier(&theta, 2, 6.0);
-            close(theta[IRREDUCIBLE].exp() + (ln_k - c * flops.ln()).exp(), found.loss);
+            close(
+                theta[IRREDUCIBLE].exp() + (ln_k - c * flops.ln()).exp(),
+                found.loss,
+            );
         }
     }
 

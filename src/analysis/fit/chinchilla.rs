@@ -11,8 +11,16 @@ pub const LAW: Law = Law {
     source: "Hoffmann et al. 2022, arXiv 2203.15556, eq. 10; Besiroglu et al. 2024, arXiv 2404.10102",
     form: Form::Additive(Additive {
         terms: &[
-            Term { coefficient: "A", exponent: "alpha", variable: Variable::Params },
-            Term { coefficient: "B", exponent: "beta", variable: Variable::Tokens },
+            Term {
+                coefficient: "A",
+                exponent: "alpha",
+                variable: Variable::Params,
+            },
+            Term {
+                coefficient: "B",
+                exponent: "beta",
+                variable: Variable::Tokens,
+            },
         ],
         delta: 1e-3,
         starts,
@@ -27,7 +35,10 @@ fn starts(_: &[Point]) -> Vec<Start> {
         for beta in steps(5, 0.0, 0.5) {
             for irreducible in steps(5, -1.0, 0.5) {
                 for a in steps(6, 0.0, 5.0) {
-                    starts.extend(steps(6, 0.0, 5.0).map(|b| Start { terms: [(a, alpha), (b, beta)], irreducible }));
+                    starts.extend(steps(6, 0.0, 5.0).map(|b| Start {
+                        terms: [(a, alpha), (b, beta)],
+                        irreducible,
+                    }));
                 }
             }
         }

@@ -10,10 +10,29 @@ use crate::record::delimited::{Table, delimiter};
 use crate::record::{LossUnit, columns, figures};
 
 /// What columns may be called for, in the order of the help.
-pub const NAMES: [&str; 11] =
-    ["params", "tokens", "flops", "loss", "group", "repeat", "unique_tokens", "epochs", "lr", "batch", "run"];
+pub const NAMES: [&str; 11] = [
+    "params",
+    "tokens",
+    "flops",
+    "loss",
+    "group",
+    "repeat",
+    "unique_tokens",
+    "epochs",
+    "lr",
+    "batch",
+    "run",
+];
 /// Those of them that hold figures, which may come in thousands or billions.
-pub const FIGURES: [&str; 7] = ["params", "tokens", "flops", "loss", "unique_tokens", "lr", "batch"];
+pub const FIGURES: [&str; 7] = [
+    "params",
+    "tokens",
+    "flops",
+    "loss",
+    "unique_tokens",
+    "lr",
+    "batch",
+];
 /// Fewer parameters or tokens than this were hardly meant.
 const SMALLEST: f64 = 2000.0;
 /// Lines that a sentence names one by one.
@@ -37,9 +56,21 @@ pub fn points(text: &str, file: &str, map: &[(String, String)], units: &Units) -
     let table = Table::parse(file, text, delimiter(Path::new(file), text))?;
     let columns = places(&table, map)?;
     let told = columns[3].and_then(|column| LossUnit::of_column(&table.columns[column]));
-    let factor = |name: &str| units.factors.iter().filter(|(from, _)| from == name).map(|(_, factor)| factor).product();
+    let factor = |name: &str| {
+        units
+            .factors
+            .iter()
+            .filter(|(from, _)| from == name)
+            .map(|(_, factor)| factor)
+            .product()
+    };
     let unit = units.loss.or(told).unwrap_or_default();
-    let bound = Bound { table: &table, columns, factors: NAMES.map(factor), unit };
+    let bound = Bound {
+        table: &table,
+        columns,
+        factors: NAMES.map(factor),
+        unit,
+    };
     let mut points = Vec::with_capacity(table.rows());
     let mut skipped = Vec::new();
     let mut runs = Runs::default();
@@ -76,18 +107,25 @@ fn small(points: &[Point]) -> Option<String> {
     } else {
         return None;
     };
-    Some(format!("{found}: if the table is in billions, `--unit params=1e9 --unit tokens=1e9` says so"))
+    Some(format!(
+        "{found}: if the table is in billions, `--unit params=1e9 --unit tokens=1e9` says so"
+    ))
 }
 
 /// The column of each name, where there is one.
 fn places(table: &Table, map: &[(String, String)]) -> Result<[Option<usize>; 11]> {
     let mut places = [None; 11];
     for (place, name) in places.iter_mut().zip(NAMES) {
-        let mapped = map.iter().find(|(from, _)| from == name).map(|(_, column)| column.as_str());
+        let mapped = map
+            .iter()
+            .find(|(from, _)| from == name)
+            .map(|(_, column)| column.as_str());
         *place = match mapped {
             Some(column) if !table.columns.iter().any(|known| known == column) => {
                 let message = format!("{}: --map {name}={column}: no such column", table.file);
-                return Err(Error::input(message).suggest(column, table.columns.iter().map(String::as_str)));
+                return Err(
+                    Error::input(message).suggest(column, table.columns.iter().map(String::as_str))
+                );
             }
             Some(column) => Some(table.column(column)?),
             None => columns::find(table, name)?,
@@ -96,12 +134,16 @@ fn places(table: &Table, map: &[(String, String)]) -> Result<[Option<usize>; 11]
     let [params, tokens, flops, loss, ..] = places;
     let (file, there) = (&table.file, table.columns.join("`, `"));
     if loss.is_none() {
-        return Err(Error::input(format!("{file}: no column `loss` among `{there}`"))
-            .hint("--map loss=COLUMN says which one holds the loss"));
+        return Err(
+            Error::input(format!("{file}: no column `loss` among `{there}`"))
+                .hint("--map loss=COLUMN says which one holds the loss"),
+        );
     }
     if flops.is_none() && (params.is_none() || tokens.is_none()) {
-        let message = format!("{file}: no column `flops`, nor both `params` and `tokens`, among `{there}`");
-        return Err(Error::input(message).hint("--map flops=COLUMN, or --map params=COLUMN --map tokens=COLUMN"));
+        let message =
+            format!("{file}: no column `flops`, nor both `params` and `tokens`, among `{there}`");
+        return Err(Error::input(message)
+            .hint("--map flops=COLUMN, or --map params=COLUMN --map tokens=COLUMN"));
     }
     Ok(places)
 }
@@ -126,27 +168,53 @@ impl Bound<'_> {
                 return Ok(None);
             }
         }
-        figures.iter_mut().zip(self.factors).for_each(|(figure, factor)| *figure = figure.map(|value| value * factor));
+        figures
+            .iter_mut()
+            .zip(self.factors)
+            .for_each(|(figure, factor)| *figure = figure.map(|value| value * factor));
         let [params, tokens, flops, loss] = figures;
         let six = |a: Option<f64>, b: Option<f64>| Some(6.0 * a? * b?);
-        let (Some(flops), Some(loss)) = (flops.or_else(|| six(params, tokens)), loss) else { return Ok(None) };
+        let (Some(flops), Some(loss)) = (flops.or_else(|| six(params, tokens)), loss) else {
+            return Ok(None);
+        };
         let loss = self.nats(row, loss)?;
         let tokens = tokens.or_else(|| Some(flops / (6.0 * params?)));
-        let group = self.columns[4].map(|column| self.table.cell(row, column)).filter(|group| !group.is_empty());
-        let repeat = self.columns[5].map(|column| self.repeat(row, column)).transpose()?;
+        let group = self.columns[4]
+            .map(|column| self.table.cell(row, column))
+            .filter(|group| !group.is_empty());
+        let repeat = self.columns[5]
+            .map(|column| self.repeat(row, column))
+            .transpose()?;
         // These are asked for by some laws only: a row without one is a point all the same.
         let mut more = [None; 4];
-        for (figure, (column, factor)) in more.iter_mut().zip(self.columns[6..10].iter().zip(&self.factors[6..])) {
-            let found = column.map(|column| self.number(row, column)).transpose()?.flatten();
+        for (figure, (column, factor)) in more
+            .iter_mut()
+            .zip(self.columns[6..10].iter().zip(&self.factors[6..]))
+        {
+            let found = column
+                .map(|column| self.number(row, column))
+                .transpose()?
+                .flatten();
             *figure = found.map(|value| value * factor);
         }
         let [unique, epochs, rate, batch] = more;
         let unique_tokens = unique.or_else(|| Some(tokens? / epochs?));
         let group = group.unwrap_or(UNNAMED).to_owned();
         // Runs of two groups are two, whatever they are called.
-        let run = self.columns[10].map(|column| self.table.cell(row, column)).filter(|run| !run.is_empty());
+        let run = self.columns[10]
+            .map(|column| self.table.cell(row, column))
+            .filter(|run| !run.is_empty());
         let run = run.map(|run| runs.number(format!("{group}\n{run}")));
-        Ok(Some(Point { repeat, run, params, tokens, unique_tokens, rate, batch, ..Point::new(group, flops, loss) }))
+        Ok(Some(Point {
+            repeat,
+            run,
+            params,
+            tokens,
+            unique_tokens,
+            rate,
+            batch,
+            ..Point::new(group, flops, loss)
+        }))
     }
 
     fn nats(&self, row: usize, loss: f64) -> Result<f64> {
@@ -155,11 +223,19 @@ impl Bound<'_> {
             return Ok(nats);
         }
         let place = self.columns[3].map_or_else(String::new, |column| self.place(row, column));
-        Err(Error::input(format!("{place}: `{loss}` is no {}", self.unit.name())))
+        Err(Error::input(format!(
+            "{place}: `{loss}` is no {}",
+            self.unit.name()
+        )))
     }
 
     fn place(&self, row: usize, column: usize) -> String {
-        format!("{}:{}: column `{}`", self.table.file, self.table.line(row), self.table.columns[column].escape_debug())
+        format!(
+            "{}:{}: column `{}`",
+            self.table.file,
+            self.table.line(row),
+            self.table.columns[column].escape_debug()
+        )
     }
 
     fn number(&self, row: usize, column: usize) -> Result<Option<f64>> {
@@ -167,7 +243,13 @@ impl Bound<'_> {
         if figures::is_missing(text) || text.eq_ignore_ascii_case("nan") {
             return Ok(None);
         }
-        let wrong = |what: &str| Error::input(format!("{}: `{}` {what}", self.place(row, column), text.escape_debug()));
+        let wrong = |what: &str| {
+            Error::input(format!(
+                "{}: `{}` {what}",
+                self.place(row, column),
+                text.escape_debug()
+            ))
+        };
         match figures::number(text, self.table.marks(column)) {
             Some(value) if value > 0.0 && value.is_finite() => Ok(Some(value)),
             Some(_) => Err(wrong("is not a positive finite number")),
@@ -194,7 +276,9 @@ impl Bound<'_> {
         }
         match (flops, tokens) {
             (None, _) => notes.push("C is 6 N D, as the table has no FLOPs".to_owned()),
-            (_, None) if params.is_some() => notes.push("D is C / (6 N), as the table has no tokens".to_owned()),
+            (_, None) if params.is_some() => {
+                notes.push("D is C / (6 N), as the table has no tokens".to_owned())
+            }
             _ => {}
         }
         let column = loss.map_or("loss", |column| self.table.columns[column].as_str());
@@ -207,11 +291,20 @@ impl Bound<'_> {
                 ));
             }
             LossUnit::Nats => {}
-            LossUnit::BitsPerByte => notes.push(format!("`{column}` is in bits per byte: the law is of nats per byte")),
-            unit => notes.push(format!("`{column}` is in {}: the law is of nats", unit.name())),
+            LossUnit::BitsPerByte => notes.push(format!(
+                "`{column}` is in bits per byte: the law is of nats per byte"
+            )),
+            unit => notes.push(format!(
+                "`{column}` is in {}: the law is of nats",
+                unit.name()
+            )),
         }
         if !skipped.is_empty() {
-            notes.push(format!("{} left out for want of a figure ({})", rows(skipped.len()), lines(skipped)));
+            notes.push(format!(
+                "{} left out for want of a figure ({})",
+                rows(skipped.len()),
+                lines(skipped)
+            ));
         }
         notes
     }
@@ -223,9 +316,16 @@ fn rows(count: usize) -> String {
 
 /// `line 3, 7 and 12 more`.
 fn lines(found: &[usize]) -> String {
-    let named: Vec<String> = found.iter().take(NAMED_LINES).map(usize::to_string).collect();
-    let rest =
-        if found.len() > NAMED_LINES { format!(" and {} more", found.len() - NAMED_LINES) } else { String::new() };
+    let named: Vec<String> = found
+        .iter()
+        .take(NAMED_LINES)
+        .map(usize::to_string)
+        .collect();
+    let rest = if found.len() > NAMED_LINES {
+        format!(" and {} more", found.len() - NAMED_LINES)
+    } else {
+        String::new()
+    };
     format!("line {}{rest}", named.join(", "))
 }
 
@@ -234,14 +334,23 @@ mod tests {
     use super::*;
 
     fn read(text: &str, map: &[(&str, &str)]) -> Result<Points> {
-        let map: Vec<(String, String)> = map.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
+        let map: Vec<(String, String)> = map
+            .iter()
+            .map(|(a, b)| ((*a).to_owned(), (*b).to_owned()))
+            .collect();
         points(text, "t.csv", &map, &Units::default())
     }
 
     #[test]
     fn tables_of_many_kinds_are_read_alike() {
         let plain = read("flops,loss\n1e18,3.5\n2E18,3.25\n", &[]).unwrap();
-        assert_eq!(plain.points, [Point::new("all".into(), 1e18, 3.5), Point::new("all".into(), 2e18, 3.25)]);
+        assert_eq!(
+            plain.points,
+            [
+                Point::new("all".into(), 1e18, 3.5),
+                Point::new("all".into(), 2e18, 3.25)
+            ]
+        );
         let rows = [
             "\u{feff}flops,loss\r\n1e18,3.5\r\n\r\n2e18,3.25",
             "flops;loss\n1e18;3.5\n2e18;3.25\n",
@@ -264,34 +373,97 @@ mod tests {
     fn what_is_not_there_is_derived_or_left_out_and_said() {
         let found = read("params,tokens,loss\n1e8,2e9,3\n1e8,nan,3\n", &[]).unwrap();
         assert_eq!((found.points.len(), found.points[0].flops), (1, 1.2e18));
-        assert!(found.notes.iter().any(|n| n == "C is 6 N D, as the table has no FLOPs"), "{:?}", found.notes);
-        assert!(found.notes.iter().any(|n| n == "1 row left out for want of a figure (line 3)"), "{:?}", found.notes);
-        let map = [("params", "Model Size"), ("flops", "Training FLOP"), ("repeat", "seed"), ("group", "who")];
-        let found = read("who,Model Size,Training FLOP,loss,seed\nme,1e8,1.2e18,3,7\n", &map).unwrap();
+        assert!(
+            found
+                .notes
+                .iter()
+                .any(|n| n == "C is 6 N D, as the table has no FLOPs"),
+            "{:?}",
+            found.notes
+        );
+        assert!(
+            found
+                .notes
+                .iter()
+                .any(|n| n == "1 row left out for want of a figure (line 3)"),
+            "{:?}",
+            found.notes
+        );
+        let map = [
+            ("params", "Model Size"),
+            ("flops", "Training FLOP"),
+            ("repeat", "seed"),
+            ("group", "who"),
+        ];
+        let found = read(
+            "who,Model Size,Training FLOP,loss,seed\nme,1e8,1.2e18,3,7\n",
+            &map,
+        )
+        .unwrap();
         let point = &found.points[0];
-        assert_eq!((point.tokens, point.repeat, point.group.as_str()), (Some(2e9), Some(7), "me"));
+        assert_eq!(
+            (point.tokens, point.repeat, point.group.as_str()),
+            (Some(2e9), Some(7), "me")
+        );
     }
 
     #[test]
     fn losses_in_other_units_become_nats() {
         let flops_of = |header: &str, loss| {
-            let units = Units { loss, ..Units::default() };
+            let units = Units {
+                loss,
+                ..Units::default()
+            };
             points(&format!("flops,{header}\n1e18,32\n"), "t.csv", &[], &units).unwrap()
         };
         let rows = [
-            ("ppl", None, 5.0 * std::f64::consts::LN_2, "is in perplexity"),
-            ("loss", Some(LossUnit::Bits), 32.0 * std::f64::consts::LN_2, "is in bits"),
-            ("bits_per_byte", None, 32.0 * std::f64::consts::LN_2, "nats per byte"),
-            ("loss", None, 32.0, "worse than guessing: is it a perplexity"),
+            (
+                "ppl",
+                None,
+                5.0 * std::f64::consts::LN_2,
+                "is in perplexity",
+            ),
+            (
+                "loss",
+                Some(LossUnit::Bits),
+                32.0 * std::f64::consts::LN_2,
+                "is in bits",
+            ),
+            (
+                "bits_per_byte",
+                None,
+                32.0 * std::f64::consts::LN_2,
+                "nats per byte",
+            ),
+            (
+                "loss",
+                None,
+                32.0,
+                "worse than guessing: is it a perplexity",
+            ),
         ];
         for (header, unit, nats, says) in rows {
             let found = flops_of(header, unit);
-            assert!((found.points[0].loss - nats).abs() < 1e-12, "{header}: {:?}", found.points);
-            assert!(found.notes.iter().any(|note| note.contains(says)), "{header}: {:?}", found.notes);
+            assert!(
+                (found.points[0].loss - nats).abs() < 1e-12,
+                "{header}: {:?}",
+                found.points
+            );
+            assert!(
+                found.notes.iter().any(|note| note.contains(says)),
+                "{header}: {:?}",
+                found.notes
+            );
         }
-        let perplexity = Units { loss: Some(LossUnit::Perplexity), ..Units::default() };
+        let perplexity = Units {
+            loss: Some(LossUnit::Perplexity),
+            ..Units::default()
+        };
         let error = points("flops,loss\n1e18,0.5\n", "t.csv", &[], &perplexity).unwrap_err();
-        assert_eq!(error.message, "t.csv:2: column `loss`: `0.5` is no perplexity");
+        assert_eq!(
+            error.message,
+            "t.csv:2: column `loss`: `0.5` is no perplexity"
+        );
     }
 
     #[test]
@@ -299,16 +471,66 @@ mod tests {
         type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
         let rows: [Row; 11] = [
             ("", &[], "t.csv: empty", "expected a header"),
-            ("flops,score\n1,2\n", &[], "t.csv: no column `loss` among `flops`, `score`", "--map loss=COLUMN"),
-            ("params,loss\n1,2\n", &[], "t.csv: no column `flops`, nor both", "--map flops=COLUMN"),
-            ("flops,loss\n1,2\n", &[("loss", "los")], "t.csv: --map loss=los: no such column", "did you mean `loss`?"),
-            ("flops,loss,loss\n1,2,3\n", &[], "t.csv: two columns are called `loss`", ""),
-            ("flops,loss\n1e18,3\n\n\"1,000\",3\n", &[], "t.csv:4: column `flops`: `1,000` is no number", "thousands"),
-            ("flops,loss\n1.5B,3\n", &[], "t.csv:2: column `flops`: `1.5B` is no number", "1.5e9"),
-            ("flops,loss\n1e18,-3\n", &[], "t.csv:2: column `loss`: `-3` is not a positive finite number", ""),
-            ("flops,loss\n1e18,inf\n", &[], "t.csv:2: column `loss`: `inf` is not a positive", ""),
-            ("flops,loss\n1e18,3,4\n", &[], "t.csv:2: 3 cells under 2 columns", "needs quotes"),
-            ("flops,loss\n\"1e18,3\n", &[], "t.csv:2: a quote is opened and not closed", ""),
+            (
+                "flops,score\n1,2\n",
+                &[],
+                "t.csv: no column `loss` among `flops`, `score`",
+                "--map loss=COLUMN",
+            ),
+            (
+                "params,loss\n1,2\n",
+                &[],
+                "t.csv: no column `flops`, nor both",
+                "--map flops=COLUMN",
+            ),
+            (
+                "flops,loss\n1,2\n",
+                &[("loss", "los")],
+                "t.csv: --map loss=los: no such column",
+                "did you mean `loss`?",
+            ),
+            (
+                "flops,loss,loss\n1,2,3\n",
+                &[],
+                "t.csv: two columns are called `loss`",
+                "",
+            ),
+            (
+                "flops,loss\n1e18,3\n\n\"1,000\",3\n",
+                &[],
+                "t.csv:4: column `flops`: `1,000` is no number",
+                "thousands",
+            ),
+            (
+                "flops,loss\n1.5B,3\n",
+                &[],
+                "t.csv:2: column `flops`: `1.5B` is no number",
+                "1.5e9",
+            ),
+            (
+                "flops,loss\n1e18,-3\n",
+                &[],
+                "t.csv:2: column `loss`: `-3` is not a positive finite number",
+                "",
+            ),
+            (
+                "flops,loss\n1e18,inf\n",
+                &[],
+                "t.csv:2: column `loss`: `inf` is not a positive",
+                "",
+            ),
+            (
+                "flops,loss\n1e18,3,4\n",
+                &[],
+                "t.csv:2: 3 cells under 2 columns",
+                "needs quotes",
+            ),
+            (
+                "flops,loss\n\"1e18,3\n",
+                &[],
+                "t.csv:2: a quote is opened and not closed",
+                "",
+            ),
         ];
         for (text, map, message, hint) in rows {
             let error = read(text, map).unwrap_err();

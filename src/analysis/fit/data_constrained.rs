@@ -21,13 +21,48 @@ pub const LAW: Law = Law {
 
 const CURVE: Curve = Curve {
     slots: &[
-        Slot { name: "E", log: false, low: 0.0, high: f64::INFINITY },
-        Slot { name: "A", log: true, low: 1e-12, high: 1e30 },
-        Slot { name: "alpha", log: false, low: 1e-3, high: 4.0 },
-        Slot { name: "B", log: true, low: 1e-12, high: 1e30 },
-        Slot { name: "beta", log: false, low: 1e-3, high: 4.0 },
-        Slot { name: "R_D*", log: true, low: 1e-2, high: 1e5 },
-        Slot { name: "R_N*", log: true, low: 1e-2, high: 1e5 },
+        Slot {
+            name: "E",
+            log: false,
+            low: 0.0,
+            high: f64::INFINITY,
+        },
+        Slot {
+            name: "A",
+            log: true,
+            low: 1e-12,
+            high: 1e30,
+        },
+        Slot {
+            name: "alpha",
+            log: false,
+            low: 1e-3,
+            high: 4.0,
+        },
+        Slot {
+            name: "B",
+            log: true,
+            low: 1e-12,
+            high: 1e30,
+        },
+        Slot {
+            name: "beta",
+            log: false,
+            low: 1e-3,
+            high: 4.0,
+        },
+        Slot {
+            name: "R_D*",
+            log: true,
+            low: 1e-2,
+            high: 1e5,
+        },
+        Slot {
+            name: "R_N*",
+            log: true,
+            low: 1e-2,
+            high: 1e5,
+        },
     ],
     needs: &[Variable::Params, Variable::Tokens, Variable::UniqueTokens],
     loss,
@@ -85,9 +120,18 @@ fn additive(at: &[f64]) -> Theta {
 }
 
 fn refuse(runs: &[Input], free: &[usize]) -> Option<(String, &'static str)> {
-    if let Some(run) = runs.iter().find(|run| run.unique_tokens > 1.01 * run.tokens) {
-        let message = format!("a run sees {:.3e} different tokens among {:.3e}", run.unique_tokens, run.tokens);
-        return Some((message, "unique_tokens is the size of the data, tokens what the run saw of it in all"));
+    if let Some(run) = runs
+        .iter()
+        .find(|run| run.unique_tokens > 1.01 * run.tokens)
+    {
+        let message = format!(
+            "a run sees {:.3e} different tokens among {:.3e}",
+            run.unique_tokens, run.tokens
+        );
+        return Some((
+            message,
+            "unique_tokens is the size of the data, tokens what the run saw of it in all",
+        ));
     }
     if runs.iter().all(|run| run.tokens < 1.01 * run.unique_tokens) {
         let message = "no run repeats its data, so what repeats are worth cannot be told";
@@ -99,10 +143,18 @@ fn refuse(runs: &[Input], free: &[usize]) -> Option<(String, &'static str)> {
 /// Chinchilla's exponents and shares of the lowest loss, with both terms alike in size at the middle run; the paper's grid of
 /// R_D* and R_N*, coarser and wider.
 fn starts(runs: &[(Input, f64)]) -> Vec<Vec<f64>> {
-    let lowest = runs.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
-    let middle = |of: fn(&Input) -> f64| runs.iter().map(|(run, _)| of(run).ln()).sum::<f64>() / runs.len() as f64;
+    let lowest = runs
+        .iter()
+        .map(|(_, loss)| *loss)
+        .fold(f64::INFINITY, f64::min);
+    let middle = |of: fn(&Input) -> f64| {
+        runs.iter().map(|(run, _)| of(run).ln()).sum::<f64>() / runs.len() as f64
+    };
     let excess = runs.iter().map(|(_, loss)| loss).sum::<f64>() / runs.len() as f64;
-    let (params, tokens) = (middle(|run| run.params), middle(|run| run.unique_tokens.min(run.tokens)));
+    let (params, tokens) = (
+        middle(|run| run.params),
+        middle(|run| run.unique_tokens.min(run.tokens)),
+    );
     let mut starts = Vec::new();
     for share in [0.3, 0.6, 0.85] {
         for exponent in [0.2, 0.35, 0.5] {
@@ -110,8 +162,22 @@ fn starts(runs: &[(Input, f64)]) -> Vec<Vec<f64>> {
                 let left = excess - share * lowest;
                 let a = (part * left).ln() + exponent * params;
                 let b = ((1.0 - part) * left).ln() + exponent * tokens;
-                for star in [[4.0, 2.0], [15.0, 5.0], [30.0, 3.0], [60.0, 2.0], [120.0, 1.5]] {
-                    starts.push(vec![share * lowest, a.exp(), exponent, b.exp(), exponent, star[0], star[1]]);
+                for star in [
+                    [4.0, 2.0],
+                    [15.0, 5.0],
+                    [30.0, 3.0],
+                    [60.0, 2.0],
+                    [120.0, 1.5],
+                ] {
+                    starts.push(vec![
+                        share * lowest,
+                        a.exp(),
+                        exponent,
+                        b.exp(),
+                        exponent,
+                        star[0],
+                        star[1],
+                    ]);
                 }
             }
         }
@@ -127,36 +193,72 @@ mod tests {
     use crate::stream::stream;
 
     /// The parameters of appendix A: exp(6.255414), exp(7.3049974), exp(0.6254804).
-    const PUBLISHED: [f64; 7] =
-        [1.869_143_68, 520.824_951_7, 0.352_659_6, 1_487.716_093_8, 0.352_659_6, 15.387_756, 5.309_743];
+    const PUBLISHED: [f64; 7] = [
+        1.869_143_68,
+        520.824_951_7,
+        0.352_659_6,
+        1_487.716_093_8,
+        0.352_659_6,
+        15.387_756,
+        5.309_743,
+    ];
 
     fn at(params: f64, tokens: f64, unique_tokens: f64) -> f64 {
-        loss(&PUBLISHED, &Input { params, tokens, unique_tokens, flops: 6.0 * params * tokens })
+        loss(
+            &PUBLISHED,
+            &Input {
+                params,
+                tokens,
+                unique_tokens,
+                flops: 6.0 * params * tokens,
+            },
+        )
     }
 
     /// The paper's worked example: U = 1, R_D = 4 and R_D* = 3 make D' = 1 + 3 (1 - e^(-4/3)) = 3.21, and 3.99 at R_D = 100;
     /// its U_N = 0.051 U_D (eq. 17), and the sizes that its notebook prints for 0.1, 0.4 and 1.5 billion tokens.
     #[test]
     fn closed_forms_of_the_paper() {
-        assert!((worth(4.0, 3.0) - 3.209_208_6).abs() < 1e-6 && (worth(100.0, 3.0) - 4.0).abs() < 1e-9);
+        assert!(
+            (worth(4.0, 3.0) - 3.209_208_6).abs() < 1e-6 && (worth(100.0, 3.0) - 4.0).abs() < 1e-9
+        );
         assert_eq!(worth(0.0, 15.0), 1.0);
-        for (tokens, params) in
-            [(1e8, 5_098_651.8), (4e8, 20_394_607.1), (1.5e9, 76_479_776.5), (55e9, 2_804_258_471.0)]
-        {
-            assert!((optimal_params(&PUBLISHED, tokens) / params - 1.0).abs() < 1e-5, "{tokens}");
+        for (tokens, params) in [
+            (1e8, 5_098_651.8),
+            (4e8, 20_394_607.1),
+            (1.5e9, 76_479_776.5),
+            (55e9, 2_804_258_471.0),
+        ] {
+            assert!(
+                (optimal_params(&PUBLISHED, tokens) / params - 1.0).abs() < 1e-5,
+                "{tokens}"
+            );
         }
         // Fresh tokens and a size that they can use are Chinchilla's law; so are endless R*.
         let chinchilla = |n: f64, d: f64| {
-            1.869_143_68 + 520.824_951_7 * n.powf(-0.352_659_6) + 1_487.716_093_8 * d.powf(-0.352_659_6)
+            1.869_143_68
+                + 520.824_951_7 * n.powf(-0.352_659_6)
+                + 1_487.716_093_8 * d.powf(-0.352_659_6)
         };
         assert!((at(1e9, 55e9, 55e9) - chinchilla(1e9, 55e9)).abs() < 1e-12);
         let endless = [&PUBLISHED[..5], &[1e9, 1e9]].concat();
-        let run = Input { params: 8e9, tokens: 40e9, unique_tokens: 1e9, flops: 0.0 };
+        let run = Input {
+            params: 8e9,
+            tokens: 40e9,
+            unique_tokens: 1e9,
+            flops: 0.0,
+        };
         assert!((loss(&endless, &run) - chinchilla(8e9, 40e9)).abs() < 1e-6);
         // Epochs and parameters help less and less, and never hurt.
         let losses = [1.0, 2.0, 4.0, 16.0, 64.0, 1024.0].map(|epochs| at(3e8, 1e9 * epochs, 1e9));
-        assert!(losses.windows(2).all(|pair| pair[1] < pair[0]), "{losses:?}");
-        assert!((losses[5] - at(3e8, 1e14, 1e9)).abs() < 1e-6, "the worth of a set is bounded: {losses:?}");
+        assert!(
+            losses.windows(2).all(|pair| pair[1] < pair[0]),
+            "{losses:?}"
+        );
+        assert!(
+            (losses[5] - at(3e8, 1e14, 1e9)).abs() < 1e-6,
+            "the worth of a set is bounded: {losses:?}"
+        );
     }
 
     fn runs(noise: f64, seed: u64, epochs: &[f64]) -> Vec<Point> {
@@ -165,8 +267,10 @@ mod tests {
         for params in [3e7, 1.2e8, 5e8, 2e9] {
             for unique in [1e8, 1e9, 1e10] {
                 for times in epochs {
-                    let (tokens, seen) =
-                        (unique * times, at(params, unique * times, unique) * (noise * luck.normal()).exp());
+                    let (tokens, seen) = (
+                        unique * times,
+                        at(params, unique * times, unique) * (noise * luck.normal()).exp(),
+                    );
                     let point = Point::new("all".to_owned(), 6.0 * params * tokens, seen);
                     points.push(Point {
                         params: Some(params),
@@ -182,8 +286,15 @@ mod tests {
 
     fn hold() -> Asked {
         let names = ["E", "A", "alpha", "B", "beta"];
-        let hold = names.iter().zip(PUBLISHED).map(|(name, value)| ((*name).to_owned(), value)).collect();
-        Asked { hold, ..Asked::default() }
+        let hold = names
+            .iter()
+            .zip(PUBLISHED)
+            .map(|(name, value)| ((*name).to_owned(), value))
+            .collect();
+        Asked {
+            hold,
+            ..Asked::default()
+        }
     }
 
     #[test]
@@ -193,10 +304,16 @@ mod tests {
         let all = study::fitted(&CURVE, points, &Asked::default(), 0).unwrap();
         for (k, truth) in PUBLISHED.iter().enumerate() {
             let (two, all) = (two.at()[k] / truth, all.at()[k] / truth);
-            assert!((two - 1.0).abs() < 1e-3 && (all - 1.0).abs() < 0.02, "{k}: {two} {all}");
+            assert!(
+                (two - 1.0).abs() < 1e-3 && (all - 1.0).abs() < 0.02,
+                "{k}: {two} {all}"
+            );
         }
         let shape = study::study(&two);
-        assert!(shape.parameters[..5].iter().all(|p| p.held) && shape.r_squared.unwrap() > 0.999_99, "{shape:?}");
+        assert!(
+            shape.parameters[..5].iter().all(|p| p.held) && shape.r_squared.unwrap() > 0.999_99,
+            "{shape:?}"
+        );
     }
 
     /// Two to four epochs cannot tell how far repeats go: R_D* has no interval that means anything, and is said not to be
@@ -209,7 +326,8 @@ mod tests {
             let star = shape.parameters[5].clone();
             let bounds = star.interval.unwrap();
             assert!(
-                bounds.low.is_none_or(|low| low <= star.value) && bounds.high.is_none_or(|high| high >= star.value)
+                bounds.low.is_none_or(|low| low <= star.value)
+                    && bounds.high.is_none_or(|high| high >= star.value)
             );
             star.identified
         };
@@ -218,7 +336,12 @@ mod tests {
 
     #[test]
     fn runs_that_cannot_tell_are_refused() {
-        let refused = |points: Vec<Point>| study::fitted(&CURVE, points, &Asked::default(), 0).err().unwrap().message;
+        let refused = |points: Vec<Point>| {
+            study::fitted(&CURVE, points, &Asked::default(), 0)
+                .err()
+                .unwrap()
+                .message
+        };
         assert!(refused(runs(0.0, 0, &[1.0])).contains("no run repeats its data"));
         let mut wrong = runs(0.0, 0, &[1.0, 2.0]);
         wrong[0].unique_tokens = Some(1e12);

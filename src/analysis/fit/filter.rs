@@ -9,7 +9,17 @@ use crate::error::{Error, Result};
 /// Numbers this close are equal.
 const ALIKE: f64 = 0.01;
 /// The columns, and what follows from them.
-const COLUMNS: [&str; 9] = ["params", "tokens", "flops", "loss", "repeat", "unique_tokens", "epochs", "lr", "batch"];
+const COLUMNS: [&str; 9] = [
+    "params",
+    "tokens",
+    "flops",
+    "loss",
+    "repeat",
+    "unique_tokens",
+    "epochs",
+    "lr",
+    "batch",
+];
 /// Longest first, so that `<=` is not read as `<`.
 const OPERATORS: [&str; 6] = ["<=", ">=", "!=", "<", ">", "="];
 
@@ -50,9 +60,16 @@ impl std::str::FromStr for Filter {
         if text.is_empty() {
             return Err("write a condition such as `tokens/params=20 and params<1e9`".to_owned());
         }
-        let any =
-            words(text, "or").into_iter().map(|all| words(&all, "and").iter().map(|one| comparison(one)).collect());
-        Ok(Self { text: text.to_owned(), any: any.collect::<std::result::Result<_, String>>()? })
+        let any = words(text, "or").into_iter().map(|all| {
+            words(&all, "and")
+                .iter()
+                .map(|one| comparison(one))
+                .collect()
+        });
+        Ok(Self {
+            text: text.to_owned(),
+            any: any.collect::<std::result::Result<_, String>>()?,
+        })
     }
 }
 
@@ -71,19 +88,36 @@ fn words(text: &str, word: &str) -> Vec<String> {
 
 fn comparison(text: &str) -> std::result::Result<Comparison, String> {
     let found = text.char_indices().find_map(|(at, _)| {
-        OPERATORS.iter().find(|operator| text[at..].starts_with(**operator)).map(|operator| (at, *operator))
+        OPERATORS
+            .iter()
+            .find(|operator| text[at..].starts_with(**operator))
+            .map(|operator| (at, *operator))
     });
     let Some((at, operator)) = found else {
-        return Err(format!("`{text}` compares nothing: write one of {} between two sides", OPERATORS.join(" ")));
+        return Err(format!(
+            "`{text}` compares nothing: write one of {} between two sides",
+            OPERATORS.join(" ")
+        ));
     };
-    let (left, right) = (text[..at].trim(), text[at + operator.len()..].trim().trim_start_matches('='));
+    let (left, right) = (
+        text[..at].trim(),
+        text[at + operator.len()..].trim().trim_start_matches('='),
+    );
     if left == "group" {
         if right.is_empty() || !["=", "!="].contains(&operator) {
-            return Err(format!("`{text}`: a group is compared by = or != with a name"));
+            return Err(format!(
+                "`{text}`: a group is compared by = or != with a name"
+            ));
         }
-        return Ok(Comparison { operator, sides: Sides::Group(right.trim().to_owned()) });
+        return Ok(Comparison {
+            operator,
+            sides: Sides::Group(right.trim().to_owned()),
+        });
     }
-    Ok(Comparison { operator, sides: Sides::Numbers(product(left, text)?, product(right, text)?) })
+    Ok(Comparison {
+        operator,
+        sides: Sides::Numbers(product(left, text)?, product(right, text)?),
+    })
 }
 
 fn product(side: &str, text: &str) -> std::result::Result<Product, String> {
@@ -92,10 +126,20 @@ fn product(side: &str, text: &str) -> std::result::Result<Product, String> {
     loop {
         let end = rest.find(['*', '/']).unwrap_or(rest.len());
         let name = rest[..end].trim();
-        let column = COLUMNS.iter().find(|column| **column == name).map(|column| Factor::Column(column));
-        let number = name.parse::<f64>().ok().filter(|value| value.is_finite()).map(Factor::Number);
+        let column = COLUMNS
+            .iter()
+            .find(|column| **column == name)
+            .map(|column| Factor::Column(column));
+        let number = name
+            .parse::<f64>()
+            .ok()
+            .filter(|value| value.is_finite())
+            .map(Factor::Number);
         let Some(factor) = column.or(number) else {
-            return Err(format!("`{text}`: `{name}` is neither a number nor one of {}", COLUMNS.join(", ")));
+            return Err(format!(
+                "`{text}`: `{name}` is neither a number nor one of {}",
+                COLUMNS.join(", ")
+            ));
         };
         factors.push((factor, divides));
         if end == rest.len() {
@@ -134,21 +178,40 @@ impl Filter {
             }
         }
         if let (true, Some(column)) = (kept.is_empty() && others.is_empty(), lacking.first()) {
-            return Err(Error::input(format!("--where {}: no row has `{column}`", self.text)).hint(format!(
-                "--map {column}=COLUMN says which column holds it; the names are {}",
-                csv::NAMES.join(", ")
-            )));
+            return Err(
+                Error::input(format!("--where {}: no row has `{column}`", self.text)).hint(
+                    format!(
+                        "--map {column}=COLUMN says which column holds it; the names are {}",
+                        csv::NAMES.join(", ")
+                    ),
+                ),
+            );
         }
         if kept.is_empty() {
-            return Err(Error::input(format!("--where {}: none of {n} rows is kept", self.text))
-                .hint("= holds within one in a hundred; <, >, and, or widen it"));
+            return Err(
+                Error::input(format!("--where {}: none of {n} rows is kept", self.text))
+                    .hint("= holds within one in a hundred; <, >, and, or widen it"),
+            );
         }
         let mut notes = points.notes;
-        notes.push(format!("fitted to the {} of {n} rows where {}", kept.len(), self.text));
+        notes.push(format!(
+            "fitted to the {} of {n} rows where {}",
+            kept.len(),
+            self.text
+        ));
         if !lacking.is_empty() {
-            notes.push(format!("{} rows lack a figure that --where asks for and are left out", lacking.len()));
+            notes.push(format!(
+                "{} rows lack a figure that --where asks for and are left out",
+                lacking.len()
+            ));
         }
-        Ok((Points { points: kept, notes }, others))
+        Ok((
+            Points {
+                points: kept,
+                notes,
+            },
+            others,
+        ))
     }
 }
 
@@ -212,13 +275,23 @@ mod tests {
             tokens: Some(ratio * params),
             ..Point::new(group.to_owned(), 6.0 * ratio * params * params, 3.0)
         };
-        let points = vec![point(1e7, 20.0, "a"), point(1e7, 320.1, "b"), point(1e9, 19.9, "a"), point(1e9, 320.0, "b")];
-        Points { points, notes: Vec::new() }
+        let points = vec![
+            point(1e7, 20.0, "a"),
+            point(1e7, 320.1, "b"),
+            point(1e9, 19.9, "a"),
+            point(1e9, 320.0, "b"),
+        ];
+        Points {
+            points,
+            notes: Vec::new(),
+        }
     }
 
     fn kept(text: &str) -> Vec<usize> {
         let filter: Filter = text.parse().unwrap();
-        (0..4).filter(|&k| filter.keeps(&points().points[k]).unwrap()).collect()
+        (0..4)
+            .filter(|&k| filter.keeps(&points().points[k]).unwrap())
+            .collect()
     }
 
     #[test]
@@ -226,7 +299,10 @@ mod tests {
         let rows: [(&str, &[usize]); 9] = [
             ("params<1e8", &[0, 1]),
             ("tokens/params=20", &[0, 2]),
-            ("tokens / params = 20 and params < 5e8 or tokens/params=320 and params<2e7", &[0, 1]),
+            (
+                "tokens / params = 20 and params < 5e8 or tokens/params=320 and params<2e7",
+                &[0, 1],
+            ),
             ("tokens>=20*params", &[0, 1, 2, 3]),
             ("tokens/params!=320", &[0, 2]),
             ("6*params*tokens/flops=1", &[0, 1, 2, 3]),
@@ -237,9 +313,17 @@ mod tests {
         for (text, expected) in rows {
             assert_eq!(kept(text), expected, "{text}");
         }
-        let (kept, others) = "params<1e8".parse::<Filter>().unwrap().split(points()).unwrap();
+        let (kept, others) = "params<1e8"
+            .parse::<Filter>()
+            .unwrap()
+            .split(points())
+            .unwrap();
         assert_eq!((kept.points.len(), others.len()), (2, 2));
-        assert!(kept.notes[0].contains("2 of 4 rows where params<1e8"), "{:?}", kept.notes);
+        assert!(
+            kept.notes[0].contains("2 of 4 rows where params<1e8"),
+            "{:?}",
+            kept.notes
+        );
     }
 
     #[test]
@@ -255,9 +339,17 @@ mod tests {
             let error = text.parse::<Filter>().unwrap_err();
             assert!(error.contains(message), "{text}: {error}");
         }
-        let error = "lr<1".parse::<Filter>().unwrap().split(points()).unwrap_err();
+        let error = "lr<1"
+            .parse::<Filter>()
+            .unwrap()
+            .split(points())
+            .unwrap_err();
         assert!(error.message.contains("no row has `lr`"), "{error}");
-        let error = "params>1e12".parse::<Filter>().unwrap().split(points()).unwrap_err();
+        let error = "params>1e12"
+            .parse::<Filter>()
+            .unwrap()
+            .split(points())
+            .unwrap_err();
         assert!(error.message.contains("none of 4 rows is kept"), "{error}");
     }
 }

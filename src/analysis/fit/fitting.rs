@@ -39,7 +39,12 @@ pub struct Fitting {
 
 impl Fitting {
     /// Fits a law from all its starts, with E held where it is given, and refits `draws` resamples.
-    pub fn new(law: &'static Additive, points: Vec<Point>, irreducible: Option<f64>, draws: usize) -> Result<Self> {
+    pub fn new(
+        law: &'static Additive,
+        points: Vec<Point>,
+        irreducible: Option<f64>,
+        draws: usize,
+    ) -> Result<Self> {
         let group = points.first().map_or("", |point| point.group.as_str());
         let surface = surface(law, &points, group)?;
         let held: Vec<usize> = irreducible.map(|_| IRREDUCIBLE).into_iter().collect();
@@ -52,12 +57,25 @@ impl Fitting {
         let end = solve::from_all(&surface, &(law.starts)(&points), &held, &at)
             .ok_or_else(|| Error::input(format!("{group}: no search ended at a finite fit")))?;
         falls(law, &surface, &end, group)?;
-        let draws = if surface.clusters < FEWEST_CLUSTERS { 0 } else { draws };
+        let draws = if surface.clusters < FEWEST_CLUSTERS {
+            0
+        } else {
+            draws
+        };
         let refits = solve::bootstrap(&surface, &end, &held, draws);
         let draws = refits.iter().map(|theta| surface.outward(theta)).collect();
         let series = Series::of(&points, &surface.residuals(&end.theta));
         let counting = Counting::of(&points);
-        Ok(Self { law, points, surface, end, held, draws, series, counting })
+        Ok(Self {
+            law,
+            points,
+            surface,
+            end,
+            held,
+            draws,
+            series,
+            counting,
+        })
     }
 
     /// ln A, alpha, ln B, beta, ln E.
@@ -67,7 +85,11 @@ impl Fitting {
 
     /// How intervals are found, in words.
     pub fn method(&self) -> &'static str {
-        match (self.surface.repeated(), self.surface.balanced(), self.surface.delta.is_infinite()) {
+        match (
+            self.surface.repeated(),
+            self.surface.balanced(),
+            self.surface.delta.is_infinite(),
+        ) {
             (true, true, _) => "profile, scaled by the scatter between repeats (t, repeats - 1)",
             (true, false, _) => {
                 "profile, scaled by the scatter between and within clusters of unequal cells (t, Satterthwaite)"
@@ -109,7 +131,10 @@ impl Fitting {
     /// The residuals' standard deviation in ln L, with the parameters' degrees of freedom taken off.
     pub fn residual_sd(&self) -> Option<f64> {
         let residuals = self.surface.residuals(&self.end.theta);
-        let left = residuals.len().checked_sub(self.surface.free(&self.held).len()).filter(|left| *left > 0)?;
+        let left = residuals
+            .len()
+            .checked_sub(self.surface.free(&self.held).len())
+            .filter(|left| *left > 0)?;
         Some((residuals.iter().map(|r| r * r).sum::<f64>() / left as f64).sqrt())
     }
 
@@ -131,7 +156,9 @@ impl Fitting {
     /// The smallest and the largest compute among the points.
     pub fn flops(&self) -> [f64; 2] {
         let flops = self.points.iter().map(|point| point.flops);
-        flops.fold([f64::INFINITY, 0.0], |[low, high], flops| [low.min(flops), high.max(flops)])
+        flops.fold([f64::INFINITY, 0.0], |[low, high], flops| {
+            [low.min(flops), high.max(flops)]
+        })
     }
 
     /// The largest compute among the points.
@@ -141,11 +168,15 @@ impl Fitting {
 
     /// The standard deviation in nats between runs of one cell, which differ in their seed alone; `None` where no cell has two.
     pub fn seed_sd(&self) -> Option<f64> {
-        let mut cells: std::collections::BTreeMap<[u64; 3], Vec<f64>> = std::collections::BTreeMap::new();
+        let mut cells: std::collections::BTreeMap<[u64; 3], Vec<f64>> =
+            std::collections::BTreeMap::new();
         for point in &self.points {
             cells.entry(point.cell()).or_default().push(point.loss);
         }
-        let variances: Vec<f64> = cells.values().filter_map(|losses| Some(sd(losses)?.powi(2))).collect();
+        let variances: Vec<f64> = cells
+            .values()
+            .filter_map(|losses| Some(sd(losses)?.powi(2)))
+            .collect();
         Some(mean(&variances)?.sqrt()).filter(|sd| *sd > 0.0)
     }
 }
@@ -154,8 +185,10 @@ impl Fitting {
 fn falls(law: &Additive, surface: &Surface, end: &Fitted, group: &str) -> Result<()> {
     let (lowest, highest) = surface.range();
     if highest / lowest - 1.0 < 1e-9 {
-        return Err(Error::input(format!("{group}: all losses are the same, {lowest}: there is nothing to fit"))
-            .hint("runs at budgets far enough apart for the loss to differ"));
+        return Err(Error::input(format!(
+            "{group}: all losses are the same, {lowest}: there is nothing to fit"
+        ))
+        .hint("runs at budgets far enough apart for the loss to differ"));
     }
     let flat = |k: &usize| end.theta[2 * k + 1] <= 1.01 * EXPONENTS[0];
     if let Some(term) = (0..surface.terms).find(flat).map(|k| &law.terms[k]) {
@@ -170,23 +203,37 @@ fn falls(law: &Additive, surface: &Surface, end: &Fitted, group: &str) -> Result
 
 fn surface(law: &Additive, points: &[Point], group: &str) -> Result<Surface> {
     Surface::new(law, points).ok_or_else(|| {
-        let missing = law.terms.iter().find(|term| points.iter().any(|p| p.get(term.variable).is_none()));
+        let missing = law
+            .terms
+            .iter()
+            .find(|term| points.iter().any(|p| p.get(term.variable).is_none()));
         let name = missing.map_or("a variable", |term| term.variable.name());
-        Error::input(format!("{group}: this law needs `{name}`, which is not there"))
-            .hint(format!("--map {name}=COLUMN, or --law power, which needs FLOPs only"))
+        Error::input(format!(
+            "{group}: this law needs `{name}`, which is not there"
+        ))
+        .hint(format!(
+            "--map {name}=COLUMN, or --law power, which needs FLOPs only"
+        ))
     })
 }
 
 fn enough(surface: &Surface, held: &[usize], group: &str) -> Result<()> {
     let (n, needed) = (surface.rows.len(), surface.free(held).len());
     if n < needed {
-        return Err(Error::input(format!("{group}: {n} points for {needed} free parameters"))
-            .hint("more budgets, or --irreducible VALUE to fix E"));
+        return Err(
+            Error::input(format!("{group}: {n} points for {needed} free parameters"))
+                .hint("more budgets, or --irreducible VALUE to fix E"),
+        );
     }
-    let (found, needed) = (surface.distinct(), if surface.terms == 1 { needed } else { 2 });
+    let (found, needed) = (
+        surface.distinct(),
+        if surface.terms == 1 { needed } else { 2 },
+    );
     if found < needed {
-        let message = format!("{group}: runs at {found} distinct values cannot tell {needed} parameters");
-        return Err(Error::input(message).hint("runs at more budgets or sizes, or --group to name the other groups"));
+        let message =
+            format!("{group}: runs at {found} distinct values cannot tell {needed} parameters");
+        return Err(Error::input(message)
+            .hint("runs at more budgets or sizes, or --group to name the other groups"));
     }
     Ok(())
 }
@@ -196,6 +243,8 @@ fn below_all(irreducible: f64, points: &[Point], group: &str) -> Result<()> {
     if irreducible < lowest {
         return Ok(());
     }
-    Err(Error::input(format!("{group}: E = {irreducible} is not below its lowest loss, {lowest}"))
-        .hint("the irreducible loss lies under every loss seen: --irreducible free lets the data say"))
+    Err(Error::input(format!(
+        "{group}: E = {irreducible} is not below its lowest loss, {lowest}"
+    ))
+    .hint("the irreducible loss lies under every loss seen: --irreducible free lets the data say"))
 }

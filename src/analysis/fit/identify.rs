@@ -68,7 +68,9 @@ impl Unranked {
         match self {
             Self::Saturated => "one of them has as many budgets as the law has parameters",
             Self::Misfit => "the law does not describe the runs of one of them",
-            Self::OneSize => "the runs of one of them are all of one model size, which says nothing of scale",
+            Self::OneSize => {
+                "the runs of one of them are all of one model size, which says nothing of scale"
+            }
             Self::NoInterval => "one of them leaves nothing to judge by",
             Self::TooSure => "the interval of one of them is narrower than its bootstrap allows",
             Self::NoCommonCompute => "they share no range of compute",
@@ -90,7 +92,11 @@ pub struct Slopes {
 
 impl Slopes {
     fn verdict(&self) -> Verdict {
-        if self.nats_per_doubling[0] > self.nats_per_doubling[1] { Verdict::First } else { Verdict::Second }
+        if self.nats_per_doubling[0] > self.nats_per_doubling[1] {
+            Verdict::First
+        } else {
+            Verdict::Second
+        }
     }
 }
 
@@ -164,12 +170,20 @@ pub fn rank(pair: [&Fitting; 2], terms: Terms) -> Ranking {
     };
     let lowest = lowest_of(pair[0]).min(lowest_of(pair[1]));
     let claims = if terms.claims {
-        tried(pair, &free, lowest).iter().map(|&e| claim(pair, &free, index, e)).collect()
+        tried(pair, &free, lowest)
+            .iter()
+            .map(|&e| claim(pair, &free, index, e))
+            .collect()
     } else {
         Vec::new()
     };
     let mut ranking = Ranking {
-        groups: pair.map(|fitting| fitting.points.first().map_or(String::new(), |point| point.group.clone())),
+        groups: pair.map(|fitting| {
+            fitting
+                .points
+                .first()
+                .map_or(String::new(), |point| point.group.clone())
+        }),
         verdict: Verdict::CannotTell,
         unranked: None,
         p: None,
@@ -184,7 +198,10 @@ pub fn rank(pair: [&Fitting; 2], terms: Terms) -> Ranking {
         with_e_held: terms.held_at.map(|e| claim(pair, &free, index, e).verdict),
         claims,
     };
-    let as_judged: Vec<Fitting> = [0, 1].map(|k| judged(pair[k], free[k], terms)).into_iter().collect();
+    let as_judged: Vec<Fitting> = [0, 1]
+        .map(|k| judged(pair[k], free[k], terms))
+        .into_iter()
+        .collect();
     ranking.unranked = compare([&as_judged[0], &as_judged[1]], &mut ranking).err();
     ranking
 }
@@ -194,7 +211,12 @@ fn judged(fitting: &Fitting, free: Fitted, terms: Terms) -> Fitting {
     if terms.known || fitting.held.is_empty() {
         return fitting.clone();
     }
-    Fitting { end: free, held: Vec::new(), draws: Vec::new(), ..fitting.clone() }
+    Fitting {
+        end: free,
+        held: Vec::new(),
+        draws: Vec::new(),
+        ..fitting.clone()
+    }
 }
 
 /// Verdicts of all pairs, after Holm's correction over those that were tested.
@@ -205,7 +227,10 @@ pub fn settle(rankings: &mut [Ranking]) {
         ranking.p_holm = adjusted.next();
         match ranking.p_holm.is_some_and(|p| p < 1.0 - LEVEL) {
             true if ranking.crossing_flops.is_none() => {
-                ranking.verdict = ranking.at_equal_compute.first().map_or(Verdict::CannotTell, Slopes::verdict);
+                ranking.verdict = ranking
+                    .at_equal_compute
+                    .first()
+                    .map_or(Verdict::CannotTell, Slopes::verdict);
             }
             true => {}
             false => ranking.crossing_flops = None,
@@ -220,30 +245,62 @@ fn compare(pair: [&Fitting; 2], ranking: &mut Ranking) -> Result<(), Unranked> {
     if common[0] >= common[1] {
         return Err(Unranked::NoCommonCompute);
     }
-    let at = |flops: f64| compared(pair, flops, |fitting, theta| fitting.ln_doubling(theta, flops));
-    ranking.at_equal_compute = places(common).into_iter().map(at).collect::<Option<_>>().ok_or(Unranked::NoInterval)?;
+    let at = |flops: f64| {
+        compared(pair, flops, |fitting, theta| {
+            fitting.ln_doubling(theta, flops)
+        })
+    };
+    ranking.at_equal_compute = places(common)
+        .into_iter()
+        .map(at)
+        .collect::<Option<_>>()
+        .ok_or(Unranked::NoInterval)?;
     ranking.same_loss_at_flops = crossing(common, |flops| {
         pair[0].loss_along(&pair[0].theta(), flops) - pair[1].loss_along(&pair[1].theta(), flops)
     });
-    let ends = [&ranking.at_equal_compute[0], &ranking.at_equal_compute[PLACES - 1]];
+    let ends = [
+        &ranking.at_equal_compute[0],
+        &ranking.at_equal_compute[PLACES - 1],
+    ];
     if ends[0].verdict() != ends[1].verdict() {
         ranking.crossing_flops = crossing(common, |flops| {
-            pair[0].ln_doubling(&pair[0].theta(), flops) - pair[1].ln_doubling(&pair[1].theta(), flops)
+            pair[0].ln_doubling(&pair[0].theta(), flops)
+                - pair[1].ln_doubling(&pair[1].theta(), flops)
         });
         ranking.p = Some(ends[0].p.max(ends[1].p));
         return Ok(());
     }
-    let losses = |k: usize| pair.map(|fitting| fitting.loss_along(&fitting.theta(), fitting.flops()[k]));
-    let (highest, lowest) = (losses(0)[0].min(losses(0)[1]), losses(1)[0].max(losses(1)[1]));
+    let losses =
+        |k: usize| pair.map(|fitting| fitting.loss_along(&fitting.theta(), fitting.flops()[k]));
+    let (highest, lowest) = (
+        losses(0)[0].min(losses(0)[1]),
+        losses(1)[0].max(losses(1)[1]),
+    );
     if lowest >= highest {
         return Err(Unranked::NoCommonLoss);
     }
-    let at = |loss: f64| compared(pair, loss, |fitting, theta| ln_slope_at(fitting, theta, loss));
-    ranking.at_equal_loss =
-        places([highest, lowest]).into_iter().map(at).collect::<Option<_>>().ok_or(Unranked::NoInterval)?;
-    let all = ranking.at_equal_compute.iter().chain(&ranking.at_equal_loss);
-    let one_way = all.clone().all(|slopes| slopes.verdict() == ends[0].verdict());
-    ranking.p = Some(if one_way { all.map(|slopes| slopes.p).fold(0.0, f64::max) } else { 1.0 });
+    let at = |loss: f64| {
+        compared(pair, loss, |fitting, theta| {
+            ln_slope_at(fitting, theta, loss)
+        })
+    };
+    ranking.at_equal_loss = places([highest, lowest])
+        .into_iter()
+        .map(at)
+        .collect::<Option<_>>()
+        .ok_or(Unranked::NoInterval)?;
+    let all = ranking
+        .at_equal_compute
+        .iter()
+        .chain(&ranking.at_equal_loss);
+    let one_way = all
+        .clone()
+        .all(|slopes| slopes.verdict() == ends[0].verdict());
+    ranking.p = Some(if one_way {
+        all.map(|slopes| slopes.p).fold(0.0, f64::max)
+    } else {
+        1.0
+    });
     Ok(())
 }
 
@@ -255,7 +312,9 @@ fn ln_slope_at(fitting: &Fitting, theta: &Theta, loss: f64) -> f64 {
 
 /// From one end to the other, equally far apart in logarithms.
 fn places([from, to]: [f64; 2]) -> Vec<f64> {
-    (0..PLACES).map(|k| from * (to / from).powf(k as f64 / (PLACES - 1) as f64)).collect()
+    (0..PLACES)
+        .map(|k| from * (to / from).powf(k as f64 / (PLACES - 1) as f64))
+        .collect()
 }
 
 /// Where a function of compute changes its sign between two ends.
@@ -265,7 +324,11 @@ fn crossing([mut low, mut high]: [f64; 2], of: impl Fn(f64) -> f64) -> Option<f6
     }
     for _ in 0..60 {
         let middle = (low * high).sqrt();
-        if of(low) * of(middle) <= 0.0 { high = middle } else { low = middle }
+        if of(low) * of(middle) <= 0.0 {
+            high = middle
+        } else {
+            low = middle
+        }
     }
     Some((low * high).sqrt())
 }
@@ -274,43 +337,93 @@ fn fit_to_rank(fitting: &Fitting) -> Result<(), Unranked> {
     if !fitting.tests_form() {
         return Err(Unranked::Saturated);
     }
-    if misfit::misfit(fitting).as_ref().is_some_and(Misfit::is_clear) || fitting.series.alike {
+    if misfit::misfit(fitting)
+        .as_ref()
+        .is_some_and(Misfit::is_clear)
+        || fitting.series.alike
+    {
         return Err(Unranked::Misfit);
     }
-    if fitting.points.windows(2).all(|pair| pair[0].params.is_some() && pair[0].params == pair[1].params) {
+    if fitting
+        .points
+        .windows(2)
+        .all(|pair| pair[0].params.is_some() && pair[0].params == pair[1].params)
+    {
         return Err(Unranked::OneSize);
     }
     fitting.inquiry().map_err(|_| Unranked::NoInterval)?;
-    let exponents: Vec<f64> = fitting.draws.iter().map(|theta| fitting.frontier_of(theta).exponent.ln()).collect();
+    let exponents: Vec<f64> = fitting
+        .draws
+        .iter()
+        .map(|theta| fitting.frontier_of(theta).exponent.ln())
+        .collect();
     let bounds = fitting.derived(|theta| fitting.frontier_of(theta).exponent.ln());
-    let sure = bounds.zip(sd(&exponents)).is_some_and(|(bounds, sd)| 0.5 * (bounds.high - bounds.low) < sd);
+    let sure = bounds
+        .zip(sd(&exponents))
+        .is_some_and(|(bounds, sd)| 0.5 * (bounds.high - bounds.low) < sd);
     if sure { Err(Unranked::TooSure) } else { Ok(()) }
 }
 
 /// Sets the logarithms of one figure of two groups against each other; `None` where one has nothing to judge by.
-fn compared(pair: [&Fitting; 2], at: f64, figure: impl Fn(&Fitting, &Theta) -> f64) -> Option<Slopes> {
+fn compared(
+    pair: [&Fitting; 2],
+    at: f64,
+    figure: impl Fn(&Fitting, &Theta) -> f64,
+) -> Option<Slopes> {
     let values = pair.map(|fitting| figure(fitting, &fitting.theta()));
     let path = |k: usize| -> Option<Vec<Held>> {
         let (from, to) = (values[k], values[1 - k]);
-        let targets: Vec<f64> = (1..=STEPS + 1).map(|step| from + (to - from) * step as f64 / STEPS as f64).collect();
-        Some(pair[k].inquiry().ok()?.path(&|theta| figure(pair[k], theta), LEAP, &targets))
+        let targets: Vec<f64> = (1..=STEPS + 1)
+            .map(|step| from + (to - from) * step as f64 / STEPS as f64)
+            .collect();
+        Some(
+            pair[k]
+                .inquiry()
+                .ok()?
+                .path(&|theta| figure(pair[k], theta), LEAP, &targets),
+        )
     };
     let paths = [path(0)?, path(1)?];
     let nats_per_doubling = values.map(f64::exp);
     if values.iter().any(|value| !value.is_finite()) {
-        return Some(Slopes { at, nats_per_doubling, p: 1.0 });
+        return Some(Slopes {
+            at,
+            nats_per_doubling,
+            p: 1.0,
+        });
     }
     let risen = |k: usize, value: f64| rise(values[k], &paths[k], value);
     let sum = |value: f64| risen(0, value).powi(2) + risen(1, value).powi(2);
-    let grid = (0..=FINE).map(|step| values[0] + (values[1] - values[0]) * step as f64 / FINE as f64);
+    let grid =
+        (0..=FINE).map(|step| values[0] + (values[1] - values[0]) * step as f64 / FINE as f64);
     let least = grid.min_by(|a, b| sum(*a).total_cmp(&sum(*b)))?;
-    let freedom = [0, 1].map(|k| paths[k].iter().map(|held| held.freedom).fold(f64::INFINITY, f64::min));
+    let freedom = [0, 1].map(|k| {
+        paths[k]
+            .iter()
+            .map(|held| held.freedom)
+            .fold(f64::INFINITY, f64::min)
+    });
     let variance = [0, 1].map(|k| ((values[k] - least) / risen(k, least)).powi(2));
-    let parts = (0..2).map(|k| variance[k].powi(2) / freedom[k]).sum::<f64>();
+    let parts = (0..2)
+        .map(|k| variance[k].powi(2) / freedom[k])
+        .sum::<f64>();
     let welch = (variance[0] + variance[1]).powi(2) / parts;
-    let freedom = if welch.is_finite() { welch } else { freedom[0].min(freedom[1]) };
-    let p = Shift { value: sum(least).sqrt(), se: 1.0, freedom }.p();
-    Some(Slopes { at, nats_per_doubling, p })
+    let freedom = if welch.is_finite() {
+        welch
+    } else {
+        freedom[0].min(freedom[1])
+    };
+    let p = Shift {
+        value: sum(least).sqrt(),
+        se: 1.0,
+        freedom,
+    }
+    .p();
+    Some(Slopes {
+        at,
+        nats_per_doubling,
+        p,
+    })
 }
 
 /// The statistic at a value, between the fit, where it is nothing, and the points of a path; beyond them by the last chord.
@@ -334,17 +447,29 @@ fn rise(from: f64, path: &[Held], value: f64) -> f64 {
 
 /// Values of E between nothing and the lowest loss, and those around which a well identified E lies.
 fn tried(pair: [&Fitting; 2], free: &[Fitted; 2], lowest: f64) -> Vec<f64> {
-    let mut values: Vec<f64> = (0..SHARES).map(|k| lowest * k as f64 / SHARES as f64).collect();
+    let mut values: Vec<f64> = (0..SHARES)
+        .map(|k| lowest * k as f64 / SHARES as f64)
+        .collect();
     for (fitting, end) in pair.iter().zip(free) {
-        let bounds =
-            Inquiry::new(&fitting.surface, *end, &[], &fitting.series).map(|inquiry| inquiry.bounds(IRREDUCIBLE));
+        let bounds = Inquiry::new(&fitting.surface, *end, &[], &fitting.series)
+            .map(|inquiry| inquiry.bounds(IRREDUCIBLE));
         let (low, high) = bounds.map_or((None, None), |bounds| (bounds.low, bounds.high));
         let inner = |end: Option<f64>| end.map(|end| 0.99 * end + 0.01 * lowest_of(fitting));
         values.extend(
-            [Some(end.theta[IRREDUCIBLE].exp()), inner(low), high.map(|high| 0.999 * high)].into_iter().flatten(),
+            [
+                Some(end.theta[IRREDUCIBLE].exp()),
+                inner(low),
+                high.map(|high| 0.999 * high),
+            ]
+            .into_iter()
+            .flatten(),
         );
     }
-    let together: f64 = free.iter().map(|end| end.theta[IRREDUCIBLE].exp()).sum::<f64>() / 2.0;
+    let together: f64 = free
+        .iter()
+        .map(|end| end.theta[IRREDUCIBLE].exp())
+        .sum::<f64>()
+        / 2.0;
     values.push(together);
     values.retain(|value| *value < lowest);
     values.sort_by(f64::total_cmp);
@@ -367,8 +492,11 @@ fn freed(fitting: &Fitting) -> Fitted {
         })
         .chain([fitting.end.theta])
         .collect();
-    let ends = starts.iter().map(|start| solve::from(&fitting.surface, start, &[]));
-    ends.min_by(|a, b| a.objective.total_cmp(&b.objective)).unwrap_or(fitting.end)
+    let ends = starts
+        .iter()
+        .map(|start| solve::from(&fitting.surface, start, &[]));
+    ends.min_by(|a, b| a.objective.total_cmp(&b.objective))
+        .unwrap_or(fitting.end)
 }
 
 fn claim(pair: [&Fitting; 2], free: &[Fitted; 2], index: usize, irreducible: f64) -> Claim {
@@ -376,22 +504,34 @@ fn claim(pair: [&Fitting; 2], free: &[Fitted; 2], index: usize, irreducible: f64
     let mut exponents = [0.0; 2];
     let mut bounds = [None; 2];
     for k in 0..2 {
-        let Fitting { surface, series, .. } = pair[k];
+        let Fitting {
+            surface, series, ..
+        } = pair[k];
         let mut theta = free[k].theta;
         theta[IRREDUCIBLE] = irreducible.ln().max(NOTHING);
         let end = solve::from(surface, &theta, &[IRREDUCIBLE]);
-        let refused =
-            Inquiry::new(surface, free[k], &[], series).is_ok_and(|i| i.hold(&end.theta, IRREDUCIBLE).refused);
+        let refused = Inquiry::new(surface, free[k], &[], series)
+            .is_ok_and(|i| i.hold(&end.theta, IRREDUCIBLE).refused);
         allowed &= !refused;
         exponents[k] = end.theta[index];
-        bounds[k] = Inquiry::new(surface, end, &[IRREDUCIBLE], series).ok().map(|inquiry| inquiry.bounds(index));
+        bounds[k] = Inquiry::new(surface, end, &[IRREDUCIBLE], series)
+            .ok()
+            .map(|inquiry| inquiry.bounds(index));
     }
-    Claim { irreducible, allowed, exponents, bounds, verdict: verdict(exponents, bounds) }
+    Claim {
+        irreducible,
+        allowed,
+        exponents,
+        bounds,
+        verdict: verdict(exponents, bounds),
+    }
 }
 
 /// Which of two exponents is larger, where their intervals leave none in common.
 fn verdict(exponents: [f64; 2], bounds: [Option<Bounds>; 2]) -> Verdict {
-    let [Some(first), Some(second)] = bounds else { return Verdict::CannotTell };
+    let [Some(first), Some(second)] = bounds else {
+        return Verdict::CannotTell;
+    };
     let below = |a: &Bounds, b: &Bounds| a.high.zip(b.low).is_some_and(|(high, low)| high < low);
     match below(&first, &second) || below(&second, &first) {
         true if exponents[0] > exponents[1] => Verdict::First,

@@ -49,9 +49,17 @@ impl Bounds {
         let high = high.filter(|high| *high >= value);
         let narrow = matches!((low, high), (Some(low), Some(high)) if low >= high);
         if narrow || !value.is_finite() {
-            return Self { low: None, high: None, level: LEVEL };
+            return Self {
+                low: None,
+                high: None,
+                level: LEVEL,
+            };
         }
-        Self { low, high, level: LEVEL }
+        Self {
+            low,
+            high,
+            level: LEVEL,
+        }
     }
 
     /// Whether both ends are closed: only then is the parameter identified.
@@ -66,12 +74,20 @@ impl Bounds {
 
     /// Both ends through a rising function.
     pub fn map(&self, of: impl Fn(f64) -> f64) -> Self {
-        Self { low: self.low.map(&of), high: self.high.map(&of), level: self.level }
+        Self {
+            low: self.low.map(&of),
+            high: self.high.map(&of),
+            level: self.level,
+        }
     }
 
     /// Both ends, where there are two.
     pub fn interval(&self) -> Option<crate::stat::Interval> {
-        Some(crate::stat::Interval { low: self.low?, high: self.high?, level: self.level })
+        Some(crate::stat::Interval {
+            low: self.low?,
+            high: self.high?,
+            level: self.level,
+        })
     }
 }
 
@@ -113,9 +129,19 @@ pub struct Inquiry<'a> {
 
 impl<'a> Inquiry<'a> {
     /// For a fit in the surface's coordinates; an error where there is nothing to judge by.
-    pub fn new(surface: &'a Surface, fit: Fitted, held: &[usize], series: &Series) -> Result<Self, Silence> {
+    pub fn new(
+        surface: &'a Surface,
+        fit: Fitted,
+        held: &[usize],
+        series: &Series,
+    ) -> Result<Self, Silence> {
         let luck = Luck::new(surface, &fit, held, series)?;
-        Ok(Self { surface, fit, held: held.to_vec(), luck })
+        Ok(Self {
+            surface,
+            fit,
+            held: held.to_vec(),
+            luck,
+        })
     }
 
     /// Refits with parameter `index` held at `theta`'s value, and asks whether the data refuse it.
@@ -130,10 +156,18 @@ impl<'a> Inquiry<'a> {
         let rise = (end.objective - self.fit.objective).max(0.0);
         let scale = self.scale(asked, &end.theta);
         // Where nothing tells how much luck moves a figure, nothing is refused.
-        let (statistic, freedom) =
-            scale.map_or((0.0, 1.0), |scale| ((2.0 * rise / scale.lambda).sqrt(), scale.freedom));
+        let (statistic, freedom) = scale.map_or((0.0, 1.0), |scale| {
+            ((2.0 * rise / scale.lambda).sqrt(), scale.freedom)
+        });
         let refused = critical(freedom, LEVEL).is_some_and(|critical| statistic > critical);
-        Held { value, objective: end.objective, statistic, freedom, refused, theta: end.theta }
+        Held {
+            value,
+            objective: end.objective,
+            statistic,
+            freedom,
+            refused,
+            theta: end.theta,
+        }
     }
 
     fn value(&self, asked: Asked, theta: &Theta) -> f64 {
@@ -152,7 +186,11 @@ impl<'a> Inquiry<'a> {
 
     /// What luck makes of the figure at these parameters.
     fn scale(&self, asked: Asked, theta: &Theta) -> Option<Scale> {
-        let parameter = if let Asked::Parameter(index) = asked { Some(index) } else { None };
+        let parameter = if let Asked::Parameter(index) = asked {
+            Some(index)
+        } else {
+            None
+        };
         let (free, columns) = luck::columns(self.surface, theta, &self.held, parameter);
         let gradient: Vec<f64> = match asked {
             Asked::Parameter(index) => free.iter().map(|&k| f64::from(k == index)).collect(),
@@ -183,16 +221,29 @@ impl<'a> Inquiry<'a> {
     fn around(&self, asked: Asked, unit: f64) -> Bounds {
         let value = self.value(asked, &self.fit.theta);
         if !value.is_finite() {
-            return Bounds { low: None, high: None, level: LEVEL };
+            return Bounds {
+                low: None,
+                high: None,
+                level: LEVEL,
+            };
         }
-        Bounds::around(value, self.end(asked, unit, -1.0), self.end(asked, unit, 1.0))
+        Bounds::around(
+            value,
+            self.end(asked, unit, -1.0),
+            self.end(asked, unit, 1.0),
+        )
     }
 
     /// Walks outward until the data refuse, then closes in; `None` where they never do.
     fn end(&self, asked: Asked, unit: f64, side: f64) -> Option<f64> {
         let start = self.value(asked, &self.fit.theta);
         let (weight, mut step) = self.paces(asked, unit);
-        let mut inside = Reached { target: start, value: start, excess: -1.0, theta: self.fit.theta };
+        let mut inside = Reached {
+            target: start,
+            value: start,
+            excess: -1.0,
+            theta: self.fit.theta,
+        };
         let mut target = start;
         for k in 0..STEPS {
             target += side * step;
@@ -218,7 +269,10 @@ impl<'a> Inquiry<'a> {
         let error = scale.variance.sqrt().clamp(1e-6 * unit, unit);
         // A hundred times as steep as the profile there, and so steep that a tenth of the unit is refused.
         let own = 100.0 * SCALE * scale.lambda / scale.variance;
-        (own.max(SCALE * 4.0 * scale.lambda / (0.1 * unit).powi(2)), error)
+        (
+            own.max(SCALE * 4.0 * scale.lambda / (0.1 * unit).powi(2)),
+            error,
+        )
     }
 
     /// The fit with the value asked about held at `target`, or drawn there.
@@ -226,19 +280,38 @@ impl<'a> Inquiry<'a> {
         let held = match asked {
             Asked::Parameter(index) => self.hold(&self.at(from, index, target), index),
             Asked::Figure(figure) => {
-                let pull = Pull { figure, target, weight };
+                let pull = Pull {
+                    figure,
+                    target,
+                    weight,
+                };
                 self.judged(asked, solve::drawn(self.surface, from, &self.held, &pull))
             }
         };
         let critical = critical(held.freedom, LEVEL).unwrap_or(f64::INFINITY);
-        let value = if held.value.is_finite() { held.value } else { target };
-        Reached { target, value, excess: held.statistic / critical - 1.0, theta: held.theta }
+        let value = if held.value.is_finite() {
+            held.value
+        } else {
+            target
+        };
+        Reached {
+            target,
+            value,
+            excess: held.statistic / critical - 1.0,
+            theta: held.theta,
+        }
     }
 
     /// The value at which the data just refuse, between one that they do not refuse and one that they do: by the chord of the
     /// statistic, which is nearly straight, and by halves where that does not close in (the Illinois rule). `None` where an
     /// exponent is at its bound there: then it is the bound that refuses, not the data.
-    fn closed_in(&self, asked: Asked, weight: f64, mut inside: Reached, mut outside: Reached) -> Option<f64> {
+    fn closed_in(
+        &self,
+        asked: Asked,
+        weight: f64,
+        mut inside: Reached,
+        mut outside: Reached,
+    ) -> Option<f64> {
         let start = self.value(asked, &self.fit.theta);
         let (mut low, mut high) = (inside.excess, outside.excess.min(1e3));
         let mut last_inside = None;
@@ -267,9 +340,15 @@ impl<'a> Inquiry<'a> {
 
     /// Whether an exponent that was not asked about is as good as infinite, or as good as nothing.
     fn bound(&self, asked: Asked, theta: &Theta) -> bool {
-        let free = self.surface.free(&self.held).into_iter().filter(|index| [1, 3].contains(index));
-        let mut others = free.filter(|index| !matches!(asked, Asked::Parameter(own) if own == *index));
-        others.any(|index| theta[index] <= 1.01 * EXPONENTS[0] || theta[index] >= 0.99 * EXPONENTS[1])
+        let free = self
+            .surface
+            .free(&self.held)
+            .into_iter()
+            .filter(|index| [1, 3].contains(index));
+        let mut others =
+            free.filter(|index| !matches!(asked, Asked::Parameter(own) if own == *index));
+        others
+            .any(|index| theta[index] <= 1.01 * EXPONENTS[0] || theta[index] >= 0.99 * EXPONENTS[1])
     }
 
     /// The value clipped to what makes sense, and whether that is as far as one can go.
@@ -285,7 +364,11 @@ impl<'a> Inquiry<'a> {
 
     fn at(&self, theta: &Theta, index: usize, value: f64) -> Theta {
         let mut theta = *theta;
-        theta[index] = if index == IRREDUCIBLE { value.ln().max(NOTHING) } else { value };
+        theta[index] = if index == IRREDUCIBLE {
+            value.ln().max(NOTHING)
+        } else {
+            value
+        };
         theta
     }
 
@@ -313,8 +396,15 @@ impl<'a> Inquiry<'a> {
         let mut theta = self.fit.theta;
         let mut path = Vec::new();
         for &target in targets {
-            let pull = Pull { figure, target, weight };
-            let held = self.judged(Asked::Figure(figure), solve::drawn(self.surface, &theta, &self.held, &pull));
+            let pull = Pull {
+                figure,
+                target,
+                weight,
+            };
+            let held = self.judged(
+                Asked::Figure(figure),
+                solve::drawn(self.surface, &theta, &self.held, &pull),
+            );
             theta = held.theta;
             path.push(held);
         }
@@ -340,7 +430,9 @@ mod tests {
     use crate::analysis::fit::{chinchilla, power};
 
     fn law(law: &'static crate::analysis::fit::Law) -> &'static Additive {
-        let Form::Additive(law) = &law.form else { panic!("additive") };
+        let Form::Additive(law) = &law.form else {
+            panic!("additive")
+        };
         law
     }
 
@@ -354,7 +446,11 @@ mod tests {
     fn ladder(noise: &[f64]) -> Vec<Point> {
         let flops = |k: usize| 1e15 * 4f64.powi(k as i32);
         let loss = |c: f64| 1.7 + 3000.0 * c.powf(-0.2);
-        noise.iter().enumerate().map(|(k, e)| Point::new("a".into(), flops(k), loss(flops(k)) * e.exp())).collect()
+        noise
+            .iter()
+            .enumerate()
+            .map(|(k, e)| Point::new("a".into(), flops(k), loss(flops(k)) * e.exp()))
+            .collect()
     }
 
     const NOISE: [f64; 8] = [0.003, -0.004, 0.001, 0.002, -0.003, 0.004, -0.002, -0.001];
@@ -366,7 +462,9 @@ mod tests {
     fn without_an_irreducible_loss_it_is_linear_regression() {
         let at = [0.0, 0.0, 0.0, 0.0, NOTHING];
         let (surface, fit) = fitted(&ladder(&NOISE), &[IRREDUCIBLE], at);
-        let found = Inquiry::new(&surface, fit, &[IRREDUCIBLE], &Series::NONE).unwrap().bounds(1);
+        let found = Inquiry::new(&surface, fit, &[IRREDUCIBLE], &Series::NONE)
+            .unwrap()
+            .bounds(1);
         assert!((fit.theta[1] - SLOPE[1]).abs() < 1e-6, "{}", fit.theta[1]);
         assert!((found.low.unwrap() - SLOPE[0]).abs() < 1e-5, "{found:?}");
         assert!((found.high.unwrap() - SLOPE[2]).abs() < 1e-5, "{found:?}");
@@ -379,16 +477,27 @@ mod tests {
         let (surface, fit) = fitted(&ladder(&NOISE)[..4], &[], [0.0; 5]);
         let inquiry = Inquiry::new(&surface, fit, &[], &Series::NONE).unwrap();
         let found = inquiry.bounds(IRREDUCIBLE);
-        assert!(found.low.is_none() && found.high.is_some() && !found.closed(), "{found:?}");
+        assert!(
+            found.low.is_none() && found.high.is_some() && !found.closed(),
+            "{found:?}"
+        );
         let (surface, fit) = fitted(&ladder(&NOISE.map(|e| 0.01 * e)), &[], [0.0; 5]);
-        let found = Inquiry::new(&surface, fit, &[], &Series::NONE).unwrap().bounds(IRREDUCIBLE);
-        assert!(found.closed() && found.low.unwrap() < 1.7 && found.high.unwrap() > 1.7, "{found:?}");
+        let found = Inquiry::new(&surface, fit, &[], &Series::NONE)
+            .unwrap()
+            .bounds(IRREDUCIBLE);
+        assert!(
+            found.closed() && found.low.unwrap() < 1.7 && found.high.unwrap() > 1.7,
+            "{found:?}"
+        );
     }
 
     #[test]
     fn too_few_points_have_no_interval() {
         let (surface, fit) = fitted(&ladder(&NOISE)[..3], &[], [0.0; 5]);
-        assert_eq!(Inquiry::new(&surface, fit, &[], &Series::NONE).err(), Some(Silence::TooFewRuns));
+        assert_eq!(
+            Inquiry::new(&surface, fit, &[], &Series::NONE).err(),
+            Some(Silence::TooFewRuns)
+        );
     }
 
     #[test]
@@ -403,7 +512,11 @@ mod tests {
         ];
         for (value, low, high, expected) in rows {
             let found = Bounds::around(value, low, high);
-            assert_eq!((found.low, found.high), expected, "{value} {low:?} {high:?}");
+            assert_eq!(
+                (found.low, found.high),
+                expected,
+                "{value} {low:?} {high:?}"
+            );
             assert!(!value.is_finite() || found.contains(value));
         }
     }
@@ -418,8 +531,18 @@ mod tests {
         let at = fit.theta[1];
         let profile = inquiry.profile(1, &[at - 0.05, at - 0.02, at, at + 0.02, at + 0.05]);
         let objectives: Vec<f64> = profile.iter().map(|held| held.objective).collect();
-        assert!(objectives.windows(2).take(2).all(|pair| pair[0] > pair[1]), "{objectives:?}");
-        assert!(objectives.windows(2).skip(2).all(|pair| pair[0] < pair[1]), "{objectives:?}");
-        assert!(!profile[2].refused && profile[2].statistic < 0.05, "{:?}", profile[2]);
+        assert!(
+            objectives.windows(2).take(2).all(|pair| pair[0] > pair[1]),
+            "{objectives:?}"
+        );
+        assert!(
+            objectives.windows(2).skip(2).all(|pair| pair[0] < pair[1]),
+            "{objectives:?}"
+        );
+        assert!(
+            !profile[2].refused && profile[2].statistic < 0.05,
+            "{:?}",
+            profile[2]
+        );
     }
 }

@@ -72,10 +72,16 @@ impl Reason {
         match self {
             Self::FewSizes => "fewer than four sizes near the lowest point",
             Self::ManyBudgets => "its runs spread over more than a doubling: no one budget",
-            Self::AtSmallest => "the loss is lowest at the smallest size tried: the best one is there or below",
-            Self::AtLargest => "the loss is lowest at the largest size tried: the best one is there or above",
+            Self::AtSmallest => {
+                "the loss is lowest at the smallest size tried: the best one is there or below"
+            }
+            Self::AtLargest => {
+                "the loss is lowest at the largest size tried: the best one is there or above"
+            }
             Self::NoValley => "the loss has no clear lowest point",
-            Self::Sparse => "the sizes next to the lowest point are more than a factor of six from it",
+            Self::Sparse => {
+                "the sizes next to the lowest point are more than a factor of six from it"
+            }
         }
     }
 }
@@ -131,19 +137,40 @@ pub struct IsoFlop {
 
 /// Profiles of one group's runs.
 pub fn profiles(points: &[Point]) -> Result<IsoFlop> {
-    let group = points.first().map_or(String::new(), |point| point.group.clone());
-    let runs: Option<Vec<Run>> =
-        points.iter().map(|p| Some(Run { flops: p.flops.ln(), size: p.params?.ln(), loss: p.loss.ln() })).collect();
+    let group = points
+        .first()
+        .map_or(String::new(), |point| point.group.clone());
+    let runs: Option<Vec<Run>> = points
+        .iter()
+        .map(|p| {
+            Some(Run {
+                flops: p.flops.ln(),
+                size: p.params?.ln(),
+                loss: p.loss.ln(),
+            })
+        })
+        .collect();
     let Some(mut runs) = runs else {
-        return Err(Error::input(format!("{group}: isoFLOP profiles need `params`, which is not there"))
-            .hint("--map params=COLUMN"));
+        return Err(Error::input(format!(
+            "{group}: isoFLOP profiles need `params`, which is not there"
+        ))
+        .hint("--map params=COLUMN"));
     };
     runs.sort_by(|a, b| a.flops.total_cmp(&b.flops));
-    let budgets: Vec<&[Run]> = runs.chunk_by(|a, b| b.flops - a.flops < SAME_BUDGET.ln()).collect();
+    let budgets: Vec<&[Run]> = runs
+        .chunk_by(|a, b| b.flops - a.flops < SAME_BUDGET.ln())
+        .collect();
     let falls = falls(&budgets);
-    let profiles: Vec<Profile> = budgets.iter().zip(falls).map(|(runs, fall)| profile(runs, fall)).collect();
+    let profiles: Vec<Profile> = budgets
+        .iter()
+        .zip(falls)
+        .map(|(runs, fall)| profile(runs, fall))
+        .collect();
     let line = line(&profiles);
-    let largest = profiles.iter().rfind(|p| p.best_params.is_some()).map(|p| p.flops);
+    let largest = profiles
+        .iter()
+        .rfind(|p| p.best_params.is_some())
+        .map(|p| p.flops);
     Ok(IsoFlop {
         group,
         n: points.len(),
@@ -165,12 +192,22 @@ struct Run {
 /// How fast ln L falls with ln C at each budget, by a parabola through the budgets' lowest losses: runs of one budget differ a
 /// little in C, and are carried to its mean by it.
 fn falls(budgets: &[&[Run]]) -> Vec<f64> {
-    let lowest = |runs: &&[Run]| runs.iter().copied().min_by(|a, b| a.loss.total_cmp(&b.loss));
+    let lowest = |runs: &&[Run]| {
+        runs.iter()
+            .copied()
+            .min_by(|a, b| a.loss.total_cmp(&b.loss))
+    };
     let lowest: Vec<Run> = budgets.iter().filter_map(lowest).collect();
     let middle = lowest.iter().map(|run| run.flops).sum::<f64>() / lowest.len().max(1) as f64;
     let terms = lowest.len().min(3) as i32;
-    let columns: Vec<Vec<f64>> =
-        (0..terms).map(|power| lowest.iter().map(|run| (run.flops - middle).powi(power)).collect()).collect();
+    let columns: Vec<Vec<f64>> = (0..terms)
+        .map(|power| {
+            lowest
+                .iter()
+                .map(|run| (run.flops - middle).powi(power))
+                .collect()
+        })
+        .collect();
     let losses: Vec<f64> = lowest.iter().map(|run| run.loss).collect();
     let found = least_squares(&columns, &losses).unwrap_or_default();
     let slope = |run: &Run| match found[..] {
@@ -199,13 +236,25 @@ fn profile(runs: &[Run], fall: f64) -> Profile {
         profile.reason = Some(Reason::ManyBudgets);
         return profile;
     }
-    let sizes = sizes(runs.iter().map(|run| (run.size, run.loss - fall * (run.flops - middle))).collect());
+    let sizes = sizes(
+        runs.iter()
+            .map(|run| (run.size, run.loss - fall * (run.flops - middle)))
+            .collect(),
+    );
     match valley(&sizes) {
         Err(reason) => profile.reason = Some(reason),
         Ok(lowest) => {
-            let factors = |below: f64, above: f64| Some([(lowest.at - below).exp(), (above - lowest.at).exp()]);
-            let below = sizes.iter().rfind(|size| size.at <= lowest.at).map_or(lowest.at, |size| size.at);
-            let above = sizes.iter().find(|size| size.at >= lowest.at).map_or(lowest.at, |size| size.at);
+            let factors = |below: f64, above: f64| {
+                Some([(lowest.at - below).exp(), (above - lowest.at).exp()])
+            };
+            let below = sizes
+                .iter()
+                .rfind(|size| size.at <= lowest.at)
+                .map_or(lowest.at, |size| size.at);
+            let above = sizes
+                .iter()
+                .find(|size| size.at >= lowest.at)
+                .map_or(lowest.at, |size| size.at);
             profile.best_params = Some(lowest.at.exp());
             profile.best_loss = Some(lowest.loss.exp());
             profile.reach = factors(sizes[0].at, sizes[sizes.len() - 1].at);
@@ -228,8 +277,16 @@ struct Size {
 fn sizes(mut runs: Vec<(f64, f64)>) -> Vec<Size> {
     runs.sort_by(|a, b| a.0.total_cmp(&b.0));
     let alike = runs.chunk_by(|a, b| b.0 - a.0 < 1e-3);
-    let mean = |runs: &[(f64, f64)], of: fn(&(f64, f64)) -> f64| runs.iter().map(of).sum::<f64>() / runs.len() as f64;
-    alike.map(|runs| Size { at: mean(runs, |r| r.0), loss: mean(runs, |r| r.1), runs: runs.len() as f64 }).collect()
+    let mean = |runs: &[(f64, f64)], of: fn(&(f64, f64)) -> f64| {
+        runs.iter().map(of).sum::<f64>() / runs.len() as f64
+    };
+    alike
+        .map(|runs| Size {
+            at: mean(runs, |r| r.0),
+            loss: mean(runs, |r| r.1),
+            runs: runs.len() as f64,
+        })
+        .collect()
 }
 
 /// The lowest point of a valley.
@@ -245,7 +302,10 @@ fn valley(sizes: &[Size]) -> std::result::Result<Lowest, Reason> {
         return Err(Reason::FewSizes);
     }
     let ends = [sizes[0].at, sizes[sizes.len() - 1].at];
-    let seen = sizes.iter().min_by(|a, b| a.loss.total_cmp(&b.loss)).map_or(ends[0], |size| size.at);
+    let seen = sizes
+        .iter()
+        .min_by(|a, b| a.loss.total_cmp(&b.loss))
+        .map_or(ends[0], |size| size.at);
     let mut middle = seen;
     for _ in 0..MOVES {
         let cubic = Cubic::around(sizes, middle).ok_or(Reason::FewSizes)?;
@@ -259,7 +319,12 @@ fn valley(sizes: &[Size]) -> std::result::Result<Lowest, Reason> {
     Err(Reason::NoValley)
 }
 
-fn settled(sizes: &[Size], cubic: &Cubic, at: f64, ends: [f64; 2]) -> std::result::Result<Lowest, Reason> {
+fn settled(
+    sizes: &[Size],
+    cubic: &Cubic,
+    at: f64,
+    ends: [f64; 2],
+) -> std::result::Result<Lowest, Reason> {
     let near = 1e-3 * (ends[1] - ends[0]);
     if at - ends[0] < near {
         return Err(Reason::AtSmallest);
@@ -274,7 +339,11 @@ fn settled(sizes: &[Size], cubic: &Cubic, at: f64, ends: [f64; 2]) -> std::resul
         return Err(Reason::NoValley);
     }
     let gap = |on: &dyn Fn(f64) -> bool| {
-        sizes.iter().filter(|size| on(size.at)).map(|size| (size.at - at).abs()).fold(f64::INFINITY, f64::min)
+        sizes
+            .iter()
+            .filter(|size| on(size.at))
+            .map(|size| (size.at - at).abs())
+            .fold(f64::INFINITY, f64::min)
     };
     if gap(&|size| size <= at).max(gap(&|size| size >= at)) > GAP.ln() {
         return Err(Reason::Sparse);
@@ -285,7 +354,11 @@ fn settled(sizes: &[Size], cubic: &Cubic, at: f64, ends: [f64; 2]) -> std::resul
         let pull: f64 = (0..4).map(|k| of_slope[k] * cubic.influence[k][row]).sum();
         pull * pull / sizes[row].runs
     });
-    Ok(Lowest { at, loss: cubic.value(x), influence: moved.sum::<f64>() / (curvature * curvature) })
+    Ok(Lowest {
+        at,
+        loss: cubic.value(x),
+        influence: moved.sum::<f64>() / (curvature * curvature),
+    })
 }
 
 /// A cubic around a middle, with the influence of each size on its coefficients.
@@ -302,25 +375,58 @@ impl Cubic {
             size.runs * near.max(0.0).powi(3)
         };
         let weights: Vec<f64> = sizes.iter().map(weight).collect();
-        let weighed: Vec<&Size> =
-            sizes.iter().zip(&weights).filter(|(_, w)| **w > 1e-6).map(|(size, _)| size).collect();
+        let weighed: Vec<&Size> = sizes
+            .iter()
+            .zip(&weights)
+            .filter(|(_, w)| **w > 1e-6)
+            .map(|(size, _)| size)
+            .collect();
         if weighed.len() < SIZES {
             return None;
         }
         let narrow = weighed[weighed.len() - 1].at - weighed[0].at <= SPAN.ln();
-        let terms = if weighed.len() < CUBIC && narrow { 3 } else { 4 };
-        let columns: Vec<[f64; 4]> =
-            sizes.iter().map(|size| [0, 1, 2, 3].map(|k| (size.at - middle).powi(k))).collect();
-        let normal = |a: usize, b: usize| columns.iter().zip(&weights).map(|(x, w)| w * x[a] * x[b]).sum::<f64>();
-        let matrix: Vec<Vec<f64>> = (0..terms).map(|a| (0..terms).map(|b| normal(a, b)).collect()).collect();
+        let terms = if weighed.len() < CUBIC && narrow {
+            3
+        } else {
+            4
+        };
+        let columns: Vec<[f64; 4]> = sizes
+            .iter()
+            .map(|size| [0, 1, 2, 3].map(|k| (size.at - middle).powi(k)))
+            .collect();
+        let normal = |a: usize, b: usize| {
+            columns
+                .iter()
+                .zip(&weights)
+                .map(|(x, w)| w * x[a] * x[b])
+                .sum::<f64>()
+        };
+        let matrix: Vec<Vec<f64>> = (0..terms)
+            .map(|a| (0..terms).map(|b| normal(a, b)).collect())
+            .collect();
         let mut influence: [Vec<f64>; 4] = Default::default();
         for (x, weight) in columns.iter().zip(&weights) {
-            let solved = solve(matrix.clone(), x[..terms].iter().map(|x| weight * x).collect())?;
-            influence.iter_mut().zip(solved.into_iter().chain([0.0])).for_each(|(row, value)| row.push(value));
+            let solved = solve(
+                matrix.clone(),
+                x[..terms].iter().map(|x| weight * x).collect(),
+            )?;
+            influence
+                .iter_mut()
+                .zip(solved.into_iter().chain([0.0]))
+                .for_each(|(row, value)| row.push(value));
         }
-        let coefficient = |row: &Vec<f64>| row.iter().zip(sizes).map(|(by, size)| by * size.loss).sum::<f64>();
+        let coefficient = |row: &Vec<f64>| {
+            row.iter()
+                .zip(sizes)
+                .map(|(by, size)| by * size.loss)
+                .sum::<f64>()
+        };
         let coefficients = [0, 1, 2, 3].map(|k| coefficient(&influence[k]));
-        Some(Self { middle, coefficients, influence })
+        Some(Self {
+            middle,
+            coefficients,
+            influence,
+        })
     }
 
     fn value(&self, x: f64) -> f64 {
@@ -330,10 +436,15 @@ impl Cubic {
 
     /// The lowest point among the sizes tried and no further than a factor of five from the middle.
     fn lowest(&self, ends: [f64; 2]) -> f64 {
-        let (low, high) = ((self.middle - 1.6).max(ends[0]), (self.middle + 1.6).min(ends[1]));
+        let (low, high) = (
+            (self.middle - 1.6).max(ends[0]),
+            (self.middle + 1.6).min(ends[1]),
+        );
         let at = |step: usize| low + (high - low) * step as f64 / STEPS as f64;
-        let best =
-            (0..=STEPS).min_by(|&a, &b| self.value(at(a) - self.middle).total_cmp(&self.value(at(b) - self.middle)));
+        let best = (0..=STEPS).min_by(|&a, &b| {
+            self.value(at(a) - self.middle)
+                .total_cmp(&self.value(at(b) - self.middle))
+        });
         let best = best.unwrap_or(0);
         let (near, step) = (at(best), (high - low) / STEPS as f64);
         // The steps are too coarse by a hair: one of Newton's.
@@ -341,7 +452,11 @@ impl Cubic {
         let [_, b, c, d] = self.coefficients;
         let (slope, curvature) = (b + x * (2.0 * c + 3.0 * d * x), 2.0 * c + 6.0 * d * x);
         let inside = best > 0 && best < STEPS && curvature > 0.0;
-        if inside { (near - slope / curvature).clamp(near - step, near + step) } else { near }
+        if inside {
+            (near - slope / curvature).clamp(near - step, near + step)
+        } else {
+            near
+        }
     }
 }
 
@@ -359,15 +474,29 @@ struct Line {
 impl Line {
     fn interval(&self) -> Option<Interval> {
         let half = self.reach? / self.spread.sqrt();
-        Some(Interval { low: self.slope - half, high: self.slope + half, level: LEVEL })
+        Some(Interval {
+            low: self.slope - half,
+            high: self.slope + half,
+            level: LEVEL,
+        })
     }
 
     fn best(&self, flops: f64) -> Best {
         let from = flops.ln() - self.middle.0;
         let at = self.middle.1 + self.slope * from;
-        let half = self.reach.map(|reach| reach * (1.0 / self.weight + from * from / self.spread).sqrt());
-        let interval = half.map(|half| Interval { low: (at - half).exp(), high: (at + half).exp(), level: LEVEL });
-        Best { flops, params: at.exp(), interval }
+        let half = self
+            .reach
+            .map(|reach| reach * (1.0 / self.weight + from * from / self.spread).sqrt());
+        let interval = half.map(|half| Interval {
+            low: (at - half).exp(),
+            high: (at + half).exp(),
+            level: LEVEL,
+        });
+        Best {
+            flops,
+            params: at.exp(),
+            interval,
+        }
     }
 }
 
@@ -385,9 +514,17 @@ fn regression(rows: &[Row]) -> Option<Line> {
     let middle = rows.iter().map(|row| row.0).sum::<f64>() / n;
     let spread: f64 = rows.iter().map(|row| (row.0 - middle).powi(2)).sum();
     let trend = rows.iter().map(|row| (row.0 - middle) * row.2).sum::<f64>() / spread;
-    let weights: Vec<f64> = rows.iter().map(|row| (-trend * (row.0 - middle)).exp()).collect();
+    let weights: Vec<f64> = rows
+        .iter()
+        .map(|row| (-trend * (row.0 - middle)).exp())
+        .collect();
     let weight: f64 = weights.iter().sum();
-    let sum = |of: &dyn Fn(&Row) -> f64| rows.iter().zip(&weights).map(|(row, weight)| weight * of(row)).sum::<f64>();
+    let sum = |of: &dyn Fn(&Row) -> f64| {
+        rows.iter()
+            .zip(&weights)
+            .map(|(row, weight)| weight * of(row))
+            .sum::<f64>()
+    };
     let middle = (sum(&|row| row.0) / weight, sum(&|row| row.1) / weight);
     let spread = sum(&|row| (row.0 - middle.0).powi(2));
     let slope = sum(&|row| (row.0 - middle.0) * (row.1 - middle.1)) / spread;
@@ -395,8 +532,16 @@ fn regression(rows: &[Row]) -> Option<Line> {
         return None;
     }
     let squares = sum(&|row| (row.1 - middle.1 - slope * (row.0 - middle.0)).powi(2));
-    let reach = critical(n - 2.0, LEVEL).map(|t| t * (squares / (n - 2.0)).sqrt()).filter(|reach| *reach > 1e-12);
-    Some(Line { middle, slope, weight, spread, reach })
+    let reach = critical(n - 2.0, LEVEL)
+        .map(|t| t * (squares / (n - 2.0)).sqrt())
+        .filter(|reach| *reach > 1e-12);
+    Some(Line {
+        middle,
+        slope,
+        weight,
+        spread,
+        reach,
+    })
 }
 
 #[cfg(test)]
@@ -414,8 +559,14 @@ mod tests {
                 // Whole steps miss the budget by a little, larger models by more.
                 let flops = flops * 1.01f64.powi(k);
                 let tokens = flops / (6.0 * params);
-                let loss = 1.8 + 480.0 * params.powf(-0.34) + 480.0 * tokens.powf(-0.34) + noise(points.len());
-                points.push(Point { params: Some(params), ..Point::new("a".to_owned(), flops, loss) });
+                let loss = 1.8
+                    + 480.0 * params.powf(-0.34)
+                    + 480.0 * tokens.powf(-0.34)
+                    + noise(points.len());
+                points.push(Point {
+                    params: Some(params),
+                    ..Point::new("a".to_owned(), flops, loss)
+                });
             }
         }
         points
@@ -426,9 +577,15 @@ mod tests {
         let found = profiles(&law_points(&[1e18, 1e19, 1e20, 1e21], |_| 0.0)).unwrap();
         assert_eq!(found.profiles.len(), 4);
         assert!((found.exponent.unwrap() - 0.5).abs() < 2e-3, "{found:?}");
-        let noisy = profiles(&law_points(&[1e18, 1e19, 1e20, 1e21], |k| 0.003 * (7.0 * k as f64).sin())).unwrap();
+        let noisy = profiles(&law_points(&[1e18, 1e19, 1e20, 1e21], |k| {
+            0.003 * (7.0 * k as f64).sin()
+        }))
+        .unwrap();
         let interval = noisy.interval.unwrap();
-        assert!(interval.low < 0.5 && interval.high > 0.5 && interval.high - interval.low < 0.3, "{interval:?}");
+        assert!(
+            interval.low < 0.5 && interval.high > 0.5 && interval.high - interval.low < 0.3,
+            "{interval:?}"
+        );
     }
 
     #[test]
@@ -436,7 +593,10 @@ mod tests {
         let mut points = law_points(&[1e18, 1e20], |_| 0.0);
         points.retain(|p| p.flops > 1e19 || p.params.unwrap() > 1.2 * optimum_params(1e18));
         let found = profiles(&points).unwrap();
-        assert_eq!((found.profiles[0].best_params, found.exponent), (None, None));
+        assert_eq!(
+            (found.profiles[0].best_params, found.exponent),
+            (None, None)
+        );
         assert_eq!(found.profiles[0].reason, Some(Reason::FewSizes));
         let rising: Vec<Point> = (0..5)
             .map(|k| Point {
@@ -444,7 +604,10 @@ mod tests {
                 ..Point::new("a".into(), 1e18, 3.0 - 0.1 * f64::from(k))
             })
             .collect();
-        assert_eq!(profiles(&rising).unwrap().profiles[0].reason, Some(Reason::AtLargest));
+        assert_eq!(
+            profiles(&rising).unwrap().profiles[0].reason,
+            Some(Reason::AtLargest)
+        );
         assert!(profiles(&[Point::new("a".into(), 1e18, 3.0)]).is_err());
     }
 
@@ -456,11 +619,23 @@ mod tests {
     /// SciPy 1.17: `r = linregress([0, 1, 2, 3], [0.1, 0.4, 1.2, 1.4])`, `r.slope + t.ppf([.025, .975], 2) * r.stderr`.
     #[test]
     fn the_line_agrees_with_scipy() {
-        let rows = [(0.0, 0.1, 2.0), (1.0, 0.4, 2.0), (2.0, 1.2, 2.0), (3.0, 1.4, 2.0)];
+        let rows = [
+            (0.0, 0.1, 2.0),
+            (1.0, 0.4, 2.0),
+            (2.0, 1.2, 2.0),
+            (3.0, 1.4, 2.0),
+        ];
         let found = regression(&rows).unwrap();
         let interval = found.interval().unwrap();
-        for (found, expected) in [(found.slope, LINE[1]), (interval.low, LINE[0]), (interval.high, LINE[2])] {
-            assert!((found - expected).abs() < 1e-9, "{found} against {expected}");
+        for (found, expected) in [
+            (found.slope, LINE[1]),
+            (interval.low, LINE[0]),
+            (interval.high, LINE[2]),
+        ] {
+            assert!(
+                (found - expected).abs() < 1e-9,
+                "{found} against {expected}"
+            );
         }
     }
 
@@ -477,7 +652,13 @@ mod tests {
     ];
 
     /// Five budgets, sizes over a factor of 300 around each best one, or around one middle for all; `luck` is ln L's.
-    fn wide(law: [f64; 5], sizes: i32, fixed: bool, shift: f64, mut luck: impl FnMut() -> f64) -> Vec<Point> {
+    fn wide(
+        law: [f64; 5],
+        sizes: i32,
+        fixed: bool,
+        shift: f64,
+        mut luck: impl FnMut() -> f64,
+    ) -> Vec<Point> {
         let [e, a, alpha, b, beta] = law;
         let theta = [a.ln(), alpha, b.ln(), beta, e.ln()];
         let mut points = Vec::new();
@@ -485,10 +666,14 @@ mod tests {
             let flops = 1e18 * 1e3f64.powf(f64::from(budget) / 4.0);
             let middle = optimum(&theta, if fixed { 10f64.powf(19.5) } else { flops }).params;
             for k in 0..sizes {
-                let params = middle * 300f64.powf(f64::from(k) / f64::from(sizes - 1) - 0.5) * shift.exp();
+                let params =
+                    middle * 300f64.powf(f64::from(k) / f64::from(sizes - 1) - 0.5) * shift.exp();
                 let tokens = flops / (6.0 * params);
                 let loss = (e + a * params.powf(-alpha) + b * tokens.powf(-beta)) * luck().exp();
-                points.push(Point { params: Some(params), ..Point::new("a".to_owned(), flops, loss) });
+                points.push(Point {
+                    params: Some(params),
+                    ..Point::new("a".to_owned(), flops, loss)
+                });
             }
         }
         points
@@ -502,10 +687,19 @@ mod tests {
                 for shift in [-0.7, 0.0, 0.4] {
                     let found = profiles(&wide(law, sizes, fixed, shift, || 0.0)).unwrap();
                     let exponent = found.exponent.unwrap();
-                    assert!((exponent - truth).abs() < 0.005, "{law:?} {sizes} {fixed} {shift}: {exponent} {truth}");
+                    assert!(
+                        (exponent - truth).abs() < 0.005,
+                        "{law:?} {sizes} {fixed} {shift}: {exponent} {truth}"
+                    );
                     let theta = [law[1].ln(), law[2], law[3].ln(), law[4], law[0].ln()];
-                    for profile in found.profiles.iter().filter(|profile| profile.best_params.is_some()) {
-                        let off = (profile.best_params.unwrap() / optimum(&theta, profile.flops).params).ln();
+                    for profile in found
+                        .profiles
+                        .iter()
+                        .filter(|profile| profile.best_params.is_some())
+                    {
+                        let off = (profile.best_params.unwrap()
+                            / optimum(&theta, profile.flops).params)
+                            .ln();
                         assert!(off.abs() < 0.03, "{law:?} {sizes} {fixed} {shift}: {off}");
                     }
                 }
@@ -517,16 +711,24 @@ mod tests {
     fn coverage(studies: u64, noise: f64) -> Vec<[f64; 2]> {
         let of = |law: [f64; 5]| {
             let inside = crate::analysis::fit::solve::on_all_cores(studies as usize, |k| {
-                let mut random = crate::stream::stream("isoflop-test", k as u64, (1e6 * noise + 1e3 * law[1]) as u64);
+                let mut random = crate::stream::stream(
+                    "isoflop-test",
+                    k as u64,
+                    (1e6 * noise + 1e3 * law[1]) as u64,
+                );
                 let shift = random.uniform() - 0.5;
-                let found = profiles(&wide(law, 9, false, shift, || noise * random.normal())).unwrap();
+                let found =
+                    profiles(&wide(law, 9, false, shift, || noise * random.normal())).unwrap();
                 let theta = [law[1].ln(), law[2], law[3].ln(), law[4], law[0].ln()];
                 let best = found.best_params_at_largest.unwrap();
                 let holds = |interval: Option<Interval>, truth: f64| {
                     interval.is_none_or(|interval| interval.low <= truth && truth <= interval.high)
                 };
                 let truth = optimum(&theta, best.flops).params;
-                [holds(found.interval, law[4] / (law[2] + law[4])), holds(best.interval, truth)]
+                [
+                    holds(found.interval, law[4] / (law[2] + law[4])),
+                    holds(best.interval, truth),
+                ]
             });
             [0, 1].map(|k| inside.iter().filter(|study| study[k]).count() as f64 / studies as f64)
         };
@@ -545,7 +747,10 @@ mod tests {
     fn intervals_cover_92_to_98_percent_of_500_studies() {
         for noise in [0.001, 0.003] {
             for (law, shares) in LAWS.iter().zip(coverage(500, noise)) {
-                assert!(shares.iter().all(|share| (0.92..=0.98).contains(share)), "{law:?} {noise}: {shares:?}");
+                assert!(
+                    shares.iter().all(|share| (0.92..=0.98).contains(share)),
+                    "{law:?} {noise}: {shares:?}"
+                );
             }
         }
     }
@@ -558,12 +763,31 @@ mod tests {
             let theta = [law[1].ln(), law[2], law[3].ln(), law[4], law[0].ln()];
             let kept = |p: &&Point| keep(p.params.unwrap(), optimum(&theta, p.flops).params);
             let points: Vec<Point> = all.iter().filter(kept).cloned().collect();
-            profiles(&points).unwrap().profiles.iter().map(|profile| profile.reason).collect::<Vec<_>>()
+            profiles(&points)
+                .unwrap()
+                .profiles
+                .iter()
+                .map(|profile| profile.reason)
+                .collect::<Vec<_>>()
         };
         let above = of(&|size, best| size > 1.3 * best);
-        assert!(above.iter().flatten().all(|reason| *reason == Reason::AtSmallest) && above[0].is_some(), "{above:?}");
+        assert!(
+            above
+                .iter()
+                .flatten()
+                .all(|reason| *reason == Reason::AtSmallest)
+                && above[0].is_some(),
+            "{above:?}"
+        );
         let below = of(&|size, best| size < 0.75 * best);
-        assert!(below.iter().flatten().all(|reason| *reason == Reason::AtLargest) && below[4].is_some(), "{below:?}");
+        assert!(
+            below
+                .iter()
+                .flatten()
+                .all(|reason| *reason == Reason::AtLargest)
+                && below[4].is_some(),
+            "{below:?}"
+        );
         let within = of(&|size, best| size > 0.6 * best);
         assert_eq!(within, [None; 5], "one size below the best is enough");
     }

@@ -81,7 +81,9 @@ pub const CATALOG: [&Law; 7] = [
 /// The law of that name.
 pub fn find(name: &str) -> Result<&'static Law> {
     let known = CATALOG.iter().find(|law| law.name == name).copied();
-    known.ok_or_else(|| Error::input(format!("unknown law `{name}`")).suggest(name, CATALOG.map(|law| law.name)))
+    known.ok_or_else(|| {
+        Error::input(format!("unknown law `{name}`")).suggest(name, CATALOG.map(|law| law.name))
+    })
 }
 
 #[cfg(test)]
@@ -91,11 +93,22 @@ mod tests {
     #[test]
     fn every_law_says_what_it_is_and_names_are_unique() {
         for (k, law) in CATALOG.iter().enumerate() {
-            assert!(CATALOG[..k].iter().all(|other| other.name != law.name), "{} stands twice", law.name);
-            assert!(law.about.ends_with('.') && !law.formula.is_empty() && !law.source.is_empty(), "{}", law.name);
+            assert!(
+                CATALOG[..k].iter().all(|other| other.name != law.name),
+                "{} stands twice",
+                law.name
+            );
+            assert!(
+                law.about.ends_with('.') && !law.formula.is_empty() && !law.source.is_empty(),
+                "{}",
+                law.name
+            );
             assert_eq!(find(law.name).unwrap().name, law.name);
         }
-        assert_eq!(find("chinchila").unwrap_err().hint.as_deref(), Some("did you mean `chinchilla`?"));
+        assert_eq!(
+            find("chinchila").unwrap_err().hint.as_deref(),
+            Some("did you mean `chinchilla`?")
+        );
     }
 
     #[test]
@@ -110,9 +123,16 @@ mod tests {
             if let Form::Additive(additive) = &law.form {
                 assert!((1..=2).contains(&additive.terms.len()), "{}", law.name);
                 let starts = (additive.starts)(&points);
-                let finite =
-                    |s: &Start| s.irreducible.is_finite() && s.terms[0].0.is_finite() && s.terms[1].1.is_finite();
-                assert!(starts.len() > 10 && starts.iter().all(finite), "{}", law.name);
+                let finite = |s: &Start| {
+                    s.irreducible.is_finite()
+                        && s.terms[0].0.is_finite()
+                        && s.terms[1].1.is_finite()
+                };
+                assert!(
+                    starts.len() > 10 && starts.iter().all(finite),
+                    "{}",
+                    law.name
+                );
             }
         }
     }

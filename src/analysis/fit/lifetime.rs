@@ -84,52 +84,82 @@ pub fn cheapest(theta: &Theta, loss: f64, inference: f64) -> Option<Model> {
     let x = 0.5 * (low + high);
     let (params, tokens) = (params(x), tokens(x));
     let training_flops = 6.0 * params * tokens;
-    let model = Model { params, tokens, training_flops, total_flops: training_flops + 2.0 * params * inference };
+    let model = Model {
+        params,
+        tokens,
+        training_flops,
+        total_flops: training_flops + 2.0 * params * inference,
+    };
     model.total_flops.is_finite().then_some(model)
 }
 
 /// Both optima of a fitted law; `open` are the parameters that the data leave open.
-pub fn lifetime(fit: &CurveFit, draws: &[Theta], demand: Demand, open: Vec<&'static str>) -> Result<Lifetime> {
+pub fn lifetime(
+    fit: &CurveFit,
+    draws: &[Theta],
+    demand: Demand,
+    open: Vec<&'static str>,
+) -> Result<Lifetime> {
     let group = fit.group().to_owned();
     let Some(additive) = fit.curve.additive else {
-        return Err(Error::input("--inference-tokens: this law does not say what parameters and tokens buy")
-            .hint("--law chinchilla or --law over-training"));
+        return Err(Error::input(
+            "--inference-tokens: this law does not say what parameters and tokens buy",
+        )
+        .hint("--law chinchilla or --law over-training"));
     };
     let theta = additive(&fit.at());
-    let largest = fit.points.iter().map(|point| point.flops).fold(0.0, f64::max);
-    let loss = demand.loss_nats.unwrap_or_else(|| super::allocation::optimum(&theta, largest).loss);
+    let largest = fit
+        .points
+        .iter()
+        .map(|point| point.flops)
+        .fold(0.0, f64::max);
+    let loss = demand
+        .loss_nats
+        .unwrap_or_else(|| super::allocation::optimum(&theta, largest).loss);
     let models = cheapest(&theta, loss, 0.0).zip(cheapest(&theta, loss, demand.tokens));
     let Some((alone, best)) = models else {
         let floor = theta[IRREDUCIBLE].exp();
-        return Err(Error::input(format!("{group}: no model reaches {loss} nats: E is {floor:.4}"))
-            .hint("--target-loss NATS above E"));
+        return Err(Error::input(format!(
+            "{group}: no model reaches {loss} nats: E is {floor:.4}"
+        ))
+        .hint("--target-loss NATS above E"));
     };
     let total_alone = alone.training_flops + 2.0 * alone.params * demand.tokens;
-    let drawn: Option<Vec<f64>> =
-        draws.iter().map(|theta| cheapest(theta, loss, demand.tokens).map(|model| model.params)).collect();
+    let drawn: Option<Vec<f64>> = draws
+        .iter()
+        .map(|theta| cheapest(theta, loss, demand.tokens).map(|model| model.params))
+        .collect();
     let ends = drawn.and_then(|drawn| Some((quantile(&drawn, 0.025)?, quantile(&drawn, 0.975)?)));
     let range = |of: fn(&super::curve::Input) -> f64| {
         let values = fit.inputs.iter().map(of);
-        values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)))
+        values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+            (low.min(value), high.max(value))
+        })
     };
     let outside = |value: f64, (low, high): (f64, f64)| value < 0.99 * low || value > 1.01 * high;
     Ok(Lifetime {
         group,
         loss_nats: loss,
         inference_tokens: demand.tokens,
-        compute_optimal: Model { total_flops: total_alone, ..alone },
+        compute_optimal: Model {
+            total_flops: total_alone,
+            ..alone
+        },
         best,
         params_factor: best.params / alone.params,
         tokens_factor: best.tokens / alone.tokens,
         training_factor: best.training_flops / alone.training_flops,
         total_factor: best.total_flops / total_alone,
-        params_interval: ends.filter(|_| open.is_empty()).map(|(low, high)| Interval {
-            low: low.min(best.params),
-            high: high.max(best.params),
-            level: crate::stat::interval::LEVEL,
-        }),
+        params_interval: ends
+            .filter(|_| open.is_empty())
+            .map(|(low, high)| Interval {
+                low: low.min(best.params),
+                high: high.max(best.params),
+                level: crate::stat::interval::LEVEL,
+            }),
         not_identified: open,
-        extrapolated: outside(best.params, range(|i| i.params)) || outside(best.tokens, range(|i| i.tokens)),
+        extrapolated: outside(best.params, range(|i| i.params))
+            || outside(best.tokens, range(|i| i.tokens)),
     })
 }
 
@@ -152,7 +182,10 @@ mod tests {
         for law in [hoffmann(), theta(1.8, 482.0, 2085.0, 0.348, 0.366)] {
             let best = optimum(&law, 1e21);
             let found = cheapest(&law, best.loss, 0.0).unwrap();
-            assert!((found.params / best.params - 1.0).abs() < 1e-9, "{found:?} {best:?}");
+            assert!(
+                (found.params / best.params - 1.0).abs() < 1e-9,
+                "{found:?} {best:?}"
+            );
             assert!((found.total_flops / 1e21 - 1.0).abs() < 1e-9);
         }
     }
@@ -162,23 +195,36 @@ mod tests {
     fn no_other_model_of_the_loss_costs_less() {
         let law = hoffmann();
         let [a, alpha, b, beta, e] = law;
-        let tokens = |n: f64, loss: f64| ((b - (loss - e.exp() - (a - alpha * n.ln()).exp()).ln()) / beta).exp();
+        let tokens = |n: f64, loss: f64| {
+            ((b - (loss - e.exp() - (a - alpha * n.ln()).exp()).ln()) / beta).exp()
+        };
         let mut before = f64::INFINITY;
         for demand in [0.0, 1e11, 1e12, 1e13, 1e15] {
             let best = cheapest(&law, 2.1, demand).unwrap();
             for factor in [0.8, 0.97, 1.03, 1.5] {
                 let n = factor * best.params;
                 let other = 6.0 * n * tokens(n, 2.1) + 2.0 * n * demand;
-                assert!(other.is_nan() || other > best.total_flops, "{demand}: {factor}");
+                assert!(
+                    other.is_nan() || other > best.total_flops,
+                    "{demand}: {factor}"
+                );
             }
-            assert!((tokens(best.params, 2.1) / best.tokens - 1.0).abs() < 1e-6 && best.params < before);
+            assert!(
+                (tokens(best.params, 2.1) / best.tokens - 1.0).abs() < 1e-6 && best.params < before
+            );
             before = best.params;
         }
         // A N^-alpha = L - E is the smallest model there is.
         let least = ((a - (2.1 - e.exp()).ln()) / alpha).exp();
         let found = cheapest(&law, 2.1, 1e30).unwrap();
-        assert!(found.params / least < 1.01 && found.params > least, "{found:?}");
-        assert_eq!((cheapest(&law, 1.69, 1.0), cheapest(&law, 1.0, 1.0)), (None, None));
+        assert!(
+            found.params / least < 1.01 && found.params > least,
+            "{found:?}"
+        );
+        assert_eq!(
+            (cheapest(&law, 1.69, 1.0), cheapest(&law, 1.0, 1.0)),
+            (None, None)
+        );
     }
 
     /// Figure 1 of the paper: who would train a compute-optimal model of 13 B parameters, and expects 2e12 tokens of inference, saves
@@ -190,7 +236,11 @@ mod tests {
         let (mut low, mut high) = (1e20_f64, 1e25_f64);
         for _ in 0..200 {
             let middle = (low * high).sqrt();
-            if optimum(&law, middle).params < 13e9 { low = middle } else { high = middle }
+            if optimum(&law, middle).params < 13e9 {
+                low = middle
+            } else {
+                high = middle
+            }
         }
         let loss = optimum(&law, low).loss;
         let alone = cheapest(&law, loss, 0.0).unwrap();
@@ -199,6 +249,9 @@ mod tests {
         assert!((alone.params / 13e9 - 1.0).abs() < 1e-3);
         let (saved, share) = (total - best.total_flops, 1.0 - best.total_flops / total);
         assert!((best.params / 7e9 - 1.0).abs() < 0.1, "{best:?}");
-        assert!((saved / 1.7e22 - 1.0).abs() < 0.1 && (share - 0.17).abs() < 0.015, "{saved:e} {share}");
+        assert!(
+            (saved / 1.7e22 - 1.0).abs() < 0.1 && (share - 0.17).abs() < 0.015,
+            "{saved:e} {share}"
+        );
     }
 }

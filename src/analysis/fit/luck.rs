@@ -96,7 +96,12 @@ struct Mixed {
 
 impl Luck {
     /// Of a fit in a surface's coordinates, with the parameters `held` not fitted.
-    pub fn new(surface: &Surface, fit: &Fitted, held: &[usize], series: &Series) -> Result<Self, Silence> {
+    pub fn new(
+        surface: &Surface,
+        fit: &Fitted,
+        held: &[usize],
+        series: &Series,
+    ) -> Result<Self, Silence> {
         let (n, p) = (surface.rows.len() as f64, surface.free(held).len() as f64);
         if n <= p {
             return Err(Silence::TooFewRuns);
@@ -107,7 +112,10 @@ impl Luck {
             return Err(Silence::NoScatter);
         }
         let curvature = curvature(&residuals, surface.delta, n / (n - p));
-        let influence: Vec<f64> = residuals.iter().map(|r| huber::influence(*r, surface.delta)).collect();
+        let influence: Vec<f64> = residuals
+            .iter()
+            .map(|r| huber::influence(*r, surface.delta))
+            .collect();
         let stretch = series.stretch();
         let (kind, stretch) = if !surface.repeated() {
             let freedom = n / stretch - p;
@@ -118,11 +126,25 @@ impl Luck {
             (Kind::Single { variance, freedom }, stretch)
         } else if surface.balanced() {
             let clusters = surface.rows.iter().map(|row| row.cluster).collect();
-            (Kind::Repeats { clusters, number: surface.clusters }, 1.0)
+            (
+                Kind::Repeats {
+                    clusters,
+                    number: surface.clusters,
+                },
+                1.0,
+            )
         } else {
-            (Kind::Mixed(Mixed::new(surface, fit, held, &influence)?), stretch)
+            (
+                Kind::Mixed(Mixed::new(surface, fit, held, &influence)?),
+                stretch,
+            )
         };
-        Ok(Self { influence, curvature, kind, stretch })
+        Ok(Self {
+            influence,
+            curvature,
+            kind,
+            stretch,
+        })
     }
 
     /// How each row's influence moves a figure whose slopes by the parameters are `gradient`, those of the rows being `columns`;
@@ -141,15 +163,30 @@ impl Luck {
                 let sums = summed(products, clusters, *number);
                 let n = *number as f64;
                 let middle = sums.iter().sum::<f64>() / n;
-                (sums.iter().map(|sum| (sum - middle).powi(2)).sum::<f64>() * n / (n - 1.0), n - 1.0)
+                (
+                    sums.iter().map(|sum| (sum - middle).powi(2)).sum::<f64>() * n / (n - 1.0),
+                    n - 1.0,
+                )
             }
             Kind::Mixed(mixed) => mixed.along(direction, length),
         };
         let variance = self.stretch * variance;
-        let steep: f64 = direction.iter().zip(&self.curvature).map(|(g, k)| k * g * g).sum();
+        let steep: f64 = direction
+            .iter()
+            .zip(&self.curvature)
+            .map(|(g, k)| k * g * g)
+            .sum();
         let lambda = variance / steep;
-        let freedom = if matches!(self.kind, Kind::Mixed(_)) { freedom / self.stretch } else { freedom };
-        (lambda.is_finite() && lambda > 0.0 && freedom > 0.0).then_some(Scale { variance, lambda, freedom })
+        let freedom = if matches!(self.kind, Kind::Mixed(_)) {
+            freedom / self.stretch
+        } else {
+            freedom
+        };
+        (lambda.is_finite() && lambda > 0.0 && freedom > 0.0).then_some(Scale {
+            variance,
+            lambda,
+            freedom,
+        })
     }
 }
 
@@ -166,7 +203,9 @@ fn curvature(residuals: &[f64], delta: f64, widen: f64) -> Vec<f64> {
     // 1.4826 medians are a standard deviation where errors are normal; with more of them a narrower window has enough.
     let narrower = (WINDOWED / n).powf(0.2).min(1.0);
     let window = (1.4826 * narrower * median(&sizes).unwrap_or(0.0)).max(delta);
-    let rise = |e: &f64| (huber::influence(e + window, delta) - huber::influence(e - window, delta)) / (2.0 * window);
+    let rise = |e: &f64| {
+        (huber::influence(e + window, delta) - huber::influence(e - window, delta)) / (2.0 * window)
+    };
     let own: Vec<f64> = errors.iter().map(rise).collect();
     let mean = own.iter().sum::<f64>() / n;
     let share = n / (n + MANY);
@@ -175,12 +214,19 @@ fn curvature(residuals: &[f64], delta: f64, widen: f64) -> Vec<f64> {
 
 fn summed(values: impl Iterator<Item = f64>, clusters: &[usize], number: usize) -> Vec<f64> {
     let mut sums = vec![0.0; number];
-    values.zip(clusters).for_each(|(value, &cluster)| sums[cluster] += value);
+    values
+        .zip(clusters)
+        .for_each(|(value, &cluster)| sums[cluster] += value);
     sums
 }
 
 impl Mixed {
-    fn new(surface: &Surface, fit: &Fitted, held: &[usize], influence: &[f64]) -> Result<Self, Silence> {
+    fn new(
+        surface: &Surface,
+        fit: &Fitted,
+        held: &[usize],
+        influence: &[f64],
+    ) -> Result<Self, Silence> {
         let clusters: Vec<usize> = surface.rows.iter().map(|row| row.cluster).collect();
         let number = surface.clusters;
         let sizes = summed(clusters.iter().map(|_| 1.0), &clusters, number);
@@ -189,15 +235,24 @@ impl Mixed {
         // An orthonormal basis of what the fit can answer, summed over clusters: how much of the luck between them it swallows.
         let basis = basis(surface, &fit.theta, held);
         let p = basis.len() as f64;
-        let of_clusters: Vec<Vec<f64>> =
-            basis.iter().map(|column| summed(column.iter().copied(), &clusters, number)).collect();
-        let product =
-            |a: &[f64], b: &[f64], over: &dyn Fn(usize) -> f64| (0..number).map(|r| a[r] * b[r] / over(r)).sum::<f64>();
-        let swallowed: f64 = of_clusters.iter().map(|column| product(column, column, &|r| sizes[r])).sum();
+        let of_clusters: Vec<Vec<f64>> = basis
+            .iter()
+            .map(|column| summed(column.iter().copied(), &clusters, number))
+            .collect();
+        let product = |a: &[f64], b: &[f64], over: &dyn Fn(usize) -> f64| {
+            (0..number).map(|r| a[r] * b[r] / over(r)).sum::<f64>()
+        };
+        let swallowed: f64 = of_clusters
+            .iter()
+            .map(|column| product(column, column, &|r| sizes[r]))
+            .sum();
         let mut times = n;
         for a in &of_clusters {
             times -= 2.0 * product(a, a, &|_| 1.0);
-            times += of_clusters.iter().map(|b| product(a, b, &|r| sizes[r]) * product(a, b, &|_| 1.0)).sum::<f64>();
+            times += of_clusters
+                .iter()
+                .map(|b| product(a, b, &|r| sizes[r]) * product(a, b, &|_| 1.0))
+                .sum::<f64>();
         }
         let used = sizes.iter().filter(|size| **size > 0.0).count() as f64;
         let (between_freedom, within_freedom) = (used - swallowed, n - used - (p - swallowed));
@@ -205,9 +260,20 @@ impl Mixed {
             return Err(Silence::TooFewSeries);
         }
         let squares: f64 = influence.iter().map(|e| e * e).sum();
-        let between: f64 = (0..number).filter(|&r| sizes[r] > 0.0).map(|r| sums[r] * sums[r] / sizes[r]).sum();
+        let between: f64 = (0..number)
+            .filter(|&r| sizes[r] > 0.0)
+            .map(|r| sums[r] * sums[r] / sizes[r])
+            .sum();
         let within = (squares - between).max(0.0) / within_freedom;
-        Ok(Self { clusters, number, within, within_freedom, between, between_freedom, times })
+        Ok(Self {
+            clusters,
+            number,
+            within,
+            within_freedom,
+            between,
+            between_freedom,
+            times,
+        })
     }
 
     fn along(&self, direction: &[f64], length: f64) -> (f64, f64) {
@@ -220,38 +286,73 @@ impl Mixed {
             let variance = (self.within * self.within_freedom + self.between) / freedom;
             return (variance * length, freedom);
         }
-        let (of_within, of_between) = (self.within * (length - share * self.between_freedom), share * self.between);
+        let (of_within, of_between) = (
+            self.within * (length - share * self.between_freedom),
+            share * self.between,
+        );
         let variance = of_within + of_between;
-        let spread = of_within.powi(2) / self.within_freedom + of_between.powi(2) / self.between_freedom;
+        let spread =
+            of_within.powi(2) / self.within_freedom + of_between.powi(2) / self.between_freedom;
         (variance, variance * variance / spread)
     }
 }
 
 /// Slopes by the parameters that are free and not at a bound, as columns of rows.
-pub fn columns(surface: &Surface, theta: &Theta, held: &[usize], asked: Option<usize>) -> (Vec<usize>, Vec<Vec<f64>>) {
+pub fn columns(
+    surface: &Surface,
+    theta: &Theta,
+    held: &[usize],
+    asked: Option<usize>,
+) -> (Vec<usize>, Vec<Vec<f64>>) {
     let at_bound = |index: usize| index == IRREDUCIBLE && theta[index] <= NOTHING;
-    let free: Vec<usize> =
-        surface.free(held).into_iter().filter(|&index| !at_bound(index) || asked == Some(index)).collect();
+    let free: Vec<usize> = surface
+        .free(held)
+        .into_iter()
+        .filter(|&index| !at_bound(index) || asked == Some(index))
+        .collect();
     let slopes = surface.slopes_at(theta);
-    let columns = free.iter().map(|&index| slopes.iter().map(|row| row[index]).collect()).collect();
+    let columns = free
+        .iter()
+        .map(|&index| slopes.iter().map(|row| row[index]).collect())
+        .collect();
     (free, columns)
 }
 
 /// S (S'KS)^-1 `gradient`.
 fn direction(columns: &[Vec<f64>], curvature: &[f64], gradient: &[f64]) -> Option<Vec<f64>> {
-    let dot = |a: &[f64], b: &[f64]| a.iter().zip(b).zip(curvature).map(|((a, b), k)| k * a * b).sum::<f64>();
-    let lengths: Vec<f64> = columns.iter().map(|column| dot(column, column).sqrt().max(f64::MIN_POSITIVE)).collect();
+    let dot = |a: &[f64], b: &[f64]| {
+        a.iter()
+            .zip(b)
+            .zip(curvature)
+            .map(|((a, b), k)| k * a * b)
+            .sum::<f64>()
+    };
+    let lengths: Vec<f64> = columns
+        .iter()
+        .map(|column| dot(column, column).sqrt().max(f64::MIN_POSITIVE))
+        .collect();
     let mut matrix: Vec<Vec<f64>> = Vec::new();
     for (a, one) in columns.iter().enumerate() {
-        let row = columns.iter().enumerate().map(|(b, other)| dot(one, other) / (lengths[a] * lengths[b]));
+        let row = columns
+            .iter()
+            .enumerate()
+            .map(|(b, other)| dot(one, other) / (lengths[a] * lengths[b]));
         matrix.push(row.collect());
         // Columns that say the same are told apart by this much, so that a flat direction is merely a long one.
         matrix[a][a] += 1e-12;
     }
-    let scaled: Vec<f64> = gradient.iter().zip(&lengths).map(|(slope, length)| slope / length).collect();
+    let scaled: Vec<f64> = gradient
+        .iter()
+        .zip(&lengths)
+        .map(|(slope, length)| slope / length)
+        .collect();
     let solution = solve(matrix, scaled)?;
     let rows = columns.first().map_or(0, Vec::len);
-    let of = |row: usize| (0..columns.len()).map(|k| columns[k][row] / lengths[k] * solution[k]).sum::<f64>();
+    let of = |row: usize| {
+        (0..columns.len())
+            .map(|k| columns[k][row] / lengths[k] * solution[k])
+            .sum::<f64>()
+    };
     let direction: Vec<f64> = (0..rows).map(of).collect();
     direction.iter().all(|g| g.is_finite()).then_some(direction)
 }

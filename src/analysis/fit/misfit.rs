@@ -49,7 +49,12 @@ pub fn misfit(fitting: &Fitting) -> Option<Misfit> {
         cells.entry(point.cell()).or_default().push(residual);
     }
     let n = fitting.points.len();
-    let freedom = [cells.len().checked_sub(fitting.surface.free(&fitting.held).len())?, n - cells.len()];
+    let freedom = [
+        cells
+            .len()
+            .checked_sub(fitting.surface.free(&fitting.held).len())?,
+        n - cells.len(),
+    ];
     if freedom[0] == 0 || freedom[1] < 2 {
         return None;
     }
@@ -65,7 +70,11 @@ pub fn misfit(fitting: &Fitting) -> Option<Misfit> {
     }
     let f = (lack / freedom[0] as f64) / scatter;
     let law = FisherSnedecor::new(freedom[0] as f64, freedom[1] as f64).ok()?;
-    f.is_finite().then(|| Misfit { f, freedom, p: law.sf(f) })
+    f.is_finite().then(|| Misfit {
+        f,
+        freedom,
+        p: law.sf(f),
+    })
 }
 
 #[cfg(test)]
@@ -77,7 +86,9 @@ mod tests {
 
     /// Six budgets, four repeats, 0.3% of luck; `bend` is a quadratic term in ln L.
     fn tested(bend: f64, seed: u64) -> Misfit {
-        let Form::Additive(law) = &power::LAW.form else { panic!("additive") };
+        let Form::Additive(law) = &power::LAW.form else {
+            panic!("additive")
+        };
         let mut luck = stream("misfit-test", seed, 0);
         let mut points = Vec::new();
         for repeat in 0..4 {
@@ -85,7 +96,10 @@ mod tests {
                 let flops = 1e10 * 3f64.powi(k);
                 let off = bend * (f64::from(k) - 2.5).powi(2) + 0.003 * luck.normal();
                 let loss = (1.5 + 50.0 * flops.powf(-0.15)) * off.exp();
-                points.push(Point { repeat: Some(repeat), ..Point::new("a".to_owned(), flops, loss) });
+                points.push(Point {
+                    repeat: Some(repeat),
+                    ..Point::new("a".to_owned(), flops, loss)
+                });
             }
         }
         misfit(&Fitting::new(law, points, Some(1.5), 0).unwrap()).unwrap()

@@ -183,9 +183,15 @@ impl Study {
     /// The interval of a positive figure that follows from the law along the best splits, by its own profile; `None` where the
     /// data do not bound it on both sides, or where the law does not describe the runs.
     pub fn interval_of(&self, figure: impl Fn(&PowerLaw) -> f64) -> Option<Interval> {
-        let logs =
-            self.fitting.derived(|theta| figure(&self.fitting.frontier_of(theta)).ln()).filter(|_| self.describes())?;
-        Some(Interval { low: logs.low.exp(), high: logs.high.exp(), ..logs })
+        let logs = self
+            .fitting
+            .derived(|theta| figure(&self.fitting.frontier_of(theta)).ln())
+            .filter(|_| self.describes())?;
+        Some(Interval {
+            low: logs.low.exp(),
+            high: logs.high.exp(),
+            ..logs
+        })
     }
 
     /// Whether nothing says clearly that the runs do not lie on the law.
@@ -233,10 +239,17 @@ pub fn fit(law: &'static Law, points: &Points, plan: &Plan) -> Result<Findings> 
 }
 
 /// The same with parameters held and runs forecast.
-pub fn fit_asked(law: &'static Law, points: &Points, plan: &Plan, asked: &Asked) -> Result<Findings> {
+pub fn fit_asked(
+    law: &'static Law,
+    points: &Points,
+    plan: &Plan,
+    asked: &Asked,
+) -> Result<Findings> {
     let mut notes = points.notes.clone();
-    let groups: Vec<Vec<Point>> =
-        grouped(&points.points, &mut notes).into_iter().map(|group| thinned(group, &mut notes)).collect();
+    let groups: Vec<Vec<Point>> = grouped(&points.points, &mut notes)
+        .into_iter()
+        .map(|group| thinned(group, &mut notes))
+        .collect();
     if groups.is_empty() {
         return Err(Error::input("no point to fit").hint("a point is a finished run with a loss"));
     }
@@ -257,15 +270,26 @@ pub fn fit_asked(law: &'static Law, points: &Points, plan: &Plan, asked: &Asked)
         lifetimes: Vec::new(),
     };
     match &law.form {
-        Form::IsoFlop => findings.profiles = groups.iter().map(|g| isoflop::profiles(g)).collect::<Result<_>>()?,
+        Form::IsoFlop => {
+            findings.profiles = groups
+                .iter()
+                .map(|g| isoflop::profiles(g))
+                .collect::<Result<_>>()?
+        }
         Form::Joint => findings.joint = Some(jointly(groups, plan, &mut findings.notes)?),
-        Form::Additive(additive) => additive_findings(additive, groups, plan, asked, &mut findings)?,
+        Form::Additive(additive) => {
+            additive_findings(additive, groups, plan, asked, &mut findings)?
+        }
         Form::Curve(curve) => {
             let groups = complete(groups, curve.needs, &mut findings.notes);
             shapes(curve, groups, plan, asked, &mut findings)?;
         }
         Form::Rate => {
-            let needs = [points::Variable::Params, points::Variable::Tokens, points::Variable::Rate];
+            let needs = [
+                points::Variable::Params,
+                points::Variable::Tokens,
+                points::Variable::Rate,
+            ];
             let places: Vec<(f64, f64)> = asked.predict.iter().filter_map(Target::place).collect();
             for group in complete(groups, &needs, &mut findings.notes) {
                 findings.rates.push(rate::fit(&group, &places)?);
@@ -279,19 +303,39 @@ pub fn fit_asked(law: &'static Law, points: &Points, plan: &Plan, asked: &Asked)
 fn jointly(groups: Vec<Vec<Point>>, plan: &Plan, notes: &mut Vec<String>) -> Result<Joint> {
     let irreducible = source(plan.irreducible, &groups, notes)?;
     let held = value(irreducible, &groups.concat());
-    let kept: Vec<Vec<Point>> = groups.into_iter().map(|group| split_highest(group, plan.drop_highest).0).collect();
-    joint::joint(&kept, joint::Asks { base: None, irreducible, held })
+    let kept: Vec<Vec<Point>> = groups
+        .into_iter()
+        .map(|group| split_highest(group, plan.drop_highest).0)
+        .collect();
+    joint::joint(
+        &kept,
+        joint::Asks {
+            base: None,
+            irreducible,
+            held,
+        },
+    )
 }
 
 /// Groups without the points that lack what others of the group have, and a law needs.
-fn complete(groups: Vec<Vec<Point>>, needs: &[points::Variable], notes: &mut Vec<String>) -> Vec<Vec<Point>> {
+fn complete(
+    groups: Vec<Vec<Point>>,
+    needs: &[points::Variable],
+    notes: &mut Vec<String>,
+) -> Vec<Vec<Point>> {
     let mut kept = groups;
     for needed in needs {
         for group in &mut kept {
-            let lacking = group.iter().filter(|point| point.get(*needed).is_none()).count();
+            let lacking = group
+                .iter()
+                .filter(|point| point.get(*needed).is_none())
+                .count();
             if (1..group.len()).contains(&lacking) {
                 group.retain(|point| point.get(*needed).is_some());
-                notes.push(format!("{lacking} rows lack `{}` and are left out", needed.name()));
+                notes.push(format!(
+                    "{lacking} rows lack `{}` and are left out",
+                    needed.name()
+                ));
             }
         }
     }
@@ -311,13 +355,16 @@ fn shapes(
     for group in groups {
         let (kept, _) = split_highest(group, plan.drop_highest);
         let mut asked = asked.clone();
-        asked.hold.extend(value(source, &kept).map(|e| ("E".to_owned(), e)));
+        asked
+            .hold
+            .extend(value(source, &kept).map(|e| ("E".to_owned(), e)));
         match curve::study::fitted(curve, kept, &asked, plan.draws) {
             Ok(fit) => {
                 let shape = curve::study::study(&fit);
                 let lies = !shape.misfit.is_some_and(|found| found.is_clear());
-                let draws: Vec<Theta> =
-                    curve.additive.map_or(Vec::new(), |of| fit.draws.iter().map(|d| of(d)).collect());
+                let draws: Vec<Theta> = curve
+                    .additive
+                    .map_or(Vec::new(), |of| fit.draws.iter().map(|d| of(d)).collect());
                 ask(findings, &fit, &draws, &asked, lies, shape.open())?;
                 findings.shapes.push(shape);
             }
@@ -327,9 +374,16 @@ fn shapes(
     if findings.shapes.is_empty() && !refused.is_empty() {
         return Err(refused.swap_remove(0));
     }
-    findings.notes.extend(refused.iter().map(|error| format!("not fitted: {}", error.message)));
+    findings.notes.extend(
+        refused
+            .iter()
+            .map(|error| format!("not fitted: {}", error.message)),
+    );
     if plan.drop_highest > 0 {
-        findings.notes.push(format!("the {} highest losses of each group are left out", plan.drop_highest));
+        findings.notes.push(format!(
+            "the {} highest losses of each group are left out",
+            plan.drop_highest
+        ));
     }
     Ok(())
 }
@@ -343,12 +397,18 @@ fn ask(
     lies: bool,
     open: Vec<&'static str>,
 ) -> Result<()> {
-    findings.held_out.extend(curve::study::held_out(fit, &asked.held_out));
+    findings
+        .held_out
+        .extend(curve::study::held_out(fit, &asked.held_out));
     for target in &asked.predict {
-        findings.predictions.push(curve::predict::predict(fit, *target, lies)?);
+        findings
+            .predictions
+            .push(curve::predict::predict(fit, *target, lies)?);
     }
     if let Some(demand) = asked.demand {
-        findings.lifetimes.push(lifetime::lifetime(fit, draws, demand, open)?);
+        findings
+            .lifetimes
+            .push(lifetime::lifetime(fit, draws, demand, open)?);
     }
     Ok(())
 }
@@ -366,8 +426,16 @@ fn grouped(points: &[Point], notes: &mut Vec<String>) -> Vec<Vec<Point>> {
         if place == groups.len() {
             groups.push(Vec::new());
         }
-        let settings = [point.unique_tokens, point.rate, point.batch].map(|value| value.unwrap_or(0.0).to_bits());
-        if seen.insert((place, point.repeat, point.run, point.cell(), settings, point.loss.to_bits())) {
+        let settings = [point.unique_tokens, point.rate, point.batch]
+            .map(|value| value.unwrap_or(0.0).to_bits());
+        if seen.insert((
+            place,
+            point.repeat,
+            point.run,
+            point.cell(),
+            settings,
+            point.loss.to_bits(),
+        )) {
             groups[place].push(point.clone());
         } else {
             copies += 1;
@@ -393,10 +461,14 @@ fn thinned(mut group: Vec<Point>, notes: &mut Vec<String>) -> Vec<Point> {
         let ((n, d), (m, e)) = (key(a), key(b));
         n.total_cmp(&m).then(d.total_cmp(&e))
     });
-    notes.push(format!("{}: {MOST} of its {n} rows are fitted, evenly from all sizes and budgets", group[0].group));
+    notes.push(format!(
+        "{}: {MOST} of its {n} rows are fitted, evenly from all sizes and budgets",
+        group[0].group
+    ));
     // A stride and a half keeps step with no regular table.
     let golden = 0.618_033_988_75;
-    let at = |k: usize| ((k as f64 + (k as f64 * golden).fract()) * n as f64 / MOST as f64) as usize;
+    let at =
+        |k: usize| ((k as f64 + (k as f64 * golden).fract()) * n as f64 / MOST as f64) as usize;
     (0..MOST).map(|k| group[at(k).min(n - 1)].clone()).collect()
 }
 
@@ -416,9 +488,21 @@ fn additive_findings(
             Ok(fitting) => {
                 let study = study(fitting, &dropped, source);
                 if *asked != Asked::default() {
-                    let open = study.parameters.iter().filter(|p| !p.held && !p.identified).map(|p| p.name).collect();
+                    let open = study
+                        .parameters
+                        .iter()
+                        .filter(|p| !p.held && !p.identified)
+                        .map(|p| p.name)
+                        .collect();
                     let fitting = &study.fitting;
-                    ask(findings, &curve::classic::of(fitting)?, &fitting.draws, asked, study.describes(), open)?;
+                    ask(
+                        findings,
+                        &curve::classic::of(fitting)?,
+                        &fitting.draws,
+                        asked,
+                        study.describes(),
+                        open,
+                    )?;
                 }
                 findings.groups.push(study);
             }
@@ -429,9 +513,16 @@ fn additive_findings(
     if findings.groups.is_empty() && !refused.is_empty() {
         return Err(refused.swap_remove(0));
     }
-    findings.notes.extend(refused.iter().map(|error| format!("not fitted: {}", error.message)));
+    findings.notes.extend(
+        refused
+            .iter()
+            .map(|error| format!("not fitted: {}", error.message)),
+    );
     if plan.drop_highest > 0 {
-        findings.notes.push(format!("the {} highest losses of each group are left out", plan.drop_highest));
+        findings.notes.push(format!(
+            "the {} highest losses of each group are left out",
+            plan.drop_highest
+        ));
     }
     compare(findings, source);
     Ok(())
@@ -439,7 +530,11 @@ fn additive_findings(
 
 /// Every group against every other.
 fn compare(findings: &mut Findings, source: Irreducible) {
-    let fittings: Vec<&Fitting> = findings.groups.iter().map(|study| study.fitting.as_ref()).collect();
+    let fittings: Vec<&Fitting> = findings
+        .groups
+        .iter()
+        .map(|study| study.fitting.as_ref())
+        .collect();
     let pairs: Vec<[&Fitting; 2]> = (0..fittings.len())
         .flat_map(|k| (k + 1..fittings.len()).map(move |other| (k, other)))
         .map(|(k, other)| [fittings[k], fittings[other]])
@@ -447,18 +542,32 @@ fn compare(findings: &mut Findings, source: Irreducible) {
     let claims = pairs.len() <= CLAIMED_PAIRS;
     let known = source == Irreducible::Oracle;
     let compared = solve::on_all_cores(pairs.len(), |k| {
-        let terms = identify::Terms { held_at: value(source, &pairs[k][0].points), known, claims };
-        (identify::rank(pairs[k], terms), returns::matching(pairs[k][0], pairs[k][1]))
+        let terms = identify::Terms {
+            held_at: value(source, &pairs[k][0].points),
+            known,
+            claims,
+        };
+        (
+            identify::rank(pairs[k], terms),
+            returns::matching(pairs[k][0], pairs[k][1]),
+        )
     });
     let (mut rankings, matches): (Vec<Ranking>, Vec<Match>) = compared.into_iter().unzip();
     identify::settle(&mut rankings);
     if !claims {
-        findings.notes.push(format!("what each E would claim is not said of {} pairs of groups", rankings.len()));
+        findings.notes.push(format!(
+            "what each E would claim is not said of {} pairs of groups",
+            rankings.len()
+        ));
     }
     (findings.rankings, findings.matches) = (rankings, matches);
 }
 
-fn source(asked: Option<Irreducible>, groups: &[Vec<Point>], notes: &mut Vec<String>) -> Result<Irreducible> {
+fn source(
+    asked: Option<Irreducible>,
+    groups: &[Vec<Point>],
+    notes: &mut Vec<String>,
+) -> Result<Irreducible> {
     let known = groups.iter().flatten().all(|point| point.oracle.is_some());
     match asked {
         None if known && groups.iter().any(|group| one_size(group)) => {
@@ -481,7 +590,9 @@ fn source(asked: Option<Irreducible>, groups: &[Vec<Point>], notes: &mut Vec<Str
 
 /// Whether all runs have the same number of parameters, as far as that is known.
 fn one_size(points: &[Point]) -> bool {
-    points.windows(2).all(|pair| pair[0].params.is_some() && pair[0].params == pair[1].params)
+    points
+        .windows(2)
+        .all(|pair| pair[0].params.is_some() && pair[0].params == pair[1].params)
 }
 
 /// E where it is not fitted: the oracle's mean over the points, or the user's.
@@ -489,7 +600,9 @@ fn value(source: Irreducible, points: &[Point]) -> Option<f64> {
     match source {
         Irreducible::Free => None,
         Irreducible::Fixed(value) => Some(value),
-        Irreducible::Oracle => crate::stat::mean(&points.iter().filter_map(|p| p.oracle).collect::<Vec<f64>>()),
+        Irreducible::Oracle => {
+            crate::stat::mean(&points.iter().filter_map(|p| p.oracle).collect::<Vec<f64>>())
+        }
     }
 }
 
@@ -498,8 +611,10 @@ fn split_highest(points: Vec<Point>, n: usize) -> (Vec<Point>, Vec<Point>) {
     let mut order: Vec<usize> = (0..points.len()).collect();
     order.sort_by(|&a, &b| points[b].loss.total_cmp(&points[a].loss));
     let highest: BTreeSet<usize> = order.into_iter().take(n).collect();
-    let (dropped, kept): (Vec<_>, Vec<_>) =
-        points.into_iter().enumerate().partition(|(index, _)| highest.contains(index));
+    let (dropped, kept): (Vec<_>, Vec<_>) = points
+        .into_iter()
+        .enumerate()
+        .partition(|(index, _)| highest.contains(index));
     let bare = |points: Vec<(usize, Point)>| points.into_iter().map(|(_, point)| point).collect();
     (bare(kept), bare(dropped))
 }
@@ -508,19 +623,37 @@ fn study(fitting: Fitting, dropped: &[Point], source: Irreducible) -> Study {
     let fitting = &fitting;
     let names = names(fitting.law);
     let bounds = solve::on_all_cores(names.len(), |k| fitting.bounds(names[k].1));
-    let parameters: Vec<Parameter> =
-        names.iter().zip(&bounds).map(|((name, index), bounds)| parameter(fitting, name, *index, *bounds)).collect();
-    let named: Vec<(&'static str, usize, Option<Bounds>)> =
-        names.iter().zip(&bounds).map(|((name, index), bounds)| (*name, *index, *bounds)).collect();
+    let parameters: Vec<Parameter> = names
+        .iter()
+        .zip(&bounds)
+        .map(|((name, index), bounds)| parameter(fitting, name, *index, *bounds))
+        .collect();
+    let named: Vec<(&'static str, usize, Option<Bounds>)> = names
+        .iter()
+        .zip(&bounds)
+        .map(|((name, index), bounds)| (*name, *index, *bounds))
+        .collect();
     let range = |get: &dyn Fn(&Point) -> Option<f64>| {
         let values: Vec<f64> = fitting.points.iter().map(get).collect::<Option<_>>()?;
-        Some([values.iter().copied().fold(f64::INFINITY, f64::min), values.iter().copied().fold(0.0, f64::max)])
+        Some([
+            values.iter().copied().fold(f64::INFINITY, f64::min),
+            values.iter().copied().fold(0.0, f64::max),
+        ])
     };
-    let residuals = fitting.points.iter().filter_map(|point| Some(fitting.loss_at(point)? - point.loss));
+    let residuals = fitting
+        .points
+        .iter()
+        .filter_map(|point| Some(fitting.loss_at(point)? - point.loss));
     Study {
-        group: fitting.points.first().map_or(String::new(), |point| point.group.clone()),
+        group: fitting
+            .points
+            .first()
+            .map_or(String::new(), |point| point.group.clone()),
         n: fitting.points.len(),
-        repeats: fitting.surface.repeated().then_some(fitting.surface.clusters),
+        repeats: fitting
+            .surface
+            .repeated()
+            .then_some(fitting.surface.clusters),
         flops: fitting.flops(),
         params: range(&|p| p.params),
         tokens: range(&|p| p.tokens),
@@ -550,14 +683,16 @@ fn study(fitting: Fitting, dropped: &[Point], source: Irreducible) -> Study {
 /// The oracle's loss, where a fitted E is bounded away from it although several sizes ran.
 fn oracle_left_out(fitting: &Fitting, bounds: Option<Bounds>) -> Option<f64> {
     let known = value(Irreducible::Oracle, &fitting.points)?;
-    let all = fitting.points.iter().all(|point| point.oracle.is_some()) && !one_size(&fitting.points);
+    let all =
+        fitting.points.iter().all(|point| point.oracle.is_some()) && !one_size(&fitting.points);
     (all && !bounds?.contains(known)).then_some(known)
 }
 
 /// Names and places of a law's parameters: E first.
 fn names(law: &law::Additive) -> Vec<(&'static str, usize)> {
     let terms = law.terms.iter().enumerate();
-    let of_terms = terms.flat_map(|(k, term)| [(term.coefficient, 2 * k), (term.exponent, 2 * k + 1)]);
+    let of_terms =
+        terms.flat_map(|(k, term)| [(term.coefficient, 2 * k), (term.exponent, 2 * k + 1)]);
     [("E", IRREDUCIBLE)].into_iter().chain(of_terms).collect()
 }
 
@@ -570,10 +705,21 @@ fn natural(theta: &Theta, index: usize) -> f64 {
     }
 }
 
-fn parameter(fitting: &Fitting, name: &'static str, index: usize, interval: Option<Bounds>) -> Parameter {
+fn parameter(
+    fitting: &Fitting,
+    name: &'static str,
+    index: usize,
+    interval: Option<Bounds>,
+) -> Parameter {
     let held = fitting.held.contains(&index);
-    let drawn: Vec<f64> = if held { Vec::new() } else { fitting.draws.iter().map(|t| natural(t, index)).collect() };
-    let percentiles = quantile(&drawn, 0.025).zip(quantile(&drawn, 0.975)).map(|(low, high)| [low, high]);
+    let drawn: Vec<f64> = if held {
+        Vec::new()
+    } else {
+        fitting.draws.iter().map(|t| natural(t, index)).collect()
+    };
+    let percentiles = quantile(&drawn, 0.025)
+        .zip(quantile(&drawn, 0.975))
+        .map(|(low, high)| [low, high]);
     Parameter {
         name,
         value: natural(&fitting.theta(), index),
@@ -587,19 +733,39 @@ fn parameter(fitting: &Fitting, name: &'static str, index: usize, interval: Opti
 
 /// Profiles of E and the exponents over a little more than their intervals.
 fn profiles(fitting: &Fitting, named: &[(&'static str, usize, Option<Bounds>)]) -> Vec<ProfileOf> {
-    let lowest = fitting.points.iter().map(|p| p.loss).fold(f64::INFINITY, f64::min);
-    let Ok(inquiry) = fitting.inquiry() else { return Vec::new() };
+    let lowest = fitting
+        .points
+        .iter()
+        .map(|p| p.loss)
+        .fold(f64::INFINITY, f64::min);
+    let Ok(inquiry) = fitting.inquiry() else {
+        return Vec::new();
+    };
     let of = |(name, index, bounds): &(&'static str, usize, Option<Bounds>)| {
-        let bounds = bounds.as_ref().filter(|_| *index == IRREDUCIBLE || index % 2 == 1)?;
+        let bounds = bounds
+            .as_ref()
+            .filter(|_| *index == IRREDUCIBLE || index % 2 == 1)?;
         let at = natural(&fitting.theta(), *index);
         let low = bounds.low.unwrap_or(0.0);
-        let high = bounds.high.unwrap_or(if *index == IRREDUCIBLE { lowest } else { 2.0 * at.abs() });
-        let limits = if *index == IRREDUCIBLE { (0.0, 0.999 * lowest) } else { (1e-4, 10.0) };
-        let steps = (-1..=9).map(|k| (low + (high - low) * f64::from(k) / 8.0).clamp(limits.0, limits.1));
+        let high = bounds.high.unwrap_or(if *index == IRREDUCIBLE {
+            lowest
+        } else {
+            2.0 * at.abs()
+        });
+        let limits = if *index == IRREDUCIBLE {
+            (0.0, 0.999 * lowest)
+        } else {
+            (1e-4, 10.0)
+        };
+        let steps =
+            (-1..=9).map(|k| (low + (high - low) * f64::from(k) / 8.0).clamp(limits.0, limits.1));
         let mut values: Vec<f64> = steps.chain([at]).collect();
         values.sort_by(f64::total_cmp);
         values.dedup();
-        Some(ProfileOf { parameter: name, held: inquiry.profile(*index, &values) })
+        Some(ProfileOf {
+            parameter: name,
+            held: inquiry.profile(*index, &values),
+        })
     };
     named.iter().filter_map(of).collect()
 }

@@ -20,10 +20,30 @@ pub const LAW: Law = Law {
 
 const CURVE: Curve = Curve {
     slots: &[
-        Slot { name: "E", log: false, low: 0.0, high: f64::INFINITY },
-        Slot { name: "a", log: true, low: 1e-12, high: 1e30 },
-        Slot { name: "b", log: true, low: 1e-12, high: 1e30 },
-        Slot { name: "alpha", log: false, low: 1e-4, high: 4.0 },
+        Slot {
+            name: "E",
+            log: false,
+            low: 0.0,
+            high: f64::INFINITY,
+        },
+        Slot {
+            name: "a",
+            log: true,
+            low: 1e-12,
+            high: 1e30,
+        },
+        Slot {
+            name: "b",
+            log: true,
+            low: 1e-12,
+            high: 1e30,
+        },
+        Slot {
+            name: "alpha",
+            log: false,
+            low: 1e-4,
+            high: 4.0,
+        },
     ],
     needs: &[Variable::Params, Variable::Tokens],
     loss,
@@ -60,13 +80,24 @@ fn best_ratio(at: &[f64]) -> f64 {
 }
 
 fn additive(at: &[f64]) -> Theta {
-    [at[1].ln(), at[3], at[2].ln() - 0.5 * at[3] * 6f64.ln(), at[3], at[0].max(1e-11).ln()]
+    [
+        at[1].ln(),
+        at[3],
+        at[2].ln() - 0.5 * at[3] * 6f64.ln(),
+        at[3],
+        at[0].max(1e-11).ln(),
+    ]
 }
 
 /// Exponents and shares of the lowest loss, with both terms alike in size at the middle run.
 fn starts(runs: &[(Input, f64)]) -> Vec<Vec<f64>> {
-    let lowest = runs.iter().map(|(_, loss)| *loss).fold(f64::INFINITY, f64::min);
-    let middle = |of: fn(&Input) -> f64| runs.iter().map(|(run, _)| of(run).ln()).sum::<f64>() / runs.len() as f64;
+    let lowest = runs
+        .iter()
+        .map(|(_, loss)| *loss)
+        .fold(f64::INFINITY, f64::min);
+    let middle = |of: fn(&Input) -> f64| {
+        runs.iter().map(|(run, _)| of(run).ln()).sum::<f64>() / runs.len() as f64
+    };
     let excess = runs.iter().map(|(_, loss)| loss).sum::<f64>() / runs.len() as f64;
     let (params, tokens) = (middle(|run| run.params), middle(|run| run.tokens));
     let mut starts = Vec::new();
@@ -92,7 +123,11 @@ mod tests {
 
     fn point(params: f64, tokens: f64, loss: f64) -> Point {
         let point = Point::new("all".to_owned(), 6.0 * params * tokens, loss);
-        Point { params: Some(params), tokens: Some(tokens), ..point }
+        Point {
+            params: Some(params),
+            tokens: Some(tokens),
+            ..point
+        }
     }
 
     /// The five runs on C4 to which Gadre et al. fit their law (params, tokens, loss), and what their own code gives for them:
@@ -108,20 +143,36 @@ mod tests {
         ];
         let points: Vec<Point> = runs.iter().map(|(n, d, l)| point(*n, *d, *l)).collect();
         let fit = study::fitted(&CURVE, points, &Asked::default(), 0).unwrap();
-        for (found, published) in fit.at().iter().zip([1.508_260_53, 113.692_601_5, 189.515_517_6, 0.242_472_24]) {
-            assert!((found / published - 1.0).abs() < 1e-5, "{found} against {published}");
+        for (found, published) in
+            fit.at()
+                .iter()
+                .zip([1.508_260_53, 113.692_601_5, 189.515_517_6, 0.242_472_24])
+        {
+            assert!(
+                (found / published - 1.0).abs() < 1e-5,
+                "{found} against {published}"
+            );
         }
-        assert!((2.0 * fit.end.objective - 0.000_414_118_939).abs() < 1e-10, "{}", fit.end.objective);
+        assert!(
+            (2.0 * fit.end.objective - 0.000_414_118_939).abs() < 1e-10,
+            "{}",
+            fit.end.objective
+        );
         // One degree of freedom is left: what it bounds is wide, and contains its estimate.
         let shape = study::study(&fit);
         for p in &shape.parameters {
             let bounds = p.interval.unwrap();
             assert!(
-                bounds.low.is_none_or(|low| low <= p.value) && bounds.high.is_none_or(|high| high >= p.value),
+                bounds.low.is_none_or(|low| low <= p.value)
+                    && bounds.high.is_none_or(|high| high >= p.value),
                 "{p:?}"
             );
         }
-        assert!(!shape.open().is_empty(), "five runs cannot bound four parameters: {:?}", shape.parameters);
+        assert!(
+            !shape.open().is_empty(),
+            "five runs cannot bound four parameters: {:?}",
+            shape.parameters
+        );
     }
 
     /// C and M give back what N and D gave, and no other ratio does better at the same compute.
@@ -134,7 +185,11 @@ mod tests {
             loss(&at, &Input::fresh(params, m * params))
         };
         for flops in [1e18, 1e21] {
-            assert!([0.5, 0.9, 1.1, 2.0].iter().all(|k| at_ratio(k * ratio, flops) > at_ratio(ratio, flops)));
+            assert!(
+                [0.5, 0.9, 1.1, 2.0]
+                    .iter()
+                    .all(|k| at_ratio(k * ratio, flops) > at_ratio(ratio, flops))
+            );
             let reducible = |m: f64, flops: f64| at_ratio(m, flops) - at[0];
             for m in [5.0, 20.0, 640.0] {
                 let slope = (reducible(m, 2.0 * flops) / reducible(m, flops)).ln() / 2f64.ln();
@@ -142,8 +197,9 @@ mod tests {
             }
         }
         let theta = additive(&at);
-        let direct =
-            theta[4].exp() + (theta[0] - theta[1] * 1e8f64.ln()).exp() + (theta[2] - theta[3] * 3e9f64.ln()).exp();
+        let direct = theta[4].exp()
+            + (theta[0] - theta[1] * 1e8f64.ln()).exp()
+            + (theta[2] - theta[3] * 3e9f64.ln()).exp();
         assert!((direct - loss(&at, &Input::fresh(1e8, 3e9))).abs() < 1e-12);
     }
 
@@ -154,7 +210,10 @@ mod tests {
             .into_iter()
             .map(|p| {
                 let run = Input::of(&p);
-                Point { loss: loss(&[1.5, 114.0, 190.0, 0.2425], &run), ..p }
+                Point {
+                    loss: loss(&[1.5, 114.0, 190.0, 0.2425], &run),
+                    ..p
+                }
             })
             .collect();
         let shape = study::study(&study::fitted(&CURVE, points, &Asked::default(), 0).unwrap());
@@ -162,7 +221,10 @@ mod tests {
         for figure in &shape.figures {
             let bounds = figure.interval.unwrap();
             let (low, high) = (bounds.low.unwrap(), bounds.high.unwrap());
-            assert!(low <= figure.value && figure.value <= high && high / low < 1.001, "{figure:?}");
+            assert!(
+                low <= figure.value && figure.value <= high && high / low < 1.001,
+                "{figure:?}"
+            );
         }
     }
 
@@ -173,10 +235,16 @@ mod tests {
             let common = share * luck.normal();
             for params in [1e7, 4e7, 1.6e8, 6.4e8] {
                 for m in [10.0, 40.0, 160.0] {
-                    let truth = loss(&[1.5, 114.0, 190.0, 0.2425], &Input::fresh(params, m * params));
+                    let truth = loss(
+                        &[1.5, 114.0, 190.0, 0.2425],
+                        &Input::fresh(params, m * params),
+                    );
                     let noise = 0.01 * (common + (1.0 - share * share).sqrt() * luck.normal());
                     let repeat = (repeats > 1).then_some(repeat);
-                    points.push(Point { repeat, ..point(params, m * params, truth + noise) });
+                    points.push(Point {
+                        repeat,
+                        ..point(params, m * params, truth + noise)
+                    });
                 }
             }
         }
@@ -188,13 +256,22 @@ mod tests {
         let truth = [1.5, 0.2425, best_ratio(&[1.5, 114.0, 190.0, 0.2425])];
         let mut held = [0.0; 3];
         for seed in 0..studies {
-            let fit = study::fitted(&CURVE, simulated(seed, repeats, share), &Asked::default(), 0).unwrap();
+            let fit = study::fitted(
+                &CURVE,
+                simulated(seed, repeats, share),
+                &Asked::default(),
+                0,
+            )
+            .unwrap();
             let ratio = |inner: &[f64]| best_ratio(&fit.outward(inner)).ln();
-            let ratio = fit.bounds_of(&ratio).map(|b| (b.low.map(f64::exp), b.high.map(f64::exp)));
+            let ratio = fit
+                .bounds_of(&ratio)
+                .map(|b| (b.low.map(f64::exp), b.high.map(f64::exp)));
             let of = |k: usize| fit.bounds(k).map(|b| (b.low, b.high));
             for (k, bounds) in [of(0), of(3), ratio].into_iter().enumerate() {
                 let (low, high) = bounds.unwrap();
-                let inside = low.is_none_or(|low| low <= truth[k]) && high.is_none_or(|high| high >= truth[k]);
+                let inside = low.is_none_or(|low| low <= truth[k])
+                    && high.is_none_or(|high| high >= truth[k]);
                 held[k] += f64::from(inside) / studies as f64;
             }
         }
@@ -212,22 +289,50 @@ mod tests {
     fn intervals_hold_the_truth_in_as_many_studies_as_they_say() {
         for (repeats, share) in [(1, 0.0), (3, 0.0), (5, 0.7)] {
             let found = coverage(1000, repeats, share);
-            assert!(found.iter().all(|share| (0.925..=0.985).contains(share)), "{found:?}");
+            assert!(
+                found.iter().all(|share| (0.925..=0.985).contains(share)),
+                "{found:?}"
+            );
         }
     }
 
     #[test]
     fn runs_that_cannot_tell_are_refused() {
-        let refused = |points: Vec<Point>| study::fitted(&CURVE, points, &Asked::default(), 0).err().unwrap();
-        let ray = [1e7, 3e7, 1e8, 3e8, 1e9].map(|n| point(n, 20.0 * n, 3.0)).to_vec();
+        let refused = |points: Vec<Point>| {
+            study::fitted(&CURVE, points, &Asked::default(), 0)
+                .err()
+                .unwrap()
+        };
+        let ray = [1e7, 3e7, 1e8, 3e8, 1e9]
+            .map(|n| point(n, 20.0 * n, 3.0))
+            .to_vec();
         assert!(refused(ray).message.contains("20.000 tokens a parameter"));
-        let one = [1e9, 2e9, 4e9, 8e9, 2e10].map(|d| point(1e8, d, 3.0)).to_vec();
+        let one = [1e9, 2e9, 4e9, 8e9, 2e10]
+            .map(|d| point(1e8, d, 3.0))
+            .to_vec();
         assert!(refused(one).message.contains("all runs are of one size"));
-        assert!(refused(simulated(1, 1, 0.0)[..3].to_vec()).message.contains("3 points for 4 free parameters"));
-        let rising = simulated(1, 1, 0.0).into_iter().map(|p| Point { loss: 8.0 - p.loss, ..p }).collect();
+        assert!(
+            refused(simulated(1, 1, 0.0)[..3].to_vec())
+                .message
+                .contains("3 points for 4 free parameters")
+        );
+        let rising = simulated(1, 1, 0.0)
+            .into_iter()
+            .map(|p| Point {
+                loss: 8.0 - p.loss,
+                ..p
+            })
+            .collect();
         assert!(refused(rising).message.contains("the loss does not fall"));
-        let flat = simulated(1, 1, 0.0).into_iter().map(|p| Point { loss: 3.0, ..p }).collect();
+        let flat = simulated(1, 1, 0.0)
+            .into_iter()
+            .map(|p| Point { loss: 3.0, ..p })
+            .collect();
         assert!(refused(flat).message.contains("the loss does not fall"));
-        assert!(refused(vec![Point::new("all".to_owned(), 1e18, 3.0); 5]).message.contains("needs `params`"));
+        assert!(
+            refused(vec![Point::new("all".to_owned(), 1e18, 3.0); 5])
+                .message
+                .contains("needs `params`")
+        );
     }
 }

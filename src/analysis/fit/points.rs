@@ -137,7 +137,9 @@ impl Counted {
     fn words(self) -> &'static str {
         match self {
             Self::Total => "all parameters, embeddings included",
-            Self::NonEmbedding => "parameters without token and position embeddings and an untied head",
+            Self::NonEmbedding => {
+                "parameters without token and position embeddings and an untied head"
+            }
         }
     }
 }
@@ -146,23 +148,37 @@ impl Counted {
 pub fn from_trials(file: &ResultFile, counted: Counted) -> Result<Points> {
     // A sweep beside what it chose for says nothing of its own.
     let sweep_only = file.trials.iter().all(Trial::in_sweep);
-    let judged: Vec<&Trial> = file.trials.iter().filter(|trial| sweep_only || !trial.in_sweep()).collect();
+    let judged: Vec<&Trial> = file
+        .trials
+        .iter()
+        .filter(|trial| sweep_only || !trial.in_sweep())
+        .collect();
     of_trials(&judged, counted)
 }
 
 /// The same of chosen trials.
 pub fn of_trials(judged: &[&Trial], counted: Counted) -> Result<Points> {
-    let finished: Vec<&Trial> = judged.iter().copied().filter(|trial| trial.status == Status::Ok).collect();
+    let finished: Vec<&Trial> = judged
+        .iter()
+        .copied()
+        .filter(|trial| trial.status == Status::Ok)
+        .collect();
     one_data(&finished)?;
     no_sweep(&finished)?;
-    let points: Vec<Point> = finished.iter().filter_map(|trial| point(trial, counted)).collect();
+    let points: Vec<Point> = finished
+        .iter()
+        .filter_map(|trial| point(trial, counted))
+        .collect();
     let mut notes = vec![
         format!("N is {} (`--params` chooses)", counted.words()),
         "C is the model's own FLOPs, matmul by matmul, without the optimizer's; D is training tokens".to_owned(),
     ];
     let lost = judged.len() - points.len();
     if lost > 0 {
-        notes.push(format!("{lost} of {} trials did not finish or have no loss and are left out", judged.len()));
+        notes.push(format!(
+            "{lost} of {} trials did not finish or have no loss and are left out",
+            judged.len()
+        ));
     }
     Ok(Points { points, notes })
 }
@@ -175,7 +191,9 @@ fn point(trial: &Trial, counted: Counted) -> Option<Point> {
         params: counted.of(trial).map(|n| n as f64),
         tokens: trial.train_tokens().map(|tokens| tokens as f64),
         flops: trial.train_flops()?,
-        loss: trial.metric(metric::VAL_LOSS_NATS).filter(|loss| *loss > 0.0)?,
+        loss: trial
+            .metric(metric::VAL_LOSS_NATS)
+            .filter(|loss| *loss > 0.0)?,
         oracle: trial.metric(metric::ORACLE_LOSS_NATS),
         unique_tokens: None,
         rate: None,
@@ -191,18 +209,34 @@ fn one_data(trials: &[&Trial]) -> Result<()> {
             seen.push((data, &trial.cell));
         }
     }
-    let [(_, first), (_, second), ..] = seen[..] else { return Ok(()) };
-    Err(Error::input(format!("{first} and {second} were trained on different data: no law holds for both"))
-        .hint("give result files of one data set at a time"))
+    let [(_, first), (_, second), ..] = seen[..] else {
+        return Ok(());
+    };
+    Err(Error::input(format!(
+        "{first} and {second} were trained on different data: no law holds for both"
+    ))
+    .hint("give result files of one data set at a time"))
 }
 
 /// Several learning rates of one cell are one run and its worse copies.
 fn no_sweep(trials: &[&Trial]) -> Result<()> {
     let mut seen: BTreeMap<(&str, &str, Option<u64>, u64, u64), &str> = BTreeMap::new();
     for trial in trials {
-        let place = (trial.variant.as_str(), trial.scale.as_str(), trial.budget, trial.repeat, trial.machine);
-        if let Some(other) = seen.insert(place, &trial.cell).filter(|other| *other != trial.cell) {
-            let message = format!("{other} and {} are one run at two settings: a sweep is not a ladder", trial.cell);
+        let place = (
+            trial.variant.as_str(),
+            trial.scale.as_str(),
+            trial.budget,
+            trial.repeat,
+            trial.machine,
+        );
+        if let Some(other) = seen
+            .insert(place, &trial.cell)
+            .filter(|other| *other != trial.cell)
+        {
+            let message = format!(
+                "{other} and {} are one run at two settings: a sweep is not a ladder",
+                trial.cell
+            );
             return Err(Error::input(message).hint("fit the runs at the rate that the sweep chose"));
         }
     }
@@ -212,7 +246,11 @@ fn no_sweep(trials: &[&Trial]) -> Result<()> {
 /// The groups in the order of their first point.
 pub fn groups(points: &[Point]) -> Vec<&str> {
     let mut seen = BTreeSet::new();
-    points.iter().map(|point| point.group.as_str()).filter(|group| seen.insert(*group)).collect()
+    points
+        .iter()
+        .map(|point| point.group.as_str())
+        .filter(|group| seen.insert(*group))
+        .collect()
 }
 
 #[cfg(test)]
@@ -225,10 +263,23 @@ mod tests {
         let mut file = example();
         file.trials[3].status = Status::Diverged;
         let found = from_trials(&file, Counted::Total).unwrap();
-        assert_eq!((found.points.len(), groups(&found.points)), (19, vec!["gpt2", "modern"]));
+        assert_eq!(
+            (found.points.len(), groups(&found.points)),
+            (19, vec!["gpt2", "modern"])
+        );
         let first = &found.points[0];
-        assert_eq!((first.params, first.tokens, first.oracle), (Some(29_500.0), Some(409_600.0), Some(1.875)));
-        assert!(found.notes.iter().any(|note| note.starts_with("1 of 20 trials")), "{:?}", found.notes);
+        assert_eq!(
+            (first.params, first.tokens, first.oracle),
+            (Some(29_500.0), Some(409_600.0), Some(1.875))
+        );
+        assert!(
+            found
+                .notes
+                .iter()
+                .any(|note| note.starts_with("1 of 20 trials")),
+            "{:?}",
+            found.notes
+        );
         let found = from_trials(&file, Counted::NonEmbedding).unwrap();
         assert_eq!(found.points[0].params, Some(23_356.0));
     }

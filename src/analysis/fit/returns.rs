@@ -43,12 +43,20 @@ impl Fitting {
     fn ln_compute(&self, theta: &Theta, loss: f64) -> f64 {
         let (ln_k, c) = frontier(theta, self.surface.terms, self.per());
         let excess = loss - theta[IRREDUCIBLE].exp();
-        if excess > 0.0 { (ln_k - excess.ln()) / c } else { f64::INFINITY }
+        if excess > 0.0 {
+            (ln_k - excess.ln()) / c
+        } else {
+            f64::INFINITY
+        }
     }
 }
 
 fn turned_back(logs: Interval) -> Interval {
-    Interval { low: logs.low.exp(), high: logs.high.exp(), ..logs }
+    Interval {
+        low: logs.low.exp(),
+        high: logs.high.exp(),
+        ..logs
+    }
 }
 
 /// The returns at a group's largest compute; `None` where its loss does not fall.
@@ -61,11 +69,15 @@ pub fn returns(fitting: &Fitting) -> Option<Returns> {
         return None;
     }
     let seed = fitting.seed_sd();
-    let lost = seed.map(|sd| (flops.ln() + (now - sd.ln()) / c).exp()).filter(|flops| flops.is_finite());
+    let lost = seed
+        .map(|sd| (flops.ln() + (now - sd.ln()) / c).exp())
+        .filter(|flops| flops.is_finite());
     Some(Returns {
         flops,
         doubling_nats: now.exp(),
-        doubling_interval: fitting.derived(|theta| fitting.ln_doubling(theta, flops)).map(turned_back),
+        doubling_interval: fitting
+            .derived(|theta| fitting.ln_doubling(theta, flops))
+            .map(turned_back),
         seed_sd_nats: seed,
         lost_in_noise_above_flops: lost,
         extrapolated: lost.is_some_and(|lost| lost > flops),
@@ -95,17 +107,28 @@ pub struct Match {
 pub fn matching(one: &Fitting, other: &Fitting) -> Match {
     let flops = one.largest_flops().min(other.largest_flops());
     let at = |fitting: &Fitting| fitting.loss_along(&fitting.theta(), flops);
-    let (behind, ahead) = if at(one) >= at(other) { (one, other) } else { (other, one) };
+    let (behind, ahead) = if at(one) >= at(other) {
+        (one, other)
+    } else {
+        (other, one)
+    };
     let loss = at(ahead);
     let value = behind.ln_compute(&behind.theta(), loss) - flops.ln();
-    let group = |fitting: &Fitting| fitting.points.first().map_or(String::new(), |point| point.group.clone());
+    let group = |fitting: &Fitting| {
+        fitting
+            .points
+            .first()
+            .map_or(String::new(), |point| point.group.clone())
+    };
     Match {
         behind: group(behind),
         ahead: group(ahead),
         flops,
         loss,
         times: value.is_finite().then(|| value.exp()),
-        interval: times_bounds(behind, ahead, flops).and_then(|bounds| bounds.interval()).map(turned_back),
+        interval: times_bounds(behind, ahead, flops)
+            .and_then(|bounds| bounds.interval())
+            .map(turned_back),
         extrapolated: value + flops.ln() > behind.largest_flops().ln() + 1e-9,
     }
 }
@@ -117,10 +140,22 @@ fn times_bounds(behind: &Fitting, ahead: &Fitting, flops: f64) -> Option<Bounds>
     let loss = ahead.loss_along(&ahead.theta(), flops);
     let needed = |loss: f64| behind.ln_compute(&behind.theta(), loss) - flops.ln();
     let value = needed(loss);
-    let of_loss = ahead.bounds_of(|theta| ahead.loss_along(theta, flops).ln())?.map(f64::exp);
+    let of_loss = ahead
+        .bounds_of(|theta| ahead.loss_along(theta, flops).ln())?
+        .map(f64::exp);
     let of_curve = behind.bounds_of(|theta| behind.ln_compute(theta, loss) - flops.ln())?;
     let together = |a: f64, b: f64| Some(a.hypot(b)).filter(|distance| distance.is_finite());
-    let low = of_curve.low.zip(of_loss.high).and_then(|(low, loss)| together(value - low, value - needed(loss)));
-    let high = of_curve.high.zip(of_loss.low).and_then(|(high, loss)| together(high - value, needed(loss) - value));
-    Some(Bounds::around(value, low.map(|by| value - by), high.map(|by| value + by)))
+    let low = of_curve
+        .low
+        .zip(of_loss.high)
+        .and_then(|(low, loss)| together(value - low, value - needed(loss)));
+    let high = of_curve
+        .high
+        .zip(of_loss.low)
+        .and_then(|(high, loss)| together(high - value, needed(loss) - value));
+    Some(Bounds::around(
+        value,
+        low.map(|by| value - by),
+        high.map(|by| value + by),
+    ))
 }

@@ -33,7 +33,11 @@ pub struct Refit {
 }
 
 /// Refits to other points; `dropped` are those left out of the fit itself, `bounds` its parameters with their intervals.
-pub fn refits(fitting: &Fitting, dropped: &[Point], bounds: &[(&'static str, usize, Option<Bounds>)]) -> Vec<Refit> {
+pub fn refits(
+    fitting: &Fitting,
+    dropped: &[Point],
+    bounds: &[(&'static str, usize, Option<Bounds>)],
+) -> Vec<Refit> {
     let mut sorted = fitting.points.clone();
     sorted.sort_by(|a, b| b.loss.total_cmp(&a.loss));
     let n = sorted.len();
@@ -44,11 +48,20 @@ pub fn refits(fitting: &Fitting, dropped: &[Point], bounds: &[(&'static str, usi
     }
     for k in HIGHEST.into_iter().filter(|k| 5 * k <= n) {
         let further = if dropped.is_empty() { "" } else { " more" };
-        let losses = if k == 1 { "highest loss" } else { "highest losses" };
-        sets.push((format!("without the {k}{further} {losses}"), sorted[k..].to_vec()));
+        let losses = if k == 1 {
+            "highest loss"
+        } else {
+            "highest losses"
+        };
+        sets.push((
+            format!("without the {k}{further} {losses}"),
+            sorted[k..].to_vec(),
+        ));
     }
     sets.extend(parts(fitting));
-    sets.into_iter().filter_map(|(what, points)| refit(fitting, what, &points, bounds)).collect()
+    sets.into_iter()
+        .filter_map(|(what, points)| refit(fitting, what, &points, bounds))
+        .collect()
 }
 
 /// Every repeat, and every model size or budget, left out in turn.
@@ -58,8 +71,12 @@ fn parts(fitting: &Fitting) -> Vec<(String, Vec<Point>)> {
         let names: BTreeSet<String> = fitting.points.iter().filter_map(name).collect();
         if (2..=PARTS).contains(&names.len()) {
             for part in names {
-                let rest: Vec<Point> =
-                    fitting.points.iter().filter(|p| name(p).as_ref() != Some(&part)).cloned().collect();
+                let rest: Vec<Point> = fitting
+                    .points
+                    .iter()
+                    .filter(|p| name(p).as_ref() != Some(&part))
+                    .cloned()
+                    .collect();
                 sets.push((format!("without {part}"), rest));
             }
         }
@@ -88,12 +105,19 @@ fn refit(
     }
     let end = solve::from(&surface, &surface.inward(&fitting.theta()), &fitting.held);
     let theta = surface.outward(&end.theta);
-    let natural =
-        |index: usize| if index.is_multiple_of(2) || index == IRREDUCIBLE { theta[index].exp() } else { theta[index] };
+    let natural = |index: usize| {
+        if index.is_multiple_of(2) || index == IRREDUCIBLE {
+            theta[index].exp()
+        } else {
+            theta[index]
+        }
+    };
     let outside = |bounds: &Bounds, value: f64| {
         bounds.low.is_some_and(|low| value < low) || bounds.high.is_some_and(|high| value > high)
     };
-    let moved = bounds.iter().filter(|(_, index, bounds)| bounds.is_some_and(|b| outside(&b, natural(*index))));
+    let moved = bounds
+        .iter()
+        .filter(|(_, index, bounds)| bounds.is_some_and(|b| outside(&b, natural(*index))));
     Some(Refit {
         what,
         n: points.len(),
@@ -127,18 +151,29 @@ pub fn forecast(fitting: &Fitting) -> Option<Forecast> {
     let mut budgets: Vec<f64> = fitting.points.iter().map(|p| p.flops).collect();
     budgets.sort_by(f64::total_cmp);
     budgets.dedup_by(|a, b| (*a / *b).ln().abs() < 0.01);
-    let first = budgets.len() - ((HELD_OUT * budgets.len() as f64) as usize).max(1).min(budgets.len());
+    let first = budgets.len()
+        - ((HELD_OUT * budgets.len() as f64) as usize)
+            .max(1)
+            .min(budgets.len());
     let threshold = 0.99 * budgets.get(first)?;
-    let (kept, held): (Vec<Point>, Vec<Point>) = fitting.points.iter().cloned().partition(|p| p.flops < threshold);
+    let (kept, held): (Vec<Point>, Vec<Point>) = fitting
+        .points
+        .iter()
+        .cloned()
+        .partition(|p| p.flops < threshold);
     let irreducible = (!fitting.held.is_empty()).then(|| fitting.theta()[IRREDUCIBLE].exp());
     let small = Fitting::new(fitting.law, kept, irreducible, 0).ok()?;
     if small.points.len() <= small.surface.free(&small.held).len() {
         return None;
     }
     let errors = |points: &[Point]| -> Option<Vec<f64>> {
-        points.iter().map(|point| Some(small.loss_at(point)? - point.loss)).collect()
+        points
+            .iter()
+            .map(|point| Some(small.loss_at(point)? - point.loss))
+            .collect()
     };
-    let rms = |errors: &[f64]| (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt();
+    let rms =
+        |errors: &[f64]| (errors.iter().map(|e| e * e).sum::<f64>() / errors.len() as f64).sqrt();
     let (forecast, residuals) = (errors(&held)?, errors(&small.points)?);
     Some(Forecast {
         fitted: small.points.len(),

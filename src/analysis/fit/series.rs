@@ -30,18 +30,26 @@ pub struct Series {
 
 impl Series {
     /// Runs without neighbours.
-    pub const NONE: Self = Self { correlation: 0.0, pairs: 0, alike: false };
+    pub const NONE: Self = Self {
+        correlation: 0.0,
+        pairs: 0,
+        alike: false,
+    };
 
     /// Of residuals in their points' order.
     pub fn of(points: &[Point], residuals: &[f64]) -> Self {
-        let mut sequences: BTreeMap<(Option<u64>, Option<u64>, Option<u64>), Vec<(f64, f64)>> = BTreeMap::new();
+        let mut sequences: BTreeMap<(Option<u64>, Option<u64>, Option<u64>), Vec<(f64, f64)>> =
+            BTreeMap::new();
         for (point, residual) in points.iter().zip(residuals) {
             let Some(along) = point.tokens else { continue };
             let place = (point.run, point.repeat, point.params.map(f64::to_bits));
             sequences.entry(place).or_default().push((along, *residual));
         }
         let (mut products, mut squares, mut pairs) = (0.0, 0.0, 0);
-        for sequence in sequences.values_mut().filter(|sequence| sequence.len() >= LONG) {
+        for sequence in sequences
+            .values_mut()
+            .filter(|sequence| sequence.len() >= LONG)
+        {
             sequence.sort_by(|a, b| a.0.total_cmp(&b.0));
             for pair in sequence.windows(2).filter(|pair| pair[0].0 < pair[1].0) {
                 products += pair[0].1 * pair[1].1;
@@ -54,7 +62,11 @@ impl Series {
         }
         let correlation: f64 = products / squares;
         let alike = correlation * (pairs as f64).sqrt() > BEYOND;
-        Self { correlation, pairs, alike }
+        Self {
+            correlation,
+            pairs,
+            alike,
+        }
     }
 
     /// Durbin and Watson's statistic: 2 for unrelated neighbours, towards 0 for like ones.
@@ -65,7 +77,11 @@ impl Series {
     /// How many rows have the worth of one: (1 + r) / (1 - r), 1 where neighbours are unrelated.
     pub fn stretch(&self) -> f64 {
         let r = self.correlation.min(LARGEST);
-        if self.alike { (1.0 + r) / (1.0 - r) } else { 1.0 }
+        if self.alike {
+            (1.0 + r) / (1.0 - r)
+        } else {
+            1.0
+        }
     }
 }
 
@@ -83,7 +99,11 @@ mod tests {
             for k in 1..=200 {
                 residual = kept * residual + luck.normal();
                 let (params, tokens) = (Some(1e7 * f64::from(size)), Some(1e8 * f64::from(k)));
-                points.push(Point { params, tokens, ..Point::new("a".to_owned(), 1e15, 3.0) });
+                points.push(Point {
+                    params,
+                    tokens,
+                    ..Point::new("a".to_owned(), 1e15, 3.0)
+                });
                 residuals.push(residual);
             }
         }
@@ -92,12 +112,26 @@ mod tests {
 
     #[test]
     fn checkpoints_are_told_from_runs() {
-        let found_in = |kept: f64| (0..200).map(|seed| found(kept, seed)).filter(|series| series.alike).count();
+        let found_in = |kept: f64| {
+            (0..200)
+                .map(|seed| found(kept, seed))
+                .filter(|series| series.alike)
+                .count()
+        };
         assert!(found_in(0.0) <= 2, "{}", found_in(0.0));
         assert_eq!(found_in(0.5), 200);
         let series = found(0.9, 1);
-        assert!((series.correlation - 0.9).abs() < 0.1 && series.pairs == 597, "{series:?}");
-        assert!((10.0..40.0).contains(&series.stretch()) && series.durbin_watson() < 0.4, "{series:?}");
-        assert_eq!(Series::of(&[Point::new("a".to_owned(), 1e15, 3.0)], &[1.0]), Series::NONE);
+        assert!(
+            (series.correlation - 0.9).abs() < 0.1 && series.pairs == 597,
+            "{series:?}"
+        );
+        assert!(
+            (10.0..40.0).contains(&series.stretch()) && series.durbin_watson() < 0.4,
+            "{series:?}"
+        );
+        assert_eq!(
+            Series::of(&[Point::new("a".to_owned(), 1e15, 3.0)], &[1.0]),
+            Series::NONE
+        );
     }
 }

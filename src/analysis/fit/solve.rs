@@ -70,13 +70,22 @@ impl Coordinates {
     /// Those of the parameters that are not held.
     pub fn new(surface: &Surface, start: &Theta, held: &[usize]) -> Self {
         let (lowest, highest) = surface.range();
-        Self { free: surface.free(held), start: *start, lowest, highest }
+        Self {
+            free: surface.free(held),
+            start: *start,
+            lowest,
+            highest,
+        }
     }
 
     fn theta(&self, x: &[f64]) -> Theta {
         let mut theta = self.start;
         for (&index, &value) in self.free.iter().zip(x) {
-            theta[index] = if index == IRREDUCIBLE { (value * self.lowest).ln().max(NOTHING) } else { value };
+            theta[index] = if index == IRREDUCIBLE {
+                (value * self.lowest).ln().max(NOTHING)
+            } else {
+                value
+            };
         }
         theta
     }
@@ -106,8 +115,14 @@ impl Coordinates {
     /// Slopes of a figure by the free parameters, E itself among them, at the start.
     pub fn slopes(&self, figure: impl Fn(&Theta) -> f64) -> Vec<f64> {
         let x = self.x();
-        let slope =
-            |k: usize| self.difference(&x, k, &figure) / if self.free[k] == IRREDUCIBLE { self.lowest } else { 1.0 };
+        let slope = |k: usize| {
+            self.difference(&x, k, &figure)
+                / if self.free[k] == IRREDUCIBLE {
+                    self.lowest
+                } else {
+                    1.0
+                }
+        };
         (0..x.len()).map(slope).collect()
     }
 
@@ -125,25 +140,47 @@ impl Coordinates {
     }
 }
 
-fn search(surface: &Surface, start: &Theta, held: &[usize], pull: Option<&Pull>, steps: u64) -> Fitted {
+fn search(
+    surface: &Surface,
+    start: &Theta,
+    held: &[usize],
+    pull: Option<&Pull>,
+    steps: u64,
+) -> Fitted {
     let coordinates = Coordinates::new(surface, start, held);
     let objective = |x: &[f64], slope: &mut [f64]| {
         let theta = coordinates.theta(x);
         let mut gradient = [0.0; 5];
         let value = surface.scaled(&theta, &mut gradient);
         gradient[IRREDUCIBLE] *= coordinates.lowest;
-        slope.iter_mut().zip(&coordinates.free).for_each(|(slope, &index)| *slope = gradient[index]);
+        slope
+            .iter_mut()
+            .zip(&coordinates.free)
+            .for_each(|(slope, &index)| *slope = gradient[index]);
         value + pull.map_or(0.0, |pull| pulled(surface, &coordinates, pull, x, slope))
     };
-    let bounds: Vec<[f64; 2]> = coordinates.free.iter().map(|&index| coordinates.bounds(index)).collect();
+    let bounds: Vec<[f64; 2]> = coordinates
+        .free
+        .iter()
+        .map(|&index| coordinates.bounds(index))
+        .collect();
     let side = |k: usize| bounds.iter().map(|ends| ends[k]).collect::<Vec<f64>>();
     let found = minimise_within(objective, &coordinates.x(), [&side(0), &side(1)], steps);
     let theta = coordinates.theta(&found.at);
-    Fitted { theta, objective: surface.objective(&theta) }
+    Fitted {
+        theta,
+        objective: surface.objective(&theta),
+    }
 }
 
 /// What a pull adds to the objective, and to its slopes.
-fn pulled(surface: &Surface, coordinates: &Coordinates, pull: &Pull, x: &[f64], slope: &mut [f64]) -> f64 {
+fn pulled(
+    surface: &Surface,
+    coordinates: &Coordinates,
+    pull: &Pull,
+    x: &[f64],
+    slope: &mut [f64],
+) -> f64 {
     let figure = |theta: &Theta| (pull.figure)(&surface.outward(theta));
     let off = figure(&coordinates.theta(x)) - pull.target;
     if !off.is_finite() {
@@ -173,10 +210,13 @@ pub fn from_all(surface: &Surface, starts: &[Start], held: &[usize], at: &Theta)
         ends
     };
     let few = surface.thinned(GLANCED);
-    let glimpses =
-        lowest_first(on_all_cores(starts.len(), |k| search(&few, &placed(&starts[k]), held, None, GLIMPSE.0)));
+    let glimpses = lowest_first(on_all_cores(starts.len(), |k| {
+        search(&few, &placed(&starts[k]), held, None, GLIMPSE.0)
+    }));
     let hopeful = &glimpses[..glimpses.len().min(GLIMPSE.1)];
-    let glances = lowest_first(on_all_cores(hopeful.len(), |k| search(&few, &hopeful[k].theta, held, None, GLANCE)));
+    let glances = lowest_first(on_all_cores(hopeful.len(), |k| {
+        search(&few, &hopeful[k].theta, held, None, GLANCE)
+    }));
     let best = &glances[..glances.len().min(FOLLOWED)];
     let ends = on_all_cores(best.len(), |k| from(surface, &best[k].theta, held));
     lowest_first(ends).first().copied()
@@ -195,15 +235,26 @@ pub fn bootstrap(surface: &Surface, fit: &Fitted, held: &[usize], draws: usize) 
 
 /// `work(0), work(1) ...` in order, done on every core.
 pub fn on_all_cores<T: Send>(n: usize, work: impl Fn(usize) -> T + Sync) -> Vec<T> {
-    let cores = thread::available_parallelism().map_or(1, NonZero::get).min(n.max(1));
+    let cores = thread::available_parallelism()
+        .map_or(1, NonZero::get)
+        .min(n.max(1));
     let strided = |first: usize| (first..n).step_by(cores).map(&work).collect::<Vec<T>>();
     let mut columns: Vec<std::vec::IntoIter<T>> = thread::scope(|scope| {
         let strided = &strided;
-        let running: Vec<_> = (1..cores).map(|first| scope.spawn(move || strided(first))).collect();
+        let running: Vec<_> = (1..cores)
+            .map(|first| scope.spawn(move || strided(first)))
+            .collect();
         let own = strided(0);
         // A panic in a worker is this thread's panic.
-        let others = running.into_iter().map(|worker| worker.join().unwrap_or_else(|p| std::panic::resume_unwind(p)));
-        std::iter::once(own).chain(others).map(Vec::into_iter).collect()
+        let others = running.into_iter().map(|worker| {
+            worker
+                .join()
+                .unwrap_or_else(|p| std::panic::resume_unwind(p))
+        });
+        std::iter::once(own)
+            .chain(others)
+            .map(Vec::into_iter)
+            .collect()
     });
     (0..n).filter_map(|k| columns[k % cores].next()).collect()
 }
@@ -216,7 +267,9 @@ mod tests {
     use crate::analysis::fit::{chinchilla, power};
 
     fn surface(noise: f64) -> (Surface, Vec<Start>) {
-        let Form::Additive(law) = &chinchilla::LAW.form else { panic!("additive") };
+        let Form::Additive(law) = &chinchilla::LAW.form else {
+            panic!("additive")
+        };
         let points = points(|k| noise * (7.0 * k as f64).sin());
         (Surface::new(law, &points).unwrap(), (law.starts)(&points))
     }
@@ -227,7 +280,10 @@ mod tests {
         let found = from_all(&surface, &starts, &[], &[0.0; 5]).unwrap();
         let expected = [480f64.ln(), 0.35, 2000f64.ln(), 0.36, 1.8f64.ln()];
         for (found, expected) in surface.outward(&found.theta).iter().zip(expected) {
-            assert!((found - expected).abs() < 2e-3, "{found} against {expected}");
+            assert!(
+                (found - expected).abs() < 2e-3,
+                "{found} against {expected}"
+            );
         }
     }
 
@@ -256,9 +312,14 @@ mod tests {
 
     #[test]
     fn repeats_are_clusters() {
-        let Form::Additive(law) = &power::LAW.form else { panic!("additive") };
+        let Form::Additive(law) = &power::LAW.form else {
+            panic!("additive")
+        };
         let mut points = points(|_| 0.0);
-        points.iter_mut().enumerate().for_each(|(k, p)| p.repeat = Some(10 + k as u64 % 3));
+        points
+            .iter_mut()
+            .enumerate()
+            .for_each(|(k, p)| p.repeat = Some(10 + k as u64 % 3));
         let surface = Surface::new(law, &points).unwrap();
         assert_eq!((surface.clusters, surface.repeated()), (3, true));
         points[0].repeat = None;

@@ -61,13 +61,25 @@ impl Surface {
             for (place, term) in x.iter_mut().zip(law.terms) {
                 *place = point.get(term.variable)?.ln();
             }
-            Some(Row { x, y: point.loss.ln(), weight: 1.0, cluster })
+            Some(Row {
+                x,
+                y: point.loss.ln(),
+                weight: 1.0,
+                cluster,
+            })
         };
         let rows: Vec<Row> = points.iter().zip(owners).map(row).collect::<Option<_>>()?;
         let n = rows.len().max(1) as f64;
         let centre = [0, 1].map(|k| rows.iter().map(|row| row.x[k]).sum::<f64>() / n);
         let balanced = balanced(&rows, clusters);
-        Some(Self { terms: law.terms.len(), delta: law.delta, centre, rows, clusters, balanced })
+        Some(Self {
+            terms: law.terms.len(),
+            delta: law.delta,
+            centre,
+            rows,
+            clusters,
+            balanced,
+        })
     }
 
     /// Whether all repeats ran the same cells.
@@ -93,19 +105,38 @@ impl Surface {
 
     /// Distinct combinations of the law's variables.
     pub fn cells(&self) -> usize {
-        self.rows.iter().map(|row| row.x.map(f64::to_bits)).collect::<BTreeSet<[u64; 2]>>().len()
+        self.rows
+            .iter()
+            .map(|row| row.x.map(f64::to_bits))
+            .collect::<BTreeSet<[u64; 2]>>()
+            .len()
     }
 
     /// The same points with other counts; rows that count nothing are gone.
     pub fn weighted(&self, counts: &[f64]) -> Self {
-        let rows = self.rows.iter().zip(counts).filter(|(_, count)| **count > 0.0);
-        let rows = rows.map(|(row, &count)| Row { weight: count, ..*row }).collect();
-        Self { rows, ..self.clone() }
+        let rows = self
+            .rows
+            .iter()
+            .zip(counts)
+            .filter(|(_, count)| **count > 0.0);
+        let rows = rows
+            .map(|(row, &count)| Row {
+                weight: count,
+                ..*row
+            })
+            .collect();
+        Self {
+            rows,
+            ..self.clone()
+        }
     }
 
     /// The same points under least squares.
     pub fn squared(&self) -> Self {
-        Self { delta: f64::INFINITY, ..self.clone() }
+        Self {
+            delta: f64::INFINITY,
+            ..self.clone()
+        }
     }
 
     /// The parameters that are searched, but for those in `fixed`.
@@ -171,7 +202,10 @@ impl Surface {
             value += row.weight * huber::loss(residual, self.delta);
             let pull = row.weight * huber::influence(residual, self.delta);
             let slopes = self.slopes(row, parts, sum);
-            gradient.iter_mut().zip(slopes).for_each(|(total, slope)| *total += pull * slope);
+            gradient
+                .iter_mut()
+                .zip(slopes)
+                .for_each(|(total, slope)| *total += pull * slope);
         }
         gradient.iter_mut().for_each(|slope| *slope *= SCALE);
         value * SCALE
@@ -184,7 +218,10 @@ impl Surface {
 
     /// Fitted minus seen ln L of each row.
     pub fn residuals(&self, theta: &Theta) -> Vec<f64> {
-        self.rows.iter().map(|row| self.parts(theta, row).iter().sum::<f64>().ln() - row.y).collect()
+        self.rows
+            .iter()
+            .map(|row| self.parts(theta, row).iter().sum::<f64>().ln() - row.y)
+            .collect()
     }
 
     /// Slopes of l at each row: by the first four parameters and by E itself.
@@ -199,7 +236,9 @@ impl Surface {
     /// The lowest loss and the highest.
     pub fn range(&self) -> (f64, f64) {
         let logs = self.rows.iter().map(|row| row.y);
-        let (low, high) = logs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| (low.min(y), high.max(y)));
+        let (low, high) = logs.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), y| {
+            (low.min(y), high.max(y))
+        });
         (low.exp(), high.exp())
     }
 
@@ -213,8 +252,13 @@ impl Surface {
             let (a, b) = (&self.rows[a].x, &self.rows[b].x);
             a[0].total_cmp(&b[0]).then(a[1].total_cmp(&b[1]))
         });
-        let rows = (0..n).map(|k| self.rows[order[k * self.rows.len() / n]]).collect();
-        Self { rows, ..self.clone() }
+        let rows = (0..n)
+            .map(|k| self.rows[order[k * self.rows.len() / n]])
+            .collect();
+        Self {
+            rows,
+            ..self.clone()
+        }
     }
 }
 
@@ -224,8 +268,15 @@ fn clusters(points: &[Point]) -> (Vec<usize>, usize) {
     for of in [|p: &Point| p.run, |p: &Point| p.repeat] {
         let names: BTreeSet<u64> = points.iter().filter_map(of).collect();
         let shared = names.len() > 1 && names.len() < points.len();
-        let places: BTreeMap<u64, usize> = names.into_iter().enumerate().map(|(place, name)| (name, place)).collect();
-        let owners: Option<Vec<usize>> = points.iter().map(|p| places.get(&of(p)?).copied()).collect();
+        let places: BTreeMap<u64, usize> = names
+            .into_iter()
+            .enumerate()
+            .map(|(place, name)| (name, place))
+            .collect();
+        let owners: Option<Vec<usize>> = points
+            .iter()
+            .map(|p| places.get(&of(p)?).copied())
+            .collect();
         if let Some(owners) = owners.filter(|_| shared) {
             return (owners, places.len());
         }
@@ -236,7 +287,8 @@ fn clusters(points: &[Point]) -> (Vec<usize>, usize) {
 /// Whether every cluster has the same cells, as often.
 fn balanced(rows: &[Row], clusters: usize) -> bool {
     let mut cells: Vec<Vec<[u64; 2]>> = vec![Vec::new(); clusters];
-    rows.iter().for_each(|row| cells[row.cluster].push(row.x.map(f64::to_bits)));
+    rows.iter()
+        .for_each(|row| cells[row.cluster].push(row.x.map(f64::to_bits)));
     cells.iter_mut().for_each(|own| own.sort_unstable());
     cells.windows(2).all(|pair| pair[0] == pair[1])
 }
@@ -254,9 +306,14 @@ pub(super) mod tests {
             .enumerate()
             .map(|(k, (n, d))| {
                 let (params, tokens) = (1e7 * 3f64.powi(n), 4e8 * 4f64.powi(d));
-                let loss = (1.8 + 480.0 / params.powf(0.35) + 2000.0 / tokens.powf(0.36)) * noise(k).exp();
+                let loss =
+                    (1.8 + 480.0 / params.powf(0.35) + 2000.0 / tokens.powf(0.36)) * noise(k).exp();
                 let point = Point::new("a".to_owned(), 6.0 * params * tokens, loss);
-                Point { params: Some(params), tokens: Some(tokens), ..point }
+                Point {
+                    params: Some(params),
+                    tokens: Some(tokens),
+                    ..point
+                }
             })
             .collect()
     }
@@ -264,7 +321,9 @@ pub(super) mod tests {
     #[test]
     fn gradients_agree_with_differences() {
         for law in [&power::LAW, &chinchilla::LAW] {
-            let Form::Additive(law) = &law.form else { panic!("additive") };
+            let Form::Additive(law) = &law.form else {
+                panic!("additive")
+            };
             let surface = Surface::new(law, &points(|k| 0.01 * (k as f64).sin())).unwrap();
             let theta = surface.inward(&[6.0, 0.3, 7.0, 0.34, 0.5]);
             let mut gradient = [0.0; 5];
@@ -272,19 +331,27 @@ pub(super) mod tests {
             for index in surface.free(&[]) {
                 let moved = |by: f64| {
                     let mut theta = theta;
-                    theta[index] =
-                        if index == IRREDUCIBLE { (theta[index].exp() + by).ln() } else { theta[index] + by };
+                    theta[index] = if index == IRREDUCIBLE {
+                        (theta[index].exp() + by).ln()
+                    } else {
+                        theta[index] + by
+                    };
                     surface.scaled(&theta, &mut [0.0; 5])
                 };
                 let slope = (moved(1e-6) - moved(-1e-6)) / 2e-6;
-                assert!((slope - gradient[index]).abs() < 1e-4 * slope.abs().max(1.0), "{index}: {slope}");
+                assert!(
+                    (slope - gradient[index]).abs() < 1e-4 * slope.abs().max(1.0),
+                    "{index}: {slope}"
+                );
             }
         }
     }
 
     #[test]
     fn coordinates_go_in_and_out_and_centring_changes_nothing() {
-        let Form::Additive(law) = &chinchilla::LAW.form else { panic!("additive") };
+        let Form::Additive(law) = &chinchilla::LAW.form else {
+            panic!("additive")
+        };
         let surface = Surface::new(law, &points(|_| 0.0)).unwrap();
         let theta = [480f64.ln(), 0.35, 2000f64.ln(), 0.36, 1.8f64.ln()];
         let inward = surface.inward(&theta);

@@ -24,14 +24,22 @@ pub struct Bill {
 impl Price {
     /// What the training of a file's finished trials cost.
     pub fn bill(&self, file: &ResultFile) -> Bill {
-        let finished = file.trials.iter().filter(|trial| trial.status == Status::Ok);
-        let used: Vec<Usage> =
-            finished.filter_map(|trial| Some(Usage::of(trial, file.machines.get(trial.machine as usize)?))).collect();
-        let all = |unit: Unit, priced: &dyn Fn(&Usage) -> Priced| Priced::all(unit, used.iter().map(priced));
+        let finished = file
+            .trials
+            .iter()
+            .filter(|trial| trial.status == Status::Ok);
+        let used: Vec<Usage> = finished
+            .filter_map(|trial| Some(Usage::of(trial, file.machines.get(trial.machine as usize)?)))
+            .collect();
+        let all = |unit: Unit, priced: &dyn Fn(&Usage) -> Priced| {
+            Priced::all(unit, used.iter().map(priced))
+        };
         Bill {
             trials: file.trials.len(),
             finished: used.len(),
-            money: all(Unit::Money(self.currency.clone()), &|usage| self.money(usage)),
+            money: all(Unit::Money(self.currency.clone()), &|usage| {
+                self.money(usage)
+            }),
             carbon: all(Unit::GramsCo2e, &|usage| self.carbon(usage)),
             energy: all(Unit::Joules, &|usage| self.energy(usage)),
         }
@@ -49,7 +57,11 @@ impl Priced {
             }
         }
         if parts.is_empty() {
-            return Self { unit, total: Amount::absent("no trial finished"), parts };
+            return Self {
+                unit,
+                total: Amount::absent("no trial finished"),
+                parts,
+            };
         }
         Self::of(unit, parts)
     }
@@ -68,16 +80,31 @@ mod tests {
         let mut file = example();
         file.trials[0].status = Status::Failed;
         let bill = price.bill(&file);
-        let seconds: f64 = file.trials[1..].iter().filter_map(|t| t.metric(metric::TRAIN_WALL_S)).sum();
+        let seconds: f64 = file.trials[1..]
+            .iter()
+            .filter_map(|t| t.metric(metric::TRAIN_WALL_S))
+            .sum();
         let expected = seconds / 3600.0 * 2.0 * 0.0425;
-        assert!((bill.money.total.value().unwrap() / expected - 1.0).abs() < 1e-12, "{bill:?}");
-        assert_eq!((bill.finished, bill.trials, bill.money.parts.len()), (19, 20, 1));
+        assert!(
+            (bill.money.total.value().unwrap() / expected - 1.0).abs() < 1e-12,
+            "{bill:?}"
+        );
+        assert_eq!(
+            (bill.finished, bill.trials, bill.money.parts.len()),
+            (19, 20, 1)
+        );
         assert_eq!(bill.carbon.total, Amount::absent("virtual_machine"));
         // One trial with a meter does not make the others' joules known.
         file.trials[1].energy.measured_j = Some(3.0);
-        assert_eq!(price.bill(&file).energy.total, Amount::absent("virtual_machine"));
+        assert_eq!(
+            price.bill(&file).energy.total,
+            Amount::absent("virtual_machine")
+        );
 
         let none = price.bill(&study(1, |_, _, _| None));
-        assert_eq!((none.finished, none.money.total), (0, Amount::absent("no trial finished")));
+        assert_eq!(
+            (none.finished, none.money.total),
+            (0, Amount::absent("no trial finished"))
+        );
     }
 }

@@ -45,7 +45,11 @@ impl Unit {
     /// A figure of this unit, for people.
     pub fn show(&self, value: f64) -> String {
         match self {
-            Self::Money(currency) => Money { amount: value, currency }.to_string(),
+            Self::Money(currency) => Money {
+                amount: value,
+                currency,
+            }
+            .to_string(),
             Self::GramsCo2e => GramsCo2e(value).to_string(),
             Self::Joules => Joules(value).to_string(),
         }
@@ -76,7 +80,11 @@ pub struct Priced {
 
 impl Priced {
     fn of(unit: Unit, parts: Vec<Part>) -> Self {
-        Self { unit, total: Amount::sum(parts.iter().map(|part| &part.amount)), parts }
+        Self {
+            unit,
+            total: Amount::sum(parts.iter().map(|part| &part.amount)),
+            parts,
+        }
     }
 }
 
@@ -87,8 +95,16 @@ impl Price {
         if let (false, Some(tariff)) = (self.rent_includes_energy, &self.per_kwh) {
             let (joules, how) = self.joules(usage);
             let amount = joules.scale(self.pue.value * tariff.value / JOULES_PER_KWH);
-            let how = format!("{how} x PUE {} x {} per kWh", self.pue.value, self.show(tariff.value));
-            parts.push(Part { what: "energy", amount, how });
+            let how = format!(
+                "{how} x PUE {} x {} per kWh",
+                self.pue.value,
+                self.show(tariff.value)
+            );
+            parts.push(Part {
+                what: "energy",
+                amount,
+                how,
+            });
         }
         Priced::of(Unit::Money(self.currency.clone()), parts)
     }
@@ -97,12 +113,27 @@ impl Price {
     pub fn carbon(&self, usage: &Usage) -> Priced {
         let (joules, how) = self.joules(usage);
         let amount = joules.scale(self.pue.value * self.gco2e_per_kwh.value / JOULES_PER_KWH);
-        let how = format!("{how} x PUE {} x {} gCO2e per kWh", self.pue.value, self.gco2e_per_kwh.value);
-        let mut parts = vec![Part { what: "energy", amount, how }];
+        let how = format!(
+            "{how} x PUE {} x {} gCO2e per kWh",
+            self.pue.value, self.gco2e_per_kwh.value
+        );
+        let mut parts = vec![Part {
+            what: "energy",
+            amount,
+            how,
+        }];
         if let (Some(embodied), Some(life)) = (&self.embodied_kgco2e, &self.life) {
             let per_hour = embodied.value * GRAMS_PER_KG / life.hours();
-            let how = format!("training hours x {} kgCO2e over {}", embodied.value, years(life));
-            parts.push(Part { what: "embodied", amount: usage.seconds.scale(per_hour / SECONDS_PER_HOUR), how });
+            let how = format!(
+                "training hours x {} kgCO2e over {}",
+                embodied.value,
+                years(life)
+            );
+            parts.push(Part {
+                what: "embodied",
+                amount: usage.seconds.scale(per_hour / SECONDS_PER_HOUR),
+                how,
+            });
         }
         Priced::of(Unit::GramsCo2e, parts)
     }
@@ -110,21 +141,35 @@ impl Price {
     /// Energy of what was used, at the meter.
     pub fn energy(&self, usage: &Usage) -> Priced {
         let (amount, how) = self.joules(usage);
-        Priced::of(Unit::Joules, vec![Part { what: "energy", amount, how }])
+        Priced::of(
+            Unit::Joules,
+            vec![Part {
+                what: "energy",
+                amount,
+                how,
+            }],
+        )
     }
 
     fn hardware_money(&self, usage: &Usage) -> Part {
         let hours = usage.seconds.scale(1.0 / SECONDS_PER_HOUR);
         let (amount, how) = match (&self.hardware, &self.life) {
-            (Hardware::RentPerH(rent), _) => {
-                (hours.scale(rent.value), format!("training hours x {} an hour", self.show(rent.value)))
-            }
+            (Hardware::RentPerH(rent), _) => (
+                hours.scale(rent.value),
+                format!("training hours x {} an hour", self.show(rent.value)),
+            ),
             (Hardware::RentPerVcpuH(rent), _) => match usage.cores {
                 Cores::Cpu(n) => (
                     hours.scale(rent.value * n as f64),
-                    format!("training hours x {n} cores x {} an hour", self.show(rent.value)),
+                    format!(
+                        "training hours x {n} cores x {} an hour",
+                        self.show(rent.value)
+                    ),
                 ),
-                Cores::Unknown => (Amount::absent("how many cores it had is not known"), "not known".to_owned()),
+                Cores::Unknown => (
+                    Amount::absent("how many cores it had is not known"),
+                    "not known".to_owned(),
+                ),
                 Cores::Gpu => {
                     let reason = "a rent per virtual core says nothing about a GPU: give hardware.rent_per_h";
                     (Amount::absent(reason), "not known".to_owned())
@@ -132,12 +177,27 @@ impl Price {
             },
             (Hardware::Bought(price), Some(life)) => (
                 hours.scale(price.value / life.hours()),
-                format!("training hours x {} over {}", self.show(price.value), years(life)),
+                format!(
+                    "training hours x {} over {}",
+                    self.show(price.value),
+                    years(life)
+                ),
             ),
-            (Hardware::Bought(_), None) => (Amount::absent("how long the machine lasts is not known"), String::new()),
+            (Hardware::Bought(_), None) => (
+                Amount::absent("how long the machine lasts is not known"),
+                String::new(),
+            ),
         };
-        let energy = if self.rent_includes_energy { ", energy included" } else { "" };
-        Part { what: "hardware", amount, how: format!("{how}{energy}") }
+        let energy = if self.rent_includes_energy {
+            ", energy included"
+        } else {
+            ""
+        };
+        Part {
+            what: "hardware",
+            amount,
+            how: format!("{how}{energy}"),
+        }
     }
 
     /// Joules as measured, else between the bounds that the prices give, else the record's own estimate, else absent; and how
@@ -155,12 +215,19 @@ impl Price {
     }
 
     fn show(&self, amount: f64) -> String {
-        Money { amount, currency: &self.currency }.to_string()
+        Money {
+            amount,
+            currency: &self.currency,
+        }
+        .to_string()
     }
 }
 
 fn years(life: &Life) -> String {
-    format!("{} years at {} utilisation", life.years.value, life.utilisation.value)
+    format!(
+        "{} years at {} utilisation",
+        life.years.value, life.utilisation.value
+    )
 }
 
 #[cfg(test)]

@@ -24,7 +24,12 @@ pub struct Accuracy {
 
 impl Accuracy {
     /// MMLU, as fitted in "Meek Models".
-    pub const MMLU: Self = Self { chance: 0.25, span: 0.55, slope: 23.77, middle: 1.97 };
+    pub const MMLU: Self = Self {
+        chance: 0.25,
+        span: 0.55,
+        slope: 23.77,
+        middle: 1.97,
+    };
 
     /// The accuracy at a loss in nats.
     pub fn at(&self, loss: f64) -> f64 {
@@ -37,7 +42,10 @@ mod tests {
     use super::*;
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found} against {expected}");
+        assert!(
+            (found - expected).abs() < 1e-6 * expected.abs().max(1.0),
+            "{found} against {expected}"
+        );
     }
 
     /// At 5% either way the sequential test needs 2.65 nats of evidence, the figure of "Meek Models".
@@ -49,7 +57,12 @@ mod tests {
 
     #[test]
     fn the_loss_tells_the_accuracy_on_mmlu() {
-        let rows = [(1.7, 0.799_103_818_636_065_5), (1.97, 0.525), (2.2, 0.252_313_134_912_678_5), (3.0, 0.25)];
+        let rows = [
+            (1.7, 0.799_103_818_636_065_5),
+            (1.97, 0.525),
+            (2.2, 0.252_313_134_912_678_5),
+            (3.0, 0.25),
+        ];
         for (loss, accuracy) in rows {
             close(Accuracy::MMLU.at(loss), accuracy);
         }

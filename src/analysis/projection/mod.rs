@@ -104,12 +104,21 @@ pub struct Projection {
 
 /// Projects; refuses a law that does not fall.
 pub fn project(given: &Assumptions) -> Result<Projection> {
-    let Assumptions { race, law, small_nats, .. } = *given;
+    let Assumptions {
+        race,
+        law,
+        small_nats,
+        ..
+    } = *given;
     let interval = |figure: &dyn Fn(&PowerLaw) -> Option<f64>| interval(given, figure);
     let flat = || {
-        let PowerLaw { scale, exponent, .. } = law;
-        Error::input(format!("a law with scale {scale} and exponent {exponent} does not fall with compute"))
-            .hint("nothing can be projected from it: fit more budgets, further apart")
+        let PowerLaw {
+            scale, exponent, ..
+        } = law;
+        Error::input(format!(
+            "a law with scale {scale} and exponent {exponent} does not fall with compute"
+        ))
+        .hint("nothing can be projected from it: fit more budgets, further apart")
     };
     if !(small_nats > 0.0 && small_nats.is_finite()) {
         return Err(Error::input(format!(
@@ -156,11 +165,22 @@ fn interval(given: &Assumptions, figure: impl Fn(&PowerLaw) -> Option<f64>) -> O
 }
 
 fn caveats(given: &Assumptions) -> Vec<Caveat> {
-    [Some(assumed(&given.race.growth)), extrapolated(given), uncertain(given)].into_iter().flatten().collect()
+    [
+        Some(assumed(&given.race.growth)),
+        extrapolated(given),
+        uncertain(given),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn assumed(growth: &Growth) -> Caveat {
-    let Growth { algorithms, hardware, spending } = growth;
+    let Growth {
+        algorithms,
+        hardware,
+        spending,
+    } = growth;
     Caveat {
         code: "growth_assumed",
         message: format!(
@@ -172,7 +192,10 @@ fn assumed(growth: &Growth) -> Caveat {
 }
 
 fn extrapolated(given: &Assumptions) -> Option<Caveat> {
-    let (end, last) = (given.fitted_to_flops?, given.years.iter().copied().fold(0.0, f64::max));
+    let (end, last) = (
+        given.fitted_to_flops?,
+        given.years.iter().copied().fold(0.0, f64::max),
+    );
     let reach = given.race.leader_flops(last);
     let far = reach / end;
     (far > 1.0).then(|| Caveat {
@@ -197,7 +220,11 @@ fn uncertain(given: &Assumptions) -> Option<Caveat> {
         Spread::Fitted(_) => return None,
     };
     let remedy = "a law fitted to more runs, over a wider range of compute".to_owned();
-    Some(Caveat { code: "no_interval", message: message.to_owned(), remedy })
+    Some(Caveat {
+        code: "no_interval",
+        message: message.to_owned(),
+        remedy,
+    })
 }
 
 #[cfg(test)]
@@ -206,64 +233,150 @@ mod tests {
     use crate::analysis::fit::{Findings, Plan, Point, Points, fit, power};
 
     /// The law of "Meek Models".
-    const LAW: PowerLaw = PowerLaw { irreducible: 1.7, scale: 1070.0, exponent: 0.154 };
+    const LAW: PowerLaw = PowerLaw {
+        irreducible: 1.7,
+        scale: 1070.0,
+        exponent: 0.154,
+    };
 
     fn race() -> Race {
         Race::new(1000.0 * 1e17, Growth::MEEK).unwrap()
     }
 
     fn given(spread: Spread<'_>) -> Assumptions<'_> {
-        Assumptions { race: race(), law: LAW, spread, fitted_to_flops: None, years: &YEARS, small_nats: SMALL_NATS }
+        Assumptions {
+            race: race(),
+            law: LAW,
+            spread,
+            fitted_to_flops: None,
+            years: &YEARS,
+            small_nats: SMALL_NATS,
+        }
     }
 
     /// Runs of the law with 0.1% of luck, `budgets` of them a factor of eight apart.
     fn fitted(budgets: i32) -> Findings {
         let point = |k: i32| {
             let flops = 1e17 * 8f64.powi(k);
-            Point::new("a".to_owned(), flops, LAW.at(flops) * (1.0 + 0.001 * f64::from((k * 7 % 5) - 2)))
+            Point::new(
+                "a".to_owned(),
+                flops,
+                LAW.at(flops) * (1.0 + 0.001 * f64::from((k * 7 % 5) - 2)),
+            )
         };
-        let points = Points { points: (0..budgets).map(point).collect(), notes: Vec::new() };
-        fit(&power::LAW, &points, &Plan { irreducible: None, drop_highest: 0, draws: 0 }).unwrap()
+        let points = Points {
+            points: (0..budgets).map(point).collect(),
+            notes: Vec::new(),
+        };
+        fit(
+            &power::LAW,
+            &points,
+            &Plan {
+                irreducible: None,
+                drop_highest: 0,
+                draws: 0,
+            },
+        )
+        .unwrap()
     }
 
     #[test]
     fn figures_of_a_fitted_law_are_profiled() {
         let findings = fitted(12);
         let study = &findings.groups[0];
-        let found = project(&Assumptions { law: study.along, ..given(Spread::Fitted(study)) }).unwrap();
+        let found = project(&Assumptions {
+            law: study.along,
+            ..given(Spread::Fitted(study))
+        })
+        .unwrap();
         // The year is a constant over the exponent: its interval is the exponent's, turned over.
         let exponent = study.parameters[2].interval.unwrap();
         let Interval { low, high, level } = found.peak_year_interval.unwrap();
         let constant = found.peak.year * study.along.exponent;
-        for (found, expected) in [(low, constant / exponent.high.unwrap()), (high, constant / exponent.low.unwrap())] {
-            assert!((found / expected - 1.0).abs() < 1e-3, "{found} against {expected}");
+        for (found, expected) in [
+            (low, constant / exponent.high.unwrap()),
+            (high, constant / exponent.low.unwrap()),
+        ] {
+            assert!(
+                (found / expected - 1.0).abs() < 1e-3,
+                "{found} against {expected}"
+            );
         }
         assert_eq!((level, found.rows.len()), (0.95, YEARS.len()));
         let Interval { low, high, .. } = found.peak_nats_interval.unwrap();
         assert!(low < found.peak.nats && found.peak.nats < high);
         assert!(found.rows[0].gap_interval.is_none() && found.rows[0].tokens_to_tell.is_none());
         assert!(found.closes_interval.unwrap().low < found.closes_year);
-        assert_eq!(found.caveats.iter().map(|c| c.code).collect::<Vec<_>>(), ["growth_assumed"]);
+        assert_eq!(
+            found.caveats.iter().map(|c| c.code).collect::<Vec<_>>(),
+            ["growth_assumed"]
+        );
     }
 
     #[test]
     fn doubt_is_said() {
-        let codes = |given: &Assumptions| project(given).unwrap().caveats.iter().map(|c| c.code).collect::<Vec<_>>();
-        assert_eq!(codes(&given(Spread::Unknown)), ["growth_assumed", "no_interval"]);
-        let far = Assumptions { fitted_to_flops: Some(1e17), ..given(Spread::Unknown) };
-        assert_eq!(codes(&far), ["growth_assumed", "extrapolated", "no_interval"]);
+        let codes = |given: &Assumptions| {
+            project(given)
+                .unwrap()
+                .caveats
+                .iter()
+                .map(|c| c.code)
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(
+            codes(&given(Spread::Unknown)),
+            ["growth_assumed", "no_interval"]
+        );
+        let far = Assumptions {
+            fitted_to_flops: Some(1e17),
+            ..given(Spread::Unknown)
+        };
+        assert_eq!(
+            codes(&far),
+            ["growth_assumed", "extrapolated", "no_interval"]
+        );
         let findings = fitted(3);
         let study = &findings.groups[0];
-        let found = project(&Assumptions { law: study.along, ..given(Spread::Fitted(study)) }).unwrap();
-        assert_eq!((found.peak_year_interval, found.closes_interval), (None, None));
-        assert!(found.caveats[1].message.contains("do not bound it"), "{:?}", found.caveats);
+        let found = project(&Assumptions {
+            law: study.along,
+            ..given(Spread::Fitted(study))
+        })
+        .unwrap();
+        assert_eq!(
+            (found.peak_year_interval, found.closes_interval),
+            (None, None)
+        );
+        assert!(
+            found.caveats[1].message.contains("do not bound it"),
+            "{:?}",
+            found.caveats
+        );
     }
 
     #[test]
     fn what_cannot_be_projected_is_refused() {
-        let nothing = Assumptions { small_nats: 0.0, ..given(Spread::Unknown) };
-        assert!(project(&nothing).unwrap_err().message.contains("cannot be called small"));
-        let rising = Assumptions { law: PowerLaw { exponent: -0.1, ..LAW }, ..given(Spread::Unknown) };
-        assert!(project(&rising).unwrap_err().message.contains("does not fall with compute"));
+        let nothing = Assumptions {
+            small_nats: 0.0,
+            ..given(Spread::Unknown)
+        };
+        assert!(
+            project(&nothing)
+                .unwrap_err()
+                .message
+                .contains("cannot be called small")
+        );
+        let rising = Assumptions {
+            law: PowerLaw {
+                exponent: -0.1,
+                ..LAW
+            },
+            ..given(Spread::Unknown)
+        };
+        assert!(
+            project(&rising)
+                .unwrap_err()
+                .message
+                .contains("does not fall with compute")
+        );
     }
 }

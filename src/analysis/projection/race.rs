@@ -18,7 +18,11 @@ pub struct Growth {
 
 impl Growth {
     /// As "Meek Models" takes them: frontier compute grows fivefold a year, 1.4 of it from cheaper hardware.
-    pub const MEEK: Self = Self { algorithms: 2.8, hardware: 1.4, spending: 5.0 / 1.4 };
+    pub const MEEK: Self = Self {
+        algorithms: 2.8,
+        hardware: 1.4,
+        spending: 5.0 / 1.4,
+    };
 }
 
 /// Two who start with the same effective compute.
@@ -42,21 +46,42 @@ pub struct Peak {
 impl Race {
     /// Refuses a start without compute, progress that shrinks and a leader who does not lead.
     pub fn new(start_flops: f64, growth: Growth) -> Result<Self> {
-        let Growth { algorithms, hardware, spending } = growth;
+        let Growth {
+            algorithms,
+            hardware,
+            spending,
+        } = growth;
         let refuse = |what: &str, value: f64, want: &str| {
-            Err(Error::input(format!("the projection's {what} is {value}: expected {want}")))
+            Err(Error::input(format!(
+                "the projection's {what} is {value}: expected {want}"
+            )))
         };
         let finite = |value: f64| value.is_finite();
         if !(start_flops > 0.0 && finite(start_flops)) {
             return refuse("start compute", start_flops, "a number above 0, in FLOP");
         }
-        if !(algorithms > 0.0 && hardware > 0.0 && finite(algorithms * hardware) && algorithms * hardware > 1.0) {
-            return refuse("shared growth (algorithms x hardware)", algorithms * hardware, "a factor a year above 1");
+        if !(algorithms > 0.0
+            && hardware > 0.0
+            && finite(algorithms * hardware)
+            && algorithms * hardware > 1.0)
+        {
+            return refuse(
+                "shared growth (algorithms x hardware)",
+                algorithms * hardware,
+                "a factor a year above 1",
+            );
         }
         if !(spending > 1.0 && finite(spending)) {
-            return refuse("growth of spending", spending, "a factor a year above 1: it is what parts the two");
+            return refuse(
+                "growth of spending",
+                spending,
+                "a factor a year above 1: it is what parts the two",
+            );
         }
-        Ok(Self { start_flops, growth })
+        Ok(Self {
+            start_flops,
+            growth,
+        })
     }
 
     fn shared(&self) -> f64 {
@@ -103,7 +128,11 @@ impl Race {
         // 60 halvings leave less than the rounding of a double.
         for _ in 0..60 {
             let middle = 0.5 * (above + below);
-            if self.gap(law, middle) >= nats { above = middle } else { below = middle }
+            if self.gap(law, middle) >= nats {
+                above = middle
+            } else {
+                below = middle
+            }
         }
         Some(below)
     }
@@ -114,14 +143,21 @@ mod tests {
     use super::*;
 
     /// The law of "Meek Models".
-    const LAW: PowerLaw = PowerLaw { irreducible: 1.7, scale: 1070.0, exponent: 0.154 };
+    const LAW: PowerLaw = PowerLaw {
+        irreducible: 1.7,
+        scale: 1070.0,
+        exponent: 0.154,
+    };
 
     fn race() -> Race {
         Race::new(1000.0 * 1e17, Growth::MEEK).unwrap()
     }
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-6 * expected.abs().max(1.0), "{found} against {expected}");
+        assert!(
+            (found - expected).abs() < 1e-6 * expected.abs().max(1.0),
+            "{found} against {expected}"
+        );
     }
 
     /// The notebook prints 3.4 years; the closed form, and SciPy 1.17's `minimize_scalar(lambda t: -gap(t))`, 3.358901.
@@ -149,14 +185,29 @@ mod tests {
             Race::new(1e20, growth).map_err(|error| error.message)
         };
         let rows = [
-            (Race::new(0.0, Growth::MEEK).map_err(|e| e.message), "start compute is 0"),
-            (Race::new(f64::NAN, Growth::MEEK).map_err(|e| e.message), "start compute is NaN"),
+            (
+                Race::new(0.0, Growth::MEEK).map_err(|e| e.message),
+                "start compute is 0",
+            ),
+            (
+                Race::new(f64::NAN, Growth::MEEK).map_err(|e| e.message),
+                "start compute is NaN",
+            ),
             (with(|g| g.spending = 1.0), "growth of spending is 1"),
-            (with(|g| g.algorithms = 0.5), "(algorithms x hardware) is 0.7"),
-            (with(|g| g.hardware = f64::INFINITY), "(algorithms x hardware) is inf"),
+            (
+                with(|g| g.algorithms = 0.5),
+                "(algorithms x hardware) is 0.7",
+            ),
+            (
+                with(|g| g.hardware = f64::INFINITY),
+                "(algorithms x hardware) is inf",
+            ),
         ];
         for (found, says) in rows {
-            assert!(found.as_ref().is_err_and(|message| message.contains(says)), "{found:?}");
+            assert!(
+                found.as_ref().is_err_and(|message| message.contains(says)),
+                "{found:?}"
+            );
         }
     }
 }

@@ -19,8 +19,10 @@ pub fn caveats(
     others: &[(&str, Vec<Runner>)],
     target: f64,
 ) -> Vec<Caveat> {
-    let arms: Vec<(&str, &[Runner])> =
-        [(base, of_base)].into_iter().chain(others.iter().map(|(name, runs)| (*name, runs.as_slice()))).collect();
+    let arms: Vec<(&str, &[Runner])> = [(base, of_base)]
+        .into_iter()
+        .chain(others.iter().map(|(name, runs)| (*name, runs.as_slice())))
+        .collect();
     let found = [
         not_reached(&arms, target),
         few(&arms),
@@ -35,10 +37,20 @@ pub fn caveats(
 
 fn not_reached(arms: &[(&str, &[Runner])], target: f64) -> Option<Caveat> {
     let of = |(name, runs): &(&str, &[Runner])| {
-        let beyond =
-            |run: &&Runner| Axis::ALL.iter().any(|a| run.cost(*a, target).is_some_and(|side| side.is_beyond()));
-        let (out, diverged) = (runs.iter().filter(beyond).count(), runs.iter().filter(|run| run.diverged).count());
-        let told = if diverged > 0 { format!(", {diverged} of which diverged") } else { String::new() };
+        let beyond = |run: &&Runner| {
+            Axis::ALL
+                .iter()
+                .any(|a| run.cost(*a, target).is_some_and(|side| side.is_beyond()))
+        };
+        let (out, diverged) = (
+            runs.iter().filter(beyond).count(),
+            runs.iter().filter(|run| run.diverged).count(),
+        );
+        let told = if diverged > 0 {
+            format!(", {diverged} of which diverged")
+        } else {
+            String::new()
+        };
         (out > 0).then(|| format!("{out} of {} runs of {name}{told}", runs.len()))
     };
     let list: Vec<String> = arms.iter().filter_map(of).collect();
@@ -48,7 +60,8 @@ fn not_reached(arms: &[(&str, &[Runner])], target: f64) -> Option<Caveat> {
             "the target was not reached by {}: they count with what they spent, as bounds",
             list.join(" and ")
         ),
-        remedy: "longer runs, or a target that all reach (`--target base` is one for the base)".to_owned(),
+        remedy: "longer runs, or a target that all reach (`--target base` is one for the base)"
+            .to_owned(),
     })
 }
 
@@ -66,7 +79,11 @@ fn few(arms: &[(&str, &[Runner])]) -> Option<Caveat> {
 }
 
 fn schedule(arms: &[(&str, &[Runner])], target: f64) -> Option<Caveat> {
-    let count = arms.iter().flat_map(|(_, runs)| runs.iter()).filter(|run| run.on_the_way(target, AT_THE_END)).count();
+    let count = arms
+        .iter()
+        .flat_map(|(_, runs)| runs.iter())
+        .filter(|run| run.on_the_way(target, AT_THE_END))
+        .count();
     (count > 0).then(|| Caveat {
         code: "schedule",
         message: format!(
@@ -78,16 +95,22 @@ fn schedule(arms: &[(&str, &[Runner])], target: f64) -> Option<Caveat> {
 }
 
 fn blind(arms: &[(&str, &[Runner])]) -> Option<Caveat> {
-    let unpaired = arms.iter().any(|(_, runs)| runs.len() > 1 && runs.iter().any(Runner::is_blind));
+    let unpaired = arms
+        .iter()
+        .any(|(_, runs)| runs.len() > 1 && runs.iter().any(Runner::is_blind));
     unpaired.then(|| Caveat {
         code: "seeds_unpaired",
-        message: "seeds are not known, or not shared: arms are compared mean with mean, not seed by seed".to_owned(),
+        message:
+            "seeds are not known, or not shared: arms are compared mean with mean, not seed by seed"
+                .to_owned(),
         remedy: "--map seed=COLUMN or --split '@file={variant}_seed{seed}' at import".to_owned(),
     })
 }
 
 fn sittings(file: &ResultFile, trials: &[&Trial]) -> Option<Caveat> {
-    let timed = trials.iter().any(|trial| trial.stated.is_some() && !trial.curve.wall_s.is_empty());
+    let timed = trials
+        .iter()
+        .any(|trial| trial.stated.is_some() && !trial.curve.wall_s.is_empty());
     (timed && file.run.interleaved != Some(true)).then(|| Caveat {
         code: "sittings",
         message:
@@ -98,8 +121,14 @@ fn sittings(file: &ResultFile, trials: &[&Trial]) -> Option<Caveat> {
 }
 
 fn stated(trials: &[&Trial]) -> Option<Caveat> {
-    let stated: Vec<_> = trials.iter().filter_map(|trial| trial.stated.as_ref()).collect();
-    let derived = stated.iter().filter(|s| s.by_six_n_d == Some(BySixND::TrainFlops)).count();
+    let stated: Vec<_> = trials
+        .iter()
+        .filter_map(|trial| trial.stated.as_ref())
+        .collect();
+    let derived = stated
+        .iter()
+        .filter(|s| s.by_six_n_d == Some(BySixND::TrainFlops))
+        .count();
     let flops = match derived {
         0 => "",
         all if all == stated.len() => "; FLOPs are 6 N D",
@@ -107,7 +136,9 @@ fn stated(trials: &[&Trial]) -> Option<Caveat> {
     };
     (!stated.is_empty()).then(|| Caveat {
         code: "imported",
-        message: format!("costs, seeds and learning rates are what the logs say, not measured here{flops}"),
+        message: format!(
+            "costs, seeds and learning rates are what the logs say, not measured here{flops}"
+        ),
         remedy: "run the variants with effbench to have them counted and tuned alike".to_owned(),
     })
 }
@@ -118,6 +149,7 @@ fn failed(trials: &[&Trial]) -> Option<Caveat> {
     (count > 0).then(|| Caveat {
         code: "failed",
         message: format!("{count} trials failed without a curve and are left out"),
-        remedy: "run them again: an arm whose failures are left out looks better than it is".to_owned(),
+        remedy: "run them again: an arm whose failures are left out looks better than it is"
+            .to_owned(),
     })
 }

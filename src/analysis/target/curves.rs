@@ -32,34 +32,59 @@ pub fn runs<'a>(world: &World, trials: impl Iterator<Item = &'a Trial>) -> Vec<R
     let mut seeds: BTreeMap<(u64, u64, u64), Vec<&Trial>> = BTreeMap::new();
     for trial in trials.filter(|trial| matches!(trial.status, Status::Ok | Status::Diverged)) {
         // Without seeds a repeat is a place in the log: two budgets of one place belong together, whoever ran them.
-        seeds.entry((trial.seed, trial.machine, trial.build)).or_default().push(trial);
+        seeds
+            .entry((trial.seed, trial.machine, trial.build))
+            .or_default()
+            .push(trial);
     }
-    seeds.into_iter().filter_map(|(seed, trials)| runner(world, seed, &trials)).collect()
+    seeds
+        .into_iter()
+        .filter_map(|(seed, trials)| runner(world, seed, &trials))
+        .collect()
 }
 
 fn runner(world: &World, seed: (u64, u64, u64), trials: &[&Trial]) -> Option<Runner> {
-    let courses: Vec<Course> = trials.iter().filter_map(|trial| course(world, trial)).collect();
-    let unknown =
-        |trial: &&Trial| trial.validity.flags.iter().any(|f| f.code == "seed_unknown" || f.code == "seeds_unpaired");
+    let courses: Vec<Course> = trials
+        .iter()
+        .filter_map(|trial| course(world, trial))
+        .collect();
+    let unknown = |trial: &&Trial| {
+        trial
+            .validity
+            .flags
+            .iter()
+            .any(|f| f.code == "seed_unknown" || f.code == "seeds_unpaired")
+    };
     let mut curves: BTreeMap<Axis, Vec<Descent>> = BTreeMap::new();
     for axis in Axis::ALL {
-        let known: Vec<(&Vec<f64>, &Vec<f64>)> =
-            courses.iter().filter_map(|course| Some((course.spent.get(&axis)?, &course.losses))).collect();
+        let known: Vec<(&Vec<f64>, &Vec<f64>)> = courses
+            .iter()
+            .filter_map(|course| Some((course.spent.get(&axis)?, &course.losses)))
+            .collect();
         if known.is_empty() || known.len() < courses.len() {
             continue;
         }
         let points = |(spent, losses): &(&Vec<f64>, &Vec<f64>)| -> Vec<(f64, f64)> {
             spent.iter().copied().zip(losses.iter().copied()).collect()
         };
-        let mut of: Vec<Descent> = known.iter().filter_map(|one| Descent::through(&points(one))).collect();
+        let mut of: Vec<Descent> = known
+            .iter()
+            .filter_map(|one| Descent::through(&points(one)))
+            .collect();
         if known.len() > 1 {
-            let ends: Vec<(f64, f64)> = known.iter().filter_map(|one| points(one).last().copied()).collect();
+            let ends: Vec<(f64, f64)> = known
+                .iter()
+                .filter_map(|one| points(one).last().copied())
+                .collect();
             of.extend(Descent::through(&ends));
         }
         curves.insert(axis, of);
     }
     let first = curves.values().next()?;
-    let last = first.iter().map(|curve| curve.last().1).fold(f64::INFINITY, f64::min);
+    let last = first
+        .iter()
+        .map(|curve| curve.last().1)
+        .fold(f64::INFINITY, f64::min);
     Some(Runner {
         seed: Some(seed).filter(|_| !trials.iter().any(unknown)),
         last,
@@ -72,34 +97,75 @@ fn runner(world: &World, seed: (u64, u64, u64), trials: &[&Trial]) -> Option<Run
 /// The judged points of a trial; where its curve has none, its end.
 fn course(world: &World, trial: &Trial) -> Option<Course> {
     let curve = &trial.curve;
-    let judged: Vec<usize> = (0..curve.val_loss_nats.len()).filter(|&k| curve.val_loss_nats[k].is_some()).collect();
+    let judged: Vec<usize> = (0..curve.val_loss_nats.len())
+        .filter(|&k| curve.val_loss_nats[k].is_some())
+        .collect();
     let end = world.spent(trial);
     if judged.is_empty() {
         let loss = trial.metric(metric::VAL_LOSS_NATS)?;
-        let spent = Axis::ALL.into_iter().filter_map(|axis| Some((axis, vec![end.on(axis)?]))).collect();
-        return Some(Course { spent, losses: vec![loss] });
+        let spent = Axis::ALL
+            .into_iter()
+            .filter_map(|axis| Some((axis, vec![end.on(axis)?])))
+            .collect();
+        return Some(Course {
+            spent,
+            losses: vec![loss],
+        });
     }
     let whole = |values: Vec<f64>| (!values.is_empty()).then_some(values);
-    let at = |values: &[f64]| whole(judged.iter().filter_map(|&k| values.get(k).copied()).collect());
-    let counts = |values: &[u64]| at(&values.iter().map(|value| *value as f64).collect::<Vec<f64>>());
+    let at = |values: &[f64]| {
+        whole(
+            judged
+                .iter()
+                .filter_map(|&k| values.get(k).copied())
+                .collect(),
+        )
+    };
+    let counts = |values: &[u64]| {
+        at(&values
+            .iter()
+            .map(|value| *value as f64)
+            .collect::<Vec<f64>>())
+    };
     let flops = at(&curve.train_flops);
     let seconds = at(&curve.wall_s);
     // What the optimizer computes and what a second costs is the same all along.
     let scaled = |values: &Option<Vec<f64>>, by: Axis, total: Axis| {
         let factor = end.on(total)? / end.on(by)?;
-        Some(values.as_ref()?.iter().map(|value| value * factor).collect::<Vec<f64>>())
+        Some(
+            values
+                .as_ref()?
+                .iter()
+                .map(|value| value * factor)
+                .collect::<Vec<f64>>(),
+        )
     };
     let columns = [
-        (Axis::TotalFlops, scaled(&flops, Axis::ModelFlops, Axis::TotalFlops)),
-        (Axis::Money, scaled(&seconds, Axis::WallSeconds, Axis::Money)),
+        (
+            Axis::TotalFlops,
+            scaled(&flops, Axis::ModelFlops, Axis::TotalFlops),
+        ),
+        (
+            Axis::Money,
+            scaled(&seconds, Axis::WallSeconds, Axis::Money),
+        ),
         (Axis::ModelFlops, flops),
         (Axis::WallSeconds, seconds),
         (Axis::Tokens, counts(&curve.tokens)),
         (Axis::Steps, counts(&curve.step)),
         (Axis::Joules, curve.energy_j.as_deref().and_then(at)),
     ];
-    let losses = judged.iter().filter_map(|&k| curve.val_loss_nats[k]).collect();
-    Some(Course { spent: columns.into_iter().filter_map(|(axis, values)| Some((axis, values?))).collect(), losses })
+    let losses = judged
+        .iter()
+        .filter_map(|&k| curve.val_loss_nats[k])
+        .collect();
+    Some(Course {
+        spent: columns
+            .into_iter()
+            .filter_map(|(axis, values)| Some((axis, values?)))
+            .collect(),
+        losses,
+    })
 }
 
 impl Runner {
@@ -110,12 +176,21 @@ impl Runner {
             Crossing::By(x) => (x, Bound::Less),
             Crossing::Beyond(x) => (x, Bound::More),
         };
-        Some(Side { seed: self.seed, log, bound })
+        Some(Side {
+            seed: self.seed,
+            log,
+            bound,
+        })
     }
 
     /// The curve that gets to a loss for the least, by its place, and where.
     fn best(&self, axis: Axis, target: f64) -> Option<(usize, Crossing)> {
-        let found = self.curves.get(&axis)?.iter().map(|curve| curve.first(target)).enumerate();
+        let found = self
+            .curves
+            .get(&axis)?
+            .iter()
+            .map(|curve| curve.first(target))
+            .enumerate();
         let rank = |crossing: &Crossing| match *crossing {
             Crossing::At(x) | Crossing::By(x) => (false, x),
             // Of those that did not get there the one that went farthest says most.
@@ -129,25 +204,46 @@ impl Runner {
 
     /// Whether it got to a loss on the way of a run, before a share of that run was done.
     pub fn on_the_way(&self, target: f64, share: f64) -> bool {
-        let axis = if self.curves.contains_key(&Axis::Steps) { Some(&Axis::Steps) } else { self.curves.keys().next() };
-        let Some((axis, (place, at))) = axis.and_then(|axis| Some((axis, self.best(*axis, target)?))) else {
+        let axis = if self.curves.contains_key(&Axis::Steps) {
+            Some(&Axis::Steps)
+        } else {
+            self.curves.keys().next()
+        };
+        let Some((axis, (place, at))) =
+            axis.and_then(|axis| Some((axis, self.best(*axis, target)?)))
+        else {
             return false;
         };
         match at {
-            Crossing::At(x) | Crossing::By(x) => place < self.own && x < self.curves[axis][place].last().0 + share.ln(),
+            Crossing::At(x) | Crossing::By(x) => {
+                place < self.own && x < self.curves[axis][place].last().0 + share.ln()
+            }
             Crossing::Beyond(_) => false,
         }
     }
 
     /// The logarithm of the largest cost on an axis.
     pub fn far(&self, axis: Axis) -> Option<f64> {
-        self.curves.get(&axis)?.iter().map(|curve| curve.last().0).reduce(f64::max)
+        self.curves
+            .get(&axis)?
+            .iter()
+            .map(|curve| curve.last().0)
+            .reduce(f64::max)
     }
 
     /// The lowest loss that it has at a cost.
     pub fn loss(&self, axis: Axis, at: f64) -> Option<Side> {
-        let log = self.curves.get(&axis)?.iter().filter_map(|curve| curve.at(at)).reduce(f64::min)?;
-        Some(Side { seed: self.seed, log, bound: Bound::Exact })
+        let log = self
+            .curves
+            .get(&axis)?
+            .iter()
+            .filter_map(|curve| curve.at(at))
+            .reduce(f64::min)?;
+        Some(Side {
+            seed: self.seed,
+            log,
+            bound: Bound::Exact,
+        })
     }
 
     /// Its final loss.

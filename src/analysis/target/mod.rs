@@ -118,11 +118,18 @@ pub struct Equal {
 /// # Errors
 ///
 /// A base that ran nothing, a base without a partner at any scale, losses of units that do not compare, a target that is none.
-pub fn reached(file: &ResultFile, price: Option<&Price>, question: Question) -> Result<Vec<Reached>> {
+pub fn reached(
+    file: &ResultFile,
+    price: Option<&Price>,
+    question: Question,
+) -> Result<Vec<Reached>> {
     let worlds = worlds(file, price);
     let mut found = Vec::new();
     for world in &worlds {
-        let of_base = world.trials.iter().filter(|trial| trial.variant == question.base);
+        let of_base = world
+            .trials
+            .iter()
+            .filter(|trial| trial.variant == question.base);
         let scales: BTreeSet<&str> = of_base.map(|trial| trial.scale.as_str()).collect();
         for scale in scales {
             found.extend(at_scale(file, world, scale, question)?);
@@ -132,34 +139,66 @@ pub fn reached(file: &ResultFile, price: Option<&Price>, question: Question) -> 
         return Ok(found);
     }
     let base = question.base;
-    let scales: BTreeSet<&str> = file.trials.iter().map(|trial| trial.scale.as_str()).collect();
+    let scales: BTreeSet<&str> = file
+        .trials
+        .iter()
+        .map(|trial| trial.scale.as_str())
+        .collect();
     let list: Vec<&str> = scales.into_iter().take(8).collect();
-    Err(Error::input(format!("no other variant has a curve at a scale of {base}'s")).hint(format!(
+    Err(Error::input(format!(
+        "no other variant has a curve at a scale of {base}'s"
+    ))
+    .hint(format!(
         "the scales are {}; `effbench import --map scale=COLUMN` says which runs are of one size",
         list.join(", ")
     )))
 }
 
-fn at_scale(file: &ResultFile, world: &World, scale: &str, question: Question) -> Result<Option<Reached>> {
-    let trials: Vec<&Trial> = world.trials.iter().copied().filter(|trial| trial.scale == scale).collect();
+fn at_scale(
+    file: &ResultFile,
+    world: &World,
+    scale: &str,
+    question: Question,
+) -> Result<Option<Reached>> {
+    let trials: Vec<&Trial> = world
+        .trials
+        .iter()
+        .copied()
+        .filter(|trial| trial.scale == scale)
+        .collect();
     let unit = unit(&trials)?;
     let mut names: Vec<&str> = Vec::new();
     for trial in &trials {
-        let wanted = trial.variant != question.base && question.only.is_none_or(|only| only == trial.variant);
+        let wanted = trial.variant != question.base
+            && question.only.is_none_or(|only| only == trial.variant);
         if wanted && !names.contains(&trial.variant.as_str()) {
             names.push(&trial.variant);
         }
     }
-    let runs = |variant: &str| curves::runs(world, trials.iter().copied().filter(|trial| trial.variant == variant));
+    let runs = |variant: &str| {
+        curves::runs(
+            world,
+            trials
+                .iter()
+                .copied()
+                .filter(|trial| trial.variant == variant),
+        )
+    };
     let base = runs(question.base);
-    let others: Vec<(&str, Vec<Runner>)> = names.into_iter().map(|name| (name, runs(name))).collect();
-    let others: Vec<(&str, Vec<Runner>)> = others.into_iter().filter(|(_, runs)| !runs.is_empty()).collect();
+    let others: Vec<(&str, Vec<Runner>)> =
+        names.into_iter().map(|name| (name, runs(name))).collect();
+    let others: Vec<(&str, Vec<Runner>)> = others
+        .into_iter()
+        .filter(|(_, runs)| !runs.is_empty())
+        .collect();
     if base.is_empty() || others.is_empty() {
         return Ok(None);
     }
     let target_nats = target(question.goal, unit, &base)?;
-    let mut variants: Vec<Variant> =
-        others.iter().map(|(name, runs)| variant(name, &base, runs, target_nats, question.against)).collect();
+    let mut variants: Vec<Variant> = others
+        .iter()
+        .map(|(name, runs)| variant(name, &base, runs, target_nats, question.against))
+        .collect();
     adjust(&mut variants);
     Ok(Some(Reached {
         data: world.data.clone(),
@@ -178,12 +217,16 @@ fn at_scale(file: &ResultFile, world: &World, scale: &str, question: Question) -
 
 fn sizes(trials: &[&Trial], variant: &str) -> usize {
     let of = trials.iter().filter(|trial| trial.variant == variant);
-    of.filter_map(|trial| trial.params()).collect::<BTreeSet<u64>>().len()
+    of.filter_map(|trial| trial.params())
+        .collect::<BTreeSet<u64>>()
+        .len()
 }
 
 /// What losses are told in: one unit, or nats where several can be turned into them.
 fn unit(trials: &[&Trial]) -> Result<LossUnit> {
-    let Some(first) = trials.first().map(|trial| trial.loss_unit()) else { return Ok(LossUnit::Nats) };
+    let Some(first) = trials.first().map(|trial| trial.loss_unit()) else {
+        return Ok(LossUnit::Nats);
+    };
     let other = trials.iter().find(|trial| trial.loss_unit() != first);
     match other {
         None => Ok(first),
@@ -198,26 +241,44 @@ fn unit(trials: &[&Trial]) -> Result<LossUnit> {
 
 fn target(goal: Goal, unit: LossUnit, base: &[Runner]) -> Result<f64> {
     match goal {
-        Goal::Base => Ok(base.iter().map(Runner::last).fold(f64::NEG_INFINITY, f64::max)),
+        Goal::Base => Ok(base
+            .iter()
+            .map(Runner::last)
+            .fold(f64::NEG_INFINITY, f64::max)),
         Goal::Loss(figure) => {
             let nats = unit.to_nats(figure);
             if nats.is_finite() && nats > 0.0 {
                 return Ok(nats);
             }
-            Err(Error::input(format!("--target {figure}: no loss in {}", unit.name()))
-                .hint("a loss above 0, or `base` for the highest of the base's final losses"))
+            Err(
+                Error::input(format!("--target {figure}: no loss in {}", unit.name()))
+                    .hint("a loss above 0, or `base` for the highest of the base's final losses"),
+            )
         }
     }
 }
 
-fn variant(name: &str, base: &[Runner], runs: &[Runner], target: f64, against: Option<f64>) -> Variant {
-    let costs =
-        |runs: &[Runner], axis: Axis| runs.iter().map(|run| run.cost(axis, target)).collect::<Option<Vec<Side>>>();
+fn variant(
+    name: &str,
+    base: &[Runner],
+    runs: &[Runner],
+    target: f64,
+    against: Option<f64>,
+) -> Variant {
+    let costs = |runs: &[Runner], axis: Axis| {
+        runs.iter()
+            .map(|run| run.cost(axis, target))
+            .collect::<Option<Vec<Side>>>()
+    };
     let (mut gains, mut p, mut equal) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
     for axis in Axis::ALL {
-        let (Some(of_base), Some(of_variant)) = (costs(base, axis), costs(runs, axis)) else { continue };
+        let (Some(of_base), Some(of_variant)) = (costs(base, axis), costs(runs, axis)) else {
+            continue;
+        };
         let gain = ratio::ratio(&of_base, &of_variant);
-        if let Some(found) = against.and_then(|constant| ratio::p_against(&of_base, &of_variant, constant)) {
+        if let Some(found) =
+            against.and_then(|constant| ratio::p_against(&of_base, &of_variant, constant))
+        {
             p.insert(axis, found);
         }
         gains.insert(axis, gain);
@@ -225,37 +286,76 @@ fn variant(name: &str, base: &[Runner], runs: &[Runner], target: f64, against: O
             equal.insert(axis, found);
         }
     }
-    Variant { variant: name.to_owned(), spent: spent(runs, target), gains, equal, p }
+    Variant {
+        variant: name.to_owned(),
+        spent: spent(runs, target),
+        gains,
+        equal,
+        p,
+    }
 }
 
 /// Holm's correction over all that is tested at once.
 fn adjust(variants: &mut [Variant]) {
-    let raw: Vec<f64> = variants.iter().flat_map(|variant| variant.p.values().copied()).collect();
+    let raw: Vec<f64> = variants
+        .iter()
+        .flat_map(|variant| variant.p.values().copied())
+        .collect();
     let mut adjusted = holm(&raw).into_iter();
-    for p in variants.iter_mut().flat_map(|variant| variant.p.values_mut()) {
+    for p in variants
+        .iter_mut()
+        .flat_map(|variant| variant.p.values_mut())
+    {
         *p = adjusted.next().unwrap_or(*p);
     }
 }
 
 fn spent(runs: &[Runner], target: f64) -> BTreeMap<Axis, Spent> {
     let of = |axis: Axis| {
-        let sides: Vec<Side> = runs.iter().map(|run| run.cost(axis, target)).collect::<Option<_>>()?;
+        let sides: Vec<Side> = runs
+            .iter()
+            .map(|run| run.cost(axis, target))
+            .collect::<Option<_>>()?;
         let logs: Vec<f64> = sides.iter().map(|side| side.log).collect();
         let mean = logs.iter().sum::<f64>() / logs.len() as f64;
-        let ends = logs.iter().fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], x| [a.min(*x), b.max(*x)]);
+        let ends = logs
+            .iter()
+            .fold([f64::INFINITY, f64::NEG_INFINITY], |[a, b], x| {
+                [a.min(*x), b.max(*x)]
+            });
         let reached = sides.iter().filter(|side| !side.is_beyond()).count();
-        Some((axis, Spent { value: mean.exp(), range: ends.map(f64::exp), n: sides.len(), reached }))
+        Some((
+            axis,
+            Spent {
+                value: mean.exp(),
+                range: ends.map(f64::exp),
+                n: sides.len(),
+                reached,
+            },
+        ))
     };
     Axis::ALL.into_iter().filter_map(of).collect()
 }
 
 /// The difference at the largest cost that every run of both arms reaches.
 fn at_equal(base: &[Runner], runs: &[Runner], axis: Axis) -> Option<Equal> {
-    let far = base.iter().chain(runs).map(|run| run.far(axis)).collect::<Option<Vec<f64>>>()?;
+    let far = base
+        .iter()
+        .chain(runs)
+        .map(|run| run.far(axis))
+        .collect::<Option<Vec<f64>>>()?;
     let at = far.into_iter().fold(f64::INFINITY, f64::min);
-    let losses = |runs: &[Runner]| runs.iter().map(|run| run.loss(axis, at)).collect::<Option<Vec<Side>>>();
+    let losses = |runs: &[Runner]| {
+        runs.iter()
+            .map(|run| run.loss(axis, at))
+            .collect::<Option<Vec<Side>>>()
+    };
     let (nats, interval) = ratio::difference(&losses(base)?, &losses(runs)?)?;
-    Some(Equal { at: at.exp(), nats, interval })
+    Some(Equal {
+        at: at.exp(),
+        nats,
+        interval,
+    })
 }
 
 #[cfg(test)]

@@ -105,14 +105,31 @@ fn matched(base: &[Side], variant: &[Side]) -> Matched {
         others.iter().find(of).map(|other| (other.log, other.bound))
     };
     let swap = base.len() < variant.len();
-    let (few, many) = if swap { (base, variant) } else { (variant, base) };
-    let pairs: Option<Vec<((f64, Bound), (f64, Bound))>> =
-        few.iter().map(|side| Some(((side.log, side.bound), partner(side, many)?))).collect();
+    let (few, many) = if swap {
+        (base, variant)
+    } else {
+        (variant, base)
+    };
+    let pairs: Option<Vec<((f64, Bound), (f64, Bound))>> = few
+        .iter()
+        .map(|side| Some(((side.log, side.bound), partner(side, many)?)))
+        .collect();
     match pairs.filter(|pairs| pairs.len() > 1) {
         Some(pairs) => Matched::Pairs(
-            pairs.into_iter().map(|(few, many)| if swap { minus(few, many) } else { minus(many, few) }).collect(),
+            pairs
+                .into_iter()
+                .map(|(few, many)| {
+                    if swap {
+                        minus(few, many)
+                    } else {
+                        minus(many, few)
+                    }
+                })
+                .collect(),
         ),
-        None => Matched::Apart([base, variant].map(|arm| arm.iter().map(|side| (side.log, side.bound)).collect())),
+        None => Matched::Apart(
+            [base, variant].map(|arm| arm.iter().map(|side| (side.log, side.bound)).collect()),
+        ),
     }
 }
 
@@ -156,33 +173,84 @@ fn judged(base: &[Side], variant: &[Side]) -> Option<Judged> {
             let (a, b) = (logs(&of_variant), logs(&of_base));
             let none = (0.0, Bound::Exact);
             let readings = of_base.iter().map(|one| minus(*one, none).1);
-            let readings = readings.chain(of_variant.iter().map(|one| minus(none, *one).1)).collect();
-            (mean(&b)? - mean(&a)?, welch(&a, &b), readings, a.len().min(b.len()), false)
+            let readings = readings
+                .chain(of_variant.iter().map(|one| minus(none, *one).1))
+                .collect();
+            (
+                mean(&b)? - mean(&a)?,
+                welch(&a, &b),
+                readings,
+                a.len().min(b.len()),
+                false,
+            )
         }
     };
     let any = |wanted: Bound| readings.contains(&wanted);
     if !value.is_finite() || (any(Bound::More) && any(Bound::Less)) {
         return None;
     }
-    let bound = readings.iter().copied().find(|bound| *bound != Bound::Exact);
-    let bounded = readings.iter().filter(|bound| **bound != Bound::Exact).count();
-    Some(Judged { value, shift, bound, bounded, n, paired: is_paired })
+    let bound = readings
+        .iter()
+        .copied()
+        .find(|bound| *bound != Bound::Exact);
+    let bounded = readings
+        .iter()
+        .filter(|bound| **bound != Bound::Exact)
+        .count();
+    Some(Judged {
+        value,
+        shift,
+        bound,
+        bounded,
+        n,
+        paired: is_paired,
+    })
 }
 
 /// The base's costs over the variant's.
 pub fn ratio(base: &[Side], variant: &[Side]) -> Ratio {
-    let Some(judged) = judged(base, variant) else { return Ratio::Unknown { n: base.len().min(variant.len()) } };
-    let Judged { value, shift, bound, bounded, n, paired } = judged;
+    let Some(judged) = judged(base, variant) else {
+        return Ratio::Unknown {
+            n: base.len().min(variant.len()),
+        };
+    };
+    let Judged {
+        value,
+        shift,
+        bound,
+        bounded,
+        n,
+        paired,
+    } = judged;
     // A one-sided level is the end of a two-sided interval with twice the rest outside.
-    let half = shift.and_then(|shift| Some(critical(shift.freedom, 2.0 * LEVEL - 1.0)? * shift.se)).unwrap_or(0.0);
+    let half = shift
+        .and_then(|shift| Some(critical(shift.freedom, 2.0 * LEVEL - 1.0)? * shift.se))
+        .unwrap_or(0.0);
     match bound {
         None => {
             let interval = shift.map(|shift| shift.interval(LEVEL));
-            let interval = interval.map(|i| Interval { low: i.low.exp(), high: i.high.exp(), level: LEVEL });
-            Ratio::Known { value: value.exp(), interval, n, paired }
+            let interval = interval.map(|i| Interval {
+                low: i.low.exp(),
+                high: i.high.exp(),
+                level: LEVEL,
+            });
+            Ratio::Known {
+                value: value.exp(),
+                interval,
+                n,
+                paired,
+            }
         }
-        Some(Bound::Less) => Ratio::LessThan { bound: (value + half).exp(), bounded, n },
-        Some(_) => Ratio::MoreThan { bound: (value - half).exp(), bounded, n },
+        Some(Bound::Less) => Ratio::LessThan {
+            bound: (value + half).exp(),
+            bounded,
+            n,
+        },
+        Some(_) => Ratio::MoreThan {
+            bound: (value - half).exp(),
+            bounded,
+            n,
+        },
     }
 }
 
@@ -191,7 +259,10 @@ pub fn ratio(base: &[Side], variant: &[Side]) -> Ratio {
 pub fn p_against(base: &[Side], variant: &[Side], constant: f64) -> Option<f64> {
     let judged = judged(base, variant)?;
     let shift = judged.shift.filter(|_| judged.bound != Some(Bound::Less))?;
-    let away = Shift { value: shift.value - constant.ln(), ..shift };
+    let away = Shift {
+        value: shift.value - constant.ln(),
+        ..shift
+    };
     let half = 0.5 * away.p();
     Some(if away.value > 0.0 { half } else { 1.0 - half })
 }
@@ -209,17 +280,28 @@ mod tests {
 
     fn sides(logs: &[(u64, f64, Bound)], known: bool) -> Vec<Side> {
         logs.iter()
-            .map(|(seed, log, bound)| Side { seed: known.then_some((*seed, 0, 0)), log: *log, bound: *bound })
+            .map(|(seed, log, bound)| Side {
+                seed: known.then_some((*seed, 0, 0)),
+                log: *log,
+                bound: *bound,
+            })
             .collect()
     }
 
     fn exact(logs: &[f64], known: bool) -> Vec<Side> {
-        let rows: Vec<(u64, f64, Bound)> = logs.iter().enumerate().map(|(k, x)| (k as u64, *x, Bound::Exact)).collect();
+        let rows: Vec<(u64, f64, Bound)> = logs
+            .iter()
+            .enumerate()
+            .map(|(k, x)| (k as u64, *x, Bound::Exact))
+            .collect();
         sides(&rows, known)
     }
 
     fn close(found: f64, expected: f64) {
-        assert!((found - expected).abs() < 1e-9, "{found} against {expected}");
+        assert!(
+            (found - expected).abs() < 1e-9,
+            "{found} against {expected}"
+        );
     }
 
     const BASE: [f64; 4] = [8.52, 8.47, 8.55, 8.50];
@@ -230,7 +312,15 @@ mod tests {
     fn known_ratios_agree_with_scipy() {
         for (known, low, high) in [(true, PAIRED[0], PAIRED[1]), (false, WELCH[0], WELCH[1])] {
             let found = ratio(&exact(&BASE, known), &exact(&VARIANT, known));
-            let Ratio::Known { value, interval: Some(interval), n: 4, paired } = found else { panic!("{found:?}") };
+            let Ratio::Known {
+                value,
+                interval: Some(interval),
+                n: 4,
+                paired,
+            } = found
+            else {
+                panic!("{found:?}")
+            };
             assert_eq!(paired, known);
             close(value.ln(), 0.3025);
             close(interval.low.ln(), low);
@@ -238,7 +328,10 @@ mod tests {
         }
         let p = p_against(&exact(&BASE, true), &exact(&VARIANT, true), 1.3).unwrap();
         close(p, AGAINST);
-        assert_eq!(p_against(&exact(&BASE[..1], true), &exact(&VARIANT[..1], true), 1.3), None);
+        assert_eq!(
+            p_against(&exact(&BASE[..1], true), &exact(&VARIANT[..1], true), 1.3),
+            None
+        );
     }
 
     /// `ttest_rel(b, v).confidence_interval()`.
@@ -264,11 +357,18 @@ mod tests {
                 sides(&[(0, 8.5, Exact), (1, 8.6, More)], true),
                 "unknown",
             ),
-            (sides(&[(0, 8.5, More)], false), exact(&[8.0], false), "more"),
+            (
+                sides(&[(0, 8.5, More)], false),
+                exact(&[8.0], false),
+                "more",
+            ),
         ];
         for (base, variant, expected) in rows {
             let found = ratio(&base, &variant);
-            let kind = serde_json::to_value(found).unwrap()["kind"].as_str().unwrap().to_owned();
+            let kind = serde_json::to_value(found).unwrap()["kind"]
+                .as_str()
+                .unwrap()
+                .to_owned();
             let told = match kind.as_str() {
                 "more_than" => "more",
                 "less_than" => "less",
@@ -279,10 +379,24 @@ mod tests {
         // Of one run an arm the bound is what was run; of several it is what 95% of such samples stay above.
         assert_eq!(
             ratio(&sides(&[(0, 2.0, More)], false), &exact(&[1.5], false)),
-            Ratio::MoreThan { bound: 0.5_f64.exp(), bounded: 1, n: 1 }
+            Ratio::MoreThan {
+                bound: 0.5_f64.exp(),
+                bounded: 1,
+                n: 1
+            }
         );
-        let found = ratio(&sides(&[(0, 2.0, More), (1, 2.1, Exact), (2, 2.2, Exact)], true), &exact(&[1.5; 3], true));
-        let Ratio::MoreThan { bound, bounded: 1, n: 3 } = found else { panic!("{found:?}") };
+        let found = ratio(
+            &sides(&[(0, 2.0, More), (1, 2.1, Exact), (2, 2.2, Exact)], true),
+            &exact(&[1.5; 3], true),
+        );
+        let Ratio::MoreThan {
+            bound,
+            bounded: 1,
+            n: 3,
+        } = found
+        else {
+            panic!("{found:?}")
+        };
         // scipy.stats.t.ppf(0.95, 2) * 0.1 / sqrt(3) below the mean of 0.6.
         close(bound.ln(), 0.6 - 2.919985580353726 * 0.1 / 3.0_f64.sqrt());
     }
@@ -290,14 +404,43 @@ mod tests {
     /// Seeds pair whatever their order; one that has no partner leaves both arms as they are.
     #[test]
     fn only_the_same_seeds_pair() {
-        let base = sides(&[(7, 2.0, Bound::Exact), (8, 3.0, Bound::Exact), (9, 4.0, Bound::Exact)], true);
+        let base = sides(
+            &[
+                (7, 2.0, Bound::Exact),
+                (8, 3.0, Bound::Exact),
+                (9, 4.0, Bound::Exact),
+            ],
+            true,
+        );
         let same = sides(&[(9, 3.0, Bound::Exact), (7, 1.0, Bound::Exact)], true);
-        let Ratio::Known { value, n: 2, paired: true, interval } = ratio(&base, &same) else { panic!() };
+        let Ratio::Known {
+            value,
+            n: 2,
+            paired: true,
+            interval,
+        } = ratio(&base, &same)
+        else {
+            panic!()
+        };
         close(value.ln(), 1.0);
-        assert_eq!(interval.map(|i| (i.low, i.high)), Some((1.0_f64.exp(), 1.0_f64.exp())), "no spread between pairs");
+        assert_eq!(
+            interval.map(|i| (i.low, i.high)),
+            Some((1.0_f64.exp(), 1.0_f64.exp())),
+            "no spread between pairs"
+        );
         let other = sides(&[(9, 3.0, Bound::Exact), (5, 1.0, Bound::Exact)], true);
-        assert!(matches!(ratio(&base, &other), Ratio::Known { paired: false, n: 2, .. }));
+        assert!(matches!(
+            ratio(&base, &other),
+            Ratio::Known {
+                paired: false,
+                n: 2,
+                ..
+            }
+        ));
         let blind = sides(&[(9, 3.0, Bound::Exact), (7, 1.0, Bound::Exact)], false);
-        assert!(matches!(ratio(&base, &blind), Ratio::Known { paired: false, .. }));
+        assert!(matches!(
+            ratio(&base, &blind),
+            Ratio::Known { paired: false, .. }
+        ));
     }
 }

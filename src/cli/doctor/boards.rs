@@ -10,19 +10,36 @@ use crate::unit::Bytes;
 
 /// A row for the driver, and some for each board.
 pub(super) fn rows(boards: &[Arc<dyn Board>], drivers: Result<Drivers, String>) -> Vec<Checked> {
-    let each = boards.iter().enumerate().flat_map(|(index, board)| of_board(index, board.as_ref()));
-    [driver(drivers, boards.len())].into_iter().chain(each).collect()
+    let each = boards
+        .iter()
+        .enumerate()
+        .flat_map(|(index, board)| of_board(index, board.as_ref()));
+    [driver(drivers, boards.len())]
+        .into_iter()
+        .chain(each)
+        .collect()
 }
 
 fn driver(drivers: Result<Drivers, String>, boards: usize) -> Checked {
     const NAME: &str = "NVIDIA driver";
-    const REMEDY: &str = "a machine with an NVIDIA GPU and its driver; a container needs `--gpus all`";
+    const REMEDY: &str =
+        "a machine with an NVIDIA GPU and its driver; a container needs `--gpus all`";
     match drivers {
         Err(why) => Checked::no(NAME, "none", &why, REMEDY),
-        Ok(_) if boards == 0 => Checked::no(NAME, "no board", "the driver shows no board to this user", REMEDY),
+        Ok(_) if boards == 0 => Checked::no(
+            NAME,
+            "no board",
+            "the driver shows no board to this user",
+            REMEDY,
+        ),
         Ok(Drivers { driver, cuda }) => {
-            let of = |version: Option<String>| version.unwrap_or_else(|| "of a version not known".to_owned());
-            Checked::yes(NAME, &format!("{}, runs CUDA up to {}", of(driver), of(cuda)))
+            let of = |version: Option<String>| {
+                version.unwrap_or_else(|| "of a version not known".to_owned())
+            };
+            Checked::yes(
+                NAME,
+                &format!("{}, runs CUDA up to {}", of(driver), of(cuda)),
+            )
         }
     }
 }
@@ -30,7 +47,10 @@ fn driver(drivers: Result<Drivers, String>, boards: usize) -> Checked {
 fn of_board(index: usize, board: &dyn Board) -> Vec<Checked> {
     let facts = board.facts();
     let name = |part: &str| format!("GPU {index}{part}");
-    let mut rows = vec![Checked::yes(&name(""), &description(&facts)), state(&name(": state"), board)];
+    let mut rows = vec![
+        Checked::yes(&name(""), &description(&facts)),
+        state(&name(": state"), board),
+    ];
     rows.push(others(&name(": others"), index, board));
     if let (Some(limit_w), Some(default_w)) = (facts.power_limit_w, facts.default_power_limit_w)
         && limit_w < default_w
@@ -45,34 +65,71 @@ fn of_board(index: usize, board: &dyn Board) -> Vec<Checked> {
         ));
     }
     if facts.persistence == Some(false) {
-        let why =
-            "the driver goes when nobody uses the board: the energy counter begins anew, and each trial starts late";
-        rows.push(Checked::no(&name(": persistence"), "off", why, &format!("nvidia-smi -i {index} -pm 1")));
+        let why = "the driver goes when nobody uses the board: the energy counter begins anew, and each trial starts late";
+        rows.push(Checked::no(
+            &name(": persistence"),
+            "off",
+            why,
+            &format!("nvidia-smi -i {index} -pm 1"),
+        ));
     }
     if facts.mig == Some(true) {
         let why = "energy, power, clock and temperature are the whole board's, of all its instances together";
-        rows.push(Checked::no(&name(": MIG"), "split", why, &format!("nvidia-smi -i {index} -mig 0")));
+        rows.push(Checked::no(
+            &name(": MIG"),
+            "split",
+            why,
+            &format!("nvidia-smi -i {index} -mig 0"),
+        ));
     }
     rows
 }
 
 fn description(facts: &Facts) -> String {
-    let model = facts.model.clone().unwrap_or_else(|| "a board without a name".to_owned());
+    let model = facts
+        .model
+        .clone()
+        .unwrap_or_else(|| "a board without a name".to_owned());
     let parts = [
-        facts.memory_bytes.map(|bytes| Bytes(bytes as f64).to_string()),
-        facts.compute_capability.as_ref().map(|version| format!("compute capability {version}")),
+        facts
+            .memory_bytes
+            .map(|bytes| Bytes(bytes as f64).to_string()),
+        facts
+            .compute_capability
+            .as_ref()
+            .map(|version| format!("compute capability {version}")),
         facts.max_clock_mhz.map(|mhz| format!("up to {mhz} MHz")),
-        facts.max_memory_clock_mhz.map(|mhz| format!("memory {mhz} MHz")),
-        facts.power_limit_w.map(|watts| format!("power limit {watts:.0} W")),
-        facts.ecc.map(|on| if on { "ECC on" } else { "ECC off" }.to_owned()),
-        facts.uncorrected_errors.filter(|count| *count > 0).map(|count| format!("{count} uncorrected memory errors")),
+        facts
+            .max_memory_clock_mhz
+            .map(|mhz| format!("memory {mhz} MHz")),
+        facts
+            .power_limit_w
+            .map(|watts| format!("power limit {watts:.0} W")),
+        facts
+            .ecc
+            .map(|on| if on { "ECC on" } else { "ECC off" }.to_owned()),
+        facts
+            .uncorrected_errors
+            .filter(|count| *count > 0)
+            .map(|count| format!("{count} uncorrected memory errors")),
     ];
-    [Some(model)].into_iter().chain(parts).flatten().collect::<Vec<_>>().join(", ")
+    [Some(model)]
+        .into_iter()
+        .chain(parts)
+        .flatten()
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// Clock, temperature and what holds the clock down, just now.
 fn state(name: &str, board: &dyn Board) -> Checked {
-    let told = || Ok((board.clock_mhz()?, board.temperature_c()?, board.held_down_by()?));
+    let told = || {
+        Ok((
+            board.clock_mhz()?,
+            board.temperature_c()?,
+            board.held_down_by()?,
+        ))
+    };
     let (clock_mhz, heat_c, held) = match told() {
         Ok(state) => state,
         Err(absent) => {
@@ -92,20 +149,44 @@ fn state(name: &str, board: &dyn Board) -> Checked {
 
 fn held_down(code: &str) -> (&'static str, &'static str) {
     match code {
-        "gpu_thermal_slowdown" => ("the clock is held down for heat", "better cooling, or a lower power limit"),
-        "gpu_power_brake" => ("the power supply brakes the clock", "a stronger supply, or a lower power limit"),
-        "gpu_power_capped" => ("the clock is held down by the power limit", "a higher limit: nvidia-smi -pl WATTS"),
-        "gpu_clocks_set" => ("the clock is held at a setting", "to let it go: nvidia-smi -rac; nvidia-smi -rgc"),
-        _ => ("the hardware halves the clock, for heat or power", "nvidia-smi -q -d PERFORMANCE says which"),
+        "gpu_thermal_slowdown" => (
+            "the clock is held down for heat",
+            "better cooling, or a lower power limit",
+        ),
+        "gpu_power_brake" => (
+            "the power supply brakes the clock",
+            "a stronger supply, or a lower power limit",
+        ),
+        "gpu_power_capped" => (
+            "the clock is held down by the power limit",
+            "a higher limit: nvidia-smi -pl WATTS",
+        ),
+        "gpu_clocks_set" => (
+            "the clock is held at a setting",
+            "to let it go: nvidia-smi -rac; nvidia-smi -rgc",
+        ),
+        _ => (
+            "the hardware halves the clock, for heat or power",
+            "nvidia-smi -q -d PERFORMANCE says which",
+        ),
     }
 }
 
 fn others(name: &str, index: usize, board: &dyn Board) -> Checked {
     match board.processes() {
-        Ok(processes) if processes.is_empty() => Checked::yes(name, "no other process computes on it"),
+        Ok(processes) if processes.is_empty() => {
+            Checked::yes(name, "no other process computes on it")
+        }
         Ok(processes) => {
-            let remedy = format!("end them, or wait: nvidia-smi -i {index} --query-compute-apps=pid,name --format=csv");
-            Checked::no(name, &format!("{} on it", processes.len()), "other processes take its time", &remedy)
+            let remedy = format!(
+                "end them, or wait: nvidia-smi -i {index} --query-compute-apps=pid,name --format=csv"
+            );
+            Checked::no(
+                name,
+                &format!("{} on it", processes.len()),
+                "other processes take its time",
+                &remedy,
+            )
         }
         Err(absent) => {
             let (why, remedy) = silence(absent);
@@ -116,10 +197,14 @@ fn others(name: &str, index: usize, board: &dyn Board) -> Checked {
 
 fn silence(absent: Absent) -> (&'static str, &'static str) {
     match absent {
-        Absent::NoPermission => {
-            ("the driver refuses this user", "start it as a user with the video or render group, or as root")
-        }
-        Absent::Vanished => ("the board fell off the bus", "nvidia-smi -r, or a restart; dmesg says more"),
+        Absent::NoPermission => (
+            "the driver refuses this user",
+            "start it as a user with the video or render group, or as root",
+        ),
+        Absent::Vanished => (
+            "the board fell off the bus",
+            "nvidia-smi -r, or a restart; dmesg says more",
+        ),
         _ => ("the driver does not tell", "none known"),
     }
 }
@@ -131,12 +216,23 @@ mod tests {
     use nvml_wrapper::bitmasks::device::ThrottleReasons as Held;
 
     fn said(board: Fake) -> Vec<String> {
-        let drivers = Drivers { driver: Some("580.95.05".to_owned()), cuda: Some("13.0".to_owned()) };
+        let drivers = Drivers {
+            driver: Some("580.95.05".to_owned()),
+            cuda: Some("13.0".to_owned()),
+        };
         let line = |row: Checked| match row.remedy {
             None => format!("{}: {}", row.what, row.found),
-            Some(remedy) => format!("{}: {}. {} -> {remedy}", row.what, row.found, row.why.unwrap()),
+            Some(remedy) => format!(
+                "{}: {}. {} -> {remedy}",
+                row.what,
+                row.found,
+                row.why.unwrap()
+            ),
         };
-        rows(&[Arc::new(board)], Ok(drivers)).into_iter().map(line).collect()
+        rows(&[Arc::new(board)], Ok(drivers))
+            .into_iter()
+            .map(line)
+            .collect()
     }
 
     #[test]
@@ -161,7 +257,13 @@ mod tests {
             "GPU 0: state: 1980 MHz, 50 °C, nothing holds the clock down",
             "GPU 0: others: no other process computes on it",
         ];
-        assert_eq!(said(Fake { facts, ..Fake::default() }), expected);
+        assert_eq!(
+            said(Fake {
+                facts,
+                ..Fake::default()
+            }),
+            expected
+        );
     }
 
     #[test]
@@ -175,7 +277,14 @@ mod tests {
             ..Facts::default()
         };
         let held_down_by = Answers::always(Ok(Held::HW_THERMAL_SLOWDOWN | Held::HW_SLOWDOWN));
-        let rows = said(Fake { facts, held_down_by, ..Fake::default() }.with(&[7, 8]));
+        let rows = said(
+            Fake {
+                facts,
+                held_down_by,
+                ..Fake::default()
+            }
+            .with(&[7, 8]),
+        );
         for (row, remedy) in rows[2..].iter().zip([
             "better cooling",
             "nvidia-smi -i 0 --query-compute-apps=pid,name --format=csv",
@@ -187,9 +296,23 @@ mod tests {
         }
         assert_eq!(rows.len(), 7);
         let refused = Answers::always(Err(Absent::NoPermission));
-        let rows = said(Fake { temperature_c: refused, ..Fake::default() });
-        assert!(rows[2].contains("not told. the driver refuses this user"), "{}", rows[2]);
-        let none = super::rows(&[], Err("the driver's library libnvidia-ml.so.1 is not there".to_owned()));
-        assert!(none.len() == 1 && !none[0].ok && none[0].remedy.as_deref().unwrap().contains("--gpus all"));
+        let rows = said(Fake {
+            temperature_c: refused,
+            ..Fake::default()
+        });
+        assert!(
+            rows[2].contains("not told. the driver refuses this user"),
+            "{}",
+            rows[2]
+        );
+        let none = super::rows(
+            &[],
+            Err("the driver's library libnvidia-ml.so.1 is not there".to_owned()),
+        );
+        assert!(
+            none.len() == 1
+                && !none[0].ok
+                && none[0].remedy.as_deref().unwrap().contains("--gpus all")
+        );
     }
 }

@@ -45,13 +45,22 @@ impl Shape {
         let opened = 1 + self.names + self.features;
         let need = opened.saturating_add(self.rules);
         let tables = self.categories.checked_mul(self.vocab);
-        let bodies = self.fill.checked_add(5).and_then(|n| n.checked_mul(self.rules)?.checked_mul(self.categories));
+        let bodies = self
+            .fill
+            .checked_add(5)
+            .and_then(|n| n.checked_mul(self.rules)?.checked_mul(self.categories));
         if self.rules < 2 {
             Some(("rules", "a category needs at least 2".to_owned()))
         } else if self.name_share > 0.0 && self.names == 0 {
-            Some(("names", "name slots need at least one name, or name_share = 0".to_owned()))
+            Some((
+                "names",
+                "name slots need at least one name, or name_share = 0".to_owned(),
+            ))
         } else if self.agreement > 0.0 && self.features < 2 {
-            Some(("features", "agreement needs at least 2 to choose from, or agreement = 0".to_owned()))
+            Some((
+                "features",
+                "agreement needs at least 2 to choose from, or agreement = 0".to_owned(),
+            ))
         } else if self.vocab < need {
             let why = format!(
                 "a separator, {} names, {} features and {} rules that each open with another terminal need {need} tokens",
@@ -59,7 +68,12 @@ impl Shape {
             );
             Some(("vocab", why))
         } else if tables.is_none_or(|n| n > LARGEST) || bodies.is_none_or(|n| n > LARGEST) {
-            Some(("categories", format!("with so many rules and tokens the grammar has more than {LARGEST} entries")))
+            Some((
+                "categories",
+                format!(
+                    "with so many rules and tokens the grammar has more than {LARGEST} entries"
+                ),
+            ))
         } else {
             None
         }
@@ -148,11 +162,16 @@ impl Grammar {
     /// Adds the next category: an opener, a body and a weight for each rule.
     pub fn add_category(&mut self, weights: &[f64], bodies: Vec<(u32, Vec<Symbol>)>) {
         let flat = |body: &[Symbol]| !body.iter().any(|s| matches!(s, Symbol::Category(_)));
-        let deepest: Vec<f64> =
-            weights.iter().zip(&bodies).map(|(&w, (_, body))| if flat(body) { w } else { 0.0 }).collect();
+        let deepest: Vec<f64> = weights
+            .iter()
+            .zip(&bodies)
+            .map(|(&w, (_, body))| if flat(body) { w } else { 0.0 })
+            .collect();
         let flat_total: f64 = deepest.iter().sum();
         let category = self.ranks.len();
-        for ((opener, body), (&weight, &flat_weight)) in bodies.into_iter().zip(weights.iter().zip(&deepest)) {
+        for ((opener, body), (&weight, &flat_weight)) in
+            bodies.into_iter().zip(weights.iter().zip(&deepest))
+        {
             self.opens[category * self.vocab + opener as usize] = self.rules.len() as u32;
             let start = self.symbols.len() as u32;
             self.symbols.extend(body);
@@ -196,12 +215,17 @@ impl Author<'_> {
     /// by weight comes out as asked for though a few rules have most of the weight.
     fn bodies(&mut self, weights: &[f64], first_terminal: u32) -> Vec<(u32, Vec<Symbol>)> {
         self.terminals.gather();
-        let openers: Vec<u32> = weights.iter().filter_map(|_| self.terminals.deal(&mut self.stream)).collect();
+        let openers: Vec<u32> = weights
+            .iter()
+            .filter_map(|_| self.terminals.deal(&mut self.stream))
+            .collect();
         let (mut owed, mut weight_left, mut any_flat) = (self.shape.offspring, 1.0, false);
         let mut rules = Vec::with_capacity(weights.len());
         for (rank, (&weight, opener)) in weights.iter().zip(openers).enumerate() {
             let mean: f64 = (owed / weight_left).clamp(0.0, 2.0);
-            let mut phrases = (0..2).filter(|_| self.stream.uniform() < mean / 2.0).count();
+            let mut phrases = (0..2)
+                .filter(|_| self.stream.uniform() < mean / 2.0)
+                .count();
             if rank + 1 == weights.len() && !any_flat {
                 phrases = 0; // The deepest phrases need a rule without sub-phrases.
             }
@@ -215,12 +239,18 @@ impl Author<'_> {
 
     fn body(&mut self, phrases: usize, first_terminal: u32) -> Vec<Symbol> {
         let shape = self.shape;
-        let mut body: Vec<Symbol> = (0..phrases).map(|_| Symbol::Category(self.phrase())).collect();
+        let mut body: Vec<Symbol> = (0..phrases)
+            .map(|_| Symbol::Category(self.phrase()))
+            .collect();
         for _ in 0..self.stream.below(shape.fill + 1) {
             let is_name = self.stream.uniform() < shape.name_share;
             let terminals = shape.vocab - first_terminal as usize;
             let terminal = first_terminal + self.stream.below(terminals) as u32;
-            body.push(if is_name { Symbol::Name } else { Symbol::Terminal(terminal) });
+            body.push(if is_name {
+                Symbol::Name
+            } else {
+                Symbol::Terminal(terminal)
+            });
         }
         self.stream.shuffle(&mut body);
         if phrases > 0 && self.stream.uniform() < shape.agreement {
@@ -268,19 +298,34 @@ mod tests {
             let mut openers: Vec<u32> = rules.iter().map(|rule| rule.opener).collect();
             openers.sort_unstable();
             openers.dedup();
-            assert_eq!(openers.len(), shape.rules, "openers are distinct within a category");
-            assert!(openers.iter().all(|&token| (grammar.features.end..100).contains(&token)));
+            assert_eq!(
+                openers.len(),
+                shape.rules,
+                "openers are distinct within a category"
+            );
+            assert!(
+                openers
+                    .iter()
+                    .all(|&token| (grammar.features.end..100).contains(&token))
+            );
             let mut offspring = 0.0;
             for rule in rules {
                 let body = &grammar.symbols[rule.body.start as usize..rule.body.end as usize];
-                let phrases = body.iter().filter(|s| matches!(s, Symbol::Category(_))).count();
+                let phrases = body
+                    .iter()
+                    .filter(|s| matches!(s, Symbol::Category(_)))
+                    .count();
                 offspring += (-rule.nats).exp() * phrases as f64;
                 assert_eq!(rule.deepest_nats.is_infinite(), phrases > 0);
                 let chosen = body.iter().position(|s| *s == Symbol::Choice);
                 let copied = body.iter().position(|s| *s == Symbol::Copy);
                 assert_eq!(chosen.is_some(), copied.is_some());
                 if let (Some(chosen), Some(copied)) = (chosen, copied) {
-                    assert!(body[chosen..copied].iter().any(|s| matches!(s, Symbol::Category(_))));
+                    assert!(
+                        body[chosen..copied]
+                            .iter()
+                            .any(|s| matches!(s, Symbol::Category(_)))
+                    );
                 }
                 for symbol in body {
                     if let Symbol::Category(category) = symbol {
@@ -288,13 +333,20 @@ mod tests {
                     }
                 }
             }
-            assert!((offspring - shape.offspring).abs() < 0.03, "mean offspring {offspring}");
-            let total = |nats: fn(&Rule) -> f64| rules.iter().map(|rule| (-nats(rule)).exp()).sum::<f64>();
+            assert!(
+                (offspring - shape.offspring).abs() < 0.03,
+                "mean offspring {offspring}"
+            );
+            let total =
+                |nats: fn(&Rule) -> f64| rules.iter().map(|rule| (-nats(rule)).exp()).sum::<f64>();
             assert!((total(|rule| rule.nats) - 1.0).abs() < 1e-12);
             assert!((total(|rule| rule.deepest_nats) - 1.0).abs() < 1e-12);
         }
         let (least, most) = (uses.iter().min().unwrap(), uses.iter().max().unwrap());
-        assert!(*most <= least + 1, "every category is used as often as the others: {uses:?}");
+        assert!(
+            *most <= least + 1,
+            "every category is used as often as the others: {uses:?}"
+        );
     }
 
     #[test]

@@ -43,7 +43,10 @@ impl Named for Kind {
 impl SourceKind for Kind {
     fn settle(&self, knobs: &Knobs, _context: usize) -> Result<Arc<dyn Source>> {
         let (language, validation_tokens) = read(knobs)?;
-        Ok(Arc::new(Generated { process: language, validation_tokens }))
+        Ok(Arc::new(Generated {
+            process: language,
+            validation_tokens,
+        }))
     }
 }
 
@@ -83,7 +86,11 @@ const RICH: Preset = Preset {
 
 /// Reads every knob, refuses what cannot be, draws the grammar.
 fn read(knobs: &Knobs) -> Result<(Language, usize)> {
-    let preset = if knobs.choice("preset", "easy", &["easy", "rich"])? == "easy" { EASY } else { RICH };
+    let preset = if knobs.choice("preset", "easy", &["easy", "rich"])? == "easy" {
+        EASY
+    } else {
+        RICH
+    };
     let shape = Shape {
         categories: knobs.count("categories", preset.categories)?,
         rules: knobs.count("rules", preset.rules)?,
@@ -97,14 +104,22 @@ fn read(knobs: &Knobs) -> Result<(Language, usize)> {
         features: knobs.usize("features", 4)?,
         agreement: knobs.f64_in("agreement", 0.25, 0.0, 1.0)?,
     };
-    let habit =
-        Habit { theta: knobs.f64_in("theta", 1.0, 1e-3, 1e6)?, discount: knobs.f64_in("discount", 0.5, 0.0, 0.95)? };
+    let habit = Habit {
+        theta: knobs.f64_in("theta", 1.0, 1e-3, 1e6)?,
+        discount: knobs.f64_in("discount", 0.5, 0.0, 0.95)?,
+    };
     let grammar_seed = knobs.usize("grammar_seed", 0)? as u64;
     let validation_tokens = knobs.count("validation_tokens", preset.validation_tokens)?;
     if let Some((knob, why)) = shape.flaw() {
         return Err(knobs.refuse(knob, &why));
     }
-    Ok((Language { grammar: Grammar::draw(&shape, grammar_seed), habit }, validation_tokens))
+    Ok((
+        Language {
+            grammar: Grammar::draw(&shape, grammar_seed),
+            habit,
+        },
+        validation_tokens,
+    ))
 }
 
 /// A grammar and the habit of its authors with names.

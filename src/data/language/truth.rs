@@ -17,7 +17,10 @@ use crate::spec::{Origin, Tree};
 fn language(knobs: &Value) -> Generated<Language> {
     let tree = Tree::from_json(knobs, &Origin::named("test")).unwrap();
     let ((process, validation_tokens), _) = settle(&tree, read).unwrap();
-    Generated { process, validation_tokens }
+    Generated {
+        process,
+        validation_tokens,
+    }
 }
 
 /// Small languages in which everything happens within a few tokens.
@@ -26,13 +29,21 @@ fn small() -> [Value; 3] {
         "name_share": 0.5, "agreement": 0.7});
     let with = |change: Value| {
         let mut knobs = base.clone();
-        change.as_object().unwrap().iter().for_each(|(key, value)| knobs[key.as_str()] = value.clone());
+        change
+            .as_object()
+            .unwrap()
+            .iter()
+            .for_each(|(key, value)| knobs[key.as_str()] = value.clone());
         knobs
     };
     [
         base.clone(),
-        with(json!({"grammar_seed": 7, "theta": 3.0, "discount": 0.0, "zipf": 2.0, "offspring": 1.4})),
-        with(json!({"grammar_seed": 6, "vocab": 9, "depth": 1, "fill": 2, "agreement": 1.0, "zipf": 0.0})),
+        with(
+            json!({"grammar_seed": 7, "theta": 3.0, "discount": 0.0, "zipf": 2.0, "offspring": 1.4}),
+        ),
+        with(
+            json!({"grammar_seed": 6, "vocab": 9, "depth": 1, "fill": 2, "agreement": 1.0, "zipf": 0.0}),
+        ),
     ]
 }
 
@@ -83,9 +94,13 @@ fn steps(language: &Language, zipf: f64, reading: &Reading) -> Vec<(u32, f64, Re
             .collect(),
         Symbol::Category(category) => {
             let (per, category) = (grammar.rules_per_category, category as usize);
-            let body = |rule: &Rule| grammar.symbols[rule.body.start as usize..rule.body.end as usize].to_vec();
-            let allowed =
-                |rule: &Rule| depth < grammar.depth || !body(rule).iter().any(|s| matches!(s, Symbol::Category(_)));
+            let body = |rule: &Rule| {
+                grammar.symbols[rule.body.start as usize..rule.body.end as usize].to_vec()
+            };
+            let allowed = |rule: &Rule| {
+                depth < grammar.depth
+                    || !body(rule).iter().any(|s| matches!(s, Symbol::Category(_)))
+            };
             let rules: Vec<(f64, &Rule)> = grammar.rules[category * per..(category + 1) * per]
                 .iter()
                 .enumerate()
@@ -99,7 +114,12 @@ fn steps(language: &Language, zipf: f64, reading: &Reading) -> Vec<(u32, f64, Re
                     let mut next = next.clone();
                     let owner = next.features.len();
                     next.features.push(0);
-                    next.open.extend(body(rule).into_iter().rev().map(|symbol| (symbol, depth + 1, owner)));
+                    next.open.extend(
+                        body(rule)
+                            .into_iter()
+                            .rev()
+                            .map(|symbol| (symbol, depth + 1, owner)),
+                    );
                     (rule.opener, weight / total, next)
                 })
                 .collect()
@@ -113,9 +133,21 @@ fn name_probability(language: &Language, names: &[u32], token: u32) -> f64 {
     let distinct = names.iter().collect::<HashSet<_>>().len() as f64;
     let (n, all) = (names.len() as f64, language.grammar.names.len() as f64);
     let count = names.iter().filter(|&&name| name == token).count() as f64;
-    let fresh = if distinct < all { (theta + d * distinct) / (n + theta) } else { 0.0 };
-    let seen = if distinct < all { 1.0 } else { (n + theta) / (n - d * distinct) };
-    if count > 0.0 { seen * (count - d) / (n + theta) } else { fresh / (all - distinct) }
+    let fresh = if distinct < all {
+        (theta + d * distinct) / (n + theta)
+    } else {
+        0.0
+    };
+    let seen = if distinct < all {
+        1.0
+    } else {
+        (n + theta) / (n - d * distinct)
+    };
+    if count > 0.0 {
+        seen * (count - d) / (n + theta)
+    } else {
+        fresh / (all - distinct)
+    }
 }
 
 #[test]
@@ -124,28 +156,45 @@ fn every_document_has_one_reading_and_it_costs_what_the_oracle_says() {
         let language = language(&knobs);
         let batch = language.train(1, 0, documents, context);
         let oracle = language.oracle(&batch);
-        for ((inputs, targets), nats) in
-            batch.inputs.chunks(context).zip(batch.targets.chunks(context)).zip(oracle.nats.chunks(context))
+        for ((inputs, targets), nats) in batch
+            .inputs
+            .chunks(context)
+            .zip(batch.targets.chunks(context))
+            .zip(oracle.nats.chunks(context))
         {
             let mut readings = vec![Reading::default()];
             let document: Vec<u32> = [&inputs[..1], targets].concat();
             assert_eq!(document[..context], *inputs, "a target is the next input");
             for &token in &document {
                 let all = readings.iter().flat_map(|reading| {
-                    steps(&language.process, zipf, reading).into_iter().map(|(t, p, mut next)| {
-                        next.nats = reading.nats - p.ln();
-                        (t, next)
-                    })
+                    steps(&language.process, zipf, reading)
+                        .into_iter()
+                        .map(|(t, p, mut next)| {
+                            next.nats = reading.nats - p.ln();
+                            (t, next)
+                        })
                 });
-                readings = all.filter(|(t, _)| *t == token).map(|(_, next)| next).collect();
+                readings = all
+                    .filter(|(t, _)| *t == token)
+                    .map(|(_, next)| next)
+                    .collect();
             }
             assert_eq!(readings.len(), 1, "{document:?}");
             let total: f64 = nats.iter().sum();
-            assert!((readings[0].nats - total).abs() < 1e-9, "{total} against {}", readings[0].nats);
+            assert!(
+                (readings[0].nats - total).abs() < 1e-9,
+                "{total} against {}",
+                readings[0].nats
+            );
         }
     };
     check(json!({}), 1.0, 1000, 64);
-    check(json!({"preset": "rich", "rules": 40, "zipf": 1.3}), 1.3, 100, 128);
+    check(
+        json!({"preset": "rich", "rules": 40, "zipf": 1.3}),
+        1.3,
+        100,
+        128,
+    );
     for (knobs, zipf) in small().into_iter().zip([1.0, 2.0, 0.0]) {
         check(knobs, zipf, 300, 64);
     }
@@ -165,12 +214,20 @@ fn brute_force_enumeration_agrees_with_the_oracle() {
                 .flat_map(|(string, p, reading)| {
                     steps(&language, zipf, reading)
                         .into_iter()
-                        .map(move |(token, q, next)| ([string.as_slice(), &[token]].concat(), p * q, next))
+                        .map(move |(token, q, next)| {
+                            ([string.as_slice(), &[token]].concat(), p * q, next)
+                        })
                 })
                 .collect();
-            front.iter().for_each(|(string, p, _)| *mass.entry(string.clone()).or_default() += p);
+            front
+                .iter()
+                .for_each(|(string, p, _)| *mass.entry(string.clone()).or_default() += p);
         }
-        let whole: f64 = mass.iter().filter(|(string, _)| string.len() == TOKENS).map(|(_, p)| p).sum();
+        let whole: f64 = mass
+            .iter()
+            .filter(|(string, _)| string.len() == TOKENS)
+            .map(|(_, p)| p)
+            .sum();
         assert!((whole - 1.0).abs() < 1e-9);
         assert!(mass.len() > 300, "{knobs}: only {} strings", mass.len());
         let mut labels = HashSet::new();
@@ -180,13 +237,30 @@ fn brute_force_enumeration_agrees_with_the_oracle() {
             prefix[1..].iter().for_each(|&token| walk.take(token));
             labels.insert(LABELS[walk.label() as usize]);
             for token in 0..language.vocab() as u32 {
-                let joint = mass.get(&[prefix.as_slice(), &[token]].concat()).copied().unwrap_or(0.0);
+                let joint = mass
+                    .get(&[prefix.as_slice(), &[token]].concat())
+                    .copied()
+                    .unwrap_or(0.0);
                 let said = (-walk.nats(token)).exp();
-                assert!((said - joint / p).abs() < 1e-9, "{prefix:?}, then {token}: {said} against {}", joint / p);
+                assert!(
+                    (said - joint / p).abs() < 1e-9,
+                    "{prefix:?}, then {token}: {said} against {}",
+                    joint / p
+                );
             }
         }
-        for label in ["rule depth 0", "rule depth 1", "forced", "feature", "agreement", "name"] {
-            assert!(labels.contains(label), "{knobs}: nothing is labelled `{label}`");
+        for label in [
+            "rule depth 0",
+            "rule depth 1",
+            "forced",
+            "feature",
+            "agreement",
+            "name",
+        ] {
+            assert!(
+                labels.contains(label),
+                "{knobs}: nothing is labelled `{label}`"
+            );
         }
     }
 }
@@ -214,9 +288,21 @@ fn probabilities_sum_to_one_at_every_prefix_and_draws_follow_them() {
         visit(&language, &batch, |walk, target| {
             let nats: Vec<f64> = (0..vocab).map(|token| walk.nats(token)).collect();
             let total: f64 = nats.iter().map(|n| (-n).exp()).sum();
-            assert!((total - 1.0).abs() < 1e-9, "{total} after {:?}", walk.slot());
-            let mean: f64 = nats.iter().filter(|n| n.is_finite()).map(|n| n * (-n).exp()).sum();
-            let square: f64 = nats.iter().filter(|n| n.is_finite()).map(|n| n * n * (-n).exp()).sum();
+            assert!(
+                (total - 1.0).abs() < 1e-9,
+                "{total} after {:?}",
+                walk.slot()
+            );
+            let mean: f64 = nats
+                .iter()
+                .filter(|n| n.is_finite())
+                .map(|n| n * (-n).exp())
+                .sum();
+            let square: f64 = nats
+                .iter()
+                .filter(|n| n.is_finite())
+                .map(|n| n * n * (-n).exp())
+                .sum();
             let [count, sum, variance] = &mut sums[walk.label() as usize];
             *count += 1.0;
             *sum += nats[target as usize] - mean;
@@ -224,10 +310,21 @@ fn probabilities_sum_to_one_at_every_prefix_and_draws_follow_them() {
         });
         for (label, [count, sum, variance]) in LABELS.iter().zip(sums) {
             assert!(count > 0.0, "{knobs}: no token is labelled `{label}`");
-            assert!(sum.abs() <= 4.5 * variance.sqrt() + 1e-6, "{knobs}: {label}: {sum} of {variance}");
+            assert!(
+                sum.abs() <= 4.5 * variance.sqrt() + 1e-6,
+                "{knobs}: {label}: {sum} of {variance}"
+            );
         }
-        let costly: Vec<&str> = LABELS.iter().zip(sums).filter(|(_, s)| s[2] > 0.0).map(|(label, _)| *label).collect();
-        assert!(!costly.contains(&"forced") && !costly.contains(&"agreement"), "{costly:?}");
+        let costly: Vec<&str> = LABELS
+            .iter()
+            .zip(sums)
+            .filter(|(_, s)| s[2] > 0.0)
+            .map(|(label, _)| *label)
+            .collect();
+        assert!(
+            !costly.contains(&"forced") && !costly.contains(&"agreement"),
+            "{costly:?}"
+        );
     };
     check(json!({}), 1000);
     check(json!({"preset": "rich"}), 300);
@@ -248,7 +345,11 @@ fn labels_and_probabilities_are_functions_of_the_prefix() {
         for (at, &label) in labels.iter().enumerate() {
             let before = known.insert(&window[..=at], label);
             met_again += usize::from(before.is_some());
-            assert!(before.is_none_or(|before| before == label), "{:?}", &window[..=at]);
+            assert!(
+                before.is_none_or(|before| before == label),
+                "{:?}",
+                &window[..=at]
+            );
         }
     }
     assert!(met_again > 10_000, "{met_again}");
@@ -259,20 +360,43 @@ fn a_batch_is_a_function_of_seed_and_step_and_validation_of_neither() {
     let language = language(&json!({"validation_tokens": 6400}));
     let batch = language.train(3, 4, 8, 64);
     assert_eq!(batch, language.train(3, 4, 8, 64));
-    assert!(batch.inputs.iter().chain(&batch.targets).all(|&token| (token as usize) < language.vocab()));
+    assert!(
+        batch
+            .inputs
+            .iter()
+            .chain(&batch.targets)
+            .all(|&token| (token as usize) < language.vocab())
+    );
     // The same documents in the same order whatever the batch size, and longer windows only go on.
-    assert_eq!(language.train(3, 2, 16, 64).inputs[..8 * 64], batch.inputs[..]);
+    assert_eq!(
+        language.train(3, 2, 16, 64).inputs[..8 * 64],
+        batch.inputs[..]
+    );
     let longer = language.train(3, 4, 8, 96);
-    assert!(batch.inputs.chunks(64).zip(longer.inputs.chunks(96)).all(|(short, long)| *short == long[..64]));
+    assert!(
+        batch
+            .inputs
+            .chunks(64)
+            .zip(longer.inputs.chunks(96))
+            .all(|(short, long)| *short == long[..64])
+    );
     // No document comes twice: not in other steps, not in other seeds, not in validation.
     let mut seen: HashSet<Vec<u32>> = HashSet::new();
-    let mut fresh = |batch: &Batch| batch.inputs.chunks(64).all(|window| seen.insert(window.to_vec()));
+    let mut fresh = |batch: &Batch| {
+        batch
+            .inputs
+            .chunks(64)
+            .all(|window| seen.insert(window.to_vec()))
+    };
     let validation = language.validation(7, 64).unwrap();
     assert_eq!(validation.iter().map(|v| v.batch.rows).sum::<usize>(), 100);
     assert!(validation.iter().all(|v| fresh(&v.batch)));
     assert!((0..50).all(|step| (0..4).all(|seed| fresh(&language.train(seed, step, 100, 64)))));
     let whole = language.validation(100, 64).unwrap();
-    let inputs: Vec<u32> = validation.iter().flat_map(|v| v.batch.inputs.clone()).collect();
+    let inputs: Vec<u32> = validation
+        .iter()
+        .flat_map(|v| v.batch.inputs.clone())
+        .collect();
     assert_eq!(whole[0].batch.inputs, inputs);
 }
 
@@ -287,11 +411,32 @@ fn presets_are_defaults_and_impossible_knobs_are_refused() {
         assert!(found.contains(want), "{found}");
     };
     check(json!({"preset": "eazy"}), "did you mean `easy`?");
-    check(json!({"vocab": 20}), "data.vocab = 20: a separator, 16 names, 4 features and 12 rules");
-    check(json!({"names": 0}), "data.names = 0: name slots need at least one name");
-    check(json!({"features": 1}), "data.features = 1: agreement needs at least 2");
-    check(json!({"discount": 1.0}), "data.discount = 1.0: expected a number from 0 to 0.95");
-    check(json!({"offspring": 2}), "data.offspring = 2: expected a number from 0 to 1.5");
-    check(json!({"rules": 1}), "data.rules = 1: a category needs at least 2");
-    check(json!({"categories": 2_000_000}), "data.categories = 2000000: with so many rules and tokens");
+    check(
+        json!({"vocab": 20}),
+        "data.vocab = 20: a separator, 16 names, 4 features and 12 rules",
+    );
+    check(
+        json!({"names": 0}),
+        "data.names = 0: name slots need at least one name",
+    );
+    check(
+        json!({"features": 1}),
+        "data.features = 1: agreement needs at least 2",
+    );
+    check(
+        json!({"discount": 1.0}),
+        "data.discount = 1.0: expected a number from 0 to 0.95",
+    );
+    check(
+        json!({"offspring": 2}),
+        "data.offspring = 2: expected a number from 0 to 1.5",
+    );
+    check(
+        json!({"rules": 1}),
+        "data.rules = 1: a category needs at least 2",
+    );
+    check(
+        json!({"categories": 2_000_000}),
+        "data.categories = 2000000: with so many rules and tokens",
+    );
 }

@@ -30,12 +30,20 @@ pub(super) struct Urn {
 impl Urn {
     /// An empty urn over `names` names.
     pub fn new(names: usize, habit: Habit) -> Self {
-        Self { habit, counts: vec![0; names], taken: Vec::new(), distinct: 0, fresh: Pack::new(names) }
+        Self {
+            habit,
+            counts: vec![0; names],
+            taken: Vec::new(),
+            distinct: 0,
+            fresh: Pack::new(names),
+        }
     }
 
     /// Forgets the document.
     pub fn clear(&mut self) {
-        self.taken.drain(..).for_each(|name| self.counts[name as usize] = 0);
+        self.taken
+            .drain(..)
+            .for_each(|name| self.counts[name as usize] = 0);
         self.distinct = 0;
         self.fresh.gather();
     }
@@ -51,7 +59,11 @@ impl Urn {
     /// The weight of any fresh name, where the names seen weigh `n - d m` together; 0 when all have been seen.
     fn fresh_weight(&self) -> f64 {
         let all_seen = self.distinct == self.counts.len();
-        if all_seen { 0.0 } else { self.habit.theta + self.habit.discount * self.distinct as f64 }
+        if all_seen {
+            0.0
+        } else {
+            self.habit.theta + self.habit.discount * self.distinct as f64
+        }
     }
 
     /// -ln of the probability that this name comes next.
@@ -91,10 +103,19 @@ mod tests {
 
     #[test]
     fn the_predictive_is_the_closed_form_and_sums_to_one() {
-        let mut urn = Urn::new(4, Habit { theta: 1.0, discount: 0.5 });
+        let mut urn = Urn::new(
+            4,
+            Habit {
+                theta: 1.0,
+                discount: 0.5,
+            },
+        );
         let check = |urn: &Urn, want: [f64; 4]| {
             for (name, p) in want.iter().enumerate() {
-                assert!((urn.nats(name as u32) + p.ln()).abs() < 1e-12, "name {name}: want {p}");
+                assert!(
+                    (urn.nats(name as u32) + p.ln()).abs() < 1e-12,
+                    "name {name}: want {p}"
+                );
             }
             assert!((want.iter().sum::<f64>() - 1.0).abs() < 1e-12);
         };
@@ -115,7 +136,13 @@ mod tests {
     fn draws_follow_the_predictive() {
         let (mut s, n) = (stream("urn", 0, 0), 40_000);
         for history in [&[][..], &[1], &[1, 1, 3], &[0, 1, 2, 2, 2]] {
-            let mut urn = Urn::new(4, Habit { theta: 0.7, discount: 0.4 });
+            let mut urn = Urn::new(
+                4,
+                Habit {
+                    theta: 0.7,
+                    discount: 0.4,
+                },
+            );
             // A name drawn fresh must have been dealt, so histories are met by drawing until they come.
             let mut seen = [0usize; 4];
             let mut hits = 0;
@@ -137,7 +164,10 @@ mod tests {
                 let p = (-urn.nats(name)).exp();
                 let sd = (hits as f64 * p * (1.0 - p)).sqrt();
                 let count = seen[name as usize] as f64;
-                assert!((count - hits as f64 * p).abs() < 5.0 * sd, "{history:?}, {name}: {count} of {hits}, p = {p}");
+                assert!(
+                    (count - hits as f64 * p).abs() < 5.0 * sd,
+                    "{history:?}, {name}: {count} of {hits}, p = {p}"
+                );
             }
         }
     }

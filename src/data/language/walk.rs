@@ -6,8 +6,16 @@ use super::urn::{Habit, Urn};
 use crate::stream::Stream;
 
 /// What predicting a token takes.
-pub(super) const LABELS: [&str; 8] =
-    ["rule depth 0", "rule depth 1", "rule depth 2", "rule depth 3+", "forced", "feature", "agreement", "name"];
+pub(super) const LABELS: [&str; 8] = [
+    "rule depth 0",
+    "rule depth 1",
+    "rule depth 2",
+    "rule depth 3+",
+    "forced",
+    "feature",
+    "agreement",
+    "name",
+];
 
 /// The place that the next token fills.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,7 +55,11 @@ pub(super) struct Walk<'a> {
 impl<'a> Walk<'a> {
     /// Before a document.
     pub fn new(grammar: &'a Grammar, habit: Habit) -> Self {
-        Self { grammar, frames: Vec::new(), urn: Urn::new(grammar.names.len(), habit) }
+        Self {
+            grammar,
+            frames: Vec::new(),
+            urn: Urn::new(grammar.names.len(), habit),
+        }
     }
 
     /// Begins a new document and says its first token, the separator, which is already taken.
@@ -60,10 +72,15 @@ impl<'a> Walk<'a> {
 
     /// The place that the next token fills.
     pub fn slot(&self) -> Slot {
-        let Some(frame) = self.frames.last() else { return Slot::Forced(SEPARATOR) };
+        let Some(frame) = self.frames.last() else {
+            return Slot::Forced(SEPARATOR);
+        };
         match self.grammar.symbols[frame.next as usize] {
             Symbol::Terminal(token) => Slot::Forced(token),
-            Symbol::Category(category) => Slot::Rule { category, depth: self.frames.len() as u32 - 1 },
+            Symbol::Category(category) => Slot::Rule {
+                category,
+                depth: self.frames.len() as u32 - 1,
+            },
             Symbol::Name => Slot::Name,
             Symbol::Choice => Slot::Feature,
             Symbol::Copy => Slot::Agreement(frame.feature),
@@ -86,11 +103,23 @@ impl<'a> Walk<'a> {
         let grammar = self.grammar;
         match self.slot() {
             Slot::Forced(only) | Slot::Agreement(only) if token == only => 0.0,
-            Slot::Rule { category, depth } => grammar
-                .opened_by(category, token)
-                .map_or(f64::INFINITY, |rule| if depth >= grammar.depth { rule.deepest_nats } else { rule.nats }),
-            Slot::Feature if grammar.features.contains(&token) => (grammar.features.len() as f64).ln(),
-            Slot::Name if grammar.names.contains(&token) => self.urn.nats(token - grammar.names.start),
+            Slot::Rule { category, depth } => {
+                grammar
+                    .opened_by(category, token)
+                    .map_or(f64::INFINITY, |rule| {
+                        if depth >= grammar.depth {
+                            rule.deepest_nats
+                        } else {
+                            rule.nats
+                        }
+                    })
+            }
+            Slot::Feature if grammar.features.contains(&token) => {
+                (grammar.features.len() as f64).ln()
+            }
+            Slot::Name if grammar.names.contains(&token) => {
+                self.urn.nats(token - grammar.names.start)
+            }
             _ => f64::INFINITY,
         }
     }
@@ -116,15 +145,27 @@ impl<'a> Walk<'a> {
             }
         }
         match slot {
-            Slot::Forced(SEPARATOR) => self.frames.push(Frame { next: 0, end: 1, feature: 0 }),
+            Slot::Forced(SEPARATOR) => self.frames.push(Frame {
+                next: 0,
+                end: 1,
+                feature: 0,
+            }),
             Slot::Rule { category, .. } => {
                 if let Some(rule) = self.grammar.opened_by(category, token) {
-                    self.frames.push(Frame { next: rule.body.start, end: rule.body.end, feature: 0 });
+                    self.frames.push(Frame {
+                        next: rule.body.start,
+                        end: rule.body.end,
+                        feature: 0,
+                    });
                 }
             }
             Slot::Name => self.urn.take(token - self.grammar.names.start),
             _ => {}
         }
-        while self.frames.pop_if(|frame| frame.next == frame.end).is_some() {}
+        while self
+            .frames
+            .pop_if(|frame| frame.next == frame.end)
+            .is_some()
+        {}
     }
 }

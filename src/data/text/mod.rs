@@ -36,18 +36,26 @@ impl SourceKind for Kind {
     /// Paths are settled as file names beside a hash of the contents: whoever settles the settled spec again must put
     /// `data.path` (and `data.tokenizer`, where it is a path) back, and contents that have changed are refused.
     fn settle(&self, knobs: &Knobs, context: usize) -> Result<Arc<dyn Source>> {
-        let path =
-            knobs.required_text("path").map_err(|error| error.hint("`--data FILE` names a text file or a folder"))?;
+        let path = knobs
+            .required_text("path")
+            .map_err(|error| error.hint("`--data FILE` names a text file or a folder"))?;
         let corpus = read(Path::new(&path)).map_err(|why| knobs.refuse("path", &why))?;
         settle_file(knobs, "path", "blake3", Path::new(&path), &corpus.blake3)?;
 
         let fraction = knobs.f64_in("val_fraction", 0.1, 1e-6, 0.9)?;
-        let how = match knobs.choice("split", "tail", &["tail", "content"])?.as_str() {
+        let how = match knobs
+            .choice("split", "tail", &["tail", "content"])?
+            .as_str()
+        {
             "tail" => Split::Tail,
             _ => Split::Content,
         };
         let (tokens, parts) = divide(knobs, &corpus, how, fraction)?;
-        let encode = |part: &[u8]| tokens.encode(part).map_err(|why| knobs.refuse("tokenizer", &why));
+        let encode = |part: &[u8]| {
+            tokens
+                .encode(part)
+                .map_err(|why| knobs.refuse("tokenizer", &why))
+        };
         let validation = encode(&parts.validation)?;
         let lossless = tokens.give_back(&validation, &parts.validation);
         let text = Text {
@@ -56,15 +64,25 @@ impl SourceKind for Kind {
             validation,
             validation_bytes: lossless.then_some(parts.validation.len()),
         };
-        for (part, found) in [("training", text.train.len()), ("validation", text.validation.len())] {
+        for (part, found) in [
+            ("training", text.train.len()),
+            ("validation", text.validation.len()),
+        ] {
             if found <= context {
-                let why = format!("too short: its {part} part has {found} tokens, and a window takes {}", context + 1);
-                return Err(knobs.refuse("path", &why).hint("give more text, or a smaller model.context"));
+                let why = format!(
+                    "too short: its {part} part has {found} tokens, and a window takes {}",
+                    context + 1
+                );
+                return Err(knobs
+                    .refuse("path", &why)
+                    .hint("give more text, or a smaller model.context"));
             }
         }
         if text.validation.len() == context + 1 {
             let why = "too short: its validation part is a single window, and a sweep and its judge need one each";
-            return Err(knobs.refuse("path", why).hint("give more text, or a smaller model.context"));
+            return Err(knobs
+                .refuse("path", why)
+                .hint("give more text, or a smaller model.context"));
         }
         Ok(Arc::new(text))
     }
@@ -74,34 +92,68 @@ impl SourceKind for Kind {
 fn settle_file(knobs: &Knobs, knob: &str, hash_knob: &str, path: &Path, hash: &str) -> Result<()> {
     let expected = knobs.text(hash_knob, hash)?;
     if expected != hash {
-        let why = format!("the contents of `{}` are others: their blake3 is {hash}", file_name(path));
-        return Err(knobs.refuse(hash_knob, &why).hint(format!("put the old contents back, or drop `{hash_knob}`")));
+        let why = format!(
+            "the contents of `{}` are others: their blake3 is {hash}",
+            file_name(path)
+        );
+        return Err(knobs
+            .refuse(hash_knob, &why)
+            .hint(format!("put the old contents back, or drop `{hash_knob}`")));
     }
     knobs.write(knob, json!(file_name(path)));
     Ok(())
 }
 
 /// Makes the tokenizer that the knobs ask for, and the two parts of the text.
-fn divide(knobs: &Knobs, corpus: &Corpus, how: Split, fraction: f64) -> Result<(Tokens, Parts<Vec<u8>>)> {
-    let documents: Vec<&[u8]> = corpus.documents.iter().map(|document| &document.bytes[..]).collect();
+fn divide(
+    knobs: &Knobs,
+    corpus: &Corpus,
+    how: Split,
+    fraction: f64,
+) -> Result<(Tokens, Parts<Vec<u8>>)> {
+    let documents: Vec<&[u8]> = corpus
+        .documents
+        .iter()
+        .map(|document| &document.bytes[..])
+        .collect();
     let name = knobs.text("tokenizer", TOKENIZER)?;
     if name == "byte" {
         let bytes = documents.iter().map(|document| document.len()).sum();
-        return Ok((Tokens::Byte, split(&documents, how, fraction, cut(bytes, fraction))));
+        return Ok((
+            Tokens::Byte,
+            split(&documents, how, fraction, cut(bytes, fraction)),
+        ));
     }
-    let pretrained = if ["char", "bpe"].contains(&name.as_str()) { None } else { Some(load(knobs, &name)?) };
+    let pretrained = if ["char", "bpe"].contains(&name.as_str()) {
+        None
+    } else {
+        Some(load(knobs, &name)?)
+    };
     let texts = corpus.documents.iter().map(|document| document.text());
-    let not_text = |why: String| knobs.refuse("path", &why).hint("data.tokenizer = \"byte\" takes any file");
-    let texts = texts.collect::<std::result::Result<Vec<&str>, String>>().map_err(not_text)?;
+    let not_text = |why: String| {
+        knobs
+            .refuse("path", &why)
+            .hint("data.tokenizer = \"byte\" takes any file")
+    };
+    let texts = texts
+        .collect::<std::result::Result<Vec<&str>, String>>()
+        .map_err(not_text)?;
     let chars = texts.iter().map(|text| text.chars().count()).sum();
-    let parts = split(&documents, how, fraction, byte_of_char(&texts, cut(chars, fraction)));
+    let parts = split(
+        &documents,
+        how,
+        fraction,
+        byte_of_char(&texts, cut(chars, fraction)),
+    );
     let tokens = match (pretrained, name.as_str()) {
         (Some(tokens), _) => tokens,
         (None, "char") => Tokens::of_chars(texts),
         (None, _) => {
             let vocab = knobs.usize("bpe_vocab", 1024)?;
             if vocab < 256 {
-                return Err(knobs.refuse("bpe_vocab", "expected at least 256: every byte is a token"));
+                return Err(
+                    knobs.refuse("bpe_vocab", "expected at least 256: every byte is a token")
+                );
             }
             let train = String::from_utf8_lossy(&parts.train);
             Tokens::train_bpe(&train, vocab).map_err(|why| knobs.refuse("tokenizer", &why))?
@@ -115,17 +167,31 @@ fn load(knobs: &Knobs, name: &str) -> Result<Tokens> {
     let path = Path::new(name);
     let Ok(bytes) = std::fs::read(path) else {
         return Err(knobs
-            .refuse("tokenizer", "neither a tokenizer nor a file that can be read")
+            .refuse(
+                "tokenizer",
+                "neither a tokenizer nor a file that can be read",
+            )
             .suggest(name, ["char", "byte", "bpe", "PATH to a tokenizer.json"]));
     };
     let tokens = Tokens::from_json(&bytes).map_err(|why| knobs.refuse("tokenizer", &why))?;
-    settle_file(knobs, "tokenizer", "tokenizer_blake3", path, blake3::hash(&bytes).to_hex().as_str())?;
+    settle_file(
+        knobs,
+        "tokenizer",
+        "tokenizer_blake3",
+        path,
+        blake3::hash(&bytes).to_hex().as_str(),
+    )?;
     Ok(tokens)
 }
 
 /// The byte at which character number `at` of the concatenated texts begins.
 fn byte_of_char(texts: &[&str], at: usize) -> usize {
-    texts.iter().flat_map(|text| text.chars()).take(at).map(char::len_utf8).sum()
+    texts
+        .iter()
+        .flat_map(|text| text.chars())
+        .take(at)
+        .map(char::len_utf8)
+        .sum()
 }
 
 /// Tokenized text.
@@ -143,12 +209,25 @@ impl Source for Text {
     }
 
     fn train(&self, seed: u64, step: u64, rows: usize, context: usize) -> Batch {
-        let mut batch = Batch { rows, context, inputs: Vec::new(), targets: Vec::new() };
+        let mut batch = Batch {
+            rows,
+            context,
+            inputs: Vec::new(),
+            targets: Vec::new(),
+        };
         for row in 0..rows as u64 {
-            let mut stream = stream("data/text/train", seed, step.wrapping_mul(rows as u64).wrapping_add(row));
+            let mut stream = stream(
+                "data/text/train",
+                seed,
+                step.wrapping_mul(rows as u64).wrapping_add(row),
+            );
             let start = stream.below(self.train.len() - context);
-            batch.inputs.extend_from_slice(&self.train[start..start + context]);
-            batch.targets.extend_from_slice(&self.train[start + 1..start + 1 + context]);
+            batch
+                .inputs
+                .extend_from_slice(&self.train[start..start + context]);
+            batch
+                .targets
+                .extend_from_slice(&self.train[start + 1..start + 1 + context]);
         }
         batch
     }
@@ -158,19 +237,37 @@ impl Source for Text {
     fn validation(&self, rows: usize, context: usize) -> Result<Vec<Validation>> {
         let targets = self.validation.len() - 1;
         if targets < context {
-            let message = format!("the validation part has {} tokens, and a window takes {}", targets + 1, context + 1);
+            let message = format!(
+                "the validation part has {} tokens, and a window takes {}",
+                targets + 1,
+                context + 1
+            );
             return Err(Error::input(message).hint("give more text, or a smaller model.context"));
         }
         let windows: Vec<usize> = (0..targets).step_by(context).collect();
         let batches = windows.chunks(rows).map(|starts| {
-            let mut batch = Batch { rows: starts.len(), context, inputs: Vec::new(), targets: Vec::new() };
+            let mut batch = Batch {
+                rows: starts.len(),
+                context,
+                inputs: Vec::new(),
+                targets: Vec::new(),
+            };
             for &start in starts {
                 let from = start.min(targets - context);
-                batch.inputs.extend_from_slice(&self.validation[from..from + context]);
-                batch.targets.extend(std::iter::repeat_n(IGNORE, start - from));
-                batch.targets.extend_from_slice(&self.validation[start + 1..from + context + 1]);
+                batch
+                    .inputs
+                    .extend_from_slice(&self.validation[from..from + context]);
+                batch
+                    .targets
+                    .extend(std::iter::repeat_n(IGNORE, start - from));
+                batch
+                    .targets
+                    .extend_from_slice(&self.validation[start + 1..from + context + 1]);
             }
-            Validation { batch, oracle: None }
+            Validation {
+                batch,
+                oracle: None,
+            }
         });
         Ok(batches.collect())
     }

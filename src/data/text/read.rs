@@ -29,7 +29,13 @@ pub(super) fn read(path: &Path) -> Result<Corpus, String> {
             return Err("the file is empty".to_owned());
         }
         let blake3 = blake3::hash(&bytes).to_hex().to_string();
-        return Ok(Corpus { documents: vec![Document { name: file_name(path), bytes }], blake3 });
+        return Ok(Corpus {
+            documents: vec![Document {
+                name: file_name(path),
+                bytes,
+            }],
+            blake3,
+        });
     }
     let mut files = Vec::new();
     list(path, "", &mut files)?;
@@ -38,19 +44,30 @@ pub(super) fn read(path: &Path) -> Result<Corpus, String> {
     let mut documents = Vec::new();
     for (name, file) in files {
         let bytes = read_file(&file)?;
-        hash.update(name.as_bytes()).update(&[0]).update(&(bytes.len() as u64).to_le_bytes()).update(&bytes);
+        hash.update(name.as_bytes())
+            .update(&[0])
+            .update(&(bytes.len() as u64).to_le_bytes())
+            .update(&bytes);
         documents.push(Document { name, bytes });
     }
     if documents.iter().all(|document| document.bytes.is_empty()) {
         return Err("the folder holds no text".to_owned());
     }
-    Ok(Corpus { documents, blake3: hash.finalize().to_hex().to_string() })
+    Ok(Corpus {
+        documents,
+        blake3: hash.finalize().to_hex().to_string(),
+    })
 }
 
 /// The last component of a path, which may be recorded; the rest may say who owns the machine.
 pub(super) fn file_name(path: &Path) -> String {
-    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    name(path).or_else(|| name(&fs::canonicalize(path).ok()?)).unwrap_or_else(|| "text".to_owned())
+    let name = |path: &Path| {
+        path.file_name()
+            .map(|name| name.to_string_lossy().into_owned())
+    };
+    name(path)
+        .or_else(|| name(&fs::canonicalize(path).ok()?))
+        .unwrap_or_else(|| "text".to_owned())
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
@@ -79,8 +96,10 @@ fn list(folder: &Path, prefix: &str, files: &mut Vec<(String, PathBuf)>) -> Resu
 impl Document {
     /// The document as text. The error is a reason.
     pub fn text(&self) -> Result<&str, String> {
-        let binary = |what: &str, at: usize| format!("`{}` is not text: {what} at byte {at}", self.name);
-        let text = std::str::from_utf8(&self.bytes).map_err(|error| binary("not UTF-8", error.valid_up_to()))?;
+        let binary =
+            |what: &str, at: usize| format!("`{}` is not text: {what} at byte {at}", self.name);
+        let text = std::str::from_utf8(&self.bytes)
+            .map_err(|error| binary("not UTF-8", error.valid_up_to()))?;
         match text.find('\0') {
             Some(at) => Err(binary("a NUL", at)),
             None => Ok(text),

@@ -25,9 +25,16 @@ pub(super) fn split(documents: &[&[u8]], how: Split, fraction: f64, cut: usize) 
         let validation = train.split_off(cut.min(train.len()));
         return Parts { train, validation };
     }
-    let mut parts = Parts { train: Vec::new(), validation: Vec::new() };
+    let mut parts = Parts {
+        train: Vec::new(),
+        validation: Vec::new(),
+    };
     for paragraph in documents.iter().flat_map(|document| paragraphs(document)) {
-        let part = if share(paragraph) < fraction { &mut parts.validation } else { &mut parts.train };
+        let part = if share(paragraph) < fraction {
+            &mut parts.validation
+        } else {
+            &mut parts.train
+        };
         part.extend_from_slice(paragraph);
     }
     parts
@@ -70,8 +77,10 @@ mod tests {
     #[test]
     fn paragraphs_keep_every_byte_and_end_with_their_blank_lines() {
         let check = |text: &str, want: &[&str]| {
-            let found: Vec<&str> =
-                paragraphs(text.as_bytes()).into_iter().map(|p| std::str::from_utf8(p).unwrap()).collect();
+            let found: Vec<&str> = paragraphs(text.as_bytes())
+                .into_iter()
+                .map(|p| std::str::from_utf8(p).unwrap())
+                .collect();
             assert_eq!(found, want);
             assert_eq!(found.concat(), text);
         };
@@ -97,7 +106,11 @@ mod tests {
         edited.extend(text.iter().cloned());
         let after = divide(&edited);
         let lines = |part: &[u8]| -> std::collections::BTreeSet<String> {
-            String::from_utf8(part.to_vec()).unwrap().lines().map(str::to_owned).collect()
+            String::from_utf8(part.to_vec())
+                .unwrap()
+                .lines()
+                .map(str::to_owned)
+                .collect()
         };
         assert!(lines(&before.validation).is_subset(&lines(&after.validation)));
         assert!(lines(&before.train).is_subset(&lines(&after.train)));
@@ -107,6 +120,12 @@ mod tests {
     fn a_tail_is_cut_as_nanogpt_cuts() {
         assert_eq!(cut(1_115_394, 0.1), 1_003_854);
         let parts = split(&[b"abc", b"defghij"], Split::Tail, 0.1, cut(10, 0.1));
-        assert_eq!(parts, Parts { train: b"abcdefghi".to_vec(), validation: b"j".to_vec() });
+        assert_eq!(
+            parts,
+            Parts {
+                train: b"abcdefghi".to_vec(),
+                validation: b"j".to_vec()
+            }
+        );
     }
 }

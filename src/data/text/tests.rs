@@ -17,14 +17,24 @@ fn file(contents: &[u8]) -> (tempfile::TempDir, PathBuf) {
 }
 
 fn letters(n: usize) -> Vec<u8> {
-    (0..n).map(|i| b"hello world, how are you?\n"[i * 7 % 26]).collect()
+    (0..n)
+        .map(|i| b"hello world, how are you?\n"[i * 7 % 26])
+        .collect()
 }
 
 /// All targets of the validation set, in order.
 fn validation_targets(source: &dyn Source, rows: usize, context: usize) -> Vec<u32> {
     let batches = source.validation(rows, context).unwrap();
-    assert!(batches.iter().all(|v| v.batch.rows <= rows && v.oracle.is_none()));
-    batches.iter().flat_map(|v| v.batch.targets.clone()).filter(|&t| t != IGNORE).collect()
+    assert!(
+        batches
+            .iter()
+            .all(|v| v.batch.rows <= rows && v.oracle.is_none())
+    );
+    batches
+        .iter()
+        .flat_map(|v| v.batch.targets.clone())
+        .filter(|&t| t != IGNORE)
+        .collect()
 }
 
 #[test]
@@ -33,13 +43,20 @@ fn the_whole_tail_is_predicted_exactly_once() {
         let text: Vec<u8> = (0..bytes).map(|i| (i * 31 % 251) as u8).collect();
         let (_folder, path) = file(&text);
         let source = source(json!({"kind": "text", "path": path}), context).unwrap();
-        let tail: Vec<u32> = text[bytes * 9 / 10 + 1..].iter().map(|&b| u32::from(b)).collect();
+        let tail: Vec<u32> = text[bytes * 9 / 10 + 1..]
+            .iter()
+            .map(|&b| u32::from(b))
+            .collect();
         assert_eq!(validation_targets(&*source, 3, context), tail);
         assert_eq!(source.train_tokens(), Some(bytes as u64 * 9 / 10));
         assert_eq!(source.bytes_per_token(), Some(1.0));
         for v in source.validation(3, context).unwrap() {
-            let follows = |at: usize| (at + 1).is_multiple_of(context) || v.batch.targets[at] == v.batch.inputs[at + 1];
-            assert!((0..v.batch.inputs.len()).all(|at| v.batch.targets[at] == IGNORE || follows(at)));
+            let follows = |at: usize| {
+                (at + 1).is_multiple_of(context) || v.batch.targets[at] == v.batch.inputs[at + 1]
+            };
+            assert!(
+                (0..v.batch.inputs.len()).all(|at| v.batch.targets[at] == IGNORE || follows(at))
+            );
         }
     };
     check(1000, 8);
@@ -52,7 +69,11 @@ fn the_whole_tail_is_predicted_exactly_once() {
 #[test]
 fn training_windows_lie_in_the_training_part_and_depend_on_seed_and_step_alone() {
     let (_folder, path) = file(&letters(5000));
-    let source = source(json!({"kind": "text", "path": path, "tokenizer": "char"}), 16).unwrap();
+    let source = source(
+        json!({"kind": "text", "path": path, "tokenizer": "char"}),
+        16,
+    )
+    .unwrap();
     let batch = source.train(1, 2, 4, 16);
     assert_eq!(batch, source.train(1, 2, 4, 16));
     assert_ne!(batch, source.train(1, 3, 4, 16));
@@ -74,22 +95,41 @@ fn characters_are_numbered_in_order_and_bytes_reach_255() {
     assert_eq!(knobs.get("data.path"), Some(&json!("story.txt")));
 
     let (_folder, path) = file(&[255; 100]);
-    let bytes = source(json!({"kind": "text", "path": path, "tokenizer": "byte"}), 4).unwrap();
+    let bytes = source(
+        json!({"kind": "text", "path": path, "tokenizer": "byte"}),
+        4,
+    )
+    .unwrap();
     assert_eq!(bytes.vocab(), 256);
-    assert!(bytes.train(0, 0, 2, 4).targets.iter().all(|&token| token == 255));
+    assert!(
+        bytes
+            .train(0, 0, 2, 4)
+            .targets
+            .iter()
+            .all(|&token| token == 255)
+    );
 }
 
 #[test]
 fn a_folder_is_its_files_in_order_but_hidden_ones() {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("b")).unwrap();
-    for (name, text) in [("c.txt", "cccccccc"), ("b/x.txt", "bbbbbbbb"), ("a.txt", "aaaaaaaa"), (".hidden", "zzzz")] {
+    for (name, text) in [
+        ("c.txt", "cccccccc"),
+        ("b/x.txt", "bbbbbbbb"),
+        ("a.txt", "aaaaaaaa"),
+        (".hidden", "zzzz"),
+    ] {
         fs::write(folder.path().join(name), text).unwrap();
     }
-    let spec = json!({"kind": "text", "path": folder.path(), "tokenizer": "char", "val_fraction": 0.5});
+    let spec =
+        json!({"kind": "text", "path": folder.path(), "tokenizer": "char", "val_fraction": 0.5});
     let source = source(spec.clone(), 2).unwrap();
     assert_eq!(source.vocab(), 3);
-    assert_eq!(validation_targets(&*source, 9, 2), [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2]);
+    assert_eq!(
+        validation_targets(&*source, 9, 2),
+        [1, 1, 1, 2, 2, 2, 2, 2, 2, 2, 2]
+    );
     let hash = settled(spec.clone(), 2).unwrap().1;
     fs::write(folder.path().join("c.txt"), "cccccccd").unwrap();
     let other = settled(spec, 2).unwrap().1;
@@ -100,7 +140,9 @@ fn a_folder_is_its_files_in_order_but_hidden_ones() {
 fn a_settled_spec_settles_again_with_its_path_put_back_and_changed_contents_are_refused() {
     let (_folder, path) = file(&letters(3000));
     let spec = json!({"kind": "text", "path": path, "tokenizer": "bpe", "bpe_vocab": 270, "split": "content", "val_fraction": 0.3});
-    let text: String = (0..300).map(|i| format!("paragraph number {i}\nin two lines\n\n")).collect();
+    let text: String = (0..300)
+        .map(|i| format!("paragraph number {i}\nin two lines\n\n"))
+        .collect();
     fs::write(&path, &text).unwrap();
     let (first, knobs) = settled(spec, 8).unwrap();
     let mut again = knobs.to_json()["data"].clone();
@@ -122,10 +164,18 @@ fn a_tokenizer_file_is_loaded_and_recorded_by_name_and_hash() {
         "truncation":{"max_length":3,"strategy":"LongestFirst","stride":0,"direction":"Right"},"padding":null}"#;
     fs::write(&tokenizer, words).unwrap();
     fs::write(&path, "hello you\n".repeat(50)).unwrap();
-    let (source, knobs) = settled(json!({"kind": "text", "path": path, "tokenizer": tokenizer}), 4).unwrap();
+    let (source, knobs) = settled(
+        json!({"kind": "text", "path": path, "tokenizer": tokenizer}),
+        4,
+    )
+    .unwrap();
     assert_eq!(source.vocab(), 8);
     assert_eq!(source.train_tokens(), Some(90));
-    assert_eq!(source.bytes_per_token(), None, "a tokenizer that drops line ends does not give the text back");
+    assert_eq!(
+        source.bytes_per_token(),
+        None,
+        "a tokenizer that drops line ends does not give the text back"
+    );
     assert_eq!(knobs.get("data.tokenizer"), Some(&json!("mine.json")));
     assert!(knobs.get("data.tokenizer_blake3").is_some());
 }
@@ -135,33 +185,79 @@ fn what_is_no_text_is_refused_in_one_sentence() {
     let check = |contents: &[u8], change: Value, want: &str| {
         let (_folder, path) = file(contents);
         let mut spec = json!({"kind": "text", "path": path});
-        change.as_object().unwrap().iter().for_each(|(knob, value)| spec[knob.as_str()] = value.clone());
+        change
+            .as_object()
+            .unwrap()
+            .iter()
+            .for_each(|(knob, value)| spec[knob.as_str()] = value.clone());
         let found = refusal(spec, 16);
         assert!(found.contains(want), "{change}: {found}");
-        assert!(found.lines().count() <= 2, "one sentence and a hint: {found}");
+        assert!(
+            found.lines().count() <= 2,
+            "one sentence and a hint: {found}"
+        );
     };
     let text = letters(3000);
-    check(&text, json!({"path": "/no/such/file.txt"}), "cannot be read: No such file");
+    check(
+        &text,
+        json!({"path": "/no/such/file.txt"}),
+        "cannot be read: No such file",
+    );
     check(b"", json!({}), "the file is empty");
     check(
         b"abc\0def",
         json!({"tokenizer": "char"}),
         "`story.txt` is not text: a NUL at byte 3\nhint: data.tokenizer = \"byte\"",
     );
-    check(b"abc\xffdef", json!({"tokenizer": "bpe"}), "not UTF-8 at byte 3");
-    check(&letters(160), json!({}), "its validation part has 16 tokens, and a window takes 17");
-    check(&letters(160), json!({"tokenizer": "byte", "val_fraction": 0.9}), "its training part has 15 tokens");
+    check(
+        b"abc\xffdef",
+        json!({"tokenizer": "bpe"}),
+        "not UTF-8 at byte 3",
+    );
+    check(
+        &letters(160),
+        json!({}),
+        "its validation part has 16 tokens, and a window takes 17",
+    );
+    check(
+        &letters(160),
+        json!({"tokenizer": "byte", "val_fraction": 0.9}),
+        "its training part has 15 tokens",
+    );
     check(&text, json!({"tokenizer": "bytes"}), "did you mean `byte`?");
-    check(&text, json!({"tokenizer": "/no/tokenizer.json"}), "neither a tokenizer nor a file");
-    check(&text, json!({"tokenizer": "bpe", "bpe_vocab": 255}), "expected at least 256");
+    check(
+        &text,
+        json!({"tokenizer": "/no/tokenizer.json"}),
+        "neither a tokenizer nor a file",
+    );
+    check(
+        &text,
+        json!({"tokenizer": "bpe", "bpe_vocab": 255}),
+        "expected at least 256",
+    );
     check(&text, json!({"split": "middle"}), "data.split = \"middle\"");
-    check(&text, json!({"val_fraction": 1.0}), "expected a number from");
-    check(&text, json!({"blake3": "00"}), "the contents of `story.txt` are others");
-    check(&text, json!({"seperator": 1}), "unknown key `data.seperator`");
+    check(
+        &text,
+        json!({"val_fraction": 1.0}),
+        "expected a number from",
+    );
+    check(
+        &text,
+        json!({"blake3": "00"}),
+        "the contents of `story.txt` are others",
+    );
+    check(
+        &text,
+        json!({"seperator": 1}),
+        "unknown key `data.seperator`",
+    );
     let (_folder, path) = file(&text);
     let not_json = json!({"kind": "text", "path": path, "tokenizer": path});
     assert!(refusal(not_json, 16).contains("not a tokenizer.json"));
     assert!(refusal(json!({"kind": "text"}), 16).contains("`data.path` is missing"));
     let empty = tempfile::tempdir().unwrap();
-    assert!(refusal(json!({"kind": "text", "path": empty.path()}), 16).contains("the folder holds no text"));
+    assert!(
+        refusal(json!({"kind": "text", "path": empty.path()}), 16)
+            .contains("the folder holds no text")
+    );
 }

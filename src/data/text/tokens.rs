@@ -21,7 +21,8 @@ pub(super) enum Tokens {
 impl Tokens {
     /// The characters that occur in a text.
     pub fn of_chars<'a>(documents: impl IntoIterator<Item = &'a str>) -> Self {
-        let seen: std::collections::BTreeSet<char> = documents.into_iter().flat_map(str::chars).collect();
+        let seen: std::collections::BTreeSet<char> =
+            documents.into_iter().flat_map(str::chars).collect();
         Self::Char(seen.into_iter().collect())
     }
 
@@ -37,7 +38,9 @@ impl Tokens {
         let mut tokenizer = Tokenizer::new(BPE::default());
         tokenizer.with_pre_tokenizer(Some(ByteLevel::new(false, true, true)));
         tokenizer.with_decoder(Some(ByteLevel::default()));
-        tokenizer.train(&mut TrainerWrapper::from(trainer), pieces(text)).map_err(|error| error.to_string())?;
+        tokenizer
+            .train(&mut TrainerWrapper::from(trainer), pieces(text))
+            .map_err(|error| error.to_string())?;
         Ok(Self::Pieces(Box::new(tokenizer)))
     }
 
@@ -45,7 +48,10 @@ impl Tokens {
     pub fn from_json(bytes: &[u8]) -> Result<Self, String> {
         let wrong = |error: tokenizers::Error| format!("not a tokenizer.json: {error}");
         let mut tokenizer = Tokenizer::from_bytes(bytes).map_err(wrong)?;
-        tokenizer.with_padding(None).with_truncation(None).map_err(wrong)?;
+        tokenizer
+            .with_padding(None)
+            .with_truncation(None)
+            .map_err(wrong)?;
         Ok(Self::Pieces(Box::new(tokenizer)))
     }
 
@@ -54,7 +60,11 @@ impl Tokens {
         match self {
             Self::Byte => 256,
             Self::Char(chars) => chars.len(),
-            Self::Pieces(tokenizer) => tokenizer.get_vocab(true).values().max().map_or(0, |&id| id as usize + 1),
+            Self::Pieces(tokenizer) => tokenizer
+                .get_vocab(true)
+                .values()
+                .max()
+                .map_or(0, |&id| id as usize + 1),
         }
     }
 
@@ -63,7 +73,9 @@ impl Tokens {
     pub fn give_back(&self, ids: &[u32], text: &[u8]) -> bool {
         match self {
             Self::Byte | Self::Char(_) => true,
-            Self::Pieces(tokenizer) => tokenizer.decode(ids, false).is_ok_and(|decoded| decoded.as_bytes() == text),
+            Self::Pieces(tokenizer) => tokenizer
+                .decode(ids, false)
+                .is_ok_and(|decoded| decoded.as_bytes() == text),
         }
     }
 
@@ -73,14 +85,20 @@ impl Tokens {
         match self {
             Self::Byte => Ok(text.iter().map(|&byte| u32::from(byte)).collect()),
             Self::Char(chars) => {
-                let id =
-                    |c: char| chars.binary_search(&c).map(|id| id as u32).map_err(|_| format!("no token for {c:?}"));
+                let id = |c: char| {
+                    chars
+                        .binary_search(&c)
+                        .map(|id| id as u32)
+                        .map_err(|_| format!("no token for {c:?}"))
+                };
                 utf8()?.chars().map(id).collect()
             }
             Self::Pieces(tokenizer) => {
                 let mut ids = Vec::new();
                 for piece in pieces(utf8()?) {
-                    let encoding = tokenizer.encode_fast(piece, false).map_err(|error| error.to_string())?;
+                    let encoding = tokenizer
+                        .encode_fast(piece, false)
+                        .map_err(|error| error.to_string())?;
                     ids.extend_from_slice(encoding.get_ids());
                 }
                 Ok(ids)
@@ -107,7 +125,13 @@ mod tests {
 
     fn story() -> String {
         (0..400)
-            .map(|i| format!("The number {i} is followed by the number {}, naïvely: {}.\n\n", i + 1, i * i))
+            .map(|i| {
+                format!(
+                    "The number {i} is followed by the number {}, naïvely: {}.\n\n",
+                    i + 1,
+                    i * i
+                )
+            })
             .collect()
     }
 
@@ -118,28 +142,45 @@ mod tests {
             let tokens = Tokens::train_bpe(&text, 400).unwrap();
             assert_eq!(tokens.vocab(), 400);
             let ids = tokens.encode(text.as_bytes()).unwrap();
-            let Tokens::Pieces(tokenizer) = tokens else { panic!("not pieces") };
+            let Tokens::Pieces(tokenizer) = tokens else {
+                panic!("not pieces")
+            };
             assert_eq!(tokenizer.decode(&ids, false).unwrap(), text);
             ids
         };
         let first = ids();
-        assert!(first.len() * 2 < text.len(), "{} tokens for {} bytes", first.len(), text.len());
+        assert!(
+            first.len() * 2 < text.len(),
+            "{} tokens for {} bytes",
+            first.len(),
+            text.len()
+        );
         assert!(first.iter().all(|&id| id < 400));
         assert_eq!(first, ids());
         // What the training text does not hold is spelled in bytes.
-        let Tokens::Pieces(tokenizer) = Tokens::train_bpe(&text, 300).unwrap() else { panic!("not pieces") };
+        let Tokens::Pieces(tokenizer) = Tokens::train_bpe(&text, 300).unwrap() else {
+            panic!("not pieces")
+        };
         let ids = tokenizer.encode_fast("Zürich \u{1F600}", false).unwrap();
-        assert_eq!(tokenizer.decode(ids.get_ids(), false).unwrap(), "Zürich \u{1F600}");
+        assert_eq!(
+            tokenizer.decode(ids.get_ids(), false).unwrap(),
+            "Zürich \u{1F600}"
+        );
     }
 
     #[test]
     fn a_saved_tokenizer_gives_the_same_ids() {
         let text = story();
         let trained = Tokens::train_bpe(&text, 320).unwrap();
-        let Tokens::Pieces(tokenizer) = &trained else { panic!("not pieces") };
+        let Tokens::Pieces(tokenizer) = &trained else {
+            panic!("not pieces")
+        };
         let loaded = Tokens::from_json(tokenizer.to_string(false).unwrap().as_bytes()).unwrap();
         assert_eq!(loaded.vocab(), 320);
-        assert_eq!(loaded.encode(text.as_bytes()), trained.encode(text.as_bytes()));
+        assert_eq!(
+            loaded.encode(text.as_bytes()),
+            trained.encode(text.as_bytes())
+        );
     }
 
     #[test]

@@ -17,22 +17,42 @@ use crate::reading::Absent;
 
 /// All boards in NVML's order; none where its library does not load.
 pub fn boards() -> Vec<Arc<dyn Board>> {
-    let Ok(nvml) = Nvml::init() else { return Vec::new() };
+    let Ok(nvml) = Nvml::init() else {
+        return Vec::new();
+    };
     let nvml = Arc::new(nvml);
-    let board = |index| Arc::new(Driver { nvml: nvml.clone(), index }) as Arc<dyn Board>;
+    let board = |index| {
+        Arc::new(Driver {
+            nvml: nvml.clone(),
+            index,
+        }) as Arc<dyn Board>
+    };
     (0..nvml.device_count().unwrap_or(0)).map(board).collect()
 }
 
 /// The driver's versions, or in a sentence why there is no driver to ask.
 pub fn drivers() -> Result<Drivers, String> {
     let nvml = Nvml::init().map_err(|error| match error {
-        NvmlError::LibloadingError(_) => "the driver's library libnvidia-ml.so.1 is not there".to_owned(),
+        NvmlError::LibloadingError(_) => {
+            "the driver's library libnvidia-ml.so.1 is not there".to_owned()
+        }
         NvmlError::DriverNotLoaded => "NVIDIA's kernel module is not loaded".to_owned(),
-        NvmlError::LibRmVersionMismatch => "the driver's library and its kernel module are of two versions".to_owned(),
+        NvmlError::LibRmVersionMismatch => {
+            "the driver's library and its kernel module are of two versions".to_owned()
+        }
         other => format!("NVIDIA's management library does not start: {other}"),
     })?;
-    let cuda = |version| format!("{}.{}", cuda_driver_version_major(version), cuda_driver_version_minor(version));
-    Ok(Drivers { driver: nvml.sys_driver_version().ok(), cuda: nvml.sys_cuda_driver_version().ok().map(cuda) })
+    let cuda = |version| {
+        format!(
+            "{}.{}",
+            cuda_driver_version_major(version),
+            cuda_driver_version_minor(version)
+        )
+    };
+    Ok(Drivers {
+        driver: nvml.sys_driver_version().ok(),
+        cuda: nvml.sys_cuda_driver_version().ok().map(cuda),
+    })
 }
 
 /// A board of the driver's.
@@ -43,7 +63,10 @@ struct Driver {
 
 impl Driver {
     fn ask<T>(&self, question: impl FnOnce(&Device) -> Result<T, NvmlError>) -> Told<T> {
-        self.nvml.device_by_index(self.index).and_then(|board| question(&board)).map_err(|error| absent(&error))
+        self.nvml
+            .device_by_index(self.index)
+            .and_then(|board| question(&board))
+            .map_err(|error| absent(&error))
     }
 }
 
@@ -92,7 +115,11 @@ impl Board for Driver {
                 UsedGpuMemory::Unavailable => None,
             },
         };
-        Ok(self.ask(|board| board.running_compute_processes())?.into_iter().map(process).collect())
+        Ok(self
+            .ask(|board| board.running_compute_processes())?
+            .into_iter()
+            .map(process)
+            .collect())
     }
 
     fn facts(&self) -> Facts {
@@ -100,20 +127,40 @@ impl Board for Driver {
         let (uncorrected, volatile) = (MemoryError::Uncorrected, EccCounter::Volatile);
         Facts {
             model: self.ask(|board| board.name()).ok(),
-            bus: self.ask(|board| board.pci_info()).ok().map(|pci| pci.bus_id),
-            memory_bytes: self.ask(|board| board.memory_info()).ok().map(|memory| memory.total),
+            bus: self
+                .ask(|board| board.pci_info())
+                .ok()
+                .map(|pci| pci.bus_id),
+            memory_bytes: self
+                .ask(|board| board.memory_info())
+                .ok()
+                .map(|memory| memory.total),
             compute_capability: self
                 .ask(|board| board.cuda_compute_capability())
                 .ok()
                 .map(|version| format!("{}.{}", version.major, version.minor)),
-            power_limit_w: self.ask(|board| board.enforced_power_limit()).ok().map(watts),
-            default_power_limit_w: self.ask(|board| board.power_management_limit_default()).ok().map(watts),
+            power_limit_w: self
+                .ask(|board| board.enforced_power_limit())
+                .ok()
+                .map(watts),
+            default_power_limit_w: self
+                .ask(|board| board.power_management_limit_default())
+                .ok()
+                .map(watts),
             persistence: self.ask(|board| board.is_in_persistent_mode()).ok(),
             max_clock_mhz: self.ask(|board| board.max_clock_info(Clock::SM)).ok(),
             max_memory_clock_mhz: self.ask(|board| board.max_clock_info(Clock::Memory)).ok(),
-            ecc: self.ask(|board| board.is_ecc_enabled()).ok().map(|state| state.currently_enabled),
-            uncorrected_errors: self.ask(|board| board.total_ecc_errors(uncorrected, volatile)).ok(),
-            mig: self.ask(|board| board.mig_mode()).ok().map(|mode| mode.current != 0),
+            ecc: self
+                .ask(|board| board.is_ecc_enabled())
+                .ok()
+                .map(|state| state.currently_enabled),
+            uncorrected_errors: self
+                .ask(|board| board.total_ecc_errors(uncorrected, volatile))
+                .ok(),
+            mig: self
+                .ask(|board| board.mig_mode())
+                .ok()
+                .map(|mode| mode.current != 0),
         }
     }
 }

@@ -25,7 +25,12 @@ impl<T: Clone> Answers<T> {
 
     fn next(&self) -> Told<T> {
         let mut left = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if left.len() > 1 { left.pop_front() } else { left.front().cloned() }.unwrap_or(Err(Absent::NoSensor))
+        if left.len() > 1 {
+            left.pop_front()
+        } else {
+            left.front().cloned()
+        }
+        .unwrap_or(Err(Absent::NoSensor))
     }
 }
 
@@ -65,8 +70,14 @@ impl Default for Fake {
 impl Fake {
     /// With these processes on it, each with a GiB.
     pub fn with(self, processes: &[u32]) -> Self {
-        let process = |id: &u32| Process { id: *id, memory_bytes: Some(1 << 30) };
-        Self { processes: Answers::always(Ok(processes.iter().map(process).collect())), ..self }
+        let process = |id: &u32| Process {
+            id: *id,
+            memory_bytes: Some(1 << 30),
+        };
+        Self {
+            processes: Answers::always(Ok(processes.iter().map(process).collect())),
+            ..self
+        }
     }
 }
 

@@ -90,7 +90,16 @@ pub type Listed = Vec<Option<BTreeSet<u32>>>;
 
 /// The processes on each board.
 pub fn listed(boards: &[Arc<dyn Board>]) -> Listed {
-    let of = |board: &Arc<dyn Board>| Some(board.processes().ok()?.iter().map(|process| process.id).collect());
+    let of = |board: &Arc<dyn Board>| {
+        Some(
+            board
+                .processes()
+                .ok()?
+                .iter()
+                .map(|process| process.id)
+                .collect(),
+        )
+    };
     boards.iter().map(of).collect()
 }
 
@@ -108,14 +117,26 @@ pub struct Own {
 /// The number by which a board lists this process: its own; in a container, where numbers are others than inside, the one that
 /// came when it opened its device. `None` where that cannot be told.
 pub fn own_number(own: &Own, index: usize, board: &dyn Board) -> Option<u32> {
-    let now: BTreeSet<u32> = board.processes().ok()?.iter().map(|process| process.id).collect();
+    let now: BTreeSet<u32> = board
+        .processes()
+        .ok()?
+        .iter()
+        .map(|process| process.id)
+        .collect();
     // In a container our number may be that of somebody else outside, who was there before us.
     let before = own.before.get(index).and_then(Option::as_ref);
     if now.contains(&own.process) && !before.is_some_and(|before| before.contains(&own.process)) {
         return Some(own.process);
     }
-    let came: Vec<u32> = now.difference(own.before.get(index)?.as_ref()?).copied().collect();
-    if let [one] = came[..] { Some(one) } else { None }
+    let came: Vec<u32> = now
+        .difference(own.before.get(index)?.as_ref()?)
+        .copied()
+        .collect();
+    if let [one] = came[..] {
+        Some(one)
+    } else {
+        None
+    }
 }
 
 /// The place of the one board that this process computes on. NVML's numbers are not CUDA's: it is the one at the opened device's
@@ -123,16 +144,24 @@ pub fn own_number(own: &Own, index: usize, board: &dyn Board) -> Option<u32> {
 pub fn used(boards: &[Arc<dyn Board>], own: &Own) -> Option<usize> {
     let at_place = || {
         let place = own.bus.as_deref()?;
-        boards.iter().position(|board| board.facts().bus.is_some_and(|bus| same_place(&bus, place)))
+        boards
+            .iter()
+            .position(|board| board.facts().bus.is_some_and(|bus| same_place(&bus, place)))
     };
     let alone = || (boards.len() == 1).then_some(0);
-    let numbers: Vec<Option<u32>> =
-        boards.iter().enumerate().map(|(index, board)| own_number(own, index, board.as_ref())).collect();
+    let numbers: Vec<Option<u32>> = boards
+        .iter()
+        .enumerate()
+        .map(|(index, board)| own_number(own, index, board.as_ref()))
+        .collect();
     let only = |is_own: &dyn Fn(u32) -> bool| {
         let mut places = (0..numbers.len()).filter(|index| numbers[*index].is_some_and(is_own));
         places.next().filter(|_| places.next().is_none())
     };
-    at_place().or_else(alone).or_else(|| only(&|id| id == own.process)).or_else(|| only(&|id| id != own.process))
+    at_place()
+        .or_else(alone)
+        .or_else(|| only(&|id| id == own.process))
+        .or_else(|| only(&|id| id != own.process))
 }
 
 /// NVML writes a domain of eight digits, CUDA one of four, in capitals or not.
@@ -147,32 +176,71 @@ mod tests {
     use super::*;
 
     fn shared(boards: &[Fake]) -> Vec<Arc<dyn Board>> {
-        boards.iter().map(|board| Arc::new(board.clone()) as Arc<dyn Board>).collect()
+        boards
+            .iter()
+            .map(|board| Arc::new(board.clone()) as Arc<dyn Board>)
+            .collect()
     }
 
     #[test]
     fn the_board_in_use_is_known_by_its_place_or_by_who_is_on_it() {
         let at = |bus: &str, processes: &[u32]| {
-            let facts = Facts { bus: Some(bus.to_owned()), ..Facts::default() };
-            Fake { facts, ..Fake::default() }.with(processes)
+            let facts = Facts {
+                bus: Some(bus.to_owned()),
+                ..Facts::default()
+            };
+            Fake {
+                facts,
+                ..Fake::default()
+            }
+            .with(processes)
         };
         let (first, second) = ("00000000:0A:00.0", "00000000:0B:00.0");
-        let check = |boards: &[Fake], own: &Own, expected| assert_eq!(used(&shared(boards), own), expected, "{own:?}");
+        let check = |boards: &[Fake], own: &Own, expected| {
+            assert_eq!(used(&shared(boards), own), expected, "{own:?}")
+        };
         let own = |bus: Option<&str>, before: &[&[u32]]| Own {
             process: 9,
             bus: bus.map(str::to_owned),
-            before: before.iter().map(|one| Some(one.iter().copied().collect())).collect(),
+            before: before
+                .iter()
+                .map(|one| Some(one.iter().copied().collect()))
+                .collect(),
         };
         let nobody: &[&[u32]] = &[&[], &[]];
-        check(&[at(first, &[]), at(second, &[])], &own(Some("0000:0b:00.0"), nobody), Some(1));
+        check(
+            &[at(first, &[]), at(second, &[])],
+            &own(Some("0000:0b:00.0"), nobody),
+            Some(1),
+        );
         check(&[at(first, &[])], &own(None, &[&[]]), Some(0));
-        check(&[at(first, &[7]), at(second, &[9])], &own(None, nobody), Some(1));
+        check(
+            &[at(first, &[7]), at(second, &[9])],
+            &own(None, nobody),
+            Some(1),
+        );
         // In a container: 4711 came when the device was opened.
-        check(&[at(first, &[7]), at(second, &[8, 4711])], &own(None, &[&[7], &[8]]), Some(1));
+        check(
+            &[at(first, &[7]), at(second, &[8, 4711])],
+            &own(None, &[&[7], &[8]]),
+            Some(1),
+        );
         // Two came at once; or the process is on both; or nobody can be seen.
-        check(&[at(first, &[5]), at(second, &[6])], &own(None, nobody), None);
-        check(&[at(first, &[9]), at(second, &[9])], &own(None, nobody), None);
-        check(&[at(first, &[7]), at(second, &[9])], &own(None, &[&[7], &[]]), Some(1));
+        check(
+            &[at(first, &[5]), at(second, &[6])],
+            &own(None, nobody),
+            None,
+        );
+        check(
+            &[at(first, &[9]), at(second, &[9])],
+            &own(None, nobody),
+            None,
+        );
+        check(
+            &[at(first, &[7]), at(second, &[9])],
+            &own(None, &[&[7], &[]]),
+            Some(1),
+        );
         check(&[at(first, &[]), at(second, &[])], &own(None, nobody), None);
         check(&[], &own(None, &[]), None);
     }

@@ -43,20 +43,43 @@ pub const UNWATCHED: &str = "gpu_not_watched";
 
 /// Every flag that watching a board may raise.
 pub fn codes() -> impl Iterator<Item = &'static str> {
-    CAUSES.iter().map(|cause| cause.code).chain(["gpu_clock_drift", "gpu_foreign_processes"])
+    CAUSES
+        .iter()
+        .map(|cause| cause.code)
+        .chain(["gpu_clock_drift", "gpu_foreign_processes"])
 }
 
 /// Every cause by name. `HW_SLOWDOWN` alone is a sum of the others on newer boards, and on older ones all that there is.
 pub const CAUSES: [Cause; 5] = [
-    cause("gpu_thermal_slowdown", Held::SW_THERMAL_SLOWDOWN.union(Held::HW_THERMAL_SLOWDOWN), 0.0, false),
+    cause(
+        "gpu_thermal_slowdown",
+        Held::SW_THERMAL_SLOWDOWN.union(Held::HW_THERMAL_SLOWDOWN),
+        0.0,
+        false,
+    ),
     cause("gpu_hardware_slowdown", Held::HW_SLOWDOWN, 0.0, false),
     cause("gpu_power_brake", Held::HW_POWER_BRAKE_SLOWDOWN, 0.0, false),
-    cause("gpu_power_capped", Held::SW_POWER_CAP, MOST_POWER_CAPPED, true),
-    cause("gpu_clocks_set", Held::APPLICATIONS_CLOCKS_SETTING.union(Held::SYNC_BOOST), 0.0, true),
+    cause(
+        "gpu_power_capped",
+        Held::SW_POWER_CAP,
+        MOST_POWER_CAPPED,
+        true,
+    ),
+    cause(
+        "gpu_clocks_set",
+        Held::APPLICATIONS_CLOCKS_SETTING.union(Held::SYNC_BOOST),
+        0.0,
+        true,
+    ),
 ];
 
 const fn cause(code: &'static str, bits: Held, limit: f64, is_note: bool) -> Cause {
-    Cause { code, bits, limit, is_note }
+    Cause {
+        code,
+        bits,
+        limit,
+        is_note,
+    }
 }
 
 impl Cause {
@@ -133,7 +156,10 @@ struct Column<T> {
 
 impl<T> Default for Column<T> {
     fn default() -> Self {
-        Self { values: Vec::new(), broken: None }
+        Self {
+            values: Vec::new(),
+            broken: None,
+        }
     }
 }
 
@@ -142,7 +168,11 @@ impl<T> Column<T> {
         match told {
             Ok(value) => self.values.push(value),
             Err(absent) => {
-                let why = if self.values.is_empty() { absent } else { Absent::Vanished };
+                let why = if self.values.is_empty() {
+                    absent
+                } else {
+                    Absent::Vanished
+                };
                 self.broken.get_or_insert(why);
             }
         }
@@ -160,10 +190,18 @@ impl<T> Column<T> {
 impl Watch {
     /// Looks `every` so often from now on; `own` is the number by which the board lists this process.
     pub fn start(board: Arc<dyn Board>, own: Option<u32>, every: Duration) -> Self {
-        let shared = Arc::new(Shared { board, own, state: Mutex::default(), wake: Condvar::new() });
+        let shared = Arc::new(Shared {
+            board,
+            own,
+            state: Mutex::default(),
+            wake: Condvar::new(),
+        });
         let looking = shared.clone();
         // Without the thread there is still the look at the end.
-        let poller = Builder::new().name("board".to_owned()).spawn(move || looking.poll(every)).ok();
+        let poller = Builder::new()
+            .name("board".to_owned())
+            .spawn(move || looking.poll(every))
+            .ok();
         Self { shared, poller }
     }
 
@@ -172,7 +210,10 @@ impl Watch {
         let poller_cpu_s = self.stop().and_then(|poller| poller.join().ok()).flatten();
         let mut state = self.shared.lock();
         state.look(self.shared.board.as_ref(), self.shared.own);
-        Seen { poller_cpu_s, ..state.seen(self.shared.board.facts()) }
+        Seen {
+            poller_cpu_s,
+            ..state.seen(self.shared.board.facts())
+        }
     }
 
     fn stop(&mut self) -> Option<JoinHandle<Option<f64>>> {
@@ -196,7 +237,10 @@ impl Shared {
     fn poll(&self, every: Duration) -> Option<f64> {
         let mut state = self.lock();
         while !state.ended {
-            let (next, waited) = self.wake.wait_timeout(state, every).unwrap_or_else(PoisonError::into_inner);
+            let (next, waited) = self
+                .wake
+                .wait_timeout(state, every)
+                .unwrap_or_else(PoisonError::into_inner);
             state = next;
             if waited.timed_out() && !state.ended {
                 state.look(self.board.as_ref(), self.own);
@@ -215,18 +259,39 @@ impl State {
             self.clock_mhz.take(board.clock_mhz().map(f64::from));
             self.held.take(held);
         }
-        self.temperature_c.take(board.temperature_c().map(f64::from));
+        self.temperature_c
+            .take(board.temperature_c().map(f64::from));
         let processes = board.processes();
         let known = |id: Option<u32>| id.ok_or(Absent::ProcessesHidden);
-        let others = |own| Ok(processes.as_ref().map_err(|e| *e)?.iter().filter(|one| one.id != own).count() as u64);
+        let others = |own| {
+            Ok(processes
+                .as_ref()
+                .map_err(|e| *e)?
+                .iter()
+                .filter(|one| one.id != own)
+                .count() as u64)
+        };
         self.foreign.take(known(own).and_then(others));
-        let mine = |own| processes.as_ref().map_err(|e| *e)?.iter().find(|one| one.id == own).ok_or(Absent::Vanished);
-        let bytes = known(own).and_then(mine).and_then(|one| one.memory_bytes.ok_or(Absent::NoSensor));
+        let mine = |own| {
+            processes
+                .as_ref()
+                .map_err(|e| *e)?
+                .iter()
+                .find(|one| one.id == own)
+                .ok_or(Absent::Vanished)
+        };
+        let bytes = known(own)
+            .and_then(mine)
+            .and_then(|one| one.memory_bytes.ok_or(Absent::NoSensor));
         self.memory_bytes.take(bytes);
     }
 
     fn seen(&self, facts: Facts) -> Seen {
-        let most = |column: &Column<u64>| column.values().map(|all| all.iter().copied().max().unwrap_or(0));
+        let most = |column: &Column<u64>| {
+            column
+                .values()
+                .map(|all| all.iter().copied().max().unwrap_or(0))
+        };
         Seen {
             looks: self.looks,
             clock_mhz: self.clock_mhz.values().map(range),
@@ -250,22 +315,45 @@ fn range(values: &[f64]) -> Range {
 }
 
 fn shares(held: &[Held]) -> BTreeMap<&'static str, f64> {
-    let share = |cause: &Cause| held.iter().filter(|now| cause.holds(**now)).count() as f64 / held.len() as f64;
-    CAUSES.iter().map(|cause| (cause.code, share(cause))).collect()
+    let share = |cause: &Cause| {
+        held.iter().filter(|now| cause.holds(**now)).count() as f64 / held.len() as f64
+    };
+    CAUSES
+        .iter()
+        .map(|cause| (cause.code, share(cause)))
+        .collect()
 }
 
 impl Seen {
     /// What speaks against the timings, whether above its limit or not; what could not be seen is left out.
     pub fn disturbances(&self) -> Vec<Disturbance> {
-        let told = |code, value, limit, is_note| Disturbance { code, value, limit, severe: f64::INFINITY, is_note };
+        let told = |code, value, limit, is_note| Disturbance {
+            code,
+            value,
+            limit,
+            severe: f64::INFINITY,
+            is_note,
+        };
         let shares = self.held_down.as_ref().ok();
         let held = shares.into_iter().flat_map(|shares| {
-            CAUSES.iter().map(|cause| told(cause.code, shares[cause.code], cause.limit, cause.is_note))
+            CAUSES
+                .iter()
+                .map(|cause| told(cause.code, shares[cause.code], cause.limit, cause.is_note))
         });
-        let drift = self.clock_mhz.as_ref().ok().map(|clock| (clock.median / clock.start - 1.0).abs());
+        let drift = self
+            .clock_mhz
+            .as_ref()
+            .ok()
+            .map(|clock| (clock.median / clock.start - 1.0).abs());
         let drift = drift.map(|drift| told("gpu_clock_drift", drift, MOST_CLOCK_DRIFT, false));
-        let foreign = self.foreign.ok().map(|count| told("gpu_foreign_processes", count as f64, 0.0, false));
-        let split = self.facts.mig.map(|split| told("gpu_split", f64::from(u8::from(split)), 0.0, true));
+        let foreign = self
+            .foreign
+            .ok()
+            .map(|count| told("gpu_foreign_processes", count as f64, 0.0, false));
+        let split = self
+            .facts
+            .mig
+            .map(|split| told("gpu_split", f64::from(u8::from(split)), 0.0, true));
         held.chain(drift).chain(foreign).chain(split).collect()
     }
 }

@@ -56,7 +56,10 @@ impl Account {
             begun: false,
             moved_s: 0.0,
             phase: Phase::Other,
-            whole: Tally { stretches: 1, ..Tally::default() },
+            whole: Tally {
+                stretches: 1,
+                ..Tally::default()
+            },
             phases: BTreeMap::new(),
             wraps: 0,
             resets: 0,
@@ -67,7 +70,9 @@ impl Account {
     pub fn read(&mut self, at_s: f64, value: Result<Value, Absent>) {
         let value = value.ok().filter(|value| self.makes_sense(*value));
         let step = match (self.last, value) {
-            (Some((before_s, before)), Some(now)) => Some((at_s - before_s, self.step(before_s, before, at_s, now))),
+            (Some((before_s, before)), Some(now)) => {
+                Some((at_s - before_s, self.step(before_s, before, at_s, now)))
+            }
             // A counter that came back says nothing about the time without it.
             (Some((before_s, _)), None) => Some((at_s - before_s, Err(Absent::Vanished))),
             (None, Some(_)) if !self.begun => None,
@@ -102,7 +107,9 @@ impl Account {
     /// Joules of a phase until the last value, however short it is.
     pub fn so_far_j(&self, phase: Phase) -> Result<f64, Absent> {
         let tally = self.phases.get(&phase).copied().unwrap_or_default();
-        tally.broken.map_or(Ok(tally.amount / self.per_joule()), Err)
+        tally
+            .broken
+            .map_or(Ok(tally.amount / self.per_joule()), Err)
     }
 
     /// Seconds between the first value and the last.
@@ -117,7 +124,11 @@ impl Account {
             window_s: tally.seconds,
             energy_j: self.joules(tally),
         };
-        self.phases.iter().filter(|(phase, _)| **phase != Phase::Other).map(energy).collect()
+        self.phases
+            .iter()
+            .filter(|(phase, _)| **phase != Phase::Other)
+            .map(energy)
+            .collect()
     }
 
     /// Times that the counter passed its range.
@@ -136,7 +147,9 @@ impl Account {
 
     fn makes_sense(&self, value: Value) -> bool {
         match (self.law, value) {
-            (Law::Counter { wraps_at, .. }, Value::Count(count)) => wraps_at.is_none_or(|range| count <= range),
+            (Law::Counter { wraps_at, .. }, Value::Count(count)) => {
+                wraps_at.is_none_or(|range| count <= range)
+            }
             (Law::Power, Value::Watts(watts)) => watts.is_finite() && watts >= 0.0,
             (Law::Counter { .. }, Value::Watts(_)) | (Law::Power, Value::Count(_)) => false,
         }
@@ -146,7 +159,14 @@ impl Account {
     fn step(&mut self, before_s: f64, before: Value, at_s: f64, now: Value) -> Result<f64, Absent> {
         let seconds = at_s - before_s;
         match (self.law, before, now) {
-            (Law::Counter { per_joule, wraps_at }, Value::Count(before), Value::Count(now)) => {
+            (
+                Law::Counter {
+                    per_joule,
+                    wraps_at,
+                },
+                Value::Count(before),
+                Value::Count(now),
+            ) => {
                 if now == before && at_s - self.moved_s >= FROZEN_UPDATES * self.update_s {
                     return Err(Absent::Frozen);
                 }
@@ -154,13 +174,23 @@ impl Account {
                 let most = MOST_W * (seconds + 2.0 * self.update_s) * per_joule;
                 self.counted(before, now, wraps_at, most)
             }
-            (Law::Power, Value::Watts(_), Value::Watts(_)) if seconds > MOST_GAP_S => Err(Absent::Gap),
-            (Law::Power, Value::Watts(before), Value::Watts(now)) => Ok((before + now) / 2.0 * seconds),
+            (Law::Power, Value::Watts(_), Value::Watts(_)) if seconds > MOST_GAP_S => {
+                Err(Absent::Gap)
+            }
+            (Law::Power, Value::Watts(before), Value::Watts(now)) => {
+                Ok((before + now) / 2.0 * seconds)
+            }
             _ => Err(Absent::Unsupported),
         }
     }
 
-    fn counted(&mut self, before: u64, now: u64, wraps_at: Option<u64>, most: f64) -> Result<f64, Absent> {
+    fn counted(
+        &mut self,
+        before: u64,
+        now: u64,
+        wraps_at: Option<u64>,
+        most: f64,
+    ) -> Result<f64, Absent> {
         let wrapped = now < before;
         let steps = match wraps_at {
             _ if !wrapped => Some(now - before),
@@ -189,7 +219,9 @@ impl Account {
         match tally.broken {
             Some(absent) => Err(absent),
             // Each stretch is uncertain by an update at either end.
-            None if tally.seconds < self.least_s * f64::from(tally.stretches) => Err(Absent::WindowTooShort),
+            None if tally.seconds < self.least_s * f64::from(tally.stretches) => {
+                Err(Absent::WindowTooShort)
+            }
             None if tally.amount > 0.0 => Ok(tally.amount / self.per_joule()),
             None => Err(Absent::Frozen),
         }
@@ -243,14 +275,25 @@ mod tests {
     const UJ: f64 = 1e6;
     /// 32 bits of 2^-16 J, in microjoules, as server packages have it.
     const RANGE_UJ: u64 = 65_532_610_987;
-    const RAPL: Law = Law::Counter { per_joule: UJ, wraps_at: Some(RANGE_UJ) };
-    const ENDLESS: Law = Law::Counter { per_joule: 1e3, wraps_at: None };
+    const RAPL: Law = Law::Counter {
+        per_joule: UJ,
+        wraps_at: Some(RANGE_UJ),
+    };
+    const ENDLESS: Law = Law::Counter {
+        per_joule: 1e3,
+        wraps_at: None,
+    };
 
     /// Seconds and counts, -1 for a reading that failed.
     fn account(law: Law, readings: &[(f64, i64)]) -> Account {
         let mut account = Account::new(law, 1e-3, 0.2);
         for (at_s, count) in readings {
-            account.read(*at_s, u64::try_from(*count).map(Value::Count).map_err(|_| Absent::NoPermission));
+            account.read(
+                *at_s,
+                u64::try_from(*count)
+                    .map(Value::Count)
+                    .map_err(|_| Absent::NoPermission),
+            );
         }
         account
     }
@@ -260,40 +303,144 @@ mod tests {
         let check = |law, readings: &[(f64, i64)], joules, wraps, resets| {
             let account = account(law, readings);
             assert_eq!(account.energy_j(), joules, "{readings:?}");
-            assert_eq!((account.wraps(), account.resets()), (wraps, resets), "{readings:?}");
+            assert_eq!(
+                (account.wraps(), account.resets()),
+                (wraps, resets),
+                "{readings:?}"
+            );
         };
         let range = RANGE_UJ as i64;
         // 50 W and 100 W.
-        check(RAPL, &[(0.0, 1_000_000), (1.0, 51_000_000), (2.0, 151_000_000)], Ok(150.0), 0, 0);
+        check(
+            RAPL,
+            &[(0.0, 1_000_000), (1.0, 51_000_000), (2.0, 151_000_000)],
+            Ok(150.0),
+            0,
+            0,
+        );
         // A wrap: 30 J up to the range, 70 J after it.
-        check(RAPL, &[(0.0, range - 30_000_000), (1.0, 70_000_000), (2.0, 170_000_000)], Ok(200.0), 1, 0);
+        check(
+            RAPL,
+            &[
+                (0.0, range - 30_000_000),
+                (1.0, 70_000_000),
+                (2.0, 170_000_000),
+            ],
+            Ok(200.0),
+            1,
+            0,
+        );
         // Two wraps, 300 W polled every 15 s: each interval is short enough to be sure of.
-        let slow: Vec<(f64, i64)> =
-            (0..31).map(|k: i32| (f64::from(k) * 15.0, i64::from(k) * 4_500_000_000 % range)).collect();
+        let slow: Vec<(f64, i64)> = (0..31)
+            .map(|k: i32| (f64::from(k) * 15.0, i64::from(k) * 4_500_000_000 % range))
+            .collect();
         check(RAPL, &slow, Ok(135_000.0), 2, 0);
         // Two wraps between two polls cannot be seen: in 40 s a package could draw more than its range, 65.5 kJ.
-        check(RAPL, &[(0.0, 0), (40.0, 100_000_000)], Err(Absent::WrapUncertain), 0, 0);
-        check(RAPL, &[(0.0, 0), (1.0, 9_000_000), (400.0, 5_000_000)], Err(Absent::WrapUncertain), 0, 0);
+        check(
+            RAPL,
+            &[(0.0, 0), (40.0, 100_000_000)],
+            Err(Absent::WrapUncertain),
+            0,
+            0,
+        );
+        check(
+            RAPL,
+            &[(0.0, 0), (1.0, 9_000_000), (400.0, 5_000_000)],
+            Err(Absent::WrapUncertain),
+            0,
+            0,
+        );
         // It fell, and a wrap would mean 65 kW.
-        check(RAPL, &[(0.0, 900_000_000), (1.0, 5_000_000), (2.0, 99_000_000)], Err(Absent::Reset), 0, 1);
+        check(
+            RAPL,
+            &[(0.0, 900_000_000), (1.0, 5_000_000), (2.0, 99_000_000)],
+            Err(Absent::Reset),
+            0,
+            1,
+        );
         // It leapt by what no power explains.
-        check(RAPL, &[(0.0, 0), (1.0, 9_000_000_000)], Err(Absent::Reset), 0, 1);
+        check(
+            RAPL,
+            &[(0.0, 0), (1.0, 9_000_000_000)],
+            Err(Absent::Reset),
+            0,
+            1,
+        );
         // A counter without a range never falls.
         check(ENDLESS, &[(0.0, 5_000), (1.0, 305_000)], Ok(300.0), 0, 0);
-        check(ENDLESS, &[(0.0, 5_000), (1.0, 4_000), (2.0, 9_000)], Err(Absent::Reset), 0, 1);
+        check(
+            ENDLESS,
+            &[(0.0, 5_000), (1.0, 4_000), (2.0, 9_000)],
+            Err(Absent::Reset),
+            0,
+            1,
+        );
         // It stands still under load, from the start, in the middle, at the end.
-        check(RAPL, &[(0.0, 7), (1.0, 7), (2.0, 7)], Err(Absent::Frozen), 0, 0);
-        check(RAPL, &[(0.0, 7), (1.0, 9_000_000), (2.0, 9_000_000), (3.0, 12_000_000)], Err(Absent::Frozen), 0, 0);
-        check(RAPL, &[(0.0, 7), (1.0, 9_000_000), (1.2, 9_000_000)], Err(Absent::Frozen), 0, 0);
-        check(RAPL, &[(0.0, 0), (1.0, 9_000_000), (1.05, 9_000_000)], Ok(9.0), 0, 0);
+        check(
+            RAPL,
+            &[(0.0, 7), (1.0, 7), (2.0, 7)],
+            Err(Absent::Frozen),
+            0,
+            0,
+        );
+        check(
+            RAPL,
+            &[
+                (0.0, 7),
+                (1.0, 9_000_000),
+                (2.0, 9_000_000),
+                (3.0, 12_000_000),
+            ],
+            Err(Absent::Frozen),
+            0,
+            0,
+        );
+        check(
+            RAPL,
+            &[(0.0, 7), (1.0, 9_000_000), (1.2, 9_000_000)],
+            Err(Absent::Frozen),
+            0,
+            0,
+        );
+        check(
+            RAPL,
+            &[(0.0, 0), (1.0, 9_000_000), (1.05, 9_000_000)],
+            Ok(9.0),
+            0,
+            0,
+        );
         // It vanishes at the end, in the middle, or was never there.
-        check(RAPL, &[(0.0, 7), (1.0, 9_000_000), (2.0, -1)], Err(Absent::Vanished), 0, 0);
-        check(RAPL, &[(0.0, 7), (1.0, -1), (2.0, 9_000_000), (3.0, 12_000_000)], Err(Absent::Vanished), 0, 0);
+        check(
+            RAPL,
+            &[(0.0, 7), (1.0, 9_000_000), (2.0, -1)],
+            Err(Absent::Vanished),
+            0,
+            0,
+        );
+        check(
+            RAPL,
+            &[(0.0, 7), (1.0, -1), (2.0, 9_000_000), (3.0, 12_000_000)],
+            Err(Absent::Vanished),
+            0,
+            0,
+        );
         check(RAPL, &[(0.0, -1), (1.0, -1)], Err(Absent::Vanished), 0, 0);
         // Above its own range.
-        check(RAPL, &[(0.0, 7), (1.0, range + 1)], Err(Absent::Vanished), 0, 0);
+        check(
+            RAPL,
+            &[(0.0, 7), (1.0, range + 1)],
+            Err(Absent::Vanished),
+            0,
+            0,
+        );
         // Too short to tell.
-        check(RAPL, &[(0.0, 7), (0.19, 9_000_007)], Err(Absent::WindowTooShort), 0, 0);
+        check(
+            RAPL,
+            &[(0.0, 7), (0.19, 9_000_007)],
+            Err(Absent::WindowTooShort),
+            0,
+            0,
+        );
         check(RAPL, &[(0.0, 7)], Err(Absent::WindowTooShort), 0, 0);
         check(RAPL, &[], Err(Absent::WindowTooShort), 0, 0);
     }
@@ -302,13 +449,18 @@ mod tests {
     fn power_is_integrated_by_trapezoids() {
         let check = |samples: &[(f64, f64)], joules| {
             let mut account = Account::new(Law::Power, 0.1, 1.0);
-            samples.iter().for_each(|(at_s, watts)| account.read(*at_s, Ok(Value::Watts(*watts))));
+            samples
+                .iter()
+                .for_each(|(at_s, watts)| account.read(*at_s, Ok(Value::Watts(*watts))));
             assert_eq!(account.energy_j(), joules, "{samples:?}");
         };
         check(&[(0.0, 100.0), (1.0, 200.0), (3.0, 200.0)], Ok(550.0));
         check(&[(0.0, 100.0), (1.0, 100.0), (2.0, 100.0)], Ok(200.0));
         check(&[(0.0, 100.0), (6.0, 100.0)], Err(Absent::Gap));
-        check(&[(0.0, 100.0), (1.0, f64::NAN), (2.0, 100.0)], Err(Absent::Vanished));
+        check(
+            &[(0.0, 100.0), (1.0, f64::NAN), (2.0, 100.0)],
+            Err(Absent::Vanished),
+        );
         check(&[(0.0, 100.0), (1.0, -5.0)], Err(Absent::Vanished));
         check(&[(0.0, 0.0), (2.0, 0.0)], Err(Absent::Frozen));
     }
@@ -327,8 +479,11 @@ mod tests {
         // The counter begins anew while prompts are read: training's joules are safe.
         read(&mut account, 4.0, 1.0, Phase::Generate);
         read(&mut account, 4.1, 4.0, Phase::Other);
-        let found: Vec<(Phase, f64, Result<f64, Absent>)> =
-            account.phases().into_iter().map(|part| (part.phase, part.window_s, part.energy_j)).collect();
+        let found: Vec<(Phase, f64, Result<f64, Absent>)> = account
+            .phases()
+            .into_iter()
+            .map(|part| (part.phase, part.window_s, part.energy_j))
+            .collect();
         assert_eq!(
             found[..3],
             [
@@ -337,8 +492,14 @@ mod tests {
                 (Phase::Prefill, 1.0, Err(Absent::Reset)),
             ]
         );
-        assert_eq!((found[3].0, found[3].2), (Phase::Generate, Err(Absent::WindowTooShort)));
-        assert_eq!((account.energy_j(), account.resets()), (Err(Absent::Reset), 1));
+        assert_eq!(
+            (found[3].0, found[3].2),
+            (Phase::Generate, Err(Absent::WindowTooShort))
+        );
+        assert_eq!(
+            (account.energy_j(), account.resets()),
+            (Err(Absent::Reset), 1)
+        );
     }
 
     /// Ten stretches of 0.15 s are 1.5 s, and each is shorter than the meter can tell.

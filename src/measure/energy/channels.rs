@@ -11,7 +11,11 @@ pub(super) fn measured(about: &About, account: &Account) -> Channel {
         id: about.id.clone(),
         component: about.component,
         source: about.source.to_owned(),
-        method: if is_counter { Method::Counter } else { Method::Sampled },
+        method: if is_counter {
+            Method::Counter
+        } else {
+            Method::Sampled
+        },
         quality: about.quality,
         scope: about.scope.clone(),
         energy_j: account.energy_j(),
@@ -30,16 +34,30 @@ pub(super) fn measured(about: &About, account: &Account) -> Channel {
 /// Compares instruments on the same component, and lets a whole machine's meter, where it read anything, hold all others.
 pub(super) fn relate(channels: &mut [Channel]) {
     for index in 0..channels.len() {
-        let Ok(joules) = channels[index].energy_j else { continue };
-        let same = |other: &&Channel| {
-            other.overlaps.as_ref() == Some(&channels[index].id) && other.component == channels[index].component
+        let Ok(joules) = channels[index].energy_j else {
+            continue;
         };
-        let check = channels.iter().find(same).and_then(|other| other.energy_j.ok());
-        channels[index].check_ratio = check.filter(|check| *check > 0.0).map(|check| joules / check);
+        let same = |other: &&Channel| {
+            other.overlaps.as_ref() == Some(&channels[index].id)
+                && other.component == channels[index].component
+        };
+        let check = channels
+            .iter()
+            .find(same)
+            .and_then(|other| other.energy_j.ok());
+        channels[index].check_ratio = check
+            .filter(|check| *check > 0.0)
+            .map(|check| joules / check);
     }
-    let machine = channels.iter().find(|c| c.component == "machine" && c.energy_j.is_ok()).map(|c| c.id.clone());
+    let machine = channels
+        .iter()
+        .find(|c| c.component == "machine" && c.energy_j.is_ok())
+        .map(|c| c.id.clone());
     if let Some(machine) = machine {
-        for channel in channels.iter_mut().filter(|c| c.id != machine && c.method != Method::Modelled) {
+        for channel in channels
+            .iter_mut()
+            .filter(|c| c.id != machine && c.method != Method::Modelled)
+        {
             channel.overlaps.get_or_insert_with(|| machine.clone());
         }
     }
@@ -52,16 +70,25 @@ pub(super) fn choose(found: Vec<Found>) -> (Vec<Box<dyn Meter>>, Vec<Missing>) {
     let mut missing: Vec<Missing> = Vec::new();
     for found in found {
         match found {
-            Found::Open(meter) if open.iter().any(|other| other.about().id == meter.about().id) => {}
+            Found::Open(meter)
+                if open
+                    .iter()
+                    .any(|other| other.about().id == meter.about().id) => {}
             Found::Open(meter) => open.push(meter),
             Found::Missing(row) => missing.push(row),
         }
     }
     let read: Vec<&About> = open.iter().map(|meter| meter.about()).collect();
-    missing.retain(|row| !read.iter().any(|about| row.same(&about.id, about.component)));
+    missing.retain(|row| {
+        !read
+            .iter()
+            .any(|about| row.same(&about.id, about.component))
+    });
     let mut rows: Vec<Missing> = Vec::new();
     for row in missing {
-        match rows.iter_mut().find(|other| row.same(&other.id, other.component) || other.same(&row.id, row.component)) {
+        match rows.iter_mut().find(|other| {
+            row.same(&other.id, other.component) || other.same(&row.id, row.component)
+        }) {
             Some(other) if other.absent == Absent::NoPermission => {}
             Some(other) => *other = row,
             None => rows.push(row),
@@ -83,19 +110,30 @@ mod tests {
 
     fn missing(id: &str, source: &'static str, absent: Absent) -> Found {
         let (why, remedy) = (String::new(), String::new());
-        Found::Missing(Missing { id: id.to_owned(), component: "cpu_package", source, absent, why, remedy })
+        Found::Missing(Missing {
+            id: id.to_owned(),
+            component: "cpu_package",
+            source,
+            absent,
+            why,
+            remedy,
+        })
     }
 
     #[test]
     fn a_refusal_goes_before_an_absence_and_one_row_stands_for_a_component() {
         let check = |found: Vec<Found>, expected: &[(&str, Absent)]| {
             let rows = choose(found).1;
-            let rows: Vec<(&str, Absent)> = rows.iter().map(|row| (row.source, row.absent)).collect();
+            let rows: Vec<(&str, Absent)> =
+                rows.iter().map(|row| (row.source, row.absent)).collect();
             assert_eq!(rows, expected);
         };
         let virtual_machine = Absent::VirtualMachine;
         check(
-            vec![missing("cpu", "rapl.perf", virtual_machine), missing("cpu", "rapl.powercap", virtual_machine)],
+            vec![
+                missing("cpu", "rapl.perf", virtual_machine),
+                missing("cpu", "rapl.powercap", virtual_machine),
+            ],
             &[("rapl.powercap", virtual_machine)],
         );
         check(
@@ -114,10 +152,16 @@ mod tests {
             ..Channel::missing(id, component, "test", Absent::NoSensor)
         };
         let both = |machine| {
-            let mut channels =
-                vec![channel("package-0", "cpu_package", Ok(40.0)), channel("machine", "machine", machine)];
+            let mut channels = vec![
+                channel("package-0", "cpu_package", Ok(40.0)),
+                channel("machine", "machine", machine),
+            ];
             relate(&mut channels);
-            crate::reading::Energy { channels, poller_cpu_s: None }.measured_j()
+            crate::reading::Energy {
+                channels,
+                poller_cpu_s: None,
+            }
+            .measured_j()
         };
         assert_eq!(both(Ok(90.0)), Ok(90.0));
         assert_eq!(both(Err(Absent::NotCovered)), Ok(40.0));

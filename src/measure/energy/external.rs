@@ -66,7 +66,9 @@ pub(super) fn channel(external: &External, stretches: &[Stretch]) -> Channel {
 
 fn over(external: &External, stretches: &[Stretch]) -> Channel {
     let missing = |absent| Channel::missing("machine", "machine", SOURCE, absent);
-    let Ok(samples) = read(&external.path, external.offset_s) else { return missing(Absent::Unsupported) };
+    let Ok(samples) = read(&external.path, external.offset_s) else {
+        return missing(Absent::Unsupported);
+    };
     let (Some(first), Some(last)) = (stretches.first(), stretches.last()) else {
         return missing(Absent::WindowTooShort);
     };
@@ -76,7 +78,10 @@ fn over(external: &External, stretches: &[Stretch]) -> Channel {
         window_s: own.iter().map(|(from_s, to_s)| to_s - from_s).sum(),
         energy_j: energy_j(&samples, &own),
     };
-    let gaps: Vec<f64> = samples.windows(2).map(|pair| pair[1].at_s - pair[0].at_s).collect();
+    let gaps: Vec<f64> = samples
+        .windows(2)
+        .map(|pair| pair[1].at_s - pair[0].at_s)
+        .collect();
     Channel {
         method: Method::Sampled,
         scope: "everything behind the meter, at the wall".to_owned(),
@@ -91,35 +96,61 @@ fn over(external: &External, stretches: &[Stretch]) -> Channel {
 /// Reads a log whose clock is ahead of this machine's by `offset_s`. A last line without its end is still being written, and
 /// is left out.
 pub fn read(path: &Path, offset_s: f64) -> Result<Vec<Sample>> {
-    let name = path.file_name().map_or_else(|| "the wattmeter's log".into(), |name| name.to_string_lossy());
-    let text = fs::read_to_string(path).map_err(|error| Error::input(format!("{name} cannot be read: {error}")))?;
+    let name = path.file_name().map_or_else(
+        || "the wattmeter's log".into(),
+        |name| name.to_string_lossy(),
+    );
+    let text = fs::read_to_string(path)
+        .map_err(|error| Error::input(format!("{name} cannot be read: {error}")))?;
     parse(&name, &text, offset_s)
 }
 
 fn parse(name: &str, text: &str, offset_s: f64) -> Result<Vec<Sample>> {
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-    let mut lines = whole.lines().enumerate().filter(|(_, line)| !line.trim().is_empty());
-    let header: Vec<&str> = lines.next().map_or("", |(_, line)| line).split(',').map(str::trim).collect();
+    let mut lines = whole
+        .lines()
+        .enumerate()
+        .filter(|(_, line)| !line.trim().is_empty());
+    let header: Vec<&str> = lines
+        .next()
+        .map_or("", |(_, line)| line)
+        .split(',')
+        .map(str::trim)
+        .collect();
     let column = |wanted: &str| header.iter().position(|column| *column == wanted);
     let (Some(time), Some(power)) = (column("t_utc"), column("w")) else {
         let found = header.join(",");
-        let error =
-            Error::input(format!("{name}:1: `{}` is not the header of a wattmeter's log", found.escape_debug()));
+        let error = Error::input(format!(
+            "{name}:1: `{}` is not the header of a wattmeter's log",
+            found.escape_debug()
+        ));
         return Err(error.hint("its first line names the columns: t_utc,w"));
     };
     let mut samples: Vec<Sample> = Vec::new();
     for (index, line) in lines {
         let refuse = |why: &str| {
             let shown: String = line.chars().take(60).collect();
-            Err(Error::input(format!("{name}:{}: `{}`: {why}", index + 1, shown.escape_debug())))
+            Err(Error::input(format!(
+                "{name}:{}: `{}`: {why}",
+                index + 1,
+                shown.escape_debug()
+            )))
         };
         let cells: Vec<&str> = line.split(',').map(str::trim).collect();
         let Some(at_s) = cells.get(time).and_then(|cell| seconds(cell)) else {
             return refuse("`t_utc` is no time: RFC 3339 in UTC, or seconds since 1970");
         };
-        let watts = cells.get(power).and_then(|cell| cell.parse().ok()).filter(|w: &f64| w.is_finite() && *w >= 0.0);
-        let Some(watts) = watts else { return refuse("`w` is no number of watts") };
-        let sample = Sample { at_s: at_s - offset_s, watts };
+        let watts = cells
+            .get(power)
+            .and_then(|cell| cell.parse().ok())
+            .filter(|w: &f64| w.is_finite() && *w >= 0.0);
+        let Some(watts) = watts else {
+            return refuse("`w` is no number of watts");
+        };
+        let sample = Sample {
+            at_s: at_s - offset_s,
+            watts,
+        };
         if samples.last().is_some_and(|last| last.at_s >= sample.at_s) {
             return refuse("its time is not after that of the line before");
         }
@@ -131,7 +162,10 @@ fn parse(name: &str, text: &str, offset_s: f64) -> Result<Vec<Sample>> {
 fn seconds(text: &str) -> Option<f64> {
     match text.parse::<jiff::Timestamp>() {
         Ok(time) => Some(in_seconds(time)),
-        Err(_) => text.parse().ok().filter(|seconds: &f64| seconds.is_finite()),
+        Err(_) => text
+            .parse()
+            .ok()
+            .filter(|seconds: &f64| seconds.is_finite()),
     }
 }
 
@@ -142,29 +176,44 @@ pub fn energy_j(samples: &[Sample], stretches: &[(f64, f64)]) -> std::result::Re
     for &(from_s, to_s) in stretches {
         joules += integral(samples, from_s, to_s)?;
         seconds += to_s - from_s;
-        seen += samples.iter().filter(|sample| (from_s..=to_s).contains(&sample.at_s)).count() as f64;
+        seen += samples
+            .iter()
+            .filter(|sample| (from_s..=to_s).contains(&sample.at_s))
+            .count() as f64;
     }
     if stretches.is_empty() || seconds <= 0.0 || seen < LEAST_SAMPLES * stretches.len() as f64 {
         return Err(Absent::WindowTooShort);
     }
     // A wattmeter that shows no power while a machine works is not switched on.
-    if joules > 0.0 { Ok(joules) } else { Err(Absent::Frozen) }
+    if joules > 0.0 {
+        Ok(joules)
+    } else {
+        Err(Absent::Frozen)
+    }
 }
 
 /// Power between two moments, which samples must enclose.
 fn integral(samples: &[Sample], from_s: f64, to_s: f64) -> std::result::Result<f64, Absent> {
-    let first = samples.partition_point(|sample| sample.at_s <= from_s).checked_sub(1).ok_or(Absent::NotCovered)?;
+    let first = samples
+        .partition_point(|sample| sample.at_s <= from_s)
+        .checked_sub(1)
+        .ok_or(Absent::NotCovered)?;
     if samples.last().is_none_or(|last| last.at_s < to_s) {
         return Err(Absent::NotCovered);
     }
     let mut joules = 0.0;
-    for pair in samples[first..].windows(2).take_while(|pair| pair[0].at_s < to_s) {
+    for pair in samples[first..]
+        .windows(2)
+        .take_while(|pair| pair[0].at_s < to_s)
+    {
         let [before, after] = [pair[0], pair[1]];
         if after.at_s - before.at_s > MOST_GAP_S {
             return Err(Absent::Gap);
         }
-        let watts =
-            |at_s: f64| before.watts + (after.watts - before.watts) * (at_s - before.at_s) / (after.at_s - before.at_s);
+        let watts = |at_s: f64| {
+            before.watts
+                + (after.watts - before.watts) * (at_s - before.at_s) / (after.at_s - before.at_s)
+        };
         let (from_s, to_s) = (from_s.max(before.at_s), to_s.min(after.at_s));
         joules += (watts(from_s) + watts(to_s)) / 2.0 * (to_s - from_s);
     }
@@ -176,7 +225,12 @@ mod tests {
     use super::*;
 
     fn log(seconds: impl Iterator<Item = u32>, watts: impl Fn(u32) -> f64) -> Vec<Sample> {
-        seconds.map(|second| Sample { at_s: f64::from(second), watts: watts(second) }).collect()
+        seconds
+            .map(|second| Sample {
+                at_s: f64::from(second),
+                watts: watts(second),
+            })
+            .collect()
     }
 
     #[test]
@@ -198,44 +252,90 @@ mod tests {
         check(&steady, &[(90.0, 100.5)], Err(Absent::NotCovered));
         check(&[], &[(0.0, 1.0)], Err(Absent::NotCovered));
         // Five seconds without a sample are fine, six are not.
-        check(&log((0..=20).chain(25..=40), |_| 50.0), &[(0.0, 40.0)], Ok(2000.0));
-        check(&log((0..=20).chain(26..=40), |_| 50.0), &[(0.0, 40.0)], Err(Absent::Gap));
-        check(&log((0..=20).chain(26..=40), |_| 50.0), &[(0.0, 20.0)], Ok(1000.0));
+        check(
+            &log((0..=20).chain(25..=40), |_| 50.0),
+            &[(0.0, 40.0)],
+            Ok(2000.0),
+        );
+        check(
+            &log((0..=20).chain(26..=40), |_| 50.0),
+            &[(0.0, 40.0)],
+            Err(Absent::Gap),
+        );
+        check(
+            &log((0..=20).chain(26..=40), |_| 50.0),
+            &[(0.0, 20.0)],
+            Ok(1000.0),
+        );
         check(&log(0..=20, |_| 0.0), &[(0.0, 20.0)], Err(Absent::Frozen));
     }
 
     #[test]
     fn a_log_is_read_with_its_clocks_offset() {
-        let text =
-            "t_utc,w\n2026-11-21T10:00:00Z,84.5\n\n1795255201.5,91\n2026-11-21T10:00:02.250Z, 92\n2026-11-21T10:0";
+        let text = "t_utc,w\n2026-11-21T10:00:00Z,84.5\n\n1795255201.5,91\n2026-11-21T10:00:02.250Z, 92\n2026-11-21T10:0";
         let samples = parse("watts.csv", text, 0.5).unwrap();
-        let expected = [(1_795_255_199.5, 84.5), (1_795_255_201.0, 91.0), (1_795_255_201.75, 92.0)];
-        assert_eq!(samples, expected.map(|(at_s, watts)| Sample { at_s, watts }));
+        let expected = [
+            (1_795_255_199.5, 84.5),
+            (1_795_255_201.0, 91.0),
+            (1_795_255_201.75, 92.0),
+        ];
+        assert_eq!(
+            samples,
+            expected.map(|(at_s, watts)| Sample { at_s, watts })
+        );
         let other = "volts,w,t_utc\n230,84.5,2026-11-21T10:00:00Z\n";
-        assert_eq!(parse("watts.csv", other, 0.0).unwrap(), [Sample { at_s: 1_795_255_200.0, watts: 84.5 }]);
+        assert_eq!(
+            parse("watts.csv", other, 0.0).unwrap(),
+            [Sample {
+                at_s: 1_795_255_200.0,
+                watts: 84.5
+            }]
+        );
         assert_eq!(parse("watts.csv", "t_utc,w\n", 0.0).unwrap(), []);
     }
 
     #[test]
     fn a_log_gives_a_channel_with_phases() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let lines: String = (1000..=1100).map(|second| format!("{second},50\n")).collect();
+        let lines: String = (1000..=1100)
+            .map(|second| format!("{second},50\n"))
+            .collect();
         fs::write(file.path(), format!("t_utc,w\n{lines}")).unwrap();
-        let stretch = |phase, from_s, to_s| Stretch { phase, from_s, to_s };
+        let stretch = |phase, from_s, to_s| Stretch {
+            phase,
+            from_s,
+            to_s,
+        };
         let stretches = [
             stretch(Phase::Other, 1001.0, 1002.0),
             stretch(Phase::Train, 1002.0, 1042.0),
             stretch(Phase::Evaluate, 1042.0, 1044.0),
             stretch(Phase::Train, 1044.0, 1064.0),
         ];
-        let external = External { path: file.path().to_owned(), offset_s: 0.0 };
+        let external = External {
+            path: file.path().to_owned(),
+            offset_s: 0.0,
+        };
         let channel = channel(&external, &stretches);
-        assert_eq!((channel.energy_j, channel.window_s), (Ok(3150.0), Some(63.0)));
+        assert_eq!(
+            (channel.energy_j, channel.window_s),
+            (Ok(3150.0), Some(63.0))
+        );
         assert_eq!(channel.update_period_s, Some(1.0));
-        let part = |phase, window_s, energy_j| PhaseEnergy { phase, window_s, energy_j };
+        let part = |phase, window_s, energy_j| PhaseEnergy {
+            phase,
+            window_s,
+            energy_j,
+        };
         let too_short = part(Phase::Evaluate, 2.0, Err(Absent::WindowTooShort));
-        assert_eq!(channel.phases, [part(Phase::Train, 60.0, Ok(3000.0)), too_short]);
-        let gone = External { path: "/nowhere/at all.csv".into(), offset_s: 0.0 };
+        assert_eq!(
+            channel.phases,
+            [part(Phase::Train, 60.0, Ok(3000.0)), too_short]
+        );
+        let gone = External {
+            path: "/nowhere/at all.csv".into(),
+            offset_s: 0.0,
+        };
         assert_eq!(over(&gone, &stretches).energy_j, Err(Absent::Unsupported));
     }
 
@@ -245,12 +345,27 @@ mod tests {
             assert_eq!(parse("watts.csv", text, 0.0).unwrap_err().to_string(), want);
         };
         let hint = "hint: its first line names the columns: t_utc,w";
-        check("", &format!("watts.csv:1: `` is not the header of a wattmeter's log\n{hint}"));
-        check("time,w\n1,2\n", &format!("watts.csv:1: `time,w` is not the header of a wattmeter's log\n{hint}"));
-        check("t_utc,w\nnoon,2\n", "watts.csv:2: `noon,2`: `t_utc` is no time: RFC 3339 in UTC, or seconds since 1970");
+        check(
+            "",
+            &format!("watts.csv:1: `` is not the header of a wattmeter's log\n{hint}"),
+        );
+        check(
+            "time,w\n1,2\n",
+            &format!("watts.csv:1: `time,w` is not the header of a wattmeter's log\n{hint}"),
+        );
+        check(
+            "t_utc,w\nnoon,2\n",
+            "watts.csv:2: `noon,2`: `t_utc` is no time: RFC 3339 in UTC, or seconds since 1970",
+        );
         for watts in ["", "-1", "nan", "x"] {
-            check(&format!("t_utc,w\n1,{watts}\n"), &format!("watts.csv:2: `1,{watts}`: `w` is no number of watts"));
+            check(
+                &format!("t_utc,w\n1,{watts}\n"),
+                &format!("watts.csv:2: `1,{watts}`: `w` is no number of watts"),
+            );
         }
-        check("t_utc,w\n2,1\n2,1\n", "watts.csv:3: `2,1`: its time is not after that of the line before");
+        check(
+            "t_utc,w\n2,1\n2,1\n",
+            "watts.csv:3: `2,1`: its time is not after that of the line before",
+        );
     }
 }

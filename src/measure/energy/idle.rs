@@ -18,19 +18,36 @@ pub const MOST_BUSY: f64 = 0.05;
 
 /// Watts at rest by all meters that count, for [`IDLE_S`] seconds of doing nothing. Nothing is waited for, and `None`, where no
 /// meter is open.
-pub fn power_w(kinds: &Catalog<dyn MeterKind>, gpu: Option<Own>, clock: SharedClock) -> Option<Result<f64, Absent>> {
-    let meters = Metering::start(kinds, Plan { gpu, external: None }, clock);
+pub fn power_w(
+    kinds: &Catalog<dyn MeterKind>,
+    gpu: Option<Own>,
+    clock: SharedClock,
+) -> Option<Result<f64, Absent>> {
+    let meters = Metering::start(
+        kinds,
+        Plan {
+            gpu,
+            external: None,
+        },
+        clock,
+    );
     if !meters.is_open() {
         return None;
     }
     let before = ticks();
     thread::sleep(Duration::from_secs_f64(IDLE_S));
-    let busy = before.zip(ticks()).and_then(|(before, after)| busy_share(before, after));
+    let busy = before
+        .zip(ticks())
+        .and_then(|(before, after)| busy_share(before, after));
     Some(at_rest(&meters.end(), busy))
 }
 
 fn at_rest(energy: &Energy, busy: Option<f64>) -> Result<f64, Absent> {
-    let window_s = energy.channels.iter().filter_map(|channel| channel.window_s).fold(0.0, f64::max);
+    let window_s = energy
+        .channels
+        .iter()
+        .filter_map(|channel| channel.window_s)
+        .fold(0.0, f64::max);
     match (busy, energy.measured_j()) {
         (_, Err(absent)) => Err(absent),
         (Some(busy), Ok(joules)) if busy <= MOST_BUSY => Ok(joules / window_s),
@@ -48,9 +65,18 @@ fn ticks() -> Option<Ticks> {
 
 /// `cpu  user nice system idle iowait irq softirq steal ...`; guests are counted in user already.
 fn parse(stat: &str) -> Option<Ticks> {
-    let fields = stat.lines().next()?.strip_prefix("cpu ")?.split_whitespace().take(8);
-    let fields: Vec<u64> = fields.map(|field| field.parse().ok()).collect::<Option<_>>()?;
-    let [_, _, _, idle, waiting, ..] = fields[..] else { return None };
+    let fields = stat
+        .lines()
+        .next()?
+        .strip_prefix("cpu ")?
+        .split_whitespace()
+        .take(8);
+    let fields: Vec<u64> = fields
+        .map(|field| field.parse().ok())
+        .collect::<Option<_>>()?;
+    let [_, _, _, idle, waiting, ..] = fields[..] else {
+        return None;
+    };
     let all: u64 = fields.iter().sum();
     Some((all, all - idle - waiting))
 }
@@ -82,11 +108,24 @@ mod tests {
     fn power_at_rest_needs_a_machine_at_rest() {
         let energy = |energy_j| {
             let blank = Channel::missing("package-0", "cpu_package", "test", Absent::NoSensor);
-            Energy { channels: vec![Channel { energy_j, window_s: Some(6.0), ..blank }], poller_cpu_s: None }
+            Energy {
+                channels: vec![Channel {
+                    energy_j,
+                    window_s: Some(6.0),
+                    ..blank
+                }],
+                poller_cpu_s: None,
+            }
         };
         assert_eq!(at_rest(&energy(Ok(120.0)), Some(0.03)), Ok(20.0));
-        assert_eq!(at_rest(&energy(Ok(120.0)), Some(0.06)), Err(Absent::NotIdle));
+        assert_eq!(
+            at_rest(&energy(Ok(120.0)), Some(0.06)),
+            Err(Absent::NotIdle)
+        );
         assert_eq!(at_rest(&energy(Ok(120.0)), None), Err(Absent::NotIdle));
-        assert_eq!(at_rest(&energy(Err(Absent::Frozen)), Some(0.0)), Err(Absent::Frozen));
+        assert_eq!(
+            at_rest(&energy(Err(Absent::Frozen)), Some(0.0)),
+            Err(Absent::Frozen)
+        );
     }
 }

@@ -118,7 +118,11 @@ pub trait MeterKind: Named {
 impl Place {
     /// Why a machine without a processor's counter has none.
     pub(super) fn no_sensor(&self) -> Absent {
-        if self.is_virtual { Absent::VirtualMachine } else { Absent::NoSensor }
+        if self.is_virtual {
+            Absent::VirtualMachine
+        } else {
+            Absent::NoSensor
+        }
     }
 }
 
@@ -126,7 +130,9 @@ impl Place {
 pub fn elsewhere(absent: Absent) -> String {
     let meter = "a wattmeter's log: --set measure.external_meter=FILE.csv";
     match absent {
-        Absent::VirtualMachine => format!("run on the host or on a machine of your own, or give {meter}"),
+        Absent::VirtualMachine => {
+            format!("run on the host or on a machine of your own, or give {meter}")
+        }
         _ => format!("give {meter}"),
     }
 }

@@ -33,7 +33,14 @@ use session::{EVERY, Session, SharedClock, Stretch};
 
 /// The meters that ship, in the order of trust: of two instruments on one component the first that opens is read.
 pub fn kinds() -> Catalog<dyn MeterKind> {
-    Catalog::new("meters", vec![Arc::new(perf::Kind), Arc::new(powercap::Kind), Arc::new(nvml::Kind)])
+    Catalog::new(
+        "meters",
+        vec![
+            Arc::new(perf::Kind),
+            Arc::new(powercap::Kind),
+            Arc::new(nvml::Kind),
+        ],
+    )
 }
 
 /// Everything that could be metered on this machine, open or not.
@@ -42,13 +49,20 @@ pub fn look(kinds: &Catalog<dyn MeterKind>) -> Vec<Found> {
 }
 
 fn find(kinds: &Catalog<dyn MeterKind>, gpus: Gpus) -> Vec<Found> {
-    let place = Place { root: PathBuf::from("/"), is_virtual: virtualization::is_virtual(), gpus };
+    let place = Place {
+        root: PathBuf::from("/"),
+        is_virtual: virtualization::is_virtual(),
+        gpus,
+    };
     kinds.iter().flat_map(|kind| kind.find(&place)).collect()
 }
 
 /// The meters to read, one for each component, of the processor and where `gpu` says which of the board that this process
 /// computes on; and what is missing.
-pub fn open(kinds: &Catalog<dyn MeterKind>, gpu: Option<Own>) -> (Vec<Box<dyn Meter>>, Vec<Missing>) {
+pub fn open(
+    kinds: &Catalog<dyn MeterKind>,
+    gpu: Option<Own>,
+) -> (Vec<Box<dyn Meter>>, Vec<Missing>) {
     channels::choose(find(kinds, gpu.map_or(Gpus::None, Gpus::Used)))
 }
 
@@ -74,7 +88,12 @@ impl Metering {
     pub fn start(kinds: &Catalog<dyn MeterKind>, plan: Plan, clock: SharedClock) -> Self {
         let (open, missing) = open(kinds, plan.gpu.clone());
         let session = Session::start(open, clock.clone(), EVERY);
-        Self { plan, session, missing, clock }
+        Self {
+            plan,
+            session,
+            missing,
+            clock,
+        }
     }
 
     /// Ends the phase before, and begins this one.
@@ -95,35 +114,66 @@ impl Metering {
     /// Reads every meter for the last time, and says what all of it was.
     pub fn end(self) -> Energy {
         let ended = self.session.end();
-        let mut channels: Vec<Channel> =
-            ended.accounts.iter().map(|(about, account)| channels::measured(about, account)).collect();
+        let mut channels: Vec<Channel> = ended
+            .accounts
+            .iter()
+            .map(|(about, account)| channels::measured(about, account))
+            .collect();
         channels.extend(self.missing.iter().map(Missing::channel));
         if let Some(external) = &self.plan.external {
             let began_s = clock::unix_s() - self.clock.now_s();
-            let utc = |s: &Stretch| Stretch { from_s: began_s + s.from_s, to_s: began_s + s.to_s, ..*s };
-            channels.push(external::channel(external, &ended.stretches.iter().map(utc).collect::<Vec<_>>()));
+            let utc = |s: &Stretch| Stretch {
+                from_s: began_s + s.from_s,
+                to_s: began_s + s.to_s,
+                ..*s
+            };
+            channels.push(external::channel(
+                external,
+                &ended.stretches.iter().map(utc).collect::<Vec<_>>(),
+            ));
         }
         channels::relate(&mut channels);
-        let window_s = ended.stretches.last().map_or(0.0, |last| last.to_s - ended.stretches[0].from_s);
+        let window_s = ended
+            .stretches
+            .last()
+            .map_or(0.0, |last| last.to_s - ended.stretches[0].from_s);
         let modelled = model(&channels, self.plan.gpu.is_some(), window_s, ended.busy_s);
-        channels.extend(modelled.into_iter().map(|channel| modelled::by_phase(channel, &ended.stretches)));
-        Energy { channels, poller_cpu_s: ended.poller_cpu_s }
+        channels.extend(
+            modelled
+                .into_iter()
+                .map(|channel| modelled::by_phase(channel, &ended.stretches)),
+        );
+        Energy {
+            channels,
+            poller_cpu_s: ended.poller_cpu_s,
+        }
     }
 }
 
 /// An estimate of each component that a trial used and nothing measured.
 fn model(channels: &[Channel], gpu: bool, window_s: f64, busy_s: Option<f64>) -> Vec<Channel> {
     let read = |component: &str| {
-        channels.iter().any(|c| c.energy_j.is_ok() && (c.component == component || c.component == "machine"))
+        channels
+            .iter()
+            .any(|c| c.energy_j.is_ok() && (c.component == component || c.component == "machine"))
     };
     let mut modelled = Vec::new();
     if !read("cpu_package") {
-        let load = modelled::Load { window_s, busy_s, ..here() };
-        modelled.push(modelled::processor(&processor::brand().unwrap_or_default(), &load));
+        let load = modelled::Load {
+            window_s,
+            busy_s,
+            ..here()
+        };
+        modelled.push(modelled::processor(
+            &processor::brand().unwrap_or_default(),
+            &load,
+        ));
     }
     if gpu && !read("gpu") {
         let models = nvml::models();
-        let same = models.first().filter(|first| models.iter().all(|model| model == *first));
+        let same = models
+            .first()
+            .filter(|first| models.iter().all(|model| model == *first));
         modelled.push(modelled::board(same.map_or("", String::as_str), window_s));
     }
     modelled
@@ -170,17 +220,30 @@ mod tests {
     fn this_machine_gives_joules_or_reasons() {
         for found in look(&kinds()) {
             if let Found::Missing(missing) = found {
-                assert!(!missing.why.is_empty() && !missing.remedy.is_empty(), "{missing:?}");
+                assert!(
+                    !missing.why.is_empty() && !missing.remedy.is_empty(),
+                    "{missing:?}"
+                );
             }
         }
         let metering = Metering::start(&kinds(), Plan::default(), Arc::new(Monotonic::start()));
         metering.begin(Phase::Train);
         let energy = metering.end();
         assert!(!energy.channels.is_empty());
-        assert!(energy.channels.iter().all(|c| c.energy_j.is_err() || c.energy_j.is_ok_and(|joules| joules > 0.0)));
+        assert!(
+            energy
+                .channels
+                .iter()
+                .all(|c| c.energy_j.is_err() || c.energy_j.is_ok_and(|joules| joules > 0.0))
+        );
         if virtualization::is_virtual() {
             assert_eq!(energy.measured_j(), Err(Absent::VirtualMachine));
-            assert!(energy.channels.iter().any(|channel| channel.method == Method::Modelled));
+            assert!(
+                energy
+                    .channels
+                    .iter()
+                    .any(|channel| channel.method == Method::Modelled)
+            );
         }
     }
 

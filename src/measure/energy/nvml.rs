@@ -42,14 +42,21 @@ impl MeterKind for Kind {
         match &place.gpus {
             Gpus::None => Vec::new(),
             Gpus::Used(own) => in_use(&board::boards(), own),
-            Gpus::All => board::boards().iter().enumerate().flat_map(|(index, board)| meters(index, board)).collect(),
+            Gpus::All => board::boards()
+                .iter()
+                .enumerate()
+                .flat_map(|(index, board)| meters(index, board))
+                .collect(),
         }
     }
 }
 
 /// The models of all boards, for what must be modelled.
 pub fn models() -> Vec<String> {
-    board::boards().iter().filter_map(|board| board.facts().model).collect()
+    board::boards()
+        .iter()
+        .filter_map(|board| board.facts().model)
+        .collect()
 }
 
 /// The meters of the one board that this process computes on.
@@ -73,14 +80,23 @@ fn meters(index: usize, board: &Arc<dyn Board>) -> Vec<Found> {
     let id = format!("gpu{index}");
     let (counter, power) = (board.energy_mj(), board.power_mw());
     let is_split = board.facts().mig == Some(true);
-    let meter = |about, read| Found::Open(Box::new(BoardMeter { about, board: board.clone(), read }));
+    let meter = |about, read| {
+        Found::Open(Box::new(BoardMeter {
+            about,
+            board: board.clone(),
+            read,
+        }))
+    };
     let mut found = match counter {
         Ok(_) => vec![meter(counted(&id, is_split), read_energy as Read)],
         Err(absent) if power.is_err() => vec![Found::Missing(missing(&id, absent))],
         Err(_) => Vec::new(),
     };
     if power.is_ok() {
-        found.push(meter(sampled(&id, is_split, counter.is_ok()), read_power as Read));
+        found.push(meter(
+            sampled(&id, is_split, counter.is_ok()),
+            read_power as Read,
+        ));
     }
     found
 }
@@ -97,12 +113,23 @@ fn missing(id: &str, absent: Absent) -> Missing {
         ),
     };
     let (why, remedy) = (why.to_owned(), remedy.to_owned());
-    Missing { id: id.to_owned(), component: "gpu", source: ENERGY, absent, why, remedy }
+    Missing {
+        id: id.to_owned(),
+        component: "gpu",
+        source: ENERGY,
+        absent,
+        why,
+        remedy,
+    }
 }
 
 fn scope(is_split: bool) -> String {
     let whole = "the whole board, every process on it";
-    if is_split { format!("{whole}, all of its MIG instances together") } else { whole.to_owned() }
+    if is_split {
+        format!("{whole}, all of its MIG instances together")
+    } else {
+        whole.to_owned()
+    }
 }
 
 fn counted(id: &str, is_split: bool) -> About {
@@ -113,7 +140,10 @@ fn counted(id: &str, is_split: bool) -> About {
         quality: Quality::Sensor,
         scope: scope(is_split),
         overlaps: None,
-        law: Law::Counter { per_joule: 1e3, wraps_at: None },
+        law: Law::Counter {
+            per_joule: 1e3,
+            wraps_at: None,
+        },
         update_s: NVML_UPDATE_S,
         resolution_j: Some(1e-3),
         least_s: NVML_LEAST_UPDATES * NVML_UPDATE_S,
@@ -122,7 +152,11 @@ fn counted(id: &str, is_split: bool) -> About {
 
 fn sampled(id: &str, is_split: bool, beside_counter: bool) -> About {
     About {
-        id: if beside_counter { format!("{id}-power") } else { id.to_owned() },
+        id: if beside_counter {
+            format!("{id}-power")
+        } else {
+            id.to_owned()
+        },
         source: POWER,
         overlaps: beside_counter.then(|| id.to_owned()),
         law: Law::Power,
@@ -139,7 +173,9 @@ fn read_energy(board: &dyn Board) -> Result<Value, Absent> {
 }
 
 fn read_power(board: &dyn Board) -> Result<Value, Absent> {
-    board.power_mw().map(|milliwatts| Value::Watts(milliwatts as f64 / 1e3))
+    board
+        .power_mw()
+        .map(|milliwatts| Value::Watts(milliwatts as f64 / 1e3))
 }
 
 /// One figure of a board.

@@ -18,7 +18,11 @@ const SOURCE: &str = "rapl.perf";
 const DEVICE: &str = "sys/bus/event_source/devices/power";
 
 /// The events that count, with what they are; `energy-cores` and `energy-gpu` are parts of the package.
-const EVENTS: [(&str, &str); 3] = [("energy-pkg", "cpu_package"), ("energy-ram", "dram"), ("energy-psys", "platform")];
+const EVENTS: [(&str, &str); 3] = [
+    ("energy-pkg", "cpu_package"),
+    ("energy-ram", "dram"),
+    ("energy-psys", "platform"),
+];
 
 /// The instrument `rapl.perf`.
 pub(super) struct Kind;
@@ -65,7 +69,14 @@ fn find(place: &Place, open: Open) -> Vec<Found> {
     let missing = |absent, why: &str, remedy: String| {
         let id = "cpu".to_owned();
         let why = why.to_owned();
-        vec![Found::Missing(Missing { id, component: "cpu_package", source: SOURCE, absent, why, remedy })]
+        vec![Found::Missing(Missing {
+            id,
+            component: "cpu_package",
+            source: SOURCE,
+            absent,
+            why,
+            remedy,
+        })]
     };
     let pmu = match Pmu::read(&place.root) {
         Ok(pmu) => pmu,
@@ -79,10 +90,18 @@ fn find(place: &Place, open: Open) -> Vec<Found> {
         }
         Err(Absent::NoSensor) => {
             let remedy = format!("sudo modprobe rapl, or {}", elsewhere(Absent::NoSensor));
-            return missing(Absent::NoSensor, "the kernel shows no `power` events", remedy);
+            return missing(
+                Absent::NoSensor,
+                "the kernel shows no `power` events",
+                remedy,
+            );
         }
         Err(absent) => {
-            return missing(absent, "the description of the `power` events is not understood", "none known".into());
+            return missing(
+                absent,
+                "the description of the `power` events is not understood",
+                "none known".into(),
+            );
         }
     };
     pmu.meters(open)
@@ -93,31 +112,50 @@ impl Pmu {
     fn read(root: &Path) -> Result<Self, Absent> {
         let device = root.join(DEVICE);
         let text = |name: &str| {
-            fs::read_to_string(device.join(name)).map(|text| text.trim().to_owned()).map_err(|error| absent(&error))
+            fs::read_to_string(device.join(name))
+                .map(|text| text.trim().to_owned())
+                .map_err(|error| absent(&error))
         };
         let kind = text("type")?.parse().map_err(|_| Absent::Unsupported)?;
         let cpus = cpu_list(&text("cpumask")?).ok_or(Absent::Unsupported)?;
         let mut events = Vec::new();
         for (name, component) in EVENTS {
-            let Ok(code) = text(&format!("events/{name}")) else { continue };
-            let scale_j = text(&format!("events/{name}.scale"))?.parse().ok().filter(|scale: &f64| *scale > 0.0);
+            let Ok(code) = text(&format!("events/{name}")) else {
+                continue;
+            };
+            let scale_j = text(&format!("events/{name}.scale"))?
+                .parse()
+                .ok()
+                .filter(|scale: &f64| *scale > 0.0);
             let unit = text(&format!("events/{name}.unit"))?;
             match (event_code(&code), scale_j) {
-                (Some(config), Some(scale_j)) if unit == "Joules" => events.push(Event { component, config, scale_j }),
+                (Some(config), Some(scale_j)) if unit == "Joules" => events.push(Event {
+                    component,
+                    config,
+                    scale_j,
+                }),
                 _ => return Err(Absent::Unsupported),
             }
         }
         if events.is_empty() || cpus.is_empty() {
             return Err(Absent::NoSensor);
         }
-        Ok(Self { kind, events, packages: packages(root, &cpus) })
+        Ok(Self {
+            kind,
+            events,
+            packages: packages(root, &cpus),
+        })
     }
 
     fn meters(&self, open: Open) -> Vec<Found> {
         let mut found = Vec::new();
         for event in &self.events {
             // Every package shows the platform's one counter.
-            let shown = if event.component == "platform" { 1 } else { self.packages.len() };
+            let shown = if event.component == "platform" {
+                1
+            } else {
+                self.packages.len()
+            };
             for (cpu, package) in &self.packages[..shown] {
                 let id = match event.component {
                     "cpu_package" => format!("package-{package}"),
@@ -125,7 +163,10 @@ impl Pmu {
                     _ => "psys".to_owned(),
                 };
                 found.push(match open(self.kind, event.config, *cpu) {
-                    Ok(count) => Found::Open(Box::new(Counter { about: self.about(event, id), count })),
+                    Ok(count) => Found::Open(Box::new(Counter {
+                        about: self.about(event, id),
+                        count,
+                    })),
                     Err(error) => Found::Missing(refused(event, id, &error)),
                 });
             }
@@ -134,7 +175,10 @@ impl Pmu {
     }
 
     fn about(&self, event: &Event, id: String) -> About {
-        let package = self.packages.first().map(|(_, package)| format!("package-{package}"));
+        let package = self
+            .packages
+            .first()
+            .map(|(_, package)| format!("package-{package}"));
         About {
             id,
             component: event.component,
@@ -142,7 +186,10 @@ impl Pmu {
             quality: Quality::FirmwareModel,
             scope: scope(event.component).to_owned(),
             overlaps: package.filter(|_| event.component == "platform"),
-            law: Law::Counter { per_joule: 1.0 / event.scale_j, wraps_at: None },
+            law: Law::Counter {
+                per_joule: 1.0 / event.scale_j,
+                wraps_at: None,
+            },
             update_s: RAPL_UPDATE_S,
             resolution_j: Some(event.scale_j),
             least_s: RAPL_LEAST_UPDATES * RAPL_UPDATE_S,
@@ -157,9 +204,19 @@ fn refused(event: &Event, id: String, error: &io::Error) -> Missing {
             "the event is there, and this user may not open it".to_owned(),
             "sudo setcap cap_perfmon+ep \"$(command -v effbench)\", or sudo sysctl kernel.perf_event_paranoid=-1",
         ),
-        _ => (format!("the kernel lists the event and does not open it: {error}"), "none known"),
+        _ => (
+            format!("the kernel lists the event and does not open it: {error}"),
+            "none known",
+        ),
     };
-    Missing { id, component: event.component, source: SOURCE, absent, why, remedy: remedy.to_owned() }
+    Missing {
+        id,
+        component: event.component,
+        source: SOURCE,
+        absent,
+        why,
+        remedy: remedy.to_owned(),
+    }
 }
 
 /// `0,18` or `0-1`.
@@ -181,15 +238,31 @@ fn event_code(text: &str) -> Option<u64> {
 fn packages(root: &Path, cpus: &[u32]) -> Vec<(u32, String)> {
     let topology = |cpu: u32, file: &str| {
         let path = root.join(format!("sys/devices/system/cpu/cpu{cpu}/topology/{file}"));
-        fs::read_to_string(path).ok().map(|text| text.trim().to_owned())
+        fs::read_to_string(path)
+            .ok()
+            .map(|text| text.trim().to_owned())
     };
-    let package = |index: usize, cpu: u32| topology(cpu, "physical_package_id").unwrap_or_else(|| index.to_string());
-    let names: Vec<String> = cpus.iter().enumerate().map(|(index, cpu)| package(index, *cpu)).collect();
+    let package = |index: usize, cpu: u32| {
+        topology(cpu, "physical_package_id").unwrap_or_else(|| index.to_string())
+    };
+    let names: Vec<String> = cpus
+        .iter()
+        .enumerate()
+        .map(|(index, cpu)| package(index, *cpu))
+        .collect();
     let mut times: BTreeMap<&str, usize> = BTreeMap::new();
-    names.iter().for_each(|name| *times.entry(name).or_default() += 1);
+    names
+        .iter()
+        .for_each(|name| *times.entry(name).or_default() += 1);
     let full = |(cpu, name): (&u32, &String)| match times[name.as_str()] {
         1 => (*cpu, name.clone()),
-        _ => (*cpu, format!("{name}-die-{}", topology(*cpu, "die_id").unwrap_or_else(|| cpu.to_string()))),
+        _ => (
+            *cpu,
+            format!(
+                "{name}-die-{}",
+                topology(*cpu, "die_id").unwrap_or_else(|| cpu.to_string())
+            ),
+        ),
     };
     cpus.iter().zip(&names).map(full).collect()
 }
@@ -206,7 +279,9 @@ impl Meter for Counter {
     }
 
     fn read(&mut self) -> Result<Value, Absent> {
-        (self.count)().map(Value::Count).map_err(|_| Absent::Vanished)
+        (self.count)()
+            .map(Value::Count)
+            .map_err(|_| Absent::Vanished)
     }
 }
 
@@ -242,14 +317,29 @@ mod kernel {
 
     /// Opens an event for a processor.
     pub(super) fn open(kind: u32, config: u64, cpu: u32) -> io::Result<super::Count> {
-        let attributes = Attributes { kind, size: SIZE, config, ..Attributes::default() };
-        let cpu = libc::c_int::try_from(cpu).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
+        let attributes = Attributes {
+            kind,
+            size: SIZE,
+            config,
+            ..Attributes::default()
+        };
+        let cpu =
+            libc::c_int::try_from(cpu).map_err(|_| io::Error::from(io::ErrorKind::InvalidInput))?;
         // SAFETY: the kernel reads `size` bytes, which is the structure's size, keeps no reference to it, and takes the other
         // arguments by value.
         let opened = unsafe {
-            libc::syscall(libc::SYS_perf_event_open, &raw const attributes, ANY_PROCESS, cpu, NO_GROUP, CLOSE_ON_EXEC)
+            libc::syscall(
+                libc::SYS_perf_event_open,
+                &raw const attributes,
+                ANY_PROCESS,
+                cpu,
+                NO_GROUP,
+                CLOSE_ON_EXEC,
+            )
         };
-        let descriptor = RawFd::try_from(opened).ok().filter(|descriptor| *descriptor >= 0);
+        let descriptor = RawFd::try_from(opened)
+            .ok()
+            .filter(|descriptor| *descriptor >= 0);
         let descriptor = descriptor.ok_or_else(io::Error::last_os_error)?;
         // SAFETY: the descriptor was just opened, and nothing else owns it.
         let mut file = unsafe { File::from_raw_fd(descriptor) };

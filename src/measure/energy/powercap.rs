@@ -50,13 +50,21 @@ impl MeterKind for Kind {
         // The register itself goes before its mirror in memory.
         zones.sort_by_key(|zone| (zone.mirror, zone.id.clone()));
         let found = meters(&zones);
-        if found.is_empty() { vec![no_zones(place)] } else { found }
+        if found.is_empty() {
+            vec![no_zones(place)]
+        } else {
+            found
+        }
     }
 }
 
 /// One meter for each component: of a register and its mirror, the first that opens.
 fn meters(zones: &[Zone]) -> Vec<Found> {
-    let packages: Vec<&str> = zones.iter().filter(|z| z.component == "cpu_package").map(|z| z.id.as_str()).collect();
+    let packages: Vec<&str> = zones
+        .iter()
+        .filter(|z| z.component == "cpu_package")
+        .map(|z| z.id.as_str())
+        .collect();
     let mut found: BTreeMap<&str, Found> = BTreeMap::new();
     for zone in zones {
         if !matches!(found.get(zone.id.as_str()), Some(Found::Open(_))) {
@@ -72,7 +80,9 @@ fn meters(zones: &[Zone]) -> Vec<Found> {
 fn no_zones(place: &Place) -> Found {
     let absent = place.no_sensor();
     let why = match absent {
-        Absent::VirtualMachine => "this is a virtual machine, and its hypervisor hides the counters",
+        Absent::VirtualMachine => {
+            "this is a virtual machine, and its hypervisor hides the counters"
+        }
         _ => "there is no RAPL zone in /sys/class/powercap",
     };
     let remedy = match absent {
@@ -80,7 +90,14 @@ fn no_zones(place: &Place) -> Found {
         _ => format!("sudo modprobe intel_rapl_msr, or {}", elsewhere(absent)),
     };
     let id = "cpu".to_owned();
-    Found::Missing(Missing { id, component: "cpu_package", source: SOURCE, absent, why: why.to_owned(), remedy })
+    Found::Missing(Missing {
+        id,
+        component: "cpu_package",
+        source: SOURCE,
+        absent,
+        why: why.to_owned(),
+        remedy,
+    })
 }
 
 /// Every zone's folder by its name; the class shows all side by side, the devices one within the other.
@@ -108,7 +125,12 @@ impl Zone {
     fn of(name: &str, folder: &Path, named: &BTreeMap<String, PathBuf>) -> Option<Self> {
         let (control, number) = name.split_once(':')?;
         let zone = |id: String, component| {
-            Some(Self { id, component, mirror: control.ends_with("-mmio"), folder: folder.to_owned() })
+            Some(Self {
+                id,
+                component,
+                mirror: control.ends_with("-mmio"),
+                folder: folder.to_owned(),
+            })
         };
         let what = read(&folder.join("name")).ok()?;
         match number.split_once(':') {
@@ -118,7 +140,10 @@ impl Zone {
             Some((parent, _)) if what == "dram" => {
                 let parent = named.get(&format!("{control}:{parent}"))?;
                 let package = read(&parent.join("name")).ok()?;
-                zone(format!("dram-{}", package.strip_prefix("package-")?), "dram")
+                zone(
+                    format!("dram-{}", package.strip_prefix("package-")?),
+                    "dram",
+                )
             }
             Some(_) => None,
         }
@@ -133,7 +158,12 @@ impl Zone {
 
     fn meter(&self, package: Option<&str>) -> Result<Zoned, Absent> {
         let file = self.folder.join("energy_uj");
-        let number = |path: &Path| read(path).map_err(|error| absent(&error))?.parse().map_err(|_| Absent::Unsupported);
+        let number = |path: &Path| {
+            read(path)
+                .map_err(|error| absent(&error))?
+                .parse()
+                .map_err(|_| Absent::Unsupported)
+        };
         number(&file)?;
         let range: u64 = number(&self.folder.join("max_energy_range_uj"))?;
         if range == 0 {
@@ -145,8 +175,13 @@ impl Zone {
             source: SOURCE,
             quality: Quality::FirmwareModel,
             scope: scope(self.component).to_owned(),
-            overlaps: package.filter(|_| self.component == "platform").map(str::to_owned),
-            law: Law::Counter { per_joule: 1e6, wraps_at: Some(range) },
+            overlaps: package
+                .filter(|_| self.component == "platform")
+                .map(str::to_owned),
+            law: Law::Counter {
+                per_joule: 1e6,
+                wraps_at: Some(range),
+            },
             update_s: RAPL_UPDATE_S,
             resolution_j: Some((range as f64 / REGISTER).max(1.0) / 1e6),
             least_s: RAPL_LEAST_UPDATES * RAPL_UPDATE_S,
@@ -164,7 +199,14 @@ impl Zone {
             _ => ("the zone has no counter", "none known"),
         };
         let (why, remedy) = (why.to_owned(), remedy.to_owned());
-        Missing { id: self.id.clone(), component: self.component, source: SOURCE, absent, why, remedy }
+        Missing {
+            id: self.id.clone(),
+            component: self.component,
+            source: SOURCE,
+            absent,
+            why,
+            remedy,
+        }
     }
 }
 

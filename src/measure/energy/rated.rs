@@ -20,24 +20,30 @@ pub struct Rated {
 
 const AMD: &str = "AMD's Default TDP, by CodeCarbon 3.3.2, cpu_power.csv";
 const INTEL: &str = "Intel's TDP, by CodeCarbon 3.3.2, cpu_power.csv";
-const ALDER_LAKE: &str = "Intel's base and turbo power, by CodeCarbon 3.3.2 and club386.com, Core i9-12900K at 125W";
-const RAPTOR_LAKE: &str =
-    "Intel's base and turbo power, by techspot.com/news/95914 and techpowerup.com's review of the i9-14900K";
-const ARROW_LAKE: &str =
-    "Intel's base and turbo power, by CodeCarbon 3.3.2 and digitalphablet.com on the Core Ultra 9 285K";
+const ALDER_LAKE: &str =
+    "Intel's base and turbo power, by CodeCarbon 3.3.2 and club386.com, Core i9-12900K at 125W";
+const RAPTOR_LAKE: &str = "Intel's base and turbo power, by techspot.com/news/95914 and techpowerup.com's review of the i9-14900K";
+const ARROW_LAKE: &str = "Intel's base and turbo power, by CodeCarbon 3.3.2 and digitalphablet.com on the Core Ultra 9 285K";
 const IMPACT: &str = "NVIDIA's maximum power, by github.com/mlco2/impact, data/gpus.csv";
-const HOPPER: &str = "NVIDIA's maximum power, by hawkvelt.id.au on the H100 and hmc-tech.com on the H200 SXM";
+const HOPPER: &str =
+    "NVIDIA's maximum power, by hawkvelt.id.au on the H100 and hmc-tech.com on the H200 SXM";
 const H100_PCIE: &str = "NVIDIA's product brief PB-11133-001 of the H100 PCIe";
 const A100: &str = "NVIDIA's maximum power, by thundercompute.com's table of the A100 and mlco2/impact, data/gpus.csv";
 const ADA: &str = "NVIDIA's maximum power, by mullet.se's data sheet of the L40 and L40S";
 const L4: &str = "NVIDIA's maximum power, by grokipedia.com, NVIDIA L4 vs L40S";
 const A40: &str = "NVIDIA's maximum power, by technical.city and hmc-tech.com on the A40";
-const VOLTA: &str = "NVIDIA's maximum power, by hwupgrade.it/news/69475 and mlco2/impact, data/gpus.csv";
+const VOLTA: &str =
+    "NVIDIA's maximum power, by hwupgrade.it/news/69475 and mlco2/impact, data/gpus.csv";
 const RTX_6000: &str = "NVIDIA's maximum power, by huggingface.co/datasets/ohdoking/gpu_spec";
 const GEFORCE: &str = "NVIDIA's total graphics power, by nvidiareview.com's table";
 
 const fn row(name: &'static str, watts: [f64; 2], threads: u32, source: &'static str) -> Rated {
-    Rated { name, watts, threads, source }
+    Rated {
+        name,
+        watts,
+        threads,
+        source,
+    }
 }
 
 const fn one(name: &'static str, watts: f64, threads: u32, source: &'static str) -> Rated {
@@ -156,7 +162,10 @@ const OTHER_PARTS: [&str; 6] = ["Ti", "SUPER", "Laptop", "Max-Q", "D", "NVL"];
 /// The row of a processor's own name; of one whose model is hidden, that of its line.
 pub fn processor(model: &str) -> Option<&'static Rated> {
     let words = words(model);
-    PROCESSORS.iter().find(|row| stands_in(row.name, &words)).or_else(|| hidden(&words))
+    PROCESSORS
+        .iter()
+        .find(|row| stands_in(row.name, &words))
+        .or_else(|| hidden(&words))
 }
 
 /// The row of a board's own name.
@@ -167,26 +176,42 @@ pub fn board(model: &str) -> Option<&'static Rated> {
 
 /// A server's name without a number: `AMD EPYC`, `AMD EPYC-Milan Processor`, `Intel Xeon Processor (Skylake, IBRS)`.
 fn hidden(model: &[String]) -> Option<&'static Rated> {
-    if model.iter().any(|word| word.chars().filter(char::is_ascii_digit).count() > 1) {
+    if model
+        .iter()
+        .any(|word| word.chars().filter(char::is_ascii_digit).count() > 1)
+    {
         return None;
     }
     HIDDEN.iter().find(|row| {
         let line: Vec<&str> = row.name.split(' ').collect();
-        model.len() >= line.len() && line.iter().zip(model).all(|(want, word)| word.split('-').next() == Some(*want))
+        model.len() >= line.len()
+            && line
+                .iter()
+                .zip(model)
+                .all(|(want, word)| word.split('-').next() == Some(*want))
     })
 }
 
 /// `Intel(R) Xeon(R) Platinum 8380 CPU @ 2.30GHz` is `Intel Xeon Platinum 8380 CPU`.
 fn words(model: &str) -> Vec<String> {
-    let name = model.split('@').next().unwrap_or_default().replace("(R)", "").replace("(TM)", "");
-    name.split([' ', ',', '(', ')']).filter(|word| !word.is_empty()).map(str::to_owned).collect()
+    let name = model
+        .split('@')
+        .next()
+        .unwrap_or_default()
+        .replace("(R)", "")
+        .replace("(TM)", "");
+    name.split([' ', ',', '(', ')'])
+        .filter(|word| !word.is_empty())
+        .map(str::to_owned)
+        .collect()
 }
 
 fn stands_in(name: &str, model: &[String]) -> bool {
     let name: Vec<&str> = name.split(' ').collect();
     model.windows(name.len()).enumerate().any(|(at, found)| {
         let next = model.get(at + name.len()).map(String::as_str);
-        found.iter().zip(&name).all(|(found, name)| found == name) && !next.is_some_and(|n| OTHER_PARTS.contains(&n))
+        found.iter().zip(&name).all(|(found, name)| found == name)
+            && !next.is_some_and(|n| OTHER_PARTS.contains(&n))
     })
 }
 
@@ -197,27 +222,55 @@ mod tests {
     #[test]
     fn parts_are_known_by_the_names_they_give_themselves() {
         for (model, expected) in [
-            ("AMD EPYC 7763 64-Core Processor", Some(([280.0, 280.0], 128))),
-            ("AMD EPYC 9654 96-Core Processor", Some(([360.0, 360.0], 192))),
-            ("AMD Ryzen 9 7950X 16-Core Processor", Some(([170.0, 170.0], 32))),
+            (
+                "AMD EPYC 7763 64-Core Processor",
+                Some(([280.0, 280.0], 128)),
+            ),
+            (
+                "AMD EPYC 9654 96-Core Processor",
+                Some(([360.0, 360.0], 192)),
+            ),
+            (
+                "AMD Ryzen 9 7950X 16-Core Processor",
+                Some(([170.0, 170.0], 32)),
+            ),
             ("AMD Ryzen 9 7950X3D 16-Core Processor", None),
-            ("AMD Ryzen Threadripper 3990X 64-Core Processor", Some(([280.0, 280.0], 128))),
-            ("Intel(R) Xeon(R) Platinum 8380 CPU @ 2.30GHz", Some(([270.0, 270.0], 80))),
-            ("Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz", Some(([120.0, 120.0], 28))),
+            (
+                "AMD Ryzen Threadripper 3990X 64-Core Processor",
+                Some(([280.0, 280.0], 128)),
+            ),
+            (
+                "Intel(R) Xeon(R) Platinum 8380 CPU @ 2.30GHz",
+                Some(([270.0, 270.0], 80)),
+            ),
+            (
+                "Intel(R) Xeon(R) CPU E5-2680 v4 @ 2.40GHz",
+                Some(([120.0, 120.0], 28)),
+            ),
             ("Intel(R) Core(TM) i9-13900K", Some(([125.0, 253.0], 32))),
             ("13th Gen Intel(R) Core(TM) i9-13900KS", None),
             ("Intel(R) Core(TM) Ultra 9 285K", Some(([125.0, 250.0], 24))),
             ("AMD EPYC", Some(([1.3, 11.3], 1))),
             ("AMD EPYC-Milan Processor", Some(([1.3, 11.3], 1))),
-            ("Intel Xeon Processor (Skylake, IBRS)", Some(([1.7, 13.2], 1))),
-            ("Intel(R) Xeon(R) Processor @ 2.70GHz", Some(([1.7, 13.2], 1))),
+            (
+                "Intel Xeon Processor (Skylake, IBRS)",
+                Some(([1.7, 13.2], 1)),
+            ),
+            (
+                "Intel(R) Xeon(R) Processor @ 2.70GHz",
+                Some(([1.7, 13.2], 1)),
+            ),
             // A model of its own that no page tells of.
             ("AMD EPYC 9R14 96-Core Processor", None),
             ("Intel(R) Xeon(R) Platinum 8488C", None),
             ("Apple M2 Pro", None),
             ("", None),
         ] {
-            assert_eq!(processor(model).map(|row| (row.watts, row.threads)), expected, "{model}");
+            assert_eq!(
+                processor(model).map(|row| (row.watts, row.threads)),
+                expected,
+                "{model}"
+            );
         }
         for (model, expected) in [
             ("NVIDIA H100 80GB HBM3", Some(700.0)),
@@ -240,10 +293,24 @@ mod tests {
     fn every_row_makes_sense_and_stands_once() {
         let rows: Vec<&Rated> = PROCESSORS.iter().chain(HIDDEN).chain(BOARDS).collect();
         for (index, row) in rows.iter().enumerate() {
-            assert!(rows[..index].iter().all(|other| other.name != row.name), "{} stands twice", row.name);
-            assert!(0.0 < row.watts[0] && row.watts[0] <= row.watts[1] && row.threads > 0, "{}", row.name);
-            let vendor = ["AMD's ", "Intel's ", "NVIDIA's "].iter().any(|who| row.source.starts_with(who));
-            assert!(vendor && (row.source.contains(", by ") || row.source.contains("product brief")), "{}", row.name);
+            assert!(
+                rows[..index].iter().all(|other| other.name != row.name),
+                "{} stands twice",
+                row.name
+            );
+            assert!(
+                0.0 < row.watts[0] && row.watts[0] <= row.watts[1] && row.threads > 0,
+                "{}",
+                row.name
+            );
+            let vendor = ["AMD's ", "Intel's ", "NVIDIA's "]
+                .iter()
+                .any(|who| row.source.starts_with(who));
+            assert!(
+                vendor && (row.source.contains(", by ") || row.source.contains("product brief")),
+                "{}",
+                row.name
+            );
         }
     }
 }

@@ -36,8 +36,14 @@ pub struct Stretch {
 /// From and to of every stretch of each phase that is one.
 pub fn by_phase(stretches: &[Stretch]) -> BTreeMap<Phase, Vec<(f64, f64)>> {
     let mut phases: BTreeMap<Phase, Vec<(f64, f64)>> = BTreeMap::new();
-    for stretch in stretches.iter().filter(|stretch| stretch.phase != Phase::Other) {
-        phases.entry(stretch.phase).or_default().push((stretch.from_s, stretch.to_s));
+    for stretch in stretches
+        .iter()
+        .filter(|stretch| stretch.phase != Phase::Other)
+    {
+        phases
+            .entry(stretch.phase)
+            .or_default()
+            .push((stretch.from_s, stretch.to_s));
     }
     phases
 }
@@ -83,15 +89,30 @@ impl Session {
             let account = Account::new(about.law, about.update_s, about.least_s);
             (meter, account)
         });
-        let state = State { meters: accounts.collect(), turns: Vec::new(), ended: false };
+        let state = State {
+            meters: accounts.collect(),
+            turns: Vec::new(),
+            ended: false,
+        };
         let is_needed = !state.meters.is_empty();
-        let shared = Arc::new(Shared { clock, state: Mutex::new(state), wake: Condvar::new() });
-        let mut session = Self { shared, poller: None, busy_from_s: processor::process_s() };
+        let shared = Arc::new(Shared {
+            clock,
+            state: Mutex::new(state),
+            wake: Condvar::new(),
+        });
+        let mut session = Self {
+            shared,
+            poller: None,
+            busy_from_s: processor::process_s(),
+        };
         session.begin(Phase::Other);
         if is_needed {
             let shared = session.shared.clone();
             // Without the thread the turns between phases are still read, and the account knows what it missed.
-            session.poller = Builder::new().name("meters".to_owned()).spawn(move || shared.poll(every)).ok();
+            session.poller = Builder::new()
+                .name("meters".to_owned())
+                .spawn(move || shared.poll(every))
+                .ok();
         }
         session
     }
@@ -101,7 +122,10 @@ impl Session {
         let mut state = self.shared.lock();
         let at_s = self.shared.clock.now_s();
         state.read(&*self.shared.clock);
-        state.meters.iter_mut().for_each(|(_, account)| account.enter(phase));
+        state
+            .meters
+            .iter_mut()
+            .for_each(|(_, account)| account.enter(phase));
         state.turns.push((at_s, phase));
     }
 
@@ -109,8 +133,13 @@ impl Session {
     pub fn so_far_j(&self, phase: Phase) -> Option<f64> {
         let mut state = self.shared.lock();
         state.read(&*self.shared.clock);
-        let own = state.meters.iter().filter(|(meter, _)| meter.about().overlaps.is_none());
-        own.map(|(_, account)| account.so_far_j(phase).ok()).reduce(|a, b| Some(a? + b?)).flatten()
+        let own = state
+            .meters
+            .iter()
+            .filter(|(meter, _)| meter.about().overlaps.is_none());
+        own.map(|(_, account)| account.so_far_j(phase).ok())
+            .reduce(|a, b| Some(a? + b?))
+            .flatten()
     }
 
     /// Whether any meter is read.
@@ -121,15 +150,35 @@ impl Session {
     /// Reads every meter for the last time.
     pub fn end(mut self) -> Ended {
         let poller_cpu_s = self.stop().and_then(|poller| poller.join().ok()).flatten();
-        let busy_s = processor::process_s().zip(self.busy_from_s).map(|(to_s, from_s)| to_s - from_s);
+        let busy_s = processor::process_s()
+            .zip(self.busy_from_s)
+            .map(|(to_s, from_s)| to_s - from_s);
         let mut state = self.shared.lock();
         let at_s = self.shared.clock.now_s();
         state.read(&*self.shared.clock);
-        let ends = state.turns.iter().skip(1).map(|(at_s, _)| *at_s).chain([at_s]);
-        let stretch = |((from_s, phase), to_s): (&(f64, Phase), f64)| Stretch { phase: *phase, from_s: *from_s, to_s };
+        let ends = state
+            .turns
+            .iter()
+            .skip(1)
+            .map(|(at_s, _)| *at_s)
+            .chain([at_s]);
+        let stretch = |((from_s, phase), to_s): (&(f64, Phase), f64)| Stretch {
+            phase: *phase,
+            from_s: *from_s,
+            to_s,
+        };
         let stretches = state.turns.iter().zip(ends).map(stretch).collect();
-        let accounts = state.meters.drain(..).map(|(meter, account)| (meter.about().clone(), account)).collect();
-        Ended { accounts, stretches, busy_s, poller_cpu_s }
+        let accounts = state
+            .meters
+            .drain(..)
+            .map(|(meter, account)| (meter.about().clone(), account))
+            .collect();
+        Ended {
+            accounts,
+            stretches,
+            busy_s,
+            poller_cpu_s,
+        }
     }
 
     fn stop(&mut self) -> Option<JoinHandle<Option<f64>>> {
@@ -154,7 +203,10 @@ impl Shared {
     fn poll(&self, every: Duration) -> Option<f64> {
         let mut state = self.lock();
         while !state.ended {
-            let (next, waited) = self.wake.wait_timeout(state, every).unwrap_or_else(PoisonError::into_inner);
+            let (next, waited) = self
+                .wake
+                .wait_timeout(state, every)
+                .unwrap_or_else(PoisonError::into_inner);
             state = next;
             if waited.timed_out() && !state.ended {
                 state.read(&*self.clock);
@@ -213,12 +265,19 @@ mod tests {
             quality: Quality::Sensor,
             scope: String::new(),
             overlaps: None,
-            law: Law::Counter { per_joule: 1e3, wraps_at: None },
+            law: Law::Counter {
+                per_joule: 1e3,
+                wraps_at: None,
+            },
             update_s: 1e-3,
             resolution_j: Some(1e-3),
             least_s: 0.2,
         };
-        Box::new(Steady { about, watts, clock })
+        Box::new(Steady {
+            about,
+            watts,
+            clock,
+        })
     }
 
     #[test]
@@ -226,7 +285,11 @@ mod tests {
         let script = Arc::new(Scripted(Mutex::new(100.0)));
         let clock: SharedClock = script.clone();
         // No poll in between: only the turns are read.
-        let session = Session::start(vec![steady(50.0, clock.clone())], clock, Duration::from_secs(3600));
+        let session = Session::start(
+            vec![steady(50.0, clock.clone())],
+            clock,
+            Duration::from_secs(3600),
+        );
         let at = |at_s: f64, phase| {
             *script.0.lock().unwrap() = at_s;
             session.begin(phase);
@@ -242,9 +305,23 @@ mod tests {
         let ended = session.end();
         let account = &ended.accounts[0].1;
         assert_eq!((account.energy_j(), account.window_s()), (Ok(725.0), 14.5));
-        let phases: Vec<_> = account.phases().iter().map(|p| (p.phase, p.window_s, p.energy_j)).collect();
-        assert_eq!(phases, [(Phase::Train, 11.0, Ok(550.0)), (Phase::Evaluate, 2.0, Ok(100.0))]);
-        let stretches: Vec<_> = ended.stretches.iter().map(|s| (s.phase, s.from_s, s.to_s)).collect();
+        let phases: Vec<_> = account
+            .phases()
+            .iter()
+            .map(|p| (p.phase, p.window_s, p.energy_j))
+            .collect();
+        assert_eq!(
+            phases,
+            [
+                (Phase::Train, 11.0, Ok(550.0)),
+                (Phase::Evaluate, 2.0, Ok(100.0))
+            ]
+        );
+        let stretches: Vec<_> = ended
+            .stretches
+            .iter()
+            .map(|s| (s.phase, s.from_s, s.to_s))
+            .collect();
         assert_eq!(stretches[0], (Phase::Other, 100.0, 101.0));
         assert_eq!(stretches[4], (Phase::Other, 114.0, 114.5));
     }
@@ -252,12 +329,20 @@ mod tests {
     #[test]
     fn the_poll_reads_by_itself_and_its_own_time_is_known() {
         let clock: SharedClock = Arc::new(Monotonic::start());
-        let session = Session::start(vec![steady(80.0, clock.clone())], clock, Duration::from_millis(5));
+        let session = Session::start(
+            vec![steady(80.0, clock.clone())],
+            clock,
+            Duration::from_millis(5),
+        );
         std::thread::sleep(Duration::from_millis(300));
         let ended = session.end();
         let account = &ended.accounts[0].1;
         let joules = account.energy_j().unwrap();
-        assert!((joules / (80.0 * account.window_s()) - 1.0).abs() < 0.05, "{joules} J in {} s", account.window_s());
+        assert!(
+            (joules / (80.0 * account.window_s()) - 1.0).abs() < 0.05,
+            "{joules} J in {} s",
+            account.window_s()
+        );
         assert!(ended.poller_cpu_s.unwrap() < 0.1 && ended.busy_s.is_some());
     }
 
@@ -266,6 +351,13 @@ mod tests {
         let session = Session::start(Vec::new(), Arc::new(Monotonic::start()), EVERY);
         assert!(session.poller.is_none() && !session.is_open());
         let ended = session.end();
-        assert_eq!((ended.accounts.len(), ended.stretches.len(), ended.poller_cpu_s), (0, 1, None));
+        assert_eq!(
+            (
+                ended.accounts.len(),
+                ended.stretches.len(),
+                ended.poller_cpu_s
+            ),
+            (0, 1, None)
+        );
     }
 }

@@ -27,8 +27,12 @@ impl Named for Kind {
     }
     fn about(&self) -> &'static str {
         match self {
-            Kind::Gelu => "two matrices around a GELU, four times as wide as the model (GPT-2, Radford et al. 2019)",
-            Kind::Relu => "two matrices around a ReLU, four times as wide as the model (Vaswani et al. 2017)",
+            Kind::Gelu => {
+                "two matrices around a GELU, four times as wide as the model (GPT-2, Radford et al. 2019)"
+            }
+            Kind::Relu => {
+                "two matrices around a ReLU, four times as wide as the model (Vaswani et al. 2017)"
+            }
         }
     }
 }
@@ -38,11 +42,32 @@ impl FfnKind for Kind {
         let c = shape.width;
         let ratio = knobs.f64_in("ratio", 4.0, 1e-3, 1e3)?;
         let hidden = ((ratio * c as f64).round() as usize).max(1);
-        let up = declare.param("up", &[hidden, c], Role::Matrix, Init::Normal(shape.init_std));
-        let up_bias = shape.bias.then(|| declare.param("up_bias", &[hidden], Role::Bias, Init::Zeros));
-        let down = declare.param("down", &[c, hidden], Role::Matrix, Init::Normal(shape.residual_std()));
-        let down_bias = shape.bias.then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
-        Ok(Box::new(Dense { kind: *self, multiply_adds: 2 * (c * hidden) as u64, up, up_bias, down, down_bias }))
+        let up = declare.param(
+            "up",
+            &[hidden, c],
+            Role::Matrix,
+            Init::Normal(shape.init_std),
+        );
+        let up_bias = shape
+            .bias
+            .then(|| declare.param("up_bias", &[hidden], Role::Bias, Init::Zeros));
+        let down = declare.param(
+            "down",
+            &[c, hidden],
+            Role::Matrix,
+            Init::Normal(shape.residual_std()),
+        );
+        let down_bias = shape
+            .bias
+            .then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
+        Ok(Box::new(Dense {
+            kind: *self,
+            multiply_adds: 2 * (c * hidden) as u64,
+            up,
+            up_bias,
+            down,
+            down_bias,
+        }))
     }
 }
 
@@ -59,12 +84,16 @@ struct Dense {
 impl Ffn for Dense {
     fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
         let w = flow.weights;
-        let hidden = flow.ops.linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
+        let hidden = flow
+            .ops
+            .linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
         let hidden = match self.kind {
             Kind::Gelu => flow.ops.gelu(&hidden)?,
             Kind::Relu => flow.ops.relu(&hidden)?,
         };
-        Ok(flow.ops.linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
+        Ok(flow
+            .ops
+            .linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
     }
 
     fn flops(&self, time: usize) -> WindowFlops {

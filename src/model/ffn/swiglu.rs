@@ -28,11 +28,32 @@ impl FfnKind for Kind {
         // The small slack keeps 8/3 * 48 = 128.00000000000003 from becoming 136.
         let hidden = ((ratio * c as f64 / 8.0 - 1e-9).ceil() as usize).max(1) * 8;
         let gate_up = [hidden, hidden];
-        let up = declare.stacked("gate_up", &[2 * hidden, c], Role::Matrix, Init::Normal(shape.init_std), &gate_up);
-        let up_bias = shape.bias.then(|| declare.param("gate_up_bias", &[2 * hidden], Role::Bias, Init::Zeros));
-        let down = declare.param("down", &[c, hidden], Role::Matrix, Init::Normal(shape.residual_std()));
-        let down_bias = shape.bias.then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
-        Ok(Box::new(SwiGlu { multiply_adds: 3 * (c * hidden) as u64, up, up_bias, down, down_bias }))
+        let up = declare.stacked(
+            "gate_up",
+            &[2 * hidden, c],
+            Role::Matrix,
+            Init::Normal(shape.init_std),
+            &gate_up,
+        );
+        let up_bias = shape
+            .bias
+            .then(|| declare.param("gate_up_bias", &[2 * hidden], Role::Bias, Init::Zeros));
+        let down = declare.param(
+            "down",
+            &[c, hidden],
+            Role::Matrix,
+            Init::Normal(shape.residual_std()),
+        );
+        let down_bias = shape
+            .bias
+            .then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
+        Ok(Box::new(SwiGlu {
+            multiply_adds: 3 * (c * hidden) as u64,
+            up,
+            up_bias,
+            down,
+            down_bias,
+        }))
     }
 }
 
@@ -48,9 +69,13 @@ struct SwiGlu {
 impl Ffn for SwiGlu {
     fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
         let w = flow.weights;
-        let gate_up = flow.ops.linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
+        let gate_up = flow
+            .ops
+            .linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
         let hidden = flow.ops.swiglu(&gate_up)?;
-        Ok(flow.ops.linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
+        Ok(flow
+            .ops
+            .linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
     }
 
     fn flops(&self, time: usize) -> WindowFlops {

@@ -25,15 +25,41 @@ impl Named for Kind {
 }
 
 impl MixerKind for Kind {
-    fn settle(&self, _knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Mixer>> {
+    fn settle(
+        &self,
+        _knobs: &Knobs,
+        shape: &Shape,
+        declare: &mut Declare,
+    ) -> Result<Box<dyn Mixer>> {
         let (c, d) = (shape.width, shape.head_width());
         let (q, kv) = (shape.heads * d, shape.kv_heads * d);
         let rows = [q, kv, kv];
-        let qkv = declare.stacked("qkv", &[q + 2 * kv, c], Role::Matrix, Init::Normal(shape.init_std), &rows);
-        let qkv_bias = shape.bias.then(|| declare.param("qkv_bias", &[q + 2 * kv], Role::Bias, Init::Zeros));
-        let out = declare.param("out", &[c, q], Role::Matrix, Init::Normal(shape.residual_std()));
-        let out_bias = shape.bias.then(|| declare.param("out_bias", &[c], Role::Bias, Init::Zeros));
-        Ok(Box::new(Attention { shape: shape.clone(), qkv, qkv_bias, out, out_bias }))
+        let qkv = declare.stacked(
+            "qkv",
+            &[q + 2 * kv, c],
+            Role::Matrix,
+            Init::Normal(shape.init_std),
+            &rows,
+        );
+        let qkv_bias = shape
+            .bias
+            .then(|| declare.param("qkv_bias", &[q + 2 * kv], Role::Bias, Init::Zeros));
+        let out = declare.param(
+            "out",
+            &[c, q],
+            Role::Matrix,
+            Init::Normal(shape.residual_std()),
+        );
+        let out_bias = shape
+            .bias
+            .then(|| declare.param("out_bias", &[c], Role::Bias, Init::Zeros));
+        Ok(Box::new(Attention {
+            shape: shape.clone(),
+            qkv,
+            qkv_bias,
+            out,
+            out_bias,
+        }))
     }
 }
 
@@ -59,7 +85,9 @@ impl Attention {
 
     fn project(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
         let w = flow.weights;
-        let qkv = flow.ops.linear(x_nc, &w[self.qkv], self.qkv_bias.map(|b| &w[b]))?;
+        let qkv = flow
+            .ops
+            .linear(x_nc, &w[self.qkv], self.qkv_bias.map(|b| &w[b]))?;
         match flow.rope {
             Some(table) => Ok(flow.ops.rope(&qkv, self.axes(flow), table)?),
             None => Ok(qkv),
@@ -67,7 +95,11 @@ impl Attention {
     }
 
     fn output(&self, y: &Tensor, flow: &Flow) -> Result<Tensor> {
-        Ok(flow.ops.linear(y, &flow.weights[self.out], self.out_bias.map(|b| &flow.weights[b]))?)
+        Ok(flow.ops.linear(
+            y,
+            &flow.weights[self.out],
+            self.out_bias.map(|b| &flow.weights[b]),
+        )?)
     }
 }
 
@@ -79,7 +111,13 @@ impl Mixer for Attention {
     }
 
     fn advance(&self, x_nc: &Tensor, flow: &Flow, state: &mut State) -> Result<Tensor> {
-        let (b, t, h, g, d) = (flow.batch, flow.time, self.shape.heads, self.shape.kv_heads, self.shape.head_width());
+        let (b, t, h, g, d) = (
+            flow.batch,
+            flow.time,
+            self.shape.heads,
+            self.shape.kv_heads,
+            self.shape.head_width(),
+        );
         let qkv = self.project(x_nc, flow)?;
         if state.0.is_empty() {
             let room = (b * g, self.shape.context, d);
@@ -88,23 +126,36 @@ impl Mixer for Attention {
         }
         for (slot, cache) in state.0.iter().enumerate() {
             let new = qkv.narrow(1, (h + slot * g) * d, g * d)?;
-            let new = new.reshape((b, t, g, d))?.transpose(1, 2)?.contiguous()?.reshape((b * g, t, d))?;
+            let new = new
+                .reshape((b, t, g, d))?
+                .transpose(1, 2)?
+                .contiguous()?
+                .reshape((b * g, t, d))?;
             cache.slice_set(&new, 1, flow.offset)?;
         }
         let y = if flow.offset == 0 {
             flow.ops.causal_attention(&qkv, self.axes(flow))?
         } else {
-            let cached = Cached { keys: &state.0[0], values: &state.0[1], offset: flow.offset };
+            let cached = Cached {
+                keys: &state.0[0],
+                values: &state.0[1],
+                offset: flow.offset,
+            };
             flow.ops.cached_attention(&qkv, cached, self.axes(flow))?
         };
         self.output(&y, flow)
     }
 
     fn flops(&self, time: usize) -> WindowFlops {
-        let (t, c, d) = (time as u64, self.shape.width as u64, self.shape.head_width() as u64);
+        let (t, c, d) = (
+            time as u64,
+            self.shape.width as u64,
+            self.shape.head_width() as u64,
+        );
         let (h, g) = (self.shape.heads as u64, self.shape.kv_heads as u64);
         let (packed, output) = (t * c * (h + 2 * g) * d, t * h * d * c);
-        WindowFlops::of_weights(packed + output) + WindowFlops::of_attention(causal_pairs(t), t * t, h * d)
+        WindowFlops::of_weights(packed + output)
+            + WindowFlops::of_attention(causal_pairs(t), t * t, h * d)
     }
 
     fn cache_scalars_per_token(&self) -> u64 {

@@ -30,5 +30,6 @@ pub trait Mixer: Send + Sync {
 /// A kind of mixer: one file in this folder and one row in the registry.
 pub trait MixerKind: Named {
     /// Reads the knobs below `model.mixer`, declares the parameters of one layer and returns it.
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Mixer>>;
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare)
+    -> Result<Box<dyn Mixer>>;
 }

@@ -48,7 +48,9 @@ impl NormKind for LayerNormKind {
     fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
         let eps = knobs.f64_in("eps", 1e-5, 0.0, 1.0)?;
         let gain = declare.param("gain", &[shape.width], Role::Gain, Init::Ones);
-        let bias = shape.bias.then(|| declare.param("bias", &[shape.width], Role::Bias, Init::Zeros));
+        let bias = shape
+            .bias
+            .then(|| declare.param("bias", &[shape.width], Role::Bias, Init::Zeros));
         Ok(Box::new(LayerNorm { eps, gain, bias }))
     }
 }
@@ -56,7 +58,10 @@ impl NormKind for LayerNormKind {
 impl NormKind for RmsNormKind {
     fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
         let eps = knobs.f64_in("eps", 1e-5, 0.0, 1.0)?;
-        Ok(Box::new(RmsNorm { eps, gain: declare.param("gain", &[shape.width], Role::Gain, Init::Ones) }))
+        Ok(Box::new(RmsNorm {
+            eps,
+            gain: declare.param("gain", &[shape.width], Role::Gain, Init::Ones),
+        }))
     }
 }
 
@@ -69,7 +74,9 @@ struct LayerNorm {
 impl Norm for LayerNorm {
     fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
         let w = flow.weights;
-        Ok(flow.ops.layer_norm(x_nc, &w[self.gain], self.bias.map(|b| &w[b]), self.eps)?)
+        Ok(flow
+            .ops
+            .layer_norm(x_nc, &w[self.gain], self.bias.map(|b| &w[b]), self.eps)?)
     }
 }
 
@@ -80,6 +87,8 @@ struct RmsNorm {
 
 impl Norm for RmsNorm {
     fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        Ok(flow.ops.rms_norm(x_nc, &flow.weights[self.gain], self.eps)?)
+        Ok(flow
+            .ops
+            .rms_norm(x_nc, &flow.weights[self.gain], self.eps)?)
     }
 }

@@ -27,7 +27,12 @@ pub trait Position: Send + Sync {
 /// A kind of position encoding: one row in the registry.
 pub trait PositionKind: Named {
     /// Reads the knobs below `model.position`, declares parameters, if any, and returns it.
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Position>>;
+    fn settle(
+        &self,
+        knobs: &Knobs,
+        shape: &Shape,
+        declare: &mut Declare,
+    ) -> Result<Box<dyn Position>>;
 }
 
 /// Row of the catalog: `learned`.
@@ -76,9 +81,19 @@ impl Named for NoneKind {
 }
 
 impl PositionKind for LearnedKind {
-    fn settle(&self, _knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Position>> {
-        let (size, start) = ([shape.context, shape.width], Init::Normal(shape.table_std()));
-        Ok(Box::new(Learned { table: declare.param("position", &size, Role::Embedding, start) }))
+    fn settle(
+        &self,
+        _knobs: &Knobs,
+        shape: &Shape,
+        declare: &mut Declare,
+    ) -> Result<Box<dyn Position>> {
+        let (size, start) = (
+            [shape.context, shape.width],
+            Init::Normal(shape.table_std()),
+        );
+        Ok(Box::new(Learned {
+            table: declare.param("position", &size, Role::Embedding, start),
+        }))
     }
 }
 
@@ -89,14 +104,27 @@ struct Learned {
 impl Position for Learned {
     fn embed(&self, x_nc: Tensor, flow: &Flow) -> Result<Tensor> {
         let table = &flow.weights[self.table];
-        let table = if flow.offset == 0 { table.clone() } else { table.narrow(0, flow.offset, flow.time)? };
+        let table = if flow.offset == 0 {
+            table.clone()
+        } else {
+            table.narrow(0, flow.offset, flow.time)?
+        };
         Ok(flow.ops.add_positions(&x_nc, &table, flow.time)?)
     }
 }
 
 impl PositionKind for SinusoidalKind {
-    fn settle(&self, _knobs: &Knobs, shape: &Shape, _declare: &mut Declare) -> Result<Box<dyn Position>> {
-        Ok(Box::new(Sinusoidal { width: shape.width, context: shape.context, table: Mutex::new(None) }))
+    fn settle(
+        &self,
+        _knobs: &Knobs,
+        shape: &Shape,
+        _declare: &mut Declare,
+    ) -> Result<Box<dyn Position>> {
+        Ok(Box::new(Sinusoidal {
+            width: shape.width,
+            context: shape.context,
+            table: Mutex::new(None),
+        }))
     }
 }
 
@@ -110,7 +138,10 @@ struct Sinusoidal {
 impl Position for Sinusoidal {
     fn embed(&self, x_nc: Tensor, flow: &Flow) -> Result<Tensor> {
         let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = match kept.take().filter(|table| table.device().same_device(x_nc.device())) {
+        let table = match kept
+            .take()
+            .filter(|table| table.device().same_device(x_nc.device()))
+        {
             Some(table) => table,
             None => self.waves(x_nc.device())?,
         };
@@ -125,21 +156,45 @@ impl Sinusoidal {
         let angle = |t: usize, c: usize| {
             let even = (c / 2 * 2) as f64;
             let angle = t as f64 / 10_000f64.powf(even / self.width as f64);
-            if c.is_multiple_of(2) { angle.sin() } else { angle.cos() }
+            if c.is_multiple_of(2) {
+                angle.sin()
+            } else {
+                angle.cos()
+            }
         };
         let rows = (0..self.context).flat_map(|t| (0..self.width).map(move |c| angle(t, c) as f32));
-        Ok(Tensor::from_vec(rows.collect::<Vec<_>>(), (self.context, self.width), device)?)
+        Ok(Tensor::from_vec(
+            rows.collect::<Vec<_>>(),
+            (self.context, self.width),
+            device,
+        )?)
     }
 }
 
 impl PositionKind for RopeKind {
-    fn settle(&self, knobs: &Knobs, shape: &Shape, _declare: &mut Declare) -> Result<Box<dyn Position>> {
+    fn settle(
+        &self,
+        knobs: &Knobs,
+        shape: &Shape,
+        _declare: &mut Declare,
+    ) -> Result<Box<dyn Position>> {
         let theta = knobs.f64_in("theta", 10_000.0, 1.0, 1e9)?;
         if !shape.head_width().is_multiple_of(2) {
-            return Err(knobs.refuse("kind", &format!("RoPE rotates pairs, and a head is {} wide", shape.head_width())));
+            return Err(knobs.refuse(
+                "kind",
+                &format!(
+                    "RoPE rotates pairs, and a head is {} wide",
+                    shape.head_width()
+                ),
+            ));
         }
         let (head_width, context) = (shape.head_width(), shape.context);
-        Ok(Box::new(Rope { theta, head_width, context, table: Mutex::new(None) }))
+        Ok(Box::new(Rope {
+            theta,
+            head_width,
+            context,
+            table: Mutex::new(None),
+        }))
     }
 }
 
@@ -156,14 +211,26 @@ impl Position for Rope {
         let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let table = match kept.take().filter(|table| table.is_on(device)) {
             Some(table) => table,
-            None => RopeTable::new(self.context, 0, self.head_width, self.theta, DType::F32, device)?,
+            None => RopeTable::new(
+                self.context,
+                0,
+                self.head_width,
+                self.theta,
+                DType::F32,
+                device,
+            )?,
         };
         Ok(Some(kept.insert(table).slice(offset, time)?))
     }
 }
 
 impl PositionKind for NoneKind {
-    fn settle(&self, _knobs: &Knobs, _shape: &Shape, _declare: &mut Declare) -> Result<Box<dyn Position>> {
+    fn settle(
+        &self,
+        _knobs: &Knobs,
+        _shape: &Shape,
+        _declare: &mut Declare,
+    ) -> Result<Box<dyn Position>> {
         Ok(Box::new(Nothing))
     }
 }

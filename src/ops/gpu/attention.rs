@@ -47,9 +47,9 @@ const OF_BLOCK: u32 = 128;
 impl Way {
     pub(super) fn of(dtype: DType, width: usize) -> Option<Self> {
         match width {
-            _ if dtype == DType::BF16 && WIDTHS.contains(&width) => {
-                Some(Way::TensorCores { tile: if width > 64 { 32 } else { 64 } })
-            }
+            _ if dtype == DType::BF16 && WIDTHS.contains(&width) => Some(Way::TensorCores {
+                tile: if width > 64 { 32 } else { 64 },
+            }),
             1..=WIDEST => Some(Way::Plain),
             _ => None,
         }
@@ -57,8 +57,14 @@ impl Way {
 
     fn kernel(self, of: &str, dtype: DType, width: usize) -> Kernel {
         match self {
-            Way::TensorCores { .. } => Kernel { module: "attention", name: format!("attention{of}_{width}") },
-            Way::Plain => Kernel { module: "attention_any", name: format!("attention_any{of}_{}", name_of(dtype)) },
+            Way::TensorCores { .. } => Kernel {
+                module: "attention",
+                name: format!("attention{of}_{width}"),
+            },
+            Way::Plain => Kernel {
+                module: "attention_any",
+                name: format!("attention_any{of}_{}", name_of(dtype)),
+            },
         }
     }
 
@@ -95,7 +101,10 @@ fn sizes(axes: Axes) -> Sizes {
 pub(in crate::ops) fn attention(pass: Pass, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
     let (x, gpu) = (qkv.contiguous()?, pass.gpu);
     let Some(way) = Way::of(x.dtype(), axes.head_width) else {
-        bail!("there are kernels for heads up to {WIDEST} wide, not {}", axes.head_width);
+        bail!(
+            "there are kernels for heads up to {WIDEST} wide, not {}",
+            axes.head_width
+        );
     };
     if way != Way::Plain && !gpu.board.address(&x)?.is_multiple_of(16) {
         bail!("tensor cores take tensors that begin at a multiple of 16 bytes");
@@ -111,23 +120,74 @@ pub(in crate::ops) fn attention(pass: Pass, qkv: &Tensor, axes: Axes) -> Result<
         way.kernel("", x.dtype(), axes.head_width)
             .blocks(way.grid(axes, axes.heads), OF_BLOCK)
             .shared(bytes)
-            .run(gpu, &[read(&x)?, write(y)?, write(&lse)?, Argument::Struct(&sizes(axes))])
+            .run(
+                gpu,
+                &[
+                    read(&x)?,
+                    write(y)?,
+                    write(&lse)?,
+                    Argument::Struct(&sizes(axes)),
+                ],
+            )
     };
     let back = move |inputs: &[Tensor], y: &Tensor, g: &Tensor| {
-        Ok(vec![Some(slopes(gpu, way, axes, &inputs[0], y, &g.contiguous()?, &kept)?)])
+        Ok(vec![Some(slopes(
+            gpu,
+            way,
+            axes,
+            &inputs[0],
+            y,
+            &g.contiguous()?,
+            &kept,
+        )?)])
     };
-    pass.put([&x], ((axes.rows(), axes.width()).into(), x.dtype()), run, Box::new(back))
+    pass.put(
+        [&x],
+        ((axes.rows(), axes.width()).into(), x.dtype()),
+        run,
+        Box::new(back),
+    )
 }
 
-fn slopes(gpu: Gpu, way: Way, axes: Axes, x: &Tensor, y: &Tensor, g: &Tensor, lse: &Tensor) -> Result<Tensor> {
+fn slopes(
+    gpu: Gpu,
+    way: Way,
+    axes: Axes,
+    x: &Tensor,
+    y: &Tensor,
+    g: &Tensor,
+    lse: &Tensor,
+) -> Result<Tensor> {
     let (sizes, dtype, width) = (sizes(axes), x.dtype(), axes.head_width);
-    let (delta, d) = (gpu.empty(lse.shape(), DType::F32)?, gpu.empty(x.shape(), dtype)?);
+    let (delta, d) = (
+        gpu.empty(lse.shape(), DType::F32)?,
+        gpu.empty(x.shape(), dtype)?,
+    );
     let pairs = axes.rows() * axes.heads;
-    Kernel { module: "attention_any", name: format!("attention_deltas_{}", name_of(dtype)) }
-        .blocks([pairs.div_ceil(THREADS as usize / 32), 1, 1], THREADS)
-        .run(gpu, &[read(y)?, read(g)?, write(&delta)?, super::board::int(axes.rows())?, Argument::Struct(&sizes)])?;
+    Kernel {
+        module: "attention_any",
+        name: format!("attention_deltas_{}", name_of(dtype)),
+    }
+    .blocks([pairs.div_ceil(THREADS as usize / 32), 1, 1], THREADS)
+    .run(
+        gpu,
+        &[
+            read(y)?,
+            read(g)?,
+            write(&delta)?,
+            super::board::int(axes.rows())?,
+            Argument::Struct(&sizes),
+        ],
+    )?;
     for (of, heads) in [("_queries", axes.heads), ("_keys", axes.kv_heads)] {
-        let arguments = [read(x)?, read(g)?, read(lse)?, read(&delta)?, write(&d)?, Argument::Struct(&sizes)];
+        let arguments = [
+            read(x)?,
+            read(g)?,
+            read(lse)?,
+            read(&delta)?,
+            write(&d)?,
+            Argument::Struct(&sizes),
+        ];
         way.kernel(of, dtype, width)
             .blocks(way.grid(axes, heads), OF_BLOCK)
             .shared(way.shared(width, 2, 2))

@@ -110,7 +110,10 @@ pub(super) fn write(tensor: &Tensor) -> Result<Argument<'_>> {
 
 fn contiguous(tensor: &Tensor) -> Result<&Tensor> {
     if !tensor.is_contiguous() {
-        bail!("a kernel got a tensor that is not contiguous: {:?}", tensor.layout());
+        bail!(
+            "a kernel got a tensor that is not contiguous: {:?}",
+            tensor.layout()
+        );
     }
     Ok(tensor)
 }
@@ -149,12 +152,20 @@ const MOST_BLOCKS_ACROSS: usize = 65535;
 impl Kernel {
     /// One thread for each `at_once` of `count` numbers.
     pub fn each(self, count: usize, at_once: usize) -> Geometry {
-        self.blocks([count.div_ceil(at_once).div_ceil(THREADS as usize), 1, 1], THREADS)
+        self.blocks(
+            [count.div_ceil(at_once).div_ceil(THREADS as usize), 1, 1],
+            THREADS,
+        )
     }
 
     /// So many blocks of so many threads.
     pub fn blocks(self, grid: [usize; 3], threads: u32) -> Geometry {
-        Geometry { kernel: self, grid, threads, shared_bytes: 0 }
+        Geometry {
+            kernel: self,
+            grid,
+            threads,
+            shared_bytes: 0,
+        }
     }
 }
 
@@ -170,7 +181,10 @@ pub(super) struct Geometry {
 impl Geometry {
     /// With so much shared memory beside what the kernel declares.
     pub fn shared(self, bytes: usize) -> Self {
-        Self { shared_bytes: bytes, ..self }
+        Self {
+            shared_bytes: bytes,
+            ..self
+        }
     }
 
     /// Runs it; nothing happens where there is nothing to do.
@@ -180,7 +194,10 @@ impl Geometry {
             return Ok(());
         }
         if x > i32::MAX as usize || y > MOST_BLOCKS_ACROSS || z > MOST_BLOCKS_ACROSS {
-            bail!("{}: a grid of {x} x {y} x {z} blocks is more than a GPU takes", self.kernel.name);
+            bail!(
+                "{}: a grid of {x} x {y} x {z} blocks is more than a GPU takes",
+                self.kernel.name
+            );
         }
         let launch = Launch {
             module: self.kernel.module,
@@ -216,7 +233,10 @@ impl Fit {
 
     /// Rows, halves of rows or periods of that many numbers must not split a pack.
     pub fn numbers(self, count: usize) -> Self {
-        Self { fits: self.fits && count.is_multiple_of(self.most), ..self }
+        Self {
+            fits: self.fits && count.is_multiple_of(self.most),
+            ..self
+        }
     }
 
     /// Packs of these are read and written.
@@ -267,7 +287,12 @@ pub(in crate::ops) struct Factor<'a> {
 impl<'a> Product<'a> {
     /// `out = left right`, all stored by rows, as tensors are; a factor may be given as its transpose. Stored by rows, a matrix
     /// is the transpose of what the library sees in it, so it is asked for `out^T = right^T left^T`.
-    pub fn by_rows(out: Rows<'a>, left: Rows<'a>, right: Rows<'a>, [adds, tf32]: [bool; 2]) -> Result<Self> {
+    pub fn by_rows(
+        out: Rows<'a>,
+        left: Rows<'a>,
+        right: Rows<'a>,
+        [adds, tf32]: [bool; 2],
+    ) -> Result<Self> {
         let ((n, k), (k_of_right, m)) = (left.dims()?, right.dims()?);
         let fits = out.dims()? == (n, m) && !out.transposed && k == k_of_right;
         if !fits || left.numbers.dtype() != right.numbers.dtype() {
@@ -276,7 +301,16 @@ impl<'a> Product<'a> {
         for rows in [out, left, right] {
             contiguous(rows.numbers)?;
         }
-        Ok(Self { a: right.factor()?, b: left.factor()?, c: out.factor()?, m, n, k, adds, tf32 })
+        Ok(Self {
+            a: right.factor()?,
+            b: left.factor()?,
+            c: out.factor()?,
+            m,
+            n,
+            k,
+            adds,
+            tf32,
+        })
     }
 }
 
@@ -291,26 +325,45 @@ pub(super) struct Rows<'a> {
 impl<'a> Rows<'a> {
     /// The matrix as it is stored.
     pub fn of(numbers: &'a Tensor) -> Self {
-        Self { numbers, transposed: false, columns: None }
+        Self {
+            numbers,
+            transposed: false,
+            columns: None,
+        }
     }
 
     /// The transpose of what is stored.
     pub fn t(numbers: &'a Tensor) -> Self {
-        Self { numbers, transposed: true, columns: None }
+        Self {
+            numbers,
+            transposed: true,
+            columns: None,
+        }
     }
 
     /// The first columns of what is stored.
     pub fn first(self, columns: usize) -> Self {
-        Self { columns: Some(columns), ..self }
+        Self {
+            columns: Some(columns),
+            ..self
+        }
     }
 
     fn dims(self) -> Result<(usize, usize)> {
         let (rows, stored) = self.numbers.dims2()?;
         let columns = self.columns.unwrap_or(stored).min(stored);
-        Ok(if self.transposed { (columns, rows) } else { (rows, columns) })
+        Ok(if self.transposed {
+            (columns, rows)
+        } else {
+            (rows, columns)
+        })
     }
 
     fn factor(self) -> Result<Factor<'a>> {
-        Ok(Factor { numbers: self.numbers, transposed: self.transposed, leading: self.numbers.dims2()?.1 })
+        Ok(Factor {
+            numbers: self.numbers,
+            transposed: self.transposed,
+            leading: self.numbers.dims2()?.1,
+        })
     }
 }

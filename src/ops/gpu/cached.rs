@@ -36,8 +36,17 @@ pub(in crate::ops) fn holds(head_width: usize, seen: usize) -> bool {
     head_width <= THREADS as usize && shared_bytes(head_width, seen) <= MOST_SHARED
 }
 
-pub(in crate::ops) fn cached_attention(gpu: Gpu, qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
-    let (qkv, keys, values) = (qkv.contiguous()?, cached.keys.contiguous()?, cached.values.contiguous()?);
+pub(in crate::ops) fn cached_attention(
+    gpu: Gpu,
+    qkv: &Tensor,
+    cached: Cached,
+    axes: Axes,
+) -> Result<Tensor> {
+    let (qkv, keys, values) = (
+        qkv.contiguous()?,
+        cached.keys.contiguous()?,
+        cached.values.contiguous()?,
+    );
     let y = gpu.empty((axes.rows(), axes.width()), qkv.dtype())?;
     let sizes = Sizes {
         time: axes.time as i32,
@@ -48,9 +57,21 @@ pub(in crate::ops) fn cached_attention(gpu: Gpu, qkv: &Tensor, cached: Cached, a
         room: keys.dims3()?.1 as i32,
         scale: axes.score_scale() as f32,
     };
-    Kernel { module: "cached", name: format!("cached_attention_{}", name_of(qkv.dtype())) }
-        .blocks([axes.heads, axes.rows(), 1], THREADS)
-        .shared(shared_bytes(axes.head_width, cached.seen(axes)))
-        .run(gpu, &[read(&qkv)?, read(&keys)?, read(&values)?, write(&y)?, Argument::Struct(&sizes)])?;
+    Kernel {
+        module: "cached",
+        name: format!("cached_attention_{}", name_of(qkv.dtype())),
+    }
+    .blocks([axes.heads, axes.rows(), 1], THREADS)
+    .shared(shared_bytes(axes.head_width, cached.seen(axes)))
+    .run(
+        gpu,
+        &[
+            read(&qkv)?,
+            read(&keys)?,
+            read(&values)?,
+            write(&y)?,
+            Argument::Struct(&sizes),
+        ],
+    )?;
     Ok(y)
 }

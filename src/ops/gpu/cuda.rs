@@ -30,7 +30,16 @@ macro_rules! ptx {
         }
     };
 }
-ptx!("attention", "attention_any", "cached", "elementwise", "embedding", "loss", "norm", "optimizer");
+ptx!(
+    "attention",
+    "attention_any",
+    "cached",
+    "elementwise",
+    "embedding",
+    "loss",
+    "norm",
+    "optimizer"
+);
 
 struct Cuda {
     device: CudaDevice,
@@ -54,7 +63,10 @@ pub(super) fn board_of(device: &CudaDevice) -> &'static dyn Board {
             MathMode::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION,
         )
     };
-    let board: &'static Cuda = Box::leak(Box::new(Cuda { device: device.clone(), kernels: Mutex::default() }));
+    let board: &'static Cuda = Box::leak(Box::new(Cuda {
+        device: device.clone(),
+        kernels: Mutex::default(),
+    }));
     boards.push(board);
     board
 }
@@ -69,8 +81,13 @@ impl Cuda {
         if let Some(kernel) = kernels.get(&launch.kernel) {
             return Ok(kernel.clone());
         }
-        let Some(ptx) = ptx(launch.module) else { bail!("no module of kernels is called {}", launch.module) };
-        let kernel = self.device.get_or_load_custom_func(&launch.kernel, launch.module, ptx)?.into_cuda_function();
+        let Some(ptx) = ptx(launch.module) else {
+            bail!("no module of kernels is called {}", launch.module)
+        };
+        let kernel = self
+            .device
+            .get_or_load_custom_func(&launch.kernel, launch.module, ptx)?
+            .into_cuda_function();
         kernels.insert(launch.kernel.clone(), kernel.clone());
         Ok(kernel)
     }
@@ -79,8 +96,12 @@ impl Cuda {
         // Poisoned in tests: what a kernel forgot to write shows.
         #[cfg(test)]
         if dtype != DType::U32 {
-            let poison =
-                Tensor::full(f32::NAN, shape, &candle_core::Device::Cuda(self.device.clone()))?.to_dtype(dtype)?;
+            let poison = Tensor::full(
+                f32::NAN,
+                shape,
+                &candle_core::Device::Cuda(self.device.clone()),
+            )?
+            .to_dtype(dtype)?;
             let (storage, layout) = poison.storage_and_layout();
             return match storage.try_clone(layout)? {
                 Storage::Cuda(storage) => Ok(storage),
@@ -95,7 +116,12 @@ impl Cuda {
 impl Board for Cuda {
     fn empty(&self, shape: Shape, dtype: DType, leaf: bool) -> Result<Tensor> {
         let storage = self.storage(&shape, dtype)?;
-        Ok(Tensor::from_storage(Storage::Cuda(storage), shape, BackpropOp::none(), leaf))
+        Ok(Tensor::from_storage(
+            Storage::Cuda(storage),
+            shape,
+            BackpropOp::none(),
+            leaf,
+        ))
     }
 
     fn address(&self, tensor: &Tensor) -> Result<u64> {
@@ -104,9 +130,14 @@ impl Board for Cuda {
             slice.device_ptr(slice.stream()).0
         }
         let (storage, layout) = tensor.storage_and_layout();
-        let Some((first, _)) = layout.contiguous_offsets() else { bail!("not contiguous: {layout:?}") };
+        let Some((first, _)) = layout.contiguous_offsets() else {
+            bail!("not contiguous: {layout:?}")
+        };
         let Storage::Cuda(storage) = &*storage else {
-            bail!("a kernel on a GPU got a tensor on {:?}", tensor.device().location());
+            bail!(
+                "a kernel on a GPU got a tensor on {:?}",
+                tensor.device().location()
+            );
         };
         if !storage.device.same_device(&self.device) {
             bail!("a kernel got a tensor of another GPU");
@@ -122,12 +153,20 @@ impl Board for Cuda {
 
     fn launch(&self, launch: &Launch, arguments: &[Argument]) -> Result<()> {
         let (name, stream) = (&launch.kernel, self.device.cuda_stream());
-        stream.context().bind_to_thread().map_err(|error| failed(name, error))?;
+        stream
+            .context()
+            .bind_to_thread()
+            .map_err(|error| failed(name, error))?;
         let function = self.kernel(launch)?;
         if launch.shared_bytes > GRANTED {
             function
                 .set_attribute(MOST_SHARED, launch.shared_bytes as i32)
-                .map_err(|error| failed(&format!("{name}: {} bytes of shared memory", launch.shared_bytes), error))?;
+                .map_err(|error| {
+                    failed(
+                        &format!("{name}: {} bytes of shared memory", launch.shared_bytes),
+                        error,
+                    )
+                })?;
         }
         let pointers = arguments.iter().map(|argument| match argument {
             Argument::Read(tensor) | Argument::Write(tensor) => self.address(tensor),
@@ -164,20 +203,41 @@ impl Board for Cuda {
 
     fn multiply(&self, product: &Product) -> Result<()> {
         let (one, kept) = (1f32, if product.adds { 1f32 } else { 0f32 });
-        let size = |x: usize| i32::try_from(x).map_err(|_| failed("a matrix product", format!("{x} is too large")));
+        let size = |x: usize| {
+            i32::try_from(x).map_err(|_| failed("a matrix product", format!("{x} is too large")))
+        };
         let (m, n, k) = (size(product.m)?, size(product.n)?, size(product.k)?);
-        let (a, b) = (self.address(product.a.numbers)?, self.address(product.b.numbers)?);
-        let (c, of_c) = (self.address(product.c.numbers)?, data_type(product.c.numbers.dtype())?);
-        let (of_a, of_b) = (data_type(product.a.numbers.dtype())?, data_type(product.b.numbers.dtype())?);
-        let (lda, ldb, ldc) = (size(product.a.leading)?, size(product.b.leading)?, size(product.c.leading)?);
+        let (a, b) = (
+            self.address(product.a.numbers)?,
+            self.address(product.b.numbers)?,
+        );
+        let (c, of_c) = (
+            self.address(product.c.numbers)?,
+            data_type(product.c.numbers.dtype())?,
+        );
+        let (of_a, of_b) = (
+            data_type(product.a.numbers.dtype())?,
+            data_type(product.b.numbers.dtype())?,
+        );
+        let (lda, ldb, ldc) = (
+            size(product.a.leading)?,
+            size(product.b.leading)?,
+            size(product.c.leading)?,
+        );
         let compute = match of_a {
             DataType::CUDA_R_32F if product.tf32 => ComputeType::CUBLAS_COMPUTE_32F_FAST_TF32,
             _ => ComputeType::CUBLAS_COMPUTE_32F,
         };
         let blas = self.device.cublas_handle();
         let stream = self.device.cuda_stream();
-        stream.context().bind_to_thread().map_err(|error| failed("a matrix product", error))?;
-        let (alpha, beta) = (std::ptr::from_ref(&one).cast::<c_void>(), std::ptr::from_ref(&kept).cast::<c_void>());
+        stream
+            .context()
+            .bind_to_thread()
+            .map_err(|error| failed("a matrix product", error))?;
+        let (alpha, beta) = (
+            std::ptr::from_ref(&one).cast::<c_void>(),
+            std::ptr::from_ref(&kept).cast::<c_void>(),
+        );
         // SAFETY: the addresses are those of contiguous tensors of the given types on this device, whose shapes were checked to
         // be those of the product (`Product::by_rows`); they outlive the call, and their memory is freed in stream order.
         let multiplied = unsafe {
@@ -208,7 +268,11 @@ impl Board for Cuda {
 }
 
 fn operation(factor: &Factor) -> Operation {
-    if factor.transposed { Operation::CUBLAS_OP_T } else { Operation::CUBLAS_OP_N }
+    if factor.transposed {
+        Operation::CUBLAS_OP_T
+    } else {
+        Operation::CUBLAS_OP_N
+    }
 }
 
 fn data_type(dtype: DType) -> Result<DataType> {

@@ -7,7 +7,10 @@ use candle_core::{DType, Result, Tensor, bail};
 
 /// A kernel of `elementwise.cu`.
 pub(super) fn kernel(name: &str) -> Kernel {
-    Kernel { module: "elementwise", name: name.to_owned() }
+    Kernel {
+        module: "elementwise",
+        name: name.to_owned(),
+    }
 }
 
 /// The same for a type and a number of numbers at once.
@@ -18,17 +21,40 @@ fn typed(name: &str, dtype: DType, at_once: usize) -> Kernel {
 /// `y = a + b`, where y may be one of them.
 pub(super) fn add_to(gpu: Gpu, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<()> {
     let numbers = y.elem_count();
-    let at_once = Fit::of(y.dtype()).numbers(numbers).tensors(gpu, &[a, b, y])?.at_once();
-    typed("add", y.dtype(), at_once).each(numbers, at_once).run(gpu, &[read(a)?, read(b)?, write(y)?, count(numbers)])
+    let at_once = Fit::of(y.dtype())
+        .numbers(numbers)
+        .tensors(gpu, &[a, b, y])?
+        .at_once();
+    typed("add", y.dtype(), at_once)
+        .each(numbers, at_once)
+        .run(gpu, &[read(a)?, read(b)?, write(y)?, count(numbers)])
 }
 
 /// `y = x + table`, the table repeated; y may be x.
-pub(super) fn add_periodic(gpu: Gpu, x: &Tensor, table: &Tensor, period: usize, y: &Tensor) -> Result<()> {
+pub(super) fn add_periodic(
+    gpu: Gpu,
+    x: &Tensor,
+    table: &Tensor,
+    period: usize,
+    y: &Tensor,
+) -> Result<()> {
     let numbers = y.elem_count();
-    let at_once = Fit::of(y.dtype()).numbers(period).tensors(gpu, &[x, table, y])?.at_once();
+    let at_once = Fit::of(y.dtype())
+        .numbers(period)
+        .tensors(gpu, &[x, table, y])?
+        .at_once();
     typed("add_periodic", y.dtype(), at_once)
         .each(numbers, at_once)
-        .run(gpu, &[read(x)?, read(table)?, write(y)?, count(numbers), count(period)])
+        .run(
+            gpu,
+            &[
+                read(x)?,
+                read(table)?,
+                write(y)?,
+                count(numbers),
+                count(period),
+            ],
+        )
 }
 
 /// Rows that one thread adds up before the partial sums are.
@@ -49,7 +75,12 @@ impl Columns {
         let rows_per_chunk = ROWS_PER_CHUNK.max(rows.div_ceil(1 << 14));
         let (chunks, needed) = (rows.div_ceil(rows_per_chunk), width.div_ceil(at_once));
         let threads = (THREADS as usize).min(needed.next_multiple_of(32));
-        Self { grid: [needed.div_ceil(threads), chunks, 1], threads: threads as u32, chunks, rows_per_chunk }
+        Self {
+            grid: [needed.div_ceil(threads), chunks, 1],
+            threads: threads as u32,
+            chunks,
+            rows_per_chunk,
+        }
     }
 
     /// The kernel that does it.
@@ -65,17 +96,29 @@ pub(super) fn sum_chunks(gpu: Gpu, partial: &Tensor) -> Result<Tensor> {
     // A block does 32 columns.
     kernel("sum_chunks")
         .blocks([width.div_ceil(32), 1, 1], THREADS)
-        .run(gpu, &[read(partial)?, write(&sums)?, int(chunks)?, int(width)?])?;
+        .run(
+            gpu,
+            &[read(partial)?, write(&sums)?, int(chunks)?, int(width)?],
+        )?;
     Ok(sums)
 }
 
 /// The sums of the columns of g, (N, C) to C of f32.
 pub(super) fn column_sums(gpu: Gpu, g: &Tensor) -> Result<Tensor> {
     let (rows, width) = g.dims2()?;
-    let at_once = Fit::of(g.dtype()).numbers(width).tensors(gpu, &[g])?.at_once();
+    let at_once = Fit::of(g.dtype())
+        .numbers(width)
+        .tensors(gpu, &[g])?
+        .at_once();
     let columns = Columns::of(rows, width, at_once);
     let partial = gpu.empty((columns.chunks, width), DType::F32)?;
-    let arguments = [read(g)?, write(&partial)?, int(rows)?, int(width)?, int(columns.rows_per_chunk)?];
+    let arguments = [
+        read(g)?,
+        write(&partial)?,
+        int(rows)?,
+        int(width)?,
+        int(columns.rows_per_chunk)?,
+    ];
     columns.run(typed("column_sums", g.dtype(), at_once), gpu, &arguments)?;
     sum_chunks(gpu, &partial)
 }
@@ -83,15 +126,29 @@ pub(super) fn column_sums(gpu: Gpu, g: &Tensor) -> Result<Tensor> {
 /// A residual connection.
 pub(in crate::ops) fn add(pass: Pass, a: &Tensor, b: &Tensor) -> Result<Tensor> {
     if a.shape() != b.shape() || a.dtype() != b.dtype() {
-        bail!("a residual of {:?} cannot be added to {:?}", b.shape(), a.shape());
+        bail!(
+            "a residual of {:?} cannot be added to {:?}",
+            b.shape(),
+            a.shape()
+        );
     }
     let (a, b) = (a.contiguous()?, b.contiguous()?);
     let back = |_: &[Tensor], _: &Tensor, g: &Tensor| Ok(vec![Some(g.clone()), Some(g.clone())]);
-    pass.put([&a, &b], (a.shape().clone(), a.dtype()), |y| add_to(pass.gpu, &a, &b, y), Box::new(back))
+    pass.put(
+        [&a, &b],
+        (a.shape().clone(), a.dtype()),
+        |y| add_to(pass.gpu, &a, &b, y),
+        Box::new(back),
+    )
 }
 
 /// A table of positions added to every window.
-pub(in crate::ops) fn add_positions(pass: Pass, x: &Tensor, table: &Tensor, time: usize) -> Result<Tensor> {
+pub(in crate::ops) fn add_positions(
+    pass: Pass,
+    x: &Tensor,
+    table: &Tensor,
+    time: usize,
+) -> Result<Tensor> {
     let (x, table, gpu) = (x.contiguous()?, table.contiguous()?, pass.gpu);
     let (rows, width) = table.dims2()?;
     let with_gradient = table.track_op();
@@ -101,33 +158,62 @@ pub(in crate::ops) fn add_positions(pass: Pass, x: &Tensor, table: &Tensor, time
         }
         let (g, d) = (g.contiguous()?, gpu.zeros((rows, width))?);
         let period = time * width;
-        let at_once = Fit::of(g.dtype()).numbers(period).tensors(gpu, &[&g, &d])?.at_once();
+        let at_once = Fit::of(g.dtype())
+            .numbers(period)
+            .tensors(gpu, &[&g, &d])?
+            .at_once();
         typed("sum_periods", g.dtype(), at_once)
             .each(period, at_once)
-            .run(gpu, &[read(&g)?, write(&d)?, count(g.elem_count()), count(period)])?;
+            .run(
+                gpu,
+                &[read(&g)?, write(&d)?, count(g.elem_count()), count(period)],
+            )?;
         Ok(vec![Some(g), Some(d)])
     };
     let run = |y: &Tensor| add_periodic(gpu, &x, &table, time * width, y);
-    pass.put([&x, &table], (x.shape().clone(), x.dtype()), run, Box::new(back))
+    pass.put(
+        [&x, &table],
+        (x.shape().clone(), x.dtype()),
+        run,
+        Box::new(back),
+    )
 }
 
 /// An activation: GELU, ReLU, or a soft cap or a constant factor with its parameter.
-pub(in crate::ops) fn activation(pass: Pass, name: &'static str, x: &Tensor, cap: Option<f64>) -> Result<Tensor> {
+pub(in crate::ops) fn activation(
+    pass: Pass,
+    name: &'static str,
+    x: &Tensor,
+    cap: Option<f64>,
+) -> Result<Tensor> {
     let (x, gpu) = (x.contiguous()?, pass.gpu);
-    let cap: Vec<Argument<'static>> = cap.map(|cap| Argument::Float(cap as f32)).into_iter().collect();
+    let cap: Vec<Argument<'static>> = cap
+        .map(|cap| Argument::Float(cap as f32))
+        .into_iter()
+        .collect();
     let numbers = x.elem_count();
     let forward_cap = cap.clone();
     let run = |y: &Tensor| {
-        let at_once = Fit::of(x.dtype()).numbers(numbers).tensors(gpu, &[&x, y])?.at_once();
+        let at_once = Fit::of(x.dtype())
+            .numbers(numbers)
+            .tensors(gpu, &[&x, y])?
+            .at_once();
         let arguments = [vec![read(&x)?, write(y)?, count(numbers)], forward_cap].concat();
-        typed(name, x.dtype(), at_once).each(numbers, at_once).run(gpu, &arguments)
+        typed(name, x.dtype(), at_once)
+            .each(numbers, at_once)
+            .run(gpu, &arguments)
     };
     let back = move |inputs: &[Tensor], _: &Tensor, g: &Tensor| {
         let (x, g) = (&inputs[0], g.contiguous()?);
         let d = gpu.empty(x.shape(), x.dtype())?;
-        let at_once = Fit::of(x.dtype()).numbers(numbers).tensors(gpu, &[x, &g, &d])?.at_once();
+        let at_once = Fit::of(x.dtype())
+            .numbers(numbers)
+            .tensors(gpu, &[x, &g, &d])?
+            .at_once();
         let arguments = [vec![read(x)?, read(&g)?, write(&d)?, count(numbers)], cap].concat();
-        typed(&format!("{name}_slopes"), x.dtype(), at_once).each(numbers, at_once).run(gpu, &arguments)?;
+        typed(&format!("{name}_slopes"), x.dtype(), at_once)
+            .each(numbers, at_once)
+            .run(gpu, &arguments)?;
         Ok(vec![Some(d)])
     };
     pass.put([&x], (x.shape().clone(), x.dtype()), run, Box::new(back))
@@ -140,33 +226,63 @@ pub(in crate::ops) fn swiglu(pass: Pass, gate_up: &Tensor) -> Result<Tensor> {
     let (width, dtype) = (packed / 2, x.dtype());
     let numbers = rows * width;
     let run = |y: &Tensor| {
-        let at_once = Fit::of(dtype).numbers(width).tensors(gpu, &[&x, y])?.at_once();
+        let at_once = Fit::of(dtype)
+            .numbers(width)
+            .tensors(gpu, &[&x, y])?
+            .at_once();
         let arguments = [read(&x)?, write(y)?, count(numbers), int(width)?];
-        typed("swiglu", dtype, at_once).each(numbers, at_once).run(gpu, &arguments)
+        typed("swiglu", dtype, at_once)
+            .each(numbers, at_once)
+            .run(gpu, &arguments)
     };
     let back = move |inputs: &[Tensor], _: &Tensor, g: &Tensor| {
         let (x, g) = (&inputs[0], g.contiguous()?);
         let d = gpu.empty(x.shape(), dtype)?;
-        let at_once = Fit::of(dtype).numbers(width).tensors(gpu, &[x, &g, &d])?.at_once();
+        let at_once = Fit::of(dtype)
+            .numbers(width)
+            .tensors(gpu, &[x, &g, &d])?
+            .at_once();
         let arguments = [read(x)?, read(&g)?, write(&d)?, count(numbers), int(width)?];
-        typed("swiglu_slopes", dtype, at_once).each(numbers, at_once).run(gpu, &arguments)?;
+        typed("swiglu_slopes", dtype, at_once)
+            .each(numbers, at_once)
+            .run(gpu, &arguments)?;
         Ok(vec![Some(d)])
     };
     pass.put([&x], ((rows, width).into(), dtype), run, Box::new(back))
 }
 
 /// Rotary positions.
-pub(in crate::ops) fn rope(pass: Pass, qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
+pub(in crate::ops) fn rope(
+    pass: Pass,
+    qkv: &Tensor,
+    axes: Axes,
+    table: &RopeTable,
+) -> Result<Tensor> {
     let (x, gpu) = (qkv.contiguous()?, pass.gpu);
     let [cos, sin] = table.parts()?;
     let turn = move |x: &Tensor, way: f32, y: &Tensor| {
         let (packed, half) = (axes.packed_width(), axes.head_width / 2);
         let turned = (axes.heads + axes.kv_heads) * axes.head_width;
         let pairs = axes.rows() * (packed / 2);
-        let at_once = Fit::of(x.dtype()).numbers(half).tensors(gpu, &[x, &cos, &sin, y])?.at_once();
-        let sizes = [int(packed)?, int(turned)?, int(half)?, int(axes.time)?, Argument::Float(way)];
-        let arguments = [vec![read(x)?, read(&cos)?, read(&sin)?, write(y)?, count(pairs)], sizes.to_vec()].concat();
-        typed("rope", x.dtype(), at_once).each(pairs, at_once).run(gpu, &arguments)
+        let at_once = Fit::of(x.dtype())
+            .numbers(half)
+            .tensors(gpu, &[x, &cos, &sin, y])?
+            .at_once();
+        let sizes = [
+            int(packed)?,
+            int(turned)?,
+            int(half)?,
+            int(axes.time)?,
+            Argument::Float(way),
+        ];
+        let arguments = [
+            vec![read(x)?, read(&cos)?, read(&sin)?, write(y)?, count(pairs)],
+            sizes.to_vec(),
+        ]
+        .concat();
+        typed("rope", x.dtype(), at_once)
+            .each(pairs, at_once)
+            .run(gpu, &arguments)
     };
     let turn_back = turn.clone();
     let back = move |_: &[Tensor], _: &Tensor, g: &Tensor| {
@@ -174,5 +290,10 @@ pub(in crate::ops) fn rope(pass: Pass, qkv: &Tensor, axes: Axes, table: &RopeTab
         turn_back(&g, -1.0, &d)?;
         Ok(vec![Some(d)])
     };
-    pass.put([&x], (x.shape().clone(), x.dtype()), |y| turn(&x, 1.0, y), Box::new(back))
+    pass.put(
+        [&x],
+        (x.shape().clone(), x.dtype()),
+        |y| turn(&x, 1.0, y),
+        Box::new(back),
+    )
 }

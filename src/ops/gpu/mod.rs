@@ -78,7 +78,11 @@ impl Gpu {
     #[cfg(feature = "cuda")]
     pub fn of(device: &Device) -> Option<Self> {
         match device {
-            Device::Cuda(device) => Some(Self { board: cuda::board_of(device), dtype: DType::F32, tf32: false }),
+            Device::Cuda(device) => Some(Self {
+                board: cuda::board_of(device),
+                dtype: DType::F32,
+                tf32: false,
+            }),
             _ => None,
         }
     }
@@ -112,7 +116,9 @@ impl Gpu {
     fn zeros(self, shape: impl Into<Shape>) -> Result<Tensor> {
         let x = self.empty(shape, DType::F32)?;
         let kernel = elementwise::kernel("zero");
-        kernel.each(x.elem_count(), 1).run(self, &[board::write(&x)?, board::count(x.elem_count())])?;
+        kernel
+            .each(x.elem_count(), 1)
+            .run(self, &[board::write(&x)?, board::count(x.elem_count())])?;
         Ok(x)
     }
 
@@ -126,16 +132,28 @@ impl Gpu {
             bail!("{:?} is not narrowed to {:?}", x.dtype(), self.dtype);
         }
         let (y, count) = (self.empty(x.shape(), self.dtype)?, x.elem_count());
-        let at_once = Fit::new(4).numbers(count).tensors(self, &[&x, &y])?.at_once();
+        let at_once = Fit::new(4)
+            .numbers(count)
+            .tensors(self, &[&x, &y])?
+            .at_once();
         let kernel = elementwise::kernel(if at_once == 4 { "narrow_4" } else { "narrow_1" });
-        kernel.each(count, at_once).run(self, &[board::read(&x)?, board::write(&y)?, board::count(count)])?;
+        kernel.each(count, at_once).run(
+            self,
+            &[board::read(&x)?, board::write(&y)?, board::count(count)],
+        )?;
         Ok(y)
     }
 
     /// Adds a tensor to another of its shape and type, in place. The numbers of the first must be nobody else's.
     pub fn add_into(self, sum: &Tensor, x: &Tensor) -> Result<()> {
         if sum.shape() != x.shape() || sum.dtype() != x.dtype() {
-            bail!("{:?} {:?} cannot be added to {:?} {:?}", x.shape(), x.dtype(), sum.shape(), sum.dtype());
+            bail!(
+                "{:?} {:?} cannot be added to {:?} {:?}",
+                x.shape(),
+                x.dtype(),
+                sum.shape(),
+                sum.dtype()
+            );
         }
         elementwise::add_to(self, sum, &x.contiguous()?, sum)
     }
@@ -162,12 +180,21 @@ impl<'t> Pass<'t> {
 
     /// A matrix of parameters as products take it.
     fn narrow(self, w: &Tensor) -> Result<Tensor> {
-        let Some(Narrowed(known)) = self.narrowed else { return self.gpu.narrow(w) };
-        if let Some(known) = known.lock().unwrap_or_else(PoisonError::into_inner).get(&w.id()) {
+        let Some(Narrowed(known)) = self.narrowed else {
+            return self.gpu.narrow(w);
+        };
+        if let Some(known) = known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .get(&w.id())
+        {
             return Ok(known.clone());
         }
         let narrow = self.gpu.narrow(w)?;
-        known.lock().unwrap_or_else(PoisonError::into_inner).insert(w.id(), narrow.clone());
+        known
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .insert(w.id(), narrow.clone());
         Ok(narrow)
     }
 }

@@ -80,10 +80,17 @@ pub(crate) struct Updated<'a> {
 /// Tables of up to [`ENTRIES`] parameters with the number of blocks of each.
 fn tables(entries: Vec<Entry>) -> Vec<(Table, usize)> {
     let table = |chunk: &[Entry]| {
-        let mut table = Table { entries: [Entry::default(); ENTRIES], used: chunk.len() as i32, unused: 0 };
+        let mut table = Table {
+            entries: [Entry::default(); ENTRIES],
+            used: chunk.len() as i32,
+            unused: 0,
+        };
         let mut blocks = 0;
         for (to, from) in table.entries.iter_mut().zip(chunk) {
-            *to = Entry { first_block: blocks as i32, ..*from };
+            *to = Entry {
+                first_block: blocks as i32,
+                ..*from
+            };
             blocks += (from.count as usize).div_ceil(PER_BLOCK);
         }
         (table, blocks)
@@ -92,13 +99,20 @@ fn tables(entries: Vec<Entry>) -> Vec<(Table, usize)> {
 }
 
 fn kernel(name: &str) -> Kernel {
-    Kernel { module: "optimizer", name: name.to_owned() }
+    Kernel {
+        module: "optimizer",
+        name: name.to_owned(),
+    }
 }
 
 impl Gpu {
     fn numbers(self, x: &Tensor, count: usize) -> Result<u64> {
         if x.dtype() != DType::F32 || x.elem_count() != count || !x.is_contiguous() {
-            bail!("an update of {count} numbers cannot take {:?} of {:?}", x.dtype(), x.layout());
+            bail!(
+                "an update of {count} numbers cannot take {:?} of {:?}",
+                x.dtype(),
+                x.layout()
+            );
         }
         self.board.address(x)
     }
@@ -122,7 +136,9 @@ impl Gpu {
         }
         for (table, blocks) in tables(entries) {
             let arguments = [Argument::Struct(&table), Argument::Struct(&factors)];
-            kernel("adamw").blocks([blocks, 1, 1], THREADS).run(self, &arguments)?;
+            kernel("adamw")
+                .blocks([blocks, 1, 1], THREADS)
+                .run(self, &arguments)?;
         }
         Ok(())
     }
@@ -131,18 +147,28 @@ impl Gpu {
     pub fn square_sum(self, all: &[Tensor]) -> Result<f64> {
         let entry = |x: &Tensor| {
             let count = x.elem_count();
-            Ok(Entry { g: self.numbers(x, count)?, count: count as i64, ..Entry::default() })
+            Ok(Entry {
+                g: self.numbers(x, count)?,
+                count: count as i64,
+                ..Entry::default()
+            })
         };
         let mut sum = 0.0;
         let mut waiting = Vec::new();
         for (table, blocks) in tables(all.iter().map(entry).collect::<Result<_>>()?) {
             let partial = self.empty(blocks, DType::F32)?;
             let arguments = [Argument::Struct(&table), write(&partial)?];
-            kernel("square_sums").blocks([blocks, 1, 1], THREADS).run(self, &arguments)?;
+            kernel("square_sums")
+                .blocks([blocks, 1, 1], THREADS)
+                .run(self, &arguments)?;
             waiting.push(partial);
         }
         for partial in waiting {
-            sum += partial.to_vec1::<f32>()?.into_iter().map(f64::from).sum::<f64>();
+            sum += partial
+                .to_vec1::<f32>()?
+                .into_iter()
+                .map(f64::from)
+                .sum::<f64>();
         }
         Ok(sum)
     }

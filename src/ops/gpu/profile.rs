@@ -20,9 +20,19 @@ pub(crate) struct Profile {
 impl Profile {
     /// Around the board of that GPU, for as long as the program runs; with it the GPU as it is now seen.
     pub(crate) fn of(gpu: Gpu, device: &Device, now_s: fn() -> f64) -> (&'static Self, Gpu) {
-        let profile =
-            Box::leak(Box::new(Self { inner: gpu.board, device: device.clone(), now_s, spent: Mutex::default() }));
-        (profile, Gpu { board: profile, ..gpu })
+        let profile = Box::leak(Box::new(Self {
+            inner: gpu.board,
+            device: device.clone(),
+            now_s,
+            spent: Mutex::default(),
+        }));
+        (
+            profile,
+            Gpu {
+                board: profile,
+                ..gpu
+            },
+        )
     }
 
     /// What was spent since it was last asked.
@@ -53,7 +63,9 @@ impl Board for Profile {
     }
 
     fn launch(&self, launch: &Launch, arguments: &[Argument]) -> Result<()> {
-        self.timed(launch.kernel.clone(), || self.inner.launch(launch, arguments))
+        self.timed(launch.kernel.clone(), || {
+            self.inner.launch(launch, arguments)
+        })
     }
 
     fn multiply(&self, product: &Product) -> Result<()> {

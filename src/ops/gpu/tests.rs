@@ -17,10 +17,17 @@ struct Place {
 /// An emulated GPU with threads in either order; `None` without a C++ compiler.
 fn emulated() -> Option<Place> {
     fn boards(dtype: DType, _: &Device) -> Vec<Gpu> {
-        [Turns::Rising, Turns::Falling].into_iter().filter_map(|turns| emulator::gpu(turns, dtype)).collect()
+        [Turns::Rising, Turns::Falling]
+            .into_iter()
+            .filter_map(|turns| emulator::gpu(turns, dtype))
+            .collect()
     }
     let there = !boards(DType::F32, &Device::Cpu).is_empty();
-    there.then_some(Place { name: "emulated", device: Device::Cpu, boards })
+    there.then_some(Place {
+        name: "emulated",
+        device: Device::Cpu,
+        boards,
+    })
 }
 
 /// The first real one, twice: it must give the same bits again.
@@ -30,7 +37,11 @@ fn real() -> Place {
         let gpu = Gpu::of(device).unwrap().with_dtype(dtype).unwrap();
         vec![gpu, gpu]
     }
-    Place { name: "real", device: crate::device::open("cuda").unwrap().device, boards }
+    Place {
+        name: "real",
+        device: crate::device::open("cuda").unwrap().device,
+        boards,
+    }
 }
 
 /// An operation of activations and parameters.
@@ -53,7 +64,9 @@ fn outcome(
     let given = given.chain(parameters.iter().map(|shape| (shape, of_parameters)));
     let mut vars = Vec::new();
     for ((shape, dtype), seed) in given.zip(1..) {
-        let numbers = random(shape, DType::F32, seed)?.to_dtype(rounding)?.to_dtype(dtype)?;
+        let numbers = random(shape, DType::F32, seed)?
+            .to_dtype(rounding)?
+            .to_dtype(dtype)?;
         vars.push(Var::from_tensor(&numbers.to_device(device)?)?);
     }
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
@@ -63,7 +76,9 @@ fn outcome(
     let mut gradients = tape.backward(&(y.to_dtype(DType::F64)? * weights)?.sum_all()?, 1.0)?;
     let mut all = vec![flat(&y.detach())?];
     for var in &vars {
-        all.push(flat(&gradients.take(var).expect("an input without gradient"))?);
+        all.push(flat(
+            &gradients.take(var).expect("an input without gradient"),
+        )?);
     }
     Ok(all)
 }
@@ -72,15 +87,40 @@ impl Place {
     /// In f32 and in bf16.
     fn check(&self, shapes: Shapes, run: impl Run) {
         for (dtype, near) in [(DType::F32, 1e-5), (DType::BF16, 1e-2)] {
-            let truth = outcome(Ops::fused(), &Device::Cpu, shapes, [dtype, DType::F64, DType::F64], &run).unwrap();
-            let on = |gpu| outcome(Ops::fused().on_board(gpu), &self.device, shapes, [dtype, dtype, DType::F32], &run);
-            let all: Vec<_> = (self.boards)(dtype, &self.device).into_iter().map(|gpu| on(gpu).unwrap()).collect();
+            let truth = outcome(
+                Ops::fused(),
+                &Device::Cpu,
+                shapes,
+                [dtype, DType::F64, DType::F64],
+                &run,
+            )
+            .unwrap();
+            let on = |gpu| {
+                outcome(
+                    Ops::fused().on_board(gpu),
+                    &self.device,
+                    shapes,
+                    [dtype, dtype, DType::F32],
+                    &run,
+                )
+            };
+            let all: Vec<_> = (self.boards)(dtype, &self.device)
+                .into_iter()
+                .map(|gpu| on(gpu).unwrap())
+                .collect();
             for (i, truth) in truth.iter().enumerate() {
-                let name = if i == 0 { "output".into() } else { format!("gradient {}", i - 1) };
+                let name = if i == 0 {
+                    "output".into()
+                } else {
+                    format!("gradient {}", i - 1)
+                };
                 let name = format!("{name} of {shapes:?} in {dtype:?}, {}", self.name);
                 let far = distance(&all[0][i], truth);
                 assert!(far < near, "{name}: {far:e} from the truth");
-                assert!(all.iter().all(|one| one[i] == all[0][i]), "{name} is not the same to the bit");
+                assert!(
+                    all.iter().all(|one| one[i] == all[0][i]),
+                    "{name} is not the same to the bit"
+                );
             }
         }
     }
@@ -103,19 +143,36 @@ fn number_by_number(place: &Place) {
         place.check((&[x], &[]), |ops, x| ops.softcap(&x[0], 1.5));
         place.check((&[x], &[]), |ops, x| ops.scale(&x[0], 0.3));
         place.check((&[&[6, 2 * c]], &[]), |ops, x| ops.swiglu(&x[0]));
-        place.check((&[x], &[&[5, c]]), |ops, x| ops.add_positions(&x[0], &x[1], 3));
-        place.check((&[x], &[&[5, c]]), |ops, x| ops.add_positions(&x[0], &x[1].narrow(0, 1, 3)?, 3));
+        place.check((&[x], &[&[5, c]]), |ops, x| {
+            ops.add_positions(&x[0], &x[1], 3)
+        });
+        place.check((&[x], &[&[5, c]]), |ops, x| {
+            ops.add_positions(&x[0], &x[1].narrow(0, 1, 3)?, 3)
+        });
     }
     // What comes in between, by candle's operations.
-    place.check((&[&[6, 8]], &[]), |ops, x| ops.gelu(&(ops.relu(&x[0])? * 0.5)?));
+    place.check((&[&[6, 8]], &[]), |ops, x| {
+        ops.gelu(&(ops.relu(&x[0])? * 0.5)?)
+    });
 }
 
 fn rotations(place: &Place) {
     for (head_width, kv_heads) in [(2, 1), (16, 2), (6, 2)] {
-        let axes = Axes { batch: 2, time: 5, heads: 2, kv_heads, head_width, scale: None };
+        let axes = Axes {
+            batch: 2,
+            time: 5,
+            heads: 2,
+            kv_heads,
+            head_width,
+            scale: None,
+        };
         place.check((&[&[10, axes.packed_width()]], &[]), |ops, x| {
             let table = RopeTable::new(7, 3, head_width, 100.0, DType::F32, &Device::Cpu)?;
-            let dtype = if x[0].dtype() == DType::F64 { DType::F64 } else { DType::F32 };
+            let dtype = if x[0].dtype() == DType::F64 {
+                DType::F64
+            } else {
+                DType::F32
+            };
             ops.rope(&x[0], axes, &table.to(x[0].device(), dtype)?)
         });
     }
@@ -126,25 +183,38 @@ fn norms(place: &Place) {
     for c in [9, 40, 67, 264] {
         // More rows than one chunk of columns has.
         let (x, gain): (&[usize], &[usize]) = (&[70, c], &[c]);
-        place.check((&[x], &[gain, gain]), |ops, x| ops.layer_norm(&x[0], &x[1], Some(&x[2]), 1e-5));
-        place.check((&[x], &[gain]), |ops, x| ops.layer_norm(&x[0], &x[1], None, 1e-5));
+        place.check((&[x], &[gain, gain]), |ops, x| {
+            ops.layer_norm(&x[0], &x[1], Some(&x[2]), 1e-5)
+        });
+        place.check((&[x], &[gain]), |ops, x| {
+            ops.layer_norm(&x[0], &x[1], None, 1e-5)
+        });
         place.check((&[x], &[gain]), |ops, x| ops.rms_norm(&x[0], &x[1], 1e-5));
     }
 }
 
 fn products(place: &Place) {
     for (n, k, m) in [(1, 1, 1), (5, 7, 3), (70, 32, 24)] {
-        place.check((&[&[n, k]], &[&[m, k], &[m]]), |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])));
-        place.check((&[&[n, k]], &[&[m, k]]), |ops, x| ops.linear(&x[0], &x[1], None));
+        place.check((&[&[n, k]], &[&[m, k], &[m]]), |ops, x| {
+            ops.linear(&x[0], &x[1], Some(&x[2]))
+        });
+        place.check((&[&[n, k]], &[&[m, k]]), |ops, x| {
+            ops.linear(&x[0], &x[1], None)
+        });
         place.check((&[&[n, k]], &[&[m, k]]), |ops, x| ops.logits(&x[0], &x[1]));
     }
-    place.check((&[&[5, 7]], &[&[5, 4]]), |ops, x| ops.linear(&x[0].t()?, &x[1].t()?, None));
+    place.check((&[&[5, 7]], &[&[5, 4]]), |ops, x| {
+        ops.linear(&x[0].t()?, &x[1].t()?, None)
+    });
 }
 
 fn tables(place: &Place) {
     for (tokens, vocabulary, c) in [(1, 3, 1), (40, 7, 67), (300, 11, 40)] {
         place.check((&[], &[&[vocabulary, c]]), |ops, x| {
-            ops.embedding(&x[0], &ids(tokens, vocabulary as u32)?.to_device(x[0].device())?)
+            ops.embedding(
+                &x[0],
+                &ids(tokens, vocabulary as u32)?.to_device(x[0].device())?,
+            )
         });
     }
 }
@@ -152,7 +222,11 @@ fn tables(place: &Place) {
 fn losses(place: &Place) {
     for (n, v) in [(1, 3), (7, 70), (3, 1500)] {
         place.check((&[&[n, 9]], &[&[v, 9]]), |ops, x| {
-            ops.head_loss(&(&x[0] * 2.0)?, &x[1], &targets(n, v)?.to_device(x[0].device())?)
+            ops.head_loss(
+                &(&x[0] * 2.0)?,
+                &x[1],
+                &targets(n, v)?.to_device(x[0].device())?,
+            )
         });
         place.check((&[], &[&[n, v]]), |ops, x| {
             ops.cross_entropy(&(&x[0] * 3.0)?, &targets(n, v)?.to_device(x[0].device())?)
@@ -161,7 +235,14 @@ fn losses(place: &Place) {
 }
 
 fn attentions(place: &Place) {
-    let of = |time, heads, kv_heads, head_width| Axes { batch: 2, time, heads, kv_heads, head_width, scale: None };
+    let of = |time, heads, kv_heads, head_width| Axes {
+        batch: 2,
+        time,
+        heads,
+        kv_heads,
+        head_width,
+        scale: None,
+    };
     // Widths with and without kernels on tensor cores, windows that do and do not fill tiles, shared key heads.
     for axes in [
         of(1, 1, 1, 16),
@@ -172,14 +253,33 @@ fn attentions(place: &Place) {
         of(65, 1, 1, 128),
         of(130, 2, 2, 32),
     ] {
-        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| ops.causal_attention(&x[0], axes));
+        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| {
+            ops.causal_attention(&x[0], axes)
+        });
     }
-    let scaled = |axes: Axes| Axes { scale: Some(4.0 / axes.head_width as f64), ..axes };
-    for axes in [scaled(of(9, 2, 1, 5)), scaled(of(33, 2, 1, 32)), scaled(of(20, 1, 1, 160))] {
-        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| ops.causal_attention(&x[0], axes));
+    let scaled = |axes: Axes| Axes {
+        scale: Some(4.0 / axes.head_width as f64),
+        ..axes
+    };
+    for axes in [
+        scaled(of(9, 2, 1, 5)),
+        scaled(of(33, 2, 1, 32)),
+        scaled(of(20, 1, 1, 160)),
+    ] {
+        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| {
+            ops.causal_attention(&x[0], axes)
+        });
     }
-    for axes in [of(64, 1, 1, 64), of(33, 2, 1, 96), of(20, 1, 1, 160), of(34, 1, 1, 80), of(33, 1, 1, 112)] {
-        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| ops.causal_attention(&x[0], axes));
+    for axes in [
+        of(64, 1, 1, 64),
+        of(33, 2, 1, 96),
+        of(20, 1, 1, 160),
+        of(34, 1, 1, 80),
+        of(33, 1, 1, 112),
+    ] {
+        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| {
+            ops.causal_attention(&x[0], axes)
+        });
     }
 }
 
@@ -190,7 +290,8 @@ fn rows_of_losses(place: &Place) -> Result<()> {
         let truth = Ops::fused().cross_entropy_rows(&logits, &targets)?;
         for gpu in (place.boards)(DType::F32, &place.device) {
             let ops = Ops::fused().on_board(gpu);
-            let rows = ops.cross_entropy_rows(&place.on(logits.clone())?, &place.on(targets.clone())?)?;
+            let rows =
+                ops.cross_entropy_rows(&place.on(logits.clone())?, &place.on(targets.clone())?)?;
             for (row, truth) in rows.iter().zip(&truth) {
                 let close = match (row, truth) {
                     (Some(a), Some(b)) => a.correct == b.correct && (a.nats - b.nats).abs() < 1e-5,
@@ -201,10 +302,23 @@ fn rows_of_losses(place: &Place) -> Result<()> {
             }
             // The first of several equals is the most probable; a target that cannot be has no loss.
             let equal = place.on(Tensor::ones((3, 70), DType::F32, &Device::Cpu)?)?;
-            let rows = ops.cross_entropy_rows(&equal, &place.on(Tensor::new(&[0u32, 69, 70], &Device::Cpu)?)?)?;
-            assert_eq!(rows.iter().map(|row| row.unwrap().correct).collect::<Vec<_>>(), [true, false, false]);
-            assert!(rows[2].unwrap().nats.is_nan() && (rows[0].unwrap().nats - 70f32.ln()).abs() < 1e-5);
-            let nothing = ops.cross_entropy(&equal, &place.on(Tensor::new(&[IGNORED; 3], &Device::Cpu)?)?)?;
+            let rows = ops.cross_entropy_rows(
+                &equal,
+                &place.on(Tensor::new(&[0u32, 69, 70], &Device::Cpu)?)?,
+            )?;
+            assert_eq!(
+                rows.iter()
+                    .map(|row| row.unwrap().correct)
+                    .collect::<Vec<_>>(),
+                [true, false, false]
+            );
+            assert!(
+                rows[2].unwrap().nats.is_nan() && (rows[0].unwrap().nats - 70f32.ln()).abs() < 1e-5
+            );
+            let nothing = ops.cross_entropy(
+                &equal,
+                &place.on(Tensor::new(&[IGNORED; 3], &Device::Cpu)?)?,
+            )?;
             assert!(nothing.to_scalar::<f32>()?.is_nan(), "the mean of nothing");
         }
     }
@@ -214,21 +328,74 @@ fn rows_of_losses(place: &Place) -> Result<()> {
 /// New tokens over a cache, against the CPU.
 fn caches(place: &Place) -> Result<()> {
     for (axes, offset, room) in [
-        (Axes { batch: 1, time: 1, heads: 1, kv_heads: 1, head_width: 1, scale: None }, 0, 1),
-        (Axes { batch: 2, time: 1, heads: 4, kv_heads: 2, head_width: 64, scale: None }, 300, 310),
-        (Axes { batch: 1, time: 3, heads: 2, kv_heads: 2, head_width: 96, scale: Some(4.0 / 96.0) }, 2, 6),
+        (
+            Axes {
+                batch: 1,
+                time: 1,
+                heads: 1,
+                kv_heads: 1,
+                head_width: 1,
+                scale: None,
+            },
+            0,
+            1,
+        ),
+        (
+            Axes {
+                batch: 2,
+                time: 1,
+                heads: 4,
+                kv_heads: 2,
+                head_width: 64,
+                scale: None,
+            },
+            300,
+            310,
+        ),
+        (
+            Axes {
+                batch: 1,
+                time: 3,
+                heads: 2,
+                kv_heads: 2,
+                head_width: 96,
+                scale: Some(4.0 / 96.0),
+            },
+            2,
+            6,
+        ),
     ] {
         for (dtype, near) in [(DType::F32, 1e-5), (DType::BF16, 1e-2)] {
             let rounded = |shape: &[usize], seed| random(shape, DType::F32, seed)?.to_dtype(dtype);
             let of_cache = [axes.batch * axes.kv_heads, room, axes.head_width];
-            let all =
-                [rounded(&[axes.rows(), axes.packed_width()], 1)?, rounded(&of_cache, 2)?, rounded(&of_cache, 3)?];
+            let all = [
+                rounded(&[axes.rows(), axes.packed_width()], 1)?,
+                rounded(&of_cache, 2)?,
+                rounded(&of_cache, 3)?,
+            ];
             let run = |ops: Ops, [qkv, keys, values]: [Tensor; 3]| {
-                flat(&ops.cached_attention(&qkv, Cached { keys: &keys, values: &values, offset }, axes).unwrap())
+                flat(
+                    &ops.cached_attention(
+                        &qkv,
+                        Cached {
+                            keys: &keys,
+                            values: &values,
+                            offset,
+                        },
+                        axes,
+                    )
+                    .unwrap(),
+                )
             };
-            let truth = run(Ops::fused(), all.each_ref().map(|x| x.to_dtype(DType::F64).unwrap()))?;
+            let truth = run(
+                Ops::fused(),
+                all.each_ref().map(|x| x.to_dtype(DType::F64).unwrap()),
+            )?;
             for gpu in (place.boards)(dtype, &place.device) {
-                let made = run(Ops::fused().on_board(gpu), all.each_ref().map(|x| place.on(x.clone()).unwrap()))?;
+                let made = run(
+                    Ops::fused().on_board(gpu),
+                    all.each_ref().map(|x| place.on(x.clone()).unwrap()),
+                )?;
                 let far = distance(&made, &truth);
                 assert!(far < near, "{axes:?} in {dtype:?}: {far:e}");
             }
@@ -257,12 +424,19 @@ fn weights_are_narrowed_once(place: &Place) -> Result<()> {
 
 /// TF32 rounds factors of f32 products, and only where it is asked for.
 fn rounded_factors(place: &Place) -> Result<()> {
-    let (x, w) = (random(&[256, 256], DType::F32, 1)?, random(&[256, 256], DType::F32, 2)?);
-    let truth = flat(&Ops::fused().linear(&x.to_dtype(DType::F64)?, &w.to_dtype(DType::F64)?, None)?)?;
+    let (x, w) = (
+        random(&[256, 256], DType::F32, 1)?,
+        random(&[256, 256], DType::F32, 2)?,
+    );
+    let truth =
+        flat(&Ops::fused().linear(&x.to_dtype(DType::F64)?, &w.to_dtype(DType::F64)?, None)?)?;
     for gpu in (place.boards)(DType::F32, &place.device) {
         for (tf32, error) in [(false, 0.0..1e-6), (true, 1e-5..3e-3)] {
             let ops = Ops::fused().on_board(gpu.with_tf32(tf32));
-            let far = distance(&flat(&ops.linear(&place.on(x.clone())?, &place.on(w.clone())?, None)?)?, &truth);
+            let far = distance(
+                &flat(&ops.linear(&place.on(x.clone())?, &place.on(w.clone())?, None)?)?,
+                &truth,
+            );
             assert!(error.contains(&far), "TF32 {tf32}: {far:e}");
         }
     }
@@ -280,24 +454,48 @@ fn updates(place: &Place) -> Result<()> {
     let tensor = |n: usize, seed: u64| place.on(random(&[n], DType::F32, seed)?);
     let [beta1, beta2, eps, lr, scale] = [0.9f64, 0.99, 1e-8, 0.01, 0.5];
     for gpu in (place.boards)(DType::F32, &place.device) {
-        let make = |seed: u64| LENGTHS.iter().map(|&n| tensor(n, seed + n as u64)).collect::<Result<Vec<_>>>();
+        let make = |seed: u64| {
+            LENGTHS
+                .iter()
+                .map(|&n| tensor(n, seed + n as u64))
+                .collect::<Result<Vec<_>>>()
+        };
         let (w, g) = (make(1)?, make(2)?);
-        let (m, v) = (make(3)?, make(4)?.iter().map(Tensor::sqr).collect::<Result<Vec<_>>>()?);
+        let (m, v) = (
+            make(3)?,
+            make(4)?
+                .iter()
+                .map(Tensor::sqr)
+                .collect::<Result<Vec<_>>>()?,
+        );
         let mut truth = Vec::new();
         for i in 0..LENGTHS.len() {
             truth.push([flat(&w[i])?, flat(&g[i])?, flat(&m[i])?, flat(&v[i])?]);
         }
         // Together, and one that fills a block alone: what a block forgot cannot turn up in the next.
         for some in [0..LENGTHS.len(), 3..4] {
-            let squares: f64 = truth[some.clone()].iter().flat_map(|[_, g, ..]| g).map(|g| g * g).sum();
-            assert!((gpu.square_sum(&g[some.clone()])? / squares - 1.0).abs() < 1e-5, "the norm of {some:?}");
+            let squares: f64 = truth[some.clone()]
+                .iter()
+                .flat_map(|[_, g, ..]| g)
+                .map(|g| g * g)
+                .sum();
+            assert!(
+                (gpu.square_sum(&g[some.clone()])? / squares - 1.0).abs() < 1e-5,
+                "the norm of {some:?}"
+            );
         }
         for step in 1..=3 {
-            let (rate, root2) = (lr / (1.0 - beta1.powi(step)), (1.0 - beta2.powi(step)).sqrt());
+            let (rate, root2) = (
+                lr / (1.0 - beta1.powi(step)),
+                (1.0 - beta2.powi(step)).sqrt(),
+            );
             let factors = AdamwFactors::at(step, [beta1, beta2], lr, scale);
             // Rates, epsilons and decays of their own.
             let decay = |i: usize| if i.is_multiple_of(2) { 0.1 } else { 0.0 };
-            let (of_lr, eps) = (|i: usize| [1.0, 0.25, 3.0][i % 3], |i: usize| [eps, 0.02][i % 2]);
+            let (of_lr, eps) = (
+                |i: usize| [1.0, 0.25, 3.0][i % 3],
+                |i: usize| [eps, 0.02][i % 2],
+            );
             let all = (0..LENGTHS.len()).map(|i| Updated {
                 w: &w[i],
                 g: &g[i],
@@ -319,7 +517,8 @@ fn updates(place: &Place) -> Result<()> {
             }
         }
         for (i, [of_w, _, of_m, of_v]) in truth.iter().enumerate() {
-            for (name, made, truth) in [("w", &w[i], of_w), ("m", &m[i], of_m), ("v", &v[i], of_v)] {
+            for (name, made, truth) in [("w", &w[i], of_w), ("m", &m[i], of_m), ("v", &v[i], of_v)]
+            {
                 let far = distance(&flat(made)?, truth);
                 assert!(far < 1e-5, "{name} of parameter {i}: {far:e}");
             }

@@ -13,7 +13,8 @@ use crate::error::{Error, Result};
 use crate::record::criterion::Benchmark;
 use crate::record::metric::ITERATION_S;
 use crate::record::{
-    Curve, Energy, Metric, RateSource, ResultFile, Run, SCHEMA, Stated, Status, Trial, Validity, spec_sha256,
+    Curve, Energy, Metric, RateSource, ResultFile, Run, SCHEMA, Stated, Status, Trial, Validity,
+    spec_sha256,
 };
 use crate::stat::median;
 
@@ -21,8 +22,7 @@ use crate::stat::median;
 const CRITERION: &str = "criterion";
 
 /// What criterion does not say.
-const NOTE: &str =
-    "criterion names neither the machine nor the unit: compare runs of one machine, measured in seconds of time";
+const NOTE: &str = "criterion names neither the machine nor the unit: compare runs of one machine, measured in seconds of time";
 
 /// Makes trials of runs, one for each benchmark in each; `command` is what reproduces it.
 ///
@@ -30,13 +30,24 @@ const NOTE: &str =
 ///
 /// One run given twice.
 pub fn import(runs: &[Vec<Benchmark>], command: &str) -> Result<Imported> {
-    let each = || runs.iter().enumerate().flat_map(|(repeat, run)| run.iter().map(move |one| (repeat as u64, one)));
-    let trials: Vec<Trial> =
-        each().enumerate().map(|(order, (repeat, one))| trial(one, repeat, order as u64)).collect();
+    let each = || {
+        runs.iter()
+            .enumerate()
+            .flat_map(|(repeat, run)| run.iter().map(move |one| (repeat as u64, one)))
+    };
+    let trials: Vec<Trial> = each()
+        .enumerate()
+        .map(|(order, (repeat, one))| trial(one, repeat, order as u64))
+        .collect();
     let mut known = BTreeMap::new();
     for trial in &trials {
         if let Some(first) = known.insert(&trial.id, trial.repeat) {
-            let message = format!("{}: runs {} and {} are one and the same", trial.cell, first + 1, trial.repeat + 1);
+            let message = format!(
+                "{}: runs {} and {} are one and the same",
+                trial.cell,
+                first + 1,
+                trial.repeat + 1
+            );
             return Err(Error::input(message)
                 .hint(format!(
                     "`cargo bench` writes over its last run: copy `target/criterion` before the next; a benchmark that is run \
@@ -76,7 +87,13 @@ fn trial(found: &Benchmark, repeat: u64, order: u64) -> Trial {
     let middle = median(&found.iteration_s).unwrap_or(f64::NAN);
     let metric = Metric::samples(ITERATION_S, middle, found.iteration_s.clone());
     Trial {
-        id: blake3::hash(json!([CRITERION, cell, found.blake3]).to_string().as_bytes()).to_hex()[..16].to_owned(),
+        id: blake3::hash(
+            json!([CRITERION, cell, found.blake3])
+                .to_string()
+                .as_bytes(),
+        )
+        .to_hex()[..16]
+            .to_owned(),
         arm: cell.clone(),
         cell,
         repeat,
@@ -99,9 +116,16 @@ fn trial(found: &Benchmark, repeat: u64, order: u64) -> Trial {
         curve: Curve::default(),
         metrics: BTreeMap::from([(ITERATION_S.to_owned(), metric)]),
         skills: Vec::new(),
-        energy: Energy { reason: Some(IMPORTED.to_owned()), ..Energy::default() },
+        energy: Energy {
+            reason: Some(IMPORTED.to_owned()),
+            ..Energy::default()
+        },
         gpu: None,
-        validity: Validity { ok: true, flags: Vec::new(), unseen: BTreeMap::new() },
+        validity: Validity {
+            ok: true,
+            flags: Vec::new(),
+            unseen: BTreeMap::new(),
+        },
     }
 }
 
@@ -129,16 +153,32 @@ mod tests {
 
     #[test]
     fn a_benchmark_is_a_cell_and_a_run_a_repeat() {
-        let run = |k: &str| vec![benchmark("sort", Some("merge/100"), &format!("a{k}")), benchmark("hash", None, k)];
+        let run = |k: &str| {
+            vec![
+                benchmark("sort", Some("merge/100"), &format!("a{k}")),
+                benchmark("hash", None, k),
+            ]
+        };
         let found = import(&[run("1"), run("2")], "effbench import").unwrap();
         assert_eq!(validate(&found.file), []);
-        let said: Vec<(&str, &str, &str, u64)> =
-            found.file.trials.iter().map(|t| (&*t.cell, &*t.variant, &*t.scale, t.repeat)).collect();
-        let expected = [("sort/merge/100", "sort", "merge/100"), ("hash", "hash", "all")];
-        let expected = [0, 1].map(|repeat| expected.map(|(cell, variant, scale)| (cell, variant, scale, repeat)));
+        let said: Vec<(&str, &str, &str, u64)> = found
+            .file
+            .trials
+            .iter()
+            .map(|t| (&*t.cell, &*t.variant, &*t.scale, t.repeat))
+            .collect();
+        let expected = [
+            ("sort/merge/100", "sort", "merge/100"),
+            ("hash", "hash", "all"),
+        ];
+        let expected = [0, 1]
+            .map(|repeat| expected.map(|(cell, variant, scale)| (cell, variant, scale, repeat)));
         assert_eq!(said, expected.concat());
         let metric = &found.file.trials[0].metrics[ITERATION_S];
-        assert_eq!((metric.value, metric.n, &metric.samples), (Some(0.2), Some(3), &vec![0.3, 0.1, 0.2]));
+        assert_eq!(
+            (metric.value, metric.n, &metric.samples),
+            (Some(0.2), Some(3), &vec![0.3, 0.1, 0.2])
+        );
         assert_eq!((found.points, found.file.run.repeats), (12, 2));
     }
 

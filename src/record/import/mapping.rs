@@ -45,31 +45,71 @@ pub enum Role {
 
 /// Every role by its name on the command line, with one sentence.
 pub const ROLES: [(&str, Role, &str); 13] = [
-    ("run", Role::Run, "which run a row belongs to; `@row` where each row is a run of its own"),
+    (
+        "run",
+        Role::Run,
+        "which run a row belongs to; `@row` where each row is a run of its own",
+    ),
     ("variant", Role::Variant, "the algorithm: what is compared"),
-    ("scale", Role::Scale, "the size: only runs of one size are compared"),
-    ("seed", Role::Seed, "the random seed, by which runs of different variants are paired"),
-    ("budget", Role::Budget, "planned steps; without it those that were done"),
+    (
+        "scale",
+        Role::Scale,
+        "the size: only runs of one size are compared",
+    ),
+    (
+        "seed",
+        Role::Seed,
+        "the random seed, by which runs of different variants are paired",
+    ),
+    (
+        "budget",
+        Role::Budget,
+        "planned steps; without it those that were done",
+    ),
     ("step", Role::Step, "optimizer steps done"),
     ("tokens", Role::Tokens, "training tokens seen"),
-    ("tokens_per_step", Role::TokensPerStep, "tokens of one step, where a log counts steps only"),
-    ("flops", Role::Flops, "training FLOPs spent; without them 6 N D from params and tokens"),
-    ("seconds", Role::Seconds, "seconds of training (`12.5`, `12.5s`, `387ms`)"),
+    (
+        "tokens_per_step",
+        Role::TokensPerStep,
+        "tokens of one step, where a log counts steps only",
+    ),
+    (
+        "flops",
+        Role::Flops,
+        "training FLOPs spent; without them 6 N D from params and tokens",
+    ),
+    (
+        "seconds",
+        Role::Seconds,
+        "seconds of training (`12.5`, `12.5s`, `387ms`)",
+    ),
     ("params", Role::Params, "parameters of the model"),
-    ("train_loss", Role::TrainLoss, "training loss, for the curve"),
-    ("loss", Role::Loss, "the loss that is judged; its last value is the run's result (nats, or `--unit`)"),
+    (
+        "train_loss",
+        Role::TrainLoss,
+        "training loss, for the curve",
+    ),
+    (
+        "loss",
+        Role::Loss,
+        "the loss that is judged; its last value is the run's result (nats, or `--unit`)",
+    ),
 ];
 
 impl Role {
     /// As on the command line.
     pub fn name(self) -> &'static str {
-        ROLES.iter().find(|(_, role, _)| *role == self).map_or("", |(name, ..)| name)
+        ROLES
+            .iter()
+            .find(|(_, role, _)| *role == self)
+            .map_or("", |(name, ..)| name)
     }
 
     pub(super) fn of(name: &str) -> Result<Self> {
         let found = ROLES.iter().find(|(known, ..)| *known == name);
         found.map(|(_, role, _)| *role).ok_or_else(|| {
-            Error::input(format!("unknown role `{}`", name.escape_debug())).suggest(name, ROLES.map(|(name, ..)| name))
+            Error::input(format!("unknown role `{}`", name.escape_debug()))
+                .suggest(name, ROLES.map(|(name, ..)| name))
         })
     }
 
@@ -136,8 +176,10 @@ impl Mapping {
                 "@file" => Source::File,
                 "@row" if role == Role::Run => Source::Row,
                 other if other.starts_with('@') => {
-                    let message = format!("--map {text}: `{other}` is no source for {}", role.name());
-                    return Err(Error::input(message).hint("there is: a column's name, @file, and @row for `run`"));
+                    let message =
+                        format!("--map {text}: `{other}` is no source for {}", role.name());
+                    return Err(Error::input(message)
+                        .hint("there is: a column's name, @file, and @row for `run`"));
                 }
                 column => Source::Column(column.to_owned()),
             };
@@ -148,9 +190,17 @@ impl Mapping {
             mapping.add(role, Source::Constant(value.to_owned()))?;
         }
         for text in splits {
-            let Some((source, pattern)) = text.split_once('=').filter(|(source, _)| !source.trim().is_empty()) else {
-                return Err(Error::input(format!("--split {}: expected SOURCE=PATTERN", text.escape_debug()))
-                    .hint("such as --split '@file={variant}_seed{seed}', or a column's name for @file"));
+            let Some((source, pattern)) = text
+                .split_once('=')
+                .filter(|(source, _)| !source.trim().is_empty())
+            else {
+                return Err(Error::input(format!(
+                    "--split {}: expected SOURCE=PATTERN",
+                    text.escape_debug()
+                ))
+                .hint(
+                    "such as --split '@file={variant}_seed{seed}', or a column's name for @file",
+                ));
             };
             let pattern = Pattern::parse(pattern.trim())?;
             let mut roles: Vec<Role> = pattern.roles().collect();
@@ -159,7 +209,9 @@ impl Mapping {
             for role in roles {
                 mapping.add(role, Source::Part(mapping.splits.len()))?;
             }
-            let column = Some(source.trim()).filter(|source| *source != "@file").map(str::to_owned);
+            let column = Some(source.trim())
+                .filter(|source| *source != "@file")
+                .map(str::to_owned);
             mapping.splits.push(Split { column, pattern });
         }
         Ok(mapping)
@@ -168,7 +220,9 @@ impl Mapping {
     fn add(&mut self, role: Role, source: Source) -> Result<()> {
         match self.sources.insert(role, source) {
             None => Ok(()),
-            Some(_) => Err(Error::input(format!("`{}` is given twice", role.name())).hint("give it once")),
+            Some(_) => {
+                Err(Error::input(format!("`{}` is given twice", role.name())).hint("give it once"))
+            }
         }
     }
 
@@ -193,7 +247,10 @@ impl Mapping {
             };
             places.insert(role, place);
         }
-        Ok(Bound { places, units: self.units(table)? })
+        Ok(Bound {
+            places,
+            units: self.units(table)?,
+        })
     }
 
     /// The column of a role that nobody mentioned; one that something else was mentioned for is not taken twice.
@@ -206,7 +263,13 @@ impl Mapping {
         Ok(columns::find(table, name)?.filter(|place| !taken(*place)))
     }
 
-    fn part<'a>(&'a self, split: usize, role: Role, table: &Table, named: Named) -> Result<Place<'a>> {
+    fn part<'a>(
+        &'a self,
+        split: usize,
+        role: Role,
+        table: &Table,
+        named: Named,
+    ) -> Result<Place<'a>> {
         let Split { column, pattern } = &self.splits[split];
         let Some(column) = column else {
             return match names(named, pattern).iter().find_map(|name| pattern.take(role, name)) {
@@ -228,8 +291,14 @@ impl Mapping {
             };
             Ok(column.and_then(LossUnit::of_column))
         };
-        let (loss, train) = (told(Role::Loss, "loss")?, told(Role::TrainLoss, "train_loss")?);
-        Ok([self.unit.or(loss).unwrap_or_default(), train.or(self.unit).unwrap_or_default()])
+        let (loss, train) = (
+            told(Role::Loss, "loss")?,
+            told(Role::TrainLoss, "train_loss")?,
+        );
+        Ok([
+            self.unit.or(loss).unwrap_or_default(),
+            train.or(self.unit).unwrap_or_default(),
+        ])
     }
 
     /// For the record: what was asked for, with the columns that were taken because of their names.
@@ -243,7 +312,10 @@ impl Mapping {
                 Some(Source::Constant(value)) => (&mut constants, value.clone()),
                 Some(Source::Part(split)) => {
                     let Split { column, pattern } = &self.splits[*split];
-                    (&mut columns, format!("{}: {}", column.as_deref().unwrap_or("@file"), pattern.text))
+                    (
+                        &mut columns,
+                        format!("{}: {}", column.as_deref().unwrap_or("@file"), pattern.text),
+                    )
                 }
                 None => match self.unmentioned(table, name) {
                     Ok(Some(place)) => (&mut columns, table.columns[place].clone()),
@@ -271,7 +343,10 @@ fn names(named: Named, pattern: &Pattern) -> Vec<String> {
 /// The pairs of a list; what does not begin with a role and `=` belongs to the pair before it, as a column's name may hold commas
 /// and equals signs.
 fn pairs(list: &str) -> Vec<String> {
-    let begins = |part: &str| part.split_once('=').is_some_and(|(role, _)| Role::of(role.trim()).is_ok());
+    let begins = |part: &str| {
+        part.split_once('=')
+            .is_some_and(|(role, _)| Role::of(role.trim()).is_ok())
+    };
     let mut pairs: Vec<String> = Vec::new();
     for part in list.split(',') {
         match pairs.last_mut() {
@@ -283,10 +358,25 @@ fn pairs(list: &str) -> Vec<String> {
 }
 
 fn assignment<'a>(flag: &str, what: &str, text: &'a str) -> Result<(Role, &'a str)> {
-    match text.split_once('=').map(|(role, source)| (role.trim(), source.trim())) {
-        Some((role, source)) if !role.is_empty() && !source.is_empty() => Ok((Role::of(role)?, source)),
-        _ => Err(Error::input(format!("{flag} {}: expected ROLE={what}", text.escape_debug()))
-            .hint(format!("such as {flag} loss={}", if what == "COLUMN" { "validation_loss" } else { "3.2" }))),
+    match text
+        .split_once('=')
+        .map(|(role, source)| (role.trim(), source.trim()))
+    {
+        Some((role, source)) if !role.is_empty() && !source.is_empty() => {
+            Ok((Role::of(role)?, source))
+        }
+        _ => Err(Error::input(format!(
+            "{flag} {}: expected ROLE={what}",
+            text.escape_debug()
+        ))
+        .hint(format!(
+            "such as {flag} loss={}",
+            if what == "COLUMN" {
+                "validation_loss"
+            } else {
+                "3.2"
+            }
+        ))),
     }
 }
 
@@ -296,7 +386,10 @@ fn cells(table: &Table, column: &str, role: Role) -> Result<Vec<usize>> {
     if whole || !role.is_name() || !column.contains('+') {
         return Ok(vec![table.column(column)?]);
     }
-    column.split('+').map(|part| table.column(part.trim())).collect()
+    column
+        .split('+')
+        .map(|part| table.column(part.trim()))
+        .collect()
 }
 
 /// A mapping whose columns are found.
@@ -335,22 +428,39 @@ impl Bound<'_> {
             Place::Text(text) => Cow::Borrowed(text.as_str()),
             Place::Row => Cow::Owned((row + 1).to_string()),
             Place::Cells(places) if places.len() == 1 => Cow::Borrowed(table.cell(row, places[0])),
-            Place::Cells(places) => {
-                Cow::Owned(places.iter().map(|&place| table.cell(row, place)).collect::<Vec<_>>().join("-"))
-            }
-            Place::Part(column, pattern) => {
-                Cow::Owned(pattern.take(role, table.cell(row, *column)).unwrap_or_default())
-            }
+            Place::Cells(places) => Cow::Owned(
+                places
+                    .iter()
+                    .map(|&place| table.cell(row, place))
+                    .collect::<Vec<_>>()
+                    .join("-"),
+            ),
+            Place::Part(column, pattern) => Cow::Owned(
+                pattern
+                    .take(role, table.cell(row, *column))
+                    .unwrap_or_default(),
+            ),
         };
-        let empty = text.is_empty() || (!role.is_name() && (figures::is_missing(&text) || text == "-"));
+        let empty =
+            text.is_empty() || (!role.is_name() && (figures::is_missing(&text) || text == "-"));
         (!empty).then_some(text)
     }
 
     /// The cell that a role's pattern does not fit, with the pattern.
-    pub fn unlike<'t>(&'t self, role: Role, table: &'t Table, row: usize) -> Option<(&'t str, &'t str)> {
-        let Place::Part(column, pattern) = self.places.get(&role)? else { return None };
+    pub fn unlike<'t>(
+        &'t self,
+        role: Role,
+        table: &'t Table,
+        row: usize,
+    ) -> Option<(&'t str, &'t str)> {
+        let Place::Part(column, pattern) = self.places.get(&role)? else {
+            return None;
+        };
         let cell = table.cell(row, *column);
-        pattern.take(role, cell).is_none().then_some((cell, pattern.text.as_str()))
+        pattern
+            .take(role, cell)
+            .is_none()
+            .then_some((cell, pattern.text.as_str()))
     }
 
     /// How the column of a role writes its numbers.
@@ -375,18 +485,34 @@ impl Bound<'_> {
 mod tests {
     use super::*;
 
-    const NAMED: Named<'static> = Named { stem: "stem", path: "runs/adam/stem.csv" };
+    const NAMED: Named<'static> = Named {
+        stem: "stem",
+        path: "runs/adam/stem.csv",
+    };
 
     fn parse(columns: &[&str], constants: &[&str]) -> Result<Mapping> {
-        let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
+        let owned = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
         Mapping::parse(&owned(columns), &owned(constants), &[])
     }
 
     #[test]
     fn each_source_gives_its_text() {
-        let table =
-            Table::parse("x.csv", "opt,norm,a+b,seed,\"loss, val\"\nadam,rms,7,3,2.5\nmuon,,8,NA,\n", ',').unwrap();
-        let mapping = parse(&["variant=opt+norm,loss=loss, val,scale=a+b", "run=@row"], &["params=124e6"]).unwrap();
+        let table = Table::parse(
+            "x.csv",
+            "opt,norm,a+b,seed,\"loss, val\"\nadam,rms,7,3,2.5\nmuon,,8,NA,\n",
+            ',',
+        )
+        .unwrap();
+        let mapping = parse(
+            &["variant=opt+norm,loss=loss, val,scale=a+b", "run=@row"],
+            &["params=124e6"],
+        )
+        .unwrap();
         let bound = mapping.bind(&table, NAMED).unwrap();
         let rows = [
             (Role::Variant, 0, Some("adam-rms")),
@@ -400,7 +526,11 @@ mod tests {
             (Role::Tokens, 0, None),
         ];
         for (role, row, expected) in rows {
-            assert_eq!(bound.text(role, &table, row).as_deref(), expected, "{role:?} {row}");
+            assert_eq!(
+                bound.text(role, &table, row).as_deref(),
+                expected,
+                "{role:?} {row}"
+            );
         }
         assert_eq!(
             mapping.document(&table).to_string(),
@@ -408,7 +538,10 @@ mod tests {
         );
         let by_file = parse(&["variant=@file"], &[]).unwrap();
         let bound = by_file.bind(&table, NAMED).unwrap();
-        assert_eq!(bound.text(Role::Variant, &table, 0).as_deref(), Some("stem"));
+        assert_eq!(
+            bound.text(Role::Variant, &table, 0).as_deref(),
+            Some("stem")
+        );
     }
 
     #[test]
@@ -419,7 +552,11 @@ mod tests {
             ("@file={variant}", Role::Variant, Some("stem")),
             ("@file={variant}.csv", Role::Variant, Some("stem")),
             ("@file={variant}/{scale}", Role::Variant, Some("adam")),
-            ("name={variant}-lr*-seed{seed}", Role::Variant, Some("adamw")),
+            (
+                "name={variant}-lr*-seed{seed}",
+                Role::Variant,
+                Some("adamw"),
+            ),
             ("name={variant}-lr*-seed{seed}", Role::Seed, Some("3")),
         ];
         for (text, role, expected) in rows {
@@ -429,47 +566,107 @@ mod tests {
         }
         let mapping = split("name={variant}-lr*-seed{seed}").unwrap();
         let bound = mapping.bind(&table, NAMED).unwrap();
-        assert_eq!(bound.unlike(Role::Seed, &table, 1), Some(("odd", "{variant}-lr*-seed{seed}")));
-        assert_eq!(mapping.document(&table)["columns"]["seed"], "name: {variant}-lr*-seed{seed}");
-        let error = split("@file={variant}_seed{seed}").unwrap().bind(&table, NAMED).err().unwrap();
-        assert_eq!(error.message, "x.csv: its name does not look like `{variant}_seed{seed}`");
-        assert!(split("{variant}").unwrap_err().message.starts_with("--split {variant}: expected SOURCE=PATTERN"));
+        assert_eq!(
+            bound.unlike(Role::Seed, &table, 1),
+            Some(("odd", "{variant}-lr*-seed{seed}"))
+        );
+        assert_eq!(
+            mapping.document(&table)["columns"]["seed"],
+            "name: {variant}-lr*-seed{seed}"
+        );
+        let error = split("@file={variant}_seed{seed}")
+            .unwrap()
+            .bind(&table, NAMED)
+            .err()
+            .unwrap();
+        assert_eq!(
+            error.message,
+            "x.csv: its name does not look like `{variant}_seed{seed}`"
+        );
+        assert!(
+            split("{variant}")
+                .unwrap_err()
+                .message
+                .starts_with("--split {variant}: expected SOURCE=PATTERN")
+        );
     }
 
     /// Charts' tables name a column after its run, with commas and equals signs.
     #[test]
     fn a_columns_name_may_hold_commas_and_equals_signs() {
-        let table = Table::parse("x.csv", "Step,\"lr=0.001, wd=0.1 - loss\"\n0,4.6\n", ',').unwrap();
-        let mapping = parse(&["step=Step,loss=lr=0.001, wd=0.1 - loss"], &["variant=lr=0.001, wd=0.1"]).unwrap();
+        let table =
+            Table::parse("x.csv", "Step,\"lr=0.001, wd=0.1 - loss\"\n0,4.6\n", ',').unwrap();
+        let mapping = parse(
+            &["step=Step,loss=lr=0.001, wd=0.1 - loss"],
+            &["variant=lr=0.001, wd=0.1"],
+        )
+        .unwrap();
         let bound = mapping.bind(&table, NAMED).unwrap();
         assert_eq!(bound.text(Role::Loss, &table, 0).as_deref(), Some("4.6"));
-        assert_eq!(bound.text(Role::Variant, &table, 0).as_deref(), Some("lr=0.001, wd=0.1"));
+        assert_eq!(
+            bound.text(Role::Variant, &table, 0).as_deref(),
+            Some("lr=0.001, wd=0.1")
+        );
     }
 
     /// Beside a validation loss, `loss` is the training loss; a column that was asked for is not taken for something else.
     #[test]
     fn roles_that_nobody_mentioned_are_found_by_name() {
         let table = Table::parse("x.csv", "Step,loss,val_loss,PPL\n1,3,4,9\n", ',').unwrap();
-        let text =
-            |mapping: &Mapping, role| mapping.bind(&table, NAMED).unwrap().text(role, &table, 0).map(Cow::into_owned);
+        let text = |mapping: &Mapping, role| {
+            mapping
+                .bind(&table, NAMED)
+                .unwrap()
+                .text(role, &table, 0)
+                .map(Cow::into_owned)
+        };
         let found = Mapping::default();
         let roles = [Role::Step, Role::Loss, Role::TrainLoss];
-        assert_eq!(roles.map(|role| text(&found, role)), ["1", "4", "3"].map(|text| Some(text.to_owned())));
+        assert_eq!(
+            roles.map(|role| text(&found, role)),
+            ["1", "4", "3"].map(|text| Some(text.to_owned()))
+        );
         let asked = parse(&["loss=PPL,train_loss=val_loss"], &[]).unwrap();
-        assert_eq!(asked.bind(&table, NAMED).unwrap().unit(Role::Loss), LossUnit::Perplexity);
-        assert_eq!(asked.bind(&table, NAMED).unwrap().unit(Role::TrainLoss), LossUnit::Nats);
+        assert_eq!(
+            asked.bind(&table, NAMED).unwrap().unit(Role::Loss),
+            LossUnit::Perplexity
+        );
+        assert_eq!(
+            asked.bind(&table, NAMED).unwrap().unit(Role::TrainLoss),
+            LossUnit::Nats
+        );
     }
 
     #[test]
     fn what_makes_no_sense_is_refused() {
         let rows: [(&[&str], &[&str], &str, &str); 7] = [
-            (&["loss"], &[], "--map loss: expected ROLE=COLUMN", "loss=validation_loss"),
+            (
+                &["loss"],
+                &[],
+                "--map loss: expected ROLE=COLUMN",
+                "loss=validation_loss",
+            ),
             (&["=x"], &[], "--map =x: expected", ""),
-            (&["varriant=x"], &[], "unknown role `varriant`", "did you mean `variant`?"),
-            (&["zzz=x"], &[], "unknown role `zzz`", "there is: run, variant"),
+            (
+                &["varriant=x"],
+                &[],
+                "unknown role `varriant`",
+                "did you mean `variant`?",
+            ),
+            (
+                &["zzz=x"],
+                &[],
+                "unknown role `zzz`",
+                "there is: run, variant",
+            ),
             (&["loss=a", "loss=b"], &[], "`loss` is given twice", ""),
             (&["seed=a"], &["seed=1"], "`seed` is given twice", ""),
-            (&["loss=@row"], &[], "--map loss=@row: `@row` is no source for loss", "@file"),
+            (
+                &["loss=@row"],
+                &[],
+                "--map loss=@row: `@row` is no source for loss",
+                "@file",
+            ),
         ];
         for (columns, constants, says, hint) in rows {
             let error = parse(columns, constants).unwrap_err();
@@ -477,7 +674,11 @@ mod tests {
             assert!(error.hint.unwrap_or_default().contains(hint), "{says}");
         }
         let table = Table::parse("x.csv", "opt,loss\n", ',').unwrap();
-        let error = parse(&["variant=opt+nrm"], &[]).unwrap().bind(&table, NAMED).err().unwrap();
+        let error = parse(&["variant=opt+nrm"], &[])
+            .unwrap()
+            .bind(&table, NAMED)
+            .err()
+            .unwrap();
         assert_eq!(error.message, "x.csv: no column `nrm`");
     }
 }

@@ -53,11 +53,17 @@ pub struct About<'a> {
 ///
 /// What [`read_runs`] refuses, seeds for some runs only, two runs of the same cell and seed, an unknown base.
 pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported> {
-    let read =
-        logs.iter().enumerate().map(|(place, log)| read_runs(log, place, mapping)).collect::<Result<Vec<Runs>>>()?;
+    let read = logs
+        .iter()
+        .enumerate()
+        .map(|(place, log)| read_runs(log, place, mapping))
+        .collect::<Result<Vec<Runs>>>()?;
     let mut said = passed_over(logs, &read);
     let runs: Vec<LoggedRun> = read.into_iter().flat_map(|read| read.runs).collect();
-    let variants: BTreeSet<&str> = runs.iter().map(|run| run.identity.variant.as_str()).collect();
+    let variants: BTreeSet<&str> = runs
+        .iter()
+        .map(|run| run.identity.variant.as_str())
+        .collect();
     if let Some(base) = about.base.filter(|base| !variants.contains(base)) {
         let message = format!("--base {}: no run is of this variant", base.escape_debug());
         return Err(Error::input(message).suggest(base, variants.into_iter().take(20)));
@@ -68,13 +74,29 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
     let trials: Vec<Trial> = runs
         .iter()
         .enumerate()
-        .map(|(order, run)| trials::trial(run, &logs[run.log], mapping, &cells[order], &repeats[order], order as u64))
+        .map(|(order, run)| {
+            trials::trial(
+                run,
+                &logs[run.log],
+                mapping,
+                &cells[order],
+                &repeats[order],
+                order as u64,
+            )
+        })
         .collect();
-    let planned = repeats.iter().map(|repeat| repeat.index).collect::<BTreeSet<u64>>().len() as u64;
+    let planned = repeats
+        .iter()
+        .map(|repeat| repeat.index)
+        .collect::<BTreeSet<u64>>()
+        .len() as u64;
     let times: Vec<&String> = logs.iter().map(|log| &log.written_at).collect();
     said.extend(self::notes(&trials));
     Ok(Imported {
-        points: trials.iter().map(|trial| trial.curve.val_loss_nats.len()).sum(),
+        points: trials
+            .iter()
+            .map(|trial| trial.curve.val_loss_nats.len())
+            .sum(),
         notes: said,
         file: ResultFile {
             schema: SCHEMA.to_owned(),
@@ -85,7 +107,11 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
                 headline: None,
                 data: "imported logs".to_owned(),
                 repeats: planned,
-                started_at: times.iter().min().map(|time| (*time).clone()).unwrap_or_default(),
+                started_at: times
+                    .iter()
+                    .min()
+                    .map(|time| (*time).clone())
+                    .unwrap_or_default(),
                 finished_at: times.iter().max().map(|time| (*time).clone()),
                 interleaved: about.interleaved.then_some(true),
             },
@@ -101,7 +127,9 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
 fn passed_over(logs: &[Log], read: &[Runs]) -> Vec<String> {
     let mut said: Vec<String> = logs.iter().flat_map(|log| log.table.notes()).collect();
     let sum = |of: &dyn Fn(usize) -> Passed| {
-        let found = (0..logs.len()).map(|k| (k, of(k))).filter(|(_, passed)| passed.count > 0);
+        let found = (0..logs.len())
+            .map(|k| (k, of(k)))
+            .filter(|(_, passed)| passed.count > 0);
         let (mut count, mut files, mut first) = (0, 0, None);
         for (k, passed) in found {
             (count, files) = (count + passed.count, files + 1);
@@ -109,13 +137,19 @@ fn passed_over(logs: &[Log], read: &[Runs]) -> Vec<String> {
         }
         first.map(|first| (count, files, first))
     };
-    let many = |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
+    let many =
+        |count: usize, what: &str| format!("{count} {what}{}", if count == 1 { "" } else { "s" });
     if let Some((count, files, first)) = sum(&|k| logs[k].passed) {
         let (lines, files) = (many(count, "line"), many(files, "file"));
-        said.push(format!("{lines} of {files} hold no figures and are passed over (first: {first})"));
+        said.push(format!(
+            "{lines} of {files} hold no figures and are passed over (first: {first})"
+        ));
     }
     if let Some((count, _, first)) = sum(&|k| read[k].lossless) {
-        said.push(format!("{} without any loss, which are left out (first: {first})", many(count, "row")));
+        said.push(format!(
+            "{} without any loss, which are left out (first: {first})",
+            many(count, "row")
+        ));
     }
     if let Some((count, _, first)) = sum(&|k| read[k].unjudged) {
         let rows = many(count, "row");
@@ -144,12 +178,20 @@ fn repeats(runs: &[LoggedRun], cells: &[places::Cell], logs: &[Log]) -> Result<V
         let next = cells.iter().map(|cell| {
             let count = seen.entry(&cell.name).or_insert(0);
             *count += 1;
-            Repeat { index: *count - 1, seed: None, paired: true }
+            Repeat {
+                index: *count - 1,
+                seed: None,
+                paired: true,
+            }
         });
         return Ok(next.collect());
     }
     if let Some(run) = runs.iter().find(|run| run.identity.seed.is_none()) {
-        let message = format!("{}: {} has no seed, and other runs have one", place(run), describe(&run.identity));
+        let message = format!(
+            "{}: {} has no seed, and other runs have one",
+            place(run),
+            describe(&run.identity)
+        );
         return Err(Error::input(message).hint("give every run its seed, or map no seed at all"));
     }
     let ranks = SeedRanks::of(runs);
@@ -157,7 +199,12 @@ fn repeats(runs: &[LoggedRun], cells: &[places::Cell], logs: &[Log]) -> Result<V
     let mut places: BTreeMap<(&str, u64), &LoggedRun> = BTreeMap::new();
     for (run, (cell, repeat)) in runs.iter().zip(cells.iter().zip(&repeats)) {
         if let Some(first) = places.insert((&cell.name, repeat.index), run) {
-            let message = format!("{} and {}: two runs of {}", place(first), place(run), describe(&run.identity));
+            let message = format!(
+                "{} and {}: two runs of {}",
+                place(first),
+                place(run),
+                describe(&run.identity)
+            );
             return Err(Error::input(message).hint(
                 "what differs between them belongs into the variant or the scale: `--map variant=optimizer+lr` joins columns",
             ));
@@ -178,28 +225,54 @@ impl<'a> SeedRanks<'a> {
     fn of(runs: &'a [LoggedRun]) -> Self {
         let mut seeds: BTreeMap<&str, BTreeSet<u64>> = BTreeMap::new();
         for run in runs {
-            seeds.entry(&run.identity.variant).or_default().extend(run.identity.seed);
+            seeds
+                .entry(&run.identity.variant)
+                .or_default()
+                .extend(run.identity.seed);
         }
         let shares = |variant: &str, own: &BTreeSet<u64>| {
-            seeds.len() == 1 || seeds.iter().any(|(other, theirs)| *other != variant && !own.is_disjoint(theirs))
+            seeds.len() == 1
+                || seeds
+                    .iter()
+                    .any(|(other, theirs)| *other != variant && !own.is_disjoint(theirs))
         };
-        let (together, alone): (Vec<_>, Vec<_>) = seeds.iter().partition(|(variant, own)| shares(variant, own));
-        let shared: BTreeSet<u64> = together.into_iter().flat_map(|(_, own)| own.iter().copied()).collect();
-        let alone = alone.into_iter().map(|(variant, own)| (*variant, own.iter().copied().collect())).collect();
-        Self { shared: shared.into_iter().collect(), alone }
+        let (together, alone): (Vec<_>, Vec<_>) = seeds
+            .iter()
+            .partition(|(variant, own)| shares(variant, own));
+        let shared: BTreeSet<u64> = together
+            .into_iter()
+            .flat_map(|(_, own)| own.iter().copied())
+            .collect();
+        let alone = alone
+            .into_iter()
+            .map(|(variant, own)| (*variant, own.iter().copied().collect()))
+            .collect();
+        Self {
+            shared: shared.into_iter().collect(),
+            alone,
+        }
     }
 
     fn repeat(&self, run: &LoggedRun) -> Option<Repeat> {
         let seed = run.identity.seed?;
         let alone = self.alone.get(run.identity.variant.as_str());
         let rank = alone.unwrap_or(&self.shared).binary_search(&seed).ok()?;
-        Some(Repeat { index: rank as u64, seed: Some(seed), paired: alone.is_none() })
+        Some(Repeat {
+            index: rank as u64,
+            seed: Some(seed),
+            paired: alone.is_none(),
+        })
     }
 }
 
 /// What the flags of the trials come to.
 fn notes(trials: &[Trial]) -> Vec<String> {
-    let count = |code: &str| trials.iter().filter(|t| t.validity.flags.iter().any(|f| f.code == code)).count();
+    let count = |code: &str| {
+        trials
+            .iter()
+            .filter(|t| t.validity.flags.iter().any(|f| f.code == code))
+            .count()
+    };
     let mut notes: Vec<String> = trials::FLAGS
         .iter()
         .filter_map(|(code, _, about)| {
@@ -207,13 +280,24 @@ fn notes(trials: &[Trial]) -> Vec<String> {
             (count > 0).then(|| format!("{about} ({count} of {} trials)", trials.len()))
         })
         .collect();
-    let unfinished: Vec<&Trial> = trials.iter().filter(|trial| trial.status != Status::Ok).collect();
+    let unfinished: Vec<&Trial> = trials
+        .iter()
+        .filter(|trial| trial.status != Status::Ok)
+        .collect();
     notes.extend(unfinished.iter().take(NAMED_TRIALS).map(|trial| {
         let reason = trial.reason.as_deref().unwrap_or_default();
-        format!("{}, repeat {}: {}, {reason}", trial.cell, trial.repeat, trial.status.words())
+        format!(
+            "{}, repeat {}: {}, {reason}",
+            trial.cell,
+            trial.repeat,
+            trial.status.words()
+        )
     }));
     if unfinished.len() > NAMED_TRIALS {
-        notes.push(format!("... and {} more trials that did not finish", unfinished.len() - NAMED_TRIALS));
+        notes.push(format!(
+            "... and {} more trials that did not finish",
+            unfinished.len() - NAMED_TRIALS
+        ));
     }
     notes
 }

@@ -100,12 +100,24 @@ impl Point {
 /// step that disagree, tokens or FLOPs that fall while steps rise.
 pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
     let table = &log.table;
-    let bound = mapping.bind(table, Named { stem: &log.stem, path: &log.path })?;
+    let bound = mapping.bind(
+        table,
+        Named {
+            stem: &log.stem,
+            path: &log.path,
+        },
+    )?;
     let reader = Cells { table, bound };
     reader.need(Role::Loss, "--map loss=COLUMN")?;
-    reader.need(Role::Variant, "--map variant=COLUMN, --map variant=@file (the file's name) or --let variant=NAME")?;
+    reader.need(
+        Role::Variant,
+        "--map variant=COLUMN, --map variant=@file (the file's name) or --let variant=NAME",
+    )?;
     if table.rows() == 0 {
-        return Err(Error::input(format!("{}: a header and no rows", table.file)));
+        return Err(Error::input(format!(
+            "{}: a header and no rows",
+            table.file
+        )));
     }
     let mut found = Runs::default();
     let mut places: BTreeMap<(Option<String>, Option<Identity>), usize> = BTreeMap::new();
@@ -121,13 +133,25 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
             }
             continue;
         }
-        let name = reader.bound.text(Role::Run, table, row).map(Cow::into_owned);
+        let name = reader
+            .bound
+            .text(Role::Run, table, row)
+            .map(Cow::into_owned);
         let key = (name.clone(), name.is_none().then(|| identity.clone()));
         let at = *places.entry(key).or_insert(found.runs.len());
         if at == found.runs.len() {
             let (axis, unit) = (reader.axis(), reader.bound.unit(Role::Loss));
             let points = Vec::new();
-            found.runs.push(LoggedRun { log: place, line, identity, points, axis, sorted: false, untimed: 0, unit });
+            found.runs.push(LoggedRun {
+                log: place,
+                line,
+                identity,
+                points,
+                axis,
+                sorted: false,
+                untimed: 0,
+                unit,
+            });
         } else if found.runs[at].identity != identity {
             return Err(reader.two_runs(name.as_deref(), &found.runs[at], &identity, line));
         }
@@ -135,10 +159,15 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
     }
     if found.runs.is_empty() {
         return Err(
-            Error::input(format!("{}: no row states a loss", table.file)).hint("--map loss=COLUMN names its column")
+            Error::input(format!("{}: no row states a loss", table.file))
+                .hint("--map loss=COLUMN names its column"),
         );
     }
-    found.runs = found.runs.into_iter().map(|run| reader.ordered(run)).collect::<Result<_>>()?;
+    found.runs = found
+        .runs
+        .into_iter()
+        .map(|run| reader.ordered(run))
+        .collect::<Result<_>>()?;
     Ok(found)
 }
 
@@ -160,7 +189,11 @@ impl Cells<'_> {
     /// A row's figures; `None` where it states no loss of any kind.
     fn point(&self, row: usize) -> Result<Option<Point>> {
         let step = self.whole(Role::Step, row)?;
-        let tokens = match (self.rounded(Role::Tokens, row)?, step, self.figure(Role::TokensPerStep, row)?) {
+        let tokens = match (
+            self.rounded(Role::Tokens, row)?,
+            step,
+            self.figure(Role::TokensPerStep, row)?,
+        ) {
             (Some(tokens), ..) => Some(tokens),
             (None, Some(step), Some(each)) => Some((step as f64 * each).round() as u64),
             _ => None,
@@ -179,10 +212,18 @@ impl Cells<'_> {
 
     /// What orders the points of a run.
     fn axis(&self) -> Option<Role> {
-        [Role::Step, Role::Tokens, Role::Flops, Role::Seconds].into_iter().find(|axis| self.bound.has(*axis))
+        [Role::Step, Role::Tokens, Role::Flops, Role::Seconds]
+            .into_iter()
+            .find(|axis| self.bound.has(*axis))
     }
 
-    fn two_runs(&self, name: Option<&str>, run: &LoggedRun, other: &Identity, line: usize) -> Error {
+    fn two_runs(
+        &self,
+        name: Option<&str>,
+        run: &LoggedRun,
+        other: &Identity,
+        line: usize,
+    ) -> Error {
         let (file, name) = (&self.table.file, name.unwrap_or_default().escape_debug());
         Error::input(format!(
             "{file}:{line}: run `{name}` is {} here and {} at line {}",
@@ -200,8 +241,12 @@ impl Cells<'_> {
         }
         let file = &self.table.file;
         let Some(axis) = run.axis else {
-            let message =
-                format!("{file}:{}: {} rows for {}", run.points[1].line, run.points.len(), describe(&run.identity));
+            let message = format!(
+                "{file}:{}: {} rows for {}",
+                run.points[1].line,
+                run.points.len(),
+                describe(&run.identity)
+            );
             return Err(Error::input(format!("{message}, and nothing that orders them")).hint(
                 "--map step=COLUMN (or tokens, flops, seconds), --map seed=COLUMN where they are several runs, or \
                  --map run=@row where each row is one",
@@ -209,10 +254,16 @@ impl Cells<'_> {
         };
         if let Some(point) = run.points.iter().find(|point| point.on(axis).is_none()) {
             let column = self.bound.column(axis, self.table);
-            return Err(Error::input(format!("{file}:{}: a loss without its {column}", point.line)));
+            return Err(Error::input(format!(
+                "{file}:{}: a loss without its {column}",
+                point.line
+            )));
         }
         let place = |point: &Point| point.on(axis).unwrap_or_default();
-        run.sorted = run.points.windows(2).any(|pair| place(&pair[1]) < place(&pair[0]));
+        run.sorted = run
+            .points
+            .windows(2)
+            .any(|pair| place(&pair[1]) < place(&pair[0]));
         run.points.sort_by(|a, b| place(a).total_cmp(&place(b)));
         let points = merged(&run, axis, file)?;
         let all = points.len();
@@ -227,7 +278,9 @@ impl Cells<'_> {
     fn rising(&self, run: &LoggedRun, axis: Role, other: Role) -> Result<()> {
         let mut last: Option<(f64, usize)> = None;
         for point in &run.points {
-            let Some(value) = point.on(other) else { continue };
+            let Some(value) = point.on(other) else {
+                continue;
+            };
             if let Some((before, line)) = last.filter(|(before, _)| value < *before) {
                 let (file, name, axis) = (&self.table.file, other.name(), axis.name());
                 return Err(Error::input(format!(
@@ -246,11 +299,16 @@ impl Cells<'_> {
 fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
     let mut points: Vec<Point> = Vec::new();
     for point in &run.points {
-        let Some(last) = points.last_mut().filter(|last| last.on(axis) == point.on(axis)) else {
+        let Some(last) = points
+            .last_mut()
+            .filter(|last| last.on(axis) == point.on(axis))
+        else {
             points.push(*point);
             continue;
         };
-        let differ = |a: Option<f64>, b: Option<f64>| a.zip(b).is_some_and(|(a, b)| a.to_bits() != b.to_bits());
+        let differ = |a: Option<f64>, b: Option<f64>| {
+            a.zip(b).is_some_and(|(a, b)| a.to_bits() != b.to_bits())
+        };
         if differ(last.loss, point.loss) || differ(last.train_loss, point.train_loss) {
             let at = format!("{} {}", axis.name(), point.on(axis).unwrap_or_default());
             let (a, b) = (last.line.min(point.line), last.line.max(point.line));
@@ -276,7 +334,11 @@ fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
 /// The points without those training losses that were timed by a clock that was then restarted, as speedruns do after some
 /// untimed steps; only where the seconds of the judged losses rise, so that they are on one clock.
 fn timed(points: Vec<Point>) -> Vec<Point> {
-    let judged: Vec<f64> = points.iter().filter(|p| p.loss.is_some()).filter_map(|p| p.seconds).collect();
+    let judged: Vec<f64> = points
+        .iter()
+        .filter(|p| p.loss.is_some())
+        .filter_map(|p| p.seconds)
+        .collect();
     if !judged.is_sorted() {
         return points;
     }
@@ -284,7 +346,10 @@ fn timed(points: Vec<Point>) -> Vec<Point> {
     let mut before = Vec::with_capacity(points.len());
     for point in &points {
         before.push(last);
-        last = point.seconds.filter(|_| point.loss.is_some()).unwrap_or(last);
+        last = point
+            .seconds
+            .filter(|_| point.loss.is_some())
+            .unwrap_or(last);
     }
     let (mut kept, mut later) = (Vec::new(), f64::INFINITY);
     for (point, before) in points.iter().zip(before).rev() {
@@ -303,8 +368,16 @@ pub fn describe(identity: &Identity) -> String {
     if let Some(scale) = &identity.scale {
         text.push_str(&format!(", scale {}", scale.escape_debug()));
     }
-    for (what, value) in [("seed", identity.seed), ("budget", identity.budget), ("params", identity.params)] {
-        text.push_str(&value.map(|value| format!(", {what} {value}")).unwrap_or_default());
+    for (what, value) in [
+        ("seed", identity.seed),
+        ("budget", identity.budget),
+        ("params", identity.params),
+    ] {
+        text.push_str(
+            &value
+                .map(|value| format!(", {what} {value}"))
+                .unwrap_or_default(),
+        );
     }
     text
 }
@@ -338,46 +411,122 @@ mod tests {
         assert_eq!(names, ["a, seed 1", "b, seed 1", "a, seed 2"]);
         let first = &runs[0];
         assert!(first.sorted && !runs[1].sorted);
-        assert_eq!(first.points.iter().map(|p| p.step).collect::<Vec<_>>(), [Some(10), Some(20), Some(30)]);
-        assert_eq!(first.points[0].loss.zip(first.points[0].train_loss), Some((5.0, 5.5)));
-        assert_eq!((first.points[0].seconds, first.points[2].line), (Some(1.0), 6));
+        assert_eq!(
+            first.points.iter().map(|p| p.step).collect::<Vec<_>>(),
+            [Some(10), Some(20), Some(30)]
+        );
+        assert_eq!(
+            first.points[0].loss.zip(first.points[0].train_loss),
+            Some((5.0, 5.5))
+        );
+        assert_eq!(
+            (first.points[0].seconds, first.points[2].line),
+            (Some(1.0), 6)
+        );
         assert!(first.points[2].loss.unwrap().is_nan());
-        assert_eq!(runs[1].points.len(), 1, "a row without any loss is no point");
+        assert_eq!(
+            runs[1].points.len(),
+            1,
+            "a row without any loss is no point"
+        );
     }
 
     #[test]
     fn what_makes_no_sense_is_placed() {
         let rows: [(&str, &[&str], &str, &str); 15] = [
-            ("variant,step,l\na,1,2\n", &[], "x.csv: nothing says what the loss is", "The file has: variant, step, l"),
-            ("step,loss\n1,2\n", &[], "x.csv: nothing says what the variant is", "--map variant=@file"),
+            (
+                "variant,step,l\na,1,2\n",
+                &[],
+                "x.csv: nothing says what the loss is",
+                "The file has: variant, step, l",
+            ),
+            (
+                "step,loss\n1,2\n",
+                &[],
+                "x.csv: nothing says what the variant is",
+                "--map variant=@file",
+            ),
             ("variant,loss\n", &[], "x.csv: a header and no rows", ""),
-            ("variant,loss\n,2\n", &[], "x.csv:2: column `variant`: is empty", ""),
-            ("variant,loss\na\u{7},2\n", &[], "x.csv:2: column `variant`: holds a control", ""),
-            ("v,l\na,2\n", &["variant=v", "loss=x"], "x.csv: no column `x`", "v, l"),
-            ("variant,v\na,3.x\n", &["loss=v"], "x.csv:2: column `v` (loss): `3.x` is not a number", ""),
-            ("variant,loss\na,-3\n", &[], "x.csv:2: column `loss`: -3: a loss in nats is not below zero", ""),
-            ("variant,step,loss\na,1.5,3\n", &[], "x.csv:2: column `step`: 1.5 is not a whole number", ""),
-            ("variant,step,loss\na,inf,3\n", &[], "x.csv:2: column `step`: inf is no amount", ""),
+            (
+                "variant,loss\n,2\n",
+                &[],
+                "x.csv:2: column `variant`: is empty",
+                "",
+            ),
+            (
+                "variant,loss\na\u{7},2\n",
+                &[],
+                "x.csv:2: column `variant`: holds a control",
+                "",
+            ),
+            (
+                "v,l\na,2\n",
+                &["variant=v", "loss=x"],
+                "x.csv: no column `x`",
+                "v, l",
+            ),
+            (
+                "variant,v\na,3.x\n",
+                &["loss=v"],
+                "x.csv:2: column `v` (loss): `3.x` is not a number",
+                "",
+            ),
+            (
+                "variant,loss\na,-3\n",
+                &[],
+                "x.csv:2: column `loss`: -3: a loss in nats is not below zero",
+                "",
+            ),
+            (
+                "variant,step,loss\na,1.5,3\n",
+                &[],
+                "x.csv:2: column `step`: 1.5 is not a whole number",
+                "",
+            ),
+            (
+                "variant,step,loss\na,inf,3\n",
+                &[],
+                "x.csv:2: column `step`: inf is no amount",
+                "",
+            ),
             (
                 "variant,step,loss\na,1,3\na,1,4\n",
                 &[],
                 "x.csv:3: a has two losses at step 1, here and at line 2",
                 "seed",
             ),
-            ("variant,loss\na,3\na,4\n", &[], "x.csv:3: 2 rows for a, and nothing that orders them", "--map run=@row"),
-            ("variant,step,loss\na,1,3\na,,4\n", &[], "x.csv:3: a loss without its step", ""),
+            (
+                "variant,loss\na,3\na,4\n",
+                &[],
+                "x.csv:3: 2 rows for a, and nothing that orders them",
+                "--map run=@row",
+            ),
+            (
+                "variant,step,loss\na,1,3\na,,4\n",
+                &[],
+                "x.csv:3: a loss without its step",
+                "",
+            ),
             (
                 "variant,step,tokens,loss\na,1,9,3\na,2,8,4\n",
                 &[],
                 "x.csv:3: tokens fall from 9e0 (line 2) to 8e0",
                 "run",
             ),
-            ("run,variant,loss\n7,a,3\n7,b,4\n", &[], "x.csv:3: run `7` is b here and a at line 2", "one run has"),
+            (
+                "run,variant,loss\n7,a,3\n7,b,4\n",
+                &[],
+                "x.csv:3: run `7` is b here and a at line 2",
+                "one run has",
+            ),
         ];
         for (text, columns, says, hint) in rows {
             let error = read(text, columns).unwrap_err();
             assert!(error.message.starts_with(says), "{text:?}: {error}");
-            assert!(error.hint.clone().unwrap_or_default().contains(hint), "{text:?}: {error}");
+            assert!(
+                error.hint.clone().unwrap_or_default().contains(hint),
+                "{text:?}: {error}"
+            );
         }
     }
 }

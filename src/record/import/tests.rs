@@ -19,8 +19,17 @@ fn log(name: &str, text: &str) -> Log {
 }
 
 fn of(logs: &[Log], columns: &[&str], constants: &[&str]) -> Result<Imported> {
-    let owned = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect::<Vec<_>>();
-    import(logs, &Mapping::parse(&owned(columns), &owned(constants), &[])?, About::default())
+    let owned = |texts: &[&str]| {
+        texts
+            .iter()
+            .map(|text| (*text).to_owned())
+            .collect::<Vec<_>>()
+    };
+    import(
+        logs,
+        &Mapping::parse(&owned(columns), &owned(constants), &[])?,
+        About::default(),
+    )
 }
 
 fn sound(logs: &[Log], columns: &[&str], constants: &[&str]) -> Imported {
@@ -30,7 +39,12 @@ fn sound(logs: &[Log], columns: &[&str], constants: &[&str]) -> Imported {
 }
 
 fn codes(trial: &Trial) -> Vec<&str> {
-    trial.validity.flags.iter().map(|flag| flag.code.as_str()).collect()
+    trial
+        .validity
+        .flags
+        .iter()
+        .map(|flag| flag.code.as_str())
+        .collect()
 }
 
 /// The matched comparison of four optimizers that the modded-nanogpt speedruns published in October 2024
@@ -43,41 +57,87 @@ fn an_end_of_run_table_is_one_trial_a_row() {
     let constants = ["step=5100", "tokens_per_step=524288", "params=124e6"];
     let found = sound(&[log("table.csv", text)], &columns, &constants);
     let cells: Vec<&str> = found.file.trials.iter().map(|t| t.cell.as_str()).collect();
-    assert_eq!(cells, ["adam/all@5100", "distributed shampoo/all@5100", "soap/all@5100", "muon/all@5100"]);
+    assert_eq!(
+        cells,
+        [
+            "adam/all@5100",
+            "distributed shampoo/all@5100",
+            "soap/all@5100",
+            "muon/all@5100"
+        ]
+    );
     let muon = &found.file.trials[3];
-    assert_eq!((muon.metric(VAL_LOSS_NATS), muon.metric(TRAIN_WALL_S)), (Some(3.276), Some(724.2)));
+    assert_eq!(
+        (muon.metric(VAL_LOSS_NATS), muon.metric(TRAIN_WALL_S)),
+        (Some(3.276), Some(724.2))
+    );
     let tokens = 5100 * 524_288;
-    assert_eq!((muon.params(), muon.train_tokens()), (Some(124_000_000), Some(tokens)));
+    assert_eq!(
+        (muon.params(), muon.train_tokens()),
+        (Some(124_000_000), Some(tokens))
+    );
     assert_eq!(muon.train_flops(), Some(6.0 * 124e6 * tokens as f64));
-    assert_eq!(muon.stated.as_ref().unwrap().by_six_n_d, Some(BySixND::TrainFlops));
+    assert_eq!(
+        muon.stated.as_ref().unwrap().by_six_n_d,
+        Some(BySixND::TrainFlops)
+    );
     assert_eq!(codes(muon), ["six_n_d", "seed_unknown"]);
-    assert_eq!((found.points, found.file.run.repeats, muon.repeat), (4, 1, 0));
-    assert!(found.notes[0].contains("6 N D (4 of 4 trials)"), "{:?}", found.notes);
+    assert_eq!(
+        (found.points, found.file.run.repeats, muon.repeat),
+        (4, 1, 0)
+    );
+    assert!(
+        found.notes[0].contains("6 N D (4 of 4 trials)"),
+        "{:?}",
+        found.notes
+    );
 }
 
 /// The columns of hansgundlach/Experimental_Progress: FLOPs as its authors count them, one file a run.
 #[test]
 fn one_file_a_run_takes_its_name_and_ends_with_its_last_loss() {
-    let header = "step,training_loss,validation_loss,total_flops_profiler,theoretical_flops,tokens\n";
+    let header =
+        "step,training_loss,validation_loss,total_flops_profiler,theoretical_flops,tokens\n";
     let swiglu = format!(
         "{header}100,6.5,6.4,1e13,9e12,1638400\n200,5.5,5.4,2e13,1.8e13,3276800\n300,5.2,,3e13,2.7e13,4915200\n"
     );
     let lstm = format!("{header}100,16.4,6.9,1e13,8e12,1638400\n200,nan,NaN,2e13,1.6e13,3276800\n");
-    let columns = ["variant=@file", "loss=validation_loss", "train_loss=training_loss", "flops=theoretical_flops"];
-    let found = sound(&[log("swiglu.csv", &swiglu), log("lstm.csv", &lstm)], &columns, &["budget=300"]);
+    let columns = [
+        "variant=@file",
+        "loss=validation_loss",
+        "train_loss=training_loss",
+        "flops=theoretical_flops",
+    ];
+    let found = sound(
+        &[log("swiglu.csv", &swiglu), log("lstm.csv", &lstm)],
+        &columns,
+        &["budget=300"],
+    );
     let (swiglu, lstm) = (&found.file.trials[0], &found.file.trials[1]);
     assert_eq!(swiglu.cell, "swiglu/all@300");
-    assert_eq!((swiglu.metric(VAL_LOSS_NATS), swiglu.train_flops()), (Some(5.4), Some(1.8e13)));
+    assert_eq!(
+        (swiglu.metric(VAL_LOSS_NATS), swiglu.train_flops()),
+        (Some(5.4), Some(1.8e13))
+    );
     assert_eq!(swiglu.curve.val_loss_nats, [Some(6.4), Some(5.4), None]);
     assert_eq!((swiglu.curve.step.len(), swiglu.curve.wall_s.len()), (3, 0));
     assert_eq!(lstm.status, Status::Diverged);
-    assert_eq!(lstm.reason.as_deref(), Some("the loss is not a number at step 200 (lstm.csv:3)"));
+    assert_eq!(
+        lstm.reason.as_deref(),
+        Some("the loss is not a number at step 200 (lstm.csv:3)")
+    );
     assert_eq!(lstm.curve.val_loss_nats, [Some(6.9), None]);
     assert_eq!(
         found.notes.last().unwrap(),
-        &format!("lstm/all@300, repeat 0: diverged, {}", lstm.reason.as_ref().unwrap())
+        &format!(
+            "lstm/all@300, repeat 0: diverged, {}",
+            lstm.reason.as_ref().unwrap()
+        )
     );
-    assert_eq!(swiglu.spec["imported"]["map"]["columns"]["flops"], "theoretical_flops");
+    assert_eq!(
+        swiglu.spec["imported"]["map"]["columns"]["flops"],
+        "theoretical_flops"
+    );
     assert_eq!(swiglu.spec["imported"]["file"], "swiglu.csv");
 }
 
@@ -87,13 +147,30 @@ fn the_same_seed_is_the_same_repeat() {
         ("a,1\na,2\na,3\nb,2\nb,3\n", &[0, 1, 2, 1, 2], &[false; 5]),
         ("a,3\na,1\n", &[1, 0], &[false; 2]),
         ("a,1\na,2\nb,100\nb,101\n", &[0, 1, 0, 1], &[true; 4]),
-        ("a,1\na,2\nb,2\nc,7\n", &[0, 1, 1, 0], &[false, false, false, true]),
+        (
+            "a,1\na,2\nb,2\nc,7\n",
+            &[0, 1, 1, 0],
+            &[false, false, false, true],
+        ),
     ];
     for (pairs, repeats, unpaired) in rows {
         let text: String = pairs.lines().map(|pair| format!("{pair},3.0\n")).collect();
-        let found = sound(&[log("x.csv", &format!("variant,seed,loss\n{text}"))], &[], &[]).file.trials;
-        assert_eq!(found.iter().map(|t| t.repeat).collect::<Vec<_>>(), repeats, "{pairs}");
-        let flagged: Vec<bool> = found.iter().map(|t| codes(t).contains(&"seeds_unpaired")).collect();
+        let found = sound(
+            &[log("x.csv", &format!("variant,seed,loss\n{text}"))],
+            &[],
+            &[],
+        )
+        .file
+        .trials;
+        assert_eq!(
+            found.iter().map(|t| t.repeat).collect::<Vec<_>>(),
+            repeats,
+            "{pairs}"
+        );
+        let flagged: Vec<bool> = found
+            .iter()
+            .map(|t| codes(t).contains(&"seeds_unpaired"))
+            .collect();
         assert_eq!(flagged, unpaired, "{pairs}");
     }
 }
@@ -103,14 +180,30 @@ fn the_same_seed_is_the_same_repeat() {
 fn points_of_a_law_are_cells_of_their_own() {
     let text = "Model Size,Training FLOP,loss\n57300000.4,1.4e18,3.9\n114000000,1.4e18,3.7\n57300000.4,6e19,3.3\n";
     let columns = ["params=Model Size", "flops=Training FLOP", "run=@row"];
-    let found = sound(&[log("points.csv", text)], &columns, &["variant=chinchilla"]).file.trials;
+    let found = sound(
+        &[log("points.csv", text)],
+        &columns,
+        &["variant=chinchilla"],
+    )
+    .file
+    .trials;
     let cells: Vec<&str> = found.iter().map(|t| t.cell.as_str()).collect();
     assert_eq!(
         cells,
-        ["chinchilla/n57300000@1400000000", "chinchilla/n114000000@1400000000", "chinchilla/n57300000@60000000000"]
+        [
+            "chinchilla/n57300000@1400000000",
+            "chinchilla/n114000000@1400000000",
+            "chinchilla/n57300000@60000000000"
+        ]
     );
-    assert_eq!(found[1].train_tokens(), Some((1.4e18_f64 / (6.0 * 114e6)).round() as u64));
-    assert_eq!(found[1].stated.as_ref().unwrap().by_six_n_d, Some(BySixND::TrainTokens));
+    assert_eq!(
+        found[1].train_tokens(),
+        Some((1.4e18_f64 / (6.0 * 114e6)).round() as u64)
+    );
+    assert_eq!(
+        found[1].stated.as_ref().unwrap().by_six_n_d,
+        Some(BySixND::TrainTokens)
+    );
 }
 
 /// The speedruns restart their clock after ten untimed steps; the judged losses are all on the clock that counts.
@@ -118,11 +211,17 @@ fn points_of_a_law_are_cells_of_their_own() {
 fn a_clock_that_is_restarted_early_still_counts() {
     let text = "step,seconds,train_loss,loss\n0,0.4,,16\n1,23.7,15.9,\n10,25.8,9.2,\n11,0.1,9.1,\n14,0.5,8.8,\n\
                 125,19.4,5.5,5.4\n126,19.6,5.4,\n";
-    let found = sound(&[log("x.csv", text)], &[], &["variant=a", "seed=0"]).file.trials;
+    let found = sound(&[log("x.csv", text)], &[], &["variant=a", "seed=0"])
+        .file
+        .trials;
     assert_eq!(codes(&found[0]), ["untimed_points"]);
     assert_eq!(found[0].curve.step, [0, 14, 125, 126]);
     assert_eq!(found[0].curve.wall_s, [0.4, 0.5, 19.4, 19.6]);
-    assert_eq!(found[0].metric(TRAIN_WALL_S), Some(19.4), "up to the last judged loss");
+    assert_eq!(
+        found[0].metric(TRAIN_WALL_S),
+        Some(19.4),
+        "up to the last judged loss"
+    );
 }
 
 #[test]
@@ -134,11 +233,24 @@ fn what_was_decided_is_flagged() {
         ("1,1,3.5\n2,2,3.4\n", &[]),
     ];
     for (text, expected) in rows {
-        let found = sound(&[log("x.csv", &format!("step,seconds,loss\n{text}"))], &[], &["variant=a", "seed=0"]).file;
+        let found = sound(
+            &[log("x.csv", &format!("step,seconds,loss\n{text}"))],
+            &[],
+            &["variant=a", "seed=0"],
+        )
+        .file;
         assert_eq!(codes(&found.trials[0]), expected, "{text}");
     }
-    let restarted = sound(&[log("x.csv", "step,seconds,loss\n1,9,3.5\n2,1,3.4\n")], &[], &["variant=a"]).file;
-    assert_eq!(restarted.trials[0].metrics[TRAIN_WALL_S].reason.as_deref(), Some("the log's clock was restarted"));
+    let restarted = sound(
+        &[log("x.csv", "step,seconds,loss\n1,9,3.5\n2,1,3.4\n")],
+        &[],
+        &["variant=a"],
+    )
+    .file;
+    assert_eq!(
+        restarted.trials[0].metrics[TRAIN_WALL_S].reason.as_deref(),
+        Some("the log's clock was restarted")
+    );
     assert!(restarted.trials[0].curve.wall_s.is_empty());
 }
 
@@ -148,8 +260,18 @@ fn a_diverged_run_belongs_to_the_cell_of_its_siblings() {
     let text = "variant,seed,step,loss\na,0,100,4\na,0,200,3\na,1,100,4\na,1,150,inf\na,2,100,\n";
     let found = sound(&[log("x.csv", text)], &[], &[]).file.trials;
     let said: Vec<(&str, Status)> = found.iter().map(|t| (t.cell.as_str(), t.status)).collect();
-    assert_eq!(said, [("a/all@200", Status::Ok), ("a/all@200", Status::Diverged), ("a/all@200", Status::Failed)]);
-    assert_eq!(found[2].reason.as_deref(), Some("the log states no loss (x.csv:6)"));
+    assert_eq!(
+        said,
+        [
+            ("a/all@200", Status::Ok),
+            ("a/all@200", Status::Diverged),
+            ("a/all@200", Status::Failed)
+        ]
+    );
+    assert_eq!(
+        found[2].reason.as_deref(),
+        Some("the log states no loss (x.csv:6)")
+    );
 }
 
 #[test]
@@ -158,14 +280,24 @@ fn names_from_outside_stay_what_they_are() {
     let found = sound(&[log("x.csv", text)], &[], &[]).file.trials;
     assert_eq!(found[0].cell, "a, \"b\" <i>/größe/2@3");
     assert_eq!(found[1].variant, "../../etc");
-    assert!(found.iter().all(|t| t.id.len() == 16 && t.id.chars().all(|c| c.is_ascii_hexdigit())));
+    assert!(
+        found
+            .iter()
+            .all(|t| t.id.len() == 16 && t.id.chars().all(|c| c.is_ascii_hexdigit()))
+    );
 }
 
 #[test]
 fn what_cannot_be_told_apart_is_refused() {
     let rows = [
-        ("variant,seed,run,loss\na,1,x,3\na,1,y,4\n", "x.csv:2 and x.csv:3: two runs of a, seed 1"),
-        ("variant,seed,loss\na,1,3\nb,,4\n", "x.csv:3: b has no seed, and other runs have one"),
+        (
+            "variant,seed,run,loss\na,1,x,3\na,1,y,4\n",
+            "x.csv:2 and x.csv:3: two runs of a, seed 1",
+        ),
+        (
+            "variant,seed,loss\na,1,3\nb,,4\n",
+            "x.csv:3: b has no seed, and other runs have one",
+        ),
     ];
     for (text, says) in rows {
         let error = of(&[log("x.csv", text)], &[], &[]).unwrap_err();
@@ -174,7 +306,10 @@ fn what_cannot_be_told_apart_is_refused() {
     let error = import(
         &[log("x.csv", "variant,loss\nadam,3\n")],
         &Mapping::default(),
-        About { base: Some("adm"), ..About::default() },
+        About {
+            base: Some("adm"),
+            ..About::default()
+        },
     )
     .unwrap_err();
     assert_eq!(error.hint.as_deref(), Some("did you mean `adam`?"));
@@ -183,9 +318,18 @@ fn what_cannot_be_told_apart_is_refused() {
 /// Importing the same log twice gives the same trials, so that pooling counts them once; another log gives others.
 #[test]
 fn a_trial_is_known_by_what_it_came_from() {
-    let ids =
-        |text: &str| sound(&[log("x.csv", text)], &[], &[]).file.trials.into_iter().map(|t| t.id).collect::<Vec<_>>();
-    let (one, same) = (ids("variant,loss\na,3\nb,4\n"), ids("variant,loss\na,3\nb,4\n"));
+    let ids = |text: &str| {
+        sound(&[log("x.csv", text)], &[], &[])
+            .file
+            .trials
+            .into_iter()
+            .map(|t| t.id)
+            .collect::<Vec<_>>()
+    };
+    let (one, same) = (
+        ids("variant,loss\na,3\nb,4\n"),
+        ids("variant,loss\na,3\nb,4\n"),
+    );
     assert_eq!(one, same);
     assert_ne!(one, ids("variant,loss\na,3\nb,5\n"));
 }

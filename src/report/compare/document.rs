@@ -22,12 +22,17 @@ pub struct Document<'a> {
 impl<'a> Document<'a> {
     /// Of a comparison.
     pub fn of(found: &'a Comparison) -> Self {
-        Self { sentence: sentence(found), found }
+        Self {
+            sentence: sentence(found),
+            found,
+        }
     }
 }
 
 /// The JSON Schema of [`Document`] as it is written: what is not known is there and null.
 pub fn json_schema() -> Value {
-    let generator = SchemaSettings::draft2020_12().for_serialize().into_generator();
+    let generator = SchemaSettings::draft2020_12()
+        .for_serialize()
+        .into_generator();
     generator.into_root_schema_for::<Document>().to_value()
 }

@@ -21,7 +21,12 @@ pub fn csv(found: &Comparison) -> String {
 }
 
 fn values(row: &Row) -> [String; 23] {
-    let number = |value: Option<f64>| value.filter(|v| v.is_finite()).map(|v| v.to_string()).unwrap_or_default();
+    let number = |value: Option<f64>| {
+        value
+            .filter(|v| v.is_finite())
+            .map(|v| v.to_string())
+            .unwrap_or_default()
+    };
     let word = |value: &dyn erased::Word| value.word();
     let interval = row.change.and_then(|change| change.interval);
     [
@@ -77,7 +82,10 @@ fn quoted(value: &str) -> String {
 
 /// What is measured and gated, of the new side.
 fn measured(found: &Comparison) -> impl Iterator<Item = (&Row, f64)> {
-    let rows = found.rows.iter().filter(|row| row.gated && row.group != Group::Exact);
+    let rows = found
+        .rows
+        .iter()
+        .filter(|row| row.gated && row.group != Group::Exact);
     rows.filter_map(|row| Some((row, row.new.mean?)))
 }
 
@@ -101,12 +109,21 @@ pub fn github_action_benchmark(found: &Comparison) -> Value {
     let entry = |(row, mean): (&Row, f64)| {
         let (name, unit, value, share): (String, String, f64, f64) = match (row.better, row.unit) {
             (Better::Lower, unit) => (row.metric.to_owned(), unit.to_owned(), mean, half(row, 1.0)),
-            (Better::Higher, "1") => (format!("1 - {}", row.metric), "1".to_owned(), 1.0 - mean, half(row, 1.0)),
-            (Better::Higher, _) => {
-                (format!("1 / {}", row.metric), "s".to_owned(), 1.0 / mean, half(row, 1.0 / mean / mean))
-            }
+            (Better::Higher, "1") => (
+                format!("1 - {}", row.metric),
+                "1".to_owned(),
+                1.0 - mean,
+                half(row, 1.0),
+            ),
+            (Better::Higher, _) => (
+                format!("1 / {}", row.metric),
+                "s".to_owned(),
+                1.0 / mean,
+                half(row, 1.0 / mean / mean),
+            ),
         };
-        let mut entry = json!({ "name": format!("{}: {name}", row.cell), "unit": unit, "value": value });
+        let mut entry =
+            json!({ "name": format!("{}: {name}", row.cell), "unit": unit, "value": value });
         if row.new.interval.is_some() {
             entry["range"] = format!("± {share:.3e}").into();
         }
@@ -118,5 +135,7 @@ pub fn github_action_benchmark(found: &Comparison) -> Value {
 
 /// Half the interval's width, stretched.
 fn half(row: &Row, stretch: f64) -> f64 {
-    row.new.interval.map_or(0.0, |i| 0.5 * (i.high - i.low) * stretch)
+    row.new
+        .interval
+        .map_or(0.0, |i| 0.5 * (i.high - i.low) * stretch)
 }

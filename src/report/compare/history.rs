@@ -12,14 +12,24 @@ const WIDTH: usize = 24;
 
 /// One history: what it says, and its runs.
 pub fn history(found: &History, style: Style) -> String {
-    let mut table = headed(style, &["run", "commit", "n", found.metric, "change", "", ""]);
+    let mut table = headed(
+        style,
+        &["run", "commit", "n", found.metric, "change", "", ""],
+    );
     for (k, point) in found.points.iter().enumerate() {
         table.add_row([
             point.started_at.escape_debug().to_string(),
-            point.commit.as_deref().map(|commit| commit.chars().take(9).collect()).unwrap_or_default(),
+            point
+                .commit
+                .as_deref()
+                .map(|commit| commit.chars().take(9).collect())
+                .unwrap_or_default(),
             point.n.to_string(),
             format!("{:.5}", Figure(point.value)),
-            point.change.map(|change| size(found, change)).unwrap_or_default(),
+            point
+                .change
+                .map(|change| size(found, change))
+                .unwrap_or_default(),
             dot(found, point, style.unicode),
             mark(found, k, point).to_owned(),
         ]);
@@ -51,63 +61,134 @@ fn mark(found: &History, k: usize, point: &Point) -> &'static str {
 
 fn size(found: &History, change: f64) -> String {
     let ratio = !matches!(found.unit, "nats" | "bits/byte" | "1");
-    if ratio || found.metric == "mfu" { format!("{}%", signed(change)) } else { format!("{change:+.4}") }
+    if ratio || found.metric == "mfu" {
+        format!("{}%", signed(change))
+    } else {
+        format!("{change:+.4}")
+    }
 }
 
 fn signed(share: f64) -> String {
-    format!("{}{}", if share > 0.0 { "+" } else { "" }, bare_percent(share))
+    format!(
+        "{}{}",
+        if share > 0.0 { "+" } else { "" },
+        bare_percent(share)
+    )
 }
 
 /// Where the value lies between the lowest and the highest.
 fn dot(found: &History, point: &Point, unicode: bool) -> String {
     let values = || found.points.iter().map(|point| point.value);
-    let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-    let place = if high > low { (point.value - low) / (high - low) } else { 0.5 };
+    let (low, high) = (
+        values().fold(f64::INFINITY, f64::min),
+        values().fold(f64::NEG_INFINITY, f64::max),
+    );
+    let place = if high > low {
+        (point.value - low) / (high - low)
+    } else {
+        0.5
+    };
     let at = (place * (WIDTH - 1) as f64).round() as usize;
     let (line, dot) = if unicode { ('·', '●') } else { ('.', 'o') };
-    (0..WIDTH).map(|k| if k == at { dot } else { line }).collect()
+    (0..WIDTH)
+        .map(|k| if k == at { dot } else { line })
+        .collect()
 }
 
 fn sentence(found: &History) -> String {
-    let History { cell, metric, class_id, data, points, .. } = found;
-    let runs = if points.len() == 1 { "1 run".to_owned() } else { format!("{} runs", points.len()) };
+    let History {
+        cell,
+        metric,
+        class_id,
+        data,
+        points,
+        ..
+    } = found;
+    let runs = if points.len() == 1 {
+        "1 run".to_owned()
+    } else {
+        format!("{} runs", points.len())
+    };
     let fence = match found.fence {
-        Some(fence) => format!("runs differ by up to {} without a reason", size(found, fence).trim_start_matches('+')),
+        Some(fence) => format!(
+            "runs differ by up to {} without a reason",
+            size(found, fence).trim_start_matches('+')
+        ),
         None => "too few runs to say what is usual".to_owned(),
     };
     let data = data.escape_debug();
-    let differs = if found.differs.is_empty() { String::new() } else { format!(", {}", found.differs.escape_debug()) };
-    format!("{metric} of {cell} on {class_id}, {data}{differs}, {runs}: {fence}{}{}.", course(found), outliers(found))
+    let differs = if found.differs.is_empty() {
+        String::new()
+    } else {
+        format!(", {}", found.differs.escape_debug())
+    };
+    format!(
+        "{metric} of {cell} on {class_id}, {data}{differs}, {runs}: {fence}{}{}.",
+        course(found),
+        outliers(found)
+    )
 }
 
 /// `; it changed for good by -11% at 2026-10-06T10:00:00Z`: a step, a trend, or what may yet become one.
 fn course(found: &History) -> String {
     let points = &found.points;
     if let Some((at, change)) = found.step {
-        return format!("; it changed for good by {} at {}", size(found, change), points[at].started_at);
+        return format!(
+            "; it changed for good by {} at {}",
+            size(found, change),
+            points[at].started_at
+        );
     }
     if let Some(change) = found.trend {
         let runs = points.len() - 1;
-        return format!("; a trend, {} over {runs} steps from run to run", size(found, change));
+        return format!(
+            "; a trend, {} over {runs} steps from run to run",
+            size(found, change)
+        );
     }
-    let Some((at, change)) = found.recent else { return String::new() };
-    let (last, yet) =
-        if at + 1 == points.len() { ("the last run lies", "two more") } else { ("the last two runs lie", "one more") };
-    format!("; {last} {} from those before, and {yet} will say whether it stays", size(found, change))
+    let Some((at, change)) = found.recent else {
+        return String::new();
+    };
+    let (last, yet) = if at + 1 == points.len() {
+        ("the last run lies", "two more")
+    } else {
+        ("the last two runs lie", "one more")
+    };
+    format!(
+        "; {last} {} from those before, and {yet} will say whether it stays",
+        size(found, change)
+    )
 }
 
 fn outliers(found: &History) -> String {
     let apart: Vec<&Point> = found.points.iter().filter(|point| point.outlier).collect();
     match apart.as_slice() {
         [] => String::new(),
-        [one] => format!("; the run of {} stands apart, and the next is as before", one.started_at),
-        several => format!("; {} runs stand apart, each between runs as before", several.len()),
+        [one] => format!(
+            "; the run of {} stands apart, and the next is as before",
+            one.started_at
+        ),
+        several => format!(
+            "; {} runs stand apart, each between runs as before",
+            several.len()
+        ),
     }
 }
 
 /// The rates of a self-test as a table.
 pub fn self_test(rates: &[Rates], style: Style) -> String {
-    let mut table = headed(style, &["metric", "pairs", "n", "sd of a pair", "test alone", "regressed", "equivalent"]);
+    let mut table = headed(
+        style,
+        &[
+            "metric",
+            "pairs",
+            "n",
+            "sd of a pair",
+            "test alone",
+            "regressed",
+            "equivalent",
+        ],
+    );
     for rate in rates {
         let share = |value: f64| Share(value).to_string();
         let sd = if rate.metric.ends_with("nats") {

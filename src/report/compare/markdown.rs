@@ -23,10 +23,22 @@ pub fn markdown(found: &Comparison) -> String {
         .chain(equivalents(found))
         .chain(reasons(found))
         .chain(lists(found))
-        .map(|block| block.lines().map(|line| name(line.trim_start())).collect::<Vec<_>>().join("\n"))
+        .map(|block| {
+            block
+                .lines()
+                .map(|line| name(line.trim_start()))
+                .collect::<Vec<_>>()
+                .join("\n")
+        })
         .collect();
-    let details = details.into_iter().map(|block| block.replacen(":\n", ":\n\n", 1)).collect::<Vec<_>>().join("\n\n");
-    parts.push(format!("<details><summary>Details</summary>\n\n{details}\n\n</details>"));
+    let details = details
+        .into_iter()
+        .map(|block| block.replacen(":\n", ":\n\n", 1))
+        .collect::<Vec<_>>()
+        .join("\n\n");
+    parts.push(format!(
+        "<details><summary>Details</summary>\n\n{details}\n\n</details>"
+    ));
     parts.join("\n\n") + "\n"
 }
 
@@ -48,8 +60,19 @@ fn table(found: &Comparison) -> Option<String> {
 fn line(row: &Row) -> String {
     let strong = row.verdict == Verdict::Regressed && row.accepted.is_none();
     let verdict = name(&outcome(row));
-    let verdict = if strong { format!("**{verdict}**") } else { verdict };
-    let cells = [name(&row.cell), name(row.metric), sees(row), change(row), n(row), margin(row)];
+    let verdict = if strong {
+        format!("**{verdict}**")
+    } else {
+        verdict
+    };
+    let cells = [
+        name(&row.cell),
+        name(row.metric),
+        sees(row),
+        change(row),
+        n(row),
+        margin(row),
+    ];
     format!("\n| {} | {verdict} |", cells.join(" | "))
 }
 

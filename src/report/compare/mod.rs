@@ -21,23 +21,42 @@ use crate::analysis::compare::{Comparison, Group, Row, Verdict};
 /// Gated rows in the order of importance: the worst verdict first, the whole suite before its cells, then as the base has them; counted work that is the same
 /// is left to one line.
 fn shown(found: &Comparison) -> Vec<&Row> {
-    let worth = |row: &&Row| row.gated && !(row.group == Group::Exact && row.verdict == Verdict::Equivalent);
-    let mut rows: Vec<&Row> = found.suite.iter().chain(&found.rows).filter(worth).collect();
-    rows.sort_by_key(|row| std::cmp::Reverse((row.verdict, row.accepted.is_none(), row.is_whole())));
+    let worth = |row: &&Row| {
+        row.gated && !(row.group == Group::Exact && row.verdict == Verdict::Equivalent)
+    };
+    let mut rows: Vec<&Row> = found
+        .suite
+        .iter()
+        .chain(&found.rows)
+        .filter(worth)
+        .collect();
+    rows.sort_by_key(|row| {
+        std::cmp::Reverse((row.verdict, row.accepted.is_none(), row.is_whole()))
+    });
     rows
 }
 
 /// How many rows of counted work are the same.
 fn same_work(found: &Comparison) -> usize {
-    found.rows.iter().filter(|row| row.group == Group::Exact && row.verdict == Verdict::Equivalent).count()
+    found
+        .rows
+        .iter()
+        .filter(|row| row.group == Group::Exact && row.verdict == Verdict::Equivalent)
+        .count()
 }
 
 /// What a row is called by its outcome: the verdict, or that it was accepted.
 fn outcome(row: &Row) -> String {
     match &row.accepted {
-        Some(reason) => format!("{}, accepted: {}", row.verdict.words(), reason.escape_debug()),
+        Some(reason) => format!(
+            "{}, accepted: {}",
+            row.verdict.words(),
+            reason.escape_debug()
+        ),
         None if row.held_back => "better, not counted".to_owned(),
-        None if row.beyond_margin && row.verdict == Verdict::Regressed => "regressed, beyond the margin".to_owned(),
+        None if row.beyond_margin && row.verdict == Verdict::Regressed => {
+            "regressed, beyond the margin".to_owned()
+        }
         None if row.identical => "identical".to_owned(),
         None => row.verdict.words().to_owned(),
     }
@@ -45,5 +64,7 @@ fn outcome(row: &Row) -> String {
 
 /// `3.1%` of what these trials can show, or nothing.
 fn sees(row: &Row) -> String {
-    row.detectable.map(|size| words::amount(row, size)).unwrap_or_default()
+    row.detectable
+        .map(|size| words::amount(row, size))
+        .unwrap_or_default()
 }

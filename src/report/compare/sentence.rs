@@ -5,10 +5,18 @@ use std::collections::BTreeSet;
 use super::words::{amount, cells, certainty, phrase};
 use crate::analysis::compare::decide::Why;
 use crate::analysis::compare::effect::ALPHA;
-use crate::analysis::compare::{Code, Comparison, Group, MOST_ADVISED, Row, Setting, Unlike, Verdict};
+use crate::analysis::compare::{
+    Code, Comparison, Group, MOST_ADVISED, Row, Setting, Unlike, Verdict,
+};
 
 /// Groups in the order in which they are told.
-const TOLD: [Group; 5] = [Group::Time, Group::Energy, Group::Memory, Group::Quality, Group::Exact];
+const TOLD: [Group; 5] = [
+    Group::Time,
+    Group::Energy,
+    Group::Memory,
+    Group::Quality,
+    Group::Exact,
+];
 
 /// A change that is not seen below so many margins is not looked for.
 const BLIND: f64 = 10.0;
@@ -25,11 +33,18 @@ pub fn sentence(found: &Comparison) -> String {
     let gaps = gaps(found);
     if found.cells == 0 {
         let none = format!("no cell is in both {} and {}", found.base, found.new);
-        return format!("Not comparable: {}.", gaps.filter(|_| !found.unlike.is_empty()).unwrap_or(none));
+        return format!(
+            "Not comparable: {}.",
+            gaps.filter(|_| !found.unlike.is_empty()).unwrap_or(none)
+        );
     }
     if let Some(worst) = farthest(&regressed) {
         let gaps = gaps.map(|gaps| format!("; {gaps}")).unwrap_or_default();
-        return format!("{}: regression{}{gaps}.", told(worst), others(worst, &regressed));
+        return format!(
+            "{}: regression{}{gaps}.",
+            told(worst),
+            others(worst, &regressed)
+        );
     }
     match gaps {
         None => format!("{}.", whole(found, &gated)),
@@ -42,23 +57,38 @@ pub fn sentence(found: &Comparison) -> String {
 
 /// The answer where nothing regressed, over the cells that both sides have.
 fn whole(found: &Comparison, gated: &[&Row]) -> String {
-    let parts: Vec<String> = TOLD.iter().filter_map(|group| part(gated, *group)).collect();
+    let parts: Vec<String> = TOLD
+        .iter()
+        .filter_map(|group| part(gated, *group))
+        .collect();
     let rest = format!("{}, {}", cells(found.cells), parts.join(", "));
-    let only_gaps = found.has_gaps() && gated.iter().any(|row| row.verdict != Verdict::NotComparable);
+    let only_gaps = found.has_gaps()
+        && gated
+            .iter()
+            .any(|row| row.verdict != Verdict::NotComparable);
     match found.exit_code {
         Code::Trials => {
             let trials: usize = found.trials.iter().sum();
             let verb = if found.failed.len() == 1 { "is" } else { "are" };
             let count = found.failed.len();
-            let first = found.failed.first().map(|first| format!(" ({})", first.escape_debug())).unwrap_or_default();
+            let first = found
+                .failed
+                .first()
+                .map(|first| format!(" ({})", first.escape_debug()))
+                .unwrap_or_default();
             format!(
                 "Cannot judge: {count} of {trials} trials failed or {verb} invalid{first}; the others show no regression: {rest}"
             )
         }
         Code::NotComparable if gated.is_empty() => {
-            format!("Not comparable: {} in common, but nothing that is gated", cells(found.cells))
+            format!(
+                "Not comparable: {} in common, but nothing that is gated",
+                cells(found.cells)
+            )
         }
-        Code::NotComparable if !only_gaps || with(gated, Verdict::NotComparable).len() == gated.len() => {
+        Code::NotComparable
+            if !only_gaps || with(gated, Verdict::NotComparable).len() == gated.len() =>
+        {
             format!("Not comparable: {rest}")
         }
         Code::Inconclusive => format!("Cannot tell: {rest}"),
@@ -68,15 +98,26 @@ fn whole(found: &Comparison, gated: &[&Row]) -> String {
 
 /// "No regression: ..." of everything, or of what could be seen beside what could not.
 fn seen(found: &Comparison, gated: &[&Row], rest: &str) -> String {
-    let group = |group: &Group| gated.iter().copied().filter(|row| row.group == *group).collect::<Vec<_>>();
+    let group = |group: &Group| {
+        gated
+            .iter()
+            .copied()
+            .filter(|row| row.group == *group)
+            .collect::<Vec<_>>()
+    };
     let blind: Vec<&str> = TOLD
         .iter()
         .map(|kind| (group(kind), *kind))
         .filter(|(rows, _)| rows.iter().any(|row| is_blind(row)))
         .map(|(rows, kind)| name(&rows, kind))
         .collect();
-    let measured = TOLD.iter().filter(|kind| **kind != Group::Exact && !group(kind).is_empty()).count();
-    let gain = farthest(&with(gated, Verdict::Improved)).map(|best| format!("; {}", told(best))).unwrap_or_default();
+    let measured = TOLD
+        .iter()
+        .filter(|kind| **kind != Group::Exact && !group(kind).is_empty())
+        .count();
+    let gain = farthest(&with(gated, Verdict::Improved))
+        .map(|best| format!("; {}", told(best)))
+        .unwrap_or_default();
     let forgiven = forgiven(found);
     if !blind.is_empty() && blind.len() == measured {
         return format!("Cannot tell: {rest}{gain}{forgiven}");
@@ -87,7 +128,9 @@ fn seen(found: &Comparison, gated: &[&Row], rest: &str) -> String {
             blind.join(" and ")
         );
     }
-    let sure = gated.iter().all(|row| matches!(row.verdict, Verdict::Equivalent | Verdict::Improved));
+    let sure = gated
+        .iter()
+        .all(|row| matches!(row.verdict, Verdict::Equivalent | Verdict::Improved));
     let found = if sure { "" } else { " found" };
     format!("No regression{found}: {rest}{gain}{forgiven}")
 }
@@ -108,19 +151,42 @@ fn is_blind(row: &Row) -> bool {
 fn gaps(found: &Comparison) -> Option<String> {
     let gone = found.gone();
     let known = |name: &String| {
-        let new = found.renamed.iter().find(|pair| pair[0] == *name).map(|pair| format!(", there as {}", pair[1]));
-        format!("{}{}", name.escape_debug(), new.map(|new| new.escape_debug().to_string()).unwrap_or_default())
+        let new = found
+            .renamed
+            .iter()
+            .find(|pair| pair[0] == *name)
+            .map(|pair| format!(", there as {}", pair[1]));
+        format!(
+            "{}{}",
+            name.escape_debug(),
+            new.map(|new| new.escape_debug().to_string())
+                .unwrap_or_default()
+        )
     };
     let missing = (!gone.is_empty()).then(|| {
         let all = gone.len() + found.cells + found.unlike.len();
         let verb = if gone.len() == 1 { "is" } else { "are" };
         let names = listed(gone.iter().map(known).collect());
-        format!("{} of {} of {} {verb} missing from {} ({names})", gone.len(), cells(all), found.base, found.new)
+        format!(
+            "{} of {} of {} {verb} missing from {} ({names})",
+            gone.len(),
+            cells(all),
+            found.base,
+            found.new
+        )
     });
     let unlike = (!found.unlike.is_empty()).then(|| {
-        let named = |unlike: &Unlike| format!("{} ({})", unlike.cell.escape_debug(), unlike.differs);
-        let words = if found.unlike.len() == 1 { "is not one cell" } else { "are not one cell each" };
-        format!("{} {words} on both sides", listed(found.unlike.iter().map(named).collect()))
+        let named =
+            |unlike: &Unlike| format!("{} ({})", unlike.cell.escape_debug(), unlike.differs);
+        let words = if found.unlike.len() == 1 {
+            "is not one cell"
+        } else {
+            "are not one cell each"
+        };
+        format!(
+            "{} {words} on both sides",
+            listed(found.unlike.iter().map(named).collect())
+        )
     });
     let parts: Vec<String> = missing.into_iter().chain(unlike).collect();
     (!parts.is_empty()).then(|| parts.join("; "))
@@ -129,22 +195,33 @@ fn gaps(found: &Comparison) -> Option<String> {
 /// `a, b, c and 4 more`.
 fn listed(names: Vec<String>) -> String {
     let more = names.len().saturating_sub(NAMED);
-    let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+    let more = if more > 0 {
+        format!(" and {more} more")
+    } else {
+        String::new()
+    };
     names.into_iter().take(NAMED).collect::<Vec<_>>().join(", ") + &more
 }
 
 fn lower(text: &str) -> String {
     let mut chars = text.chars();
-    chars.next().map(|first| first.to_lowercase().to_string() + chars.as_str()).unwrap_or_default()
+    chars
+        .next()
+        .map(|first| first.to_lowercase().to_string() + chars.as_str())
+        .unwrap_or_default()
 }
 
 fn with<'a>(rows: &[&'a Row], verdict: Verdict) -> Vec<&'a Row> {
-    rows.iter().copied().filter(|row| row.verdict == verdict).collect()
+    rows.iter()
+        .copied()
+        .filter(|row| row.verdict == verdict)
+        .collect()
 }
 
 /// `; 1 regression accepted`.
 fn forgiven(found: &Comparison) -> String {
-    let accepted = |row: &&Row| row.gated && row.accepted.is_some() && row.verdict == Verdict::Regressed;
+    let accepted =
+        |row: &&Row| row.gated && row.accepted.is_some() && row.verdict == Verdict::Regressed;
     match found.rows.iter().filter(accepted).count() {
         0 => String::new(),
         1 => "; 1 regression accepted".to_owned(),
@@ -163,19 +240,32 @@ fn farthest<'a>(rows: &[&'a Row]) -> Option<&'a Row> {
         _ => f64::MAX,
     };
     // The first of equals: the base's order.
-    rows.iter().rev().max_by(|a, b| size(a).total_cmp(&size(b))).copied()
+    rows.iter()
+        .rev()
+        .max_by(|a, b| size(a).total_cmp(&size(b)))
+        .copied()
 }
 
 /// `gpt2/w32@400 trains 12% slower (95% 10 to 14%, n = 5)`.
 fn told(row: &Row) -> String {
-    let subject = if row.is_whole() { format!("The whole suite of {}", cells(row.cells)) } else { row.cell.clone() };
+    let subject = if row.is_whole() {
+        format!("The whole suite of {}", cells(row.cells))
+    } else {
+        row.cell.clone()
+    };
     format!("{subject} {} ({})", phrase(row), certainty(row))
 }
 
 fn others(worst: &Row, regressed: &[&Row]) -> String {
     let of_cells = regressed.iter().filter(|row| !row.is_whole());
-    let more = of_cells.clone().filter(|row| row.name() != worst.name()).count();
-    let cells: BTreeSet<&str> = of_cells.map(|row| row.cell.as_str()).filter(|cell| *cell != worst.cell).collect();
+    let more = of_cells
+        .clone()
+        .filter(|row| row.name() != worst.name())
+        .count();
+    let cells: BTreeSet<&str> = of_cells
+        .map(|row| row.cell.as_str())
+        .filter(|cell| *cell != worst.cell)
+        .collect();
     let there = match (more, cells.len()) {
         (0, _) => String::new(),
         (more, 0) => format!(", and {more} more there"),
@@ -183,16 +273,33 @@ fn others(worst: &Row, regressed: &[&Row]) -> String {
         (more, others) => format!(", and {more} more, also in {others} other cells"),
     };
     // What a cell shows already is no news of the suite.
-    let told = |row: &&&Row| regressed.iter().any(|other| !other.is_whole() && other.metric == row.metric);
-    let suite = regressed.iter().filter(|row| row.is_whole() && row.name() != worst.name()).filter(|row| !told(row));
-    let suite: Vec<String> = suite.map(|row| format!("{} ({})", phrase(row), certainty(row))).collect();
-    let suite = if suite.is_empty() { String::new() } else { format!("; the whole suite {}", suite.join(" and ")) };
+    let told = |row: &&&Row| {
+        regressed
+            .iter()
+            .any(|other| !other.is_whole() && other.metric == row.metric)
+    };
+    let suite = regressed
+        .iter()
+        .filter(|row| row.is_whole() && row.name() != worst.name())
+        .filter(|row| !told(row));
+    let suite: Vec<String> = suite
+        .map(|row| format!("{} ({})", phrase(row), certainty(row)))
+        .collect();
+    let suite = if suite.is_empty() {
+        String::new()
+    } else {
+        format!("; the whole suite {}", suite.join(" and "))
+    };
     there + &suite
 }
 
 /// What is said of a group: `time within 3%`, `loss identical`, `memory cannot be told`.
 fn part(gated: &[&Row], group: Group) -> Option<String> {
-    let rows: Vec<&Row> = gated.iter().copied().filter(|row| row.group == group).collect();
+    let rows: Vec<&Row> = gated
+        .iter()
+        .copied()
+        .filter(|row| row.group == group)
+        .collect();
     let name = name(&rows, group);
     let worst = Verdict::of_all(rows.iter().map(|row| row.verdict));
     Some(match worst {
@@ -220,7 +327,9 @@ fn name(rows: &[&Row], group: Group) -> &'static str {
 fn within(name: &str, rows: &[&Row]) -> String {
     let equivalent = || rows.iter().filter(|row| row.verdict == Verdict::Equivalent);
     let reach = |row: &&&Row| {
-        let interval = row.effect.and_then(|effect| effect.interval(crate::stat::interval::LEVEL));
+        let interval = row
+            .effect
+            .and_then(|effect| effect.interval(crate::stat::interval::LEVEL));
         interval.map_or(0.0, |i| row.shown(i.high.max(-i.low)))
     };
     match equivalent().max_by(|a, b| reach(a).total_cmp(&reach(b))) {
@@ -234,25 +343,45 @@ fn within(name: &str, rows: &[&Row]) -> String {
 
 fn untold(name: &str, rows: &[&Row]) -> String {
     if rows.iter().any(|row| row.why == Some(Why::Drift)) {
-        let widest = rows.iter().max_by(|a, b| a.margin.used.total_cmp(&b.margin.used));
-        let margin = widest.map(|row| amount(row, row.margin.used)).unwrap_or_default();
+        let widest = rows
+            .iter()
+            .max_by(|a, b| a.margin.used.total_cmp(&b.margin.used));
+        let margin = widest
+            .map(|row| amount(row, row.margin.used))
+            .unwrap_or_default();
         let lower = widest.filter(|row| row.margin.given && row.margin.raised_by.is_some());
         let refused = lower.map(|row| {
             let asked = amount(row, row.margin.asked);
             format!("; the margin of {asked} that was asked for holds within one sitting only")
         });
-        let seen = apart(rows).map(|row| format!(" ({} now)", unsure(row))).unwrap_or_default();
+        let seen = apart(rows)
+            .map(|row| format!(" ({} now)", unsure(row)))
+            .unwrap_or_default();
         let refused = refused.unwrap_or_default();
-        return format!("{name} not told between sittings, which may differ by {margin}{seen}{refused}");
+        return format!(
+            "{name} not told between sittings, which may differ by {margin}{seen}{refused}"
+        );
     }
-    if let Some(reason) = rows.iter().find(|row| row.held_back).and_then(|row| row.reason.as_deref()) {
+    if let Some(reason) = rows
+        .iter()
+        .find(|row| row.held_back)
+        .and_then(|row| row.reason.as_deref())
+    {
         return format!("{name} {reason}");
     }
     let of_cells = || rows.iter().filter(|row| !row.is_whole());
-    let seen = of_cells().filter_map(|row| Some((row, row.detectable?))).max_by(|a, b| a.1.total_cmp(&b.1));
+    let seen = of_cells()
+        .filter_map(|row| Some((row, row.detectable?)))
+        .max_by(|a, b| a.1.total_cmp(&b.1));
     let seen = seen.map(|(row, size)| format!("changes below {} are not seen", amount(row, size)));
-    let advice = match of_cells().map(|row| row.need).collect::<Option<Vec<usize>>>() {
-        Some(needs) => needs.into_iter().max().map(|need| format!("n = {need} would")),
+    let advice = match of_cells()
+        .map(|row| row.need)
+        .collect::<Option<Vec<usize>>>()
+    {
+        Some(needs) => needs
+            .into_iter()
+            .max()
+            .map(|need| format!("n = {need} would")),
         None => Some(format!("not with {MOST_ADVISED} repeats either")),
     };
     let why: Vec<String> = seen.into_iter().chain(advice).collect();
@@ -270,19 +399,32 @@ fn apart<'a>(rows: &[&'a Row]) -> Option<&'a Row> {
         let told = row.why == Some(Why::Drift) && row.p.is_some_and(|p| p <= ALPHA);
         told && size(row) > row.on_scale(row.margin.asked)
     };
-    let first = |a: &&&Row, b: &&&Row| a.is_whole().cmp(&b.is_whole()).then(size(a).total_cmp(&size(b)));
+    let first = |a: &&&Row, b: &&&Row| {
+        a.is_whole()
+            .cmp(&b.is_whole())
+            .then(size(a).total_cmp(&size(b)))
+    };
     rows.iter().filter(sure).max_by(first).copied()
 }
 
 /// `the whole suite trains 70% slower`.
 fn unsure(row: &Row) -> String {
-    let subject = if row.is_whole() { "the whole suite" } else { row.cell.as_str() };
+    let subject = if row.is_whole() {
+        "the whole suite"
+    } else {
+        row.cell.as_str()
+    };
     format!("{subject} {}", phrase(row))
 }
 
 fn not_compared(name: &str, rows: &[&Row]) -> String {
-    let reason = rows.iter().find_map(|row| row.reason.as_deref()).unwrap_or_default();
-    let machines = rows.iter().all(|row| row.setting == Setting::OtherMachine && row.change.is_none());
+    let reason = rows
+        .iter()
+        .find_map(|row| row.reason.as_deref())
+        .unwrap_or_default();
+    let machines = rows
+        .iter()
+        .all(|row| row.setting == Setting::OtherMachine && row.change.is_none());
     if machines {
         format!("{name} not compared between different machines")
     } else {

@@ -10,15 +10,27 @@ use crate::unit::Nats;
 pub(super) fn phrase(row: &Row) -> String {
     if row.method == Method::Ranks {
         let all = |side: &Figures| format!("{} of {}", side.unreached, side.n + side.unreached);
-        return format!("diverges in {} trials, before in {}", all(&row.new), all(&row.base));
+        return format!(
+            "diverges in {} trials, before in {}",
+            all(&row.new),
+            all(&row.base)
+        );
     }
     let Some(change) = row.change else {
-        return format!("{}: {}", row.metric, row.reason.as_deref().unwrap_or(row.verdict.words()));
+        return format!(
+            "{}: {}",
+            row.metric,
+            row.reason.as_deref().unwrap_or(row.verdict.words())
+        );
     };
     match row.group {
         Group::Time => speed(row, change.value),
         Group::Memory => format!("takes {} memory", more(change.value)),
-        Group::Energy => format!("takes {} energy per {}", more(change.value), token(row.metric)),
+        Group::Energy => format!(
+            "takes {} energy per {}",
+            more(change.value),
+            token(row.metric)
+        ),
         Group::Quality => quality(row, change.value),
         Group::Exact => format!("has {} {}", more(change.value), row.metric),
     }
@@ -27,7 +39,14 @@ pub(super) fn phrase(row: &Row) -> String {
 /// `95% 10 to 14%, n = 5`, in the direction that the phrase has.
 pub(super) fn certainty(row: &Row) -> String {
     let n = count(row);
-    let Some(Estimate { value, interval: Some(interval), .. }) = row.change else { return n };
+    let Some(Estimate {
+        value,
+        interval: Some(interval),
+        ..
+    }) = row.change
+    else {
+        return n;
+    };
     let mut ends = [interval.low, interval.high].map(|end| size(row, value, end));
     if ends[0] > ends[1] {
         ends.swap(0, 1);
@@ -52,7 +71,11 @@ pub(super) fn count(row: &Row) -> String {
 
 /// `1 cell`, `8 cells`.
 pub(super) fn cells(count: usize) -> String {
-    if count == 1 { "1 cell".to_owned() } else { format!("{count} cells") }
+    if count == 1 {
+        "1 cell".to_owned()
+    } else {
+        format!("{count} cells")
+    }
 }
 
 /// How large an end of the interval is, in the direction of the change: of a speed as times, of the rest as shares or units.
@@ -60,7 +83,11 @@ fn size(row: &Row, value: f64, end: f64) -> f64 {
     match (row.group, row.scale) {
         (Group::Time, _) => {
             let (now, end) = (speed_ratio(row, value), speed_ratio(row, end));
-            if now < 1.0 { 1.0 / end - 1.0 } else { end - 1.0 }
+            if now < 1.0 {
+                1.0 / end - 1.0
+            } else {
+                end - 1.0
+            }
         }
         (_, Scale::Ratio) => {
             if value < 1.0 {
@@ -81,7 +108,11 @@ fn size(row: &Row, value: f64, end: f64) -> f64 {
 
 /// New speed over old.
 fn speed_ratio(row: &Row, ratio: f64) -> f64 {
-    if row.better == Better::Higher { ratio } else { 1.0 / ratio }
+    if row.better == Better::Higher {
+        ratio
+    } else {
+        1.0 / ratio
+    }
 }
 
 fn speed(row: &Row, ratio: f64) -> String {
@@ -110,7 +141,11 @@ fn more(ratio: f64) -> String {
 }
 
 fn token(metric: &str) -> &'static str {
-    if metric == metric::ENERGY_J_PER_DECODE_TOKEN { "generated token" } else { "training token" }
+    if metric == metric::ENERGY_J_PER_DECODE_TOKEN {
+        "generated token"
+    } else {
+        "training token"
+    }
 }
 
 fn quality(row: &Row, change: f64) -> String {
@@ -137,7 +172,12 @@ pub(super) fn amount(row: &Row, size: f64) -> String {
 
 /// A change as a table shows it: `0.893 (0.885 to 0.901)`, `+0.0120 (0.0100 to 0.0140)`.
 pub(super) fn change(row: &Row) -> String {
-    let Some(Estimate { value, interval, .. }) = row.change else { return String::new() };
+    let Some(Estimate {
+        value, interval, ..
+    }) = row.change
+    else {
+        return String::new();
+    };
     let show = |value: f64| match row.scale {
         Scale::Ratio if value >= 9.95 => format!("{value:.1}"),
         Scale::Ratio => format!("{value:.3}"),

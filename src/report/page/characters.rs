@@ -18,10 +18,20 @@ const BASELINE: f64 = 4.5;
 /// A plot of this many columns, with what goes up above it and whose the letters are below it.
 pub fn characters(figure: &Figure, variants: &[String], columns: usize, unicode: bool) -> String {
     let drawn = plot(figure, variants.len(), columns, unicode);
-    let Chart::Scatter(scatter) = &figure.chart else { return drawn };
+    let Chart::Scatter(scatter) = &figure.chart else {
+        return drawn;
+    };
     let shown = figure.variants();
-    let letters: Vec<String> = shown.iter().map(|v| format!("{} {}", letter(*v), variants[*v])).collect();
-    [visible(&scatter.y.label), drawn, wrap(&letters.join("  "), columns, "", "    ")].join("\n")
+    let letters: Vec<String> = shown
+        .iter()
+        .map(|v| format!("{} {}", letter(*v), variants[*v]))
+        .collect();
+    [
+        visible(&scatter.y.label),
+        drawn,
+        wrap(&letters.join("  "), columns, "", "    "),
+    ]
+    .join("\n")
 }
 
 fn plot(figure: &Figure, variants: usize, columns: usize, unicode: bool) -> String {
@@ -41,8 +51,17 @@ fn plot(figure: &Figure, variants: usize, columns: usize, unicode: bool) -> Stri
     name_points(&mut scene, variants);
     let rows = (scene.height / CELL.1).round() as usize;
     let drawn = plain(&TerminalBackend::new(columns, rows).render_scene(&scene));
-    let drawn = if unicode { drawn } else { drawn.chars().map(ascii).collect() };
-    drawn.lines().map(str::trim_end).filter(|line| !line.is_empty()).collect::<Vec<_>>().join("\n")
+    let drawn = if unicode {
+        drawn
+    } else {
+        drawn.chars().map(ascii).collect()
+    };
+    drawn
+        .lines()
+        .map(str::trim_end)
+        .filter(|line| !line.is_empty())
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 /// The letter of a variant's points; the alphabet starts again after `z`.
@@ -54,16 +73,29 @@ fn letter(variant: usize) -> char {
 fn name_points(scene: &mut Scene, variants: usize) {
     let letter_of = |fill: &Color| {
         let Color::Css(css) = fill else { return None };
-        (0..variants).find(|variant| lettered(Hue::Variant(*variant)) == **css).map(letter)
+        (0..variants)
+            .find(|variant| lettered(Hue::Variant(*variant)) == **css)
+            .map(letter)
     };
     let mut named = Vec::with_capacity(scene.elements.len());
     for element in std::mem::take(&mut scene.elements) {
         match &element {
             Primitive::Circle { cx, cy, fill, .. } => named.push(point(*cx, *cy, letter_of(fill))),
             Primitive::CircleBatch { cx, cy, fill, .. } => {
-                named.extend(cx.iter().zip(cy).map(|(x, y)| point(*x, *y, letter_of(fill))));
+                named.extend(
+                    cx.iter()
+                        .zip(cy)
+                        .map(|(x, y)| point(*x, *y, letter_of(fill))),
+                );
             }
-            Primitive::Rect { x, y, width, height, fill, .. } if *width < 2.0 * CELL.0 && letter_of(fill).is_some() => {
+            Primitive::Rect {
+                x,
+                y,
+                width,
+                height,
+                fill,
+                ..
+            } if *width < 2.0 * CELL.0 && letter_of(fill).is_some() => {
                 named.push(point(x + width / 2.0, y + height / 2.0, letter_of(fill)));
             }
             _ => named.push(element),
@@ -89,7 +121,9 @@ fn point(x: f64, y: f64, letter: Option<char>) -> Primitive {
 fn plain(text: &str) -> String {
     let mut parts = text.split('\u{1b}');
     let first = parts.next().unwrap_or_default().to_owned();
-    parts.fold(first, |plain, part| plain + part.split_once('m').map_or("", |(_, rest)| rest))
+    parts.fold(first, |plain, part| {
+        plain + part.split_once('m').map_or("", |(_, rest)| rest)
+    })
 }
 
 /// Lines and dots in ASCII.
@@ -118,15 +152,38 @@ mod tests {
             name: variants[k].clone(),
             hue: Hue::Variant(k),
             mark: Mark::Dots,
-            points: vec![Point { x: k as f64, y: k as f64, interval: None, note: String::new() }],
+            points: vec![Point {
+                x: k as f64,
+                y: k as f64,
+                interval: None,
+                note: String::new(),
+            }],
         });
         let axis = || Axis::linear("loss", Quantity::Nats);
-        let scatter = Scatter { x: axis(), y: axis(), series: series.collect(), rules: Vec::new() };
-        let figure = Figure { title: String::new(), caption: String::new(), chart: Chart::Scatter(scatter) };
-        let (unicode, ascii) = (characters(&figure, &variants, 200, true), characters(&figure, &variants, 200, false));
+        let scatter = Scatter {
+            x: axis(),
+            y: axis(),
+            series: series.collect(),
+            rules: Vec::new(),
+        };
+        let figure = Figure {
+            title: String::new(),
+            caption: String::new(),
+            chart: Chart::Scatter(scatter),
+        };
+        let (unicode, ascii) = (
+            characters(&figure, &variants, 200, true),
+            characters(&figure, &variants, 200, false),
+        );
         for drawn in [&unicode, &ascii] {
-            assert!(!drawn.contains('\u{1b}') && drawn.contains("i v8"), "{drawn}");
-            let plot: String = drawn.lines().filter(|line| !line.contains("v8") && !line.contains("loss")).collect();
+            assert!(
+                !drawn.contains('\u{1b}') && drawn.contains("i v8"),
+                "{drawn}"
+            );
+            let plot: String = drawn
+                .lines()
+                .filter(|line| !line.contains("v8") && !line.contains("loss"))
+                .collect();
             for letter in 'a'..='i' {
                 assert_eq!(plot.matches(letter).count(), 1, "{letter} in\n{drawn}");
             }

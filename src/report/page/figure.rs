@@ -44,12 +44,20 @@ pub struct Axis {
 impl Axis {
     /// Equal differences are equally far apart.
     pub fn linear(label: &str, quantity: Quantity) -> Self {
-        Self { label: label.to_owned(), quantity, log: false }
+        Self {
+            label: label.to_owned(),
+            quantity,
+            log: false,
+        }
     }
 
     /// Equal ratios are equally far apart.
     pub fn log(label: &str, quantity: Quantity) -> Self {
-        Self { label: label.to_owned(), quantity, log: true }
+        Self {
+            label: label.to_owned(),
+            quantity,
+            log: true,
+        }
     }
 
     /// Whether a value has a place on this axis.
@@ -203,8 +211,16 @@ impl Figure {
             Chart::Forest(forest) => forest.rows.iter().map(|row| row.hue).collect(),
             Chart::Bars { bars, .. } => bars.iter().map(|bar| bar.hue).collect(),
         };
-        let mut variants: Vec<usize> =
-            hues.into_iter().filter_map(|hue| if let Hue::Variant(place) = hue { Some(place) } else { None }).collect();
+        let mut variants: Vec<usize> = hues
+            .into_iter()
+            .filter_map(|hue| {
+                if let Hue::Variant(place) = hue {
+                    Some(place)
+                } else {
+                    None
+                }
+            })
+            .collect();
         variants.sort_unstable();
         variants.dedup();
         variants
@@ -216,7 +232,11 @@ impl Scatter {
         let mut table = Table::new(["series", "", "", "low", "high", "of"]);
         table.columns[1].clone_from(&self.x.label);
         table.columns[2].clone_from(&self.y.label);
-        for series in self.series.iter().filter(|series| series.mark != Mark::Dashed) {
+        for series in self
+            .series
+            .iter()
+            .filter(|series| series.mark != Mark::Dashed)
+        {
             table.rows.extend(series.points.iter().map(|point| {
                 let [low, high] = ends(point.interval, self.y.quantity);
                 let (x, y) = (self.x.quantity.cell(point.x), self.y.quantity.cell(point.y));
@@ -225,7 +245,14 @@ impl Scatter {
         }
         for rule in &self.rules {
             let y = self.y.quantity.cell(rule.at);
-            table.rows.push(vec![rule.label.clone(), String::new(), y, String::new(), String::new(), String::new()]);
+            table.rows.push(vec![
+                rule.label.clone(),
+                String::new(),
+                y,
+                String::new(),
+                String::new(),
+                String::new(),
+            ]);
         }
         table.without_empty_columns()
     }
@@ -237,7 +264,13 @@ impl Forest {
         table.columns[1].clone_from(&self.x.label);
         table.rows.extend(self.rows.iter().map(|row| {
             let [low, high] = ends(row.interval, self.x.quantity);
-            vec![row.name.clone(), row.figure(self.x.quantity), low, high, row.note.clone()]
+            vec![
+                row.name.clone(),
+                row.figure(self.x.quantity),
+                low,
+                high,
+                row.note.clone(),
+            ]
         }));
         table.without_empty_columns()
     }
@@ -260,14 +293,28 @@ fn bar_table(x: &Axis, bars: &[Bar]) -> Table {
     table.columns[1].clone_from(&x.label);
     table.rows.extend(bars.iter().map(|bar| {
         let [low, high] = ends(bar.interval, x.quantity);
-        let how = if bar.estimated { "estimated" } else { "measured" }.to_owned();
-        vec![bar.name.clone(), x.quantity.cell(bar.value), low, high, how, bar.note.clone()]
+        let how = if bar.estimated {
+            "estimated"
+        } else {
+            "measured"
+        }
+        .to_owned();
+        vec![
+            bar.name.clone(),
+            x.quantity.cell(bar.value),
+            low,
+            high,
+            how,
+            bar.note.clone(),
+        ]
     }));
     table.without_empty_columns()
 }
 
 fn ends(interval: Option<(f64, f64)>, quantity: Quantity) -> [String; 2] {
-    interval.map(|(low, high)| [quantity.cell(low), quantity.cell(high)]).unwrap_or_default()
+    interval
+        .map(|(low, high)| [quantity.cell(low), quantity.cell(high)])
+        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -284,9 +331,20 @@ mod tests {
             open,
             note: "n = 4".to_owned(),
         };
-        let rows = vec![row("flops", Open::No, Some((1.5, 2.5))), row("steps", Open::Above, None)];
-        let forest = Forest { x: Axis::log("gain", Quantity::Times), null: Some(1.0), rows };
-        let figure = Figure { title: String::new(), caption: String::new(), chart: Chart::Forest(forest) };
+        let rows = vec![
+            row("flops", Open::No, Some((1.5, 2.5))),
+            row("steps", Open::Above, None),
+        ];
+        let forest = Forest {
+            x: Axis::log("gain", Quantity::Times),
+            null: Some(1.0),
+            rows,
+        };
+        let figure = Figure {
+            title: String::new(),
+            caption: String::new(),
+            chart: Chart::Forest(forest),
+        };
         let table = figure.table();
         assert_eq!(table.columns, ["", "gain", "low", "high", "of"]);
         assert_eq!(table.rows[0], ["flops", "2.0", "1.50", "2.5", "n = 4"]);
@@ -296,8 +354,15 @@ mod tests {
 
     #[test]
     fn a_logarithmic_axis_holds_what_is_above_zero() {
-        let (linear, log) = (Axis::linear("", Quantity::Nats), Axis::log("", Quantity::Nats));
-        for (value, on_linear, on_log) in [(1.0, true, true), (0.0, true, false), (f64::NAN, false, false)] {
+        let (linear, log) = (
+            Axis::linear("", Quantity::Nats),
+            Axis::log("", Quantity::Nats),
+        );
+        for (value, on_linear, on_log) in [
+            (1.0, true, true),
+            (0.0, true, false),
+            (f64::NAN, false, false),
+        ] {
             assert_eq!((linear.holds(value), log.holds(value)), (on_linear, on_log));
         }
     }

@@ -15,14 +15,18 @@ const FENCE: &str = "~~~~~~~~~~";
 /// A report as Markdown, with a last line break.
 pub fn markdown(page: &Page) -> String {
     let head = format!("# {}\n\n{}", escape(&page.title), escape(&page.source));
-    let parts: Vec<String> =
-        std::iter::once(head).chain(page.sections.iter().map(|part| section(part, page))).collect();
+    let parts: Vec<String> = std::iter::once(head)
+        .chain(page.sections.iter().map(|part| section(part, page)))
+        .collect();
     parts.join("\n\n") + "\n"
 }
 
 fn section(section: &Section, page: &Page) -> String {
     let head = format!("## {}", escape(section.title));
-    std::iter::once(head).chain(section.blocks.iter().map(|part| block(part, page))).collect::<Vec<_>>().join("\n\n")
+    std::iter::once(head)
+        .chain(section.blocks.iter().map(|part| block(part, page)))
+        .collect::<Vec<_>>()
+        .join("\n\n")
 }
 
 fn block(block: &Block, page: &Page) -> String {
@@ -30,15 +34,25 @@ fn block(block: &Block, page: &Page) -> String {
         Block::Lead(text) => format!("**{}**", escape(text)),
         Block::Text(text) => escape(text),
         Block::Facts(facts) => {
-            let lines = facts.iter().map(|(name, value)| format!("- {}: {}", escape(name), escape(value)));
+            let lines = facts
+                .iter()
+                .map(|(name, value)| format!("- {}: {}", escape(name), escape(value)));
             lines.collect::<Vec<_>>().join("\n")
         }
         Block::Table(found) => table(found),
         Block::Details(what, found) => details(what, found),
         Block::Plot(found) => figure(found, page),
-        Block::Plots(found) => found.iter().map(|one| figure(one, page)).collect::<Vec<_>>().join("\n\n"),
+        Block::Plots(found) => found
+            .iter()
+            .map(|one| figure(one, page))
+            .collect::<Vec<_>>()
+            .join("\n\n"),
         Block::Caveat { message, remedy } => {
-            format!("> **{}** Remedy: {}.", escape(&sentence(message)), escape(remedy))
+            format!(
+                "> **{}** Remedy: {}.",
+                escape(&sentence(message)),
+                escape(remedy)
+            )
         }
     }
 }
@@ -51,16 +65,41 @@ fn figure(figure: &Figure, page: &Page) -> String {
 }
 
 fn details(what: &str, found: &Table) -> String {
-    format!("<details><summary>{}</summary>\n\n{}\n\n</details>", escape(what), table(found))
+    format!(
+        "<details><summary>{}</summary>\n\n{}\n\n</details>",
+        escape(what),
+        table(found)
+    )
 }
 
 fn table(table: &Table) -> String {
-    let line = |cells: &[String]| format!("| {} |", cells.iter().map(|c| escape(c)).collect::<Vec<_>>().join(" | "));
-    let rule = (0..table.columns.len()).map(|column| if table.is_numeric(column) { "---:" } else { "---" });
-    let mut lines = vec![line(&table.columns), format!("| {} |", rule.collect::<Vec<_>>().join(" | "))];
+    let line = |cells: &[String]| {
+        format!(
+            "| {} |",
+            cells
+                .iter()
+                .map(|c| escape(c))
+                .collect::<Vec<_>>()
+                .join(" | ")
+        )
+    };
+    let rule = (0..table.columns.len()).map(|column| {
+        if table.is_numeric(column) {
+            "---:"
+        } else {
+            "---"
+        }
+    });
+    let mut lines = vec![
+        line(&table.columns),
+        format!("| {} |", rule.collect::<Vec<_>>().join(" | ")),
+    ];
     lines.extend(table.rows.iter().take(ROWS).map(|row| line(row)));
     if table.rows.len() > ROWS {
-        lines.push(format!("\n({} more rows are in the HTML report)", table.rows.len() - ROWS));
+        lines.push(format!(
+            "\n({} more rows are in the HTML report)",
+            table.rows.len() - ROWS
+        ));
     }
     lines.join("\n")
 }

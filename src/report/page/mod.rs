@@ -12,7 +12,9 @@ pub mod svg;
 pub mod text;
 
 pub use block::{Block, Table};
-pub use figure::{Axis, Bar, Chart, Figure, Forest, Hue, Mark, Open, Point, Row, Rule, Scatter, Series};
+pub use figure::{
+    Axis, Bar, Chart, Figure, Forest, Hue, Mark, Open, Point, Row, Rule, Scatter, Series,
+};
 pub use quantity::Quantity;
 
 /// A whole report.

@@ -45,8 +45,13 @@ impl Canvas {
 pub const HUES: usize = 7;
 
 /// Signs of the variants; beyond the colours the two together still tell 35 variants apart.
-const SIGNS: [MarkerShape; 5] =
-    [MarkerShape::Circle, MarkerShape::Square, MarkerShape::Triangle, MarkerShape::Diamond, MarkerShape::TriangleDown];
+const SIGNS: [MarkerShape; 5] = [
+    MarkerShape::Circle,
+    MarkerShape::Square,
+    MarkerShape::Triangle,
+    MarkerShape::Diamond,
+    MarkerShape::TriangleDown,
+];
 /// The same signs as characters, for a legend in text.
 const SIGN_CHARS: [char; 5] = ['●', '■', '▲', '◆', '▼'];
 
@@ -81,11 +86,21 @@ pub fn scene(figure: &Figure, canvas: &Canvas) -> Scene {
 }
 
 fn scatter(chart: &Scatter, canvas: &Canvas) -> Scene {
-    let plots: Vec<Plot> = chart.series.iter().flat_map(|series| series_plots(series, chart, canvas)).collect();
+    let plots: Vec<Plot> = chart
+        .series
+        .iter()
+        .flat_map(|series| series_plots(series, chart, canvas))
+        .collect();
     let points = || chart.series.iter().flat_map(|series| &series.points);
     let across = range(&chart.x, points().map(|point| point.x), None);
-    let ends = points().flat_map(|p| [Some(p.y), p.interval.map(|i| i.0), p.interval.map(|i| i.1)]).flatten();
-    let up = range(&chart.y, ends.chain(chart.rules.iter().map(|rule| rule.at)), None);
+    let ends = points()
+        .flat_map(|p| [Some(p.y), p.interval.map(|i| i.0), p.interval.map(|i| i.1)])
+        .flatten();
+    let up = range(
+        &chart.y,
+        ends.chain(chart.rules.iter().map(|rule| rule.at)),
+        None,
+    );
     let mut layout = frame(Layout::auto_from_plots(&plots), &chart.x, across, canvas)
         .with_height(canvas.height)
         .with_y_axis_min(up.0)
@@ -97,23 +112,44 @@ fn scatter(chart: &Scatter, canvas: &Canvas) -> Scene {
     if chart.y.log {
         layout = layout.with_log_y();
     }
-    let layout = chart.rules.iter().fold(layout, |layout, rule| layout.with_reference_line(level(rule)));
+    let layout = chart.rules.iter().fold(layout, |layout, rule| {
+        layout.with_reference_line(level(rule))
+    });
     render_multiple(plots, layout)
 }
 
 fn level(rule: &Rule) -> ReferenceLine {
-    ReferenceLine::horizontal(rule.at).with_color("var(--dim)").with_label(literal(&rule.label)).with_dasharray("2 3")
+    ReferenceLine::horizontal(rule.at)
+        .with_color("var(--dim)")
+        .with_label(literal(&rule.label))
+        .with_dasharray("2 3")
 }
 
 fn series_plots(series: &Series, chart: &Scatter, canvas: &Canvas) -> Vec<Plot> {
-    let points: Vec<_> = series.points.iter().filter(|p| chart.x.holds(p.x) && chart.y.holds(p.y)).collect();
+    let points: Vec<_> = series
+        .points
+        .iter()
+        .filter(|p| chart.x.holds(p.x) && chart.y.holds(p.y))
+        .collect();
     let data = || points.iter().map(|p| (p.x, p.y));
     let color = canvas.paint(series.hue);
-    let line = || LinePlot::new().with_data(data()).with_color(color.as_str()).with_stroke_width(1.8);
+    let line = || {
+        LinePlot::new()
+            .with_data(data())
+            .with_color(color.as_str())
+            .with_stroke_width(1.8)
+    };
     let band: Option<Vec<(f64, f64)>> = points.iter().map(|p| p.interval).collect();
-    let errors = points.iter().map(|p| p.interval.map_or((0.0, 0.0), |(low, high)| (p.y - low, high - p.y)));
-    let dots =
-        || ScatterPlot::new().with_data(data()).with_color(color.as_str()).with_marker(marker(series.hue, canvas));
+    let errors = points.iter().map(|p| {
+        p.interval
+            .map_or((0.0, 0.0), |(low, high)| (p.y - low, high - p.y))
+    });
+    let dots = || {
+        ScatterPlot::new()
+            .with_data(data())
+            .with_color(color.as_str())
+            .with_marker(marker(series.hue, canvas))
+    };
     let with_errors = |dots: ScatterPlot| match points.iter().any(|p| p.interval.is_some()) {
         true => dots.with_y_err_asymmetric(errors.clone()),
         false => dots,
@@ -125,12 +161,18 @@ fn series_plots(series: &Series, chart: &Scatter, canvas: &Canvas) -> Vec<Plot> 
         Mark::Dots => vec![with_errors(dots().with_size(4.5)).into()],
         Mark::Joined => vec![line().into(), with_errors(dots().with_size(4.5)).into()],
         Mark::Line => vec![match band {
-            Some(band) if !band.is_empty() => {
-                line().with_band(band.iter().map(|b| b.0), band.iter().map(|b| b.1)).into()
-            }
+            Some(band) if !band.is_empty() => line()
+                .with_band(band.iter().map(|b| b.0), band.iter().map(|b| b.1))
+                .into(),
             _ => line().into(),
         }],
-        Mark::Dashed => vec![line().with_step().with_stroke_width(1.2).with_dashed().into()],
+        Mark::Dashed => vec![
+            line()
+                .with_step()
+                .with_stroke_width(1.2)
+                .with_dashed()
+                .into(),
+        ],
     }
 }
 
@@ -147,40 +189,74 @@ fn forest(chart: &Forest, canvas: &Canvas) -> Scene {
         [row.value, low, high]
     });
     let across = range(&chart.x, ends.chain(chart.null), None);
-    let plot = chart.rows.iter().fold(ForestPlot::new().with_marker_size(5.0).with_whisker_width(2.0), |plot, row| {
-        let (mut low, mut high) = row.interval.unwrap_or((row.value, row.value));
-        match row.open {
-            Open::No => {}
-            Open::Above => high = across.1,
-            Open::Below => low = across.0,
-        }
-        let figure = if canvas.figures { format!(": {}", row.figure(chart.x.quantity)) } else { String::new() };
-        plot.with_colored_row(name(&row.name, canvas) + &literal(&figure), row.value, low, high, canvas.paint(row.hue))
-    });
+    let plot = chart.rows.iter().fold(
+        ForestPlot::new()
+            .with_marker_size(5.0)
+            .with_whisker_width(2.0),
+        |plot, row| {
+            let (mut low, mut high) = row.interval.unwrap_or((row.value, row.value));
+            match row.open {
+                Open::No => {}
+                Open::Above => high = across.1,
+                Open::Below => low = across.0,
+            }
+            let figure = if canvas.figures {
+                format!(": {}", row.figure(chart.x.quantity))
+            } else {
+                String::new()
+            };
+            plot.with_colored_row(
+                name(&row.name, canvas) + &literal(&figure),
+                row.value,
+                low,
+                high,
+                canvas.paint(row.hue),
+            )
+        },
+    );
     let plot = match chart.null {
         Some(null) => plot.with_null_value(null),
         None => plot.with_show_null_line(false),
     };
     let plots = vec![Plot::Forest(plot)];
-    let layout = rows(frame(Layout::auto_from_plots(&plots), &chart.x, across, canvas), chart.rows.len(), canvas);
+    let layout = rows(
+        frame(Layout::auto_from_plots(&plots), &chart.x, across, canvas),
+        chart.rows.len(),
+        canvas,
+    );
     render_multiple(plots, layout)
 }
 
 fn bars_scene(x: &Axis, bars: &[Bar], canvas: &Canvas) -> Scene {
-    let ends = bars.iter().flat_map(|bar| [bar.value, bar.interval.map_or(bar.value, |(_, high)| high)]);
+    let ends = bars
+        .iter()
+        .flat_map(|bar| [bar.value, bar.interval.map_or(bar.value, |(_, high)| high)]);
     let across = range(x, ends, Some(0.0));
     // kuva draws the first bar lowest.
-    let plot = bars.iter().rev().fold(BarPlot::new().with_horizontal(true).with_width(0.7), |plot, bar| {
-        let color = match (bar.estimated, bar.hue) {
-            (true, Hue::Variant(place)) => format!("url(#hatch-{})", place % HUES),
-            (_, hue) => canvas.paint(hue),
-        };
-        plot.with_colored_bar(name(&bar.name, canvas), bar.value, color)
-    });
-    let errors = |bar: &Bar| bar.interval.map_or((0.0, 0.0), |(low, high)| (bar.value - low, high - bar.value));
-    let plot = plot.with_asymmetric_error(bars.iter().rev().map(errors)).with_error_color("var(--ink)");
+    let plot = bars.iter().rev().fold(
+        BarPlot::new().with_horizontal(true).with_width(0.7),
+        |plot, bar| {
+            let color = match (bar.estimated, bar.hue) {
+                (true, Hue::Variant(place)) => format!("url(#hatch-{})", place % HUES),
+                (_, hue) => canvas.paint(hue),
+            };
+            plot.with_colored_bar(name(&bar.name, canvas), bar.value, color)
+        },
+    );
+    let errors = |bar: &Bar| {
+        bar.interval.map_or((0.0, 0.0), |(low, high)| {
+            (bar.value - low, high - bar.value)
+        })
+    };
+    let plot = plot
+        .with_asymmetric_error(bars.iter().rev().map(errors))
+        .with_error_color("var(--ink)");
     let plots = vec![Plot::Bar(plot)];
-    let layout = rows(frame(Layout::auto_from_plots(&plots), x, across, canvas), bars.len(), canvas);
+    let layout = rows(
+        frame(Layout::auto_from_plots(&plots), x, across, canvas),
+        bars.len(),
+        canvas,
+    );
     render_multiple(plots, layout)
 }
 
@@ -211,7 +287,8 @@ fn frame(layout: Layout, x: &Axis, across: (f64, f64), canvas: &Canvas) -> Layou
         .with_x_axis_max(across.1);
     let mut layout = if x.log { layout.with_log_x() } else { layout };
     // kuva keeps no room for the half of a logarithmic axis' last label that lies beyond the axis.
-    layout.horizon_right_annot_px = 0.3 * f64::from(canvas.font) * x.quantity.tick(across.1).chars().count() as f64;
+    layout.horizon_right_annot_px =
+        0.3 * f64::from(canvas.font) * x.quantity.tick(across.1).chars().count() as f64;
     layout
 }
 
@@ -243,22 +320,40 @@ fn range(axis: &Axis, values: impl Iterator<Item = f64>, origin: Option<f64>) ->
     if axis.log {
         return (round_125(low * 0.98, false), round_125(high * 1.02, true));
     }
-    let pad = if high > low { 0.06 * (high - low) } else { 0.1 * high.abs().max(1e-9) };
-    (if origin == Some(low) { low } else { low - pad }, high + pad)
+    let pad = if high > low {
+        0.06 * (high - low)
+    } else {
+        0.1 * high.abs().max(1e-9)
+    };
+    (
+        if origin == Some(low) { low } else { low - pad },
+        high + pad,
+    )
 }
 
 /// The nearest 1, 2 or 5 times a power of ten above or below.
 fn round_125(value: f64, up: bool) -> f64 {
     let decade = 10_f64.powf(value.log10().floor());
     let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * decade);
-    let found = if up { steps.iter().find(|s| **s >= value) } else { steps.iter().rev().find(|s| **s <= value) };
+    let found = if up {
+        steps.iter().find(|s| **s >= value)
+    } else {
+        steps.iter().rev().find(|s| **s <= value)
+    };
     found.copied().unwrap_or(value)
 }
 
 /// A row's name, cut to the room there is.
 fn name(text: &str, canvas: &Canvas) -> String {
     let cut = text.chars().count() > canvas.name;
-    let kept: String = text.chars().take(if cut { canvas.name.saturating_sub(1) } else { canvas.name }).collect();
+    let kept: String = text
+        .chars()
+        .take(if cut {
+            canvas.name.saturating_sub(1)
+        } else {
+            canvas.name
+        })
+        .collect();
     literal(&if cut { kept + "…" } else { kept })
 }
 

@@ -59,7 +59,11 @@ impl Quantity {
 fn plain(value: f64) -> String {
     let text = format!("{value:.4}");
     let text = text.trim_end_matches('0').trim_end_matches('.');
-    if text == "-0" { "0".to_owned() } else { text.to_owned() }
+    if text == "-0" {
+        "0".to_owned()
+    } else {
+        text.to_owned()
+    }
 }
 
 #[cfg(test)]
@@ -80,7 +84,10 @@ mod tests {
             (Quantity::Count, 1600.0, "1.6 k", "1.6 k"),
         ];
         for (quantity, value, tick, cell) in rows {
-            assert_eq!((quantity.tick(value).as_str(), quantity.cell(value).as_str()), (tick, cell));
+            assert_eq!(
+                (quantity.tick(value).as_str(), quantity.cell(value).as_str()),
+                (tick, cell)
+            );
         }
     }
 }

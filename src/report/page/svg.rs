@@ -50,13 +50,19 @@ pub const NARROW: Canvas = Canvas {
 pub fn svg(figure: &Figure, canvas: &Canvas) -> String {
     let mut scene = scene(figure, canvas);
     // Nothing is drawn beyond the axes, and kuva numbers its clips through the process: a page would not be the same twice.
-    scene.elements.retain(|element| !matches!(element, Primitive::ClipStart { .. } | Primitive::ClipEnd));
+    scene
+        .elements
+        .retain(|element| !matches!(element, Primitive::ClipStart { .. } | Primitive::ClipEnd));
     scene.defs.clear();
     let (width, height) = (scene.width.round(), scene.height.round());
     let drawn = SvgBackend::new().render_scene(&scene);
     // kuva gives a size in pixels where a page needs a shape that scales, and names its version in a comment.
-    let inside = drawn.split_once("-->").map_or(drawn.as_str(), |(_, inside)| inside);
-    format!(r#"<svg viewBox="0 0 {width} {height}" fill="currentColor" aria-hidden="true" focusable="false">{inside}"#)
+    let inside = drawn
+        .split_once("-->")
+        .map_or(drawn.as_str(), |(_, inside)| inside);
+    format!(
+        r#"<svg viewBox="0 0 {width} {height}" fill="currentColor" aria-hidden="true" focusable="false">{inside}"#
+    )
 }
 
 #[cfg(test)]
@@ -74,16 +80,38 @@ mod tests {
             open: Open::No,
             note: String::new(),
         };
-        let forest = Forest { x: Axis::log("gain", Quantity::Times), null: Some(1.0), rows: vec![row] };
-        Figure { title: String::new(), caption: String::new(), chart: Chart::Forest(forest) }
+        let forest = Forest {
+            x: Axis::log("gain", Quantity::Times),
+            null: Some(1.0),
+            rows: vec![row],
+        };
+        Figure {
+            title: String::new(),
+            caption: String::new(),
+            chart: Chart::Forest(forest),
+        }
     }
 
     #[test]
     fn a_picture_scales_and_brings_no_colour_of_its_own() {
         let drawn = svg(&forest("modern"), &WIDE);
-        assert!(drawn.starts_with("<svg viewBox=\"0 0 820 ") && drawn.ends_with("</svg>"), "{drawn}");
-        assert!(drawn.contains("var(--hue-0)") && drawn.contains(">modern: 2.0</text>"), "{drawn}");
-        for foreign in ["<script", "http", "<!--", "white", "black", "font-face", " id="] {
+        assert!(
+            drawn.starts_with("<svg viewBox=\"0 0 820 ") && drawn.ends_with("</svg>"),
+            "{drawn}"
+        );
+        assert!(
+            drawn.contains("var(--hue-0)") && drawn.contains(">modern: 2.0</text>"),
+            "{drawn}"
+        );
+        for foreign in [
+            "<script",
+            "http",
+            "<!--",
+            "white",
+            "black",
+            "font-face",
+            " id=",
+        ] {
             assert!(!drawn.contains(foreign), "{foreign}: {drawn}");
         }
     }
@@ -96,7 +124,10 @@ mod tests {
             ("$\\frac{1}{2}$", "$\\frac{1}{2}$"),
         ] {
             let drawn = svg(&forest(name), &WIDE);
-            assert!(drawn.contains(&format!(">{shown}: 2.0</text>")), "{shown}: {drawn}");
+            assert!(
+                drawn.contains(&format!(">{shown}: 2.0</text>")),
+                "{shown}: {drawn}"
+            );
         }
     }
 }

@@ -11,7 +11,9 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         .iter()
         .filter_map(|over| Some((over.joint.as_ref()?, &over.data)))
         .flat_map(|(found, data)| {
-            joint::blocks(found, several.then_some(data.as_str()), &|variant| findings.hue(variant))
+            joint::blocks(found, several.then_some(data.as_str()), &|variant| {
+                findings.hue(variant)
+            })
         })
         .collect();
     (!blocks.is_empty()).then_some(blocks)

@@ -29,9 +29,15 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
 /// The same question on other data.
 fn elsewhere<'a>(findings: &'a Findings, answer: &'a Answer) -> impl Iterator<Item = &'a Answer> {
     let same = |other: &&Answer| {
-        (&other.variant, &other.scale, other.budget) == (&answer.variant, &answer.scale, answer.budget)
+        (&other.variant, &other.scale, other.budget)
+            == (&answer.variant, &answer.scale, answer.budget)
     };
-    findings.studies.iter().flat_map(|study| &study.answers).filter(same).filter(|other| other.data != answer.data)
+    findings
+        .studies
+        .iter()
+        .flat_map(|study| &study.answers)
+        .filter(same)
+        .filter(|other| other.data != answer.data)
 }
 
 /// The finding in a few words, with no figure that the sentence does not give its interval.
@@ -42,22 +48,33 @@ fn verdict(answer: &Answer) -> String {
         Gain::Solved(estimate) => Times(estimate.value).to_string(),
         Gain::MoreThan(bound) => format!("more than {}", Times(bound.bound)),
         Gain::LessThan(bound) => format!("less than {}", Times(bound.bound)),
-        Gain::Unknown { .. } => return format!("What {variant} is worth against {base} cannot be told."),
+        Gain::Unknown { .. } => {
+            return format!("What {variant} is worth against {base} cannot be told.");
+        }
     };
     match gain.sign() {
         Sign::More => format!("{variant} is worth {times} times {base}’s compute."),
         Sign::Less => format!("{variant} is worth only {times} times {base}’s compute."),
-        Sign::Unclear => format!("Whether {variant} beats {base} cannot be told from {}.", repeats(answer.n)),
+        Sign::Unclear => format!(
+            "Whether {variant} beats {base} cannot be told from {}.",
+            repeats(answer.n)
+        ),
     }
 }
 
 fn repeats(n: usize) -> String {
-    if n == 1 { "one repeat".to_owned() } else { format!("{n} repeats") }
+    if n == 1 {
+        "one repeat".to_owned()
+    } else {
+        format!("{n} repeats")
+    }
 }
 
 /// The interval, drawn.
 fn strip(findings: &Findings, answer: &Answer) -> Figure {
-    let Answer { base, variant, n, .. } = answer;
+    let Answer {
+        base, variant, n, ..
+    } = answer;
     let hue = findings.hue(variant);
     let row = |axis: Axis| {
         let (value, interval, open) = match answer.on(axis) {
@@ -66,7 +83,14 @@ fn strip(findings: &Findings, answer: &Answer) -> Figure {
             Gain::LessThan(bound) => (bound.bound, None, Open::Below),
             Gain::Unknown { .. } => return None,
         };
-        Some(Row { name: axis.words().to_owned(), hue, value, interval, open, note: format!("n = {n}") })
+        Some(Row {
+            name: axis.words().to_owned(),
+            hue,
+            value,
+            interval,
+            open,
+            note: format!("n = {n}"),
+        })
     };
     let rows: Vec<Row> = Axis::ALL.into_iter().filter_map(row).collect();
     Figure {
@@ -100,19 +124,25 @@ pub(super) fn open_end(estimate: &Estimate) -> Open {
 
 /// ` at 400 steps`, where cells carry a budget.
 fn at(answer: &Answer) -> String {
-    answer.budget.map(|steps| format!(" at {steps} steps")).unwrap_or_default()
+    answer
+        .budget
+        .map(|steps| format!(" at {steps} steps"))
+        .unwrap_or_default()
 }
 
 /// A file that asks no question, or cannot answer it, still shows what it holds.
 fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
     let lead = match why {
-        Unanswered::NoQuestion => scale_sentence(&findings.ladders)
-            .unwrap_or_else(|| "No question was fixed for these results; this is what was measured.".to_owned()),
+        Unanswered::NoQuestion => scale_sentence(&findings.ladders).unwrap_or_else(|| {
+            "No question was fixed for these results; this is what was measured.".to_owned()
+        }),
         why => format!("No answer: {why}."),
     };
     let loss = findings.loss();
     let best = |cells: &[&Cell]| {
-        let with_loss = cells.iter().filter_map(|cell| Some((cell.name.clone(), cell.mean(loss)?, cell.count())));
+        let with_loss = cells
+            .iter()
+            .filter_map(|cell| Some((cell.name.clone(), cell.mean(loss)?, cell.count())));
         let (name, value, count) = with_loss.min_by(|a, b| a.1.total_cmp(&b.1))?;
         let of = cells.len();
         let hint = if of > 1 {
@@ -120,26 +150,52 @@ fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
         } else {
             String::new()
         };
-        Some(Block::Text(format!("Lowest {}: {} by {name} ({count}).{hint}", findings.loss_label(), Nats(value))))
+        Some(Block::Text(format!(
+            "Lowest {}: {} by {name} ({count}).{hint}",
+            findings.loss_label(),
+            Nats(value)
+        )))
     };
     let comparable = findings.comparable();
-    let best = if let [(_, cells)] = &comparable[..] { best(cells) } else { None };
+    let best = if let [(_, cells)] = &comparable[..] {
+        best(cells)
+    } else {
+        None
+    };
     std::iter::once(Block::Lead(lead)).chain(best).collect()
 }
 
 fn facts(findings: &Findings) -> Vec<(String, String)> {
     let file = findings.file;
     let fact = |name: &str, value: String| (name.to_owned(), value);
-    let trials: usize = findings.cells.iter().map(|cell| cell.summary.trials()).sum();
-    let finished: usize = findings.cells.iter().map(|cell| cell.summary.finished()).sum();
-    let all = if finished == trials { "all finished".to_owned() } else { format!("{finished} finished") };
+    let trials: usize = findings
+        .cells
+        .iter()
+        .map(|cell| cell.summary.trials())
+        .sum();
+    let finished: usize = findings
+        .cells
+        .iter()
+        .map(|cell| cell.summary.finished())
+        .sum();
+    let all = if finished == trials {
+        "all finished".to_owned()
+    } else {
+        format!("{finished} finished")
+    };
     let tuning = match file.trials.len() - trials {
         0 => String::new(),
         swept => format!("; {swept} more chose learning rates"),
     };
     let mut facts = Vec::new();
     if let Ok(answer) = &findings.answer {
-        let Answer { variant, base, scale, n, .. } = answer;
+        let Answer {
+            variant,
+            base,
+            scale,
+            n,
+            ..
+        } = answer;
         facts.push(fact("Question", format!("{variant} against {base}")));
         facts.push(fact("Size and budget", format!("{scale}{}", at(answer))));
         facts.push(fact("Repeats", format!("n = {n}, paired by seed")));
@@ -167,14 +223,23 @@ fn machines(findings: &Findings) -> String {
 
 /// The first caveat is the strongest; the others have a section.
 fn doubt(answer: &Answer) -> Vec<Block> {
-    let Some((first, others)) = answer.caveats.split_first() else { return Vec::new() };
-    let caveat = Block::Caveat { message: first.message.clone(), remedy: first.remedy.clone() };
+    let Some((first, others)) = answer.caveats.split_first() else {
+        return Vec::new();
+    };
+    let caveat = Block::Caveat {
+        message: first.message.clone(),
+        remedy: first.remedy.clone(),
+    };
     let more = match others.len() {
         0 => None,
         1 => Some("One more reason for doubt stands under “Validity and caveats”.".to_owned()),
-        n => Some(format!("{n} more reasons for doubt stand under “Validity and caveats”.")),
+        n => Some(format!(
+            "{n} more reasons for doubt stand under “Validity and caveats”."
+        )),
     };
-    std::iter::once(caveat).chain(more.map(Block::Text)).collect()
+    std::iter::once(caveat)
+        .chain(more.map(Block::Text))
+        .collect()
 }
 
 #[cfg(test)]
@@ -185,7 +250,9 @@ mod tests {
 
     fn lead(file: &ResultFile) -> String {
         let blocks = build(&Findings::of(file)).unwrap();
-        let Block::Lead(text) = &blocks[0] else { panic!("the answer comes first") };
+        let Block::Lead(text) = &blocks[0] else {
+            panic!("the answer comes first")
+        };
         text.clone()
     }
 
@@ -203,10 +270,22 @@ mod tests {
         silent.run.headline = None;
         let rows = [
             (example(), "modern is worth 3.0 times gpt2’s compute."),
-            (level(9.0), "modern is worth more than 1.92 times gpt2’s compute."),
-            (level(0.7), "modern is worth only 0.67 times gpt2’s compute."),
-            (single, "Whether modern beats gpt2 cannot be told from one repeat."),
-            (silent, "No question was fixed for these results; this is what was measured."),
+            (
+                level(9.0),
+                "modern is worth more than 1.92 times gpt2’s compute.",
+            ),
+            (
+                level(0.7),
+                "modern is worth only 0.67 times gpt2’s compute.",
+            ),
+            (
+                single,
+                "Whether modern beats gpt2 cannot be told from one repeat.",
+            ),
+            (
+                silent,
+                "No question was fixed for these results; this is what was measured.",
+            ),
         ];
         for (file, expected) in rows {
             assert_eq!(lead(&file), expected);
@@ -215,9 +294,23 @@ mod tests {
 
     #[test]
     fn a_bound_is_drawn_open() {
-        let file = study(4, |variant, steps, _| Some(if variant == "modern" { 1e-4 } else { 1.0 / steps as f64 }));
+        let file = study(4, |variant, steps, _| {
+            Some(if variant == "modern" {
+                1e-4
+            } else {
+                1.0 / steps as f64
+            })
+        });
         let findings = Findings::of(&file);
-        let Chart::Forest(forest) = strip(&findings, findings.answer.as_ref().unwrap()).chart else { panic!() };
-        assert!(forest.rows.iter().all(|row| row.open == Open::Above && row.interval.is_none()));
+        let Chart::Forest(forest) = strip(&findings, findings.answer.as_ref().unwrap()).chart
+        else {
+            panic!()
+        };
+        assert!(
+            forest
+                .rows
+                .iter()
+                .all(|row| row.open == Open::Above && row.interval.is_none())
+        );
     }
 }

@@ -20,12 +20,24 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
 fn figure(findings: &Findings, data: usize) -> Option<Figure> {
     let cells = longest(findings, data);
     let all = cells.len();
-    let series: Vec<Series> = cells.into_iter().take(CURVES).filter_map(|cell| curve(findings, cell)).collect();
+    let series: Vec<Series> = cells
+        .into_iter()
+        .take(CURVES)
+        .filter_map(|cell| curve(findings, cell))
+        .collect();
     if series.is_empty() {
         return None;
     }
-    let cut = if all > CURVES { format!(" The first {CURVES} of {all} variants and scales.") } else { String::new() };
-    let of = if findings.data.len() > 1 { format!(", {}", findings.data[data]) } else { String::new() };
+    let cut = if all > CURVES {
+        format!(" The first {CURVES} of {all} variants and scales.")
+    } else {
+        String::new()
+    };
+    let of = if findings.data.len() > 1 {
+        format!(", {}", findings.data[data])
+    } else {
+        String::new()
+    };
     Some(Figure {
         title: format!("Training loss by step, largest budget of each variant{of}"),
         caption: format!(
@@ -44,10 +56,25 @@ fn figure(findings: &Findings, data: usize) -> Option<Figure> {
 /// Of each variant and scale the cell with the most steps; of several settings the one that ended lowest.
 fn longest<'a, 'b>(findings: &'b Findings<'a>, data: usize) -> Vec<&'b Cell<'a>> {
     let mut best: BTreeMap<(usize, &str), &Cell> = BTreeMap::new();
-    for cell in findings.cells.iter().filter(|cell| cell.data == data && cell.summary.finished() > 0) {
-        let rank = |cell: &Cell| (steps(cell), -cell.mean(metric::VAL_LOSS_NATS).unwrap_or(f64::INFINITY));
-        let variant = findings.variants.iter().position(|v| *v == cell.any().variant).unwrap_or_default();
-        let place = best.entry((variant, cell.any().scale.as_str())).or_insert(cell);
+    for cell in findings
+        .cells
+        .iter()
+        .filter(|cell| cell.data == data && cell.summary.finished() > 0)
+    {
+        let rank = |cell: &Cell| {
+            (
+                steps(cell),
+                -cell.mean(metric::VAL_LOSS_NATS).unwrap_or(f64::INFINITY),
+            )
+        };
+        let variant = findings
+            .variants
+            .iter()
+            .position(|v| *v == cell.any().variant)
+            .unwrap_or_default();
+        let place = best
+            .entry((variant, cell.any().scale.as_str()))
+            .or_insert(cell);
         if rank(cell) > rank(place) {
             *place = cell;
         }
@@ -56,7 +83,10 @@ fn longest<'a, 'b>(findings: &'b Findings<'a>, data: usize) -> Vec<&'b Cell<'a>>
 }
 
 fn steps(cell: &Cell) -> u64 {
-    cell.finished().filter_map(|trial| trial.curve.step.last().copied()).max().unwrap_or(0)
+    cell.finished()
+        .filter_map(|trial| trial.curve.step.last().copied())
+        .max()
+        .unwrap_or(0)
 }
 
 fn curve(findings: &Findings, cell: &Cell) -> Option<Series> {
@@ -70,26 +100,46 @@ fn curve(findings: &Findings, cell: &Cell) -> Option<Series> {
     // A step that some repeat lacks would bend the mean.
     losses.retain(|step, losses| *step > 0 && losses.len() == trials.len());
     let point = |(step, losses): (&u64, &Vec<f64>)| {
-        let (low, high) = losses.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| (l.min(*v), h.max(*v)));
+        let (low, high) = losses
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
+                (l.min(*v), h.max(*v))
+            });
         let mean = losses.iter().sum::<f64>() / losses.len() as f64;
-        Point { x: *step as f64, y: mean, interval: Some((low, high)), note: cell.name.clone() }
+        Point {
+            x: *step as f64,
+            y: mean,
+            interval: Some((low, high)),
+            note: cell.name.clone(),
+        }
     };
     let points: Vec<Point> = losses.iter().map(point).collect();
     let name = format!("{}, {}", cell.name, cell.count());
     let hue = findings.hue(&cell.any().variant);
-    (!points.is_empty()).then(|| Series { name, hue, mark: Mark::Line, points: thinned(points, POINTS) })
+    (!points.is_empty()).then(|| Series {
+        name,
+        hue,
+        mark: Mark::Line,
+        points: thinned(points, POINTS),
+    })
 }
 
 /// At most about `most` points, evenly along a logarithmic axis; the first and the last stay.
 fn thinned(points: Vec<Point>, most: usize) -> Vec<Point> {
-    let (Some(first), Some(last)) = (points.first().map(|p| p.x), points.last().map(|p| p.x)) else { return points };
+    let (Some(first), Some(last)) = (points.first().map(|p| p.x), points.last().map(|p| p.x))
+    else {
+        return points;
+    };
     if points.len() <= most || last <= first {
         return points;
     }
     let bin = |x: f64| ((x / first).ln() / (last / first).ln() * (most - 1) as f64) as usize;
     let mut kept: Vec<Point> = Vec::with_capacity(most + 1);
     for point in points {
-        if kept.last().is_none_or(|before| bin(before.x) < bin(point.x)) {
+        if kept
+            .last()
+            .is_none_or(|before| bin(before.x) < bin(point.x))
+        {
             kept.push(point);
         }
     }
@@ -104,16 +154,30 @@ mod tests {
     #[test]
     fn each_variant_shows_its_longest_run() {
         let file = example();
-        let Chart::Scatter(scatter) = figure(&Findings::of(&file), 0).unwrap().chart else { panic!() };
-        let shape: Vec<(&str, usize)> = scatter.series.iter().map(|s| (s.name.as_str(), s.points.len())).collect();
-        assert_eq!(shape, [("gpt2/w32@1600, n = 4", 2), ("modern/w32@800, n = 4", 2)]);
+        let Chart::Scatter(scatter) = figure(&Findings::of(&file), 0).unwrap().chart else {
+            panic!()
+        };
+        let shape: Vec<(&str, usize)> = scatter
+            .series
+            .iter()
+            .map(|s| (s.name.as_str(), s.points.len()))
+            .collect();
+        assert_eq!(
+            shape,
+            [("gpt2/w32@1600, n = 4", 2), ("modern/w32@800, n = 4", 2)]
+        );
         let point = &scatter.series[0].points[0];
         assert!(point.interval.unwrap().0 < point.y && point.y < point.interval.unwrap().1);
     }
 
     #[test]
     fn a_long_curve_is_thinned_and_keeps_its_ends() {
-        let point = |x: u32| Point { x: f64::from(x), y: 0.0, interval: None, note: String::new() };
+        let point = |x: u32| Point {
+            x: f64::from(x),
+            y: 0.0,
+            interval: None,
+            note: String::new(),
+        };
         let kept = thinned((1..=10_000).map(point).collect(), 80);
         assert!(kept.len() <= 80 && kept.len() > 40, "{}", kept.len());
         assert_eq!((kept[0].x, kept[kept.len() - 1].x), (1.0, 10_000.0));

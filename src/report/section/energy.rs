@@ -15,7 +15,11 @@ type Meter = (bool, String, String);
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let file = findings.file;
-    let measured = file.trials.iter().filter(|trial| trial.energy.measured_j.is_some()).count();
+    let measured = file
+        .trials
+        .iter()
+        .filter(|trial| trial.energy.measured_j.is_some())
+        .count();
     let bars = bars(findings);
     let mut blocks = vec![if measured == 0 {
         Block::Lead(not_measured(file))
@@ -36,30 +40,64 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
             chart: Chart::Bars { x: Axis::linear("energy per training token", Quantity::Joules), bars },
         }));
     }
-    blocks.extend(findings.bill.as_ref().map(|(bill, prices)| Block::Text(format!("{}.", price::bill(bill, prices)))));
-    blocks.push(Block::Details("Every meter that was tried".to_owned(), meters(&file.trials)));
+    blocks.extend(
+        findings
+            .bill
+            .as_ref()
+            .map(|(bill, prices)| Block::Text(format!("{}.", price::bill(bill, prices)))),
+    );
+    blocks.push(Block::Details(
+        "Every meter that was tried".to_owned(),
+        meters(&file.trials),
+    ));
     Some(blocks)
 }
 
 fn not_measured(file: &ResultFile) -> String {
-    let reasons: BTreeSet<String> =
-        file.trials.iter().filter_map(|t| t.energy.reason.as_deref()).map(|reason| reason.replace('_', " ")).collect();
-    format!("No energy was measured ({}).", reasons.into_iter().collect::<Vec<_>>().join(", "))
+    let reasons: BTreeSet<String> = file
+        .trials
+        .iter()
+        .filter_map(|t| t.energy.reason.as_deref())
+        .map(|reason| reason.replace('_', " "))
+        .collect();
+    format!(
+        "No energy was measured ({}).",
+        reasons.into_iter().collect::<Vec<_>>().join(", ")
+    )
 }
 
 /// What the measured joules are worth net of what the machine takes at rest: gross stands above, net is told second.
 fn at_rest(file: &ResultFile) -> Option<String> {
-    let idle_w = stat::mean(&file.calibrations.iter().filter_map(|row| row.idle_w).collect::<Vec<_>>())?;
+    let idle_w = stat::mean(
+        &file
+            .calibrations
+            .iter()
+            .filter_map(|row| row.idle_w)
+            .collect::<Vec<_>>(),
+    )?;
     // A wattmeter's joules hold the whole machine; what was read at rest was read by the meters inside it.
-    let external = |trial: &Trial| trial.energy.channels.iter().any(|c| c.component == "machine" && c.is_measured());
+    let external = |trial: &Trial| {
+        trial
+            .energy
+            .channels
+            .iter()
+            .any(|c| c.component == "machine" && c.is_measured())
+    };
     if file.trials.iter().any(external) {
         return None;
     }
     let window_s = |trial: &Trial| {
-        let own = trial.energy.channels.iter().filter(|channel| channel.is_measured() && channel.overlaps.is_none());
+        let own = trial
+            .energy
+            .channels
+            .iter()
+            .filter(|channel| channel.is_measured() && channel.overlaps.is_none());
         own.filter_map(|channel| channel.window_s).reduce(f64::max)
     };
-    let measured = file.trials.iter().filter_map(|trial| Some((trial.energy.measured_j?, window_s(trial)?)));
+    let measured = file
+        .trials
+        .iter()
+        .filter_map(|trial| Some((trial.energy.measured_j?, window_s(trial)?)));
     let (gross_j, seconds) = measured.reduce(|a, b| (a.0 + b.0, a.1 + b.1))?;
     let share = (idle_w * seconds / gross_j).min(1.0);
     Some(format!(
@@ -80,13 +118,23 @@ struct Readings {
 fn bars(findings: &Findings) -> Vec<Bar> {
     let mut groups: BTreeMap<(usize, String, Meter), Readings> = BTreeMap::new();
     for trial in findings.cells.iter().flat_map(|cell| cell.finished()) {
-        let Some(tokens) = trial.train_tokens().map(|tokens| tokens as f64).filter(|n| *n > 0.0) else {
+        let Some(tokens) = trial
+            .train_tokens()
+            .map(|tokens| tokens as f64)
+            .filter(|n| *n > 0.0)
+        else {
             continue;
         };
-        let variant = findings.variants.iter().position(|v| *v == trial.variant).unwrap_or_default();
+        let variant = findings
+            .variants
+            .iter()
+            .position(|v| *v == trial.variant)
+            .unwrap_or_default();
         let mut seen: BTreeMap<Meter, (f64, Option<(f64, f64)>)> = BTreeMap::new();
         for channel in &trial.energy.channels {
-            let Some(joules) = channel.energy_j else { continue };
+            let Some(joules) = channel.energy_j else {
+                continue;
+            };
             // Two packages of one machine are one bar.
             let (sum, range) = seen.entry(meter(channel)).or_insert((0.0, None));
             let share = share_of_training(channel);
@@ -97,29 +145,47 @@ fn bars(findings: &Findings) -> Vec<Bar> {
             }
         }
         for (meter, (joules, range)) in seen {
-            let readings = groups.entry((variant, findings.series_name(trial), meter)).or_default();
+            let readings = groups
+                .entry((variant, findings.series_name(trial), meter))
+                .or_default();
             readings.values.push(joules / tokens);
-            readings.bounds.extend(range.map(|(low, high)| (low / tokens, high / tokens)));
+            readings
+                .bounds
+                .extend(range.map(|(low, high)| (low / tokens, high / tokens)));
         }
     }
-    groups.into_iter().filter_map(|((variant, name, meter), readings)| bar(variant, &name, meter, readings)).collect()
+    groups
+        .into_iter()
+        .filter_map(|((variant, name, meter), readings)| bar(variant, &name, meter, readings))
+        .collect()
 }
 
 /// The share of a channel's joules that went into training; all of them where it does not say.
 fn share_of_training(channel: &Channel) -> f64 {
-    let train_j = channel.phases.iter().find(|part| part.phase == "train").and_then(|part| part.energy_j);
-    train_j.zip(channel.energy_j.filter(|joules| *joules > 0.0)).map_or(1.0, |(train_j, joules)| train_j / joules)
+    let train_j = channel
+        .phases
+        .iter()
+        .find(|part| part.phase == "train")
+        .and_then(|part| part.energy_j);
+    train_j
+        .zip(channel.energy_j.filter(|joules| *joules > 0.0))
+        .map_or(1.0, |(train_j, joules)| train_j / joules)
 }
 
 fn bar(variant: usize, name: &str, meter: Meter, readings: Readings) -> Option<Bar> {
     let estimate = mean_estimate(&readings.values, LEVEL)?;
     let (estimated, component, source) = meter;
-    let bounds = readings.bounds.into_iter().reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
+    let bounds = readings
+        .bounds
+        .into_iter()
+        .reduce(|a, b| (a.0.min(b.0), a.1.max(b.1)));
     Some(Bar {
         name: format!("{name}, {component}"),
         hue: Hue::Variant(variant),
         value: estimate.value,
-        interval: bounds.or(estimate.interval.map(|interval| (interval.low, interval.high))),
+        interval: bounds.or(estimate
+            .interval
+            .map(|interval| (interval.low, interval.high))),
         estimated,
         note: format!("{source}, n = {}", estimate.n),
     })
@@ -133,14 +199,44 @@ fn meter(channel: &Channel) -> Meter {
 fn meters(trials: &[Trial]) -> Table {
     let mut seen: BTreeMap<[String; 6], usize> = BTreeMap::new();
     for channel in trials.iter().flat_map(|trial| &trial.energy.channels) {
-        let Channel { component, source, method, quality, reason, .. } = channel;
-        let outcome = reason.clone().unwrap_or_else(|| "read".to_owned()).replace('_', " ");
+        let Channel {
+            component,
+            source,
+            method,
+            quality,
+            reason,
+            ..
+        } = channel;
+        let outcome = reason
+            .clone()
+            .unwrap_or_else(|| "read".to_owned())
+            .replace('_', " ");
         let row = [component, source, method, quality].map(Clone::clone);
         let [component, source, method, quality] = row;
-        *seen.entry([component, source, method, quality, outcome, channel.id.clone()]).or_default() += 1;
+        *seen
+            .entry([
+                component,
+                source,
+                method,
+                quality,
+                outcome,
+                channel.id.clone(),
+            ])
+            .or_default() += 1;
     }
-    let mut table = Table::new(["component", "meter", "method", "quality", "outcome", "channel", "trials"]);
-    table.rows = seen.into_iter().map(|(row, n)| row.into_iter().chain([n.to_string()]).collect()).collect();
+    let mut table = Table::new([
+        "component",
+        "meter",
+        "method",
+        "quality",
+        "outcome",
+        "channel",
+        "trials",
+    ]);
+    table.rows = seen
+        .into_iter()
+        .map(|(row, n)| row.into_iter().chain([n.to_string()]).collect())
+        .collect();
     table
 }
 
@@ -154,7 +250,9 @@ mod tests {
     fn nothing_measured_is_said_with_its_reason() {
         let file = example();
         let blocks = build(&Findings::of(&file)).unwrap();
-        assert!(matches!(&blocks[0], Block::Lead(text) if text == "No energy was measured (virtual machine)."));
+        assert!(
+            matches!(&blocks[0], Block::Lead(text) if text == "No energy was measured (virtual machine).")
+        );
         assert!(!blocks.iter().any(|block| matches!(block, Block::Plot(_))));
     }
 
@@ -166,7 +264,8 @@ mod tests {
         assert_eq!(at_rest(&file), None, "nothing was measured");
         for trial in &mut file.trials {
             let channel = &mut trial.energy.channels[0];
-            (channel.method, channel.energy_j, channel.window_s) = ("counter".to_owned(), Some(100.0), Some(2.0));
+            (channel.method, channel.energy_j, channel.window_s) =
+                ("counter".to_owned(), Some(100.0), Some(2.0));
             trial.energy.measured_j = Some(100.0);
         }
         let expected = "At rest the same meters read 20.0 W: 40.0% of the joules would have been spent anyway, and 1.2 kJ \
@@ -185,21 +284,42 @@ mod tests {
                 reason: None,
                 ..trial.energy.channels[0].clone()
             };
-            let channels = vec![channel("counter", 40.0, None), channel("modelled", 90.0, Some([50.0, 130.0]))];
+            let channels = vec![
+                channel("counter", 40.0, None),
+                channel("modelled", 90.0, Some([50.0, 130.0])),
+            ];
             trial.energy.channels = channels;
             trial.energy.measured_j = Some(40.0);
         }
         let whole = bars(&Findings::of(&file))[0].value;
-        for channel in file.trials.iter_mut().map(|trial| &mut trial.energy.channels[0]) {
-            let train = PhaseEnergy { phase: "train".to_owned(), energy_j: Some(10.0), window_s: 1.0, reason: None };
+        for channel in file
+            .trials
+            .iter_mut()
+            .map(|trial| &mut trial.energy.channels[0])
+        {
+            let train = PhaseEnergy {
+                phase: "train".to_owned(),
+                energy_j: Some(10.0),
+                window_s: 1.0,
+                reason: None,
+            };
             channel.phases = vec![train];
         }
         let bars = bars(&Findings::of(&file));
-        let shape: Vec<(&str, bool)> = bars.iter().map(|bar| (bar.name.as_str(), bar.estimated)).collect();
+        let shape: Vec<(&str, bool)> = bars
+            .iter()
+            .map(|bar| (bar.name.as_str(), bar.estimated))
+            .collect();
         let gpt2 = "gpt2, cpu_package";
         let modern = "modern, cpu_package";
-        assert_eq!(shape, [(gpt2, false), (gpt2, true), (modern, false), (modern, true)]);
-        assert!((bars[0].value / whole - 0.25).abs() < 1e-12, "only training's joules are training's");
+        assert_eq!(
+            shape,
+            [(gpt2, false), (gpt2, true), (modern, false), (modern, true)]
+        );
+        assert!(
+            (bars[0].value / whole - 0.25).abs() < 1e-12,
+            "only training's joules are training's"
+        );
         assert!(bars[1].value > bars[0].value && bars[1].interval.unwrap().1 > bars[1].value);
     }
 }

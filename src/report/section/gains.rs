@@ -13,10 +13,19 @@ use crate::report::page::{
 use crate::report::sentence::sentence;
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
-    let studies: Vec<&Study> = findings.studies.iter().filter(|study| study.answers.len() > 1).collect();
+    let studies: Vec<&Study> = findings
+        .studies
+        .iter()
+        .filter(|study| study.answers.len() > 1)
+        .collect();
     let mut blocks = Vec::new();
     for (k, first) in studies.iter().enumerate() {
-        blocks.extend(studies[k + 1..].iter().flat_map(|second| transfers(first, second)).flat_map(|t| carried(&t)));
+        blocks.extend(
+            studies[k + 1..]
+                .iter()
+                .flat_map(|second| transfers(first, second))
+                .flat_map(|t| carried(&t)),
+        );
     }
     for study in &studies {
         blocks.extend(of_study(findings, study));
@@ -25,21 +34,42 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
 }
 
 fn of_study(findings: &Findings, study: &Study) -> Vec<Block> {
-    let asked = study.headline.and_then(|place| study.answers.get(place)).or(study.answers.last());
-    let here = |scale: &str, budget: Option<u64>| asked.is_some_and(|a| a.scale == scale && a.budget == budget);
-    let rows = study.answers.iter().filter(|a| here(&a.scale, a.budget)).filter_map(|a| row(findings, a)).collect();
+    let asked = study
+        .headline
+        .and_then(|place| study.answers.get(place))
+        .or(study.answers.last());
+    let here = |scale: &str, budget: Option<u64>| {
+        asked.is_some_and(|a| a.scale == scale && a.budget == budget)
+    };
+    let rows = study
+        .answers
+        .iter()
+        .filter(|a| here(&a.scale, a.budget))
+        .filter_map(|a| row(findings, a))
+        .collect();
     let mut blocks = vec![Block::Plot(forest(study, asked, rows))];
     let others = study.answers.iter().filter(|a| here(&a.scale, a.budget));
     blocks.extend(others.map(|answer| Block::Text(sentence(answer))));
     blocks.extend(against_compute(findings, study).map(Block::Plot));
     blocks.extend(trends(study).map(Block::Text));
-    blocks.extend(study.recipes.iter().filter(|r| here(&r.scale, r.budget)).flat_map(|r| combined(study, r)));
-    blocks.push(Block::Details(format!("Every gain on every axis: {}", study.data), vectors(study)));
+    blocks.extend(
+        study
+            .recipes
+            .iter()
+            .filter(|r| here(&r.scale, r.budget))
+            .flat_map(|r| combined(study, r)),
+    );
+    blocks.push(Block::Details(
+        format!("Every gain on every axis: {}", study.data),
+        vectors(study),
+    ));
     blocks
 }
 
 fn forest(study: &Study, asked: Option<&Answer>, rows: Vec<Row>) -> Figure {
-    let at = asked.and_then(|a| Some(format!(" at {} steps of {}", a.budget?, a.scale))).unwrap_or_default();
+    let at = asked
+        .and_then(|a| Some(format!(" at {} steps of {}", a.budget?, a.scale)))
+        .unwrap_or_default();
     Figure {
         title: format!("What each variant is worth on {}", study.data),
         caption: format!(
@@ -48,7 +78,10 @@ fn forest(study: &Study, asked: Option<&Answer>, rows: Vec<Row>) -> Figure {
             study.base
         ),
         chart: Chart::Forest(Forest {
-            x: Axis::log(&format!("gain: times {}’s model FLOPs", study.base), Quantity::Times),
+            x: Axis::log(
+                &format!("gain: times {}’s model FLOPs", study.base),
+                Quantity::Times,
+            ),
             null: Some(1.0),
             rows,
         }),
@@ -63,14 +96,23 @@ fn row(findings: &Findings, answer: &Answer) -> Option<Row> {
         Gain::Unknown { .. } => return None,
     };
     let (value, hue) = (answer.headline().value()?, findings.hue(&answer.variant));
-    Some(Row { name: answer.variant.clone(), hue, value, interval, open, note: format!("n = {}", answer.n) })
+    Some(Row {
+        name: answer.variant.clone(),
+        hue,
+        value,
+        interval,
+        open,
+        note: format!("n = {}", answer.n),
+    })
 }
 
 /// Gain against the variant's budget: does it grow or fade with compute?
 fn against_compute(findings: &Findings, study: &Study) -> Option<Figure> {
     let mut series: Vec<Series> = Vec::new();
     for answer in &study.answers {
-        let Some(value) = answer.headline().value() else { continue };
+        let Some(value) = answer.headline().value() else {
+            continue;
+        };
         let (interval, bound) = match answer.headline() {
             Gain::Solved(estimate) => (estimate.interval.and_then(closed), ""),
             Gain::MoreThan(_) => (None, "at least, "),
@@ -82,13 +124,22 @@ fn against_compute(findings: &Findings, study: &Study) -> Option<Figure> {
             x: ray.tokens_per_param,
             y: value,
             interval,
-            note: format!("{bound}{} steps, n = {}", answer.budget.unwrap_or_default(), answer.n),
+            note: format!(
+                "{bound}{} steps, n = {}",
+                answer.budget.unwrap_or_default(),
+                answer.n
+            ),
         };
         match series.iter_mut().find(|series| series.name == name) {
             Some(known) => known.points.push(point),
             None => {
                 let hue = findings.hue(&answer.variant);
-                series.push(Series { name, hue, mark: Mark::Joined, points: vec![point] });
+                series.push(Series {
+                    name,
+                    hue,
+                    mark: Mark::Joined,
+                    points: vec![point],
+                });
             }
         }
     }
@@ -119,30 +170,67 @@ fn combined(study: &Study, recipe: &Recipe) -> Vec<Block> {
             optional(&change.shapley),
         ]);
     }
-    let text = format!("{} against {}, change by change: {}", recipe.variant, study.base, verdict(recipe));
-    vec![Block::Text(text), Block::Table(table.without_empty_columns())]
+    let text = format!(
+        "{} against {}, change by change: {}",
+        recipe.variant,
+        study.base,
+        verdict(recipe)
+    );
+    vec![
+        Block::Text(text),
+        Block::Table(table.without_empty_columns()),
+    ]
 }
 
 fn carried(transfer: &Transfer) -> Vec<Block> {
     let mut table = Table::new(["variant", "", ""]);
     table.columns[1].clone_from(&transfer.first);
     table.columns[2].clone_from(&transfer.second);
-    table.rows =
-        transfer.rows.iter().map(|row| vec![row.variant.clone(), short(&row.first), short(&row.second)]).collect();
-    vec![Block::Text(transfer_sentence(transfer)), Block::Table(table)]
+    table.rows = transfer
+        .rows
+        .iter()
+        .map(|row| vec![row.variant.clone(), short(&row.first), short(&row.second)])
+        .collect();
+    vec![
+        Block::Text(transfer_sentence(transfer)),
+        Block::Table(table),
+    ]
 }
 
 fn vectors(study: &Study) -> Table {
-    let known = |axis: &Counted| study.answers.iter().any(|answer| answer.on(*axis).value().is_some());
+    let known = |axis: &Counted| {
+        study
+            .answers
+            .iter()
+            .any(|answer| answer.on(*axis).value().is_some())
+    };
     let axes: Vec<Counted> = Counted::ALL.into_iter().filter(known).collect();
-    let mut columns = vec!["cell".to_owned(), "n".to_owned(), "tokens per parameter".to_owned()];
+    let mut columns = vec![
+        "cell".to_owned(),
+        "n".to_owned(),
+        "tokens per parameter".to_owned(),
+    ];
     columns.extend(axes.iter().map(|axis| axis.words().to_owned()));
     let row = |answer: &Answer| {
-        let budget = answer.budget.map(|budget| format!("@{budget}")).unwrap_or_default();
-        let mut row = vec![format!("{}/{}{budget}", answer.variant, answer.scale), answer.n.to_string()];
-        row.push(answer.ray.map(|ray| Quantity::Count.cell(ray.tokens_per_param)).unwrap_or_default());
+        let budget = answer
+            .budget
+            .map(|budget| format!("@{budget}"))
+            .unwrap_or_default();
+        let mut row = vec![
+            format!("{}/{}{budget}", answer.variant, answer.scale),
+            answer.n.to_string(),
+        ];
+        row.push(
+            answer
+                .ray
+                .map(|ray| Quantity::Count.cell(ray.tokens_per_param))
+                .unwrap_or_default(),
+        );
         row.extend(axes.iter().map(|axis| short(&answer.on(*axis))));
         row
     };
-    Table { columns, rows: study.answers.iter().map(row).collect() }
+    Table {
+        columns,
+        rows: study.answers.iter().map(row).collect(),
+    }
 }

@@ -38,7 +38,12 @@ pub struct Kind {
 
 /// Every section there is, in reading order; the first is what the report opens with.
 pub const SECTIONS: &[Kind] = &[
-    Kind { id: "answer", title: "The answer", about: "What is the next gain worth?", build: answer::build },
+    Kind {
+        id: "answer",
+        title: "The answer",
+        about: "What is the next gain worth?",
+        build: answer::build,
+    },
     Kind {
         id: "loss",
         title: "Loss against compute",
@@ -99,7 +104,12 @@ pub const SECTIONS: &[Kind] = &[
         about: "How does the loss fall during training?",
         build: curves::build,
     },
-    Kind { id: "cells", title: "All figures", about: "What was measured in every cell?", build: cells::build },
+    Kind {
+        id: "cells",
+        title: "All figures",
+        about: "What was measured in every cell?",
+        build: cells::build,
+    },
     Kind {
         id: "validity",
         title: "Validity and caveats",
@@ -118,7 +128,12 @@ pub const SECTIONS: &[Kind] = &[
         about: "Where do these figures come from?",
         build: origin::build,
     },
-    Kind { id: "words", title: "Words", about: "What do the terms mean?", build: words::build },
+    Kind {
+        id: "words",
+        title: "Words",
+        about: "What do the terms mean?",
+        build: words::build,
+    },
 ];
 
 /// The report of a file, or of several pooled, at these prices; `title` instead of its own.
@@ -126,11 +141,25 @@ pub fn page(file: &ResultFile, price: Option<&Price>, title: Option<&str>) -> Pa
     let findings = Findings::at(file, price);
     let section = |kind: &Kind| {
         let blocks = (kind.build)(&findings)?;
-        Some(Section { id: kind.id, title: kind.title, about: kind.about, blocks })
+        Some(Section {
+            id: kind.id,
+            title: kind.title,
+            about: kind.about,
+            blocks,
+        })
     };
     let sections = SECTIONS.iter().filter_map(section).collect();
     let title = title.map_or_else(|| format!("effbench: {}", file.run.suite), str::to_owned);
     let day = file.run.started_at.split('T').next().unwrap_or_default();
-    let source = format!("{} trials of suite {}, {day}", file.trials.len(), file.run.suite);
-    Page { title, source, variants: findings.variants, sections }
+    let source = format!(
+        "{} trials of suite {}, {day}",
+        file.trials.len(),
+        file.run.suite
+    );
+    Page {
+        title,
+        source,
+        variants: findings.variants,
+        sections,
+    }
 }

@@ -6,13 +6,17 @@ use crate::analysis::fit::allocation::along;
 use crate::analysis::fit::points::{Counted, groups, of_trials};
 use crate::analysis::fit::returns::{matching, returns};
 use crate::analysis::fit::surface::IRREDUCIBLE;
-use crate::analysis::fit::{self, Findings as Fit, Fitting, Form, Plan, Point as Run, Points, Study, power};
+use crate::analysis::fit::{
+    self, Findings as Fit, Fitting, Form, Plan, Point as Run, Points, Study, power,
+};
 use crate::analysis::projection::{Assumptions, Growth, Race, SMALL_NATS, Spread, YEARS, project};
 use crate::analysis::world::{World, worlds};
 use crate::record::{ResultFile, Trial};
 use crate::report::findings::Findings;
 use crate::report::fit::{bounds, figure as digits, sentence};
-use crate::report::page::{Axis, Block, Chart, Figure, Mark, Point, Quantity, Rule, Scatter, Series, Table};
+use crate::report::page::{
+    Axis, Block, Chart, Figure, Mark, Point, Quantity, Rule, Scatter, Series, Table,
+};
 use crate::report::projection;
 use crate::stat::{Estimate, Interval, mean, mean_estimate};
 
@@ -38,7 +42,11 @@ pub fn ladders(file: &ResultFile) -> Vec<Ladder> {
     let ladder = |world: &World| {
         let points = rungs(&world.trials)?;
         let found = fitted(&points)?;
-        Some(Ladder { data: world.data.clone(), points, found })
+        Some(Ladder {
+            data: world.data.clone(),
+            points,
+            found,
+        })
     };
     worlds(file, None).iter().filter_map(ladder).collect()
 }
@@ -50,13 +58,25 @@ pub fn scale_sentence(ladders: &[Ladder]) -> Option<String> {
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let several = findings.data.len() > 1;
-    let blocks: Vec<Block> = findings.ladders.iter().flat_map(|ladder| of_ladder(findings, ladder, several)).collect();
+    let blocks: Vec<Block> = findings
+        .ladders
+        .iter()
+        .flat_map(|ladder| of_ladder(findings, ladder, several))
+        .collect();
     (!blocks.is_empty()).then_some(blocks)
 }
 
 fn of_ladder(findings: &Findings, ladder: &Ladder, several: bool) -> Vec<Block> {
-    let Ladder { data, points, found } = ladder;
-    let of = if several { format!(" on {data}") } else { String::new() };
+    let Ladder {
+        data,
+        points,
+        found,
+    } = ladder;
+    let of = if several {
+        format!(" on {data}")
+    } else {
+        String::new()
+    };
     let mut blocks = vec![
         Block::Lead(sentence(found)),
         Block::Plot(curves(findings, points, found, &of)),
@@ -68,8 +88,16 @@ fn of_ladder(findings: &Findings, ladder: &Ladder, several: bool) -> Vec<Block> 
     ));
     blocks.push(Block::Table(assumed(points)));
     blocks.extend(found.groups.iter().filter_map(followed).flatten());
-    let notes = found.notes.iter().map(|note| format!("{note}.")).collect::<Vec<_>>().join(" ");
-    blocks.push(Block::Text(format!("Law: {} ({}). {notes}", found.formula, found.source)));
+    let notes = found
+        .notes
+        .iter()
+        .map(|note| format!("{note}."))
+        .collect::<Vec<_>>()
+        .join(" ");
+    blocks.push(Block::Text(format!(
+        "Law: {} ({}). {notes}",
+        found.formula, found.source
+    )));
     blocks
 }
 
@@ -78,17 +106,29 @@ fn rungs(trials: &[&Trial]) -> Option<Points> {
     let mut points = of_trials(trials, Counted::Total).ok()?;
     let several = |group: &str| {
         let own = || points.points.iter().filter(|point| point.group == group);
-        let budgets: std::collections::BTreeSet<u64> = own().map(|point| point.flops.to_bits()).collect();
-        let sizes: std::collections::BTreeSet<u64> = own().filter_map(|point| Some(point.params?.to_bits())).collect();
+        let budgets: std::collections::BTreeSet<u64> =
+            own().map(|point| point.flops.to_bits()).collect();
+        let sizes: std::collections::BTreeSet<u64> = own()
+            .filter_map(|point| Some(point.params?.to_bits()))
+            .collect();
         budgets.len() >= BUDGETS && sizes.len() > 1
     };
-    let kept: Vec<Run> = points.points.iter().filter(|point| several(&point.group)).cloned().collect();
+    let kept: Vec<Run> = points
+        .points
+        .iter()
+        .filter(|point| several(&point.group))
+        .cloned()
+        .collect();
     points.points = kept;
     (!points.points.is_empty()).then_some(points)
 }
 
 fn fitted(points: &Points) -> Option<Fit> {
-    let plan = Plan { irreducible: None, drop_highest: 0, draws: DRAWS };
+    let plan = Plan {
+        irreducible: None,
+        drop_highest: 0,
+        draws: DRAWS,
+    };
     fit::fit(&power::LAW, points, &plan).ok()
 }
 
@@ -100,25 +140,58 @@ fn grid(study: &Study) -> impl Iterator<Item = f64> {
 }
 
 /// A figure of the law along compute, with its band.
-fn line(findings: &Findings, study: &Study, name: String, of: impl Fn(&PowerLaw, f64) -> f64) -> Series {
+fn line(
+    findings: &Findings,
+    study: &Study,
+    name: String,
+    of: impl Fn(&PowerLaw, f64) -> f64,
+) -> Series {
     let point = |flops: f64| {
-        let interval = study.interval_of(|law| of(law, flops)).map(|Interval { low, high, .. }| (low, high));
-        let note = if flops > study.flops[1] * 1.000_001 { "extrapolated" } else { "" };
-        Point { x: flops, y: of(&study.along, flops), interval, note: note.to_owned() }
+        let interval = study
+            .interval_of(|law| of(law, flops))
+            .map(|Interval { low, high, .. }| (low, high));
+        let note = if flops > study.flops[1] * 1.000_001 {
+            "extrapolated"
+        } else {
+            ""
+        };
+        Point {
+            x: flops,
+            y: of(&study.along, flops),
+            interval,
+            note: note.to_owned(),
+        }
     };
     let hue = findings.hue(&study.group);
-    Series { name, hue, mark: Mark::Line, points: grid(study).map(point).collect() }
+    Series {
+        name,
+        hue,
+        mark: Mark::Line,
+        points: grid(study).map(point).collect(),
+    }
 }
 
 fn curves(findings: &Findings, points: &Points, found: &Fit, of: &str) -> Figure {
     let mut series: Vec<Series> = Vec::new();
     for study in &found.groups {
-        series.push(line(findings, study, format!("{}, law", study.group), PowerLaw::at));
+        series.push(line(
+            findings,
+            study,
+            format!("{}, law", study.group),
+            PowerLaw::at,
+        ));
         series.push(means(findings, points, study));
     }
-    let oracle = points.points.iter().map(|point| point.oracle).collect::<Option<Vec<f64>>>();
+    let oracle = points
+        .points
+        .iter()
+        .map(|point| point.oracle)
+        .collect::<Option<Vec<f64>>>();
     let floor = oracle.and_then(|all| mean(&all));
-    let rules = floor.map(|at| Rule { at, label: format!("the oracle: {}", Quantity::Nats.cell(at)) });
+    let rules = floor.map(|at| Rule {
+        at,
+        label: format!("the oracle: {}", Quantity::Nats.cell(at)),
+    });
     Figure {
         title: format!("The law of loss in compute{of}"),
         caption: format!(
@@ -145,18 +218,37 @@ fn means(findings: &Findings, points: &Points, study: &Study) -> Series {
     }
     let point = |(flops, losses): &(f64, Vec<f64>)| {
         let Estimate { value, interval, n } = mean_estimate(losses, crate::stat::interval::LEVEL)?;
-        Some(Point { x: *flops, y: value, interval: interval.map(|i| (i.low, i.high)), note: format!("n = {n}") })
+        Some(Point {
+            x: *flops,
+            y: value,
+            interval: interval.map(|i| (i.low, i.high)),
+            note: format!("n = {n}"),
+        })
     };
     let (name, hue) = (format!("{}, mean", study.group), findings.hue(&study.group));
-    Series { name, hue, mark: Mark::Dots, points: cells.iter().filter_map(point).collect() }
+    Series {
+        name,
+        hue,
+        mark: Mark::Dots,
+        points: cells.iter().filter_map(point).collect(),
+    }
 }
 
 /// What the next doubling buys, and the luck of one seed beside it.
 fn doublings(findings: &Findings, found: &Fit, of: &str) -> Figure {
-    let series = found.groups.iter().map(|s| line(findings, s, s.group.clone(), PowerLaw::per_doubling)).collect();
-    let noise = found.groups.iter().find_map(|study| study.returns.as_ref()?.seed_sd_nats);
-    let rules =
-        noise.map(|at| Rule { at, label: format!("standard deviation of one run: {}", Quantity::Nats.cell(at)) });
+    let series = found
+        .groups
+        .iter()
+        .map(|s| line(findings, s, s.group.clone(), PowerLaw::per_doubling))
+        .collect();
+    let noise = found
+        .groups
+        .iter()
+        .find_map(|study| study.returns.as_ref()?.seed_sd_nats);
+    let rules = noise.map(|at| Rule {
+        at,
+        label: format!("standard deviation of one run: {}", Quantity::Nats.cell(at)),
+    });
     Figure {
         title: format!("What the next doubling of compute buys{of}"),
         caption: format!(
@@ -175,43 +267,84 @@ fn doublings(findings: &Findings, found: &Fit, of: &str) -> Figure {
 /// The law under other irreducible losses: what fixing a wrong one would have claimed.
 fn assumed(points: &Points) -> Table {
     let losses = points.points.iter().map(|point| point.loss);
-    let oracle =
-        points.points.iter().map(|point| point.oracle).collect::<Option<Vec<f64>>>().and_then(|all| mean(&all));
+    let oracle = points
+        .points
+        .iter()
+        .map(|point| point.oracle)
+        .collect::<Option<Vec<f64>>>()
+        .and_then(|all| mean(&all));
     let mut assumptions = vec![(None, "fitted")];
     assumptions.extend(oracle.map(|e| (Some(e), "known from the oracle")));
     assumptions.push((Some(0.0), "assumed: none"));
     // A floor near the best run is what reading it off a plot gives.
     let near = 0.9 * losses.fold(f64::INFINITY, f64::min);
     assumptions.push((Some(near), "assumed: a tenth below the lowest loss"));
-    let mut table = Table::new(["irreducible loss", "variant", "E", "exponent", "next doubling", "scale alone"]);
-    table.rows = assumptions.into_iter().flat_map(|(e, words)| claimed(points, e, words)).collect();
+    let mut table = Table::new([
+        "irreducible loss",
+        "variant",
+        "E",
+        "exponent",
+        "next doubling",
+        "scale alone",
+    ]);
+    table.rows = assumptions
+        .into_iter()
+        .flat_map(|(e, words)| claimed(points, e, words))
+        .collect();
     table.without_empty_columns()
 }
 
 /// A row for each group under one irreducible loss.
 fn claimed(points: &Points, irreducible: Option<f64>, words: &str) -> Vec<Vec<String>> {
-    let Form::Additive(law) = &power::LAW.form else { return Vec::new() };
+    let Form::Additive(law) = &power::LAW.form else {
+        return Vec::new();
+    };
     let of = |group: &str| {
-        let own = points.points.iter().filter(|point| point.group == group).cloned().collect();
-        Some((group.to_owned(), Fitting::new(law, own, irreducible, 0).ok()?))
+        let own = points
+            .points
+            .iter()
+            .filter(|point| point.group == group)
+            .cloned()
+            .collect();
+        Some((
+            group.to_owned(),
+            Fitting::new(law, own, irreducible, 0).ok()?,
+        ))
     };
     let fits: Vec<(String, Fitting)> = groups(&points.points).into_iter().filter_map(of).collect();
     let row = |place: usize| {
         let (group, fitting) = &fits[place];
         let figure = |index: usize, value: f64| {
-            let range = fitting.bounds(index).map(|range| format!(" ({})", bounds(&range))).unwrap_or_default();
+            let range = fitting
+                .bounds(index)
+                .map(|range| format!(" ({})", bounds(&range)))
+                .unwrap_or_default();
             format!("{}{range}", digits(value))
         };
         let law = along(&fitting.theta(), 1);
-        let doubling = returns(fitting).map(|r| format!("{} nats", digits(r.doubling_nats))).unwrap_or_default();
+        let doubling = returns(fitting)
+            .map(|r| format!("{} nats", digits(r.doubling_nats)))
+            .unwrap_or_default();
         let others = fits.iter().enumerate().filter(|(other, _)| *other != place);
-        let needs = others.map(|(_, (_, other))| matching(fitting, other)).find(|found| found.behind == *group);
+        let needs = others
+            .map(|(_, (_, other))| matching(fitting, other))
+            .find(|found| found.behind == *group);
         let needs = needs.map(|found| match found.times {
             Some(times) => format!("{} times for {}", Quantity::Times.cell(times), found.ahead),
             None => format!("never reaches {}", found.ahead),
         });
-        let (e, exponent) = (figure(IRREDUCIBLE, law.irreducible), figure(1, law.exponent));
-        vec![words.to_owned(), group.clone(), e, exponent, doubling, needs.unwrap_or_default()]
+        let (e, exponent) = (
+            figure(IRREDUCIBLE, law.irreducible),
+            figure(1, law.exponent),
+        );
+        vec![
+            words.to_owned(),
+            group.clone(),
+            e,
+            exponent,
+            doubling,
+            needs.unwrap_or_default(),
+        ]
     };
     (0..fits.len()).map(row).collect()
 }
@@ -228,18 +361,46 @@ fn followed(study: &Study) -> Option<Vec<Block>> {
         small_nats: SMALL_NATS,
     };
     let found = project(&given).ok()?;
-    let mut table = Table::new(["year", "leader FLOP", "follower FLOP", "gap (nats)", "low", "high"]);
+    let mut table = Table::new([
+        "year",
+        "leader FLOP",
+        "follower FLOP",
+        "gap (nats)",
+        "low",
+        "high",
+    ]);
     for row in &found.rows {
-        let ends = row.gap_interval.map(|i| [i.low, i.high].map(|v| Quantity::Nats.cell(v))).unwrap_or_default();
+        let ends = row
+            .gap_interval
+            .map(|i| [i.low, i.high].map(|v| Quantity::Nats.cell(v)))
+            .unwrap_or_default();
         let flops = [row.leader_flops, row.follower_flops].map(|flops| format!("{flops:.1e}"));
-        let first = [row.year.to_string()].into_iter().chain(flops).chain([Quantity::Nats.cell(row.gap_nats)]);
+        let first = [row.year.to_string()]
+            .into_iter()
+            .chain(flops)
+            .chain([Quantity::Nats.cell(row.gap_nats)]);
         table.rows.push(first.chain(ends).collect());
     }
-    let text =
-        format!("If {} follows its law and only one budget grows. {}", study.group, projection::sentence(&found));
-    let caveats = found.caveats.iter().map(|c| Block::Caveat { message: c.message.clone(), remedy: c.remedy.clone() });
-    let details = Block::Details(format!("{}: leader and follower, year by year", study.group), table);
-    Some([Block::Text(text)].into_iter().chain(caveats).chain([details]).collect())
+    let text = format!(
+        "If {} follows its law and only one budget grows. {}",
+        study.group,
+        projection::sentence(&found)
+    );
+    let caveats = found.caveats.iter().map(|c| Block::Caveat {
+        message: c.message.clone(),
+        remedy: c.remedy.clone(),
+    });
+    let details = Block::Details(
+        format!("{}: leader and follower, year by year", study.group),
+        table,
+    );
+    Some(
+        [Block::Text(text)]
+            .into_iter()
+            .chain(caveats)
+            .chain([details])
+            .collect(),
+    )
 }
 
 #[cfg(test)]
@@ -255,14 +416,18 @@ mod tests {
             for (rung, flops) in [1e10_f64, 1e11, 1e12, 1e13].into_iter().enumerate() {
                 for repeat in 0..4 {
                     let mut trial = file.trials[0].clone();
-                    let luck = 1.0 + 0.002 * ((repeat * 7 + rung as u64 * 5 + place as u64 * 3) % 5) as f64;
+                    let luck = 1.0
+                        + 0.002 * ((repeat * 7 + rung as u64 * 5 + place as u64 * 3) % 5) as f64;
                     let loss = (1.875 + (40.0 - 10.0 * place as f64) * flops.powf(-0.15)) * luck;
-                    (trial.variant, trial.repeat, trial.scale) = (variant.to_owned(), repeat, format!("w{rung}"));
+                    (trial.variant, trial.repeat, trial.scale) =
+                        (variant.to_owned(), repeat, format!("w{rung}"));
                     trial.cell = format!("{variant}/w{rung}");
                     let cost = trial.cost.as_mut().unwrap();
                     (cost.train_flops, cost.params_total) = (flops, 1000 * 10u64.pow(rung as u32));
                     let name = crate::record::metric::VAL_LOSS_NATS;
-                    trial.metrics.insert(name.to_owned(), crate::record::Metric::value(name, loss));
+                    trial
+                        .metrics
+                        .insert(name.to_owned(), crate::record::Metric::value(name, loss));
                     trials.push(trial);
                 }
             }
@@ -275,21 +440,44 @@ mod tests {
     fn a_ladder_has_its_law_its_bands_and_what_others_would_claim() {
         let file = ladder();
         let blocks = build(&Findings::of(&file)).unwrap();
-        let Block::Lead(lead) = &blocks[0] else { panic!("{blocks:?}") };
+        let Block::Lead(lead) = &blocks[0] else {
+            panic!("{blocks:?}")
+        };
         assert!(lead.contains(". To reach modern's"), "{lead}");
         assert_eq!(scale_sentence(&ladders(&file)).as_ref(), Some(lead));
         assert_eq!(scale_sentence(&ladders(&example())), None);
-        let Block::Plot(figure) = &blocks[1] else { panic!("{blocks:?}") };
-        let Chart::Scatter(scatter) = &figure.chart else { panic!() };
+        let Block::Plot(figure) = &blocks[1] else {
+            panic!("{blocks:?}")
+        };
+        let Chart::Scatter(scatter) = &figure.chart else {
+            panic!()
+        };
         assert_eq!(scatter.series.len(), 4);
         let law = &scatter.series[0];
         let last = law.points.last().unwrap();
         let (low, high) = last.interval.unwrap();
-        assert!(low < last.y && last.y < high && last.note == "extrapolated" && (last.x / 1e14 - 1.0).abs() < 1e-9);
-        let Block::Table(table) = &blocks[4] else { panic!("{blocks:?}") };
+        assert!(
+            low < last.y
+                && last.y < high
+                && last.note == "extrapolated"
+                && (last.x / 1e14 - 1.0).abs() < 1e-9
+        );
+        let Block::Table(table) = &blocks[4] else {
+            panic!("{blocks:?}")
+        };
         assert_eq!(table.rows.len(), 8, "{table:?}");
-        let exponent = |row: usize| table.rows[row][3].split(' ').next().unwrap().parse::<f64>().unwrap();
-        assert!((exponent(2) - 0.15).abs() < 0.01 && exponent(4) < 0.5 * exponent(2), "{table:?}");
+        let exponent = |row: usize| {
+            table.rows[row][3]
+                .split(' ')
+                .next()
+                .unwrap()
+                .parse::<f64>()
+                .unwrap()
+        };
+        assert!(
+            (exponent(2) - 0.15).abs() < 0.01 && exponent(4) < 0.5 * exponent(2),
+            "{table:?}"
+        );
         assert!(exponent(6) > exponent(2), "{table:?}");
     }
 
@@ -297,7 +485,9 @@ mod tests {
     fn one_size_at_several_budgets_is_no_ladder() {
         let mut file = ladder();
         assert!(build(&Findings::of(&example())).is_none());
-        file.trials.iter_mut().for_each(|trial| trial.cost.as_mut().unwrap().params_total = 5);
+        file.trials
+            .iter_mut()
+            .for_each(|trial| trial.cost.as_mut().unwrap().params_total = 5);
         assert!(build(&Findings::of(&file)).is_none());
     }
 }

@@ -12,12 +12,17 @@ use crate::stat::mean_estimate;
 const SHOWN: usize = 5;
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
-    let with_skills: Vec<&Cell> =
-        findings.cells.iter().filter(|cell| cell.finished().any(|trial| !trial.skills.is_empty())).collect();
+    let with_skills: Vec<&Cell> = findings
+        .cells
+        .iter()
+        .filter(|cell| cell.finished().any(|trial| !trial.skills.is_empty()))
+        .collect();
     let data = with_skills.first()?.data;
     let cells = chosen(findings, &with_skills, data);
     let labels = labels(&cells);
-    let rows = labels.iter().flat_map(|label| cells.iter().filter_map(|cell| row(findings, cell, label)));
+    let rows = labels
+        .iter()
+        .flat_map(|label| cells.iter().filter_map(|cell| row(findings, cell, label)));
     let rows: Vec<Row> = rows.collect();
     let sure = if rows.iter().any(|row| row.interval.is_some()) {
         "Bars are 95% intervals over repeats."
@@ -29,7 +34,11 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         caption: format!(
             "Each token carries a label that says what predicting it needs. At 0 a variant has learnt all there is to learn \
              about that kind. {sure} Shown: {}.",
-            cells.iter().map(|cell| cell.name.clone()).collect::<Vec<_>>().join(", ")
+            cells
+                .iter()
+                .map(|cell| cell.name.clone())
+                .collect::<Vec<_>>()
+                .join(", ")
         ),
         chart: Chart::Forest(Forest {
             x: Axis::linear("loss above the oracle (nats per token)", Quantity::Nats),
@@ -39,39 +48,77 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     };
     Some(vec![
         Block::Plot(figure),
-        Block::Details("Every cell, by kind of token".to_owned(), all(&with_skills, &labels)),
+        Block::Details(
+            "Every cell, by kind of token".to_owned(),
+            all(&with_skills, &labels),
+        ),
     ])
 }
 
 /// One cell of each variant on the same data and at one scale and budget, so that they had the same to learn from; of
 /// several settings the one with the lowest loss.
 fn chosen<'a, 'b>(findings: &Findings, cells: &[&'b Cell<'a>], data: usize) -> Vec<&'b Cell<'a>> {
-    let Some((scale, budget)) = place(findings, cells, data) else { return Vec::new() };
-    let there = |cell: &Cell| cell.data == data && cell.any().scale == scale && cell.any().budget == budget;
+    let Some((scale, budget)) = place(findings, cells, data) else {
+        return Vec::new();
+    };
+    let there =
+        |cell: &Cell| cell.data == data && cell.any().scale == scale && cell.any().budget == budget;
     let loss = |cell: &Cell| cell.mean(metric::VAL_LOSS_NATS).unwrap_or(f64::INFINITY);
     let best = |variant: &String| {
-        let of_variant = cells.iter().filter(|cell| there(cell) && cell.any().variant == *variant);
-        of_variant.min_by(|a, b| loss(a).total_cmp(&loss(b))).copied()
+        let of_variant = cells
+            .iter()
+            .filter(|cell| there(cell) && cell.any().variant == *variant);
+        of_variant
+            .min_by(|a, b| loss(a).total_cmp(&loss(b)))
+            .copied()
     };
-    findings.variants.iter().filter_map(best).take(SHOWN).collect()
+    findings
+        .variants
+        .iter()
+        .filter_map(best)
+        .take(SHOWN)
+        .collect()
 }
 
 /// The question's scale and budget, else those that most variants share, and the larger of two.
 fn place(findings: &Findings, cells: &[&Cell], data: usize) -> Option<(String, Option<u64>)> {
     let mut variants: BTreeMap<(Option<u64>, &str), BTreeSet<&str>> = BTreeMap::new();
-    for trial in cells.iter().filter(|cell| cell.data == data).map(|cell| cell.any()) {
-        variants.entry((trial.budget, &trial.scale)).or_default().insert(&trial.variant);
+    for trial in cells
+        .iter()
+        .filter(|cell| cell.data == data)
+        .map(|cell| cell.any())
+    {
+        variants
+            .entry((trial.budget, &trial.scale))
+            .or_default()
+            .insert(&trial.variant);
     }
-    let asked = findings.file.run.headline.as_ref().map(|headline| (Some(headline.budget), headline.scale.as_str()));
+    let asked = findings
+        .file
+        .run
+        .headline
+        .as_ref()
+        .map(|headline| (Some(headline.budget), headline.scale.as_str()));
     let asked = asked.filter(|place| variants.contains_key(place));
-    let shared = || variants.iter().max_by_key(|(_, variants)| variants.len()).map(|(place, _)| *place);
-    asked.or_else(shared).map(|(budget, scale)| (scale.to_owned(), budget))
+    let shared = || {
+        variants
+            .iter()
+            .max_by_key(|(_, variants)| variants.len())
+            .map(|(place, _)| *place)
+    };
+    asked
+        .or_else(shared)
+        .map(|(budget, scale)| (scale.to_owned(), budget))
 }
 
 /// All labels in the order of the record.
 fn labels(cells: &[&Cell]) -> Vec<String> {
     let mut labels: Vec<String> = Vec::new();
-    for skill in cells.iter().flat_map(|cell| cell.finished()).flat_map(|trial| &trial.skills) {
+    for skill in cells
+        .iter()
+        .flat_map(|cell| cell.finished())
+        .flat_map(|trial| &trial.skills)
+    {
         if !labels.contains(&skill.label) {
             labels.push(skill.label.clone());
         }
@@ -80,7 +127,9 @@ fn labels(cells: &[&Cell]) -> Vec<String> {
 }
 
 fn of<'a>(cell: &'a Cell, label: &'a str) -> impl Iterator<Item = &'a Skill> {
-    cell.finished().flat_map(|trial| &trial.skills).filter(move |skill| skill.label == label)
+    cell.finished()
+        .flat_map(|trial| &trial.skills)
+        .filter(move |skill| skill.label == label)
 }
 
 fn row(findings: &Findings, cell: &Cell, label: &str) -> Option<Row> {
@@ -91,9 +140,15 @@ fn row(findings: &Findings, cell: &Cell, label: &str) -> Option<Row> {
         name: format!("{label}, {variant}"),
         hue: findings.hue(variant),
         value: estimate.value,
-        interval: estimate.interval.map(|interval| (interval.low, interval.high)),
+        interval: estimate
+            .interval
+            .map(|interval| (interval.low, interval.high)),
         open: Open::No,
-        note: format!("{}, {} of tokens", cell.count(), Quantity::Share.cell(share(cell, label))),
+        note: format!(
+            "{}, {} of tokens",
+            cell.count(),
+            Quantity::Share.cell(share(cell, label))
+        ),
     })
 }
 
@@ -103,19 +158,31 @@ fn share(cell: &Cell, label: &str) -> f64 {
     for skill in cell.finished().flat_map(|trial| &trial.skills) {
         *tokens.entry(skill.label == label).or_default() += skill.tokens;
     }
-    let (own, other) = (tokens.get(&true).copied().unwrap_or(0), tokens.get(&false).copied().unwrap_or(0));
+    let (own, other) = (
+        tokens.get(&true).copied().unwrap_or(0),
+        tokens.get(&false).copied().unwrap_or(0),
+    );
     own as f64 / (own + other).max(1) as f64
 }
 
 fn all(cells: &[&Cell], labels: &[String]) -> Table {
-    let mut table = Table { columns: vec!["cell".to_owned()], rows: Vec::new() };
-    table.columns.extend(labels.iter().map(|label| format!("{label} (nats)")));
+    let mut table = Table {
+        columns: vec!["cell".to_owned()],
+        rows: Vec::new(),
+    };
+    table
+        .columns
+        .extend(labels.iter().map(|label| format!("{label} (nats)")));
     table.rows.extend(cells.iter().map(|cell| {
         let figure = |label: &String| {
             let excess: Vec<f64> = of(cell, label).map(|skill| skill.excess_nats).collect();
-            crate::stat::mean(&excess).map(|mean| Quantity::Nats.cell(mean)).unwrap_or_default()
+            crate::stat::mean(&excess)
+                .map(|mean| Quantity::Nats.cell(mean))
+                .unwrap_or_default()
         };
-        std::iter::once(cell.name.clone()).chain(labels.iter().map(figure)).collect()
+        std::iter::once(cell.name.clone())
+            .chain(labels.iter().map(figure))
+            .collect()
     }));
     table
 }
@@ -129,17 +196,38 @@ mod tests {
     fn variants_stand_beside_each_other_at_the_questions_budget() {
         let file = example();
         let blocks = build(&Findings::of(&file)).unwrap();
-        let Block::Plot(Figure { chart: Chart::Forest(forest), .. }) = &blocks[0] else { panic!() };
+        let Block::Plot(Figure {
+            chart: Chart::Forest(forest),
+            ..
+        }) = &blocks[0]
+        else {
+            panic!()
+        };
         let names: Vec<&str> = forest.rows.iter().map(|row| row.name.as_str()).collect();
-        assert_eq!(names, ["rule, gpt2", "rule, modern", "recall, gpt2", "recall, modern"]);
+        assert_eq!(
+            names,
+            [
+                "rule, gpt2",
+                "rule, modern",
+                "recall, gpt2",
+                "recall, modern"
+            ]
+        );
         assert_eq!(forest.rows[0].note, "n = 4, 61.0% of tokens");
         let mut silent = example();
         silent.run.headline = None;
         let blocks = build(&Findings::of(&silent)).unwrap();
-        let Block::Plot(Figure { caption, .. }) = &blocks[0] else { panic!() };
-        assert!(caption.ends_with("Shown: gpt2/w32@800, modern/w32@800."), "{caption}");
+        let Block::Plot(Figure { caption, .. }) = &blocks[0] else {
+            panic!()
+        };
+        assert!(
+            caption.ends_with("Shown: gpt2/w32@800, modern/w32@800."),
+            "{caption}"
+        );
         let mut bare = example();
-        bare.trials.iter_mut().for_each(|trial| trial.skills.clear());
+        bare.trials
+            .iter_mut()
+            .for_each(|trial| trial.skills.clear());
         assert!(build(&Findings::of(&bare)).is_none());
     }
 }

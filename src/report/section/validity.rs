@@ -11,19 +11,37 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let mut blocks: Vec<Block> = Vec::new();
     if let Ok(answer) = &findings.answer {
         let caveats = answer.caveats.iter();
-        blocks.extend(caveats.map(|c| Block::Caveat { message: c.message.clone(), remedy: c.remedy.clone() }));
+        blocks.extend(caveats.map(|c| Block::Caveat {
+            message: c.message.clone(),
+            remedy: c.remedy.clone(),
+        }));
     } else {
-        blocks.extend(drift(findings.file).map(|c| Block::Caveat { message: c.message, remedy: c.remedy }));
+        blocks.extend(drift(findings.file).map(|c| Block::Caveat {
+            message: c.message,
+            remedy: c.remedy,
+        }));
     }
     let trials = findings.file.trials.len();
-    let invalid = findings.file.trials.iter().filter(|trial| !trial.validity.ok).count();
+    let invalid = findings
+        .file
+        .trials
+        .iter()
+        .filter(|trial| !trial.validity.ok)
+        .count();
     let flags = flags(findings);
     if flags.rows.is_empty() {
-        blocks.push(Block::Text(format!("None of the {trials} trials flagged anything about its own measurement.")));
+        blocks.push(Block::Text(format!(
+            "None of the {trials} trials flagged anything about its own measurement."
+        )));
     } else {
-        let bad = if invalid == 0 { "none is".to_owned() } else { format!("{invalid} are") };
-        blocks
-            .push(Block::Text(format!("What the {trials} trials flagged about their own measurement; {bad} invalid:")));
+        let bad = if invalid == 0 {
+            "none is".to_owned()
+        } else {
+            format!("{invalid} are")
+        };
+        blocks.push(Block::Text(format!(
+            "What the {trials} trials flagged about their own measurement; {bad} invalid:"
+        )));
         blocks.push(Block::Table(flags));
     }
     Some(blocks)
@@ -43,16 +61,35 @@ fn flags(findings: &Findings) -> Table {
     for trial in &findings.file.trials {
         for flag in &trial.validity.flags {
             let rank = Severity::Invalid as u8 - flag.severity as u8;
-            let fresh =
-                Seen { severity: flag.severity, trials: 0, cells: BTreeSet::new(), value: None, limit: flag.limit };
+            let fresh = Seen {
+                severity: flag.severity,
+                trials: 0,
+                cells: BTreeSet::new(),
+                value: None,
+                limit: flag.limit,
+            };
             let row = seen.entry((rank, &flag.code)).or_insert(fresh);
             row.trials += 1;
             row.cells.insert(&trial.cell);
-            row.value = row.value.into_iter().chain(flag.value).max_by(|a, b| a.abs().total_cmp(&b.abs()));
+            row.value = row
+                .value
+                .into_iter()
+                .chain(flag.value)
+                .max_by(|a, b| a.abs().total_cmp(&b.abs()));
         }
     }
-    let mut table = Table::new(["flag", "severity", "trials", "cells", "furthest value", "limit"]);
-    table.rows = seen.into_iter().map(|((_, code), seen)| row(code, &seen)).collect();
+    let mut table = Table::new([
+        "flag",
+        "severity",
+        "trials",
+        "cells",
+        "furthest value",
+        "limit",
+    ]);
+    table.rows = seen
+        .into_iter()
+        .map(|((_, code), seen)| row(code, &seen))
+        .collect();
     table.without_empty_columns()
 }
 
@@ -82,12 +119,32 @@ mod tests {
     #[test]
     fn the_worst_flags_come_first_with_their_worst_value() {
         let mut file = example();
-        let flag = |code: &str, severity, value| Flag { code: code.to_owned(), severity, value, limit: Some(0.1) };
-        file.trials[0].validity.flags.push(flag("not_steady", Severity::Warn, Some(0.2)));
-        file.trials[1].validity.flags.push(flag("not_steady", Severity::Warn, Some(0.4)));
-        file.trials[1].validity.flags.push(flag("cpu_steal", Severity::Invalid, None));
+        let flag = |code: &str, severity, value| Flag {
+            code: code.to_owned(),
+            severity,
+            value,
+            limit: Some(0.1),
+        };
+        file.trials[0]
+            .validity
+            .flags
+            .push(flag("not_steady", Severity::Warn, Some(0.2)));
+        file.trials[1]
+            .validity
+            .flags
+            .push(flag("not_steady", Severity::Warn, Some(0.4)));
+        file.trials[1]
+            .validity
+            .flags
+            .push(flag("cpu_steal", Severity::Invalid, None));
         let table = flags(&Findings::of(&file));
-        assert_eq!(table.rows[0], ["cpu steal", "do not use", "1", "1", "", "0.100"]);
-        assert_eq!(table.rows[1], ["not steady", "read with care", "2", "2", "0.400", "0.100"]);
+        assert_eq!(
+            table.rows[0],
+            ["cpu steal", "do not use", "1", "1", "", "0.100"]
+        );
+        assert_eq!(
+            table.rows[1],
+            ["not steady", "read with care", "2", "2", "0.400", "0.100"]
+        );
     }
 }

@@ -2,7 +2,9 @@
 
 use crate::analysis::valley::{Carried, Valley, carried};
 use crate::report::findings::Findings;
-use crate::report::page::{Axis, Block, Chart, Figure, Mark, Point, Quantity, Scatter, Series, Table};
+use crate::report::page::{
+    Axis, Block, Chart, Figure, Mark, Point, Quantity, Scatter, Series, Table,
+};
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let all = carried(findings.file);
@@ -10,12 +12,18 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         return None;
     }
     let lead = Block::Lead(all.iter().map(sentence).collect::<Vec<_>>().join(" "));
-    Some(vec![lead, Block::Plots(figures(findings, &all)), Block::Details(about(), table(&all))])
+    Some(vec![
+        lead,
+        Block::Plots(figures(findings, &all)),
+        Block::Details(about(), table(&all)),
+    ])
 }
 
 /// `gpt2, 400 steps: the best rate moves by 0.84 from w32 to w128, within a step of its grid.`
 fn sentence(carried: &Carried) -> String {
-    let (Some(first), Some(last)) = (carried.valleys.first(), carried.valleys.last()) else { return String::new() };
+    let (Some(first), Some(last)) = (carried.valleys.first(), carried.valleys.last()) else {
+        return String::new();
+    };
     let of = format!("{}, {} steps", first.variant, first.steps);
     let over = format!("from w{} to w{}", first.width, last.width);
     match (carried.moved(), carried.holds()) {
@@ -25,15 +33,21 @@ fn sentence(carried: &Carried) -> String {
             )
         }
         (Some(moved), _) => {
-            format!("{of}: the best rate changes by a factor of {moved:.2} {over}, more than a step of its grid.")
+            format!(
+                "{of}: the best rate changes by a factor of {moved:.2} {over}, more than a step of its grid."
+            )
         }
-        (None, _) => format!("{of}: how far the best rate moves {over} is not known: a valley is open to a side."),
+        (None, _) => format!(
+            "{of}: how far the best rate moves {over} is not known: a valley is open to a side."
+        ),
     }
 }
 
 /// All variants at one width, for each width and training length.
 fn figures(findings: &Findings, all: &[Carried]) -> Vec<Figure> {
-    let mut places: Vec<(u64, u64)> = valleys(all).map(|valley| (valley.steps, valley.width)).collect();
+    let mut places: Vec<(u64, u64)> = valleys(all)
+        .map(|valley| (valley.steps, valley.width))
+        .collect();
     places.sort_unstable();
     places.dedup();
     let at = |(steps, width): (u64, u64)| {
@@ -61,10 +75,20 @@ fn valleys(all: &[Carried]) -> impl Iterator<Item = &Valley> {
 fn line(findings: &Findings, valley: &Valley) -> Series {
     let point = |(lr, loss): &(f64, Option<f64>)| {
         let note = format!("{} at width {}, rate {lr}", valley.variant, valley.width);
-        Some(Point { x: *lr, y: (*loss)?, interval: None, note })
+        Some(Point {
+            x: *lr,
+            y: (*loss)?,
+            interval: None,
+            note,
+        })
     };
     let points = valley.losses.iter().filter_map(point).collect();
-    Series { name: valley.variant.clone(), hue: findings.hue(&valley.variant), mark: Mark::Joined, points }
+    Series {
+        name: valley.variant.clone(),
+        hue: findings.hue(&valley.variant),
+        mark: Mark::Joined,
+        points,
+    }
 }
 
 fn about() -> String {
@@ -74,10 +98,20 @@ fn about() -> String {
 }
 
 fn table(all: &[Carried]) -> Table {
-    let mut table =
-        Table::new(["variant", "steps", "width", "best rate", "loss there (nats)", "rates", "seeds", "note"]);
+    let mut table = Table::new([
+        "variant",
+        "steps",
+        "width",
+        "best rate",
+        "loss there (nats)",
+        "rates",
+        "seeds",
+        "note",
+    ]);
     for valley in valleys(all) {
-        let Some(deepest) = valley.deepest() else { continue };
+        let Some(deepest) = valley.deepest() else {
+            continue;
+        };
         table.rows.push(vec![
             valley.variant.clone(),
             valley.steps.to_string(),
@@ -86,7 +120,11 @@ fn table(all: &[Carried]) -> Table {
             Quantity::Nats.cell(deepest.loss),
             valley.losses.len().to_string(),
             valley.seeds.to_string(),
-            if deepest.edge { "at the edge of its grid".to_owned() } else { String::new() },
+            if deepest.edge {
+                "at the edge of its grid".to_owned()
+            } else {
+                String::new()
+            },
         ]);
     }
     table.without_empty_columns()
@@ -104,7 +142,10 @@ mod tests {
         assert!(build(&Findings::of(&example())).is_none(), "no sweep");
         let mut file = example();
         file.trials = swept("gpt2", &[32, 64, 128], |_| 0.02);
-        file.trials.extend(swept("gpt2-standard", &[32, 64, 128], |width| 0.03 * 32.0 / width as f64));
+        file.trials
+            .extend(swept("gpt2-standard", &[32, 64, 128], |width| {
+                0.03 * 32.0 / width as f64
+            }));
         for (order, trial) in file.trials.iter_mut().enumerate() {
             trial.order = order as u64;
         }
@@ -112,23 +153,39 @@ mod tests {
         // Every medium can show it.
         let whole = page(&file, None, None);
         let media = [page::markdown::markdown(&whole), page::html::html(&whole)];
-        assert!(media.iter().all(|medium| medium.contains("at width 128, 400 steps")));
+        assert!(
+            media
+                .iter()
+                .all(|medium| medium.contains("at width 128, 400 steps"))
+        );
         let blocks = build(&findings).unwrap();
-        let Block::Lead(lead) = &blocks[0] else { panic!() };
+        let Block::Lead(lead) = &blocks[0] else {
+            panic!()
+        };
         assert_eq!(
             lead,
             "gpt2, 400 steps: the best rate changes by a factor of 1.00 from w32 to w128, within a step of its grid at every \
              width. gpt2-standard, 400 steps: the best rate changes by a factor of 0.25 from w32 to w128, more than a step of \
              its grid."
         );
-        let Block::Plots(figures) = &blocks[1] else { panic!() };
+        let Block::Plots(figures) = &blocks[1] else {
+            panic!()
+        };
         let titles: Vec<&str> = figures.iter().map(|figure| figure.title.as_str()).collect();
         assert_eq!(titles.len(), 3);
         assert_eq!(titles[1], "Loss by learning rate at width 64, 400 steps");
-        let Chart::Scatter(scatter) = &figures[0].chart else { panic!() };
-        let shape: Vec<(&str, usize)> = scatter.series.iter().map(|s| (s.name.as_str(), s.points.len())).collect();
+        let Chart::Scatter(scatter) = &figures[0].chart else {
+            panic!()
+        };
+        let shape: Vec<(&str, usize)> = scatter
+            .series
+            .iter()
+            .map(|s| (s.name.as_str(), s.points.len()))
+            .collect();
         assert_eq!(shape, [("gpt2", 5), ("gpt2-standard", 5)]);
-        let Block::Details(_, table) = &blocks[2] else { panic!() };
+        let Block::Details(_, table) = &blocks[2] else {
+            panic!()
+        };
         assert_eq!((table.rows.len(), table.rows[5][3].as_str()), (6, "0.0075"));
     }
 }

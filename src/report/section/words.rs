@@ -4,16 +4,41 @@ use crate::report::findings::Findings;
 use crate::report::page::Block;
 
 const WORDS: [(&str, &str); 8] = [
-    ("variant", "an algorithm: architecture, optimizer and schedule together"),
+    (
+        "variant",
+        "an algorithm: architecture, optimizer and schedule together",
+    ),
     ("scale", "the size of a model, by its width: w32 is 32 wide"),
-    ("cell", "variant, scale and number of training steps: gpt2/w32@400; what is repeated"),
-    ("repeat", "the same cells once more with another seed, all variants of a repeat on the same data"),
-    ("nat", "the unit of loss, 1.44 bits: -ln of the probability given to the token that came"),
-    ("oracle", "the exact probabilities of the data’s own source; no model can have a lower loss"),
-    ("gain", "how many times more the base must spend to reach the loss that the variant reaches"),
-    ("MFU", "model FLOPs utilisation: the model’s arithmetic over what the machine’s matrix product did when measured"),
+    (
+        "cell",
+        "variant, scale and number of training steps: gpt2/w32@400; what is repeated",
+    ),
+    (
+        "repeat",
+        "the same cells once more with another seed, all variants of a repeat on the same data",
+    ),
+    (
+        "nat",
+        "the unit of loss, 1.44 bits: -ln of the probability given to the token that came",
+    ),
+    (
+        "oracle",
+        "the exact probabilities of the data’s own source; no model can have a lower loss",
+    ),
+    (
+        "gain",
+        "how many times more the base must spend to reach the loss that the variant reaches",
+    ),
+    (
+        "MFU",
+        "model FLOPs utilisation: the model’s arithmetic over what the machine’s matrix product did when measured",
+    ),
 ];
 
 pub(super) fn build(_: &Findings) -> Option<Vec<Block>> {
-    Some(vec![Block::Facts(WORDS.map(|(word, meaning)| (word.to_owned(), meaning.to_owned())).to_vec())])
+    Some(vec![Block::Facts(
+        WORDS
+            .map(|(word, meaning)| (word.to_owned(), meaning.to_owned()))
+            .to_vec(),
+    )])
 }

@@ -32,11 +32,19 @@ pub(super) fn intensity(mix: &Table) -> Result<Figure> {
         }
     }
     if (whole - 1.0).abs() > ROUNDING {
-        let message = format!("{}: the shares of energy.mix add up to {}", mix.origin(""), Share(whole));
+        let message = format!(
+            "{}: the shares of energy.mix add up to {}",
+            mix.origin(""),
+            Share(whole)
+        );
         return Err(Error::input(message).hint("they are parts of 1"));
     }
     let source = format!("mix of {}, by CodeCarbon's intensities", words.join(", "));
-    Ok(Figure { value: grams / whole, source, by_default: false })
+    Ok(Figure {
+        value: grams / whole,
+        source,
+        by_default: false,
+    })
 }
 
 #[cfg(test)]
@@ -55,7 +63,8 @@ mod tests {
     fn a_mix_is_in_grams_per_kilowatt_hour() {
         let found = mix("coal = 0.25, oil = 0.35, gas = 0.26, nuclear = 0.14").unwrap();
         assert!((found.value - 731.59).abs() < 1e-9, "{found:?}");
-        let source = "mix of coal 25.0%, oil 35.0%, gas 26.0%, nuclear 14.0%, by CodeCarbon's intensities";
+        let source =
+            "mix of coal 25.0%, oil 35.0%, gas 26.0%, nuclear 14.0%, by CodeCarbon's intensities";
         assert_eq!(found.source, source);
     }
 
@@ -66,7 +75,13 @@ mod tests {
             "coal = 0.5, wind = 0.4",
             "mine.toml:2: the shares of energy.mix add up to 90.0%\nhint: they are parts of 1",
         );
-        check("wind = 1.2", "mine.toml:2: energy.mix.wind = 1.2: expected a share above 0 and up to 1");
-        check("wint = 1", "mine.toml:2: unknown field `energy.mix.wint`\nhint: did you mean `wind`?");
+        check(
+            "wind = 1.2",
+            "mine.toml:2: energy.mix.wind = 1.2: expected a share above 0 and up to 1",
+        );
+        check(
+            "wint = 1",
+            "mine.toml:2: unknown field `energy.mix.wint`\nhint: did you mean `wind`?",
+        );
     }
 }

@@ -143,30 +143,55 @@ impl Figure {
         let Some(inner) = table.inner(name) else {
             let source = table.origin(name).to_string();
             let value = table.number(name, law.0, law.1)?;
-            return Ok(value.map(|value| Self { value, source, by_default: false }));
+            return Ok(value.map(|value| Self {
+                value,
+                source,
+                by_default: false,
+            }));
         };
         inner.check(&["value", "source"])?;
         let value = inner.need("value", inner.number("value", law.0, law.1)?)?;
         let source = inner.need("source", inner.text("source")?)?;
-        Ok(Some(Self { value, source, by_default: false }))
+        Ok(Some(Self {
+            value,
+            source,
+            by_default: false,
+        }))
     }
 
     /// The same where a user's file says nothing of it.
     fn defaulted(&self) -> Self {
-        Self { by_default: true, ..self.clone() }
+        Self {
+            by_default: true,
+            ..self.clone()
+        }
     }
 }
 
 impl Price {
     /// Reads a price file; what it leaves out is taken from `shipped`.
-    pub(super) fn parse(name: String, file: &str, text: &str, shipped: Option<&Price>) -> Result<Self> {
+    pub(super) fn parse(
+        name: String,
+        file: &str,
+        text: &str,
+        shipped: Option<&Price>,
+    ) -> Result<Self> {
         let table = load::parse(file, text)?;
         table.check(&["about", "currency", "hardware", "energy", "modelled"])?;
-        let section = |name: &str| Ok::<_, Error>(table.table(name)?.cloned().unwrap_or_else(|| absent(name, file)));
+        let section = |name: &str| {
+            Ok::<_, Error>(
+                table
+                    .table(name)?
+                    .cloned()
+                    .unwrap_or_else(|| absent(name, file)),
+            )
+        };
         let (hardware, energy) = (section("hardware")?, section("energy")?);
         hardware.check(&HARDWARE)?;
         energy.check(&["per_kwh", "pue", "gco2e_per_kwh", "mix"])?;
-        let currency = table.text("currency")?.or_else(|| shipped.map(|s| s.currency.clone()));
+        let currency = table
+            .text("currency")?
+            .or_else(|| shipped.map(|s| s.currency.clone()));
         let currency = table.need("currency", currency)?;
         // A default in dollars says nothing about what is paid in euros.
         let money = shipped.filter(|shipped| shipped.currency == currency);
@@ -176,19 +201,27 @@ impl Price {
         };
         let embodied_kgco2e = embodied(&hardware, &paid)?;
         let rent_includes_energy = includes_energy(&hardware, &paid)?;
-        let per_kwh = over(Figure::read(&energy, "per_kwh", ANY)?, money.and_then(|s| s.per_kwh.as_ref()));
+        let per_kwh = over(
+            Figure::read(&energy, "per_kwh", ANY)?,
+            money.and_then(|s| s.per_kwh.as_ref()),
+        );
         if !rent_includes_energy {
             energy.need("per_kwh", per_kwh.as_ref())?;
         }
         Ok(Self {
-            about: table.text("about")?.unwrap_or_else(|| format!("Prices of {file}.")),
+            about: table
+                .text("about")?
+                .unwrap_or_else(|| format!("Prices of {file}.")),
             name,
             life: life(&hardware, &paid, embodied_kgco2e.is_some())?,
             embodied_kgco2e,
             rent_includes_energy,
             per_kwh,
             hardware: paid,
-            pue: energy.need("pue", over(Figure::read(&energy, "pue", PUE)?, shipped.map(|s| &s.pue)))?,
+            pue: energy.need(
+                "pue",
+                over(Figure::read(&energy, "pue", PUE)?, shipped.map(|s| &s.pue)),
+            )?,
             gco2e_per_kwh: intensity(&energy, shipped)?,
             modelled: table.table("modelled")?.map(Modelled::read).transpose()?,
             currency,
@@ -220,7 +253,11 @@ impl Modelled {
 
 /// A section that the file does not have.
 fn absent(name: &str, file: &str) -> Table {
-    Table { path: name.to_owned(), origin: Origin::named(file), fields: Vec::new() }
+    Table {
+        path: name.to_owned(),
+        origin: Origin::named(file),
+        fields: Vec::new(),
+    }
 }
 
 /// The file's own figure, else the default.
@@ -231,16 +268,32 @@ fn over(own: Option<Figure>, default: Option<&Figure>) -> Option<Figure> {
 /// At most one of the ways to pay.
 fn paid(hardware: &Table) -> Result<Option<Hardware>> {
     let ways = [
-        ("rent_per_h", Figure::read(hardware, "rent_per_h", ANY)?.map(Hardware::RentPerH)),
-        ("rent_per_vcpu_h", Figure::read(hardware, "rent_per_vcpu_h", ANY)?.map(Hardware::RentPerVcpuH)),
-        ("bought", Figure::read(hardware, "bought", ANY)?.map(Hardware::Bought)),
+        (
+            "rent_per_h",
+            Figure::read(hardware, "rent_per_h", ANY)?.map(Hardware::RentPerH),
+        ),
+        (
+            "rent_per_vcpu_h",
+            Figure::read(hardware, "rent_per_vcpu_h", ANY)?.map(Hardware::RentPerVcpuH),
+        ),
+        (
+            "bought",
+            Figure::read(hardware, "bought", ANY)?.map(Hardware::Bought),
+        ),
     ];
-    let mut given = ways.into_iter().filter_map(|(name, way)| Some((name, way?)));
-    let Some((first, way)) = given.next() else { return Ok(None) };
+    let mut given = ways
+        .into_iter()
+        .filter_map(|(name, way)| Some((name, way?)));
+    let Some((first, way)) = given.next() else {
+        return Ok(None);
+    };
     match given.next() {
         None => Ok(Some(way)),
         Some((second, _)) => Err(hardware
-            .refuse(second, &format!("beside hardware.{first}, but a machine is paid for once"))
+            .refuse(
+                second,
+                &format!("beside hardware.{first}, but a machine is paid for once"),
+            )
             .hint("keep one of rent_per_h, rent_per_vcpu_h and bought")),
     }
 }
@@ -269,7 +322,9 @@ fn embodied(hardware: &Table, paid: &Hardware) -> Result<Option<Figure>> {
     let embodied = Figure::read(hardware, "embodied_kgco2e", ANY)?;
     if embodied.is_some() && matches!(paid, Hardware::RentPerVcpuH(_)) {
         let why = "it is of a whole machine, and hardware.rent_per_vcpu_h is of a share";
-        return Err(hardware.refuse("embodied_kgco2e", why).hint("give rent_per_h, or bought"));
+        return Err(hardware
+            .refuse("embodied_kgco2e", why)
+            .hint("give rent_per_h, or bought"));
     }
     Ok(embodied)
 }
@@ -286,7 +341,10 @@ fn life(hardware: &Table, paid: &Hardware, embodied: bool) -> Result<Option<Life
             error.hint("BLOOM's account took lifetime_years = 6 and utilisation = 0.85 (Luccioni et al. 2022, arXiv 2211.02001)")
         })
     };
-    Ok(Some(Life { years: need("lifetime_years", years)?, utilisation: need("utilisation", utilisation)? }))
+    Ok(Some(Life {
+        years: need("lifetime_years", years)?,
+        utilisation: need("utilisation", utilisation)?,
+    }))
 }
 
 /// The grid's carbon: given, mixed from sources, or the default.
@@ -294,9 +352,15 @@ fn intensity(energy: &Table, shipped: Option<&Price>) -> Result<Figure> {
     let own = Figure::read(energy, "gco2e_per_kwh", ANY)?;
     let mixed = energy.table("mix")?.map(mix::intensity).transpose()?;
     if own.is_some() && mixed.is_some() {
-        return Err(energy.refuse("mix", "beside energy.gco2e_per_kwh, which says the same otherwise"));
+        return Err(energy.refuse(
+            "mix",
+            "beside energy.gco2e_per_kwh, which says the same otherwise",
+        ));
     }
-    energy.need("gco2e_per_kwh", over(own.or(mixed), shipped.map(|s| &s.gco2e_per_kwh)))
+    energy.need(
+        "gco2e_per_kwh",
+        over(own.or(mixed), shipped.map(|s| &s.gco2e_per_kwh)),
+    )
 }
 
 #[cfg(test)]
@@ -313,9 +377,21 @@ mod tests {
 
     #[test]
     fn what_ships_says_who_says_so() {
-        let Price { hardware, per_kwh, pue, gco2e_per_kwh, life, modelled, rent_includes_energy, .. } = shipped();
+        let Price {
+            hardware,
+            per_kwh,
+            pue,
+            gco2e_per_kwh,
+            life,
+            modelled,
+            rent_includes_energy,
+            ..
+        } = shipped();
         for figure in [hardware.figure(), &per_kwh.unwrap(), &pue, &gco2e_per_kwh] {
-            assert!(figure.source.len() > 20 && !figure.source.contains(".toml:"), "{figure:?}");
+            assert!(
+                figure.source.len() > 20 && !figure.source.contains(".toml:"),
+                "{figure:?}"
+            );
         }
         assert!(matches!(hardware, Hardware::RentPerVcpuH(_)));
         // Nobody knows the bounds of your machine, nor how much of its life it works.
@@ -325,32 +401,60 @@ mod tests {
     #[test]
     fn a_file_says_only_what_differs() {
         let price = parse("[energy]\npue = 1.1\n").unwrap();
-        assert_eq!(price.pue, Figure { value: 1.1, source: "mine.toml:2".to_owned(), by_default: false });
+        assert_eq!(
+            price.pue,
+            Figure {
+                value: 1.1,
+                source: "mine.toml:2".to_owned(),
+                by_default: false
+            }
+        );
         assert_eq!(price.hardware, shipped().hardware.defaulted());
         assert!(price.gco2e_per_kwh.by_default && price.about == "Prices of mine.toml.");
 
-        let owned =
-            "[hardware]\nbought = { value = 4200, source = \"invoice\" }\nlifetime_years = 5\nutilisation = 0.5\n";
+        let owned = "[hardware]\nbought = { value = 4200, source = \"invoice\" }\nlifetime_years = 5\nutilisation = 0.5\n";
         let price = parse(owned).unwrap();
-        assert_eq!((price.hardware.figure().value, price.hardware.figure().source.as_str()), (4200.0, "invoice"));
+        assert_eq!(
+            (
+                price.hardware.figure().value,
+                price.hardware.figure().source.as_str()
+            ),
+            (4200.0, "invoice")
+        );
         assert_eq!(price.life.unwrap().hours(), 21_900.0);
-        assert_eq!(price.per_kwh.map(|f| (f.value, f.by_default)), Some((0.13, true)));
+        assert_eq!(
+            price.per_kwh.map(|f| (f.value, f.by_default)),
+            Some((0.13, true))
+        );
 
-        let colocated = "[hardware]\nrent_per_h = 0.2\nrent_includes_energy = false\n[energy]\nper_kwh = 0.3\n";
+        let colocated =
+            "[hardware]\nrent_per_h = 0.2\nrent_includes_energy = false\n[energy]\nper_kwh = 0.3\n";
         assert_eq!(parse(colocated).unwrap().per_kwh.unwrap().value, 0.3);
     }
 
     #[test]
     fn a_file_that_makes_no_sense_is_refused_with_its_line() {
         let check = |text: &str, want: &str| assert_eq!(parse(text).unwrap_err().to_string(), want);
-        check("[hardwear]\n", "mine.toml:1: unknown field `hardwear`\nhint: did you mean `hardware`?");
+        check(
+            "[hardwear]\n",
+            "mine.toml:1: unknown field `hardwear`\nhint: did you mean `hardware`?",
+        );
         check(
             "[energy]\ngco2_per_kwh = 3\n",
             "mine.toml:2: unknown field `energy.gco2_per_kwh`\nhint: did you mean `gco2e_per_kwh`?",
         );
-        check("[energy]\npue = 0.9\n", "mine.toml:2: energy.pue = 0.9: expected a number of at least 1");
-        check("[energy]\npue = \"1\"\n", "mine.toml:2: energy.pue = \"1\": expected a number of at least 1");
-        check("[energy]\npue = { value = 1.2 }\n", "mine.toml:2: `energy.pue.source` is missing");
+        check(
+            "[energy]\npue = 0.9\n",
+            "mine.toml:2: energy.pue = 0.9: expected a number of at least 1",
+        );
+        check(
+            "[energy]\npue = \"1\"\n",
+            "mine.toml:2: energy.pue = \"1\": expected a number of at least 1",
+        );
+        check(
+            "[energy]\npue = { value = 1.2 }\n",
+            "mine.toml:2: `energy.pue.source` is missing",
+        );
         check(
             "[hardware]\nrent_per_h = 1\nbought = 2\n",
             "mine.toml:3: hardware.bought = 2: beside hardware.rent_per_h, but a machine is paid for once\n\
@@ -383,11 +487,17 @@ mod tests {
             "[hardware]\nbought = 1\nrent_includes_energy = true\nlifetime_years = 1\nutilisation = 1\n",
             "mine.toml:3: hardware.rent_includes_energy = true: a bought machine has no rent",
         );
-        check("[modelled]\nidle_w = 90\nmax_w = 60\n", "mine.toml:2: modelled.idle_w = 90: above max_w");
+        check(
+            "[modelled]\nidle_w = 90\nmax_w = 60\n",
+            "mine.toml:2: modelled.idle_w = 90: above max_w",
+        );
         check(
             "[energy]\ngco2e_per_kwh = 30\nmix = { wind = 1 }\n",
             "mine.toml:3: energy.mix: beside energy.gco2e_per_kwh, which says the same otherwise",
         );
-        check("[energy]\nper_kwh = nan\n", "mine.toml:2: energy.per_kwh: expected a finite number");
+        check(
+            "[energy]\nper_kwh = nan\n",
+            "mine.toml:2: energy.per_kwh: expected a finite number",
+        );
     }
 }

@@ -25,7 +25,13 @@ struct World {
 /// A factor-2 grid that no cell's optimum lies on.
 const RATES: [f64; 7] = [0.001, 0.002, 0.004, 0.008, 0.016, 0.032, 0.064];
 /// Two sizes and three lengths, not all of them together.
-const SPARSE: [(f64, f64); 5] = [(200.0, 32.0), (800.0, 32.0), (3200.0, 32.0), (200.0, 96.0), (1600.0, 96.0)];
+const SPARSE: [(f64, f64); 5] = [
+    (200.0, 32.0),
+    (800.0, 32.0),
+    (3200.0, 32.0),
+    (200.0, 96.0),
+    (1600.0, 96.0),
+];
 const GRID: [(f64, f64); 9] = [
     (200.0, 16.0),
     (800.0, 16.0),
@@ -110,12 +116,22 @@ impl World {
 #[test]
 fn a_surface_without_noise_is_found_again() {
     for cells in [&SPARSE[..], &GRID[..]] {
-        let surface = fit(&World { noise: 0.0, cells, ..WORLD }.sweep(&mut Dice(1))).unwrap();
+        let surface = fit(&World {
+            noise: 0.0,
+            cells,
+            ..WORLD
+        }
+        .sweep(&mut Dice(1)))
+        .unwrap();
         for (found, want) in surface.plain().iter().zip(WORLD.truth) {
             assert!((found - want).abs() < 0.01, "{:?}", surface.plain());
         }
         let Valley { left, right } = surface.valley;
-        assert!((left / 0.04 - 1.0).abs() < 0.05 && (right / 0.192 - 1.0).abs() < 0.05, "{:?}", surface.valley);
+        assert!(
+            (left / 0.04 - 1.0).abs() < 0.05 && (right / 0.192 - 1.0).abs() < 0.05,
+            "{:?}",
+            surface.valley
+        );
         assert_eq!((surface.cells, surface.at_edge), (cells.len(), 0));
     }
 }
@@ -124,7 +140,11 @@ fn a_surface_without_noise_is_found_again() {
 #[test]
 fn the_lowest_sum_of_squares_is_found() {
     let cells = &[(200.0, 32.0), (800.0, 32.0), (3200.0, 32.0)];
-    let world = World { cells, truth: [-2.3, -0.3, 0.0], ..WORLD };
+    let world = World {
+        cells,
+        truth: [-2.3, -0.3, 0.0],
+        ..WORLD
+    };
     let sweep = Sweep::of(&world.sweep(&mut Dice(7))).unwrap();
     let fitted = sweep.descend(sweep.start(), 1e-6);
     let mut lowest = f64::INFINITY;
@@ -143,7 +163,10 @@ fn the_lowest_sum_of_squares_is_found() {
         }
     }
     let found = sweep.objective(&fitted, 1e-6);
-    assert!(found <= lowest && lowest < 1.2 * found, "{found} against {lowest}");
+    assert!(
+        found <= lowest && lowest < 1.2 * found,
+        "{found} against {lowest}"
+    );
 }
 
 /// How often the 95% intervals of the best rate hold it, over all places of the grid, and the mean of what it is missed by.
@@ -174,9 +197,17 @@ fn intervals_hold_the_truth_whatever_the_noise_and_the_scatter_of_cells() {
         (&GRID[..], 0.15, 0.008),
         (&GRID[..], 0.3, 0.008),
     ] {
-        let world = World { cells, scatter, noise, ..WORLD };
+        let world = World {
+            cells,
+            scatter,
+            noise,
+            ..WORLD
+        };
         let (held, off) = coverage(&world, 100);
-        let what = format!("{} cells, scatter {scatter}, noise {noise}: {held:.3} held, {off:.3} off", cells.len());
+        let what = format!(
+            "{} cells, scatter {scatter}, noise {noise}: {held:.3} held, {off:.3} off",
+            cells.len()
+        );
         assert!(held > 0.925, "{what}");
         assert!(off.abs() < 0.1, "{what}");
     }
@@ -186,9 +217,18 @@ fn intervals_hold_the_truth_whatever_the_noise_and_the_scatter_of_cells() {
 #[test]
 fn a_valley_of_another_shape_costs_little() {
     for cells in [&SPARSE[..], &GRID[..]] {
-        let world = World { cells, scatter: 0.15, valley: linex, ..WORLD };
+        let world = World {
+            cells,
+            scatter: 0.15,
+            valley: linex,
+            ..WORLD
+        };
         let (_, off) = coverage(&world, 100);
-        assert!(off.abs() < 0.15 && linex(off) < 0.002, "{off:.3} off costs {:.4}", linex(off));
+        assert!(
+            off.abs() < 0.15 && linex(off) < 0.002,
+            "{off:.3} off costs {:.4}",
+            linex(off)
+        );
     }
 }
 
@@ -197,11 +237,21 @@ fn what_nothing_shows_is_left_out() {
     let one_size: &[(f64, f64)] = &[(200.0, 32.0), (800.0, 32.0), (3200.0, 32.0)];
     let one_length: &[(f64, f64)] = &[(400.0, 16.0), (400.0, 48.0), (400.0, 128.0)];
     let ray: &[(f64, f64)] = &[(100.0, 16.0), (200.0, 32.0), (400.0, 64.0), (800.0, 128.0)];
-    for (cells, slopes) in [(one_size, [true, false]), (one_length, [false, true]), (ray, [true, false])] {
+    for (cells, slopes) in [
+        (one_size, [true, false]),
+        (one_length, [false, true]),
+        (ray, [true, false]),
+    ] {
         let surface = fit(&World { cells, ..WORLD }.sweep(&mut Dice(3))).unwrap();
         let [_, b, c] = surface.coefficients;
         assert_eq!([b != 0.0, c != 0.0], slopes);
-        assert_eq!([surface.covariance[1][1] > 0.0, surface.covariance[2][2] > 0.0], slopes);
+        assert_eq!(
+            [
+                surface.covariance[1][1] > 0.0,
+                surface.covariance[2][2] > 0.0
+            ],
+            slopes
+        );
         for (steps, size) in cells {
             let missed = surface.at(steps.ln(), size.ln()).ln_lr - WORLD.optimum(*steps, *size);
             assert!(missed.abs() < 0.2, "{missed}");
@@ -219,9 +269,15 @@ fn a_place_beyond_what_was_swept_is_told_and_so_is_the_edge() {
     }
     assert!(!surface.at(800f64.ln(), 32f64.ln()).edge);
     // Every cell falls to the last rate, and the fit says where that ends.
-    let world = World { truth: [-0.5, -0.3, 0.1], ..WORLD };
+    let world = World {
+        truth: [-0.5, -0.3, 0.1],
+        ..WORLD
+    };
     let surface = fit(&world.sweep(&mut Dice(6))).unwrap();
-    assert!(surface.at_edge >= 3 && surface.at(800f64.ln(), 32f64.ln()).edge, "{surface:?}");
+    assert!(
+        surface.at_edge >= 3 && surface.at(800f64.ln(), 32f64.ln()).edge,
+        "{surface:?}"
+    );
 }
 
 /// Too short a run tells no rate from another, or falls to the last: what is used was tried, and the doubt is of that size.
@@ -230,17 +286,38 @@ fn a_sweep_without_a_valley_stays_among_its_rates() {
     let flat: fn(f64) -> f64 = |_| 0.0;
     let falling: fn(f64) -> f64 = |d| -0.01 * d;
     let rising: fn(f64) -> f64 = |d| 0.3 * d;
-    for (valley, noise) in [(flat, 0.0), (flat, 0.01), (falling, 0.0), (falling, 0.001), (rising, 0.0), (rising, 0.01)]
-    {
+    for (valley, noise) in [
+        (flat, 0.0),
+        (flat, 0.01),
+        (falling, 0.0),
+        (falling, 0.001),
+        (rising, 0.0),
+        (rising, 0.01),
+    ] {
         for cells in [&SPARSE[..1], &SPARSE[..], &GRID[..]] {
-            let world = World { cells, valley, noise, diverges: f64::INFINITY, ..WORLD };
+            let world = World {
+                cells,
+                valley,
+                noise,
+                diverges: f64::INFINITY,
+                ..WORLD
+            };
             let surface = fit(&world.sweep(&mut Dice(11))).unwrap();
             for (steps, size) in cells {
                 let place = surface.at(steps.ln(), size.ln());
-                assert!((RATES[0].ln()..=RATES[6].ln()).contains(&place.ln_lr), "{place:?}");
-                assert!(place.se <= (RATES[6] / RATES[0]).ln() / 12f64.sqrt() + 1e-9, "{place:?}");
                 assert!(
-                    surface.drawn(steps.ln(), size.ln(), [1.0, -1.0, 2.0]).is_finite() && place.cost_nats.is_finite()
+                    (RATES[0].ln()..=RATES[6].ln()).contains(&place.ln_lr),
+                    "{place:?}"
+                );
+                assert!(
+                    place.se <= (RATES[6] / RATES[0]).ln() / 12f64.sqrt() + 1e-9,
+                    "{place:?}"
+                );
+                assert!(
+                    surface
+                        .drawn(steps.ln(), size.ln(), [1.0, -1.0, 2.0])
+                        .is_finite()
+                        && place.cost_nats.is_finite()
                 );
             }
         }
@@ -250,12 +327,21 @@ fn a_sweep_without_a_valley_stays_among_its_rates() {
 /// One rate in two diverges: the surface stays below them.
 #[test]
 fn rates_that_diverge_bound_the_optimum_from_above() {
-    let world = World { valley: |d| 0.05 * (d - 0.2).powi(2), diverges: 1.3, scatter: 0.0, ..WORLD };
+    let world = World {
+        valley: |d| 0.05 * (d - 0.2).powi(2),
+        diverges: 1.3,
+        scatter: 0.0,
+        ..WORLD
+    };
     let points = world.sweep(&mut Dice(8));
     let surface = fit(&points).unwrap();
     for point in points.iter().filter(|p| p.loss_nats.is_none()) {
         let best = surface.at(point.ln_steps, point.ln_size).ln_lr;
-        assert!(best < point.ln_lr + 0.1, "{best} where {} diverged", point.ln_lr);
+        assert!(
+            best < point.ln_lr + 0.1,
+            "{best} where {} diverged",
+            point.ln_lr
+        );
     }
 }
 
@@ -269,7 +355,10 @@ fn a_drawn_surface_is_one_surface_with_the_stated_spread() {
     for _ in 0..4000 {
         let z = [dice.normal(), dice.normal(), dice.normal()];
         let at = |(steps, size)| surface.drawn(steps, size, z);
-        assert!((at(middle) - 0.5 * (at(low) + at(high))).abs() < 1e-12, "a drawn surface is flat");
+        assert!(
+            (at(middle) - 0.5 * (at(low) + at(high))).abs() < 1e-12,
+            "a drawn surface is flat"
+        );
         squares += at(high).powi(2);
     }
     let se = surface.at(high.0, high.1).se;
@@ -283,6 +372,10 @@ fn a_sweep_that_shows_nothing_is_no_surface() {
     points.iter_mut().for_each(|p| p.loss_nats = Some(f64::NAN));
     assert_eq!(fit(&points), Err(Unfit::NothingFinished));
     assert_eq!(fit(&[]), Err(Unfit::NothingFinished));
-    let two: Vec<Point> = WORLD.sweep(&mut Dice(1)).into_iter().filter(|p| p.ln_lr < 0.0025f64.ln()).collect();
+    let two: Vec<Point> = WORLD
+        .sweep(&mut Dice(1))
+        .into_iter()
+        .filter(|p| p.ln_lr < 0.0025f64.ln())
+        .collect();
     assert_eq!(fit(&two), Err(Unfit::TooFewRates));
 }

@@ -64,15 +64,29 @@ impl AdamW {
     /// State for one parameter, at zero.
     pub fn moments(&self, decl: &Decl, device: &Device) -> Result<Moments> {
         let factors = decl.adaptive();
-        let decay = if decl.decays() { self.weight_decay * factors.decay } else { 0.0 };
+        let decay = if decl.decays() {
+            self.weight_decay * factors.decay
+        } else {
+            0.0
+        };
         let store = match device {
-            Device::Cpu => Store::Host([vec![0.0; decl.count() as usize], vec![0.0; decl.count() as usize]]),
+            Device::Cpu => Store::Host([
+                vec![0.0; decl.count() as usize],
+                vec![0.0; decl.count() as usize],
+            ]),
             _ => {
                 let zero = || Var::zeros(decl.shape.as_slice(), DType::F32, device);
                 Store::Device([zero()?, zero()?])
             }
         };
-        Ok(Moments { plan: *self, lr: factors.lr, eps: self.eps * factors.eps, decay, store, steps: 0 })
+        Ok(Moments {
+            plan: *self,
+            lr: factors.lr,
+            eps: self.eps * factors.eps,
+            decay,
+            store,
+            steps: 0,
+        })
     }
 }
 
@@ -82,15 +96,26 @@ impl OptimizerPlan for AdamW {
     }
 
     fn flops_per_step(&self, decls: &[Decl]) -> f64 {
-        decls.iter().map(|decl| FLOPS_PER_SCALAR * decl.count() as f64).sum()
+        decls
+            .iter()
+            .map(|decl| FLOPS_PER_SCALAR * decl.count() as f64)
+            .sum()
     }
 
     fn state_scalars(&self, decls: &[Decl]) -> u64 {
         2 * decls.iter().map(Decl::count).sum::<u64>()
     }
 
-    fn start(&self, decls: &[Decl], device: &Device, _products: DType) -> Result<Box<dyn Optimizer>> {
-        Ok(Box::new(All(decls.iter().map(|decl| self.moments(decl, device)).collect::<Result<_>>()?)))
+    fn start(
+        &self,
+        decls: &[Decl],
+        device: &Device,
+        _products: DType,
+    ) -> Result<Box<dyn Optimizer>> {
+        Ok(Box::new(All(decls
+            .iter()
+            .map(|decl| self.moments(decl, device))
+            .collect::<Result<_>>()?)))
     }
 }
 
@@ -111,13 +136,19 @@ impl Optimizer for All {
     }
 
     fn state(&self) -> Result<Option<Vec<Tensor>>> {
-        let all = self.0.iter().map(Moments::state).collect::<Result<Vec<_>>>()?;
+        let all = self
+            .0
+            .iter()
+            .map(Moments::state)
+            .collect::<Result<Vec<_>>>()?;
         Ok(Some(all.into_iter().flatten().collect()))
     }
 
     fn restore(&mut self, state: &[Tensor], steps: u64) -> Result<()> {
         let mut state = state.iter();
-        self.0.iter_mut().try_for_each(|moments| moments.restore(take(&mut state)?, steps))
+        self.0
+            .iter_mut()
+            .try_for_each(|moments| moments.restore(take(&mut state)?, steps))
     }
 }
 
@@ -151,7 +182,8 @@ impl Moments {
 
     /// Takes m and v back, as they were after `steps` updates.
     pub fn restore(&mut self, state: [&Tensor; 2], steps: u64) -> Result<()> {
-        self.steps = i32::try_from(steps).map_err(|_| Error::internal("more steps than an optimizer counts"))?;
+        self.steps = i32::try_from(steps)
+            .map_err(|_| Error::internal("more steps than an optimizer counts"))?;
         match &mut self.store {
             Store::Host(store) => {
                 for (own, given) in store.iter_mut().zip(state) {
@@ -187,7 +219,11 @@ impl Moments {
         match &mut self.store {
             Store::Host([m, v]) => {
                 let (b1, b2, eps, scale) = (beta1 as f32, beta2 as f32, eps as f32, scale as f32);
-                let (rate, root2, shrink) = ((lr / correct1) as f32, correct2.sqrt() as f32, shrink as f32);
+                let (rate, root2, shrink) = (
+                    (lr / correct1) as f32,
+                    correct2.sqrt() as f32,
+                    shrink as f32,
+                );
                 let kernel = |w: &mut [f32], g: &[f32], [m, v]: [&mut [f32]; 2]| {
                     for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
                         let g = g * scale;
@@ -198,22 +234,45 @@ impl Moments {
                 };
                 Ok(in_place::update(var, grad, [m, v], &kernel)?)
             }
-            Store::Device(_) => {
-                Err(Error::internal("the state of an optimizer is on another device than its parameters"))
-            }
+            Store::Device(_) => Err(Error::internal(
+                "the state of an optimizer is on another device than its parameters",
+            )),
         }
     }
 }
 
 /// One update of parameters on a GPU, as many in a launch as it holds.
-fn on_gpu(gpu: Gpu, all: &mut [Moments], vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
-    let Some(first) = all.first_mut() else { return Ok(()) };
+fn on_gpu(
+    gpu: Gpu,
+    all: &mut [Moments],
+    vars: &[Var],
+    grads: &[Tensor],
+    lr: f64,
+    scale: f64,
+) -> Result<()> {
+    let Some(first) = all.first_mut() else {
+        return Ok(());
+    };
     let (AdamW { beta1, beta2, .. }, steps) = (first.plan, first.steps + 1);
     let factors = AdamwFactors::at(steps, [beta1, beta2], lr, scale);
     all.iter_mut().for_each(|moments| moments.steps = steps);
-    let updated = all.iter().zip(vars).zip(grads).map(|((moments, w), g)| match &moments.store {
-        Store::Device([m, v]) => Ok(Updated { w, g, m, v, lr: moments.lr, eps: moments.eps, decay: moments.decay }),
-        Store::Host(_) => Err(Error::internal("the state of an optimizer is on another device than its parameters")),
-    });
+    let updated = all
+        .iter()
+        .zip(vars)
+        .zip(grads)
+        .map(|((moments, w), g)| match &moments.store {
+            Store::Device([m, v]) => Ok(Updated {
+                w,
+                g,
+                m,
+                v,
+                lr: moments.lr,
+                eps: moments.eps,
+                decay: moments.decay,
+            }),
+            Store::Host(_) => Err(Error::internal(
+                "the state of an optimizer is on another device than its parameters",
+            )),
+        });
     Ok(gpu.adamw(&updated.collect::<Result<Vec<_>>>()?, factors)?)
 }

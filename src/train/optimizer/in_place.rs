@@ -17,8 +17,19 @@ struct Update<'a, const S: usize> {
 }
 
 /// Runs `kernel` over chunks of a parameter with `S` streams of state of the same length.
-pub fn update<const S: usize>(var: &Var, grad: &Tensor, state: [&mut [f32]; S], kernel: Kernel<S>) -> Result<()> {
-    var.inplace_op2(grad, &Update { state: Mutex::new(state), kernel })
+pub fn update<const S: usize>(
+    var: &Var,
+    grad: &Tensor,
+    state: [&mut [f32]; S],
+    kernel: Kernel<S>,
+) -> Result<()> {
+    var.inplace_op2(
+        grad,
+        &Update {
+            state: Mutex::new(state),
+            kernel,
+        },
+    )
 }
 
 impl<const S: usize> InplaceOp2 for Update<'_, S> {
@@ -28,7 +39,9 @@ impl<const S: usize> InplaceOp2 for Update<'_, S> {
 
     fn cpu_fwd(&self, w: &mut CpuStorage, lw: &Layout, g: &CpuStorage, lg: &Layout) -> Result<()> {
         let n = lw.shape().elem_count();
-        let CpuStorage::F32(w) = w else { candle_core::bail!("parameters are f32") };
+        let CpuStorage::F32(w) = w else {
+            candle_core::bail!("parameters are f32")
+        };
         let w = &mut w[lw.start_offset()..lw.start_offset() + n];
         let g = &g.as_slice::<f32>()?[lg.start_offset()..lg.start_offset() + n];
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
@@ -45,7 +58,10 @@ impl<const S: usize> InplaceOp2 for Update<'_, S> {
             streams.push(heads);
             left -= take;
         }
-        w.par_chunks_mut(CHUNK).zip(g.par_chunks(CHUNK)).zip(streams).for_each(|((w, g), s)| (self.kernel)(w, g, s));
+        w.par_chunks_mut(CHUNK)
+            .zip(g.par_chunks(CHUNK))
+            .zip(streams)
+            .for_each(|((w, g), s)| (self.kernel)(w, g, s));
         Ok(())
     }
 }

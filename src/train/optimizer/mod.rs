@@ -31,9 +31,13 @@ pub trait Optimizer: Send {
 }
 
 /// The next `N` of a state's tensors.
-fn take<'a, const N: usize>(state: &mut impl Iterator<Item = &'a Tensor>) -> Result<[&'a Tensor; N]> {
+fn take<'a, const N: usize>(
+    state: &mut impl Iterator<Item = &'a Tensor>,
+) -> Result<[&'a Tensor; N]> {
     let found: Vec<&Tensor> = state.take(N).collect();
-    found.try_into().map_err(|_| Error::internal("a checkpoint holds too little of the optimizer's state"))
+    found
+        .try_into()
+        .map_err(|_| Error::internal("a checkpoint holds too little of the optimizer's state"))
 }
 
 /// A settled optimizer before it holds any state.
@@ -48,7 +52,8 @@ pub trait OptimizerPlan: Send + Sync {
     fn state_scalars(&self, decls: &[Decl]) -> u64;
 
     /// State for these parameters, at zero. Matrix products of its own, if it has any, are of that type.
-    fn start(&self, decls: &[Decl], device: &Device, products: DType) -> Result<Box<dyn Optimizer>>;
+    fn start(&self, decls: &[Decl], device: &Device, products: DType)
+    -> Result<Box<dyn Optimizer>>;
 }
 
 /// A kind of optimizer: one file in this folder and one row in the registry.
@@ -59,5 +64,12 @@ pub trait OptimizerKind: Named {
 
 /// What ships.
 pub fn kinds() -> Catalog<dyn OptimizerKind> {
-    Catalog::new("optimizers", vec![Arc::new(adamw::Kind), Arc::new(sgd::Kind), Arc::new(muon::Kind)])
+    Catalog::new(
+        "optimizers",
+        vec![
+            Arc::new(adamw::Kind),
+            Arc::new(sgd::Kind),
+            Arc::new(muon::Kind),
+        ],
+    )
 }

@@ -48,7 +48,12 @@ struct Muon {
 /// (rows, columns) of the matrices stacked in a parameter that Muon moves; `None` for the others.
 fn matrices(decl: &Decl) -> Option<Vec<(usize, usize)>> {
     let is_matrix = decl.role == Role::Matrix && decl.shape.len() == 2;
-    is_matrix.then(|| decl.stacked_rows.iter().map(|&rows| (rows, decl.shape[1])).collect())
+    is_matrix.then(|| {
+        decl.stacked_rows
+            .iter()
+            .map(|&rows| (rows, decl.shape[1]))
+            .collect()
+    })
 }
 
 impl OptimizerPlan for Muon {
@@ -64,7 +69,8 @@ impl OptimizerPlan for Muon {
         let one = |decl: &Decl| match matrices(decl) {
             Some(parts) => {
                 // Clipping, momentum, Nesterov, scale and the update itself are 9 operations a scalar.
-                9.0 * decl.count() as f64 + self.iterations as f64 * parts.iter().map(per_iteration).sum::<f64>()
+                9.0 * decl.count() as f64
+                    + self.iterations as f64 * parts.iter().map(per_iteration).sum::<f64>()
             }
             None => FLOPS_PER_SCALAR * decl.count() as f64,
         };
@@ -72,25 +78,45 @@ impl OptimizerPlan for Muon {
     }
 
     fn state_scalars(&self, decls: &[Decl]) -> u64 {
-        decls.iter().map(|decl| decl.count() * if matrices(decl).is_some() { 1 } else { 2 }).sum()
+        decls
+            .iter()
+            .map(|decl| decl.count() * if matrices(decl).is_some() { 1 } else { 2 })
+            .sum()
     }
 
-    fn start(&self, decls: &[Decl], device: &Device, products: DType) -> Result<Box<dyn Optimizer>> {
+    fn start(
+        &self,
+        decls: &[Decl],
+        device: &Device,
+        products: DType,
+    ) -> Result<Box<dyn Optimizer>> {
         let one = |decl: &Decl| {
             Ok(match matrices(decl) {
                 Some(parts) => {
                     let velocity = Var::zeros(decl.shape.as_slice(), DType::F32, device)?;
-                    Rule::Muon { velocity, parts, factors: decl.orthogonal() }
+                    Rule::Muon {
+                        velocity,
+                        parts,
+                        factors: decl.orthogonal(),
+                    }
                 }
                 None => Rule::AdamW(Box::new(self.adamw.moments(decl, device)?)),
             })
         };
-        Ok(Box::new(State { plan: *self, products, rules: decls.iter().map(one).collect::<Result<_>>()? }))
+        Ok(Box::new(State {
+            plan: *self,
+            products,
+            rules: decls.iter().map(one).collect::<Result<_>>()?,
+        }))
     }
 }
 
 enum Rule {
-    Muon { velocity: Var, parts: Vec<(usize, usize)>, factors: Factors },
+    Muon {
+        velocity: Var,
+        parts: Vec<(usize, usize)>,
+        factors: Factors,
+    },
     AdamW(Box<Moments>),
 }
 
@@ -106,15 +132,21 @@ impl Optimizer for State {
         for ((rule, var), grad) in self.rules.iter_mut().zip(vars).zip(grads) {
             match rule {
                 Rule::AdamW(moments) => moments.step(var, grad, lr, scale)?,
-                Rule::Muon { velocity, parts, .. } => {
-                    matrices.extend(self.plan.nesterov(velocity, parts, grad, scale)?)
-                }
+                Rule::Muon {
+                    velocity, parts, ..
+                } => matrices.extend(self.plan.nesterov(velocity, parts, grad, scale)?),
             }
         }
-        let mut updates = orthogonalise_all(matrices, self.plan.iterations, self.products)?.into_iter();
+        let mut updates =
+            orthogonalise_all(matrices, self.plan.iterations, self.products)?.into_iter();
         for (rule, var) in self.rules.iter().zip(vars) {
             if let Rule::Muon { parts, factors, .. } = rule {
-                self.plan.apply((parts, *factors), updates.by_ref().take(parts.len()), var, lr * factors.lr)?;
+                self.plan.apply(
+                    (parts, *factors),
+                    updates.by_ref().take(parts.len()),
+                    var,
+                    lr * factors.lr,
+                )?;
             }
         }
         Ok(())
@@ -148,7 +180,13 @@ impl Optimizer for State {
 
 impl Muon {
     /// The next direction of a parameter, as the matrices stacked in it.
-    fn nesterov(&self, velocity: &Var, parts: &[(usize, usize)], grad: &Tensor, scale: f64) -> Result<Vec<Tensor>> {
+    fn nesterov(
+        &self,
+        velocity: &Var,
+        parts: &[(usize, usize)],
+        grad: &Tensor,
+        scale: f64,
+    ) -> Result<Vec<Tensor>> {
         let grad = (grad * scale)?;
         velocity.set(&((velocity.as_detached_tensor() * self.momentum)? + &grad)?)?;
         let nesterov = (grad + (velocity.as_detached_tensor() * self.momentum)?)?;
@@ -168,10 +206,15 @@ impl Muon {
         var: &Var,
         lr: f64,
     ) -> Result<()> {
-        let sized =
-            orthogonal.zip(parts).map(|(x, &(rows, columns))| Ok((x * (0.2 * (rows.max(columns) as f64).sqrt()))?));
+        let sized = orthogonal
+            .zip(parts)
+            .map(|(x, &(rows, columns))| Ok((x * (0.2 * (rows.max(columns) as f64).sqrt()))?));
         let mut updates = sized.collect::<Result<Vec<_>>>()?;
-        let update = if updates.len() == 1 { updates.remove(0) } else { Tensor::cat(&updates, 0)? };
+        let update = if updates.len() == 1 {
+            updates.remove(0)
+        } else {
+            Tensor::cat(&updates, 0)?
+        };
         let decay = self.adamw.weight_decay() * factors.decay;
         let kept = (var.as_detached_tensor() * (1.0 - lr * decay))?;
         Ok(var.set(&(kept - (update * lr)?)?)?)
@@ -181,10 +224,17 @@ impl Muon {
 /// Each matrix as [`orthogonalise`] makes it, in the order given. On a CPU one after the other, which keeps them in its caches.
 /// On a GPU those of one shape together, whose products would be too small one by one, and in the type of activations: with bf16,
 /// as the authors have it, they take a small part of a step.
-fn orthogonalise_all(matrices: Vec<Tensor>, iterations: usize, products: DType) -> Result<Vec<Tensor>> {
+fn orthogonalise_all(
+    matrices: Vec<Tensor>,
+    iterations: usize,
+    products: DType,
+) -> Result<Vec<Tensor>> {
     match matrices.first().map(|first| first.device().is_cpu()) {
         Some(false) => together(&matrices, iterations, products),
-        _ => matrices.iter().map(|matrix| orthogonalise(matrix, iterations)).collect(),
+        _ => matrices
+            .iter()
+            .map(|matrix| orthogonalise(matrix, iterations))
+            .collect(),
     }
 }
 
@@ -202,8 +252,20 @@ fn together(matrices: &[Tensor], iterations: usize, dtype: DType) -> Result<Vec<
         let batch = batch.broadcast_div(&(norms + 1e-7)?)?.to_dtype(dtype)?;
         let (_, rows, columns) = batch.dims3()?;
         let tall = rows > columns;
-        let x = newton_schulz(if tall { batch.transpose(1, 2)?.contiguous()? } else { batch }, iterations)?;
-        let x = (if tall { x.transpose(1, 2)?.contiguous()? } else { x }).to_dtype(DType::F32)?;
+        let x = newton_schulz(
+            if tall {
+                batch.transpose(1, 2)?.contiguous()?
+            } else {
+                batch
+            },
+            iterations,
+        )?;
+        let x = (if tall {
+            x.transpose(1, 2)?.contiguous()?
+        } else {
+            x
+        })
+        .to_dtype(DType::F32)?;
         for (k, i) in alike.into_iter().enumerate() {
             made[i] = x.get(k)?;
         }
@@ -221,7 +283,11 @@ fn scaled_down(matrix: &Tensor) -> candle_core::Result<Tensor> {
 fn orthogonalise(matrix: &Tensor, iterations: usize) -> Result<Tensor> {
     let (rows, columns) = matrix.dims2()?;
     let tall = rows > columns;
-    let x = if tall { matrix.t()?.contiguous()? } else { matrix.contiguous()? };
+    let x = if tall {
+        matrix.t()?.contiguous()?
+    } else {
+        matrix.contiguous()?
+    };
     let x = newton_schulz(scaled_down(&x)?, iterations)?;
     Ok(if tall { x.t()?.contiguous()? } else { x })
 }
@@ -245,12 +311,15 @@ mod tests {
     /// One-sided Jacobi: rotates pairs of rows until they are orthogonal; their norms are the singular values.
     fn svd(mut a: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<f64>, Vec<Vec<f64>>) {
         let m = a.len();
-        let mut u: Vec<Vec<f64>> = (0..m).map(|i| (0..m).map(|j| f64::from(i == j)).collect()).collect();
+        let mut u: Vec<Vec<f64>> = (0..m)
+            .map(|i| (0..m).map(|j| f64::from(i == j)).collect())
+            .collect();
         let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
         for _ in 0..60 {
             for p in 0..m {
                 for q in p + 1..m {
-                    let (alpha, beta, gamma) = (dot(&a[p], &a[p]), dot(&a[q], &a[q]), dot(&a[p], &a[q]));
+                    let (alpha, beta, gamma) =
+                        (dot(&a[p], &a[p]), dot(&a[q], &a[q]), dot(&a[p], &a[q]));
                     if gamma.abs() < 1e-15 * (alpha * beta).sqrt() {
                         continue;
                     }
@@ -266,7 +335,11 @@ mod tests {
             }
         }
         let s: Vec<f64> = a.iter().map(|row| dot(row, row).sqrt()).collect();
-        let v = a.iter().zip(&s).map(|(row, s)| row.iter().map(|x| x / s).collect()).collect();
+        let v = a
+            .iter()
+            .zip(&s)
+            .map(|(row, s)| row.iter().map(|x| x / s).collect())
+            .collect();
         (u, s, v)
     }
 
@@ -274,7 +347,9 @@ mod tests {
     fn orthogonalising_keeps_the_singular_vectors_and_flattens_the_values() {
         for (rows, columns) in [(6, 6), (4, 9), (9, 4)] {
             let mut stream = stream("muon-test", 1, rows as u64);
-            let a: Vec<Vec<f64>> = (0..rows).map(|_| (0..columns).map(|_| stream.normal()).collect()).collect();
+            let a: Vec<Vec<f64>> = (0..rows)
+                .map(|_| (0..columns).map(|_| stream.normal()).collect())
+                .collect();
             let flat: Vec<f32> = a.iter().flatten().map(|&x| x as f32).collect();
             let tensor = Tensor::from_vec(flat, (rows, columns), &Device::Cpu).unwrap();
             let got: Vec<Vec<f32>> = orthogonalise(&tensor, 5).unwrap().to_vec2().unwrap();
@@ -284,9 +359,15 @@ mod tests {
                 if !tall {
                     return x;
                 }
-                (0..columns).map(|j| x.iter().map(|row| row[j]).collect()).collect()
+                (0..columns)
+                    .map(|j| x.iter().map(|row| row[j]).collect())
+                    .collect()
             };
-            let got = wide(got.iter().map(|row| row.iter().map(|&x| f64::from(x)).collect()).collect());
+            let got = wide(
+                got.iter()
+                    .map(|row| row.iter().map(|&x| f64::from(x)).collect())
+                    .collect(),
+            );
             let (u, s, v) = svd(wide(a));
             let norm = s.iter().map(|s| s * s).sum::<f64>().sqrt();
             for (i, (left, right)) in u.iter().zip(&v).enumerate() {
@@ -295,10 +376,15 @@ mod tests {
                     let seen: f64 = left
                         .iter()
                         .zip(&got)
-                        .map(|(l, row)| l * row.iter().zip(right_j).map(|(g, r)| g * r).sum::<f64>())
+                        .map(|(l, row)| {
+                            l * row.iter().zip(right_j).map(|(g, r)| g * r).sum::<f64>()
+                        })
                         .sum();
                     let want = if i == j { polynomial(s[i] / norm) } else { 0.0 };
-                    assert!((seen - want).abs() < 1e-4, "{rows}x{columns} ({i},{j}): {seen} against {want}");
+                    assert!(
+                        (seen - want).abs() < 1e-4,
+                        "{rows}x{columns} ({i},{j}): {seen} against {want}"
+                    );
                 }
                 if s[i] / norm > 0.05 {
                     assert!((0.6..1.3).contains(&polynomial(s[i] / norm)));
@@ -312,16 +398,29 @@ mod tests {
     fn matrices_of_one_shape_together_become_what_each_does_alone() {
         let matrix = |(rows, columns): (usize, usize), seed: u64| {
             let mut stream = stream("muon-batch", 1, seed);
-            let numbers: Vec<f32> = (0..rows * columns).map(|_| stream.normal() as f32).collect();
+            let numbers: Vec<f32> = (0..rows * columns)
+                .map(|_| stream.normal() as f32)
+                .collect();
             Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
         };
         let shapes = [(4, 9), (9, 4), (4, 9), (5, 5), (9, 4)];
-        let all: Vec<Tensor> = shapes.into_iter().zip(1..).map(|(shape, seed)| matrix(shape, seed)).collect();
+        let all: Vec<Tensor> = shapes
+            .into_iter()
+            .zip(1..)
+            .map(|(shape, seed)| matrix(shape, seed))
+            .collect();
         for (dtype, near) in [(DType::F32, 1e-4), (DType::BF16, 0.1)] {
             let made = together(&all, 5, dtype).unwrap();
             for (made, alone) in made.iter().zip(&all) {
                 let alone = orthogonalise(alone, 5).unwrap();
-                let far = (made - &alone).unwrap().abs().unwrap().max_all().unwrap().to_scalar::<f32>().unwrap();
+                let far = (made - &alone)
+                    .unwrap()
+                    .abs()
+                    .unwrap()
+                    .max_all()
+                    .unwrap()
+                    .to_scalar::<f32>()
+                    .unwrap();
                 assert!(far < near, "{:?} in {dtype:?}: {far}", made.shape());
             }
         }

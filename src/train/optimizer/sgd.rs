@@ -51,14 +51,30 @@ impl OptimizerPlan for Sgd {
         decls.iter().map(Decl::count).sum()
     }
 
-    fn start(&self, decls: &[Decl], device: &Device, _products: DType) -> Result<Box<dyn Optimizer>> {
+    fn start(
+        &self,
+        decls: &[Decl],
+        device: &Device,
+        _products: DType,
+    ) -> Result<Box<dyn Optimizer>> {
         let zero = |decl: &Decl| Ok(Var::zeros(decl.shape.as_slice(), DType::F32, device)?);
         let factors = |decl: &Decl| {
             let factors = decl.proportional();
-            (factors.lr, if decl.decays() { self.weight_decay * factors.decay } else { 0.0 })
+            (
+                factors.lr,
+                if decl.decays() {
+                    self.weight_decay * factors.decay
+                } else {
+                    0.0
+                },
+            )
         };
         let velocity = decls.iter().map(zero).collect::<Result<_>>()?;
-        Ok(Box::new(State { plan: *self, factors: decls.iter().map(factors).collect(), velocity }))
+        Ok(Box::new(State {
+            plan: *self,
+            factors: decls.iter().map(factors).collect(),
+            velocity,
+        }))
     }
 }
 
@@ -71,10 +87,15 @@ struct State {
 
 impl Optimizer for State {
     fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
-        for (((var, grad), velocity), (factor, decay)) in vars.iter().zip(grads).zip(&self.velocity).zip(&self.factors)
+        for (((var, grad), velocity), (factor, decay)) in vars
+            .iter()
+            .zip(grads)
+            .zip(&self.velocity)
+            .zip(&self.factors)
         {
             let lr = lr * factor;
-            velocity.set(&((velocity.as_detached_tensor() * self.plan.momentum)? + (grad * scale)?)?)?;
+            velocity
+                .set(&((velocity.as_detached_tensor() * self.plan.momentum)? + (grad * scale)?)?)?;
             let kept = (var.as_detached_tensor() * (1.0 - lr * decay))?;
             var.set(&(kept - (velocity.as_detached_tensor() * lr)?)?)?;
         }

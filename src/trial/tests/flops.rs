@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use super::*;
-use crate::model::{Declare, Flow, Init, Mixer, MixerKind, Model, ParamId, Role, Shape, State, WindowFlops};
+use crate::model::{
+    Declare, Flow, Init, Mixer, MixerKind, Model, ParamId, Role, Shape, State, WindowFlops,
+};
 use crate::ops::counted;
 use crate::spec::{Knobs, Named};
 
@@ -11,18 +13,32 @@ use crate::spec::{Knobs, Named};
 fn products_of(model: &Arc<Model>, experiment: &Experiment) -> (i64, i64) {
     const WINDOWS: usize = 3;
     // One thread, so that all is counted where it is asked for.
-    let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(1)
+        .build()
+        .unwrap();
     pool.install(|| {
         let (context, ops) = (model.shape.context, experiment.ops);
         let params = Params::init(model.decls(), 1, &Device::Cpu).unwrap();
         let batch = experiment.source.train(1, 0, WINDOWS, context);
         let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), &Device::Cpu).unwrap();
-        let targets = Tensor::from_slice(&batch.targets, batch.targets.len(), &Device::Cpu).unwrap();
+        let targets =
+            Tensor::from_slice(&batch.targets, batch.targets.len(), &Device::Cpu).unwrap();
         counted::take();
-        model.logits(&params.detached(), &ids, WINDOWS, context, ops).unwrap();
+        model
+            .logits(&params.detached(), &ids, WINDOWS, context, ops)
+            .unwrap();
         let forward = counted::take();
         let tape = ops.tape();
-        let loss = model.loss(&params.tracked(), (&ids, &targets), WINDOWS, context, ops.on(&tape)).unwrap();
+        let loss = model
+            .loss(
+                &params.tracked(),
+                (&ids, &targets),
+                WINDOWS,
+                context,
+                ops.on(&tape),
+            )
+            .unwrap();
         tape.backward(&loss, 1.0).unwrap();
         let train = counted::take();
         assert_eq!((forward % WINDOWS as i64, train % WINDOWS as i64), (0, 0));
@@ -34,10 +50,17 @@ fn claims_what_it_does(name: &str, registry: &Registry, sets: Value) {
     let mut tree = Library::builtin().variant("gpt2").unwrap().tree;
     tree.overlay(&Tree::from_json(&sets, &Origin::named("test")).unwrap());
     let prepared = settle(registry, &tree).unwrap();
-    let (model, context) = (&prepared.experiment.model, prepared.experiment.model.shape.context);
+    let (model, context) = (
+        &prepared.experiment.model,
+        prepared.experiment.model.shape.context,
+    );
     let claimed = model.flops(context);
     let made = products_of(model, &prepared.experiment);
-    assert_eq!((claimed.forward as i64, claimed.train() as i64), made, "{name} of {context} tokens");
+    assert_eq!(
+        (claimed.forward as i64, claimed.train() as i64),
+        made,
+        "{name} of {context} tokens"
+    );
     let windows = prepared.cost.train_tokens as f64 / context as f64;
     assert_eq!(prepared.cost.train_flops, windows * claimed.train() as f64);
     assert!(claimed.full_square > 0 && claimed.forward < claimed.backward);
@@ -46,7 +69,12 @@ fn claims_what_it_does(name: &str, registry: &Registry, sets: Value) {
 #[test]
 fn claimed_work_is_the_products_that_are_made() {
     let registry = Registry::builtin().mixer(WindowKind);
-    let mixers: Vec<&str> = registry.slots.mixers.iter().map(|kind| kind.name()).collect();
+    let mixers: Vec<&str> = registry
+        .slots
+        .mixers
+        .iter()
+        .map(|kind| kind.name())
+        .collect();
     assert_eq!(mixers, ["attention", "window-test"]);
     for mixer in mixers {
         for ffn in registry.slots.ffns.iter().map(|kind| kind.name()) {
@@ -55,7 +83,11 @@ fn claimed_work_is_the_products_that_are_made() {
                 let model = json!({"layers": 2, "width": 24, "heads": 3, "kv_heads": kv_heads, "context": context,
                                    "mixer": {"kind": mixer}, "ffn": {"kind": ffn}});
                 let data = json!({"kind": "markov", "states": 11});
-                claims_what_it_does(&format!("{mixer}, {ffn}"), &registry, json!({"model": model, "data": data}));
+                claims_what_it_does(
+                    &format!("{mixer}, {ffn}"),
+                    &registry,
+                    json!({"model": model, "data": data}),
+                );
             }
         }
     }
@@ -72,7 +104,10 @@ fn a_window_is_billed_its_window_and_a_full_square_stands_beside() {
         settle(&registry, &tree).unwrap().cost
     };
     let (attention, window) = (cost("attention"), cost("window-test"));
-    assert_eq!(attention.train_flops_full_square, window.train_flops_full_square);
+    assert_eq!(
+        attention.train_flops_full_square,
+        window.train_flops_full_square
+    );
     // 2 layers of 120 queries: 7 products of the pairs before them against 6 of up to 12.
     let pairs = |products: u64, pairs: u64| (2 * products * 2 * pairs * 24) as f64;
     let less = pairs(7, 120 * 121 / 2) - pairs(6, 120 * 12);
@@ -93,13 +128,22 @@ impl Named for WindowKind {
 }
 
 impl MixerKind for WindowKind {
-    fn settle(&self, _knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Mixer>> {
+    fn settle(
+        &self,
+        _knobs: &Knobs,
+        shape: &Shape,
+        declare: &mut Declare,
+    ) -> Result<Box<dyn Mixer>> {
         let (c, start) = (shape.width, Init::Normal(shape.init_std));
         // As many numbers as attention has, so that both bill the same full square.
         let kv = shape.kv_heads * shape.head_width();
         let packed = declare.param("packed", &[c + 2 * kv, c], Role::Matrix, start);
         let out = declare.param("out", &[c, c], Role::Matrix, start);
-        Ok(Box::new(Window { shape: shape.clone(), packed, out }))
+        Ok(Box::new(Window {
+            shape: shape.clone(),
+            packed,
+            out,
+        }))
     }
 }
 
@@ -124,15 +168,29 @@ impl Mixer for Window {
         let (b, t, c) = (flow.batch, flow.time, self.shape.width);
         let packed = flow.ops.linear(x_nc, &flow.weights[self.packed], None)?;
         let width = packed.dim(1)?;
-        let packed = packed.reshape((b, t, width))?.pad_with_zeros(1, WINDOW, 0)?;
+        let packed = packed
+            .reshape((b, t, width))?
+            .pad_with_zeros(1, WINDOW, 0)?;
         let chunks = (0..t / WINDOW).map(|i| {
-            let queries = packed.narrow(1, WINDOW * (i + 1), WINDOW)?.narrow(2, 0, c)?.contiguous()?;
+            let queries = packed
+                .narrow(1, WINDOW * (i + 1), WINDOW)?
+                .narrow(2, 0, c)?
+                .contiguous()?;
             let seen = packed.narrow(1, WINDOW * i, 2 * WINDOW)?.contiguous()?;
             let (keys, values) = (seen.narrow(2, width - c, c)?, seen.narrow(2, width - c, c)?);
             let scores = product(&queries, &keys.transpose(1, 2)?.contiguous()?);
-            let mask = (0..WINDOW).flat_map(|q| (0..2 * WINDOW).map(move |k| if k <= q + WINDOW { 1f32 } else { 0.0 }));
-            let mask = Tensor::from_vec(mask.collect::<Vec<_>>(), (1, WINDOW, 2 * WINDOW), x_nc.device())?;
-            Ok(product(&scores.broadcast_mul(&mask)?, &values.contiguous()?))
+            let mask = (0..WINDOW).flat_map(|q| {
+                (0..2 * WINDOW).map(move |k| if k <= q + WINDOW { 1f32 } else { 0.0 })
+            });
+            let mask = Tensor::from_vec(
+                mask.collect::<Vec<_>>(),
+                (1, WINDOW, 2 * WINDOW),
+                x_nc.device(),
+            )?;
+            Ok(product(
+                &scores.broadcast_mul(&mask)?,
+                &values.contiguous()?,
+            ))
         });
         let mixed = Tensor::cat(&chunks.collect::<Result<Vec<_>>>()?, 1)?.reshape((b * t, c))?;
         Ok(flow.ops.linear(&mixed, &flow.weights[self.out], None)?)

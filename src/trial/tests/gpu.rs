@@ -12,11 +12,20 @@ struct Place {
     shapes: &'static [(usize, usize)],
 }
 
-const EMULATED: Place = Place { device: "cpu", ops: Ops::emulated, shapes: &[SHAPES[0]], steps: 2 };
+const EMULATED: Place = Place {
+    device: "cpu",
+    ops: Ops::emulated,
+    shapes: &[SHAPES[0]],
+    steps: 2,
+};
 
 #[cfg(feature = "cuda")]
-const REAL: Place =
-    Place { device: "cuda", ops: |dtype| Some(Ops::fused().with_dtype(dtype)), shapes: &SHAPES, steps: 100 };
+const REAL: Place = Place {
+    device: "cuda",
+    ops: |dtype| Some(Ops::fused().with_dtype(dtype)),
+    shapes: &SHAPES,
+    steps: 100,
+};
 
 /// Heads that fit tensor cores, and heads that do not.
 const SHAPES: [(usize, usize); 2] = [(32, 2), (24, 3)];
@@ -39,7 +48,10 @@ fn late(losses: &[f64]) -> f64 {
 
 impl Place {
     fn experiment(&self, variant: &str, shape: (usize, usize), dtype: DType) -> Option<Experiment> {
-        Some(Experiment { ops: (self.ops)(dtype)?, ..of_shape(variant, shape) })
+        Some(Experiment {
+            ops: (self.ops)(dtype)?,
+            ..of_shape(variant, shape)
+        })
     }
 
     /// Opened once: two handles of one GPU are two devices.
@@ -57,25 +69,51 @@ impl Place {
 
     fn losses(&self, experiment: &Experiment, seed: u64) -> Vec<f64> {
         let mut trainer = self.trainer(experiment, seed);
-        (0..self.steps).map(|step| trainer.step(&batch(experiment, step)).unwrap().loss).collect()
+        (0..self.steps)
+            .map(|step| trainer.step(&batch(experiment, step)).unwrap().loss)
+            .collect()
     }
 
     /// The loss of every variant goes the CPU's way: step by step in f32, and in bf16 first so and later as near as another seed's.
     fn every_variant_learns_the_same(&self) {
         for_every_variant(|name, _| {
             for &shape in self.shapes {
-                let cpu = |seed| Place { device: "cpu", ..*self }.losses(&of_shape(name, shape), seed);
+                let cpu = |seed| {
+                    Place {
+                        device: "cpu",
+                        ..*self
+                    }
+                    .losses(&of_shape(name, shape), seed)
+                };
                 let truth = cpu(7);
-                for (dtype, near, of_steps) in [(DType::F32, 1e-3, self.steps), (DType::BF16, 3e-2, 2)] {
-                    let Some(experiment) = self.experiment(name, shape, dtype) else { return };
+                for (dtype, near, of_steps) in
+                    [(DType::F32, 1e-3, self.steps), (DType::BF16, 3e-2, 2)]
+                {
+                    let Some(experiment) = self.experiment(name, shape, dtype) else {
+                        return;
+                    };
                     let losses = self.losses(&experiment, 7);
-                    for (step, (loss, truth)) in losses.iter().zip(&truth).enumerate().take(of_steps as usize) {
-                        assert!((loss - truth).abs() < near, "{name} in {dtype:?}, step {step}: {loss} and {truth}");
+                    for (step, (loss, truth)) in losses
+                        .iter()
+                        .zip(&truth)
+                        .enumerate()
+                        .take(of_steps as usize)
+                    {
+                        assert!(
+                            (loss - truth).abs() < near,
+                            "{name} in {dtype:?}, step {step}: {loss} and {truth}"
+                        );
                     }
                     if dtype == DType::BF16 && self.steps >= 100 {
                         let seeds: Vec<f64> = (8..16).map(|seed| late(&cpu(seed))).collect();
-                        let (far, spread) = (late(&losses) - late(&truth), crate::stat::sd(&seeds).unwrap());
-                        assert!(far.abs() < 3.0 * spread, "{name} in bf16: {far} from f32, seeds spread by {spread}");
+                        let (far, spread) = (
+                            late(&losses) - late(&truth),
+                            crate::stat::sd(&seeds).unwrap(),
+                        );
+                        assert!(
+                            far.abs() < 3.0 * spread,
+                            "{name} in bf16: {far} from f32, seeds spread by {spread}"
+                        );
                     }
                 }
             }
@@ -85,8 +123,14 @@ impl Place {
     /// The same run gives the same bits again.
     fn runs_repeat_to_the_bit(&self) {
         for dtype in [DType::F32, DType::BF16] {
-            let Some(experiment) = self.experiment("modern", SHAPES[0], dtype) else { return };
-            assert_eq!(self.losses(&experiment, 7), self.losses(&experiment, 7), "{dtype:?}");
+            let Some(experiment) = self.experiment("modern", SHAPES[0], dtype) else {
+                return;
+            };
+            assert_eq!(
+                self.losses(&experiment, 7),
+                self.losses(&experiment, 7),
+                "{dtype:?}"
+            );
         }
     }
 
@@ -94,16 +138,23 @@ impl Place {
     fn decoding_is_the_forward_pass(&self) {
         for_every_variant(|name, _| {
             for (dtype, near) in [(DType::F32, 1e-4), (DType::BF16, 5e-2)] {
-                let Some(experiment) = self.experiment(name, SHAPES[0], dtype) else { return };
+                let Some(experiment) = self.experiment(name, SHAPES[0], dtype) else {
+                    return;
+                };
                 let opened = self.opened();
                 let trainer = self.trainer(&experiment, 3);
                 let weights = trainer.params().detached();
                 let inputs = &batch(&experiment, 0).inputs[..10];
                 let narrowed = Narrowed::default();
-                let ops = experiment.ops.for_device(&opened.device).unwrap().keeping(&narrowed);
+                let ops = experiment
+                    .ops
+                    .for_device(&opened.device)
+                    .unwrap()
+                    .keeping(&narrowed);
                 let ids = Tensor::from_slice(inputs, inputs.len(), &opened.device).unwrap();
                 let whole = values(&experiment.model.logits(&weights, &ids, 1, 10, ops).unwrap());
-                let mut generator = Generator::new(&experiment.model, &weights, ops, &opened.device, 1);
+                let mut generator =
+                    Generator::new(&experiment.model, &weights, ops, &opened.device, 1);
                 let mut last = generator.feed(&inputs[..4]).unwrap();
                 for token in &inputs[4..] {
                     last = generator.feed(&[*token]).unwrap();
@@ -173,16 +224,31 @@ fn profile_of_a_step(experiment: Experiment, opened: &device::Opened) -> String 
     rows.sort_by(|(_, a), (_, b)| b.0.total_cmp(&a.0));
     let all_s: f64 = rows.iter().map(|(_, (seconds, _))| seconds).sum();
     let row = |(name, (seconds, runs)): &(String, (f64, u32))| {
-        format!("{:9.3} ms {:5.1}% {runs:5} x  {name}\n", 1e3 * seconds, 100.0 * seconds / all_s)
+        format!(
+            "{:9.3} ms {:5.1}% {runs:5} x  {name}\n",
+            1e3 * seconds,
+            100.0 * seconds / all_s
+        )
     };
-    format!("{:9.3} ms in all, each waited for\n{}", 1e3 * all_s, rows.iter().map(row).collect::<String>())
+    format!(
+        "{:9.3} ms in all, each waited for\n{}",
+        1e3 * all_s,
+        rows.iter().map(row).collect::<String>()
+    )
 }
 
 #[test]
 fn a_profile_names_kernels_and_products() {
-    let Some(experiment) = EMULATED.experiment("gpt2", SHAPES[0], DType::BF16) else { return };
+    let Some(experiment) = EMULATED.experiment("gpt2", SHAPES[0], DType::BF16) else {
+        return;
+    };
     let profile = profile_of_a_step(experiment, &EMULATED.opened());
-    for name in ["attention_16", "attention_keys_16", "product 30 x 32 x 11", "norm_forward_bf16_8"] {
+    for name in [
+        "attention_16",
+        "attention_keys_16",
+        "product 30 x 32 x 11",
+        "norm_forward_bf16_8",
+    ] {
         assert!(profile.contains(name), "{name} is not in\n{profile}");
     }
 }
@@ -200,7 +266,10 @@ fn on_the_gpu_where_a_step_goes() {
     });
     let profiles = ["gpt2", "llama", "modern"].map(|name| {
         let experiment = prepared(name, sets.clone()).experiment;
-        format!("{name}\n{}\n", profile_of_a_step(experiment, &REAL.opened()))
+        format!(
+            "{name}\n{}\n",
+            profile_of_a_step(experiment, &REAL.opened())
+        )
     });
     std::fs::write("step-profile.txt", profiles.concat()).unwrap();
 }

@@ -31,7 +31,10 @@ impl MeterKind for FiftyWatts {
             quality: Quality::Sensor,
             scope: "a test".to_owned(),
             overlaps: None,
-            law: Law::Counter { per_joule: 1e6, wraps_at: None },
+            law: Law::Counter {
+                per_joule: 1e6,
+                wraps_at: None,
+            },
             update_s: 1e-4,
             resolution_j: Some(1e-6),
             least_s: 1e-3,
@@ -64,21 +67,55 @@ fn a_meter_gives_joules_by_phase_and_by_token() {
     let registry = Registry::builtin().meter(FiftyWatts);
     let trial = run(&registry, &job(&prepared), &mut |_| {}).unwrap();
     assert!(crate::record::validate::validate_trial(&trial).is_empty());
-    let value = |name: &str| trial.metrics[name].value.unwrap_or_else(|| panic!("{name}: {:?}", trial.metrics[name]));
-    let channel = trial.energy.channels.iter().find(|channel| channel.id == "package-0").unwrap();
+    let value = |name: &str| {
+        trial.metrics[name]
+            .value
+            .unwrap_or_else(|| panic!("{name}: {:?}", trial.metrics[name]))
+    };
+    let channel = trial
+        .energy
+        .channels
+        .iter()
+        .find(|channel| channel.id == "package-0")
+        .unwrap();
     let near = |a: f64, b: f64| (a / b - 1.0).abs() < 0.05;
-    assert!(near(trial.energy.measured_j.unwrap(), 50.0 * channel.window_s.unwrap()), "{channel:?}");
-    assert!(trial.energy.channels.iter().all(|channel| channel.method != "modelled"), "the processor is measured");
-    let phases: Vec<&str> = channel.phases.iter().map(|part| part.phase.as_str()).collect();
+    assert!(
+        near(
+            trial.energy.measured_j.unwrap(),
+            50.0 * channel.window_s.unwrap()
+        ),
+        "{channel:?}"
+    );
+    assert!(
+        trial
+            .energy
+            .channels
+            .iter()
+            .all(|channel| channel.method != "modelled"),
+        "the processor is measured"
+    );
+    let phases: Vec<&str> = channel
+        .phases
+        .iter()
+        .map(|part| part.phase.as_str())
+        .collect();
     assert_eq!(phases, ["train", "evaluate", "prefill", "generate"]);
     let train = &channel.phases[0];
     assert!(near(train.energy_j.unwrap(), 50.0 * train.window_s));
     let trained = 20.0 * 4.0 * 16.0;
-    assert!((value("energy_j_per_train_token") / (train.energy_j.unwrap() / trained) - 1.0).abs() < 1e-9);
+    assert!(
+        (value("energy_j_per_train_token") / (train.energy_j.unwrap() / trained) - 1.0).abs()
+            < 1e-9
+    );
     assert!(value("energy_j_per_prefill_token") > 0.0 && value("energy_j_per_decode_token") > 0.0);
     let column = trial.curve.energy_j.as_ref().unwrap();
-    assert!(column.windows(2).all(|pair| pair[0] < pair[1]) && column.len() == trial.curve.step.len());
-    assert!(near(*column.last().unwrap(), train.energy_j.unwrap()), "{column:?}");
+    assert!(
+        column.windows(2).all(|pair| pair[0] < pair[1]) && column.len() == trial.curve.step.len()
+    );
+    assert!(
+        near(*column.last().unwrap(), train.energy_j.unwrap()),
+        "{column:?}"
+    );
     // The poll: one reading a second.
     assert!(trial.energy.poller_cpu_s.unwrap() < 0.01 * channel.window_s.unwrap().max(1.0));
 }
@@ -89,7 +126,9 @@ fn a_wattmeters_log_is_integrated_and_its_folder_stays_out_of_the_record() {
     let path = folder.path().join("watts.csv");
     // Its clock is an hour ahead; a sample every 20 ms, from a while before the trial to a while after it.
     let now_s = clock::unix_s() + 3600.0;
-    let lines: String = (-500..15_000).map(|k| format!("{:.3},80\n", now_s + f64::from(k) * 0.02)).collect();
+    let lines: String = (-500..15_000)
+        .map(|k| format!("{:.3},80\n", now_s + f64::from(k) * 0.02))
+        .collect();
     std::fs::write(&path, format!("t_utc,w\n{lines}")).unwrap();
     let sets = json!({
         "model": {"layers": 1, "width": 16, "heads": 2, "context": 16},
@@ -101,7 +140,12 @@ fn a_wattmeters_log_is_integrated_and_its_folder_stays_out_of_the_record() {
     assert_eq!(prepared.spec["measure"]["external_meter"], "watts.csv");
     assert_eq!(prepared.paths["measure.external_meter"], path);
     let trial = run(&Registry::builtin(), &job(&prepared), &mut |_| {}).unwrap();
-    let channel = trial.energy.channels.iter().find(|channel| channel.component == "machine").unwrap();
+    let channel = trial
+        .energy
+        .channels
+        .iter()
+        .find(|channel| channel.component == "machine")
+        .unwrap();
     let words = [&channel.method, &channel.source].map(String::as_str);
     assert_eq!(words, ["sampled", "external_meter"], "{channel:?}");
     assert!((channel.energy_j.unwrap() / (80.0 * channel.window_s.unwrap()) - 1.0).abs() < 1e-6);
@@ -114,15 +158,26 @@ fn a_wattmeters_log_is_integrated_and_its_folder_stays_out_of_the_record() {
 fn a_wattmeters_log_that_is_none_is_refused_before_anything_runs() {
     let refused = |measure: Value| {
         let mut tree = Library::builtin().variant("gpt2").unwrap().tree;
-        tree.overlay(&Tree::from_json(&json!({ "measure": measure }), &Origin::named("test")).unwrap());
-        settle(&Registry::builtin(), &tree).err().expect("a refusal").to_string()
+        tree.overlay(
+            &Tree::from_json(&json!({ "measure": measure }), &Origin::named("test")).unwrap(),
+        );
+        settle(&Registry::builtin(), &tree)
+            .err()
+            .expect("a refusal")
+            .to_string()
     };
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("log.csv");
     assert!(refused(json!({"external_meter": path})).contains("log.csv cannot be read"));
     std::fs::write(&path, "time,power\n").unwrap();
-    assert!(refused(json!({"external_meter": path})).contains("its first line names the columns: t_utc,w"));
-    assert!(refused(json!({"external_meter_offset_s": 3})).contains("there is no measure.external_meter"));
+    assert!(
+        refused(json!({"external_meter": path}))
+            .contains("its first line names the columns: t_utc,w")
+    );
+    assert!(
+        refused(json!({"external_meter_offset_s": 3}))
+            .contains("there is no measure.external_meter")
+    );
 }
 
 /// What reading meters costs a step: trials with a meter and without, in turn.
@@ -141,12 +196,23 @@ fn the_poll_costs_less_than_a_percent_of_a_step() {
     };
     let (with, without) = (Registry::builtin().meter(FiftyWatts), Registry::builtin());
     let pair = |round: usize| {
-        let (first, second) = if round.is_multiple_of(2) { (&with, &without) } else { (&without, &with) };
+        let (first, second) = if round.is_multiple_of(2) {
+            (&with, &without)
+        } else {
+            (&without, &with)
+        };
         let (a, b) = (step_s(first), step_s(second));
-        if round.is_multiple_of(2) { a / b } else { b / a }
+        if round.is_multiple_of(2) {
+            a / b
+        } else {
+            b / a
+        }
     };
     let mut ratios: Vec<f64> = (0..8).map(pair).collect();
     ratios.sort_by(f64::total_cmp);
     let median = (ratios[3] + ratios[4]) / 2.0;
-    assert!((median - 1.0).abs() < 0.01, "with a meter over without, eight pairs: {ratios:.4?}, median {median:.4}");
+    assert!(
+        (median - 1.0).abs() < 0.01,
+        "with a meter over without, eight pairs: {ratios:.4?}, median {median:.4}"
+    );
 }

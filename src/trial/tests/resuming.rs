@@ -25,32 +25,65 @@ fn a_trial_goes_on_to_the_same_bits() {
         let experiment = prepared("gpt2", sets).experiment;
         let (opened, clock) = (device::open("cpu").unwrap(), Monotonic::start());
         let path = folder.path().join(optimizer);
-        let checkpoint = Checkpoint { path: path.clone(), id: "a".to_owned(), every_s: 0.0 };
+        let checkpoint = Checkpoint {
+            path: path.clone(),
+            id: "a".to_owned(),
+            every_s: 0.0,
+        };
         let run = |checkpoint: Option<&Checkpoint>| {
-            let meters = Metering::start(&Registry::builtin().meters, Plan::default(), Arc::new(clock));
-            train(&experiment, 3, &opened, &clock, (&meters, checkpoint), &mut |_| ()).unwrap()
+            let meters = Metering::start(
+                &Registry::builtin().meters,
+                Plan::default(),
+                Arc::new(clock),
+            );
+            train(
+                &experiment,
+                3,
+                &opened,
+                &clock,
+                (&meters, checkpoint),
+                &mut |_| (),
+            )
+            .unwrap()
         };
 
         let whole = run(None);
         let saving = run(Some(&checkpoint));
         // The last checkpoint is from before the last step.
         let resumed = run(Some(&checkpoint));
-        assert_eq!((whole.resumed_at, saving.resumed_at, resumed.resumed_at), (None, None, Some(6)), "{optimizer}");
+        assert_eq!(
+            (whole.resumed_at, saving.resumed_at, resumed.resumed_at),
+            (None, None, Some(6)),
+            "{optimizer}"
+        );
         for other in [&saving, &resumed] {
             assert_eq!(other.losses, whole.losses, "{optimizer}");
-            assert_eq!(other.curve.train_loss_nats, whole.curve.train_loss_nats, "{optimizer}");
-            assert_eq!(other.quality.as_ref().unwrap().loss.mean, whole.quality.as_ref().unwrap().loss.mean);
+            assert_eq!(
+                other.curve.train_loss_nats, whole.curve.train_loss_nats,
+                "{optimizer}"
+            );
+            assert_eq!(
+                other.quality.as_ref().unwrap().loss.mean,
+                whole.quality.as_ref().unwrap().loss.mean
+            );
             for (a, b) in other.params.vars().iter().zip(whole.params.vars()) {
                 assert_eq!(values(a), values(b), "{optimizer}");
             }
         }
 
         // Another trial's file, and a torn one, are as good as none.
-        let other = Checkpoint { id: "b".to_owned(), every_s: 1e9, ..checkpoint.clone() };
+        let other = Checkpoint {
+            id: "b".to_owned(),
+            every_s: 1e9,
+            ..checkpoint.clone()
+        };
         assert_eq!(run(Some(&other)).resumed_at, None);
         let bytes = fs::read(&path).unwrap();
         fs::write(&path, &bytes[..bytes.len() / 2]).unwrap();
-        let torn = Checkpoint { every_s: 1e9, ..checkpoint.clone() };
+        let torn = Checkpoint {
+            every_s: 1e9,
+            ..checkpoint.clone()
+        };
         assert_eq!(run(Some(&torn)).losses, whole.losses);
         assert!(!path.with_extension("unfinished").exists());
     }

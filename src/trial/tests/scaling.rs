@@ -5,11 +5,20 @@ use super::*;
 use crate::model::{Decl, Role};
 
 fn optimizers() -> Vec<&'static str> {
-    Registry::builtin().optimizers.iter().map(|kind| kind.name()).collect()
+    Registry::builtin()
+        .optimizers
+        .iter()
+        .map(|kind| kind.name())
+        .collect()
 }
 
 /// On a fixed task of few tokens, with a rate that moves every optimizer and no clipping: whether that bites depends on the size.
-fn experiment(variant: &str, optimizer: &str, scaling: Value, (width, layers): (usize, usize)) -> Experiment {
+fn experiment(
+    variant: &str,
+    optimizer: &str,
+    scaling: Value,
+    (width, layers): (usize, usize),
+) -> Experiment {
     let lr = if optimizer == "sgd" { 0.05 } else { 0.01 };
     let sets = json!({
         "model": {"width": width, "layers": layers, "context": 16, "scaling": scaling},
@@ -19,12 +28,22 @@ fn experiment(variant: &str, optimizer: &str, scaling: Value, (width, layers): (
     let mut tree = Library::builtin().variant(variant).unwrap().tree;
     tree.overlay(&Tree::from_json(&sets, &Origin::named("test")).unwrap());
     // Another optimizer than the variant's own has its own defaults.
-    if tree.get("train.optimizer.kind").and_then(|entry| entry.value.as_str()) != Some(optimizer) {
+    if tree
+        .get("train.optimizer.kind")
+        .and_then(|entry| entry.value.as_str())
+        != Some(optimizer)
+    {
         let mut other = Tree::default();
-        tree.iter().filter(|(key, _)| !key.starts_with("train.optimizer.")).for_each(|(key, entry)| {
-            other.set(key, entry.value.clone(), entry.origin.clone());
-        });
-        other.set("train.optimizer.kind", optimizer.into(), Origin::named("test"));
+        tree.iter()
+            .filter(|(key, _)| !key.starts_with("train.optimizer."))
+            .for_each(|(key, entry)| {
+                other.set(key, entry.value.clone(), entry.origin.clone());
+            });
+        other.set(
+            "train.optimizer.kind",
+            optimizer.into(),
+            Origin::named("test"),
+        );
         other.set("train.optimizer.lr", lr.into(), Origin::named("test"));
         tree = other;
     }
@@ -33,18 +52,43 @@ fn experiment(variant: &str, optimizer: &str, scaling: Value, (width, layers): (
 
 fn losses(experiment: &Experiment, steps: u64) -> Vec<u64> {
     let mut trainer = trainer(experiment, 1);
-    (0..steps).map(|step| trainer.step(&batch(experiment, step)).unwrap().loss.to_bits()).collect()
+    (0..steps)
+        .map(|step| {
+            trainer
+                .step(&batch(experiment, step))
+                .unwrap()
+                .loss
+                .to_bits()
+        })
+        .collect()
 }
 
 #[test]
 fn at_the_base_shape_nothing_differs_by_a_bit() {
     for variant in ["gpt2", "llama", "transformer-2017"] {
         for optimizer in optimizers() {
-            let run = |scaling: Value, width: usize| losses(&experiment(variant, optimizer, scaling, (width, 2)), 4);
-            let (standard, base48) = (json!({"kind": "standard"}), json!({"base_width": 48, "base_head_width": 24}));
-            assert_eq!(run(json!({}), 32), run(standard.clone(), 32), "{variant} with {optimizer}");
-            assert_eq!(run(base48, 48), run(standard.clone(), 48), "{variant} with {optimizer}, a base of 48");
-            assert_ne!(run(json!({}), 64), run(standard, 64), "{variant} with {optimizer}: no rule at 64");
+            let run = |scaling: Value, width: usize| {
+                losses(&experiment(variant, optimizer, scaling, (width, 2)), 4)
+            };
+            let (standard, base48) = (
+                json!({"kind": "standard"}),
+                json!({"base_width": 48, "base_head_width": 24}),
+            );
+            assert_eq!(
+                run(json!({}), 32),
+                run(standard.clone(), 32),
+                "{variant} with {optimizer}"
+            );
+            assert_eq!(
+                run(base48, 48),
+                run(standard.clone(), 48),
+                "{variant} with {optimizer}, a base of 48"
+            );
+            assert_ne!(
+                run(json!({}), 64),
+                run(standard, 64),
+                "{variant} with {optimizer}: no rule at 64"
+            );
         }
     }
 }
@@ -60,13 +104,20 @@ fn the_base_shape_learns_as_it_did_before_there_were_rules() {
         ("transformer-2017", 4.985285758972168, 4.496960163116455),
     ];
     for (variant, first, twelfth) in known {
-        let cell = Library::builtin().variant(variant).unwrap().cell(Some("w32"), &[]).unwrap();
+        let cell = Library::builtin()
+            .variant(variant)
+            .unwrap()
+            .cell(Some("w32"), &[])
+            .unwrap();
         let sets = json!({"model": {"context": 64}, "train": {"batch": 2, "steps": 12, "optimizer": {"lr": 0.016}},
                           "data": {"kind": "language", "preset": "easy"}});
         let mut tree = cell.tree;
         tree.overlay(&Tree::from_json(&sets, &Origin::named("test")).unwrap());
         let experiment = settle(&Registry::builtin(), &tree).unwrap().experiment;
-        let losses: Vec<f64> = losses(&experiment, 12).into_iter().map(f64::from_bits).collect();
+        let losses: Vec<f64> = losses(&experiment, 12)
+            .into_iter()
+            .map(f64::from_bits)
+            .collect();
         for (found, want) in [(losses[0], first), (losses[11], twelfth)] {
             assert!((found - want).abs() < 1e-4, "{variant}: {found} and {want}");
         }
@@ -82,7 +133,9 @@ fn changes(experiment: &Experiment, steps: u64) -> [f64; 3] {
     let ids = Tensor::from_slice(&ids, ids.len(), &Device::Cpu).unwrap();
     let seen = |trainer: &Trainer| {
         let weights = trainer.params().detached();
-        model.activations(&weights, &ids, experiment.batch, context, experiment.ops).unwrap()
+        model
+            .activations(&weights, &ids, experiment.batch, context, experiment.ops)
+            .unwrap()
     };
     let before = seen(&trainer);
     for step in 0..steps {
@@ -98,10 +151,15 @@ fn changes(experiment: &Experiment, steps: u64) -> [f64; 3] {
 
 /// d ln RMS / d ln size of each of them over models of several sizes.
 fn slopes(models: impl Iterator<Item = (usize, Experiment)>) -> [f64; 3] {
-    let point = |(size, experiment): (usize, Experiment)| ((size as f64).ln(), changes(&experiment, 3).map(f64::ln));
+    let point = |(size, experiment): (usize, Experiment)| {
+        ((size as f64).ln(), changes(&experiment, 3).map(f64::ln))
+    };
     let points: Vec<(f64, [f64; 3])> = models.map(point).collect();
     let mean_x = points.iter().map(|(x, _)| x).sum::<f64>() / points.len() as f64;
-    let below = points.iter().map(|(x, _)| (x - mean_x).powi(2)).sum::<f64>();
+    let below = points
+        .iter()
+        .map(|(x, _)| (x - mean_x).powi(2))
+        .sum::<f64>();
     [0, 1, 2].map(|i| points.iter().map(|(x, y)| (x - mean_x) * y[i]).sum::<f64>() / below)
 }
 
@@ -111,22 +169,50 @@ const FLAT: std::ops::Range<f64> = -0.5..0.2;
 
 #[test]
 fn what_a_step_changes_does_not_grow_with_the_width() {
-    for variant in ["gpt2", "gpt2-rope", "gpt2-rmsnorm", "gpt2-swiglu", "llama", "transformer-2017"] {
-        let widths: &[usize] = if ["gpt2", "llama"].contains(&variant) { &[32, 64, 128, 256] } else { &[32, 128] };
+    for variant in [
+        "gpt2",
+        "gpt2-rope",
+        "gpt2-rmsnorm",
+        "gpt2-swiglu",
+        "llama",
+        "transformer-2017",
+    ] {
+        let widths: &[usize] = if ["gpt2", "llama"].contains(&variant) {
+            &[32, 64, 128, 256]
+        } else {
+            &[32, 128]
+        };
         for optimizer in optimizers() {
-            let of_width = |&width: &usize| (width, experiment(variant, optimizer, json!({}), (width, 2)));
+            let of_width =
+                |&width: &usize| (width, experiment(variant, optimizer, json!({}), (width, 2)));
             let found = slopes(widths.iter().map(of_width));
-            assert!(found.iter().all(|slope| FLAT.contains(slope)), "{variant} with {optimizer}: {found:.3?}");
+            assert!(
+                found.iter().all(|slope| FLAT.contains(slope)),
+                "{variant} with {optimizer}: {found:.3?}"
+            );
         }
     }
 }
 
 #[test]
 fn nor_with_the_depth() {
-    for (variant, optimizer) in [("gpt2", "adamw"), ("gpt2", "muon"), ("gpt2", "sgd"), ("transformer-2017", "adamw")] {
-        let of_depth = |layers: usize| (layers, experiment(variant, optimizer, json!({}), (32, layers)));
+    for (variant, optimizer) in [
+        ("gpt2", "adamw"),
+        ("gpt2", "muon"),
+        ("gpt2", "sgd"),
+        ("transformer-2017", "adamw"),
+    ] {
+        let of_depth = |layers: usize| {
+            (
+                layers,
+                experiment(variant, optimizer, json!({}), (32, layers)),
+            )
+        };
         let [_, last, logits] = slopes([2, 4, 8, 16].map(of_depth).into_iter());
-        assert!(FLAT.contains(&last) && FLAT.contains(&logits), "{variant} with {optimizer}: {last:.3}, {logits:.3}");
+        assert!(
+            FLAT.contains(&last) && FLAT.contains(&logits),
+            "{variant} with {optimizer}: {last:.3}, {logits:.3}"
+        );
     }
 }
 
@@ -134,9 +220,17 @@ fn nor_with_the_depth() {
 fn in_the_standard_parametrisation_it_grows() {
     for (optimizer, at_least) in [("adamw", 0.8), ("muon", 0.25)] {
         let standard = json!({"kind": "standard"});
-        let of_width = |width: usize| (width, experiment("gpt2", optimizer, standard.clone(), (width, 2)));
+        let of_width = |width: usize| {
+            (
+                width,
+                experiment("gpt2", optimizer, standard.clone(), (width, 2)),
+            )
+        };
         let [first, last, _] = slopes([32, 64, 128].map(of_width).into_iter());
-        assert!(first > at_least && last > at_least, "{optimizer}: {first:.3}, {last:.3}");
+        assert!(
+            first > at_least && last > at_least,
+            "{optimizer}: {first:.3}, {last:.3}"
+        );
     }
 }
 
@@ -149,21 +243,46 @@ fn every_roles_rate_moves_its_role_alone() {
     let of = |role: Role| ["embedding", "head", "matrix", "gain", "bias"][role as usize];
     for role in ["embedding", "head", "matrix", "gain", "bias"] {
         for variant in ["gpt2", "gpt2-muon"] {
-            let [plain, other] = [1.0, 0.5].map(|factor| prepared(variant, sets(role, factor)).experiment);
+            let [plain, other] =
+                [1.0, 0.5].map(|factor| prepared(variant, sets(role, factor)).experiment);
             let moved = |experiment: &Experiment| -> Vec<(Decl, Vec<f32>)> {
                 let mut trainer = trainer(experiment, 1);
-                let before: Vec<Vec<f32>> = trainer.params().vars().iter().map(|var| values(var)).collect();
+                let before: Vec<Vec<f32>> = trainer
+                    .params()
+                    .vars()
+                    .iter()
+                    .map(|var| values(var))
+                    .collect();
                 trainer.step(&batch(experiment, 0)).unwrap();
-                let after = trainer.params().vars().iter().map(|var| values(var)).zip(before);
-                let moves = after.map(|(after, before)| after.iter().zip(before).map(|(a, b)| a - b).collect());
-                experiment.model.decls().iter().cloned().zip(moves).collect()
+                let after = trainer
+                    .params()
+                    .vars()
+                    .iter()
+                    .map(|var| values(var))
+                    .zip(before);
+                let moves = after
+                    .map(|(after, before)| after.iter().zip(before).map(|(a, b)| a - b).collect());
+                experiment
+                    .model
+                    .decls()
+                    .iter()
+                    .cloned()
+                    .zip(moves)
+                    .collect()
             };
             for ((decl, a), (_, b)) in moved(&plain).into_iter().zip(moved(&other)) {
                 let want = if of(decl.role) == role { 0.5 } else { 1.0 };
-                let far =
-                    a.iter().zip(&b).map(|(a, b)| (want * f64::from(*a) - f64::from(*b)).abs()).fold(0.0, f64::max);
+                let far = a
+                    .iter()
+                    .zip(&b)
+                    .map(|(a, b)| (want * f64::from(*a) - f64::from(*b)).abs())
+                    .fold(0.0, f64::max);
                 let size = a.iter().map(|a| f64::from(a.abs())).fold(0.0, f64::max);
-                assert!(far < 1e-3 * size, "{variant}, {role}: {} is off by {far:e} of {size:e}", decl.name);
+                assert!(
+                    far < 1e-3 * size,
+                    "{variant}, {role}: {} is off by {far:e} of {size:e}",
+                    decl.name
+                );
             }
         }
     }

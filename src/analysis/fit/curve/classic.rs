@@ -8,13 +8,28 @@ use crate::error::Result;
 
 use super::CurveFit;
 
-const E: Slot = Slot { name: "E", log: false, low: 0.0, high: f64::INFINITY };
+const E: Slot = Slot {
+    name: "E",
+    log: false,
+    low: 0.0,
+    high: f64::INFINITY,
+};
 
 static POWER: Curve = Curve {
     slots: &[
         E,
-        Slot { name: "A", log: true, low: 1e-12, high: 1e100 },
-        Slot { name: "a", log: false, low: 1e-4, high: 10.0 },
+        Slot {
+            name: "A",
+            log: true,
+            low: 1e-12,
+            high: 1e100,
+        },
+        Slot {
+            name: "a",
+            log: false,
+            low: 1e-4,
+            high: 10.0,
+        },
     ],
     needs: &[Variable::Flops],
     loss: |at, run| at[0] + at[1] * run.flops.powf(-at[2]),
@@ -29,10 +44,30 @@ static POWER: Curve = Curve {
 static CHINCHILLA: Curve = Curve {
     slots: &[
         E,
-        Slot { name: "A", log: true, low: 1e-12, high: 1e100 },
-        Slot { name: "alpha", log: false, low: 1e-4, high: 10.0 },
-        Slot { name: "B", log: true, low: 1e-12, high: 1e100 },
-        Slot { name: "beta", log: false, low: 1e-4, high: 10.0 },
+        Slot {
+            name: "A",
+            log: true,
+            low: 1e-12,
+            high: 1e100,
+        },
+        Slot {
+            name: "alpha",
+            log: false,
+            low: 1e-4,
+            high: 10.0,
+        },
+        Slot {
+            name: "B",
+            log: true,
+            low: 1e-12,
+            high: 1e100,
+        },
+        Slot {
+            name: "beta",
+            log: false,
+            low: 1e-4,
+            high: 10.0,
+        },
     ],
     needs: &[Variable::Params, Variable::Tokens],
     loss: |at, run| at[0] + at[1] * run.params.powf(-at[2]) + at[3] * run.tokens.powf(-at[4]),
@@ -47,15 +82,31 @@ static CHINCHILLA: Curve = Curve {
 /// A fit of a law of one or two terms, at the end that its own search found.
 pub fn of(fitting: &Fitting) -> Result<CurveFit> {
     let theta = fitting.theta();
-    let curve = if fitting.law.terms.len() == 1 { &POWER } else { &CHINCHILLA };
+    let curve = if fitting.law.terms.len() == 1 {
+        &POWER
+    } else {
+        &CHINCHILLA
+    };
     let terms = (0..fitting.law.terms.len()).flat_map(|k| [theta[2 * k].exp(), theta[2 * k + 1]]);
-    let at: Vec<f64> = [theta[IRREDUCIBLE].exp()].into_iter().chain(terms).collect();
-    let hold: Vec<(usize, f64)> =
-        fitting.held.iter().filter(|index| **index == IRREDUCIBLE).map(|_| (0, at[0])).collect();
+    let at: Vec<f64> = [theta[IRREDUCIBLE].exp()]
+        .into_iter()
+        .chain(terms)
+        .collect();
+    let hold: Vec<(usize, f64)> = fitting
+        .held
+        .iter()
+        .filter(|index| **index == IRREDUCIBLE)
+        .map(|_| (0, at[0]))
+        .collect();
     CurveFit::given(curve, fitting.points.clone(), &hold, &at)
 }
 
 /// A run that costs C, for a law that asks for nothing else.
 pub fn spending(flops: f64) -> Input {
-    Input { params: f64::NAN, tokens: f64::NAN, unique_tokens: f64::NAN, flops }
+    Input {
+        params: f64::NAN,
+        tokens: f64::NAN,
+        unique_tokens: f64::NAN,
+        flops,
+    }
 }

@@ -37,14 +37,30 @@ pub struct CurveFit {
 
 impl CurveFit {
     /// Fits a law from all its starts with the parameters `hold` at their values, and refits `draws` resamples.
-    pub fn new(curve: &'static Curve, points: Vec<Point>, hold: &[(usize, f64)], draws: usize) -> Result<Self> {
+    pub fn new(
+        curve: &'static Curve,
+        points: Vec<Point>,
+        hold: &[(usize, f64)],
+        draws: usize,
+    ) -> Result<Self> {
         let mut fit = Self::prepared(curve, points, hold)?;
         let group = fit.group().to_owned();
-        let runs: Vec<(Input, f64)> = fit.inputs.iter().copied().zip(fit.points.iter().map(|p| p.loss)).collect();
-        let starts: Vec<Vec<f64>> = (curve.starts)(&runs).iter().map(|start| fit.inward(start, hold)).collect();
+        let runs: Vec<(Input, f64)> = fit
+            .inputs
+            .iter()
+            .copied()
+            .zip(fit.points.iter().map(|p| p.loss))
+            .collect();
+        let starts: Vec<Vec<f64>> = (curve.starts)(&runs)
+            .iter()
+            .map(|start| fit.inward(start, hold))
+            .collect();
         let weights = vec![1.0; fit.points.len()];
-        let mut glances: Vec<(f64, &Vec<f64>)> =
-            starts.iter().map(|start| (fit.objective(start, &weights), start)).filter(|(o, _)| o.is_finite()).collect();
+        let mut glances: Vec<(f64, &Vec<f64>)> = starts
+            .iter()
+            .map(|start| (fit.objective(start, &weights), start))
+            .filter(|(o, _)| o.is_finite())
+            .collect();
         glances.sort_by(|a, b| a.0.total_cmp(&b.0));
         glances.truncate(FOLLOWED);
         let ends = on_all_cores(glances.len(), |k| fit.search(glances[k].1, &weights));
@@ -58,7 +74,12 @@ impl CurveFit {
     }
 
     /// A fit that was found elsewhere, at `at`, of which the same questions can be asked.
-    pub fn given(curve: &'static Curve, points: Vec<Point>, hold: &[(usize, f64)], at: &[f64]) -> Result<Self> {
+    pub fn given(
+        curve: &'static Curve,
+        points: Vec<Point>,
+        hold: &[(usize, f64)],
+        at: &[f64],
+    ) -> Result<Self> {
         let mut fit = Self::prepared(curve, points, hold)?;
         let at = fit.inward(at, hold);
         let objective = fit.objective(&at, &vec![1.0; fit.points.len()]);
@@ -67,15 +88,31 @@ impl CurveFit {
     }
 
     fn prepared(curve: &'static Curve, points: Vec<Point>, hold: &[(usize, f64)]) -> Result<Self> {
-        let group = points.first().map_or("", |point| point.group.as_str()).to_owned();
-        if let Some(name) = curve.needs.iter().find(|v| points.iter().any(|p| p.get(**v).is_none())).map(|v| v.name()) {
-            return Err(Error::input(format!("{group}: this law needs `{name}`, which is not there"))
-                .hint(format!("--map {name}=COLUMN; --where leaves rows out")));
+        let group = points
+            .first()
+            .map_or("", |point| point.group.as_str())
+            .to_owned();
+        if let Some(name) = curve
+            .needs
+            .iter()
+            .find(|v| points.iter().any(|p| p.get(**v).is_none()))
+            .map(|v| v.name())
+        {
+            return Err(Error::input(format!(
+                "{group}: this law needs `{name}`, which is not there"
+            ))
+            .hint(format!("--map {name}=COLUMN; --where leaves rows out")));
         }
-        let free: Vec<usize> = (0..curve.slots.len()).filter(|k| hold.iter().all(|(held, _)| held != k)).collect();
+        let free: Vec<usize> = (0..curve.slots.len())
+            .filter(|k| hold.iter().all(|(held, _)| held != k))
+            .collect();
         if points.len() < free.len() {
-            return Err(Error::input(format!("{group}: {} points for {} free parameters", points.len(), free.len()))
-                .hint("more runs, or --hold NAME=VALUE for a parameter that is known"));
+            return Err(Error::input(format!(
+                "{group}: {} points for {} free parameters",
+                points.len(),
+                free.len()
+            ))
+            .hint("more runs, or --hold NAME=VALUE for a parameter that is known"));
         }
         let inputs: Vec<Input> = points.iter().map(Input::of).collect();
         if let Some((message, hint)) = (curve.refuse)(&inputs, &free) {
@@ -83,23 +120,60 @@ impl CurveFit {
         }
         let lowest = points.iter().map(|p| p.loss).fold(f64::INFINITY, f64::min);
         if let Some((_, e)) = hold.iter().find(|(k, e)| *k == 0 && *e >= lowest) {
-            return Err(Error::input(format!("{group}: E = {e} is not below its lowest loss, {lowest}"))
-                .hint("the irreducible loss lies under every loss seen"));
+            return Err(Error::input(format!(
+                "{group}: E = {e} is not below its lowest loss, {lowest}"
+            ))
+            .hint("the irreducible loss lies under every loss seen"));
         }
         let bound = |value: f64, log: bool| if log { value.ln() } else { value };
-        let low = curve.slots.iter().map(|slot| bound(slot.low, slot.log)).collect();
-        let mut high: Vec<f64> = curve.slots.iter().map(|slot| bound(slot.high, slot.log)).collect();
+        let low = curve
+            .slots
+            .iter()
+            .map(|slot| bound(slot.low, slot.log))
+            .collect();
+        let mut high: Vec<f64> = curve
+            .slots
+            .iter()
+            .map(|slot| bound(slot.high, slot.log))
+            .collect();
         high[0] = BELOW * lowest;
-        let seen = points.iter().map(|p| if curve.residual == Residual::Log { p.loss.ln() } else { p.loss }).collect();
+        let seen = points
+            .iter()
+            .map(|p| {
+                if curve.residual == Residual::Log {
+                    p.loss.ln()
+                } else {
+                    p.loss
+                }
+            })
+            .collect();
         let clusters = clusters(&points);
-        let end = Least { at: Vec::new(), objective: f64::INFINITY };
-        Ok(Self { curve, points, inputs, seen, end, free, clusters, draws: Vec::new(), low, high })
+        let end = Least {
+            at: Vec::new(),
+            objective: f64::INFINITY,
+        };
+        Ok(Self {
+            curve,
+            points,
+            inputs,
+            seen,
+            end,
+            free,
+            clusters,
+            draws: Vec::new(),
+            low,
+            high,
+        })
     }
 
     /// An exponent at its lowest value means that the loss does not fall.
     fn refuse_rising(&self) -> Result<()> {
-        let flat = |k: &&usize| **k > 0 && !self.curve.slots[**k].log && self.end.at[**k] <= 1.01 * self.low[**k];
-        let Some(k) = self.free.iter().find(flat) else { return Ok(()) };
+        let flat = |k: &&usize| {
+            **k > 0 && !self.curve.slots[**k].log && self.end.at[**k] <= 1.01 * self.low[**k]
+        };
+        let Some(k) = self.free.iter().find(flat) else {
+            return Ok(());
+        };
         let name = self.curve.slots[*k].name;
         Err(Error::input(format!("{}: the loss does not fall as this law says ({name} is 0)", self.group()))
             .hint("a law of what size and tokens buy takes runs that they help; --where leaves others out"))
@@ -122,13 +196,21 @@ impl CurveFit {
 
     /// From searched coordinates to the law's own.
     pub fn outward(&self, inner: &[f64]) -> Vec<f64> {
-        inner.iter().zip(self.curve.slots).map(|(x, slot)| if slot.log { x.exp() } else { *x }).collect()
+        inner
+            .iter()
+            .zip(self.curve.slots)
+            .map(|(x, slot)| if slot.log { x.exp() } else { *x })
+            .collect()
     }
 
     fn inward(&self, start: &[f64], hold: &[(usize, f64)]) -> Vec<f64> {
         let mut start = start.to_vec();
         hold.iter().for_each(|(k, value)| start[*k] = *value);
-        start.iter().zip(self.curve.slots).map(|(x, slot)| if slot.log { x.ln() } else { *x }).collect()
+        start
+            .iter()
+            .zip(self.curve.slots)
+            .map(|(x, slot)| if slot.log { x.ln() } else { *x })
+            .collect()
     }
 
     /// Bounds of a searched coordinate.
@@ -141,7 +223,11 @@ impl CurveFit {
         let at = self.outward(inner);
         for ((out, input), seen) in out.iter_mut().zip(&self.inputs).zip(&self.seen) {
             let loss = (self.curve.loss)(&at, input);
-            *out = if self.curve.residual == Residual::Log { loss.ln() } else { loss } - seen;
+            *out = if self.curve.residual == Residual::Log {
+                loss.ln()
+            } else {
+                loss
+            } - seen;
         }
     }
 
@@ -159,7 +245,14 @@ impl CurveFit {
             more(inner, other);
         };
         let (low, high) = (self.low.as_slice(), self.high.as_slice());
-        ask(&Problem { residuals: &residuals, weights, delta: self.curve.delta, robust: n, low, high })
+        ask(&Problem {
+            residuals: &residuals,
+            weights,
+            delta: self.curve.delta,
+            robust: n,
+            low,
+            high,
+        })
     }
 
     fn objective(&self, inner: &[f64], weights: &[f64]) -> f64 {
@@ -167,7 +260,9 @@ impl CurveFit {
     }
 
     fn search(&self, start: &[f64], weights: &[f64]) -> Least {
-        self.with_problem(weights, &|_, _| {}, |problem| problem.search(start, &self.free))
+        self.with_problem(weights, &|_, _| {}, |problem| {
+            problem.search(start, &self.free)
+        })
     }
 
     fn resamples(&self, draws: usize) -> Vec<Vec<f64>> {
@@ -186,10 +281,14 @@ impl CurveFit {
 
 /// Runs of one repeat share their luck, where all have a repeat and there are several.
 fn clusters(points: &[Point]) -> Vec<usize> {
-    let repeats: std::collections::BTreeSet<Option<u64>> = points.iter().map(|p| p.repeat).collect();
+    let repeats: std::collections::BTreeSet<Option<u64>> =
+        points.iter().map(|p| p.repeat).collect();
     if repeats.len() < 2 || repeats.contains(&None) {
         return (0..points.len()).collect();
     }
     let repeats: Vec<Option<u64>> = repeats.into_iter().collect();
-    points.iter().map(|p| repeats.binary_search(&p.repeat).unwrap_or(0)).collect()
+    points
+        .iter()
+        .map(|p| repeats.binary_search(&p.repeat).unwrap_or(0))
+        .collect()
 }

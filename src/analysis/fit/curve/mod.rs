@@ -68,7 +68,12 @@ impl Input {
 
     /// A run of N parameters on D tokens, none of them twice, at C = 6 N D.
     pub fn fresh(params: f64, tokens: f64) -> Self {
-        Self { params, tokens, unique_tokens: tokens, flops: 6.0 * params * tokens }
+        Self {
+            params,
+            tokens,
+            unique_tokens: tokens,
+            flops: 6.0 * params * tokens,
+        }
     }
 }
 
@@ -111,7 +116,10 @@ impl Curve {
     pub fn place(&self, name: &str) -> Result<usize> {
         let names = self.slots.iter().map(|slot| slot.name);
         let found = self.slots.iter().position(|slot| slot.name == name);
-        found.ok_or_else(|| Error::input(format!("--hold {name}: this law has no such parameter")).suggest(name, names))
+        found.ok_or_else(|| {
+            Error::input(format!("--hold {name}: this law has no such parameter"))
+                .suggest(name, names)
+        })
     }
 }
 
@@ -140,7 +148,10 @@ pub fn refuse_flat(runs: &[Input], free: &[usize]) -> Option<(String, &'static s
         values.len()
     };
     if distinct(|run| run.params) < 2 {
-        return Some(("all runs are of one size, so what size buys cannot be told".to_owned(), "--law power"));
+        return Some((
+            "all runs are of one size, so what size buys cannot be told".to_owned(),
+            "--law power",
+        ));
     }
     if distinct(|run| run.tokens) < 2 {
         let message = "all runs see as many tokens, so what tokens buy cannot be told";
@@ -148,8 +159,9 @@ pub fn refuse_flat(runs: &[Input], free: &[usize]) -> Option<(String, &'static s
     }
     if distinct(|run| run.tokens / run.params) < 2 {
         let ratio = runs[0].tokens / runs[0].params;
-        let message =
-            format!("all runs see {ratio:.3} tokens a parameter: what size and tokens buy cannot be told apart");
+        let message = format!(
+            "all runs see {ratio:.3} tokens a parameter: what size and tokens buy cannot be told apart"
+        );
         return Some((message, "runs at another ratio, or --law power"));
     }
     None

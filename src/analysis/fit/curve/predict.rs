@@ -38,17 +38,29 @@ impl FromStr for Target {
     type Err = String;
 
     fn from_str(text: &str) -> std::result::Result<Self, String> {
-        let parts: Vec<f64> = text.split(',').map(|part| part.trim().parse().unwrap_or(f64::NAN)).collect();
-        if parts.iter().any(|value| !value.is_finite() || *value <= 0.0) {
-            return Err("write positive plain numbers, such as 1e20 for C or 1.4e9,28e9 for N,D".to_owned());
+        let parts: Vec<f64> = text
+            .split(',')
+            .map(|part| part.trim().parse().unwrap_or(f64::NAN))
+            .collect();
+        if parts
+            .iter()
+            .any(|value| !value.is_finite() || *value <= 0.0)
+        {
+            return Err(
+                "write positive plain numbers, such as 1e20 for C or 1.4e9,28e9 for N,D".to_owned(),
+            );
         }
         match parts[..] {
             [flops] => Ok(Self::Flops(flops)),
             [params, tokens] => Ok(Self::Run(Input::fresh(params, tokens))),
-            [params, tokens, unique] if unique <= 1.01 * tokens => {
-                Ok(Self::Run(Input { unique_tokens: unique.min(tokens), ..Input::fresh(params, tokens) }))
-            }
-            [_, _, _] => Err("the third number, different tokens, is more than the second, tokens in all".to_owned()),
+            [params, tokens, unique] if unique <= 1.01 * tokens => Ok(Self::Run(Input {
+                unique_tokens: unique.min(tokens),
+                ..Input::fresh(params, tokens)
+            })),
+            [_, _, _] => Err(
+                "the third number, different tokens, is more than the second, tokens in all"
+                    .to_owned(),
+            ),
             _ => Err("write C, or N,D, or N,D,U".to_owned()),
         }
     }
@@ -102,8 +114,14 @@ pub fn predict(fit: &CurveFit, target: Target, lies: bool) -> Result<Prediction>
     let middle = reading(&fit.end.at);
     let bounds = fit.bounds_of(&reading);
     let ends = bounds.and_then(|b| Some((b.low?, b.high?)));
-    let noise = fit.freedom().and_then(|n| Some(critical(n as f64, LEVEL)? * fit.residual_sd()?));
-    let interval = |low: f64, high: f64| Interval { low: nats(low), high: nats(high), level: LEVEL };
+    let noise = fit
+        .freedom()
+        .and_then(|n| Some(critical(n as f64, LEVEL)? * fit.residual_sd()?));
+    let interval = |low: f64, high: f64| Interval {
+        low: nats(low),
+        high: nats(high),
+        level: LEVEL,
+    };
     let of_run = ends.zip(noise).filter(|_| lies);
     let reason = match (bounds, ends, lies) {
         (None, ..) => Some("as many parameters as points"),
@@ -115,14 +133,18 @@ pub fn predict(fit: &CurveFit, target: Target, lies: bool) -> Result<Prediction>
         group: fit.group().to_owned(),
         params: run.params.is_finite().then_some(run.params),
         tokens: run.tokens.is_finite().then_some(run.tokens),
-        unique_tokens: Some(run.unique_tokens).filter(|_| fit.curve.needs.contains(&Variable::UniqueTokens)),
+        unique_tokens: Some(run.unique_tokens)
+            .filter(|_| fit.curve.needs.contains(&Variable::UniqueTokens)),
         flops: run.flops,
         best_split,
         loss_nats: nats(middle),
         law_interval: ends.map(|(low, high)| interval(low.min(middle), high.max(middle))),
         run_interval: of_run.map(|((low, high), noise)| {
             let low = middle - (middle - low).hypot(noise);
-            interval(if log { low } else { low.max(0.0) }, middle + (high - middle).hypot(noise))
+            interval(
+                if log { low } else { low.max(0.0) },
+                middle + (high - middle).hypot(noise),
+            )
         }),
         extrapolated: beyond(fit, &run),
         reason,
@@ -139,9 +161,8 @@ fn settle(fit: &CurveFit, target: Target) -> Result<(Input, bool)> {
             let best = optimum(&additive(&fit.at()), flops);
             Ok((Input::fresh(best.params, best.tokens), true))
         }
-        (Target::Flops(_), None) => {
-            Err(Error::input("--predict C: this law needs N and D").hint("--predict N,D such as 1.4e9,28e9"))
-        }
+        (Target::Flops(_), None) => Err(Error::input("--predict C: this law needs N and D")
+            .hint("--predict N,D such as 1.4e9,28e9")),
     }
 }
 
@@ -164,9 +185,15 @@ fn beyond(fit: &CurveFit, run: &Input) -> Vec<Beyond> {
                 .inputs
                 .iter()
                 .map(of)
-                .fold((f64::INFINITY, 0.0_f64), |(low, high), value| (low.min(value), high.max(value)));
+                .fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+                    (low.min(value), high.max(value))
+                });
             let value = of(run);
-            let factor = if value > high { value / high } else { (value / low).min(1.0) };
+            let factor = if value > high {
+                value / high
+            } else {
+                (value / low).min(1.0)
+            };
             ((factor.ln()).abs() > 0.01).then_some(Beyond { what, factor })
         })
         .collect()
@@ -182,15 +209,26 @@ mod tests {
     use crate::stream::stream;
 
     fn curve() -> &'static Curve {
-        let Form::Curve(curve) = &over_training::LAW.form else { panic!("a curve") };
+        let Form::Curve(curve) = &over_training::LAW.form else {
+            panic!("a curve")
+        };
         curve
     }
 
     #[test]
     fn targets_are_read_or_refused() {
         assert_eq!("1e20".parse(), Ok(Target::Flops(1e20)));
-        assert_eq!("1e9, 2e10".parse(), Ok(Target::Run(Input::fresh(1e9, 2e10))));
-        assert_eq!("1e9,2e10,1e9".parse(), Ok(Target::Run(Input { unique_tokens: 1e9, ..Input::fresh(1e9, 2e10) })));
+        assert_eq!(
+            "1e9, 2e10".parse(),
+            Ok(Target::Run(Input::fresh(1e9, 2e10)))
+        );
+        assert_eq!(
+            "1e9,2e10,1e9".parse(),
+            Ok(Target::Run(Input {
+                unique_tokens: 1e9,
+                ..Input::fresh(1e9, 2e10)
+            }))
+        );
         for bad in ["", "1B", "-1", "1,2,3,4", "1e9,1e9,2e10", "nan"] {
             assert!(bad.parse::<Target>().is_err(), "{bad}");
         }
@@ -203,16 +241,29 @@ mod tests {
         let points: Vec<Point> = (0..8)
             .map(|k| {
                 let flops = 1e15 * 4f64.powi(k);
-                Point::new("a".into(), flops, 3000.0 * flops.powf(-0.2) * f64::exp(noise[k as usize]))
+                Point::new(
+                    "a".into(),
+                    flops,
+                    3000.0 * flops.powf(-0.2) * f64::exp(noise[k as usize]),
+                )
             })
             .collect();
-        let Form::Additive(law) = &power::LAW.form else { panic!("additive") };
+        let Form::Additive(law) = &power::LAW.form else {
+            panic!("additive")
+        };
         let fitting = Fitting::new(law, points, Some(0.0), 0).unwrap();
         let fit = super::super::classic::of(&fitting).unwrap();
         let found = predict(&fit, Target::Flops(1e21), true).unwrap();
         let run = found.run_interval.unwrap();
-        for (found, expected) in [(found.loss_nats, LINE[0]), (run.low, LINE[1]), (run.high, LINE[2])] {
-            assert!((found / expected - 1.0).abs() < 2e-4, "{found} against {expected}");
+        for (found, expected) in [
+            (found.loss_nats, LINE[0]),
+            (run.low, LINE[1]),
+            (run.high, LINE[2]),
+        ] {
+            assert!(
+                (found / expected - 1.0).abs() < 2e-4,
+                "{found} against {expected}"
+            );
         }
         assert_eq!(found.extrapolated.len(), 1);
         assert!((found.extrapolated[0].factor - 1e21 / (1e15 * 4f64.powi(7))).abs() < 1e-3);
@@ -220,7 +271,11 @@ mod tests {
 
     /// statsmodels: `OLS(y, add_constant(x)).fit().get_prediction([1, log(1e21)]).summary_frame()`, exponentials of `mean`,
     /// `obs_ci_lower`, `obs_ci_upper`, with `x = log(1e15 * 4.0 ** arange(8))`, `y = log(3000) - 0.2 * x + noise`.
-    const LINE: [f64; 3] = [0.189_083_331_508_951, 0.186_985_382_293_865, 0.191_204_819_413_828];
+    const LINE: [f64; 3] = [
+        0.189_083_331_508_951,
+        0.186_985_382_293_865,
+        0.191_204_819_413_828,
+    ];
 
     fn truth(run: &Input) -> f64 {
         (curve().loss)(&[1.5, 114.0, 190.0, 0.2425], run)
@@ -238,7 +293,11 @@ mod tests {
                     let run = Input::fresh(params, m * params);
                     let loss = truth(&run) + 0.01 * luck.normal();
                     let point = Point::new("all".to_owned(), run.flops, loss);
-                    points.push(Point { params: Some(params), tokens: Some(run.tokens), ..point });
+                    points.push(Point {
+                        params: Some(params),
+                        tokens: Some(run.tokens),
+                        ..point
+                    });
                 }
             }
             let fit = study::fitted(curve(), points, &Asked::default(), 0).unwrap();
@@ -262,7 +321,10 @@ mod tests {
     #[ignore = "minutes: 2000 studies"]
     fn intervals_hold_a_further_run_in_as_many_studies_as_they_say() {
         let found = coverage(2000);
-        assert!(found.iter().all(|share| (0.93..=0.97).contains(share)), "{found:?}");
+        assert!(
+            found.iter().all(|share| (0.93..=0.97).contains(share)),
+            "{found:?}"
+        );
     }
 
     #[test]
@@ -273,20 +335,39 @@ mod tests {
             .map(|run| Point {
                 params: Some(run.params),
                 tokens: Some(run.tokens),
-                ..Point::new("all".to_owned(), run.flops, truth(&run) * (1.0 + 1e-3 * run.flops.ln().sin()))
+                ..Point::new(
+                    "all".to_owned(),
+                    run.flops,
+                    truth(&run) * (1.0 + 1e-3 * run.flops.ln().sin()),
+                )
             })
             .collect();
         let fit = study::fitted(curve(), points, &Asked::default(), 0).unwrap();
         let inside = predict(&fit, Target::Run(Input::fresh(5e7, 1e9)), true).unwrap();
-        assert!(inside.extrapolated.is_empty() && inside.run_interval.is_some(), "{inside:?}");
+        assert!(
+            inside.extrapolated.is_empty() && inside.run_interval.is_some(),
+            "{inside:?}"
+        );
         let law = inside.law_interval.unwrap();
-        assert!(law.low <= inside.loss_nats && inside.loss_nats <= law.high, "{inside:?}");
+        assert!(
+            law.low <= inside.loss_nats && inside.loss_nats <= law.high,
+            "{inside:?}"
+        );
         let far = predict(&fit, Target::Run(Input::fresh(1.6e9, 3.2e10)), true).unwrap();
-        assert_eq!(far.extrapolated.iter().map(|b| b.what).collect::<Vec<_>>(), ["N", "D"]);
+        assert_eq!(
+            far.extrapolated.iter().map(|b| b.what).collect::<Vec<_>>(),
+            ["N", "D"]
+        );
         assert!((far.extrapolated[0].factor - 10.0).abs() < 1e-9, "{far:?}");
         let none = predict(&fit, Target::Run(Input::fresh(5e7, 1e9)), false).unwrap();
-        assert_eq!((none.run_interval, none.reason), (None, Some("the runs do not lie on this law")));
+        assert_eq!(
+            (none.run_interval, none.reason),
+            (None, Some("the runs do not lie on this law"))
+        );
         let best = predict(&fit, Target::Flops(1e18), true).unwrap();
-        assert!(best.best_split && (6.0 * best.params.unwrap() * best.tokens.unwrap() / 1e18 - 1.0).abs() < 1e-9);
+        assert!(
+            best.best_split
+                && (6.0 * best.params.unwrap() * best.tokens.unwrap() / 1e18 - 1.0).abs() < 1e-9
+        );
     }
 }

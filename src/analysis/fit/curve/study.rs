@@ -64,7 +64,11 @@ pub struct Shape {
 impl Shape {
     /// Parameters that the data do not bound on both sides.
     pub fn open(&self) -> Vec<&'static str> {
-        self.parameters.iter().filter(|p| !p.held && !p.identified).map(|p| p.name).collect()
+        self.parameters
+            .iter()
+            .filter(|p| !p.held && !p.identified)
+            .map(|p| p.name)
+            .collect()
     }
 }
 
@@ -119,12 +123,24 @@ pub fn study(fit: &CurveFit) -> Shape {
     let range = |of: &dyn Fn(&Input) -> f64| {
         let values: Vec<f64> = fit.inputs.iter().map(of).collect();
         let all = values.iter().all(|value| value.is_finite());
-        all.then(|| [values.iter().copied().fold(f64::INFINITY, f64::min), values.iter().copied().fold(0.0, f64::max)])
+        all.then(|| {
+            [
+                values.iter().copied().fold(f64::INFINITY, f64::min),
+                values.iter().copied().fold(0.0, f64::max),
+            ]
+        })
     };
     let slots = fit.curve.slots;
     let bounds = on_all_cores(slots.len(), |k| fit.bounds(k));
-    let parameters: Vec<Parameter> = (0..slots.len()).map(|k| parameter(fit, k, bounds[k])).collect();
-    let residuals_nats: Vec<f64> = fit.points.iter().zip(&fit.inputs).map(|(p, i)| fit.loss(i) - p.loss).collect();
+    let parameters: Vec<Parameter> = (0..slots.len())
+        .map(|k| parameter(fit, k, bounds[k]))
+        .collect();
+    let residuals_nats: Vec<f64> = fit
+        .points
+        .iter()
+        .zip(&fit.inputs)
+        .map(|(p, i)| fit.loss(i) - p.loss)
+        .collect();
     Shape {
         group: fit.group().to_owned(),
         n,
@@ -133,7 +149,9 @@ pub fn study(fit: &CurveFit) -> Shape {
         tokens: range(&|i| i.tokens),
         tokens_per_param: range(&|i| i.tokens / i.params),
         epochs: range(&|i| i.tokens / i.unique_tokens),
-        figures: on_all_cores(fit.curve.figures.len(), |k| derived(fit, &fit.curve.figures[k])),
+        figures: on_all_cores(fit.curve.figures.len(), |k| {
+            derived(fit, &fit.curve.figures[k])
+        }),
         interval_method: method(fit),
         draws: fit.draws.len(),
         objective: fit.end.objective,
@@ -148,15 +166,28 @@ pub fn study(fit: &CurveFit) -> Shape {
 }
 
 /// Fits a curve to the points of one group.
-pub fn fitted(curve: &'static Curve, points: Vec<Point>, asked: &Asked, draws: usize) -> Result<CurveFit> {
-    let hold: Vec<(usize, f64)> =
-        asked.hold.iter().map(|(name, value)| Ok((curve.place(name)?, *value))).collect::<Result<_>>()?;
+pub fn fitted(
+    curve: &'static Curve,
+    points: Vec<Point>,
+    asked: &Asked,
+    draws: usize,
+) -> Result<CurveFit> {
+    let hold: Vec<(usize, f64)> = asked
+        .hold
+        .iter()
+        .map(|(name, value)| Ok((curve.place(name)?, *value)))
+        .collect::<Result<_>>()?;
     CurveFit::new(curve, points, &hold, draws)
 }
 
 fn method(fit: &CurveFit) -> &'static str {
-    match (fit.cluster_count() < fit.points.len(), fit.curve.delta.is_finite()) {
-        (true, _) => "profile of the objective, in units of the variance between repeats (t, repeats - 1)",
+    match (
+        fit.cluster_count() < fit.points.len(),
+        fit.curve.delta.is_finite(),
+    ) {
+        (true, _) => {
+            "profile of the objective, in units of the variance between repeats (t, repeats - 1)"
+        }
         (false, true) => "profile of the objective under Huber's loss (t, n - p)",
         (false, false) => "profile likelihood (F, 1 and n - p)",
     }
@@ -165,7 +196,9 @@ fn method(fit: &CurveFit) -> &'static str {
 fn parameter(fit: &CurveFit, index: usize, interval: Option<Bounds>) -> Parameter {
     let drawn: Vec<f64> = fit.draws.iter().map(|draw| draw[index]).collect();
     let free = fit.free.contains(&index);
-    let percentiles = quantile(&drawn, 0.025).zip(quantile(&drawn, 0.975)).map(|(low, high)| [low, high]);
+    let percentiles = quantile(&drawn, 0.025)
+        .zip(quantile(&drawn, 0.975))
+        .map(|(low, high)| [low, high]);
     Parameter {
         name: fit.curve.slots[index].name,
         value: fit.at()[index],
@@ -180,7 +213,11 @@ fn parameter(fit: &CurveFit, index: usize, interval: Option<Bounds>) -> Paramete
 fn derived(fit: &CurveFit, figure: &Figure) -> Derived {
     let reading = |inner: &[f64]| (figure.of)(&fit.outward(inner)).ln();
     let logs = fit.bounds_of(&reading);
-    let interval = logs.map(|b| Bounds { low: b.low.map(f64::exp), high: b.high.map(f64::exp), level: b.level });
+    let interval = logs.map(|b| Bounds {
+        low: b.low.map(f64::exp),
+        high: b.high.map(f64::exp),
+        level: b.level,
+    });
     Derived {
         name: figure.name,
         about: figure.about,
@@ -208,10 +245,17 @@ fn misfit(fit: &CurveFit) -> Option<Misfit> {
     let mut cells: BTreeMap<[u64; 3], Vec<f64>> = BTreeMap::new();
     for (point, miss) in fit.points.iter().zip(fit.misses()) {
         let bits = |value: Option<f64>| value.unwrap_or(0.0).to_bits();
-        let place = [bits(point.params), bits(point.tokens), bits(point.unique_tokens)];
+        let place = [
+            bits(point.params),
+            bits(point.tokens),
+            bits(point.unique_tokens),
+        ];
         cells.entry(place).or_default().push(miss);
     }
-    let freedom = [cells.len().checked_sub(fit.free.len())?, fit.points.len() - cells.len()];
+    let freedom = [
+        cells.len().checked_sub(fit.free.len())?,
+        fit.points.len() - cells.len(),
+    ];
     if freedom[0] == 0 || freedom[1] < 2 {
         return None;
     }
@@ -223,7 +267,11 @@ fn misfit(fit: &CurveFit) -> Option<Misfit> {
     }
     let f = (lack / freedom[0] as f64) / (pure / freedom[1] as f64);
     let law = FisherSnedecor::new(freedom[0] as f64, freedom[1] as f64).ok()?;
-    f.is_finite().then(|| Misfit { f, freedom, p: law.sf(f) })
+    f.is_finite().then(|| Misfit {
+        f,
+        freedom,
+        p: law.sf(f),
+    })
 }
 
 /// Profiles over a little more than each interval; an open end goes to a tenth and tenfold of the value.
@@ -235,32 +283,61 @@ fn profiles(fit: &CurveFit, parameters: &[Parameter]) -> Vec<Profile> {
         let low = bounds.low.unwrap_or(0.1 * p.value).max(natural(range.0));
         let high = bounds.high.unwrap_or(10.0 * p.value).min(natural(range.1));
         let between = |share: f64| {
-            if fit.curve.slots[k].log { low * (high / low).powf(share) } else { low + (high - low) * share }
+            if fit.curve.slots[k].log {
+                low * (high / low).powf(share)
+            } else {
+                low + (high - low) * share
+            }
         };
-        let mut values: Vec<f64> = (0..TRIED).map(|i| between(i as f64 / (TRIED - 1) as f64)).collect();
+        let mut values: Vec<f64> = (0..TRIED)
+            .map(|i| between(i as f64 / (TRIED - 1) as f64))
+            .collect();
         values.retain(|value| value.is_finite());
         values.dedup();
-        let tried = fit.profile(k, &values).into_iter().map(|(value, objective)| [value, objective]).collect();
-        Some(Profile { parameter: p.name, tried })
+        let tried = fit
+            .profile(k, &values)
+            .into_iter()
+            .map(|(value, objective)| [value, objective])
+            .collect();
+        Some(Profile {
+            parameter: p.name,
+            tried,
+        })
     };
     parameters.iter().enumerate().filter_map(of).collect()
 }
 
 /// How well a fit forecasts points of its group; `None` where there are none.
 pub fn held_out(fit: &CurveFit, points: &[Point]) -> Option<HeldOut> {
-    let ready = |p: &&Point| fit.curve.needs.iter().all(|v| p.get(*v).is_some()) && p.group == fit.group();
+    let ready =
+        |p: &&Point| fit.curve.needs.iter().all(|v| p.get(*v).is_some()) && p.group == fit.group();
     let points: Vec<&Point> = points.iter().filter(ready).collect();
-    let errors: Vec<f64> = points.iter().map(|p| fit.loss(&Input::of(p)) - p.loss).collect();
+    let errors: Vec<f64> = points
+        .iter()
+        .map(|p| fit.loss(&Input::of(p)) - p.loss)
+        .collect();
     let n = errors.len() as f64;
-    let (worst, _) = errors.iter().enumerate().max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
-    let largest = |points: &mut dyn Iterator<Item = &Point>| points.map(|p| p.flops).fold(0.0, f64::max);
+    let (worst, _) = errors
+        .iter()
+        .enumerate()
+        .max_by(|a, b| a.1.abs().total_cmp(&b.1.abs()))?;
+    let largest =
+        |points: &mut dyn Iterator<Item = &Point>| points.map(|p| p.flops).fold(0.0, f64::max);
     Some(HeldOut {
         group: fit.group().to_owned(),
         n: errors.len(),
         mean_error_nats: mean(&errors)?,
         rms_error_nats: (errors.iter().map(|e| e * e).sum::<f64>() / n).sqrt(),
-        mean_relative_error: errors.iter().zip(&points).map(|(e, p)| e.abs() / p.loss).sum::<f64>() / n,
-        flops: [largest(&mut fit.points.iter()), largest(&mut points.iter().copied())],
+        mean_relative_error: errors
+            .iter()
+            .zip(&points)
+            .map(|(e, p)| e.abs() / p.loss)
+            .sum::<f64>()
+            / n,
+        flops: [
+            largest(&mut fit.points.iter()),
+            largest(&mut points.iter().copied()),
+        ],
         worst_error_nats: errors[worst],
         worst: [points[worst].params, points[worst].tokens],
     })

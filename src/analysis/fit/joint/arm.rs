@@ -76,20 +76,38 @@ pub struct Arm {
 impl Arm {
     /// The cells of one group's points that a law of compute is about.
     pub fn of(points: &[Point]) -> Self {
-        let group = points.first().map_or(String::new(), |point| point.group.clone());
+        let group = points
+            .first()
+            .map_or(String::new(), |point| point.group.clone());
         let cells = cells(points);
         let sizes = sizes(&cells);
         let of = cells.len();
         if sizes < 2 && of > MANY {
-            return Self { group, cells: together(&cells), used: Used::Together { of } };
+            return Self {
+                group,
+                cells: together(&cells),
+                used: Used::Together { of },
+            };
         }
         if sizes < 2 {
-            return Self { group, cells, used: Used::All };
+            return Self {
+                group,
+                cells,
+                used: Used::All,
+            };
         }
         if is_ladder(&cells) {
-            return Self { group, cells, used: Used::Ladder { sizes } };
+            return Self {
+                group,
+                cells,
+                used: Used::Ladder { sizes },
+            };
         }
-        Self { group, cells: envelope(cells), used: Used::Envelope { of, sizes } }
+        Self {
+            group,
+            cells: envelope(cells),
+            used: Used::Envelope { of, sizes },
+        }
     }
 
     /// Distinct budgets.
@@ -105,8 +123,15 @@ impl Arm {
 
     /// Smallest and largest N, where known.
     pub fn params(&self) -> Option<[f64; 2]> {
-        let all: Vec<f64> = self.cells.iter().map(|cell| cell.params).collect::<Option<_>>()?;
-        Some([all.iter().copied().fold(f64::INFINITY, f64::min), all.iter().copied().fold(0.0, f64::max)])
+        let all: Vec<f64> = self
+            .cells
+            .iter()
+            .map(|cell| cell.params)
+            .collect::<Option<_>>()?;
+        Some([
+            all.iter().copied().fold(f64::INFINITY, f64::min),
+            all.iter().copied().fold(0.0, f64::max),
+        ])
     }
 
     /// Runs in all cells used.
@@ -120,7 +145,10 @@ fn cells(points: &[Point]) -> Vec<Cell> {
     let mut found: BTreeMap<(u64, u64), Vec<&Point>> = BTreeMap::new();
     for point in points {
         // Positive floats sort as their bits do.
-        found.entry((point.flops.to_bits(), point.params.unwrap_or(0.0).to_bits())).or_default().push(point);
+        found
+            .entry((point.flops.to_bits(), point.params.unwrap_or(0.0).to_bits()))
+            .or_default()
+            .push(point);
     }
     found.into_values().map(|points| cell(&points)).collect()
 }
@@ -134,13 +162,24 @@ fn cell(points: &[&Point]) -> Cell {
             None => runs.push((None, point.loss.ln())),
         }
     }
-    runs.extend(repeats.iter().filter_map(|(repeat, logs)| Some((Some(*repeat), mean(logs)?))));
-    Cell { flops: points[0].flops, params: points[0].params, runs }
+    runs.extend(
+        repeats
+            .iter()
+            .filter_map(|(repeat, logs)| Some((Some(*repeat), mean(logs)?))),
+    );
+    Cell {
+        flops: points[0].flops,
+        params: points[0].params,
+        runs,
+    }
 }
 
 /// Distinct sizes; 0 where some size is not known.
 fn sizes(cells: &[Cell]) -> usize {
-    let all: Option<Vec<u64>> = cells.iter().map(|cell| Some(cell.params?.to_bits())).collect();
+    let all: Option<Vec<u64>> = cells
+        .iter()
+        .map(|cell| Some(cell.params?.to_bits()))
+        .collect();
     let mut all = all.unwrap_or_default();
     all.sort_unstable();
     all.dedup();
@@ -158,9 +197,14 @@ fn is_ladder(cells: &[Cell]) -> bool {
 /// Neighbours as one cell at the mean of their ln C.
 fn together(cells: &[Cell]) -> Vec<Cell> {
     let one = |near: &[Cell]| {
-        let runs: Vec<(Option<u64>, f64)> = near.iter().map(|cell| (None, cell.log_loss())).collect();
+        let runs: Vec<(Option<u64>, f64)> =
+            near.iter().map(|cell| (None, cell.log_loss())).collect();
         let log_flops = near.iter().map(|cell| cell.flops.ln()).sum::<f64>() / near.len() as f64;
-        Cell { flops: log_flops.exp(), params: near[0].params, runs }
+        Cell {
+            flops: log_flops.exp(),
+            params: near[0].params,
+            runs,
+        }
     };
     cells.chunks(cells.len().div_ceil(BINS)).map(one).collect()
 }
@@ -196,44 +240,81 @@ mod tests {
     use super::*;
 
     fn point(params: f64, flops: f64, loss: f64) -> Point {
-        Point { params: Some(params), ..Point::new("a".to_owned(), flops, loss) }
+        Point {
+            params: Some(params),
+            ..Point::new("a".to_owned(), flops, loss)
+        }
     }
 
     #[test]
     fn repeats_and_copies_of_a_run_are_one_cell() {
-        let repeated = |repeat, loss| Point { repeat: Some(repeat), ..point(1e6, 1e15, loss) };
-        let arm = Arm::of(&[repeated(0, 3.0), repeated(1, 3.1), repeated(1, 3.1), point(1e6, 2e15, 2.9)]);
-        assert_eq!(arm.cells.iter().map(|cell| cell.runs.len()).collect::<Vec<_>>(), [2, 1]);
+        let repeated = |repeat, loss| Point {
+            repeat: Some(repeat),
+            ..point(1e6, 1e15, loss)
+        };
+        let arm = Arm::of(&[
+            repeated(0, 3.0),
+            repeated(1, 3.1),
+            repeated(1, 3.1),
+            point(1e6, 2e15, 2.9),
+        ]);
+        assert_eq!(
+            arm.cells
+                .iter()
+                .map(|cell| cell.runs.len())
+                .collect::<Vec<_>>(),
+            [2, 1]
+        );
         assert!((arm.cells[0].log_loss() - 0.5 * (3f64.ln() + 3.1f64.ln())).abs() < 1e-12);
         assert_eq!((arm.used, arm.budgets(), arm.runs()), (Used::All, 2, 3));
     }
 
     #[test]
     fn a_ladder_is_used_whole_and_of_a_grid_the_envelope() {
-        let ladder: Vec<Point> = (0..5).map(|k| point(1e6 * 2f64.powi(k), 1e15 * 4f64.powi(k), 3.0)).collect();
+        let ladder: Vec<Point> = (0..5)
+            .map(|k| point(1e6 * 2f64.powi(k), 1e15 * 4f64.powi(k), 3.0))
+            .collect();
         assert_eq!(Arm::of(&ladder).used, Used::Ladder { sizes: 5 });
         // Three sizes at three budgets: the middle one is best, then the largest, then the largest again.
         let losses = [[3.3, 3.2, 3.4], [3.2, 3.0, 2.9], [3.1, 2.95, 2.7]];
         let grid: Vec<Point> = (0..9)
             .map(|k| {
                 let (budget, size) = (k / 3, k % 3);
-                let (params, flops) =
-                    (1e6 * 2f64.powi(size), 1e15 * 4f64.powi(budget) * (1.0 + 0.01 * f64::from(size)));
+                let (params, flops) = (
+                    1e6 * 2f64.powi(size),
+                    1e15 * 4f64.powi(budget) * (1.0 + 0.01 * f64::from(size)),
+                );
                 point(params, flops, losses[budget as usize][size as usize])
             })
             .collect();
         let arm = Arm::of(&grid);
         assert_eq!(arm.used, Used::Envelope { of: 9, sizes: 3 });
         let chosen: Vec<f64> = arm.cells.iter().map(|cell| cell.log_loss().exp()).collect();
-        assert!(chosen.iter().zip([3.2, 2.9, 2.7]).all(|(a, b)| (a - b).abs() < 1e-12), "{chosen:?}");
+        assert!(
+            chosen
+                .iter()
+                .zip([3.2, 2.9, 2.7])
+                .all(|(a, b)| (a - b).abs() < 1e-12),
+            "{chosen:?}"
+        );
     }
 
     #[test]
     fn a_great_many_runs_are_taken_together() {
-        let points: Vec<Point> =
-            (0..5000).map(|k| Point::new("a".to_owned(), 1e15 * 1.002f64.powi(k), 3.0 * 0.9999f64.powi(k))).collect();
+        let points: Vec<Point> = (0..5000)
+            .map(|k| {
+                Point::new(
+                    "a".to_owned(),
+                    1e15 * 1.002f64.powi(k),
+                    3.0 * 0.9999f64.powi(k),
+                )
+            })
+            .collect();
         let arm = Arm::of(&points);
-        assert_eq!((arm.used, arm.cells.len(), arm.runs()), (Used::Together { of: 5000 }, 200, 5000));
+        assert_eq!(
+            (arm.used, arm.cells.len(), arm.runs()),
+            (Used::Together { of: 5000 }, 200, 5000)
+        );
         // Straight in logarithms, so that the middle of neighbours lies on the line.
         let cell = &arm.cells[7];
         let k = (cell.flops / 1e15).ln() / 1.002f64.ln();
@@ -243,7 +324,19 @@ mod tests {
     /// A budget whose best run is worse than a smaller budget's is not worth its compute.
     #[test]
     fn a_budget_that_buys_nothing_is_no_part_of_the_envelope() {
-        let points = [point(1e6, 1e15, 3.0), point(2e6, 1.01e15, 3.1), point(2e6, 4e15, 3.05), point(2e6, 9e15, 2.8)];
-        assert_eq!(Arm::of(&points).cells.iter().map(|cell| cell.flops).collect::<Vec<_>>(), [1e15, 9e15]);
+        let points = [
+            point(1e6, 1e15, 3.0),
+            point(2e6, 1.01e15, 3.1),
+            point(2e6, 4e15, 3.05),
+            point(2e6, 9e15, 2.8),
+        ];
+        assert_eq!(
+            Arm::of(&points)
+                .cells
+                .iter()
+                .map(|cell| cell.flops)
+                .collect::<Vec<_>>(),
+            [1e15, 9e15]
+        );
     }
 }

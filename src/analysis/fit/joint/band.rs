@@ -51,8 +51,17 @@ impl Fitted {
         // A band's critical value is seldom above one and a half times t.
         let allowed = profile.within((1.5 * student).powi(2) * variance, VALUES);
         let near = profile.within(variance, 2);
-        let ends = [near[near.len().min(2) - 1].clone(), near[near.len() - 1].clone()];
-        Some(Self { profile, variance, freedom, allowed, ends })
+        let ends = [
+            near[near.len().min(2) - 1].clone(),
+            near[near.len() - 1].clone(),
+        ];
+        Some(Self {
+            profile,
+            variance,
+            freedom,
+            allowed,
+            ends,
+        })
     }
 
     /// The critical value of a single figure.
@@ -65,7 +74,8 @@ impl Fitted {
         let best = figure(&self.profile.best).value;
         let (mut low, mut high) = (best, best);
         for at in &self.allowed {
-            let cost = (at.sum_of_squares - self.profile.best.sum_of_squares).max(0.0) / self.variance;
+            let cost =
+                (at.sum_of_squares - self.profile.best.sum_of_squares).max(0.0) / self.variance;
             let left = critical * critical - cost;
             if left < 0.0 {
                 continue;
@@ -74,18 +84,38 @@ impl Fitted {
             let half = (left * found.variance * self.variance).sqrt();
             // A figure that does not exist for an E that the data allow has no end.
             if !(found.value + half).is_finite() {
-                return (best, Interval { low: f64::NEG_INFINITY, high: f64::INFINITY, level: LEVEL });
+                return (
+                    best,
+                    Interval {
+                        low: f64::NEG_INFINITY,
+                        high: f64::INFINITY,
+                        level: LEVEL,
+                    },
+                );
             }
             (low, high) = (low.min(found.value - half), high.max(found.value + half));
         }
-        (best, Interval { low, high, level: LEVEL })
+        (
+            best,
+            Interval {
+                low,
+                high,
+                level: LEVEL,
+            },
+        )
     }
 
     /// What a figure is over the values of E that are not refused, everything else at its best.
     pub fn over_irreducible(&self, figure: impl Fn(&At) -> f64) -> [f64; 2] {
         let limit = self.single().powi(2) * self.variance + self.profile.best.sum_of_squares;
-        let values = self.allowed.iter().filter(|at| at.sum_of_squares <= limit).map(figure);
-        values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| [low.min(value), high.max(value)])
+        let values = self
+            .allowed
+            .iter()
+            .filter(|at| at.sum_of_squares <= limit)
+            .map(figure);
+        values.fold([f64::INFINITY, f64::NEG_INFINITY], |[low, high], value| {
+            [low.min(value), high.max(value)]
+        })
     }
 
     /// The chance of data as far from `constraints` figures being nothing, were they nothing: each E costs what it costs, and
@@ -94,8 +124,13 @@ impl Fitted {
         let cost = |at: &At| at.sum_of_squares + distance(at);
         // With the figures held another E may be the cheapest: beyond those allowed none is.
         let least = self.allowed.iter().map(cost).fold(f64::INFINITY, f64::min);
-        let f = ((least - self.profile.best.sum_of_squares) / constraints as f64 / self.variance).max(0.0);
-        Test { f, freedom: [constraints as f64, self.freedom], p: chance_of_f(f, constraints as f64, self.freedom) }
+        let f = ((least - self.profile.best.sum_of_squares) / constraints as f64 / self.variance)
+            .max(0.0);
+        Test {
+            f,
+            freedom: [constraints as f64, self.freedom],
+            p: chance_of_f(f, constraints as f64, self.freedom),
+        }
     }
 
     /// The critical value of a band: `along` gives what a unit error in each of five independent directions does to the figure
@@ -112,7 +147,13 @@ impl Fitted {
         let mut largest: Vec<f64> = (0..DIRECTIONS)
             .map(|_| {
                 let error: [f64; DIRECTION] = std::array::from_fn(|_| draws.normal());
-                let size = |unit: &[f64; DIRECTION]| unit.iter().zip(&error).map(|(u, e)| u * e).sum::<f64>().abs();
+                let size = |unit: &[f64; DIRECTION]| {
+                    unit.iter()
+                        .zip(&error)
+                        .map(|(u, e)| u * e)
+                        .sum::<f64>()
+                        .abs()
+                };
                 units.iter().map(size).fold(0.0, f64::max)
             })
             .collect();
@@ -154,7 +195,9 @@ pub fn chance_of_f(f: f64, above: f64, below: f64) -> f64 {
 
 /// k with P(T / sqrt(chi2 / freedom) > k) = 1 - level, T as drawn and the variance below it unknown.
 fn quantile_of_largest(largest: &[f64], freedom: f64) -> f64 {
-    let Ok(law) = ChiSquared::new(freedom) else { return f64::INFINITY };
+    let Ok(law) = ChiSquared::new(freedom) else {
+        return f64::INFINITY;
+    };
     let beyond = |k: f64| {
         let chance = |t: &f64| law.cdf(freedom * (t / k).powi(2));
         largest.iter().map(chance).sum::<f64>() / largest.len() as f64
@@ -162,7 +205,11 @@ fn quantile_of_largest(largest: &[f64], freedom: f64) -> f64 {
     let (mut low, mut high) = (1.0_f64, 1000.0_f64);
     for _ in 0..40 {
         let middle = (low * high).sqrt();
-        if beyond(middle) > 1.0 - LEVEL { low = middle } else { high = middle }
+        if beyond(middle) > 1.0 - LEVEL {
+            low = middle
+        } else {
+            high = middle
+        }
     }
     high
 }
@@ -177,9 +224,14 @@ mod tests {
     fn the_largest_of_a_band_lies_between_student_and_scheffe() {
         let mut draws = stream("joint/band-test", 0, 0);
         let normal: Vec<f64> = (0..20_000).map(|_| draws.normal().abs()).collect();
-        let circle: Vec<f64> = (0..20_000).map(|_| draws.normal().hypot(draws.normal())).collect();
+        let circle: Vec<f64> = (0..20_000)
+            .map(|_| draws.normal().hypot(draws.normal()))
+            .collect();
         for (freedom, student, scheffe) in [(4.0, 2.7764, 3.7267), (30.0, 2.0423, 2.5752)] {
-            let found = [quantile_of_largest(&normal, freedom), quantile_of_largest(&circle, freedom)];
+            let found = [
+                quantile_of_largest(&normal, freedom),
+                quantile_of_largest(&circle, freedom),
+            ];
             assert!((found[0] / student - 1.0).abs() < 0.015, "{found:?}");
             assert!((found[1] / scheffe - 1.0).abs() < 0.015, "{found:?}");
         }
@@ -188,7 +240,17 @@ mod tests {
     /// SciPy 1.17: `f.sf(3.5, 2, 7)`.
     #[test]
     fn chances_agree_with_scipy() {
-        assert!((chance_of_f(3.5, 2.0, 7.0) - 0.08838834764831843).abs() < 1e-9, "{}", chance_of_f(3.5, 2.0, 7.0));
-        assert_eq!((chance_of_f(f64::INFINITY, 1.0, 3.0), chance_of_f(f64::NAN, 1.0, 3.0)), (0.0, 1.0));
+        assert!(
+            (chance_of_f(3.5, 2.0, 7.0) - 0.08838834764831843).abs() < 1e-9,
+            "{}",
+            chance_of_f(3.5, 2.0, 7.0)
+        );
+        assert_eq!(
+            (
+                chance_of_f(f64::INFINITY, 1.0, 3.0),
+                chance_of_f(f64::NAN, 1.0, 3.0)
+            ),
+            (0.0, 1.0)
+        );
     }
 }

@@ -41,15 +41,31 @@ impl Scatter {
         let fewer = autocorrelation.map_or(1.0, |r| (1.0 - r) / (1.0 + r));
         let freedom = (freedom * fewer).max(1.0).min(freedom);
         // Rounding at least, so that made-up points exactly on a law divide nothing by nothing.
-        let variance = (profile.best.sum_of_squares / profile.freedom().max(1) as f64 / fewer).max(1e-18);
+        let variance =
+            (profile.best.sum_of_squares / profile.freedom().max(1) as f64 / fewer).max(1e-18);
         let cells = || arms.iter().flat_map(|arm| &arm.cells);
-        let per_run = cells().map(|cell| 1.0 / cell.runs.len() as f64).sum::<f64>() / cells().count().max(1) as f64;
-        let of_luck = luck.map(|luck| luck.own * per_run).filter(|variance| *variance > 0.0);
+        let per_run = cells()
+            .map(|cell| 1.0 / cell.runs.len() as f64)
+            .sum::<f64>()
+            / cells().count().max(1) as f64;
+        let of_luck = luck
+            .map(|luck| luck.own * per_run)
+            .filter(|variance| *variance > 0.0);
         let lack_of_fit = luck.zip(of_luck).map(|(luck, expected)| {
             let (f, below) = (variance * fewer / expected, luck.freedom as f64);
-            Test { f, freedom: [freedom, below], p: chance_of_f(f, freedom, below) }
+            Test {
+                f,
+                freedom: [freedom, below],
+                p: chance_of_f(f, freedom, below),
+            }
         });
-        Self { of_cells: variance.sqrt(), of_luck: of_luck.map(f64::sqrt), lack_of_fit, autocorrelation, freedom }
+        Self {
+            of_cells: variance.sqrt(),
+            of_luck: of_luck.map(f64::sqrt),
+            lack_of_fit,
+            autocorrelation,
+            freedom,
+        }
     }
 }
 
@@ -94,8 +110,20 @@ impl Bend {
         let left = share * (profile.freedom() as f64 - 1.0);
         let least = least.max(1e-18);
         let f = ((profile.best.sum_of_squares - least) / least * left).max(0.0);
-        let p = if left > 0.0 { chance_of_f(f, 1.0, left) } else { 1.0 };
-        Self { test: Test { f, freedom: [1.0, left], p }, p_holm: p, worst }
+        let p = if left > 0.0 {
+            chance_of_f(f, 1.0, left)
+        } else {
+            1.0
+        };
+        Self {
+            test: Test {
+                f,
+                freedom: [1.0, left],
+                p,
+            },
+            p_holm: p,
+            worst,
+        }
     }
 }
 
@@ -103,10 +131,19 @@ impl Bend {
 fn fall(rows: &Rows, at: &At, arm: usize) -> (f64, f64) {
     let curve = &at.curves[arm];
     let [left, by_level, by_exponent] = rows.columns(at.irreducible, curve.level, curve.exponent);
-    let square: Vec<f64> = rows.x.iter().zip(&by_level).map(|(x, share)| x * x * share).collect();
+    let square: Vec<f64> = rows
+        .x
+        .iter()
+        .zip(&by_level)
+        .map(|(x, share)| x * x * share)
+        .collect();
     // Its part that neither level nor exponent could make.
-    let onto = [rows.product(&by_level, &square), rows.product(&by_exponent, &square)];
-    let [one, other] = [0, 1].map(|k| curve.inverse[k][0] * onto[0] + curve.inverse[k][1] * onto[1]);
+    let onto = [
+        rows.product(&by_level, &square),
+        rows.product(&by_exponent, &square),
+    ];
+    let [one, other] =
+        [0, 1].map(|k| curve.inverse[k][0] * onto[0] + curve.inverse[k][1] * onto[1]);
     let rest: Vec<f64> = square
         .iter()
         .zip(by_level.iter().zip(&by_exponent))
@@ -116,6 +153,8 @@ fn fall(rows: &Rows, at: &At, arm: usize) -> (f64, f64) {
     if own <= 1e-12 * rows.product(&square, &square) {
         return (0.0, 0.0);
     }
-    let worst = rest.iter().fold(0.0, |worst: f64, part| worst.max((part * with / own).abs()));
+    let worst = rest
+        .iter()
+        .fold(0.0, |worst: f64, part| worst.max((part * with / own).abs()));
     (with * with / own, worst)
 }

@@ -140,13 +140,18 @@ impl Asked<'_> {
     /// Everything about the variant's gain; chances are not yet corrected.
     pub fn along(&self) -> Along {
         let (flops, limits) = self.range();
-        let (critical, curve) = flops.map_or((self.fitted.single(), Vec::new()), |range| self.band(range));
-        let (log, range) = self.fitted.interval(self.fitted.single(), |at| self.doubling(at));
+        let (critical, curve) =
+            flops.map_or((self.fitted.single(), Vec::new()), |range| self.band(range));
+        let (log, range) = self
+            .fitted
+            .interval(self.fitted.single(), |at| self.doubling(at));
         let equal_exponents = self.fitted.chance(1, |at| self.apart_in_exponent(at));
         let equal_laws = self.fitted.chance(2, |at| self.apart(at));
         let middle = |[low, high]: [f64; 2]| {
             let at = 0.5 * (low.ln() + high.ln());
-            self.fitted.over_irreducible(|fit| self.log_gain(fit, at).value).map(f64::exp)
+            self.fitted
+                .over_irreducible(|fit| self.log_gain(fit, at).value)
+                .map(f64::exp)
         };
         Along {
             variant: self.arms[self.variant].group.clone(),
@@ -156,7 +161,11 @@ impl Asked<'_> {
             critical,
             measured: self.measured(),
             per_doubling: log.exp(),
-            per_doubling_interval: Interval { low: range.low.exp(), high: range.high.exp(), ..range },
+            per_doubling_interval: Interval {
+                low: range.low.exp(),
+                high: range.high.exp(),
+                ..range
+            },
             equal_exponents,
             equal_exponents_holm: equal_exponents.p,
             equal_laws,
@@ -173,14 +182,19 @@ impl Asked<'_> {
         let (base, variant) = (&at.curves[0], &at.curves[self.variant]);
         let value = self.needed(at, log_flops) - log_flops;
         let variance = quadratic(&base.inverse, of_base) + quadratic(&variant.inverse, of_variant);
-        let variance = if base.exponent > 0.0 { variance } else { f64::INFINITY };
+        let variance = if base.exponent > 0.0 {
+            variance
+        } else {
+            f64::INFINITY
+        };
         Figure { value, variance }
     }
 
     /// ln C of the base with the variant's reducible loss.
     fn needed(&self, at: &At, log_flops: f64) -> f64 {
         let (base, variant) = (&at.curves[0], &at.curves[self.variant]);
-        let [of_base, of_variant] = [0, self.variant].map(|place| self.fitted.profile.rows[place].middle);
+        let [of_base, of_variant] =
+            [0, self.variant].map(|place| self.fitted.profile.rows[place].middle);
         of_base + (base.level - reducible(variant, log_flops - of_variant)) / base.exponent
     }
 
@@ -189,7 +203,10 @@ impl Asked<'_> {
         let (base, variant) = (&at.curves[0], &at.curves[self.variant]);
         let x = log_flops - self.fitted.profile.rows[self.variant].middle;
         let a = base.exponent;
-        [[1.0 / a, -(base.level - reducible(variant, x)) / (a * a)], [-1.0 / a, x / a]]
+        [
+            [1.0 / a, -(base.level - reducible(variant, x)) / (a * a)],
+            [-1.0 / a, x / a],
+        ]
     }
 
     /// ln 2 (a_v / a_0 - 1).
@@ -198,7 +215,14 @@ impl Asked<'_> {
         let (a, b) = (base.exponent, variant.exponent);
         let variance = variant.inverse[1][1] / (a * a) + base.inverse[1][1] * (b / (a * a)).powi(2);
         let two = std::f64::consts::LN_2;
-        Figure { value: two * (b / a - 1.0), variance: if a > 0.0 { two * two * variance } else { f64::INFINITY } }
+        Figure {
+            value: two * (b / a - 1.0),
+            variance: if a > 0.0 {
+                two * two * variance
+            } else {
+                f64::INFINITY
+            },
+        }
     }
 
     /// What it costs the squares to hold a_v at a_0.
@@ -210,13 +234,18 @@ impl Asked<'_> {
     /// What it costs the squares to hold the variant's curve at the base's.
     fn apart(&self, at: &At) -> f64 {
         let (base, variant) = (&at.curves[0], &at.curves[self.variant]);
-        let shift = self.fitted.profile.rows[0].middle - self.fitted.profile.rows[self.variant].middle;
+        let shift =
+            self.fitted.profile.rows[0].middle - self.fitted.profile.rows[self.variant].middle;
         let [[p, q], [_, r]] = variant.inverse;
         // The variant's level at the base's middle is its own less its exponent times the shift.
-        let moved = [[p - 2.0 * shift * q + shift * shift * r, q - shift * r], [q - shift * r, r]];
+        let moved = [
+            [p - 2.0 * shift * q + shift * shift * r, q - shift * r],
+            [q - shift * r, r],
+        ];
         let sum = [0, 1].map(|i| [0, 1].map(|j| moved[i][j] + base.inverse[i][j]));
         let determinant = sum[0][0] * sum[1][1] - sum[0][1] * sum[1][0];
-        let inverse = [[sum[1][1], -sum[0][1]], [-sum[1][0], sum[0][0]]].map(|row| row.map(|part| part / determinant));
+        let inverse = [[sum[1][1], -sum[0][1]], [-sum[1][0], sum[0][0]]]
+            .map(|row| row.map(|part| part / determinant));
         let level = variant.level - variant.exponent * shift - base.level;
         quadratic(&inverse, [level, variant.exponent - base.exponent])
     }
@@ -232,19 +261,26 @@ impl Asked<'_> {
         let mut range = own;
         if needed[1] > base[1] {
             range[1] = (own[1] - (needed[1] - base[1]) / slope).max(own[0]);
-            limits.push(Limit::Above { flops: range[1].exp(), more_than: (base[1] - own[1]).exp() });
+            limits.push(Limit::Above {
+                flops: range[1].exp(),
+                more_than: (base[1] - own[1]).exp(),
+            });
         }
         if needed[0] < base[0] {
             range[0] = (own[0] + (base[0] - needed[0]) / slope).min(own[1]);
-            limits.push(Limit::Below { flops: range[0].exp(), less_than: (base[0] - own[0]).exp() });
+            limits.push(Limit::Below {
+                flops: range[0].exp(),
+                less_than: (base[0] - own[0]).exp(),
+            });
         }
         let overlap = range[1] > range[0] && needed[0] < base[1] && needed[1] > base[0];
         (overlap.then(|| range.map(f64::exp)), limits)
     }
 
     fn band(&self, [low, high]: [f64; 2]) -> (f64, Vec<Place>) {
-        let places: Vec<f64> =
-            (0..PLACES).map(|k| low.ln() + (high / low).ln() * k as f64 / (PLACES - 1) as f64).collect();
+        let places: Vec<f64> = (0..PLACES)
+            .map(|k| low.ln() + (high / low).ln() * k as f64 / (PLACES - 1) as f64)
+            .collect();
         let best = &self.fitted.profile.best;
         let flops = |log: f64| {
             if log == places[0] {
@@ -259,13 +295,30 @@ impl Asked<'_> {
             let [of_base, of_variant] = self.slopes(best, *log);
             let [a, b] = rooted(&best.curves[0].inverse, of_base);
             let [c, d] = rooted(&best.curves[self.variant].inverse, of_variant);
-            [a, b, c, d, self.fitted.by_irreducible(|at| self.log_gain(at, *log).value)]
+            [
+                a,
+                b,
+                c,
+                d,
+                self.fitted
+                    .by_irreducible(|at| self.log_gain(at, *log).value),
+            ]
         };
-        let critical = self.fitted.simultaneous(&places.iter().map(direction).collect::<Vec<_>>());
+        let critical = self
+            .fitted
+            .simultaneous(&places.iter().map(direction).collect::<Vec<_>>());
         let place = |log: &f64| {
             let (value, range) = self.fitted.interval(critical, |at| self.log_gain(at, *log));
-            let interval = Interval { low: range.low.exp(), high: range.high.exp(), ..range };
-            Place { flops: flops(*log), gain: value.exp(), interval }
+            let interval = Interval {
+                low: range.low.exp(),
+                high: range.high.exp(),
+                ..range
+            };
+            Place {
+                flops: flops(*log),
+                gain: value.exp(),
+                interval,
+            }
         };
         (critical, places.iter().map(place).collect())
     }
@@ -273,15 +326,24 @@ impl Asked<'_> {
     /// Each of the variant's cells between the two of the base's whose losses are on its either side, straight in ln C and ln L.
     fn measured(&self) -> Vec<Measured> {
         let rows = [0, self.variant].map(|place| &self.fitted.profile.rows[place]);
-        let readings: Vec<(f64, f64, Shift)> = (0..rows[1].x.len()).filter_map(|cell| self.reading(cell)).collect();
+        let readings: Vec<(f64, f64, Shift)> = (0..rows[1].x.len())
+            .filter_map(|cell| self.reading(cell))
+            .collect();
         let several = readings.len() as f64;
         let shown = |(log, law, read): &(f64, f64, Shift)| {
             let interval = read.interval(crate::stat::interval::LEVEL);
-            let apart = Shift { value: read.value - law, ..*read };
+            let apart = Shift {
+                value: read.value - law,
+                ..*read
+            };
             Measured {
                 flops: log.exp(),
                 gain: read.value.exp(),
-                interval: Interval { low: interval.low.exp(), high: interval.high.exp(), ..interval },
+                interval: Interval {
+                    low: interval.low.exp(),
+                    high: interval.high.exp(),
+                    ..interval
+                },
                 law: law.exp(),
                 agrees: several * apart.p() >= DISAGREES,
             }
@@ -293,7 +355,9 @@ impl Asked<'_> {
     fn reading(&self, cell: usize) -> Option<(f64, f64, Shift)> {
         let [base, own] = [0, self.variant].map(|place| &self.fitted.profile.rows[place]);
         let (log_flops, y) = (own.x[cell] + own.middle, own.y[cell]);
-        let around = |k: &usize| (base.y[*k] - y) * (base.y[k + 1] - y) <= 0.0 && base.y[*k] != base.y[k + 1];
+        let around = |k: &usize| {
+            (base.y[*k] - y) * (base.y[k + 1] - y) <= 0.0 && base.y[*k] != base.y[k + 1]
+        };
         let crossed: Vec<usize> = (0..base.x.len() - 1).filter(around).collect();
         // More than one place where the base takes this loss is no answer; a touch at a cell counts once.
         let first = *crossed.first()?;
@@ -311,15 +375,27 @@ impl Asked<'_> {
         ];
         let se = (self.fitted.variance * parts.iter().sum::<f64>()).sqrt() / slope.abs();
         let law = self.log_gain(&self.fitted.profile.best, log_flops).value;
-        Some((log_flops, law, Shift { value: needed - log_flops, se, freedom: self.fitted.freedom }))
+        Some((
+            log_flops,
+            law,
+            Shift {
+                value: needed - log_flops,
+                se,
+                freedom: self.fitted.freedom,
+            },
+        ))
     }
 }
 
 impl Along {
     /// What may be claimed once the chances are corrected.
     pub fn claim(&mut self) {
-        let all = |inside: fn(&Interval) -> bool| self.curve.iter().all(|place| inside(&place.interval));
-        let some = self.curve.iter().any(|place| place.interval.low > 1.0 || place.interval.high < 1.0);
+        let all =
+            |inside: fn(&Interval) -> bool| self.curve.iter().all(|place| inside(&place.interval));
+        let some = self
+            .curve
+            .iter()
+            .any(|place| place.interval.low > 1.0 || place.interval.high < 1.0);
         self.side = match self.equal_laws_holm < CLAIMED && !self.curve.is_empty() {
             true if all(|i| i.low > 1.0) => Side::More,
             true if all(|i| i.high < 1.0) => Side::Less,
@@ -353,5 +429,8 @@ fn quadratic(matrix: &[[f64; 2]; 2], v: [f64; 2]) -> f64 {
 fn rooted(matrix: &[[f64; 2]; 2], v: [f64; 2]) -> [f64; 2] {
     let root = matrix[0][0].sqrt();
     let cross = matrix[0][1] / root;
-    [v[0] * root + v[1] * cross, v[1] * (matrix[1][1] - cross * cross).max(0.0).sqrt()]
+    [
+        v[0] * root + v[1] * cross,
+        v[1] * (matrix[1][1] - cross * cross).max(0.0).sqrt(),
+    ]
 }

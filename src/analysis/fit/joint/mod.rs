@@ -140,8 +140,18 @@ impl Why {
 }
 
 fn short(arm: &Arm) -> Refused {
-    let of = if let Used::Envelope { of, .. } = arm.used { Some(of) } else { None };
-    Refused { group: arm.group.clone(), why: Why::Short { budgets: arm.budgets(), of } }
+    let of = if let Used::Envelope { of, .. } = arm.used {
+        Some(of)
+    } else {
+        None
+    };
+    Refused {
+        group: arm.group.clone(),
+        why: Why::Short {
+            budgets: arm.budgets(),
+            of,
+        },
+    }
 }
 
 /// How to fit.
@@ -176,21 +186,32 @@ pub fn joint(groups: &[Vec<Point>], asks: Asks) -> Result<Joint> {
 /// The arms that span enough, the base first, and those that do not.
 fn arms(groups: &[Vec<Point>], base: Option<&str>) -> Result<(Vec<Arm>, Vec<Refused>)> {
     let mut arms: Vec<Arm> = groups.iter().map(|points| Arm::of(points)).collect();
-    let base = base.map_or_else(|| arms.first().map_or(String::new(), |arm| arm.group.clone()), str::to_owned);
+    let base = base.map_or_else(
+        || arms.first().map_or(String::new(), |arm| arm.group.clone()),
+        str::to_owned,
+    );
     let Some(place) = arms.iter().position(|arm| arm.group == base) else {
         let known = arms.iter().map(|arm| arm.group.as_str());
         return Err(Error::input(format!("the base {base} has no runs")).suggest(&base, known));
     };
     let first = arms.remove(place);
     if arms.is_empty() {
-        return Err(Error::input(format!("a joint law compares groups, and {base} is the only one"))
-            .hint("--map group=COLUMN says which column names the group; --law power fits one group"));
+        return Err(Error::input(format!(
+            "a joint law compares groups, and {base} is the only one"
+        ))
+        .hint("--map group=COLUMN says which column names the group; --law power fits one group"));
     }
     arms.insert(0, first);
-    let (kept, short): (Vec<Arm>, Vec<Arm>) = arms.into_iter().partition(|arm| arm.budgets() >= BUDGETS);
+    let (kept, short): (Vec<Arm>, Vec<Arm>) =
+        arms.into_iter().partition(|arm| arm.budgets() >= BUDGETS);
     if kept.first().is_none_or(|arm| arm.group != base) || kept.len() < 2 {
-        let short = short.first().map_or((base.as_str(), 0), |arm| (arm.group.as_str(), arm.budgets()));
-        let message = format!("{} spans {} budgets, and a law of compute takes {BUDGETS}", short.0, short.1);
+        let short = short.first().map_or((base.as_str(), 0), |arm| {
+            (arm.group.as_str(), arm.budgets())
+        });
+        let message = format!(
+            "{} spans {} budgets, and a law of compute takes {BUDGETS}",
+            short.0, short.1
+        );
         return Err(Error::input(message).hint("run base and variant at three budgets or more"));
     }
     let refused = short.iter().map(self::short).collect();
@@ -198,13 +219,21 @@ fn arms(groups: &[Vec<Point>], base: Option<&str>) -> Result<(Vec<Arm>, Vec<Refu
 }
 
 fn below_all(held: Option<f64>, arms: &[Arm]) -> Result<()> {
-    let losses = arms.iter().flat_map(|arm| arm.cells.iter().map(|cell| (cell.log_loss().exp(), &arm.group)));
-    let Some((lowest, group)) = losses.min_by(|a, b| a.0.total_cmp(&b.0)) else { return Ok(()) };
+    let losses = arms.iter().flat_map(|arm| {
+        arm.cells
+            .iter()
+            .map(|cell| (cell.log_loss().exp(), &arm.group))
+    });
+    let Some((lowest, group)) = losses.min_by(|a, b| a.0.total_cmp(&b.0)) else {
+        return Ok(());
+    };
     match held {
-        Some(e) if e >= lowest => {
-            Err(Error::input(format!("E = {e} is not below the lowest loss, {lowest:.4} of {group}"))
-                .hint("the irreducible loss lies under every loss seen: --irreducible free lets the data say"))
-        }
+        Some(e) if e >= lowest => Err(Error::input(format!(
+            "E = {e} is not below the lowest loss, {lowest:.4} of {group}"
+        ))
+        .hint(
+            "the irreducible loss lies under every loss seen: --irreducible free lets the data say",
+        )),
         _ => Ok(()),
     }
 }
@@ -231,38 +260,69 @@ impl Joined {
         }
         let scatter = Scatter::of(&arms, &profile, luck.as_ref());
         let fitted = Fitted::new(profile, scatter.of_cells.powi(2), scatter.freedom);
-        let fitted = fitted.ok_or_else(|| Error::internal("a joint law without a degree of freedom"))?;
-        Ok(Self { arms, fitted, scatter })
+        let fitted =
+            fitted.ok_or_else(|| Error::internal("a joint law without a degree of freedom"))?;
+        Ok(Self {
+            arms,
+            fitted,
+            scatter,
+        })
     }
 
     fn bends(&self) -> Vec<Bend> {
         let of = |place| Bend::of(&self.fitted.profile, place, &self.scatter);
         let mut bends: Vec<Bend> = (0..self.arms.len()).map(of).collect();
         let adjusted = holm(&bends.iter().map(|bend| bend.test.p).collect::<Vec<f64>>());
-        bends.iter_mut().zip(adjusted).for_each(|(bend, p)| bend.p_holm = p);
+        bends
+            .iter_mut()
+            .zip(adjusted)
+            .for_each(|(bend, p)| bend.p_holm = p);
         bends
     }
 
     /// The arm that lies furthest off the law, if any is off, and why.
     fn worst(&self) -> Option<(usize, Refused)> {
         let curves = &self.fitted.profile.best.curves;
-        let off = |place: usize, why| Some((place, Refused { group: self.arms[place].group.clone(), why }));
+        let off = |place: usize, why| {
+            Some((
+                place,
+                Refused {
+                    group: self.arms[place].group.clone(),
+                    why,
+                },
+            ))
+        };
         if let Some(place) = (0..curves.len()).find(|place| curves[*place].exponent < FLATTEST) {
             return off(place, Why::Rises);
         }
         let bends = self.bends();
-        let place = (0..bends.len()).min_by(|a, b| bends[*a].test.p.total_cmp(&bends[*b].test.p))?;
-        let Bend { p_holm: p, worst, .. } = bends[place];
-        if p < BENDS { off(place, Why::Bends { worst, p }) } else { None }
+        let place =
+            (0..bends.len()).min_by(|a, b| bends[*a].test.p.total_cmp(&bends[*b].test.p))?;
+        let Bend {
+            p_holm: p, worst, ..
+        } = bends[place];
+        if p < BENDS {
+            off(place, Why::Bends { worst, p })
+        } else {
+            None
+        }
     }
 
     fn found(self, asks: Asks, refused: Vec<Refused>, with_gains: bool) -> Joint {
         let bends = self.bends();
-        let members = (0..self.arms.len()).map(|place| self.member(place, bends[place])).collect();
+        let members = (0..self.arms.len())
+            .map(|place| self.member(place, bends[place]))
+            .collect();
         let variants = if with_gains { 1..self.arms.len() } else { 0..0 };
-        let asked = |variant| Asked { fitted: &self.fitted, arms: &self.arms, variant };
+        let asked = |variant| Asked {
+            fitted: &self.fitted,
+            arms: &self.arms,
+            variant,
+        };
         let mut gains: Vec<Along> = variants.map(|variant| asked(variant).along()).collect();
-        let adjusted = |of: fn(&Along) -> f64, gains: &[Along]| holm(&gains.iter().map(of).collect::<Vec<f64>>());
+        let adjusted = |of: fn(&Along) -> f64, gains: &[Along]| {
+            holm(&gains.iter().map(of).collect::<Vec<f64>>())
+        };
         let exponents = adjusted(|along| along.equal_exponents.p, &gains);
         let laws = adjusted(|along| along.equal_laws.p, &gains);
         for ((along, exponent), law) in gains.iter_mut().zip(exponents).zip(laws) {
@@ -285,8 +345,10 @@ impl Joined {
     fn member(&self, place: usize, bend: Bend) -> Member {
         let (arm, curve) = (&self.arms[place], &self.fitted.profile.best.curves[place]);
         let middle = self.fitted.profile.rows[place].middle;
-        let exponent =
-            |at: &profile::At| Figure { value: at.curves[place].exponent, variance: at.curves[place].inverse[1][1] };
+        let exponent = |at: &profile::At| Figure {
+            value: at.curves[place].exponent,
+            variance: at.curves[place].inverse[1][1],
+        };
         let (_, interval) = self.fitted.interval(self.fitted.single(), exponent);
         let ends = [interval.low, interval.high].map(|end| end.is_finite().then_some(end));
         Member {
@@ -298,7 +360,11 @@ impl Joined {
             params: arm.params(),
             scale: (curve.level + curve.exponent * middle).exp(),
             exponent: curve.exponent,
-            exponent_interval: Bounds { low: ends[0], high: ends[1], level: interval.level },
+            exponent_interval: Bounds {
+                low: ends[0],
+                high: ends[1],
+                level: interval.level,
+            },
             bend,
         }
     }
@@ -307,7 +373,11 @@ impl Joined {
 fn profile(arms: &[Arm], precisions: &[Precision], held: Option<f64>) -> Profile {
     let rows = arms.iter().zip(precisions).map(|(arm, precision)| {
         let flops: Vec<f64> = arm.cells.iter().map(|cell| cell.flops.ln()).collect();
-        Rows::new(&flops, arm.cells.iter().map(arm::Cell::log_loss).collect(), precision)
+        Rows::new(
+            &flops,
+            arm.cells.iter().map(arm::Cell::log_loss).collect(),
+            precision,
+        )
     });
     Profile::new(rows.collect(), held)
 }
@@ -320,8 +390,18 @@ impl Joint {
 
     /// Groups whose runs do not lie on the law, or whose measured gains contradict it.
     pub fn off_the_law(&self) -> Vec<&str> {
-        let refused =
-            self.refused.iter().filter(|refused| refused.why.off_the_law()).map(|refused| refused.group.as_str());
-        refused.chain(self.gains.iter().filter(|along| !along.agrees()).map(|along| along.variant.as_str())).collect()
+        let refused = self
+            .refused
+            .iter()
+            .filter(|refused| refused.why.off_the_law())
+            .map(|refused| refused.group.as_str());
+        refused
+            .chain(
+                self.gains
+                    .iter()
+                    .filter(|along| !along.agrees())
+                    .map(|along| along.variant.as_str()),
+            )
+            .collect()
     }
 }

@@ -38,7 +38,13 @@ impl Rows {
         let sum: f64 = precision.weights.iter().sum();
         // Sherman and Morrison's inverse of a diagonal plus a constant.
         let shared = precision.shared / (1.0 + precision.shared * sum);
-        Self { middle, x, y: log_loss, weights: precision.weights.clone(), shared }
+        Self {
+            middle,
+            x,
+            y: log_loss,
+            weights: precision.weights.clone(),
+            shared,
+        }
     }
 
     /// The product of two columns in the metric of the cells' covariance.
@@ -89,7 +95,11 @@ impl Rows {
         let [n, x, xx, z, xz] = sums;
         let slope = (n * xz - x * z) / (n * xx - x * x);
         let level = (z - slope * x) / n;
-        if slope.is_finite() && level.is_finite() { [level, -slope] } else { [0.0, 0.0] }
+        if slope.is_finite() && level.is_finite() {
+            [level, -slope]
+        } else {
+            [0.0, 0.0]
+        }
     }
 
     /// The best curve with E held.
@@ -108,8 +118,14 @@ impl Rows {
             if !(determinant > 0.0 && determinant.is_finite()) {
                 break;
             }
-            inverse = [[c / determinant, -b / determinant], [-b / determinant, a / determinant]];
-            let slope = [self.product(&by_level, &left), self.product(&by_exponent, &left)];
+            inverse = [
+                [c / determinant, -b / determinant],
+                [-b / determinant, a / determinant],
+            ];
+            let slope = [
+                self.product(&by_level, &left),
+                self.product(&by_exponent, &left),
+            ];
             let step = [0, 1].map(|k| inverse[k][0] * slope[0] + inverse[k][1] * slope[1]);
             let gained = (0..20).find_map(|halvings| {
                 let share = 0.5f64.powi(halvings);
@@ -124,7 +140,12 @@ impl Rows {
                 break;
             }
         }
-        Curve { level: at[0], exponent: at[1], inverse, sum_of_squares: value }
+        Curve {
+            level: at[0],
+            exponent: at[1],
+            inverse,
+            sum_of_squares: value,
+        }
     }
 }
 
@@ -170,18 +191,43 @@ impl Profile {
         let at = |e: f64| at(&rows, e);
         if let Some(held) = held {
             let best = at(held);
-            return Self { scanned: vec![best.clone()], best, held: Some(held), rows };
+            return Self {
+                scanned: vec![best.clone()],
+                best,
+                held: Some(held),
+                rows,
+            };
         }
-        let lowest = rows.iter().flat_map(|rows| &rows.y).copied().fold(f64::INFINITY, f64::min).exp();
+        let lowest = rows
+            .iter()
+            .flat_map(|rows| &rows.y)
+            .copied()
+            .fold(f64::INFINITY, f64::min)
+            .exp();
         // Closer together near the lowest loss, where ln(L - E) moves fastest.
         let share = |k: usize| 1.0 - (1.0 - k as f64 / SCAN as f64).powi(2);
-        let scanned: Vec<At> = (0..=SCAN).map(|k| at(CLOSEST * lowest * share(k))).collect();
-        let place = (0..=SCAN).min_by(|a, b| scanned[*a].sum_of_squares.total_cmp(&scanned[*b].sum_of_squares));
+        let scanned: Vec<At> = (0..=SCAN)
+            .map(|k| at(CLOSEST * lowest * share(k)))
+            .collect();
+        let place = (0..=SCAN).min_by(|a, b| {
+            scanned[*a]
+                .sum_of_squares
+                .total_cmp(&scanned[*b].sum_of_squares)
+        });
         let place = place.unwrap_or_default();
         let ends = [place.saturating_sub(1), (place + 1).min(SCAN)].map(|k| scanned[k].irreducible);
         let found = at(lowest_between(ends, |e| at(e).sum_of_squares));
-        let best = if found.sum_of_squares < scanned[place].sum_of_squares { found } else { scanned[place].clone() };
-        Self { rows, held: None, scanned, best }
+        let best = if found.sum_of_squares < scanned[place].sum_of_squares {
+            found
+        } else {
+            scanned[place].clone()
+        };
+        Self {
+            rows,
+            held: None,
+            scanned,
+            best,
+        }
     }
 
     /// Fits at all values of E that were scanned, and the best.
@@ -196,7 +242,11 @@ impl Profile {
 
     /// Cells less parameters.
     pub fn freedom(&self) -> usize {
-        self.rows.iter().map(|rows| rows.x.len()).sum::<usize>().saturating_sub(self.parameters())
+        self.rows
+            .iter()
+            .map(|rows| rows.x.len())
+            .sum::<usize>()
+            .saturating_sub(self.parameters())
     }
 
     /// The lowest and the highest E at which the sum of squares is at most `rise` above its lowest, and whether they are ends:
@@ -206,10 +256,28 @@ impl Profile {
         let within = |at: &At| at.sum_of_squares <= limit;
         let here = self.best.irreducible;
         let inside = |from: &At| within(from).then_some(from.irreducible);
-        let low = self.scanned.iter().find_map(inside).map_or(here, |e| e.min(here));
-        let high = self.scanned.iter().rev().find_map(inside).map_or(here, |e| e.max(here));
-        let below = self.scanned.iter().rev().find(|at| at.irreducible < low).map(|at| at.irreducible);
-        let above = self.scanned.iter().find(|at| at.irreducible > high).map(|at| at.irreducible);
+        let low = self
+            .scanned
+            .iter()
+            .find_map(inside)
+            .map_or(here, |e| e.min(here));
+        let high = self
+            .scanned
+            .iter()
+            .rev()
+            .find_map(inside)
+            .map_or(here, |e| e.max(here));
+        let below = self
+            .scanned
+            .iter()
+            .rev()
+            .find(|at| at.irreducible < low)
+            .map(|at| at.irreducible);
+        let above = self
+            .scanned
+            .iter()
+            .find(|at| at.irreducible > high)
+            .map(|at| at.irreducible);
         let end = |inside: f64, outside: Option<f64>| match outside {
             None => (inside, false),
             Some(outside) => (self.halved(inside, outside, limit), true),
@@ -220,7 +288,11 @@ impl Profile {
     fn halved(&self, mut inside: f64, mut outside: f64, limit: f64) -> f64 {
         for _ in 0..HALVINGS {
             let middle = 0.5 * (inside + outside);
-            if at(&self.rows, middle).sum_of_squares <= limit { inside = middle } else { outside = middle }
+            if at(&self.rows, middle).sum_of_squares <= limit {
+                inside = middle
+            } else {
+                outside = middle
+            }
         }
         inside
     }
@@ -231,7 +303,11 @@ impl Profile {
             return None;
         }
         let [low, high] = self.ends(rise).map(|(e, closed)| closed.then_some(e));
-        Some(Bounds { low, high, level: LEVEL })
+        Some(Bounds {
+            low,
+            high,
+            level: LEVEL,
+        })
     }
 
     /// Fits at `n` values of E over all that are at most `rise` worse, the best among them.
@@ -248,7 +324,11 @@ impl Profile {
 
 fn at(rows: &[Rows], irreducible: f64) -> At {
     let curves: Vec<Curve> = rows.iter().map(|rows| rows.curve(irreducible)).collect();
-    At { irreducible, sum_of_squares: curves.iter().map(|curve| curve.sum_of_squares).sum(), curves }
+    At {
+        irreducible,
+        sum_of_squares: curves.iter().map(|curve| curve.sum_of_squares).sum(),
+        curves,
+    }
 }
 
 /// The lowest point between two ends, by the golden section.

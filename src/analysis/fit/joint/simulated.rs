@@ -29,7 +29,11 @@ fn ladder(n: i32, factor: f64) -> Vec<f64> {
 
 /// L(1e16) = E + reducible.
 fn law(reducible: f64, exponent: f64) -> PowerLaw {
-    PowerLaw { irreducible: 1.8, scale: reducible * 1e16f64.powf(exponent), exponent }
+    PowerLaw {
+        irreducible: 1.8,
+        scale: reducible * 1e16f64.powf(exponent),
+        exponent,
+    }
 }
 
 impl World {
@@ -49,24 +53,41 @@ impl World {
 
     fn study(&self, seed: u64) -> Joint {
         let mut draws = stream("joint/simulated", seed, 0);
-        let common: Vec<f64> = (0..self.repeats).map(|_| self.common * draws.normal()).collect();
+        let common: Vec<f64> = (0..self.repeats)
+            .map(|_| self.common * draws.normal())
+            .collect();
         let groups: Vec<Vec<Point>> = (self.laws.iter().enumerate())
             .map(|(place, law)| {
-                let shared: Vec<f64> = (0..self.repeats).map(|_| self.shared * draws.normal()).collect();
+                let shared: Vec<f64> = (0..self.repeats)
+                    .map(|_| self.shared * draws.normal())
+                    .collect();
                 let mut points = Vec::new();
                 for flops in &self.budgets[usize::from(place > 0)] {
                     let of_cell = self.of_cell * draws.normal();
                     for repeat in 0..self.repeats {
-                        let off = of_cell + self.own * draws.normal() + shared[repeat] + common[repeat];
-                        let point = Point::new(format!("v{place}"), *flops, law.at(*flops) * off.exp());
-                        points.push(Point { repeat: Some(repeat as u64), ..point });
+                        let off =
+                            of_cell + self.own * draws.normal() + shared[repeat] + common[repeat];
+                        let point =
+                            Point::new(format!("v{place}"), *flops, law.at(*flops) * off.exp());
+                        points.push(Point {
+                            repeat: Some(repeat as u64),
+                            ..point
+                        });
                     }
                 }
                 points
             })
             .collect();
         let irreducible = self.held.map_or(Irreducible::Free, Irreducible::Fixed);
-        joint(&groups, Asks { base: None, irreducible, held: self.held }).unwrap()
+        joint(
+            &groups,
+            Asks {
+                base: None,
+                irreducible,
+                held: self.held,
+            },
+        )
+        .unwrap()
     }
 
     fn told(&self, studies: u64) -> Told {
@@ -82,13 +103,15 @@ impl World {
                 };
                 told.gains += 1;
                 told.bands += usize::from(!along.curve.is_empty());
-                told.covered += usize::from(!along.curve.is_empty() && along.curve.iter().all(holds));
+                told.covered +=
+                    usize::from(!along.curve.is_empty() && along.curve.iter().all(holds));
                 let change = 2f64.powf(own.exponent / self.laws[0].exponent - 1.0);
                 let range = along.per_doubling_interval;
                 told.changes += usize::from(range.low <= change && change <= range.high);
                 told.unequal += usize::from(along.equal_exponents.p < 0.05);
             }
-            let ranked = |along: &Along| along.side != Side::Unclear || along.trend != Trend::Unclear;
+            let ranked =
+                |along: &Along| along.side != Side::Unclear || along.trend != Trend::Unclear;
             told.ranked += usize::from(study.gains.iter().any(ranked));
         }
         told
@@ -113,25 +136,41 @@ fn share(part: usize, of: usize) -> f64 {
 
 /// Equal laws, which nothing may rank.
 fn equal(arms: usize) -> World {
-    World { laws: vec![law(1.6, 0.12); arms], ..World::usual() }
+    World {
+        laws: vec![law(1.6, 0.12); arms],
+        ..World::usual()
+    }
 }
 
 /// Laws of one exponent and unlike A.
 fn parallel() -> World {
-    World { laws: vec![law(1.6, 0.12), law(1.5, 0.12), law(1.45, 0.12)], ..World::usual() }
+    World {
+        laws: vec![law(1.6, 0.12), law(1.5, 0.12), law(1.45, 0.12)],
+        ..World::usual()
+    }
 }
 
 /// A floor so low, and so few budgets, that many studies put E at nothing.
 fn floorless() -> World {
-    let low = |reducible: f64, exponent: f64| PowerLaw { irreducible: 0.3, ..law(reducible, exponent) };
+    let low = |reducible: f64, exponent: f64| PowerLaw {
+        irreducible: 0.3,
+        ..law(reducible, exponent)
+    };
     let laws = vec![low(3.0, 0.06), low(2.9, 0.06), low(2.85, 0.07)];
-    World { laws, budgets: [ladder(5, 3.0), ladder(5, 3.0)], ..World::usual() }
+    World {
+        laws,
+        budgets: [ladder(5, 3.0), ladder(5, 3.0)],
+        ..World::usual()
+    }
 }
 
 /// Within 5 standard errors of 95% of so many studies.
 fn covers(part: usize, of: usize, level: f64) {
     let error = (level * (1.0 - level) / of as f64).sqrt();
-    assert!((share(part, of) - level).abs() < 5.0 * error, "{part} of {of} against {level}");
+    assert!(
+        (share(part, of) - level).abs() < 5.0 * error,
+        "{part} of {of} against {level}"
+    );
 }
 
 #[test]
@@ -156,15 +195,70 @@ fn bands_cover_in_many_worlds() {
     let usual = World::usual();
     let worlds: Vec<(&str, World)> = vec![
         ("usual", usual.clone()),
-        ("E known", World { held: Some(1.8), ..usual.clone() }),
-        ("no error of cells", World { of_cell: 0.0, ..usual.clone() }),
-        ("much error of cells", World { of_cell: 0.012, ..usual.clone() }),
-        ("luck shared", World { shared: 0.004, ..usual.clone() }),
-        ("luck shared, eight", World { shared: 0.004, repeats: 8, ..usual.clone() }),
-        ("single runs", World { repeats: 1, ..usual.clone() }),
-        ("eight repeats", World { repeats: 8, ..usual.clone() }),
-        ("three budgets", World { budgets: [ladder(5, 2.0), ladder(3, 2.0)], ..usual.clone() }),
-        ("four and four", World { budgets: [ladder(4, 10.0), ladder(4, 10.0)], ..usual }),
+        (
+            "E known",
+            World {
+                held: Some(1.8),
+                ..usual.clone()
+            },
+        ),
+        (
+            "no error of cells",
+            World {
+                of_cell: 0.0,
+                ..usual.clone()
+            },
+        ),
+        (
+            "much error of cells",
+            World {
+                of_cell: 0.012,
+                ..usual.clone()
+            },
+        ),
+        (
+            "luck shared",
+            World {
+                shared: 0.004,
+                ..usual.clone()
+            },
+        ),
+        (
+            "luck shared, eight",
+            World {
+                shared: 0.004,
+                repeats: 8,
+                ..usual.clone()
+            },
+        ),
+        (
+            "single runs",
+            World {
+                repeats: 1,
+                ..usual.clone()
+            },
+        ),
+        (
+            "eight repeats",
+            World {
+                repeats: 8,
+                ..usual.clone()
+            },
+        ),
+        (
+            "three budgets",
+            World {
+                budgets: [ladder(5, 2.0), ladder(3, 2.0)],
+                ..usual.clone()
+            },
+        ),
+        (
+            "four and four",
+            World {
+                budgets: [ladder(4, 10.0), ladder(4, 10.0)],
+                ..usual
+            },
+        ),
         ("equal laws", equal(2)),
         ("equal laws, six", equal(6)),
         ("parallel laws", parallel()),
@@ -180,7 +274,10 @@ fn bands_cover_in_many_worlds() {
             share(told.ranked, STUDIES as usize),
             share(told.off, STUDIES as usize),
         ];
-        assert!((0.925..0.975).contains(&found[0]) && (0.925..0.975).contains(&found[1]), "{name}: {found:?}");
+        assert!(
+            (0.925..0.975).contains(&found[0]) && (0.925..0.975).contains(&found[1]),
+            "{name}: {found:?}"
+        );
         if name.starts_with("equal laws") {
             assert!(found[2] < 0.065 && found[3] < 0.032, "{name}: {found:?}");
         }

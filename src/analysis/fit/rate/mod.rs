@@ -93,12 +93,16 @@ pub struct RateLaw {
 
 /// Fits one group's runs; `asked` are places N, D.
 pub fn fit(points: &[Point], asked: &[(f64, f64)]) -> Result<RateLaw> {
-    let group = points.first().map_or(String::new(), |point| point.group.clone());
+    let group = points
+        .first()
+        .map_or(String::new(), |point| point.group.clone());
     for needed in [Variable::Params, Variable::Tokens, Variable::Rate] {
         if points.iter().any(|point| point.get(needed).is_none()) {
             let name = needed.name();
-            return Err(Error::input(format!("{group}: this law needs `{name}`, which is not there"))
-                .hint(format!("--map {name}=COLUMN; --where leaves rows out")));
+            return Err(Error::input(format!(
+                "{group}: this law needs `{name}`, which is not there"
+            ))
+            .hint(format!("--map {name}=COLUMN; --where leaves rows out")));
         }
     }
     let cells = valley::cells(points);
@@ -106,26 +110,55 @@ pub fn fit(points: &[Point], asked: &[(f64, f64)]) -> Result<RateLaw> {
     let mut not_identified = Vec::new();
     let terms = terms(&told, &mut not_identified);
     if told.len() < terms.len() + 2 {
-        let why = cells.iter().find_map(|cell| cell.reason).map_or(String::new(), |why| format!(" ({why})"));
+        let why = cells
+            .iter()
+            .find_map(|cell| cell.reason)
+            .map_or(String::new(), |why| format!(" ({why})"));
         let message = format!(
             "{group}: {} of {} cells of size and tokens have a best rate inside those tried{why}; the law takes {}",
             told.len(),
             cells.len(),
             terms.len() + 2
         );
-        return Err(Error::input(message).hint("sweep the rate on both sides of the best, at more sizes and tokens"));
+        return Err(Error::input(message)
+            .hint("sweep the rate on both sides of the best, at more sizes and tokens"));
     }
-    let rates: Vec<f64> = told.iter().filter_map(|cell| Some(cell.rate?.ln())).collect();
-    let rate = Line::new(&told, &terms, &rates)
-        .ok_or_else(|| Error::input(format!("{group}: sizes and tokens of the cells are too much alike")))?;
-    let swept: Vec<&Cell> = told.iter().copied().filter(|cell| cell.batch.is_some()).collect();
-    let batches: Vec<f64> = swept.iter().filter_map(|cell| Some(cell.batch?.ln())).collect();
-    let of_tokens: Vec<Term> = vec![Term { name: "r", sign: 1.0, of: |cell| cell.tokens.ln() }];
-    let batch = if swept.len() > 3 { Line::new(&swept, &of_tokens, &batches) } else { None };
+    let rates: Vec<f64> = told
+        .iter()
+        .filter_map(|cell| Some(cell.rate?.ln()))
+        .collect();
+    let rate = Line::new(&told, &terms, &rates).ok_or_else(|| {
+        Error::input(format!(
+            "{group}: sizes and tokens of the cells are too much alike"
+        ))
+    })?;
+    let swept: Vec<&Cell> = told
+        .iter()
+        .copied()
+        .filter(|cell| cell.batch.is_some())
+        .collect();
+    let batches: Vec<f64> = swept
+        .iter()
+        .filter_map(|cell| Some(cell.batch?.ln()))
+        .collect();
+    let of_tokens: Vec<Term> = vec![Term {
+        name: "r",
+        sign: 1.0,
+        of: |cell| cell.tokens.ln(),
+    }];
+    let batch = if swept.len() > 3 {
+        Line::new(&swept, &of_tokens, &batches)
+    } else {
+        None
+    };
     if batch.is_none() && points.iter().any(|point| point.batch.is_some()) {
-        not_identified.push("k and r: too few cells have a best batch inside those tried".to_owned());
+        not_identified
+            .push("k and r: too few cells have a best batch inside those tried".to_owned());
     }
-    let at = asked.iter().map(|place| place_at(&told, &rate, batch.as_ref(), *place)).collect();
+    let at = asked
+        .iter()
+        .map(|place| place_at(&told, &rate, batch.as_ref(), *place))
+        .collect();
     Ok(RateLaw {
         n: points.len(),
         rate: rate.powers("c"),
@@ -152,13 +185,34 @@ struct Term {
 
 /// What the cells can tell: p and q, or one of them where the other does not move or moves with it.
 fn terms(cells: &[&Cell], not_identified: &mut Vec<String>) -> Vec<Term> {
-    let p = Term { name: "p", sign: -1.0, of: |cell| cell.params.ln() };
-    let q = Term { name: "q", sign: 1.0, of: |cell| cell.tokens.ln() };
-    let column = |term: &Term| cells.iter().map(|cell| (term.of)(cell)).collect::<Vec<f64>>();
+    let p = Term {
+        name: "p",
+        sign: -1.0,
+        of: |cell| cell.params.ln(),
+    };
+    let q = Term {
+        name: "q",
+        sign: 1.0,
+        of: |cell| cell.tokens.ln(),
+    };
+    let column = |term: &Term| {
+        cells
+            .iter()
+            .map(|cell| (term.of)(cell))
+            .collect::<Vec<f64>>()
+    };
     let ones = vec![1.0; cells.len()];
-    let spread = |column: &[f64], others: &[Vec<f64>]| residual_of(column, others).iter().map(|v| v * v).sum::<f64>();
+    let spread = |column: &[f64], others: &[Vec<f64>]| {
+        residual_of(column, others)
+            .iter()
+            .map(|v| v * v)
+            .sum::<f64>()
+    };
     let (n, d) = (column(&p), column(&q));
-    let (of_n, of_d) = (spread(&n, std::slice::from_ref(&ones)), spread(&d, std::slice::from_ref(&ones)));
+    let (of_n, of_d) = (
+        spread(&n, std::slice::from_ref(&ones)),
+        spread(&d, std::slice::from_ref(&ones)),
+    );
     let still = |spread: f64| spread < 1e-4 * cells.len() as f64;
     if still(of_n) {
         not_identified.push("p: all cells are of one size".to_owned());
@@ -194,13 +248,32 @@ impl Line {
         let ones = vec![1.0; cells.len()];
         let columns: Vec<Vec<f64>> = [ones]
             .into_iter()
-            .chain(terms.iter().map(|term| cells.iter().map(|cell| (term.of)(cell)).collect()))
+            .chain(
+                terms
+                    .iter()
+                    .map(|term| cells.iter().map(|cell| (term.of)(cell)).collect()),
+            )
             .collect();
         let slopes = centred(&columns, y)?;
-        let fitted = |k: usize| columns.iter().zip(&slopes).map(|(column, slope)| slope * column[k]).sum::<f64>();
+        let fitted = |k: usize| {
+            columns
+                .iter()
+                .zip(&slopes)
+                .map(|(column, slope)| slope * column[k])
+                .sum::<f64>()
+        };
         let left = y.iter().enumerate().map(|(k, y)| y - fitted(k)).collect();
-        let names = terms.iter().map(|term| (term.name, term.sign, term.of)).collect();
-        Some(Self { names, columns, y: y.to_vec(), slopes, left })
+        let names = terms
+            .iter()
+            .map(|term| (term.name, term.sign, term.of))
+            .collect();
+        Some(Self {
+            names,
+            columns,
+            y: y.to_vec(),
+            slopes,
+            left,
+        })
     }
 
     fn freedom(&self) -> f64 {
@@ -217,42 +290,75 @@ impl Line {
 
     /// Standard error of column k's slope: sd over what the other columns leave of it.
     fn se(&self, columns: &[Vec<f64>], k: usize) -> f64 {
-        let others: Vec<Vec<f64>> = (0..columns.len()).filter(|j| *j != k).map(|j| columns[j].clone()).collect();
-        self.sd() / residual_of(&columns[k], &others).iter().map(|v| v * v).sum::<f64>().sqrt()
+        let others: Vec<Vec<f64>> = (0..columns.len())
+            .filter(|j| *j != k)
+            .map(|j| columns[j].clone())
+            .collect();
+        self.sd()
+            / residual_of(&columns[k], &others)
+                .iter()
+                .map(|v| v * v)
+                .sum::<f64>()
+                .sqrt()
     }
 
     fn powers(&self, coefficient: &'static str) -> Vec<Power> {
         let t = critical(self.freedom(), LEVEL);
         let around = |value: f64, k: usize| {
             let half = t? * self.se(&self.columns, k);
-            half.is_finite().then_some(Interval { low: value - half, high: value + half, level: LEVEL })
+            half.is_finite().then_some(Interval {
+                low: value - half,
+                high: value + half,
+                level: LEVEL,
+            })
         };
         let log = around(self.slopes[0], 0);
         let first = Power {
             name: coefficient,
             value: self.slopes[0].exp(),
-            interval: log.map(|i| Interval { low: i.low.exp(), high: i.high.exp(), ..i }),
+            interval: log.map(|i| Interval {
+                low: i.low.exp(),
+                high: i.high.exp(),
+                ..i
+            }),
         };
         let others = self.names.iter().enumerate().map(|(k, (name, sign, _))| {
             let value = sign * self.slopes[k + 1];
-            Power { name, value, interval: around(value, k + 1) }
+            Power {
+                name,
+                value,
+                interval: around(value, k + 1),
+            }
         });
         [first].into_iter().chain(others).collect()
     }
 
     /// The value at a cell, with the interval of a cell's own best there.
     fn at(&self, cell: &Cell) -> (f64, Option<Interval>) {
-        let place: Vec<f64> = [1.0].into_iter().chain(self.names.iter().map(|(.., of)| of(cell))).collect();
-        let value: f64 = place.iter().zip(&self.slopes).map(|(x, slope)| x * slope).sum();
+        let place: Vec<f64> = [1.0]
+            .into_iter()
+            .chain(self.names.iter().map(|(.., of)| of(cell)))
+            .collect();
+        let value: f64 = place
+            .iter()
+            .zip(&self.slopes)
+            .map(|(x, slope)| x * slope)
+            .sum();
         // With columns measured from the place the first slope is the value there.
         let shifted: Vec<Vec<f64>> = self
             .columns
             .iter()
             .zip(&place)
             .enumerate()
-            .map(|(k, (column, x))| column.iter().map(|v| if k == 0 { *v } else { v - x }).collect())
+            .map(|(k, (column, x))| {
+                column
+                    .iter()
+                    .map(|v| if k == 0 { *v } else { v - x })
+                    .collect()
+            })
             .collect();
-        let half = critical(self.freedom(), LEVEL).map(|t| t * self.se(&shifted, 0).hypot(self.sd()));
+        let half =
+            critical(self.freedom(), LEVEL).map(|t| t * self.se(&shifted, 0).hypot(self.sd()));
         let interval = half.filter(|half| half.is_finite()).map(|half| Interval {
             low: (value - half).exp(),
             high: (value + half).exp(),
@@ -265,24 +371,47 @@ impl Line {
 /// Least squares with the columns after the first, which is of ones, measured from their means.
 fn centred(columns: &[Vec<f64>], y: &[f64]) -> Option<Vec<f64>> {
     let n = y.len() as f64;
-    let means: Vec<f64> = columns.iter().map(|column| column.iter().sum::<f64>() / n).collect();
+    let means: Vec<f64> = columns
+        .iter()
+        .map(|column| column.iter().sum::<f64>() / n)
+        .collect();
     let moved: Vec<Vec<f64>> = columns
         .iter()
         .enumerate()
-        .map(|(k, column)| column.iter().map(|v| if k == 0 { 1.0 } else { v - means[k] }).collect())
+        .map(|(k, column)| {
+            column
+                .iter()
+                .map(|v| if k == 0 { 1.0 } else { v - means[k] })
+                .collect()
+        })
         .collect();
     let mut slopes = least_squares(&moved, y)?;
-    slopes[0] -= slopes[1..].iter().zip(&means[1..]).map(|(slope, mean)| slope * mean).sum::<f64>();
+    slopes[0] -= slopes[1..]
+        .iter()
+        .zip(&means[1..])
+        .map(|(slope, mean)| slope * mean)
+        .sum::<f64>();
     Some(slopes)
 }
 
-fn place_at(cells: &[&Cell], rate: &Line, batch: Option<&Line>, (params, tokens): (f64, f64)) -> RateAt {
-    let cell = Cell { params, tokens, ..cells[0].clone() };
+fn place_at(
+    cells: &[&Cell],
+    rate: &Line,
+    batch: Option<&Line>,
+    (params, tokens): (f64, f64),
+) -> RateAt {
+    let cell = Cell {
+        params,
+        tokens,
+        ..cells[0].clone()
+    };
     let (value, rate_interval) = rate.at(&cell);
     let of_batch = batch.map(|line| line.at(&cell));
     let outside = |of: fn(&Cell) -> f64, value: f64| {
         let values = cells.iter().map(|cell| of(cell));
-        let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), v| (low.min(v), high.max(v)));
+        let (low, high) = values.fold((f64::INFINITY, 0.0_f64), |(low, high), v| {
+            (low.min(v), high.max(v))
+        });
         value < 0.99 * low || value > 1.01 * high
     };
     RateAt {
@@ -303,11 +432,16 @@ fn near_runs(points: &[Point]) -> Option<[f64; 5]> {
         .iter()
         .flat_map(|cell| {
             let best = cell.iter().map(|p| p.loss).fold(f64::INFINITY, f64::min);
-            cell.iter().copied().filter(move |p| p.loss < (1.0 + NEAR) * best)
+            cell.iter()
+                .copied()
+                .filter(move |p| p.loss < (1.0 + NEAR) * best)
         })
         .collect();
-    let of =
-        |get: &dyn Fn(&Point) -> Option<f64>| near.iter().map(|p| Some(get(p)?.ln())).collect::<Option<Vec<f64>>>();
+    let of = |get: &dyn Fn(&Point) -> Option<f64>| {
+        near.iter()
+            .map(|p| Some(get(p)?.ln()))
+            .collect::<Option<Vec<f64>>>()
+    };
     let (n, d, lr) = (of(&|p| p.params)?, of(&|p| p.tokens)?, of(&|p| p.rate)?);
     let batch = of(&|p| p.batch)?;
     let ones = vec![1.0; near.len()];

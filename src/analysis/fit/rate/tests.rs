@@ -13,7 +13,14 @@ fn best(n: f64, d: f64) -> (f64, f64) {
 
 /// A sweep on a grid of factors of the root of two in lr and of two in batch around the best of each cell, with sides of the
 /// valley in nats per squared unit of ln lr, and cells that scatter by `scatter` in ln lr.
-fn sweep(places: &[(f64, f64)], scatter: f64, noise: f64, batches: bool, seed: u64, sides: [f64; 2]) -> Vec<Point> {
+fn sweep(
+    places: &[(f64, f64)],
+    scatter: f64,
+    noise: f64,
+    batches: bool,
+    seed: u64,
+    sides: [f64; 2],
+) -> Vec<Point> {
     let mut luck = stream("rate-law-test", seed, 0);
     let mut points = Vec::new();
     for &(n, d) in places {
@@ -34,7 +41,13 @@ fn sweep(places: &[(f64, f64)], scatter: f64, noise: f64, batches: bool, seed: u
                     + noise * luck.normal();
                 let batch = batches.then_some(y.exp());
                 let point = Point::new("all".to_owned(), 6.0 * n * d, loss);
-                points.push(Point { params: Some(n), tokens: Some(d), rate: Some(x.exp()), batch, ..point });
+                points.push(Point {
+                    params: Some(n),
+                    tokens: Some(d),
+                    rate: Some(x.exp()),
+                    batch,
+                    ..point
+                });
             }
         }
     }
@@ -60,29 +73,63 @@ const PLACES: [(f64, f64); 12] = [
 ];
 
 fn value(powers: &[Power], name: &str) -> f64 {
-    powers.iter().find(|power| power.name == name).unwrap().value
+    powers
+        .iter()
+        .find(|power| power.name == name)
+        .unwrap()
+        .value
 }
 
 #[test]
 fn the_law_that_made_the_sweeps_is_found() {
-    let found = fit(&sweep(&PLACES, 0.0, 1e-4, true, 1, STEEPER), &[(5e8, 5e10), (5e9, 1e12)]).unwrap();
+    let found = fit(
+        &sweep(&PLACES, 0.0, 1e-4, true, 1, STEEPER),
+        &[(5e8, 5e10), (5e9, 1e12)],
+    )
+    .unwrap();
     for (name, truth, near) in [("p", 0.713, 0.02), ("q", 0.307, 0.02)] {
-        assert!((value(&found.rate, name) - truth).abs() < near, "{name}: {:?}", found.rate);
+        assert!(
+            (value(&found.rate, name) - truth).abs() < near,
+            "{name}: {:?}",
+            found.rate
+        );
     }
-    assert!((value(&found.batch, "r") - 0.571).abs() < 0.02, "{:?}", found.batch);
-    assert!(found.not_identified.is_empty() && found.cells.iter().all(|cell| cell.reason.is_none()));
+    assert!(
+        (value(&found.batch, "r") - 0.571).abs() < 0.02,
+        "{:?}",
+        found.batch
+    );
+    assert!(
+        found.not_identified.is_empty() && found.cells.iter().all(|cell| cell.reason.is_none())
+    );
     let (lr, batch) = best(5e8, 5e10);
     let at = &found.at[0];
     assert!(
-        (at.rate.ln() - lr).abs() < 0.05 && (at.batch.unwrap().ln() - batch).abs() < 0.1 && !at.extrapolated,
+        (at.rate.ln() - lr).abs() < 0.05
+            && (at.batch.unwrap().ln() - batch).abs() < 0.1
+            && !at.extrapolated,
         "{at:?}"
     );
     assert!(found.at[1].extrapolated);
     // A rate twice too high costs 0.03 ln(2)^2, half the best 0.02 ln(2)^2, less what a better batch gives back.
-    let cost = |factor: f64| found.costs.iter().find(|cost| cost.factor == factor).unwrap().nats;
-    assert!((cost(2.0) - 0.0138).abs() < 0.0015 && (cost(0.5) - 0.0090).abs() < 0.0015, "{:?}", found.costs);
+    let cost = |factor: f64| {
+        found
+            .costs
+            .iter()
+            .find(|cost| cost.factor == factor)
+            .unwrap()
+            .nats
+    };
+    assert!(
+        (cost(2.0) - 0.0138).abs() < 0.0015 && (cost(0.5) - 0.0090).abs() < 0.0015,
+        "{:?}",
+        found.costs
+    );
     let near = found.by_near_runs.unwrap();
-    assert!((near[1] - 0.713).abs() < 0.05 && (near[2] - 0.307).abs() < 0.05, "{near:?}");
+    assert!(
+        (near[1] - 0.713).abs() < 0.05 && (near[2] - 0.307).abs() < 0.05,
+        "{near:?}"
+    );
 }
 
 #[test]
@@ -90,10 +137,15 @@ fn what_cells_scatter_by_is_in_the_interval() {
     let studies = 200;
     let (mut held, mut inside) = (0, 0);
     for seed in 0..studies {
-        let found = fit(&sweep(&PLACES, 0.15, 5e-4, false, seed, [0.025, 0.025]), &[(5e8, 5e10)]).unwrap();
+        let found = fit(
+            &sweep(&PLACES, 0.15, 5e-4, false, seed, [0.025, 0.025]),
+            &[(5e8, 5e10)],
+        )
+        .unwrap();
         let p = found.rate[1].interval.unwrap();
         held += usize::from((p.low..=p.high).contains(&0.713));
-        let own = (best(5e8, 5e10).0 + 0.15 * stream("rate-law-test-place", seed, 0).normal()).exp();
+        let own =
+            (best(5e8, 5e10).0 + 0.15 * stream("rate-law-test-place", seed, 0).normal()).exp();
         let at = found.at[0].rate_interval.unwrap();
         inside += usize::from((at.low..=at.high).contains(&own));
         assert!(found.batch.is_empty() && found.at[0].batch.is_none());
@@ -109,12 +161,23 @@ fn what_cells_scatter_by_is_in_the_interval() {
 fn what_cells_cannot_tell_is_said() {
     let one_size: Vec<(f64, f64)> = [4e9, 1e10, 3e10, 1e11, 3e11].map(|d| (2e8, d)).to_vec();
     let found = fit(&sweep(&one_size, 0.0, 1e-4, true, 2, STEEPER), &[]).unwrap();
-    assert_eq!(found.rate.iter().map(|p| p.name).collect::<Vec<_>>(), ["c", "q"]);
+    assert_eq!(
+        found.rate.iter().map(|p| p.name).collect::<Vec<_>>(),
+        ["c", "q"]
+    );
     assert_eq!(found.not_identified, ["p: all cells are of one size"]);
     let ray: Vec<(f64, f64)> = [1e8, 2e8, 4e8, 8e8, 1.6e9].map(|n| (n, 20.0 * n)).to_vec();
     let found = fit(&sweep(&ray, 0.0, 1e-4, true, 3, STEEPER), &[]).unwrap();
-    assert!(found.not_identified[0].starts_with("p and q: tokens rise with size"), "{:?}", found.not_identified);
-    assert!((value(&found.rate, "q") + 0.713 - 0.307).abs() < 0.03, "both together: {:?}", found.rate);
+    assert!(
+        found.not_identified[0].starts_with("p and q: tokens rise with size"),
+        "{:?}",
+        found.not_identified
+    );
+    assert!(
+        (value(&found.rate, "q") + 0.713 - 0.307).abs() < 0.03,
+        "both together: {:?}",
+        found.rate
+    );
 }
 
 #[test]
@@ -123,10 +186,24 @@ fn a_best_at_the_edge_is_no_best_and_too_few_are_refused() {
     let (lr, _) = best(2e8, 4e9);
     points.retain(|p| p.tokens != Some(4e9) || p.rate.unwrap().ln() > lr + 0.8);
     let found = fit(&points, &[]).unwrap();
-    assert!(found.cells[0].rate.is_none() && found.cells[0].reason.is_some(), "{:?}", found.cells[0]);
+    assert!(
+        found.cells[0].rate.is_none() && found.cells[0].reason.is_some(),
+        "{:?}",
+        found.cells[0]
+    );
     let error = fit(&sweep(&PLACES[2..5], 0.0, 1e-4, false, 5, STEEPER), &[]).unwrap_err();
-    assert!(error.message.contains("3 of 3 cells of size and tokens have a best rate"), "{error}");
+    assert!(
+        error
+            .message
+            .contains("3 of 3 cells of size and tokens have a best rate"),
+        "{error}"
+    );
     let mut lacking = sweep(&PLACES, 0.0, 1e-4, false, 6, STEEPER);
     lacking[0].rate = None;
-    assert!(fit(&lacking, &[]).unwrap_err().message.contains("needs `lr`"));
+    assert!(
+        fit(&lacking, &[])
+            .unwrap_err()
+            .message
+            .contains("needs `lr`")
+    );
 }

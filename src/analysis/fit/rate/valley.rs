@@ -54,13 +54,22 @@ pub struct Cost {
 pub fn grouped(points: &[Point]) -> Vec<Vec<&Point>> {
     let key = |p: &&Point| (p.params.unwrap_or(0.0), p.tokens.unwrap_or(0.0));
     let mut sorted: Vec<&Point> = points.iter().collect();
-    sorted.sort_by(|a, b| key(a).0.total_cmp(&key(b).0).then(key(a).1.total_cmp(&key(b).1)));
+    sorted.sort_by(|a, b| {
+        key(a)
+            .0
+            .total_cmp(&key(b).0)
+            .then(key(a).1.total_cmp(&key(b).1))
+    });
     let near = |a: f64, b: f64| (a - b).abs() <= ALIKE * a.max(b);
-    let sizes = sorted.chunk_by(|a, b| near(key(a).0, key(b).0)).map(<[&Point]>::to_vec);
+    let sizes = sorted
+        .chunk_by(|a, b| near(key(a).0, key(b).0))
+        .map(<[&Point]>::to_vec);
     sizes
         .flat_map(|mut size| {
             size.sort_by(|a, b| key(a).1.total_cmp(&key(b).1));
-            size.chunk_by(|a, b| near(key(a).1, key(b).1)).map(<[&Point]>::to_vec).collect::<Vec<_>>()
+            size.chunk_by(|a, b| near(key(a).1, key(b).1))
+                .map(<[&Point]>::to_vec)
+                .collect::<Vec<_>>()
         })
         .collect()
 }
@@ -87,14 +96,19 @@ fn best(runs: &[&Point]) -> Cell {
     for doubling in 0..=DOUBLINGS {
         let limit = (1.0 + WINDOW * f64::from(2_u32.pow(doubling))) * best_loss;
         let near: Vec<&Point> = runs.iter().copied().filter(|p| p.loss <= limit).collect();
-        let enough = if with_batch { near.len() >= 10 && distinct(&near, |p| p.batch) > 2 } else { near.len() >= 4 };
+        let enough = if with_batch {
+            near.len() >= 10 && distinct(&near, |p| p.batch) > 2
+        } else {
+            near.len() >= 4
+        };
         if !enough || distinct(&near, |p| p.rate) < 3 {
             continue;
         }
         cell.near = near.len();
         match lowest(&near, with_batch) {
             Ok((rate, batch, curvature)) => {
-                (cell.rate, cell.batch, cell.curvature, cell.reason) = (Some(rate), batch, curvature, None);
+                (cell.rate, cell.batch, cell.curvature, cell.reason) =
+                    (Some(rate), batch, curvature, None);
                 return cell;
             }
             Err(reason) => cell.reason = Some(reason),
@@ -112,30 +126,57 @@ fn distinct(runs: &[&Point], of: fn(&Point) -> Option<f64>) -> usize {
 
 /// The lowest point of the curve through runs, and how fast the loss rises with ln lr from there.
 fn lowest(runs: &[&Point], with_batch: bool) -> Result<(f64, Option<f64>, f64), &'static str> {
-    let log = |of: fn(&Point) -> Option<f64>| runs.iter().map(|p| of(p).unwrap_or(1.0).ln()).collect::<Vec<f64>>();
+    let log = |of: fn(&Point) -> Option<f64>| {
+        runs.iter()
+            .map(|p| of(p).unwrap_or(1.0).ln())
+            .collect::<Vec<f64>>()
+    };
     let middle = |values: &[f64]| values.iter().sum::<f64>() / values.len() as f64;
     let (lr, batch) = (log(|p| p.rate), log(|p| p.batch));
     let (x0, y0) = (middle(&lr), middle(&batch));
-    let column =
-        |f: &dyn Fn(f64, f64) -> f64| lr.iter().zip(&batch).map(|(x, y)| f(x - x0, y - y0)).collect::<Vec<f64>>();
-    let mut columns = vec![column(&|_, _| 1.0), column(&|x, _| x), column(&|x, _| x * x)];
+    let column = |f: &dyn Fn(f64, f64) -> f64| {
+        lr.iter()
+            .zip(&batch)
+            .map(|(x, y)| f(x - x0, y - y0))
+            .collect::<Vec<f64>>()
+    };
+    let mut columns = vec![
+        column(&|_, _| 1.0),
+        column(&|x, _| x),
+        column(&|x, _| x * x),
+    ];
     if runs.len() >= if with_batch { 14 } else { 6 } && distinct(runs, |p| p.rate) > 4 {
         columns.push(column(&|x, _| x * x * x));
     }
     let cubes = columns.len() - 3;
     if with_batch {
-        columns.extend([column(&|_, y| y), column(&|x, y| x * y), column(&|_, y| y * y)]);
+        columns.extend([
+            column(&|_, y| y),
+            column(&|x, y| x * y),
+            column(&|_, y| y * y),
+        ]);
     }
     let losses: Vec<f64> = runs.iter().map(|p| p.loss).collect();
     let c = least_squares(&columns, &losses).ok_or("rates and batches too much alike")?;
     let inside = |value: f64, tried: &[f64]| {
-        let ends = tried.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| (low.min(*v), high.max(*v)));
+        let ends = tried
+            .iter()
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+                (low.min(*v), high.max(*v))
+            });
         value >= ends.0 && value <= ends.1
     };
     let cube = if cubes == 1 { c[3] } else { 0.0 };
-    let [by, both, of_batch] = if with_batch { [c[3 + cubes], c[4 + cubes], c[5 + cubes]] } else { [0.0, 0.0, 1.0] };
+    let [by, both, of_batch] = if with_batch {
+        [c[3 + cubes], c[4 + cubes], c[5 + cubes]]
+    } else {
+        [0.0, 0.0, 1.0]
+    };
     // With the batch at its best for each rate the loss is a cubic in x, and its slope a + b x + 3 cube x^2.
-    let (a, b) = (c[1] - by * both / (2.0 * of_batch), 2.0 * c[2] - both * both / (2.0 * of_batch));
+    let (a, b) = (
+        c[1] - by * both / (2.0 * of_batch),
+        2.0 * c[2] - both * both / (2.0 * of_batch),
+    );
     let discriminant = b * b - 12.0 * cube * a;
     if of_batch <= 0.0 || b <= 0.0 || discriminant <= 0.0 {
         return Err("the loss does not curve upward");
@@ -143,42 +184,74 @@ fn lowest(runs: &[&Point], with_batch: bool) -> Result<(f64, Option<f64>, f64), 
     let x = -2.0 * a / (b + discriminant.sqrt());
     let y = -(by + both * x) / (2.0 * of_batch);
     match inside(x + x0, &lr) && (!with_batch || inside(y + y0, &batch)) {
-        true => Ok(((x + x0).exp(), with_batch.then(|| (y + y0).exp()), (c[2] + 3.0 * cube * x).max(0.0))),
+        true => Ok((
+            (x + x0).exp(),
+            with_batch.then(|| (y + y0).exp()),
+            (c[2] + 3.0 * cube * x).max(0.0),
+        )),
         false => Err("the best lies beyond the rates or batches tried"),
     }
 }
 
 /// Mean and worst over cells of what rates that are off by `left` in ln lr cost.
 pub fn law_cost(cells: &[&Cell], left: &[f64]) -> [f64; 2] {
-    let costs: Vec<f64> = cells.iter().zip(left).map(|(cell, off)| cell.curvature * off * off).collect();
-    [costs.iter().sum::<f64>() / costs.len().max(1) as f64, costs.iter().copied().fold(0.0, f64::max)]
+    let costs: Vec<f64> = cells
+        .iter()
+        .zip(left)
+        .map(|(cell, off)| cell.curvature * off * off)
+        .collect();
+    [
+        costs.iter().sum::<f64>() / costs.len().max(1) as f64,
+        costs.iter().copied().fold(0.0, f64::max),
+    ]
 }
 
 /// What mistuned rates cost: every cell's lowest loss at each rate, between rates on straight lines in ln lr, against its best.
 pub fn costs(points: &[Point], cells: &[Cell]) -> Vec<Cost> {
-    let curves: Vec<(f64, Vec<(f64, f64)>)> =
-        grouped(points).iter().zip(cells).filter_map(|(runs, cell)| Some((cell.rate?.ln(), envelope(runs)))).collect();
+    let curves: Vec<(f64, Vec<(f64, f64)>)> = grouped(points)
+        .iter()
+        .zip(cells)
+        .filter_map(|(runs, cell)| Some((cell.rate?.ln(), envelope(runs))))
+        .collect();
     let one = |factor: f64| {
         let found: Vec<f64> = curves
             .iter()
-            .filter_map(|(best, curve)| Some(between(curve, best + factor.ln())? - between(curve, *best)?))
+            .filter_map(|(best, curve)| {
+                Some(between(curve, best + factor.ln())? - between(curve, *best)?)
+            })
             .collect();
         let cells = found.len();
-        (cells > 0).then(|| Cost { factor, nats: found.iter().sum::<f64>() / cells as f64, cells })
+        (cells > 0).then(|| Cost {
+            factor,
+            nats: found.iter().sum::<f64>() / cells as f64,
+            cells,
+        })
     };
     FACTORS.into_iter().filter_map(one).collect()
 }
 
 /// The lowest loss at each rate, by ln lr.
 fn envelope(runs: &[&Point]) -> Vec<(f64, f64)> {
-    let mut sorted: Vec<(f64, f64)> = runs.iter().filter_map(|p| Some((p.rate?.ln(), p.loss))).collect();
+    let mut sorted: Vec<(f64, f64)> = runs
+        .iter()
+        .filter_map(|p| Some((p.rate?.ln(), p.loss)))
+        .collect();
     sorted.sort_by(|a, b| a.0.total_cmp(&b.0));
     let rates = sorted.chunk_by(|a, b| b.0 - a.0 < 0.02);
-    rates.map(|rate| (rate[0].0, rate.iter().map(|r| r.1).fold(f64::INFINITY, f64::min))).collect()
+    rates
+        .map(|rate| {
+            (
+                rate[0].0,
+                rate.iter().map(|r| r.1).fold(f64::INFINITY, f64::min),
+            )
+        })
+        .collect()
 }
 
 fn between(curve: &[(f64, f64)], x: f64) -> Option<f64> {
-    let pair = curve.windows(2).find(|pair| pair[0].0 <= x && x <= pair[1].0)?;
+    let pair = curve
+        .windows(2)
+        .find(|pair| pair[0].0 <= x && x <= pair[1].0)?;
     let share = (x - pair[0].0) / (pair[1].0 - pair[0].0);
     Some(pair[0].1 + share * (pair[1].1 - pair[0].1))
 }

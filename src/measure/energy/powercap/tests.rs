@@ -24,7 +24,11 @@ fn tree(zones: &[(&str, &str, &str)]) -> TempDir {
 }
 
 fn find(root: &TempDir, is_virtual: bool) -> Vec<Found> {
-    Kind.find(&Place { root: root.path().to_owned(), is_virtual, gpus: Gpus::None })
+    Kind.find(&Place {
+        root: root.path().to_owned(),
+        is_virtual,
+        gpus: Gpus::None,
+    })
 }
 
 /// `id: first reading` of what opened, `id: why not` of what did not.
@@ -41,7 +45,9 @@ fn seen(root: &TempDir, is_virtual: bool) -> Vec<String> {
 
 #[test]
 fn zones_are_chosen_by_name_and_none_is_counted_twice() {
-    let check = |zones: &[(&str, &str, &str)], expected: &[&str]| assert_eq!(seen(&tree(zones), false), expected);
+    let check = |zones: &[(&str, &str, &str)], expected: &[&str]| {
+        assert_eq!(seen(&tree(zones), false), expected)
+    };
     // A desktop: core and uncore are parts of the package; psys holds it.
     check(
         &[
@@ -69,7 +75,11 @@ fn zones_are_chosen_by_name_and_none_is_counted_twice() {
             ("intel-rapl:1", "package-0-die-1", "21"),
             ("intel-rapl:1:0", "dram", "22"),
         ],
-        &["dram-0-die-1: 22", "package-0-die-0: 11", "package-0-die-1: 21"],
+        &[
+            "dram-0-die-1: 22",
+            "package-0-die-0: 11",
+            "package-0-die-1: 21",
+        ],
     );
     // The same register twice: through the processor and through memory.
     check(
@@ -80,7 +90,10 @@ fn zones_are_chosen_by_name_and_none_is_counted_twice() {
         ],
         &["dram-0: 14", "package-0: 11"],
     );
-    check(&[("intel-rapl-mmio:0", "package-0", "12")], &["package-0: 12"]);
+    check(
+        &[("intel-rapl-mmio:0", "package-0", "12")],
+        &["package-0: 12"],
+    );
     // AMD, under the intel name.
     check(
         &[
@@ -91,7 +104,10 @@ fn zones_are_chosen_by_name_and_none_is_counted_twice() {
         ],
         &["package-0: 11", "package-1: 21"],
     );
-    check(&[("intel-rapl:0", "package-0", "no number")], &["package-0: unsupported"]);
+    check(
+        &[("intel-rapl:0", "package-0", "no number")],
+        &["package-0: unsupported"],
+    );
 }
 
 #[test]
@@ -100,30 +116,54 @@ fn nothing_to_read_says_why() {
     assert_eq!(seen(&none, true), ["cpu: virtual_machine"]);
     assert_eq!(seen(&none, false), ["cpu: no_sensor"]);
     let root = tree(&[("intel-rapl:0", "package-0", "11")]);
-    fs::remove_file(root.path().join("sys/class/powercap/intel-rapl:0/energy_uj")).unwrap();
+    fs::remove_file(
+        root.path()
+            .join("sys/class/powercap/intel-rapl:0/energy_uj"),
+    )
+    .unwrap();
     assert_eq!(seen(&root, false), ["package-0: no_sensor"]);
     // What a refused file is taken for; a test that runs as root is refused nothing.
-    assert_eq!(absent(&ErrorKind::PermissionDenied.into()), Absent::NoPermission);
-    let zone =
-        Zone { id: "package-0".to_owned(), component: "cpu_package", mirror: false, folder: root.path().to_owned() };
+    assert_eq!(
+        absent(&ErrorKind::PermissionDenied.into()),
+        Absent::NoPermission
+    );
+    let zone = Zone {
+        id: "package-0".to_owned(),
+        component: "cpu_package",
+        mirror: false,
+        folder: root.path().to_owned(),
+    };
     let remedy = zone.missing(Absent::NoPermission).remedy;
-    assert_eq!(remedy, "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj");
+    assert_eq!(
+        remedy,
+        "sudo chmod a+r /sys/class/powercap/intel-rapl:*/energy_uj"
+    );
 }
 
 /// Inside some containers only the devices are there, one zone within the other.
 #[test]
 fn the_devices_do_where_the_class_is_hidden() {
     let root = tempfile::tempdir().unwrap();
-    let package = root.path().join("sys/devices/virtual/powercap/intel-rapl/intel-rapl:0");
-    for (folder, name, count) in [(package.clone(), "package-0", "11"), (package.join("intel-rapl:0:0"), "dram", "12")]
-    {
+    let package = root
+        .path()
+        .join("sys/devices/virtual/powercap/intel-rapl/intel-rapl:0");
+    for (folder, name, count) in [
+        (package.clone(), "package-0", "11"),
+        (package.join("intel-rapl:0:0"), "dram", "12"),
+    ] {
         fs::create_dir_all(&folder).unwrap();
-        for (file, text) in [("name", name), ("energy_uj", count), ("max_energy_range_uj", DESKTOP)] {
+        for (file, text) in [
+            ("name", name),
+            ("energy_uj", count),
+            ("max_energy_range_uj", DESKTOP),
+        ] {
             fs::write(folder.join(file), text).unwrap();
         }
     }
     assert_eq!(seen(&root, false), ["dram-0: 12", "package-0: 11"]);
-    let Some(Found::Open(meter)) = find(&root, false).pop() else { panic!("package-0 does not open") };
+    let Some(Found::Open(meter)) = find(&root, false).pop() else {
+        panic!("package-0 does not open")
+    };
     // 2^-14 J.
     assert!((meter.about().resolution_j.unwrap() / 6.103_515_625e-5 - 1.0).abs() < 1e-4);
 }
@@ -131,21 +171,34 @@ fn the_devices_do_where_the_class_is_hidden() {
 /// A whole story on files: two packages, a wrap on one, a zone that vanishes on the other; time is a list of numbers.
 #[test]
 fn files_become_joules() {
-    let root = tree(&[("intel-rapl:0", "package-0", "65532000000"), ("intel-rapl:1", "package-1", "1000000")]);
+    let root = tree(&[
+        ("intel-rapl:0", "package-0", "65532000000"),
+        ("intel-rapl:1", "package-1", "1000000"),
+    ]);
     let mut meters: Vec<(Box<dyn Meter>, Account)> = find(&root, false)
         .into_iter()
         .map(|found| {
-            let Found::Open(meter) = found else { panic!("a zone does not open") };
+            let Found::Open(meter) = found else {
+                panic!("a zone does not open")
+            };
             let about = meter.about();
             let account = Account::new(about.law, about.update_s, about.least_s);
             (meter, account)
         })
         .collect();
-    let file = |zone: u32| root.path().join(format!("sys/class/powercap/intel-rapl:{zone}/energy_uj"));
-    for (at_s, first, second) in [(0.0, "65532000000", Some("1000000")), (1.0, "99389013", Some("61000000"))]
-        .into_iter()
-        .chain([(2.0, "199389013", Some("121000000")), (3.0, "299389013", None)])
-    {
+    let file = |zone: u32| {
+        root.path()
+            .join(format!("sys/class/powercap/intel-rapl:{zone}/energy_uj"))
+    };
+    for (at_s, first, second) in [
+        (0.0, "65532000000", Some("1000000")),
+        (1.0, "99389013", Some("61000000")),
+    ]
+    .into_iter()
+    .chain([
+        (2.0, "199389013", Some("121000000")),
+        (3.0, "299389013", None),
+    ]) {
         fs::write(file(0), first).unwrap();
         match second {
             Some(text) => fs::write(file(1), text).unwrap(),
@@ -156,6 +209,9 @@ fn files_become_joules() {
         }
     }
     // 610 987 µJ up to the range, 99 389 013 after it, then 100 J twice.
-    assert_eq!((meters[0].1.energy_j(), meters[0].1.wraps()), (Ok(300.0), 1));
+    assert_eq!(
+        (meters[0].1.energy_j(), meters[0].1.wraps()),
+        (Ok(300.0), 1)
+    );
     assert_eq!(meters[1].1.energy_j(), Err(Absent::Vanished));
 }

@@ -12,8 +12,16 @@ use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
 /// The files of kernels, without `.cu`.
-const FILES: [&str; 8] =
-    ["attention", "attention_any", "cached", "elementwise", "embedding", "loss", "norm", "optimizer"];
+const FILES: [&str; 8] = [
+    "attention",
+    "attention_any",
+    "cached",
+    "elementwise",
+    "embedding",
+    "loss",
+    "norm",
+    "optimizer",
+];
 
 /// In which order the threads of a block take their turns. A kernel that is right does not care.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,7 +37,11 @@ pub(crate) fn gpu(turns: Turns, dtype: DType) -> Option<Gpu> {
         Some([Turns::Rising, Turns::Falling].map(|turns| Emulator { library, turns }))
     });
     let board = BOARDS.as_ref()?.iter().find(|board| board.turns == turns)?;
-    Some(Gpu { board, dtype, tf32: false })
+    Some(Gpu {
+        board,
+        dtype,
+        tf32: false,
+    })
 }
 
 /// A loaded library.
@@ -47,16 +59,38 @@ fn compile() -> Option<Library> {
     let folder = tempfile::tempdir().unwrap();
     let library = folder.path().join("kernels.so");
     let mut command = Command::new("c++");
-    command.args(["-std=c++17", "-O1", "-fPIC", "-shared", "-U_FORTIFY_SOURCE", "-DEMULATED", "-Wno-unknown-pragmas"]);
-    command.arg("-I").arg(here.join("emulator")).arg("-o").arg(&library).args(["-x", "c++"]);
+    command.args([
+        "-std=c++17",
+        "-O1",
+        "-fPIC",
+        "-shared",
+        "-U_FORTIFY_SOURCE",
+        "-DEMULATED",
+        "-Wno-unknown-pragmas",
+    ]);
+    command
+        .arg("-I")
+        .arg(here.join("emulator"))
+        .arg("-o")
+        .arg(&library)
+        .args(["-x", "c++"]);
     command.arg(here.join("emulator/emulator.cpp"));
     command.args(FILES.map(|file| here.join("kernels").join(file).with_extension("cu")));
-    let Ok(output) = command.output() else { return None };
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let Ok(output) = command.output() else {
+        return None;
+    };
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
     let path = CString::new(library.to_str().unwrap()).unwrap();
     // SAFETY: the library was just made from our own sources; loading it runs none of them.
     let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
-    assert!(!handle.is_null(), "the kernels were compiled and cannot be loaded");
+    assert!(
+        !handle.is_null(),
+        "the kernels were compiled and cannot be loaded"
+    );
     Some(Library(handle))
 }
 
@@ -78,8 +112,12 @@ struct Emulated {
 /// Where the numbers of a contiguous tensor on the host begin.
 fn numbers(tensor: &Tensor) -> Result<*mut c_void> {
     let (storage, layout) = tensor.storage_and_layout();
-    let Some((start, _)) = layout.contiguous_offsets() else { bail!("not contiguous: {layout:?}") };
-    let Storage::Cpu(storage) = &*storage else { bail!("not on the host") };
+    let Some((start, _)) = layout.contiguous_offsets() else {
+        bail!("not contiguous: {layout:?}")
+    };
+    let Storage::Cpu(storage) = &*storage else {
+        bail!("not on the host")
+    };
     Ok(match storage {
         CpuStorage::F32(numbers) => numbers[start..].as_ptr().cast_mut().cast(),
         CpuStorage::BF16(numbers) => numbers[start..].as_ptr().cast_mut().cast(),
@@ -94,10 +132,19 @@ impl Emulator {
         let name = CString::new(format!("{kernel}_sizes")).unwrap();
         // SAFETY: the library stays loaded, and the name ends with a zero.
         let sizes: *const i32 = unsafe { libc::dlsym(self.library.0, name.as_ptr()) }.cast();
-        assert!(!sizes.is_null(), "every kernel has its sizes beside it (EXPORT in emulator.h)");
+        assert!(
+            !sizes.is_null(),
+            "every kernel has its sizes beside it (EXPORT in emulator.h)"
+        );
         // SAFETY: the list ends with a zero, and no argument has that size.
-        let declared: Vec<i32> = (0..).map(|i| unsafe { *sizes.add(i) }).take_while(|size| *size > 0).collect();
-        let given: Vec<i32> = arguments.iter().map(|argument| argument.bytes() as i32).collect();
+        let declared: Vec<i32> = (0..)
+            .map(|i| unsafe { *sizes.add(i) })
+            .take_while(|size| *size > 0)
+            .collect();
+        let given: Vec<i32> = arguments
+            .iter()
+            .map(|argument| argument.bytes() as i32)
+            .collect();
         if given != declared {
             bail!("{kernel} takes arguments of {declared:?} bytes, not of {given:?}");
         }
@@ -112,7 +159,12 @@ impl Board for Emulator {
             _ => Tensor::full(f32::NAN, shape, &Device::Cpu)?.to_dtype(dtype)?,
         };
         let (storage, layout) = nothing.storage_and_layout();
-        Ok(Tensor::from_storage(storage.try_clone(layout)?, layout.shape(), BackpropOp::none(), leaf))
+        Ok(Tensor::from_storage(
+            storage.try_clone(layout)?,
+            layout.shape(),
+            BackpropOp::none(),
+            leaf,
+        ))
     }
 
     fn address(&self, tensor: &Tensor) -> Result<u64> {
@@ -142,7 +194,10 @@ impl Board for Emulator {
         static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
         let _turn = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
         if !kernel(&launch) {
-            bail!("{}: threads wait for one another for ever", name.to_string_lossy());
+            bail!(
+                "{}: threads wait for one another for ever",
+                name.to_string_lossy()
+            );
         }
         Ok(())
     }
@@ -151,16 +206,30 @@ impl Board for Emulator {
         let (m, n, k) = (product.m, product.n, product.k);
         let factor = |of: &Factor| {
             let numbers = f32s(of.numbers)?;
-            Ok::<_, candle_core::Error>(if product.tf32 { numbers.into_iter().map(to_tf32).collect() } else { numbers })
+            Ok::<_, candle_core::Error>(if product.tf32 {
+                numbers.into_iter().map(to_tf32).collect()
+            } else {
+                numbers
+            })
         };
         let (a, b) = (factor(&product.a)?, factor(&product.b)?);
         let (to, leading) = (product.c.numbers, product.c.leading);
         // What lies beyond the columns stays as it is.
         let mut c = f32s(to)?;
         // What the library sees by columns is by rows the transpose, and so is the product: C^T = op(B)^T op(A)^T.
-        let before = if product.adds { Before::AddedTo } else { Before::Overwritten };
+        let before = if product.adds {
+            Before::AddedTo
+        } else {
+            Before::Overwritten
+        };
         let factors = (by_rows(&product.b, &b, k, n), by_rows(&product.a, &a, m, k));
-        multiply(&mut MatrixMut::new(&mut c, n, m, leading), before, 1.0, factors, gemm::Parallelism::None);
+        multiply(
+            &mut MatrixMut::new(&mut c, n, m, leading),
+            before,
+            1.0,
+            factors,
+            gemm::Parallelism::None,
+        );
         let made = Tensor::from_vec(c, to.shape(), &Device::Cpu)?.to_dtype(to.dtype())?;
         let bytes = to.elem_count() * to.dtype().size_in_bytes();
         // SAFETY: both are contiguous tensors of one shape and type; nobody reads what a product is being written to.
@@ -170,7 +239,12 @@ impl Board for Emulator {
 }
 
 /// op(factor), (rows, columns) by columns, as its transpose by rows.
-fn by_rows<'a>(factor: &Factor, numbers: &'a [f32], rows: usize, columns: usize) -> Matrix<'a, f32> {
+fn by_rows<'a>(
+    factor: &Factor,
+    numbers: &'a [f32],
+    rows: usize,
+    columns: usize,
+) -> Matrix<'a, f32> {
     match factor.transposed {
         false => Matrix::new(numbers, columns, rows, factor.leading),
         true => Matrix::new(numbers, rows, columns, factor.leading).t(),
