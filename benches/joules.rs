@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use criterion::measurement::{Measurement, ValueFormatter};
 use criterion::{Criterion, SamplingMode, Throughput};
+use effbench::config::{Library, Origin, Tree};
 use effbench::measure::energy::account::Account;
 use effbench::measure::energy::{Meter, kinds, open};
 use effbench::measure::{Clock, Monotonic};
 use effbench::reading::Phase;
-use effbench::spec::{Library, Origin, Tree};
 use effbench::trial::{Experiment, Registry, settle};
 use serde_json::json;
 

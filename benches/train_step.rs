@@ -6,7 +6,7 @@ use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use effbench::spec::{Library, Origin, Tree};
+use effbench::config::{Library, Origin, Tree};
 use effbench::trial::{Experiment, Registry, settle};
 use serde_json::json;
 

@@ -11,11 +11,11 @@
 use std::process::ExitCode;
 
 use candle_core::{DType, Tensor};
+use effbench::config::{Knobs, Named};
 use effbench::error::Result;
 use effbench::model::{
-    Declare, Flow, Init, Mixer, MixerKind, ParamId, Role, Shape, State, WindowFlops,
+    Declare, Init, Mixer, MixerKind, ParamId, Pass, Role, Shape, State, WindowFlops,
 };
-use effbench::spec::{Knobs, Named};
 use effbench::trial::Registry;
 
 struct CausalMeanKind;
@@ -57,9 +57,9 @@ struct CausalMean {
 }
 
 impl Mixer for CausalMean {
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let (b, t, c) = (flow.batch, flow.time, self.width);
-        let value = flow.ops.linear(x_nc, &flow.weights[self.value], None)?;
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let (b, t, c) = (pass.batch, pass.time, self.width);
+        let value = pass.ops.linear(x_nc, &pass.weights[self.value], None)?;
         // Row t of the averaging matrix is 1/(t + 1) up to t and 0 after it.
         let rows = (0..t)
             .flat_map(|i| (0..t).map(move |j| if j <= i { 1.0 / (i + 1) as f32 } else { 0.0 }));
@@ -68,16 +68,16 @@ impl Mixer for CausalMean {
             .broadcast_as((b, t, t))?
             .contiguous()?
             .matmul(&value.reshape((b, t, c))?)?;
-        Ok(flow
+        Ok(pass
             .ops
-            .linear(&mean.reshape((b * t, c))?, &flow.weights[self.out], None)?)
+            .linear(&mean.reshape((b * t, c))?, &pass.weights[self.out], None)?)
     }
 
-    fn advance(&self, x_nc: &Tensor, flow: &Flow, state: &mut State) -> Result<Tensor> {
-        let (b, t, c) = (flow.batch, flow.time, self.width);
-        let value = flow
+    fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
+        let (b, t, c) = (pass.batch, pass.time, self.width);
+        let value = pass
             .ops
-            .linear(x_nc, &flow.weights[self.value], None)?
+            .linear(x_nc, &pass.weights[self.value], None)?
             .reshape((b, t, c))?;
         // All that must be kept is the sum so far: a state of fixed size.
         let mut sum = match state.0.pop() {
@@ -87,11 +87,11 @@ impl Mixer for CausalMean {
         let mut means = Vec::with_capacity(t);
         for step in 0..t {
             sum = (sum + value.narrow(1, step, 1)?)?;
-            means.push((&sum / (flow.offset + step + 1) as f64)?);
+            means.push((&sum / (pass.offset + step + 1) as f64)?);
         }
         state.0.push(sum);
         let mean = Tensor::cat(&means, 1)?.reshape((b * t, c))?;
-        Ok(flow.ops.linear(&mean, &flow.weights[self.out], None)?)
+        Ok(pass.ops.linear(&mean, &pass.weights[self.out], None)?)
     }
 
     fn flops(&self, time: usize) -> WindowFlops {

@@ -12,10 +12,10 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use effbench::config::rate::data_label;
+use effbench::config::{Origin, RateSurface, Tree};
 use effbench::record::{Trial, store};
 use effbench::runner::sweep::{Position, Swept};
-use effbench::spec::rate::data_label;
-use effbench::spec::{Origin, RateSurface, Tree};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();

@@ -16,10 +16,9 @@
 pub mod error;
 pub mod unit;
 pub mod stat;
-pub mod cost;
 pub mod stream;
 pub mod reading;
-pub mod spec;
+pub mod config;
 #[cfg(feature = "run")]
 pub mod data;
 #[cfg(feature = "run")]
@@ -29,14 +28,13 @@ pub mod ops;
 #[cfg(feature = "run")]
 pub mod model;
 #[cfg(feature = "run")]
-pub mod work;
-#[cfg(feature = "run")]
 pub mod train;
 #[cfg(feature = "run")]
 pub mod infer;
 #[cfg(feature = "run")]
 pub mod measure;
 pub mod record;
+pub mod import;
 #[cfg(feature = "run")]
 pub mod trial;
 #[cfg(feature = "run")]

@@ -11,11 +11,11 @@ pub enum Absent {
     NoSensor,
     /// Something is there, and it says what this version does not understand.
     Unsupported,
-    /// No rated power is known of this processor or board.
+    /// No rated power is known of this processor or GPU.
     UnknownModel,
-    /// Several boards, and none is known to be the one that was used.
+    /// Several GPUs, and none is known to be the one that was used.
     NotIdentified,
-    /// The driver does not show which of a board's processes is this one, as in many containers.
+    /// The driver does not show which of a GPU's processes is this one, as in many containers.
     ProcessesHidden,
     /// It could be read at first, and not later.
     Vanished,
@@ -223,7 +223,7 @@ impl Channel {
 
     /// Whether it is an instrument whose joules are its own: no estimate, and not held by another channel.
     fn counts(&self) -> bool {
-        // Many boards show a DRAM zone that never moves: there is no sensor behind it.
+        // Many GPUs show a DRAM zone that never moves: there is no sensor behind it.
         let no_sensor = self.component == "dram" && self.energy_j == Err(Absent::Frozen);
         self.method != Method::Modelled && self.overlaps.is_none() && !no_sensor
     }

@@ -95,12 +95,12 @@ fn halved(file: &mut Value) {
     }
 }
 
-fn sitting(file: &mut Value) {
+fn session(file: &mut Value) {
     file["run"]["started_at"] = "2026-11-22T09:00:00Z".into();
 }
 
 fn machine(file: &mut Value) {
-    sitting(file);
+    session(file);
     file["machines"][0]["class_id"] = "arm-4c-linux".into();
     file["machines"][0]["strict_id"] = "77aa".into();
     file["machines"][0]["cpu"]["model"] = "Neoverse".into();
@@ -238,14 +238,14 @@ fn every_change_has_its_verdict_sentence_and_exit_code() {
         ),
         (
             "aa_two_sittings",
-            sitting,
+            session,
             &[],
             0,
             "Cannot tell about time; no regression found in the rest: 5 cells, time not told between",
         ),
         (
             "aa_two_sittings_conclusive",
-            sitting,
+            session,
             &["--gate", "conclusive"],
             3,
             "Cannot tell: 5 cells",
@@ -261,7 +261,7 @@ fn every_change_has_its_verdict_sentence_and_exit_code() {
             "slowdown_in_two_sittings",
             |f| {
                 slowdown(f);
-                sitting(f);
+                session(f);
             },
             &[],
             1,
@@ -689,12 +689,12 @@ fn a_machine_is_told_how_often_it_would_alarm() {
     );
 }
 
-/// Nightly runs whose speed jumps by 15%: a slowdown of 12% between sittings is nothing that they have not seen; in one sitting it is.
+/// Nightly runs whose speed jumps by 15%: a slowdown of 12% between sessions is nothing that they have not seen; in one session it is.
 #[test]
 fn earlier_sittings_widen_the_margin_between_sittings() {
     let folder = Folder::new(|file| {
         slowdown(file);
-        sitting(file);
+        session(file);
     });
     fs::create_dir(folder.0.path().join("nightly")).unwrap();
     for day in 1..=7 {
@@ -717,7 +717,7 @@ fn earlier_sittings_widen_the_margin_between_sittings() {
     let few = folder.compare(&["--history", "nightly/1.json", "--history", "nightly/2.json"]);
     assert_eq!(few.status.code(), Some(1));
     assert!(
-        text(&few.stderr).contains("note: --history: no cell has five earlier sittings"),
+        text(&few.stderr).contains("note: --history: no cell has five earlier sessions"),
         "{}",
         said(&few)
     );
@@ -861,7 +861,7 @@ fn two_repeats_of_a_ruined_suite_are_a_regression() {
         let (mut base, mut new) = (noisy("base"), noisy("new"));
         ruined(&mut new);
         if later {
-            sitting(&mut new);
+            session(&mut new);
         }
         for (name, file) in [("base.json", &mut base), ("new.json", &mut new)] {
             trials(file).retain(|trial| trial["repeat"].as_u64() < Some(2));
@@ -881,12 +881,12 @@ fn two_repeats_of_a_ruined_suite_are_a_regression() {
     }
 }
 
-/// Every cell 1.7 times slower in another sitting: a regression where calibrations stood still, and no word of none where they did not.
+/// Every cell 1.7 times slower in another session: a regression where calibrations stood still, and no word of none where they did not.
 #[test]
 fn a_slow_sitting_reads_as_what_it_is() {
     let slower: Change = |file| {
         trials(file).iter_mut().for_each(|trial| slow(trial, 1.7));
-        sitting(file);
+        session(file);
     };
     let steady = Folder::new(slower).compare(&[]);
     assert!(
@@ -902,7 +902,7 @@ fn a_slow_sitting_reads_as_what_it_is() {
         folder.write(name, &file.to_string());
     }
     let unsteady = folder.compare(&[]);
-    let says = "Cannot tell about time; no regression found in the rest: 5 cells, time not told between sittings, which may differ by 106% (the whole suite trains 70% slower now)";
+    let says = "Cannot tell about time; no regression found in the rest: 5 cells, time not told between sessions, which may differ by 106% (the whole suite trains 70% slower now)";
     assert!(
         unsteady.status.code() == Some(0) && text(&unsteady.stdout).starts_with(says),
         "{}",
@@ -941,7 +941,7 @@ fn a_little_of_everything_is_seen() {
     );
 }
 
-/// A margin that is lowered holds in one sitting, and is refused aloud between two.
+/// A margin that is lowered holds in one session, and is refused aloud between two.
 #[test]
 fn a_lowered_margin_is_honoured_or_refused_aloud() {
     let slower: Change = |file| trials(file).iter_mut().for_each(|trial| slow(trial, 1.012));
@@ -961,10 +961,10 @@ fn a_lowered_margin_is_honoured_or_refused_aloud() {
     );
     let refused = Folder::new(|file| {
         trials(file).iter_mut().for_each(|trial| slow(trial, 1.012));
-        sitting(file);
+        session(file);
     })
     .compare(&narrow);
-    let says = "Cannot tell: 5 cells, time not told between sittings, which may differ by 10% (the whole suite trains 1.3% slower now); the margin of 0.50%";
+    let says = "Cannot tell: 5 cells, time not told between sessions, which may differ by 10% (the whole suite trains 1.3% slower now); the margin of 0.50%";
     assert!(
         refused.status.code() == Some(0) && text(&refused.stdout).starts_with(says),
         "{}",

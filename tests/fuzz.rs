@@ -3,8 +3,8 @@
 
 use std::fs;
 
+use effbench::config::Library;
 use effbench::record::{journal, pool, store};
-use effbench::spec::Library;
 use proptest::prelude::*;
 
 const RESULT: &str = include_str!("fixtures/quick.json");

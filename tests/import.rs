@@ -350,7 +350,7 @@ fn benchmarks_are_judged_by_their_runs() {
         "{said}"
     );
     assert!(
-        said.contains("n = 3): regression.") && said.contains("separate sittings"),
+        said.contains("n = 3): regression.") && said.contains("separate sessions"),
         "{said}"
     );
     assert_eq!(code, Some(1));
@@ -828,8 +828,8 @@ fn interleaved_is_what_somebody_says() {
     }
     fs::write(folder.path().join("x.csv"), text).unwrap();
     for (more, expected) in [
-        (&[][..], "separate sittings"),
-        (&["--interleaved"][..], "interleaved in one sitting"),
+        (&[][..], "separate sessions"),
+        (&["--interleaved"][..], "interleaved in one session"),
     ] {
         effbench(
             folder.path(),

@@ -50,12 +50,12 @@ fn what_is_printed_is_the_same_in_every_build() {
             1,
         ),
         (
-            "sittings.md",
+            "sessions.md",
             &["compare", GAIN, ORIGIN, "--format", "markdown"],
             1,
         ),
         (
-            "sittings.csv",
+            "sessions.csv",
             &["compare", GAIN, ORIGIN, "--format", "csv"],
             1,
         ),

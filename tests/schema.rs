@@ -19,7 +19,7 @@ fn the_schema_is_one_and_accepts_what_is_written() {
     assert!(errors.is_empty(), "{errors:#?}");
 }
 
-/// What `compare --format json` prints, over real files: two sittings, arms, another machine's ratios.
+/// What `compare --format json` prints, over real files: two sessions, arms, another machine's ratios.
 #[test]
 fn the_schema_of_comparisons_is_one_and_accepts_what_is_printed() {
     let schema = effbench::report::compare::json_schema();

@@ -5,16 +5,16 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Data flow, reading order and import law in one: a module names only modules before it.
-const ORDER: [&str; 22] = [
-    "error", "unit", "stat", "cost", "stream", "reading", "spec", "data", "device", "ops", "model",
-    "work", "train", "infer", "measure", "record", "trial", "runner", "analysis", "report", "cli",
-    "main",
+const ORDER: [&str; 21] = [
+    "error", "unit", "stat", "stream", "reading", "config", "data", "device", "ops", "model",
+    "train", "infer", "measure", "record", "import", "trial", "runner", "analysis", "report",
+    "cli", "main",
 ];
 
 /// The right cone of the hourglass judges what the left cone made: it must be unable to ask it anything.
-const RIGHT_CONE: [&str; 3] = ["record", "analysis", "report"];
-const RUNS: [&str; 9] = [
-    "data", "device", "ops", "model", "work", "train", "infer", "measure", "trial",
+const RIGHT_CONE: [&str; 4] = ["record", "import", "analysis", "report"];
+const RUNS: [&str; 8] = [
+    "data", "device", "ops", "model", "train", "infer", "measure", "trial",
 ];
 
 /// These meet in `trial` and nowhere else.

@@ -1,7 +1,7 @@
 //! Any bytes as a variant, a suite and a price. `cargo +nightly fuzz run spec`
 #![no_main]
 
-use effbench::spec::Library;
+use effbench::config::Library;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| {
     let folder = tempfile::tempdir().expect("a folder");

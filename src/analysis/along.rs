@@ -8,8 +8,8 @@ use super::fit::points::{Counted, of_trials};
 use super::fit::{Irreducible, Plan, fit};
 use super::gain::Gain;
 use super::pairs::Unanswered;
+use super::stratum::{Stratum, strata};
 use super::study::{Study, studies};
-use super::world::{World, worlds};
 use crate::error::Error;
 use crate::record::ResultFile;
 use crate::stat::{Estimate, Interval};
@@ -40,23 +40,23 @@ pub fn over_compute(
         .or(file.run.base.as_deref())
         .ok_or(Unanswered::NoQuestion)?;
     let studies = studies(file, None, Some(base), None)?;
-    let here = |world: &&World| world.variants().contains(&base);
-    let of = |world: &World| {
-        let study = studies.iter().find(|study| study.data == world.data);
-        over(world, irreducible, base, only, study)
+    let here = |stratum: &&Stratum| stratum.variants().contains(&base);
+    let of = |stratum: &Stratum| {
+        let study = studies.iter().find(|study| study.data == stratum.data);
+        over(stratum, irreducible, base, only, study)
     };
-    Ok(worlds(file, None).iter().filter(here).map(of).collect())
+    Ok(strata(file, None).iter().filter(here).map(of).collect())
 }
 
 fn over(
-    world: &World,
+    stratum: &Stratum,
     irreducible: Option<Irreducible>,
     base: &str,
     only: Option<&str>,
     study: Option<&Study>,
 ) -> OverCompute {
-    let (data, base) = (world.data.clone(), base.to_owned());
-    match fitted(world, irreducible, &base) {
+    let (data, base) = (stratum.data.clone(), base.to_owned());
+    match fitted(stratum, irreducible, &base) {
         Ok((mut joint, notes)) => {
             joint
                 .gains
@@ -66,7 +66,7 @@ fn over(
             });
             for along in &mut joint.gains {
                 let told = study
-                    .map(|study| told(world, study, along))
+                    .map(|study| told(stratum, study, along))
                     .unwrap_or_default();
                 if !told.is_empty() {
                     along.measured = told;
@@ -92,11 +92,11 @@ fn over(
 
 /// The law over all variants; where nothing is asked, E is known from the oracle where sizes differ, else free.
 fn fitted(
-    world: &World,
+    stratum: &Stratum,
     irreducible: Option<Irreducible>,
     base: &str,
 ) -> Result<(Joint, Vec<String>), Error> {
-    let mut points = of_trials(&world.trials, Counted::Total)?;
+    let mut points = of_trials(&stratum.trials, Counted::Total)?;
     // The first group is the law's base.
     points.points.sort_by_key(|point| point.group != base);
     let plan = Plan {
@@ -112,7 +112,7 @@ fn fitted(
 }
 
 /// The gains that were measured at the variant's cells, beside the law's; they agree where their intervals meet.
-fn told(world: &World, study: &Study, along: &Along) -> Vec<Measured> {
+fn told(stratum: &Stratum, study: &Study, along: &Along) -> Vec<Measured> {
     let answers = study
         .answers
         .iter()
@@ -126,7 +126,7 @@ fn told(world: &World, study: &Study, along: &Along) -> Vec<Measured> {
         else {
             return None;
         };
-        let trial = world.trials.iter().find(|trial| {
+        let trial = stratum.trials.iter().find(|trial| {
             trial.variant == answer.variant
                 && trial.scale == answer.scale
                 && trial.budget == answer.budget

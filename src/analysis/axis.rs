@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::price::Usage;
+use crate::config::Price;
 use crate::record::{Machine, Trial, metric};
-use crate::spec::Price;
 use crate::stat::mean;
 
 /// What is counted as spent.

@@ -15,7 +15,7 @@ use crate::analysis::axis::Axis;
 use crate::analysis::gain::{Gain, Sign, gain};
 use crate::analysis::pairs::{Question, pair};
 use crate::analysis::scatter::Scatter;
-use crate::analysis::world::worlds;
+use crate::analysis::stratum::strata;
 use crate::record::example::study_of;
 use crate::record::{Metric, ResultFile, metric};
 use crate::stat::lowest_of_parabola;
@@ -199,16 +199,16 @@ impl Truth {
 
     fn judged(&self, n: u64, index: u64) -> Gain {
         let file = self.study(n, index);
-        let worlds = worlds(&file, None);
+        let strata = strata(&file, None);
         let question = Question {
             base: "gpt2".into(),
             variant: "modern".into(),
             scale: "w32".into(),
             budget: Some(400),
         };
-        let (world, pairs) = pair(&worlds, &question).unwrap();
+        let (stratum, pairs) = pair(&strata, &question).unwrap();
         // In tokens: the example's arms cost the same there.
-        gain(&pairs, Axis::Tokens, Scatter::of(world).as_ref()).0
+        gain(&pairs, Axis::Tokens, Scatter::of(stratum).as_ref()).0
     }
 }
 

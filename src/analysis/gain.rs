@@ -16,7 +16,7 @@ use super::form::Form;
 use super::local::{Crossing, Local};
 use super::pairs::{Pairs, Question, Unanswered, pair};
 use super::scatter::Scatter;
-use super::world::worlds;
+use super::stratum::strata;
 use crate::record::ResultFile;
 use crate::stat::interval::LEVEL;
 use crate::stat::{Estimate, Interval};
@@ -143,7 +143,7 @@ pub enum Step {
 
 /// Where a gain was read: gains differ with compute, and along a ray and between rays.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Ray {
+pub struct ReadAt {
     /// All parameters of the variant.
     pub params: u64,
     /// Training tokens over all parameters.
@@ -164,7 +164,7 @@ pub struct Answer {
     /// ... and this budget, in steps, where cells carry one.
     pub budget: Option<u64>,
     /// Where the gain was read.
-    pub ray: Option<Ray>,
+    pub read_at: Option<ReadAt>,
     /// The base's sizes: with one, only training length moves; with several, the base may grow as well.
     pub base_scales: Vec<String>,
     /// What the data are.
@@ -218,9 +218,9 @@ impl Answer {
 
 /// Answers the question that the suite fixed before anything ran.
 pub fn answer(file: &ResultFile) -> Result<Answer, Unanswered> {
-    let worlds = worlds(file, None);
-    let (world, pairs) = pair(&worlds, &Question::of(file)?)?;
-    Ok(answer_pairs(file, &pairs, Scatter::of(world).as_ref()))
+    let strata = strata(file, None);
+    let (stratum, pairs) = pair(&strata, &Question::of(file)?)?;
+    Ok(answer_pairs(file, &pairs, Scatter::of(stratum).as_ref()))
 }
 
 /// Answers the question that `pairs` were made for; `scatter` is of their world.
@@ -240,7 +240,7 @@ pub fn answer_pairs(file: &ResultFile, pairs: &Pairs, scatter: Option<&Scatter>)
     let mut base_scales: Vec<String> = pairs.cells.iter().map(|cell| cell.scale.clone()).collect();
     base_scales.dedup();
     Answer {
-        ray: ray(pairs),
+        read_at: read_at(pairs),
         base_scales,
         data: pairs.data.clone(),
         loss: pairs.loss,
@@ -265,7 +265,7 @@ pub fn answer_pairs(file: &ResultFile, pairs: &Pairs, scatter: Option<&Scatter>)
     }
 }
 
-fn ray(pairs: &Pairs) -> Option<Ray> {
+fn read_at(pairs: &Pairs) -> Option<ReadAt> {
     let of_variant = pairs
         .trials
         .iter()
@@ -274,7 +274,7 @@ fn ray(pairs: &Pairs) -> Option<Ray> {
         .filter_map(|trial| Some((trial.params()?, trial.train_tokens()?, trial.train_flops()?)));
     let (params, tokens, train_flops) =
         known.find(|(params, tokens, _)| *params > 0 && *tokens > 0)?;
-    Some(Ray {
+    Some(ReadAt {
         params,
         tokens_per_param: tokens as f64 / params as f64,
         train_flops,
@@ -459,8 +459,8 @@ mod tests {
                 law(steps as f64)
             })
         });
-        let worlds = worlds(&file, None);
-        let (_, pairs) = pair(&worlds, &Question::of(&file).unwrap()).unwrap();
+        let strata = strata(&file, None);
+        let (_, pairs) = pair(&strata, &Question::of(&file).unwrap()).unwrap();
         let (Gain::Solved(estimate), Some(form)) = gain(&pairs, Axis::Steps, None) else {
             panic!()
         };

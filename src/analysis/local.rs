@@ -542,13 +542,13 @@ fn rows(cells: &[BaseCell], scale: &str, axis: Axis) -> Vec<Vec<usize>> {
     scales.dedup();
     let mut rows: Vec<Vec<usize>> = scales.iter().map(|scale| of_scale(scale)).collect();
     for first in cells {
-        let Some(ray) = first.tokens_per_param else {
+        let Some(read_at) = first.tokens_per_param else {
             continue;
         };
         let near = |k: &usize| {
             cells[*k]
                 .tokens_per_param
-                .is_some_and(|other| (other / ray).ln().abs() < SAME_RAY.ln())
+                .is_some_and(|other| (other / read_at).ln().abs() < SAME_RAY.ln())
         };
         let row: Vec<usize> = (0..cells.len()).filter(near).collect();
         let sizes = row
@@ -567,16 +567,16 @@ mod tests {
     use super::*;
     use crate::analysis::gain::{Gain, answer_pairs};
     use crate::analysis::pairs::{Question, pair};
-    use crate::analysis::world::worlds;
+    use crate::analysis::stratum::strata;
     use crate::record::ResultFile;
     use crate::record::example::study_of;
     use crate::stream::stream;
 
     fn judged(file: &ResultFile, budget: u64) -> crate::analysis::Answer {
         let (base, variant, scale) = ("gpt2".to_owned(), "modern".to_owned(), "w32".to_owned());
-        let worlds = worlds(file, None);
-        let (world, pairs) = pair(
-            &worlds,
+        let strata = strata(file, None);
+        let (stratum, pairs) = pair(
+            &strata,
             &Question {
                 base,
                 variant,
@@ -585,7 +585,7 @@ mod tests {
             },
         )
         .unwrap();
-        answer_pairs(file, &pairs, Scatter::of(world).as_ref())
+        answer_pairs(file, &pairs, Scatter::of(stratum).as_ref())
     }
 
     fn value(gain: Gain) -> f64 {

@@ -27,7 +27,7 @@ pub mod target;
 pub mod transfer;
 pub mod trend;
 pub mod valley;
-pub mod world;
+pub mod stratum;
 
 pub use axis::Axis;
 pub use gain::{Answer, Gain, answer};

@@ -1,5 +1,5 @@
 //! The trials that answer a question, paired by seed: what the base reached at each of its sizes and budgets, and what the variant
-//! reached, from the same seed and data. A seed is one draw of luck, whatever the files, sittings and machines that it ran in, so
+//! reached, from the same seed and data. A seed is one draw of luck, whatever the files, sessions and machines that it ran in, so
 //! that the order of files decides nothing; builds and settings that differ under one name have different answers, and none is
 //! chosen in silence.
 
@@ -7,7 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use super::axis::Spent;
-use super::world::World;
+use super::stratum::Stratum;
 use crate::record::{ResultFile, Status, Trial};
 
 /// What is asked: what is this variant worth over the base, at this scale and budget?
@@ -190,31 +190,31 @@ pub struct Pairs<'a> {
 
 /// Finds the trials that answer a file's headline question, where most of them are.
 pub fn pair<'w, 'a>(
-    worlds: &'w [World<'a>],
+    strata: &'w [Stratum<'a>],
     question: &Question,
-) -> Result<(&'w World<'a>, Pairs<'a>), Unanswered> {
+) -> Result<(&'w Stratum<'a>, Pairs<'a>), Unanswered> {
     let asked = |trial: &&&Trial| question.is_base(trial) || question.is_variant(trial);
-    let count = |world: &World| world.trials.iter().filter(asked).count();
-    let total: usize = worlds.iter().map(count).sum();
-    let Some(world) = worlds.iter().rev().max_by_key(|world| count(world)) else {
+    let count = |stratum: &Stratum| stratum.trials.iter().filter(asked).count();
+    let total: usize = strata.iter().map(count).sum();
+    let Some(stratum) = strata.iter().rev().max_by_key(|stratum| count(stratum)) else {
         return Err(Unanswered::NoTrial(question.cell()));
     };
-    let mut pairs = pair_in(world, question)?;
+    let mut pairs = pair_in(stratum, question)?;
     pairs.elsewhere = total - pairs.trials.len();
-    Ok((world, pairs))
+    Ok((stratum, pairs))
 }
 
 /// Finds the trials that answer a question in one world.
-pub fn pair_in<'a>(world: &World<'a>, question: &Question) -> Result<Pairs<'a>, Unanswered> {
+pub fn pair_in<'a>(stratum: &Stratum<'a>, question: &Question) -> Result<Pairs<'a>, Unanswered> {
     if question.variant == question.base {
         return Err(Unanswered::SameVariant(question.base.clone()));
     }
     let asked = |trial: &&Trial| question.is_base(trial) || question.is_variant(trial);
-    let trials: Vec<&Trial> = world.trials.iter().copied().filter(asked).collect();
-    let loss = world.loss_metric();
+    let trials: Vec<&Trial> = stratum.trials.iter().copied().filter(asked).collect();
+    let loss = stratum.loss_metric();
     let finished: Vec<(&Trial, Point)> = trials
         .iter()
-        .filter_map(|t| Some((*t, point(world, t, loss)?)))
+        .filter_map(|t| Some((*t, point(stratum, t, loss)?)))
         .collect();
     if !finished.iter().any(|(t, _)| question.is_variant(t)) {
         return Err(Unanswered::NoTrial(question.cell()));
@@ -222,12 +222,12 @@ pub fn pair_in<'a>(world: &World<'a>, question: &Question) -> Result<Pairs<'a>, 
     if !finished.iter().any(|(t, _)| question.is_base(t)) {
         return Err(Unanswered::NoTrial(question.base.clone()));
     }
-    world.of_one_kind(&trials)?;
+    stratum.of_one_kind(&trials)?;
     let (cells, left_out, pairs) = matched(&finished, question);
     if pairs.is_empty() {
         return Err(Unanswered::NoPair);
     }
-    let (question, data, generated) = (question.clone(), world.data.clone(), world.generated);
+    let (question, data, generated) = (question.clone(), stratum.data.clone(), stratum.generated);
     Ok(Pairs {
         question,
         data,
@@ -299,7 +299,7 @@ fn matched<'a>(
     (cells, left_out, pairs.collect())
 }
 
-/// A seed where both sides have everything. A cell that ran several times with it, on several machines or in several sittings, is
+/// A seed where both sides have everything. A cell that ran several times with it, on several machines or in several sessions, is
 /// still one draw of that seed: the mean of what it spent and reached, where both sides ran if they have such places in common.
 fn complete(seed: u64, variant: &[(&Trial, Point)], base: &[&Vec<(&Trial, Point)>]) -> Pair {
     let machines = |trials: &[(&Trial, Point)]| {
@@ -339,7 +339,7 @@ fn complete(seed: u64, variant: &[(&Trial, Point)], base: &[&Vec<(&Trial, Point)
 }
 
 /// What a finished trial spent and reached; `None` where it did not finish, or spent nothing that is known.
-fn point(world: &World, trial: &Trial, loss: &str) -> Option<Point> {
+fn point(stratum: &Stratum, trial: &Trial, loss: &str) -> Option<Point> {
     trial
         .train_flops()
         .filter(|flops| trial.status == Status::Ok && *flops > 0.0)?;
@@ -347,7 +347,7 @@ fn point(world: &World, trial: &Trial, loss: &str) -> Option<Point> {
         .metric(loss)
         .filter(|loss| loss.is_finite() && *loss > 0.0)?;
     Some(Point {
-        spent: world.spent(trial),
+        spent: stratum.spent(trial),
         loss,
     })
 }
@@ -355,13 +355,13 @@ fn point(world: &World, trial: &Trial, loss: &str) -> Option<Point> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::world::worlds;
+    use crate::analysis::stratum::strata;
     use crate::record::example::{example, study};
     use crate::record::{ResultFile, metric};
 
     fn found(file: &ResultFile) -> Result<Pairs<'_>, Unanswered> {
-        let worlds = worlds(file, None);
-        Ok(pair(&worlds, &Question::of(file)?)?.1)
+        let strata = strata(file, None);
+        Ok(pair(&strata, &Question::of(file)?)?.1)
     }
 
     #[test]
@@ -492,8 +492,8 @@ mod tests {
             trial.seed += 10;
         }
         file.trials.extend(other.trials);
-        let worlds = worlds(&file, None);
-        let names: Vec<&str> = worlds.iter().map(|world| world.data.as_str()).collect();
+        let strata = strata(&file, None);
+        let names: Vec<&str> = strata.iter().map(|stratum| stratum.data.as_str()).collect();
         assert_eq!(
             names,
             [
@@ -501,7 +501,7 @@ mod tests {
                 "synthetic language, train.batch = 8"
             ]
         );
-        assert!(worlds.iter().all(|world| world.trials.len() == 20));
+        assert!(strata.iter().all(|stratum| stratum.trials.len() == 20));
     }
 
     #[test]

@@ -14,7 +14,7 @@ use super::form::Form;
 use super::gain::{Answer, Gain};
 use super::scatter::Scatter;
 use super::settings::{Settings, settings};
-use super::world::World;
+use super::stratum::Stratum;
 use crate::stat::Estimate;
 
 /// More changes than this have more subsets than anybody runs.
@@ -75,7 +75,7 @@ impl Arm<'_> {
 /// The recipes of a world at one scale and budget, from the answers there. A variant is one where at least two of the others are
 /// parts of it and share no key. What is only bounded multiplies with nothing.
 pub fn recipes(
-    world: &World,
+    stratum: &Stratum,
     answers: &[Answer],
     base: &str,
     at: (&str, Option<u64>),
@@ -83,7 +83,7 @@ pub fn recipes(
 ) -> Vec<Recipe> {
     let (scale, budget) = at;
     let of = |variant: &str, any: bool| {
-        let mut trials = world
+        let mut trials = stratum
             .trials
             .iter()
             .filter(|t| t.variant == variant && t.scale == scale && (any || t.budget == budget));
@@ -302,8 +302,8 @@ fn factorial(n: usize) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::stratum::strata;
     use crate::analysis::study::studies;
-    use crate::analysis::world::worlds;
     use crate::record::ResultFile;
     use crate::record::example::{add_variant, study};
 
@@ -318,10 +318,10 @@ mod tests {
     }
 
     fn found(file: &ResultFile) -> Vec<Recipe> {
-        let world = &worlds(file, None)[0];
+        let stratum = &strata(file, None)[0];
         let study = studies(file, None, None, None).unwrap().remove(0);
         recipes(
-            world,
+            stratum,
             &study.answers,
             "gpt2",
             ("w32", Some(800)),

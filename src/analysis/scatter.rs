@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
 
-use super::world::World;
+use super::stratum::Stratum;
 use crate::record::Status;
 use crate::stat::linear::residual_of;
 use crate::stat::mean;
@@ -70,8 +70,8 @@ impl Cell<'_> {
 
 impl Scatter {
     /// How the finished trials of a world scatter; `None` where no cell has two, so that nothing is known of luck either.
-    pub fn of(world: &World) -> Option<Self> {
-        let cells = cells(world);
+    pub fn of(stratum: &Stratum) -> Option<Self> {
+        let cells = cells(stratum);
         let luck = luck(&cells)?;
         let curves = Curves::of(&cells, true).filter(|curves| curves.freedom >= OWN_SLOPES);
         let curves = curves
@@ -99,11 +99,11 @@ impl Scatter {
     }
 }
 
-fn cells<'a>(world: &World<'a>) -> Vec<Cell<'a>> {
-    let loss = world.loss_metric();
+fn cells<'a>(stratum: &Stratum<'a>) -> Vec<Cell<'a>> {
+    let loss = stratum.loss_metric();
     let mut cells: Vec<(Option<u64>, Cell)> = Vec::new();
     let mut places: BTreeMap<(&str, &str, Option<u64>), usize> = BTreeMap::new();
-    for trial in world
+    for trial in stratum
         .trials
         .iter()
         .filter(|trial| trial.status == Status::Ok)

@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::form::Form;
 use super::pairs::Question;
 use super::scatter::Scatter;
-use super::world::World;
+use super::stratum::Stratum;
 use crate::record::{Status, Trial};
 use crate::stat::interval::LEVEL;
 use crate::stat::{Estimate, mean, mean_estimate, ratio_of_means};
@@ -52,9 +52,13 @@ pub struct Spectrum {
 type Split<'a> = BTreeMap<&'a str, (f64, f64)>;
 
 /// Splits the gain at equal budget; `None` where the source has no oracle, or no repeat has both.
-pub fn spectrum(world: &World, question: &Question, scatter: Option<&Scatter>) -> Option<Spectrum> {
+pub fn spectrum(
+    stratum: &Stratum,
+    question: &Question,
+    scatter: Option<&Scatter>,
+) -> Option<Spectrum> {
     let of = |variant: &str| -> BTreeMap<u64, Split> {
-        let here = world.trials.iter().filter(|t| {
+        let here = stratum.trials.iter().filter(|t| {
             t.status == Status::Ok
                 && t.variant == variant
                 && t.scale == question.scale
@@ -181,7 +185,7 @@ fn total(split: &Split) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::world::worlds;
+    use crate::analysis::stratum::strata;
     use crate::record::example::example;
     use crate::record::metric;
 
@@ -198,7 +202,7 @@ mod tests {
     #[test]
     fn the_parts_sum_to_the_whole() {
         let file = example();
-        let found = spectrum(&worlds(&file, None)[0], &question(), None).unwrap();
+        let found = spectrum(&strata(&file, None)[0], &question(), None).unwrap();
         let sum: f64 = found.parts.iter().map(|part| part.gain_nats.value).sum();
         assert!((sum - found.whole_nats.value).abs() < 1e-12);
         let shares: f64 = found
@@ -222,11 +226,11 @@ mod tests {
             .iter_mut()
             .filter(|t| t.variant == "modern")
             .for_each(|t| t.skills.clear());
-        assert_eq!(spectrum(&worlds(&file, None)[0], &question(), None), None);
+        assert_eq!(spectrum(&strata(&file, None)[0], &question(), None), None);
         let mut file = example();
         file.trials
             .retain(|t| (t.variant == "modern") == (t.repeat == 0));
-        assert_eq!(spectrum(&worlds(&file, None)[0], &question(), None), None);
+        assert_eq!(spectrum(&strata(&file, None)[0], &question(), None), None);
     }
 
     /// The labels' weighted excess is the trial's own, so the whole is the difference of the recorded losses.

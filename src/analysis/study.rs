@@ -11,10 +11,10 @@ use super::pairs::{Question, Unanswered, pair_in};
 use super::recipe::{Recipe, recipes};
 use super::scatter::Scatter;
 use super::spectrum::{Spectrum, spectrum};
+use super::stratum::{Stratum, strata};
 use super::trend::{Trend, trends};
-use super::world::{World, worlds};
+use crate::config::Price;
 use crate::record::{ResultFile, Trial};
-use crate::spec::Price;
 use crate::stat::holm;
 
 /// The gains on one kind of data.
@@ -101,20 +101,20 @@ pub fn studies(
     if only == Some(base) {
         return Err(Unanswered::SameVariant(base.to_owned()));
     }
-    let worlds = worlds(file, price);
-    let here: Vec<&World> = worlds
+    let strata = strata(file, price);
+    let here: Vec<&Stratum> = strata
         .iter()
-        .filter(|world| world.variants().contains(&base))
+        .filter(|stratum| stratum.variants().contains(&base))
         .collect();
     if here.is_empty() {
         return Err(Unanswered::NoTrial(base.to_owned()));
     }
     // A cell that ran in several builds has several answers, and none is chosen in silence.
-    for world in &here {
+    for stratum in &here {
         let wanted =
             |trial: &&Trial| trial.variant == base || only.is_none_or(|only| only == trial.variant);
-        world.of_one_kind(
-            &world
+        stratum.of_one_kind(
+            &stratum
                 .trials
                 .iter()
                 .copied()
@@ -124,29 +124,29 @@ pub fn studies(
     }
     let mut found: Vec<Study> = here
         .into_iter()
-        .map(|world| study(file, world, base, only))
+        .map(|stratum| study(file, stratum, base, only))
         .collect();
-    let elsewhere = worlds
+    let elsewhere = strata
         .iter()
-        .filter(|world| !world.variants().contains(&base));
-    let reason = |world: &World| format!("{base} has no finished trial on {}", world.data);
-    let refused = elsewhere.flat_map(|world| {
-        let cells = questions(world, base, only)
+        .filter(|stratum| !stratum.variants().contains(&base));
+    let reason = |stratum: &Stratum| format!("{base} has no finished trial on {}", stratum.data);
+    let refused = elsewhere.flat_map(|stratum| {
+        let cells = questions(stratum, base, only)
             .into_iter()
             .map(|question| question.cell());
         cells.map(|cell| Refused {
             cell,
-            reason: reason(world),
+            reason: reason(stratum),
         })
     });
     found[0].unanswered.extend(refused);
     Ok(found)
 }
 
-fn study(file: &ResultFile, world: &World, base: &str, only: Option<&str>) -> Study {
+fn study(file: &ResultFile, stratum: &Stratum, base: &str, only: Option<&str>) -> Study {
     let mut study = Study {
-        data: world.data.clone(),
-        generated: world.generated,
+        data: stratum.data.clone(),
+        generated: stratum.generated,
         base: base.to_owned(),
         headline: None,
         answers: Vec::new(),
@@ -154,12 +154,12 @@ fn study(file: &ResultFile, world: &World, base: &str, only: Option<&str>) -> St
         recipes: Vec::new(),
         spectra: Vec::new(),
         trends: Vec::new(),
-        scatter: Scatter::of(world),
+        scatter: Scatter::of(stratum),
     };
     let scatter = study.scatter;
     let asked = Question::of(file).ok();
-    for question in questions(world, base, only) {
-        match pair_in(world, &question) {
+    for question in questions(stratum, base, only) {
+        match pair_in(stratum, &question) {
             Ok(pairs) => {
                 if asked.as_ref() == Some(&question) {
                     study.headline = Some(study.answers.len());
@@ -169,7 +169,7 @@ fn study(file: &ResultFile, world: &World, base: &str, only: Option<&str>) -> St
                     .push(answer_pairs(file, &pairs, scatter.as_ref()));
                 study
                     .spectra
-                    .extend(spectrum(world, &question, scatter.as_ref()));
+                    .extend(spectrum(stratum, &question, scatter.as_ref()));
             }
             Err(why) => study.unanswered.push(Refused {
                 cell: question.cell(),
@@ -178,22 +178,25 @@ fn study(file: &ResultFile, world: &World, base: &str, only: Option<&str>) -> St
         }
     }
     study.trends = trends(&study.answers, scatter.as_ref());
-    let places: BTreeSet<(&str, Option<u64>)> = world
+    let places: BTreeSet<(&str, Option<u64>)> = stratum
         .trials
         .iter()
         .map(|t| (t.scale.as_str(), t.budget))
         .collect();
     let whole = |recipe: &Recipe| only.is_none_or(|only| only == recipe.variant);
-    let recipes = |at| recipes(world, &study.answers, base, at, scatter.as_ref());
+    let recipes = |at| recipes(stratum, &study.answers, base, at, scatter.as_ref());
     study.recipes = places.into_iter().flat_map(recipes).filter(whole).collect();
     study
 }
 
 /// Every cell of a variant other than the base, by variant, then scale and budget.
-fn questions(world: &World, base: &str, only: Option<&str>) -> Vec<Question> {
-    let variants = world.variants();
+fn questions(stratum: &Stratum, base: &str, only: Option<&str>) -> Vec<Question> {
+    let variants = stratum.variants();
     let of = |variant: &str| -> BTreeSet<(String, Option<u64>)> {
-        let trials = world.trials.iter().filter(|trial| trial.variant == variant);
+        let trials = stratum
+            .trials
+            .iter()
+            .filter(|trial| trial.variant == variant);
         trials
             .map(|trial| (trial.scale.clone(), trial.budget))
             .collect()
@@ -222,8 +225,8 @@ mod tests {
     use crate::analysis::axis::Axis;
     use crate::analysis::transfer::transfers;
     use crate::analysis::{Gain, gain::Sign};
+    use crate::config::Library;
     use crate::record::example::{add_variant, example, study as example_of};
-    use crate::spec::Library;
 
     fn studied(
         file: &ResultFile,
@@ -258,7 +261,7 @@ mod tests {
             "no meter, no carbon"
         );
         assert_eq!(
-            answer.ray.unwrap().tokens_per_param,
+            answer.read_at.unwrap().tokens_per_param,
             1024.0 * 400.0 / 31_000.0
         );
     }

@@ -51,7 +51,8 @@ fn trend(
     answers: &[&Answer],
     scatter: Option<&Scatter>,
 ) -> Option<Trend> {
-    let level = |answer: &&Answer| Some((answer.ray?.train_flops.log2(), answer.log_gain.clone()?));
+    let level =
+        |answer: &&Answer| Some((answer.read_at?.train_flops.log2(), answer.log_gain.clone()?));
     let levels: Vec<(f64, Form)> = answers.iter().filter_map(level).collect();
     let middle = levels.iter().map(|(x, _)| x).sum::<f64>() / levels.len() as f64;
     let squares: f64 = levels.iter().map(|(x, _)| (x - middle).powi(2)).sum();

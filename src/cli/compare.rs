@@ -26,7 +26,7 @@ Examples:
   effbench compare both.json --confirmed-by both-confirm.json   the same with what was run again
   effbench compare results/quick.json --base-arm gpt2 --new-arm llama --metric val_loss_nats
   effbench compare --self-test results/quick.json --repeats 8   false alarms on this machine
-  effbench compare base.json new.json --history nightly/        sittings differ by what they differed by before
+  effbench compare base.json new.json --history nightly/        sessions differ by what they differed by before
   effbench compare base.json new.json --accept 'gpt2/w32@400:train_flops=the head is wider now'
 
 Exit codes:
@@ -60,8 +60,8 @@ pub struct CompareArgs {
     /// Between different machines: the variant that time and energy are set against inside each [default: the run's base].
     #[arg(long, value_name = "VARIANT")]
     pub reference: Option<String>,
-    /// An earlier result file, or a folder of them; may be given again: how far time and energy usually move from sitting to
-    /// sitting widens what may differ between two.
+    /// An earlier result file, or a folder of them; may be given again: how far time and energy usually move from session to
+    /// session widens what may differ between two.
     #[arg(long, value_name = "FILE", conflicts_with = "self_test")]
     pub history: Vec<PathBuf>,
     /// Fresh repeats of what looked worse, as `effbench run --against ... --confirm` leaves them in `...-confirm.json`: the verdict is
@@ -213,7 +213,7 @@ fn confirming(args: &CompareArgs, path: &Path, options: &Options) -> Result<Comp
     Ok(compare(&base, &new, options))
 }
 
-/// What earlier sittings say; nothing where none are given, which is said where some are.
+/// What earlier sessions say; nothing where none are given, which is said where some are.
 fn past(paths: &[PathBuf], judged: &Side) -> Result<Past> {
     let mut files = Vec::new();
     for path in paths {
@@ -222,7 +222,7 @@ fn past(paths: &[PathBuf], judged: &Side) -> Result<Past> {
     let past = Past::of(&files, judged);
     if !paths.is_empty() && past.is_empty() {
         say(
-            "note: --history: no cell has five earlier sittings on one kind of machine, so that no margin is raised",
+            "note: --history: no cell has five earlier sessions on one kind of machine, so that no margin is raised",
         );
     }
     Ok(past)

@@ -7,11 +7,11 @@ use clap::Args;
 use super::{Format, print, print_json, style, to_json};
 use crate::device;
 use crate::error::Result;
-use crate::measure::board;
 use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::energy::account::Account;
 use crate::measure::energy::meter::About;
 use crate::measure::energy::{self, Found, Missing};
+use crate::measure::gpu;
 use crate::measure::{memory, temperature};
 use crate::reading::{Absent, Channel};
 use crate::report::listing::{self, Checked};
@@ -20,7 +20,7 @@ use crate::runner::machine::{child_environment, default_threads, describe};
 use crate::trial::Registry;
 use crate::unit::{Bytes, Joules, Seconds, Share};
 
-mod boards;
+mod gpus;
 
 /// Arguments of `effbench doctor`.
 #[derive(Debug, Clone, Args)]
@@ -95,7 +95,7 @@ fn checks(registry: &Registry) -> Result<Vec<Checked>> {
             error.hint.as_deref().unwrap_or(""),
         ),
     });
-    rows.extend(boards::rows(&board::boards(), board::drivers()));
+    rows.extend(gpus::rows(&gpu::gpus(), gpu::drivers()));
     let mut meters = Watched::begin(energy::look(&registry.meters));
     let estimate = estimate(&energy::modelled_processor());
     let cooling = match temperature::processor_c() {

@@ -14,11 +14,11 @@ use crate::analysis::fit::Irreducible;
 use crate::analysis::study::{Study, studies};
 use crate::analysis::target::{Goal, Question, reached};
 use crate::analysis::transfer::{Transfer, transfers};
+use crate::config::Price;
 use crate::error::{Error, Result};
 use crate::record::ResultFile;
 use crate::record::pool::read_all;
 use crate::report;
-use crate::spec::Price;
 
 /// Arguments of `effbench gain`.
 #[derive(Debug, Clone, Args)]

@@ -8,10 +8,10 @@ use serde_json::json;
 
 use super::{Format, print, print_json, quoted, say};
 use crate::error::{Error, Result};
-use crate::record::criterion::{self, Benchmark};
-use crate::record::import::mapping::ROLES;
-use crate::record::import::{About, Imported, Mapping, benchmarks, import};
-use crate::record::log::{self, Log};
+use crate::import::criterion::{self, Benchmark};
+use crate::import::log::{self, Log};
+use crate::import::mapping::ROLES;
+use crate::import::{About, Imported, Mapping, benchmarks, import};
 use crate::record::{LossUnit, Status, Trial, store};
 
 /// Notes shown to a person; a program gets them all.
@@ -39,7 +39,7 @@ pub struct ImportArgs {
     /// What losses are counted in: nats, bits, bits-per-byte or perplexity [default: what the column's name says, else nats].
     #[arg(long, value_name = "UNIT", value_parser = loss_unit)]
     pub unit: Option<LossUnit>,
-    /// The runs took turns in one sitting on one machine, so that their seconds can be compared pair by pair.
+    /// The runs took turns in one session on one machine, so that their seconds can be compared pair by pair.
     #[arg(long)]
     pub interleaved: bool,
     /// The variant whose compute is the currency of gains.

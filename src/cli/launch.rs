@@ -11,6 +11,7 @@ use super::prepare::{Prepared, asked, describe_plan, file_name, prepare};
 use super::run::{Executor, RunArgs};
 use super::{Format, print, print_json, quoted, say, style, to_json};
 use crate::analysis::compare::stages::{CONFIRM_REPEATS, two_stages};
+use crate::config::{Library, Suite};
 use crate::error::{Error, Kind, Result};
 use crate::record::{Headline, ResultFile, Run, SCHEMA, Status, Trial};
 use crate::report::{self, listing};
@@ -18,7 +19,6 @@ use crate::runner::local::{CalibrateInChild, Then, choose_out};
 use crate::runner::machine::{child_environment, describe};
 use crate::runner::plan::PreparedCell;
 use crate::runner::{Interrupt, Mode, Progress, Request, Worker, build_info, local, utc_now};
-use crate::spec::{Library, Suite};
 use crate::trial::{Job, Registry};
 
 /// A trial that takes this much longer than planned, and at least [`LEAST_LIMIT`], hangs.
@@ -158,9 +158,9 @@ pub(super) fn finish(
     match args.format {
         Format::Text => {
             let price = Library::builtin().price("default")?;
-            print(&report::closing(finished, &path, &price, style()))?;
+            print(&report::summary(finished, &path, &price, style()))?;
         }
-        Format::Json => print_json(&report::closing_json(finished, &path))?,
+        Format::Json => print_json(&report::summary_json(finished, &path))?,
     }
     verdict(finished, resume)
 }

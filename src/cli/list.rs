@@ -3,9 +3,9 @@
 use clap::Args;
 
 use super::{Format, print, print_json, style, to_json};
+use crate::config::Library;
 use crate::error::{Error, Result};
 use crate::report::listing::{self, Listed};
-use crate::spec::Library;
 use crate::trial::Registry;
 
 /// Arguments of `effbench list`.

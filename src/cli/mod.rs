@@ -44,7 +44,7 @@ pub mod schema;
 pub mod show;
 pub mod validate;
 #[cfg(feature = "run")]
-mod worker;
+mod child;
 
 /// Is the next gain in a bigger model or in a better algorithm? Trains language-model variants on this machine, measures them,
 /// and answers with intervals.
@@ -159,9 +159,9 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args),
         Command::Completions(args) => completions::execute(&args),
-        Command::Trial => worker::trial(&registry),
+        Command::Trial => child::trial(&registry),
         Command::Build => print_json(&to_json(&crate::runner::build_info())?),
-        Command::Calibrate { device } => worker::calibrate(&registry, &device),
+        Command::Calibrate { device } => child::calibrate(&registry, &device),
     })
 }
 

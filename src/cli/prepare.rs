@@ -4,6 +4,8 @@ use std::path::{MAIN_SEPARATOR, Path};
 
 use super::quoted;
 use super::run::{Executor, RunArgs};
+use crate::config::suite::{SweptAt, width_of};
+use crate::config::{Cell, Library, Origin, Overrides, Suite, parse_set};
 use crate::data;
 use crate::device;
 use crate::error::{Error, Result};
@@ -12,14 +14,12 @@ use crate::report::listing::{Plan, PlannedCell};
 use crate::runner::machine::default_threads;
 use crate::runner::plan::{PreparedCell, estimate};
 use crate::runner::sweep::{Position, Swept};
-use crate::spec::suite::{SweptAt, width_of};
-use crate::spec::{Cell, Library, Origin, Overrides, Suite, parse_set};
 use crate::trial::settle::refuse_emulation;
 use crate::trial::{Registry, settle};
 
 /// FLOP/s that a plan assumes for two cores until a calibration has measured: a guess, shown as one.
 const NOMINAL_FLOPS_PER_S: f64 = 3e10;
-/// The same of a board: what a large one sustains in bf16, or a third of it.
+/// The same of a GPU: what a large one sustains in bf16, or a third of it.
 const NOMINAL_GPU_FLOPS_PER_S: f64 = 1e14;
 /// Seconds that a plan adds per trial for starting, evaluating and generating.
 const NOMINAL_EXTRA_S: f64 = 1.0;

@@ -2,8 +2,8 @@
 
 use clap::Args;
 
+use crate::config::{Library, Price};
 use crate::error::Result;
-use crate::spec::{Library, Price};
 
 /// Whose prices to count with.
 #[derive(Debug, Clone, Args)]

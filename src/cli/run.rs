@@ -59,7 +59,7 @@ pub struct RunArgs {
     /// Also run what no sweep has chosen a learning rate for: another width, length, batch or data than was swept.
     #[arg(long)]
     pub untuned: bool,
-    /// Another build of effbench: both run every cell, in turn and in one sitting, and are compared.
+    /// Another build of effbench: both run every cell, in turn and in one session, and are compared.
     #[arg(long, value_name = "BINARY", conflicts_with_all = ["shard", "executor"])]
     pub against: Option<PathBuf>,
     /// With --against: what the exit code is about.

@@ -5,10 +5,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Format, print, print_json, style, to_json};
+use crate::config::parse_set;
 use crate::error::Result;
 use crate::record::{Cost, RateSource};
 use crate::report::listing::{self, Structure};
-use crate::spec::parse_set;
 use crate::trial::{Registry, settle};
 
 /// Arguments of `effbench show`.

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use super::chance::{Alias, Pack, zipf};
 use super::generated::{Generated, Process};
 use super::{Source, SourceKind};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
-use crate::spec::{Knobs, Named};
 use crate::stream::{Stream, stream};
 
 /// The most states: the table of transitions is square.

@@ -16,8 +16,8 @@ mod uniform;
 
 use std::sync::Arc;
 
+use crate::config::{Catalog, Knobs, Named};
 use crate::error::{Error, Result};
-use crate::spec::{Catalog, Knobs, Named};
 
 /// The kind that `data.kind` defaults to.
 pub const DEFAULT_KIND: &str = "language";

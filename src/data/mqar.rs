@@ -9,8 +9,8 @@ use std::sync::Arc;
 use super::chance::Pack;
 use super::generated::{Generated, Process};
 use super::{IGNORE, Source, SourceKind, token_ids};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
-use crate::spec::{Knobs, Named};
 use crate::stream::Stream;
 
 /// The kind `mqar`.

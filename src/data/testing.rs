@@ -5,9 +5,9 @@ use std::sync::Arc;
 use serde_json::{Value, json};
 
 use super::{DEFAULT_KIND, Source, kinds};
+use crate::config::knobs::{Settled, settle};
+use crate::config::{Origin, Tree};
 use crate::error::Result;
-use crate::spec::knobs::{Settled, settle};
-use crate::spec::{Origin, Tree};
 
 /// Settles a `data` table, as a trial does.
 pub fn settled(data: Value, context: usize) -> Result<(Arc<dyn Source>, Settled)> {

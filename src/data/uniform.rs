@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::generated::{Generated, Process};
 use super::{Source, SourceKind, token_ids};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
-use crate::spec::{Knobs, Named};
 use crate::stream::Stream;
 
 /// The kind `uniform`.

@@ -4,10 +4,10 @@
 mod cuda;
 pub mod refusal;
 pub mod workers;
-pub mod yardstick;
+pub mod probes;
 
+pub use probes::{AttentionMix, Gemm, Precision, SmallOps, StreamCopy};
 pub use workers::{STACK_BYTES, Workers};
-pub use yardstick::{AttentionMix, Gemm, Precision, SmallOps, StreamCopy};
 
 use candle_core::Device;
 
@@ -28,7 +28,7 @@ pub struct Opened {
     pub name: String,
     /// Why this one, where `auto` chose.
     pub why: Option<String>,
-    /// Its place on the PCI bus, where it is a board: what the driver's management library knows it by.
+    /// Its place on the PCI bus, where it is a GPU: what the driver's management library knows it by.
     pub bus: Option<String>,
 }
 

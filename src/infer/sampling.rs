@@ -2,8 +2,8 @@
 
 use candle_core::{DType, Tensor};
 
+use crate::config::Knobs;
 use crate::error::Result;
-use crate::spec::Knobs;
 use crate::stream::{Stream, stream};
 
 /// How tokens are picked, with the stream they are drawn from.

@@ -2,8 +2,8 @@
 
 use super::clock::Clock;
 use super::window::median;
+use super::work::Work;
 use crate::error::Result;
-use crate::work::Work;
 
 /// Rates of one unit of work, repeated.
 #[derive(Debug, Clone, PartialEq)]

@@ -2,8 +2,8 @@
 
 use std::time::Instant;
 
+use super::work::Work;
 use crate::error::Result;
-use crate::work::Work;
 
 /// Seconds that only go forward.
 pub trait Clock {

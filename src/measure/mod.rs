@@ -1,10 +1,11 @@
-//! The only timed code: clock, window, memory, calibration, energy. It sees [`Work`](crate::work::Work), never a model.
+//! The only timed code: clock, window, memory, calibration, energy. It sees [`Work`], never a model.
 
-pub mod board;
+mod work;
 pub mod calibrate;
 pub mod clock;
 pub mod disturbance;
 pub mod energy;
+pub mod gpu;
 pub mod memory;
 pub mod processor;
 pub mod temperature;
@@ -13,3 +14,4 @@ pub mod window;
 
 pub use clock::{Clock, Monotonic};
 pub use window::Window;
+pub use work::Work;

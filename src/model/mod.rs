@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
+use crate::config::{Catalog, Knobs};
 use crate::error::{Error, Result};
 use crate::ops::{Ops, RopeTable};
-use crate::spec::{Catalog, Knobs};
 
 pub mod ffn;
 pub mod flops;
@@ -74,7 +74,7 @@ impl Slots {
 }
 
 /// What one forward pass hands to every slot.
-pub struct Flow<'a> {
+pub struct Pass<'a> {
     /// Tracked for training, detached otherwise.
     pub weights: &'a Weights,
     /// Fused or reference arithmetic.
@@ -89,7 +89,7 @@ pub struct Flow<'a> {
     pub rope: Option<&'a RopeTable>,
 }
 
-impl Flow<'_> {
+impl Pass<'_> {
     /// `factor x`; nothing is done where the factor is 1.
     fn scaled(&self, x: Tensor, factor: f64) -> Result<Tensor> {
         if factor == 1.0 {
@@ -236,8 +236,8 @@ impl Model {
         time: usize,
         ops: Ops,
     ) -> Result<Tensor> {
-        self.whole(weights, ids, batch, time, ops, |x, flow| {
-            self.read_out(x, flow)
+        self.whole(weights, ids, batch, time, ops, |x, pass| {
+            self.read_out(x, pass)
         })
     }
 
@@ -250,12 +250,12 @@ impl Model {
         time: usize,
         ops: Ops,
     ) -> Result<Tensor> {
-        self.whole(weights, ids, batch, time, ops, |x, flow| {
+        self.whole(weights, ids, batch, time, ops, |x, pass| {
             if self.softcap > 0.0 {
-                return Ok(ops.cross_entropy(&self.read_out(x, flow)?, targets)?);
+                return Ok(ops.cross_entropy(&self.read_out(x, pass)?, targets)?);
             }
             Ok(ops.head_loss(
-                &self.last_norm(x, flow)?,
+                &self.last_norm(x, pass)?,
                 &weights[self.head_weight()],
                 targets,
             )?)
@@ -273,7 +273,7 @@ impl Model {
         ops: Ops,
     ) -> Result<Vec<Tensor>> {
         let rope = self.position.rope(0, time, ids.device())?;
-        let flow = Flow {
+        let pass = Pass {
             weights,
             ops,
             batch,
@@ -281,12 +281,12 @@ impl Model {
             offset: 0,
             rope: rope.as_ref(),
         };
-        let mut all = vec![self.embed(ids, &flow)?];
+        let mut all = vec![self.embed(ids, &pass)?];
         for block in &self.blocks {
             let x = all[all.len() - 1].clone();
-            all.push(self.block(block, x, &flow, &mut |mixer, x| mixer.forward(x, &flow))?);
+            all.push(self.block(block, x, &pass, &mut |mixer, x| mixer.forward(x, &pass))?);
         }
-        all.push(self.read_out(&all[all.len() - 1], &flow)?);
+        all.push(self.read_out(&all[all.len() - 1], &pass)?);
         Ok(all)
     }
 
@@ -298,10 +298,10 @@ impl Model {
         batch: usize,
         time: usize,
         ops: Ops,
-        end: impl FnOnce(&Tensor, &Flow) -> Result<Tensor>,
+        end: impl FnOnce(&Tensor, &Pass) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let rope = self.position.rope(0, time, ids.device())?;
-        let flow = Flow {
+        let pass = Pass {
             weights,
             ops,
             batch,
@@ -309,11 +309,11 @@ impl Model {
             offset: 0,
             rope: rope.as_ref(),
         };
-        let mut x = self.embed(ids, &flow)?;
+        let mut x = self.embed(ids, &pass)?;
         for block in &self.blocks {
-            x = self.block(block, x, &flow, &mut |mixer, x| mixer.forward(x, &flow))?;
+            x = self.block(block, x, &pass, &mut |mixer, x| mixer.forward(x, &pass))?;
         }
-        end(&x, &flow)
+        end(&x, &pass)
     }
 
     /// Logits (B, V) of the last of `time` new tokens, given what `cache` has seen; `ids` is (B*time) of type U32.
@@ -334,7 +334,7 @@ impl Model {
             )));
         }
         let rope = self.position.rope(cache.seen, time, ids.device())?;
-        let flow = Flow {
+        let pass = Pass {
             weights,
             ops,
             batch,
@@ -342,10 +342,10 @@ impl Model {
             offset: cache.seen,
             rope: rope.as_ref(),
         };
-        let mut x = self.embed(ids, &flow)?;
+        let mut x = self.embed(ids, &pass)?;
         for (block, state) in self.blocks.iter().zip(&mut cache.states) {
-            x = self.block(block, x, &flow, &mut |mixer, x| {
-                mixer.advance(x, &flow, state)
+            x = self.block(block, x, &pass, &mut |mixer, x| {
+                mixer.advance(x, &pass, state)
             })?;
         }
         cache.seen += time;
@@ -354,51 +354,51 @@ impl Model {
             .narrow(1, time - 1, 1)?
             .squeeze(1)?
             .contiguous()?;
-        self.read_out(&last, &flow)
+        self.read_out(&last, &pass)
     }
 
-    fn embed(&self, ids: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let x = flow.ops.embedding(&flow.weights[self.tokens], ids)?;
-        self.position.embed(x, flow)
+    fn embed(&self, ids: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let x = pass.ops.embedding(&pass.weights[self.tokens], ids)?;
+        self.position.embed(x, pass)
     }
 
     fn block(
         &self,
         block: &Block,
         x: Tensor,
-        flow: &Flow,
+        pass: &Pass,
         mix: &mut dyn FnMut(&dyn Mixer, &Tensor) -> Result<Tensor>,
     ) -> Result<Tensor> {
         let add = |x: &Tensor, branch: Tensor| -> Result<Tensor> {
-            Ok(flow
+            Ok(pass
                 .ops
-                .add(x, &flow.scaled(branch, self.shape.scaling.of_branches())?)?)
+                .add(x, &pass.scaled(branch, self.shape.scaling.of_branches())?)?)
         };
         match self.norms {
             Norms::Pre => {
-                let mixed = mix(block.mixer.as_ref(), &block.mixer_norm.forward(&x, flow)?)?;
+                let mixed = mix(block.mixer.as_ref(), &block.mixer_norm.forward(&x, pass)?)?;
                 let x = add(&x, mixed)?;
                 let fed = block
                     .ffn
-                    .forward(&block.ffn_norm.forward(&x, flow)?, flow)?;
+                    .forward(&block.ffn_norm.forward(&x, pass)?, pass)?;
                 add(&x, fed)
             }
             Norms::Post => {
                 let mixed = mix(block.mixer.as_ref(), &x)?;
-                let x = block.mixer_norm.forward(&add(&x, mixed)?, flow)?;
-                let fed = block.ffn.forward(&x, flow)?;
-                block.ffn_norm.forward(&add(&x, fed)?, flow)
+                let x = block.mixer_norm.forward(&add(&x, mixed)?, pass)?;
+                let fed = block.ffn.forward(&x, pass)?;
+                block.ffn_norm.forward(&add(&x, fed)?, pass)
             }
         }
     }
 
     /// What the head multiplies: the last norm's output, with the multiplier of the logits.
-    fn last_norm(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
+    fn last_norm(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
         let normed = match &self.final_norm {
-            Some(norm) => norm.forward(x_nc, flow)?,
+            Some(norm) => norm.forward(x_nc, pass)?,
             None => x_nc.clone(),
         };
-        flow.scaled(normed, self.shape.scaling.of_logits())
+        pass.scaled(normed, self.shape.scaling.of_logits())
     }
 
     /// The token table itself where the head is tied.
@@ -406,13 +406,13 @@ impl Model {
         self.head.unwrap_or(self.tokens)
     }
 
-    fn read_out(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let normed = self.last_norm(x_nc, flow)?;
-        let logits = flow
+    fn read_out(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let normed = self.last_norm(x_nc, pass)?;
+        let logits = pass
             .ops
-            .logits(&normed, &flow.weights[self.head_weight()])?;
+            .logits(&normed, &pass.weights[self.head_weight()])?;
         if self.softcap > 0.0 {
-            Ok(flow.ops.softcap(&logits, self.softcap)?)
+            Ok(pass.ops.softcap(&logits, self.softcap)?)
         } else {
             Ok(logits)
         }

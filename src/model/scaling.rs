@@ -26,8 +26,8 @@
 //! sqrt m; the spectral condition (Yang et al. 2023, arXiv 2310.17813, condition 1) wants it constant.
 
 use super::param::{Decl, Role};
+use crate::config::Knobs;
 use crate::error::Result;
-use crate::spec::Knobs;
 
 /// The knobs below `model.scaling`, and what they make of a shape.
 #[derive(Debug, Clone, Copy, PartialEq)]

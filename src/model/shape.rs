@@ -1,8 +1,8 @@
 //! The sizes of a model, and the rule by which depth and heads follow the width.
 
 use super::scaling::Scaling;
+use crate::config::Knobs;
 use crate::error::Result;
-use crate::spec::Knobs;
 
 /// The sizes that slots are built from.
 #[derive(Debug, Clone, PartialEq)]

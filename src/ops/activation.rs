@@ -1,4 +1,4 @@
-//! Functions of one number: GELU, ReLU, the soft cap on logits, and a constant factor. Each says its value and its slope; the rest is shared.
+//! Functions of one number: GELU, ReLU, the soft cap on logits, and a constant factor. Each says its value and its gradient; the rest is shared.
 //!
 //! GELU (Hendrycks and Gimpel 2016, arXiv:1606.08415) in the tanh form of GPT-2,
 //! `0.5 x (1 + tanh(u))` with `u = sqrt(2 / pi) (x + 0.044715 x^3)`, which is `x * sigmoid(2u)`: one exponential.
@@ -32,7 +32,7 @@ pub(super) fn fused<C: Curve>(tape: Option<&Tape>, curve: C, x: &Tensor) -> Resu
 pub(super) trait Curve: Copy + Send + Sync + 'static {
     const NAME: &'static str;
     fn value<S: Isa, F: Real>(self, x: F) -> F;
-    fn slope<S: Isa, F: Real>(self, x: F) -> F;
+    fn grad<S: Isa, F: Real>(self, x: F) -> F;
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -53,7 +53,7 @@ impl Curve for Gelu {
     }
 
     #[inline(always)]
-    fn slope<S: Isa, F: Real>(self, x: F) -> F {
+    fn grad<S: Isa, F: Real>(self, x: F) -> F {
         let s = (x * (x * x).fma::<S>(F::of(Self::B), F::of(Self::A))).sigmoid::<S>();
         let inner = (x * x).fma::<S>(F::of(3.0 * Self::B), F::of(Self::A));
         (x * s * (F::ONE - s)).fma::<S>(inner, s)
@@ -73,7 +73,7 @@ impl Curve for Relu {
     }
 
     #[inline(always)]
-    fn slope<S: Isa, F: Real>(self, x: F) -> F {
+    fn grad<S: Isa, F: Real>(self, x: F) -> F {
         if x > F::ZERO { F::ONE } else { F::ZERO }
     }
 }
@@ -91,7 +91,7 @@ impl Curve for Softcap {
     }
 
     #[inline(always)]
-    fn slope<S: Isa, F: Real>(self, x: F) -> F {
+    fn grad<S: Isa, F: Real>(self, x: F) -> F {
         let y = (x * F::of(1.0 / self.0)).tanh::<S>();
         F::ONE - y * y
     }
@@ -110,7 +110,7 @@ impl Curve for Scale {
     }
 
     #[inline(always)]
-    fn slope<S: Isa, F: Real>(self, _x: F) -> F {
+    fn grad<S: Isa, F: Real>(self, _x: F) -> F {
         F::of(self.0)
     }
 }
@@ -126,7 +126,7 @@ simd! {
 simd! {
     fn gradients<S, F, C: Curve>(curve: C, x: &[F], g: &[F], dx: &mut [F]) {
         for ((dx, &x), &g) in dx.iter_mut().zip(x).zip(g) {
-            *dx = g * curve.slope::<S, F>(x);
+            *dx = g * curve.grad::<S, F>(x);
         }
     }
 }

@@ -101,14 +101,14 @@ simd! {
 }
 
 simd! {
-    /// Backwards: scores become probabilities again, and the slopes of those the slopes of the scores.
-    fn slopes<S, F>(scores: &mut [F], slopes: &mut [F], keys: usize, first: usize, lse: &[F], means: &[F]) {
-        let rows = scores.chunks_exact_mut(keys).zip(slopes.chunks_exact_mut(keys)).zip(lse.iter().zip(means));
-        for (i, ((row, slopes), (&lse, &mean))) in rows.enumerate() {
+    /// Backwards: scores become probabilities again, and the gradients of those the gradients of the scores.
+    fn grads<S, F>(scores: &mut [F], grads: &mut [F], keys: usize, first: usize, lse: &[F], means: &[F]) {
+        let rows = scores.chunks_exact_mut(keys).zip(grads.chunks_exact_mut(keys)).zip(lse.iter().zip(means));
+        for (i, ((row, grads), (&lse, &mean))) in rows.enumerate() {
             row[first + i + 1..].fill(F::LOWEST);
-            for (p, slope) in row.iter_mut().zip(slopes) {
+            for (p, grad) in row.iter_mut().zip(grads) {
                 *p = (*p - lse).exp::<S>();
-                *slope = *p * (*slope - mean);
+                *grad = *p * (*grad - mean);
             }
         }
     }
@@ -263,7 +263,7 @@ impl<F: Real> Attention<F> {
             );
             let at = (head.window * time + times.start) * axes.width() + head.head * width;
             inner_products(&g[at..], &y[at..], axes.width(), width, &mut means[..n]);
-            slopes(
+            grads(
                 &mut p[..n * keys],
                 &mut ds[..n * keys],
                 keys,

@@ -102,7 +102,7 @@ impl<F: Real> HeadLoss<F> {
                 (x_nc, w_vc.t()),
                 all_threads(),
             );
-            total += slopes(logits, targets, factor, &mut losses);
+            total += grads(logits, targets, factor, &mut losses);
             if self.tracked {
                 let g = Matrix::new(logits, rows, vocabulary, vocabulary);
                 let mut dx = MatrixMut::new(&mut dx[at..], rows, width, width);
@@ -133,7 +133,7 @@ impl<F: Real> HeadLoss<F> {
 }
 
 /// Turns rows of logits into their gradients and returns the sum of their losses.
-fn slopes<F: Real>(logits: &mut [F], targets: &[u32], factor: F, losses: &mut [f64]) -> f64 {
+fn grads<F: Real>(logits: &mut [F], targets: &[u32], factor: F, losses: &mut [f64]) -> f64 {
     let (vocabulary, work) = (logits.len() / targets.len(), logits.len());
     let mut rows: Vec<(&mut [F], &mut f64)> =
         logits.chunks_exact_mut(vocabulary).zip(losses).collect();

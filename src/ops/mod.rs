@@ -82,9 +82,9 @@ pub struct Ops<'t> {
 #[derive(Clone, Copy)]
 enum Runs {
     /// Own kernels on the CPU.
-    Host,
+    Cpu,
     /// Own kernels on a GPU.
-    Board(Gpu),
+    Gpu(Gpu),
     /// candle's operations.
     Reference,
 }
@@ -93,7 +93,7 @@ impl Ops<'static> {
     /// Own kernels, with an analytic backward pass. On the CPU, until [`Ops::for_device`] says another device.
     pub fn fused() -> Self {
         Self {
-            runs: Runs::Host,
+            runs: Runs::Cpu,
             dtype: DType::F32,
             tf32: false,
             tape: None,
@@ -106,7 +106,7 @@ impl Ops<'static> {
     pub(crate) fn emulated(dtype: DType) -> Option<Self> {
         Some(
             Self::fused()
-                .on_board(gpu::emulated(dtype)?)
+                .on_gpu(gpu::emulated(dtype)?)
                 .with_dtype(dtype),
         )
     }
@@ -122,7 +122,7 @@ impl Ops<'static> {
             bail!("there is no GPU to watch")
         };
         let (profile, gpu) = gpu::Profile::of(gpu, device, now_s);
-        Ok((self.on_board(gpu), profile))
+        Ok((self.on_gpu(gpu), profile))
     }
 
     /// candle's plain differentiable operations, on any device.
@@ -156,21 +156,21 @@ impl<'t> Ops<'t> {
     pub fn for_device(self, device: &Device) -> Result<Self> {
         let runs = match (self.runs, Gpu::of(device)) {
             (Runs::Reference, _) => Runs::Reference,
-            (_, Some(gpu)) => Runs::Board(gpu.with_dtype(self.dtype)?.with_tf32(self.tf32)),
+            (_, Some(gpu)) => Runs::Gpu(gpu.with_dtype(self.dtype)?.with_tf32(self.tf32)),
             _ if device.is_cpu() => self.runs,
             _ => Runs::Reference,
         };
-        if self.dtype != DType::F32 && !matches!(runs, Runs::Board(_)) {
+        if self.dtype != DType::F32 && !matches!(runs, Runs::Gpu(_)) {
             bail!("only kernels on a GPU compute in {:?}", self.dtype);
         }
         Ok(Self { runs, ..self })
     }
 
-    /// The same on a given board.
+    /// The same on a given GPU.
     #[cfg(test)]
-    fn on_board(self, gpu: Gpu) -> Self {
+    fn on_gpu(self, gpu: Gpu) -> Self {
         Self {
-            runs: Runs::Board(gpu),
+            runs: Runs::Gpu(gpu),
             ..self
         }
     }
@@ -207,7 +207,7 @@ impl<'t> Ops<'t> {
     /// An empty tape that these operations can be recorded on.
     pub fn tape(self) -> Tape {
         match self.runs {
-            Runs::Board(gpu) => Tape::on(gpu),
+            Runs::Gpu(gpu) => Tape::on(gpu),
             _ => Tape::new(),
         }
     }
@@ -220,7 +220,7 @@ impl<'t> Ops<'t> {
     /// The GPU that own kernels run on.
     pub(crate) fn gpu(self) -> Option<Gpu> {
         match self.runs {
-            Runs::Board(gpu) => Some(gpu),
+            Runs::Gpu(gpu) => Some(gpu),
             _ => None,
         }
     }
@@ -236,8 +236,8 @@ impl<'t> Ops<'t> {
     /// `x W^T (+ bias)`: x (N, K), W (M, K), bias (M) to (N, M).
     pub fn linear(self, x_nk: &Tensor, w_mk: &Tensor, bias_m: Option<&Tensor>) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => linear::fused(self.tape, x_nk, w_mk, bias_m),
-            Runs::Board(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, bias_m, x_nk.dtype()),
+            Runs::Cpu => linear::fused(self.tape, x_nk, w_mk, bias_m),
+            Runs::Gpu(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, bias_m, x_nk.dtype()),
             Runs::Reference => linear::reference(x_nk, w_mk, bias_m),
         }
     }
@@ -245,7 +245,7 @@ impl<'t> Ops<'t> {
     /// [`linear`](Self::linear) without bias, in f32 whatever the type of activations: the logits of a head.
     pub fn logits(self, x_nk: &Tensor, w_mk: &Tensor) -> Result<Tensor> {
         match self.runs {
-            Runs::Board(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, None, DType::F32),
+            Runs::Gpu(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, None, DType::F32),
             _ => self.linear(x_nk, w_mk, None),
         }
     }
@@ -275,8 +275,8 @@ impl<'t> Ops<'t> {
         eps: f64,
     ) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => norm::fused(self.tape, (kind, eps), x, gain, bias),
-            Runs::Board(gpu) => gpu::norm(self.pass(gpu), (kind, eps), x, gain, bias),
+            Runs::Cpu => norm::fused(self.tape, (kind, eps), x, gain, bias),
+            Runs::Gpu(gpu) => gpu::norm(self.pass(gpu), (kind, eps), x, gain, bias),
             Runs::Reference => norm::reference(kind, x, gain, bias, eps),
         }
     }
@@ -284,8 +284,8 @@ impl<'t> Ops<'t> {
     /// `a + b` of one shape: a residual connection.
     pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => residual::fused(self.tape, a, b),
-            Runs::Board(gpu) => gpu::add(self.pass(gpu), a, b),
+            Runs::Cpu => residual::fused(self.tape, a, b),
+            Runs::Gpu(gpu) => gpu::add(self.pass(gpu), a, b),
             Runs::Reference => residual::reference(a, b),
         }
     }
@@ -293,8 +293,8 @@ impl<'t> Ops<'t> {
     /// GELU in its tanh form, as GPT-2 has it.
     pub fn gelu(self, x: &Tensor) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => activation::fused(self.tape, activation::Gelu, x),
-            Runs::Board(gpu) => gpu::activation(self.pass(gpu), "gelu", x, None),
+            Runs::Cpu => activation::fused(self.tape, activation::Gelu, x),
+            Runs::Gpu(gpu) => gpu::activation(self.pass(gpu), "gelu", x, None),
             Runs::Reference => activation::gelu_reference(x),
         }
     }
@@ -302,8 +302,8 @@ impl<'t> Ops<'t> {
     /// max(x, 0).
     pub fn relu(self, x: &Tensor) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => activation::fused(self.tape, activation::Relu, x),
-            Runs::Board(gpu) => gpu::activation(self.pass(gpu), "relu", x, None),
+            Runs::Cpu => activation::fused(self.tape, activation::Relu, x),
+            Runs::Gpu(gpu) => gpu::activation(self.pass(gpu), "relu", x, None),
             Runs::Reference => activation::relu_reference(x),
         }
     }
@@ -311,8 +311,8 @@ impl<'t> Ops<'t> {
     /// `cap * tanh(x / cap)`: keeps logits within (-cap, cap).
     pub fn softcap(self, x: &Tensor, cap: f64) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => activation::fused(self.tape, activation::Softcap(cap), x),
-            Runs::Board(gpu) => gpu::activation(self.pass(gpu), "softcap", x, Some(cap)),
+            Runs::Cpu => activation::fused(self.tape, activation::Softcap(cap), x),
+            Runs::Gpu(gpu) => gpu::activation(self.pass(gpu), "softcap", x, Some(cap)),
             Runs::Reference => activation::softcap_reference(x, cap),
         }
     }
@@ -320,8 +320,8 @@ impl<'t> Ops<'t> {
     /// `factor x`: a multiplier of a parametrisation.
     pub fn scale(self, x: &Tensor, factor: f64) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => activation::fused(self.tape, activation::Scale(factor), x),
-            Runs::Board(gpu) => gpu::activation(self.pass(gpu), "multiple", x, Some(factor)),
+            Runs::Cpu => activation::fused(self.tape, activation::Scale(factor), x),
+            Runs::Gpu(gpu) => gpu::activation(self.pass(gpu), "multiple", x, Some(factor)),
             Runs::Reference => x * factor,
         }
     }
@@ -329,8 +329,8 @@ impl<'t> Ops<'t> {
     /// `silu(gate) * up` of packed columns `[gate | up]`: (N, 2 F) to (N, F).
     pub fn swiglu(self, gate_up_n2f: &Tensor) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => swiglu::fused(self.tape, gate_up_n2f),
-            Runs::Board(gpu) => gpu::swiglu(self.pass(gpu), gate_up_n2f),
+            Runs::Cpu => swiglu::fused(self.tape, gate_up_n2f),
+            Runs::Gpu(gpu) => gpu::swiglu(self.pass(gpu), gate_up_n2f),
             Runs::Reference => swiglu::reference(gate_up_n2f),
         }
     }
@@ -341,8 +341,8 @@ impl<'t> Ops<'t> {
         axes.check(qkv)?;
         table.check(axes)?;
         match self.runs {
-            Runs::Host => rope::fused(self.tape, qkv, axes, table),
-            Runs::Board(gpu) => gpu::rope(self.pass(gpu), qkv, axes, table),
+            Runs::Cpu => rope::fused(self.tape, qkv, axes, table),
+            Runs::Gpu(gpu) => gpu::rope(self.pass(gpu), qkv, axes, table),
             Runs::Reference => rope::reference(qkv, axes, table),
         }
     }
@@ -351,8 +351,8 @@ impl<'t> Ops<'t> {
     pub fn causal_attention(self, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
         axes.check(qkv)?;
         match self.runs {
-            Runs::Host => attention::fused(self.tape, qkv, axes),
-            Runs::Board(gpu) if axes.head_width <= WIDEST_HEAD_ON_GPU => {
+            Runs::Cpu => attention::fused(self.tape, qkv, axes),
+            Runs::Gpu(gpu) if axes.head_width <= WIDEST_HEAD_ON_GPU => {
                 gpu::attention(self.pass(gpu), qkv, axes)
             }
             _ => attention::reference(qkv, axes),
@@ -364,8 +364,8 @@ impl<'t> Ops<'t> {
     pub fn cached_attention(self, qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
         cached.check(qkv, axes)?;
         match self.runs {
-            Runs::Host => cached::fused(qkv, cached, axes),
-            Runs::Board(gpu) if gpu::cache_holds(axes.head_width, cached.seen(axes)) => {
+            Runs::Cpu => cached::fused(qkv, cached, axes),
+            Runs::Gpu(gpu) if gpu::cache_holds(axes.head_width, cached.seen(axes)) => {
                 gpu::cached_attention(gpu, qkv, cached, axes)
             }
             _ => cached::reference(qkv, cached, axes),
@@ -375,8 +375,8 @@ impl<'t> Ops<'t> {
     /// Rows of a table: table (V, C), ids (any shape of N elements, U32, each below V) to (N, C).
     pub fn embedding(self, table_vc: &Tensor, ids: &Tensor) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => embedding::fused(self.tape, table_vc, ids),
-            Runs::Board(gpu) => gpu::embedding(self.pass(gpu), table_vc, ids),
+            Runs::Cpu => embedding::fused(self.tape, table_vc, ids),
+            Runs::Gpu(gpu) => gpu::embedding(self.pass(gpu), table_vc, ids),
             Runs::Reference => embedding::reference(table_vc, ids),
         }
     }
@@ -385,8 +385,8 @@ impl<'t> Ops<'t> {
     pub fn add_positions(self, x_nc: &Tensor, table_tc: &Tensor, time: usize) -> Result<Tensor> {
         positions::check(x_nc, table_tc, time)?;
         match self.runs {
-            Runs::Host => positions::fused(self.tape, x_nc, table_tc, time),
-            Runs::Board(gpu) => gpu::add_positions(self.pass(gpu), x_nc, table_tc, time),
+            Runs::Cpu => positions::fused(self.tape, x_nc, table_tc, time),
+            Runs::Gpu(gpu) => gpu::add_positions(self.pass(gpu), x_nc, table_tc, time),
             Runs::Reference => positions::reference(x_nc, table_tc, time),
         }
     }
@@ -395,8 +395,8 @@ impl<'t> Ops<'t> {
     /// left out, to a scalar.
     pub fn cross_entropy(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => cross_entropy::fused(self.tape, logits_nv, targets),
-            Runs::Board(gpu) => gpu::cross_entropy(self.pass(gpu), logits_nv, targets),
+            Runs::Cpu => cross_entropy::fused(self.tape, logits_nv, targets),
+            Runs::Gpu(gpu) => gpu::cross_entropy(self.pass(gpu), logits_nv, targets),
             Runs::Reference => cross_entropy::reference(logits_nv, targets),
         }
     }
@@ -405,8 +405,8 @@ impl<'t> Ops<'t> {
     /// x (N, C), W (V, C), targets N of U32, to a scalar.
     pub fn head_loss(self, x_nc: &Tensor, w_vc: &Tensor, targets: &Tensor) -> Result<Tensor> {
         match self.runs {
-            Runs::Host => head_loss::fused(self.tape, x_nc, w_vc, targets),
-            Runs::Board(gpu) => gpu::head_loss(self.pass(gpu), x_nc, w_vc, targets),
+            Runs::Cpu => head_loss::fused(self.tape, x_nc, w_vc, targets),
+            Runs::Gpu(gpu) => gpu::head_loss(self.pass(gpu), x_nc, w_vc, targets),
             Runs::Reference => {
                 cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets)
             }
@@ -420,8 +420,8 @@ impl<'t> Ops<'t> {
         targets: &Tensor,
     ) -> Result<Vec<Option<TokenLoss>>> {
         match self.runs {
-            Runs::Host => cross_entropy::fused_rows(logits_nv, targets),
-            Runs::Board(gpu) => gpu::cross_entropy_rows(gpu, logits_nv, targets),
+            Runs::Cpu => cross_entropy::fused_rows(logits_nv, targets),
+            Runs::Gpu(gpu) => gpu::cross_entropy_rows(gpu, logits_nv, targets),
             Runs::Reference => cross_entropy::reference_rows(logits_nv, targets),
         }
     }

@@ -45,7 +45,7 @@ impl Tape {
         Self::default()
     }
 
-    /// An empty tape for operations on a board.
+    /// An empty tape for operations on a GPU.
     pub(super) fn on(gpu: Gpu) -> Self {
         Self {
             gpu: Some(gpu),

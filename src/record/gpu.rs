@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// A board's state over the training of one trial; what could not be read is `null`, and `reasons` says why.
+/// A GPU's state over the training of one trial; what could not be read is `null`, and `reasons` says why.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 pub struct GpuState {
-    /// Looks at the board.
+    /// Looks at the GPU.
     pub looks: u64,
     /// Clock of its multiprocessors under load.
     pub clock_mhz: Option<GpuRange>,

@@ -4,8 +4,6 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::columns::plain;
-
 /// Above this no model that learned anything is: the uniform guess over a vocabulary of 160,000 tokens has 12 nats.
 const MOST_NATS: f64 = 12.0;
 
@@ -102,6 +100,14 @@ fn digits(figure: f64) -> String {
     let text = format!("{figure:.4}");
     let zeros = text.len() - text.trim_end_matches('0').len();
     text[..text.len() - zeros.min(2)].to_owned()
+}
+
+/// A name in small letters, with `_` for whatever stands between its words.
+pub fn plain(name: &str) -> String {
+    let words = name
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty());
+    words.map(str::to_lowercase).collect::<Vec<_>>().join("_")
 }
 
 #[cfg(test)]

@@ -3,27 +3,20 @@
 //!
 //! [`origin`], [`trial`] and [`gpu`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
 //! cannot promise, [`store`] files, [`journal`] what survives a kill, [`pool`] several files as one and [`identity`] what is one cell
-//! and one trial. [`import`] makes records of other people's logs, which [`log`], [`delimited`] and [`criterion`] read;
-//! [`columns`] knows what columns are called, [`figures`] how numbers are written, [`loss`] what losses are counted in.
+//! and one trial.
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 
-pub mod columns;
-pub mod criterion;
-pub mod delimited;
 #[cfg(test)]
 pub mod example;
 mod executed;
-pub mod figures;
 pub mod gpu;
 pub mod identity;
-pub mod import;
 pub mod journal;
 mod layout;
-pub mod log;
 pub mod loss;
 pub mod metric;
 pub mod origin;
@@ -32,7 +25,7 @@ pub mod store;
 pub mod trial;
 pub mod validate;
 
-pub use crate::spec::RateSource;
+pub use crate::config::RateSource;
 pub use gpu::{GpuRange, GpuState};
 pub use loss::LossUnit;
 pub use metric::{Better, Kind, Metric};
@@ -41,6 +34,11 @@ pub use trial::{
     BySixND, Channel, Cost, Curve, Energy, Flag, PhaseEnergy, Severity, Skill, Stated, Status,
     Trial, Validity,
 };
+
+/// Training FLOPs by the rule of thumb 6 N D (Kaplan et al. 2020), N counting every parameter.
+pub fn six_n_d(params: u64, tokens: u64) -> f64 {
+    6.0 * params as f64 * tokens as f64
+}
 
 /// The schema this build writes.
 pub const SCHEMA: &str = "effbench.result/2";

@@ -24,7 +24,7 @@ pub struct Run {
     pub started_at: String,
     /// RFC 3339, UTC; `null` while the run is not finished.
     pub finished_at: Option<String>,
-    /// Of imported logs: whether somebody said that the runs took turns in one sitting on one machine.
+    /// Of imported logs: whether somebody said that the runs took turns in one session on one machine.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub interleaved: Option<bool>,
 }
@@ -127,7 +127,7 @@ pub struct Gpu {
     /// Power limit that it is delivered with.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub default_power_limit_w: Option<f64>,
-    /// Whether the driver stays loaded while nobody uses the board.
+    /// Whether the driver stays loaded while nobody uses the GPU.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub persistence: Option<bool>,
     /// Highest clock of the multiprocessors.

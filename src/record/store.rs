@@ -188,7 +188,7 @@ fn folder_of(path: &Path) -> PathBuf {
 }
 
 /// The system's sentence without its error number.
-pub(super) fn plain(error: &std::io::Error) -> String {
+pub(crate) fn plain(error: &std::io::Error) -> String {
     let text = error.to_string();
     text.split(" (os error")
         .next()

@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::gpu::GpuState;
 use super::loss::LossUnit;
 use super::metric::Metric;
-use crate::spec::rate_source::{RateSource, old_or_new};
+use crate::config::rate_source::{RateSource, old_or_new};
 
 /// How a trial ended.
 #[derive(
@@ -99,7 +99,7 @@ pub struct Trial {
     pub skills: Vec<Skill>,
     /// Joules, by meter.
     pub energy: Energy,
-    /// What the board that it trained on showed meanwhile, where it was one.
+    /// What the GPU that it trained on showed meanwhile, where it was one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gpu: Option<GpuState>,
     /// Whether to believe it.
@@ -311,7 +311,7 @@ pub struct Channel {
     /// The channel whose joules hold these: they are not in `measured_j` twice.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub overlaps: Option<String>,
-    /// These joules over those of another instrument on the same component: of a board's counter over its power, integrated.
+    /// These joules over those of another instrument on the same component: of a GPU's counter over its power, integrated.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub check_ratio: Option<f64>,
     /// The same by phase.

@@ -6,13 +6,13 @@ use super::page::Hue;
 use super::section::{Ladder, ladders};
 use crate::analysis::along::{OverCompute, over_compute};
 use crate::analysis::price::Bill;
+use crate::analysis::stratum::words;
 use crate::analysis::study::{Study, studies};
 use crate::analysis::summary::summary;
-use crate::analysis::world::words;
 use crate::analysis::{Answer, CellSummary, Unanswered, answer};
+use crate::config::Price;
 use crate::record::identity::{cell_id, unlike};
 use crate::record::{Machine, ResultFile, Status, Trial, metric};
-use crate::spec::Price;
 use crate::stat::interval::LEVEL;
 use crate::stat::{Estimate, mean_estimate};
 

@@ -97,7 +97,7 @@ fn a_loss_that_does_not_fall_has_no_law() {
 #[test]
 fn designs_that_cannot_tell_the_split_say_so_first_and_give_no_interval() {
     let mut luck = stream("cases/poor", 0, 0);
-    let ray: Vec<_> = spread(12, 1e7, 1e10)
+    let read_at: Vec<_> = spread(12, 1e7, 1e10)
         .into_iter()
         .map(|n| {
             (
@@ -116,7 +116,7 @@ fn designs_that_cannot_tell_the_split_say_so_first_and_give_no_interval() {
             grid(&spread(8, 1e7, 1e9), &[2e9, 2e10], &mut luck, 0.003),
             "by runs of 2 numbers of tokens",
         ),
-        (ray, "by runs that all have 20.00 tokens a parameter"),
+        (read_at, "by runs that all have 20.00 tokens a parameter"),
     ];
     for (runs, why) in cases {
         let found = found("chinchilla", &table(&runs));

@@ -140,8 +140,8 @@ fn vectors(study: &Study, style: Style) -> String {
         let mut row = vec![answer.cell(), answer.n.to_string()];
         row.push(
             answer
-                .ray
-                .map(|ray| Count(ray.tokens_per_param).to_string())
+                .read_at
+                .map(|read_at| Count(read_at.tokens_per_param).to_string())
                 .unwrap_or_default(),
         );
         row.extend(axes.iter().map(|axis| short(&answer.on(*axis))));

@@ -1,6 +1,6 @@
 //! Findings in, text out. Nothing here prints, reads the environment or knows a terminal: `cli` says how wide it is.
 
-pub mod closing;
+pub mod summary;
 pub mod compare;
 pub mod findings;
 pub mod gain;
@@ -21,8 +21,8 @@ pub mod sentence;
 pub mod table;
 pub mod target;
 
-pub use closing::{closing, closing_json};
 pub use findings::Findings;
 pub use section::page;
 pub use sentence::sentence;
+pub use summary::{summary, summary_json};
 pub use table::Style;

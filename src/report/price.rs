@@ -3,8 +3,8 @@
 use super::Style;
 use super::listing::headed;
 use crate::analysis::price::{Amount, BOUNDARY, Bill, Priced};
-use crate::spec::Price;
-use crate::spec::price::{Figure, Hardware};
+use crate::config::Price;
+use crate::config::price::{Figure, Hardware};
 
 /// Every figure that money and carbon are worked out with, each with its source, and what is counted.
 pub fn assumptions(price: &Price, style: Style) -> String {
@@ -137,7 +137,7 @@ fn amount(priced: &Priced, amount: &Amount) -> String {
 mod tests {
     use super::*;
     use crate::analysis::price::{Cores, Usage};
-    use crate::spec::Library;
+    use crate::config::Library;
 
     fn price(text: &str) -> Price {
         let folder = tempfile::tempdir().unwrap();

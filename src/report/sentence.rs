@@ -131,11 +131,11 @@ fn moved(answer: &Answer) -> Option<String> {
 
 /// `at 3e12 FLOP, 0.2 M parameters, 20 tokens a parameter`.
 fn place(answer: &Answer) -> Option<String> {
-    let ray = answer.ray?;
+    let read_at = answer.read_at?;
     let (flops, params, tokens) = (
-        ray.train_flops,
-        Count(ray.params as f64),
-        Count(ray.tokens_per_param),
+        read_at.train_flops,
+        Count(read_at.params as f64),
+        Count(read_at.tokens_per_param),
     );
     Some(format!(
         "at {} FLOP, {params} parameters, {tokens} tokens a parameter",

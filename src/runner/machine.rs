@@ -7,7 +7,7 @@ use std::path::Path;
 use sysinfo::System;
 
 use crate::error::{Error, Result};
-use crate::measure::board::{self, Drivers, Facts};
+use crate::measure::gpu::{self, Drivers, Facts};
 use crate::measure::{processor, virtualization};
 use crate::record::{Cpu, Gpu, Machine};
 
@@ -176,15 +176,15 @@ fn caches(root: &Path) -> Vec<u64> {
 
 /// What NVML shows; none where its library does not load.
 fn gpus() -> Vec<Gpu> {
-    let drivers = board::drivers().unwrap_or_default();
-    board::boards()
+    let drivers = gpu::drivers().unwrap_or_default();
+    gpu::gpus()
         .iter()
-        .filter_map(|board| gpu(board.facts(), &drivers))
+        .filter_map(|gpu| recorded(gpu.facts(), &drivers))
         .collect()
 }
 
-/// A board as it is recorded: its place on the bus and its number are nobody's business.
-fn gpu(facts: Facts, drivers: &Drivers) -> Option<Gpu> {
+/// A GPU as it is recorded: its place on the bus and its number are nobody's business.
+fn recorded(facts: Facts, drivers: &Drivers) -> Option<Gpu> {
     Some(Gpu {
         model: facts.model?,
         memory_bytes: facts.memory_bytes,
@@ -312,7 +312,7 @@ mod tests {
             driver: Some("580.95.05".to_owned()),
             cuda: Some("13.0".to_owned()),
         };
-        let text = serde_json::to_string(&gpu(facts, &drivers).unwrap()).unwrap();
+        let text = serde_json::to_string(&recorded(facts, &drivers).unwrap()).unwrap();
         let expected = r#"{"model":"NVIDIA H100 80GB HBM3","memory_bytes":null,"driver":"580.95.05","cuda":"13.0","#
             .to_owned()
             + r#""power_limit_w":500.0,"default_power_limit_w":700.0,"persistence":true,"max_clock_mhz":1980}"#;
@@ -323,8 +323,8 @@ mod tests {
             None
         );
         assert!(
-            gpu(Facts::default(), &drivers).is_none(),
-            "a board without a name says nothing"
+            recorded(Facts::default(), &drivers).is_none(),
+            "a GPU without a name says nothing"
         );
     }
 

@@ -9,9 +9,9 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use crate::config::RateSource;
+use crate::config::rate::four_digits;
 use crate::record::{Build, Cost, spec_sha256};
-use crate::spec::RateSource;
-use crate::spec::rate::four_digits;
 use crate::stream::stream;
 use crate::trial::Job;
 use crate::trial::checkpoint::EVERY_S;

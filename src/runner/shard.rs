@@ -1,4 +1,4 @@
-//! A part of a run, for whoever spreads it over machines: whole repeats, so that all arms of a repeat run in one sitting.
+//! A part of a run, for whoever spreads it over machines: whole repeats, so that all arms of a repeat run in one session.
 
 use std::fmt;
 use std::str::FromStr;

@@ -7,9 +7,9 @@
 
 use serde_json::Value;
 
+use crate::config::rate::four_digits;
 use crate::error::{Error, Kind, Result};
 use crate::record::{Cost, RateSource, Status, Trial, metric};
-use crate::spec::rate::four_digits;
 use crate::stat::surface::{Point, Surface, Unfit, fit};
 
 /// Where a cell lies on its arm's surface.

@@ -2,9 +2,9 @@
 //! `train.optimizer.lr`, over the schedule as it is. All 1 unless a spec says otherwise. Muon's own rate is the matrices'; what it
 //! leaves to AdamW has the factors of its roles.
 
+use crate::config::Knobs;
 use crate::error::Result;
 use crate::model::Role;
-use crate::spec::Knobs;
 
 /// Factors on the learning rate.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
+use crate::config::{Catalog, Knobs, Named};
 use crate::error::Result;
-use crate::spec::{Catalog, Knobs, Named};
 
 /// A settled schedule.
 pub trait Schedule: Send + Sync {

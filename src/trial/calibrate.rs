@@ -4,13 +4,13 @@ use std::sync::Arc;
 
 use serde_json::json;
 
-use super::{Registry, board, settle};
+use super::{Registry, gpu, settle};
+use crate::config::{Library, Origin, Tree};
 use crate::device::{self, Opened, Precision};
 use crate::error::Result;
 use crate::measure::calibrate::Rate;
 use crate::measure::{Clock, Monotonic, calibrate, energy};
 use crate::record::{At, Calibration};
-use crate::spec::{Library, Origin, Tree};
 
 /// Side of the square product to begin with: a few milliseconds on two cores.
 const GEMM_SIZE: usize = 1024;
@@ -27,7 +27,7 @@ const SHORT_S: f64 = 0.3;
 
 /// Measures the named device for about three seconds, and its power at rest before that where a meter is open.
 pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Result<Calibration> {
-    let (opened, own) = board::open(device)?;
+    let (opened, own) = gpu::open(device)?;
     let clock = Monotonic::start();
     let idle_w = energy::idle::power_w(&registry.meters, own.clone(), Arc::new(clock));
     let full = product(Precision::F32, &opened, &clock)?;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::checkpoint::EVERY_S;
+use crate::config::RateSource;
 use crate::record::{Cost, Trial};
-use crate::spec::RateSource;
 
 /// One trial to run: everything a fresh process needs, as one JSON document on its standard input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -7,11 +7,12 @@ use crate::measure::energy::{Metering, Plan};
 use crate::measure::{Clock, Monotonic, clock, disturbance};
 use crate::record::{Status, Trial};
 
-mod board;
 pub mod calibrate;
 pub mod checkpoint;
+mod energy;
+mod footprint;
+mod gpu;
 pub mod job;
-mod joules;
 mod outcome;
 pub mod quality;
 pub mod registry;
@@ -40,7 +41,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     }
     let experiment = prepared.experiment;
     settle::refuse_emulation(&prepared.spec)?;
-    let (opened, own) = board::open(&experiment.device)?;
+    let (opened, own) = gpu::open(&experiment.device)?;
     let plan = Plan {
         gpu: own.clone(),
         external: experiment.measure.external.clone(),
@@ -53,7 +54,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         every_s: job.checkpoint_every_s,
     });
     let before = disturbance::snapshot(clock.now_s());
-    let watch = own.as_ref().and_then(board::watch);
+    let watch = own.as_ref().and_then(gpu::watch);
     let training = training::train(
         &experiment,
         job.seed,
@@ -66,7 +67,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let mut disturbances = disturbance::between(&before, &disturbance::snapshot(clock.now_s()));
     disturbances.extend(gpu.iter().flat_map(|seen| seen.disturbances()));
     let host_bytes = training.peak_bytes.filter(|_| own.is_none());
-    let peak_bytes = host_bytes.or_else(|| board::peak_bytes(&opened, gpu.as_ref()));
+    let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
     let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
     // A trial that only helps to choose a learning rate is asked for its loss alone.
@@ -99,8 +100,8 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         metrics: observed.metrics(job, train_peak_bytes, &energy),
         skills: observed.skills(),
         validity: observed.validity(&energy),
-        energy: joules::energy(&energy, training.resumed_at.is_some()),
-        gpu: gpu.as_ref().map(board::state),
+        energy: energy::energy(&energy, training.resumed_at.is_some()),
+        gpu: gpu.as_ref().map(gpu::state),
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })

@@ -6,9 +6,9 @@ use super::quality::{Mean, Quality};
 use super::serving::Serving;
 use super::settle::Experiment;
 use super::training::Training;
-use super::{Job, joules, quality};
-use crate::measure::board::watch;
+use super::{Job, energy, quality};
 use crate::measure::disturbance::{self, Disturbance};
+use crate::measure::gpu::watch;
 use crate::measure::{Window, window};
 use crate::ops;
 use crate::reading;
@@ -26,7 +26,7 @@ pub struct Observed<'a> {
     pub training: &'a Training,
     /// The inference half, where training ended well.
     pub serving: Option<&'a Serving>,
-    /// What else happened on the machine and on its board during training.
+    /// What else happened on the machine and on its GPU during training.
     pub disturbances: Vec<Disturbance>,
 }
 
@@ -56,7 +56,7 @@ pub fn blank(job: &Job, started_at: String) -> Trial {
         curve: Curve::default(),
         metrics: BTreeMap::new(),
         skills: Vec::new(),
-        energy: joules::energy(&reading::Energy::default(), false),
+        energy: energy::energy(&reading::Energy::default(), false),
         gpu: None,
         validity: Validity {
             ok: true,
@@ -84,7 +84,7 @@ impl Observed<'_> {
             match peak_bytes {
                 Some(bytes) => Metric::value(name::PEAK_MEMORY_BYTES, bytes as f64),
                 None if self.training.resumed_at.is_some() => {
-                    Metric::absent(name::PEAK_MEMORY_BYTES, joules::RESUMED)
+                    Metric::absent(name::PEAK_MEMORY_BYTES, energy::RESUMED)
                 }
                 None => Metric::absent(
                     name::PEAK_MEMORY_BYTES,
@@ -298,7 +298,7 @@ impl Observed<'_> {
             .chain(self.resumed())
             .chain(self.crowded());
         let own = own.chain(self.reference_attention());
-        let own = own.chain(joules::flags(energy));
+        let own = own.chain(energy::flags(energy));
         let flags: Vec<Flag> = own
             .chain(self.disturbances.iter().filter_map(disturbed))
             .collect();

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use crate::config::{Catalog, Named};
 use crate::data::{self, SourceKind};
 use crate::measure::energy::{self, MeterKind};
 use crate::model::{FfnKind, MixerKind, NormKind, PositionKind, Slots};
-use crate::spec::{Catalog, Named};
 use crate::train::{OptimizerKind, ScheduleKind, optimizer, schedule};
 
 /// What can be chosen by a `kind` key.

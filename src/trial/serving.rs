@@ -26,7 +26,7 @@ pub struct Serving {
 }
 
 /// Where a meter is open, prompts and generations are each repeated for at least this long: more than a processor's counters
-/// need. A board's need `measure.window_s = 5`, which nobody should wait for who has not asked.
+/// need. A GPU's need `measure.window_s = 5`, which nobody should wait for who has not asked.
 const METERED_S: f64 = 0.3;
 
 /// Generates from validation prompts again and again for `measure.window_s`, at least three times.

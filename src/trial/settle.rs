@@ -8,7 +8,8 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Registry;
-use crate::cost;
+use super::footprint::{guess_train_bytes, state_bytes};
+use crate::config::{Knobs, Tree, knobs};
 use crate::data::{HeldOut, Source};
 use crate::error::{Error, Result};
 use crate::infer::Sampling;
@@ -16,7 +17,6 @@ use crate::measure::energy::{self, External};
 use crate::model::{Model, Part};
 use crate::ops::{DType, Ops};
 use crate::record::{self, Cost};
-use crate::spec::{Knobs, Tree, knobs};
 use crate::train::{OptimizerPlan, Rates, Schedule};
 
 /// More threads than any machine here has: beyond it a typing error is likelier.
@@ -339,7 +339,7 @@ fn cost_of(experiment: &Experiment) -> Cost {
         train_flops_per_token: flops.train() as f64 / shape.context as f64,
         train_flops_per_sequence: flops.train(),
         train_flops_per_sequence_causal: None,
-        six_n_flops_per_token: cost::six_n_d(total, 1),
+        six_n_flops_per_token: record::six_n_d(total, 1),
         train_flops: windows as f64 * flops.train() as f64,
         train_flops_full_square: Some(windows as f64 * flops.full_square as f64),
         optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(decls),
@@ -347,7 +347,7 @@ fn cost_of(experiment: &Experiment) -> Cost {
         train_tokens: tokens,
         kv_bytes_per_token: experiment.ops.dtype().size_in_bytes() as u64
             * model.cache_scalars_per_token(),
-        state_bytes: cost::state_bytes(total, experiment.optimizer.state_scalars(decls)),
+        state_bytes: state_bytes(total, experiment.optimizer.state_scalars(decls)),
     }
 }
 
@@ -355,14 +355,14 @@ impl Experiment {
     /// Peak memory that a plan expects; a guess.
     pub fn guess_bytes(&self) -> u64 {
         let (shape, decls) = (&self.model.shape, self.model.decls());
-        let state = cost::state_bytes(
+        let state = state_bytes(
             self.model.params_total(),
             self.optimizer.state_scalars(decls),
         );
         // Each shard has a gradient of its own.
         let gradients = (self.shards as u64 - 1) * 4 * self.model.params_total();
         let tokens = (self.batch * shape.context) as u64;
-        let guess = cost::guess_train_bytes(
+        let guess = guess_train_bytes(
             state,
             tokens,
             shape.layers as u64,
@@ -375,7 +375,7 @@ impl Experiment {
 
 /// The tree of a settled spec, with its files where they really lie.
 pub fn tree_of(spec: &Value, paths: &BTreeMap<String, PathBuf>) -> Result<Tree> {
-    let origin = crate::spec::Origin::named("settled spec");
+    let origin = crate::config::Origin::named("settled spec");
     let mut tree = Tree::from_json(spec, &origin)?;
     for (key, path) in paths {
         let path = path

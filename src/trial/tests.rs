@@ -4,11 +4,11 @@ use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
 use super::*;
+use crate::config::{Library, Origin, RateSource, Tree};
 use crate::data::Batch;
 use crate::device;
 use crate::infer::Generator;
 use crate::model::{Params, Weights};
-use crate::spec::{Library, Origin, RateSource, Tree};
 use crate::train::Trainer;
 
 mod flops;
@@ -431,7 +431,7 @@ fn suites_for_a_gpu_have_the_sizes_that_they_name() {
         |suite: &str, cell: &str, params: std::ops::Range<f64>, dtype: &str, tokens: u64| {
             let suite = library.suite(suite).unwrap();
             let cells = suite
-                .cells(&library, &crate::spec::Overrides::default())
+                .cells(&library, &crate::config::Overrides::default())
                 .unwrap();
             let cell = cells
                 .into_iter()

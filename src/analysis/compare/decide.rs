@@ -6,7 +6,7 @@
 //!   bit. A margin that noise has widened condemns less, and does not make more the same.
 //! - *Cannot tell*: everything else, below three trials always, and where the exact test disagrees.
 //!
-//! Two sittings drift apart by themselves. Between them the whole interval must lie beyond a margin that is as wide as the
+//! Two sessions drift apart by themselves. Between them the whole interval must lie beyond a margin that is as wide as the
 //! drift, and what lies within is never called equivalent: nobody can know.
 
 use super::effect::{ALPHA, Effect, Method};
@@ -33,7 +33,7 @@ pub enum Why {
     Wide,
     /// The exact test sees nothing where the t test does.
     TestsDisagree,
-    /// The sittings may differ by as much.
+    /// The sessions may differ by as much.
     Drift,
     /// A seed that finished does not any more.
     Diverged,
@@ -68,7 +68,7 @@ impl Limits {
 }
 
 /// Judges a change: `worse` is 1 where more is worse and -1 where less is, `p` is
-/// adjusted for everything gated with it, and `drift` says that the sides come from separate sittings of what drifts.
+/// adjusted for everything gated with it, and `drift` says that the sides come from separate sessions of what drifts.
 pub fn decide(
     effect: &Effect,
     worse: f64,

@@ -258,7 +258,7 @@ fn meters(seen: &Seen) -> Vec<String> {
     .collect()
 }
 
-/// Paired by repeat where that is right: in one sitting for everything, by seed for quality wherever it ran, as a seed fixes the
+/// Paired by repeat where that is right: in one session for everything, by seed for quality wherever it ran, as a seed fixes the
 /// start and the data.
 fn effect(cell: &Match, measure: &Measure, values: &[Vec<Valued>; 2]) -> Option<(Effect, Sample)> {
     let plain = values
@@ -321,7 +321,7 @@ fn pairs(values: &[Vec<Valued>; 2], by_seed: bool) -> Vec<(Key, (f64, f64))> {
         for (seen, value) in values.iter().filter(|(seen, _)| known(seen)) {
             index.entry(key(seen)).or_default().push(*value);
         }
-        // What several sittings found for one seed is one figure of that seed.
+        // What several sessions found for one seed is one figure of that seed.
         let one = |(key, values): (Key, Vec<f64>)| {
             Some((key, average(&values, Scale::Difference)?.value))
         };

@@ -84,7 +84,7 @@ pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) 
         .filter(|seen| seen.trial.cell == cell && !seen.trial.in_sweep() && seen.counts())
         .filter(|seen| known.insert(seen.trial, seen.file))
         .collect();
-    of_cell.sort_by_key(|seen| (seen.sitting(), seen.trial.order));
+    of_cell.sort_by_key(|seen| (seen.session(), seen.trial.order));
     let mut places: BTreeMap<(&str, String), Vec<Vec<Seen>>> = BTreeMap::new();
     for seen in of_cell {
         let groups = places
@@ -135,7 +135,7 @@ fn history(seen: &[Seen], cell: &str, class: &str, differs: String, measure: &Me
         .iter()
         .filter(|seen| measure.value(seen.trial).is_some())
     {
-        let (when, build) = (one.sitting().0, one.trial.arm.as_str());
+        let (when, build) = (one.session().0, one.trial.arm.as_str());
         match runs
             .iter_mut()
             .find(|(time, arm, _)| (*time, *arm) == (when, build))

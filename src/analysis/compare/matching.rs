@@ -1,4 +1,4 @@
-//! Which trials stand against which: cells by name where their settled specs agree, arms by choice, sittings and machines by what the
+//! Which trials stand against which: cells by name where their settled specs agree, arms by choice, sessions and machines by what the
 //! files say.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -6,8 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::import::IMPORTED;
 use crate::record::identity::{Known, Unlike, facts, in_words, run_of, same_cell, unlike};
-use crate::record::import::IMPORTED;
 use crate::record::{Build, Machine, ResultFile, Trial};
 
 /// A trial with the file that it is in.
@@ -31,13 +31,13 @@ impl<'a> Seen<'a> {
     }
 
     /// The run that it belongs to, on one box: what drifts, drifts between these.
-    pub fn sitting(&self) -> (&'a str, &'a str) {
+    pub fn session(&self) -> (&'a str, &'a str) {
         (run_of(self.trial, self.file), &self.machine().strict_id)
     }
 
     /// What it was trained and judged on: a loss on other data, or with another context, is another thing. A text is known by
     /// its hash, wherever it lies.
-    pub fn world(&self) -> String {
+    pub fn stratum(&self) -> String {
         let mut data = self
             .trial
             .spec
@@ -199,8 +199,8 @@ impl Setting {
     /// For prose.
     pub fn words(self) -> &'static str {
         match self {
-            Self::Interleaved => "interleaved in one sitting",
-            Self::Separate => "separate sittings",
+            Self::Interleaved => "interleaved in one session",
+            Self::Separate => "separate sessions",
             Self::OtherMachine => "different machines",
         }
     }
@@ -351,7 +351,7 @@ fn matching<'a>(name: Option<String>, sides: [Group<'a>; 2]) -> Match<'a> {
     } else {
         format!("{new} against {base}")
     };
-    let same_world = worlds(&sides[0]) == worlds(&sides[1]);
+    let same_world = strata(&sides[0]) == strata(&sides[1]);
     Match {
         cell,
         same_world,
@@ -362,11 +362,11 @@ fn matching<'a>(name: Option<String>, sides: [Group<'a>; 2]) -> Match<'a> {
 }
 
 /// What a side was trained and judged on; each spec is looked at once.
-fn worlds(side: &[Seen]) -> BTreeSet<String> {
+fn strata(side: &[Seen]) -> BTreeSet<String> {
     let mut known = BTreeSet::new();
     side.iter()
         .filter(|seen| known.insert(&seen.trial.spec_sha256))
-        .map(Seen::world)
+        .map(Seen::stratum)
         .collect()
 }
 
@@ -394,7 +394,7 @@ fn setting(sides: &[Vec<Seen>; 2]) -> Setting {
     if classes(&sides[0]).is_disjoint(&classes(&sides[1])) {
         return Setting::OtherMachine;
     }
-    let sittings: BTreeSet<(&str, &str)> = sides.iter().flatten().map(Seen::sitting).collect();
+    let sessions: BTreeSet<(&str, &str)> = sides.iter().flatten().map(Seen::session).collect();
     // Of imported trials nobody recorded the order; somebody may have said that they took turns.
     let said = sides
         .iter()
@@ -405,14 +405,14 @@ fn setting(sides: &[Vec<Seen>; 2]) -> Setting {
         .flatten()
         .all(|seen| seen.machine().strict_id != IMPORTED);
     let turns = said || (known && in_turn(sides));
-    if turns && sittings.len() == 1 {
+    if turns && sessions.len() == 1 {
         Setting::Interleaved
     } else {
         Setting::Separate
     }
 }
 
-/// Whether neither side was over before the other began: what runs one after the other drifts as two sittings do.
+/// Whether neither side was over before the other began: what runs one after the other drifts as two sessions do.
 fn in_turn(sides: &[Vec<Seen>; 2]) -> bool {
     let order = |side: &[Seen]| {
         let orders = || side.iter().map(|seen| seen.trial.order);

@@ -18,7 +18,7 @@ pub enum Group {
     Exact,
     /// Losses and accuracies: the same for a seed and a kind of machine.
     Quality,
-    /// Durations and rates: drift between sittings.
+    /// Durations and rates: drift between sessions.
     Time,
     /// Bytes.
     Memory,
@@ -27,7 +27,7 @@ pub enum Group {
 }
 
 impl Group {
-    /// Whether another sitting on the same machine may give another figure for no reason in the program.
+    /// Whether another session on the same machine may give another figure for no reason in the program.
     pub fn drifts(self) -> bool {
         matches!(self, Self::Time | Self::Energy)
     }

@@ -1,7 +1,7 @@
 //! Is the new side worse? Every metric of every cell that both sides have, with an interval, a margin and a verdict, and a verdict of
 //! the whole suite beside them.
 //!
-//! The trial is the replicate: samples within one process share its luck. What was run in turn in one sitting is compared by
+//! The trial is the replicate: samples within one process share its luck. What was run in turn in one session is compared by
 //! repeat, everything else by Welch's test; counted work by equality. Noise is pooled over cells ([`suite`]). Holm's correction is
 //! over what is gated, cells and suite in one family, so that a suite of unchanged cells alarms in at most one comparison of
 //! twenty (far fewer, as the point must pass a margin too). The rates that this gives are simulated in `simulate.rs`.
@@ -71,7 +71,7 @@ pub struct Options {
     pub accepted: Vec<Accept>,
     /// The variant that time and energy are set against inside each machine, where machines differ.
     pub reference: Option<String>,
-    /// What earlier sittings say of how far two lie apart.
+    /// What earlier sessions say of how far two lie apart.
     pub past: Past,
 }
 
@@ -253,7 +253,7 @@ fn judge(rows: &mut [Row], cells: &[Match], options: &Options) -> Vec<Row> {
         row.margin = raised(
             row,
             [
-                ("sittings", drift.map(|(size, _)| *size)),
+                ("sessions", drift.map(|(size, _)| *size)),
                 ("history", past),
             ],
         );
@@ -273,8 +273,8 @@ fn judge(rows: &mut [Row], cells: &[Match], options: &Options) -> Vec<Row> {
     suite
 }
 
-/// The margin as asked, or wider: for another kind of machine where nobody asked, for the drift between sittings as their
-/// calibrations or earlier sittings show it; each by its name, on the scale that is computed on.
+/// The margin as asked, or wider: for another kind of machine where nobody asked, for the drift between sessions as their
+/// calibrations or earlier sessions show it; each by its name, on the scale that is computed on.
 fn raised(row: &Row, floors: [(&'static str, Option<f64>); 2]) -> Margin {
     let asked = row.margin.asked;
     let across = if row.setting == Setting::OtherMachine && !row.margin.given {
@@ -353,7 +353,7 @@ fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
 }
 
 /// The smallest change that is called one with a chance of 80%: the test must see it and the point must pass the margin, between
-/// sittings the whole interval.
+/// sessions the whole interval.
 fn seen_at(
     effect: &Effect,
     alpha: f64,
@@ -387,7 +387,7 @@ fn reason(row: &Row, why: Why) -> Option<String> {
         Why::Wide => format!("the interval is too wide{need}"),
         Why::TestsDisagree => "the exact test does not agree with the t test".to_owned(),
         Why::Drift => {
-            "separate sittings: they may differ by as much for no reason in the program".to_owned()
+            "separate sessions: they may differ by as much for no reason in the program".to_owned()
         }
         Why::Diverged => {
             let seeds: Vec<String> = row.newly_diverged.iter().map(u64::to_string).collect();

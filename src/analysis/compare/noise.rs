@@ -1,5 +1,5 @@
-//! How much a machine differs from itself between two sittings, by its calibrations. A margin below that would be a promise that nobody
-//! can keep, so margins between sittings are raised to it, and that is said.
+//! How much a machine differs from itself between two sessions, by its calibrations. A margin below that would be a promise that nobody
+//! can keep, so margins between sessions are raised to it, and that is said.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,31 +8,31 @@ use crate::record::{At, ResultFile};
 use crate::stat::{mean, median};
 
 /// Sittings of one machine may differ by this much even where calibrations agree, or where there are none: a calibration need not
-/// see what slows a trial. At 5% sittings that drift by 3% unseen would alarm in 7 of 100 comparisons (simulated).
+/// see what slows a trial. At 5% sessions that drift by 3% unseen would alarm in 7 of 100 comparisons (simulated).
 pub const LEAST_DRIFT: f64 = 0.1;
 
-/// How far two sides' sittings may lie apart for no reason in the program, as a logarithm: the least drift, and on top of it what
+/// How far two sides' sessions may lie apart for no reason in the program, as a logarithm: the least drift, and on top of it what
 /// calibrations show, the widest probe counting: how far the two sides' usual levels lie apart, or how far a usual
-/// sitting moves between its calibrations, whichever is more. A calibration that moved with the machine says that the
-/// trials may have as well; one that moved by itself says that nobody knows. More sittings make no wider margin.
+/// session moves between its calibrations, whichever is more. A calibration that moved with the machine says that the
+/// trials may have as well; one that moved by itself says that nobody knows. More sessions make no wider margin.
 pub fn drift(sides: &[Vec<Seen>; 2]) -> f64 {
     let mut probes: BTreeMap<(&str, &str), [Vec<Vec<f64>>; 2]> = BTreeMap::new();
     for (place, side) in sides.iter().enumerate() {
         for file in files(side) {
-            for (probe, sittings) in calibrated(file) {
-                probes.entry(probe).or_default()[place].extend(sittings);
+            for (probe, sessions) in calibrated(file) {
+                probes.entry(probe).or_default()[place].extend(sessions);
             }
         }
     }
     drift_of(probes.values())
 }
 
-/// From the logarithms that each probe gave in each sitting of each side.
+/// From the logarithms that each probe gave in each session of each side.
 pub fn drift_of<'a>(probes: impl Iterator<Item = &'a [Vec<Vec<f64>>; 2]>) -> f64 {
     let shown = |sides: &[Vec<Vec<f64>>; 2]| {
         let levels = sides.each_ref().map(|side| {
-            let sittings: Vec<f64> = side.iter().filter_map(|logs| mean(logs)).collect();
-            median(&sittings)
+            let sessions: Vec<f64> = side.iter().filter_map(|logs| mean(logs)).collect();
+            median(&sessions)
         });
         let apart = levels[0]
             .zip(levels[1])
@@ -45,7 +45,7 @@ pub fn drift_of<'a>(probes: impl Iterator<Item = &'a [Vec<Vec<f64>>; 2]>) -> f64
     LEAST_DRIFT.ln_1p() + probes.map(shown).fold(0.0, f64::max)
 }
 
-/// What one file's calibrations found, as logarithms by device and probe, sitting by sitting: each begins with a calibration before it.
+/// What one file's calibrations found, as logarithms by device and probe, session by session: each begins with a calibration before it.
 fn calibrated(file: &ResultFile) -> BTreeMap<(&str, &'static str), Vec<Vec<f64>>> {
     let mut found: BTreeMap<(&str, &'static str), Vec<Vec<f64>>> = BTreeMap::new();
     for row in &file.calibrations {
@@ -58,10 +58,10 @@ fn calibrated(file: &ResultFile) -> BTreeMap<(&str, &'static str), Vec<Vec<f64>>
             .into_iter()
             .filter_map(|(probe, value)| Some((probe, value?)))
         {
-            let sittings = found.entry((&row.device, probe)).or_default();
-            match sittings.last_mut().filter(|_| row.at == At::After) {
-                Some(sitting) => sitting.push(value.ln()),
-                None => sittings.push(vec![value.ln()]),
+            let sessions = found.entry((&row.device, probe)).or_default();
+            match sessions.last_mut().filter(|_| row.at == At::After) {
+                Some(session) => session.push(value.ln()),
+                None => sessions.push(vec![value.ln()]),
             }
         }
     }

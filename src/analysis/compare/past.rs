@@ -1,8 +1,8 @@
-//! A second noise floor between sittings: how far a cell's time and energy moved from one sitting to the next before, on the same
+//! A second noise floor between sessions: how far a cell's time and energy moved from one session to the next before, on the same
 //! kind of machine and the same data.
 //!
-//! Calibrations see what slows a product of matrices; earlier sittings have seen everything that ever moved the cell itself. The floor
-//! is the fence of [`history`](super::history): Q3 + 3 (Q3 - Q1) of the absolute changes of sittings' medians on logarithms, which one
+//! Calibrations see what slows a product of matrices; earlier sessions have seen everything that ever moved the cell itself. The floor
+//! is the fence of [`history`](super::history): Q3 + 3 (Q3 - Q1) of the absolute changes of sessions' medians on logarithms, which one
 //! real change among them does not move, and never more than the largest of them. It only ever widens a margin. Sittings of the side that is judged have no say.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,38 +22,38 @@ fn setting(seen: &Seen) -> String {
     format!("{} {}", cell_id(seen.trial), computed(seen.trial))
 }
 
-/// The trials of a place, by when a sitting began and on which box: in the order of time.
+/// The trials of a place, by when a session began and on which box: in the order of time.
 type Sittings<'a> = BTreeMap<(&'a str, &'a str), Vec<Seen<'a>>>;
 
-/// Fences by place, as logarithms; places with too few sittings have none.
+/// Fences by place, as logarithms; places with too few sessions have none.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Past(BTreeMap<Place, f64>);
 
 impl Past {
     /// From earlier result files, in any order; `judged` may be among them.
     pub fn of(files: &[(String, ResultFile)], judged: &Side) -> Self {
-        let own: BTreeSet<(&str, &str)> = judged.trials.iter().map(Seen::sitting).collect();
+        let own: BTreeSet<(&str, &str)> = judged.trials.iter().map(Seen::session).collect();
         let all = files
             .iter()
             .flat_map(|(_, file)| file.trials.iter().map(move |trial| Seen { trial, file }));
         let mut known = Known::default();
         let past = all.filter(|seen| {
-            seen.counts() && !seen.trial.in_sweep() && !own.contains(&seen.sitting())
+            seen.counts() && !seen.trial.in_sweep() && !own.contains(&seen.session())
         });
         let past = past
             .filter(|seen| known.insert(seen.trial, seen.file))
             .collect::<Vec<_>>();
-        let mut sittings: BTreeMap<(&str, &str, String), Sittings> = BTreeMap::new();
+        let mut sessions: BTreeMap<(&str, &str, String), Sittings> = BTreeMap::new();
         for seen in past {
             let place = (
                 seen.trial.cell.as_str(),
                 seen.machine().class_id.as_str(),
                 setting(&seen),
             );
-            sittings
+            sessions
                 .entry(place)
                 .or_default()
-                .entry(seen.sitting())
+                .entry(seen.session())
                 .or_default()
                 .push(seen);
         }
@@ -62,7 +62,7 @@ impl Past {
             .filter(|measure| measure.group.drifts())
             .collect();
         let mut fences = BTreeMap::new();
-        for ((cell, class, world), of) in &sittings {
+        for ((cell, class, stratum), of) in &sessions {
             for measure in &drifting {
                 let logs: Vec<f64> = of
                     .values()
@@ -77,7 +77,7 @@ impl Past {
                         (
                             (*cell).to_owned(),
                             (*class).to_owned(),
-                            world.clone(),
+                            stratum.clone(),
                             measure.name,
                         ),
                         size,
@@ -88,7 +88,7 @@ impl Past {
         Self(fences)
     }
 
-    /// How far apart two sittings of a trial's cell, machine and data may lie in a metric, as a logarithm.
+    /// How far apart two sessions of a trial's cell, machine and data may lie in a metric, as a logarithm.
     pub fn fence(&self, seen: &Seen, metric: &'static str) -> Option<f64> {
         if self.is_empty() {
             return None;
@@ -109,7 +109,7 @@ impl Past {
     }
 }
 
-/// A sitting's median, as a logarithm.
+/// A session's median, as a logarithm.
 fn middle(trials: &[Seen], measure: &Measure) -> Option<f64> {
     let logs: Vec<f64> = trials
         .iter()
@@ -127,7 +127,7 @@ mod tests {
     use crate::record::example::example;
     use crate::record::metric::{TRAIN_TOKENS_PER_S, VAL_LOSS_NATS};
 
-    /// A sitting in October whose training runs at so many times the usual speed.
+    /// A session in October whose training runs at so many times the usual speed.
     fn day(day: usize, speed: f64) -> ResultFile {
         let mut file = example();
         file.run.started_at = format!("2026-10-{day:02}T10:00:00Z");
@@ -196,7 +196,7 @@ mod tests {
             } = row.margin;
             assert_eq!(
                 (raised_by, exit),
-                (Some(if raised { "history" } else { "sittings" }), code)
+                (Some(if raised { "history" } else { "sessions" }), code)
             );
             assert_eq!(raised, used > 0.15, "{used}");
         }
@@ -238,7 +238,7 @@ mod tests {
         let side = Side::new("new", &new, None);
         assert!(
             Past::of(&past, &side).is_empty(),
-            "four sittings are too few"
+            "four sessions are too few"
         );
         past.extend(new.clone());
         assert!(

@@ -81,7 +81,7 @@ fn over_reference(trials: &[Seen], cells: &Cells, measure: &Measure, reference: 
         let rest = seen.trial.cell.strip_prefix(seen.trial.variant.as_str())?;
         let others = cells.get(format!("{reference}{rest}").as_str())?;
         let same = |other: &&Seen| {
-            other.trial.repeat == seen.trial.repeat && other.sitting() == seen.sitting()
+            other.trial.repeat == seen.trial.repeat && other.session() == seen.session()
         };
         Some(log(seen)? - log(others.iter().find(same)?)?)
     };

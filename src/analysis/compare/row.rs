@@ -33,9 +33,9 @@ pub struct Margin {
     pub given: bool,
     /// Within which a change is none: as asked, wider between kinds of machine.
     pub same: f64,
-    /// Beyond which it is one: raised to what the machine's sittings make of it.
+    /// Beyond which it is one: raised to what the machine's sessions make of it.
     pub used: f64,
-    /// What it was raised to, where it was: `sittings`, `history`, `machines`.
+    /// What it was raised to, where it was: `sessions`, `history`, `machines`.
     pub raised_by: Option<&'static str>,
 }
 

@@ -53,7 +53,7 @@ pub fn self_test(side: &Side, n: usize, options: &Options) -> Vec<Rates> {
     }
     cells
         .values_mut()
-        .for_each(|cell| cell.sort_by_key(|seen| (seen.sitting(), seen.trial.order)));
+        .for_each(|cell| cell.sort_by_key(|seen| (seen.session(), seen.trial.order)));
     let measured = catalog()
         .into_iter()
         .filter(|measure| measure.group != Group::Exact && wanted(measure, options));
@@ -136,7 +136,7 @@ fn rates<'a>(
     })
 }
 
-/// What each repeat differs by from the one run before it, on the metric's scale; in one sitting, as pairs are. Quality differs
+/// What each repeat differs by from the one run before it, on the metric's scale; in one session, as pairs are. Quality differs
 /// between seeds by design and is paired by seed, so that its neighbours overstate its noise: a bound.
 fn neighbours(measure: &Measure, cell: &[Seen]) -> Vec<f64> {
     let on_scale = |value: f64| match measure.scale {
@@ -145,7 +145,7 @@ fn neighbours(measure: &Measure, cell: &[Seen]) -> Vec<f64> {
     };
     let value = |seen: &Seen| measure.value(seen.trial).and_then(on_scale);
     let pair = |pair: &[Seen]| {
-        (pair[0].sitting() == pair[1].sitting()).then(|| Some(value(&pair[1])? - value(&pair[0])?))
+        (pair[0].session() == pair[1].session()).then(|| Some(value(&pair[1])? - value(&pair[0])?))
     };
     cell.windows(2)
         .filter_map(|two| pair(two).flatten())

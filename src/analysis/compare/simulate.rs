@@ -10,8 +10,8 @@
 //!
 //! | nothing changed | exits 1 |
 //! |---|---|
-//! | separate sittings that drift by 3%, if that is ignored | 32% |
-//! | the same with the sittings' margin: calibrations see the drift / do not / there are none | 0.0% / 0.2% / 0.5% |
+//! | separate sessions that drift by 3%, if that is ignored | 32% |
+//! | the same with the sessions' margin: calibrations see the drift / do not / there are none | 0.0% / 0.2% / 0.5% |
 //!
 //! Suites of many cells, with noise pooled over them and the whole suite's verdict among the tests; 2000, 1000 and 600 comparisons each:
 //!
@@ -196,7 +196,7 @@ fn drift_between_sittings_does_not_alarm() {
         (0.03..=0.07).contains(&rejected) && alarm <= 0.03,
         "{rejected} {alarm}"
     );
-    // A calibration before and one after each sitting, as noisy as a run; `sees` of the drift is in it.
+    // A calibration before and one after each session, as noisy as a run; `sees` of the drift is in it.
     let separate = |draw: &mut Stream, sees: f64| {
         let levels = [drift * draw.normal(), drift * draw.normal()];
         let [base, new] = levels.map(|level| runs(draw, n, level, sd));

@@ -65,7 +65,7 @@ pub fn confirm(fresh: &[(Effect, f64, Limits)]) -> Vec<Decision> {
 }
 
 /// The first comparison with its flagged rows judged by the second, which compares fresh, interleaved repeats of their cells. A
-/// flagged row that the second has not, or not from one sitting, cannot be told.
+/// flagged row that the second has not, or not from one session, cannot be told.
 pub fn two_stages(first: &Comparison, second: &Comparison) -> Comparison {
     let mut found = first.clone();
     let names: Vec<String> = flagged(first).into_iter().map(Row::name).collect();

@@ -1,4 +1,4 @@
-//! A table of points as people publish them, through the one reader of tables ([`crate::record::delimited`]). A number is refused
+//! A table of points as people publish them, through the one reader of tables ([`crate::import::delimited`]). A number is refused
 //! rather than guessed.
 
 use std::collections::BTreeMap;
@@ -6,8 +6,9 @@ use std::path::Path;
 
 use super::points::{Point, Points, UNNAMED};
 use crate::error::{Error, Result};
-use crate::record::delimited::{Table, delimiter};
-use crate::record::{LossUnit, columns, figures};
+use crate::import::delimited::{Table, delimiter};
+use crate::import::{columns, figures};
+use crate::record::LossUnit;
 
 /// What columns may be called for, in the order of the help.
 pub const NAMES: [&str; 11] = [

@@ -303,10 +303,14 @@ mod tests {
                 .err()
                 .unwrap()
         };
-        let ray = [1e7, 3e7, 1e8, 3e8, 1e9]
+        let read_at = [1e7, 3e7, 1e8, 3e8, 1e9]
             .map(|n| point(n, 20.0 * n, 3.0))
             .to_vec();
-        assert!(refused(ray).message.contains("20.000 tokens a parameter"));
+        assert!(
+            refused(read_at)
+                .message
+                .contains("20.000 tokens a parameter")
+        );
         let one = [1e9, 2e9, 4e9, 8e9, 2e10]
             .map(|d| point(1e8, d, 3.0))
             .to_vec();

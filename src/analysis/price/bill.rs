@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use super::{Amount, Part, Priced, Unit, Usage};
+use crate::config::Price;
 use crate::record::{ResultFile, Status};
-use crate::spec::Price;
 
 /// Sums over the trials that finished.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -70,9 +70,9 @@ impl Priced {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Library;
     use crate::record::example::{example, study};
     use crate::record::metric;
-    use crate::spec::Library;
 
     #[test]
     fn a_bill_sums_what_finished() {

@@ -7,8 +7,8 @@
 
 use serde::Serialize;
 
-use crate::spec::Price;
-use crate::spec::price::{Hardware, Life};
+use crate::config::Price;
+use crate::config::price::{Hardware, Life};
 use crate::unit::{GramsCo2e, Joules, Money};
 
 mod amount;

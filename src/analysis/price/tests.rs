@@ -1,10 +1,10 @@
 //! Published bills, recomputed: each from its paper's own hours, watts and factors.
 
 use super::*;
+use crate::config::Library;
+use crate::config::price::{Figure, Modelled};
 use crate::record::example::example;
 use crate::record::{Metric, ResultFile, Status, metric};
-use crate::spec::Library;
-use crate::spec::price::{Figure, Modelled};
 
 fn figure(value: f64) -> Figure {
     Figure {

@@ -1,8 +1,8 @@
 //! What a trial used that costs something: seconds, cores, joules.
 
 use super::{Amount, Priced};
+use crate::config::Price;
 use crate::record::{Channel, Machine, Status, Trial, metric};
-use crate::spec::Price;
 
 /// What sums were done on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -28,7 +28,7 @@ pub fn caveats(
         few(&arms),
         schedule(&arms, target),
         blind(&arms),
-        sittings(file, trials),
+        sessions(file, trials),
         stated(trials),
         failed(trials),
     ];
@@ -107,14 +107,14 @@ fn blind(arms: &[(&str, &[Runner])]) -> Option<Caveat> {
     })
 }
 
-fn sittings(file: &ResultFile, trials: &[&Trial]) -> Option<Caveat> {
+fn sessions(file: &ResultFile, trials: &[&Trial]) -> Option<Caveat> {
     let timed = trials
         .iter()
         .any(|trial| trial.stated.is_some() && !trial.curve.wall_s.is_empty());
     (timed && file.run.interleaved != Some(true)).then(|| Caveat {
-        code: "sittings",
+        code: "sessions",
         message:
-            "nobody says that these runs took turns on one machine: gains in seconds hold what differs between sittings"
+            "nobody says that these runs took turns on one machine: gains in seconds hold what differs between sessions"
                 .to_owned(),
         remedy: "--interleaved at import, where they did".to_owned(),
     })

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::ratio::{Bound, Side};
 use crate::analysis::axis::Axis;
-use crate::analysis::world::World;
+use crate::analysis::stratum::Stratum;
 use crate::record::{Status, Trial, metric};
 use crate::stat::{Crossing, Descent};
 
@@ -28,7 +28,7 @@ pub struct Runner {
 }
 
 /// The runs of one arm; seeds that nobody knows are each their own.
-pub fn runs<'a>(world: &World, trials: impl Iterator<Item = &'a Trial>) -> Vec<Runner> {
+pub fn runs<'a>(stratum: &Stratum, trials: impl Iterator<Item = &'a Trial>) -> Vec<Runner> {
     let mut seeds: BTreeMap<(u64, u64, u64), Vec<&Trial>> = BTreeMap::new();
     for trial in trials.filter(|trial| matches!(trial.status, Status::Ok | Status::Diverged)) {
         // Without seeds a repeat is a place in the log: two budgets of one place belong together, whoever ran them.
@@ -39,14 +39,14 @@ pub fn runs<'a>(world: &World, trials: impl Iterator<Item = &'a Trial>) -> Vec<R
     }
     seeds
         .into_iter()
-        .filter_map(|(seed, trials)| runner(world, seed, &trials))
+        .filter_map(|(seed, trials)| runner(stratum, seed, &trials))
         .collect()
 }
 
-fn runner(world: &World, seed: (u64, u64, u64), trials: &[&Trial]) -> Option<Runner> {
+fn runner(stratum: &Stratum, seed: (u64, u64, u64), trials: &[&Trial]) -> Option<Runner> {
     let courses: Vec<Course> = trials
         .iter()
-        .filter_map(|trial| course(world, trial))
+        .filter_map(|trial| course(stratum, trial))
         .collect();
     let unknown = |trial: &&Trial| {
         trial
@@ -95,12 +95,12 @@ fn runner(world: &World, seed: (u64, u64, u64), trials: &[&Trial]) -> Option<Run
 }
 
 /// The judged points of a trial; where its curve has none, its end.
-fn course(world: &World, trial: &Trial) -> Option<Course> {
+fn course(stratum: &Stratum, trial: &Trial) -> Option<Course> {
     let curve = &trial.curve;
     let judged: Vec<usize> = (0..curve.val_loss_nats.len())
         .filter(|&k| curve.val_loss_nats[k].is_some())
         .collect();
-    let end = world.spent(trial);
+    let end = stratum.spent(trial);
     if judged.is_empty() {
         let loss = trial.metric(metric::VAL_LOSS_NATS)?;
         let spent = Axis::ALL

@@ -12,10 +12,10 @@ use serde::Serialize;
 
 use super::Caveat;
 use super::axis::Axis;
-use super::world::{World, worlds};
+use super::stratum::{Stratum, strata};
+use crate::config::Price;
 use crate::error::{Error, Result};
 use crate::record::{LossUnit, ResultFile, Trial};
-use crate::spec::Price;
 use crate::stat::holm;
 
 mod caveats;
@@ -123,16 +123,16 @@ pub fn reached(
     price: Option<&Price>,
     question: Question,
 ) -> Result<Vec<Reached>> {
-    let worlds = worlds(file, price);
+    let strata = strata(file, price);
     let mut found = Vec::new();
-    for world in &worlds {
-        let of_base = world
+    for stratum in &strata {
+        let of_base = stratum
             .trials
             .iter()
             .filter(|trial| trial.variant == question.base);
         let scales: BTreeSet<&str> = of_base.map(|trial| trial.scale.as_str()).collect();
         for scale in scales {
-            found.extend(at_scale(file, world, scale, question)?);
+            found.extend(at_scale(file, stratum, scale, question)?);
         }
     }
     if !found.is_empty() {
@@ -156,11 +156,11 @@ pub fn reached(
 
 fn at_scale(
     file: &ResultFile,
-    world: &World,
+    stratum: &Stratum,
     scale: &str,
     question: Question,
 ) -> Result<Option<Reached>> {
-    let trials: Vec<&Trial> = world
+    let trials: Vec<&Trial> = stratum
         .trials
         .iter()
         .copied()
@@ -177,7 +177,7 @@ fn at_scale(
     }
     let runs = |variant: &str| {
         curves::runs(
-            world,
+            stratum,
             trials
                 .iter()
                 .copied()
@@ -201,7 +201,7 @@ fn at_scale(
         .collect();
     adjust(&mut variants);
     Ok(Some(Reached {
-        data: world.data.clone(),
+        data: stratum.data.clone(),
         scale: scale.to_owned(),
         base: question.base.to_owned(),
         unit,

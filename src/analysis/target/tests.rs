@@ -1,9 +1,9 @@
 //! Imported runs in miniature, whose costs are put in.
 
 use super::*;
-use crate::record::delimited::Table;
-use crate::record::import::{About, Mapping, import};
-use crate::record::log::Log;
+use crate::import::delimited::Table;
+use crate::import::log::Log;
+use crate::import::{About, Mapping, import};
 
 /// Curves of a law, straight in log loss and log steps; muon needs 1/1.4 of the steps and 1.1 times the seconds of a step.
 fn runs(
@@ -194,7 +194,7 @@ fn the_bases_own_end_is_a_target() {
     };
     close(value, 1.4);
     assert!(
-        found.caveats.iter().any(|c| c.code == "sittings"),
+        found.caveats.iter().any(|c| c.code == "sessions"),
         "nobody said that they took turns"
     );
 }

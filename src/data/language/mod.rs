@@ -23,8 +23,8 @@ use self::urn::Habit;
 use self::walk::{LABELS, Walk};
 use super::generated::{Generated, Process};
 use super::{Source, SourceKind};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
-use crate::spec::{Knobs, Named};
 use crate::stream::Stream;
 
 /// The kind `language`.

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 use super::grammar::{Rule, Symbol};
 use super::walk::{LABELS, Walk};
 use super::{Language, read};
+use crate::config::knobs::settle;
+use crate::config::{Origin, Tree};
 use crate::data::generated::{Generated, Process};
 use crate::data::testing::{refusal, source};
 use crate::data::{Batch, Source};
-use crate::spec::knobs::settle;
-use crate::spec::{Origin, Tree};
 
 fn language(knobs: &Value) -> Generated<Language> {
     let tree = Tree::from_json(knobs, &Origin::named("test")).unwrap();

@@ -14,9 +14,9 @@ use self::read::{Corpus, file_name, read};
 use self::split::{Parts, Split, cut, split};
 use self::tokens::Tokens;
 use super::{Batch, IGNORE, Source, SourceKind, Validation};
+use crate::config::rate::TOKENIZER;
+use crate::config::{Knobs, Named};
 use crate::error::{Error, Result};
-use crate::spec::rate::TOKENIZER;
-use crate::spec::{Knobs, Named};
 use crate::stream::stream;
 
 /// The kind `text`.

@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use super::meter::{Law, Value};
 use crate::reading::{Absent, Phase, PhaseEnergy};
 
-/// More than any package, board or platform draws: beyond it a counter's step is no consumption.
+/// More than any package, GPU or platform draws: beyond it a counter's step is no consumption.
 pub const MOST_W: f64 = 4000.0;
 /// Updates of a counter without a change after which it counts as frozen: no part under load stands still for so long.
 pub const FROZEN_UPDATES: f64 = 100.0;

@@ -7,9 +7,9 @@ use std::time::Duration;
 use super::meter::MeterKind;
 use super::session::SharedClock;
 use super::{Metering, Plan};
-use crate::measure::board::Own;
+use crate::config::Catalog;
+use crate::measure::gpu::Own;
 use crate::reading::{Absent, Energy};
-use crate::spec::Catalog;
 
 /// How long: as many updates as the slowest counter needs, and one more second.
 pub const IDLE_S: f64 = 6.0;

@@ -2,9 +2,9 @@
 
 use std::path::PathBuf;
 
-use crate::measure::board::Own;
+use crate::config::Named;
+use crate::measure::gpu::Own;
 use crate::reading::{Absent, Quality};
-use crate::spec::Named;
 
 /// What a meter says at one moment.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -94,11 +94,11 @@ pub struct Place {
     pub root: PathBuf,
     /// Whether a hypervisor is known to be there.
     pub is_virtual: bool,
-    /// Which boards count.
+    /// Which GPUs count.
     pub gpus: Gpus,
 }
 
-/// Which boards to meter.
+/// Which GPUs to meter.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Gpus {
     /// None: the trial runs on the processor.

@@ -8,10 +8,10 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::measure::board::Own;
+use crate::config::Catalog;
+use crate::measure::gpu::Own;
 use crate::measure::{clock, processor, virtualization};
 use crate::reading::{Channel, Energy, Phase};
-use crate::spec::Catalog;
 
 pub mod account;
 mod channels;
@@ -57,7 +57,7 @@ fn find(kinds: &Catalog<dyn MeterKind>, gpus: Gpus) -> Vec<Found> {
     kinds.iter().flat_map(|kind| kind.find(&place)).collect()
 }
 
-/// The meters to read, one for each component, of the processor and where `gpu` says which of the board that this process
+/// The meters to read, one for each component, of the processor and where `gpu` says which of the GPU that this process
 /// computes on; and what is missing.
 pub fn open(
     kinds: &Catalog<dyn MeterKind>,
@@ -69,7 +69,7 @@ pub fn open(
 /// What a trial's meters are asked for.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Plan {
-    /// How it is known on the board that it computes on, where it does.
+    /// How it is known on the GPU that it computes on, where it does.
     pub gpu: Option<Own>,
     /// A wattmeter's log.
     pub external: Option<External>,
@@ -84,7 +84,7 @@ pub struct Metering {
 }
 
 impl Metering {
-    /// Opens what there is; the device must be open already, since a board is known by who computes on it.
+    /// Opens what there is; the device must be open already, since a GPU is known by who computes on it.
     pub fn start(kinds: &Catalog<dyn MeterKind>, plan: Plan, clock: SharedClock) -> Self {
         let (open, missing) = open(kinds, plan.gpu.clone());
         let session = Session::start(open, clock.clone(), EVERY);
@@ -174,7 +174,7 @@ fn model(channels: &[Channel], gpu: bool, window_s: f64, busy_s: Option<f64>) ->
         let same = models
             .first()
             .filter(|first| models.iter().all(|model| model == *first));
-        modelled.push(modelled::board(same.map_or("", String::as_str), window_s));
+        modelled.push(modelled::gpu(same.map_or("", String::as_str), window_s));
     }
     modelled
 }
@@ -203,9 +203,9 @@ impl Missing {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::Named;
     use crate::measure::Monotonic;
     use crate::reading::{Absent, Method};
-    use crate::spec::Named;
 
     #[test]
     fn every_kind_says_what_it_is() {

@@ -80,9 +80,9 @@ pub fn processor(model: &str, load: &Load) -> Channel {
     )
 }
 
-/// A board's channel; its utilisation is not known.
-pub fn board(model: &str, window_s: f64) -> Channel {
-    let Some(rated) = rated::board(model) else {
+/// A GPU's channel; its utilisation is not known.
+pub fn gpu(model: &str, window_s: f64) -> Channel {
+    let Some(rated) = rated::gpu(model) else {
         return unknown("gpu-model", "gpu");
     };
     let bounds_w = bounds_w(rated, 1.0, None);
@@ -91,7 +91,7 @@ pub fn board(model: &str, window_s: f64) -> Channel {
         "gpu",
         rated,
         bounds_w,
-        "the whole board, load not known".to_owned(),
+        "the whole GPU, load not known".to_owned(),
         window_s,
     )
 }
@@ -230,7 +230,7 @@ mod tests {
             stretch(Phase::Other, 0.0, 2.0),
             stretch(Phase::Train, 2.0, 8.0),
         ];
-        let channel = by_phase(board("NVIDIA H100 80GB HBM3", 8.0), &stretches);
+        let channel = by_phase(gpu("NVIDIA H100 80GB HBM3", 8.0), &stretches);
         assert_eq!(channel.energy_j, Ok(3080.0));
         assert_eq!(
             channel.phases,
@@ -268,12 +268,9 @@ mod tests {
             "this trial's share of the processor: 2 threads, 100% busy with it"
         );
         assert_eq!(
-            board("NVIDIA H100 80GB HBM3", 2.0).bounds_j,
+            gpu("NVIDIA H100 80GB HBM3", 2.0).bounds_j,
             Some([140.0, 1400.0])
         );
-        assert_eq!(
-            board("NVIDIA A10G", 2.0).energy_j,
-            Err(Absent::UnknownModel)
-        );
+        assert_eq!(gpu("NVIDIA A10G", 2.0).energy_j, Err(Absent::UnknownModel));
     }
 }

@@ -1,18 +1,18 @@
-//! NVIDIA boards through NVML: the energy counter first, and instant power, integrated, as its cross-check.
+//! NVIDIA GPUs through NVML: the energy counter first, and instant power, integrated, as its cross-check.
 //!
 //! The counter (`nvmlDeviceGetTotalEnergyConsumption`, Volta and later) runs in millijoules since the driver was loaded and is
-//! renewed every 20 to 100 ms; it begins anew when the driver is loaded again. Both figures are the whole board's, whoever
-//! computes on it; where it is split into instances (MIG) they are still the whole board's.
+//! renewed every 20 to 100 ms; it begins anew when the driver is loaded again. Both figures are the whole GPU's, whoever
+//! computes on it; where it is split into instances (MIG) they are still the whole GPU's.
 
 use std::sync::Arc;
 
 use super::account::MOST_GAP_S;
 use super::meter::{About, Found, Gpus, Law, Meter, MeterKind, Missing, Place, Value};
-use crate::measure::board::{self, Board, Own};
+use crate::config::Named;
+use crate::measure::gpu::{self, GpuSensors, Own};
 use crate::reading::{Absent, Quality};
-use crate::spec::Named;
 
-/// The slowest that boards renew their counter and their power.
+/// The slowest that GPUs renew their counter and their power.
 pub const NVML_UPDATE_S: f64 = 0.1;
 /// Updates in the shortest stretch: one missed at either end is then 4% of it.
 pub const NVML_LEAST_UPDATES: f64 = 50.0;
@@ -33,7 +33,7 @@ impl Named for Kind {
     }
 
     fn about(&self) -> &'static str {
-        "an NVIDIA board's energy counter, and its power integrated, through NVIDIA's management library"
+        "an NVIDIA GPU's energy counter, and its power integrated, through NVIDIA's management library"
     }
 }
 
@@ -41,49 +41,54 @@ impl MeterKind for Kind {
     fn find(&self, place: &Place) -> Vec<Found> {
         match &place.gpus {
             Gpus::None => Vec::new(),
-            Gpus::Used(own) => in_use(&board::boards(), own),
-            Gpus::All => board::boards()
+            Gpus::Used(own) => in_use(&gpu::gpus(), own),
+            Gpus::All => gpu::gpus()
                 .iter()
                 .enumerate()
-                .flat_map(|(index, board)| meters(index, board))
+                .flat_map(|(index, gpu)| meters(index, gpu))
                 .collect(),
         }
     }
 }
 
-/// The models of all boards, for what must be modelled.
+/// The models of all GPUs, for what must be modelled.
 pub fn models() -> Vec<String> {
-    board::boards()
+    gpu::gpus()
         .iter()
-        .filter_map(|board| board.facts().model)
+        .filter_map(|gpu| gpu.facts().model)
         .collect()
 }
 
-/// The meters of the one board that this process computes on.
-fn in_use(boards: &[Arc<dyn Board>], own: &Own) -> Vec<Found> {
-    match board::used(boards, own) {
-        Some(index) => meters(index, &boards[index]),
-        None if boards.is_empty() => Vec::new(),
+/// The meters of the one GPU that this process computes on.
+fn in_use(gpus: &[Arc<dyn GpuSensors>], own: &Own) -> Vec<Found> {
+    match gpu::used(gpus, own) {
+        Some(index) => meters(index, &gpus[index]),
+        None if gpus.is_empty() => Vec::new(),
         None => vec![Found::Missing(Missing {
             id: "gpu".to_owned(),
             component: "gpu",
             source: ENERGY,
             absent: Absent::NotIdentified,
-            why: format!("NVML shows {} boards, and not which one this process computes on", boards.len()),
-            remedy: "start it where only one board is visible: docker run --gpus device=0, srun --gpus=1".to_owned(),
+            why: format!(
+                "NVML shows {} GPUs, and not which one this process computes on",
+                gpus.len()
+            ),
+            remedy:
+                "start it where only one GPU is visible: docker run --gpus device=0, srun --gpus=1"
+                    .to_owned(),
         })],
     }
 }
 
 /// The counter, and the power beside it; the power alone where there is no counter.
-fn meters(index: usize, board: &Arc<dyn Board>) -> Vec<Found> {
+fn meters(index: usize, gpu: &Arc<dyn GpuSensors>) -> Vec<Found> {
     let id = format!("gpu{index}");
-    let (counter, power) = (board.energy_mj(), board.power_mw());
-    let is_split = board.facts().mig == Some(true);
+    let (counter, power) = (gpu.energy_mj(), gpu.power_mw());
+    let is_split = gpu.facts().mig == Some(true);
     let meter = |about, read| {
         Found::Open(Box::new(BoardMeter {
             about,
-            board: board.clone(),
+            gpu: gpu.clone(),
             read,
         }))
     };
@@ -108,8 +113,8 @@ fn missing(id: &str, absent: Absent) -> Missing {
             "start it as a user with the video or render group, or in a container with --gpus all",
         ),
         _ => (
-            "the driver offers neither an energy counter nor the power of this board",
-            "a board of Volta's generation or later, passed through whole where this is a virtual machine",
+            "the driver offers neither an energy counter nor the power of this GPU",
+            "a GPU of Volta's generation or later, passed through whole where this is a virtual machine",
         ),
     };
     let (why, remedy) = (why.to_owned(), remedy.to_owned());
@@ -124,7 +129,7 @@ fn missing(id: &str, absent: Absent) -> Missing {
 }
 
 fn scope(is_split: bool) -> String {
-    let whole = "the whole board, every process on it";
+    let whole = "the whole GPU, every process on it";
     if is_split {
         format!("{whole}, all of its MIG instances together")
     } else {
@@ -166,22 +171,21 @@ fn sampled(id: &str, is_split: bool, beside_counter: bool) -> About {
     }
 }
 
-type Read = fn(&dyn Board) -> Result<Value, Absent>;
+type Read = fn(&dyn GpuSensors) -> Result<Value, Absent>;
 
-fn read_energy(board: &dyn Board) -> Result<Value, Absent> {
-    board.energy_mj().map(Value::Count)
+fn read_energy(gpu: &dyn GpuSensors) -> Result<Value, Absent> {
+    gpu.energy_mj().map(Value::Count)
 }
 
-fn read_power(board: &dyn Board) -> Result<Value, Absent> {
-    board
-        .power_mw()
+fn read_power(gpu: &dyn GpuSensors) -> Result<Value, Absent> {
+    gpu.power_mw()
         .map(|milliwatts| Value::Watts(milliwatts as f64 / 1e3))
 }
 
-/// One figure of a board.
+/// One figure of a GPU.
 struct BoardMeter {
     about: About,
-    board: Arc<dyn Board>,
+    gpu: Arc<dyn GpuSensors>,
     read: Read,
 }
 
@@ -191,7 +195,7 @@ impl Meter for BoardMeter {
     }
 
     fn read(&mut self) -> Result<Value, Absent> {
-        (self.read)(self.board.as_ref())
+        (self.read)(self.gpu.as_ref())
     }
 }
 

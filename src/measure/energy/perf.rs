@@ -11,8 +11,8 @@ use std::path::Path;
 
 use super::meter::{About, Found, Law, Meter, MeterKind, Missing, Place, Value, elsewhere};
 use super::powercap::{RAPL_LEAST_UPDATES, RAPL_UPDATE_S, absent, scope};
+use crate::config::Named;
 use crate::reading::{Absent, Quality};
-use crate::spec::Named;
 
 const SOURCE: &str = "rapl.perf";
 const DEVICE: &str = "sys/bus/event_source/devices/power";

@@ -11,8 +11,8 @@ use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use super::meter::{About, Found, Law, Meter, MeterKind, Missing, Place, Value, elsewhere};
+use crate::config::Named;
 use crate::reading::{Absent, Quality};
-use crate::spec::Named;
 
 /// The hardware renews its counters about every millisecond (Intel SDM, volume 3, on RAPL).
 pub const RAPL_UPDATE_S: f64 = 1e-3;

@@ -1,4 +1,4 @@
-//! Rated power of common processors and boards, by the name that they give themselves.
+//! Rated power of common processors and GPUs, by the name that they give themselves.
 //!
 //! Each figure is what the vendor states (AMD's "Default TDP"; Intel's "TDP" or, from the twelfth generation on, "Processor Base
 //! Power" and "Maximum Turbo Power"; NVIDIA's "Max Thermal Design Power" or "Total Graphics Power"), looked up where its source
@@ -127,8 +127,8 @@ pub const HIDDEN: &[Rated] = &[
     ),
 ];
 
-/// NVIDIA's boards; a board is one thread of a kind.
-pub const BOARDS: &[Rated] = &[
+/// NVIDIA's GPUs; a GPU is one thread of a kind.
+pub const GPUS: &[Rated] = &[
     one("H200", 700.0, 1, HOPPER),
     one("H100 80GB HBM3", 700.0, 1, HOPPER),
     one("H100 PCIe", 350.0, 1, H100_PCIE),
@@ -168,10 +168,10 @@ pub fn processor(model: &str) -> Option<&'static Rated> {
         .or_else(|| hidden(&words))
 }
 
-/// The row of a board's own name.
-pub fn board(model: &str) -> Option<&'static Rated> {
+/// The row of a GPU's own name.
+pub fn gpu(model: &str) -> Option<&'static Rated> {
     let words = words(model);
-    BOARDS.iter().find(|row| stands_in(row.name, &words))
+    GPUS.iter().find(|row| stands_in(row.name, &words))
 }
 
 /// A server's name without a number: `AMD EPYC`, `AMD EPYC-Milan Processor`, `Intel Xeon Processor (Skylake, IBRS)`.
@@ -285,13 +285,13 @@ mod tests {
             ("NVIDIA A10", None),
             ("NVIDIA GeForce RTX 3060", None),
         ] {
-            assert_eq!(board(model).map(|row| row.watts[1]), expected, "{model}");
+            assert_eq!(gpu(model).map(|row| row.watts[1]), expected, "{model}");
         }
     }
 
     #[test]
     fn every_row_makes_sense_and_stands_once() {
-        let rows: Vec<&Rated> = PROCESSORS.iter().chain(HIDDEN).chain(BOARDS).collect();
+        let rows: Vec<&Rated> = PROCESSORS.iter().chain(HIDDEN).chain(GPUS).collect();
         for (index, row) in rows.iter().enumerate() {
             assert!(
                 rows[..index].iter().all(|other| other.name != row.name),

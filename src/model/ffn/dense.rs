@@ -4,10 +4,10 @@
 use candle_core::Tensor;
 
 use super::{Ffn, FfnKind};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Flow, Shape, WindowFlops};
-use crate::spec::{Knobs, Named};
+use crate::model::{Pass, Shape, WindowFlops};
 
 /// Row of the catalog: `gelu` or `relu`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,16 +82,16 @@ struct Dense {
 }
 
 impl Ffn for Dense {
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let w = flow.weights;
-        let hidden = flow
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let w = pass.weights;
+        let hidden = pass
             .ops
             .linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
         let hidden = match self.kind {
-            Kind::Gelu => flow.ops.gelu(&hidden)?,
-            Kind::Relu => flow.ops.relu(&hidden)?,
+            Kind::Gelu => pass.ops.gelu(&hidden)?,
+            Kind::Relu => pass.ops.relu(&hidden)?,
         };
-        Ok(flow
+        Ok(pass
             .ops
             .linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
     }

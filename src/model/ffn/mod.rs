@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::{Declare, Flow, Shape, WindowFlops};
+use super::{Declare, Pass, Shape, WindowFlops};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
-use crate::spec::{Knobs, Named};
 
 pub mod dense;
 pub mod swiglu;
@@ -12,7 +12,7 @@ pub mod swiglu;
 /// A settled feed-forward layer, token by token.
 pub trait Ffn: Send + Sync {
     /// (B*T, C) to the same shape.
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor>;
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor>;
 
     /// What training one window of `time` tokens costs: the products that [`forward`](Self::forward) and its gradient make.
     fn flops(&self, time: usize) -> WindowFlops;

@@ -4,10 +4,10 @@
 use candle_core::Tensor;
 
 use super::{Ffn, FfnKind};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Flow, Shape, WindowFlops};
-use crate::spec::{Knobs, Named};
+use crate::model::{Pass, Shape, WindowFlops};
 
 /// Row of the catalog.
 pub struct Kind;
@@ -67,13 +67,13 @@ struct SwiGlu {
 }
 
 impl Ffn for SwiGlu {
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let w = flow.weights;
-        let gate_up = flow
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let w = pass.weights;
+        let gate_up = pass
             .ops
             .linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
-        let hidden = flow.ops.swiglu(&gate_up)?;
-        Ok(flow
+        let hidden = pass.ops.swiglu(&gate_up)?;
+        Ok(pass
             .ops
             .linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
     }

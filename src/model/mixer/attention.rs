@@ -6,11 +6,11 @@
 use candle_core::Tensor;
 
 use super::{Mixer, MixerKind, State};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Flow, Shape, WindowFlops, causal_pairs};
+use crate::model::{Pass, Shape, WindowFlops, causal_pairs};
 use crate::ops::{Axes, Cached};
-use crate::spec::{Knobs, Named};
 
 /// Row of the catalog.
 pub struct Kind;
@@ -72,10 +72,10 @@ struct Attention {
 }
 
 impl Attention {
-    fn axes(&self, flow: &Flow) -> Axes {
+    fn axes(&self, pass: &Pass) -> Axes {
         Axes {
-            batch: flow.batch,
-            time: flow.time,
+            batch: pass.batch,
+            time: pass.time,
             heads: self.shape.heads,
             kv_heads: self.shape.kv_heads,
             head_width: self.shape.head_width(),
@@ -83,42 +83,42 @@ impl Attention {
         }
     }
 
-    fn project(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let w = flow.weights;
-        let qkv = flow
+    fn project(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let w = pass.weights;
+        let qkv = pass
             .ops
             .linear(x_nc, &w[self.qkv], self.qkv_bias.map(|b| &w[b]))?;
-        match flow.rope {
-            Some(table) => Ok(flow.ops.rope(&qkv, self.axes(flow), table)?),
+        match pass.rope {
+            Some(table) => Ok(pass.ops.rope(&qkv, self.axes(pass), table)?),
             None => Ok(qkv),
         }
     }
 
-    fn output(&self, y: &Tensor, flow: &Flow) -> Result<Tensor> {
-        Ok(flow.ops.linear(
+    fn output(&self, y: &Tensor, pass: &Pass) -> Result<Tensor> {
+        Ok(pass.ops.linear(
             y,
-            &flow.weights[self.out],
-            self.out_bias.map(|b| &flow.weights[b]),
+            &pass.weights[self.out],
+            self.out_bias.map(|b| &pass.weights[b]),
         )?)
     }
 }
 
 impl Mixer for Attention {
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let qkv = self.project(x_nc, flow)?;
-        let y = flow.ops.causal_attention(&qkv, self.axes(flow))?;
-        self.output(&y, flow)
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let qkv = self.project(x_nc, pass)?;
+        let y = pass.ops.causal_attention(&qkv, self.axes(pass))?;
+        self.output(&y, pass)
     }
 
-    fn advance(&self, x_nc: &Tensor, flow: &Flow, state: &mut State) -> Result<Tensor> {
+    fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
         let (b, t, h, g, d) = (
-            flow.batch,
-            flow.time,
+            pass.batch,
+            pass.time,
             self.shape.heads,
             self.shape.kv_heads,
             self.shape.head_width(),
         );
-        let qkv = self.project(x_nc, flow)?;
+        let qkv = self.project(x_nc, pass)?;
         if state.0.is_empty() {
             let room = (b * g, self.shape.context, d);
             let empty = || Tensor::zeros(room, qkv.dtype(), qkv.device());
@@ -131,19 +131,19 @@ impl Mixer for Attention {
                 .transpose(1, 2)?
                 .contiguous()?
                 .reshape((b * g, t, d))?;
-            cache.slice_set(&new, 1, flow.offset)?;
+            cache.slice_set(&new, 1, pass.offset)?;
         }
-        let y = if flow.offset == 0 {
-            flow.ops.causal_attention(&qkv, self.axes(flow))?
+        let y = if pass.offset == 0 {
+            pass.ops.causal_attention(&qkv, self.axes(pass))?
         } else {
             let cached = Cached {
                 keys: &state.0[0],
                 values: &state.0[1],
-                offset: flow.offset,
+                offset: pass.offset,
             };
-            flow.ops.cached_attention(&qkv, cached, self.axes(flow))?
+            pass.ops.cached_attention(&qkv, cached, self.axes(pass))?
         };
-        self.output(&y, flow)
+        self.output(&y, pass)
     }
 
     fn flops(&self, time: usize) -> WindowFlops {

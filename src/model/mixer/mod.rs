@@ -2,9 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::{Declare, Flow, Shape, WindowFlops};
+use super::{Declare, Pass, Shape, WindowFlops};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
-use crate::spec::{Knobs, Named};
 
 pub mod attention;
 
@@ -15,10 +15,10 @@ pub struct State(pub Vec<Tensor>);
 /// A settled token mixer: position t may see positions up to t of its own window, and nothing else.
 pub trait Mixer: Send + Sync {
     /// Whole windows: `x_nc` is (B*T, C); returns the same shape.
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor>;
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor>;
 
-    /// The next `flow.time` tokens after `flow.offset` already seen, with the state they left. (B*T, C) to the same shape.
-    fn advance(&self, x_nc: &Tensor, flow: &Flow, state: &mut State) -> Result<Tensor>;
+    /// The next `pass.time` tokens after `pass.offset` already seen, with the state they left. (B*T, C) to the same shape.
+    fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor>;
 
     /// What training one window of `time` tokens costs: the products that [`forward`](Self::forward) and its gradient make.
     fn flops(&self, time: usize) -> WindowFlops;

@@ -3,15 +3,15 @@
 
 use candle_core::Tensor;
 
-use super::{Declare, Flow, Shape};
+use super::{Declare, Pass, Shape};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Init, ParamId, Role};
-use crate::spec::{Knobs, Named};
 
 /// A settled norm.
 pub trait Norm: Send + Sync {
     /// (B*T, C) to the same shape.
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor>;
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor>;
 }
 
 /// A kind of norm: one row in the registry.
@@ -72,9 +72,9 @@ struct LayerNorm {
 }
 
 impl Norm for LayerNorm {
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let w = flow.weights;
-        Ok(flow
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let w = pass.weights;
+        Ok(pass
             .ops
             .layer_norm(x_nc, &w[self.gain], self.bias.map(|b| &w[b]), self.eps)?)
     }
@@ -86,9 +86,9 @@ struct RmsNorm {
 }
 
 impl Norm for RmsNorm {
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        Ok(flow
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        Ok(pass
             .ops
-            .rms_norm(x_nc, &flow.weights[self.gain], self.eps)?)
+            .rms_norm(x_nc, &pass.weights[self.gain], self.eps)?)
     }
 }

@@ -5,16 +5,16 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Declare, Flow, Shape};
+use super::{Declare, Pass, Shape};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Init, ParamId, Role};
 use crate::ops::RopeTable;
-use crate::spec::{Knobs, Named};
 
 /// A settled position encoding.
 pub trait Position: Send + Sync {
-    /// Adds what it adds to the embeddings of positions `flow.offset..`; (B*T, C) to the same shape.
-    fn embed(&self, x_nc: Tensor, _flow: &Flow) -> Result<Tensor> {
+    /// Adds what it adds to the embeddings of positions `pass.offset..`; (B*T, C) to the same shape.
+    fn embed(&self, x_nc: Tensor, _flow: &Pass) -> Result<Tensor> {
         Ok(x_nc)
     }
 
@@ -102,14 +102,14 @@ struct Learned {
 }
 
 impl Position for Learned {
-    fn embed(&self, x_nc: Tensor, flow: &Flow) -> Result<Tensor> {
-        let table = &flow.weights[self.table];
-        let table = if flow.offset == 0 {
+    fn embed(&self, x_nc: Tensor, pass: &Pass) -> Result<Tensor> {
+        let table = &pass.weights[self.table];
+        let table = if pass.offset == 0 {
             table.clone()
         } else {
-            table.narrow(0, flow.offset, flow.time)?
+            table.narrow(0, pass.offset, pass.time)?
         };
-        Ok(flow.ops.add_positions(&x_nc, &table, flow.time)?)
+        Ok(pass.ops.add_positions(&x_nc, &table, pass.time)?)
     }
 }
 
@@ -136,7 +136,7 @@ struct Sinusoidal {
 }
 
 impl Position for Sinusoidal {
-    fn embed(&self, x_nc: Tensor, flow: &Flow) -> Result<Tensor> {
+    fn embed(&self, x_nc: Tensor, pass: &Pass) -> Result<Tensor> {
         let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
         let table = match kept
             .take()
@@ -145,8 +145,8 @@ impl Position for Sinusoidal {
             Some(table) => table,
             None => self.waves(x_nc.device())?,
         };
-        let table = kept.insert(table).narrow(0, flow.offset, flow.time)?;
-        Ok(flow.ops.add_positions(&x_nc, &table, flow.time)?)
+        let table = kept.insert(table).narrow(0, pass.offset, pass.time)?;
+        Ok(pass.ops.add_positions(&x_nc, &table, pass.time)?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Causal attention: on tensor cores where activations are bf16 and a head is one of [`WIDTHS`], else in plain arithmetic up to
 //! heads of [`WIDEST`]; beyond that candle's operations. Kept for the backward pass is ln sum exp of each query's scores.
 
-use super::board::{Argument, Kernel, Plain, THREADS, name_of, read, write};
+use super::backend::{Argument, Kernel, Plain, THREADS, name_of, read, write};
 use super::{Gpu, Pass};
 use crate::ops::Axes;
 use candle_core::{DType, Result, Tensor, bail};
@@ -106,7 +106,7 @@ pub(in crate::ops) fn attention(pass: Pass, qkv: &Tensor, axes: Axes) -> Result<
             axes.head_width
         );
     };
-    if way != Way::Plain && !gpu.board.address(&x)?.is_multiple_of(16) {
+    if way != Way::Plain && !gpu.backend.address(&x)?.is_multiple_of(16) {
         bail!("tensor cores take tensors that begin at a multiple of 16 bytes");
     }
     let lse = gpu.empty((axes.batch, axes.heads, axes.time), DType::F32)?;
@@ -131,7 +131,7 @@ pub(in crate::ops) fn attention(pass: Pass, qkv: &Tensor, axes: Axes) -> Result<
             )
     };
     let back = move |inputs: &[Tensor], y: &Tensor, g: &Tensor| {
-        Ok(vec![Some(slopes(
+        Ok(vec![Some(grads(
             gpu,
             way,
             axes,
@@ -149,7 +149,7 @@ pub(in crate::ops) fn attention(pass: Pass, qkv: &Tensor, axes: Axes) -> Result<
     )
 }
 
-fn slopes(
+fn grads(
     gpu: Gpu,
     way: Way,
     axes: Axes,
@@ -175,7 +175,7 @@ fn slopes(
             read(y)?,
             read(g)?,
             write(&delta)?,
-            super::board::int(axes.rows())?,
+            super::backend::int(axes.rows())?,
             Argument::Struct(&sizes),
         ],
     )?;

@@ -1,7 +1,7 @@
 //! Attention over a cache, for decoding.
 
 use super::Gpu;
-use super::board::{Argument, Kernel, Plain, THREADS, name_of, read, write};
+use super::backend::{Argument, Kernel, Plain, THREADS, name_of, read, write};
 use crate::ops::Axes;
 use crate::ops::cached::Cached;
 use candle_core::{Result, Tensor};

@@ -1,7 +1,7 @@
-//! The board that is a GPU of NVIDIA's: kernels compiled to PTX when the program was built (`build.rs`), products by cuBLAS,
+//! The GPU that is a GPU of NVIDIA's: kernels compiled to PTX when the program was built (`build.rs`), products by cuBLAS,
 //! memory by candle, everything on the one stream of candle's device.
 
-use super::board::{Argument, Board, Factor, Launch, Product};
+use super::backend::{Argument, Backend, Factor, Launch, Product};
 use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::CudaStorageSlice;
 use candle_core::cuda_backend::cudarc::{cublas, driver};
@@ -47,12 +47,15 @@ struct Cuda {
     kernels: Mutex<HashMap<String, CudaFunction>>,
 }
 
-/// The board of a device: one for as long as the program runs.
-pub(super) fn board_of(device: &CudaDevice) -> &'static dyn Board {
-    static BOARDS: Mutex<Vec<&'static Cuda>> = Mutex::new(Vec::new());
-    let mut boards = BOARDS.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(board) = boards.iter().find(|board| board.device.same_device(device)) {
-        return *board;
+/// The GPU of a device: one for as long as the program runs.
+pub(super) fn backend_of(device: &CudaDevice) -> &'static dyn Backend {
+    static BACKENDS: Mutex<Vec<&'static Cuda>> = Mutex::new(Vec::new());
+    let mut backends = BACKENDS.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(backend) = backends
+        .iter()
+        .find(|backend| backend.device.same_device(device))
+    {
+        return *backend;
     }
     // Sums of bf16 products in f32, also where the library splits one over several blocks. An older library that refuses this
     // has no such kernels.
@@ -63,12 +66,12 @@ pub(super) fn board_of(device: &CudaDevice) -> &'static dyn Board {
             MathMode::CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION,
         )
     };
-    let board: &'static Cuda = Box::leak(Box::new(Cuda {
+    let backend: &'static Cuda = Box::leak(Box::new(Cuda {
         device: device.clone(),
         kernels: Mutex::default(),
     }));
-    boards.push(board);
-    board
+    backends.push(backend);
+    backend
 }
 
 fn failed(what: &str, error: impl std::fmt::Display) -> candle_core::Error {
@@ -108,12 +111,12 @@ impl Cuda {
                 _ => bail!("not on the GPU"),
             };
         }
-        // SAFETY: callers write all of it before anyone reads it (`Board::empty`); any bits are a number of these types.
+        // SAFETY: callers write all of it before anyone reads it (`Backend::empty`); any bits are a number of these types.
         unsafe { self.device.alloc_uninit(shape, dtype) }
     }
 }
 
-impl Board for Cuda {
+impl Backend for Cuda {
     fn empty(&self, shape: Shape, dtype: DType, leaf: bool) -> Result<Tensor> {
         let storage = self.storage(&shape, dtype)?;
         Ok(Tensor::from_storage(

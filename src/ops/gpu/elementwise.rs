@@ -1,6 +1,6 @@
 //! Number by number: residuals, biases, positions, activations, rotary positions.
 
-use super::board::{Argument, Fit, Kernel, THREADS, count, int, name_of, read, write};
+use super::backend::{Argument, Fit, Kernel, THREADS, count, int, name_of, read, write};
 use super::{Gpu, Pass};
 use crate::ops::{Axes, RopeTable};
 use candle_core::{DType, Result, Tensor, bail};

@@ -1,6 +1,6 @@
 //! `y = x W^T + b`, and backwards `dx = g W`, `dW = g^T x`, `db` = the column sums of g.
 
-use super::board::{Product, Rows};
+use super::backend::{Product, Rows};
 use super::elementwise::{add_periodic, column_sums};
 use super::{Gpu, Pass};
 use candle_core::{DType, Result, Tensor, bail};
@@ -8,7 +8,7 @@ use candle_core::{DType, Result, Tensor, bail};
 impl Gpu {
     /// `out = left right`, or with `out` added.
     pub(super) fn multiply(self, out: Rows, left: Rows, right: Rows, adds: bool) -> Result<()> {
-        self.board
+        self.backend
             .multiply(&Product::by_rows(out, left, right, [adds, self.tf32])?)
     }
 }

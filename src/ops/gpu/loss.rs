@@ -1,6 +1,6 @@
 //! Cross-entropy of f32 logits, alone or with the head's product so that no more logits exist than [`rows_at_once`] tokens have.
 
-use super::board::{Argument, Kernel, Rows, int, name_of, read, read_if, write};
+use super::backend::{Argument, Kernel, Rows, int, name_of, read, read_if, write};
 use super::{Gpu, Pass};
 use crate::ops::{IGNORED, TokenLoss};
 use candle_core::{DType, Result, Shape, Tensor, bail};
@@ -42,22 +42,22 @@ fn known(gpu: Gpu, targets: &Tensor) -> Result<Tensor> {
 struct Made<'a> {
     losses: &'a Tensor,
     correct: Option<&'a Tensor>,
-    /// The slopes of the mean over all `known` targets.
-    slopes: Option<(&'a Tensor, &'a Tensor)>,
+    /// The gradients of the mean over all `known` targets.
+    grads: Option<(&'a Tensor, &'a Tensor)>,
 }
 
 /// Rows of logits may be longer than the vocabulary; what lies beyond is not looked at.
 fn rows(gpu: Gpu, logits: &Tensor, vocabulary: usize, targets: &Tensor, made: &Made) -> Result<()> {
     let (rows, stride) = logits.dims2()?;
-    let (slopes, known) = made.slopes.unzip();
-    let dtype = slopes.map_or(DType::F32, Tensor::dtype);
+    let (grads, known) = made.grads.unzip();
+    let dtype = grads.map_or(DType::F32, Tensor::dtype);
     let mut arguments = vec![
         read(logits)?,
         read(targets)?,
         read_if(known)?,
         write(made.losses)?,
     ];
-    for tensor in [made.correct, slopes] {
+    for tensor in [made.correct, grads] {
         arguments.push(tensor.map_or(Ok(Argument::Null), write)?);
     }
     arguments.extend([int(vocabulary)?, int(stride)?]);
@@ -90,7 +90,7 @@ fn hand_out(gpu: Gpu, left: &Left, g: &Tensor) -> Result<Vec<Option<Tensor>>> {
         let numbers = x.elem_count();
         kernel
             .each(numbers, 1)
-            .run(gpu, &[write(x)?, read(g)?, super::board::count(numbers)])?;
+            .run(gpu, &[write(x)?, read(g)?, super::backend::count(numbers)])?;
     }
     Ok(gradients.into_iter().map(Some).chain([None]).collect())
 }
@@ -108,17 +108,17 @@ pub(in crate::ops) fn cross_entropy(
             known(gpu, &targets)?,
             gpu.empty(targets.shape(), DType::F32)?,
         );
-        let slopes = logits
+        let grads = logits
             .track_op()
             .then(|| gpu.empty(logits.shape(), DType::F32))
             .transpose()?;
         let made = Made {
             losses: &losses,
             correct: None,
-            slopes: slopes.as_ref().map(|slopes| (slopes, &known)),
+            grads: grads.as_ref().map(|grads| (grads, &known)),
         };
         rows(gpu, &logits, logits.dims2()?.1, &targets, &made)?;
-        *left.lock().unwrap_or_else(PoisonError::into_inner) = slopes.map(|slopes| vec![slopes]);
+        *left.lock().unwrap_or_else(PoisonError::into_inner) = grads.map(|grads| vec![grads]);
         mean(gpu, &losses, &known, mean_loss)
     };
     let kept = left.clone();
@@ -206,7 +206,7 @@ impl Head<'_> {
             vocabulary.next_multiple_of(APART),
         );
         let logits = gpu.empty((size, stride), DType::F32)?;
-        let slopes = gradients
+        let grads = gradients
             .map(|_| gpu.empty((size, stride), self.x.dtype()))
             .transpose()?;
         for first in (0..n).step_by(size) {
@@ -217,9 +217,9 @@ impl Head<'_> {
                 part(self.losses)?,
                 logits.narrow(0, 0, count)?,
             );
-            let slopes = slopes
+            let grads = grads
                 .as_ref()
-                .map(|slopes| slopes.narrow(0, 0, count))
+                .map(|grads| grads.narrow(0, 0, count))
                 .transpose()?;
             gpu.multiply(
                 Rows::of(&logits).first(vocabulary),
@@ -227,23 +227,23 @@ impl Head<'_> {
                 Rows::t(self.w),
                 false,
             )?;
-            let of_slopes = slopes.as_ref().map(|slopes| (slopes, self.known));
+            let of_slopes = grads.as_ref().map(|grads| (grads, self.known));
             let made = Made {
                 losses: &losses,
                 correct: None,
-                slopes: of_slopes,
+                grads: of_slopes,
             };
             rows(gpu, &logits, vocabulary, &part(self.targets)?, &made)?;
-            if let (Some((dx, dw)), Some(slopes)) = (gradients, &slopes) {
+            if let (Some((dx, dw)), Some(grads)) = (gradients, &grads) {
                 gpu.multiply(
                     Rows::of(&part(dx)?),
-                    Rows::of(slopes).first(vocabulary),
+                    Rows::of(grads).first(vocabulary),
                     Rows::of(self.w),
                     false,
                 )?;
                 gpu.multiply(
                     Rows::of(dw),
-                    Rows::t(slopes).first(vocabulary),
+                    Rows::t(grads).first(vocabulary),
                     Rows::of(&x),
                     true,
                 )?;
@@ -272,7 +272,7 @@ pub(in crate::ops) fn cross_entropy_rows(
         &Made {
             losses: &losses,
             correct: Some(&correct),
-            slopes: None,
+            grads: None,
         },
     )?;
     let values = losses

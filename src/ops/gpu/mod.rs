@@ -1,7 +1,7 @@
 //! The fused operations on a GPU: kernels of our own (`kernels/*.cu`) around the matrix products of the vendor's library.
 //!
-//! Everything that decides anything is the same for every board: which kernel runs, with which geometry and arguments, what is
-//! kept for the backward pass and what becomes of it. A [`Board`] only holds memory, runs kernels by name and multiplies
+//! Everything that decides anything is the same for every GPU: which kernel runs, with which geometry and arguments, what is
+//! kept for the backward pass and what becomes of it. A [`Backend`] only holds memory, runs kernels by name and multiplies
 //! matrices. There are two: the GPU (`cuda`, behind the feature) and, for tests, an emulator that compiles the very same kernels
 //! for the CPU and runs them thread by thread.
 //!
@@ -11,7 +11,7 @@
 //! happen to run, so that the same run gives the same bits twice on one kind of GPU.
 
 mod attention;
-mod board;
+mod backend;
 mod cached;
 #[cfg(feature = "cuda")]
 mod cuda;
@@ -41,15 +41,15 @@ pub(crate) use optimizer::{AdamwFactors, Updated};
 pub(crate) use profile::Profile;
 
 use super::tape::{Back, Tape};
-use board::{Board, Fit};
+use backend::{Backend, Fit};
 use candle_core::{DType, Device, Result, Shape, Tensor, TensorId, bail};
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-/// A board and the type of activations on it. A value, cheap to copy.
+/// A GPU and the type of activations on it. A value, cheap to copy.
 #[derive(Clone, Copy)]
 pub(crate) struct Gpu {
-    board: &'static dyn Board,
+    backend: &'static dyn Backend,
     dtype: DType,
     tf32: bool,
 }
@@ -65,7 +65,7 @@ pub(super) fn emulated(dtype: DType) -> Option<Gpu> {
 #[derive(Default)]
 pub struct Narrowed(Mutex<HashMap<TensorId, Tensor>>);
 
-/// What a forward pass on a board carries: where it runs, what it is recorded on, and weights narrowed before.
+/// What a forward pass on a GPU carries: where it runs, what it is recorded on, and weights narrowed before.
 #[derive(Clone, Copy)]
 pub(super) struct Pass<'t> {
     pub gpu: Gpu,
@@ -74,12 +74,12 @@ pub(super) struct Pass<'t> {
 }
 
 impl Gpu {
-    /// The board of a device, if it is one. Activations are f32.
+    /// The GPU of a device, if it is one. Activations are f32.
     #[cfg(feature = "cuda")]
     pub fn of(device: &Device) -> Option<Self> {
         match device {
             Device::Cuda(device) => Some(Self {
-                board: cuda::board_of(device),
+                backend: cuda::backend_of(device),
                 dtype: DType::F32,
                 tf32: false,
             }),
@@ -87,7 +87,7 @@ impl Gpu {
         }
     }
 
-    /// The board of a device, if it is one. Activations are f32.
+    /// The GPU of a device, if it is one. Activations are f32.
     #[cfg(not(feature = "cuda"))]
     pub fn of(_device: &Device) -> Option<Self> {
         None
@@ -110,7 +110,7 @@ impl Gpu {
     }
 
     fn empty(self, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {
-        self.board.empty(shape.into(), dtype, false)
+        self.backend.empty(shape.into(), dtype, false)
     }
 
     fn zeros(self, shape: impl Into<Shape>) -> Result<Tensor> {
@@ -118,7 +118,7 @@ impl Gpu {
         let kernel = elementwise::kernel("zero");
         kernel
             .each(x.elem_count(), 1)
-            .run(self, &[board::write(&x)?, board::count(x.elem_count())])?;
+            .run(self, &[backend::write(&x)?, backend::count(x.elem_count())])?;
         Ok(x)
     }
 
@@ -139,7 +139,11 @@ impl Gpu {
         let kernel = elementwise::kernel(if at_once == 4 { "narrow_4" } else { "narrow_1" });
         kernel.each(count, at_once).run(
             self,
-            &[board::read(&x)?, board::write(&y)?, board::count(count)],
+            &[
+                backend::read(&x)?,
+                backend::write(&y)?,
+                backend::count(count),
+            ],
         )?;
         Ok(y)
     }
@@ -170,7 +174,7 @@ impl<'t> Pass<'t> {
         back: Back,
     ) -> Result<Tensor> {
         let leaf = super::tape::tracked(self.tape, &inputs)?;
-        let output = self.gpu.board.empty(shape, dtype, leaf)?;
+        let output = self.gpu.backend.empty(shape, dtype, leaf)?;
         run(&output)?;
         if let Some(tape) = self.tape.filter(|_| leaf) {
             tape.put(inputs.map(Tensor::clone).into(), output.clone(), back);

@@ -1,6 +1,6 @@
 //! LayerNorm and RMSNorm; kept for the backward pass are mean and 1 / sqrt(var + eps) of each row.
 
-use super::board::{Argument, Fit, Kernel, THREADS, int, name_of, read, read_if, write};
+use super::backend::{Argument, Fit, Kernel, THREADS, int, name_of, read, read_if, write};
 use super::elementwise::{Columns, sum_chunks};
 use super::{Gpu, Pass};
 use crate::ops::norm::Kind;

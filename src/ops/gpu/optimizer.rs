@@ -1,7 +1,7 @@
 //! AdamW and the norm of the gradient, many parameters in one launch.
 
 use super::Gpu;
-use super::board::{Argument, Kernel, Plain, THREADS, write};
+use super::backend::{Argument, Kernel, Plain, THREADS, write};
 use candle_core::{DType, Result, Tensor, bail};
 
 /// `ENTRIES` and `PER_BLOCK` of `optimizer.cu`.
@@ -114,7 +114,7 @@ impl Gpu {
                 x.layout()
             );
         }
-        self.board.address(x)
+        self.backend.address(x)
     }
 
     /// One step of AdamW for all of them.

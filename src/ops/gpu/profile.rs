@@ -1,7 +1,7 @@
-//! Where the time of a step goes: a board that waits for each kernel and adds up its seconds by name. For tests on a GPU.
+//! Where the time of a step goes: a GPU that waits for each kernel and adds up its seconds by name. For tests on a GPU.
 
 use super::Gpu;
-use super::board::{Argument, Board, Launch, Product};
+use super::backend::{Argument, Backend, Launch, Product};
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -9,19 +9,19 @@ use std::sync::{Mutex, PoisonError};
 /// Seconds and runs by name.
 pub(crate) type Spent = BTreeMap<String, (f64, u32)>;
 
-/// A board that times another.
+/// A GPU that times another.
 pub(crate) struct Profile {
-    inner: &'static dyn Board,
+    inner: &'static dyn Backend,
     device: Device,
     now_s: fn() -> f64,
     spent: Mutex<Spent>,
 }
 
 impl Profile {
-    /// Around the board of that GPU, for as long as the program runs; with it the GPU as it is now seen.
+    /// Around the GPU of that GPU, for as long as the program runs; with it the GPU as it is now seen.
     pub(crate) fn of(gpu: Gpu, device: &Device, now_s: fn() -> f64) -> (&'static Self, Gpu) {
         let profile = Box::leak(Box::new(Self {
-            inner: gpu.board,
+            inner: gpu.backend,
             device: device.clone(),
             now_s,
             spent: Mutex::default(),
@@ -29,7 +29,7 @@ impl Profile {
         (
             profile,
             Gpu {
-                board: profile,
+                backend: profile,
                 ..gpu
             },
         )
@@ -53,7 +53,7 @@ impl Profile {
     }
 }
 
-impl Board for Profile {
+impl Backend for Profile {
     fn empty(&self, shape: Shape, dtype: DType, leaf: bool) -> Result<Tensor> {
         self.timed("memory".to_owned(), || self.inner.empty(shape, dtype, leaf))
     }

@@ -7,40 +7,40 @@ use crate::ops::check::{distance, flat, ids, random, targets};
 use crate::ops::{Axes, Cached, IGNORED, Ops, RopeTable};
 use candle_core::{DType, Device, Result, Tensor, Var};
 
-/// Where operations are tried: boards that must agree to the bit, and where their tensors lie.
+/// Where operations are tried: backends that must agree to the bit, and where their tensors lie.
 struct Place {
     name: &'static str,
     device: Device,
-    boards: fn(DType, &Device) -> Vec<Gpu>,
+    backends: fn(DType, &Device) -> Vec<Gpu>,
 }
 
 /// An emulated GPU with threads in either order; `None` without a C++ compiler.
 fn emulated() -> Option<Place> {
-    fn boards(dtype: DType, _: &Device) -> Vec<Gpu> {
+    fn backends(dtype: DType, _: &Device) -> Vec<Gpu> {
         [Turns::Rising, Turns::Falling]
             .into_iter()
             .filter_map(|turns| emulator::gpu(turns, dtype))
             .collect()
     }
-    let there = !boards(DType::F32, &Device::Cpu).is_empty();
+    let there = !backends(DType::F32, &Device::Cpu).is_empty();
     there.then_some(Place {
         name: "emulated",
         device: Device::Cpu,
-        boards,
+        backends,
     })
 }
 
 /// The first real one, twice: it must give the same bits again.
 #[cfg(feature = "cuda")]
 fn real() -> Place {
-    fn boards(dtype: DType, device: &Device) -> Vec<Gpu> {
+    fn backends(dtype: DType, device: &Device) -> Vec<Gpu> {
         let gpu = Gpu::of(device).unwrap().with_dtype(dtype).unwrap();
         vec![gpu, gpu]
     }
     Place {
         name: "real",
         device: crate::device::open("cuda").unwrap().device,
-        boards,
+        backends,
     }
 }
 
@@ -97,14 +97,14 @@ impl Place {
             .unwrap();
             let on = |gpu| {
                 outcome(
-                    Ops::fused().on_board(gpu),
+                    Ops::fused().on_gpu(gpu),
                     &self.device,
                     shapes,
                     [dtype, dtype, DType::F32],
                     &run,
                 )
             };
-            let all: Vec<_> = (self.boards)(dtype, &self.device)
+            let all: Vec<_> = (self.backends)(dtype, &self.device)
                 .into_iter()
                 .map(|gpu| on(gpu).unwrap())
                 .collect();
@@ -179,7 +179,7 @@ fn rotations(place: &Place) {
 }
 
 fn norms(place: &Place) {
-    // Not over a column or two, whose slopes are differences of what is nearly equal.
+    // Not over a column or two, whose gradients are differences of what is nearly equal.
     for c in [9, 40, 67, 264] {
         // More rows than one chunk of columns has.
         let (x, gain): (&[usize], &[usize]) = (&[70, c], &[c]);
@@ -288,8 +288,8 @@ fn rows_of_losses(place: &Place) -> Result<()> {
     for (n, v) in [(1, 3), (40, 700)] {
         let (logits, targets) = (random(&[n, v], DType::F32, 3)?, targets(n, v)?);
         let truth = Ops::fused().cross_entropy_rows(&logits, &targets)?;
-        for gpu in (place.boards)(DType::F32, &place.device) {
-            let ops = Ops::fused().on_board(gpu);
+        for gpu in (place.backends)(DType::F32, &place.device) {
+            let ops = Ops::fused().on_gpu(gpu);
             let rows =
                 ops.cross_entropy_rows(&place.on(logits.clone())?, &place.on(targets.clone())?)?;
             for (row, truth) in rows.iter().zip(&truth) {
@@ -391,9 +391,9 @@ fn caches(place: &Place) -> Result<()> {
                 Ops::fused(),
                 all.each_ref().map(|x| x.to_dtype(DType::F64).unwrap()),
             )?;
-            for gpu in (place.boards)(dtype, &place.device) {
+            for gpu in (place.backends)(dtype, &place.device) {
                 let made = run(
-                    Ops::fused().on_board(gpu),
+                    Ops::fused().on_gpu(gpu),
                     all.each_ref().map(|x| place.on(x.clone()).unwrap()),
                 )?;
                 let far = distance(&made, &truth);
@@ -407,9 +407,9 @@ fn caches(place: &Place) -> Result<()> {
 fn weights_are_narrowed_once(place: &Place) -> Result<()> {
     let x = place.on(random(&[3, 8], DType::BF16, 1)?)?;
     let w = place.on(random(&[5, 8], DType::F32, 2)?)?;
-    for gpu in (place.boards)(DType::BF16, &place.device) {
+    for gpu in (place.backends)(DType::BF16, &place.device) {
         let narrowed = Narrowed::default();
-        let ops = Ops::fused().on_board(gpu);
+        let ops = Ops::fused().on_gpu(gpu);
         let (first, again, truth) = (
             ops.keeping(&narrowed).linear(&x, &w, None)?,
             ops.keeping(&narrowed).linear(&x, &w, None)?,
@@ -430,9 +430,9 @@ fn rounded_factors(place: &Place) -> Result<()> {
     );
     let truth =
         flat(&Ops::fused().linear(&x.to_dtype(DType::F64)?, &w.to_dtype(DType::F64)?, None)?)?;
-    for gpu in (place.boards)(DType::F32, &place.device) {
+    for gpu in (place.backends)(DType::F32, &place.device) {
         for (tf32, error) in [(false, 0.0..1e-6), (true, 1e-5..3e-3)] {
-            let ops = Ops::fused().on_board(gpu.with_tf32(tf32));
+            let ops = Ops::fused().on_gpu(gpu.with_tf32(tf32));
             let far = distance(
                 &flat(&ops.linear(&place.on(x.clone())?, &place.on(w.clone())?, None)?)?,
                 &truth,
@@ -453,7 +453,7 @@ fn updates(place: &Place) -> Result<()> {
     };
     let tensor = |n: usize, seed: u64| place.on(random(&[n], DType::F32, seed)?);
     let [beta1, beta2, eps, lr, scale] = [0.9f64, 0.99, 1e-8, 0.01, 0.5];
-    for gpu in (place.boards)(DType::F32, &place.device) {
+    for gpu in (place.backends)(DType::F32, &place.device) {
         let make = |seed: u64| {
             LENGTHS
                 .iter()

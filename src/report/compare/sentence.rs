@@ -135,7 +135,7 @@ fn seen(found: &Comparison, gated: &[&Row], rest: &str) -> String {
     format!("No regression{found}: {rest}{gain}{forgiven}")
 }
 
-/// Whether nothing that anybody would call a change could be seen here: between sittings, between machines, with too few
+/// Whether nothing that anybody would call a change could be seen here: between sessions, between machines, with too few
 /// trials, or through more noise than ten margins.
 fn is_blind(row: &Row) -> bool {
     let far = |size: f64| size > BLIND * row.margin.asked.max(row.margin.same);
@@ -352,14 +352,14 @@ fn untold(name: &str, rows: &[&Row]) -> String {
         let lower = widest.filter(|row| row.margin.given && row.margin.raised_by.is_some());
         let refused = lower.map(|row| {
             let asked = amount(row, row.margin.asked);
-            format!("; the margin of {asked} that was asked for holds within one sitting only")
+            format!("; the margin of {asked} that was asked for holds within one session only")
         });
         let seen = apart(rows)
             .map(|row| format!(" ({} now)", unsure(row)))
             .unwrap_or_default();
         let refused = refused.unwrap_or_default();
         return format!(
-            "{name} not told between sittings, which may differ by {margin}{seen}{refused}"
+            "{name} not told between sessions, which may differ by {margin}{seen}{refused}"
         );
     }
     if let Some(reason) = rows
@@ -392,7 +392,7 @@ fn untold(name: &str, rows: &[&Row]) -> String {
     }
 }
 
-/// The row whose change is for sure one of the sittings, if not of the program: of the whole suite where that is one.
+/// The row whose change is for sure one of the sessions, if not of the program: of the whole suite where that is one.
 fn apart<'a>(rows: &[&'a Row]) -> Option<&'a Row> {
     let size = |row: &Row| row.effect.map_or(0.0, |effect| effect.value.abs());
     let sure = |row: &&&Row| {

@@ -28,7 +28,7 @@ pub fn text(found: &Comparison, style: Style) -> String {
     parts.join("\n\n")
 }
 
-/// `base a.json, 20 trials; new b.json, 20 trials; 5 cells, interleaved in one sitting`.
+/// `base a.json, 20 trials; new b.json, 20 trials; 5 cells, interleaved in one session`.
 pub(super) fn sides(found: &Comparison) -> String {
     let mut settings: Vec<Setting> = Vec::new();
     for row in &found.rows {
@@ -89,7 +89,7 @@ pub(super) fn n(row: &Row) -> String {
     count(row).trim_start_matches("n = ").to_owned()
 }
 
-/// `2%`, `41% (sittings)`.
+/// `2%`, `41% (sessions)`.
 pub(super) fn margin(row: &Row) -> String {
     if row.effect.is_none() {
         return String::new();

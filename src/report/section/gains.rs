@@ -118,10 +118,12 @@ fn against_compute(findings: &Findings, study: &Study) -> Option<Figure> {
             Gain::MoreThan(_) => (None, "at least, "),
             _ => (None, "at most, "),
         };
-        let Some(ray) = answer.ray else { continue };
+        let Some(read_at) = answer.read_at else {
+            continue;
+        };
         let name = format!("{} {}", answer.variant, answer.scale);
         let point = Point {
-            x: ray.tokens_per_param,
+            x: read_at.tokens_per_param,
             y: value,
             interval,
             note: format!(
@@ -222,8 +224,8 @@ fn vectors(study: &Study) -> Table {
         ];
         row.push(
             answer
-                .ray
-                .map(|ray| Quantity::Count.cell(ray.tokens_per_param))
+                .read_at
+                .map(|read_at| Quantity::Count.cell(read_at.tokens_per_param))
                 .unwrap_or_default(),
         );
         row.extend(axes.iter().map(|axis| short(&answer.on(*axis))));

@@ -2,8 +2,8 @@
 
 use super::findings::Findings;
 use super::page::{Block, Page, Section};
+use crate::config::Price;
 use crate::record::ResultFile;
-use crate::spec::Price;
 
 mod along;
 mod answer;

@@ -10,7 +10,7 @@ use crate::analysis::fit::{
     self, Findings as Fit, Fitting, Form, Plan, Point as Run, Points, Study, power,
 };
 use crate::analysis::projection::{Assumptions, Growth, Race, SMALL_NATS, Spread, YEARS, project};
-use crate::analysis::world::{World, worlds};
+use crate::analysis::stratum::{Stratum, strata};
 use crate::record::{ResultFile, Trial};
 use crate::report::findings::Findings;
 use crate::report::fit::{bounds, figure as digits, sentence};
@@ -39,16 +39,16 @@ pub struct Ladder {
 
 /// The ladders of a file, one a kind of data.
 pub fn ladders(file: &ResultFile) -> Vec<Ladder> {
-    let ladder = |world: &World| {
-        let points = rungs(&world.trials)?;
+    let ladder = |stratum: &Stratum| {
+        let points = rungs(&stratum.trials)?;
         let found = fitted(&points)?;
         Some(Ladder {
-            data: world.data.clone(),
+            data: stratum.data.clone(),
             points,
             found,
         })
     };
-    worlds(file, None).iter().filter_map(ladder).collect()
+    strata(file, None).iter().filter_map(ladder).collect()
 }
 
 /// What the first ladder says, in a sentence; nothing where there is none.

@@ -6,10 +6,10 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{Optimizer, OptimizerKind, OptimizerPlan, in_place, take};
+use crate::config::{Knobs, Named};
 use crate::error::{Error, Result};
 use crate::model::Decl;
 use crate::ops::{AdamwFactors, Gpu, Updated};
-use crate::spec::{Knobs, Named};
 
 /// Row of the catalog.
 pub struct Kind;

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use crate::config::{Catalog, Knobs, Named};
 use crate::error::{Error, Result};
 use crate::model::Decl;
-use crate::spec::{Catalog, Knobs, Named};
 
 pub mod adamw;
 mod in_place;

@@ -10,9 +10,9 @@ use candle_core::{DType, Device, Tensor, Var};
 
 use super::adamw::{AdamW, FLOPS_PER_SCALAR, Moments};
 use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
 use crate::model::{Decl, Factors, Role};
-use crate::spec::{Knobs, Named};
 
 const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
 

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
+use crate::config::{Knobs, Named};
 use crate::error::Result;
 use crate::model::Decl;
-use crate::spec::{Knobs, Named};
 
 /// Row of the catalog.
 pub struct Kind;

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use super::*;
+use crate::config::{Knobs, Named};
 use crate::model::{
-    Declare, Flow, Init, Mixer, MixerKind, Model, ParamId, Role, Shape, State, WindowFlops,
+    Declare, Init, Mixer, MixerKind, Model, ParamId, Pass, Role, Shape, State, WindowFlops,
 };
 use crate::ops::counted;
-use crate::spec::{Knobs, Named};
 
 /// FLOPs counted of a forward pass alone, and of one with its gradient, per window.
 fn products_of(model: &Arc<Model>, experiment: &Experiment) -> (i64, i64) {
@@ -164,9 +164,9 @@ fn product(a: &Tensor, b: &Tensor) -> Tensor {
 }
 
 impl Mixer for Window {
-    fn forward(&self, x_nc: &Tensor, flow: &Flow) -> Result<Tensor> {
-        let (b, t, c) = (flow.batch, flow.time, self.shape.width);
-        let packed = flow.ops.linear(x_nc, &flow.weights[self.packed], None)?;
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let (b, t, c) = (pass.batch, pass.time, self.shape.width);
+        let packed = pass.ops.linear(x_nc, &pass.weights[self.packed], None)?;
         let width = packed.dim(1)?;
         let packed = packed
             .reshape((b, t, width))?
@@ -193,10 +193,10 @@ impl Mixer for Window {
             ))
         });
         let mixed = Tensor::cat(&chunks.collect::<Result<Vec<_>>>()?, 1)?.reshape((b * t, c))?;
-        Ok(flow.ops.linear(&mixed, &flow.weights[self.out], None)?)
+        Ok(pass.ops.linear(&mixed, &pass.weights[self.out], None)?)
     }
 
-    fn advance(&self, _x_nc: &Tensor, _flow: &Flow, _state: &mut State) -> Result<Tensor> {
+    fn advance(&self, _x_nc: &Tensor, _flow: &Pass, _state: &mut State) -> Result<Tensor> {
         unreachable!("this test decodes nothing")
     }
 

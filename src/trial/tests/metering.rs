@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use super::{job, prepared};
+use crate::config::{Library, Named, Origin, Tree};
 use crate::measure::energy::meter::{About, Found, Law, Meter, MeterKind, Place, Value as Reading};
 use crate::measure::{Clock, Monotonic, clock};
 use crate::reading::{Absent, Quality};
-use crate::spec::{Library, Named, Origin, Tree};
 use crate::trial::{Registry, run, settle};
 
 /// A processor that takes 50 W whatever it does, as counters of microjoules on a clock of their own.

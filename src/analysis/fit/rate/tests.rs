@@ -166,8 +166,8 @@ fn what_cells_cannot_tell_is_said() {
         ["c", "q"]
     );
     assert_eq!(found.not_identified, ["p: all cells are of one size"]);
-    let ray: Vec<(f64, f64)> = [1e8, 2e8, 4e8, 8e8, 1.6e9].map(|n| (n, 20.0 * n)).to_vec();
-    let found = fit(&sweep(&ray, 0.0, 1e-4, true, 3, STEEPER), &[]).unwrap();
+    let read_at: Vec<(f64, f64)> = [1e8, 2e8, 4e8, 8e8, 1.6e9].map(|n| (n, 20.0 * n)).to_vec();
+    let found = fit(&sweep(&read_at, 0.0, 1e-4, true, 3, STEEPER), &[]).unwrap();
     assert!(
         found.not_identified[0].starts_with("p and q: tokens rise with size"),
         "{:?}",

@@ -1,13 +1,13 @@
-//! Fake boards read as meters.
+//! Fake GPUs read as meters.
 
 use super::*;
-use crate::measure::board::Facts;
-use crate::measure::board::fake::{Answers, Fake};
 use crate::measure::energy::account::Account;
 use crate::measure::energy::channels::{measured, relate};
+use crate::measure::gpu::Facts;
+use crate::measure::gpu::fake::{Answers, Fake};
 use crate::reading::{Channel, Energy};
 
-fn board(energy_mj: Result<u64, Absent>, power_mw: Result<u64, Absent>, process: u32) -> Fake {
+fn gpu(energy_mj: Result<u64, Absent>, power_mw: Result<u64, Absent>, process: u32) -> Fake {
     Fake {
         energy_mj: Answers::always(energy_mj),
         power_mw: Answers::always(power_mw),
@@ -16,25 +16,26 @@ fn board(energy_mj: Result<u64, Absent>, power_mw: Result<u64, Absent>, process:
     .with(&[process])
 }
 
-/// Reads a board once a second while its counter runs through `energies`, and makes channels of it.
+/// Reads a GPU once a second while its counter runs through `energies`, and makes channels of it.
 fn story(power_mw: Result<u64, Absent>, energies: &[Result<u64, Absent>]) -> Vec<Channel> {
     // It is asked once while it is found, and then once a second.
     let answers = [energies[0]].into_iter().chain(energies.iter().copied());
     let fake = Fake {
         energy_mj: Answers::of(answers),
-        ..board(energies[0], power_mw, 1)
+        ..gpu(energies[0], power_mw, 1)
     };
-    let mut open: Vec<(Box<dyn Meter>, Account)> = meters(0, &(Arc::new(fake) as Arc<dyn Board>))
-        .into_iter()
-        .filter_map(|found| match found {
-            Found::Open(meter) => {
-                let about = meter.about();
-                let account = Account::new(about.law, about.update_s, about.least_s);
-                Some((meter, account))
-            }
-            Found::Missing(_) => None,
-        })
-        .collect();
+    let mut open: Vec<(Box<dyn Meter>, Account)> =
+        meters(0, &(Arc::new(fake) as Arc<dyn GpuSensors>))
+            .into_iter()
+            .filter_map(|found| match found {
+                Found::Open(meter) => {
+                    let about = meter.about();
+                    let account = Account::new(about.law, about.update_s, about.least_s);
+                    Some((meter, account))
+                }
+                Found::Missing(_) => None,
+            })
+            .collect();
     for second in 0..energies.len() {
         open.iter_mut()
             .for_each(|(meter, account)| account.read(second as f64, meter.read()));
@@ -149,11 +150,11 @@ fn counter_and_integral_that_disagree_are_flagged() {
 }
 
 #[test]
-fn the_board_in_use_is_the_one_that_lists_the_process() {
-    let ids = |boards: &[Fake], process| -> Vec<String> {
-        let boards: Vec<Arc<dyn Board>> = boards
+fn the_gpu_in_use_is_the_one_that_lists_the_process() {
+    let ids = |gpus: &[Fake], process| -> Vec<String> {
+        let gpus: Vec<Arc<dyn GpuSensors>> = gpus
             .iter()
-            .map(|board| Arc::new(board.clone()) as Arc<dyn Board>)
+            .map(|gpu| Arc::new(gpu.clone()) as Arc<dyn GpuSensors>)
             .collect();
         let own = Own {
             process,
@@ -163,9 +164,9 @@ fn the_board_in_use_is_the_one_that_lists_the_process() {
             Found::Open(meter) => meter.about().id.clone(),
             Found::Missing(missing) => missing.absent.code().to_owned(),
         };
-        in_use(&boards, &own).into_iter().map(id).collect()
+        in_use(&gpus, &own).into_iter().map(id).collect()
     };
-    let plain = |process| board(Ok(1), Err(Absent::NoSensor), process);
+    let plain = |process| gpu(Ok(1), Err(Absent::NoSensor), process);
     assert_eq!(ids(&[plain(7)], 9), ["gpu0"]);
     assert_eq!(ids(&[plain(7), plain(9)], 9), ["gpu1"]);
     assert_eq!(ids(&[plain(7), plain(8)], 9), ["gpu_not_identified"]);
@@ -173,11 +174,7 @@ fn the_board_in_use_is_the_one_that_lists_the_process() {
     assert!(ids(&[], 9).is_empty());
     assert_eq!(
         ids(
-            &[board(
-                Err(Absent::NoPermission),
-                Err(Absent::NoPermission),
-                9
-            )],
+            &[gpu(Err(Absent::NoPermission), Err(Absent::NoPermission), 9)],
             9
         ),
         ["no_permission"]
@@ -185,7 +182,7 @@ fn the_board_in_use_is_the_one_that_lists_the_process() {
 }
 
 #[test]
-fn a_split_board_says_so() {
+fn a_split_gpu_says_so() {
     let facts = Facts {
         mig: Some(true),
         ..Facts::default()
@@ -194,13 +191,13 @@ fn a_split_board_says_so() {
         facts,
         ..Fake::default()
     };
-    for found in meters(0, &(Arc::new(fake) as Arc<dyn Board>)) {
+    for found in meters(0, &(Arc::new(fake) as Arc<dyn GpuSensors>)) {
         let Found::Open(meter) = found else {
             panic!("it does not open")
         };
         assert_eq!(
             meter.about().scope,
-            "the whole board, every process on it, all of its MIG instances together"
+            "the whole GPU, every process on it, all of its MIG instances together"
         );
     }
 }

@@ -1,8 +1,8 @@
-//! A board for tests: the kernels compiled for the CPU and run thread by thread (see `emulator.h`), on tensors in the host's
+//! A GPU for tests: the kernels compiled for the CPU and run thread by thread (see `emulator.h`), on tensors in the host's
 //! memory. What nothing was written to is NaN.
 
 use super::Gpu;
-use super::board::{Argument, Board, Factor, Launch, Product};
+use super::backend::{Argument, Backend, Factor, Launch, Product};
 use crate::ops::matmul::{Before, Matrix, MatrixMut, multiply};
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
@@ -32,13 +32,16 @@ pub(crate) enum Turns {
 
 /// A GPU that is emulated, if this machine has a C++ compiler.
 pub(crate) fn gpu(turns: Turns, dtype: DType) -> Option<Gpu> {
-    static BOARDS: LazyLock<Option<[Emulator; 2]>> = LazyLock::new(|| {
+    static BACKENDS: LazyLock<Option<[Emulator; 2]>> = LazyLock::new(|| {
         let library = compile()?;
         Some([Turns::Rising, Turns::Falling].map(|turns| Emulator { library, turns }))
     });
-    let board = BOARDS.as_ref()?.iter().find(|board| board.turns == turns)?;
+    let backend = BACKENDS
+        .as_ref()?
+        .iter()
+        .find(|backend| backend.turns == turns)?;
     Some(Gpu {
-        board,
+        backend,
         dtype,
         tf32: false,
     })
@@ -152,7 +155,7 @@ impl Emulator {
     }
 }
 
-impl Board for Emulator {
+impl Backend for Emulator {
     fn empty(&self, shape: Shape, dtype: DType, leaf: bool) -> Result<Tensor> {
         let nothing = match dtype {
             DType::U32 => Tensor::full(0xdead_beef_u32, shape, &Device::Cpu)?,

@@ -1,0 +1,731 @@
+//! From a suite and the command line to named cells, each a raw spec.
+//!
+//! Layers, low to high: the variant with its bases, the suite's `[set]`, the shape or scale, the steps, the row's `set`,
+//! the tuned learning rate, `--data`, `--set`. A cell is named by what ends up in it, so that no name lies:
+//! `--set train.steps=100` turns `gpt2/w32@400` and `gpt2/w32@800` into one cell, `gpt2/w32@100`.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::knobs::whole;
+use super::layers::{HELD_OUT, Layers, STEPS, Upper, WIDTH};
+use super::library::{Library, name_of};
+use super::rate::{LR, Rate};
+use super::rate_source::RateSource;
+use super::suite::{Group, Suite, SweptAt, width_of};
+use super::tree::{BUDGETS, Origin, Tree};
+use super::variant::Variant;
+use crate::error::{Error, Result};
+
+/// What the command line changes of a suite.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Overrides {
+    /// `--variants`: names or paths, instead of the suite's.
+    pub variants: Option<Vec<String>>,
+    /// `--scales`: widths or the suite's shapes, instead of the suite's.
+    pub scales: Option<Vec<String>>,
+    /// `--set`, in the order given.
+    pub sets: Vec<(String, Value)>,
+    /// `--data`: a source's name or a path.
+    pub data: Option<String>,
+}
+
+/// Variant x scale x data x budget: what is repeated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Cell {
+    /// `gpt2/w32@800`.
+    pub name: String,
+    /// `gpt2`.
+    pub variant: String,
+    /// `w32`, or a shape's name.
+    pub scale: String,
+    /// Training steps, where the name carries them.
+    pub budget: Option<u64>,
+    /// Everything asked for, raw.
+    pub tree: Tree,
+    /// Where the learning rate comes from.
+    pub lr_source: RateSource,
+    /// What each of three standard normal numbers adds to ln lr in a repeat; nothing where all have the same rate.
+    pub loadings: [f64; 3],
+    /// Why its rate is not to be used unless that is asked for by name.
+    pub refusal: Option<Error>,
+    /// The rates to choose from before it is judged; empty where its rate stands.
+    pub rates: Vec<f64>,
+}
+
+impl Cell {
+    /// This cell in the sweep that chooses its rate: `gpt2/w32@400~0.016`.
+    pub fn swept_at(&self, lr: f64) -> Self {
+        let mut cell = self.with_rate(lr, RateSource::Grid, [0.0; 3]);
+        cell.name.push_str(&format!("~{lr}"));
+        cell.tree
+            .set(HELD_OUT, "validation".into(), Origin::named("the sweep"));
+        cell
+    }
+
+    /// This cell with the learning rate that was chosen for it, and where it comes from.
+    pub fn with_rate(&self, lr: f64, lr_source: RateSource, loadings: [f64; 3]) -> Self {
+        let mut cell = Self {
+            rates: Vec::new(),
+            lr_source,
+            loadings,
+            refusal: None,
+            ..self.clone()
+        };
+        cell.tree.set(LR, lr.into(), Origin::named("the sweep"));
+        cell
+    }
+}
+
+impl Cell {
+    /// Everything about it but its width, its length and its rate: cells that are alike in this share one surface of rates.
+    pub fn arm(&self) -> String {
+        let of_place = |key: &str| key == WIDTH || key == LR || BUDGETS.contains(&key);
+        let keys = self.tree.iter().filter(|(key, _)| !of_place(key));
+        let keys: Vec<String> = keys
+            .map(|(key, entry)| format!("{key}={}", entry.value))
+            .collect();
+        format!("{} {}", self.variant, keys.join(" "))
+    }
+
+    /// This cell at another width and number of steps: a place of a sweep.
+    pub fn moved(&self, place: &SweptAt) -> Self {
+        let SweptAt { scale, steps } = place;
+        let name = format!("{}/{scale}@{steps}", self.variant);
+        let mut cell = Self {
+            name,
+            scale: scale.clone(),
+            budget: Some(*steps),
+            ..self.clone()
+        };
+        let origin = Origin::named("the sweep");
+        cell.tree.set(WIDTH, width_of(scale).into(), origin.clone());
+        cell.tree.set(STEPS, (*steps).into(), origin);
+        cell
+    }
+}
+
+/// A cell before its layers are laid.
+#[derive(Clone)]
+struct Slot<'a> {
+    variant: String,
+    scale: String,
+    steps: Option<u64>,
+    lr: Option<f64>,
+    group: &'a Group,
+}
+
+impl Suite {
+    /// The cells to run, in the suite's order, each name once.
+    pub fn cells(&self, library: &Library, overrides: &Overrides) -> Result<Vec<Cell>> {
+        if self.tune.is_some() && overrides.sets.iter().any(|(key, _)| key == HELD_OUT) {
+            let message = format!(
+                "--set {HELD_OUT}: suite {} looks at one part to choose rates and judges by the other",
+                self.name
+            );
+            return Err(Error::input(message).hint("a suite without `tune` has only one"));
+        }
+        let mut slots = self.slots();
+        if let Some(listed) = &overrides.variants {
+            slots = self.with_variants(&slots, listed);
+        }
+        if let Some(listed) = &overrides.scales {
+            slots = self.with_scales(&slots, listed)?;
+        }
+        let upper = Upper::of(library, overrides)?;
+        let mut variants: BTreeMap<String, Variant> = BTreeMap::new();
+        let mut cells: Vec<Cell> = Vec::new();
+        for slot in slots {
+            if !variants.contains_key(&slot.variant) {
+                let variant = self.variant_of(library, &slot, overrides)?;
+                if variants.values().any(|known| known.name == variant.name) {
+                    let message = format!(
+                        "two variants are named `{}`, one of them {}",
+                        variant.name, slot.variant
+                    );
+                    return Err(
+                        Error::input(message).hint("a variant is named by its file: rename one")
+                    );
+                }
+                variants.insert(slot.variant.clone(), variant);
+            }
+            let cell = self.cell(&slot, &variants[&slot.variant], &upper)?;
+            match cells.iter().find(|known| known.name == cell.name) {
+                None => cells.push(cell),
+                Some(known) if known.tree.same_values(&cell.tree) => {}
+                Some(_) => {
+                    let message = format!(
+                        "{}: another cell is named `{}` too",
+                        slot.group.origin, cell.name
+                    );
+                    return Err(Error::input(message)
+                        .hint("cells that differ in `set` alone need a suite of their own"));
+                }
+            }
+        }
+        if self.tune.as_ref().is_some_and(|tune| tune.missing) {
+            sweep_only_the_missing(&mut cells);
+        }
+        if cells.is_empty() {
+            return Err(
+                Error::input(format!("suite `{}` has no cell left to run", self.name))
+                    .hint("--variants and --scales need at least one entry each"),
+            );
+        }
+        Ok(cells)
+    }
+
+    fn slots(&self) -> Vec<Slot<'_>> {
+        fn each<T: Copy>(list: &[T]) -> Vec<Option<T>> {
+            if list.is_empty() {
+                vec![None]
+            } else {
+                list.iter().copied().map(Some).collect()
+            }
+        }
+        let mut slots = Vec::new();
+        for group in &self.groups {
+            for (variant, scale) in group
+                .variants
+                .iter()
+                .flat_map(|v| group.scales.iter().map(move |s| (v, s)))
+            {
+                for (steps, lr) in each(&group.steps)
+                    .iter()
+                    .flat_map(|s| each(&group.lr).into_iter().map(|lr| (*s, lr)))
+                {
+                    slots.push(Slot {
+                        variant: variant.clone(),
+                        scale: scale.clone(),
+                        steps,
+                        lr,
+                        group,
+                    });
+                }
+            }
+        }
+        slots
+    }
+
+    /// The listed variants' own slots; one that the suite does not have gets the base's.
+    fn with_variants<'a>(&self, slots: &[Slot<'a>], listed: &[String]) -> Vec<Slot<'a>> {
+        let first = slots.first().map(|slot| name_of(&slot.variant));
+        let base = self.base.clone().or(first);
+        let own = |variant: &String| -> Vec<Slot<'a>> {
+            slots
+                .iter()
+                .filter(|slot| slot.variant == *variant)
+                .cloned()
+                .collect()
+        };
+        let lent = |variant: &String| -> Vec<Slot<'a>> {
+            let base = slots
+                .iter()
+                .filter(|slot| Some(name_of(&slot.variant)) == base);
+            base.map(|slot| Slot {
+                variant: variant.clone(),
+                ..slot.clone()
+            })
+            .collect()
+        };
+        listed
+            .iter()
+            .flat_map(|variant| {
+                Some(own(variant))
+                    .filter(|s| !s.is_empty())
+                    .unwrap_or_else(|| lent(variant))
+            })
+            .collect()
+    }
+
+    /// The slots at the listed scales; a scale that the suite does not have gets what each variant has at the headline's
+    /// scale, or at the variant's first where it has none there.
+    fn with_scales<'a>(&self, slots: &[Slot<'a>], listed: &[String]) -> Result<Vec<Slot<'a>>> {
+        let mut chosen = Vec::new();
+        for scale in listed {
+            if width_of(scale).is_none() && self.shape(scale).is_none() {
+                return Err(bad_scale(
+                    scale,
+                    self.shapes.iter().map(|(name, _)| name.as_str()),
+                ));
+            }
+            if slots.iter().any(|slot| slot.scale == *scale) {
+                chosen.extend(slots.iter().filter(|slot| slot.scale == *scale).cloned());
+                continue;
+            }
+            for slot in slots {
+                let of_variant = || slots.iter().filter(|other| other.variant == slot.variant);
+                let headline = self.headline.as_ref().map(|headline| &headline.scale);
+                let model = of_variant()
+                    .find(|s| Some(&s.scale) == headline)
+                    .or_else(|| of_variant().next());
+                if model.is_some_and(|model| model.scale == slot.scale) {
+                    chosen.push(Slot {
+                        scale: scale.clone(),
+                        ..slot.clone()
+                    });
+                }
+            }
+        }
+        Ok(chosen)
+    }
+
+    fn variant_of(&self, library: &Library, slot: &Slot, overrides: &Overrides) -> Result<Variant> {
+        let at = match &overrides.variants {
+            Some(_) => Origin::named("--variants"),
+            None => slot.group.origin.clone(),
+        };
+        library
+            .variant(&slot.variant)
+            .map_err(|error| at.blame(error))
+    }
+
+    fn cell(&self, slot: &Slot, variant: &Variant, upper: &Upper) -> Result<Cell> {
+        let mut dial = Tree::default();
+        match width_of(&slot.scale) {
+            Some(width) => dial.set("model.width", width.into(), slot.group.origin.clone()),
+            None => dial = self.shape(&slot.scale).cloned().unwrap_or_default(),
+        }
+        let mut length = Tree::default();
+        if let Some(steps) = slot.steps {
+            length.set("train.steps", steps.into(), slot.group.origin.clone());
+        }
+        let layers = Layers {
+            suite: &self.name,
+            files: &[&self.set, &dial, &length, &slot.group.set],
+            grid: slot.lr,
+            upper,
+        };
+        layers.refuse_undone(variant)?;
+        let (
+            tree,
+            Rate {
+                source: lr_source,
+                loadings,
+                refusal,
+                ..
+            },
+        ) = layers.lay(variant);
+
+        let final_count = |key| tree.get(key).and_then(|entry| whole(&entry.value));
+        let width = width_of(&slot.scale).and_then(|_| final_count("model.width"));
+        let scale = width.map_or_else(|| slot.scale.clone(), |width| format!("w{width}"));
+        let budget = slot
+            .steps
+            .filter(|_| self.names_budgets())
+            .and_then(|_| final_count("train.steps"));
+        let mut name = format!("{}/{scale}", variant.name);
+        if let Some(budget) = budget {
+            name.push_str(&format!("@{budget}"));
+        }
+        if let Some(lr) = slot.lr.filter(|_| lr_source.is_sweep()) {
+            name.push_str(&format!("~{lr}"));
+        }
+        let chosen_here = !matches!(lr_source, RateSource::Grid | RateSource::Set);
+        let rates = self
+            .tune
+            .as_ref()
+            .filter(|_| chosen_here)
+            .map_or_else(Vec::new, |tune| tune.lr.clone());
+        let missing = self.tune.as_ref().is_some_and(|tune| tune.missing);
+        let refusal = refusal.filter(|_| rates.is_empty() || missing);
+        let refusal = refusal.map(|why| Error {
+            message: format!("{name}: {}", why.message),
+            ..why
+        });
+        Ok(Cell {
+            name,
+            variant: variant.name.clone(),
+            scale,
+            budget,
+            tree,
+            lr_source,
+            loadings,
+            refusal,
+            rates,
+        })
+    }
+}
+
+/// Leaves the shipped rates to the arms whose every cell has one, and sweeps the others whole.
+fn sweep_only_the_missing(cells: &mut [Cell]) {
+    let missing: Vec<String> = cells
+        .iter()
+        .filter(|cell| cell.refusal.is_some())
+        .map(Cell::arm)
+        .collect();
+    for cell in cells.iter_mut() {
+        if !missing.contains(&cell.arm()) {
+            cell.rates.clear();
+        } else if !cell.rates.is_empty() {
+            cell.refusal = None;
+        }
+    }
+}
+
+/// A variant outside any suite, for `show`.
+pub(super) fn single(
+    variant: &Variant,
+    scale: Option<&str>,
+    sets: &[(String, Value)],
+) -> Result<Cell> {
+    let mut dial = Tree::default();
+    if let Some(scale) = scale {
+        let width = width_of(scale).ok_or_else(|| bad_scale(scale, []))?;
+        dial.set("model.width", width.into(), Origin::named("--scale"));
+    }
+    let upper = Upper::of_sets(sets);
+    let layers = Layers {
+        suite: "",
+        files: &[&dial],
+        grid: None,
+        upper: &upper,
+    };
+    let (
+        tree,
+        Rate {
+            source: lr_source,
+            loadings,
+            refusal,
+            ..
+        },
+    ) = layers.lay(variant);
+    let width = tree
+        .get("model.width")
+        .and_then(|entry| whole(&entry.value));
+    let scale = width.map(|width| format!("w{width}")).unwrap_or_default();
+    let name = if scale.is_empty() {
+        variant.name.clone()
+    } else {
+        format!("{}/{scale}", variant.name)
+    };
+    let variant = variant.name.clone();
+    Ok(Cell {
+        name,
+        variant,
+        scale,
+        budget: None,
+        tree,
+        lr_source,
+        loadings,
+        refusal,
+        rates: Vec::new(),
+    })
+}
+
+fn bad_scale<'a>(scale: &str, shapes: impl IntoIterator<Item = &'a str>) -> Error {
+    let shapes: Vec<&str> = shapes.into_iter().collect();
+    let error = Error::input(format!("`{scale}` is no scale"));
+    if shapes.is_empty() {
+        error.hint("a scale is the model's width: w64")
+    } else {
+        error.hint(format!(
+            "a scale is the model's width (w64) or a shape of the suite: {}",
+            shapes.join(", ")
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::parse_set;
+
+    fn quick() -> (Library, Suite) {
+        let library = Library::builtin();
+        let suite = library.suite("quick").unwrap();
+        (library, suite)
+    }
+
+    fn overrides(variants: &str, scales: &str, sets: &[&str], data: &str) -> Overrides {
+        let list = |text: &str| {
+            Some(text.split(',').map(str::to_owned).collect()).filter(|_| !text.is_empty())
+        };
+        Overrides {
+            variants: list(variants),
+            scales: list(scales),
+            sets: sets.iter().map(|text| parse_set(text).unwrap()).collect(),
+            data: Some(data.to_owned()).filter(|data| !data.is_empty()),
+        }
+    }
+
+    const QUICK: &str = "gpt2/w32@400 gpt2/w32@800 gpt2/w32@1600 gpt2/w48@200 gpt2/w48@400 gpt2/w48@800 gpt2/w48@1600 gpt2/w64@120 \
+                         gpt2/w64@240 gpt2/w64@480 llama/w48@400 modern/w48@400 modern/w48@800";
+
+    #[test]
+    fn cells_are_named_by_what_is_in_them() {
+        let (library, _) = quick();
+        let check = |suite: &str, over: Overrides, want: &str| {
+            let cells = library
+                .suite(suite)
+                .unwrap()
+                .cells(&library, &over)
+                .unwrap();
+            let names: Vec<String> = cells.into_iter().map(|cell| cell.name).collect();
+            assert_eq!(names.join(" "), want);
+        };
+        let nothing = Overrides::default;
+        check("quick", nothing(), QUICK);
+        check(
+            "throughput",
+            nothing(),
+            "gpt2/s gpt2/m gpt2/v llama/s llama/m llama/v",
+        );
+        check("nanogpt-char", nothing(), "gpt2/cpu");
+        check(
+            "ci",
+            nothing(),
+            "gpt2/w32@150 gpt2/w32@300 gpt2/w32@600 llama/w32@300",
+        );
+        check(
+            "quick",
+            overrides("modern", "", &[], ""),
+            "modern/w48@400 modern/w48@800",
+        );
+        let base = QUICK
+            .split(' ')
+            .take(10)
+            .map(|name| name.replace("gpt2", "gpt2-rope"))
+            .collect::<Vec<_>>()
+            .join(" ");
+        check("quick", overrides("gpt2-rope", "", &[], ""), &base);
+        check(
+            "tune-quick",
+            overrides("", "w48", &["train.optimizer.lr=1"], ""),
+            "gpt2/w48@400 llama/w48@400",
+        );
+        let wide = "gpt2/w96@200 gpt2/w96@400 gpt2/w96@800 gpt2/w96@1600 llama/w96@400 modern/w96@400 modern/w96@800";
+        check("quick", overrides("", "w96", &[], ""), wide);
+        check(
+            "quick",
+            overrides("", "w64", &[], ""),
+            "gpt2/w64@120 gpt2/w64@240 gpt2/w64@480",
+        );
+        check(
+            "quick",
+            overrides("modern", "w48,w96", &[], ""),
+            "modern/w48@400 modern/w48@800 modern/w96@400 modern/w96@800",
+        );
+        check(
+            "throughput",
+            overrides("llama", "s,w64", &[], ""),
+            "llama/s llama/w64",
+        );
+        let short = "gpt2/w32@100 gpt2/w48@100 gpt2/w64@100 llama/w48@100 modern/w48@100";
+        check("quick", overrides("", "", &["train.steps=100"], ""), short);
+        check(
+            "quick",
+            overrides("llama", "", &["model.width=16"], ""),
+            "llama/w16@400",
+        );
+        check(
+            "quick",
+            overrides("llama", "", &["train.tokens=1e5"], ""),
+            "llama/w48",
+        );
+        let sweep = "modern/w32@400~0.004 modern/w32@400~0.008 modern/w32@400~0.016 modern/w32@400~0.032 \
+                     modern/w32@400~0.064 modern/w32@400~0.128";
+        check(
+            "tune-quick",
+            overrides("modern", "", &["train.steps=400"], ""),
+            sweep,
+        );
+        check(
+            "tune-quick",
+            overrides("modern", "", &["train.optimizer.lr=1"], ""),
+            "modern/w32@400 modern/w32@800",
+        );
+    }
+
+    #[test]
+    fn layers_lie_in_order_and_the_rate_says_where_it_is_from() {
+        let (library, _) = quick();
+        let check = |suite: &str, over: Overrides, keys: &[(&str, &str)], source: &str| {
+            let cells = library
+                .suite(suite)
+                .unwrap()
+                .cells(&library, &over)
+                .unwrap();
+            for (key, want) in keys {
+                let found = cells[0]
+                    .tree
+                    .get(key)
+                    .map_or("nothing".to_owned(), |entry| entry.value.to_string());
+                assert_eq!(found, *want, "{key}");
+            }
+            let said = cells[0].lr_source.to_string();
+            assert!(said.starts_with(source), "{said} is not {source}");
+        };
+        let keys = [
+            ("model.width", "48"),
+            ("train.steps", "400"),
+            ("train.batch", "8"),
+            ("data.preset", "\"easy\""),
+        ];
+        let set = |sets: &[&str]| overrides("llama", "", sets, "");
+        check("quick", set(&[]), &keys, "");
+        check(
+            "quick",
+            set(&["train.batch=8", "train.batch=4"]),
+            &[("train.batch", "4")],
+            "",
+        );
+        check(
+            "quick",
+            set(&["train.optimizer.lr=1"]),
+            &[(LR, "1")],
+            "--set",
+        );
+        check(
+            "throughput",
+            set(&[]),
+            &[(LR, "0.001"), ("train.schedule.final", "nothing")],
+            "suite throughput",
+        );
+        check(
+            "throughput",
+            set(&["train.optimizer.kind=sgd"]),
+            &[(LR, "nothing")],
+            "untuned default",
+        );
+        check("tune-quick", set(&[]), &[(LR, "0.004")], "grid");
+        check(
+            "quick",
+            overrides("", "", &[], "language/rich"),
+            &[("data.preset", "\"rich\"")],
+            "",
+        );
+        let text = [
+            ("data.kind", "\"text\""),
+            ("data.path", "\"src/lib.rs\""),
+            ("data.preset", "nothing"),
+        ];
+        check("quick", overrides("", "", &[], "src/lib.rs"), &text, "");
+        let text = [
+            ("data.tokenizer", "\"char\""),
+            ("data.path", "\"src/lib.rs\""),
+            ("train.steps", "2000"),
+        ];
+        check(
+            "nanogpt-char",
+            overrides("", "", &[], "src/lib.rs"),
+            &text,
+            "suite nanogpt-char",
+        );
+        check(
+            "quick",
+            overrides("", "", &["data.kind=markov"], "mqar"),
+            &[("data.kind", "\"markov\"")],
+            "untuned default",
+        );
+    }
+
+    #[test]
+    fn the_answer_names_the_data_it_is_about() {
+        let (library, suite) = quick();
+        let check = |data: &str, want: &str| {
+            let cells = suite
+                .cells(&library, &overrides("", "", &[], data))
+                .unwrap();
+            assert_eq!(suite.data_words(&cells[0].tree), want);
+        };
+        check("", "synthetic language");
+        check("language/rich", "synthetic language");
+        check("mqar", "data `mqar`");
+        check("src/lib.rs", "lib.rs");
+    }
+
+    #[test]
+    fn a_tuned_row_is_used_at_its_cell_and_called_near_elsewhere() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let text = "about = \"x.\"\nsource = \"me\"\nbase = \"gpt2\"\nmodel.bias = false\ntuned = [{ data = \"language/easy\", \
+                    scale = \"w32\", steps = 800, lr = 0.008, from = \"sweep.json\" }]\n";
+        std::fs::write(&path, text).unwrap();
+        let (library, suite) = quick();
+        let check = |sets: &[&str], name: &str, lr: f64, source: &str| {
+            let cells = suite
+                .cells(&library, &overrides(path.to_str().unwrap(), "", sets, ""))
+                .unwrap();
+            let cell = cells.iter().find(|cell| cell.name == name).unwrap();
+            assert_eq!(
+                (
+                    cell.tree.get(LR).unwrap().value.as_f64(),
+                    cell.lr_source.to_string()
+                ),
+                (Some(lr), source.to_owned())
+            );
+        };
+        let near = "nearest tuned row (w32@800), sweep.json";
+        check(&[], "mine/w32@800", 0.008, "tuned: sweep.json");
+        check(
+            &["measure.window_s=1"],
+            "mine/w32@800",
+            0.008,
+            "tuned: sweep.json",
+        );
+        check(
+            &["train.batch=8"],
+            "mine/w32@800",
+            0.008,
+            "tuned: sweep.json",
+        );
+        check(&["train.batch=32"], "mine/w32@800", 0.008, near);
+        check(&[], "mine/w32@400", 0.008, near);
+        check(&["train.optimizer.lr=0.5"], "mine/w32@800", 0.5, "--set");
+        check(
+            &["data.kind=markov"],
+            "mine/w32@800",
+            0.003,
+            "untuned default",
+        );
+        assert_eq!(
+            library
+                .variant("gpt2")
+                .unwrap()
+                .cell(Some("w32"), &[])
+                .unwrap()
+                .name,
+            "gpt2/w32"
+        );
+    }
+
+    #[test]
+    fn what_cannot_be_run_is_refused() {
+        let (library, suite) = quick();
+        let check = |variants: &str, scales: &str, want: &str| {
+            let found = suite
+                .cells(&library, &overrides(variants, scales, &[], ""))
+                .unwrap_err();
+            assert_eq!(found.to_string(), want);
+        };
+        check(
+            "lama",
+            "",
+            "--variants: unknown variant `lama`\nhint: did you mean `llama`?",
+        );
+        check(
+            "",
+            "64",
+            "`64` is no scale\nhint: a scale is the model's width: w64",
+        );
+        check(
+            "gpt2,models/variants/gpt2.toml",
+            "",
+            "two variants are named `gpt2`, one of them models/variants/gpt2.toml\nhint: a variant is named by its file: \
+             rename one",
+        );
+        let none = Overrides {
+            variants: Some(Vec::new()),
+            ..Overrides::default()
+        };
+        assert!(
+            suite
+                .cells(&library, &none)
+                .unwrap_err()
+                .message
+                .ends_with("no cell left to run")
+        );
+    }
+}

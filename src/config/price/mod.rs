@@ -1,0 +1,503 @@
+//! A price file: what an hour of the machine and a kilowatt-hour cost, in money and in carbon, and who says so.
+//!
+//! ```toml
+//! about = "The workstation under the desk."
+//! currency = "EUR"                  # any word; money of another currency is never mixed in
+//!
+//! [hardware]
+//! bought = { value = 4200, source = "invoice of March 2025" }
+//! lifetime_years = 5
+//! utilisation = 0.3                 # share of those years in which it works
+//! embodied_kgco2e = 320             # of making the machine; without it only operation is counted
+//!
+//! [energy]
+//! per_kwh = 0.31                    # a figure without a source has its file and line for one
+//! pue = 1.0                         # energy of the building over that of its computers
+//! gco2e_per_kwh = 380               # or: mix = { coal = 0.2, gas = 0.3, wind = 0.5 }
+//!
+//! [modelled]                        # bounds of the machine's power, for one without a meter
+//! idle_w = 60
+//! max_w = 250
+//! ```
+//!
+//! Instead of `bought`: `rent_per_h` for a whole machine, or `rent_per_vcpu_h` for one virtual core of it. A rent pays for
+//! the energy too, unless `rent_includes_energy = false`. What a file leaves out is taken from `models/prices/default.toml`.
+
+use serde::Serialize;
+
+use super::load;
+use super::table::Table;
+use super::tree::Origin;
+use crate::error::{Error, Result};
+
+mod mix;
+
+/// Hours of a year of 365 days.
+const HOURS_PER_YEAR: f64 = 8760.0;
+
+/// A figure and who says so.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Figure {
+    /// In the unit of its key.
+    pub value: f64,
+    /// A sentence, or the file and line where it stands without one.
+    pub source: String,
+    /// It is of the prices that ship, not of the user's file.
+    pub by_default: bool,
+}
+
+/// What is paid for the machine.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Hardware {
+    /// Rent of a whole machine by the hour.
+    RentPerH(Figure),
+    /// Rent of one virtual core by the hour.
+    RentPerVcpuH(Figure),
+    /// Price of a whole machine, spread over the hours in which it works.
+    Bought(Figure),
+}
+
+impl Hardware {
+    /// The figure, whatever it is paid for.
+    pub fn figure(&self) -> &Figure {
+        let (Self::RentPerH(figure) | Self::RentPerVcpuH(figure) | Self::Bought(figure)) = self;
+        figure
+    }
+}
+
+/// How long a machine works before it is replaced.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Life {
+    /// From purchase to replacement.
+    pub years: Figure,
+    /// Share of that time in which it works.
+    pub utilisation: Figure,
+}
+
+impl Life {
+    /// The hours of work that purchase and embodied carbon are spread over.
+    pub fn hours(&self) -> f64 {
+        self.years.value * HOURS_PER_YEAR * self.utilisation.value
+    }
+}
+
+/// Bounds of the machine's power.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Modelled {
+    /// Watts at rest: no run takes less.
+    pub idle_w: Figure,
+    /// Watts under full load: no run takes more.
+    pub max_w: Figure,
+}
+
+/// Everything that turns seconds and joules into money and carbon; `analysis::price` does the turning.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Price {
+    /// The file's stem.
+    pub name: String,
+    /// Whose prices these are, in one sentence.
+    pub about: String,
+    /// Of every figure in money.
+    pub currency: String,
+    /// The machine.
+    pub hardware: Hardware,
+    /// Where the machine is bought, or its embodied carbon counted.
+    pub life: Option<Life>,
+    /// Carbon of making one machine, in kilograms; absent: only operation is counted.
+    pub embodied_kgco2e: Option<Figure>,
+    /// Whether the rent pays for energy: then a kilowatt-hour costs nothing more.
+    pub rent_includes_energy: bool,
+    /// Money for a kilowatt-hour; there wherever the rent does not pay for it.
+    pub per_kwh: Option<Figure>,
+    /// Power usage effectiveness: energy of the building over that of its computers.
+    pub pue: Figure,
+    /// Carbon intensity of the grid.
+    pub gco2e_per_kwh: Figure,
+    /// For machines without a meter; absent: no energy figure there.
+    pub modelled: Option<Modelled>,
+}
+
+/// The keys of `[hardware]`; the first three exclude each other.
+const HARDWARE: [&str; 7] = [
+    "rent_per_h",
+    "rent_per_vcpu_h",
+    "bought",
+    "rent_includes_energy",
+    "lifetime_years",
+    "utilisation",
+    "embodied_kgco2e",
+];
+
+/// What a figure may be, in words and as a test.
+type Law = (&'static str, fn(f64) -> bool);
+
+const ANY: Law = ("a number of at least 0", |v| v >= 0.0);
+const POSITIVE: Law = ("a number above 0", |v| v > 0.0);
+const PUE: Law = ("a number of at least 1", |v| v >= 1.0);
+const SHARE: Law = ("a share above 0 and up to 1", |v| v > 0.0 && v <= 1.0);
+
+impl Figure {
+    /// A number, or `{ value, source }`; a number's source is its place.
+    fn read(table: &Table, name: &str, law: Law) -> Result<Option<Self>> {
+        let Some(inner) = table.inner(name) else {
+            let source = table.origin(name).to_string();
+            let value = table.number(name, law.0, law.1)?;
+            return Ok(value.map(|value| Self {
+                value,
+                source,
+                by_default: false,
+            }));
+        };
+        inner.check(&["value", "source"])?;
+        let value = inner.need("value", inner.number("value", law.0, law.1)?)?;
+        let source = inner.need("source", inner.text("source")?)?;
+        Ok(Some(Self {
+            value,
+            source,
+            by_default: false,
+        }))
+    }
+
+    /// The same where a user's file says nothing of it.
+    fn defaulted(&self) -> Self {
+        Self {
+            by_default: true,
+            ..self.clone()
+        }
+    }
+}
+
+impl Price {
+    /// Reads a price file; what it leaves out is taken from `shipped`.
+    pub(super) fn parse(
+        name: String,
+        file: &str,
+        text: &str,
+        shipped: Option<&Price>,
+    ) -> Result<Self> {
+        let table = load::parse(file, text)?;
+        table.check(&["about", "currency", "hardware", "energy", "modelled"])?;
+        let section = |name: &str| {
+            Ok::<_, Error>(
+                table
+                    .table(name)?
+                    .cloned()
+                    .unwrap_or_else(|| absent(name, file)),
+            )
+        };
+        let (hardware, energy) = (section("hardware")?, section("energy")?);
+        hardware.check(&HARDWARE)?;
+        energy.check(&["per_kwh", "pue", "gco2e_per_kwh", "mix"])?;
+        let currency = table
+            .text("currency")?
+            .or_else(|| shipped.map(|s| s.currency.clone()));
+        let currency = table.need("currency", currency)?;
+        // A default in dollars says nothing about what is paid in euros.
+        let money = shipped.filter(|shipped| shipped.currency == currency);
+        let paid = match paid(&hardware)?.or_else(|| money.map(|s| s.hardware.defaulted())) {
+            Some(paid) => paid,
+            None => return Err(no_hardware(&hardware, &currency)),
+        };
+        let embodied_kgco2e = embodied(&hardware, &paid)?;
+        let rent_includes_energy = includes_energy(&hardware, &paid)?;
+        let per_kwh = over(
+            Figure::read(&energy, "per_kwh", ANY)?,
+            money.and_then(|s| s.per_kwh.as_ref()),
+        );
+        if !rent_includes_energy {
+            energy.need("per_kwh", per_kwh.as_ref())?;
+        }
+        Ok(Self {
+            about: table
+                .text("about")?
+                .unwrap_or_else(|| format!("Prices of {file}.")),
+            name,
+            life: life(&hardware, &paid, embodied_kgco2e.is_some())?,
+            embodied_kgco2e,
+            rent_includes_energy,
+            per_kwh,
+            hardware: paid,
+            pue: energy.need(
+                "pue",
+                over(Figure::read(&energy, "pue", PUE)?, shipped.map(|s| &s.pue)),
+            )?,
+            gco2e_per_kwh: intensity(&energy, shipped)?,
+            modelled: table.table("modelled")?.map(Modelled::read).transpose()?,
+            currency,
+        })
+    }
+}
+
+impl Hardware {
+    fn defaulted(&self) -> Self {
+        match self {
+            Self::RentPerH(figure) => Self::RentPerH(figure.defaulted()),
+            Self::RentPerVcpuH(figure) => Self::RentPerVcpuH(figure.defaulted()),
+            Self::Bought(figure) => Self::Bought(figure.defaulted()),
+        }
+    }
+}
+
+impl Modelled {
+    fn read(table: &Table) -> Result<Self> {
+        table.check(&["idle_w", "max_w"])?;
+        let idle_w = table.need("idle_w", Figure::read(table, "idle_w", ANY)?)?;
+        let max_w = table.need("max_w", Figure::read(table, "max_w", POSITIVE)?)?;
+        if idle_w.value > max_w.value {
+            return Err(table.refuse("idle_w", "above max_w"));
+        }
+        Ok(Self { idle_w, max_w })
+    }
+}
+
+/// A section that the file does not have.
+fn absent(name: &str, file: &str) -> Table {
+    Table {
+        path: name.to_owned(),
+        origin: Origin::named(file),
+        fields: Vec::new(),
+    }
+}
+
+/// The file's own figure, else the default.
+fn over(own: Option<Figure>, default: Option<&Figure>) -> Option<Figure> {
+    own.or_else(|| default.map(Figure::defaulted))
+}
+
+/// At most one of the ways to pay.
+fn paid(hardware: &Table) -> Result<Option<Hardware>> {
+    let ways = [
+        (
+            "rent_per_h",
+            Figure::read(hardware, "rent_per_h", ANY)?.map(Hardware::RentPerH),
+        ),
+        (
+            "rent_per_vcpu_h",
+            Figure::read(hardware, "rent_per_vcpu_h", ANY)?.map(Hardware::RentPerVcpuH),
+        ),
+        (
+            "bought",
+            Figure::read(hardware, "bought", ANY)?.map(Hardware::Bought),
+        ),
+    ];
+    let mut given = ways
+        .into_iter()
+        .filter_map(|(name, way)| Some((name, way?)));
+    let Some((first, way)) = given.next() else {
+        return Ok(None);
+    };
+    match given.next() {
+        None => Ok(Some(way)),
+        Some((second, _)) => Err(hardware
+            .refuse(
+                second,
+                &format!("beside hardware.{first}, but a machine is paid for once"),
+            )
+            .hint("keep one of rent_per_h, rent_per_vcpu_h and bought")),
+    }
+}
+
+fn no_hardware(hardware: &Table, currency: &str) -> Error {
+    let why = format!("missing, and the default's is not in {currency}");
+    hardware
+        .refuse("rent_per_h", &why)
+        .hint("give rent_per_h, rent_per_vcpu_h, or bought with lifetime_years and utilisation")
+}
+
+/// A rent does, unless the file denies it.
+fn includes_energy(hardware: &Table, paid: &Hardware) -> Result<bool> {
+    let said = hardware.bool("rent_includes_energy")?;
+    match paid {
+        Hardware::Bought(_) if said.is_some() => {
+            Err(hardware.refuse("rent_includes_energy", "a bought machine has no rent"))
+        }
+        Hardware::Bought(_) => Ok(false),
+        Hardware::RentPerH(_) | Hardware::RentPerVcpuH(_) => Ok(said.unwrap_or(true)),
+    }
+}
+
+/// Carbon of making a whole machine: a share of one has a share of it that nobody knows.
+fn embodied(hardware: &Table, paid: &Hardware) -> Result<Option<Figure>> {
+    let embodied = Figure::read(hardware, "embodied_kgco2e", ANY)?;
+    if embodied.is_some() && matches!(paid, Hardware::RentPerVcpuH(_)) {
+        let why = "it is of a whole machine, and hardware.rent_per_vcpu_h is of a share";
+        return Err(hardware
+            .refuse("embodied_kgco2e", why)
+            .hint("give rent_per_h, or bought"));
+    }
+    Ok(embodied)
+}
+
+/// Needed where something is spread over it.
+fn life(hardware: &Table, paid: &Hardware, embodied: bool) -> Result<Option<Life>> {
+    let years = Figure::read(hardware, "lifetime_years", POSITIVE)?;
+    let utilisation = Figure::read(hardware, "utilisation", SHARE)?;
+    if !embodied && !matches!(paid, Hardware::Bought(_)) {
+        return Ok(None);
+    }
+    let need = |name: &str, figure: Option<Figure>| {
+        hardware.need(name, figure).map_err(|error| {
+            error.hint("BLOOM's account took lifetime_years = 6 and utilisation = 0.85 (Luccioni et al. 2022, arXiv 2211.02001)")
+        })
+    };
+    Ok(Some(Life {
+        years: need("lifetime_years", years)?,
+        utilisation: need("utilisation", utilisation)?,
+    }))
+}
+
+/// The grid's carbon: given, mixed from sources, or the default.
+fn intensity(energy: &Table, shipped: Option<&Price>) -> Result<Figure> {
+    let own = Figure::read(energy, "gco2e_per_kwh", ANY)?;
+    let mixed = energy.table("mix")?.map(mix::intensity).transpose()?;
+    if own.is_some() && mixed.is_some() {
+        return Err(energy.refuse(
+            "mix",
+            "beside energy.gco2e_per_kwh, which says the same otherwise",
+        ));
+    }
+    energy.need(
+        "gco2e_per_kwh",
+        over(own.or(mixed), shipped.map(|s| &s.gco2e_per_kwh)),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shipped() -> Price {
+        crate::config::Library::builtin().price("default").unwrap()
+    }
+
+    fn parse(text: &str) -> Result<Price> {
+        Price::parse("mine".to_owned(), "mine.toml", text, Some(&shipped()))
+    }
+
+    #[test]
+    fn what_ships_says_who_says_so() {
+        let Price {
+            hardware,
+            per_kwh,
+            pue,
+            gco2e_per_kwh,
+            life,
+            modelled,
+            rent_includes_energy,
+            ..
+        } = shipped();
+        for figure in [hardware.figure(), &per_kwh.unwrap(), &pue, &gco2e_per_kwh] {
+            assert!(
+                figure.source.len() > 20 && !figure.source.contains(".toml:"),
+                "{figure:?}"
+            );
+        }
+        assert!(matches!(hardware, Hardware::RentPerVcpuH(_)));
+        // Nobody knows the bounds of your machine, nor how much of its life it works.
+        assert_eq!((rent_includes_energy, life, modelled), (true, None, None));
+    }
+
+    #[test]
+    fn a_file_says_only_what_differs() {
+        let price = parse("[energy]\npue = 1.1\n").unwrap();
+        assert_eq!(
+            price.pue,
+            Figure {
+                value: 1.1,
+                source: "mine.toml:2".to_owned(),
+                by_default: false
+            }
+        );
+        assert_eq!(price.hardware, shipped().hardware.defaulted());
+        assert!(price.gco2e_per_kwh.by_default && price.about == "Prices of mine.toml.");
+
+        let owned = "[hardware]\nbought = { value = 4200, source = \"invoice\" }\nlifetime_years = 5\nutilisation = 0.5\n";
+        let price = parse(owned).unwrap();
+        assert_eq!(
+            (
+                price.hardware.figure().value,
+                price.hardware.figure().source.as_str()
+            ),
+            (4200.0, "invoice")
+        );
+        assert_eq!(price.life.unwrap().hours(), 21_900.0);
+        assert_eq!(
+            price.per_kwh.map(|f| (f.value, f.by_default)),
+            Some((0.13, true))
+        );
+
+        let colocated =
+            "[hardware]\nrent_per_h = 0.2\nrent_includes_energy = false\n[energy]\nper_kwh = 0.3\n";
+        assert_eq!(parse(colocated).unwrap().per_kwh.unwrap().value, 0.3);
+    }
+
+    #[test]
+    fn a_file_that_makes_no_sense_is_refused_with_its_line() {
+        let check = |text: &str, want: &str| assert_eq!(parse(text).unwrap_err().to_string(), want);
+        check(
+            "[hardwear]\n",
+            "mine.toml:1: unknown field `hardwear`\nhint: did you mean `hardware`?",
+        );
+        check(
+            "[energy]\ngco2_per_kwh = 3\n",
+            "mine.toml:2: unknown field `energy.gco2_per_kwh`\nhint: did you mean `gco2e_per_kwh`?",
+        );
+        check(
+            "[energy]\npue = 0.9\n",
+            "mine.toml:2: energy.pue = 0.9: expected a number of at least 1",
+        );
+        check(
+            "[energy]\npue = \"1\"\n",
+            "mine.toml:2: energy.pue = \"1\": expected a number of at least 1",
+        );
+        check(
+            "[energy]\npue = { value = 1.2 }\n",
+            "mine.toml:2: `energy.pue.source` is missing",
+        );
+        check(
+            "[hardware]\nrent_per_h = 1\nbought = 2\n",
+            "mine.toml:3: hardware.bought = 2: beside hardware.rent_per_h, but a machine is paid for once\n\
+             hint: keep one of rent_per_h, rent_per_vcpu_h and bought",
+        );
+        check(
+            "[hardware]\nbought = 2\nutilisation = 1\n",
+            "mine.toml:1: `hardware.lifetime_years` is missing\nhint: BLOOM's account took lifetime_years = 6 and \
+             utilisation = 0.85 (Luccioni et al. 2022, arXiv 2211.02001)",
+        );
+        check(
+            "[hardware]\nbought = 2\nutilisation = 40\n",
+            "mine.toml:3: hardware.utilisation = 40: expected a share above 0 and up to 1",
+        );
+        check(
+            "[hardware]\nembodied_kgco2e = 300\n",
+            "mine.toml:2: hardware.embodied_kgco2e = 300: it is of a whole machine, and hardware.rent_per_vcpu_h is of a \
+             share\nhint: give rent_per_h, or bought",
+        );
+        check(
+            "currency = \"EUR\"\n",
+            "mine.toml: hardware.rent_per_h: missing, and the default's is not in EUR\nhint: give rent_per_h, \
+             rent_per_vcpu_h, or bought with lifetime_years and utilisation",
+        );
+        check(
+            "currency = \"EUR\"\n[hardware]\nrent_per_h = 1\nrent_includes_energy = false\n",
+            "mine.toml: `energy.per_kwh` is missing",
+        );
+        check(
+            "[hardware]\nbought = 1\nrent_includes_energy = true\nlifetime_years = 1\nutilisation = 1\n",
+            "mine.toml:3: hardware.rent_includes_energy = true: a bought machine has no rent",
+        );
+        check(
+            "[modelled]\nidle_w = 90\nmax_w = 60\n",
+            "mine.toml:2: modelled.idle_w = 90: above max_w",
+        );
+        check(
+            "[energy]\ngco2e_per_kwh = 30\nmix = { wind = 1 }\n",
+            "mine.toml:3: energy.mix: beside energy.gco2e_per_kwh, which says the same otherwise",
+        );
+        check(
+            "[energy]\nper_kwh = nan\n",
+            "mine.toml:2: energy.per_kwh: expected a finite number",
+        );
+    }
+}

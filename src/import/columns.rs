@@ -1,0 +1,284 @@
+//! What columns of tables are called: one list of names for every command that reads one. Case, blanks and punctuation do not
+//! count (`Training FLOP`, `training_flop` and `training-flop` are one name); a single letter counts as it stands (`N`, `D`).
+
+use super::delimited::Table;
+use crate::error::{Error, Result};
+use crate::record::loss::plain;
+
+/// Names of validation losses: where one stands beside a plain `loss`, that one is the training loss.
+const VALIDATION: [&str; 8] = [
+    "val_loss",
+    "valid_loss",
+    "validation_loss",
+    "eval_loss",
+    "dev_loss",
+    "heldout_loss",
+    "loss_val",
+    "val_nll",
+];
+/// Losses in another unit, which their names say.
+const OTHER_UNITS: [&str; 14] = [
+    "perplexity",
+    "ppl",
+    "val_ppl",
+    "val_perplexity",
+    "validation_perplexity",
+    "eval_ppl",
+    "eval_perplexity",
+    "bpb",
+    "val_bpb",
+    "eval_bpb",
+    "bits_per_byte",
+    "val_bits_per_byte",
+    "bits_per_token",
+    "bits_per_character",
+];
+
+/// What is looked for, in the order of preference; of the names of one rank only one may be there.
+const NAMES: [(&str, &[&[&str]]); 19] = [
+    ("run", &[&["run"], &["run_id", "run_name"]]),
+    (
+        "variant",
+        &[
+            &["variant"],
+            &["optimizer", "optimiser", "algorithm", "method", "arm"],
+        ],
+    ),
+    ("group", &[&["group"], &["variant", "series", "family"]]),
+    ("scale", &[&["scale"]]),
+    ("seed", &[&["seed"], &["random_seed", "rng_seed"]]),
+    (
+        "repeat",
+        &[
+            &["repeat"],
+            &["seed", "random_seed", "rng_seed", "replicate"],
+        ],
+    ),
+    (
+        "budget",
+        &[&["budget"], &["max_steps", "total_steps", "planned_steps"]],
+    ),
+    (
+        "step",
+        &[
+            &["step"],
+            &[
+                "steps",
+                "global_step",
+                "train_step",
+                "training_step",
+                "optimizer_step",
+                "iter",
+                "iteration",
+                "iterations",
+            ],
+        ],
+    ),
+    (
+        "tokens",
+        &[
+            &["tokens"],
+            &[
+                "train_tokens",
+                "training_tokens",
+                "tokens_seen",
+                "num_tokens",
+                "n_tokens",
+                "total_tokens",
+                "consumed_tokens",
+            ],
+            &["D"],
+        ],
+    ),
+    (
+        "tokens_per_step",
+        &[&["tokens_per_step"], &["tokens_per_batch", "batch_tokens"]],
+    ),
+    (
+        "flops",
+        &[
+            &["flops"],
+            &[
+                "flop",
+                "train_flops",
+                "train_flop",
+                "training_flops",
+                "training_flop",
+                "total_flops",
+            ],
+            &["C"],
+        ],
+    ),
+    (
+        "seconds",
+        &[
+            &["seconds"],
+            &[
+                "train_time",
+                "training_time",
+                "train_seconds",
+                "elapsed",
+                "elapsed_s",
+                "elapsed_seconds",
+                "elapsed_time",
+            ],
+            &["wall_s", "wall_seconds", "runtime", "runtime_s"],
+        ],
+    ),
+    (
+        "params",
+        &[
+            &["params"],
+            &[
+                "parameters",
+                "num_params",
+                "n_params",
+                "num_parameters",
+                "n_parameters",
+                "param_count",
+                "parameter_count",
+            ],
+            &["model_size", "total_params"],
+            &["N"],
+        ],
+    ),
+    (
+        "unique_tokens",
+        &[&["unique_tokens"], &["different_tokens"]],
+    ),
+    ("epochs", &[&["epochs"], &["num_epochs", "n_epochs"]]),
+    ("lr", &[&["lr"], &["learning_rate", "peak_lr", "max_lr"]]),
+    ("batch", &[&["batch"], &["batch_size", "global_batch_size"]]),
+    (
+        "train_loss",
+        &[&["train_loss"], &["training_loss", "loss_train"]],
+    ),
+    (
+        "loss",
+        &[
+            &VALIDATION,
+            &["loss"],
+            &["final_loss", "final_val_loss", "final_validation_loss"],
+            &["L"],
+            &OTHER_UNITS,
+        ],
+    ),
+];
+
+/// The place of the column that a table has for what is looked for, if any.
+///
+/// # Errors
+///
+/// Two columns that could be it.
+pub fn find(table: &Table, name: &str) -> Result<Option<usize>> {
+    let ranks = NAMES
+        .iter()
+        .find(|(known, _)| *known == name)
+        .map_or(&[][..], |(_, ranks)| *ranks);
+    for rank in ranks {
+        let mut places = (0..table.columns.len())
+            .filter(|&k| rank.iter().any(|known| is(&table.columns[k], known)));
+        match (places.next(), places.next()) {
+            (Some(place), None) => return Ok(Some(place)),
+            (Some(one), Some(other)) => return Err(twice(table, name, one, other)),
+            (None, _) => {}
+        }
+    }
+    // A loss of which the table says nothing else, beside one that is judged, is the training loss.
+    if name == "train_loss" {
+        let loss = (0..table.columns.len()).find(|&k| is(&table.columns[k], "loss"));
+        return Ok(loss.filter(|place| {
+            find(table, "loss").is_ok_and(|judged| judged.is_some_and(|j| j != *place))
+        }));
+    }
+    Ok(None)
+}
+
+fn twice(table: &Table, name: &str, one: usize, other: usize) -> Error {
+    let (one, other) = (
+        table.columns[one].escape_debug(),
+        table.columns[other].escape_debug(),
+    );
+    let file = &table.file;
+    if one.to_string() == other.to_string() {
+        return Error::input(format!("{file}: two columns are called `{one}`"));
+    }
+    Error::input(format!(
+        "{file}: the column of {name} could be `{one}` or `{other}`"
+    ))
+    .hint(format!(
+        "--map {name}=\"{one}\" or --map {name}=\"{other}\" says which"
+    ))
+}
+
+/// Whether a column is called so.
+fn is(column: &str, known: &str) -> bool {
+    if known.len() == 1 {
+        column == known
+    } else {
+        plain(column) == known
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn found(header: &str, name: &str) -> Result<Option<String>> {
+        let table = Table::parse("x.csv", header, ',').unwrap();
+        Ok(find(&table, name)?.map(|place| table.columns[place].clone()))
+    }
+
+    #[test]
+    fn columns_are_found_by_what_people_call_them() {
+        let rows = [
+            ("Step,Loss", "loss", Some("Loss")),
+            ("FLOPs,x", "flops", Some("FLOPs")),
+            ("Model Size,Training FLOP", "params", Some("Model Size")),
+            ("Model Size,Training FLOP", "flops", Some("Training FLOP")),
+            ("N,D,n,d", "tokens", Some("D")),
+            ("n,d", "params", None),
+            ("_step,val/loss,loss", "step", Some("_step")),
+            ("_step,val/loss,loss", "loss", Some("val/loss")),
+            ("_step,val/loss,loss", "train_loss", Some("loss")),
+            ("step,loss", "train_loss", None),
+            ("step,steps", "step", Some("step")),
+            ("step,ppl", "loss", Some("ppl")),
+            ("step,ppl,loss", "loss", Some("loss")),
+            ("x,y", "loss", None),
+        ];
+        for (header, name, expected) in rows {
+            assert_eq!(
+                found(header, name).unwrap().as_deref(),
+                expected,
+                "{header} {name}"
+            );
+        }
+    }
+
+    #[test]
+    fn two_columns_that_could_be_it_are_asked_about() {
+        let error = found("eval_loss,val_loss", "loss").unwrap_err();
+        assert_eq!(
+            error.message,
+            "x.csv: the column of loss could be `eval_loss` or `val_loss`"
+        );
+        assert!(error.hint.unwrap().contains("--map loss=\"val_loss\""));
+        assert_eq!(
+            found("loss,loss", "loss").unwrap_err().message,
+            "x.csv: two columns are called `loss`"
+        );
+    }
+
+    #[test]
+    fn every_name_is_plain_and_has_a_rank() {
+        for (name, ranks) in NAMES {
+            for known in ranks.iter().flat_map(|rank| rank.iter()) {
+                assert!(
+                    known.len() == 1 || plain(known) == *known,
+                    "{name}: {known}"
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,684 @@
+//! What of a log means what: roles, and where each is taken from.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use super::pattern::Pattern;
+use crate::error::{Error, Result};
+use crate::import::columns;
+use crate::import::delimited::Table;
+use crate::import::figures::{self, Marks};
+use crate::record::LossUnit;
+
+/// What a figure or a name in a log can be.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Role {
+    /// Which run a row belongs to.
+    Run,
+    /// The algorithm.
+    Variant,
+    /// The size.
+    Scale,
+    /// The random seed: pairs the runs of different variants.
+    Seed,
+    /// Planned steps, where a log may end early.
+    Budget,
+    /// Optimizer steps done.
+    Step,
+    /// Training tokens seen.
+    Tokens,
+    /// Tokens of one step, where the log counts steps only.
+    TokensPerStep,
+    /// Training FLOPs spent.
+    Flops,
+    /// Seconds of training.
+    Seconds,
+    /// Parameters.
+    Params,
+    /// Training loss.
+    TrainLoss,
+    /// The loss that is judged.
+    Loss,
+}
+
+/// Every role by its name on the command line, with one sentence.
+pub const ROLES: [(&str, Role, &str); 13] = [
+    (
+        "run",
+        Role::Run,
+        "which run a row belongs to; `@row` where each row is a run of its own",
+    ),
+    ("variant", Role::Variant, "the algorithm: what is compared"),
+    (
+        "scale",
+        Role::Scale,
+        "the size: only runs of one size are compared",
+    ),
+    (
+        "seed",
+        Role::Seed,
+        "the random seed, by which runs of different variants are paired",
+    ),
+    (
+        "budget",
+        Role::Budget,
+        "planned steps; without it those that were done",
+    ),
+    ("step", Role::Step, "optimizer steps done"),
+    ("tokens", Role::Tokens, "training tokens seen"),
+    (
+        "tokens_per_step",
+        Role::TokensPerStep,
+        "tokens of one step, where a log counts steps only",
+    ),
+    (
+        "flops",
+        Role::Flops,
+        "training FLOPs spent; without them 6 N D from params and tokens",
+    ),
+    (
+        "seconds",
+        Role::Seconds,
+        "seconds of training (`12.5`, `12.5s`, `387ms`)",
+    ),
+    ("params", Role::Params, "parameters of the model"),
+    (
+        "train_loss",
+        Role::TrainLoss,
+        "training loss, for the curve",
+    ),
+    (
+        "loss",
+        Role::Loss,
+        "the loss that is judged; its last value is the run's result (nats, or `--unit`)",
+    ),
+];
+
+impl Role {
+    /// As on the command line.
+    pub fn name(self) -> &'static str {
+        ROLES
+            .iter()
+            .find(|(_, role, _)| *role == self)
+            .map_or("", |(name, ..)| name)
+    }
+
+    pub(super) fn of(name: &str) -> Result<Self> {
+        let found = ROLES.iter().find(|(known, ..)| *known == name);
+        found.map(|(_, role, _)| *role).ok_or_else(|| {
+            Error::input(format!("unknown role `{}`", name.escape_debug()))
+                .suggest(name, ROLES.map(|(name, ..)| name))
+        })
+    }
+
+    /// Names may be put together from several columns.
+    pub(super) fn is_name(self) -> bool {
+        matches!(self, Self::Run | Self::Variant | Self::Scale)
+    }
+}
+
+/// Where a role's value is taken from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Source {
+    /// A column's cell; as it was typed, since only the file says whether `a+b` is one column or two.
+    Column(String),
+    /// The file's name without its extension.
+    File,
+    /// The row's own number.
+    Row,
+    /// The same everywhere.
+    Constant(String),
+    /// A part of a name, by the split of this number.
+    Part(usize),
+}
+
+/// A name that holds several roles: a column's cells, or the file's name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Split {
+    /// `None` for the file's name.
+    column: Option<String>,
+    pattern: Pattern,
+}
+
+/// Where everything is taken from.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Mapping {
+    sources: BTreeMap<Role, Source>,
+    splits: Vec<Split>,
+    /// What losses are counted in, where their columns do not say it.
+    pub unit: Option<LossUnit>,
+}
+
+/// What a log is called.
+#[derive(Debug, Clone, Copy)]
+pub struct Named<'a> {
+    /// The file's name without its extension.
+    pub stem: &'a str,
+    /// As it was given, with its folders.
+    pub path: &'a str,
+}
+
+impl Mapping {
+    /// Reads lists of `ROLE=COLUMN` (or `ROLE=@file`, `ROLE=@row`), `ROLE=VALUE` for the whole log, and `SOURCE=PATTERN` for
+    /// names that hold several roles.
+    ///
+    /// # Errors
+    ///
+    /// No `=`, an unknown role, one that is given twice, an unknown `@` word, a pattern that is none.
+    pub fn parse(columns: &[String], constants: &[String], splits: &[String]) -> Result<Self> {
+        let mut mapping = Self::default();
+        let columns: Vec<String> = columns.iter().flat_map(|list| pairs(list)).collect();
+        for text in &columns {
+            let (role, source) = assignment("--map", "COLUMN", text)?;
+            let source = match source {
+                "@file" => Source::File,
+                "@row" if role == Role::Run => Source::Row,
+                other if other.starts_with('@') => {
+                    let message =
+                        format!("--map {text}: `{other}` is no source for {}", role.name());
+                    return Err(Error::input(message)
+                        .hint("there is: a column's name, @file, and @row for `run`"));
+                }
+                column => Source::Column(column.to_owned()),
+            };
+            mapping.add(role, source)?;
+        }
+        for text in constants {
+            let (role, value) = assignment("--let", "VALUE", text)?;
+            mapping.add(role, Source::Constant(value.to_owned()))?;
+        }
+        for text in splits {
+            let Some((source, pattern)) = text
+                .split_once('=')
+                .filter(|(source, _)| !source.trim().is_empty())
+            else {
+                return Err(Error::input(format!(
+                    "--split {}: expected SOURCE=PATTERN",
+                    text.escape_debug()
+                ))
+                .hint(
+                    "such as --split '@file={variant}_seed{seed}', or a column's name for @file",
+                ));
+            };
+            let pattern = Pattern::parse(pattern.trim())?;
+            let mut roles: Vec<Role> = pattern.roles().collect();
+            roles.sort_unstable();
+            roles.dedup();
+            for role in roles {
+                mapping.add(role, Source::Part(mapping.splits.len()))?;
+            }
+            let column = Some(source.trim())
+                .filter(|source| *source != "@file")
+                .map(str::to_owned);
+            mapping.splits.push(Split { column, pattern });
+        }
+        Ok(mapping)
+    }
+
+    fn add(&mut self, role: Role, source: Source) -> Result<()> {
+        match self.sources.insert(role, source) {
+            None => Ok(()),
+            Some(_) => {
+                Err(Error::input(format!("`{}` is given twice", role.name())).hint("give it once"))
+            }
+        }
+    }
+
+    /// Finds the columns in a table. A role that nobody mentioned is taken from a column that is called like it, if there is one.
+    ///
+    /// # Errors
+    ///
+    /// A column that the table does not have, two that could be a role, a file's name that does not look like its pattern.
+    pub fn bind<'a>(&'a self, table: &Table, named: Named<'a>) -> Result<Bound<'a>> {
+        let mut places = BTreeMap::new();
+        for (name, role, _) in ROLES {
+            let place = match self.sources.get(&role) {
+                Some(Source::Column(column)) => Place::Cells(cells(table, column, role)?),
+                Some(Source::File) => Place::Text(named.stem.to_owned()),
+                Some(Source::Row) => Place::Row,
+                Some(Source::Constant(value)) => Place::Text(value.clone()),
+                Some(Source::Part(split)) => self.part(*split, role, table, named)?,
+                None => match self.unmentioned(table, name)? {
+                    Some(place) => Place::Cells(vec![place]),
+                    None => continue,
+                },
+            };
+            places.insert(role, place);
+        }
+        Ok(Bound {
+            places,
+            units: self.units(table)?,
+        })
+    }
+
+    /// The column of a role that nobody mentioned; one that something else was mentioned for is not taken twice.
+    fn unmentioned(&self, table: &Table, name: &str) -> Result<Option<usize>> {
+        let taken = |place: usize| {
+            self.sources
+                .values()
+                .any(|source| matches!(source, Source::Column(column) if *column == table.columns[place]))
+        };
+        Ok(columns::find(table, name)?.filter(|place| !taken(*place)))
+    }
+
+    fn part<'a>(
+        &'a self,
+        split: usize,
+        role: Role,
+        table: &Table,
+        named: Named,
+    ) -> Result<Place<'a>> {
+        let Split { column, pattern } = &self.splits[split];
+        let Some(column) = column else {
+            return match names(named, pattern).iter().find_map(|name| pattern.take(role, name)) {
+                Some(text) => Ok(Place::Text(text)),
+                None => Err(Error::input(format!("{}: its name does not look like `{}`", table.file, pattern.text))
+                    .hint("{variant} takes a name, {seed} digits, * anything; the extension may be left out")),
+            };
+        };
+        Ok(Place::Part(table.column(column)?, pattern))
+    }
+
+    /// What the judged and the training loss are counted in.
+    fn units(&self, table: &Table) -> Result<[LossUnit; 2]> {
+        let told = |role: Role, name: &str| -> Result<Option<LossUnit>> {
+            let column = match self.sources.get(&role) {
+                Some(Source::Column(column)) => Some(column.as_str()),
+                Some(_) => None,
+                None => columns::find(table, name)?.map(|place| table.columns[place].as_str()),
+            };
+            Ok(column.and_then(LossUnit::of_column))
+        };
+        let (loss, train) = (
+            told(Role::Loss, "loss")?,
+            told(Role::TrainLoss, "train_loss")?,
+        );
+        Ok([
+            self.unit.or(loss).unwrap_or_default(),
+            train.or(self.unit).unwrap_or_default(),
+        ])
+    }
+
+    /// For the record: what was asked for, with the columns that were taken because of their names.
+    pub fn document(&self, table: &Table) -> Value {
+        let (mut columns, mut constants) = (Map::new(), Map::new());
+        for (name, role, _) in ROLES {
+            let (kind, text) = match self.sources.get(&role) {
+                Some(Source::Column(column)) => (&mut columns, column.clone()),
+                Some(Source::File) => (&mut columns, "@file".to_owned()),
+                Some(Source::Row) => (&mut columns, "@row".to_owned()),
+                Some(Source::Constant(value)) => (&mut constants, value.clone()),
+                Some(Source::Part(split)) => {
+                    let Split { column, pattern } = &self.splits[*split];
+                    (
+                        &mut columns,
+                        format!("{}: {}", column.as_deref().unwrap_or("@file"), pattern.text),
+                    )
+                }
+                None => match self.unmentioned(table, name) {
+                    Ok(Some(place)) => (&mut columns, table.columns[place].clone()),
+                    _ => continue,
+                },
+            };
+            kind.insert(name.to_owned(), text.into());
+        }
+        Value::Object(Map::from_iter([
+            ("columns".to_owned(), Value::Object(columns)),
+            ("constants".to_owned(), Value::Object(constants)),
+        ]))
+    }
+}
+
+/// What of a path a pattern may mean: as many of its last parts as the pattern has, with the extension and without.
+fn names(named: Named, pattern: &Pattern) -> Vec<String> {
+    let parts: Vec<&str> = named.path.split(['/', '\\']).collect();
+    let wanted = pattern.text.matches('/').count() + 1;
+    let whole = parts[parts.len().saturating_sub(wanted)..].join("/");
+    let stem = whole.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+    stem.into_iter().chain([whole]).collect()
+}
+
+/// The pairs of a list; what does not begin with a role and `=` belongs to the pair before it, as a column's name may hold commas
+/// and equals signs.
+fn pairs(list: &str) -> Vec<String> {
+    let begins = |part: &str| {
+        part.split_once('=')
+            .is_some_and(|(role, _)| Role::of(role.trim()).is_ok())
+    };
+    let mut pairs: Vec<String> = Vec::new();
+    for part in list.split(',') {
+        match pairs.last_mut() {
+            Some(last) if !begins(part) => last.extend([",", part]),
+            _ => pairs.push(part.to_owned()),
+        }
+    }
+    pairs
+}
+
+fn assignment<'a>(flag: &str, what: &str, text: &'a str) -> Result<(Role, &'a str)> {
+    match text
+        .split_once('=')
+        .map(|(role, source)| (role.trim(), source.trim()))
+    {
+        Some((role, source)) if !role.is_empty() && !source.is_empty() => {
+            Ok((Role::of(role)?, source))
+        }
+        _ => Err(Error::input(format!(
+            "{flag} {}: expected ROLE={what}",
+            text.escape_debug()
+        ))
+        .hint(format!(
+            "such as {flag} loss={}",
+            if what == "COLUMN" {
+                "validation_loss"
+            } else {
+                "3.2"
+            }
+        ))),
+    }
+}
+
+/// The place of a column, or of several that make a name: `optimizer+norm`.
+fn cells(table: &Table, column: &str, role: Role) -> Result<Vec<usize>> {
+    let whole = table.columns.iter().any(|known| known == column);
+    if whole || !role.is_name() || !column.contains('+') {
+        return Ok(vec![table.column(column)?]);
+    }
+    column
+        .split('+')
+        .map(|part| table.column(part.trim()))
+        .collect()
+}
+
+/// A mapping whose columns are found.
+pub struct Bound<'a> {
+    places: BTreeMap<Role, Place<'a>>,
+    /// Of the judged loss and of the training loss.
+    units: [LossUnit; 2],
+}
+
+enum Place<'a> {
+    Cells(Vec<usize>),
+    Text(String),
+    Part(usize, &'a Pattern),
+    Row,
+}
+
+impl Bound<'_> {
+    /// Whether the log says anything of a role.
+    pub fn has(&self, role: Role) -> bool {
+        self.places.contains_key(&role)
+    }
+
+    /// Whether each row is a run of its own.
+    pub fn is_by_row(&self) -> bool {
+        matches!(self.places.get(&Role::Run), Some(Place::Row))
+    }
+
+    /// What a loss is counted in.
+    pub fn unit(&self, role: Role) -> LossUnit {
+        self.units[usize::from(role == Role::TrainLoss)]
+    }
+
+    /// What a row says of a role; `None` where the cell is empty or nothing is mapped.
+    pub fn text<'t>(&'t self, role: Role, table: &'t Table, row: usize) -> Option<Cow<'t, str>> {
+        let text = match self.places.get(&role)? {
+            Place::Text(text) => Cow::Borrowed(text.as_str()),
+            Place::Row => Cow::Owned((row + 1).to_string()),
+            Place::Cells(places) if places.len() == 1 => Cow::Borrowed(table.cell(row, places[0])),
+            Place::Cells(places) => Cow::Owned(
+                places
+                    .iter()
+                    .map(|&place| table.cell(row, place))
+                    .collect::<Vec<_>>()
+                    .join("-"),
+            ),
+            Place::Part(column, pattern) => Cow::Owned(
+                pattern
+                    .take(role, table.cell(row, *column))
+                    .unwrap_or_default(),
+            ),
+        };
+        let empty =
+            text.is_empty() || (!role.is_name() && (figures::is_missing(&text) || text == "-"));
+        (!empty).then_some(text)
+    }
+
+    /// The cell that a role's pattern does not fit, with the pattern.
+    pub fn unlike<'t>(
+        &'t self,
+        role: Role,
+        table: &'t Table,
+        row: usize,
+    ) -> Option<(&'t str, &'t str)> {
+        let Place::Part(column, pattern) = self.places.get(&role)? else {
+            return None;
+        };
+        let cell = table.cell(row, *column);
+        pattern
+            .take(role, cell)
+            .is_none()
+            .then_some((cell, pattern.text.as_str()))
+    }
+
+    /// How the column of a role writes its numbers.
+    pub fn marks(&self, role: Role, table: &Table) -> Marks {
+        match self.places.get(&role) {
+            Some(Place::Cells(places)) => table.marks(places[0]),
+            _ => Marks::Plain,
+        }
+    }
+
+    /// The column of a role, for messages.
+    pub fn column<'t>(&self, role: Role, table: &'t Table) -> &'t str {
+        match self.places.get(&role) {
+            Some(Place::Cells(places)) => table.columns[places[0]].as_str(),
+            Some(Place::Part(column, _)) => table.columns[*column].as_str(),
+            _ => role.name(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NAMED: Named<'static> = Named {
+        stem: "stem",
+        path: "runs/adam/stem.csv",
+    };
+
+    fn parse(columns: &[&str], constants: &[&str]) -> Result<Mapping> {
+        let owned = |texts: &[&str]| {
+            texts
+                .iter()
+                .map(|text| (*text).to_owned())
+                .collect::<Vec<_>>()
+        };
+        Mapping::parse(&owned(columns), &owned(constants), &[])
+    }
+
+    #[test]
+    fn each_source_gives_its_text() {
+        let table = Table::parse(
+            "x.csv",
+            "opt,norm,a+b,seed,\"loss, val\"\nadam,rms,7,3,2.5\nmuon,,8,NA,\n",
+            ',',
+        )
+        .unwrap();
+        let mapping = parse(
+            &["variant=opt+norm,loss=loss, val,scale=a+b", "run=@row"],
+            &["params=124e6"],
+        )
+        .unwrap();
+        let bound = mapping.bind(&table, NAMED).unwrap();
+        let rows = [
+            (Role::Variant, 0, Some("adam-rms")),
+            (Role::Scale, 0, Some("7")),
+            (Role::Run, 1, Some("2")),
+            (Role::Params, 1, Some("124e6")),
+            (Role::Seed, 0, Some("3")),
+            (Role::Seed, 1, None),
+            (Role::Loss, 0, Some("2.5")),
+            (Role::Loss, 1, None),
+            (Role::Tokens, 0, None),
+        ];
+        for (role, row, expected) in rows {
+            assert_eq!(
+                bound.text(role, &table, row).as_deref(),
+                expected,
+                "{role:?} {row}"
+            );
+        }
+        assert_eq!(
+            mapping.document(&table).to_string(),
+            r#"{"columns":{"run":"@row","variant":"opt+norm","scale":"a+b","seed":"seed","loss":"loss, val"},"constants":{"params":"124e6"}}"#
+        );
+        let by_file = parse(&["variant=@file"], &[]).unwrap();
+        let bound = by_file.bind(&table, NAMED).unwrap();
+        assert_eq!(
+            bound.text(Role::Variant, &table, 0).as_deref(),
+            Some("stem")
+        );
+    }
+
+    #[test]
+    fn names_are_split_by_a_pattern() {
+        let table = Table::parse("x.csv", "name,loss\nadamw-lr0.01-seed3,2\nodd,2\n", ',').unwrap();
+        let split = |text: &str| Mapping::parse(&[], &[], &[text.to_owned()]);
+        let rows = [
+            ("@file={variant}", Role::Variant, Some("stem")),
+            ("@file={variant}.csv", Role::Variant, Some("stem")),
+            ("@file={variant}/{scale}", Role::Variant, Some("adam")),
+            (
+                "name={variant}-lr*-seed{seed}",
+                Role::Variant,
+                Some("adamw"),
+            ),
+            ("name={variant}-lr*-seed{seed}", Role::Seed, Some("3")),
+        ];
+        for (text, role, expected) in rows {
+            let mapping = split(text).unwrap();
+            let bound = mapping.bind(&table, NAMED).unwrap();
+            assert_eq!(bound.text(role, &table, 0).as_deref(), expected, "{text}");
+        }
+        let mapping = split("name={variant}-lr*-seed{seed}").unwrap();
+        let bound = mapping.bind(&table, NAMED).unwrap();
+        assert_eq!(
+            bound.unlike(Role::Seed, &table, 1),
+            Some(("odd", "{variant}-lr*-seed{seed}"))
+        );
+        assert_eq!(
+            mapping.document(&table)["columns"]["seed"],
+            "name: {variant}-lr*-seed{seed}"
+        );
+        let error = split("@file={variant}_seed{seed}")
+            .unwrap()
+            .bind(&table, NAMED)
+            .err()
+            .unwrap();
+        assert_eq!(
+            error.message,
+            "x.csv: its name does not look like `{variant}_seed{seed}`"
+        );
+        assert!(
+            split("{variant}")
+                .unwrap_err()
+                .message
+                .starts_with("--split {variant}: expected SOURCE=PATTERN")
+        );
+    }
+
+    /// Charts' tables name a column after its run, with commas and equals signs.
+    #[test]
+    fn a_columns_name_may_hold_commas_and_equals_signs() {
+        let table =
+            Table::parse("x.csv", "Step,\"lr=0.001, wd=0.1 - loss\"\n0,4.6\n", ',').unwrap();
+        let mapping = parse(
+            &["step=Step,loss=lr=0.001, wd=0.1 - loss"],
+            &["variant=lr=0.001, wd=0.1"],
+        )
+        .unwrap();
+        let bound = mapping.bind(&table, NAMED).unwrap();
+        assert_eq!(bound.text(Role::Loss, &table, 0).as_deref(), Some("4.6"));
+        assert_eq!(
+            bound.text(Role::Variant, &table, 0).as_deref(),
+            Some("lr=0.001, wd=0.1")
+        );
+    }
+
+    /// Beside a validation loss, `loss` is the training loss; a column that was asked for is not taken for something else.
+    #[test]
+    fn roles_that_nobody_mentioned_are_found_by_name() {
+        let table = Table::parse("x.csv", "Step,loss,val_loss,PPL\n1,3,4,9\n", ',').unwrap();
+        let text = |mapping: &Mapping, role| {
+            mapping
+                .bind(&table, NAMED)
+                .unwrap()
+                .text(role, &table, 0)
+                .map(Cow::into_owned)
+        };
+        let found = Mapping::default();
+        let roles = [Role::Step, Role::Loss, Role::TrainLoss];
+        assert_eq!(
+            roles.map(|role| text(&found, role)),
+            ["1", "4", "3"].map(|text| Some(text.to_owned()))
+        );
+        let asked = parse(&["loss=PPL,train_loss=val_loss"], &[]).unwrap();
+        assert_eq!(
+            asked.bind(&table, NAMED).unwrap().unit(Role::Loss),
+            LossUnit::Perplexity
+        );
+        assert_eq!(
+            asked.bind(&table, NAMED).unwrap().unit(Role::TrainLoss),
+            LossUnit::Nats
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_refused() {
+        let rows: [(&[&str], &[&str], &str, &str); 7] = [
+            (
+                &["loss"],
+                &[],
+                "--map loss: expected ROLE=COLUMN",
+                "loss=validation_loss",
+            ),
+            (&["=x"], &[], "--map =x: expected", ""),
+            (
+                &["varriant=x"],
+                &[],
+                "unknown role `varriant`",
+                "did you mean `variant`?",
+            ),
+            (
+                &["zzz=x"],
+                &[],
+                "unknown role `zzz`",
+                "there is: run, variant",
+            ),
+            (&["loss=a", "loss=b"], &[], "`loss` is given twice", ""),
+            (&["seed=a"], &["seed=1"], "`seed` is given twice", ""),
+            (
+                &["loss=@row"],
+                &[],
+                "--map loss=@row: `@row` is no source for loss",
+                "@file",
+            ),
+        ];
+        for (columns, constants, says, hint) in rows {
+            let error = parse(columns, constants).unwrap_err();
+            assert!(error.message.starts_with(says), "{error}");
+            assert!(error.hint.unwrap_or_default().contains(hint), "{says}");
+        }
+        let table = Table::parse("x.csv", "opt,loss\n", ',').unwrap();
+        let error = parse(&["variant=opt+nrm"], &[])
+            .unwrap()
+            .bind(&table, NAMED)
+            .err()
+            .unwrap();
+        assert_eq!(error.message, "x.csv: no column `nrm`");
+    }
+}

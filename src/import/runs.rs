@@ -1,0 +1,532 @@
+//! A log's rows, run by run: each run's identity, and its points in the order of training.
+
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+
+use super::cells::Cells;
+use super::mapping::{Mapping, Named, Role};
+use crate::error::{Error, Result};
+use crate::import::delimited::Passed;
+use crate::import::log::Log;
+use crate::record::LossUnit;
+
+/// One training run as a log tells it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LoggedRun {
+    /// Which log, by its place among the logs.
+    pub log: usize,
+    /// Line of its first row.
+    pub line: usize,
+    /// Who it is.
+    pub identity: Identity,
+    /// Rising by `axis`; those without any loss are left out.
+    pub points: Vec<Point>,
+    /// What the points are ordered by; `None` for a single one that says nothing.
+    pub axis: Option<Role>,
+    /// Whether the rows were out of order.
+    pub sorted: bool,
+    /// Points left out because the clock was restarted after them.
+    pub untimed: usize,
+    /// What the log counts its loss in; the points are in nats.
+    pub unit: LossUnit,
+}
+
+/// The runs of a log, and its rows that are none of them.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Runs {
+    /// In the order in which they begin.
+    pub runs: Vec<LoggedRun>,
+    /// Rows that state no loss at all.
+    pub lossless: Passed,
+    /// Rows that are to be runs of their own and state a training loss only.
+    pub unjudged: Passed,
+}
+
+/// What is the same for all points of a run.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Identity {
+    /// The algorithm.
+    pub variant: String,
+    /// The size, where the log names it.
+    pub scale: Option<String>,
+    /// The random seed.
+    pub seed: Option<u64>,
+    /// Planned steps.
+    pub budget: Option<u64>,
+    /// Parameters.
+    pub params: Option<u64>,
+}
+
+/// One row's figures.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Point {
+    /// In the file.
+    pub line: usize,
+    /// Optimizer steps done.
+    pub step: Option<u64>,
+    /// Training tokens seen.
+    pub tokens: Option<u64>,
+    /// FLOPs spent.
+    pub flops: Option<f64>,
+    /// Seconds of training.
+    pub seconds: Option<f64>,
+    /// Training loss; may be NaN.
+    pub train_loss: Option<f64>,
+    /// The loss that is judged; may be NaN.
+    pub loss: Option<f64>,
+}
+
+impl Point {
+    /// The figure on one of the axes of a curve.
+    pub fn on(&self, axis: Role) -> Option<f64> {
+        match axis {
+            Role::Step => self.step.map(|step| step as f64),
+            Role::Tokens => self.tokens.map(|tokens| tokens as f64),
+            Role::Flops => self.flops,
+            Role::Seconds => self.seconds,
+            _ => None,
+        }
+    }
+}
+
+/// Reads the runs of a log.
+///
+/// Rows with the same `run` are one run; without that role those with the same variant, scale, seed, budget and parameters. Where
+/// each row is to be a run of its own, a row without the judged loss is none: it is a point on the way.
+///
+/// # Errors
+///
+/// No loss or variant mapped, a cell that is not what its role needs, a run that is two variants, two rows of one run at one
+/// step that disagree, tokens or FLOPs that fall while steps rise.
+pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
+    let table = &log.table;
+    let bound = mapping.bind(
+        table,
+        Named {
+            stem: &log.stem,
+            path: &log.path,
+        },
+    )?;
+    let reader = Cells { table, bound };
+    reader.need(Role::Loss, "--map loss=COLUMN")?;
+    reader.need(
+        Role::Variant,
+        "--map variant=COLUMN, --map variant=@file (the file's name) or --let variant=NAME",
+    )?;
+    if table.rows() == 0 {
+        return Err(Error::input(format!(
+            "{}: a header and no rows",
+            table.file
+        )));
+    }
+    let mut found = Runs::default();
+    let mut places: BTreeMap<(Option<String>, Option<Identity>), usize> = BTreeMap::new();
+    let by_row = reader.bound.is_by_row();
+    for row in 0..table.rows() {
+        let (identity, point, line) = (reader.identity(row)?, reader.point(row)?, table.line(row));
+        if point.is_none() {
+            found.lossless.add(line);
+        }
+        if by_row && point.is_none_or(|point| point.loss.is_none()) {
+            if point.is_some() {
+                found.unjudged.add(line);
+            }
+            continue;
+        }
+        let name = reader
+            .bound
+            .text(Role::Run, table, row)
+            .map(Cow::into_owned);
+        let key = (name.clone(), name.is_none().then(|| identity.clone()));
+        let at = *places.entry(key).or_insert(found.runs.len());
+        if at == found.runs.len() {
+            let (axis, unit) = (reader.axis(), reader.bound.unit(Role::Loss));
+            let points = Vec::new();
+            found.runs.push(LoggedRun {
+                log: place,
+                line,
+                identity,
+                points,
+                axis,
+                sorted: false,
+                untimed: 0,
+                unit,
+            });
+        } else if found.runs[at].identity != identity {
+            return Err(reader.two_runs(name.as_deref(), &found.runs[at], &identity, line));
+        }
+        found.runs[at].points.extend(point);
+    }
+    if found.runs.is_empty() {
+        return Err(
+            Error::input(format!("{}: no row states a loss", table.file))
+                .hint("--map loss=COLUMN names its column"),
+        );
+    }
+    found.runs = found
+        .runs
+        .into_iter()
+        .map(|run| reader.ordered(run))
+        .collect::<Result<_>>()?;
+    Ok(found)
+}
+
+/// Rows as points, and points as runs.
+impl Cells<'_> {
+    fn identity(&self, row: usize) -> Result<Identity> {
+        let Some(variant) = self.name(Role::Variant, row)? else {
+            return Err(self.at(Role::Variant, row, "is empty"));
+        };
+        Ok(Identity {
+            variant,
+            scale: self.name(Role::Scale, row)?,
+            seed: self.whole(Role::Seed, row)?,
+            budget: self.whole(Role::Budget, row)?,
+            params: self.rounded(Role::Params, row)?,
+        })
+    }
+
+    /// A row's figures; `None` where it states no loss of any kind.
+    fn point(&self, row: usize) -> Result<Option<Point>> {
+        let step = self.whole(Role::Step, row)?;
+        let tokens = match (
+            self.rounded(Role::Tokens, row)?,
+            step,
+            self.figure(Role::TokensPerStep, row)?,
+        ) {
+            (Some(tokens), ..) => Some(tokens),
+            (None, Some(step), Some(each)) => Some((step as f64 * each).round() as u64),
+            _ => None,
+        };
+        let point = Point {
+            line: self.table.line(row),
+            step,
+            tokens,
+            flops: self.figure(Role::Flops, row)?,
+            seconds: self.figure(Role::Seconds, row)?,
+            train_loss: self.loss(Role::TrainLoss, row)?,
+            loss: self.loss(Role::Loss, row)?,
+        };
+        Ok((point.train_loss.is_some() || point.loss.is_some()).then_some(point))
+    }
+
+    /// What orders the points of a run.
+    fn axis(&self) -> Option<Role> {
+        [Role::Step, Role::Tokens, Role::Flops, Role::Seconds]
+            .into_iter()
+            .find(|axis| self.bound.has(*axis))
+    }
+
+    fn two_runs(
+        &self,
+        name: Option<&str>,
+        run: &LoggedRun,
+        other: &Identity,
+        line: usize,
+    ) -> Error {
+        let (file, name) = (&self.table.file, name.unwrap_or_default().escape_debug());
+        Error::input(format!(
+            "{file}:{line}: run `{name}` is {} here and {} at line {}",
+            describe(other),
+            describe(&run.identity),
+            run.line
+        ))
+        .hint("one run has one variant, scale, seed, budget and number of parameters")
+    }
+
+    /// The points in the order of training, one for each place on the axis.
+    fn ordered(&self, mut run: LoggedRun) -> Result<LoggedRun> {
+        if run.points.len() < 2 {
+            return Ok(run);
+        }
+        let file = &self.table.file;
+        let Some(axis) = run.axis else {
+            let message = format!(
+                "{file}:{}: {} rows for {}",
+                run.points[1].line,
+                run.points.len(),
+                describe(&run.identity)
+            );
+            return Err(Error::input(format!("{message}, and nothing that orders them")).hint(
+                "--map step=COLUMN (or tokens, flops, seconds), --map seed=COLUMN where they are several runs, or \
+                 --map run=@row where each row is one",
+            ));
+        };
+        if let Some(point) = run.points.iter().find(|point| point.on(axis).is_none()) {
+            let column = self.bound.column(axis, self.table);
+            return Err(Error::input(format!(
+                "{file}:{}: a loss without its {column}",
+                point.line
+            )));
+        }
+        let place = |point: &Point| point.on(axis).unwrap_or_default();
+        run.sorted = run
+            .points
+            .windows(2)
+            .any(|pair| place(&pair[1]) < place(&pair[0]));
+        run.points.sort_by(|a, b| place(a).total_cmp(&place(b)));
+        let points = merged(&run, axis, file)?;
+        let all = points.len();
+        run.points = timed(points);
+        run.untimed = all - run.points.len();
+        for other in [Role::Tokens, Role::Flops] {
+            self.rising(&run, axis, other)?;
+        }
+        Ok(run)
+    }
+
+    fn rising(&self, run: &LoggedRun, axis: Role, other: Role) -> Result<()> {
+        let mut last: Option<(f64, usize)> = None;
+        for point in &run.points {
+            let Some(value) = point.on(other) else {
+                continue;
+            };
+            if let Some((before, line)) = last.filter(|(before, _)| value < *before) {
+                let (file, name, axis) = (&self.table.file, other.name(), axis.name());
+                return Err(Error::input(format!(
+                    "{file}:{}: {name} fall from {before:e} (line {line}) to {value:e} while {axis} rises",
+                    point.line
+                ))
+                .hint("two runs in one? `--map run=COLUMN` or `--map seed=COLUMN` tells them apart"));
+            }
+            last = Some((value, point.line));
+        }
+        Ok(())
+    }
+}
+
+/// Rows of one place on the axis as one point: a training loss here, a validation loss there.
+fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
+    let mut points: Vec<Point> = Vec::new();
+    for point in &run.points {
+        let Some(last) = points
+            .last_mut()
+            .filter(|last| last.on(axis) == point.on(axis))
+        else {
+            points.push(*point);
+            continue;
+        };
+        let differ = |a: Option<f64>, b: Option<f64>| {
+            a.zip(b).is_some_and(|(a, b)| a.to_bits() != b.to_bits())
+        };
+        if differ(last.loss, point.loss) || differ(last.train_loss, point.train_loss) {
+            let at = format!("{} {}", axis.name(), point.on(axis).unwrap_or_default());
+            let (a, b) = (last.line.min(point.line), last.line.max(point.line));
+            return Err(Error::input(format!(
+                "{file}:{b}: {} has two losses at {at}, here and at line {a}",
+                describe(&run.identity)
+            ))
+            .hint("two runs in one? `--map run=COLUMN` or `--map seed=COLUMN` tells them apart, `--map run=@row` where each row is a run"));
+        }
+        *last = Point {
+            line: point.line,
+            step: point.step.or(last.step),
+            tokens: point.tokens.or(last.tokens),
+            flops: point.flops.or(last.flops),
+            seconds: point.seconds.or(last.seconds),
+            train_loss: point.train_loss.or(last.train_loss),
+            loss: point.loss.or(last.loss),
+        };
+    }
+    Ok(points)
+}
+
+/// The points without those training losses that were timed by a clock that was then restarted, as speedruns do after some
+/// untimed steps; only where the seconds of the judged losses rise, so that they are on one clock.
+fn timed(points: Vec<Point>) -> Vec<Point> {
+    let judged: Vec<f64> = points
+        .iter()
+        .filter(|p| p.loss.is_some())
+        .filter_map(|p| p.seconds)
+        .collect();
+    if !judged.is_sorted() {
+        return points;
+    }
+    let mut last = f64::NEG_INFINITY;
+    let mut before = Vec::with_capacity(points.len());
+    for point in &points {
+        before.push(last);
+        last = point
+            .seconds
+            .filter(|_| point.loss.is_some())
+            .unwrap_or(last);
+    }
+    let (mut kept, mut later) = (Vec::new(), f64::INFINITY);
+    for (point, before) in points.iter().zip(before).rev() {
+        if point.loss.is_some() || point.seconds.is_none_or(|s| before <= s && s <= later) {
+            kept.push(*point);
+        }
+        later = point.seconds.unwrap_or(later).min(later);
+    }
+    kept.reverse();
+    kept
+}
+
+/// `adam, scale w64, seed 3`.
+pub fn describe(identity: &Identity) -> String {
+    let mut text = identity.variant.escape_debug().to_string();
+    if let Some(scale) = &identity.scale {
+        text.push_str(&format!(", scale {}", scale.escape_debug()));
+    }
+    for (what, value) in [
+        ("seed", identity.seed),
+        ("budget", identity.budget),
+        ("params", identity.params),
+    ] {
+        text.push_str(
+            &value
+                .map(|value| format!(", {what} {value}"))
+                .unwrap_or_default(),
+        );
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::import::delimited::Table;
+
+    fn read(text: &str, columns: &[&str]) -> Result<Vec<LoggedRun>> {
+        let columns: Vec<String> = columns.iter().map(|text| (*text).to_owned()).collect();
+        let table = Table::parse("x.csv", text, ',').unwrap();
+        let log = Log {
+            name: "x.csv".to_owned(),
+            stem: "x".to_owned(),
+            blake3: String::new(),
+            path: "x.csv".to_owned(),
+            written_at: String::new(),
+            table,
+            passed: Default::default(),
+        };
+        Ok(read_runs(&log, 0, &Mapping::parse(&columns, &[], &[]).unwrap())?.runs)
+    }
+
+    #[test]
+    fn rows_are_gathered_run_by_run() {
+        let text = "variant,seed,step,val,train,t\na,1,10,,5.5,900ms\nb,1,10,4.5,,1s\na,1,10,5,,1000ms\na,2,10,6,,1\n\
+                    a,1,30,NaN,,3\na,1,20,4,3.9,2\nb,1,20,,,7\n";
+        let runs = read(text, &["loss=val", "train_loss=train", "seconds=t"]).unwrap();
+        let names: Vec<String> = runs.iter().map(|run| describe(&run.identity)).collect();
+        assert_eq!(names, ["a, seed 1", "b, seed 1", "a, seed 2"]);
+        let first = &runs[0];
+        assert!(first.sorted && !runs[1].sorted);
+        assert_eq!(
+            first.points.iter().map(|p| p.step).collect::<Vec<_>>(),
+            [Some(10), Some(20), Some(30)]
+        );
+        assert_eq!(
+            first.points[0].loss.zip(first.points[0].train_loss),
+            Some((5.0, 5.5))
+        );
+        assert_eq!(
+            (first.points[0].seconds, first.points[2].line),
+            (Some(1.0), 6)
+        );
+        assert!(first.points[2].loss.unwrap().is_nan());
+        assert_eq!(
+            runs[1].points.len(),
+            1,
+            "a row without any loss is no point"
+        );
+    }
+
+    #[test]
+    fn what_makes_no_sense_is_placed() {
+        let rows: [(&str, &[&str], &str, &str); 15] = [
+            (
+                "variant,step,l\na,1,2\n",
+                &[],
+                "x.csv: nothing says what the loss is",
+                "The file has: variant, step, l",
+            ),
+            (
+                "step,loss\n1,2\n",
+                &[],
+                "x.csv: nothing says what the variant is",
+                "--map variant=@file",
+            ),
+            ("variant,loss\n", &[], "x.csv: a header and no rows", ""),
+            (
+                "variant,loss\n,2\n",
+                &[],
+                "x.csv:2: column `variant`: is empty",
+                "",
+            ),
+            (
+                "variant,loss\na\u{7},2\n",
+                &[],
+                "x.csv:2: column `variant`: holds a control",
+                "",
+            ),
+            (
+                "v,l\na,2\n",
+                &["variant=v", "loss=x"],
+                "x.csv: no column `x`",
+                "v, l",
+            ),
+            (
+                "variant,v\na,3.x\n",
+                &["loss=v"],
+                "x.csv:2: column `v` (loss): `3.x` is not a number",
+                "",
+            ),
+            (
+                "variant,loss\na,-3\n",
+                &[],
+                "x.csv:2: column `loss`: -3: a loss in nats is not below zero",
+                "",
+            ),
+            (
+                "variant,step,loss\na,1.5,3\n",
+                &[],
+                "x.csv:2: column `step`: 1.5 is not a whole number",
+                "",
+            ),
+            (
+                "variant,step,loss\na,inf,3\n",
+                &[],
+                "x.csv:2: column `step`: inf is no amount",
+                "",
+            ),
+            (
+                "variant,step,loss\na,1,3\na,1,4\n",
+                &[],
+                "x.csv:3: a has two losses at step 1, here and at line 2",
+                "seed",
+            ),
+            (
+                "variant,loss\na,3\na,4\n",
+                &[],
+                "x.csv:3: 2 rows for a, and nothing that orders them",
+                "--map run=@row",
+            ),
+            (
+                "variant,step,loss\na,1,3\na,,4\n",
+                &[],
+                "x.csv:3: a loss without its step",
+                "",
+            ),
+            (
+                "variant,step,tokens,loss\na,1,9,3\na,2,8,4\n",
+                &[],
+                "x.csv:3: tokens fall from 9e0 (line 2) to 8e0",
+                "run",
+            ),
+            (
+                "run,variant,loss\n7,a,3\n7,b,4\n",
+                &[],
+                "x.csv:3: run `7` is b here and a at line 2",
+                "one run has",
+            ),
+        ];
+        for (text, columns, says, hint) in rows {
+            let error = read(text, columns).unwrap_err();
+            assert!(error.message.starts_with(says), "{text:?}: {error}");
+            assert!(
+                error.hint.clone().unwrap_or_default().contains(hint),
+                "{text:?}: {error}"
+            );
+        }
+    }
+}
