@@ -1,16 +1,16 @@
 //! The only timed code: clock, window, memory, calibration, energy. It sees [`Work`], never a model.
 
 mod work;
-pub mod calibrate;
 pub mod clock;
 pub mod disturbance;
-pub mod energy;
-pub mod gpu;
 pub mod memory;
 pub mod processor;
 pub mod temperature;
 pub mod virtualization;
 pub mod window;
+pub mod calibrate;
+pub mod gpu;
+pub mod energy;
 
 pub use clock::{Clock, Monotonic};
 pub use window::Window;

@@ -6,17 +6,17 @@
 
 pub mod build;
 pub mod child;
-pub mod cooling;
 pub mod fetch;
 pub mod interrupt;
-pub mod isolate;
-pub mod local;
+pub mod cooling;
 pub mod machine;
 mod memory;
 pub mod partial;
 pub mod plan;
 pub mod process;
+pub mod isolate;
 pub mod progress;
+pub mod local;
 mod queue;
 pub mod shard;
 pub mod slurm;

@@ -1,22 +1,22 @@
 //! Mathematics on plain numbers: no domain, no I/O.
 
-pub mod bootstrap;
-pub mod change;
 pub mod crossing;
 pub mod curve;
 pub mod exact;
 pub mod holm;
 pub mod huber;
-pub mod interval;
-pub mod least;
 pub mod linear;
+pub mod least;
 pub mod moderate;
 pub mod optimise;
 pub mod parabola;
-pub mod power;
 pub mod rank;
 pub mod resample;
 pub mod sample;
+pub mod change;
+pub mod interval;
+pub mod bootstrap;
+pub mod power;
 pub mod student;
 pub mod surface;
 

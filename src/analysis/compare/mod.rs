@@ -14,25 +14,25 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-pub mod decide;
-pub mod effect;
-mod figures;
-mod gate;
-pub mod history;
 pub mod matching;
 pub mod measure;
+pub mod effect;
+pub mod history;
 mod noise;
 pub mod past;
+pub mod residue;
+pub mod verdict;
+pub mod decide;
+pub mod row;
+mod figures;
+mod gate;
 mod quality;
 mod relative;
-pub mod residue;
-pub mod row;
 pub mod self_test;
-#[cfg(test)]
-mod simulate;
 pub mod stages;
 pub mod suite;
-pub mod verdict;
+#[cfg(test)]
+mod simulate;
 
 pub use gate::{Accept, Code, Gate};
 pub use matching::{Matched, Seen, Setting, Side, matched};

@@ -12,8 +12,8 @@ use crate::config::price::{Hardware, Life};
 use crate::unit::{GramsCo2e, Joules, Money};
 
 mod amount;
-mod bill;
 mod usage;
+mod bill;
 
 pub use amount::Amount;
 pub use bill::Bill;

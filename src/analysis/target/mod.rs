@@ -18,9 +18,9 @@ use crate::error::{Error, Result};
 use crate::record::{LossUnit, ResultFile, Trial};
 use crate::stat::holm;
 
-mod caveats;
-mod curves;
 pub mod ratio;
+mod curves;
+mod caveats;
 
 use curves::Runner;
 pub use ratio::{Ratio, Side};

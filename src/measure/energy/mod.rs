@@ -13,17 +13,17 @@ use crate::measure::gpu::Own;
 use crate::measure::{clock, processor, virtualization};
 use crate::reading::{Channel, Energy, Phase};
 
+pub mod meter;
 pub mod account;
 mod channels;
-pub mod external;
-pub mod idle;
-pub mod meter;
-pub mod modelled;
 mod nvml;
-mod perf;
 mod powercap;
+mod perf;
 pub mod rated;
 pub mod session;
+pub mod external;
+pub mod idle;
+pub mod modelled;
 
 pub use external::External;
 pub use meter::{Found, Meter, MeterKind, Missing};

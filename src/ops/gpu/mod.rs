@@ -10,19 +10,19 @@
 //! and their gradients are f32. Parameters are narrowed where a product takes them. No sum depends on the order in which blocks
 //! happen to run, so that the same run gives the same bits twice on one kind of GPU.
 
-mod attention;
 mod backend;
 mod cached;
+mod attention;
 #[cfg(feature = "cuda")]
 mod cuda;
 mod elementwise;
 mod embedding;
-#[cfg(test)]
-mod emulator;
 mod linear;
 mod loss;
 mod norm;
 mod optimizer;
+#[cfg(test)]
+mod emulator;
 #[cfg(test)]
 mod profile;
 #[cfg(test)]

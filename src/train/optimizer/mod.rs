@@ -8,8 +8,8 @@ use crate::config::{Catalog, Knobs, Named};
 use crate::error::{Error, Result};
 use crate::model::Decl;
 
-pub mod adamw;
 mod in_place;
+pub mod adamw;
 pub mod muon;
 pub mod sgd;
 

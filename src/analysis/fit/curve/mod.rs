@@ -8,8 +8,8 @@ use super::points::{Point, Variable};
 use super::surface::Theta;
 use crate::error::{Error, Result};
 
-pub mod classic;
 pub mod fitted;
+pub mod classic;
 pub mod predict;
 pub mod study;
 pub mod trust;

@@ -17,11 +17,11 @@ use crate::error::{Error, Result};
 use crate::stat::holm;
 
 pub mod arm;
+pub mod noise;
+pub mod profile;
 pub mod band;
 pub mod doubt;
 pub mod gain;
-pub mod noise;
-pub mod profile;
 #[cfg(test)]
 mod reference;
 #[cfg(test)]

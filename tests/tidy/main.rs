@@ -2,7 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use source::{File, report};
+
+mod source;
+mod budget;
+mod folders;
 
 /// Data flow, reading order and import law in one: a module names only modules before it.
 const ORDER: [&str; 21] = [
@@ -64,49 +70,6 @@ const OWNERS: [(&[&str], &[&str], &str); 4] = [
     ),
 ];
 
-struct File {
-    /// First path component below src, without `.rs`.
-    module: String,
-    /// Path below src without `.rs`.
-    name: String,
-    text: String,
-}
-
-fn files() -> Vec<File> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut stack = vec![root.clone()];
-    let mut found = Vec::new();
-    while let Some(folder) = stack.pop() {
-        let mut entries: Vec<PathBuf> = fs::read_dir(folder)
-            .unwrap()
-            .map(|entry| entry.unwrap().path())
-            .collect();
-        entries.sort();
-        for path in entries {
-            if path.is_dir() {
-                stack.push(path);
-            } else if path.extension().is_some_and(|e| e == "rs") {
-                let name = path
-                    .strip_prefix(&root)
-                    .unwrap()
-                    .with_extension("")
-                    .to_str()
-                    .unwrap()
-                    .to_owned();
-                let module = name.split('/').next().unwrap().to_owned();
-                found.push(File {
-                    module,
-                    name,
-                    text: fs::read_to_string(&path).unwrap(),
-                });
-            }
-        }
-    }
-    assert!(found.len() > 30, "the source tree was not found");
-    found.retain(|file| file.name != "lib");
-    found
-}
-
 /// Lines with their numbers, without comments, which may name anything; a list that opens with `crate::{` is one line.
 fn code_lines(file: &File) -> Vec<(usize, String)> {
     let mut lines: Vec<(usize, String)> = Vec::new();
@@ -143,8 +106,12 @@ fn named(line: &str) -> Vec<String> {
     names
 }
 
-fn report(broken: &[String]) {
-    assert!(broken.is_empty(), "\n{}\n", broken.join("\n"));
+/// The library's files but for `lib.rs`, which is the map.
+fn files() -> Vec<File> {
+    let mut found = source::files("src");
+    assert!(found.len() > 30, "the source tree was not found");
+    found.retain(|file| file.name != "lib");
+    found
 }
 
 #[test]

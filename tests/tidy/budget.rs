@@ -1,0 +1,154 @@
+//! How long a function, a file and a line may be.
+
+use crate::source::{File, closing, files, report, tokens};
+
+const FUNCTION: usize = 70;
+const FILE: usize = 500;
+const LINE: usize = 100;
+
+/// Folders and files whose sizes are still above the budget. Only to be shortened.
+const LARGE: [&str; 61] = [
+    "src/analysis/caveat.rs",
+    "src/analysis/compare/decide.rs",
+    "src/analysis/compare/matching.rs",
+    "src/analysis/fit/csv.rs",
+    "src/analysis/fit/curve/fitted.rs",
+    "src/analysis/fit/identify.rs",
+    "src/analysis/fit/interval.rs",
+    "src/analysis/fit/isoflop.rs",
+    "src/analysis/fit/joint/simulated.rs",
+    "src/analysis/fit/mod.rs",
+    "src/analysis/fit/rate/mod.rs",
+    "src/analysis/gain.rs",
+    "src/analysis/local.rs",
+    "src/analysis/pairs.rs",
+    "src/analysis/recipe.rs",
+    "src/analysis/spectrum.rs",
+    "src/analysis/target/curves.rs",
+    "src/cli/",
+    "src/config/cells.rs",
+    "src/config/library.rs",
+    "src/config/price/mod.rs",
+    "src/config/rate.rs",
+    "src/config/rate_source.rs",
+    "src/data/text/tests.rs",
+    "src/import/delimited.rs",
+    "src/import/mapping.rs",
+    "src/import/runs.rs",
+    "src/measure/energy/account.rs",
+    "src/measure/energy/modelled.rs",
+    "src/model/mod.rs",
+    "src/ops/attention.rs",
+    "src/ops/cached.rs",
+    "src/ops/cross_entropy.rs",
+    "src/ops/gpu/cuda.rs",
+    "src/ops/gpu/tests.rs",
+    "src/ops/norm.rs",
+    "src/ops/positions.rs",
+    "src/ops/rope.rs",
+    "src/ops/simd.rs",
+    "src/ops/swiglu.rs",
+    "src/record/identity.rs",
+    "src/record/metric.rs",
+    "src/record/validate.rs",
+    "src/report/",
+    "src/runner/local.rs",
+    "src/runner/plan.rs",
+    "src/stat/surface.rs",
+    "src/trial/mod.rs",
+    "src/trial/tests.rs",
+    "src/trial/tests/resuming.rs",
+    "src/trial/training.rs",
+    "src/unit.rs",
+    "tests/compare.rs",
+    "tests/fit.rs",
+    "tests/fuzz.rs",
+    "tests/import.rs",
+    "tests/kills.rs",
+    "tests/resume/faults.rs",
+    "tests/resume/main.rs",
+    "tests/run.rs",
+    "tests/schema.rs",
+];
+
+fn measured() -> Vec<File> {
+    ["src", "tests", "benches", "examples"]
+        .into_iter()
+        .flat_map(files)
+        .filter(|file| !LARGE.iter().any(|large| file.path.starts_with(large)))
+        .collect()
+}
+
+/// Every function with a body: its name, its first line and how many it has.
+fn functions(text: &str) -> Vec<(String, usize, usize)> {
+    let tokens = tokens(text);
+    let mut found = Vec::new();
+    for k in 0..tokens.len().saturating_sub(2) {
+        if tokens[k].text != "fn" || tokens[k + 1].text == "(" {
+            continue;
+        }
+        let mut at = k + 2;
+        while at < tokens.len() && !["{", ";"].contains(&tokens[at].text.as_str()) {
+            let nested = ["(", "["].contains(&tokens[at].text.as_str());
+            at = if nested {
+                closing(&tokens, at) + 1
+            } else {
+                at + 1
+            };
+        }
+        if tokens.get(at).is_some_and(|token| token.text == "{") {
+            let lines = tokens[closing(&tokens, at)].line - tokens[k].line + 1;
+            found.push((tokens[k + 1].text.clone(), tokens[k].line, lines));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_function_fits_on_a_screen() {
+    let mut broken = Vec::new();
+    for file in measured() {
+        for (name, line, lines) in functions(&file.text) {
+            if lines > FUNCTION {
+                broken.push(format!(
+                    "{}:{line}: `{name}` has {lines} lines, at most {FUNCTION}: give a part of it its own name, or make \
+                     its cases rows of a table",
+                    file.path
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
+
+#[test]
+fn a_file_is_read_in_one_sitting() {
+    let broken: Vec<String> = measured()
+        .iter()
+        .map(|file| (&file.path, file.text.lines().count()))
+        .filter(|(_, lines)| *lines > FILE)
+        .map(|(path, lines)| {
+            format!("{path}: {lines} lines, at most {FILE}: make two files of it, each about one subject")
+        })
+        .collect();
+    report(&broken);
+}
+
+/// Sentences, in comments and strings, are not broken by rustfmt and may be longer.
+#[test]
+fn a_line_of_code_is_not_wider_than_rustfmt_makes_it() {
+    let mut broken = Vec::new();
+    for file in measured() {
+        for (k, line) in file.text.lines().enumerate() {
+            let sentence = line.trim_start().starts_with("//") || line.contains('"');
+            if line.chars().count() > LINE && !sentence && !line.ends_with('\\') {
+                broken.push(format!(
+                    "{}:{}: wider than {LINE}: where rustfmt gives up, in a macro or a long chain, break it by hand",
+                    file.path,
+                    k + 1
+                ));
+            }
+        }
+    }
+    report(&broken);
+}
