@@ -12,7 +12,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use effbench::config::rate::data_label;
+use effbench::config::names::data_label;
 use effbench::config::{Origin, RateSurface, Tree};
 use effbench::record::{Trial, store};
 use effbench::runner::sweep::{Position, Swept};

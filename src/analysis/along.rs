@@ -7,7 +7,7 @@ use super::fit::joint::{self, Along, Joint, Measured, Place};
 use super::fit::points::{Counted, of_trials};
 use super::fit::{Irreducible, Plan, fit};
 use super::gain::Gain;
-use super::pairs::Unanswered;
+use super::question::Unanswered;
 use super::stratum::{Stratum, strata};
 use super::study::{Study, studies};
 use crate::error::Error;

@@ -13,7 +13,8 @@
 
 use crate::analysis::axis::Axis;
 use crate::analysis::gain::{Gain, Sign, gain};
-use crate::analysis::pairs::{Question, pair};
+use crate::analysis::pairs::pair;
+use crate::analysis::question::Question;
 use crate::analysis::scatter::Scatter;
 use crate::analysis::stratum::strata;
 use crate::record::example::study_of;

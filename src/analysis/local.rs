@@ -565,8 +565,10 @@ fn rows(cells: &[BaseCell], scale: &str, axis: Axis) -> Vec<Vec<usize>> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::gain::{Gain, answer_pairs};
-    use crate::analysis::pairs::{Question, pair};
+    use crate::analysis::answer::answer_pairs;
+    use crate::analysis::gain::Gain;
+    use crate::analysis::pairs::pair;
+    use crate::analysis::question::Question;
     use crate::analysis::stratum::strata;
     use crate::record::ResultFile;
     use crate::record::example::study_of;

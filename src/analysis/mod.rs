@@ -2,37 +2,40 @@
 
 use serde::Serialize;
 
-pub mod axis;
-pub mod caveat;
-pub mod compare;
-#[cfg(test)]
-mod coverage;
-pub mod fit;
-pub mod form;
-pub mod frontier;
-pub mod gain;
 pub mod law;
-mod local;
-pub mod pairs;
 pub mod price;
+pub mod axis;
+pub mod question;
+pub mod settings;
+pub mod stratum;
+pub mod compare;
+pub mod fit;
+pub mod frontier;
+pub mod pairs;
+pub mod scatter;
+pub mod form;
+mod local;
+pub mod gain;
+pub mod caveat;
+pub mod answer;
 pub mod projection;
 pub mod recipe;
-pub mod scatter;
-pub mod settings;
 pub mod spectrum;
-pub mod study;
-pub mod along;
 pub mod summary;
 pub mod target;
-pub mod transfer;
 pub mod trend;
+pub mod study;
+pub mod along;
+pub mod transfer;
 pub mod valley;
-pub mod stratum;
+#[cfg(test)]
+mod coverage;
 
+pub use answer::{Answer, answer};
 pub use axis::Axis;
-pub use gain::{Answer, Gain, answer};
+pub use gain::Gain;
 pub use law::PowerLaw;
-pub use pairs::Unanswered;
+pub use question::Unanswered;
 pub use summary::{CellSummary, summarise};
 
 /// A reason for doubt, with its remedy; it never stops anything.

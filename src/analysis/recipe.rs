@@ -10,8 +10,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde::Serialize;
 use serde_json::Value;
 
+use super::answer::Answer;
 use super::form::Form;
-use super::gain::{Answer, Gain};
+use super::gain::Gain;
 use super::scatter::Scatter;
 use super::settings::{Settings, settings};
 use super::stratum::Stratum;

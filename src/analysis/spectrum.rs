@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::form::Form;
-use super::pairs::Question;
+use super::question::Question;
 use super::scatter::Scatter;
 use super::stratum::Stratum;
 use crate::record::{Status, Trial};

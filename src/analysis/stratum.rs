@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::axis::Spent;
-use super::pairs::Unanswered;
+use super::question::Unanswered;
 use super::settings::{conflicts, facts};
 use crate::config::Price;
 use crate::record::{Build, Machine, ResultFile, Status, Trial, metric};

@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 
 use serde::Serialize;
 
-use super::gain::{Answer, answer_pairs};
-use super::pairs::{Question, Unanswered, pair_in};
+use super::answer::{Answer, answer_pairs};
+use super::pairs::pair_in;
+use super::question::{Question, Unanswered};
 use super::recipe::{Recipe, recipes};
 use super::scatter::Scatter;
 use super::spectrum::{Spectrum, spectrum};

@@ -2,7 +2,8 @@
 
 use serde::Serialize;
 
-use super::gain::{Answer, Gain, Sign};
+use super::answer::Answer;
+use super::gain::{Gain, Sign};
 use super::study::Study;
 use crate::stat::{chance_of_rank_agreement, spearman};
 

@@ -2,8 +2,9 @@
 
 use serde::Serialize;
 
+use super::answer::Answer;
 use super::form::Form;
-use super::gain::{Answer, Gain};
+use super::gain::Gain;
 use super::scatter::Scatter;
 use crate::stat::Estimate;
 

@@ -4,7 +4,8 @@ use std::path::{MAIN_SEPARATOR, Path};
 
 use super::quoted;
 use super::run::{Executor, RunArgs};
-use crate::config::suite::{SweptAt, width_of};
+use crate::config::names::width_of;
+use crate::config::suite::SweptAt;
 use crate::config::{Cell, Library, Origin, Overrides, Suite, parse_set};
 use crate::data;
 use crate::device;

@@ -9,27 +9,15 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::knobs::whole;
-use super::layers::{HELD_OUT, Layers, STEPS, Upper, WIDTH};
-use super::library::{Library, name_of};
+use super::layers::{HELD_OUT, Layers, Overrides, STEPS, Upper, WIDTH};
+use super::library::Library;
+use super::names::{name_of, width_of};
 use super::rate::{LR, Rate};
 use super::rate_source::RateSource;
-use super::suite::{Group, Suite, SweptAt, width_of};
+use super::suite::{Group, Suite, SweptAt};
 use super::tree::{BUDGETS, Origin, Tree};
 use super::variant::Variant;
 use crate::error::{Error, Result};
-
-/// What the command line changes of a suite.
-#[derive(Debug, Clone, PartialEq, Default)]
-pub struct Overrides {
-    /// `--variants`: names or paths, instead of the suite's.
-    pub variants: Option<Vec<String>>,
-    /// `--scales`: widths or the suite's shapes, instead of the suite's.
-    pub scales: Option<Vec<String>>,
-    /// `--set`, in the order given.
-    pub sets: Vec<(String, Value)>,
-    /// `--data`: a source's name or a path.
-    pub data: Option<String>,
-}
 
 /// Variant x scale x data x budget: what is repeated.
 #[derive(Debug, Clone, PartialEq)]
@@ -364,54 +352,51 @@ fn sweep_only_the_missing(cells: &mut [Cell]) {
     }
 }
 
-/// A variant outside any suite, for `show`.
-pub(super) fn single(
-    variant: &Variant,
-    scale: Option<&str>,
-    sets: &[(String, Value)],
-) -> Result<Cell> {
-    let mut dial = Tree::default();
-    if let Some(scale) = scale {
-        let width = width_of(scale).ok_or_else(|| bad_scale(scale, []))?;
-        dial.set("model.width", width.into(), Origin::named("--scale"));
-    }
-    let upper = Upper::of_sets(sets);
-    let layers = Layers {
-        suite: "",
-        files: &[&dial],
-        grid: None,
-        upper: &upper,
-    };
-    let (
-        tree,
-        Rate {
-            source: lr_source,
+impl Variant {
+    /// The variant alone, outside any suite: at a scale, with the command line's settings over it.
+    pub fn cell(&self, scale: Option<&str>, sets: &[(String, Value)]) -> Result<Cell> {
+        let mut dial = Tree::default();
+        if let Some(scale) = scale {
+            let width = width_of(scale).ok_or_else(|| bad_scale(scale, []))?;
+            dial.set("model.width", width.into(), Origin::named("--scale"));
+        }
+        let upper = Upper::of_sets(sets);
+        let layers = Layers {
+            suite: "",
+            files: &[&dial],
+            grid: None,
+            upper: &upper,
+        };
+        let (
+            tree,
+            Rate {
+                source: lr_source,
+                loadings,
+                refusal,
+                ..
+            },
+        ) = layers.lay(self);
+        let width = tree
+            .get("model.width")
+            .and_then(|entry| whole(&entry.value));
+        let scale = width.map(|width| format!("w{width}")).unwrap_or_default();
+        let name = if scale.is_empty() {
+            self.name.clone()
+        } else {
+            format!("{}/{scale}", self.name)
+        };
+        Ok(Cell {
+            name,
+            variant: self.name.clone(),
+            scale,
+            budget: None,
+            tree,
+            lr_source,
             loadings,
             refusal,
-            ..
-        },
-    ) = layers.lay(variant);
-    let width = tree
-        .get("model.width")
-        .and_then(|entry| whole(&entry.value));
-    let scale = width.map(|width| format!("w{width}")).unwrap_or_default();
-    let name = if scale.is_empty() {
-        variant.name.clone()
-    } else {
-        format!("{}/{scale}", variant.name)
-    };
-    let variant = variant.name.clone();
-    Ok(Cell {
-        name,
-        variant,
-        scale,
-        budget: None,
-        tree,
-        lr_source,
-        loadings,
-        refusal,
-        rates: Vec::new(),
-    })
+            rates: Vec::new(),
+        })
+    }
 }
 
 fn bad_scale<'a>(scale: &str, shapes: impl IntoIterator<Item = &'a str>) -> Error {

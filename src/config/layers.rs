@@ -2,7 +2,6 @@
 
 use serde_json::Value;
 
-use super::cells::Overrides;
 use super::library::Library;
 use super::rate::{LR, Rate, rate_of};
 use super::rate_source::RateSource;
@@ -16,6 +15,19 @@ pub(super) const STEPS: &str = "train.steps";
 
 /// The part of the unseen windows that a trial is judged by: a sweep looks at another.
 pub const HELD_OUT: &str = "data.held_out";
+
+/// What the command line changes of a suite.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Overrides {
+    /// `--variants`: names or paths, instead of the suite's.
+    pub variants: Option<Vec<String>>,
+    /// `--scales`: widths or the suite's shapes, instead of the suite's.
+    pub scales: Option<Vec<String>>,
+    /// `--set`, in the order given.
+    pub sets: Vec<(String, Value)>,
+    /// `--data`: a source's name or a path.
+    pub data: Option<String>,
+}
 
 /// The command line's layers.
 pub(super) struct Upper {

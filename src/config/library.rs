@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::names::{is_path, join_path, name_of};
 use super::price::Price;
 use super::suite::Suite;
 use super::tree::{Origin, Tree};
@@ -227,31 +228,6 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
         folder: path.parent().unwrap_or(Path::new("")).to_owned(),
         identity: path.canonicalize().map_err(unreadable)?,
     })
-}
-
-fn is_path(reference: &str) -> bool {
-    reference.contains(std::path::is_separator) || reference.ends_with(".toml")
-}
-
-/// A reference written in a file of `folder`, as it holds from the working directory.
-pub(super) fn join_path(folder: &Path, reference: &str) -> String {
-    if is_path(reference) {
-        folder.join(reference).to_string_lossy().into_owned()
-    } else {
-        reference.to_owned()
-    }
-}
-
-/// The name that a reference gives to what it refers to: itself, or the file's stem.
-pub(super) fn name_of(reference: &str) -> String {
-    if !is_path(reference) {
-        return reference.to_owned();
-    }
-    let file = Path::new(reference)
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy();
-    file.strip_suffix(".toml").unwrap_or(&file).to_owned()
 }
 
 #[cfg(test)]

@@ -2,28 +2,30 @@
 //! `--set`), and read through [`Knobs`], which defaults, checks and writes out every one.
 //!
 //! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is the law of extension points,
-//! [`load`] turns TOML into [`table`]s, [`variant`] and [`suite`] are the two kinds of files, [`cells`] makes trials' specs
-//! of them layer by layer, [`rate`] chooses learning rates and
-//! [`rate_source`] says where one comes from, [`rate_surface`] is what a sweep found, [`price`] is what machines and energy cost, [`library`] is what ships.
+//! [`names`] says what things are called, [`load`] turns TOML into [`table`]s; [`rate_source`] says where a learning rate comes
+//! from, [`rate_surface`] is what a sweep found, [`rate`] chooses; [`variant`], [`suite`] and [`price`] are the kinds of files and
+//! [`library`] is what ships; [`cells`] makes trials' specs of them layer by layer.
 
-pub mod catalog;
-pub mod cells;
+pub mod tree;
 pub mod knobs;
-mod layers;
-pub mod library;
+pub mod catalog;
+pub mod names;
+pub mod table;
 pub mod load;
-pub mod price;
-pub mod rate;
 pub mod rate_source;
 pub mod rate_surface;
-pub mod suite;
-pub mod table;
-pub mod tree;
+pub mod rate;
 pub mod variant;
+pub mod suite;
+pub mod price;
+pub mod library;
+mod layers;
+pub mod cells;
 
 pub use catalog::{Catalog, Named};
-pub use cells::{Cell, Overrides};
+pub use cells::Cell;
 pub use knobs::{Knobs, Settled, settle};
+pub use layers::Overrides;
 pub use library::Library;
 pub use load::parse_set;
 pub use price::Price;

@@ -5,9 +5,9 @@
 use std::cmp::Ordering;
 
 use super::knobs::whole;
+use super::names::{data_label, width_of};
 use super::rate_source::RateSource;
 use super::rate_surface::RateSurface;
-use super::suite::width_of;
 use super::table::Table;
 use super::tree::{Origin, Tree};
 use crate::error::{Error, Result};
@@ -95,31 +95,6 @@ impl Tuned {
         })
     }
 }
-
-/// What a tree's data is called in tuned rows and surfaces: the kind, and its preset (`language/easy`) or, of a text, its
-/// tokenizer (`text/byte`) where it has one.
-pub fn data_label(tree: &Tree) -> String {
-    let text = |key| tree.get(key).and_then(|entry| entry.value.as_str());
-    let kind = text("data.kind").unwrap_or("language");
-    let default = match kind {
-        "language" => Some("easy"),
-        "text" => Some(TOKENIZER),
-        _ => None,
-    };
-    match text(if kind == "text" {
-        "data.tokenizer"
-    } else {
-        "data.preset"
-    })
-    .or(default)
-    {
-        Some(part) => format!("{kind}/{part}"),
-        None => kind.to_owned(),
-    }
-}
-
-/// The tokenizer of a text that nobody chose one for: it takes any file, and rates were swept for it.
-pub const TOKENIZER: &str = "byte";
 
 /// A row serves the widths and steps within this factor of its own, both together.
 const ROW_REACH: f64 = 2.0;

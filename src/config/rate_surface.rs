@@ -25,7 +25,7 @@ use crate::stat::surface::{Support, Surface, Valley};
 /// One `[[surface]]` of a variant's file.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateSurface {
-    /// The data it was swept on, as [`super::rate::data_label`] names it.
+    /// The data it was swept on, as [`super::names::data_label`] names it.
     pub data: String,
     /// `train.batch` x `model.context` of the sweep: another batch has other rates.
     pub tokens_per_step: u64,

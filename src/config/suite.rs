@@ -27,9 +27,8 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use super::library::{join_path, name_of};
 use super::load;
-use super::rate::data_label;
+use super::names::{data_label, join_path, name_of, width_of};
 use super::table::Table;
 use super::tree::{Origin, Tree};
 use crate::error::Result;
@@ -111,15 +110,6 @@ pub struct Group {
     pub set: Tree,
     /// Where the row stands.
     pub origin: Origin,
-}
-
-/// The width that a scale's name means: 32 for `w32`.
-pub fn width_of(scale: &str) -> Option<u64> {
-    scale
-        .strip_prefix('w')
-        .filter(|digits| digits.starts_with(|c: char| ('1'..='9').contains(&c)))?
-        .parse()
-        .ok()
 }
 
 impl Suite {

@@ -18,9 +18,6 @@
 //! from = "results/tune-quick.json"
 //! ```
 
-use serde_json::Value;
-
-use super::cells::{Cell, single};
 use super::load;
 use super::rate::Tuned;
 use super::rate_surface::RateSurface;
@@ -85,10 +82,5 @@ impl Variant {
         };
         let base = table.text("base")?.map(|base| (base, table.origin("base")));
         Ok((variant, base))
-    }
-
-    /// The variant alone, outside any suite: at a scale, with the command line's settings over it.
-    pub fn cell(&self, scale: Option<&str>, sets: &[(String, Value)]) -> Result<Cell> {
-        single(self, scale, sets)
     }
 }

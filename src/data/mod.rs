@@ -13,28 +13,14 @@ mod mqar;
 mod testing;
 mod text;
 mod uniform;
+mod kinds;
+
+pub use kinds::{DEFAULT_KIND, kinds};
 
 use std::sync::Arc;
 
-use crate::config::{Catalog, Knobs, Named};
+use crate::config::{Knobs, Named};
 use crate::error::{Error, Result};
-
-/// The kind that `data.kind` defaults to.
-pub const DEFAULT_KIND: &str = "language";
-
-/// All built-in kinds.
-pub fn kinds() -> Catalog<dyn SourceKind> {
-    Catalog::new(
-        "data sources",
-        vec![
-            Arc::new(language::Kind),
-            Arc::new(text::Kind),
-            Arc::new(markov::Kind),
-            Arc::new(mqar::Kind),
-            Arc::new(uniform::Kind),
-        ],
-    )
-}
 
 /// The most token ids that a knob can ask for.
 const MOST_TOKEN_IDS: usize = 1 << 24;

@@ -7,98 +7,31 @@ use std::collections::BTreeMap;
 
 use candle_core::Tensor;
 
-use crate::config::{Catalog, Knobs};
+use crate::config::Knobs;
 use crate::error::{Error, Result};
-use crate::ops::{Ops, RopeTable};
+use crate::ops::Ops;
 
-pub mod ffn;
 pub mod flops;
-pub mod mixer;
-pub mod norm;
-pub mod param;
-pub mod position;
 pub mod scaling;
+pub mod param;
 pub mod shape;
+mod pass;
+pub mod norm;
+pub mod position;
+pub mod mixer;
+pub mod ffn;
+mod slots;
 
 pub use ffn::{Ffn, FfnKind};
 pub use flops::{WindowFlops, causal_pairs};
 pub use mixer::{Mixer, MixerKind, State};
 pub use norm::{Norm, NormKind};
 pub use param::{Decl, Declare, Init, ParamId, Params, Part, Role, Weights};
+pub use pass::Pass;
 pub use position::{Position, PositionKind};
 pub use scaling::{Factors, Growth, Place, Scaling};
 pub use shape::Shape;
-
-/// The catalogs a model's slots are filled from.
-#[derive(Clone)]
-pub struct Slots {
-    /// Token mixing.
-    pub mixers: Catalog<dyn MixerKind>,
-    /// Channel mixing.
-    pub ffns: Catalog<dyn FfnKind>,
-    /// Norms.
-    pub norms: Catalog<dyn NormKind>,
-    /// Positions.
-    pub positions: Catalog<dyn PositionKind>,
-}
-
-impl Slots {
-    /// What ships.
-    pub fn builtin() -> Self {
-        use std::sync::Arc;
-        Self {
-            mixers: Catalog::new("mixers", vec![Arc::new(mixer::attention::Kind)]),
-            ffns: Catalog::new(
-                "ffns",
-                vec![
-                    Arc::new(ffn::dense::Kind::Gelu),
-                    Arc::new(ffn::dense::Kind::Relu),
-                    Arc::new(ffn::swiglu::Kind) as Arc<dyn FfnKind>,
-                ],
-            ),
-            norms: Catalog::new(
-                "norms",
-                vec![Arc::new(norm::LayerNormKind), Arc::new(norm::RmsNormKind)],
-            ),
-            positions: Catalog::new(
-                "positions",
-                vec![
-                    Arc::new(position::LearnedKind),
-                    Arc::new(position::SinusoidalKind),
-                    Arc::new(position::RopeKind),
-                    Arc::new(position::NoneKind),
-                ],
-            ),
-        }
-    }
-}
-
-/// What one forward pass hands to every slot.
-pub struct Pass<'a> {
-    /// Tracked for training, detached otherwise.
-    pub weights: &'a Weights,
-    /// Fused or reference arithmetic.
-    pub ops: Ops<'a>,
-    /// Windows B.
-    pub batch: usize,
-    /// Tokens per window in this pass T.
-    pub time: usize,
-    /// Tokens of each window already seen.
-    pub offset: usize,
-    /// Rotation for these positions, where the model rotates.
-    pub rope: Option<&'a RopeTable>,
-}
-
-impl Pass<'_> {
-    /// `factor x`; nothing is done where the factor is 1.
-    fn scaled(&self, x: Tensor, factor: f64) -> Result<Tensor> {
-        if factor == 1.0 {
-            Ok(x)
-        } else {
-            Ok(self.ops.scale(&x, factor)?)
-        }
-    }
-}
+pub use slots::Slots;
 
 /// Where norms stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,7 +5,7 @@ use std::ops::Index;
 
 use candle_core::{Device, Tensor, Var};
 
-use super::scaling::{Growth, Place, Scaling};
+use super::scaling::{Factors, Growth, Place, Scaling};
 use crate::error::Result;
 use crate::stream::stream;
 
@@ -106,6 +106,49 @@ impl Decl {
             }
         };
         Ok(Var::from_vec(values, self.shape.as_slice(), device)?)
+    }
+}
+
+impl Decl {
+    /// For an optimizer whose update does not depend on the size of the gradient: Adam and its kin.
+    pub fn adaptive(&self) -> Factors {
+        let Growth { width, .. } = self.growth;
+        let of_role = if self.role == Role::Matrix {
+            1.0 / width
+        } else {
+            1.0
+        };
+        self.factors(
+            of_role / self.growth.on_stream(),
+            1.0 / (width * self.growth.in_branch()),
+        )
+    }
+
+    /// For one whose update is proportional to the gradient: plain descent, with or without momentum.
+    pub fn proportional(&self) -> Factors {
+        let of_role = if self.role == Role::Matrix {
+            1.0
+        } else {
+            self.growth.width
+        };
+        self.factors(
+            of_role * self.growth.in_branch() / self.growth.on_stream(),
+            1.0,
+        )
+    }
+
+    /// For one whose update is an orthogonal matrix with entries of one size: Muon with Moonlight's factor.
+    pub fn orthogonal(&self) -> Factors {
+        self.factors(1.0 / self.growth.width.sqrt(), 1.0)
+    }
+
+    /// Of a role's own rate, `lr_scale`, the decay has its share; what the shape does to the rate it has not.
+    fn factors(&self, of_shape: f64, eps: f64) -> Factors {
+        Factors {
+            lr: self.lr_scale * of_shape,
+            eps,
+            decay: 1.0 / of_shape,
+        }
     }
 }
 

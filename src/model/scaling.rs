@@ -25,7 +25,6 @@
 //! Muon's update has entries of one size, whatever the shape (Moonlight's 0.2 sqrt(max(m, n))), so a spectral norm that grows as
 //! sqrt m; the spectral condition (Yang et al. 2023, arXiv 2310.17813, condition 1) wants it constant.
 
-use super::param::{Decl, Role};
 use crate::config::Knobs;
 use crate::error::Result;
 
@@ -130,7 +129,7 @@ impl Growth {
         }
     }
 
-    fn in_branch(&self) -> f64 {
+    pub(super) fn in_branch(&self) -> f64 {
         if self.place == Place::Branch {
             self.depth
         } else {
@@ -138,7 +137,7 @@ impl Growth {
         }
     }
 
-    fn on_stream(&self) -> f64 {
+    pub(super) fn on_stream(&self) -> f64 {
         if self.place == Place::Stream {
             self.depth
         } else {
@@ -156,47 +155,4 @@ pub struct Factors {
     pub eps: f64,
     /// On the decay per unit of learning rate.
     pub decay: f64,
-}
-
-impl Decl {
-    /// For an optimizer whose update does not depend on the size of the gradient: Adam and its kin.
-    pub fn adaptive(&self) -> Factors {
-        let Growth { width, .. } = self.growth;
-        let of_role = if self.role == Role::Matrix {
-            1.0 / width
-        } else {
-            1.0
-        };
-        self.factors(
-            of_role / self.growth.on_stream(),
-            1.0 / (width * self.growth.in_branch()),
-        )
-    }
-
-    /// For one whose update is proportional to the gradient: plain descent, with or without momentum.
-    pub fn proportional(&self) -> Factors {
-        let of_role = if self.role == Role::Matrix {
-            1.0
-        } else {
-            self.growth.width
-        };
-        self.factors(
-            of_role * self.growth.in_branch() / self.growth.on_stream(),
-            1.0,
-        )
-    }
-
-    /// For one whose update is an orthogonal matrix with entries of one size: Muon with Moonlight's factor.
-    pub fn orthogonal(&self) -> Factors {
-        self.factors(1.0 / self.growth.width.sqrt(), 1.0)
-    }
-
-    /// Of a role's own rate, `lr_scale`, the decay has its share; what the shape does to the rate it has not.
-    fn factors(&self, of_shape: f64, eps: f64) -> Factors {
-        Factors {
-            lr: self.lr_scale * of_shape,
-            eps,
-            decay: 1.0 / of_shape,
-        }
-    }
 }

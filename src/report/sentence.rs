@@ -1,7 +1,8 @@
 //! The answer, one form for every variant: what twice the compute buys the base, what the variant buys for nothing more, how much
 //! compute that is worth, which of the two buys more, and where and how surely it was read.
 
-use crate::analysis::gain::{Bound, Sign, Step};
+use crate::analysis::answer::Step;
+use crate::analysis::gain::{Bound, Sign};
 use crate::analysis::{Answer, Axis, Gain};
 use crate::stat::{Estimate, Interval};
 use crate::unit::{Count, Nats, Times};
@@ -250,7 +251,8 @@ pub(super) fn certainty(gain: &Gain) -> String {
 mod tests {
     use super::*;
     use crate::analysis::answer;
-    use crate::analysis::gain::{Blank, Doubling};
+    use crate::analysis::answer::Doubling;
+    use crate::analysis::gain::Blank;
     use crate::record::example::study;
 
     fn estimate(value: f64, interval: Option<(f64, f64)>, n: usize) -> Estimate {

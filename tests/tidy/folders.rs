@@ -5,25 +5,17 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{Token, closing, files, report, tokens};
 
 /// Folders that do not keep the order yet, `/*` for those below too. Only to be shortened.
-const UNORDERED: [&str; 19] = [
-    "analysis",
-    "analysis/compare",
+const UNORDERED: [&str; 11] = [
     "analysis/fit",
     "analysis/fit/curve",
-    "analysis/price",
     "cli/*",
-    "config",
-    "config/price",
-    "data",
     "import",
     "measure/energy",
     "measure/gpu",
-    "model",
     "ops",
     "ops/gpu",
     "record",
     "report/*",
-    "train/optimizer",
     "trial",
 ];
 

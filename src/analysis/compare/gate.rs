@@ -3,7 +3,6 @@
 use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
-use super::Comparison;
 use super::matching::{Match, Seen};
 use super::row::Row;
 use super::verdict::Verdict;
@@ -133,37 +132,4 @@ fn why(seen: &Seen) -> String {
             .collect::<Vec<_>>()
             .join(", ")
     )
-}
-
-/// Sets the verdict over what is gated and not accepted, and what the program exits with. A regression that is shown counts before
-/// everything else; trials that failed leave the rest in doubt; and what the base has and the new side has not cannot have been
-/// judged.
-pub(super) fn settle(found: &mut Comparison) {
-    let gated: Vec<Verdict> = found.gated().map(|row| row.verdict).collect();
-    let has = |verdict: Verdict| gated.contains(&verdict);
-    let none_compared = gated
-        .iter()
-        .all(|verdict| *verdict == Verdict::NotComparable)
-        && !found.rows.iter().any(|row| row.accepted.is_some());
-    let verdict = if none_compared {
-        Verdict::NotComparable
-    } else {
-        Verdict::of_all(gated.iter().copied())
-    };
-    let strict = found.gate != Gate::Regress;
-    let code = match () {
-        () if has(Verdict::Regressed) => Code::Regression,
-        () if !found.failed.is_empty() => Code::Trials,
-        () if none_compared || (strict && (has(Verdict::NotComparable) || found.has_gaps())) => {
-            Code::NotComparable
-        }
-        () if strict && has(Verdict::Inconclusive) => Code::Inconclusive,
-        () => Code::Fine,
-    };
-    found.verdict = if strict && found.has_gaps() {
-        verdict.join(Verdict::NotComparable)
-    } else {
-        verdict
-    };
-    found.exit_code = code;
 }

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::import::IMPORTED;
-use crate::record::identity::{Known, Unlike, facts, in_words, run_of, same_cell, unlike};
+use crate::record::identity::{self, Known, facts, in_words, run_of, same_cell, unlike};
 use crate::record::{Build, Machine, ResultFile, Trial};
 
 /// A trial with the file that it is in.
@@ -156,7 +156,7 @@ pub(super) fn is_one(a: Seen, b: Seen) -> bool {
     differences(a, b).is_empty()
 }
 
-fn differences(a: Seen, b: Seen) -> Vec<Unlike> {
+fn differences(a: Seen, b: Seen) -> Vec<identity::Unlike> {
     if same_cell(a.trial, b.trial) {
         return Vec::new();
     }
@@ -216,7 +216,16 @@ pub struct Matched<'a> {
     /// Of those, one cell under two names.
     pub renamed: Vec<[String; 2]>,
     /// Names that stand for different cells on the two sides.
-    pub unlike: Vec<super::Unlike>,
+    pub unlike: Vec<Unlike>,
+}
+
+/// A name that both sides have for two different things.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Unlike {
+    /// The name.
+    pub cell: String,
+    /// In what the settled specs differ: `train.batch 8 against 16`.
+    pub differs: String,
 }
 
 /// Matches cells by name, and compares those whose settled specs agree.
@@ -251,7 +260,7 @@ pub fn matched<'a>(base: &Side<'a>, new: &Side<'a>) -> Matched<'a> {
         while !left[0].is_empty() && !left[1].is_empty() {
             let (base, new) = (left[0].remove(0).1, left[1].remove(0).1);
             let differs = in_words(&differences(base[0], new[0]));
-            found.unlike.push(super::Unlike {
+            found.unlike.push(Unlike {
                 cell: (*key).to_owned(),
                 differs,
             });
@@ -330,7 +339,7 @@ fn paired<'a>(sides: [Vec<Group<'a>>; 2]) -> (Vec<(usize, [Group<'a>; 2])>, [Pla
 
 /// Whether two variants are trained for as long, on the same.
 fn as_long(a: Seen, b: Seen) -> bool {
-    let outer = |unlike: &Unlike| {
+    let outer = |unlike: &identity::Unlike| {
         unlike.key.starts_with("data.")
             || [
                 "train.batch",

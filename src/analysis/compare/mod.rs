@@ -11,9 +11,6 @@
 
 use std::collections::BTreeMap;
 
-use schemars::JsonSchema;
-use serde::Serialize;
-
 pub mod matching;
 pub mod measure;
 pub mod effect;
@@ -26,6 +23,7 @@ pub mod decide;
 pub mod row;
 mod figures;
 mod gate;
+mod comparison;
 mod quality;
 mod relative;
 pub mod self_test;
@@ -34,8 +32,9 @@ pub mod suite;
 #[cfg(test)]
 mod simulate;
 
+pub use comparison::{Comparison, SCHEMA};
 pub use gate::{Accept, Code, Gate};
-pub use matching::{Matched, Seen, Setting, Side, matched};
+pub use matching::{Matched, Seen, Setting, Side, Unlike, matched};
 pub use measure::{Group, Measure, Scale, catalog};
 pub use past::Past;
 pub use residue::Difference;
@@ -48,9 +47,6 @@ use matching::Match;
 
 use crate::stat::holm;
 use crate::stat::power::{NORMAL_POWER, Sight};
-
-/// The schema of a comparison as JSON.
-pub const SCHEMA: &str = "effbench.compare/1";
 
 /// Quality on another kind of machine: kernels differ, so bits do, and losses by more than seeds would have them.
 const ACROSS_MACHINES: f64 = 4.0;
@@ -73,80 +69,6 @@ pub struct Options {
     pub reference: Option<String>,
     /// What earlier sessions say of how far two lie apart.
     pub past: Past,
-}
-
-/// Everything that was found.
-#[derive(Debug, Clone, PartialEq, Serialize, JsonSchema)]
-pub struct Comparison {
-    /// `effbench.compare/1`.
-    #[schemars(extend("const" = SCHEMA))]
-    pub schema: &'static str,
-    /// The base, in words.
-    pub base: String,
-    /// The new side, in words.
-    pub new: String,
-    /// The worst of what is gated.
-    pub verdict: Verdict,
-    /// What the program exits with.
-    pub exit_code: Code,
-    /// What the exit code was about.
-    pub gate: Gate,
-    /// Cells compared.
-    pub cells: usize,
-    /// Trials of each side in those cells.
-    pub trials: [usize; 2],
-    /// Of those, failed or invalid: status or the first flag, with the trial's cell and repeat.
-    pub failed: Vec<String>,
-    /// Cells that only one side has.
-    pub alone: [Vec<String>; 2],
-    /// Of those, one cell under two names: the base's and the new side's.
-    pub renamed: Vec<[String; 2]>,
-    /// Names that stand for different cells on the two sides: not compared.
-    pub unlike: Vec<Unlike>,
-    /// One metric in one cell each, gated ones first within a cell.
-    pub rows: Vec<Row>,
-    /// One gated metric over all cells each.
-    pub suite: Vec<Row>,
-    /// What else differs.
-    pub residue: Vec<Difference>,
-    /// Accepted changes that nothing stands behind.
-    pub unused: Vec<String>,
-    /// Whether a side is one variant of several: what only the other has is no loss then.
-    #[serde(skip)]
-    pub of_variants: bool,
-}
-
-/// A name that both sides have for two different things.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
-pub struct Unlike {
-    /// The name.
-    pub cell: String,
-    /// In what the settled specs differ: `train.batch 8 against 16`.
-    pub differs: String,
-}
-
-impl Comparison {
-    /// Whether something that the base has was not compared: a cell is gone, or is another one.
-    pub fn has_gaps(&self) -> bool {
-        !self.gone().is_empty() || !self.unlike.is_empty()
-    }
-
-    /// Cells of the base that the new side should have, and has not.
-    pub fn gone(&self) -> &[String] {
-        if self.of_variants {
-            &[]
-        } else {
-            &self.alone[0]
-        }
-    }
-
-    /// The rows that the exit code depends on, the whole suite's after the cells'.
-    pub fn gated(&self) -> impl Iterator<Item = &Row> {
-        self.rows
-            .iter()
-            .chain(&self.suite)
-            .filter(|row| row.gated && row.accepted.is_none())
-    }
 }
 
 /// Compares two sides.
@@ -194,7 +116,7 @@ pub fn compare(base: &Side, new: &Side, options: &Options) -> Comparison {
         unused,
         of_variants: base.variant.is_some() || new.variant.is_some(),
     };
-    gate::settle(&mut found);
+    found.settle();
     found
 }
 

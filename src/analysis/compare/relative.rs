@@ -4,11 +4,10 @@
 
 use std::collections::BTreeMap;
 
-use super::effect::unpaired;
-use super::matching::{Seen, Side};
+use super::effect::{Method, unpaired};
+use super::matching::{Seen, Setting, Side};
 use super::measure::{Measure, Scale, catalog};
 use super::row::{Relative, Row};
-use super::{Method, Setting};
 use crate::record::metric;
 use crate::stat::mean;
 

@@ -8,7 +8,6 @@ use std::collections::BTreeSet;
 
 use super::decide::{Decision, Limits, decide};
 use super::effect::{ALPHA, Effect};
-use super::gate;
 use super::{Comparison, Row, Verdict};
 use crate::stat::holm;
 
@@ -101,7 +100,7 @@ pub fn two_stages(first: &Comparison, second: &Comparison) -> Comparison {
         }
     }
     found.failed.extend(second.failed.iter().cloned());
-    gate::settle(&mut found);
+    found.settle();
     found
 }
 

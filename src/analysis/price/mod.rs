@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use crate::config::Price;
 use crate::config::price::{Hardware, Life};
+use crate::record::{Machine, Trial};
 use crate::unit::{GramsCo2e, Joules, Money};
 
 mod amount;
@@ -149,6 +150,21 @@ impl Price {
                 how,
             }],
         )
+    }
+
+    /// Money for a trial's training; `machine` is the one it ran on.
+    pub fn money_of(&self, trial: &Trial, machine: &Machine) -> Priced {
+        self.money(&Usage::of(trial, machine))
+    }
+
+    /// Greenhouse gases of a trial's training.
+    pub fn carbon_of(&self, trial: &Trial, machine: &Machine) -> Priced {
+        self.carbon(&Usage::of(trial, machine))
+    }
+
+    /// Energy of a trial's training, at the meter.
+    pub fn energy_of(&self, trial: &Trial, machine: &Machine) -> Priced {
+        self.energy(&Usage::of(trial, machine))
     }
 
     fn hardware_money(&self, usage: &Usage) -> Part {

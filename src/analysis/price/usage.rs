@@ -1,7 +1,6 @@
 //! What a trial used that costs something: seconds, cores, joules.
 
-use super::{Amount, Priced};
-use crate::config::Price;
+use super::amount::Amount;
 use crate::record::{Channel, Machine, Status, Trial, metric};
 
 /// What sums were done on.
@@ -38,23 +37,6 @@ impl Usage {
             joules,
             metered,
         }
-    }
-}
-
-impl Price {
-    /// Money for a trial's training; `machine` is the one it ran on.
-    pub fn money_of(&self, trial: &Trial, machine: &Machine) -> Priced {
-        self.money(&Usage::of(trial, machine))
-    }
-
-    /// Greenhouse gases of a trial's training.
-    pub fn carbon_of(&self, trial: &Trial, machine: &Machine) -> Priced {
-        self.carbon(&Usage::of(trial, machine))
-    }
-
-    /// Energy of a trial's training, at the meter.
-    pub fn energy_of(&self, trial: &Trial, machine: &Machine) -> Priced {
-        self.energy(&Usage::of(trial, machine))
     }
 }
 

@@ -1,6 +1,6 @@
 //! The carbon of a grid, from what feeds it.
 
-use super::{Figure, SHARE};
+use super::figure::{Figure, SHARE};
 use crate::config::table::Table;
 use crate::error::{Error, Result};
 use crate::unit::Share;

@@ -30,21 +30,14 @@ use super::table::Table;
 use super::tree::Origin;
 use crate::error::{Error, Result};
 
+mod figure;
 mod mix;
+
+pub use figure::Figure;
+use figure::{ANY, POSITIVE, PUE, SHARE, over};
 
 /// Hours of a year of 365 days.
 const HOURS_PER_YEAR: f64 = 8760.0;
-
-/// A figure and who says so.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Figure {
-    /// In the unit of its key.
-    pub value: f64,
-    /// A sentence, or the file and line where it stands without one.
-    pub source: String,
-    /// It is of the prices that ship, not of the user's file.
-    pub by_default: bool,
-}
 
 /// What is paid for the machine.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -128,45 +121,6 @@ const HARDWARE: [&str; 7] = [
     "utilisation",
     "embodied_kgco2e",
 ];
-
-/// What a figure may be, in words and as a test.
-type Law = (&'static str, fn(f64) -> bool);
-
-const ANY: Law = ("a number of at least 0", |v| v >= 0.0);
-const POSITIVE: Law = ("a number above 0", |v| v > 0.0);
-const PUE: Law = ("a number of at least 1", |v| v >= 1.0);
-const SHARE: Law = ("a share above 0 and up to 1", |v| v > 0.0 && v <= 1.0);
-
-impl Figure {
-    /// A number, or `{ value, source }`; a number's source is its place.
-    fn read(table: &Table, name: &str, law: Law) -> Result<Option<Self>> {
-        let Some(inner) = table.inner(name) else {
-            let source = table.origin(name).to_string();
-            let value = table.number(name, law.0, law.1)?;
-            return Ok(value.map(|value| Self {
-                value,
-                source,
-                by_default: false,
-            }));
-        };
-        inner.check(&["value", "source"])?;
-        let value = inner.need("value", inner.number("value", law.0, law.1)?)?;
-        let source = inner.need("source", inner.text("source")?)?;
-        Ok(Some(Self {
-            value,
-            source,
-            by_default: false,
-        }))
-    }
-
-    /// The same where a user's file says nothing of it.
-    fn defaulted(&self) -> Self {
-        Self {
-            by_default: true,
-            ..self.clone()
-        }
-    }
-}
 
 impl Price {
     /// Reads a price file; what it leaves out is taken from `shipped`.
@@ -258,11 +212,6 @@ fn absent(name: &str, file: &str) -> Table {
         origin: Origin::named(file),
         fields: Vec::new(),
     }
-}
-
-/// The file's own figure, else the default.
-fn over(own: Option<Figure>, default: Option<&Figure>) -> Option<Figure> {
-    own.or_else(|| default.map(Figure::defaulted))
 }
 
 /// At most one of the ways to pay.

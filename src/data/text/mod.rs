@@ -14,7 +14,7 @@ use self::read::{Corpus, file_name, read};
 use self::split::{Parts, Split, cut, split};
 use self::tokens::Tokens;
 use super::{Batch, IGNORE, Source, SourceKind, Validation};
-use crate::config::rate::TOKENIZER;
+use crate::config::names::TOKENIZER;
 use crate::config::{Knobs, Named};
 use crate::error::{Error, Result};
 use crate::stream::stream;

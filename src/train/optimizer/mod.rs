@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use crate::config::{Catalog, Knobs, Named};
+use crate::config::{Knobs, Named};
 use crate::error::{Error, Result};
 use crate::model::Decl;
 
@@ -12,6 +12,9 @@ mod in_place;
 pub mod adamw;
 pub mod muon;
 pub mod sgd;
+mod kinds;
+
+pub use kinds::kinds;
 
 /// Moves parameters by their gradients.
 pub trait Optimizer: Send {
@@ -60,16 +63,4 @@ pub trait OptimizerPlan: Send + Sync {
 pub trait OptimizerKind: Named {
     /// Reads the knobs below `train.optimizer`.
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>>;
-}
-
-/// What ships.
-pub fn kinds() -> Catalog<dyn OptimizerKind> {
-    Catalog::new(
-        "optimizers",
-        vec![
-            Arc::new(adamw::Kind),
-            Arc::new(sgd::Kind),
-            Arc::new(muon::Kind),
-        ],
-    )
 }

@@ -1,0 +1,65 @@
+//! What things are called: files by their stems, scales by their widths, data by kind and preset.
+
+use std::path::Path;
+
+use super::tree::Tree;
+
+/// Whether a reference is a path rather than a name.
+pub(super) fn is_path(reference: &str) -> bool {
+    reference.contains(std::path::is_separator) || reference.ends_with(".toml")
+}
+
+/// A reference written in a file of `folder`, as it holds from the working directory.
+pub(super) fn join_path(folder: &Path, reference: &str) -> String {
+    if is_path(reference) {
+        folder.join(reference).to_string_lossy().into_owned()
+    } else {
+        reference.to_owned()
+    }
+}
+
+/// The name that a reference gives to what it refers to: itself, or the file's stem.
+pub(super) fn name_of(reference: &str) -> String {
+    if !is_path(reference) {
+        return reference.to_owned();
+    }
+    let file = Path::new(reference)
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy();
+    file.strip_suffix(".toml").unwrap_or(&file).to_owned()
+}
+
+/// The width that a scale's name means: 32 for `w32`.
+pub fn width_of(scale: &str) -> Option<u64> {
+    scale
+        .strip_prefix('w')
+        .filter(|digits| digits.starts_with(|c: char| ('1'..='9').contains(&c)))?
+        .parse()
+        .ok()
+}
+
+/// The tokenizer of a text that nobody chose one for: it takes any file, and rates were swept for it.
+pub const TOKENIZER: &str = "byte";
+
+/// What a tree's data is called in tuned rows and surfaces: the kind, and its preset (`language/easy`) or, of a text, its
+/// tokenizer (`text/byte`) where it has one.
+pub fn data_label(tree: &Tree) -> String {
+    let text = |key| tree.get(key).and_then(|entry| entry.value.as_str());
+    let kind = text("data.kind").unwrap_or("language");
+    let default = match kind {
+        "language" => Some("easy"),
+        "text" => Some(TOKENIZER),
+        _ => None,
+    };
+    match text(if kind == "text" {
+        "data.tokenizer"
+    } else {
+        "data.preset"
+    })
+    .or(default)
+    {
+        Some(part) => format!("{kind}/{part}"),
+        None => kind.to_owned(),
+    }
+}

@@ -1,0 +1,34 @@
+//! What one forward pass hands to every part of a model.
+
+use candle_core::Tensor;
+
+use super::param::Weights;
+use crate::error::Result;
+use crate::ops::{Ops, RopeTable};
+
+/// What one forward pass hands to every slot.
+pub struct Pass<'a> {
+    /// Tracked for training, detached otherwise.
+    pub weights: &'a Weights,
+    /// Fused or reference arithmetic.
+    pub ops: Ops<'a>,
+    /// Windows B.
+    pub batch: usize,
+    /// Tokens per window in this pass T.
+    pub time: usize,
+    /// Tokens of each window already seen.
+    pub offset: usize,
+    /// Rotation for these positions, where the model rotates.
+    pub rope: Option<&'a RopeTable>,
+}
+
+impl Pass<'_> {
+    /// `factor x`; nothing is done where the factor is 1.
+    pub(super) fn scaled(&self, x: Tensor, factor: f64) -> Result<Tensor> {
+        if factor == 1.0 {
+            Ok(x)
+        } else {
+            Ok(self.ops.scale(&x, factor)?)
+        }
+    }
+}
