@@ -76,6 +76,16 @@ impl Error {
     }
 }
 
+/// A word of a command that a hint names, quoted for a shell where it must be.
+pub fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:@#~+%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', "'\\''"))
+    }
+}
+
 /// The one of `known` that was meant, where one is written almost alike (Jaro and Winkler's similarity above 0.8).
 pub fn near<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known

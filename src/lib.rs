@@ -1,15 +1,17 @@
 //! effbench: is the next gain in more scale or in a better algorithm?
 //!
 //! ```text
-//! spec ─▶ data ─┐                                          ┌─▶ analysis ─▶ report ─▶ stdout, files
-//!               ├─▶ model ─▶ train │ infer ─▶ measure ─▶ RECORD
-//! device, ops ──┘              (work)                      └─▶ results/*.json ─▶ CI, other machines
+//! options ─▶ CAMPAIGN ─▶ runner ─▶ trial ─▶ RECORD ─▶ analysis ─▶ report ─▶ stdout, files
+//!                                    │        └─▶ results/*.json ─▶ CI, other machines
+//!                 config, data, device, ops, model,
+//!                 train │ infer, measure
 //!
-//!     needs candle, a device, time                          pure: no candle, no device, no clock
+//!     needs candle, a device, time          pure: no candle, no device, no clock
 //! ```
 //!
 //! An hourglass: the left cone turns a description into numbers, the right cone turns numbers into words, and the waist,
-//! [`record`], is one versioned type. The modules below stand in the order of the data flow, which is also the order of
+//! [`record`], is one versioned type. What is to be run is a value of its own, a `campaign`, from Rust as from the command
+//! line. The modules below stand in the order of the data flow, which is also the order of
 //! reading and the import law: a module names only modules above it. Without the feature `run` only the right cone is
 //! built, without candle: the judge that a CI job needs.
 
@@ -39,6 +41,8 @@ pub mod import;
 pub mod trial;
 #[cfg(feature = "run")]
 pub mod runner;
+#[cfg(feature = "run")]
+pub mod campaign;
 pub mod analysis;
 pub mod report;
 pub mod cli;

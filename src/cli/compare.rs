@@ -12,6 +12,7 @@ use crate::analysis::compare::stages::two_stages;
 use crate::analysis::compare::{
     Accept, Code, Comparison, Gate, Options, Past, Scale, Side, catalog, compare,
 };
+use crate::config::against::{BASE, HEAD};
 use crate::error::{Error, Kind, Result, near};
 use crate::record::{ResultFile, store};
 use crate::report;
@@ -118,11 +119,6 @@ pub enum CompareFormat {
     /// Bencher Metric Format.
     Bencher,
 }
-
-/// How `effbench run --against` calls the other build's arm.
-pub(super) const BASE: &str = "base";
-/// And its own.
-pub(super) const HEAD: &str = "head";
 
 /// Reads both sides, compares, says what was found, and fails as the gate asks.
 pub fn execute(args: &CompareArgs) -> Result<()> {

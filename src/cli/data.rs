@@ -6,9 +6,9 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Format, print, print_json, quoted, say, style};
+use super::{Format, print, print_json, say, style};
 use crate::data::corpus::{CORPORA, Corpus, corpus};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::report::listing::{self, Listed};
 use crate::runner::fetch::{Fetched, fetch};
 use crate::unit::Bytes;

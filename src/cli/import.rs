@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Format, print, print_json, quoted, say};
-use crate::error::{Error, Result};
+use super::{Format, print, print_json, say};
+use crate::error::{Error, Result, quoted};
 use crate::import::criterion::{self, Benchmark};
 use crate::import::log::{self, Log};
 use crate::import::mapping::ROLES;

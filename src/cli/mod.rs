@@ -10,16 +10,12 @@ use clap::{Parser, Subcommand, ValueEnum};
 use crate::error::{Error, Kind, Result};
 use crate::report::Style;
 #[cfg(feature = "run")]
+use crate::runner::child;
+#[cfg(feature = "run")]
 use crate::trial::Registry;
 
 pub mod compare;
-#[cfg(feature = "run")]
-mod against;
-#[cfg(feature = "run")]
-mod cluster;
 pub mod completions;
-#[cfg(feature = "run")]
-mod course;
 #[cfg(feature = "run")]
 pub mod data;
 #[cfg(feature = "run")]
@@ -29,22 +25,18 @@ pub mod fit;
 pub mod history;
 pub mod import;
 #[cfg(feature = "run")]
-mod launch;
-#[cfg(feature = "run")]
 pub mod list;
 pub mod merge;
 pub mod price;
-#[cfg(feature = "run")]
-mod prepare;
 pub mod report;
+#[cfg(feature = "run")]
+mod outcome;
 #[cfg(feature = "run")]
 pub mod run;
 pub mod schema;
 #[cfg(feature = "run")]
 pub mod show;
 pub mod validate;
-#[cfg(feature = "run")]
-mod child;
 
 /// Is the next gain in a bigger model or in a better algorithm? Trains language-model variants on this machine, measures them,
 /// and answers with intervals.
@@ -143,8 +135,11 @@ pub enum Format {
 /// The whole program: reads the arguments, does what they say with what `registry` holds, and returns the exit code.
 #[cfg(feature = "run")]
 pub fn main(registry: Registry) -> ExitCode {
+    if let Some(served) = child::serve(&registry) {
+        return finish(served);
+    }
     parsed(|command| match command {
-        Command::Run(args) => launch::execute(&args, &registry),
+        Command::Run(args) => run::execute(&args, &registry),
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args, &registry),
@@ -240,16 +235,6 @@ pub fn print(text: &str) -> Result<()> {
 /// Says something that is no data on standard error; nobody listening is no failure.
 fn say(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Quoted for a shell where it must be.
-fn quoted(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "-_=.,/:@#~+%".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        word.to_owned()
-    } else {
-        format!("'{}'", word.replace('\'', "'\\''"))
-    }
 }
 
 /// Prints one JSON document.

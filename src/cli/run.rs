@@ -1,12 +1,16 @@
-//! Arguments of `effbench run`; `launch` does what they say.
+//! `effbench run`: arguments in, a campaign run, and what came of it out.
 
 use std::path::PathBuf;
 
 use clap::{Args, ValueEnum};
 
-use super::Format;
 use super::compare::GateArg;
-use crate::runner::Shard;
+use super::outcome::{Watching, tell};
+use super::{Format, print, print_json, say, style, to_json};
+use crate::campaign::{Against, Campaign, Executor, Mode, Options, Shard};
+use crate::error::Result;
+use crate::report::listing;
+use crate::trial::Registry;
 
 /// Arguments of `effbench run`.
 #[derive(Debug, Clone, Args)]
@@ -70,7 +74,7 @@ pub struct RunArgs {
     pub confirm: bool,
     /// Who runs the trials: this machine, one after the other, or a Slurm cluster, one repeat a task.
     #[arg(long, value_enum, default_value_t, conflicts_with_all = ["shard", "rates", "fresh"])]
-    pub executor: Executor,
+    pub executor: ExecutorArg,
     /// Put the parts of a Slurm run together.
     #[arg(long, hide = true)]
     pub collect: bool,
@@ -82,9 +86,9 @@ pub struct RunArgs {
     pub format: Format,
 }
 
-/// Who runs trials.
+/// `--executor`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Executor {
+pub enum ExecutorArg {
     /// This machine.
     #[default]
     Local,
@@ -92,8 +96,96 @@ pub enum Executor {
     Slurm,
 }
 
+/// Runs a suite, or says what it would run.
+pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
+    let campaign = Campaign::resolve(registry, &registry.library(), &args.options())?;
+    if let Some(why) = campaign.why_device() {
+        say(&format!("device: {} ({why})", campaign.device()));
+    }
+    if args.dry_run {
+        return show_plan(&campaign, args.format);
+    }
+    let outcome = campaign.run(&mut Watching::new(args.gate.into()))?;
+    tell(&outcome, args.gate.into(), args.format)
+}
+
+fn show_plan(campaign: &Campaign, format: Format) -> Result<()> {
+    let plan = campaign.plan()?;
+    if let Err(refusal) = campaign.check() {
+        say(&format!("a run here would be refused: {}", refusal.message));
+    }
+    match format {
+        Format::Text => print(&listing::plan(&plan, style())),
+        Format::Json => print_json(&to_json(&plan)?),
+    }
+}
+
+impl RunArgs {
+    /// The same as plain data. Every argument is named, so that a new one cannot be forgotten.
+    fn options(&self) -> Options {
+        let Self {
+            suite,
+            device,
+            variants,
+            scales,
+            repeats,
+            data,
+            set,
+            out,
+            resume,
+            fresh,
+            shard,
+            rates,
+            untuned,
+            against,
+            gate,
+            confirm,
+            executor,
+            collect,
+            dry_run: _,
+            format,
+        } = self.clone();
+        let against = against.map(|binary| Against {
+            binary,
+            confirm,
+            gate: gate.into(),
+        });
+        let executor = match (executor, against, shard) {
+            (ExecutorArg::Slurm, ..) => Executor::Slurm { collect },
+            (_, Some(against), _) => Executor::Against(against),
+            (_, _, Some(shard)) => Executor::Shard(shard),
+            (ExecutorArg::Local, None, None) => Executor::Local,
+        };
+        let mode = match (resume, fresh) {
+            (true, _) => Mode::Resume,
+            (_, true) => Mode::Fresh,
+            _ => Mode::New,
+        };
+        let format = match format {
+            Format::Text => "text",
+            Format::Json => "json",
+        };
+        Options {
+            suite,
+            device,
+            variants,
+            scales,
+            repeats,
+            data,
+            set,
+            rates,
+            untuned,
+            executor,
+            out,
+            mode,
+            format: format.to_owned(),
+            program: None,
+        }
+    }
+}
+
 /// `KEY=VALUE` with a key before the sign; the value is read where the key is known.
-pub(super) fn assignment(text: &str) -> Result<String, String> {
+pub(super) fn assignment(text: &str) -> std::result::Result<String, String> {
     match text.split_once('=') {
         Some((key, _)) if !key.trim().is_empty() => Ok(text.to_owned()),
         _ => Err("expected KEY=VALUE, such as train.steps=200".to_owned()),
@@ -106,7 +198,7 @@ mod tests {
     use crate::cli::{Cli, Command};
     use clap::Parser;
 
-    fn parse(line: &str) -> Result<RunArgs, String> {
+    fn parse(line: &str) -> std::result::Result<RunArgs, String> {
         match Cli::try_parse_from(line.split_whitespace()).map(|cli| cli.command) {
             Ok(Command::Run(args)) => Ok(args),
             Ok(other) => panic!("{other:?}"),
@@ -143,6 +235,19 @@ mod tests {
             (args.set, args.repeats),
             (vec!["x.y=1".to_owned(), "z=a,b".to_owned()], Some(2))
         );
+    }
+
+    #[test]
+    fn a_campaign_types_what_was_typed() {
+        for line in [
+            "effbench run quick",
+            "effbench run ci --device cpu --variants a,b --scales w32,w64 --repeats 2 --data markov --set x.y=1 --set z=a,b --untuned",
+            "effbench run ladder --shard 2/3 --rates r.json --resume --out 2.json",
+            "effbench run ci --against old --confirm --gate conclusive --format json --fresh --out x.json",
+            "effbench run gain --format json --out x.json --executor slurm --collect",
+        ] {
+            assert_eq!(parse(line).unwrap().options().command(), line);
+        }
     }
 
     #[test]

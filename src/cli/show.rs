@@ -52,7 +52,7 @@ struct Shown<'a> {
 
 /// Settles one variant without running anything.
 pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
-    let variant = super::prepare::library(registry).variant(&args.variant)?;
+    let variant = registry.library().variant(&args.variant)?;
     let sets = args
         .set
         .iter()

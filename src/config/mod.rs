@@ -4,7 +4,8 @@
 //! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is the law of extension points,
 //! [`names`] says what things are called, [`load`] turns TOML into [`table`]s; [`rate_source`] says where a learning rate comes
 //! from, [`rate_surface`] is what a sweep found, [`rate`] chooses; [`variant`], [`suite`] and [`price`] are the kinds of files and
-//! [`library`] is what ships; [`cells`] makes trials' specs of them layer by layer.
+//! [`library`] is what ships; [`cells`] makes trials' specs of them layer by layer; [`plan`] is what a run of them takes, and
+//! [`against`] what two builds against each other are called.
 
 pub mod tree;
 pub mod knobs;
@@ -21,7 +22,10 @@ pub mod price;
 pub mod library;
 mod layers;
 pub mod cells;
+pub mod plan;
+pub mod against;
 
+pub use against::Gate;
 pub use catalog::{Catalog, Named};
 pub use cells::Cell;
 pub use knobs::{Knobs, Settled, settle};

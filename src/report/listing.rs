@@ -5,6 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::Style;
+use crate::config::plan::Plan;
 use crate::record::{Cost, RateSource};
 use crate::unit::{Bytes, Count, Flops, Seconds};
 
@@ -222,50 +223,6 @@ fn flat(value: &Value) -> Vec<String> {
     lines
 }
 
-/// One cell of a plan.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct PlannedCell {
-    /// `gpt2/w32@800`.
-    pub cell: String,
-    /// All parameters.
-    pub params: u64,
-    /// Training tokens.
-    pub train_tokens: u64,
-    /// Model FLOPs of one trial.
-    pub train_flops: f64,
-    /// Optimizer FLOPs of one trial.
-    pub optimizer_flops: f64,
-    /// A guess.
-    pub seconds_guess: f64,
-    /// A guess.
-    pub memory_bytes_guess: u64,
-    /// Where the learning rate comes from; `null` where a sweep of this run is to choose it.
-    pub lr_source: Option<RateSource>,
-}
-
-/// What a run would do.
-#[derive(Debug, Clone, PartialEq, Serialize)]
-pub struct Plan {
-    /// The suite's name.
-    pub suite: String,
-    /// Repeats of every cell.
-    pub repeats: u64,
-    /// Trials that choose learning rates before.
-    pub tuning_trials: u64,
-    /// `cpu`, `cuda:0`.
-    pub device: String,
-    /// Threads of a trial.
-    pub threads: u64,
-    /// Model and optimizer FLOPs of everything.
-    pub total_flops: f64,
-    /// A guess at everything, one trial after the other.
-    pub seconds_guess: f64,
-    /// The largest of the cells' guesses.
-    pub memory_bytes_guess: u64,
-    /// In the suite's order.
-    pub cells: Vec<PlannedCell>,
-}
-
 /// A plan as a table, with one sentence before it.
 pub fn plan(plan: &Plan, style: Style) -> String {
     let mut table = headed(
@@ -296,18 +253,24 @@ pub fn plan(plan: &Plan, style: Style) -> String {
             ),
         ]);
     }
+    let mut how = vec![
+        format!("{} cells", plan.cells.len()),
+        format!("{} repeats each", plan.repeats),
+    ];
+    how.extend((plan.builds > 1).then(|| format!("by {} builds", plan.builds)));
+    how.extend(match (&plan.shard, plan.tuning_trials) {
+        (None, 0) => None,
+        (None, n) => Some(format!("after {n} that choose learning rates")),
+        (Some(part), 0) => Some(format!("of which this is part {part}")),
+        (Some(_), _) => Some("all of them to choose learning rates".to_owned()),
+    });
+    how.extend((plan.done_trials > 0).then(|| format!("{} are done", plan.done_trials)));
     let table = table.trim_fmt();
     format!(
-        "Suite {} would run {} trials ({} cells, {} repeats each{}) on {} with {} threads: {}, about {} and {} at a time (guesses).\n\n{table}",
+        "Suite {} would run {} trials ({}) on {} with {} threads: {}, about {} and {} at a time (guesses).\n\n{table}",
         plan.suite,
-        plan.cells.len() as u64 * plan.repeats + plan.tuning_trials,
-        plan.cells.len(),
-        plan.repeats,
-        if plan.tuning_trials == 0 {
-            String::new()
-        } else {
-            format!(", after {} that choose learning rates", plan.tuning_trials)
-        },
+        plan.trials,
+        how.join(", "),
         plan.device,
         plan.threads,
         Flops(plan.total_flops),

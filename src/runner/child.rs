@@ -2,8 +2,73 @@
 
 use std::io::{self, BufRead, Write};
 
+use serde::Serialize;
+
+use crate::device::STACK_BYTES;
 use crate::error::{Error, Result};
-use crate::trial::{Event, Job};
+use crate::record::At;
+use crate::trial::{self, Event, Job, Registry};
+
+/// Set for a child that is its parent's own program.
+pub const CHILD: &str = "EFFBENCH_CHILD";
+
+/// Does what this process is there for, if a run has started it: one trial, or one calibration. `None` where nobody has: the
+/// program goes on with its own business. To be called first in the `main` of a program that runs campaigns.
+pub fn serve(registry: &Registry) -> Option<Result<()>> {
+    std::env::var_os(CHILD)?;
+    let mut words = std::env::args().skip(1);
+    match (words.next().as_deref(), words.next()) {
+        (Some("trial"), None) => Some(trial(registry)),
+        (Some("calibrate"), Some(device)) => Some(calibrate(registry, &device)),
+        _ => None,
+    }
+}
+
+/// A program that does not [`serve`] would run everything in each of its own children, without end.
+pub fn refuse_to_nest() -> Result<()> {
+    match std::env::var_os(CHILD) {
+        None => Ok(()),
+        Some(_) => Err(Error::internal(
+            "this process was started for one trial, and is no place for a whole run",
+        )
+        .hint("begin `main` with `effbench::campaign::serve`, or name a `program`")),
+    }
+}
+
+/// Runs the job on standard input and says how it goes, one event a line.
+pub fn trial(registry: &Registry) -> Result<()> {
+    let job = receive()?;
+    inside_the_pool(|| {
+        let mut lost = None;
+        let mut emit = |event: Event| {
+            if let Err(error) = say(&event) {
+                lost.get_or_insert(error);
+            }
+        };
+        let trial = trial::run(registry, &job, &mut emit)?;
+        emit(Event::Done {
+            trial: Box::new(trial),
+        });
+        lost.map_or(Ok(()), Err)
+    })
+}
+
+/// Measures a device's peaks and prints them.
+pub fn calibrate(registry: &Registry, device: &str) -> Result<()> {
+    let calibration =
+        inside_the_pool(|| trial::calibrate::calibrate(registry, device, 0, At::Before))?;
+    print(&calibration)
+}
+
+/// Runs `body` on one of rayon's own threads: from outside the pool, every parallel region would first be handed over to it,
+/// which costs more than the small operations of a small model.
+fn inside_the_pool<T: Send>(body: impl FnOnce() -> Result<T> + Send) -> Result<T> {
+    let pool = rayon::ThreadPoolBuilder::new()
+        .stack_size(STACK_BYTES)
+        .build_global();
+    pool.map_err(|error| Error::internal(format!("cannot start threads: {error}")))?;
+    rayon::scope(|_| body())
+}
 
 /// The job that the parent wrote to standard input.
 ///
@@ -29,9 +94,13 @@ pub fn receive() -> Result<Job> {
 
 /// Says one event to the parent. An error means that nobody listens any more.
 pub fn say(event: &Event) -> Result<()> {
+    print(event)
+}
+
+fn print(line: &impl Serialize) -> Result<()> {
     let lost =
         |error: io::Error| Error::internal(format!("the parent process does not listen: {error}"));
-    let line = serde_json::to_string(event).map_err(|error| lost(error.into()))?;
+    let line = serde_json::to_string(line).map_err(|error| lost(error.into()))?;
     let mut out = io::stdout().lock();
     writeln!(out, "{line}")
         .and_then(|()| out.flush())

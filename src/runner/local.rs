@@ -8,9 +8,9 @@ use super::cooling::cool_down;
 use super::interrupt::Interrupt;
 use super::isolate;
 use super::machine::child_environment;
+use super::observer::Observer;
 use super::partial::{Partial, newest_partial};
 use super::process::Worker;
-use super::progress::Progress;
 use super::utc_now;
 use crate::error::{Error, Kind, Result};
 use crate::measure::temperature;
@@ -20,9 +20,10 @@ use crate::trial::Job;
 use crate::trial::checkpoint::EVERY_S;
 
 /// What to do about results that are already there.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Mode {
     /// Refuse to touch them.
+    #[default]
     New,
     /// Keep what is finished and run what is missing.
     Resume,
@@ -113,14 +114,14 @@ pub fn choose_out(
 pub fn run(
     request: Request,
     calibrate: &mut dyn Calibrate,
-    progress: &mut Progress,
+    observer: &mut dyn Observer,
     interrupt: &Interrupt,
 ) -> Result<ResultFile> {
-    let mut session = match open(&request, progress)? {
+    let mut session = match open(&request, observer)? {
         Opened::Complete(file) => return Ok(file),
         Opened::Session(session) => session,
     };
-    session.run_missing(&request, request.jobs, calibrate, progress, interrupt)?;
+    session.run_missing(&request, request.jobs, calibrate, observer, interrupt)?;
     if let Some(then) = request.then {
         let swept: Vec<&Trial> = request
             .jobs
@@ -128,20 +129,31 @@ pub fn run(
             .filter_map(|job| session.trials.get(&job.id))
             .collect();
         let judged = then(&swept)?;
-        progress.note(&format!(
+        observer.note(&format!(
             "{} learning rates tried; the trials that judge begin",
             swept.len()
         ));
-        session.run_missing(&request, &judged, calibrate, progress, interrupt)?;
+        session.run_missing(&request, &judged, calibrate, observer, interrupt)?;
     }
     session.merge(request.out)
 }
 
 /// Whether a trial that ended so is not tried again. A rate that failed in a sweep stays failed: trying again could choose
 /// another, and orphan what was judged since.
-fn is_settled(trial: &Trial) -> bool {
+pub fn is_settled(trial: &Trial) -> bool {
     matches!(trial.status, Status::Ok | Status::Diverged)
         || (trial.in_sweep() && trial.status != Status::Interrupted)
+}
+
+/// The trials that an earlier run has kept for `out`, as they are: nothing is touched, and nothing is locked.
+pub fn kept(out: &Path) -> Result<Vec<Trial>> {
+    if Partial::has_begun(out) {
+        journal::read_journal(&Partial::folder_of(out)).map(|journal| journal.trials)
+    } else if out.exists() {
+        store::read(out).map(|file| file.trials)
+    } else {
+        Ok(Vec::new())
+    }
 }
 
 /// The jobs known so far: a sweep's, and those that follow once it is whole.
@@ -171,11 +183,11 @@ enum Opened {
 }
 
 /// Finds out what is there, refuses what must not be touched, and begins. Nothing has run when this fails.
-fn open(request: &Request, progress: &mut Progress) -> Result<Opened> {
+fn open(request: &Request, observer: &mut dyn Observer) -> Result<Opened> {
     refuse_to_touch(request)?;
     // Whoever holds the lock may end just now: what is there is looked at afterwards.
     let partial = Partial::open(request.out)?;
-    match found(request, &partial, progress) {
+    match found(request, &partial, observer) {
         Ok(Found::Complete(file)) => partial.remove().map(|()| Opened::Complete(*file)),
         Ok(Found::Begun(head, trials)) => {
             Session::begin(request, partial, *head, trials).map(Opened::Session)
@@ -195,7 +207,7 @@ enum Found {
     Begun(Box<ResultFile>, Vec<Trial>),
 }
 
-fn found(request: &Request, partial: &Partial, progress: &mut Progress) -> Result<Found> {
+fn found(request: &Request, partial: &Partial, observer: &mut dyn Observer) -> Result<Found> {
     let out = request.out;
     // A run that began is the truth about itself; else a result file that is there is continued.
     let continued = request.mode == Mode::Resume && out.exists() && !Partial::has_begun(out);
@@ -218,7 +230,7 @@ fn found(request: &Request, partial: &Partial, progress: &mut Progress) -> Resul
     }
     let mut notes = Vec::new();
     let began = partial.read(&mut notes)?;
-    notes.iter().for_each(|note| progress.note(note));
+    notes.iter().for_each(|note| observer.note(note));
     match began {
         Some((head, trials)) => {
             refuse_foreign(&trials, request)?;
@@ -356,16 +368,16 @@ impl Session {
         request: &Request,
         jobs: &[Job],
         calibrate: &mut dyn Calibrate,
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<()> {
         let missing: Vec<&Job> = jobs.iter().filter(|job| !self.has(&job.id)).collect();
         if missing.is_empty() {
             return Ok(());
         }
-        progress.begin(jobs.len(), &missing);
-        let outcome = self.run_all(request, &missing, calibrate, progress, interrupt);
-        progress.end();
+        observer.begin(jobs.len(), &missing);
+        let outcome = self.run_all(request, &missing, calibrate, observer, interrupt);
+        observer.end();
         outcome.map_err(|error| self.say_how_to_resume(error, jobs.len(), request))
     }
 
@@ -374,19 +386,19 @@ impl Session {
         request: &Request,
         missing: &[&Job],
         calibrate: &mut dyn Calibrate,
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<()> {
         let machine = missing[0].machine;
         let began_c = temperature::processor_c();
-        let peaks = self.calibrate(At::Before, machine, calibrate, progress, interrupt)?;
+        let peaks = self.calibrate(At::Before, machine, calibrate, observer, interrupt)?;
         for job in missing {
             cool_down(began_c, interrupt);
             let mut job = (*job).clone();
             job.peak_flops_per_s = peaks.peak_flops_per_s(job.dtype());
-            self.run_one(job, request, progress, interrupt)?;
+            self.run_one(job, request, observer, interrupt)?;
         }
-        self.calibrate(At::After, machine, calibrate, progress, interrupt)?;
+        self.calibrate(At::After, machine, calibrate, observer, interrupt)?;
         Ok(())
     }
 
@@ -394,7 +406,7 @@ impl Session {
         &mut self,
         mut job: Job,
         request: &Request,
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
         at: &Interrupt,
     ) -> Result<()> {
         let worker = usize::try_from(job.build)
@@ -415,9 +427,9 @@ impl Session {
         job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.id)).ok();
         job.checkpoint_every_s = checkpoint_every_s();
         let started = Instant::now();
-        progress.trial(&job);
+        observer.trial(&job);
         let trial = isolate::run_trial(&worker, &job, request.limit, at, &mut |event| {
-            progress.heard(event)
+            observer.heard(event)
         })?;
         if trial.status == Status::Interrupted {
             return Err(Error {
@@ -428,7 +440,7 @@ impl Session {
         }
         let trial = self.sound(trial, &job);
         self.partial.keep(&trial)?;
-        progress.finished(&trial, started.elapsed());
+        observer.finished(&trial, started.elapsed());
         self.trials.insert(trial.id.clone(), trial);
         Ok(())
     }
@@ -467,10 +479,10 @@ impl Session {
         at: At,
         machine: u64,
         calibrate: &mut dyn Calibrate,
-        progress: &mut Progress,
+        observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<Calibration> {
-        progress.calibrating();
+        observer.calibrating();
         let mut calibration = match calibrate.measure(interrupt) {
             Ok(calibration) => calibration,
             Err(error) if error.kind == Kind::Interrupted => return Err(error),

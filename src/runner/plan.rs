@@ -43,6 +43,13 @@ pub struct PreparedCell {
     pub activation_bytes: u64,
 }
 
+impl PreparedCell {
+    /// Most memory that one of its trials needs: a guess.
+    pub fn memory_bytes(&self) -> u64 {
+        self.cost.state_bytes.saturating_add(self.activation_bytes)
+    }
+}
+
 /// Which numbers the plan gives to repeats, builds and machines.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Design<'a> {
@@ -166,37 +173,6 @@ pub fn trial_id(spec_sha256: &str, repeat: u64, seed: u64, arm: &str, build: &Bu
     let key = serde_json::json!([spec_sha256, repeat, seed, arm, build]);
     let hash = blake3::hash(key.to_string().as_bytes());
     hash.to_hex()[..16].to_owned()
-}
-
-/// What a plan will take, for a look before it runs.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Estimate {
-    /// Trials.
-    pub trials: u64,
-    /// Training FLOPs of all of them, model and optimizer.
-    pub train_flops: f64,
-    /// Seconds for all of them, one after the other.
-    pub seconds: f64,
-    /// Most memory that one of them needs.
-    pub memory_bytes: u64,
-}
-
-/// Estimates a plan at a nominal rate of training, `flops_per_s`, with `extra_s` per trial for what is not training
-/// (starting, evaluating, generating).
-pub fn estimate(cells: &[PreparedCell], repeats: u64, flops_per_s: f64, extra_s: f64) -> Estimate {
-    let once: f64 = cells
-        .iter()
-        .map(|cell| cell.cost.train_flops + cell.cost.optimizer_flops)
-        .sum();
-    let trials = repeats.saturating_mul(cells.len() as u64);
-    let train_flops = once * repeats as f64;
-    let memory = |cell: &PreparedCell| cell.cost.state_bytes.saturating_add(cell.activation_bytes);
-    Estimate {
-        trials,
-        train_flops,
-        seconds: train_flops / flops_per_s + extra_s * trials as f64,
-        memory_bytes: cells.iter().map(memory).max().unwrap_or(0),
-    }
 }
 
 #[cfg(test)]
@@ -439,20 +415,6 @@ mod tests {
             ids("1")
                 .iter()
                 .all(|id| id.len() == 16 && id.chars().all(|c| c.is_ascii_hexdigit()))
-        );
-    }
-
-    #[test]
-    fn an_estimate_adds_time_and_takes_the_largest_memory() {
-        let estimate = estimate(&[cell("a", 9.0), cell("b", 99.0)], 2, 10.0, 1.0);
-        assert_eq!(
-            estimate,
-            Estimate {
-                trials: 4,
-                train_flops: 220.0,
-                seconds: 26.0,
-                memory_bytes: 104
-            }
         );
     }
 }

@@ -11,6 +11,7 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::child::CHILD;
 use super::interrupt::Interrupt;
 use super::memory;
 use crate::error::{Error, Result};
@@ -56,7 +57,10 @@ impl Worker {
         Ok(Self {
             program,
             args: args.iter().map(|&a| a.to_owned()).collect(),
-            env: env.into_iter().collect(),
+            env: env
+                .into_iter()
+                .chain([(CHILD.to_owned(), "1".to_owned())])
+                .collect(),
         })
     }
 }

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
+use super::observer::Observer;
 use crate::record::{Status, Trial, metric};
 use crate::trial::{Event, Job};
 
@@ -67,8 +68,17 @@ impl Progress {
         }
     }
 
-    /// A run begins: `total` trials are planned, `missing` are to be run now.
-    pub fn begin(&mut self, total: usize, missing: &[&Job]) {
+    fn suite_left(&self) -> String {
+        if self.work_done <= 0.0 {
+            return String::new();
+        }
+        let rate = self.work_done / self.began.elapsed().as_secs_f64().max(1e-9);
+        format!("{} left", seconds(self.work_left.max(0.0) / rate))
+    }
+}
+
+impl Observer for Progress {
+    fn begin(&mut self, total: usize, missing: &[&Job]) {
         self.total = total;
         self.done = total - missing.len();
         self.work_left = missing.iter().map(|job| work(job)).sum();
@@ -88,16 +98,14 @@ impl Progress {
         }
     }
 
-    /// The machine's peaks are being measured.
-    pub fn calibrating(&mut self) {
+    fn calibrating(&mut self) {
         if let Show::Bars { trial, .. } = &self.show {
             trial.set_prefix("calibrating");
             trial.set_message("");
         }
     }
 
-    /// A trial begins.
-    pub fn trial(&mut self, job: &Job) {
+    fn trial(&mut self, job: &Job) {
         self.phase.clear();
         self.trial_work = work(job);
         let left = self.suite_left();
@@ -114,8 +122,7 @@ impl Progress {
         }
     }
 
-    /// A trial says where it is.
-    pub fn heard(&mut self, event: &Event) {
+    fn heard(&mut self, event: &Event) {
         let (
             Show::Bars { trial, .. },
             Event::Progress {
@@ -148,8 +155,7 @@ impl Progress {
         trial.set_message(parts.join(", "));
     }
 
-    /// A trial is kept; `took` is what its process took.
-    pub fn finished(&mut self, trial: &Trial, took: Duration) {
+    fn finished(&mut self, trial: &Trial, took: Duration) {
         self.done += 1;
         self.work_done += self.trial_work;
         self.work_left -= self.trial_work;
@@ -167,29 +173,19 @@ impl Progress {
         }
     }
 
-    /// Something worth a line of its own.
-    pub fn note(&mut self, text: &str) {
+    fn note(&mut self, text: &str) {
         match &mut self.show {
             Show::Bars { all, .. } => drop(all.println(text)),
             Show::Lines(to) => say(to, text),
         }
     }
 
-    /// The run ends, well or not: bars go away.
-    pub fn end(&mut self) {
+    fn end(&mut self) {
         if let Show::Bars { all, suite, trial } = &self.show {
             trial.finish_and_clear();
             suite.finish_and_clear();
             let _ = all.clear();
         }
-    }
-
-    fn suite_left(&self) -> String {
-        if self.work_done <= 0.0 {
-            return String::new();
-        }
-        let rate = self.work_done / self.began.elapsed().as_secs_f64().max(1e-9);
-        format!("{} left", seconds(self.work_left.max(0.0) / rate))
     }
 }
 

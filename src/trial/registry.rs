@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::{Catalog, Named};
+use crate::config::{Catalog, Library, Named};
 use crate::data::{self, SourceKind};
 use crate::measure::energy::{self, MeterKind};
 use crate::model::{FfnKind, MixerKind, NormKind, PositionKind, Slots};
@@ -92,6 +92,18 @@ impl Registry {
     pub fn meter(mut self, kind: impl MeterKind + 'static) -> Self {
         self.meters.add(Arc::new(kind));
         self
+    }
+
+    /// The shipped library, with these catalogs' own data sources known by name.
+    pub fn library(&self) -> Library {
+        let shipped = data::kinds();
+        let added = self
+            .sources
+            .iter()
+            .filter(|kind| shipped.iter().all(|known| known.name() != kind.name()));
+        added.fold(Library::builtin(), |library, kind| {
+            library.with_data(kind.name())
+        })
     }
 
     /// Every catalog with its rows, for `effbench list`.

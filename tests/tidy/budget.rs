@@ -64,7 +64,7 @@ const LARGE: [&str; 58] = [
     "tests/kills.rs",
     "tests/resume/faults.rs",
     "tests/resume/main.rs",
-    "tests/run.rs",
+    "tests/run/main.rs",
     "tests/schema.rs",
 ];
 

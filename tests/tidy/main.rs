@@ -11,10 +11,10 @@ mod budget;
 mod folders;
 
 /// Data flow, reading order and import law in one: a module names only modules before it.
-const ORDER: [&str; 21] = [
+const ORDER: [&str; 22] = [
     "error", "unit", "stat", "stream", "reading", "config", "data", "device", "ops", "model",
-    "train", "infer", "measure", "record", "import", "trial", "runner", "analysis", "report",
-    "cli", "main",
+    "train", "infer", "measure", "record", "import", "trial", "runner", "campaign", "analysis",
+    "report", "cli", "main",
 ];
 
 /// The right cone of the hourglass judges what the left cone made: it must be unable to ask it anything.
@@ -153,10 +153,9 @@ fn the_judge_cannot_ask_the_runner() {
         .filter(|file| RIGHT_CONE.contains(&file.module.as_str()))
     {
         for (line, text) in code_lines(file) {
-            for name in named(&text)
-                .iter()
-                .filter(|n| RUNS.contains(&n.as_str()) || *n == "runner")
-            {
+            for name in named(&text).iter().filter(|n| {
+                RUNS.contains(&n.as_str()) || ["runner", "campaign"].contains(&n.as_str())
+            }) {
                 broken.push(format!(
                     "src/{}.rs:{line}: names `{name}`: put the fact into the record, where the judge can read it",
                     file.name

@@ -3,11 +3,12 @@
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::gate::{Code, Gate};
+use super::gate::Code;
 use super::matching::Unlike;
 use super::residue::Difference;
 use super::row::Row;
 use super::verdict::Verdict;
+use crate::config::Gate;
 
 /// The schema of a comparison as JSON.
 pub const SCHEMA: &str = "effbench.compare/1";

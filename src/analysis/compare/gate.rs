@@ -8,19 +8,6 @@ use super::row::Row;
 use super::verdict::Verdict;
 use crate::record::{Severity, Status};
 
-/// What the exit code is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Gate {
-    /// Only a confirmed regression fails.
-    #[default]
-    Regress,
-    /// What cannot be told, or not compared, fails too.
-    Conclusive,
-    /// Everything must be shown to be equivalent or better.
-    Equivalent,
-}
-
 /// An intended change.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Accept {

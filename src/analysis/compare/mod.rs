@@ -32,8 +32,9 @@ pub mod suite;
 #[cfg(test)]
 mod simulate;
 
+pub use crate::config::Gate;
 pub use comparison::{Comparison, SCHEMA};
-pub use gate::{Accept, Code, Gate};
+pub use gate::{Accept, Code};
 pub use matching::{Matched, Seen, Setting, Side, Unlike, matched};
 pub use measure::{Group, Measure, Scale, catalog};
 pub use past::Past;

@@ -36,9 +36,10 @@
 use super::decide::{Limits, decide};
 use super::effect::{ALPHA, Effect, paired, unpaired};
 use super::measure::{Scale, catalog};
-use super::stages::{CONFIRM_REPEATS, SCREEN_REPEATS, confirm, is_flagged};
+use super::stages::{SCREEN_REPEATS, confirm, is_flagged};
 use super::suite::pool_noise;
 use super::{Row, Setting, Verdict, correct, noise, suite};
+use crate::config::against::CONFIRM_REPEATS;
 use crate::record::metric::ITERATION_S;
 use crate::stream::{Stream, stream};
 

@@ -14,9 +14,6 @@ use crate::stat::holm;
 /// Repeats of the first stage.
 pub const SCREEN_REPEATS: u64 = 5;
 
-/// Fresh repeats of what was flagged.
-pub const CONFIRM_REPEATS: u64 = 8;
-
 /// Whether a change is worth a second look: worse, by half the margin, with an uncorrected p at the level.
 pub fn is_flagged(effect: &Effect, worse: f64, margin: f64) -> bool {
     let harm = worse * effect.value;

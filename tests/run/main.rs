@@ -1,6 +1,8 @@
 //! `effbench run` from outside: a real suite of tiny models, killed, resumed, repeated, and refused.
 #![cfg(feature = "run")]
 
+mod campaign;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
@@ -10,7 +12,7 @@ use std::time::{Duration, Instant};
 
 use effbench::record::{RateSource, ResultFile, Status, Trial, journal, store};
 
-const SUITE: &str = include_str!("fixtures/tiny.toml");
+const SUITE: &str = include_str!("../fixtures/tiny.toml");
 
 fn effbench(folder: &Path, args: &[&str]) -> Output {
     command(folder, args).output().unwrap()

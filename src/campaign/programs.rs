@@ -1,0 +1,84 @@
+//! The programs that run a campaign's trials, and which builds they are.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use super::options::Options;
+use crate::error::{Error, Result};
+use crate::record::Build;
+use crate::runner::{Worker, build_info};
+
+/// An effbench.
+pub(super) struct Program {
+    /// Its file; `None` for this very program.
+    file: Option<PathBuf>,
+    pub(super) build: Build,
+}
+
+/// What runs the trials: first this build, then the one it is held against, where there is one.
+pub(super) fn programs(options: &Options) -> Result<Vec<Program>> {
+    let own = match &options.program {
+        Some(program) => ask_build("program", program)?,
+        None => Program {
+            file: None,
+            build: build_info(),
+        },
+    };
+    let mut programs = vec![own];
+    if let Some(other) = options.executor.against() {
+        programs.push(ask_build("--against", &other.binary)?);
+    }
+    Ok(programs)
+}
+
+impl Program {
+    /// The program as it is started for a trial or a calibration.
+    pub(super) fn worker(
+        &self,
+        args: &[&str],
+        environment: &BTreeMap<String, String>,
+    ) -> Result<Worker> {
+        match &self.file {
+            None => Worker::this_program(args, environment.clone()),
+            Some(program) => Ok(Worker {
+                program: program.clone(),
+                args: args.iter().map(|&arg| arg.to_owned()).collect(),
+                env: environment.clone().into_iter().collect(),
+            }),
+        }
+    }
+
+    /// Its file, to be copied.
+    pub(super) fn file(&self) -> Result<PathBuf> {
+        match &self.file {
+            Some(file) => Ok(file.clone()),
+            None => std::env::current_exe()
+                .map_err(|e| Error::internal(format!("cannot find this program's file: {e}"))),
+        }
+    }
+}
+
+/// Which build another program is.
+fn ask_build(option: &str, binary: &Path) -> Result<Program> {
+    let refuse = |why: String| {
+        Error::input(format!("{option} {}: {why}", binary.display())).hint(
+            "give the program file of another build of effbench, one that knows --against itself",
+        )
+    };
+    let program = std::path::absolute(binary).map_err(|error| refuse(error.to_string()))?;
+    let output = Command::new(&program)
+        .arg("build")
+        .output()
+        .map_err(|error| refuse(error.to_string()))?;
+    let build = serde_json::from_slice(&output.stdout)
+        .ok()
+        .filter(|_| output.status.success());
+    match build {
+        Some(build) => Ok(Program {
+            file: Some(program),
+            build,
+        }),
+        None => Err(refuse("it does not say which build it is".to_owned())),
+    }
+}
