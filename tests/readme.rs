@@ -1,4 +1,4 @@
-//! Every command of the README is run here; those that train get `--dry-run`.
+//! Every command of the README and of docs/ is run here; those that train get `--dry-run`. Their links lead somewhere.
 #![cfg(feature = "run")]
 
 use std::path::{Path, PathBuf};
@@ -25,6 +25,36 @@ fn commands(readme: &str) -> Vec<String> {
     commands
 }
 
+/// README.md and every page of docs/, with their paths below the root.
+fn pages() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let of_docs = std::fs::read_dir(root.join("docs")).unwrap();
+    let mut paths: Vec<PathBuf> = of_docs.map(|entry| entry.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|end| end == "md"));
+    paths.push(root.join("README.md"));
+    paths.sort();
+    let read = |path: PathBuf| {
+        let text = std::fs::read_to_string(&path).unwrap();
+        (path, text)
+    };
+    paths.into_iter().map(read).collect()
+}
+
+#[test]
+fn every_link_to_a_file_leads_there() {
+    for (path, text) in pages() {
+        let links = text
+            .split("](")
+            .skip(1)
+            .filter_map(|rest| rest.split(')').next());
+        for link in links.filter(|link| !link.contains("://") && !link.starts_with('#')) {
+            let file = link.split('#').next().unwrap_or(link);
+            let there = path.parent().unwrap().join(file).exists();
+            assert!(there, "{}: {link} leads nowhere", path.display());
+        }
+    }
+}
+
 /// The program a command stands for, and its arguments; `None` for building and testing, which is what runs this.
 fn as_built(command: &str) -> Option<(PathBuf, String)> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_effbench"));
@@ -40,11 +70,15 @@ fn as_built(command: &str) -> Option<(PathBuf, String)> {
 }
 
 #[test]
-fn every_command_of_the_readme_does_what_it_says() {
+fn every_command_of_the_pages_does_what_it_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
-    let commands = commands(&readme);
-    assert!(commands.len() >= 8, "{commands:?}");
+    let mut commands: Vec<String> = pages()
+        .iter()
+        .flat_map(|(_, text)| commands(text))
+        .collect();
+    commands.sort();
+    commands.dedup();
+    assert!(commands.len() >= 12, "{commands:?}");
     for command in &commands {
         let Some((program, mut args)) = as_built(command) else {
             assert!(

@@ -47,6 +47,8 @@ const OTHERS: [(&str, f64); 6] = [
     ("f", 2.6),
 ];
 
+mod sized;
+
 /// The world that a study is drawn from.
 #[derive(Debug, Clone, Copy)]
 struct Truth {
@@ -57,6 +59,10 @@ struct Truth {
     known: bool,
     /// Of what all repeats of a cell share besides their rate, in nats.
     cell: f64,
+    /// Of the luck of a seed, in nats.
+    noise: f64,
+    /// Whether the base ran at three widths, and is read on its frontier.
+    sized: bool,
     /// Whether rates come from a surface and are drawn in each repeat, or from a parabola a cell and one seed.
     surface: bool,
 }
@@ -82,7 +88,7 @@ impl Truth {
             let off = rate.ln() - best(steps, own);
             (
                 rate.ln(),
-                self.loss(variant, steps) + penalty(off) + NOISE * luck.normal(),
+                self.loss(variant, steps) + penalty(off) + self.noise * luck.normal(),
             )
         };
         RATES.iter().map(seen).collect()
@@ -156,7 +162,7 @@ impl Truth {
             })
             .collect();
         let shared: Vec<f64> = (0..n)
-            .map(|_| SHARED.sqrt() * NOISE * luck.normal())
+            .map(|_| SHARED.sqrt() * self.noise * luck.normal())
             .collect();
         let mut cells: Vec<(&str, u64, Vec<f64>)> = Vec::new();
         for (variant, budgets) in arms {
@@ -166,7 +172,10 @@ impl Truth {
             {
                 let level = self.loss(variant, *steps) + self.cell * luck.normal();
                 let own = |(off, shared): (&f64, &f64)| {
-                    level + penalty(*off) + shared + (1.0 - SHARED).sqrt() * NOISE * luck.normal()
+                    level
+                        + penalty(*off)
+                        + shared
+                        + (1.0 - SHARED).sqrt() * self.noise * luck.normal()
                 };
                 cells.push((variant, *steps, off.iter().zip(&shared).map(own).collect()));
             }
@@ -199,6 +208,9 @@ impl Truth {
     }
 
     fn judged(&self, n: u64, index: u64) -> Gain {
+        if self.sized {
+            return sized::judged(self, n, index);
+        }
         let file = self.study(n, index);
         let strata = strata(&file, None);
         let question = Question {
@@ -245,8 +257,9 @@ struct Counts {
     /// There is a bound, and of those it is false.
     bounds: u64,
     false_bounds: u64,
-    /// The gain is told from 1 on the wrong side, or where it is 1.
-    false_signs: u64,
+    /// The gain is told to be above 1 where it is not, and below 1 where it is not.
+    false_more: u64,
+    false_less: u64,
 }
 
 fn counted(truth: Truth, n: u64, studies: u64) -> Counts {
@@ -269,80 +282,69 @@ fn counted(truth: Truth, n: u64, studies: u64) -> Counts {
             }
             Gain::Unknown { .. } => {}
         }
-        let wrong = match found.sign() {
-            Sign::More => truth.gain <= 1.0,
-            Sign::Less => truth.gain >= 1.0,
-            Sign::Unclear => false,
-        };
-        counts.false_signs += u64::from(wrong);
+        let sign = found.sign();
+        counts.false_more += u64::from(sign == Sign::More && truth.gain <= 1.0);
+        counts.false_less += u64::from(sign == Sign::Less && truth.gain >= 1.0);
     }
     counts
 }
 
+/// As `results/gain-text-*` scatter.
+const USUAL: Truth = Truth {
+    gain: 1.5,
+    floor: 0.0,
+    exponent: 0.3,
+    known: true,
+    cell: 0.018,
+    surface: true,
+    noise: NOISE,
+    sized: false,
+};
+
 /// The laws in use, slow and fast, with the floor known and not, and cells that err by nothing, by as much as on text, and by as
-/// much as on the language.
-const TRUTHS: [Truth; 5] = [
+/// much as on the language; rates as files of before chose them; and a base at three widths.
+const TRUTHS: [Truth; 8] = [
     Truth {
         gain: 1.3,
-        floor: 0.0,
-        exponent: 0.3,
-        known: true,
         cell: 0.0,
-        surface: true,
+        ..USUAL
     },
     Truth {
-        gain: 1.5,
         floor: 1.5,
-        exponent: 0.3,
         known: false,
-        cell: 0.018,
-        surface: true,
+        ..USUAL
     },
     Truth {
         gain: 1.2,
-        floor: 0.0,
         exponent: 0.2,
-        known: true,
         cell: 0.038,
-        surface: true,
+        ..USUAL
+    },
+    Truth { gain: 1.0, ..USUAL },
+    Truth {
+        cell: 0.038,
+        surface: false,
+        ..USUAL
+    },
+    Truth {
+        sized: true,
+        ..USUAL
     },
     Truth {
         gain: 1.0,
-        floor: 0.0,
-        exponent: 0.3,
-        known: true,
-        cell: 0.018,
-        surface: true,
+        sized: true,
+        ..USUAL
     },
     Truth {
-        gain: 1.5,
-        floor: 0.0,
-        exponent: 0.3,
-        known: true,
-        cell: 0.038,
-        surface: false,
+        gain: 1.2,
+        cell: 0.0,
+        sized: true,
+        ..USUAL
     },
 ];
 
-/// Beyond what the base ran, and just within.
-const CENSORED: [Truth; 2] = [
-    Truth {
-        gain: 3.7,
-        floor: 0.0,
-        exponent: 0.3,
-        known: true,
-        cell: 0.018,
-        surface: true,
-    },
-    Truth {
-        gain: 4.2,
-        floor: 0.0,
-        exponent: 0.3,
-        known: true,
-        cell: 0.018,
-        surface: true,
-    },
-];
+/// Just within what the base ran, and beyond.
+const CENSORED: [Truth; 2] = [Truth { gain: 3.7, ..USUAL }, Truth { gain: 4.2, ..USUAL }];
 
 /// The quick form of the slow test: far too few studies to tell 95 from 93, enough to see an interval that lies.
 #[test]
@@ -366,21 +368,19 @@ fn a_bound_is_seldom_false() {
 #[ignore = "2000 studies a row: cargo test --release --no-default-features --lib coverage -- --ignored --nocapture"]
 #[allow(clippy::print_stdout, reason = "its figures are what it is run for")]
 fn coverage_of_the_gain() {
+    let mut missed = Vec::new();
     for truth in TRUTHS {
         for n in [3, 5, 8] {
             let counts = counted(truth, n, 2000);
             let share = 100.0 * counts.held as f64 / counts.solved as f64;
-            let wrong = 100.0 * counts.false_signs as f64 / 2000.0;
-            println!(
-                "{truth:?} n = {n}: {share:.1}% of {}, {wrong:.2}% false signs",
-                counts.solved
-            );
-            assert!(
-                (92.5..=97.5).contains(&share) && wrong < 5.0,
-                "{truth:?}, n = {n}: {counts:?}"
-            );
+            println!("{truth:?} n = {n}: {share:.1}% {counts:?}");
+            let falsely = counts.false_more.max(counts.false_less);
+            if !(92.5..=97.5).contains(&share) || falsely > 2000 / 40 {
+                missed.push(format!("{truth:?}, n = {n}: {share:.1}% {counts:?}"));
+            }
         }
     }
+    assert!(missed.is_empty(), "\n{}", missed.join("\n"));
 }
 
 #[test]
