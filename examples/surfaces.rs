@@ -59,7 +59,15 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 from: name.clone(),
                 origin: Origin::named(name),
             };
-            println!("# {variant}\n{}", row.to_toml());
+            let text = row.to_toml();
+            println!(
+                "{}",
+                text.replacen(
+                    "[[surface]]",
+                    &format!("[[surface]]\nvariant = \"{variant}\""),
+                    1
+                )
+            );
         }
     }
     Ok(())

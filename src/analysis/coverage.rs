@@ -9,7 +9,14 @@
 //! rate, a standard deviation of 0.013 nats; the cells' own errors, 0.018 and 0.038 nats, are what `results/gain-text-*` and
 //! `results/gain-*` scatter by around a parabola.
 //!
-//! No share of covered studies stands here yet: the slow tests below, 2000 studies a row, have not been run to their end on this judge.
+//! Of 2000 studies a row at n = 3, 5 and 8 the interval of a solved gain held the truth in 94.0 to 97.0%: of a base at one width in
+//! 95.0 to 97.0%, of one at three widths, read on its frontier, in 94.0 to 96.3%. Where the gain is 1 each of the two false signs
+//! came in 1.2 to 2.7%; a bound was false in 3.9 to 4.9% of studies where the gain is 3.7, just within the base's runs, and in none
+//! where it is 4.2, beyond them.
+//!
+//! ```text
+//! cargo test --release --no-default-features --lib coverage -- --ignored --nocapture
+//! ```
 
 use crate::analysis::axis::Axis;
 use crate::analysis::gain::{Gain, Sign, gain};
@@ -303,7 +310,7 @@ const USUAL: Truth = Truth {
 
 /// The laws in use, slow and fast, with the floor known and not, and cells that err by nothing, by as much as on text, and by as
 /// much as on the language; rates as files of before chose them; and a base at three widths.
-const TRUTHS: [Truth; 8] = [
+const TRUTHS: [Truth; 10] = [
     Truth {
         gain: 1.3,
         cell: 0.0,
@@ -322,6 +329,10 @@ const TRUTHS: [Truth; 8] = [
     },
     Truth { gain: 1.0, ..USUAL },
     Truth {
+        gain: 1.05,
+        ..USUAL
+    },
+    Truth {
         cell: 0.038,
         surface: false,
         ..USUAL
@@ -332,6 +343,11 @@ const TRUTHS: [Truth; 8] = [
     },
     Truth {
         gain: 1.0,
+        sized: true,
+        ..USUAL
+    },
+    Truth {
+        gain: 1.05,
         sized: true,
         ..USUAL
     },
@@ -374,8 +390,11 @@ fn coverage_of_the_gain() {
             let counts = counted(truth, n, 2000);
             let share = 100.0 * counts.held as f64 / counts.solved as f64;
             println!("{truth:?} n = {n}: {share:.1}% {counts:?}");
+            // Where the gain is 1 itself, either side is as likely as an interval leaves it out there: 2.5%, and three
+            // standard errors of 2000 studies.
+            let most = if truth.gain == 1.0 { 70 } else { 2000 / 40 };
             let falsely = counts.false_more.max(counts.false_less);
-            if !(92.5..=97.5).contains(&share) || falsely > 2000 / 40 {
+            if !(92.5..=97.5).contains(&share) || falsely > most {
                 missed.push(format!("{truth:?}, n = {n}: {share:.1}% {counts:?}"));
             }
         }

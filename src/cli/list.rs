@@ -62,6 +62,11 @@ fn listings(registry: &Registry) -> Result<Vec<Listed>> {
         .iter()
         .map(|p| row(&p.name, &p.about))
         .collect();
+    let changes = library
+        .changes()?
+        .iter()
+        .map(|c| row(&c.name, &c.about))
+        .collect();
     let mut all = vec![
         Listed {
             what: "suites".into(),
@@ -70,6 +75,10 @@ fn listings(registry: &Registry) -> Result<Vec<Listed>> {
         Listed {
             what: "variants".into(),
             rows: variants,
+        },
+        Listed {
+            what: "changes".into(),
+            rows: changes,
         },
         Listed {
             what: "prices".into(),

@@ -471,14 +471,14 @@ mod tests {
         let base = QUICK
             .split(' ')
             .take(10)
-            .map(|name| name.replace("gpt2", "gpt2-rope"))
+            .map(|name| name.replace("gpt2", "gpt2+rope"))
             .collect::<Vec<_>>()
             .join(" ");
-        check("quick", overrides("gpt2-rope", "", &[], ""), &base);
+        check("quick", overrides("gpt2+rope", "", &[], ""), &base);
         check(
             "tune-quick",
-            overrides("", "w48", &["train.optimizer.lr=1"], ""),
-            "gpt2/w48@400 llama/w48@400",
+            overrides("gpt2,llama", "w64", &["train.optimizer.lr=1"], ""),
+            "gpt2/w64@240 llama/w64@240",
         );
         let wide = "gpt2/w96@200 gpt2/w96@400 gpt2/w96@800 gpt2/w96@1600 llama/w96@400 modern/w96@400 modern/w96@800";
         check("quick", overrides("", "w96", &[], ""), wide);
@@ -510,16 +510,16 @@ mod tests {
             "llama/w48",
         );
         let sweep = "modern/w32@400~0.004 modern/w32@400~0.008 modern/w32@400~0.016 modern/w32@400~0.032 \
-                     modern/w32@400~0.064 modern/w32@400~0.128";
+                     modern/w32@400~0.064";
         check(
             "tune-quick",
-            overrides("modern", "", &["train.steps=400"], ""),
+            overrides("modern", "w32", &["train.steps=400"], ""),
             sweep,
         );
         check(
             "tune-quick",
             overrides("modern", "", &["train.optimizer.lr=1"], ""),
-            "modern/w32@400 modern/w32@800",
+            "modern/w32@120 modern/w32@400 modern/w32@1600 modern/w64@240",
         );
     }
 

@@ -1,14 +1,19 @@
-//! What can be asked for by name: the variants and suites compiled in, the data sources, and files of one's own, whose
+//! What can be asked for by name: the variants, changes and suites compiled in, the data sources, and files of one's own, whose
 //! path does wherever a name does.
 
 use std::borrow::Cow;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use serde_json::Value;
 
-use super::names::{is_path, join_path, name_of};
+use super::change::{Change, compose};
+use super::load;
+use super::names::{WITH, is_path, join_path, name_of, parts};
 use super::price::Price;
+use super::rate_surface::RateSurface;
 use super::suite::Suite;
+use super::table::Table;
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
 use crate::error::{Error, Result};
@@ -24,10 +29,14 @@ macro_rules! shipped {
 }
 
 /// In the order of reading: each after its base.
-const VARIANTS: &[Shipped] = shipped!("variants":
-    "gpt2" "gpt2-rope" "gpt2-rmsnorm" "gpt2-swiglu" "llama" "gpt2-muon" "modern"
-    "gpt2-rope-swiglu" "gpt2-rope-muon" "gpt2-swiglu-muon" "gpt2-rope-swiglu-muon"
-    "transformer-2017" "transformer-2017-prenorm" "transformer-2017-rope" "transformer-2017-cosine" "gpt2-standard");
+const VARIANTS: &[Shipped] = shipped!("variants": "gpt2" "llama" "modern" "transformer-2017");
+
+/// In the order in which they stand in a variant's name.
+const CHANGES: &[Shipped] =
+    shipped!("changes": "prenorm" "rope" "rmsnorm" "swiglu" "muon" "cosine" "standard");
+
+/// Learning rates of what ships, by kind of data.
+const RATES: &[Shipped] = shipped!("rates": "language-easy" "text-byte");
 
 const SUITES: &[Shipped] = shipped!("suites":
     "quick" "ci" "gain" "gain-text" "gain-night" "frontier" "frontier-small" "frontier-text" "ladder" "isoflop" "origin"
@@ -84,11 +93,17 @@ impl Library {
         self
     }
 
-    /// A variant by name or path, its bases laid below it.
+    /// A variant by name or path, its bases laid below it; with changes behind it, also by name or path: `gpt2+rope+muon`.
     pub fn variant(&self, reference: &str) -> Result<Variant> {
-        let found = find("variant", VARIANTS, reference)?;
-        let chain = vec![(found.identity.clone(), found.name.clone())];
-        based(found, chain)
+        let mut variant = resolved(reference, Path::new(""), None, &mut Vec::new())?;
+        let shipped = rates()?.iter().filter(|(of, _)| *of == variant.name);
+        variant.surfaces.extend(shipped.map(|(_, row)| row.clone()));
+        Ok(variant)
+    }
+
+    /// All changes that ship.
+    pub fn changes(&self) -> Result<Vec<Change>> {
+        CHANGES.iter().map(|shipped| change(shipped.name)).collect()
     }
 
     /// A suite by name or path.
@@ -103,6 +118,18 @@ impl Library {
             .iter()
             .map(|shipped| self.variant(shipped.name))
             .collect()
+    }
+
+    /// All variants that ship, and each change over the first of them that it changes.
+    pub fn compositions(&self) -> Result<Vec<Variant>> {
+        let mut all = self.variants()?;
+        let plain = all.len();
+        for change in CHANGES {
+            let over =
+                |k: usize| self.variant(&format!("{}{WITH}{}", VARIANTS[k].name, change.name));
+            all.extend((0..plain).find_map(|k| over(k).ok()));
+        }
+        Ok(all)
     }
 
     /// All suites that ship.
@@ -161,29 +188,78 @@ impl Library {
     }
 }
 
-/// Lays a variant over its bases; `chain` is what led here.
-fn based(found: Found, mut chain: Vec<(PathBuf, String)>) -> Result<Variant> {
-    let (mut variant, base) = Variant::parse(found.name, &found.file, &found.text)?;
-    let Some((reference, origin)) = base else {
-        return Ok(variant);
+/// A variant with its bases below it and its changes over it, by a reference in a file of `folder` that stands `at` a line of
+/// it; `chain` is what led here.
+fn resolved(
+    reference: &str,
+    folder: &Path,
+    at: Option<&Origin>,
+    chain: &mut Vec<(PathBuf, String)>,
+) -> Result<Variant> {
+    let (plain, changes) = parts(reference);
+    let blame = |error: Error| match at {
+        Some(origin) => origin.blame(error),
+        None => error,
     };
-    let base = find("variant", VARIANTS, &join_path(&found.folder, &reference))
-        .map_err(|error| origin.blame(error))?;
-    let seen = chain.iter().any(|(identity, _)| *identity == base.identity);
-    chain.push((base.identity.clone(), base.name.clone()));
+    let found = find("variant", VARIANTS, &join_path(folder, plain)).map_err(blame)?;
+    let seen = chain
+        .iter()
+        .any(|(identity, _)| *identity == found.identity);
+    chain.push((found.identity.clone(), found.name.clone()));
     if seen {
         let names: Vec<&str> = chain.iter().map(|(_, name)| name.as_str()).collect();
         let message = format!(
-            "{origin}: base = \"{reference}\": bases go round in a circle: {}",
+            "base = \"{reference}\": bases go round in a circle: {}",
             names.join(" -> ")
         );
-        return Err(Error::input(message).hint("the last base has none of its own"));
+        let error = Error::input(message).hint("the last base has none of its own");
+        return Err(blame(error));
     }
-    let base = based(base, chain)?;
-    variant.tree = base.tree;
-    variant.tree.overlay(&variant.own);
-    variant.base = Some(base.name);
-    Ok(variant)
+    let (mut variant, base) = Variant::parse(found.name, &found.file, &found.text)?;
+    if let Some((reference, origin)) = base {
+        let base = resolved(&reference, &found.folder, Some(&origin), chain)?;
+        variant.tree = base.tree;
+        variant.tree.overlay(&variant.own);
+        variant.base = Some(base.name);
+    }
+    if changes.is_empty() {
+        return Ok(variant);
+    }
+    let changes: Result<Vec<Change>> = changes
+        .iter()
+        .map(|name| change(&join_path(folder, name)))
+        .collect();
+    compose(variant, &changes.map_err(blame)?).map_err(blame)
+}
+
+/// A change by name or path.
+fn change(reference: &str) -> Result<Change> {
+    let found = find("change", CHANGES, reference)?;
+    Change::parse(found.name, &found.file, &found.text)
+}
+
+/// The surfaces of learning rates that ship, each with the variant that it is of.
+fn rates() -> Result<&'static [(String, RateSurface)]> {
+    static ALL: OnceLock<Result<Vec<(String, RateSurface)>>> = OnceLock::new();
+    let read = |shipped: &Shipped| -> Result<Vec<(String, RateSurface)>> {
+        let table = load::parse(shipped.file, shipped.text)?;
+        table.check(&["surface"])?;
+        let row = |row: &Table| {
+            Ok((
+                row.need("variant", row.text("variant")?)?,
+                RateSurface::parse(row)?,
+            ))
+        };
+        table.rows("surface")?.iter().map(row).collect()
+    };
+    let all = ALL.get_or_init(|| {
+        let files: Result<Vec<_>> = RATES.iter().map(read).collect();
+        Ok(files?.into_iter().flatten().collect())
+    });
+    match all {
+        Ok(rows) => Ok(rows),
+        Err(error) => Err(error.clone()),
+    }
 }
 
 fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
@@ -234,7 +310,7 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
 mod tests {
     use super::*;
     use crate::config::{Overrides, RateSource};
-    use std::collections::BTreeSet;
+    use std::collections::{BTreeMap, BTreeSet};
 
     /// Files in a fresh folder.
     fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
@@ -249,6 +325,8 @@ mod tests {
     fn every_file_in_models_is_compiled_in() {
         for (what, shelf) in [
             ("variants", VARIANTS),
+            ("changes", CHANGES),
+            ("rates", RATES),
             ("suites", SUITES),
             ("prices", PRICES),
         ] {
@@ -284,11 +362,6 @@ mod tests {
         let variants = library.variants().unwrap();
         for (k, variant) in variants.iter().enumerate() {
             assert!(
-                variant.own.iter().next().is_some(),
-                "{} changes nothing",
-                variant.name
-            );
-            assert!(
                 variant.about.ends_with('.') && !variant.source.is_empty(),
                 "{}",
                 variant.name
@@ -301,16 +374,16 @@ mod tests {
             match &variant.base {
                 None => assert_eq!(variant.name, "gpt2", "all differ from gpt2 in the end"),
                 Some(base) => {
-                    let base = variants[..k]
-                        .iter()
-                        .find(|v| v.name == *base)
-                        .expect("listed after its base");
-                    let gained = variant
-                        .own
-                        .iter()
-                        .filter(|(key, e)| base.tree.get(key).is_none_or(|b| b.value != e.value));
+                    let listed = |name: &str| variants[..k].iter().any(|v| v.name == name);
                     assert!(
-                        gained.count() > 0,
+                        listed(parts(base).0),
+                        "{} stands before its base",
+                        variant.name
+                    );
+                    let base = library.variant(base).unwrap();
+                    let composed = !parts(&base.name).1.is_empty();
+                    assert!(
+                        composed || !variant.tree.same_values(&base.tree),
                         "{} is {} again",
                         variant.name,
                         base.name
@@ -318,16 +391,89 @@ mod tests {
                 }
             }
         }
-        let llama = library.variant("llama").unwrap();
-        for step in ["gpt2-rope", "gpt2-rmsnorm", "gpt2-swiglu"] {
-            for (key, entry) in library.variant(step).unwrap().own.iter() {
-                assert_eq!(
-                    llama.own.get(key).map(|e| &e.value),
-                    Some(&entry.value),
-                    "{step} is a step of llama"
-                );
-            }
-        }
+    }
+
+    /// What `llama` and `modern` say by hand is what their changes say.
+    #[test]
+    fn variants_compose() {
+        let library = Library::builtin();
+        let variant = |reference: &str| library.variant(reference).unwrap();
+        let values = |reference: &str| {
+            let tree = variant(reference).tree;
+            let values = tree
+                .iter()
+                .map(|(key, entry)| (key.to_owned(), entry.value.clone()));
+            values.collect::<BTreeMap<_, _>>()
+        };
+        let two = variant("gpt2+muon+rope");
+        assert_eq!(
+            (
+                two.name.as_str(),
+                two.base.as_deref(),
+                two.own.iter().count()
+            ),
+            ("gpt2+rope+muon", Some("gpt2"), 8)
+        );
+        assert_eq!(name_of("gpt2+muon+rope"), two.name);
+        assert!(!two.surfaces.is_empty() && two.surfaces != variant("gpt2").surfaces);
+        assert_eq!(values("llama+muon"), values("modern"));
+        let mut llama = values("gpt2+rope+swiglu+rmsnorm");
+        llama.insert("model.bias".to_owned(), false.into());
+        assert_eq!(llama, values("llama"));
+        let place = |reference: &str| values(reference)["model.norm.place"].clone();
+        assert_eq!(place("transformer-2017+rmsnorm"), "post");
+        assert_eq!(place("transformer-2017+prenorm"), "pre");
+        let all = library.compositions().unwrap();
+        assert_eq!(all.len(), VARIANTS.len() + CHANGES.len());
+        let names: Vec<&str> = CHANGES.iter().map(|shipped| shipped.name).collect();
+        assert_eq!(names, super::super::names::CHANGES);
+    }
+
+    #[test]
+    fn changes_of_ones_own_compose_and_contradictions_are_refused() {
+        let library = Library::builtin();
+        let variant = |reference: &str| library.variant(reference).unwrap();
+        let head = "about = \"x.\"\nsource = \"me\"\n";
+        let own = folder(&[
+            ("late.toml", &format!("{head}[train]\nclip = 0.5\n")),
+            (
+                "sines.toml",
+                &format!("{head}[model]\nposition.kind = \"sinusoidal\"\n"),
+            ),
+            (
+                "mine.toml",
+                &format!("{head}base = \"gpt2+rope+late.toml\"\n"),
+            ),
+        ]);
+        let path = |name: &str| own.path().join(name).to_string_lossy().into_owned();
+        let composed = variant(&format!("gpt2+{}+rope", path("late.toml")));
+        assert_eq!(composed.name, "gpt2+rope+late");
+        let mine = variant(&path("mine.toml"));
+        assert_eq!(mine.tree.get("train.clip").unwrap().value, 0.5);
+        let check = |reference: &str, want: &str| {
+            let found = library.variant(reference).unwrap_err().to_string();
+            assert_eq!(found.replace(&path(""), ""), want);
+        };
+        check(
+            "gpt2+rop",
+            "unknown change `rop`\nhint: did you mean `rope`?",
+        );
+        check(
+            "gtp2+rope",
+            "unknown variant `gtp2`\nhint: did you mean `gpt2`?",
+        );
+        check(
+            "gpt2+rope+rope",
+            "gpt2+rope+rope: `rope` stands there twice",
+        );
+        check(
+            "llama+rope",
+            "llama+rope: `rope` changes nothing: llama has it already",
+        );
+        check(
+            &format!("gpt2+rope+{}", path("sines.toml")),
+            "gpt2+rope+sines: `rope` and `sines` both set model.position.kind",
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //!
 //! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is the law of extension points,
 //! [`names`] says what things are called, [`load`] turns TOML into [`table`]s; [`rate_source`] says where a learning rate comes
-//! from, [`rate_surface`] is what a sweep found, [`rate`] chooses; [`variant`], [`suite`] and [`price`] are the kinds of files and
+//! from, [`rate_surface`] is what a sweep found, [`rate`] chooses; [`variant`], [`change`], [`suite`] and [`price`] are the kinds of files and
 //! [`library`] is what ships; [`cells`] makes trials' specs of them layer by layer; [`plan`] is what a run of them takes, and
 //! [`against`] what two builds against each other are called.
 
@@ -17,6 +17,7 @@ pub mod rate_source;
 pub mod rate_surface;
 pub mod rate;
 pub mod variant;
+pub mod change;
 pub mod suite;
 pub mod price;
 pub mod library;
@@ -28,6 +29,7 @@ pub mod against;
 pub use against::Gate;
 pub use catalog::{Catalog, Named};
 pub use cells::Cell;
+pub use change::Change;
 pub use knobs::{Knobs, Settled, settle};
 pub use layers::Overrides;
 pub use library::Library;

@@ -1,8 +1,16 @@
-//! What things are called: files by their stems, scales by their widths, data by kind and preset.
+//! What things are called: files by their stems, variants with changes by theirs, scales by their widths, data by kind and preset.
 
 use std::path::Path;
 
 use super::tree::Tree;
+
+/// What stands between a variant and its changes in a name.
+pub const WITH: char = '+';
+
+/// Changes that ship, in the order in which they stand in a variant's name.
+pub(super) const CHANGES: [&str; 7] = [
+    "prenorm", "rope", "rmsnorm", "swiglu", "muon", "cosine", "standard",
+];
 
 /// Whether a reference is a path rather than a name.
 pub(super) fn is_path(reference: &str) -> bool {
@@ -18,8 +26,24 @@ pub(super) fn join_path(folder: &Path, reference: &str) -> String {
     }
 }
 
-/// The name that a reference gives to what it refers to: itself, or the file's stem.
+/// A variant's reference without its changes, and these: those that ship in their order, for `gpt2+muon+rope` is
+/// `gpt2+rope+muon`, then others.
+pub(super) fn parts(reference: &str) -> (&str, Vec<&str>) {
+    let mut parts = reference.split(WITH);
+    let plain = parts.next().unwrap_or_default();
+    let mut changes: Vec<&str> = parts.collect();
+    let place = |name: &&str| CHANGES.iter().position(|shipped| shipped == name);
+    changes.sort_by_key(|name| place(name).unwrap_or(CHANGES.len()));
+    (plain, changes)
+}
+
+/// The name that a reference gives to what it refers to: itself, or the file's stem; changes in their order.
 pub(super) fn name_of(reference: &str) -> String {
+    let (plain, changes) = parts(reference);
+    if !changes.is_empty() {
+        let names: Vec<String> = std::iter::once(plain).chain(changes).map(name_of).collect();
+        return names.join(&WITH.to_string());
+    }
     if !is_path(reference) {
         return reference.to_owned();
     }

@@ -2,6 +2,7 @@
 //!
 //! ```toml
 //! [[surface]]
+//! variant = "gpt2"           # in models/rates/; in a variant's own file it is left out
 //! data = "language/easy"
 //! tokens_per_step = 512
 //! steps = [100, 1600]          # what was swept: beyond it the surface says nothing
@@ -22,7 +23,7 @@ use super::tree::Origin;
 use crate::error::Result;
 use crate::stat::surface::{Support, Surface, Valley};
 
-/// One `[[surface]]` of a variant's file.
+/// One `[[surface]]` of a variant's file, or of `models/rates/`.
 #[derive(Debug, Clone, PartialEq)]
 pub struct RateSurface {
     /// The data it was swept on, as [`super::names::data_label`] names it.
@@ -37,7 +38,8 @@ pub struct RateSurface {
     pub origin: Origin,
 }
 
-const FIELDS: [&str; 13] = [
+const FIELDS: [&str; 14] = [
+    "variant",
     "data",
     "tokens_per_step",
     "steps",

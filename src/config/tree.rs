@@ -57,6 +57,9 @@ pub struct Entry {
     pub origin: Origin,
 }
 
+/// Keys of a slot that every kind in it has: another kind keeps them.
+const OF_SLOTS: [&str; 1] = ["model.norm.place"];
+
 /// Dotted keys (`model.mixer.kind`) and their raw values.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Tree {
@@ -109,7 +112,8 @@ impl Tree {
             && slot.ends_with('.')
             && self.entries.get(key).is_some_and(|old| old.value != *value)
         {
-            self.entries.retain(|k, _| !k.starts_with(slot));
+            self.entries
+                .retain(|k, _| !k.starts_with(slot) || OF_SLOTS.contains(&k.as_str()));
         }
         if BUDGETS.contains(&key) {
             self.entries

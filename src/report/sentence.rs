@@ -56,7 +56,7 @@ pub fn sentence(answer: &Answer) -> String {
 }
 
 /// What a further variant is worth, where a sentence before it has said of another what is compared and where:
-/// "gpt2-rope: -0.37 nats; gpt2 would need 2.3 times the compute for that (95% 1.84 to 2.8, n = 5)."
+/// "gpt2+rope: -0.37 nats; gpt2 would need 2.3 times the compute for that (95% 1.84 to 2.8, n = 5)."
 pub(super) fn line(answer: &Answer) -> String {
     let gain = answer.headline();
     let equal = answer

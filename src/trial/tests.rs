@@ -63,7 +63,7 @@ fn logits(experiment: &Experiment, weights: &Weights, inputs: &[u32]) -> Vec<f32
 
 fn for_every_variant(check: impl Fn(&str, &Experiment)) {
     let names: Vec<String> = Library::builtin()
-        .variants()
+        .compositions()
         .unwrap()
         .into_iter()
         .map(|v| v.name)

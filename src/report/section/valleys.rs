@@ -143,7 +143,7 @@ mod tests {
         let mut file = example();
         file.trials = swept("gpt2", &[32, 64, 128], |_| 0.02);
         file.trials
-            .extend(swept("gpt2-standard", &[32, 64, 128], |width| {
+            .extend(swept("gpt2+standard", &[32, 64, 128], |width| {
                 0.03 * 32.0 / width as f64
             }));
         for (order, trial) in file.trials.iter_mut().enumerate() {
@@ -165,7 +165,7 @@ mod tests {
         assert_eq!(
             lead,
             "gpt2, 400 steps: the best rate changes by a factor of 1.00 from w32 to w128, within a step of its grid at every \
-             width. gpt2-standard, 400 steps: the best rate changes by a factor of 0.25 from w32 to w128, more than a step of \
+             width. gpt2+standard, 400 steps: the best rate changes by a factor of 0.25 from w32 to w128, more than a step of \
              its grid."
         );
         let Block::Plots(figures) = &blocks[1] else {
@@ -182,7 +182,7 @@ mod tests {
             .iter()
             .map(|s| (s.name.as_str(), s.points.len()))
             .collect();
-        assert_eq!(shape, [("gpt2", 5), ("gpt2-standard", 5)]);
+        assert_eq!(shape, [("gpt2", 5), ("gpt2+standard", 5)]);
         let Block::Details(_, table) = &blocks[2] else {
             panic!()
         };

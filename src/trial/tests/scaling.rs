@@ -171,9 +171,9 @@ const FLAT: std::ops::Range<f64> = -0.5..0.2;
 fn what_a_step_changes_does_not_grow_with_the_width() {
     for variant in [
         "gpt2",
-        "gpt2-rope",
-        "gpt2-rmsnorm",
-        "gpt2-swiglu",
+        "gpt2+rope",
+        "gpt2+rmsnorm",
+        "gpt2+swiglu",
         "llama",
         "transformer-2017",
     ] {
@@ -242,7 +242,7 @@ fn every_roles_rate_moves_its_role_alone() {
     };
     let of = |role: Role| ["embedding", "head", "matrix", "gain", "bias"][role as usize];
     for role in ["embedding", "head", "matrix", "gain", "bias"] {
-        for variant in ["gpt2", "gpt2-muon"] {
+        for variant in ["gpt2", "gpt2+muon"] {
             let [plain, other] =
                 [1.0, 0.5].map(|factor| prepared(variant, sets(role, factor)).experiment);
             let moved = |experiment: &Experiment| -> Vec<(Decl, Vec<f32>)> {
