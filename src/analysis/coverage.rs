@@ -18,6 +18,11 @@
 //! cargo test --release --no-default-features --lib coverage -- --ignored --nocapture
 //! ```
 
+mod truth;
+mod sized;
+
+use truth::{NOISE, SHARED, Truth, best, penalty};
+
 use crate::analysis::axis::Axis;
 use crate::analysis::gain::{Gain, Sign, gain};
 use crate::analysis::pairs::pair;
@@ -30,14 +35,6 @@ use crate::stat::lowest_of_parabola;
 use crate::stat::surface::{Point, Surface, fit};
 use crate::stream::{Stream, stream};
 
-/// Loss lost per squared distance of ln rate below its optimum, in nats ...
-const CURVATURE: f64 = 0.11;
-/// ... and so many times that above.
-const STEEPER: f64 = 4.8;
-/// Of the luck of a seed, in nats.
-const NOISE: f64 = 0.013;
-/// Share of that variance that the arms of a repeat have in common.
-const SHARED: f64 = 0.3;
 /// Rates of the sweep.
 const RATES: [f64; 6] = [0.0025, 0.005, 0.01, 0.02, 0.04, 0.08];
 /// The base's budgets in steps ...
@@ -53,26 +50,6 @@ const OTHERS: [(&str, f64); 6] = [
     ("e", 2.0),
     ("f", 2.6),
 ];
-
-mod sized;
-
-/// The world that a study is drawn from.
-#[derive(Debug, Clone, Copy)]
-struct Truth {
-    gain: f64,
-    floor: f64,
-    exponent: f64,
-    /// Whether the judge knows the floor, as an oracle does.
-    known: bool,
-    /// Of what all repeats of a cell share besides their rate, in nats.
-    cell: f64,
-    /// Of the luck of a seed, in nats.
-    noise: f64,
-    /// Whether the base ran at three widths, and is read on its frontier.
-    sized: bool,
-    /// Whether rates come from a surface and are drawn in each repeat, or from a parabola a cell and one seed.
-    surface: bool,
-}
 
 impl Truth {
     /// Expected loss of an arm at its best rate.
@@ -230,17 +207,6 @@ impl Truth {
         // In tokens: the example's arms cost the same there.
         gain(&pairs, Axis::Tokens, Scatter::of(stratum).as_ref()).0
     }
-}
-
-/// The best log rate of an arm whose rates lie `own` from the base's.
-fn best(steps: u64, own: f64) -> f64 {
-    0.015_f64.ln() + own - 0.25 * (steps as f64 / 400.0).ln()
-}
-
-/// What a log rate off the optimum costs, in nats.
-fn penalty(off: f64) -> f64 {
-    let steep = if off > 0.0 { STEEPER } else { 1.0 };
-    CURVATURE * steep * off * off
 }
 
 /// The log rate that a parabola through a sweep's lowest and its neighbours chooses.

@@ -1,9 +1,10 @@
 //! Studies of the shape of the suite `quick`: a base at three widths, read on its frontier over sizes and budgets, and two variants.
 
-use super::{Truth, best, penalty};
+use super::truth::{SHARED, Truth, best, penalty};
 use crate::analysis::axis::Axis;
 use crate::analysis::gain::{Gain, gain};
-use crate::analysis::pairs::{Question, pair};
+use crate::analysis::pairs::pair;
+use crate::analysis::question::Question;
 use crate::analysis::scatter::Scatter;
 use crate::analysis::stratum::strata;
 use crate::record::ResultFile;
@@ -137,7 +138,7 @@ fn study(truth: &Truth, n: u64, index: u64) -> ResultFile {
         (variant, own, surface, draws)
     });
     let shared: Vec<f64> = (0..n)
-        .map(|_| super::SHARED.sqrt() * truth.noise * luck.normal())
+        .map(|_| SHARED.sqrt() * truth.noise * luck.normal())
         .collect();
     let mut whole: Option<ResultFile> = None;
     for cell in cells(truth.gain) {
@@ -148,7 +149,7 @@ fn study(truth: &Truth, n: u64, index: u64) -> ResultFile {
             .map(|k| {
                 let chosen =
                     surface.at(place.0, place.1).ln_lr + surface.drawn(place.0, place.1, draws[k]);
-                let own_luck = (1.0 - super::SHARED).sqrt() * truth.noise * luck.normal();
+                let own_luck = (1.0 - SHARED).sqrt() * truth.noise * luck.normal();
                 level + penalty(chosen - best(cell.steps, *own)) + shared[k] + own_luck
             })
             .collect();
