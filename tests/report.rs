@@ -66,7 +66,7 @@ fn the_terminal_and_markdown_say_the_same() {
         markdown,
         fs::read_to_string(format!("{path}report.md")).unwrap()
     );
-    let answer = "modern is worth 3.0 times gpt2’s compute.";
+    let answer = "modern is worth 3.0 times gpt2’s compute at 31 k parameters";
     for medium in [&shown, &markdown, &rendered(Path::new(GOOD), "html")] {
         assert!(medium.contains(answer), "{medium}");
     }
@@ -172,13 +172,10 @@ fn what_cannot_be_reported_is_refused_in_a_sentence() {
     let into = folder.path().join("report.html").join("report.html");
     fs::write(folder.path().join("report.html"), "").unwrap();
     let rows: [(&[&str], &str); 4] = [
-        (
-            &[GOOD, "--out", "report.pdf"],
-            "a report is written as HTML or Markdown",
-        ),
+        (&[GOOD, "--out", "report.pdf"], "write the plot as .svg"),
         (
             &[GOOD, "--out", "report"],
-            "name it `report.html` or `report.md`",
+            "name it .html, .md, .json, .csv, .svg or .txt",
         ),
         (&["no-such.json"], "no-such.json: cannot be read"),
         (

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::json;
 
-use super::{print, print_json, say, style};
+use super::out::{Medium, OutArgs};
+use super::say;
 use crate::analysis::compare::self_test::self_test;
 use crate::analysis::compare::stages::two_stages;
 use crate::analysis::compare::{
@@ -75,9 +76,12 @@ pub struct CompareArgs {
     /// Repeats of the comparison that a self-test imagines.
     #[arg(long, value_name = "N", default_value_t = 5, requires = "self_test", value_parser = clap::value_parser!(u64).range(3..=1000))]
     pub repeats: u64,
-    /// How to say what was found.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: CompareFormat,
+    /// How to say what was found [default: as the name of --out ends, else text].
+    #[arg(long, value_enum)]
+    pub format: Option<CompareFormat>,
+    /// Where to write it, by its name as .html, .md, .json, .csv or .txt; `-` is standard output.
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
 }
 
 /// `--gate`.
@@ -110,6 +114,8 @@ pub enum CompareFormat {
     Text,
     /// For a pull request's comment, or a step's summary.
     Markdown,
+    /// One file for a browser.
+    Html,
     /// One JSON document, `effbench.compare/1`.
     Json,
     /// One line a row.
@@ -135,7 +141,7 @@ pub fn execute(args: &CompareArgs) -> Result<()> {
         Some(path) => two_stages(&first, &confirming(args, path, &options)?),
         None => first,
     };
-    show(&found, args.format)?;
+    show(&found, args)?;
     verdict(&found)
 }
 
@@ -153,30 +159,69 @@ fn test_machine(args: &CompareArgs, options: &Options) -> Result<()> {
             Error::input(message).hint("a file of four cells with four repeats each will do")
         );
     }
-    match args.format {
+    match args.asked()? {
         CompareFormat::Json => {
-            print_json(&json!({ "schema": "effbench.self-test/1", "rates": rates }))
+            let document = json!({ "schema": "effbench.self-test/1", "rates": rates });
+            args.out().write(&format!("{document:#}"))
         }
-        _ => print(&report::compare::self_test(&rates, style())),
+        format => {
+            let page = report::compare::self_test(&rates);
+            args.out().page(&page, format.medium())
+        }
     }
 }
 
-fn show(found: &Comparison, format: CompareFormat) -> Result<()> {
-    match format {
-        CompareFormat::Text => print(&report::compare::text(found, style())),
-        CompareFormat::Markdown => print(report::compare::markdown(found).trim_end()),
-        CompareFormat::Csv => print(&report::compare::csv(found)),
-        CompareFormat::GithubActionBenchmark => {
-            print_json(&report::compare::github_action_benchmark(found))
-        }
-        CompareFormat::Bencher => print_json(&report::compare::bencher(found)),
+fn show(found: &Comparison, args: &CompareArgs) -> Result<()> {
+    let out = args.out();
+    match args.asked()? {
+        CompareFormat::Csv => out.write(&report::compare::csv(found)),
+        CompareFormat::GithubActionBenchmark => out.write(&format!(
+            "{:#}",
+            report::compare::github_action_benchmark(found)
+        )),
+        CompareFormat::Bencher => out.write(&format!("{:#}", report::compare::bencher(found))),
         CompareFormat::Json => {
             let document = report::compare::Document::of(found);
             // Written as it is: thousands of cells as one tree of values would take more memory than the files.
-            print(
+            out.write(
                 &serde_json::to_string_pretty(&document)
                     .map_err(|e| Error::internal(e.to_string()))?,
             )
+        }
+        format => out.page(&report::compare::page(found), format.medium()),
+    }
+}
+
+impl CompareArgs {
+    /// The format that was asked for, by its name or by the file's.
+    fn asked(&self) -> Result<CompareFormat> {
+        if let Some(format) = self.format {
+            return Ok(format);
+        }
+        Ok(match self.out().medium()? {
+            Medium::Markdown => CompareFormat::Markdown,
+            Medium::Html => CompareFormat::Html,
+            Medium::Json => CompareFormat::Json,
+            Medium::Csv => CompareFormat::Csv,
+            Medium::Text | Medium::Svg => CompareFormat::Text,
+        })
+    }
+
+    fn out(&self) -> OutArgs {
+        OutArgs {
+            format: None,
+            out: self.out.clone(),
+        }
+    }
+}
+
+impl CompareFormat {
+    fn medium(self) -> Medium {
+        match self {
+            Self::Markdown => Medium::Markdown,
+            Self::Html => Medium::Html,
+            Self::Csv => Medium::Csv,
+            _ => Medium::Text,
         }
     }
 }

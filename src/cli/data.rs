@@ -6,7 +6,7 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Format, print, print_json, say, style};
+use super::{Format, print, print_json, print_page, say};
 use crate::data::corpus::{CORPORA, Corpus, corpus};
 use crate::error::{Error, Result, quoted};
 use crate::report::listing::{self, Listed};
@@ -53,7 +53,7 @@ pub fn execute(args: &DataArgs) -> Result<()> {
     match &args.command {
         DataCommand::List {
             format: Format::Text,
-        } => print(&listing::listing(&[&listed()], style())),
+        } => print_page(&listing::listing(&[&listed()])),
         DataCommand::List {
             format: Format::Json,
         } => print_json(&json!({ "corpora": CORPORA.iter().map(document).collect::<Vec<_>>() })),

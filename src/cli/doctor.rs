@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Format, print, print_json, style, to_json};
+use super::{Format, print_json, print_page, to_json};
 use crate::device;
 use crate::error::Result;
 use crate::measure::disturbance::{self, Disturbance};
@@ -37,7 +37,7 @@ pub struct DoctorArgs {
 pub fn execute(args: &DoctorArgs, registry: &Registry) -> Result<()> {
     let rows = checks(registry)?;
     match args.format {
-        Format::Text => print(&listing::checkup(&rows, style())),
+        Format::Text => print_page(&listing::checkup(&rows)),
         Format::Json => print_json(&to_json(&rows)?),
     }
 }

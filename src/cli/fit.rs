@@ -7,7 +7,8 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::import::loss_unit;
-use super::{Format, print, print_json, style, to_json};
+use super::out::OutArgs;
+use super::to_json;
 use crate::analysis::fit::{
     self, Asked, Counted, Demand, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv,
     law,
@@ -17,9 +18,7 @@ use crate::analysis::projection::{
 };
 use crate::error::{Error, Result};
 use crate::record::{LossUnit, pool};
-use crate::report::fit::{sentence, text};
-use crate::report::joint;
-use crate::report::projection::block;
+use crate::report::fit::{page, sentence};
 
 /// Arguments of `effbench fit`.
 #[derive(Debug, Clone, Args)]
@@ -116,9 +115,10 @@ pub struct FitArgs {
     /// A gap of so many nats is called small.
     #[arg(long, value_name = "NATS", default_value_t = SMALL_NATS, requires = "project")]
     pub small: f64,
-    /// How to say what was found.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    // A doc comment here would replace the command's own words.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub out: OutArgs,
 }
 
 /// What a column's figures are counted in.
@@ -167,31 +167,16 @@ pub fn execute(args: &FitArgs) -> Result<()> {
     };
     let findings = fit::fit_asked(law::find(&args.law)?, &points, &plan, &asked)?;
     let projected = projections(args, &findings)?;
-    match args.format {
-        Format::Text => {
-            let blocks = projected
-                .iter()
-                .map(|(group, found)| format!("{group}: {}", block(found, None, style())));
-            let said = match &findings.joint {
-                Some(found) => joint::text(found, None, &findings.notes, style()),
-                None => text(&findings),
-            };
-            print(
-                &[said]
-                    .into_iter()
-                    .chain(blocks)
-                    .collect::<Vec<_>>()
-                    .join("\n\n"),
-            )
-        }
-        Format::Json => {
+    args.out.show(
+        || Ok(page(&findings, &projected)),
+        || {
             let one = |(group, found): &(&str, Projection)| json!({ "group": group, "projection": found });
             let projected: Vec<_> = projected.iter().map(one).collect();
-            print_json(
-                &json!({ "sentence": sentence(&findings), "fit": to_json(&findings)?, "projections": projected }),
-            )
-        }
-    }
+            Ok(Some(
+                json!({ "sentence": sentence(&findings), "fit": to_json(&findings)?, "projections": projected }),
+            ))
+        },
+    )
 }
 
 /// What the law asked for cannot answer.

@@ -6,12 +6,12 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::fit::irreducible;
+use super::out::OutArgs;
 use super::price::PriceArgs;
-use super::{Format, print, print_json, style};
 use crate::analysis::Unanswered;
 use crate::analysis::along::over_compute;
 use crate::analysis::fit::Irreducible;
-use crate::analysis::study::{Study, studies};
+use crate::analysis::study::studies;
 use crate::analysis::target::{Goal, Question, reached};
 use crate::analysis::transfer::{Transfer, transfers};
 use crate::config::Price;
@@ -27,6 +27,7 @@ Examples:
   effbench gain results/gain.json
   effbench gain results/gain.json results/gain-text.json --variant modern
   effbench gain results/ladder.json --base llama --format json
+  effbench gain results/gain.json --out gain.html     or .md, .svg (the plot), .csv (the table)
   effbench gain results/gain.json --along compute          does a gain grow or fade with compute?
   effbench gain runs.json --target 3.28             steps, seconds, tokens and FLOPs to a loss, off the runs' curves
   effbench gain runs.json --target base --against 1.1   to the base's final loss; are the gains above 1.1?
@@ -61,9 +62,10 @@ pub struct GainArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub price: PriceArgs,
-    /// How to say what was found.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    // A doc comment here would replace the command's own words.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub out: OutArgs,
 }
 
 /// What a gain can change along.
@@ -98,24 +100,14 @@ pub fn execute(args: &GainArgs) -> Result<()> {
             .flat_map(|(k, a)| studies[k + 1..].iter().map(move |b| (a, b)))
     };
     let compared: Vec<Transfer> = others().flat_map(|(a, b)| transfers(a, b)).collect();
-    match args.format {
-        Format::Json => {
-            print_json(&json!({ "studies": studies, "transfers": compared, "price": price.name }))
-        }
-        Format::Text => {
-            let mut texts: Vec<String> = compared
-                .iter()
-                .map(|t| report::gain::transfer(t, style()))
-                .collect();
-            texts.extend(
-                studies
-                    .iter()
-                    .map(|study: &Study| report::gain::gain(study, style())),
-            );
-            texts.push(report::price::assumptions(&price, style()));
-            print(&texts.join("\n\n"))
-        }
-    }
+    args.out.show(
+        || Ok(report::gain::page(&studies, &compared, &price)),
+        || {
+            let document =
+                json!({ "studies": studies, "transfers": compared, "price": price.name });
+            Ok(Some(document))
+        },
+    )
 }
 
 /// Says how gains change with compute, on each kind of data.
@@ -127,16 +119,10 @@ fn along_compute(file: &ResultFile, args: &GainArgs) -> Result<()> {
         args.variant.as_deref(),
     )
     .map_err(refused)?;
-    match args.format {
-        Format::Json => print_json(&json!({ "along_compute": found })),
-        Format::Text => {
-            let texts: Vec<String> = found
-                .iter()
-                .map(|over| report::joint::over(over, style()))
-                .collect();
-            print(&texts.join("\n\n"))
-        }
-    }
+    args.out.show(
+        || Ok(report::joint::over(&found)),
+        || Ok(Some(json!({ "along_compute": found }))),
+    )
 }
 
 /// Says what every variant costs up to a loss.
@@ -154,25 +140,18 @@ fn to_target(args: &GainArgs, file: &ResultFile, price: &Price, goal: Goal) -> R
         against: args.against,
     };
     let found = reached(file, Some(price), question)?;
-    match args.format {
-        Format::Json => {
+    args.out.show(
+        || Ok(report::target::page(&found)),
+        || {
             let sentences = found.iter().flat_map(|one| {
-                one.variants
-                    .iter()
-                    .map(move |v| report::target::sentence(one, v))
+                let say = move |variant| report::target::sentence(one, variant);
+                one.variants.iter().map(say)
             });
-            print_json(
-                &json!({ "sentences": sentences.collect::<Vec<_>>(), "targets": found, "price": price.name }),
-            )
-        }
-        Format::Text => {
-            let texts: Vec<String> = found
-                .iter()
-                .map(|one| report::target::target(one, style()))
-                .collect();
-            print(&texts.join("\n\n"))
-        }
-    }
+            let sentences: Vec<String> = sentences.collect();
+            let document = json!({ "sentences": sentences, "targets": found, "price": price.name });
+            Ok(Some(document))
+        },
+    )
 }
 
 fn goal(text: &str) -> std::result::Result<Goal, String> {

@@ -6,7 +6,7 @@ use clap::Args;
 use serde_json::json;
 
 use super::compare::{known_metric, read};
-use super::{Format, print, print_json, style};
+use super::out::OutArgs;
 use crate::analysis::compare::catalog;
 use crate::analysis::compare::history::histories;
 use crate::error::{Error, Result};
@@ -29,9 +29,10 @@ pub struct HistoryArgs {
     /// The metric.
     #[arg(long, default_value = metric::TRAIN_TOKENS_PER_S)]
     pub metric: String,
-    /// How to say what was found.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    // A doc comment here would replace the command's own words.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub out: OutArgs,
 }
 
 /// Shows one history for each kind of machine.
@@ -65,14 +66,12 @@ pub fn execute(args: &HistoryArgs) -> Result<()> {
                 .hint("`effbench report FILE` shows what was measured, and why the rest was not"),
         );
     }
-    match args.format {
-        Format::Json => print_json(&json!({ "schema": "effbench.history/1", "histories": found })),
-        Format::Text => print(
-            &found
-                .iter()
-                .map(|h| shown(h, style()))
-                .collect::<Vec<_>>()
-                .join("\n\n"),
-        ),
-    }
+    args.out.show(
+        || Ok(shown(&found)),
+        || {
+            Ok(Some(
+                json!({ "schema": "effbench.history/1", "histories": found }),
+            ))
+        },
+    )
 }

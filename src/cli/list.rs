@@ -2,7 +2,7 @@
 
 use clap::Args;
 
-use super::{Format, print, print_json, style, to_json};
+use super::{Format, print_json, print_page, to_json};
 use crate::config::Library;
 use crate::error::{Error, Result};
 use crate::report::listing::{self, Listed};
@@ -39,7 +39,7 @@ pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
         }
     };
     match args.format {
-        Format::Text => print(&listing::listing(&shown, style())),
+        Format::Text => print_page(&listing::listing(&shown)),
         Format::Json => print_json(&to_json(&shown)?),
     }
 }

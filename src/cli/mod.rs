@@ -14,6 +14,7 @@ use crate::runner::child;
 #[cfg(feature = "run")]
 use crate::trial::Registry;
 
+mod out;
 pub mod compare;
 pub mod completions;
 #[cfg(feature = "run")]
@@ -242,6 +243,12 @@ pub fn print_json(document: &serde_json::Value) -> Result<()> {
     print(&format!("{document:#}"))
 }
 
+/// Prints a page as the terminal shows it.
+#[cfg(feature = "run")]
+fn print_page(page: &crate::report::page::Page) -> Result<()> {
+    print(&crate::report::render::text::text(page, style()))
+}
+
 /// A value as a JSON document.
 fn to_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
     serde_json::to_value(value).map_err(|e| Error::internal(e.to_string()))
@@ -253,9 +260,13 @@ pub fn style() -> Style {
         return Style::default();
     }
     let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
+    // Colours are for a terminal that has them and a reader who has not asked for none: https://no-color.org.
+    let none = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
+    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
     Style {
         width,
         unicode: true,
+        color: !none && !dumb,
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::compare::verdict;
-use super::{Format, print, print_json, say, style, to_json};
+use super::{Format, print, print_json, print_page, say, to_json};
 use crate::analysis::compare::stages::{cells_again, two_stages};
 use crate::analysis::compare::{Comparison, Options, Side, compare};
 use crate::campaign::{Finished, Outcome, Written};
@@ -106,7 +106,7 @@ fn tell_result(finished: &Finished, format: Format) -> Result<()> {
     match format {
         Format::Text => {
             let price = Library::builtin().price("default")?;
-            print(&report::summary(file, &path, &price, style()))?;
+            print_page(&report::summary(file, &path, &price))?;
         }
         Format::Json => print_json(&report::summary_json(file, &path))?,
     }
@@ -127,11 +127,10 @@ fn compared(file: &ResultFile, out: &Path, gate: Gate) -> Comparison {
 /// Says what two builds were found to be, and ends with the verdict.
 fn tell_comparison(found: &Comparison, format: Format, out: &Path) -> Result<()> {
     match format {
-        Format::Text => print(&format!(
-            "{}\n\nResult file: {}",
-            report::compare::text(found, style()),
-            out.display()
-        ))?,
+        Format::Text => {
+            print_page(&report::compare::page(found))?;
+            print(&format!("\nResult file: {}", out.display()))?
+        },
         Format::Json => {
             let mut document = to_json(found)?;
             document["sentence"] = report::compare::sentence(found).into();

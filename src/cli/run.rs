@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::compare::GateArg;
 use super::outcome::{Watching, tell};
-use super::{Format, print, print_json, say, style, to_json};
+use super::{Format, print_json, print_page, say, to_json};
 use crate::campaign::{Against, Campaign, Executor, Mode, Options, Shard};
 use crate::error::Result;
 use crate::report::listing;
@@ -115,7 +115,7 @@ fn show_plan(campaign: &Campaign, format: Format) -> Result<()> {
         say(&format!("a run here would be refused: {}", refusal.message));
     }
     match format {
-        Format::Text => print(&listing::plan(&plan, style())),
+        Format::Text => print_page(&listing::plan(&plan)),
         Format::Json => print_json(&to_json(&plan)?),
     }
 }

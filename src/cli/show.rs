@@ -4,7 +4,7 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Format, print, print_json, style, to_json};
+use super::{Format, print_json, print_page, to_json};
 use crate::config::parse_set;
 use crate::error::Result;
 use crate::record::{Cost, RateSource};
@@ -86,7 +86,7 @@ pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
                 lr_source: &cell.lr_source,
                 spec: &settled.spec,
             };
-            print(&listing::structure(&structure, style()))
+            print_page(&listing::structure(&structure))
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::page::Hue;
-use super::section::{Ladder, ladders};
+use super::view::scale::{Ladder, ladders};
 use crate::analysis::along::{OverCompute, over_compute};
 use crate::analysis::price::Bill;
 use crate::analysis::stratum::words;

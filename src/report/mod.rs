@@ -1,28 +1,14 @@
-//! Findings in, text out. Nothing here prints, reads the environment or knows a terminal: `cli` says how wide it is.
+//! Findings in, pages out, and pages shown in every medium. Nothing here prints, reads the environment or knows a terminal:
+//! `cli` says how wide it is.
 
-pub mod summary;
-pub mod compare;
-pub mod findings;
-pub mod gain;
-pub mod fit;
-mod fit_asked;
-#[cfg(test)]
-mod fit_cases;
-mod fit_curve;
-mod fit_rate;
-mod fit_sentence;
-pub mod joint;
-pub mod listing;
 pub mod page;
-pub mod price;
-pub mod projection;
-pub mod section;
-pub mod sentence;
-pub mod table;
-pub mod target;
+pub mod render;
+pub mod findings;
+pub mod view;
 
 pub use findings::Findings;
-pub use section::page;
-pub use sentence::sentence;
-pub use summary::{summary, summary_json};
-pub use table::Style;
+pub use render::Style;
+pub use view::report::page as report;
+pub use view::sentence::sentence;
+pub use view::summary::{summary, summary_json};
+pub use view::{compare, fit, gain, joint, listing, price, projection, target};

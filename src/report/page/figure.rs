@@ -1,10 +1,12 @@
 //! A plot as data: the picture, the characters and the table of its data are all made from it.
 
-use super::block::Table;
+use serde::Serialize;
+
 use super::quantity::Quantity;
+use super::table::Table;
 
 /// A plot with what to see in it.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Figure {
     /// What it shows, in a few words, for those who cannot see it.
     pub title: String,
@@ -15,7 +17,8 @@ pub struct Figure {
 }
 
 /// The kinds of plot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Chart {
     /// y against x.
     Scatter(Scatter),
@@ -31,7 +34,7 @@ pub enum Chart {
 }
 
 /// What lies along an axis.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Axis {
     /// With the unit where ticks do not show it.
     pub label: String,
@@ -67,7 +70,8 @@ impl Axis {
 }
 
 /// Which colour, sign and letter: the same for a variant throughout a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Hue {
     /// The variant's place in the report.
     Variant(usize),
@@ -76,7 +80,7 @@ pub enum Hue {
 }
 
 /// y against x.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Scatter {
     /// Across.
     pub x: Axis,
@@ -89,7 +93,7 @@ pub struct Scatter {
 }
 
 /// Points that belong together.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Series {
     /// As in the table.
     pub name: String,
@@ -102,7 +106,8 @@ pub struct Series {
 }
 
 /// How points are drawn.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Mark {
     /// Small and pale: single trials behind their mean.
     Faint,
@@ -117,7 +122,7 @@ pub enum Mark {
 }
 
 /// One point.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Point {
     /// Across.
     pub x: f64,
@@ -130,7 +135,7 @@ pub struct Point {
 }
 
 /// A level across the plot.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Rule {
     /// Where on y.
     pub at: f64,
@@ -139,7 +144,7 @@ pub struct Rule {
 }
 
 /// Estimates with their intervals.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Forest {
     /// Across.
     pub x: Axis,
@@ -150,7 +155,7 @@ pub struct Forest {
 }
 
 /// One estimate.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Row {
     /// What was estimated.
     pub name: String,
@@ -167,7 +172,8 @@ pub struct Row {
 }
 
 /// Whether an estimate is only a bound.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Open {
     /// It is an estimate.
     No,
@@ -178,7 +184,7 @@ pub enum Open {
 }
 
 /// One amount.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Serialize)]
 pub struct Bar {
     /// What was counted.
     pub name: String,

@@ -1,9 +1,12 @@
 //! What is counted along an axis or down a column, and how a reader is told.
 
+use serde::Serialize;
+
 use crate::unit::{Bytes, Count, Flops, Joules, Nats, Seconds, Share, Times};
 
 /// A quantity that plots and tables show.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Quantity {
     /// Loss, in nats per token.
     Nats,
@@ -25,6 +28,8 @@ pub enum Quantity {
     Count,
     /// Learning rates.
     Rate,
+    /// A figure whose unit stands in the label.
+    Plain,
 }
 
 impl Quantity {
@@ -46,7 +51,7 @@ impl Quantity {
             Self::Flops => Flops(value).to_string(),
             Self::Seconds => Seconds(value).to_string(),
             Self::Bytes => Bytes(value).to_string(),
-            Self::TokensPerSecond | Self::Count => Count(value).to_string(),
+            Self::TokensPerSecond | Self::Count | Self::Plain => Count(value).to_string(),
             Self::Joules => Joules(value).to_string(),
             Self::Times => Times(value).to_string(),
             Self::Share => Share(value).to_string(),

@@ -1,0 +1,191 @@
+//! The law of the best rate and batch, in text.
+
+use std::fmt::Write;
+
+use super::number::{aligned, figure, interval, named};
+use crate::analysis::fit::RateLaw;
+use crate::analysis::fit::rate::{Cell, Power, RateAt};
+use crate::unit::Count;
+
+/// What was found for one group, in a sentence or two.
+pub fn sentence(law: &RateLaw) -> String {
+    let told = law.cells.iter().filter(|cell| cell.rate.is_some()).count();
+    let power = |powers: &[Power], name: &str| powers.iter().find(|p| p.name == name).cloned();
+    let factor = |variable: &str, sign: f64, power: Option<Power>| {
+        power.map_or(String::new(), |p| {
+            format!(" {variable}^{:.3}", sign * p.value)
+        })
+    };
+    let mut text = format!(
+        "{}the best learning rate is {}{}{}",
+        named(&law.group),
+        law.rate.first().map_or(String::new(), |c| figure(c.value)),
+        factor("N", -1.0, power(&law.rate, "p")),
+        factor("D", 1.0, power(&law.rate, "q"))
+    );
+    let _ = write!(text, " ({})", ranges(&law.rate));
+    if let [k, r] = &law.batch[..] {
+        let _ = write!(
+            text,
+            " and the best batch {} D^{:.3} ({})",
+            figure(k.value),
+            r.value,
+            ranges(&law.batch)
+        );
+    }
+    let _ = write!(
+        text,
+        "; n = {told} of {} cells of size and tokens, {} runs.",
+        law.cells.len(),
+        law.n
+    );
+    for what in &law.not_identified {
+        let _ = write!(text, " Not identified: {what}.");
+    }
+    let cost = |factor: f64| {
+        law.costs
+            .iter()
+            .find(|cost| cost.factor == factor)
+            .map(|cost| figure(cost.nats))
+    };
+    if let (Some(high), Some(low)) = (cost(2.0), cost(0.5)) {
+        let _ = write!(
+            text,
+            " A rate twice too high costs {high} nats, half the best {low}."
+        );
+    }
+    let [mean, worst] = law.law_cost_nats;
+    let _ = write!(
+        text,
+        " The law's rate costs {} nats beside each cell's own (worst {}).",
+        figure(mean),
+        figure(worst)
+    );
+    for at in &law.at {
+        let _ = write!(text, " {}", place(at));
+    }
+    text
+}
+
+/// `p 95% 0.60 to 0.79, q 95% 0.15 to 0.27`, exponents only.
+fn ranges(powers: &[Power]) -> String {
+    let one = |p: &Power| {
+        let range = p
+            .interval
+            .as_ref()
+            .map_or("no interval".to_owned(), interval);
+        format!("{} {range}", p.name)
+    };
+    powers
+        .iter()
+        .skip(1)
+        .map(one)
+        .collect::<Vec<_>>()
+        .join(", ")
+}
+
+/// `At 5 G parameters and 1 T tokens: rate 4.2e-4 (95% ...), batch ...; extrapolated.`
+fn place(at: &RateAt) -> String {
+    let with = |value: f64, range: &Option<crate::stat::Interval>| {
+        format!(
+            "{} ({})",
+            figure(value),
+            range.as_ref().map_or("no interval".to_owned(), interval)
+        )
+    };
+    let batch = at.batch.map_or(String::new(), |batch| {
+        format!(", batch {}", with(batch, &at.batch_interval))
+    });
+    let beyond = if at.extrapolated {
+        "; extrapolated"
+    } else {
+        ""
+    };
+    format!(
+        "At {} parameters and {} tokens: rate {}{batch}{beyond}.",
+        Count(at.params),
+        Count(at.tokens),
+        with(at.rate, &at.rate_interval)
+    )
+}
+
+/// Everything that was found for one group.
+pub fn block(law: &RateLaw) -> String {
+    let mut text = format!(
+        "{}: {} runs in {} cells.",
+        law.group,
+        law.n,
+        law.cells.len()
+    );
+    let head = ["parameter", "value", "interval"]
+        .map(str::to_owned)
+        .to_vec();
+    let row = |p: &Power| {
+        let range = p.interval.as_ref().map_or("none".to_owned(), interval);
+        vec![p.name.to_owned(), format!("{:.5}", p.value), range]
+    };
+    let rows: Vec<Vec<String>> = [head]
+        .into_iter()
+        .chain(law.rate.iter().chain(&law.batch).map(row))
+        .collect();
+    text += &aligned(&rows);
+    text += "\n  Intervals: Student's t over the cells' own best rates, so that what cells scatter by is in them.";
+    if let Some([c, p, q, k, r]) = law.by_near_runs {
+        let _ = write!(
+            text,
+            "\n  By the paper's own code (least squares over all runs within 0.25% of their cell's best): lr = {} N^-{p:.3} D^{q:.3}, \
+             B = {} D^{r:.3}.",
+            figure(c),
+            figure(k)
+        );
+    }
+    for (what, scatter) in [("rates", law.rate_scatter), ("batches", law.batch_scatter)] {
+        if let Some(scatter) = scatter {
+            let _ = write!(
+                text,
+                "\n  Cells' best {what} scatter around the law by a factor of {}.",
+                figure(scatter)
+            );
+        }
+    }
+    for cost in &law.costs {
+        let times = figure(cost.factor);
+        let _ = write!(
+            text,
+            "\n  A rate {times} times the best costs {} nats ({} cells).",
+            figure(cost.nats),
+            cost.cells
+        );
+    }
+    text + &cells(&law.cells)
+}
+
+fn cells(cells: &[Cell]) -> String {
+    let head = [
+        "N",
+        "D",
+        "runs",
+        "near",
+        "best loss",
+        "best lr",
+        "best batch",
+        "",
+    ]
+    .map(str::to_owned)
+    .to_vec();
+    let row = |cell: &Cell| {
+        let or_none = |value: Option<f64>| value.map_or("-".to_owned(), figure);
+        vec![
+            Count(cell.params).to_string(),
+            Count(cell.tokens).to_string(),
+            cell.n.to_string(),
+            cell.near.to_string(),
+            format!("{:.4}", cell.best_loss),
+            or_none(cell.rate),
+            or_none(cell.batch),
+            cell.reason.unwrap_or_default().to_owned(),
+        ]
+    };
+    let rows: Vec<Vec<String>> = [head].into_iter().chain(cells.iter().map(row)).collect();
+    aligned(&rows)
+}

@@ -1,0 +1,559 @@
+//! The first line of a fit: its answer in one sentence.
+
+use super::number::{bounds, chance, figure, interval, named};
+use crate::analysis::fit::points::UNNAMED;
+use crate::analysis::fit::{Findings, Irreducible, IsoFlop, Match, Ranking, Study, Verdict};
+use crate::unit::{Count, Times};
+
+/// Pairs of groups named in the sentence; the rest are counted.
+const NAMED_PAIRS: usize = 3;
+
+/// What was found, in one sentence or a few; what speaks against the law, or what the data cannot tell, comes first.
+pub fn sentence(findings: &Findings) -> String {
+    if let Some(found) = &findings.joint {
+        return super::joint::sentence(found);
+    }
+    let said = match (&findings.groups[..], &findings.profiles[..]) {
+        ([], []) => {
+            let shapes = findings.shapes.iter().map(super::fit_curve::sentence);
+            shapes
+                .chain(findings.rates.iter().map(super::fit_rate::sentence))
+                .collect::<Vec<_>>()
+                .join(" ")
+        }
+        ([], [one]) => isoflop(one),
+        ([], all) => all.iter().map(isoflop).collect::<Vec<_>>().join(" "),
+        ([one], _) => alone(one),
+        (_, _) => together(findings),
+    };
+    let said = said + &super::fit_asked::sentences(findings);
+    let mut letters = said.chars();
+    let mut groups = findings
+        .groups
+        .iter()
+        .map(|study| &study.group)
+        .chain(findings.shapes.iter().map(|s| &s.group));
+    let mut groups = groups
+        .by_ref()
+        .chain(findings.rates.iter().map(|law| &law.group));
+    let named = groups.any(|group| group != UNNAMED && said.starts_with(group.as_str()));
+    match letters.next() {
+        // A group keeps its own spelling.
+        Some(first) if !named => first.to_uppercase().chain(letters).collect(),
+        _ => said,
+    }
+}
+
+fn isoflop(found: &IsoFlop) -> String {
+    let group = &found.group;
+    let used = found
+        .profiles
+        .iter()
+        .filter(|profile| profile.best_params.is_some())
+        .count();
+    match (found.exponent, found.interval) {
+        (Some(a), Some(range)) => {
+            let best = found.best_params_at_largest.map(|best| {
+                let range = best.interval.map_or("no interval".to_owned(), |i| {
+                    format!(
+                        "{:.0}% {} to {}",
+                        100.0 * i.level,
+                        Count(i.low),
+                        Count(i.high)
+                    )
+                });
+                format!(
+                    "; at {:.2e} FLOPs it is {} ({range})",
+                    best.flops,
+                    Count(best.params)
+                )
+            });
+            format!(
+                "{}the best model size grows as C^{a:.3} ({}, n = {used} budgets){}.",
+                named(group),
+                interval(&range),
+                best.unwrap_or_default()
+            )
+        }
+        _ => format!(
+            "{}how the best model size grows cannot be told: {used} of {} budgets have a lowest point, and it takes three.",
+            named(group),
+            found.profiles.len()
+        ),
+    }
+}
+
+/// What speaks against a study, a sentence each, without a subject: the reader must see these before any figure.
+fn doubts(study: &Study) -> Vec<String> {
+    let mut doubts = Vec::new();
+    if let Some(found) = study.misfit.filter(|found| found.is_clear()) {
+        let [a, b] = found.freedom;
+        doubts.push(format!(
+            "this law does not describe the runs (lack of fit, F = {:.1} with {a} and {b}, p = {}): it summarises them, and no \
+             best split, next doubling or forecast is read off it",
+            found.f,
+            chance(found.p)
+        ));
+    }
+    if study.series.alike {
+        doubts.push(format!(
+            "neighbouring rows of one size miss the law alike (Durbin-Watson {:.2}): checkpoints of one run are no runs of their \
+             own, or the law's curve is another; {} rows are worth about {:.0}",
+            study.series.durbin_watson(),
+            study.n,
+            (study.n as f64 / study.series.stretch()).max(1.0)
+        ));
+    }
+    if let Some(found) = study
+        .counting
+        .filter(|found| found.far() && study.allocation.is_some())
+    {
+        doubts.push(format!(
+            "the runs' FLOPs are {} N D, not 6 N D (another unit, or another count of N): best splits are read off the runs' own",
+            figure(found.per_parameter_and_token)
+        ));
+    }
+    if let (Some(known), Some(e)) = (study.oracle_left_out, study.parameters.first()) {
+        let range = e
+            .interval
+            .map(|range| format!(" ({})", bounds(&range)))
+            .unwrap_or_default();
+        doubts.push(format!(
+            "its E = {}{range} leaves out the oracle's known loss of {}: beyond the runs the law is wrong",
+            figure(e.value),
+            figure(known)
+        ));
+    }
+    doubts
+}
+
+fn alone(study: &Study) -> String {
+    let doubts = doubts(study);
+    let said = if study.describes() {
+        answer(study)
+    } else {
+        summary(study)
+    };
+    let parts: Vec<String> = doubts.into_iter().chain([said]).collect();
+    let mut text = named(&study.group);
+    for (k, part) in parts.iter().enumerate() {
+        let mut letters = part.chars();
+        match letters.next() {
+            Some(first) if k > 0 => {
+                text.extend([' '].into_iter().chain(first.to_uppercase()).chain(letters))
+            }
+            _ => text += part,
+        }
+        text.push('.');
+    }
+    text
+}
+
+/// What a law that does not describe its runs still says of them.
+fn summary(study: &Study) -> String {
+    let exponents = study
+        .parameters
+        .iter()
+        .skip(2)
+        .step_by(2)
+        .map(|p| format!("{} = {}", p.name, figure(p.value)));
+    format!(
+        "the nearest such law has {} and {} (n = {} points{})",
+        floor(study),
+        exponents.collect::<Vec<_>>().join(", "),
+        study.n,
+        repeats(study)
+    )
+}
+
+fn repeats(study: &Study) -> String {
+    study
+        .repeats
+        .map(|repeats| format!(", {repeats} repeats"))
+        .unwrap_or_default()
+}
+
+fn answer(study: &Study) -> String {
+    if study.allocation.is_some() {
+        split(study)
+    } else {
+        fall(study)
+    }
+}
+
+fn split(study: &Study) -> String {
+    let Some(found) = &study.allocation else {
+        return String::new();
+    };
+    let (a, b) = (found.params_exponent, 1.0 - found.params_exponent);
+    let n = format!("n = {} points{}", study.n, repeats(study));
+    let Some(range) = found.params_exponent_interval else {
+        return format!(
+            "how compute is best split is not identified{}: N ~ C^{a:.3} is one of many that fit the runs as well ({n})",
+            why_not_split(study)
+        );
+    };
+    let first = found.splits.first();
+    let ratio = first.map(|split| {
+        let seen = format!(
+            "{} tokens a parameter at the largest budget",
+            figure(split.optimum.tokens / split.optimum.params)
+        );
+        if split.params_interval.is_some() {
+            format!(", {seen}")
+        } else {
+            format!(", {seen} (not identified)")
+        }
+    });
+    format!(
+        "compute is best split as N ~ C^{a:.3} and D ~ C^{b:.3} ({}{}; {n})",
+        interval(&range),
+        ratio.unwrap_or_default()
+    )
+}
+
+/// Which part of the design leaves the split open.
+fn why_not_split(study: &Study) -> String {
+    let distinct = |get: &dyn Fn(&crate::analysis::fit::Point) -> Option<f64>| {
+        let points = &study.fitting.points;
+        points
+            .iter()
+            .filter_map(get)
+            .map(f64::to_bits)
+            .collect::<std::collections::BTreeSet<u64>>()
+            .len()
+    };
+    let (sizes, tokens) = (distinct(&|p| p.params), distinct(&|p| p.tokens));
+    match study.counting {
+        Some(counting) if counting.one_ray() => {
+            let [low, high] = counting.tokens_per_parameter;
+            format!(
+                " by runs that all have {} tokens a parameter",
+                figure((low * high).sqrt())
+            )
+        }
+        _ if sizes < 3 => format!(" by runs of {sizes} model sizes (it takes three at least)"),
+        _ if tokens < 3 => {
+            format!(" by runs of {tokens} numbers of tokens (it takes three at least)")
+        }
+        _ => String::new(),
+    }
+}
+
+fn fall(study: &Study) -> String {
+    let Some(exponent) = study.parameters.last() else {
+        return "nothing was fitted".to_owned();
+    };
+    let range = match (exponent.interval, study.silence) {
+        (Some(range), _) if range.closed() => bounds(&range),
+        (Some(range), _) => format!("not identified: {}", bounds(&range)),
+        (None, Some(silence)) => format!("no interval: {}", silence.words()),
+        (None, None) => "no interval".to_owned(),
+    };
+    let buys = study.returns.as_ref().map(|returns| {
+        let range = returns
+            .doubling_interval
+            .map_or("not identified".to_owned(), |i| interval(&i));
+        format!(
+            "; the next doubling of compute buys {} nats ({range})",
+            figure(returns.doubling_nats)
+        )
+    });
+    let untested = if study.tests_form {
+        ""
+    } else {
+        "; as many budgets as parameters, so nothing tests the law"
+    };
+    let fall = if floor_unknown(study) {
+        "as far as the data tell, as"
+    } else {
+        "as"
+    };
+    let variable = study
+        .fitting
+        .law
+        .terms
+        .last()
+        .map_or("C", |term| symbol(term.variable));
+    format!(
+        "the loss falls toward {} {fall} {variable}^-{:.3} ({range}, n = {} points{}){}{untested}",
+        floor(study),
+        exponent.value,
+        study.n,
+        repeats(study),
+        buys.unwrap_or_default()
+    )
+}
+
+fn symbol(variable: crate::analysis::fit::points::Variable) -> &'static str {
+    use crate::analysis::fit::points::Variable;
+    match variable {
+        Variable::Params => "N",
+        Variable::Tokens => "D",
+        Variable::Flops => "C",
+        Variable::UniqueTokens => "U",
+        Variable::Rate => "rate",
+        Variable::Batch => "batch",
+    }
+}
+
+fn floor_unknown(study: &Study) -> bool {
+    study
+        .parameters
+        .first()
+        .is_some_and(|e| !e.held && !e.identified)
+}
+
+/// `E = 1.177 (known from the oracle)`.
+pub(super) fn floor(study: &Study) -> String {
+    let Some(e) = study.parameters.first() else {
+        return String::new();
+    };
+    let value = figure(e.value);
+    match (study.irreducible, &e.interval) {
+        (Irreducible::Oracle, _) => format!("E = {value} (known from the oracle)"),
+        (Irreducible::Fixed(_), _) => format!("E = {value} (assumed)"),
+        (Irreducible::Free, Some(range)) => format!("E = {value} ({})", bounds(range)),
+        (Irreducible::Free, None) => format!("E = {value} (no interval)"),
+    }
+}
+
+fn together(findings: &Findings) -> String {
+    let mut parts: Vec<String> = misfits(findings).into_iter().collect();
+    parts.push(ranked(findings));
+    parts.extend(dearest(findings));
+    let mut text = String::new();
+    for part in parts {
+        let mut letters = part.chars();
+        let named = findings
+            .groups
+            .iter()
+            .any(|study| part.starts_with(&study.group));
+        match letters.next() {
+            Some(first) if !text.is_empty() && !named => {
+                text.extend([' '].into_iter().chain(first.to_uppercase()).chain(letters))
+            }
+            _ if text.is_empty() => text += &part,
+            _ => text += &format!(" {part}"),
+        }
+        text.push('.');
+    }
+    text
+}
+
+/// `this law does not describe the runs of llama (lack of fit, p = 0.0004): ...`, where it does not; the same for rows that are
+/// no runs of their own, and for a floor that is known to be another.
+fn misfits(findings: &Findings) -> Vec<String> {
+    let groups = |of: &dyn Fn(&Study) -> bool| -> Vec<&str> {
+        findings
+            .groups
+            .iter()
+            .filter(|study| of(study))
+            .map(|study| study.group.as_str())
+            .collect()
+    };
+    let mut parts = Vec::new();
+    let clear = groups(&|study| !study.describes());
+    if !clear.is_empty() {
+        let p = findings
+            .groups
+            .iter()
+            .filter_map(|study| study.misfit)
+            .map(|found| found.p)
+            .fold(1.0, f64::min);
+        parts.push(format!(
+            "this law does not describe the runs of {} (lack of fit, p = {}): it summarises them, and nothing is read off it",
+            clear.join(" and "),
+            chance(p)
+        ));
+    }
+    let alike = groups(&|study| study.series.alike);
+    if !alike.is_empty() {
+        parts.push(format!(
+            "neighbouring rows of one size of {} miss the law alike: checkpoints of one run are no runs of their own, or the law's \
+             curve is another",
+            alike.join(" and ")
+        ));
+    }
+    let beyond = groups(&|study| study.oracle_left_out.is_some());
+    if !beyond.is_empty() {
+        parts.push(format!(
+            "the E fitted to {} leaves out the oracle's known loss",
+            beyond.join(" and ")
+        ));
+    }
+    parts
+}
+
+fn ranked(findings: &Findings) -> String {
+    let all = &findings.rankings;
+    let says = |ranking: &&Ranking| {
+        ranking.verdict != Verdict::CannotTell || ranking.crossing_flops.is_some()
+    };
+    let mut told: Vec<&Ranking> = all.iter().filter(says).collect();
+    told.sort_by(|a, b| a.p_holm.unwrap_or(1.0).total_cmp(&b.p_holm.unwrap_or(1.0)));
+    match (&told[..], &all[..]) {
+        ([], [one]) => {
+            format!(
+                "which of {} and {} gains more from scale cannot be told{}",
+                one.groups[0],
+                one.groups[1],
+                why(one)
+            )
+        }
+        ([], _) => {
+            let groups: Vec<&str> = findings
+                .groups
+                .iter()
+                .map(|study| study.group.as_str())
+                .collect();
+            format!(
+                "which of {} gains more from scale cannot be told",
+                groups.join(", ")
+            )
+        }
+        (told, all) => {
+            let claims: Vec<String> = told
+                .iter()
+                .take(NAMED_PAIRS)
+                .map(|ranking| claim(ranking))
+                .collect();
+            let more = told.len().saturating_sub(NAMED_PAIRS);
+            let more = if more > 0 {
+                format!("; {more} more pairs are told below")
+            } else {
+                String::new()
+            };
+            let rest = all.len() - told.len();
+            let rest = if rest > 0 {
+                format!("; {rest} of {} comparisons cannot be told", all.len())
+            } else {
+                String::new()
+            };
+            let holm = if all.len() > 1 {
+                format!(", after Holm's correction over {} pairs", all.len())
+            } else {
+                String::new()
+            };
+            format!("{}{more}{rest}{holm}", claims.join("; "))
+        }
+    }
+}
+
+fn why(ranking: &Ranking) -> String {
+    let held = match ranking.with_e_held {
+        Some(held) if held != Verdict::CannotTell => {
+            format!(
+                ", although E as it is held would claim a larger {} for {}",
+                ranking.parameter,
+                winner(ranking, held)
+            )
+        }
+        _ => String::new(),
+    };
+    let reason = ranking
+        .unranked
+        .map(|reason| format!(": {}", reason.words()))
+        .unwrap_or_default();
+    held + &reason
+}
+
+/// Who a verdict names.
+pub(super) fn winner(ranking: &Ranking, verdict: Verdict) -> &str {
+    match verdict {
+        Verdict::First => &ranking.groups[0],
+        Verdict::Second => &ranking.groups[1],
+        Verdict::CannotTell => "neither",
+    }
+}
+
+/// `modern gains more from scale than gpt2 (a doubling buys 0.12 to 0.05 nats against 0.10 to 0.04 from 1e15 to 1e18 FLOPs)`.
+pub(super) fn claim(ranking: &Ranking) -> String {
+    let (first, last) = match (
+        ranking.at_equal_compute.first(),
+        ranking.at_equal_compute.last(),
+    ) {
+        (Some(first), Some(last)) => (first, last),
+        _ => return String::new(),
+    };
+    let span = |k: usize| {
+        format!(
+            "{} to {}",
+            figure(first.nats_per_doubling[k]),
+            figure(last.nats_per_doubling[k])
+        )
+    };
+    if let Some(flops) = ranking.crossing_flops {
+        let below = usize::from(first.nats_per_doubling[1] > first.nats_per_doubling[0]);
+        return format!(
+            "a doubling of compute buys {} more below {flops:.1e} FLOPs ({} against {} nats at {:.1e}) and {} more above it ({} \
+             against {} at {:.1e})",
+            ranking.groups[below],
+            figure(first.nats_per_doubling[below]),
+            figure(first.nats_per_doubling[1 - below]),
+            first.at,
+            ranking.groups[1 - below],
+            figure(last.nats_per_doubling[1 - below]),
+            figure(last.nats_per_doubling[below]),
+            last.at
+        );
+    }
+    let better = usize::from(ranking.verdict == Verdict::Second);
+    format!(
+        "{} gains more from scale than {} (a doubling buys {} nats against {}, from {:.1e} to {:.1e} FLOPs)",
+        ranking.groups[better],
+        ranking.groups[1 - better],
+        span(better),
+        span(1 - better),
+        first.at,
+        last.at
+    )
+}
+
+/// The match that takes most, of those between laws that describe their runs; that it was picked is said.
+fn dearest(findings: &Findings) -> Option<String> {
+    let sound = |group: &String| {
+        findings
+            .groups
+            .iter()
+            .any(|study| study.group == *group && study.describes())
+    };
+    let all: Vec<&Match> = findings
+        .matches
+        .iter()
+        .filter(|found| sound(&found.behind) && sound(&found.ahead))
+        .collect();
+    let dear = |found: &Match| found.times.unwrap_or(f64::INFINITY);
+    let largest = all.iter().max_by(|a, b| dear(a).total_cmp(&dear(b)))?;
+    let picked = if all.len() > 1 {
+        format!("; the largest of {} such figures, picked", all.len())
+    } else {
+        String::new()
+    };
+    Some(matched(largest) + &picked)
+}
+
+/// `to reach modern's 2.90 nats at 1e18 FLOPs, scale alone costs gpt2 3.1 times that (95% ...)`.
+pub(super) fn matched(found: &Match) -> String {
+    let Match { behind, ahead, .. } = found;
+    let at = format!(
+        "{ahead}'s {} nats at {:.2e} FLOPs",
+        figure(found.loss),
+        found.flops
+    );
+    let Some(times) = found.times else {
+        return format!("no amount of compute brings {behind} to {at}: its E is above that");
+    };
+    let range = found
+        .interval
+        .map_or("not identified".to_owned(), |i| interval(&i));
+    let beyond = if found.extrapolated {
+        ", extrapolated"
+    } else {
+        ""
+    };
+    format!(
+        "to reach {at}, scale alone costs {behind} {} times that ({range}{beyond})",
+        Times(times)
+    )
+}

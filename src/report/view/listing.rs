@@ -1,0 +1,266 @@
+//! Tables for looking around: what there is, what a variant is, what a run would do, what this machine can measure.
+
+use serde::Serialize;
+use serde_json::Value;
+
+use crate::config::plan::Plan;
+use crate::record::{Cost, RateSource};
+use crate::report::page::{Block, Page, Table};
+use crate::unit::{Bytes, Count, Flops, Seconds};
+
+/// A list of named things with one sentence each.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listed {
+    /// In the plural: `variants`.
+    pub what: String,
+    /// Name and sentence.
+    pub rows: Vec<(String, String)>,
+}
+
+/// Lists under their headings.
+pub fn listing(lists: &[&Listed]) -> Page {
+    let blocks = lists.iter().flat_map(|list| {
+        let mut table = Table::new(["", ""]);
+        for (name, about) in &list.rows {
+            table.row([name, about]);
+        }
+        [Block::Heading(list.what.clone()), Block::Table(table)]
+    });
+    Page::answer("What there is", Vec::new(), blocks.collect())
+}
+
+/// One thing that could be measured here, or not.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Checked {
+    /// What.
+    pub what: String,
+    /// Whether it can.
+    pub ok: bool,
+    /// What was found.
+    pub found: String,
+    /// Why not.
+    pub why: Option<String>,
+    /// What would change it.
+    pub remedy: Option<String>,
+}
+
+impl Checked {
+    /// It can.
+    pub fn yes(what: &str, found: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            ok: true,
+            found: found.to_owned(),
+            why: None,
+            remedy: None,
+        }
+    }
+
+    /// It cannot, why, and what would change it.
+    pub fn no(what: &str, found: &str, why: &str, remedy: &str) -> Self {
+        let some = |text: &str| Some(text.to_owned()).filter(|text| !text.is_empty());
+        Self {
+            what: what.to_owned(),
+            ok: false,
+            found: found.to_owned(),
+            why: some(why),
+            remedy: some(remedy),
+        }
+    }
+}
+
+/// What this machine can measure, as a table.
+pub fn checkup(rows: &[Checked]) -> Page {
+    let mut table = Table::new(["what", "", "found", "why not", "remedy"]);
+    for row in rows {
+        let text = |option: &Option<String>| option.clone().unwrap_or_default();
+        let mark = if row.ok { "yes" } else { "no" };
+        table.row([
+            row.what.clone(),
+            mark.to_owned(),
+            row.found.clone(),
+            text(&row.why),
+            text(&row.remedy),
+        ]);
+    }
+    let able = rows.iter().filter(|row| row.ok).count();
+    let lead = format!(
+        "{able} of {} things that effbench looks at can be measured or used here.",
+        rows.len()
+    );
+    let blocks = vec![Block::Text(lead), Block::Table(table)];
+    Page::answer("What this machine can measure", Vec::new(), blocks)
+}
+
+/// A settled variant to be shown.
+#[derive(Debug, Clone, Copy)]
+pub struct Structure<'a> {
+    /// `gpt2 at w64`.
+    pub title: &'a str,
+    /// Its hypothesis.
+    pub about: &'a str,
+    /// Where it comes from.
+    pub source: &'a str,
+    /// Counted from its structure.
+    pub cost: &'a Cost,
+    /// A guess at a training process's peak.
+    pub memory_guess_bytes: u64,
+    /// Where the learning rate comes from.
+    pub lr_source: &'a RateSource,
+    /// Every default written out.
+    pub spec: &'a Value,
+}
+
+/// Parameters by part, FLOPs, memory, and the settled spec.
+pub fn structure(shown: &Structure) -> Page {
+    let cost = shown.cost;
+    let mut parts = Table::new(["part", "parameters", "share"]);
+    for (part, count) in &cost.params_by_part {
+        let share = format!("{:.1}%", 100.0 * *count as f64 / cost.params_total as f64);
+        parts.row([part.clone(), count.to_string(), share]);
+    }
+    parts.row([
+        "total".to_owned(),
+        cost.params_total.to_string(),
+        "100%".to_owned(),
+    ]);
+    let mut figures = Table::new(["", ""]);
+    let full_square = cost
+        .train_flops_full_square
+        .map_or_else(|| "not counted".to_owned(), |v| Flops(v).to_string());
+    for (name, figure) in [
+        (
+            "training FLOPs per token",
+            format!("{} (as executed)", Flops(cost.train_flops_per_token)),
+        ),
+        (
+            "training FLOPs per sequence",
+            cost.train_flops_per_sequence.to_string(),
+        ),
+        (
+            "6 N per token, for orientation",
+            Flops(cost.six_n_flops_per_token).to_string(),
+        ),
+        (
+            "whole run",
+            format!(
+                "{} over {} tokens",
+                Flops(cost.train_flops),
+                Count(cost.train_tokens as f64)
+            ),
+        ),
+        (
+            "  by PaLM's convention (attention's full square)",
+            full_square,
+        ),
+        (
+            "  and the optimizer's",
+            Flops(cost.optimizer_flops).to_string(),
+        ),
+        (
+            "parameters, gradients, optimizer state",
+            Bytes(cost.state_bytes as f64).to_string(),
+        ),
+        (
+            "training process, a guess",
+            Bytes(shown.memory_guess_bytes as f64).to_string(),
+        ),
+        (
+            "KV cache per token",
+            Bytes(cost.kv_bytes_per_token as f64).to_string(),
+        ),
+        ("learning rate from", shown.lr_source.to_string()),
+    ] {
+        figures.row([name.to_owned(), figure]);
+    }
+    let blocks = vec![
+        Block::Heading(shown.title.to_owned()),
+        Block::Text(shown.about.to_owned()),
+        Block::Text(format!("source: {}", shown.source)),
+        Block::Table(parts),
+        Block::Table(figures),
+        Block::Code(flat(shown.spec).join("\n")),
+    ];
+    Page::answer(shown.title, Vec::new(), blocks)
+}
+
+/// `key = value` lines of a nested object.
+fn flat(value: &Value) -> Vec<String> {
+    fn walk(prefix: &str, value: &Value, lines: &mut Vec<String>) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map {
+                    let key = if prefix.is_empty() {
+                        key.clone()
+                    } else {
+                        format!("{prefix}.{key}")
+                    };
+                    walk(&key, value, lines);
+                }
+            }
+            Value::Null => {}
+            _ => lines.push(format!("{prefix} = {value}")),
+        }
+    }
+    let mut lines = Vec::new();
+    walk("", value, &mut lines);
+    lines
+}
+
+/// A plan as a table, with one sentence before it.
+pub fn plan(plan: &Plan) -> Page {
+    let mut table = Table::new([
+        "cell",
+        "params",
+        "tokens",
+        "train FLOPs",
+        "optimizer",
+        "about",
+        "memory",
+        "learning rate",
+    ]);
+    for cell in &plan.cells {
+        table.row([
+            cell.cell.clone(),
+            Count(cell.params as f64).to_string(),
+            Count(cell.train_tokens as f64).to_string(),
+            Flops(cell.train_flops).to_string(),
+            Flops(cell.optimizer_flops).to_string(),
+            Seconds(cell.seconds_guess).to_string(),
+            Bytes(cell.memory_bytes_guess as f64).to_string(),
+            cell.lr_source.as_ref().map_or_else(
+                || "to be chosen by a sweep here".to_owned(),
+                ToString::to_string,
+            ),
+        ]);
+    }
+    let mut how = vec![
+        format!("{} cells", plan.cells.len()),
+        format!("{} repeats each", plan.repeats),
+    ];
+    how.extend((plan.builds > 1).then(|| format!("by {} builds", plan.builds)));
+    how.extend(match (&plan.shard, plan.tuning_trials) {
+        (None, 0) => None,
+        (None, n) => Some(format!("after {n} that choose learning rates")),
+        (Some(part), 0) => Some(format!("of which this is part {part}")),
+        (Some(_), _) => Some("all of them to choose learning rates".to_owned()),
+    });
+    how.extend((plan.done_trials > 0).then(|| format!("{} are done", plan.done_trials)));
+    let lead = format!(
+        "Suite {} would run {} trials ({}) on {} with {} threads: {}, about {} and {} at a time (guesses).",
+        plan.suite,
+        plan.trials,
+        how.join(", "),
+        plan.device,
+        plan.threads,
+        Flops(plan.total_flops),
+        Seconds(plan.seconds_guess),
+        Bytes(plan.memory_bytes_guess as f64),
+    );
+    let blocks = vec![Block::Text(lead), Block::Table(table)];
+    Page::answer(
+        &format!("What suite {} would run", plan.suite),
+        Vec::new(),
+        blocks,
+    )
+}

@@ -1,0 +1,78 @@
+//! Figures of laws in words: numbers with four digits, chances, intervals and their open ends.
+
+use crate::analysis::fit::Bounds;
+use crate::analysis::fit::points::UNNAMED;
+use crate::stat::Interval;
+
+/// A number with four digits, in powers of ten where it is far from one.
+pub(super) fn figure(value: f64) -> String {
+    if value == 0.0 || value.abs() < 1e-9 {
+        return "0".to_owned();
+    }
+    let digits = 3 - value.abs().log10().floor() as i32;
+    match digits {
+        0..=6 => format!("{value:.*}", digits as usize),
+        -2..=-1 => format!("{value:.0}"),
+        _ => format!("{value:.2e}"),
+    }
+}
+
+/// `0.34`, `0.0034`, `below 0.0001`.
+pub(super) fn chance(p: f64) -> String {
+    match p {
+        p if p < 1e-4 => "below 0.0001".to_owned(),
+        p if p < 0.01 => format!("{p:.4}"),
+        p => format!("{p:.2}"),
+    }
+}
+
+/// `95% 0.32 to 0.37`.
+pub(super) fn interval(found: &Interval) -> String {
+    format!(
+        "{:.0}% {} to {}",
+        100.0 * found.level,
+        figure(found.low),
+        figure(found.high)
+    )
+}
+
+/// `95% 0.32 to 0.37`, `at most 1.9`, `at least 0.1`, `not bounded by the data`.
+pub(super) fn bounds(found: &Bounds) -> String {
+    let level = format!("{:.0}%", 100.0 * found.level);
+    match (found.low, found.high) {
+        (Some(low), Some(high)) => format!("{level} {} to {}", figure(low), figure(high)),
+        (None, Some(high)) => format!("{level} at most {}", figure(high)),
+        (Some(low), None) => format!("{level} at least {}", figure(low)),
+        (None, None) => "not bounded by the data".to_owned(),
+    }
+}
+
+/// `gpt2: `, or nothing for the one group of a table without groups.
+pub(super) fn named(group: &str) -> String {
+    if group == UNNAMED {
+        String::new()
+    } else {
+        format!("{group}: ")
+    }
+}
+
+/// Rows in columns, two blanks between, the first column to the left.
+pub(super) fn aligned(rows: &[Vec<String>]) -> String {
+    let columns = rows.iter().map(Vec::len).max().unwrap_or_default();
+    let width = |k: usize| {
+        rows.iter()
+            .filter_map(|row| row.get(k))
+            .map(|cell| cell.chars().count())
+            .max()
+            .unwrap_or(0)
+    };
+    let widths: Vec<usize> = (0..columns).map(width).collect();
+    let line = |row: &Vec<String>| {
+        let cells = row
+            .iter()
+            .zip(&widths)
+            .map(|(cell, width)| format!("{cell:<width$}"));
+        format!("\n  {}", cells.collect::<Vec<_>>().join("  ").trim_end())
+    };
+    rows.iter().map(line).collect()
+}
