@@ -128,7 +128,7 @@ impl Shown<'_> {
 #[cfg(test)]
 pub(in crate::report) fn golden(name: &str, found: &str) {
     let path = format!("{}/tests/golden/{name}", env!("CARGO_MANIFEST_DIR"));
-    if std::env::var_os("MEND_GOLDEN").is_some() {
+    if option_env!("MEND_GOLDEN").is_some() {
         std::fs::write(&path, format!("{found}\n")).unwrap();
     }
     let expected = std::fs::read_to_string(&path).unwrap();
