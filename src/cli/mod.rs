@@ -35,6 +35,7 @@ mod outcome;
 #[cfg(feature = "run")]
 pub mod run;
 pub mod schema;
+pub mod summary;
 #[cfg(feature = "run")]
 pub mod show;
 pub mod validate;
@@ -81,6 +82,8 @@ pub enum Command {
     Doctor(doctor::DoctorArgs),
     /// Say what each variant is worth: how many times more the base must spend to match it, with intervals.
     Gain(gain::GainArgs),
+    /// Say again what a run ended with, from its result file.
+    Summary(summary::SummaryArgs),
     /// Show what result files say: a page for a browser, Markdown, or here.
     Report(report::ReportArgs),
     /// Say whether a new result is worse than a base, with a verdict that a CI can act on.
@@ -145,6 +148,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args, &registry),
         Command::Gain(args) => gain::execute(&args),
+        Command::Summary(args) => summary::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Compare(args) => compare::execute(&args),
         Command::History(args) => history::execute(&args),
@@ -166,6 +170,7 @@ pub fn main(registry: Registry) -> ExitCode {
 pub fn main() -> ExitCode {
     parsed(|command| match command {
         Command::Gain(args) => gain::execute(&args),
+        Command::Summary(args) => summary::execute(&args),
         Command::Report(args) => report::execute(&args),
         Command::Compare(args) => compare::execute(&args),
         Command::History(args) => history::execute(&args),
@@ -285,6 +290,7 @@ fn judge_only(command: &str) -> Error {
                 "compare",
                 "history",
                 "fit",
+                "summary",
                 "report",
                 "import",
                 "merge",

@@ -130,7 +130,7 @@ fn tell_comparison(found: &Comparison, format: Format, out: &Path) -> Result<()>
         Format::Text => {
             print_page(&report::compare::page(found))?;
             print(&format!("\nResult file: {}", out.display()))?
-        },
+        }
         Format::Json => {
             let mut document = to_json(found)?;
             document["sentence"] = report::compare::sentence(found).into();

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 use super::page::Hue;
 use super::view::scale::{Ladder, ladders};
 use crate::analysis::along::{OverCompute, over_compute};
+use crate::analysis::fit::points::{Counted, groups, of_trials};
+use crate::analysis::fit::{IsoFlop, isoflop};
 use crate::analysis::price::Bill;
-use crate::analysis::stratum::words;
+use crate::analysis::stratum::{strata, words};
 use crate::analysis::study::{Study, studies};
 use crate::analysis::summary::summary;
 use crate::analysis::{Answer, CellSummary, Unanswered, answer};
@@ -35,6 +37,8 @@ pub struct Findings<'a> {
     pub along: Vec<OverCompute>,
     /// Laws of loss in compute, where variants ran at several sizes and budgets.
     pub ladders: Vec<Ladder>,
+    /// IsoFLOP profiles of variants with several sizes at several budgets, by kind of data.
+    pub profiles: Vec<IsoFlop>,
     /// What all of it cost, and by whose prices.
     pub bill: Option<(Bill, String)>,
 }
@@ -167,6 +171,7 @@ impl<'a> Findings<'a> {
             data: names(file, &data),
             along: over_compute(file, None, None, None).unwrap_or_default(),
             ladders: ladders(file),
+            profiles: profiles(file),
             bill,
         }
     }
@@ -258,6 +263,29 @@ fn variants(base: Option<&str>, trials: &[&Trial]) -> Vec<String> {
         }
     }
     variants
+}
+
+/// The isoFLOP profiles in a file: of each variant that has a lowest point among its sizes at two budgets or more.
+fn profiles(file: &ResultFile) -> Vec<IsoFlop> {
+    let mut found = Vec::new();
+    for stratum in strata(file, None) {
+        let Ok(points) = of_trials(&stratum.trials, Counted::Total) else {
+            continue;
+        };
+        for group in groups(&points.points) {
+            let own = points.points.iter().filter(|point| point.group == group);
+            found.extend(isoflop::profiles(&own.cloned().collect::<Vec<_>>()).ok());
+        }
+    }
+    let valleys = |found: &IsoFlop| {
+        found
+            .profiles
+            .iter()
+            .filter(|p| !p.valley.is_empty())
+            .count()
+    };
+    found.retain(|one| valleys(one) > 1);
+    found
 }
 
 /// What tells a group from the others of its name, where there are others: `, train.batch 8`.

@@ -86,6 +86,9 @@ impl Reason {
     }
 }
 
+/// Steps of a drawn valley.
+const DRAWN: u32 = 32;
+
 /// One budget's profile.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Profile {
@@ -105,6 +108,10 @@ pub struct Profile {
     pub influence: Option<f64>,
     /// Why there is no best size.
     pub reason: Option<Reason>,
+    /// Each size tried, ascending, with the mean loss of its runs, carried to the budget's mean C.
+    pub sizes: Vec<[f64; 2]>,
+    /// The fitted valley around the lowest point, size and loss; empty where there is none.
+    pub valley: Vec<[f64; 2]>,
 }
 
 /// The best size of one budget.
@@ -181,6 +188,22 @@ pub fn profiles(points: &[Point]) -> Result<IsoFlop> {
     })
 }
 
+/// The curve that a lowest point was read off, among the sizes that it was fitted to.
+fn drawn(sizes: &[Size], at: f64) -> Vec<[f64; 2]> {
+    let Some(cubic) = Cubic::around(sizes, at) else {
+        return Vec::new();
+    };
+    let (low, high) = (
+        (at - 1.6).max(sizes[0].at),
+        (at + 1.6).min(sizes[sizes.len() - 1].at),
+    );
+    let place = |k: u32| low + (high - low) * f64::from(k) / f64::from(DRAWN);
+    (0..=DRAWN)
+        .map(place)
+        .map(|at| [at.exp(), cubic.value(at - cubic.middle).exp()])
+        .collect()
+}
+
 /// A run in logarithms.
 #[derive(Debug, Clone, Copy)]
 struct Run {
@@ -231,6 +254,8 @@ fn profile(runs: &[Run], fall: f64) -> Profile {
         nearest: None,
         influence: None,
         reason: None,
+        sizes: Vec::new(),
+        valley: Vec::new(),
     };
     if runs[n - 1].flops - runs[0].flops > WIDEST.ln() {
         profile.reason = Some(Reason::ManyBudgets);
@@ -241,6 +266,10 @@ fn profile(runs: &[Run], fall: f64) -> Profile {
             .map(|run| (run.size, run.loss - fall * (run.flops - middle)))
             .collect(),
     );
+    profile.sizes = sizes
+        .iter()
+        .map(|size| [size.at.exp(), size.loss.exp()])
+        .collect();
     match valley(&sizes) {
         Err(reason) => profile.reason = Some(reason),
         Ok(lowest) => {
@@ -260,6 +289,7 @@ fn profile(runs: &[Run], fall: f64) -> Profile {
             profile.reach = factors(sizes[0].at, sizes[sizes.len() - 1].at);
             profile.nearest = factors(below, above);
             profile.influence = Some(lowest.influence);
+            profile.valley = drawn(&sizes, lowest.at);
         }
     }
     profile

@@ -163,7 +163,7 @@ pub struct Row {
     pub hue: Hue,
     /// The estimate, or the bound where it is open.
     pub value: f64,
-    /// Its interval.
+    /// Its interval; an end that nothing bounds is infinite, or 0 on a logarithmic axis.
     pub interval: Option<(f64, f64)>,
     /// Whether only a bound is known.
     pub open: Open,
@@ -244,7 +244,7 @@ impl Scatter {
             .filter(|series| series.mark != Mark::Dashed)
         {
             table.rows.extend(series.points.iter().map(|point| {
-                let [low, high] = ends(point.interval, self.y.quantity);
+                let [low, high] = in_words(point.interval, self.y.quantity);
                 let (x, y) = (self.x.quantity.cell(point.x), self.y.quantity.cell(point.y));
                 vec![series.name.clone(), x, y, low, high, point.note.clone()]
             }));
@@ -269,7 +269,7 @@ impl Forest {
         let mut table = Table::new(["", "", "low", "high", "of"]);
         table.columns[1].clone_from(&self.x.label);
         table.rows.extend(self.rows.iter().map(|row| {
-            let [low, high] = ends(row.interval, self.x.quantity);
+            let [low, high] = in_words(row.interval, self.x.quantity);
             vec![
                 row.name.clone(),
                 row.figure(self.x.quantity),
@@ -298,7 +298,7 @@ fn bar_table(x: &Axis, bars: &[Bar]) -> Table {
     let mut table = Table::new(["", "", "low", "high", "how", "of"]);
     table.columns[1].clone_from(&x.label);
     table.rows.extend(bars.iter().map(|bar| {
-        let [low, high] = ends(bar.interval, x.quantity);
+        let [low, high] = in_words(bar.interval, x.quantity);
         let how = if bar.estimated {
             "estimated"
         } else {
@@ -317,9 +317,17 @@ fn bar_table(x: &Axis, bars: &[Bar]) -> Table {
     table.without_empty_columns()
 }
 
-fn ends(interval: Option<(f64, f64)>, quantity: Quantity) -> [String; 2] {
+/// Both ends in words; one that nothing bounds is left out.
+pub(in crate::report) fn in_words(interval: Option<(f64, f64)>, quantity: Quantity) -> [String; 2] {
+    let said = |end: f64| {
+        if end.is_finite() {
+            quantity.cell(end)
+        } else {
+            String::new()
+        }
+    };
     interval
-        .map(|(low, high)| [quantity.cell(low), quantity.cell(high)])
+        .map(|(low, high)| [said(low), said(high)])
         .unwrap_or_default()
 }
 

@@ -44,6 +44,7 @@ fn plot(figure: &Figure, variants: usize, columns: usize, unicode: bool) -> Stri
         font: 13,
         name: columns * 2 / 5,
         ticks: 5,
+        label: 0,
         figures: true,
         fine: false,
     };

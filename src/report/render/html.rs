@@ -169,7 +169,11 @@ fn table(table: &Table) -> Markup {
                 }
                 tbody {
                     @for row in &table.rows {
-                        tr { @for (cell, class) in row.iter().zip(&classes) { td class=[*class] { (cell) } } }
+                        tr {
+                            @for ((cell, class), name) in row.iter().zip(&classes).zip(&table.columns) {
+                                td class=[*class] data-name=[(!name.is_empty()).then_some(name)] { (cell) }
+                            }
+                        }
                     }
                 }
             }

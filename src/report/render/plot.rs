@@ -8,6 +8,7 @@ use kuva::render::plots::Plot;
 use kuva::render::render::{Scene, render_multiple};
 use kuva::render::theme::Theme;
 
+use crate::report::page::figure::in_words;
 use crate::report::page::{
     Axis, Bar, Chart, Figure, Forest, Hue, Mark, Open, Rule, Scatter, Series,
 };
@@ -31,6 +32,8 @@ pub struct Canvas {
     pub name: usize,
     /// Ticks wanted on an axis.
     pub ticks: usize,
+    /// Characters of an axis' label that there is room for in a line; 0 for all.
+    pub label: usize,
     /// Whether there is room for the figure behind a row's name.
     pub figures: bool,
     /// Whether it is made of pixels, not of characters: then a variant has a sign beside its colour, and there is a grid.
@@ -123,8 +126,13 @@ pub fn draw(figure: &Figure, canvas: &Canvas) -> Drawn {
 }
 
 /// `modern, mean: 800 GFLOP, 2.685 (2.67 to 2.70), n = 4`.
-fn says(name: &str, figures: &[String], interval: Option<[String; 2]>, note: &str) -> String {
-    let range = interval.map(|[low, high]| format!(" ({low} to {high})"));
+fn says(name: &str, figures: &[String], [low, high]: [String; 2], note: &str) -> String {
+    let range = match (low.as_str(), high.as_str()) {
+        ("", "") => None,
+        (low, "") => Some(format!(" ({low} or more)")),
+        ("", high) => Some(format!(" ({high} or less)")),
+        (low, high) => Some(format!(" ({low} to {high})")),
+    };
     let note = if note.is_empty() {
         String::new()
     } else {
@@ -176,9 +184,7 @@ fn scatter(chart: &Scatter, canvas: &Canvas) -> Drawn {
     let spots = spots
         .filter(|(_, point)| chart.x.holds(point.x) && chart.y.holds(point.y))
         .map(|(series, point)| {
-            let ends = point
-                .interval
-                .map(|(low, high)| [y.cell(low), y.cell(high)]);
+            let ends = in_words(point.interval, y);
             let figures = [x.cell(point.x), y.cell(point.y)];
             let text = says(&series.name, &figures, ends, &point.note);
             (point.x, point.y, text)
@@ -229,10 +235,10 @@ fn series_plots(series: &Series, chart: &Scatter, canvas: &Canvas) -> Vec<Plot> 
         Mark::Dots => vec![with_errors(dots().with_size(4.5)).into()],
         Mark::Joined => vec![line().into(), with_errors(dots().with_size(4.5)).into()],
         Mark::Line => vec![match band {
-            Some(band) if !band.is_empty() => line()
+            Some(band) if !band.is_empty() => broken(line(), series.hue)
                 .with_band(band.iter().map(|b| b.0), band.iter().map(|b| b.1))
                 .into(),
-            _ => line().into(),
+            _ => broken(line(), series.hue).into(),
         }],
         Mark::Dashed => vec![
             line()
@@ -241,6 +247,15 @@ fn series_plots(series: &Series, chart: &Scatter, canvas: &Canvas) -> Vec<Plot> 
                 .with_dashed()
                 .into(),
         ],
+    }
+}
+
+/// A line has no sign; where colours begin again it is broken instead.
+fn broken(line: LinePlot, hue: Hue) -> LinePlot {
+    match hue {
+        Hue::Variant(place) if place / HUES == 1 => line.with_dashed(),
+        Hue::Variant(place) if place / HUES > 1 => line.with_dotted(),
+        _ => line,
     }
 }
 
@@ -262,7 +277,9 @@ fn forest(chart: &Forest, canvas: &Canvas) -> Drawn {
             .with_marker_size(5.0)
             .with_whisker_width(2.0),
         |plot, row| {
-            let (mut low, mut high) = row.interval.unwrap_or((row.value, row.value));
+            let (low, high) = row.interval.unwrap_or((row.value, row.value));
+            // What nothing bounds goes on to the frame.
+            let (mut low, mut high) = (low.max(across.0), high.min(across.1));
             match row.open {
                 Open::No => {}
                 Open::Above => high = across.1,
@@ -299,9 +316,7 @@ fn forest(chart: &Forest, canvas: &Canvas) -> Drawn {
     let quantity = chart.x.quantity;
     let count = chart.rows.len();
     let spots = chart.rows.iter().enumerate().map(|(k, row)| {
-        let ends = row
-            .interval
-            .map(|(low, high)| [quantity.cell(low), quantity.cell(high)]);
+        let ends = in_words(row.interval, quantity);
         let text = says(&row.name, &[row.figure(quantity)], ends, &row.note);
         (row.value, (count - k) as f64, text)
     });
@@ -343,9 +358,7 @@ fn bars_scene(x: &Axis, bars: &[Bar], canvas: &Canvas) -> Drawn {
     );
     let spots = bars.iter().rev().enumerate().map(|(k, bar)| {
         let quantity = x.quantity;
-        let ends = bar
-            .interval
-            .map(|(low, high)| [quantity.cell(low), quantity.cell(high)]);
+        let ends = in_words(bar.interval, quantity);
         let text = says(&bar.name, &[quantity.cell(bar.value)], ends, &bar.note);
         (bar.value, (k + 1) as f64, text)
     });
@@ -365,6 +378,7 @@ fn frame(layout: Layout, x: &Axis, across: (f64, f64), canvas: &Canvas) -> Layou
         ..Theme::light()
     };
     let layout = layout
+        .with_x_label_wrap(canvas.label)
         .with_width(canvas.width)
         .with_theme(theme)
         .with_label_size(canvas.font)
@@ -436,7 +450,7 @@ fn around_two_ticks(mut low: f64, mut high: f64) -> (f64, f64) {
         if first < last {
             break;
         }
-        let (below, above) = (round_125(low, false), round_125(high, true));
+        let (below, above) = (round_125(0.999 * low, false), round_125(1.001 * high, true));
         if low / below < above / high {
             low = below;
         } else {

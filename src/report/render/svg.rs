@@ -16,6 +16,7 @@ pub const WIDE: Canvas = Canvas {
     font: 13,
     name: 44,
     ticks: 6,
+    label: 0,
     figures: true,
     fine: true,
 };
@@ -29,6 +30,7 @@ pub const HALF: Canvas = Canvas {
     font: 13,
     name: 20,
     ticks: 4,
+    label: 48,
     figures: false,
     fine: true,
 };
@@ -40,9 +42,10 @@ pub const NARROW: Canvas = Canvas {
     edges: (8.0, 54.0),
     below_last: 0.0,
     font: 12,
-    name: 22,
-    ticks: 4,
-    figures: false,
+    name: 16,
+    ticks: 3,
+    label: 34,
+    figures: true,
     fine: true,
 };
 

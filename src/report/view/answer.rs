@@ -1,7 +1,7 @@
 //! The first screen: the answer, winner first, its interval drawn, what it rests on, and the strongest reason for doubt.
 
-use super::gain::{answers, at, forest, headline, strip};
-use super::scale::scale_sentence;
+use super::gain::{answers, at, headline};
+use super::scale::opening;
 use super::sentence::sentence;
 use crate::analysis::study::Study;
 use crate::analysis::{Answer, Unanswered};
@@ -27,10 +27,8 @@ pub(super) fn said(findings: &Findings) -> Vec<Block> {
     };
     let hue = |variant: &str| findings.hue(variant);
     let mut blocks: Vec<Block> = headline(study).map(Block::Lead).into_iter().collect();
-    blocks.extend(answers(study));
+    blocks.extend(answers(study, &hue));
     blocks.extend(elsewhere(findings, answer).map(|other| Block::Text(sentence(other))));
-    let drawn = forest(study, &hue).or_else(|| strip(study, &hue));
-    blocks.extend(drawn.map(Block::Plot));
     blocks
 }
 
@@ -56,12 +54,13 @@ fn elsewhere<'a>(findings: &'a Findings, answer: &'a Answer) -> impl Iterator<It
 
 /// A file that asks no question, or cannot answer it, still shows what it holds.
 fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
-    let lead = match why {
-        Unanswered::NoQuestion => scale_sentence(&findings.ladders).unwrap_or_else(|| {
-            "No question was fixed for these results; this is what was measured.".to_owned()
-        }),
-        why => format!("No answer: {why}."),
+    let mut blocks = match why {
+        Unanswered::NoQuestion => opening(findings),
+        why => vec![Block::Lead(format!("No answer: {why}."))],
     };
+    if blocks.is_empty() {
+        blocks.extend(unasked(findings));
+    }
     let loss = findings.loss();
     let best = |cells: &[&Cell]| {
         let with_loss = cells
@@ -86,7 +85,27 @@ fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
     } else {
         None
     };
-    std::iter::once(Block::Lead(lead)).chain(best).collect()
+    blocks.extend(best);
+    blocks
+}
+
+/// What there is to say where no question was fixed: of the gains over the base, where there is one, else that there is none.
+fn unasked(findings: &Findings) -> Vec<Block> {
+    let hue = |variant: &str| findings.hue(variant);
+    let told = findings
+        .studies
+        .iter()
+        .filter(|study| !study.answers.is_empty());
+    let mut blocks = Vec::new();
+    for study in told {
+        blocks.extend(headline(study).map(Block::Lead));
+        blocks.extend(answers(study, &hue));
+    }
+    if blocks.is_empty() {
+        let none = "No question was fixed for these results; this is what was measured.";
+        blocks.push(Block::Lead(none.to_owned()));
+    }
+    blocks
 }
 
 fn facts(findings: &Findings) -> Vec<(String, String)> {
@@ -168,6 +187,7 @@ fn doubt(answer: &Answer) -> Vec<Block> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::gain::strip;
     use super::*;
     use crate::record::ResultFile;
     use crate::record::example::{example, study};
@@ -193,6 +213,8 @@ mod tests {
         single.trials.retain(|trial| trial.repeat == 0);
         let mut silent = example();
         silent.run.headline = None;
+        let unasked = silent.clone();
+        silent.run.base = None;
         let rows = [
             (
                 example(),
@@ -209,6 +231,10 @@ mod tests {
             (
                 single,
                 "Whether modern beats gpt2 cannot be told from one repeat.",
+            ),
+            (
+                unasked,
+                "modern is worth more than 1.92 times gpt2’s compute at 31 k parameters and 6.4e10 FLOP.",
             ),
             (
                 silent,

@@ -1,6 +1,6 @@
 //! How the training loss falls: one curve a variant, the mean over repeats with the range of the repeats as a band.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::record::{Trial, metric};
 use crate::report::findings::{Cell, Findings};
@@ -8,8 +8,6 @@ use crate::report::page::{Axis, Block, Chart, Figure, Mark, Point, Quantity, Sca
 
 /// Points of one curve; more cannot be told apart on a screen.
 const POINTS: usize = 80;
-/// Curves of one plot that can still be followed.
-const CURVES: usize = 8;
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let figures = (0..findings.data.len()).filter_map(|data| figure(findings, data));
@@ -18,20 +16,23 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
 }
 
 fn figure(findings: &Findings, data: usize) -> Option<Figure> {
-    let cells = longest(findings, data);
-    let all = cells.len();
+    let (cells, budget) = alike(findings, data);
     let series: Vec<Series> = cells
         .into_iter()
-        .take(CURVES)
         .filter_map(|cell| curve(findings, cell))
         .collect();
     if series.is_empty() {
         return None;
     }
-    let cut = if all > CURVES {
-        format!(" The first {CURVES} of {all} variants and scales.")
-    } else {
-        String::new()
+    let (which, ends) = match budget {
+        Some(budget) => (
+            format!("runs of {budget} steps"),
+            "All are given the same steps, so that their schedules end together.",
+        ),
+        None => (
+            "largest budget of each variant".to_owned(),
+            "Runs of other lengths end their learning-rate schedule elsewhere, so compare ends, not middles.",
+        ),
     };
     let of = if findings.data.len() > 1 {
         format!(", {}", findings.data[data])
@@ -39,10 +40,9 @@ fn figure(findings: &Findings, data: usize) -> Option<Figure> {
         String::new()
     };
     Some(Figure {
-        title: format!("Training loss by step, largest budget of each variant{of}"),
+        title: format!("Training loss by step, {which}{of}"),
         caption: format!(
-            "Lower is better. Each line is the mean over repeats, its band from the lowest to the highest repeat. Runs of \
-             other lengths end their learning-rate schedule elsewhere, so compare ends, not middles.{cut}"
+            "Lower is better. Each line is the mean over repeats, its band from the lowest to the highest repeat. {ends}"
         ),
         chart: Chart::Scatter(Scatter {
             x: Axis::log("training steps", Quantity::Count),
@@ -53,14 +53,28 @@ fn figure(findings: &Findings, data: usize) -> Option<Figure> {
     })
 }
 
-/// Of each variant and scale the cell with the most steps; of several settings the one that ended lowest.
-fn longest<'a, 'b>(findings: &'b Findings<'a>, data: usize) -> Vec<&'b Cell<'a>> {
-    let mut best: BTreeMap<(usize, &str), &Cell> = BTreeMap::new();
-    for cell in findings
-        .cells
+/// One cell of each variant and scale, and the budget they share: the largest that all variants ran at. Where there is none, each
+/// variant's largest. Of several settings the one that ended lowest.
+fn alike<'a, 'b>(findings: &'b Findings<'a>, data: usize) -> (Vec<&'b Cell<'a>>, Option<u64>) {
+    let here = || {
+        findings
+            .cells
+            .iter()
+            .filter(|cell| cell.data == data && cell.summary.finished() > 0)
+    };
+    let mut ran: BTreeMap<u64, BTreeSet<&str>> = BTreeMap::new();
+    for cell in here() {
+        ran.entry(steps(cell))
+            .or_default()
+            .insert(&cell.any().variant);
+    }
+    let all: BTreeSet<&str> = here().map(|cell| cell.any().variant.as_str()).collect();
+    let budget = ran
         .iter()
-        .filter(|cell| cell.data == data && cell.summary.finished() > 0)
-    {
+        .rfind(|(_, variants)| **variants == all)
+        .map(|(steps, _)| *steps);
+    let mut best: BTreeMap<(usize, &str), &Cell> = BTreeMap::new();
+    for cell in here().filter(|cell| budget.is_none_or(|budget| steps(cell) == budget)) {
         let rank = |cell: &Cell| {
             (
                 steps(cell),
@@ -79,7 +93,7 @@ fn longest<'a, 'b>(findings: &'b Findings<'a>, data: usize) -> Vec<&'b Cell<'a>>
             *place = cell;
         }
     }
-    best.into_values().collect()
+    (best.into_values().collect(), budget)
 }
 
 fn steps(cell: &Cell) -> u64 {
@@ -152,7 +166,7 @@ mod tests {
     use crate::record::example::example;
 
     #[test]
-    fn each_variant_shows_its_longest_run() {
+    fn variants_are_shown_at_the_longest_run_that_all_have() {
         let file = example();
         let Chart::Scatter(scatter) = figure(&Findings::of(&file), 0).unwrap().chart else {
             panic!()
@@ -164,7 +178,7 @@ mod tests {
             .collect();
         assert_eq!(
             shape,
-            [("gpt2/w32@1600, n = 4", 2), ("modern/w32@800, n = 4", 2)]
+            [("gpt2/w32@800, n = 4", 2), ("modern/w32@800, n = 4", 2)]
         );
         let point = &scatter.series[0].points[0];
         assert!(point.interval.unwrap().0 < point.y && point.y < point.interval.unwrap().1);

@@ -4,13 +4,14 @@ use std::fmt::Write;
 
 pub use super::fit_sentence::sentence;
 use super::fit_sentence::{claim, floor, matched, winner};
-use super::number::{aligned, bounds, chance, figure, interval};
+use super::number::{bounds, chance, figure, interval};
+use super::profiles::figure as figure_of;
 use super::{joint, projection};
 use crate::analysis::fit::{
-    Allocation, Findings, IsoFlop, Parameter, ProfileOf, Ranking, Refit, Study, Verdict,
+    Allocation, Findings, IsoFlop, ProfileOf, Ranking, Refit, Study, Verdict,
 };
 use crate::analysis::projection::Projection;
-use crate::report::page::{Block, Page};
+use crate::report::page::{Block, Hue, Page, Table};
 use crate::unit::Count;
 
 /// What `effbench fit` says, with what a leader and a follower along each group's law come to.
@@ -34,89 +35,113 @@ pub fn page(findings: &Findings, projected: &[(&str, Projection)]) -> Page {
 
 /// Everything that was found.
 pub fn blocks(findings: &Findings) -> Vec<Block> {
-    vec![
-        Block::Lead(sentence(findings)),
-        Block::Code(details(findings)),
-    ]
-}
-
-fn details(findings: &Findings) -> String {
-    let mut parts = vec![format!(
+    let hue = |group: &str| {
+        let place = findings
+            .groups
+            .iter()
+            .position(|study| study.group == group);
+        place.map_or(Hue::Neutral, Hue::Variant)
+    };
+    let mut blocks = vec![Block::Lead(sentence(findings))];
+    let drawn = findings.profiles.iter();
+    blocks.extend(
+        drawn
+            .filter_map(|found| figure_of(found, &hue))
+            .map(Block::Plot),
+    );
+    blocks.push(Block::Text(format!(
         "Law: {} ({}: {}).",
         findings.formula, findings.law, findings.source
-    )];
-    parts.extend(findings.groups.iter().map(study));
-    parts.extend(findings.profiles.iter().map(isoflop));
-    parts.extend(findings.shapes.iter().map(super::fit_curve::block));
-    parts.extend(findings.rates.iter().map(super::fit_rate::block));
-    parts.extend(super::fit_asked::blocks(findings));
-    if !findings.rankings.is_empty() {
-        let lines = findings.rankings.iter().map(ranking);
-        parts.push(format!(
-            "Who gains more from scale:{}",
-            lines.collect::<String>()
-        ));
+    )));
+    blocks.extend(findings.groups.iter().flat_map(study));
+    blocks.extend(findings.profiles.iter().flat_map(isoflop));
+    blocks.extend(findings.shapes.iter().flat_map(super::fit_curve::blocks));
+    blocks.extend(findings.rates.iter().flat_map(super::fit_rate::blocks));
+    blocks.extend(super::fit_asked::blocks(findings));
+    for found in &findings.rankings {
+        blocks.extend(ranking(found));
     }
-    if !findings.matches.is_empty() {
-        let lines = findings
-            .matches
+    let matches: Vec<String> = findings.matches.iter().map(matched).collect();
+    if !matches.is_empty() {
+        blocks.push(Block::List {
+            head: "Scale against the algorithm:".to_owned(),
+            items: matches,
+        });
+    }
+    blocks.push(Block::List {
+        head: "Counted:".to_owned(),
+        items: findings
+            .notes
             .iter()
-            .map(|found| format!("\n  {}", matched(found)));
-        parts.push(format!(
-            "Scale against the algorithm:{}",
-            lines.collect::<String>()
-        ));
-    }
-    let notes = findings.notes.iter().map(|note| format!("\n  {note}."));
-    parts.push(format!("Counted:{}", notes.collect::<String>()));
-    parts.join("\n\n")
+            .map(|note| format!("{note}."))
+            .collect(),
+    });
+    blocks
 }
 
-fn study(study: &Study) -> String {
-    let mut text = format!("{}: {}; {}.", study.group, ranges(study), floor(study));
-    text += &parameters(study);
-    let _ = write!(text, "\n  Intervals: {}.", study.interval_method);
-    if let Some(sd) = study.residual_sd {
-        let worst = study
-            .residuals_nats
-            .iter()
-            .copied()
-            .fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
-        let _ = write!(
-            text,
-            "\n  Residuals: sd {:.2}% of the loss, worst {} nats; objective {:.6e}.",
-            100.0 * sd,
-            figure(worst),
-            study.objective
-        );
-    }
-    if let Some(found) = &study.misfit {
-        let verdict = if found.is_clear() {
-            "this law does not describe the runs"
-        } else {
-            "nothing speaks against the law's form"
-        };
-        let [a, b] = found.freedom;
-        let _ = write!(
-            text,
-            "\n  Lack of fit: {verdict} (F = {:.1} with {a} and {b}, p = {}).",
-            found.f,
-            chance(found.p)
-        );
-    }
-    text += &study.profiles.iter().map(profile).collect::<String>();
-    text += &sensitivity(study);
-    text += &forecast(study);
-    text += &counting(study);
-    if !study.describes() {
-        return text;
-    }
-    text += &study
-        .allocation
-        .as_ref()
-        .map(|found| allocation(study, found))
-        .unwrap_or_default();
-    text + &returns(study)
+fn study(study: &Study) -> Vec<Block> {
+    let head = format!("{}: {}; {}.", study.group, ranges(study), floor(study));
+    let mut blocks = vec![Block::Text(head), Block::Table(parameters(study))];
+    let mut items = open_parameters(study);
+    items.push(format!("Intervals: {}.", study.interval_method));
+    items.extend(residuals(study));
+    items.extend(lack_of_fit(study));
+    items.extend(study.profiles.iter().map(profile));
+    items.push(forecast(study));
+    items.extend(counting(study));
+    items.extend(returns(study).filter(|_| study.describes()));
+    blocks.push(Block::List {
+        head: String::new(),
+        items,
+    });
+    blocks.extend(sensitivity(study));
+    let split = study.allocation.as_ref().filter(|_| study.describes());
+    blocks.extend(split.into_iter().flat_map(|found| allocation(study, found)));
+    blocks
+}
+
+/// What the data do not say of the parameters.
+fn open_parameters(study: &Study) -> Vec<String> {
+    let open: Vec<&str> = study
+        .parameters
+        .iter()
+        .filter(|p| !p.held && !p.identified)
+        .map(|p| p.name)
+        .collect();
+    let not = (!open.is_empty()).then(|| format!("The data do not identify {}.", open.join(", ")));
+    let untested = (!study.tests_form)
+        .then(|| "As many budgets as parameters: nothing tests the law's form.".to_owned());
+    not.into_iter().chain(untested).collect()
+}
+
+fn residuals(study: &Study) -> Option<String> {
+    let sd = study.residual_sd?;
+    let worst = study
+        .residuals_nats
+        .iter()
+        .copied()
+        .fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
+    Some(format!(
+        "Residuals: sd {:.2}% of the loss, worst {} nats; objective {:.6e}.",
+        100.0 * sd,
+        figure(worst),
+        study.objective
+    ))
+}
+
+fn lack_of_fit(study: &Study) -> Option<String> {
+    let found = study.misfit.as_ref()?;
+    let verdict = if found.is_clear() {
+        "this law does not describe the runs"
+    } else {
+        "nothing speaks against the law's form"
+    };
+    let [a, b] = found.freedom;
+    Some(format!(
+        "Lack of fit: {verdict} (F = {:.1} with {a} and {b}, p = {}).",
+        found.f,
+        chance(found.p)
+    ))
 }
 
 /// `16 points in 4 repeats, C 4.5e10 to 3.6e11, N 31.6 k, D 205 k to 1.64 M`.
@@ -138,11 +163,9 @@ fn ranges(study: &Study) -> String {
     )
 }
 
-fn parameters(study: &Study) -> String {
-    let head = ["parameter", "value", "interval", "bootstrap SE"]
-        .map(str::to_owned)
-        .to_vec();
-    let row = |p: &Parameter| {
+fn parameters(study: &Study) -> Table {
+    let mut table = Table::new(["parameter", "value", "interval", "bootstrap SE"]);
+    for p in &study.parameters {
         let range = match (&p.interval, p.held) {
             (_, true) => "held".to_owned(),
             (Some(found), _) => bounds(found),
@@ -151,34 +174,10 @@ fn parameters(study: &Study) -> String {
                 study.silence.map_or("not asked", |silence| silence.words())
             ),
         };
-        vec![
-            p.name.to_owned(),
-            figure(p.value),
-            range,
-            p.bootstrap_se.map(figure).unwrap_or_default(),
-        ]
-    };
-    let open: Vec<&str> = study
-        .parameters
-        .iter()
-        .filter(|p| !p.held && !p.identified)
-        .map(|p| p.name)
-        .collect();
-    let rows: Vec<Vec<String>> = [head]
-        .into_iter()
-        .chain(study.parameters.iter().map(row))
-        .collect();
-    let untested = if study.tests_form {
-        ""
-    } else {
-        "\n  As many budgets as parameters: nothing tests the law's form."
-    };
-    let not = if open.is_empty() {
-        String::new()
-    } else {
-        format!("\n  The data do not identify {}.", open.join(", "))
-    };
-    aligned(&rows) + &not + untested
+        let error = p.bootstrap_se.map(figure).unwrap_or_default();
+        table.row([p.name.to_owned(), figure(p.value), range, error]);
+    }
+    table
 }
 
 /// `Profile of E: 0 +12%, 1.2 +3%* ...`: how much the objective rises, and which values are not refused.
@@ -198,7 +197,7 @@ fn profile(found: &ProfileOf) -> String {
     });
     let cells: Vec<String> = cells.collect();
     format!(
-        "\n  Profile of {} (rise of the objective; * not refused): {}",
+        "Profile of {} (rise of the objective; * not refused): {}",
         found.parameter,
         cells.join(", ")
     )
@@ -214,43 +213,32 @@ fn rise(objective: f64, lowest: f64) -> String {
     }
 }
 
-fn sensitivity(study: &Study) -> String {
+fn sensitivity(study: &Study) -> Vec<Block> {
     if study.refits.is_empty() {
-        return String::new();
+        return Vec::new();
     }
-    let names = study.parameters.iter().map(|p| p.name.to_owned());
-    let head: Vec<String> = ["points".to_owned(), "n".to_owned()]
-        .into_iter()
-        .chain(names)
-        .collect();
-    let row = |refit: &Refit| {
+    let names = study.parameters.iter().map(|p| p.name);
+    let mut table = Table::new(["points", "n"].into_iter().chain(names).chain([""]));
+    for refit in &study.refits {
         let values = refit.values.iter().map(|value| figure(*value));
         let moved = if refit.moved.is_empty() {
             String::new()
         } else {
             format!("moves {}", refit.moved.join(", "))
         };
-        [refit.what.clone(), refit.n.to_string()]
-            .into_iter()
-            .chain(values)
-            .chain([moved])
-            .collect::<Vec<String>>()
-    };
-    let rows: Vec<Vec<String>> = [head]
-        .into_iter()
-        .chain(study.refits.iter().map(row))
-        .collect();
+        let first = [refit.what.clone(), refit.n.to_string()];
+        table.row(first.into_iter().chain(values).chain([moved]));
+    }
     let told = study
         .refits
         .iter()
         .find(|refit| !refit.moved.is_empty())
         .map(|refit| moved(study, refit));
     let none = "no refit leaves an interval".to_owned();
-    format!(
-        "\n  Sensitivity: {}.{}",
-        told.unwrap_or(none),
-        aligned(&rows).replace("\n  ", "\n    ")
-    )
+    vec![
+        Block::Text(format!("Sensitivity: {}.", told.unwrap_or(none))),
+        Block::Table(table),
+    ]
 }
 
 /// `with all 245 points beta is 0.4530, outside 95% 0.33 to 0.42: the answer hangs on them`.
@@ -277,10 +265,10 @@ fn moved(study: &Study, refit: &Refit) -> String {
 
 fn forecast(study: &Study) -> String {
     let Some(found) = &study.forecast else {
-        return "\n  Forecast: too few budgets to leave the largest out.".to_owned();
+        return "Forecast: too few budgets to leave the largest out.".to_owned();
     };
     format!(
-        "\n  Forecast: fitted to {} points up to {:.2e} FLOPs, the {} up to {:.2e} are missed by {} nats rms (mean {:+.4}; \
+        "Forecast: fitted to {} points up to {:.2e} FLOPs, the {} up to {:.2e} are missed by {} nats rms (mean {:+.4}; \
          residuals {}).",
         found.fitted,
         found.fitted_to_flops,
@@ -293,24 +281,20 @@ fn forecast(study: &Study) -> String {
 }
 
 /// `C is 6.43 N D in these runs (5.9 to 7.1)`, where it is not 6 N D.
-fn counting(study: &Study) -> String {
-    let Some(found) = study.counting.filter(|found| found.differs()) else {
-        return String::new();
-    };
+fn counting(study: &Study) -> Option<String> {
+    let found = study.counting.filter(|found| found.differs())?;
     let [low, high] = found.range;
-    format!(
-        "\n  C is {} N D in these runs ({} to {}), not 6 N D: best splits are read off that.",
+    Some(format!(
+        "C is {} N D in these runs ({} to {}), not 6 N D: best splits are read off that.",
         figure(found.per_parameter_and_token),
         figure(low),
         figure(high)
-    )
+    ))
 }
 
-fn allocation(study: &Study, found: &Allocation) -> String {
-    let head = ["C", "N*", "95%", "D*", "D*/N*", "L"]
-        .map(str::to_owned)
-        .to_vec();
-    let row = |split: &crate::analysis::fit::allocation::Split| {
+fn allocation(study: &Study, found: &Allocation) -> [Block; 2] {
+    let mut table = Table::new(["C", "N*", "95%", "D*", "D*/N*", "L", ""]);
+    for split in &found.splits {
         let best = split.optimum;
         let range = split
             .params_interval
@@ -333,12 +317,8 @@ fn allocation(study: &Study, found: &Allocation) -> String {
             format!("{:.4}", best.loss),
             beyond.to_owned(),
         ];
-        cells.into_iter().chain(rest).collect()
-    };
-    let rows: Vec<Vec<String>> = [head]
-        .into_iter()
-        .chain(found.splits.iter().map(row))
-        .collect();
+        table.row(cells.into_iter().chain(rest));
+    }
     let range = match (
         &found.params_exponent_bounds,
         found.params_exponent_interval,
@@ -351,11 +331,11 @@ fn allocation(study: &Study, found: &Allocation) -> String {
         .counting
         .map_or(6.0, |found| found.per_parameter_and_token);
     let exponent = format!(
-        "\n  Best split of compute under C = {} N D: N* ~ C^{:.4} ({range})",
+        "Best split of compute under C = {} N D: N* ~ C^{:.4} ({range})",
         round(per),
         found.params_exponent
     );
-    exponent + &aligned(&rows).replace("\n  ", "\n    ")
+    [Block::Text(exponent), Block::Table(table)]
 }
 
 /// `6`, `6.43`.
@@ -367,15 +347,13 @@ fn round(value: f64) -> String {
     }
 }
 
-fn returns(study: &Study) -> String {
-    let Some(found) = &study.returns else {
-        return String::new();
-    };
+fn returns(study: &Study) -> Option<String> {
+    let found = study.returns.as_ref()?;
     let range = found
         .doubling_interval
         .map_or("not identified".to_owned(), |i| interval(&i));
     let mut text = format!(
-        "\n  Returns: from {:.2e} FLOPs, doubling buys {} nats ({range})",
+        "Returns: from {:.2e} FLOPs, doubling buys {} nats ({range})",
         found.flops,
         figure(found.doubling_nats)
     );
@@ -399,16 +377,14 @@ fn returns(study: &Study) -> String {
             ", which a doubling no longer beats above {lost:.1e} FLOPs{beyond}"
         );
     }
-    text + "."
+    Some(text + ".")
 }
 
-fn isoflop(found: &IsoFlop) -> String {
-    let head = ["C", "n", "N*", "L at N*", "sizes from N*", "nearest"]
-        .map(str::to_owned)
-        .to_vec();
-    let row = |profile: &crate::analysis::fit::isoflop::Profile| {
+fn isoflop(found: &IsoFlop) -> [Block; 2] {
+    let mut table = Table::new(["C", "n", "N*", "L at N*", "sizes from N*", "nearest", ""]);
+    for profile in &found.profiles {
         let or_none = |value: Option<String>| value.unwrap_or("-".to_owned());
-        vec![
+        table.row([
             format!("{:.2e}", profile.flops),
             profile.n.to_string(),
             or_none(profile.best_params.map(|n| format!("{n:.3e}"))),
@@ -427,30 +403,28 @@ fn isoflop(found: &IsoFlop) -> String {
                 .reason
                 .map(|reason| reason.words().to_owned())
                 .unwrap_or_default(),
-        ]
-    };
-    let rows: Vec<Vec<String>> = [head]
-        .into_iter()
-        .chain(found.profiles.iter().map(row))
-        .collect();
-    format!(
-        "{}: {} points, {} budgets.{}",
+        ]);
+    }
+    let head = format!(
+        "{}: {} points, {} budgets.",
         found.group,
         found.n,
-        found.profiles.len(),
-        aligned(&rows)
-    )
+        found.profiles.len()
+    );
+    [Block::Text(head), Block::Table(table)]
 }
 
-fn ranking(found: &Ranking) -> String {
+/// Who of two gains more from scale.
+fn ranking(found: &Ranking) -> Vec<Block> {
     let [one, other] = &found.groups;
     let told = found.verdict != Verdict::CannotTell || found.crossing_flops.is_some();
-    let mut text = format!("\n  {one} against {other}: ");
+    let mut text = format!("Who gains more from scale? {one} against {other}: ");
     match (told, found.unranked) {
         (true, _) => text += &claim(found),
         (false, Some(reason)) => text += &format!("cannot be ranked: {}", reason.words()),
         (false, None) => text += "cannot be ranked",
     }
+    let mut items = Vec::new();
     for (name, compared) in [
         ("at equal compute", &found.at_equal_compute),
         ("at equal loss", &found.at_equal_loss),
@@ -466,21 +440,17 @@ fn ranking(found: &Ranking) -> String {
         });
         let cells: Vec<String> = cells.collect();
         if !cells.is_empty() {
-            let _ = write!(text, "\n    nats per doubling {name}: {}", cells.join(", "));
+            items.push(format!("nats per doubling {name}: {}", cells.join(", ")));
         }
     }
     if let Some(p) = found.p_holm {
-        let _ = write!(
-            text,
-            "\n    all of them one way: p = {} after Holm's correction",
+        items.push(format!(
+            "all of them one way: p = {} after Holm's correction",
             chance(p)
-        );
+        ));
     }
     if let Some(flops) = found.same_loss_at_flops {
-        let _ = write!(
-            text,
-            "\n    both laws have the same loss at {flops:.2e} FLOPs"
-        );
+        items.push(format!("both laws have the same loss at {flops:.2e} FLOPs"));
     }
     let own = |k: usize| {
         let range = found.bounds[k].map_or("no interval".to_owned(), |range| bounds(&range));
@@ -491,60 +461,56 @@ fn ranking(found: &Ranking) -> String {
         )
     };
     if found.bounds.iter().any(Option::is_some) {
-        let _ = write!(
-            text,
-            "\n    {} with E free: {}, {}",
+        items.push(format!(
+            "{} with E free: {}, {}",
             found.parameter,
             own(0),
             own(1)
-        );
+        ));
     }
-    if found.claims.is_empty() {
-        return text;
+    let mut blocks = vec![Block::List { head: text, items }];
+    if !found.claims.is_empty() {
+        let head = format!("Of {}, one E for both would claim:", found.parameter);
+        blocks.extend([Block::Text(head), Block::Table(claims(found))]);
     }
-    let _ = write!(
-        text,
-        "\n    Of {}, one E for both would claim:",
-        found.parameter
-    );
-    text + &claims(found)
+    blocks
 }
 
 /// Neighbouring values of E with one claim, on a line.
-fn claims(found: &Ranking) -> String {
+fn claims(found: &Ranking) -> Table {
     let runs = found
         .claims
         .chunk_by(|a, b| (a.verdict, a.allowed) == (b.verdict, b.allowed));
-    let rows: Vec<Vec<String>> = runs
-        .filter_map(|run| {
-            let (first, last) = (run.first()?, run.last()?);
-            let says = match first.verdict {
-                Verdict::CannotTell => "no difference told".to_owned(),
-                verdict => format!("larger for {}", winner(found, verdict)),
-            };
-            let exponents = |k: usize| {
-                format!(
-                    "{} {}",
-                    found.groups[k],
-                    span(first.exponents[k], last.exponents[k])
-                )
-            };
-            let allowed = if first.allowed {
-                ""
-            } else {
-                "refused by the data"
-            }
-            .to_owned();
-            Some(vec![
-                format!("E = {}", span(first.irreducible, last.irreducible)),
-                says,
-                exponents(0),
-                exponents(1),
-                allowed,
-            ])
-        })
-        .collect();
-    aligned(&rows).replace("\n  ", "\n      ")
+    let rows = runs.filter_map(|run| {
+        let (first, last) = (run.first()?, run.last()?);
+        let says = match first.verdict {
+            Verdict::CannotTell => "no difference told".to_owned(),
+            verdict => format!("larger for {}", winner(found, verdict)),
+        };
+        let exponents = |k: usize| {
+            format!(
+                "{} {}",
+                found.groups[k],
+                span(first.exponents[k], last.exponents[k])
+            )
+        };
+        let allowed = if first.allowed {
+            ""
+        } else {
+            "refused by the data"
+        }
+        .to_owned();
+        Some(vec![
+            format!("E = {}", span(first.irreducible, last.irreducible)),
+            says,
+            exponents(0),
+            exponents(1),
+            allowed,
+        ])
+    });
+    let mut table = Table::new(["irreducible loss", "claim", "", "", ""]);
+    table.rows.extend(rows);
+    table
 }
 
 fn span(from: f64, to: f64) -> String {

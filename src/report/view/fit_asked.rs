@@ -1,10 +1,11 @@
 //! What was asked of a fit beside its law, in text: the loss of runs that were not made, and the cheapest model with inference
 //! counted.
 
-use super::number::{aligned, figure, interval, named};
+use super::number::{figure, interval, named};
 use crate::analysis::fit::curve::HeldOut;
 use crate::analysis::fit::lifetime::Model;
 use crate::analysis::fit::{Findings, Lifetime, Prediction};
+use crate::report::page::{Block, Table};
 use crate::unit::Count;
 
 /// Answers in sentences, after the law's own; empty where nothing was asked.
@@ -29,40 +30,32 @@ pub fn sentences(findings: &Findings) -> String {
 }
 
 /// The same as tables.
-pub fn blocks(findings: &Findings) -> Vec<String> {
+pub fn blocks(findings: &Findings) -> Vec<Block> {
     let mut blocks = Vec::new();
     if !findings.held_out.is_empty() {
-        blocks.push(format!(
-            "Held out:{}",
-            findings.held_out.iter().map(held_out).collect::<String>()
-        ));
+        blocks.push(Block::List {
+            head: "Held out:".to_owned(),
+            items: findings.held_out.iter().map(held_out).collect(),
+        });
     }
     if !findings.predictions.is_empty() {
-        let head = ["group", "N", "D", "C", "loss", "one run", "the law", ""]
-            .map(str::to_owned)
-            .to_vec();
-        let rows: Vec<Vec<String>> = [head]
-            .into_iter()
-            .chain(findings.predictions.iter().map(predicted))
-            .collect();
-        blocks.push(format!("Predicted:{}", aligned(&rows)));
+        let mut table = Table::new(["group", "N", "D", "C", "loss", "one run", "the law", ""]);
+        table
+            .rows
+            .extend(findings.predictions.iter().map(predicted));
+        blocks.extend([Block::Text("Predicted:".to_owned()), Block::Table(table)]);
     }
     for found in &findings.lifetimes {
-        let head = ["", "N", "D", "D/N", "training FLOPs", "with inference"]
-            .map(str::to_owned)
-            .to_vec();
-        let rows = [
-            head,
-            model("compute-optimal", &found.compute_optimal),
-            model("inference counted", &found.best),
-        ];
-        blocks.push(format!(
-            "{}Models of {:.4} nats, {} tokens of inference:{}",
+        let mut table = Table::new(["", "N", "D", "D/N", "training FLOPs", "with inference"]);
+        table.row(model("compute-optimal", &found.compute_optimal));
+        table.row(model("inference counted", &found.best));
+        let head = format!(
+            "{}Models of {:.4} nats, {} tokens of inference:",
             named(&found.group),
             found.loss_nats,
             Count(found.inference_tokens),
-            aligned(&rows)
-        ));
+        );
+        blocks.extend([Block::Text(head), Block::Table(table)]);
     }
     blocks
 }
@@ -202,7 +195,7 @@ fn held_out(found: &HeldOut) -> String {
         value.map_or(String::new(), |value| format!(" {name} {}", Count(value)))
     };
     format!(
-        "\n  {}{} runs up to {:.2e} FLOPs (fitted up to {:.2e}) are missed by {} nats rms, mean {:+.4}; worst {:+.4} at{}{}.",
+        "{}{} runs up to {:.2e} FLOPs (fitted up to {:.2e}) are missed by {} nats rms, mean {:+.4}; worst {:+.4} at{}{}.",
         named(&found.group),
         found.n,
         found.flops[1],

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use super::number::{aligned, bounds, chance, figure, named};
+use super::number::{bounds, chance, figure, named};
 use crate::analysis::fit::curve::Residual;
 use crate::analysis::fit::{Bounds, Parameter, Shape};
+use crate::report::page::{Block, Table};
 use crate::unit::Count;
 
 /// What was found for one group, in one sentence; what the data do not say, that.
@@ -83,7 +84,7 @@ fn range(found: Option<&Bounds>, identified: bool, shape: &Shape) -> String {
 }
 
 /// Everything that was found for one group.
-pub fn block(shape: &Shape) -> String {
+pub fn blocks(shape: &Shape) -> Vec<Block> {
     let repeats = shape
         .repeats
         .map(|repeats| format!(" in {repeats} repeats"))
@@ -99,16 +100,15 @@ pub fn block(shape: &Shape) -> String {
     let epochs = shape.epochs.map_or(String::new(), |[low, high]| {
         format!(", {} to {} epochs", figure(low), figure(high))
     });
-    let mut text = format!(
+    let head = format!(
         "{}: {} points{repeats}{}{}{ratio}{epochs}.",
         shape.group,
         shape.n,
         count("N", shape.params),
         count("D", shape.tokens)
     );
-    text += &parameters(shape);
-    let _ = write!(text, "\n  Intervals: {}.", shape.interval_method);
-    text += &fit_quality(shape);
+    let mut items = vec![format!("Intervals: {}.", shape.interval_method)];
+    items.extend(fit_quality(shape));
     for profile in &shape.profiles {
         let lowest = profile
             .tried
@@ -123,20 +123,24 @@ pub fn block(shape: &Shape) -> String {
             )
         };
         let cells: Vec<String> = profile.tried.iter().map(rise).collect();
-        let _ = write!(
-            text,
-            "\n  Profile of {} (rise of the objective): {}",
+        items.push(format!(
+            "Profile of {} (rise of the objective): {}",
             profile.parameter,
             cells.join(", ")
-        );
+        ));
     }
-    text
+    vec![
+        Block::Text(head),
+        Block::Table(parameters(shape)),
+        Block::List {
+            head: String::new(),
+            items,
+        },
+    ]
 }
 
-fn parameters(shape: &Shape) -> String {
-    let head = ["parameter", "value", "interval", "bootstrap SE"]
-        .map(str::to_owned)
-        .to_vec();
+fn parameters(shape: &Shape) -> Table {
+    let mut table = Table::new(["parameter", "value", "interval", "bootstrap SE"]);
     let row = |p: &Parameter| {
         let range = match (&p.interval, p.held) {
             (_, true) => "held".to_owned(),
@@ -159,12 +163,9 @@ fn parameters(shape: &Shape) -> String {
             String::new(),
         ]
     });
-    let rows: Vec<Vec<String>> = [head]
-        .into_iter()
-        .chain(shape.parameters.iter().map(row))
-        .chain(figures)
-        .collect();
-    aligned(&rows)
+    table.rows.extend(shape.parameters.iter().map(row));
+    table.rows.extend(figures);
+    table
 }
 
 /// Six digits: parameters are compared with published ones.
@@ -178,7 +179,7 @@ fn digits(value: f64) -> String {
     }
 }
 
-fn fit_quality(shape: &Shape) -> String {
+fn fit_quality(shape: &Shape) -> Vec<String> {
     let unit = if shape.residual == Residual::Log {
         "of ln L"
     } else {
@@ -195,11 +196,11 @@ fn fit_quality(shape: &Shape) -> String {
         .iter()
         .copied()
         .fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
-    let mut text = format!(
-        "\n  Residuals: {sd}, worst {} nats; objective {:.8e}{squared}.",
+    let mut items = vec![format!(
+        "Residuals: {sd}, worst {} nats; objective {:.8e}{squared}.",
         figure(worst),
         shape.objective
-    );
+    )];
     if let Some(found) = &shape.misfit {
         let [a, b] = found.freedom;
         let verdict = if found.is_clear() {
@@ -208,11 +209,10 @@ fn fit_quality(shape: &Shape) -> String {
             "nothing speaks against the law's form"
         };
         let p = chance(found.p);
-        let _ = write!(
-            text,
-            "\n  Lack of fit: {verdict} (F = {:.1} with {a} and {b}, p = {p}).",
+        items.push(format!(
+            "Lack of fit: {verdict} (F = {:.1} with {a} and {b}, p = {p}).",
             found.f
-        );
+        ));
     }
-    text
+    items
 }

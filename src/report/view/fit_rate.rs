@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-use super::number::{aligned, figure, interval, named};
+use super::number::{figure, interval, named};
 use crate::analysis::fit::RateLaw;
 use crate::analysis::fit::rate::{Cell, Power, RateAt};
+use crate::report::page::{Block, Table};
 use crate::unit::Count;
 
 /// What was found for one group, in a sentence or two.
@@ -110,58 +111,60 @@ fn place(at: &RateAt) -> String {
 }
 
 /// Everything that was found for one group.
-pub fn block(law: &RateLaw) -> String {
-    let mut text = format!(
+pub fn blocks(law: &RateLaw) -> Vec<Block> {
+    let head = format!(
         "{}: {} runs in {} cells.",
         law.group,
         law.n,
         law.cells.len()
     );
-    let head = ["parameter", "value", "interval"]
-        .map(str::to_owned)
-        .to_vec();
-    let row = |p: &Power| {
+    let mut table = Table::new(["parameter", "value", "interval"]);
+    for p in law.rate.iter().chain(&law.batch) {
         let range = p.interval.as_ref().map_or("none".to_owned(), interval);
-        vec![p.name.to_owned(), format!("{:.5}", p.value), range]
-    };
-    let rows: Vec<Vec<String>> = [head]
-        .into_iter()
-        .chain(law.rate.iter().chain(&law.batch).map(row))
-        .collect();
-    text += &aligned(&rows);
-    text += "\n  Intervals: Student's t over the cells' own best rates, so that what cells scatter by is in them.";
+        table.row([p.name.to_owned(), format!("{:.5}", p.value), range]);
+    }
+    vec![
+        Block::Text(head),
+        Block::Table(table),
+        Block::List {
+            head: String::new(),
+            items: remarks(law),
+        },
+        Block::Table(cells(&law.cells)),
+    ]
+}
+
+fn remarks(law: &RateLaw) -> Vec<String> {
+    let mut items = vec![
+        "Intervals: Student's t over the cells' own best rates, so that what cells scatter by is in them.".to_owned(),
+    ];
     if let Some([c, p, q, k, r]) = law.by_near_runs {
-        let _ = write!(
-            text,
-            "\n  By the paper's own code (least squares over all runs within 0.25% of their cell's best): lr = {} N^-{p:.3} D^{q:.3}, \
+        items.push(format!(
+            "By the paper's own code (least squares over all runs within 0.25% of their cell's best): lr = {} N^-{p:.3} D^{q:.3}, \
              B = {} D^{r:.3}.",
             figure(c),
             figure(k)
-        );
+        ));
     }
     for (what, scatter) in [("rates", law.rate_scatter), ("batches", law.batch_scatter)] {
-        if let Some(scatter) = scatter {
-            let _ = write!(
-                text,
-                "\n  Cells' best {what} scatter around the law by a factor of {}.",
-                figure(scatter)
-            );
-        }
+        let factor = scatter.map(figure);
+        items.extend(factor.map(|factor| {
+            format!("Cells' best {what} scatter around the law by a factor of {factor}.")
+        }));
     }
     for cost in &law.costs {
-        let times = figure(cost.factor);
-        let _ = write!(
-            text,
-            "\n  A rate {times} times the best costs {} nats ({} cells).",
+        items.push(format!(
+            "A rate {} times the best costs {} nats ({} cells).",
+            figure(cost.factor),
             figure(cost.nats),
             cost.cells
-        );
+        ));
     }
-    text + &cells(&law.cells)
+    items
 }
 
-fn cells(cells: &[Cell]) -> String {
-    let head = [
+fn cells(cells: &[Cell]) -> Table {
+    let mut table = Table::new([
         "N",
         "D",
         "runs",
@@ -170,9 +173,7 @@ fn cells(cells: &[Cell]) -> String {
         "best lr",
         "best batch",
         "",
-    ]
-    .map(str::to_owned)
-    .to_vec();
+    ]);
     let row = |cell: &Cell| {
         let or_none = |value: Option<f64>| value.map_or("-".to_owned(), figure);
         vec![
@@ -186,6 +187,6 @@ fn cells(cells: &[Cell]) -> String {
             cell.reason.unwrap_or_default().to_owned(),
         ]
     };
-    let rows: Vec<Vec<String>> = [head].into_iter().chain(cells.iter().map(row)).collect();
-    aligned(&rows)
+    table.rows.extend(cells.iter().map(row));
+    table
 }

@@ -44,7 +44,7 @@ pub fn sentence(findings: &Findings) -> String {
     }
 }
 
-fn isoflop(found: &IsoFlop) -> String {
+pub(super) fn isoflop(found: &IsoFlop) -> String {
     let group = &found.group;
     let used = found
         .profiles

@@ -35,9 +35,7 @@ pub fn page(studies: &[Study], carried_over: &[Transfer], price: &Price) -> Page
             blocks.push(Block::Heading(format!("On {}", study.data)));
         }
         blocks.extend(headline(study).map(Block::Lead));
-        blocks.extend(answers(study));
-        blocks.extend(forest(study, &hue).map(Block::Plot));
-        blocks.extend(strip(study, &hue).map(Block::Plot));
+        blocks.extend(answers(study, &hue));
         blocks.extend(of_study(study, &hue));
         blocks.extend(spectra(study));
         blocks.extend(caveats(study));
@@ -67,7 +65,9 @@ fn variants(studies: &[Study]) -> Vec<String> {
 
 /// All that a study holds but its answers' sentences and plots, what each variant has learnt, and the caveats.
 pub(super) fn of_study(study: &Study, hue: Hues) -> Vec<Block> {
-    let mut blocks = vectors(study);
+    let strip = strip(study, hue).filter(|_| forest(study, hue).is_some());
+    let mut blocks: Vec<Block> = strip.map(Block::Plot).into_iter().collect();
+    blocks.extend(vectors(study));
     blocks.extend(silent(study));
     blocks.extend(against_length(study, hue).map(Block::Plot));
     blocks.extend(trends(study));
@@ -108,11 +108,20 @@ pub(super) fn headline(study: &Study) -> Option<String> {
     };
     let told = best.headline().sign() == Sign::More;
     let (first, of) = if told { (best, of) } else { (asked, 1) };
-    let mut said = vec![verdict(first, of)];
-    if first.variant != asked.variant {
-        said.push(verdict(asked, 1));
+    let said = verdict(first, of);
+    if first.variant == asked.variant {
+        return Some(said);
     }
-    Some(said.join(" "))
+    // The question's own variant comes second, and so shortly.
+    let asked_for = match asked.headline() {
+        Gain::Unknown { .. } => "not known".to_owned(),
+        gain => worth(&gain),
+    };
+    let said = said.trim_end_matches('.');
+    Some(format!(
+        "{said}; {}, which was asked about: {asked_for}.",
+        asked.variant
+    ))
 }
 
 /// One variant's worth; the most of several where it was picked.
@@ -159,13 +168,15 @@ fn repeats(n: usize) -> String {
     }
 }
 
-/// The answer at the question's place in full, then the other variants'.
-pub(super) fn answers(study: &Study) -> Vec<Block> {
+/// The answer at the question's place in full, its plots, and the other variants' answers.
+pub(super) fn answers(study: &Study, hue: Hues) -> Vec<Block> {
     let Some(asked) = asked(study) else {
         let none = format!("No gain over {} can be told on {}.", study.base, study.data);
         return vec![Block::Lead(none)];
     };
     let mut blocks = vec![Block::Text(sentence(asked))];
+    let plot = forest(study, hue).or_else(|| strip(study, hue));
+    blocks.extend(plot.map(Block::Plot));
     blocks.extend(picked(study).map(Block::Text));
     let items = others(study);
     if !items.is_empty() {
@@ -187,13 +198,18 @@ fn others(study: &Study) -> Vec<String> {
     };
     let mut others = beside(study);
     others.retain(|answer| answer.variant != asked.variant);
+    best_first(&mut others);
+    others.into_iter().map(line).collect()
+}
+
+/// By what they buy at equal compute, as the winner is picked.
+fn best_first(answers: &mut [&Answer]) {
     let rank = |answer: &Answer| {
         answer
             .equal_compute_nats
             .map_or(f64::NEG_INFINITY, |nats| nats.value)
     };
-    others.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
-    others.into_iter().map(line).collect()
+    answers.sort_by(|a, b| rank(b).total_cmp(&rank(a)));
 }
 
 /// What follows the answer where several variants ran at the question's place, in lines: the one that buys most, and the others.
@@ -238,13 +254,11 @@ fn place(answer: &Answer) -> String {
 }
 
 /// What each variant at the question's place is worth, the best first; nothing where there is one only.
-pub(super) fn forest(study: &Study, hue: Hues) -> Option<Figure> {
+fn forest(study: &Study, hue: Hues) -> Option<Figure> {
     let asked = asked(study)?;
-    let mut rows: Vec<Row> = beside(study)
-        .into_iter()
-        .filter_map(|a| row(a, hue))
-        .collect();
-    rows.sort_by(|a, b| b.value.total_cmp(&a.value));
+    let mut shown = beside(study);
+    best_first(&mut shown);
+    let rows: Vec<Row> = shown.into_iter().filter_map(|a| row(a, hue)).collect();
     let at = asked
         .budget
         .map(|budget| format!(" at {budget} steps of {}", asked.scale))
@@ -311,7 +325,7 @@ pub(super) fn at(answer: &Answer) -> String {
 /// A gain as a row of a forest; nothing where it is not known.
 fn gain_row(name: &str, hue: Hue, gain: &Gain, n: usize) -> Option<Row> {
     let (value, interval, open) = match gain {
-        Gain::Solved(e) => (e.value, e.interval.and_then(closed), open_end(e)),
+        Gain::Solved(e) => (e.value, e.interval.map(|i| (i.low, i.high)), Open::No),
         Gain::MoreThan(bound) => (bound.bound, None, Open::Above),
         Gain::LessThan(bound) => (bound.bound, None, Open::Below),
         Gain::Unknown { .. } => return None,
@@ -329,15 +343,6 @@ fn gain_row(name: &str, hue: Hue, gain: &Gain, n: usize) -> Option<Row> {
 /// The ends of an interval, where both lie within the base's runs.
 fn closed(interval: Interval) -> Option<(f64, f64)> {
     (interval.low > 0.0 && interval.high.is_finite()).then_some((interval.low, interval.high))
-}
-
-/// On which side an interval runs out of the base's runs.
-fn open_end(estimate: &Estimate) -> Open {
-    match estimate.interval {
-        Some(interval) if !interval.high.is_finite() => Open::Above,
-        Some(interval) if interval.low <= 0.0 => Open::Below,
-        _ => Open::No,
-    }
 }
 
 /// Whether two figures are the same but for rounding.

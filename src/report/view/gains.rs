@@ -1,7 +1,7 @@
 //! The section on gains: whether they carry over to other data, and each kind of data's gains in full.
 
 use super::answer::drawn;
-use super::gain::{answers, carried, forest, of_study, strip};
+use super::gain::{answers, carried, of_study};
 use crate::analysis::study::Study;
 use crate::analysis::transfer::transfers;
 use crate::report::findings::Findings;
@@ -25,15 +25,9 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         if studies.len() > 1 {
             blocks.push(Block::Heading(format!("On {}", study.data)));
         }
-        let plot = forest(study, &hue);
-        let strip = strip(study, &hue).map(Block::Plot);
-        if opened.is_some_and(|opened| std::ptr::eq(opened, *study)) {
-            // The first screen has the answers already, and one of the two plots.
-            blocks.extend(strip.filter(|_| plot.is_some()));
-        } else {
-            blocks.extend(answers(study));
-            blocks.extend(plot.map(Block::Plot));
-            blocks.extend(strip);
+        // The first screen has the answers of one study already.
+        if !opened.is_some_and(|opened| std::ptr::eq(opened, *study)) {
+            blocks.extend(answers(study, &hue));
         }
         blocks.extend(of_study(study, &hue));
     }

@@ -55,16 +55,21 @@ fn figure(findings: &Findings, data: usize) -> Option<Figure> {
         .chain(means.into_iter().map(|(series, _)| series))
         .collect();
     let floor = floor(&cells);
+    let near = floor.as_ref().is_none_or(|floor| is_near(floor.at, &cells));
     let x = Axis::log("model FLOPs of training", Quantity::Flops);
     let y = Axis::linear("validation loss (nats per token)", Quantity::Nats);
     Some(Figure {
         title: title(findings, data),
-        caption: caption(seeds <= SEEDS, floor.is_some(), chosen),
+        caption: caption(
+            seeds <= SEEDS,
+            floor.as_ref().map(|floor| (floor.at, near)),
+            chosen,
+        ),
         chart: Chart::Scatter(Scatter {
             x,
             y,
             series,
-            rules: floor.into_iter().collect(),
+            rules: floor.filter(|_| near).into_iter().collect(),
         }),
     })
 }
@@ -78,7 +83,7 @@ fn title(findings: &Findings, data: usize) -> String {
     format!("Final loss by training compute{of}")
 }
 
-fn caption(seeds: bool, floor: bool, chosen: bool) -> String {
+fn caption(seeds: bool, floor: Option<(f64, bool)>, chosen: bool) -> String {
     let mut text = "Lower is better, and so is further left. A variant whose line lies to the left of another’s reaches the \
                     same loss with less compute: that distance is the gain. Signs are means over repeats with their 95% \
                     intervals"
@@ -88,13 +93,33 @@ fn caption(seeds: bool, floor: bool, chosen: bool) -> String {
     } else {
         "; the single trials are too many to show."
     };
-    if floor {
-        text += " No model can get below the dotted line: the source itself is that uncertain.";
+    match floor {
+        Some((_, true)) => {
+            text += " No model can get below the dotted line: the source itself is that uncertain.";
+        }
+        Some((at, false)) => {
+            let at = Quantity::Nats.cell(at);
+            text += &format!(
+                " No model can get below {at}, far under this plot: the source itself is that uncertain."
+            );
+        }
+        None => {}
     }
     if chosen {
         text += " Where several settings ran at one compute the line takes the best of them, which flatters it.";
     }
     text
+}
+
+/// Whether the floor is no further below the lowest loss than the losses are apart; else it would press them together.
+fn is_near(floor: f64, cells: &[&Cell]) -> bool {
+    let losses: Vec<f64> = cells
+        .iter()
+        .filter_map(|cell| Some(place(cell)?.1))
+        .collect();
+    let low = losses.iter().copied().fold(f64::INFINITY, f64::min);
+    let high = losses.iter().copied().fold(f64::NEG_INFINITY, f64::max);
+    low - floor <= high - low
 }
 
 /// What a cell spent and reached.
@@ -195,13 +220,21 @@ mod tests {
             ("modern, mean", 2),
         ];
         assert_eq!(shape, expected);
-        assert!((scatter.rules[0].at - 1.875).abs() < 1e-12);
+        assert!(
+            scatter.rules.is_empty(),
+            "the floor would press the lines together"
+        );
+        let file = example();
+        let findings = Findings::of(&file);
+        let cells: Vec<&Cell> = findings.cells.iter().collect();
+        let floor = floor(&cells).unwrap();
+        assert!((floor.at - 1.875).abs() < 1e-12);
         assert!(
             scatter
                 .series
                 .iter()
                 .flat_map(|s| &s.points)
-                .all(|point| point.y > scatter.rules[0].at)
+                .all(|point| point.y > floor.at)
         );
     }
 

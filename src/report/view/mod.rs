@@ -7,6 +7,8 @@ pub mod sentence;
 pub mod target;
 pub mod projection;
 pub mod joint;
+pub mod gain;
+mod profiles;
 mod fit_asked;
 mod fit_curve;
 mod fit_rate;
@@ -14,7 +16,6 @@ mod fit_sentence;
 pub mod fit;
 #[cfg(test)]
 mod fit_cases;
-pub mod gain;
 pub mod scale;
 mod answer;
 mod gains;

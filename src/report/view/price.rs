@@ -121,7 +121,7 @@ pub fn bill(bill: &Bill, prices: &str) -> String {
     } = bill;
     let physical = match (&energy.total, &carbon.total) {
         (Amount::Absent { reason }, Amount::Absent { .. }) => {
-            format!("energy and carbon not known: {reason}")
+            format!("energy and carbon not known: {}", plainly(reason))
         }
         _ => format!("energy {}; carbon {}", total(energy), itemised(carbon)),
     };
@@ -136,8 +136,13 @@ fn amount(priced: &Priced, amount: &Amount) -> String {
     match amount {
         Amount::Measured { value } => show(*value),
         Amount::Modelled { low, high } => format!("{} to {}, modelled", show(*low), show(*high)),
-        Amount::Absent { reason } => format!("not known: {reason}"),
+        Amount::Absent { reason } => format!("not known: {}", plainly(reason)),
     }
+}
+
+/// A reason's code as words.
+fn plainly(reason: &str) -> String {
+    reason.replace('_', " ")
 }
 
 #[cfg(test)]
@@ -201,7 +206,7 @@ mod tests {
         check(
             mine,
             unknown(),
-            "not known: virtual_machine (hardware 0.20 USD, energy not known: virtual_machine)",
+            "not known: virtual machine (hardware 0.20 USD, energy not known: virtual machine)",
         );
         check(
             &format!("{mine}[modelled]\nidle_w = 100\nmax_w = 500\n"),
@@ -217,7 +222,7 @@ mod tests {
         let line = |price: &Price| bill(&price.bill(&file), &price.name);
         assert_eq!(
             line(&Library::builtin().price("default").unwrap()),
-            "Cost of training: 0.0014 USD; energy and carbon not known: virtual_machine (20 of 20 trials, prices `default`)"
+            "Cost of training: 0.0014 USD; energy and carbon not known: virtual machine (20 of 20 trials, prices `default`)"
         );
         assert_eq!(
             line(&price("[modelled]\nidle_w = 100\nmax_w = 500\n")),

@@ -1,8 +1,9 @@
 //! What scale buys: the law of loss in compute where variants ran at several sizes and budgets, with its band, what the next
 //! doubling brings, and what another irreducible loss would have claimed.
 
-use super::fit_sentence::sentence;
-use super::number::{bounds, figure as digits};
+use super::fit_sentence::{isoflop, sentence};
+use super::number::{bounds, figure as digits, interval};
+use super::profiles::figure as profiles;
 use crate::analysis::PowerLaw;
 use crate::analysis::fit::allocation::along;
 use crate::analysis::fit::points::{Counted, groups, of_trials};
@@ -50,18 +51,70 @@ pub fn ladders(file: &ResultFile) -> Vec<Ladder> {
     strata(file, None).iter().filter_map(ladder).collect()
 }
 
-/// What the first ladder says, in a sentence; nothing where there is none.
-pub fn scale_sentence(ladders: &[Ladder]) -> Option<String> {
-    ladders.first().map(|ladder| sentence(&ladder.found))
+/// What a file that asks no question opens with where its variants ran at several sizes: the best sizes, or what the next doubling
+/// buys, in a few words and drawn.
+pub(super) fn opening(findings: &Findings) -> Vec<Block> {
+    if let Some(found) = findings.profiles.first() {
+        let mut blocks = vec![Block::Lead(isoflop(found))];
+        blocks.extend(valleys(findings));
+        return blocks;
+    }
+    let Some(ladder) = findings.ladders.first() else {
+        return Vec::new();
+    };
+    let full = sentence(&ladder.found);
+    let plot = Block::Plot(curves(findings, &ladder.points, &ladder.found, ""));
+    match next_doubling(&ladder.found) {
+        Some(short) => vec![Block::Lead(short), plot, Block::Text(full)],
+        None => vec![Block::Lead(full), plot],
+    }
+}
+
+/// `The next doubling of compute buys gpt2 0.12 nats (95% 0.11 to 0.13) and llama 0.11 nats (...).`
+fn next_doubling(found: &Fit) -> Option<String> {
+    let bought = |study: &Study| {
+        let returns = study.returns.as_ref().filter(|_| study.describes())?;
+        let range = returns
+            .doubling_interval
+            .map(|range| format!(" ({})", interval(&range)));
+        Some(format!(
+            "{} {} nats{}",
+            study.group,
+            digits(returns.doubling_nats),
+            range.unwrap_or_default()
+        ))
+    };
+    let all: Option<Vec<String>> = found.groups.iter().map(bought).collect();
+    let all = all.filter(|all| !all.is_empty())?;
+    Some(format!(
+        "The next doubling of compute buys {}.",
+        all.join(" and ")
+    ))
+}
+
+/// The valleys of loss over size, a variant each.
+fn valleys(findings: &Findings) -> impl Iterator<Item = Block> {
+    let figures = findings.profiles.iter();
+    figures.filter_map(|found| Some(Block::Plot(profiles(found, &|group| findings.hue(group))?)))
 }
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let several = findings.data.len() > 1;
-    let blocks: Vec<Block> = findings
-        .ladders
+    let mut blocks: Vec<Block> = Vec::new();
+    if findings.profiles.len() > 1 || findings.answer.is_ok() {
+        blocks.extend(valleys(findings));
+    }
+    let said = findings
+        .profiles
         .iter()
-        .flat_map(|ladder| of_ladder(findings, ladder, several))
-        .collect();
+        .map(|found| Block::Text(isoflop(found)));
+    blocks.extend(said);
+    blocks.extend(
+        findings
+            .ladders
+            .iter()
+            .flat_map(|ladder| of_ladder(findings, ladder, several)),
+    );
     (!blocks.is_empty()).then_some(blocks)
 }
 
@@ -388,8 +441,19 @@ mod tests {
             panic!("{blocks:?}")
         };
         assert!(lead.contains(". To reach modern's"), "{lead}");
-        assert_eq!(scale_sentence(&ladders(&file)).as_ref(), Some(lead));
-        assert_eq!(scale_sentence(&ladders(&example())), None);
+        let opened = opening(&Findings::of(&file));
+        let Block::Lead(short) = &opened[0] else {
+            panic!("{opened:?}")
+        };
+        assert!(
+            short.starts_with("The next doubling of compute buys gpt2 "),
+            "{short}"
+        );
+        assert!(
+            matches!(&opened[2], Block::Text(full) if full == lead),
+            "{opened:?}"
+        );
+        assert!(opening(&Findings::of(&example())).is_empty());
         let Block::Plot(figure) = &blocks[1] else {
             panic!("{blocks:?}")
         };

@@ -8,8 +8,8 @@ use crate::report::page::{Axis, Block, Chart, Figure, Forest, Open, Quantity, Ro
 use crate::stat::interval::LEVEL;
 use crate::stat::mean_estimate;
 
-/// More variants beside each other cannot be told apart.
-const SHOWN: usize = 5;
+/// With more variants than this each kind of token has a plot of its own.
+const BESIDE: usize = 5;
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let with_skills: Vec<&Cell> = findings
@@ -20,39 +20,64 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let data = with_skills.first()?.data;
     let cells = chosen(findings, &with_skills, data);
     let labels = labels(&cells);
-    let rows = labels
-        .iter()
-        .flat_map(|label| cells.iter().filter_map(|cell| row(findings, cell, label)));
-    let rows: Vec<Row> = rows.collect();
+    let plots = if cells.len() > BESIDE {
+        let each = labels.iter().map(|label| {
+            let rows = cells.iter().filter_map(|cell| row(findings, cell, label));
+            let named = rows.map(|(variant, row)| Row {
+                name: variant.to_owned(),
+                ..row
+            });
+            figure(
+                &format!("Loss above the oracle: {label}"),
+                named.collect(),
+                &cells,
+            )
+        });
+        Block::Plots(each.collect())
+    } else {
+        let rows = labels
+            .iter()
+            .flat_map(|label| cells.iter().filter_map(|cell| row(findings, cell, label)));
+        let rows = rows.map(|(_, row)| row).collect();
+        Block::Plot(figure(
+            "Loss above the oracle, by kind of token",
+            rows,
+            &cells,
+        ))
+    };
+    Some(vec![
+        plots,
+        Block::Details(
+            "Every cell, by kind of token".to_owned(),
+            all(&with_skills, &labels),
+        ),
+    ])
+}
+
+fn figure(title: &str, rows: Vec<Row>, cells: &[&Cell]) -> Figure {
     let sure = if rows.iter().any(|row| row.interval.is_some()) {
         "Bars are 95% intervals over repeats."
     } else {
         "There are no intervals, as each cell ran once."
     };
-    let figure = Figure {
-        title: "Loss above the oracle, by kind of token".to_owned(),
+    let about = if cells.len() > BESIDE {
+        String::new()
+    } else {
+        let names: Vec<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();
+        format!(" Shown: {}.", names.join(", "))
+    };
+    Figure {
+        title: title.to_owned(),
         caption: format!(
             "Each token carries a label that says what predicting it needs. At 0 a variant has learnt all there is to learn \
-             about that kind. {sure} Shown: {}.",
-            cells
-                .iter()
-                .map(|cell| cell.name.clone())
-                .collect::<Vec<_>>()
-                .join(", ")
+             about that kind. {sure}{about}"
         ),
         chart: Chart::Forest(Forest {
             x: Axis::linear("loss above the oracle (nats per token)", Quantity::Nats),
             null: Some(0.0),
             rows,
         }),
-    };
-    Some(vec![
-        Block::Plot(figure),
-        Block::Details(
-            "Every cell, by kind of token".to_owned(),
-            all(&with_skills, &labels),
-        ),
-    ])
+    }
 }
 
 /// One cell of each variant on the same data and at one scale and budget, so that they had the same to learn from; of
@@ -72,12 +97,7 @@ fn chosen<'a, 'b>(findings: &Findings, cells: &[&'b Cell<'a>], data: usize) -> V
             .min_by(|a, b| loss(a).total_cmp(&loss(b)))
             .copied()
     };
-    findings
-        .variants
-        .iter()
-        .filter_map(best)
-        .take(SHOWN)
-        .collect()
+    findings.variants.iter().filter_map(best).collect()
 }
 
 /// The question's scale and budget, else those that most variants share, and the larger of two.
@@ -132,11 +152,12 @@ fn of<'a>(cell: &'a Cell, label: &'a str) -> impl Iterator<Item = &'a Skill> {
         .filter(move |skill| skill.label == label)
 }
 
-fn row(findings: &Findings, cell: &Cell, label: &str) -> Option<Row> {
+/// A variant and what it has left to learn of a kind of token.
+fn row<'a>(findings: &Findings, cell: &'a Cell, label: &str) -> Option<(&'a str, Row)> {
     let excess: Vec<f64> = of(cell, label).map(|skill| skill.excess_nats).collect();
     let estimate = mean_estimate(&excess, LEVEL)?;
     let variant = &cell.any().variant;
-    Some(Row {
+    let row = Row {
         name: format!("{label}, {variant}"),
         hue: findings.hue(variant),
         value: estimate.value,
@@ -149,7 +170,8 @@ fn row(findings: &Findings, cell: &Cell, label: &str) -> Option<Row> {
             cell.count(),
             Quantity::Share.cell(share(cell, label))
         ),
-    })
+    };
+    Some((variant, row))
 }
 
 /// The label's share of the validation tokens.
