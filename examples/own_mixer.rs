@@ -64,10 +64,8 @@ impl Mixer for CausalMean {
         let rows = (0..t)
             .flat_map(|i| (0..t).map(move |j| if j <= i { 1.0 / (i + 1) as f32 } else { 0.0 }));
         let average = Tensor::from_vec(rows.collect(), (t, t), x_nc.device())?;
-        let mean = average
-            .broadcast_as((b, t, t))?
-            .contiguous()?
-            .matmul(&value.reshape((b, t, c))?)?;
+        let average = average.broadcast_as((b, t, t))?.contiguous()?;
+        let mean = pass.ops.matmul(&average, &value.reshape((b, t, c))?)?;
         Ok(pass
             .ops
             .linear(&mean.reshape((b * t, c))?, &pass.weights[self.out], None)?)
@@ -103,8 +101,20 @@ impl Mixer for CausalMean {
     fn cache_scalars_per_token(&self) -> u64 {
         0
     }
+
+    fn cache_scalars_per_window(&self) -> u64 {
+        self.width as u64
+    }
 }
 
 fn main() -> ExitCode {
     effbench::cli::main(Registry::builtin().mixer(CausalMeanKind))
+}
+
+/// Every promise that a mixer makes: it learns, looks at nothing ahead, decodes what it computes, and takes the work and the
+/// memory that it claims.
+#[test]
+fn it_obeys_the_law() {
+    let registry = Registry::builtin().mixer(CausalMeanKind);
+    assert_eq!(effbench::law::mixer(&registry, "causal-mean"), []);
 }

@@ -40,6 +40,8 @@ pub mod import;
 #[cfg(feature = "run")]
 pub mod trial;
 #[cfg(feature = "run")]
+pub mod law;
+#[cfg(feature = "run")]
 pub mod runner;
 #[cfg(feature = "run")]
 pub mod campaign;

@@ -1,5 +1,7 @@
-//! The law of every extension point: a catalog is a table of kinds, each with a name and one sentence about itself.
+//! What every extension point is: a catalog, a table of kinds, each with a name and one sentence about itself, which obeys the
+//! law of its catalog or [breaks](Broken) it.
 
+use std::fmt;
 use std::sync::Arc;
 
 use crate::config::Knobs;
@@ -46,18 +48,41 @@ impl<K: Named + ?Sized> Catalog<K> {
         self.rows.iter()
     }
 
+    /// The kind of that name.
+    pub fn find(&self, name: &str) -> Option<&Arc<K>> {
+        self.rows.iter().find(|row| row.name() == name)
+    }
+
     /// The kind that `knobs` asks for by its knob `kind`, else the default; an unknown one is refused with a suggestion.
     pub fn pick(&self, knobs: &Knobs, default: &str) -> Result<Arc<K>> {
         let name = knobs.text("kind", default)?;
-        self.rows
-            .iter()
-            .find(|row| row.name() == name)
-            .cloned()
-            .ok_or_else(|| {
-                let known = self.rows.iter().map(|row| row.name());
-                knobs
-                    .refuse("kind", &format!("not one of the {}", self.what))
-                    .suggest(&name, known)
-            })
+        self.find(&name).cloned().ok_or_else(|| {
+            let known = self.rows.iter().map(|row| row.name());
+            knobs
+                .refuse("kind", &format!("not one of the {}", self.what))
+                .suggest(&name, known)
+        })
+    }
+}
+
+/// A rule of its catalog's law that a kind does not keep.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Broken {
+    /// The rule's name: `work is what is counted`.
+    pub rule: &'static str,
+    /// What the rule asks for.
+    pub expected: String,
+    /// What the kind did.
+    pub found: String,
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
+        let Self {
+            rule,
+            expected,
+            found,
+        } = self;
+        write!(f, "{rule}: expected {expected}, found {found}")
     }
 }

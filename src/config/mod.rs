@@ -1,7 +1,7 @@
 //! What is asked for, as pure data: raw values that remember their file and line, layered (base, variant, suite,
 //! `--set`), and read through [`Knobs`], which defaults, checks and writes out every one.
 //!
-//! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is the law of extension points,
+//! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is what extension points are,
 //! [`names`] says what things are called, [`load`] turns TOML into [`table`]s; [`rate_source`] says where a learning rate comes
 //! from, [`rate_surface`] is what a sweep found, [`rate`] chooses; [`variant`], [`change`], [`suite`] and [`price`] are the kinds of files and
 //! [`library`] is what ships; [`cells`] makes trials' specs of them layer by layer; [`plan`] is what a run of them takes, and
@@ -27,7 +27,7 @@ pub mod plan;
 pub mod against;
 
 pub use against::Gate;
-pub use catalog::{Catalog, Named};
+pub use catalog::{Broken, Catalog, Named};
 pub use cells::Cell;
 pub use change::Change;
 pub use knobs::{Knobs, Settled, settle};

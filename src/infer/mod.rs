@@ -52,6 +52,11 @@ impl<'a> Generator<'a> {
         }
     }
 
+    /// What it has seen.
+    pub fn cache(&self) -> &Cache {
+        &self.cache
+    }
+
     /// Feeds the next tokens of every window (row-major) and returns the logits (B, V) after the last.
     pub fn feed(&mut self, ids: &[u32]) -> Result<Tensor> {
         let ids = Tensor::from_slice(ids, ids.len(), self.device)?;

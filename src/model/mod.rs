@@ -369,6 +369,14 @@ impl Model {
             .sum()
     }
 
+    /// Scalars that decoding keeps per window beside those, all layers.
+    pub fn cache_scalars_per_window(&self) -> u64 {
+        self.blocks
+            .iter()
+            .map(|b| b.mixer.cache_scalars_per_window())
+            .sum()
+    }
+
     /// All parameters.
     pub fn params_total(&self) -> u64 {
         self.decls.iter().map(Decl::count).sum()
@@ -404,5 +412,11 @@ impl Cache {
     /// Tokens of each window seen.
     pub fn seen(&self) -> usize {
         self.seen
+    }
+
+    /// Scalars that it holds, all layers and windows: what a mixer claims is held against this.
+    pub fn held_scalars(&self) -> u64 {
+        let tensors = self.states.iter().flat_map(|state| &state.0);
+        tensors.map(|tensor| tensor.elem_count() as u64).sum()
     }
 }

@@ -192,7 +192,6 @@ impl<F: Real> Attention<F> {
         let mut scratch = vec![F::ZERO; BLOCK.min(axes.time) * axes.time];
         for times in blocks(axes.time) {
             let (n, keys) = (times.len(), times.end);
-            #[cfg(test)]
             beyond_the_mask(2, n, axes.head_width);
             let mut scores = MatrixMut::new(&mut scratch, n, keys, keys);
             let qk = (head.q(times.clone()), head.k(0..keys).t());
@@ -239,7 +238,6 @@ impl<F: Real> Attention<F> {
         let mut means = [F::ZERO; BLOCK];
         for times in blocks(time) {
             let (n, keys) = (times.len(), times.end);
-            #[cfg(test)]
             beyond_the_mask(5, n, width);
             let queries = head.q(times.clone());
             let g_rows = rows_of(g, axes.width(), axes, head.window, times.clone(), head.head);
@@ -355,9 +353,8 @@ impl<F: Real> Attention<F> {
 }
 
 /// Takes off the count what the products of a block of `n` queries compute for keys that these may not see.
-#[cfg(test)]
 fn beyond_the_mask(products: usize, n: usize, width: usize) {
-    super::matmul::counted::add(-((products * 2 * width * (n * (n - 1) / 2)) as i64));
+    super::counted::add(-((products * 2 * width * (n * (n - 1) / 2)) as i64));
 }
 
 /// The gradients of keys and values, both (T, D).

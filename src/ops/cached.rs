@@ -4,6 +4,7 @@
 //! Keys and values are (B x KV, room, D): a window's shared head, its tokens one behind the other, with room for more. Each is read
 //! once for each query head, which is what decoding costs.
 
+use super::counted;
 use super::real::Real;
 use super::rows::{chunks, tensor, with_numbers};
 use super::simd::{dot, max, simd, sum};
@@ -148,6 +149,8 @@ fn over_cache<F: Real>(
     let scale = F::of(axes.score_scale());
     let mut y = vec![F::ZERO; axes.rows() * axes.width()];
     let work = 2 * axes.rows() * heads * (offset + time) * width;
+    let pairs = axes.batch * heads * (0..time).map(|i| offset + i + 1).sum::<usize>();
+    counted::add((2 * 2 * pairs * width) as i64);
     chunks(&mut y, width, work, |i, y| {
         let (row, head) = (i / heads, i % heads);
         let (window, seen) = (row / time, offset + row % time + 1);

@@ -4,6 +4,7 @@
 //! here `dW` comes out of its product as the weight lies in memory. A few rows at once, as in decoding, are inner products with
 //! each row of W: W is read once, which is all that such a product can cost.
 
+use super::counted;
 use super::matmul::{Before, Matrix, MatrixMut, all_threads, multiply, product};
 use super::real::Real;
 use super::rows::{build, chunks, column_sums, numbers, tensor, with_numbers};
@@ -49,6 +50,7 @@ const FEW_ROWS: usize = 4;
 /// `x W^T (+ bias)` for a few rows of x, each `k` numbers.
 fn by_inner_products<F: Real>(x: &[F], w: &[F], k: usize, bias: Option<&[F]>) -> Vec<F> {
     let (n, m) = (x.len() / k, w.len() / k);
+    counted::add((2 * n * m * k) as i64);
     // Built as (M, N), so that a task writes one piece, and turned round.
     let mut y_mn = vec![F::ZERO; n * m];
     let size = ROWS_PER_TASK * n;

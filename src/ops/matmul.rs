@@ -3,6 +3,7 @@
 //! gemm splits a product over rows and columns, never over the inner dimension, so that the number of threads does not change
 //! a bit of the result.
 
+use super::counted;
 use super::real::Real;
 use gemm::Parallelism;
 use std::marker::PhantomData;
@@ -166,7 +167,6 @@ pub(super) fn multiply<F: Real>(
         (a.rows, b.columns, b.rows),
         "shapes of a matrix product"
     );
-    #[cfg(test)]
     counted::add((2 * out.rows * out.columns * a.columns) as i64);
     // SAFETY: the constructors made sure that all elements lie in their slices, and `out` is not aliased by `a` or `b`, since it
     // is borrowed for writing.
@@ -217,26 +217,6 @@ pub(super) fn product<F: Real>(a: Matrix<'_, F>, b: Matrix<'_, F>) -> Vec<F> {
     // SAFETY: gemm wrote every element and read none (`Before::Overwritten`).
     unsafe { out.set_len(rows * columns) };
     out
-}
-
-/// FLOPs of the products that a thread made.
-#[cfg(test)]
-pub(crate) mod counted {
-    use std::cell::Cell;
-
-    thread_local! {
-        static FLOPS: Cell<i64> = const { Cell::new(0) };
-    }
-
-    /// Of one more product, or less of one whose result is partly thrown away.
-    pub(crate) fn add(flops: i64) {
-        FLOPS.set(FLOPS.get() + flops);
-    }
-
-    /// Of all products since this thread asked last.
-    pub(crate) fn take() -> i64 {
-        FLOPS.take()
-    }
 }
 
 #[cfg(test)]

@@ -17,6 +17,7 @@ mod axes;
 mod cached;
 #[cfg(test)]
 mod check;
+mod counted;
 mod cross_entropy;
 mod dispatch;
 mod embedding;
@@ -36,12 +37,11 @@ mod tape;
 
 pub use axes::Axes;
 pub use cached::Cached;
+pub use counted::{counted, matmul};
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use dispatch::{Dispatched, dispatched};
 pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
 pub use gpu::{Narrowed, WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention};
-#[cfg(test)]
-pub(crate) use matmul::counted;
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};
 
@@ -248,6 +248,12 @@ impl<'t> Ops<'t> {
             Runs::Gpu(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, None, DType::F32),
             _ => self.linear(x_nk, w_mk, None),
         }
+    }
+
+    /// candle's product of two matrices, or of two batches of them, (.., N, K) by (.., K, M), for what has no operation of its
+    /// own: on any device, and counted as the others are.
+    pub fn matmul(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
+        matmul(a, b)
     }
 
     /// LayerNorm over the columns: x (N, C), gain (C), bias (C) to (N, C).

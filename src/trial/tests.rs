@@ -1,4 +1,4 @@
-//! What must hold for every variant that ships, whatever it is made of.
+//! Trials as they run. What every variant obeys, whatever it is made of, is in the law (`tests/law.rs`).
 
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
@@ -8,10 +8,8 @@ use crate::config::{Library, Origin, RateSource, Tree};
 use crate::data::Batch;
 use crate::device;
 use crate::infer::Generator;
-use crate::model::{Params, Weights};
 use crate::train::Trainer;
 
-mod flops;
 mod gpu;
 mod metering;
 mod resuming;
@@ -49,18 +47,6 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
-fn logits(experiment: &Experiment, weights: &Weights, inputs: &[u32]) -> Vec<f32> {
-    let ids = Tensor::from_slice(inputs, inputs.len(), &Device::Cpu).unwrap();
-    let context = experiment.model.shape.context;
-    let rows = inputs.len() / context;
-    values(
-        &experiment
-            .model
-            .logits(weights, &ids, rows, context, experiment.ops)
-            .unwrap(),
-    )
-}
-
 fn for_every_variant(check: impl Fn(&str, &Experiment)) {
     let names: Vec<String> = Library::builtin()
         .compositions()
@@ -72,234 +58,6 @@ fn for_every_variant(check: impl Fn(&str, &Experiment)) {
     for name in names {
         check(&name, &small(&name));
     }
-}
-
-#[test]
-fn every_parameter_has_a_gradient_and_moves() {
-    for_every_variant(|name, experiment| {
-        let mut trainer = trainer(experiment, 1);
-        let before: Vec<_> = trainer.params().vars().iter().map(|v| values(v)).collect();
-        // The first warm-up steps are tiny and gains start at one, so gradients are looked at before any step.
-        let (_, gradient) = trainer.gradient(&batch(experiment, 0)).unwrap();
-        for (decl, grad) in experiment.model.decls().iter().zip(&gradient.tensors) {
-            let grad = values(grad);
-            assert!(grad.iter().all(|g| g.is_finite()), "{name}: {}", decl.name);
-            assert!(
-                grad.iter().any(|&g| g != 0.0),
-                "{name}: {} has a zero gradient",
-                decl.name
-            );
-        }
-        for step in 0..2 {
-            assert!(trainer.step(&batch(experiment, step)).unwrap().is_finite());
-        }
-        for ((decl, var), before) in experiment
-            .model
-            .decls()
-            .iter()
-            .zip(trainer.params().vars())
-            .zip(before)
-        {
-            assert_ne!(values(var), before, "{name}: {} did not move", decl.name);
-        }
-    });
-}
-
-#[test]
-fn one_batch_is_overfitted() {
-    for_every_variant(|name, experiment| {
-        let mut trainer = trainer(experiment, 2);
-        let batch = batch(experiment, 0);
-        // Context 10 and 11 states: no two prefixes of the batch need the same continuation but the first tokens'.
-        let distinct = Batch {
-            inputs: (0..30).map(|i| (i * 7 + i / 10) % 11).collect(),
-            ..batch
-        };
-        let last = (0..200)
-            .map(|_| trainer.step(&distinct).unwrap().loss)
-            .last()
-            .unwrap();
-        assert!(last < 0.05, "{name}: {last}");
-    });
-}
-
-#[test]
-fn a_token_changes_nothing_before_it() {
-    for_every_variant(|name, experiment| {
-        let params = Params::init(experiment.model.decls(), 3, &Device::Cpu).unwrap();
-        let (context, vocab) = (experiment.model.shape.context, experiment.model.shape.vocab);
-        let inputs = batch(experiment, 0).inputs[..context].to_vec();
-        let before = logits(experiment, &params.detached(), &inputs);
-        for changed in [1, 4, context - 1] {
-            let mut other = inputs.clone();
-            other[changed] = (other[changed] + 1) % vocab as u32;
-            let after = logits(experiment, &params.detached(), &other);
-            assert_eq!(
-                before[..changed * vocab],
-                after[..changed * vocab],
-                "{name}: token {changed} leaks back"
-            );
-            assert_ne!(
-                before[changed * vocab..],
-                after[changed * vocab..],
-                "{name}: token {changed} is not seen"
-            );
-        }
-    });
-}
-
-#[test]
-fn decoding_with_a_cache_is_the_full_forward() {
-    for_every_variant(|name, _| {
-        for kv_heads in [3, 1] {
-            let sets = json!({
-                "model": {"layers": 2, "width": 24, "heads": 3, "kv_heads": kv_heads, "context": 10, "init_std": 0.3},
-                "data": {"kind": "markov", "states": 11},
-            });
-            let experiment = prepared(name, sets).experiment;
-            let device = Device::Cpu;
-            let weights = Params::init(experiment.model.decls(), 4, &device)
-                .unwrap()
-                .detached();
-            let (context, vocab, rows) = (10, 11, 2);
-            let inputs = experiment.source.train(9, 0, rows, context).inputs;
-            let full = logits(&experiment, &weights, &inputs);
-            let column = |from: usize, to: usize| -> Vec<u32> {
-                inputs
-                    .chunks(context)
-                    .flat_map(|row| &row[from..to])
-                    .copied()
-                    .collect()
-            };
-            let mut generator =
-                Generator::new(&experiment.model, &weights, experiment.ops, &device, rows);
-            // A prompt of four, two tokens at once, then one by one.
-            for (from, to) in [(0, 4), (4, 6), (6, 7), (7, 8), (8, 9), (9, 10)] {
-                let got = values(&generator.feed(&column(from, to)).unwrap());
-                for row in 0..rows {
-                    let at = (row * context + to - 1) * vocab;
-                    for (got, want) in got[row * vocab..(row + 1) * vocab]
-                        .iter()
-                        .zip(&full[at..at + vocab])
-                    {
-                        assert!(
-                            (got - want).abs() < 1e-4,
-                            "{name}, {kv_heads} kv heads, token {to}: {got} and {want}"
-                        );
-                    }
-                }
-            }
-            assert!(generator.feed(&[0, 0]).is_err(), "the context is full");
-        }
-    })
-}
-
-#[test]
-fn the_same_seed_gives_the_same_bits_whatever_the_threads() {
-    for_every_variant(|name, experiment| {
-        let run = |threads: usize, seed: u64| {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(threads)
-                .build()
-                .unwrap();
-            pool.install(|| {
-                let mut trainer = trainer(experiment, seed);
-                (0..6)
-                    .map(|step| {
-                        trainer
-                            .step(&batch(experiment, step))
-                            .unwrap()
-                            .loss
-                            .to_bits()
-                    })
-                    .collect::<Vec<_>>()
-            })
-        };
-        let first = run(1, 5);
-        assert_eq!(first, run(1, 5), "{name}");
-        assert_eq!(first, run(2, 5), "{name}: threads change the loss");
-        assert_ne!(first, run(1, 6), "{name}: the seed changes nothing");
-    });
-}
-
-#[test]
-fn fused_and_reference_arithmetic_agree() {
-    for_every_variant(|name, fused| {
-        let reference = Experiment {
-            ops: crate::ops::Ops::reference(),
-            ..small(name)
-        };
-        let losses = |experiment: &Experiment| {
-            let mut trainer = trainer(experiment, 7);
-            (0..4)
-                .map(|step| trainer.step(&batch(experiment, step)).unwrap().loss)
-                .collect::<Vec<_>>()
-        };
-        for (fused, reference) in losses(fused).into_iter().zip(losses(&reference)) {
-            assert!(
-                (fused - reference).abs() < 1e-4,
-                "{name}: {fused} and {reference}"
-            );
-        }
-    });
-}
-
-#[test]
-fn parts_of_a_batch_add_up_to_it() {
-    for_every_variant(|name, _| {
-        let gradients = |shards: usize| {
-            let sets = json!({
-                "model": {"layers": 2, "width": 24, "heads": 3, "context": 12},
-                "train": {"batch": 5},
-                "data": {"kind": "mqar"},
-                "compute": {"shards": shards},
-            });
-            let experiment = prepared(name, sets).experiment;
-            let mut batch = batch(&experiment, 0);
-            // Shards of unequal weight, and one window that asks nothing.
-            batch.targets[..24].fill(crate::data::IGNORE);
-            let (loss, gradient) = trainer(&experiment, 8).gradient(&batch).unwrap();
-            let all: Vec<f32> = gradient.tensors.iter().flat_map(values).collect();
-            let norm = all.iter().map(|g| f64::from(g * g)).sum::<f64>().sqrt();
-            assert!(
-                (norm / gradient.norm - 1.0).abs() < 1e-5,
-                "{name}: {norm} and {}",
-                gradient.norm
-            );
-            (loss, all)
-        };
-        let (loss, whole) = gradients(1);
-        for shards in [2, 5] {
-            let (sum, parts) = gradients(shards);
-            assert!(
-                (sum - loss).abs() < 1e-5,
-                "{name} in {shards}: {sum} and {loss}"
-            );
-            let off: f32 = whole
-                .iter()
-                .zip(&parts)
-                .map(|(a, b)| (a - b) * (a - b))
-                .sum();
-            let norm: f32 = whole.iter().map(|a| a * a).sum();
-            assert!(
-                (off / norm).sqrt() < 1e-5,
-                "{name} in {shards}: {off} of {norm}"
-            );
-        }
-    });
-}
-
-#[test]
-fn a_settled_spec_settles_to_itself() {
-    for_every_variant(|name, _| {
-        let first = prepared(name, json!({}));
-        let second = settle(
-            &Registry::builtin(),
-            &settle::tree_of(&first.spec, &first.paths).unwrap(),
-        )
-        .unwrap();
-        assert_eq!(first.spec, second.spec, "{name}");
-    });
 }
 
 #[test]

@@ -23,8 +23,13 @@ pub trait Mixer: Send + Sync {
     /// What training one window of `time` tokens costs: the products that [`forward`](Self::forward) and its gradient make.
     fn flops(&self, time: usize) -> WindowFlops;
 
-    /// Scalars kept per token while decoding; 0 for a state of fixed size.
+    /// Scalars that [`State`] holds per token of a window while decoding; 0 for a state of fixed size.
     fn cache_scalars_per_token(&self) -> u64;
+
+    /// Scalars that it holds per window beside those, however long the window is.
+    fn cache_scalars_per_window(&self) -> u64 {
+        0
+    }
 }
 
 /// A kind of mixer: one file in this folder and one row in the registry.

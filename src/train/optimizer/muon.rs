@@ -13,6 +13,7 @@ use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
 use crate::config::{Knobs, Named};
 use crate::error::Result;
 use crate::model::{Decl, Factors, Role};
+use crate::ops::matmul;
 
 const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
 
@@ -296,9 +297,9 @@ fn orthogonalise(matrix: &Tensor, iterations: usize) -> Result<Tensor> {
 fn newton_schulz(mut x: Tensor, iterations: usize) -> Result<Tensor> {
     let (a, b, c) = COEFFICIENTS;
     for _ in 0..iterations {
-        let gram = x.matmul(&x.t()?)?;
-        let polynomial = ((&gram * b)? + (gram.matmul(&gram)? * c)?)?;
-        x = ((&x * a)? + polynomial.matmul(&x)?)?;
+        let gram = matmul(&x, &x.t()?)?;
+        let polynomial = ((&gram * b)? + (matmul(&gram, &gram)? * c)?)?;
+        x = ((&x * a)? + matmul(&polynomial, &x)?)?;
     }
     Ok(x)
 }
