@@ -1,22 +1,132 @@
-//! A mixer of one's own with the whole command line around it:
+//! A token mixer of one's own, with an operation of its own, in the whole command line, from outside the crate:
 //!
 //! ```text
 //! cargo run --release --example own_mixer -- run quick --set model.mixer.kind=causal-mean --dry-run
 //! cargo run --release --example own_mixer -- list mixers
+//! cargo test --example own_mixer
 //! ```
 //!
-//! The mixer replaces attention by the plain mean of everything so far, between two learned projections: no parameters
-//! decide where to look. It is a fair question how much attention is worth above that.
+//! The mixer is the mean of all earlier tokens between two projections: attention that cannot choose. Everything else (norms,
+//! optimizers, data, measurement, reports) is what ships. The tests at the end are the law that everything that ships obeys.
 
 use std::process::ExitCode;
 
-use candle_core::{DType, Tensor};
+use candle_core::{Result as CandleResult, Shape as Axes, Tensor, bail};
 use effbench::config::{Knobs, Named};
 use effbench::error::Result;
 use effbench::model::{
     Declare, Init, Mixer, MixerKind, ParamId, Pass, Role, Shape, State, WindowFlops,
 };
+use effbench::ops::{Arg, Kernels, Launch, Number, OnGpu, Op, View};
 use effbench::trial::Registry;
+
+/// `y_t = (x_0 + .. + x_t) / (t + 1)` within each window, (B*T, C) to the same shape.
+///
+/// Forwards a running sum, backwards another one from the end: `dx_s` is the sum of `g_t / (t + 1)` over t from s on. As a product
+/// with a T x T matrix, the reference, it takes T times as long.
+#[derive(Clone, Copy)]
+struct MeanSoFar {
+    /// Tokens of a window.
+    time: usize,
+}
+
+static KERNELS: Kernels = Kernels {
+    name: "own_mixer",
+    source: include_str!("own_mixer.cu"),
+};
+
+impl Op<1> for MeanSoFar {
+    const NAME: &'static str = "mean so far";
+
+    fn shape(&self, [x]: [&Axes; 1]) -> CandleResult<Axes> {
+        match x.dims() {
+            [rows, _] if rows.is_multiple_of(self.time) => Ok(x.clone()),
+            _ => bail!("{x:?} is not windows of {} tokens", self.time),
+        }
+    }
+
+    fn reference(&self, [x_nc]: [&Tensor; 1]) -> CandleResult<Tensor> {
+        let ((n, c), t) = (x_nc.dims2()?, self.time);
+        // Row t of the averaging matrix is 1/(t + 1) up to t and 0 after it.
+        let row = |i: usize| (0..t).map(move |j| if j <= i { 1.0 / (i + 1) as f32 } else { 0.0 });
+        let average = Tensor::from_vec((0..t).flat_map(row).collect(), (t, t), x_nc.device())?;
+        let average = average.to_dtype(x_nc.dtype())?;
+        let average = average.broadcast_as((n / t, t, t))?.contiguous()?;
+        average
+            .matmul(&x_nc.reshape((n / t, t, c))?)?
+            .reshape((n, c))
+    }
+
+    fn cpu<F: Number>(&self, [x]: [View<F>; 1], y: &mut [F]) {
+        let width = x.dims[1];
+        let windows = x.numbers.chunks_exact(self.time * width);
+        for (x, y) in windows.zip(y.chunks_exact_mut(self.time * width)) {
+            let mut sums = vec![F::default(); width];
+            let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width));
+            for (t, (x, y)) in rows.enumerate() {
+                let tokens = F::of((t + 1) as f64);
+                for ((sum, &x), y) in sums.iter_mut().zip(x).zip(y) {
+                    *sum += x;
+                    *y = *sum / tokens;
+                }
+            }
+        }
+    }
+
+    fn cpu_back<F: Number>(&self, [x]: [View<F>; 1], _y: &[F], g: &[F]) -> [Option<Vec<F>>; 1] {
+        let width = x.dims[1];
+        let mut d = vec![F::default(); g.len()];
+        let windows = g.chunks_exact(self.time * width);
+        for (g, d) in windows.zip(d.chunks_exact_mut(self.time * width)) {
+            let mut sums = vec![F::default(); width];
+            let rows = g.chunks_exact(width).zip(d.chunks_exact_mut(width));
+            for (t, (g, d)) in rows.enumerate().rev() {
+                let tokens = F::of((t + 1) as f64);
+                for ((sum, &g), d) in sums.iter_mut().zip(g).zip(d) {
+                    *sum += g / tokens;
+                    *d = *sum;
+                }
+            }
+        }
+        [Some(d)]
+    }
+
+    fn kernels(&self) -> Option<&'static Kernels> {
+        Some(&KERNELS)
+    }
+
+    fn gpu(&self, gpu: OnGpu, [x]: [&Tensor; 1], y: &Tensor) -> CandleResult<()> {
+        self.launch("mean_so_far", gpu, x, y)
+    }
+
+    fn gpu_back(
+        &self,
+        gpu: OnGpu,
+        [x]: [&Tensor; 1],
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> CandleResult<[Option<Tensor>; 1]> {
+        let d = gpu.empty(x.shape(), x.dtype())?;
+        self.launch("mean_so_far_back", gpu, g, &d)?;
+        Ok([Some(d)])
+    }
+}
+
+impl MeanSoFar {
+    fn launch(&self, kernel: &str, gpu: OnGpu, from: &Tensor, to: &Tensor) -> CandleResult<()> {
+        const THREADS: usize = 256;
+        let (rows, width) = from.dims2()?;
+        let launch = Launch {
+            kernel: &format!("{kernel}_{}", gpu.name_of(from.dtype())),
+            grid: [width.div_ceil(THREADS), rows / self.time, 1],
+            threads: THREADS as u32,
+        };
+        let sizes = [Arg::Int(self.time as i32), Arg::Int(width as i32)];
+        let arguments = [Arg::Read(from), Arg::Write(to), sizes[0], sizes[1]];
+        // SAFETY: a thread reads and writes a column of a window, and there are as many as the two tensors have.
+        unsafe { gpu.launch(launch, &arguments) }
+    }
+}
 
 struct CausalMeanKind;
 
@@ -37,15 +147,11 @@ impl MixerKind for CausalMeanKind {
         declare: &mut Declare,
     ) -> Result<Box<dyn Mixer>> {
         let square = [shape.width, shape.width];
+        let (start, residual) = (shape.init_std, shape.residual_std());
         Ok(Box::new(CausalMean {
             width: shape.width,
-            value: declare.param("value", &square, Role::Matrix, Init::Normal(shape.init_std)),
-            out: declare.param(
-                "out",
-                &square,
-                Role::Matrix,
-                Init::Normal(shape.residual_std()),
-            ),
+            value: declare.param("value", &square, Role::Matrix, Init::Normal(start)),
+            out: declare.param("out", &square, Role::Matrix, Init::Normal(residual)),
         }))
     }
 }
@@ -58,17 +164,10 @@ struct CausalMean {
 
 impl Mixer for CausalMean {
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let (b, t, c) = (pass.batch, pass.time, self.width);
-        let value = pass.ops.linear(x_nc, &pass.weights[self.value], None)?;
-        // Row t of the averaging matrix is 1/(t + 1) up to t and 0 after it.
-        let rows = (0..t)
-            .flat_map(|i| (0..t).map(move |j| if j <= i { 1.0 / (i + 1) as f32 } else { 0.0 }));
-        let average = Tensor::from_vec(rows.collect(), (t, t), x_nc.device())?;
-        let average = average.broadcast_as((b, t, t))?.contiguous()?;
-        let mean = pass.ops.matmul(&average, &value.reshape((b, t, c))?)?;
-        Ok(pass
-            .ops
-            .linear(&mean.reshape((b * t, c))?, &pass.weights[self.out], None)?)
+        let (ops, weights) = (pass.ops, pass.weights);
+        let value = ops.linear(x_nc, &weights[self.value], None)?;
+        let mean = ops.run(MeanSoFar { time: pass.time }, [&value])?;
+        Ok(ops.linear(&mean, &weights[self.out], None)?)
     }
 
     fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
@@ -80,7 +179,7 @@ impl Mixer for CausalMean {
         // All that must be kept is the sum so far: a state of fixed size.
         let mut sum = match state.0.pop() {
             Some(sum) => sum,
-            None => Tensor::zeros((b, 1, c), DType::F32, x_nc.device())?,
+            None => Tensor::zeros((b, 1, c), value.dtype(), x_nc.device())?,
         };
         let mut means = Vec::with_capacity(t);
         for step in 0..t {
@@ -92,10 +191,9 @@ impl Mixer for CausalMean {
         Ok(pass.ops.linear(&mean, &pass.weights[self.out], None)?)
     }
 
+    /// Two products with weights; the sums between them are no products.
     fn flops(&self, time: usize) -> WindowFlops {
-        let (t, c) = (time as u64, self.width as u64);
-        // The mean is a plain product with a T x T matrix, zeros and all; candle makes both of its gradients.
-        WindowFlops::of_weights(2 * t * c * c) + WindowFlops::of_weights(t * t * c)
+        WindowFlops::of_weights(2 * (time * self.width * self.width) as u64)
     }
 
     fn cache_scalars_per_token(&self) -> u64 {
@@ -112,9 +210,17 @@ fn main() -> ExitCode {
 }
 
 /// Every promise that a mixer makes: it learns, looks at nothing ahead, decodes what it computes, and takes the work and the
-/// memory that it claims.
+/// memory that it claims, on a CPU and on an emulated GPU.
 #[test]
-fn it_obeys_the_law() {
+fn the_mixer_obeys_the_law() {
     let registry = Registry::builtin().mixer(CausalMeanKind);
     assert_eq!(effbench::law::mixer(&registry, "causal-mean"), []);
+}
+
+/// Every promise that an operation makes: its gradients, its reference, its bits, and a GPU's.
+#[test]
+fn its_operation_obeys_the_law() {
+    for (time, shape) in [(1, [3, 2]), (4, [8, 3]), (5, [5, 1])] {
+        assert_eq!(effbench::law::op(&MeanSoFar { time }, [&shape]), []);
+    }
 }

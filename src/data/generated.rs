@@ -38,7 +38,8 @@ pub(super) trait Process: Send + Sync {
         targets: &mut [u32],
     );
 
-    /// Says for each target of a window its exact -ln p in nats, given the inputs up to there, and its label.
+    /// Says for each target of a window its exact -ln p in nats, given the inputs up to there, and its label; 0 where nothing is
+    /// asked, infinite where a target cannot be.
     fn judge(
         &self,
         state: &mut Self::State<'_>,
@@ -88,7 +89,7 @@ impl<P: Process> Generated<P> {
         batches.collect()
     }
 
-    /// The exact probabilities of a batch that this source made.
+    /// The exact probabilities of a batch.
     pub fn oracle(&self, batch: &Batch) -> Oracle {
         let mut oracle = Oracle {
             nats: Vec::with_capacity(batch.inputs.len()),
@@ -131,6 +132,10 @@ impl<P: Process> Source for Generated<P> {
             HeldOut::Test => named("test"),
             HeldOut::All => [named("validation"), named("test")].concat(),
         })
+    }
+
+    fn oracle(&self, batch: &Batch) -> Option<Oracle> {
+        Some(Generated::oracle(self, batch))
     }
 
     fn labels(&self) -> Vec<String> {

@@ -1,10 +1,14 @@
 //! How an op is tested: its gradients against finite differences in f64, its output and gradients against its reference in
-//! f32, and its bits on one thread against those on two.
+//! f32, its bits on one thread against those on two, and an emulated GPU's.
 
-use super::{IGNORED, Ops, Tape};
-use candle_core::{DType, Device, Result, Tensor, Var};
+#[cfg(test)]
+use super::IGNORED;
+use super::Ops;
+use crate::config::Broken;
+use candle_core::{DType, Device, Error, Result, Tensor, Var};
 
 /// Number of cases of a property over shapes: each is compared in full.
+#[cfg(test)]
 pub(super) fn odd_shapes() -> proptest::test_runner::Config {
     proptest::test_runner::Config {
         cases: 12,
@@ -32,6 +36,7 @@ pub(super) fn random(shape: &[usize], dtype: DType, seed: u64) -> Result<Tensor>
 }
 
 /// `n` ids below `vocabulary`.
+#[cfg(test)]
 pub(super) fn ids(n: usize, vocabulary: u32) -> Result<Tensor> {
     let id = |x: f64| ((x + 1.5) / 3.0 * f64::from(vocabulary)) as u32;
     Tensor::from_vec(
@@ -42,6 +47,7 @@ pub(super) fn ids(n: usize, vocabulary: u32) -> Result<Tensor> {
 }
 
 /// Targets for `n` tokens, every fifth from the second on ignored.
+#[cfg(test)]
 pub(super) fn targets(n: usize, vocabulary: usize) -> Result<Tensor> {
     let mut targets = ids(n, vocabulary as u32)?.to_vec1::<u32>()?;
     targets
@@ -53,41 +59,79 @@ pub(super) fn targets(n: usize, vocabulary: usize) -> Result<Tensor> {
 }
 
 /// An op under test: inputs of given shapes to an output.
-pub(super) trait Run: Fn(Ops, &[Tensor]) -> Result<Tensor> + Sync {}
+pub(crate) trait Run: Fn(Ops, &[Tensor]) -> Result<Tensor> + Sync {}
 impl<R: Fn(Ops, &[Tensor]) -> Result<Tensor> + Sync> Run for R {}
 
-/// All three tests; for tiny shapes, since finite differences run the op twice for each number of its inputs.
+/// All tests but that on a GPU; for tiny shapes, since finite differences run the op twice for each number of its inputs.
+#[cfg(test)]
 pub(super) fn check(shapes: &[&[usize]], run: impl Run) {
-    differences(shapes, &run).unwrap();
-    agreement(shapes, &run).unwrap();
+    assert_eq!(differences(shapes, &run).unwrap(), []);
+    assert_eq!(agreement(shapes, &run).unwrap(), []);
 }
 
 /// Agreement with the reference, and of one thread with two.
+#[cfg(test)]
 pub(super) fn agrees(shapes: &[&[usize]], run: impl Run) {
-    agreement(shapes, &run).unwrap();
+    assert_eq!(agreement(shapes, &run).unwrap(), []);
 }
 
-fn inputs(shapes: &[&[usize]], dtype: DType) -> Result<Vec<Var>> {
-    shapes
-        .iter()
-        .zip(1..)
-        .map(|(shape, seed)| Var::from_tensor(&random(shape, dtype, seed)?))
+/// The rules that an op breaks, on inputs of tiny shapes.
+pub(crate) fn broken(shapes: &[&[usize]], run: &impl Run) -> Vec<Broken> {
+    let mut all = Vec::new();
+    for (rule, outcome) in [
+        (DIFFERENCES, differences(shapes, run)),
+        (REFERENCE, agreement(shapes, run)),
+        (ON_A_GPU, on_a_gpu(shapes, run)),
+    ] {
+        let failed = |error: Error| vec![fault(rule, "no error", error.to_string())];
+        all.extend(outcome.unwrap_or_else(failed));
+    }
+    all
+}
+
+const DIFFERENCES: &str = "gradients are those of finite differences";
+const REFERENCE: &str = "fused is the reference";
+const THREADS: &str = "threads change no bit";
+const ON_A_GPU: &str = "a GPU computes what the CPU does";
+
+fn fault(rule: &'static str, expected: impl Into<String>, found: impl Into<String>) -> Broken {
+    Broken {
+        rule,
+        expected: expected.into(),
+        found: found.into(),
+    }
+}
+
+fn inputs(shapes: &[&[usize]], dtypes: [DType; 2]) -> Result<Vec<Var>> {
+    let [rounding, dtype] = dtypes;
+    let given = shapes.iter().zip(1..);
+    given
+        .map(|(shape, seed)| {
+            let numbers = random(shape, DType::F64, seed)?;
+            Var::from_tensor(&numbers.to_dtype(rounding)?.to_dtype(dtype)?)
+        })
         .collect()
 }
 
 /// The output, and the gradient of each input, of the output times fixed random weights, summed.
 fn gradients(ops: Ops, vars: &[Var], run: &impl Run) -> Result<Vec<Tensor>> {
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
-    let tape = Tape::new();
+    let tape = ops.tape();
     let y = run(ops.on(&tape), &tensors)?;
-    let weights = random(y.dims(), y.dtype(), 99)?;
-    let mut grads = tape.backward(&(&y * weights)?.sum_all()?, 1.0)?;
+    // Weights beside a narrow output are as wide as in the truth.
+    let wide = if y.dtype() == DType::F32 {
+        DType::F32
+    } else {
+        DType::F64
+    };
+    let weights = random(y.dims(), wide, 99)?;
+    let mut grads = tape.backward(&(y.to_dtype(wide)? * weights)?.sum_all()?, 1.0)?;
     let mut all = vec![y.detach()];
     for var in vars {
         all.push(
             grads
                 .take(var)
-                .ok_or_else(|| candle_core::Error::Msg("an input without gradient".into()))?
+                .ok_or_else(|| Error::Msg("an input without gradient".into()))?
                 .detach(),
         );
     }
@@ -105,9 +149,22 @@ pub(super) fn distance(x: &[f64], truth: &[f64]) -> f64 {
     norm(&mut x.iter().zip(truth).map(|(a, b)| a - b)) / norm(&mut truth.iter().copied()).max(1e-12)
 }
 
-fn differences(shapes: &[&[usize]], run: &impl Run) -> Result<()> {
+/// What is no number is far too.
+fn is_far(far: f64, near: f64) -> bool {
+    far.is_nan() || far >= near
+}
+
+fn name_of(i: usize, shapes: &[&[usize]]) -> String {
+    match i {
+        0 => format!("the output of {shapes:?}"),
+        i => format!("the gradient of input {} of {shapes:?}", i - 1),
+    }
+}
+
+fn differences(shapes: &[&[usize]], run: &impl Run) -> Result<Vec<Broken>> {
     const STEP: f64 = 1e-5;
-    let vars = inputs(shapes, DType::F64)?;
+    const NEAR: f64 = 1e-7;
+    let vars = inputs(shapes, [DType::F64; 2])?;
     let analytic = gradients(Ops::fused(), &vars, run)?;
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_detached_tensor()).collect();
     let objective = |tensors: &[Tensor]| -> Result<f64> {
@@ -116,6 +173,7 @@ fn differences(shapes: &[&[usize]], run: &impl Run) -> Result<()> {
             .sum_all()?
             .to_scalar()
     };
+    let mut faults = Vec::new();
     for (input, gradient) in analytic[1..].iter().enumerate() {
         let at = flat(&tensors[input])?;
         let mut numeric = Vec::with_capacity(at.len());
@@ -129,49 +187,81 @@ fn differences(shapes: &[&[usize]], run: &impl Run) -> Result<()> {
             numeric.push((moved(STEP)? - moved(-STEP)?) / (2.0 * STEP));
         }
         let far = distance(&flat(gradient)?, &numeric);
-        assert!(
-            far < 1e-7,
-            "input {input} of {shapes:?}: {far:e} from finite differences"
-        );
+        if is_far(far, NEAR) {
+            let name = name_of(input + 1, shapes);
+            faults.push(fault(
+                DIFFERENCES,
+                format!("{name} within {NEAR:e} of it"),
+                format!("{far:e}"),
+            ));
+        }
     }
-    Ok(())
+    Ok(faults)
 }
 
-fn agreement(shapes: &[&[usize]], run: &impl Run) -> Result<()> {
-    let vars = inputs(shapes, DType::F32)?;
+fn agreement(shapes: &[&[usize]], run: &impl Run) -> Result<Vec<Broken>> {
+    const NEAR: f64 = 1e-5;
+    let vars = inputs(shapes, [DType::F32; 2])?;
     let reference = gradients(Ops::reference(), &vars, run)?;
     let on = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new()
             .num_threads(threads)
             .build()
-            .unwrap();
+            .map_err(Error::wrap)?;
         pool.install(|| gradients(Ops::fused(), &vars, run))
     };
     let (one, two) = (on(1)?, on(2)?);
+    let bits = |t: &Tensor| -> Result<Vec<u32>> {
+        let numbers = t.flatten_all()?.to_vec1::<f32>()?;
+        Ok(numbers.into_iter().map(f32::to_bits).collect())
+    };
+    let mut faults = Vec::new();
     for (i, ((one, two), truth)) in one.iter().zip(&two).zip(&reference).enumerate() {
-        let name = if i == 0 {
-            "output".into()
-        } else {
-            format!("gradient {}", i - 1)
-        };
+        let name = name_of(i, shapes);
+        if one.dims() != truth.dims() {
+            let [found, expected] = [one, truth].map(|t| format!("{name} of {:?}", t.dims()));
+            faults.push(fault(REFERENCE, expected, found));
+            continue;
+        }
         let far = distance(&flat(one)?, &flat(truth)?);
-        assert!(
-            far < 1e-5,
-            "{name} of {shapes:?}: {far:e} from the reference"
-        );
-        assert_eq!(one.dims(), truth.dims(), "{name} of {shapes:?}");
-        let bits = |t: &Tensor| -> Result<Vec<u32>> {
-            Ok(t.flatten_all()?
-                .to_vec1::<f32>()?
-                .into_iter()
-                .map(f32::to_bits)
-                .collect())
-        };
-        assert_eq!(
-            bits(one)?,
-            bits(two)?,
-            "{name} of {shapes:?} depends on the number of threads"
-        );
+        if is_far(far, NEAR) {
+            faults.push(fault(
+                REFERENCE,
+                format!("{name} within {NEAR:e} of the reference's"),
+                format!("{far:e}"),
+            ));
+        }
+        if bits(one)? != bits(two)? {
+            faults.push(fault(
+                THREADS,
+                format!("{name} on two threads as on one"),
+                "other bits",
+            ));
+        }
     }
-    Ok(())
+    Ok(faults)
+}
+
+/// In f32 and in bf16, on an emulated GPU; nothing where this machine cannot emulate one.
+fn on_a_gpu(shapes: &[&[usize]], run: &impl Run) -> Result<Vec<Broken>> {
+    let mut faults = Vec::new();
+    for (dtype, near) in [(DType::F32, 1e-5), (DType::BF16, 1e-2)] {
+        let Some(ops) = Ops::emulated(dtype) else {
+            continue;
+        };
+        let truth = gradients(Ops::fused(), &inputs(shapes, [dtype, DType::F64])?, run)?;
+        let made = gradients(ops, &inputs(shapes, [dtype, dtype])?, run)?;
+        for (i, (made, truth)) in made.iter().zip(&truth).enumerate() {
+            let far = distance(&flat(made)?, &flat(truth)?);
+            if is_far(far, near) {
+                let name = name_of(i, shapes);
+                faults.push(fault(
+                    ON_A_GPU,
+                    format!("{name} in {dtype:?} within {near:e} of the CPU's in f64"),
+                    format!("{far:e}"),
+                ));
+            }
+        }
+    }
+    Ok(faults)
 }

@@ -15,8 +15,7 @@ mod activation;
 mod attention;
 mod axes;
 mod cached;
-#[cfg(test)]
-mod check;
+pub(crate) mod check;
 mod counted;
 mod cross_entropy;
 mod dispatch;
@@ -26,6 +25,7 @@ mod head_loss;
 mod linear;
 mod matmul;
 mod norm;
+mod op;
 mod positions;
 mod real;
 mod residual;
@@ -41,7 +41,10 @@ pub use counted::{counted, matmul};
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use dispatch::{Dispatched, dispatched};
 pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
-pub use gpu::{Narrowed, WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention};
+pub use gpu::{
+    Kernels, Narrowed, WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention,
+};
+pub use op::{Arg, Launch, Number, OnGpu, Op, View};
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};
 
@@ -101,9 +104,9 @@ impl Ops<'static> {
         }
     }
 
-    /// Own kernels on an emulated GPU, if this machine has a C++ compiler.
-    #[cfg(test)]
-    pub(crate) fn emulated(dtype: DType) -> Option<Self> {
+    /// Own kernels on an emulated GPU, if this machine has a C++ compiler: slow, and exact in what a kernel reads and writes. What
+    /// is known of kernels where there is no GPU.
+    pub fn emulated(dtype: DType) -> Option<Self> {
         Some(
             Self::fused()
                 .on_gpu(gpu::emulated(dtype)?)
@@ -167,7 +170,6 @@ impl<'t> Ops<'t> {
     }
 
     /// The same on a given GPU.
-    #[cfg(test)]
     fn on_gpu(self, gpu: Gpu) -> Self {
         Self {
             runs: Runs::Gpu(gpu),
@@ -222,6 +224,17 @@ impl<'t> Ops<'t> {
         match self.runs {
             Runs::Gpu(gpu) => Some(gpu),
             _ => None,
+        }
+    }
+
+    /// An operation from anywhere: its own code on the CPU, its kernels where it has some for the GPU, else its reference.
+    pub fn run<const N: usize>(self, op: impl Op<N>, inputs: [&Tensor; N]) -> Result<Tensor> {
+        match (self.runs, op.kernels()) {
+            (Runs::Cpu, _) => op::on_cpu(self.tape, op, inputs),
+            (Runs::Gpu(gpu), Some(kernels)) if gpu.runs(kernels) => {
+                op::on_gpu(self.pass(gpu), kernels, op, inputs)
+            }
+            _ => op.reference(inputs),
         }
     }
 

@@ -247,7 +247,7 @@ pub(super) fn tracked(tape: Option<&Tape>, inputs: &[&Tensor]) -> Result<bool> {
 }
 
 /// Runs an op and puts it on the tape, if any of its inputs is tracked.
-fn put<const N: usize>(
+pub(super) fn put<const N: usize>(
     tape: Option<&Tape>,
     inputs: [&Tensor; N],
     run: impl FnOnce([(&CpuStorage, &Layout); N]) -> Result<(CpuStorage, Shape)>,

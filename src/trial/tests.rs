@@ -1,4 +1,4 @@
-//! Trials as they run. What every variant obeys, whatever it is made of, is in the law (`tests/law.rs`).
+//! Trials as they run. What every variant obeys, whatever it is made of, is in the law (`tests/law`).
 
 use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
@@ -7,6 +7,7 @@ use super::*;
 use crate::config::{Library, Origin, RateSource, Tree};
 use crate::data::Batch;
 use crate::device;
+#[cfg(feature = "cuda")]
 use crate::infer::Generator;
 use crate::train::Trainer;
 
@@ -22,6 +23,7 @@ fn prepared(variant: &str, sets: Value) -> Prepared {
 }
 
 /// Small enough for a debug build, odd enough to find a mix-up of axes.
+#[cfg(feature = "cuda")]
 fn small(variant: &str) -> Experiment {
     let sets = json!({
         "model": {"layers": 2, "width": 24, "heads": 3, "context": 10},
@@ -47,6 +49,7 @@ fn values(tensor: &Tensor) -> Vec<f32> {
     tensor.flatten_all().unwrap().to_vec1().unwrap()
 }
 
+#[cfg(feature = "cuda")]
 fn for_every_variant(check: impl Fn(&str, &Experiment)) {
     let names: Vec<String> = Library::builtin()
         .compositions()

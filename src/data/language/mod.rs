@@ -156,9 +156,18 @@ impl Process for Language {
 
     fn judge(&self, walk: &mut Walk, _: &[u32], targets: &[u32], say: &mut dyn FnMut(f64, u8)) {
         walk.restart();
+        let mut possible = true;
         for &target in targets {
-            say(walk.nats(target), walk.label());
-            walk.take(target);
+            let nats = if possible {
+                walk.nats(target)
+            } else {
+                f64::INFINITY
+            };
+            say(nats, walk.label());
+            possible = nats.is_finite();
+            if possible {
+                walk.take(target);
+            }
         }
     }
 }

@@ -1,11 +1,6 @@
 //! What a GPU is to the rest: memory, kernels by name, matrix products. And how a launch is described.
 
-#![cfg_attr(
-    not(any(test, feature = "cuda")),
-    allow(dead_code, reason = "a build without CUDA has no GPU to read this")
-)]
-
-use super::Gpu;
+use super::{Gpu, Kernels};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 use std::ffi::c_void;
 
@@ -20,6 +15,11 @@ pub(in crate::ops) trait Backend: Send + Sync {
     /// Runs a kernel. The arguments are those of its declaration, in order and in type.
     fn launch(&self, launch: &Launch, arguments: &[Argument]) -> Result<()>;
 
+    /// Whether it can run kernels that are not ours.
+    fn runs(&self, _kernels: &'static Kernels) -> bool {
+        false
+    }
+
     /// Multiplies matrices.
     fn multiply(&self, product: &Product) -> Result<()>;
 }
@@ -29,6 +29,8 @@ pub(in crate::ops) trait Backend: Send + Sync {
 pub(in crate::ops) struct Launch {
     /// The file, without `.cu`.
     pub module: &'static str,
+    /// That file, where it is not ours.
+    pub own: Option<&'static Kernels>,
     /// The kernel's name.
     pub kernel: String,
     /// Blocks along x, y and z.
@@ -60,7 +62,6 @@ pub(in crate::ops) enum Argument<'a> {
 
 impl Argument<'_> {
     /// Bytes of its value, as the kernel declares it.
-    #[cfg(test)]
     pub fn bytes(&self) -> usize {
         match self {
             Argument::Read(_) | Argument::Write(_) | Argument::Null | Argument::Long(_) => 8,
@@ -87,7 +88,6 @@ impl Argument<'_> {
 /// `#[repr(C)]` and field by field what the kernel declares.
 pub(in crate::ops) unsafe trait Plain: Sync + std::fmt::Debug {
     /// Its size in bytes.
-    #[cfg(test)]
     fn bytes(&self) -> usize {
         size_of_val(self)
     }
@@ -99,12 +99,12 @@ pub(in crate::ops) unsafe trait Plain: Sync + std::fmt::Debug {
 }
 
 /// An argument for the numbers of a contiguous tensor that is read.
-pub(super) fn read(tensor: &Tensor) -> Result<Argument<'_>> {
+pub(in crate::ops) fn read(tensor: &Tensor) -> Result<Argument<'_>> {
     contiguous(tensor).map(Argument::Read)
 }
 
 /// An argument for the numbers of a contiguous tensor that is written.
-pub(super) fn write(tensor: &Tensor) -> Result<Argument<'_>> {
+pub(in crate::ops) fn write(tensor: &Tensor) -> Result<Argument<'_>> {
     contiguous(tensor).map(Argument::Write)
 }
 
@@ -162,6 +162,7 @@ impl Kernel {
     pub fn blocks(self, grid: [usize; 3], threads: u32) -> Geometry {
         Geometry {
             kernel: self,
+            own: None,
             grid,
             threads,
             shared_bytes: 0,
@@ -173,6 +174,7 @@ impl Kernel {
 #[derive(Debug, Clone)]
 pub(super) struct Geometry {
     kernel: Kernel,
+    own: Option<&'static Kernels>,
     grid: [usize; 3],
     threads: u32,
     shared_bytes: usize,
@@ -183,6 +185,14 @@ impl Geometry {
     pub fn shared(self, bytes: usize) -> Self {
         Self {
             shared_bytes: bytes,
+            ..self
+        }
+    }
+
+    /// Of a file that is not ours.
+    pub fn of(self, own: &'static Kernels) -> Self {
+        Self {
+            own: Some(own),
             ..self
         }
     }
@@ -201,6 +211,7 @@ impl Geometry {
         }
         let launch = Launch {
             module: self.kernel.module,
+            own: self.own,
             kernel: self.kernel.name,
             grid: self.grid.map(|blocks| blocks as u32),
             threads: self.threads,
@@ -255,7 +266,7 @@ impl Fit {
 }
 
 /// How result files and kernels' names spell a type.
-pub(super) fn name_of(dtype: DType) -> &'static str {
+pub(in crate::ops) fn name_of(dtype: DType) -> &'static str {
     if dtype == DType::BF16 { "bf16" } else { "f32" }
 }
 

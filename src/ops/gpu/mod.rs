@@ -2,7 +2,7 @@
 //!
 //! Everything that decides anything is the same for every GPU: which kernel runs, with which geometry and arguments, what is
 //! kept for the backward pass and what becomes of it. A [`Backend`] only holds memory, runs kernels by name and multiplies
-//! matrices. There are two: the GPU (`cuda`, behind the feature) and, for tests, an emulator that compiles the very same kernels
+//! matrices. There are two: the GPU (`cuda`, behind the feature) and, for tests and for the law, an emulator that compiles the very same kernels
 //! for the CPU and runs them thread by thread.
 //!
 //! Activations and their gradients are of the compute type, f32 or bf16, those of the residual stream among them (as in llm.c;
@@ -21,7 +21,7 @@ mod linear;
 mod loss;
 mod norm;
 mod optimizer;
-#[cfg(test)]
+#[cfg(unix)]
 mod emulator;
 #[cfg(test)]
 mod profile;
@@ -30,6 +30,7 @@ mod tests;
 
 pub(super) use attention::attention;
 pub use attention::{WIDEST, has_attention};
+pub(super) use backend::{Argument, name_of, read, write};
 pub(super) use cached::{cached_attention, holds as cache_holds};
 pub(super) use elementwise::{activation, add, add_positions, rope, swiglu};
 pub(super) use embedding::embedding;
@@ -55,9 +56,24 @@ pub(crate) struct Gpu {
 }
 
 /// An emulated GPU, if this machine has a C++ compiler.
-#[cfg(test)]
+#[cfg(unix)]
 pub(super) fn emulated(dtype: DType) -> Option<Gpu> {
     emulator::gpu(emulator::Turns::Rising, dtype)
+}
+
+/// None: what was compiled is loaded as Unix does it.
+#[cfg(not(unix))]
+pub(super) fn emulated(_dtype: DType) -> Option<Gpu> {
+    None
+}
+
+/// One CUDA file of somebody's own kernels, which includes `common.cuh` and exports them by its `EXPORT`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kernels {
+    /// What messages call it.
+    pub name: &'static str,
+    /// The file's text.
+    pub source: &'static str,
 }
 
 /// Weights that were narrowed already, for as long as they do not change: decoding would otherwise read them in full for every
@@ -109,7 +125,34 @@ impl Gpu {
         Self { tf32, ..self }
     }
 
-    fn empty(self, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {
+    /// Whether it can run somebody's own kernels.
+    pub(super) fn runs(self, kernels: &'static Kernels) -> bool {
+        self.backend.runs(kernels)
+    }
+
+    /// Runs one of somebody's own kernels.
+    pub(super) fn launch_own(
+        self,
+        kernels: &'static Kernels,
+        launch: super::Launch,
+        arguments: &[Argument],
+    ) -> Result<()> {
+        let super::Launch {
+            kernel,
+            grid,
+            threads,
+        } = launch;
+        let kernel = backend::Kernel {
+            module: kernels.name,
+            name: kernel.to_owned(),
+        };
+        kernel
+            .blocks(grid, threads)
+            .of(kernels)
+            .run(self, arguments)
+    }
+
+    pub(super) fn empty(self, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {
         self.backend.empty(shape.into(), dtype, false)
     }
 
@@ -118,7 +161,7 @@ impl Gpu {
         let kernel = elementwise::kernel("zero");
         kernel
             .each(x.elem_count(), 1)
-            .run(self, &[backend::write(&x)?, backend::count(x.elem_count())])?;
+            .run(self, &[write(&x)?, backend::count(x.elem_count())])?;
         Ok(x)
     }
 
@@ -137,14 +180,9 @@ impl Gpu {
             .tensors(self, &[&x, &y])?
             .at_once();
         let kernel = elementwise::kernel(if at_once == 4 { "narrow_4" } else { "narrow_1" });
-        kernel.each(count, at_once).run(
-            self,
-            &[
-                backend::read(&x)?,
-                backend::write(&y)?,
-                backend::count(count),
-            ],
-        )?;
+        kernel
+            .each(count, at_once)
+            .run(self, &[read(&x)?, write(&y)?, backend::count(count)])?;
         Ok(y)
     }
 
@@ -166,7 +204,7 @@ impl Gpu {
 impl<'t> Pass<'t> {
     /// Runs an operation, and puts it on the tape where one of its inputs is tracked. `run` fills the output; `back` gets inputs,
     /// output and the output's gradient, and gives the gradients of the inputs.
-    fn put<const N: usize>(
+    pub(super) fn put<const N: usize>(
         self,
         inputs: [&Tensor; N],
         (shape, dtype): (Shape, DType),

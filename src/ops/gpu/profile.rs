@@ -1,7 +1,7 @@
 //! Where the time of a step goes: a GPU that waits for each kernel and adds up its seconds by name. For tests on a GPU.
 
-use super::Gpu;
 use super::backend::{Argument, Backend, Launch, Product};
+use super::{Gpu, Kernels};
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -66,6 +66,10 @@ impl Backend for Profile {
         self.timed(launch.kernel.clone(), || {
             self.inner.launch(launch, arguments)
         })
+    }
+
+    fn runs(&self, kernels: &'static Kernels) -> bool {
+        self.inner.runs(kernels)
     }
 
     fn multiply(&self, product: &Product) -> Result<()> {

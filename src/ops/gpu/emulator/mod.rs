@@ -1,18 +1,28 @@
-//! A GPU for tests: the kernels compiled for the CPU and run thread by thread (see `emulator.h`), on tensors in the host's
+//! A GPU for tests, here and in other crates: the kernels compiled for the CPU and run thread by thread (see `emulator.h`), on tensors in the host's
 //! memory. What nothing was written to is NaN.
 
-use super::Gpu;
 use super::backend::{Argument, Backend, Factor, Launch, Product};
+use super::{Gpu, Kernels};
 use crate::ops::matmul::{Before, Matrix, MatrixMut, multiply};
 use candle_core::op::BackpropOp;
-use candle_core::{CpuStorage, DType, Device, Result, Shape, Storage, Tensor, bail};
+use candle_core::{CpuStorage, DType, Device, Error, Result, Shape, Storage, Tensor, bail};
+use std::collections::HashMap;
 use std::ffi::{CString, c_void};
 use std::path::Path;
 use std::process::Command;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
-/// The files of kernels, without `.cu`.
-const FILES: [&str; 8] = [
+/// A file's name and text, which are a part of the program, so that another crate's tests have them too.
+type File = (&'static str, &'static str);
+
+macro_rules! kernels {
+    ($($file:literal),*) => {
+        [$(($file, include_str!(concat!("../kernels/", $file, ".cu")))),*]
+    };
+}
+
+/// Our kernels, without `.cu`.
+const FILES: [File; 8] = kernels![
     "attention",
     "attention_any",
     "cached",
@@ -20,7 +30,14 @@ const FILES: [&str; 8] = [
     "embedding",
     "loss",
     "norm",
-    "optimizer",
+    "optimizer"
+];
+
+/// What every file of kernels includes, and what runs them.
+const SHARED: [File; 3] = [
+    ("common.cuh", include_str!("../kernels/common.cuh")),
+    ("emulator.h", include_str!("emulator.h")),
+    ("emulator.cpp", include_str!("emulator.cpp")),
 ];
 
 /// In which order the threads of a block take their turns. A kernel that is right does not care.
@@ -33,7 +50,7 @@ pub(crate) enum Turns {
 /// A GPU that is emulated, if this machine has a C++ compiler.
 pub(crate) fn gpu(turns: Turns, dtype: DType) -> Option<Gpu> {
     static BACKENDS: LazyLock<Option<[Emulator; 2]>> = LazyLock::new(|| {
-        let library = compile()?;
+        let library = compile(&FILES).ok()?;
         Some([Turns::Rising, Turns::Falling].map(|turns| Emulator { library, turns }))
     });
     let backend = BACKENDS
@@ -56,10 +73,9 @@ unsafe impl Send for Library {}
 // SAFETY: as above.
 unsafe impl Sync for Library {}
 
-/// Compiles kernels and emulator with the system's C++ compiler; `None` where there is none.
-fn compile() -> Option<Library> {
-    let here = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/ops/gpu");
-    let folder = tempfile::tempdir().unwrap();
+/// Compiles kernels and emulator with the system's C++ compiler.
+fn compile(files: &[File]) -> Result<Library> {
+    let folder = tempfile::tempdir()?;
     let library = folder.path().join("kernels.so");
     let mut command = Command::new("c++");
     command.args([
@@ -71,30 +87,42 @@ fn compile() -> Option<Library> {
         "-DEMULATED",
         "-Wno-unknown-pragmas",
     ]);
-    command
-        .arg("-I")
-        .arg(here.join("emulator"))
-        .arg("-o")
-        .arg(&library)
-        .args(["-x", "c++"]);
-    command.arg(here.join("emulator/emulator.cpp"));
-    command.args(FILES.map(|file| here.join("kernels").join(file).with_extension("cu")));
-    let Ok(output) = command.output() else {
-        return None;
-    };
-    assert!(
-        output.status.success(),
-        "{}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let path = CString::new(library.to_str().unwrap()).unwrap();
-    // SAFETY: the library was just made from our own sources; loading it runs none of them.
+    command.arg("-o").arg(&library).args(["-x", "c++"]);
+    for (name, text) in SHARED {
+        std::fs::write(folder.path().join(name), text)?;
+    }
+    command.arg(folder.path().join("emulator.cpp"));
+    for (name, text) in files {
+        let path = folder.path().join(Path::new(name).with_extension("cu"));
+        std::fs::write(&path, text)?;
+        command.arg(path);
+    }
+    let output = command.output()?;
+    if !output.status.success() {
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(!cfg!(test), "{said}");
+        bail!("kernels do not compile:\n{said}");
+    }
+    let path = CString::new(library.as_os_str().as_encoded_bytes()).map_err(Error::wrap)?;
+    // SAFETY: the library was just made from sources that the program holds; loading it runs none of them.
     let handle = unsafe { libc::dlopen(path.as_ptr(), libc::RTLD_NOW) };
-    assert!(
-        !handle.is_null(),
-        "the kernels were compiled and cannot be loaded"
-    );
-    Some(Library(handle))
+    if handle.is_null() {
+        bail!("kernels were compiled and cannot be loaded");
+    }
+    Ok(Library(handle))
+}
+
+/// The library of somebody's own kernels, compiled when they first run.
+fn own(kernels: &'static Kernels) -> Result<Library> {
+    static KNOWN: Mutex<Option<HashMap<&'static str, Library>>> = Mutex::new(None);
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    let known = known.get_or_insert_default();
+    if let Some(library) = known.get(kernels.source) {
+        return Ok(*library);
+    }
+    let library = compile(&[(kernels.name, kernels.source)])?;
+    known.insert(kernels.source, library);
+    Ok(library)
 }
 
 struct Emulator {
@@ -131,14 +159,13 @@ fn numbers(tensor: &Tensor) -> Result<*mut c_void> {
 
 impl Emulator {
     /// Refuses arguments that are not as many and as long as the kernel declares.
-    fn check(&self, kernel: &str, arguments: &[Argument]) -> Result<()> {
-        let name = CString::new(format!("{kernel}_sizes")).unwrap();
+    fn check(library: Library, kernel: &str, arguments: &[Argument]) -> Result<()> {
+        let name = CString::new(format!("{kernel}_sizes")).map_err(Error::wrap)?;
         // SAFETY: the library stays loaded, and the name ends with a zero.
-        let sizes: *const i32 = unsafe { libc::dlsym(self.library.0, name.as_ptr()) }.cast();
-        assert!(
-            !sizes.is_null(),
-            "every kernel has its sizes beside it (EXPORT in emulator.h)"
-        );
+        let sizes: *const i32 = unsafe { libc::dlsym(library.0, name.as_ptr()) }.cast();
+        if sizes.is_null() {
+            bail!("every kernel has its sizes beside it (EXPORT in emulator.h), {kernel} has not");
+        }
         // SAFETY: the list ends with a zero, and no argument has that size.
         let declared: Vec<i32> = (0..)
             .map(|i| unsafe { *sizes.add(i) })
@@ -175,13 +202,15 @@ impl Backend for Emulator {
     }
 
     fn launch(&self, launch: &Launch, arguments: &[Argument]) -> Result<()> {
-        let name = CString::new(launch.kernel.as_str()).unwrap();
+        let name = CString::new(launch.kernel.as_str()).map_err(Error::wrap)?;
+        let library = launch.own.map_or(Ok(self.library), own)?;
         // SAFETY: the library stays loaded, and the name ends with a zero.
-        let symbol = unsafe { libc::dlsym(self.library.0, name.as_ptr()) };
-        if symbol.is_null() || !FILES.contains(&launch.module) {
+        let symbol = unsafe { libc::dlsym(library.0, name.as_ptr()) };
+        let is_ours = FILES.iter().any(|(file, _)| *file == launch.module);
+        if symbol.is_null() || !(is_ours || launch.own.is_some()) {
             bail!("no kernel {} in {}", launch.kernel, launch.module);
         }
-        self.check(&launch.kernel, arguments)?;
+        Self::check(library, &launch.kernel, arguments)?;
         // SAFETY: every kernel's symbol is a function of this type (EXPORT in emulator.h).
         let kernel: extern "C" fn(&Emulated) -> bool = unsafe { std::mem::transmute(symbol) };
         let held = arguments.iter().map(Held::of).collect::<Result<Vec<_>>>()?;
@@ -205,11 +234,15 @@ impl Backend for Emulator {
         Ok(())
     }
 
+    fn runs(&self, _kernels: &'static Kernels) -> bool {
+        true
+    }
+
     fn multiply(&self, product: &Product) -> Result<()> {
         let (m, n, k) = (product.m, product.n, product.k);
         let factor = |of: &Factor| {
             let numbers = f32s(of.numbers)?;
-            Ok::<_, candle_core::Error>(if product.tf32 {
+            Ok::<_, Error>(if product.tf32 {
                 numbers.into_iter().map(to_tf32).collect()
             } else {
                 numbers

@@ -1,0 +1,212 @@
+//! Rules of forward passes: what they cost, what they keep, what they see.
+
+use candle_core::{Device, Tensor};
+use serde_json::json;
+
+use super::recipe::{CONTEXT, Recipe, batch, distance, logits, losses, small, values};
+use super::rule::{Outcome, expect};
+use crate::error::Result;
+use crate::infer::Generator;
+use crate::model::Params;
+use crate::ops::{DType, Ops, counted};
+use crate::trial::Experiment;
+
+/// Forwards alone, and with its gradient; within a tile of attention's 64 queries, over one, over two; one key head for all and
+/// one for each.
+pub(super) fn work_is_what_is_counted(recipe: &Recipe) -> Outcome {
+    const WINDOWS: usize = 3;
+    for (context, kv_heads) in [(12, 3), (66, 1), (132, 3)] {
+        let mut sets = small();
+        sets["model"]["context"] = json!(context);
+        sets["model"]["kv_heads"] = json!(kv_heads);
+        let prepared = recipe.settled(&sets)?;
+        let (model, ops) = (&prepared.experiment.model, prepared.experiment.ops);
+        let params = Params::init(model.decls(), 1, &Device::Cpu)?;
+        let batch = prepared.experiment.source.train(1, 0, WINDOWS, context);
+        let tensor = |ids: &[u32]| Tensor::from_slice(ids, ids.len(), &Device::Cpu);
+        let (ids, targets) = (tensor(&batch.inputs)?, tensor(&batch.targets)?);
+        let (done, forward) = counted(|| {
+            let weights = params.detached();
+            model.logits(&weights, &ids, WINDOWS, context, ops)
+        })?;
+        done?;
+        let (done, train) = counted(|| -> Result<()> {
+            let (tape, weights) = (ops.tape(), params.tracked());
+            let given = (&ids, &targets);
+            let loss = model.loss(&weights, given, WINDOWS, context, ops.on(&tape))?;
+            tape.backward(&loss, 1.0)?;
+            Ok(())
+        })?;
+        done?;
+        let (claimed, windows) = (model.flops(context), WINDOWS as u64);
+        for (what, claimed, made) in [
+            ("forwards", claimed.forward, forward),
+            ("backwards", claimed.backward, train.saturating_sub(forward)),
+        ] {
+            expect(
+                made == windows * claimed,
+                format!(
+                    "the {claimed} FLOPs that a window of {context} tokens is said to cost {what}"
+                ),
+                format!("products of {}", made as f64 / windows as f64),
+            )?;
+        }
+        let cost = &prepared.cost;
+        let trained = cost.train_tokens as f64 / context as f64 * claimed.train() as f64;
+        expect(
+            (cost.train_flops / trained - 1.0).abs() < 1e-12,
+            format!("{trained} FLOPs in the record"),
+            format!("{}", cost.train_flops),
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn state_is_what_is_held(recipe: &Recipe) -> Outcome {
+    const WINDOWS: u64 = 2;
+    for kv_heads in [3, 1] {
+        let mut sets = small();
+        sets["model"]["kv_heads"] = json!(kv_heads);
+        let experiment = recipe.experiment(&sets)?;
+        let (model, ops) = (&experiment.model, experiment.ops);
+        let weights = Params::init(model.decls(), 4, &Device::Cpu)?.detached();
+        let mut generator = Generator::new(model, &weights, ops, &Device::Cpu, WINDOWS as usize);
+        generator.feed(&[0; 2 * (CONTEXT - 1)])?;
+        generator.feed(&[0; 2])?;
+        let (token, window) = (
+            model.cache_scalars_per_token(),
+            model.cache_scalars_per_window(),
+        );
+        let claimed = CONTEXT as u64 * token + window;
+        let held = generator.cache().held_scalars();
+        expect(
+            held == WINDOWS * claimed,
+            format!(
+                "{claimed} numbers kept of a window of {CONTEXT} tokens: {token} a token and {window} beside them"
+            ),
+            format!("{}", held as f64 / WINDOWS as f64),
+        )?;
+    }
+    Ok(())
+}
+
+pub(super) fn nothing_is_seen_ahead(recipe: &Recipe) -> Outcome {
+    let experiment = recipe.experiment(&small())?;
+    let params = Params::init(experiment.model.decls(), 3, &Device::Cpu)?;
+    let vocab = experiment.model.shape.vocab;
+    let inputs = batch(&experiment, 0).inputs[..CONTEXT].to_vec();
+    let before = logits(&experiment, &params.detached(), &inputs)?;
+    for changed in [1, 4, CONTEXT - 1] {
+        let mut other = inputs.clone();
+        other[changed] = (other[changed] + 1) % vocab as u32;
+        let after = logits(&experiment, &params.detached(), &other)?;
+        let (from, name) = (changed * vocab, format!("token {changed}"));
+        expect(
+            before[..from] == after[..from],
+            format!("{name} to change nothing before it"),
+            "that it does",
+        )?;
+        expect(
+            before[from..] != after[from..],
+            format!("{name} to be seen"),
+            "that it changes nothing",
+        )?;
+    }
+    Ok(())
+}
+
+/// A prompt, two tokens at once, then one by one.
+pub(super) fn decoding_is_the_forward_pass(recipe: &Recipe) -> Outcome {
+    const ROWS: usize = 2;
+    for kv_heads in [3, 1] {
+        let mut sets = small();
+        sets["model"]["kv_heads"] = json!(kv_heads);
+        // Large enough that a wrong cache is not lost in what the stream holds anyway.
+        sets["model"]["init_std"] = json!(0.3);
+        let experiment = recipe.experiment(&sets)?;
+        let (model, ops) = (&experiment.model, experiment.ops);
+        let vocab = model.shape.vocab;
+        let weights = Params::init(model.decls(), 4, &Device::Cpu)?.detached();
+        let inputs = experiment.source.train(9, 0, ROWS, CONTEXT).inputs;
+        let full = logits(&experiment, &weights, &inputs)?;
+        let column = |from: usize, to: usize| -> Vec<u32> {
+            let of_row = |row: &[u32]| row[from..to].to_vec();
+            inputs.chunks(CONTEXT).flat_map(of_row).collect()
+        };
+        let mut generator = Generator::new(model, &weights, ops, &Device::Cpu, ROWS);
+        for (from, to) in [(0, 4), (4, 6), (6, 7), (7, 8), (8, 9), (9, 10)] {
+            let got = values(&generator.feed(&column(from, to))?)?;
+            for row in 0..ROWS {
+                let at = (row * CONTEXT + to - 1) * vocab;
+                let far = got[row * vocab..(row + 1) * vocab]
+                    .iter()
+                    .zip(&full[at..at + vocab])
+                    .map(|(got, want)| (got - want).abs())
+                    .fold(0.0, f32::max);
+                expect(
+                    far < 1e-4,
+                    format!("the logits of the whole window after token {to}, fed from {from}"),
+                    format!("logits off by {far:e}"),
+                )?;
+            }
+        }
+        let refused = generator.feed(&[0; ROWS]).is_err();
+        expect(refused, "a full context to be refused", "more logits")?;
+    }
+    Ok(())
+}
+
+/// An emulated one, step by step and token by token, in f32 and in bf16; nothing where this machine has no C++ compiler.
+pub(super) fn a_gpu_computes_the_same(recipe: &Recipe) -> Outcome {
+    let mut sets = small();
+    // Heads that fit tensor cores.
+    sets["model"]["width"] = json!(32);
+    sets["model"]["heads"] = json!(2);
+    sets["compute"] = json!({"shards": 1});
+    let cpu = recipe.experiment(&sets)?;
+    let (truth, served) = (losses(&cpu, 2)?, served(&cpu)?);
+    for (dtype, near, near_logits) in [(DType::F32, 1e-3, 1e-4), (DType::BF16, 3e-2, 5e-2)] {
+        let Some(ops) = Ops::emulated(dtype) else {
+            return Ok(());
+        };
+        let gpu = Experiment {
+            ops,
+            ..recipe.experiment(&sets)?
+        };
+        for (step, (found, truth)) in losses(&gpu, 2)?.iter().zip(&truth).enumerate() {
+            expect(
+                (found - truth).abs() < near,
+                format!("a loss of {truth} at step {step} in {dtype:?}, as on the CPU"),
+                format!("{found}"),
+            )?;
+        }
+        let on_gpu = self::served(&gpu)?;
+        for (what, found, truth) in [
+            ("a whole window", &on_gpu[0], &served[0]),
+            ("a window token by token", &on_gpu[1], &served[1]),
+        ] {
+            let far = distance(found, truth);
+            expect(
+                far < near_logits,
+                format!("the CPU's logits of {what} in {dtype:?}"),
+                format!("logits off by {far:e} of them"),
+            )?;
+        }
+    }
+    Ok(())
+}
+
+/// Logits after the last token of a window, whole, and fed as a prompt and then token by token.
+fn served(experiment: &Experiment) -> Result<[Vec<f32>; 2]> {
+    let (model, device) = (&experiment.model, Device::Cpu);
+    let weights = Params::init(model.decls(), 3, &device)?.detached();
+    let inputs = &batch(experiment, 0).inputs[..CONTEXT];
+    let whole = logits(experiment, &weights, inputs)?;
+    let mut generator = Generator::new(model, &weights, experiment.ops, &device, 1);
+    let mut last = generator.feed(&inputs[..4])?;
+    for token in &inputs[4..] {
+        last = generator.feed(&[*token])?;
+    }
+    let last = values(&last)?;
+    Ok([whole[whole.len() - last.len()..].to_vec(), last])
+}

@@ -1,0 +1,70 @@
+//! Every row of every catalog, and every variant that ships, obeys the law; and faulty kinds are caught, each by the rule that is
+//! for its fault.
+#![cfg(feature = "run")]
+
+mod ops;
+mod optimizers;
+mod parts;
+mod sources;
+
+use effbench::config::Library;
+use effbench::law::{self, Broken};
+use effbench::trial::Registry;
+
+/// Holds a law over every row of a catalog.
+macro_rules! every_row {
+    ($($test:ident: $law:path, $($catalog:ident).+;)*) => {$(
+        #[test]
+        fn $test() {
+            let registry = Registry::builtin();
+            let names: Vec<&str> = registry.$($catalog).+.iter().map(|row| row.name()).collect();
+            assert!(!names.is_empty());
+            for name in names {
+                assert_eq!($law(&registry, name), [], "{name}");
+            }
+        }
+    )*};
+}
+
+every_row! {
+    mixers: law::mixer, slots.mixers;
+    feed_forward_layers: law::feed_forward, slots.ffns;
+    norms: law::norm, slots.norms;
+    positions: law::position, slots.positions;
+    optimizers_in_the_catalog: law::optimizer, optimizers;
+    schedules: law::schedule, schedules;
+    sources_in_the_catalog: law::source, sources;
+    meters: law::meter, meters;
+}
+
+#[test]
+fn variants() {
+    let registry = Registry::builtin();
+    let variants = Library::builtin().variants().unwrap();
+    assert!(variants.len() >= 7);
+    for variant in variants {
+        assert_eq!(
+            law::variant(&registry, &variant.tree),
+            [],
+            "{}",
+            variant.name
+        );
+    }
+}
+
+#[test]
+fn a_kind_that_is_not_there_is_a_broken_law() {
+    let rules = rules(&law::mixer(&Registry::builtin(), "nothing"));
+    assert_eq!(rules[0], "a row has a name and a sentence");
+}
+
+/// The rules that were broken.
+fn rules(broken: &[Broken]) -> Vec<&'static str> {
+    broken.iter().map(|broken| broken.rule).collect()
+}
+
+/// Whether exactly these rules caught a fault.
+fn caught(fault: &str, broken: &[Broken], by: &[&str]) {
+    let said: Vec<String> = broken.iter().map(ToString::to_string).collect();
+    assert_eq!(rules(broken), by, "{fault}:\n{}", said.join("\n"));
+}

@@ -1,0 +1,315 @@
+//! Faulty parts of models: what ships, with one thing wrong.
+
+use candle_core::Tensor;
+use effbench::config::{Knobs, Named};
+use effbench::error::Result;
+use effbench::law;
+use effbench::model::{
+    Declare, Ffn, FfnKind, Init, Mixer, MixerKind, Norm, NormKind, ParamId, Pass, Position,
+    PositionKind, Role, Shape, State, WindowFlops,
+};
+use effbench::trial::Registry;
+use serde_json::json;
+
+use crate::caught;
+
+const NAME: &str = "faulty";
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Fault {
+    None,
+    HalfTheForward,
+    HalfTheBackward,
+    LooksAhead,
+    MixesWindows,
+    DeadParameter,
+    ZeroGradient,
+    StateNotClaimed,
+    StateBeside,
+    WrongWithACache,
+    OtherThanItsReference,
+    CountsThreads,
+    WritesAnotherKnob,
+    Panics,
+}
+
+struct Faulty(Fault);
+
+impl Named for Faulty {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn about(&self) -> &'static str {
+        "attention with one thing wrong"
+    }
+}
+
+impl MixerKind for Faulty {
+    fn settle(
+        &self,
+        knobs: &Knobs,
+        shape: &Shape,
+        declare: &mut Declare,
+    ) -> Result<Box<dyn Mixer>> {
+        if self.0 == Fault::WritesAnotherKnob {
+            let ratio = knobs.f64("ratio", 2.0)?;
+            knobs.write("ratio", json!(2.0 * ratio));
+        }
+        let attention = Registry::builtin().slots.mixers;
+        let attention = attention.find("attention").expect("it ships").clone();
+        let inner = attention.settle(knobs, shape, declare)?;
+        let has_a_parameter = matches!(self.0, Fault::DeadParameter | Fault::ZeroGradient);
+        let extra =
+            has_a_parameter.then(|| declare.param("extra", &[shape.width], Role::Gain, Init::Ones));
+        Ok(Box::new(Wrong {
+            fault: self.0,
+            inner,
+            extra,
+        }))
+    }
+}
+
+struct Wrong {
+    fault: Fault,
+    inner: Box<dyn Mixer>,
+    extra: Option<ParamId>,
+}
+
+/// Row t becomes row t + 1 of its window; the last is 0.
+fn next_tokens(x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+    let (n, c) = x_nc.dims2()?;
+    let x = x_nc.reshape((pass.batch, pass.time, c))?;
+    let later = x.narrow(1, 1, pass.time - 1)?.pad_with_zeros(1, 0, 1)?;
+    Ok(later.reshape((n, c))?)
+}
+
+/// The mean over windows of what stands at the same place in each.
+fn mean_of_windows(x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+    let (n, c) = x_nc.dims2()?;
+    let (b, t) = (pass.batch, pass.time);
+    let mean = x_nc.reshape((b, t, c))?.mean_keepdim(0)?;
+    Ok(mean.broadcast_as((b, t, c))?.reshape((n, c))?)
+}
+
+impl Wrong {
+    /// What is wrong with whole windows and with a cache alike.
+    fn spoilt(&self, x_nc: &Tensor, y: Tensor, pass: &Pass) -> Result<Tensor> {
+        Ok(match self.fault {
+            Fault::MixesWindows => (y + mean_of_windows(x_nc, pass)?)?,
+            Fault::ZeroGradient => {
+                let extra = &pass.weights[self.extra.expect("declared")];
+                y.broadcast_add(&(extra - extra)?.to_dtype(y.dtype())?)?
+            }
+            Fault::OtherThanItsReference if pass.ops.is_fused() => (y * 1.01)?,
+            Fault::CountsThreads => (y * (1.0 + 1e-3 * rayon::current_num_threads() as f64))?,
+            Fault::Panics => unreachable!("a mistake"),
+            _ => y,
+        })
+    }
+}
+
+impl Mixer for Wrong {
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let y = self.spoilt(x_nc, self.inner.forward(x_nc, pass)?, pass)?;
+        Ok(match self.fault {
+            Fault::LooksAhead => (y + (next_tokens(x_nc, pass)? * 0.1)?)?,
+            _ => y,
+        })
+    }
+
+    fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
+        let beside = state.0.split_off(state.0.len().min(2));
+        let y = self.inner.advance(x_nc, pass, state)?;
+        if self.fault == Fault::StateBeside {
+            state.0.extend(beside);
+            state.0.push(y.clone());
+        }
+        let y = self.spoilt(x_nc, y, pass)?;
+        Ok(match self.fault {
+            Fault::WrongWithACache if pass.offset > 0 => (y * 1.01)?,
+            _ => y,
+        })
+    }
+
+    fn flops(&self, time: usize) -> WindowFlops {
+        let claimed = self.inner.flops(time);
+        match self.fault {
+            Fault::HalfTheForward => WindowFlops {
+                forward: claimed.forward / 2,
+                ..claimed
+            },
+            Fault::HalfTheBackward => WindowFlops {
+                backward: claimed.backward / 2,
+                ..claimed
+            },
+            _ => claimed,
+        }
+    }
+
+    fn cache_scalars_per_token(&self) -> u64 {
+        match self.fault {
+            Fault::StateNotClaimed => 0,
+            _ => self.inner.cache_scalars_per_token(),
+        }
+    }
+}
+
+#[test]
+fn faulty_mixers() {
+    const DECODING: &str = "decoding is the forward pass";
+    const STATE: &str = "state is what is held";
+    let check = |fault: Fault, by: &[&str]| {
+        let broken = law::mixer(&Registry::builtin().mixer(Faulty(fault)), NAME);
+        caught(&format!("{fault:?}"), &broken, by);
+    };
+    check(Fault::None, &[]);
+    check(Fault::HalfTheForward, &["work is what is counted"]);
+    check(Fault::HalfTheBackward, &["work is what is counted"]);
+    check(
+        Fault::LooksAhead,
+        &["nothing is seen before it comes", DECODING],
+    );
+    check(Fault::MixesWindows, &["windows are strangers"]);
+    check(Fault::ZeroGradient, &["every parameter learns"]);
+    check(Fault::StateNotClaimed, &[STATE]);
+    check(Fault::StateBeside, &[STATE]);
+    check(Fault::WrongWithACache, &[DECODING]);
+    check(Fault::OtherThanItsReference, &["fused is the reference"]);
+    check(Fault::CountsThreads, &["threads change no bit, seeds do"]);
+    check(Fault::WritesAnotherKnob, &["defaults settle to themselves"]);
+}
+
+/// What cannot be trained at all breaks every rule that trains.
+#[test]
+fn mixers_that_do_not_run() {
+    for (fault, found) in [
+        (
+            Fault::DeadParameter,
+            "blocks.00.mixer.extra has no gradient",
+        ),
+        (Fault::Panics, "a worker panicked"),
+    ] {
+        let broken = law::mixer(&Registry::builtin().mixer(Faulty(fault)), NAME);
+        assert_eq!(broken[0].rule, "every parameter learns", "{fault:?}");
+        assert!(broken[0].found.starts_with(found), "{}", broken[0]);
+    }
+}
+
+/// A feed-forward layer that looks at the token before, which decoding does not give it.
+struct Shifted;
+
+impl Named for Shifted {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn about(&self) -> &'static str {
+        "a layer of two tokens"
+    }
+}
+
+struct ShiftedFfn(Box<dyn Ffn>);
+
+impl FfnKind for Shifted {
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>> {
+        let gelu = Registry::builtin().slots.ffns;
+        let gelu = gelu.find("gelu").expect("it ships").clone();
+        Ok(Box::new(ShiftedFfn(gelu.settle(knobs, shape, declare)?)))
+    }
+}
+
+impl Ffn for ShiftedFfn {
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let (n, c) = x_nc.dims2()?;
+        let x = x_nc.reshape((pass.batch, pass.time, c))?;
+        let before = x.narrow(1, 0, pass.time - 1)?.pad_with_zeros(1, 1, 0)?;
+        let x = (x + before)?.reshape((n, c))?;
+        self.0.forward(&x, pass)
+    }
+
+    fn flops(&self, time: usize) -> WindowFlops {
+        self.0.flops(time)
+    }
+}
+
+/// A norm whose gradient points the other way.
+struct Reversed;
+
+impl Named for Reversed {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn about(&self) -> &'static str {
+        "a norm that unlearns"
+    }
+}
+
+struct ReversedNorm(Box<dyn Norm>);
+
+impl NormKind for Reversed {
+    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
+        let norm = Registry::builtin().slots.norms;
+        let norm = norm.find("layernorm").expect("it ships").clone();
+        Ok(Box::new(ReversedNorm(norm.settle(knobs, shape, declare)?)))
+    }
+}
+
+impl Norm for ReversedNorm {
+    fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let y = self.0.forward(x_nc, pass)?;
+        Ok(((y.detach() * 2.0)? - y)?)
+    }
+}
+
+/// Positions that begin anew with every token that is decoded.
+struct Forgetful;
+
+impl Named for Forgetful {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn about(&self) -> &'static str {
+        "positions that forget their offset"
+    }
+}
+
+struct ForgetfulPosition(Box<dyn Position>);
+
+impl PositionKind for Forgetful {
+    fn settle(
+        &self,
+        knobs: &Knobs,
+        shape: &Shape,
+        declare: &mut Declare,
+    ) -> Result<Box<dyn Position>> {
+        let kinds = Registry::builtin().slots.positions;
+        let kind = kinds.find("sinusoidal").expect("it ships").clone();
+        let position = kind.settle(knobs, shape, declare)?;
+        Ok(Box::new(ForgetfulPosition(position)))
+    }
+}
+
+impl Position for ForgetfulPosition {
+    fn embed(&self, x_nc: Tensor, pass: &Pass) -> Result<Tensor> {
+        self.0.embed(x_nc, &Pass { offset: 0, ..*pass })
+    }
+}
+
+#[test]
+fn other_faulty_parts() {
+    let registry = Registry::builtin()
+        .ffn(Shifted)
+        .norm(Reversed)
+        .position(Forgetful);
+    let (ffn, norm, position) = (
+        law::feed_forward(&registry, NAME),
+        law::norm(&registry, NAME),
+        law::position(&registry, NAME),
+    );
+    caught("a shifted layer", &ffn, &["decoding is the forward pass"]);
+    caught("a reversed norm", &norm, &["one batch is overfitted"]);
+    caught(
+        "forgetful positions",
+        &position,
+        &["decoding is the forward pass"],
+    );
+}
