@@ -28,6 +28,8 @@ pub mod study;
 pub mod along;
 pub mod transfer;
 pub mod valley;
+pub mod ladder;
+pub mod findings;
 #[cfg(test)]
 mod coverage;
 

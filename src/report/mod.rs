@@ -3,10 +3,8 @@
 
 pub mod page;
 pub mod render;
-pub mod findings;
 pub mod view;
 
-pub use findings::Findings;
 pub use render::Style;
 pub use view::report::page as report;
 pub use view::sentence::sentence;

@@ -1,7 +1,8 @@
 //! Gain as a function of compute: the joint law over variants, a kind of data at a time.
 
+use super::hue::hue;
 use super::joint;
-use crate::report::findings::Findings;
+use crate::analysis::findings::Findings;
 use crate::report::page::Block;
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
@@ -12,7 +13,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         .filter_map(|over| Some((over.joint.as_ref()?, &over.data)))
         .flat_map(|(found, data)| {
             joint::blocks(found, several.then_some(data.as_str()), &|variant| {
-                findings.hue(variant)
+                hue(findings, variant)
             })
         })
         .collect();

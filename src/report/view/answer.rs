@@ -1,11 +1,12 @@
 //! The first screen: the answer, winner first, its interval drawn, what it rests on, and the strongest reason for doubt.
 
 use super::gain::{answers, at, headline};
+use super::hue::loss_label;
 use super::scale::opening;
 use super::sentence::sentence;
+use crate::analysis::findings::{Cell, Findings};
 use crate::analysis::study::Study;
 use crate::analysis::{Answer, Unanswered};
-use crate::report::findings::{Cell, Findings};
 use crate::report::page::Block;
 use crate::unit::Nats;
 
@@ -25,7 +26,7 @@ pub(super) fn said(findings: &Findings) -> Vec<Block> {
     let Some(study) = drawn(findings) else {
         return vec![Block::Lead(sentence(answer))];
     };
-    let hue = |variant: &str| findings.hue(variant);
+    let hue = |variant: &str| super::hue::hue(findings, variant);
     let mut blocks: Vec<Block> = headline(study).map(Block::Lead).into_iter().collect();
     blocks.extend(answers(study, &hue));
     blocks.extend(elsewhere(findings, answer).map(|other| Block::Text(sentence(other))));
@@ -75,7 +76,7 @@ fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
         };
         Some(Block::Text(format!(
             "Lowest {}: {} by {name} ({count}).{hint}",
-            findings.loss_label(),
+            loss_label(findings),
             Nats(value)
         )))
     };
@@ -91,7 +92,7 @@ fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
 
 /// What there is to say where no question was fixed: of the gains over the base, where there is one, else that there is none.
 fn unasked(findings: &Findings) -> Vec<Block> {
-    let hue = |variant: &str| findings.hue(variant);
+    let hue = |variant: &str| super::hue::hue(findings, variant);
     let told = findings
         .studies
         .iter()

@@ -1,7 +1,7 @@
 //! Every cell with every figure.
 
+use crate::analysis::findings::{Cell, Findings};
 use crate::record::metric;
-use crate::report::findings::{Cell, Findings};
 use crate::report::page::{Block, Quantity, Table};
 use crate::unit::Count;
 

@@ -1,9 +1,10 @@
 //! How the training loss falls: one curve a variant, the mean over repeats with the range of the repeats as a band.
 
+use super::hue::hue;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::analysis::findings::{Cell, Findings};
 use crate::record::{Trial, metric};
-use crate::report::findings::{Cell, Findings};
 use crate::report::page::{Axis, Block, Chart, Figure, Mark, Point, Quantity, Scatter, Series};
 
 /// Points of one curve; more cannot be told apart on a screen.
@@ -129,7 +130,7 @@ fn curve(findings: &Findings, cell: &Cell) -> Option<Series> {
     };
     let points: Vec<Point> = losses.iter().map(point).collect();
     let name = format!("{}, {}", cell.name, cell.count());
-    let hue = findings.hue(&cell.any().variant);
+    let hue = hue(findings, &cell.any().variant);
     (!points.is_empty()).then(|| Series {
         name,
         hue,

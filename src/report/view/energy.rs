@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::price;
+use crate::analysis::findings::Findings;
 use crate::record::{Channel, ResultFile, Trial, metric};
-use crate::report::findings::Findings;
 use crate::report::page::{Axis, Bar, Block, Chart, Figure, Hue, Quantity, Table};
 use crate::stat::interval::LEVEL;
 use crate::stat::{self, mean_estimate};

@@ -23,12 +23,12 @@ pub fn page(findings: &Findings, projected: &[(&str, Projection)]) -> Page {
             Page::answer("A law of loss", groups.collect(), blocks(findings))
         }
     };
-    for (group, found) in projected {
-        let section = page.sections.iter_mut().take(1);
-        section.for_each(|section| {
-            section.blocks.push(Block::Heading((*group).to_owned()));
-            section.blocks.extend(projection::blocks(found, None));
-        });
+    let followed = projected.iter().flat_map(|(group, found)| {
+        let said = format!("{group}: {}", projection::sentence(found));
+        std::iter::once(Block::Text(said)).chain(projection::rest(found, None))
+    });
+    if let Some(section) = page.sections.first_mut() {
+        section.blocks.extend(followed);
     }
     page
 }

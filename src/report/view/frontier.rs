@@ -1,8 +1,9 @@
 //! Pareto fronts: the best loss that seconds, memory or joules bought.
 
+use super::hue::{hue, loss_label};
+use crate::analysis::findings::{Cell, Findings};
 use crate::analysis::frontier::front;
 use crate::record::metric;
-use crate::report::findings::{Cell, Findings};
 use crate::report::page::{
     Axis, Block, Chart, Figure, Hue, Mark, Point, Quantity, Scatter, Series,
 };
@@ -86,7 +87,7 @@ fn figure(
         ),
         chart: Chart::Scatter(Scatter {
             x: Axis::log(spending.words, spending.quantity),
-            y: Axis::linear(findings.loss_label(), Quantity::Nats),
+            y: Axis::linear(loss_label(findings), Quantity::Nats),
             series: series(findings, &placed, &best),
             rules: Vec::new(),
         }),
@@ -119,7 +120,7 @@ fn series(findings: &Findings, placed: &[(&Cell, (f64, f64))], best: &[usize]) -
         let points: Vec<Point> = own.map(point).collect();
         (!points.is_empty()).then(|| Series {
             name: variant.clone(),
-            hue: findings.hue(variant),
+            hue: hue(findings, variant),
             mark: Mark::Dots,
             points,
         })

@@ -2,9 +2,9 @@
 
 use super::answer::drawn;
 use super::gain::{answers, carried, of_study};
+use crate::analysis::findings::Findings;
 use crate::analysis::study::Study;
 use crate::analysis::transfer::transfers;
-use crate::report::findings::Findings;
 use crate::report::page::Block;
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
@@ -20,7 +20,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         blocks.extend(pairs.flat_map(|t| carried(&t)));
     }
     let opened = drawn(findings);
-    let hue = |variant: &str| findings.hue(variant);
+    let hue = |variant: &str| super::hue::hue(findings, variant);
     for study in &studies {
         if studies.len() > 1 {
             blocks.push(Block::Heading(format!("On {}", study.data)));

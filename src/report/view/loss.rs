@@ -1,9 +1,10 @@
 //! Final loss against compute: every seed, the means with their intervals, and the oracle's floor.
 
+use super::hue::hue;
 use std::collections::BTreeMap;
 
+use crate::analysis::findings::{Cell, Findings};
 use crate::record::metric;
-use crate::report::findings::{Cell, Findings};
 use crate::report::page::{
     Axis, Block, Chart, Figure, Mark, Point, Quantity, Rule, Scatter, Series,
 };
@@ -140,7 +141,7 @@ fn faint(findings: &Findings, name: &str, cells: &[&Cell]) -> Series {
             note: format!("{}, repeat {}", cell.name, trial.repeat),
         })
     });
-    let hue = findings.hue(&cells[0].any().variant);
+    let hue = hue(findings, &cells[0].any().variant);
     Series {
         name: format!("{name}, one trial"),
         hue,
@@ -156,7 +157,7 @@ fn joined(findings: &Findings, name: &str, cells: &[&Cell]) -> (Series, bool) {
     let all = points.len();
     points.dedup_by(|later, first| later.x == first.x);
     let chosen = points.len() < all;
-    let hue = findings.hue(&cells[0].any().variant);
+    let hue = hue(findings, &cells[0].any().variant);
     (
         Series {
             name: format!("{name}, mean"),

@@ -1,5 +1,6 @@
 //! Views: findings in, blocks out, one file a subject. A finding is written here once, whatever command or page says it.
 
+mod hue;
 mod number;
 pub mod price;
 pub mod listing;

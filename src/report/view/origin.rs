@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::analysis::findings::Findings;
 use crate::record::{Build, Machine};
-use crate::report::findings::Findings;
 use crate::report::page::{Block, Table};
 use crate::unit::Bytes;
 

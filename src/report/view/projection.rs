@@ -33,8 +33,9 @@ pub fn sentence(found: &Projection) -> String {
     )
 }
 
-/// The sentence, a table by year, and the caveats; with what the losses mean on a benchmark where `accuracy` says so.
-pub fn blocks(found: &Projection, accuracy: Option<Accuracy>) -> Vec<Block> {
+/// What stands below the sentence: a table by year and the caveats; with what the losses mean on a benchmark where `accuracy`
+/// says so.
+pub fn rest(found: &Projection, accuracy: Option<Accuracy>) -> Vec<Block> {
     let mut headings = vec![
         "year",
         "leader FLOP",
@@ -77,8 +78,7 @@ pub fn blocks(found: &Projection, accuracy: Option<Accuracy>) -> Vec<Block> {
         message: c.message.clone(),
         remedy: c.remedy.clone(),
     });
-    [Block::Text(sentence(found)), Block::Table(table)]
-        .into_iter()
+    std::iter::once(Block::Table(table))
         .chain(caveats)
         .collect()
 }
@@ -183,7 +183,9 @@ mod tests {
 
     #[test]
     fn the_years_stand_in_a_table() {
-        let blocks = blocks(&projected(LAW, Spread::Unknown), Some(Accuracy::MMLU));
+        let found = projected(LAW, Spread::Unknown);
+        let mut blocks = vec![Block::Text(sentence(&found))];
+        blocks.extend(rest(&found, Some(Accuracy::MMLU)));
         let text = text(&Page::answer("", Vec::new(), blocks), Style::default());
         golden("projection.txt", &text);
     }

@@ -4,9 +4,9 @@ use super::{
     along, answer, cells, curves, energy, frontier, gains, loss, origin, scale, spectrum, speed,
     unfinished, validity, valleys, words,
 };
+use crate::analysis::findings::Findings;
 use crate::config::Price;
 use crate::record::ResultFile;
-use crate::report::findings::Findings;
 use crate::report::page::{Block, Page, Section};
 
 /// A row of the catalog.

@@ -2,54 +2,26 @@
 //! doubling brings, and what another irreducible loss would have claimed.
 
 use super::fit_sentence::{isoflop, sentence};
+use super::hue::hue;
 use super::number::{bounds, figure as digits, interval};
 use super::profiles::figure as profiles;
 use crate::analysis::PowerLaw;
+use crate::analysis::findings::Findings;
 use crate::analysis::fit::allocation::along;
-use crate::analysis::fit::points::{Counted, groups, of_trials};
+use crate::analysis::fit::points::groups;
 use crate::analysis::fit::returns::{matching, returns};
 use crate::analysis::fit::surface::IRREDUCIBLE;
-use crate::analysis::fit::{
-    self, Findings as Fit, Fitting, Form, Plan, Point as Run, Points, Study, power,
-};
-use crate::analysis::stratum::{Stratum, strata};
-use crate::record::{ResultFile, Trial};
-use crate::report::findings::Findings;
+use crate::analysis::fit::{Findings as Fit, Fitting, Form, Points, Study, power};
+use crate::analysis::ladder::Ladder;
 use crate::report::page::{
     Axis, Block, Chart, Figure, Mark, Point, Quantity, Rule, Scatter, Series, Table,
 };
 use crate::stat::{Estimate, Interval, mean, mean_estimate};
 
-/// Resamples behind the bands.
-const DRAWS: usize = 400;
-/// A law with fewer budgets is a line through its points.
-const BUDGETS: usize = 4;
 /// Lines go on beyond the largest budget by this factor.
 const BEYOND: f64 = 10.0;
 /// Points of a line.
 const STEPS: i32 = 24;
-
-/// Runs of one kind of data at several sizes and budgets, and the law fitted to them.
-#[derive(Debug)]
-pub struct Ladder {
-    data: String,
-    points: Points,
-    found: Fit,
-}
-
-/// The ladders of a file, one a kind of data.
-pub fn ladders(file: &ResultFile) -> Vec<Ladder> {
-    let ladder = |stratum: &Stratum| {
-        let points = rungs(&stratum.trials)?;
-        let found = fitted(&points)?;
-        Some(Ladder {
-            data: stratum.data.clone(),
-            points,
-            found,
-        })
-    };
-    strata(file, None).iter().filter_map(ladder).collect()
-}
 
 /// What a file that asks no question opens with where its variants ran at several sizes: the best sizes, or what the next doubling
 /// buys, in a few words and drawn.
@@ -95,7 +67,7 @@ fn next_doubling(found: &Fit) -> Option<String> {
 /// The valleys of loss over size, a variant each.
 fn valleys(findings: &Findings) -> impl Iterator<Item = Block> {
     let figures = findings.profiles.iter();
-    figures.filter_map(|found| Some(Block::Plot(profiles(found, &|group| findings.hue(group))?)))
+    figures.filter_map(|found| Some(Block::Plot(profiles(found, &|group| hue(findings, group))?)))
 }
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
@@ -152,37 +124,6 @@ fn of_ladder(findings: &Findings, ladder: &Ladder, several: bool) -> Vec<Block> 
     blocks
 }
 
-/// The runs of variants that were given several sizes and budgets.
-fn rungs(trials: &[&Trial]) -> Option<Points> {
-    let mut points = of_trials(trials, Counted::Total).ok()?;
-    let several = |group: &str| {
-        let own = || points.points.iter().filter(|point| point.group == group);
-        let budgets: std::collections::BTreeSet<u64> =
-            own().map(|point| point.flops.to_bits()).collect();
-        let sizes: std::collections::BTreeSet<u64> = own()
-            .filter_map(|point| Some(point.params?.to_bits()))
-            .collect();
-        budgets.len() >= BUDGETS && sizes.len() > 1
-    };
-    let kept: Vec<Run> = points
-        .points
-        .iter()
-        .filter(|point| several(&point.group))
-        .cloned()
-        .collect();
-    points.points = kept;
-    (!points.points.is_empty()).then_some(points)
-}
-
-fn fitted(points: &Points) -> Option<Fit> {
-    let plan = Plan {
-        irreducible: None,
-        drop_highest: 0,
-        draws: DRAWS,
-    };
-    fit::fit(&power::LAW, points, &plan).ok()
-}
-
 /// From the smallest budget to beyond the largest, equally far apart on a logarithmic axis.
 fn grid(study: &Study) -> impl Iterator<Item = f64> {
     let [low, high] = study.flops.map(f64::ln);
@@ -213,7 +154,7 @@ fn line(
             note: note.to_owned(),
         }
     };
-    let hue = findings.hue(&study.group);
+    let hue = hue(findings, &study.group);
     Series {
         name,
         hue,
@@ -276,7 +217,10 @@ fn means(findings: &Findings, points: &Points, study: &Study) -> Series {
             note: format!("n = {n}"),
         })
     };
-    let (name, hue) = (format!("{}, mean", study.group), findings.hue(&study.group));
+    let (name, hue) = (
+        format!("{}, mean", study.group),
+        hue(findings, &study.group),
+    );
     Series {
         name,
         hue,
@@ -403,6 +347,7 @@ fn claimed(points: &Points, irreducible: Option<f64>, words: &str) -> Vec<Vec<St
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::record::ResultFile;
     use crate::record::example::example;
 
     /// The example's runs as a ladder: a larger model at each budget, the losses on a law above the oracle.

@@ -1,9 +1,10 @@
 //! Where the remaining loss sits: excess by what predicting a token needs.
 
+use super::hue::hue;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::analysis::findings::{Cell, Findings};
 use crate::record::{Skill, metric};
-use crate::report::findings::{Cell, Findings};
 use crate::report::page::{Axis, Block, Chart, Figure, Forest, Open, Quantity, Row, Table};
 use crate::stat::interval::LEVEL;
 use crate::stat::mean_estimate;
@@ -159,7 +160,7 @@ fn row<'a>(findings: &Findings, cell: &'a Cell, label: &str) -> Option<(&'a str,
     let variant = &cell.any().variant;
     let row = Row {
         name: format!("{label}, {variant}"),
-        hue: findings.hue(variant),
+        hue: hue(findings, variant),
         value: estimate.value,
         interval: estimate
             .interval

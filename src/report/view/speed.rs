@@ -1,10 +1,11 @@
 //! Throughput, and how much of the machine's own measured peak it is.
 
+use super::hue::hue;
 use std::collections::BTreeMap;
 
 use crate::analysis::caveat::drift;
+use crate::analysis::findings::{Cell, Findings};
 use crate::record::{At, metric};
-use crate::report::findings::{Cell, Findings};
 use crate::report::page::{Axis, Bar, Block, Chart, Figure, Quantity, Table};
 use crate::stat::interval::LEVEL;
 use crate::stat::mean_estimate;
@@ -83,7 +84,7 @@ fn figure(findings: &Findings, cells: &[&Cell], rate: &Rate, shared: &str) -> Op
         let estimate = mean_estimate(&values, LEVEL)?;
         Some(Bar {
             name,
-            hue: findings.hue(&cell.any().variant),
+            hue: hue(findings, &cell.any().variant),
             value: estimate.value,
             interval: estimate
                 .interval

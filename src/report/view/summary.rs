@@ -6,11 +6,11 @@ use super::gain::rest;
 use super::price::bill;
 use super::sentence::{details, sentence};
 use super::{answer as opening, cells, energy, unfinished};
+use crate::analysis::findings::Findings;
 use crate::analysis::study::studies;
 use crate::analysis::{Unanswered, answer, summarise};
 use crate::config::Price;
 use crate::record::ResultFile;
-use crate::report::findings::Findings;
 use crate::report::page::{Block, Page};
 
 /// A run's closing page; `path` is where its result file lies.

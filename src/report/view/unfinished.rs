@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::analysis::findings::Findings;
 use crate::record::Status;
-use crate::report::findings::Findings;
 use crate::report::page::{Block, Table};
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {

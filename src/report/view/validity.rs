@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::analysis::caveat::drift;
+use crate::analysis::findings::Findings;
 use crate::record::Severity;
-use crate::report::findings::Findings;
 use crate::report::page::{Block, Table};
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {

@@ -1,7 +1,8 @@
 //! Loss against learning rate, a plot a width: whether what is tuned at one width holds at another.
 
+use super::hue::hue;
+use crate::analysis::findings::Findings;
 use crate::analysis::valley::{Carried, Valley, carried};
-use crate::report::findings::Findings;
 use crate::report::page::{
     Axis, Block, Chart, Figure, Mark, Point, Quantity, Scatter, Series, Table,
 };
@@ -85,7 +86,7 @@ fn line(findings: &Findings, valley: &Valley) -> Series {
     let points = valley.losses.iter().filter_map(point).collect();
     Series {
         name: valley.variant.clone(),
-        hue: findings.hue(&valley.variant),
+        hue: hue(findings, &valley.variant),
         mark: Mark::Joined,
         points,
     }

@@ -1,6 +1,6 @@
 //! The terms of the report, for a reader who meets them here first.
 
-use crate::report::findings::Findings;
+use crate::analysis::findings::Findings;
 use crate::report::page::Block;
 
 const WORDS: [(&str, &str); 8] = [

@@ -2,16 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use super::page::Hue;
-use super::view::scale::{Ladder, ladders};
-use crate::analysis::along::{OverCompute, over_compute};
-use crate::analysis::fit::points::{Counted, groups, of_trials};
-use crate::analysis::fit::{IsoFlop, isoflop};
-use crate::analysis::price::Bill;
-use crate::analysis::stratum::{strata, words};
-use crate::analysis::study::{Study, studies};
-use crate::analysis::summary::summary;
-use crate::analysis::{Answer, CellSummary, Unanswered, answer};
+use super::along::{OverCompute, over_compute};
+use super::fit::points::{Counted, groups, of_trials};
+use super::fit::{IsoFlop, isoflop};
+use super::ladder::{Ladder, ladders};
+use super::price::Bill;
+use super::stratum::{strata, words};
+use super::study::{Study, studies};
+use super::summary::summary;
+use super::{Answer, CellSummary, Unanswered, answer};
 use crate::config::Price;
 use crate::record::identity::{cell_id, unlike};
 use crate::record::{Machine, ResultFile, Status, Trial, metric};
@@ -176,14 +175,6 @@ impl<'a> Findings<'a> {
         }
     }
 
-    /// The colour and sign of a variant.
-    pub fn hue(&self, variant: &str) -> Hue {
-        self.variants
-            .iter()
-            .position(|known| known == variant)
-            .map_or(Hue::Neutral, Hue::Variant)
-    }
-
     /// Whether more than one scale was run.
     pub fn several_scales(&self) -> bool {
         let mut scales = self.cells.iter().map(|cell| &cell.any().scale);
@@ -208,15 +199,6 @@ impl<'a> Findings<'a> {
             metric::EXCESS_LOSS_NATS
         } else {
             metric::VAL_LOSS_NATS
-        }
-    }
-
-    /// What a plot's axis says of that loss.
-    pub fn loss_label(&self) -> &'static str {
-        if self.loss() == metric::EXCESS_LOSS_NATS {
-            "loss above the oracle (nats)"
-        } else {
-            "validation loss (nats)"
         }
     }
 
@@ -357,7 +339,6 @@ mod tests {
         file.run.base = Some("modern".to_owned());
         let findings = Findings::of(&file);
         assert_eq!(findings.variants, ["modern", "gpt2"]);
-        assert_eq!(findings.hue("gpt2"), Hue::Variant(1));
         assert_eq!(
             (findings.cells.len(), findings.cells[0].count().as_str()),
             (5, "n = 4")
