@@ -6,7 +6,8 @@ use clap::{Args, Subcommand};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Format, print, print_json, print_page, say};
+use super::out::OutArgs;
+use super::{print, say};
 use crate::data::corpus::{CORPORA, Corpus, corpus};
 use crate::error::{Error, Result, quoted};
 use crate::report::listing::{self, Listed};
@@ -31,9 +32,10 @@ pub struct DataArgs {
 pub enum DataCommand {
     /// Say which corpora are known; touches no network.
     List {
-        /// How to say what there is.
-        #[arg(long, value_enum, default_value_t)]
-        format: Format,
+        // A doc comment here would replace the command's own words.
+        #[command(flatten)]
+        #[allow(missing_docs)]
+        out: OutArgs,
     },
     /// Fetch a corpus, check it, and print its path; what is there already is only checked.
     Get {
@@ -51,12 +53,13 @@ pub enum DataCommand {
 /// Lists the corpora, or fetches one.
 pub fn execute(args: &DataArgs) -> Result<()> {
     match &args.command {
-        DataCommand::List {
-            format: Format::Text,
-        } => print_page(&listing::listing(&[&listed()])),
-        DataCommand::List {
-            format: Format::Json,
-        } => print_json(&json!({ "corpora": CORPORA.iter().map(document).collect::<Vec<_>>() })),
+        DataCommand::List { out } => out.show(
+            || Ok(listing::listing(&[&listed()])),
+            || {
+                let corpora: Vec<_> = CORPORA.iter().map(document).collect();
+                Ok(Some(json!({ "corpora": corpora })))
+            },
+        ),
         DataCommand::Get { name, dir, from } => get(name, dir.clone(), from.as_deref()),
     }
 }

@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::{Format, print_json, print_page, to_json};
+use super::out::OutArgs;
+use super::to_json;
 use crate::device;
 use crate::error::Result;
 use crate::measure::disturbance::{self, Disturbance};
@@ -28,18 +29,17 @@ mod gpus;
 Example:
   effbench doctor")]
 pub struct DoctorArgs {
-    /// How to say what was found.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    // A doc comment here would replace the command's own words.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub out: OutArgs,
 }
 
 /// Looks at this machine and says what a run would be able to measure.
 pub fn execute(args: &DoctorArgs, registry: &Registry) -> Result<()> {
     let rows = checks(registry)?;
-    match args.format {
-        Format::Text => print_page(&listing::checkup(&rows)),
-        Format::Json => print_json(&to_json(&rows)?),
-    }
+    args.out
+        .show(|| Ok(listing::checkup(&rows)), || Ok(Some(to_json(&rows)?)))
 }
 
 fn checks(registry: &Registry) -> Result<Vec<Checked>> {

@@ -2,7 +2,8 @@
 
 use clap::Args;
 
-use super::{Format, print_json, print_page, to_json};
+use super::out::OutArgs;
+use super::to_json;
 use crate::config::Library;
 use crate::error::{Error, Result};
 use crate::report::listing::{self, Listed};
@@ -17,9 +18,10 @@ Examples:
 pub struct ListArgs {
     /// Only these: variants, suites, data, mixers, optimizers ... [default: all].
     pub what: Option<String>,
-    /// How to say what there is.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    // A doc comment here would replace the command's own words.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub out: OutArgs,
 }
 
 /// Lists everything, or one catalog.
@@ -38,10 +40,10 @@ pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
             found
         }
     };
-    match args.format {
-        Format::Text => print_page(&listing::listing(&shown)),
-        Format::Json => print_json(&to_json(&shown)?),
-    }
+    args.out.show(
+        || Ok(listing::listing(&shown)),
+        || Ok(Some(to_json(&shown)?)),
+    )
 }
 
 fn listings(registry: &Registry) -> Result<Vec<Listed>> {

@@ -4,7 +4,8 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::Value;
 
-use super::{Format, print_json, print_page, to_json};
+use super::out::OutArgs;
+use super::to_json;
 use crate::config::parse_set;
 use crate::error::Result;
 use crate::record::{Cost, RateSource};
@@ -26,9 +27,10 @@ pub struct ShowArgs {
     /// Sets a key of the spec, such as model.layers=12; may be given again.
     #[arg(long, value_name = "KEY=VALUE", value_parser = super::run::assignment)]
     pub set: Vec<String>,
-    /// How to say what was found.
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
+    // A doc comment here would replace the command's own words.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub out: OutArgs,
 }
 
 /// What `--format json` prints.
@@ -74,19 +76,17 @@ pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
         train_memory_bytes_guess: settled.experiment.guess_bytes(),
         spec: &settled.spec,
     };
-    match args.format {
-        Format::Json => print_json(&to_json(&shown)?),
-        Format::Text => {
-            let structure = Structure {
-                title: &format!("{} at {scale}", variant.name),
-                about: &variant.about,
-                source: &variant.source,
-                cost: &settled.cost,
-                memory_guess_bytes: shown.train_memory_bytes_guess,
-                lr_source: &cell.lr_source,
-                spec: &settled.spec,
-            };
-            print_page(&listing::structure(&structure))
-        }
-    }
+    let structure = Structure {
+        title: &format!("{} at {scale}", variant.name),
+        about: &variant.about,
+        source: &variant.source,
+        cost: &settled.cost,
+        memory_guess_bytes: shown.train_memory_bytes_guess,
+        lr_source: &cell.lr_source,
+        spec: &settled.spec,
+    };
+    args.out.show(
+        || Ok(listing::structure(&structure)),
+        || Ok(Some(to_json(&shown)?)),
+    )
 }

@@ -1,6 +1,8 @@
 //! A table in text, the only one: names stand left and are never broken, figures stand right, words break between words where a
 //! terminal is narrow, and what still has no room beside its row's name goes on below, under the names again.
 
+use std::collections::BTreeSet;
+
 use super::lines::{columns, visible, wrap};
 use super::medium::Style;
 use crate::report::page::Table;
@@ -11,6 +13,7 @@ const GAP: usize = 2;
 const NARROWEST: usize = 12;
 
 /// One column on its way to a width.
+#[derive(Clone)]
 struct Column {
     head: String,
     cells: Vec<String>,
@@ -23,13 +26,23 @@ struct Column {
 /// The table in lines, without a last line break.
 pub(super) fn grid(table: &Table, style: Style) -> String {
     let width = style.width.unwrap_or(usize::MAX);
-    let mut all: Vec<Column> = (0..table.columns.len()).map(|k| column(table, k)).collect();
-    squeeze(&mut all, width);
-    let panels = panels(&all, width);
-    let drawn = panels
-        .into_iter()
-        .map(|panel| draw(&all, &panel, table.rows.len(), style));
+    let all: Vec<Column> = (0..table.columns.len()).map(|k| column(table, k)).collect();
+    let drawn = panels(&all, keys(table), width).into_iter().map(|panel| {
+        let mut shown: Vec<Column> = panel.iter().map(|k| all[*k].clone()).collect();
+        squeeze(&mut shown, width);
+        draw(&shown, table.rows.len(), style)
+    });
     drawn.collect::<Vec<_>>().join("\n\n")
+}
+
+/// How many of the first columns it takes to tell the rows apart: those that stand in every panel.
+fn keys(table: &Table) -> usize {
+    let distinct = |k: usize| {
+        let names: BTreeSet<&[String]> = table.rows.iter().map(|row| &row[..k]).collect();
+        names.len() == table.rows.len()
+    };
+    let most = table.columns.len().min(2);
+    (1..=most).find(|k| distinct(*k)).unwrap_or(1)
 }
 
 fn column(table: &Table, k: usize) -> Column {
@@ -71,20 +84,19 @@ fn squeeze(all: &mut [Column], width: usize) {
     }
 }
 
-/// Which columns stand beside each other; the first names the rows of every panel.
-fn panels(all: &[Column], width: usize) -> Vec<Vec<usize>> {
-    let Some(first) = all.first() else {
-        return Vec::new();
-    };
-    let mut panels = vec![vec![0]];
-    let mut taken = first.width;
-    for (k, column) in all.iter().enumerate().skip(1) {
-        let alone = panels.last().is_some_and(|panel| panel.len() == 1);
-        if taken + GAP + column.width > width && !alone {
-            panels.push(vec![0]);
-            taken = first.width;
+/// Which columns stand beside each other at their least; the keys name the rows of every panel.
+fn panels(all: &[Column], keys: usize, width: usize) -> Vec<Vec<usize>> {
+    let key: Vec<usize> = (0..keys.min(all.len())).collect();
+    let names: usize = key.iter().map(|k| all[*k].least + GAP).sum();
+    let mut panels = vec![key.clone()];
+    let mut taken = names;
+    for (k, column) in all.iter().enumerate().skip(key.len()) {
+        let alone = panels.last().is_some_and(|panel| panel.len() == key.len());
+        if taken + column.least > width && !alone {
+            panels.push(key.clone());
+            taken = names;
         }
-        taken += GAP + column.width;
+        taken += column.least + GAP;
         panels
             .last_mut()
             .into_iter()
@@ -93,15 +105,14 @@ fn panels(all: &[Column], width: usize) -> Vec<Vec<usize>> {
     panels
 }
 
-fn draw(all: &[Column], panel: &[usize], rows: usize, style: Style) -> String {
-    let shown: Vec<&Column> = panel.iter().map(|k| &all[*k]).collect();
+fn draw(shown: &[Column], rows: usize, style: Style) -> String {
     let mut lines = Vec::new();
     if shown.iter().any(|column| !column.head.is_empty()) {
         let heads: Vec<&str> = shown.iter().map(|column| column.head.as_str()).collect();
-        let head = row(&shown, &heads);
+        let head = row(shown, &heads);
         lines.extend(head.into_iter().map(|line| style.bold(&line)));
         let rule = if style.unicode { "─" } else { "-" };
-        let width: usize = shown.iter().map(|c| c.width).sum::<usize>() + GAP * (shown.len() - 1);
+        let width = total(shown);
         lines.push(rule.repeat(width));
     }
     for k in 0..rows {
@@ -109,13 +120,13 @@ fn draw(all: &[Column], panel: &[usize], rows: usize, style: Style) -> String {
             .iter()
             .map(|column| column.cells[k].as_str())
             .collect();
-        lines.extend(row(&shown, &cells).iter().map(|line| style.verdicts(line)));
+        lines.extend(row(shown, &cells).iter().map(|line| style.verdicts(line)));
     }
     lines.join("\n")
 }
 
 /// One row, of as many lines as its highest cell.
-fn row(shown: &[&Column], cells: &[&str]) -> Vec<String> {
+fn row(shown: &[Column], cells: &[&str]) -> Vec<String> {
     let broken: Vec<Vec<String>> = shown
         .iter()
         .zip(cells)
@@ -175,6 +186,28 @@ mod tests {
             let fits = drawn.lines().all(|line| columns(line) <= width.max(35));
             assert!(fits, "{width}:\n{drawn}");
         }
+    }
+
+    /// Two columns name the rows where one does not.
+    #[test]
+    fn every_panel_says_whose_figures_it_shows() {
+        let mut table = Table::new(["cell", "metric", "new / base", "verdict"]);
+        table.row([
+            "gpt2/w32@400",
+            "loss",
+            "0.977 (0.974 to 0.980)",
+            "regressed, beyond the margin",
+        ]);
+        table.row([
+            "gpt2/w32@400",
+            "memory",
+            "1.000 (1.000 to 1.000)",
+            "equivalent",
+        ]);
+        let drawn = grid(&table, Style::plain(46));
+        assert_eq!(drawn.matches("metric").count(), 2, "{drawn}");
+        let whole = drawn.contains("loss    regressed, beyond the");
+        assert!(whole, "a panel takes the room it has:\n{drawn}");
     }
 
     #[test]

@@ -38,7 +38,13 @@ pub(super) fn opening(findings: &Findings) -> Vec<Block> {
     let plot = Block::Plot(curves(findings, &ladder.points, &ladder.found, ""));
     match next_doubling(&ladder.found) {
         Some(short) => vec![Block::Lead(short), plot, Block::Text(full)],
-        None => vec![Block::Lead(full), plot],
+        None => {
+            // A law that does not hold takes long to say so; its first sentence is the answer.
+            let (first, rest) = full.split_once(". ").unwrap_or((&full, ""));
+            let lead = Block::Lead(format!("{}.", first.trim_end_matches('.')));
+            let rest = (!rest.is_empty()).then(|| Block::Text(rest.to_owned()));
+            [lead, plot].into_iter().chain(rest).collect()
+        }
     }
 }
 
