@@ -11,9 +11,9 @@
 //!
 //! An hourglass: the left cone turns a description into numbers, the right cone turns numbers into words, and the waist,
 //! [`record`], is one versioned type. What is to be run is a value of its own, a `campaign`, from Rust as from the command
-//! line. The modules below stand in the order of the data flow, which is also the order of
-//! reading and the import law: a module names only modules above it. Without the feature `run` only the right cone is
-//! built, without candle: the judge that a CI job needs.
+//! line. The modules below stand in the order of the data flow, which is also the order of reading and the import law: a
+//! module names only modules above it. Without the feature `run` only the right cone is built, without candle: the judge
+//! that a CI job needs.
 
 pub mod error;
 pub mod unit;

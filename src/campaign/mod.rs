@@ -5,28 +5,29 @@
 //! what would run, [`Campaign::run`] runs it and tells an [`Observer`] how it goes, and the [`Outcome`] holds the result file.
 //!
 //! ```no_run
+//! # fn main() -> effbench::error::Result<()> {
 //! use effbench::campaign::{self, Campaign, Options};
 //! use effbench::trial::Registry;
 //!
-//! fn main() -> effbench::error::Result<()> {
-//!     let registry = Registry::builtin();
-//!     if let Some(served) = campaign::serve(&registry) {
-//!         return served; // each trial runs in a process of its own, which is this program
-//!     }
-//!     let options = Options { suite: "ci".into(), repeats: Some(2), ..Options::default() };
-//!     let campaign = Campaign::resolve(&registry, &registry.library(), &options)?;
-//!     println!("{}: {} trials", campaign.command(), campaign.plan()?.trials);
-//!     let outcome = campaign.run(&mut ())?;
-//!     for trial in outcome.file().iter().flat_map(|file| &file.trials) {
-//!         println!("{} {:?}", trial.cell, trial.metric("val_loss_nats"));
-//!     }
-//!     Ok(())
+//! let registry = Registry::builtin();
+//! if let Some(served) = campaign::serve(&registry) {
+//!     return served; // each trial runs in a process of its own, which is this program
 //! }
+//! let options = Options { suite: "ci".into(), repeats: Some(2), ..Options::default() };
+//! let campaign = Campaign::resolve(&registry, &registry.library(), &options)?;
+//! println!("{}: {} trials", campaign.command(), campaign.plan()?.trials);
+//! let outcome = campaign.run(&mut ())?;
+//! for trial in outcome.file().iter().flat_map(|file| &file.trials) {
+//!     println!("{} {:?}", trial.cell, trial.metric("val_loss_nats"));
+//! }
+//! # Ok(())
+//! # }
 //! ```
 //!
 //! In the order of reading: `options` and their `command`; `cells`, settled, and the `sweep`s that choose their rates;
-//! `resolve` makes a campaign of them; `jobs` says which trials, `plan` what they take, `header` what is known before;
-//! `here` runs them on this machine, `cluster` on others, and `run` chooses between the two.
+//! `resolve` makes a campaign of them; `jobs` says which trials, `header` what is known before, `programs` who runs them and
+//! `outcome` what comes of it; `here` runs them on this machine, `cluster` on others, and `run` chooses between the two;
+//! `plan` says what they take.
 
 mod options;
 mod command;
