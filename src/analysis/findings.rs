@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::along::{OverCompute, over_compute};
+use super::compare::{Comparison, Options, Side, compare};
 use super::fit::points::{Counted, groups, of_trials};
 use super::fit::{IsoFlop, isoflop};
 use super::ladder::{Ladder, ladders};
@@ -12,6 +13,7 @@ use super::study::{Study, studies};
 use super::summary::summary;
 use super::{Answer, CellSummary, Unanswered, answer};
 use crate::config::Price;
+use crate::config::against::{BASE, HEAD};
 use crate::record::identity::{cell_id, unlike};
 use crate::record::{Machine, ResultFile, Status, Trial, metric};
 use crate::stat::interval::LEVEL;
@@ -38,6 +40,8 @@ pub struct Findings<'a> {
     pub ladders: Vec<Ladder>,
     /// IsoFLOP profiles of variants with several sizes at several budgets, by kind of data.
     pub profiles: Vec<IsoFlop>,
+    /// What a file that holds two builds' arms says of the newer one.
+    pub compared: Option<Comparison>,
     /// What all of it cost, and by whose prices.
     pub bill: Option<(Bill, String)>,
 }
@@ -171,6 +175,7 @@ impl<'a> Findings<'a> {
             along: over_compute(file, None, None, None).unwrap_or_default(),
             ladders: ladders(file),
             profiles: profiles(file),
+            compared: compared(file),
             bill,
         }
     }
@@ -245,6 +250,17 @@ fn variants(base: Option<&str>, trials: &[&Trial]) -> Vec<String> {
         }
     }
     variants
+}
+
+/// The two arms of `effbench run --against`, where the file has both.
+fn compared(file: &ResultFile) -> Option<Comparison> {
+    let both = [BASE, HEAD].map(|arm| file.trials.iter().any(|trial| trial.arm == arm));
+    if both != [true, true] {
+        return None;
+    }
+    let files = [(file.run.suite.clone(), file.clone())];
+    let side = |arm: &str| Side::new(&format!("the arm {arm}"), &files, Some(arm));
+    Some(compare(&side(BASE), &side(HEAD), &Options::default()))
 }
 
 /// The isoFLOP profiles in a file: of each variant that has a lowest point among its sizes at two budgets or more.

@@ -1,5 +1,6 @@
 //! What a report says, one file a section: each takes the findings and yields blocks, or nothing where it has nothing to say.
 
+use super::compare::blocks;
 use super::{
     along, answer, cells, curves, energy, frontier, gains, loss, origin, scale, spectrum, speed,
     unfinished, validity, valleys, words,
@@ -28,6 +29,12 @@ pub const SECTIONS: &[Kind] = &[
         title: "The answer",
         about: "What is the next gain worth?",
         build: answer::build,
+    },
+    Kind {
+        id: "compared",
+        title: "Against the other build",
+        about: "Is anything worse than in the build that it was run against?",
+        build: |findings| findings.compared.as_ref().map(blocks),
     },
     Kind {
         id: "loss",
@@ -146,5 +153,45 @@ pub fn page(file: &ResultFile, price: Option<&Price>, title: Option<&str>) -> Pa
         source,
         variants: findings.variants,
         sections,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::against::{BASE, HEAD};
+    use crate::record::example::example;
+    use crate::report::page::Mood;
+
+    #[test]
+    fn two_builds_in_one_file_are_compared_in_its_report() {
+        let mut file = example();
+        assert!(Findings::of(&file).compared.is_none());
+        let mut other = file.trials.clone();
+        file.trials
+            .iter_mut()
+            .for_each(|trial| trial.arm = BASE.to_owned());
+        for trial in &mut other {
+            trial.arm = HEAD.to_owned();
+            trial.id.push_str("-head");
+            if let Some(speed) = trial
+                .metrics
+                .get_mut(crate::record::metric::TRAIN_TOKENS_PER_S)
+            {
+                speed.value = speed.value.map(|value| 0.8 * value);
+                speed.samples.iter_mut().for_each(|value| *value *= 0.8);
+            }
+        }
+        file.trials.extend(other);
+        let page = page(&file, None, None);
+        let section = page
+            .sections
+            .iter()
+            .find(|section| section.id == "compared");
+        let first = &section.unwrap().blocks[0];
+        assert!(
+            matches!(first, Block::Verdict(Mood::Bad, said) if said.contains("slower")),
+            "{first:?}"
+        );
     }
 }

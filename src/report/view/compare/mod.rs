@@ -11,7 +11,7 @@ mod words;
 pub use document::{Document, json_schema};
 pub use exports::{bencher, csv, github_action_benchmark};
 pub use history::{history, self_test};
-pub use page::page;
+pub use page::{blocks, page};
 pub use sentence::sentence;
 
 use crate::analysis::compare::{Comparison, Group, Row, Verdict};

@@ -15,6 +15,12 @@ const LISTED: usize = 12;
 
 /// The whole answer.
 pub fn page(found: &Comparison) -> Page {
+    let title = format!("{} against {}", found.new, found.base);
+    Page::answer(&title, Vec::new(), blocks(found))
+}
+
+/// The same within another page.
+pub fn blocks(found: &Comparison) -> Vec<Block> {
     let said = sentence(found);
     let mood = match found.exit_code {
         Code::Fine if said.starts_with("Cannot") => Mood::Unclear,
@@ -35,8 +41,7 @@ pub fn page(found: &Comparison) -> Page {
     if !more.is_empty() {
         blocks.push(Block::More("Details".to_owned(), more));
     }
-    let title = format!("{} against {}", found.new, found.base);
-    Page::answer(&title, Vec::new(), blocks)
+    blocks
 }
 
 /// `base a.json, 20 trials; new b.json, 20 trials; 5 cells, interleaved in one session`.
