@@ -1,4 +1,4 @@
-//! Every row of every catalog, and every variant that ships, obeys the law; and faulty kinds are caught, each by the rule that is
+//! Every row of every catalog, and every variant and change that ships, obeys the law; and faulty kinds are caught, each by the rule that is
 //! for its fault.
 #![cfg(feature = "run")]
 
@@ -40,7 +40,7 @@ every_row! {
 #[test]
 fn variants() {
     let registry = Registry::builtin();
-    let variants = Library::builtin().variants().unwrap();
+    let variants = Library::builtin().compositions().unwrap();
     assert!(variants.len() >= 7);
     for variant in variants {
         assert_eq!(
