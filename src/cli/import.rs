@@ -10,7 +10,7 @@ use super::{Format, print, print_json, say};
 use crate::error::{Error, Result, quoted};
 use crate::import::criterion::{self, Benchmark};
 use crate::import::log::{self, Log};
-use crate::import::mapping::ROLES;
+use crate::import::role::ROLES;
 use crate::import::{About, Imported, Mapping, benchmarks, import};
 use crate::record::{LossUnit, Status, Trial, store};
 

@@ -1,6 +1,7 @@
 //! One cell of a log as what its role needs: a name, an amount, a count, a loss. Every refusal names file, line and column.
 
-use super::mapping::{Bound, Role};
+use super::mapping::Bound;
+use super::role::Role;
 use crate::error::{Error, Result};
 use crate::import::delimited::Table;
 use crate::import::figures;

@@ -16,19 +16,20 @@ pub mod delimited;
 pub mod columns;
 pub mod log;
 pub mod criterion;
+pub mod role;
 pub mod pattern;
 pub mod mapping;
 mod cells;
 pub mod runs;
+mod outcome;
 mod places;
 mod trials;
 pub mod benchmarks;
 
 pub use mapping::Mapping;
 use runs::{LoggedRun, Runs, describe, read_runs};
-
-/// The word for what no effbench ran: suite, machine, build, and the reason beside what a log does not say.
-pub const IMPORTED: &str = "imported";
+pub use trials::IMPORTED;
+use trials::Repeat;
 
 /// Unfinished trials that are named one by one.
 const NAMED_TRIALS: usize = 5;
@@ -167,15 +168,6 @@ fn passed_over(logs: &[Log], read: &[Runs]) -> Vec<String> {
         ));
     }
     said
-}
-
-/// Which repeat a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Repeat {
-    index: u64,
-    seed: Option<u64>,
-    /// Whether other variants have seeds in common with this one.
-    paired: bool,
 }
 
 /// Repeats by seed, so that repeat k of two variants has one seed; without seeds by order of appearance within a cell.

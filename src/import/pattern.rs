@@ -1,6 +1,6 @@
 //! Names that hold several things at once, such as `adamw-lr0.01-seed3.csv`, taken apart by a pattern: `{variant}-*-seed{seed}`.
 
-use super::mapping::Role;
+use super::role::Role;
 use crate::error::{Error, Result};
 
 /// Literal text, `{role}` for what is taken, `*` for what is not.

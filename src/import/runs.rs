@@ -4,7 +4,8 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::cells::Cells;
-use super::mapping::{Mapping, Named, Role};
+use super::mapping::{Mapping, Named};
+use super::role::Role;
 use crate::error::{Error, Result};
 use crate::import::delimited::Passed;
 use crate::import::log::Log;

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
-use super::mapping::{Mapping, Role};
+use super::mapping::Mapping;
+use super::outcome::{flops_of, last, outcome};
 use super::places::Cell;
+use super::role::Role;
 use super::runs::{LoggedRun, Point};
-use super::{IMPORTED, Repeat};
 use crate::import::log::Log;
 use crate::record::metric::{TRAIN_LOSS_NATS, TRAIN_WALL_S, VAL_BITS_PER_BYTE, VAL_LOSS_NATS};
 use crate::record::six_n_d;
@@ -15,6 +16,9 @@ use crate::record::{
     BySixND, Curve, Energy, Flag, LossUnit, Metric, RateSource, Severity, Stated, Status, Trial,
     Validity, finite, spec_sha256,
 };
+
+/// The word for what no effbench ran: suite, machine, build, and the reason beside what a log does not say.
+pub const IMPORTED: &str = "imported";
 
 /// What curves are read along.
 const AXES: [Role; 4] = [Role::Step, Role::Tokens, Role::Flops, Role::Seconds];
@@ -63,34 +67,15 @@ pub const FLAGS: [(&str, Severity, &str); 8] = [
     ),
 ];
 
-/// The last point that states the loss.
-pub(super) fn last(run: &LoggedRun) -> Option<&Point> {
-    run.points.iter().rev().find(|point| point.loss.is_some())
-}
-
-/// FLOPs up to a point, stated or by C = 6 N D.
-pub(super) fn flops_of(run: &LoggedRun, point: &Point) -> Option<f64> {
-    let params = run.identity.params.filter(|params| *params > 0);
-    point
-        .flops
-        .or_else(|| Some(six_n_d(params?, point.tokens?)))
-}
-
-/// The point whose loss is the result, or how the run ended without one.
-pub(super) fn outcome(run: &LoggedRun) -> Result<&Point, (Status, String)> {
-    match last(run) {
-        None => Err((Status::Failed, "the log states no loss".to_owned())),
-        Some(point) if point.loss.is_some_and(f64::is_finite) => Ok(point),
-        Some(point) => {
-            let at = run
-                .axis
-                .and_then(|axis| Some(format!(" at {} {}", axis.name(), point.on(axis)?)));
-            Err((
-                Status::Diverged,
-                format!("the loss is not a number{}", at.unwrap_or_default()),
-            ))
-        }
-    }
+/// Which repeat a run is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Repeat {
+    /// From 0.
+    pub(super) index: u64,
+    /// Of the run, where it is known.
+    pub(super) seed: Option<u64>,
+    /// Whether other variants have seeds in common with this one.
+    pub(super) paired: bool,
 }
 
 /// A run's trial.

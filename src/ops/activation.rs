@@ -4,12 +4,12 @@
 //! `0.5 x (1 + tanh(u))` with `u = sqrt(2 / pi) (x + 0.044715 x^3)`, which is `x * sigmoid(2u)`: one exponential.
 //! The soft cap `cap * tanh(x / cap)` is Gemma 2's (2024, arXiv:2408.00118).
 
-use super::real::Real;
+use super::isa::Isa;
+use super::real::{Real, typed};
 use super::rows::{build, numbers, tensor, with_numbers};
-use super::simd::{Isa, simd};
+use super::simd::simd;
 use super::tape::{Tape, apply1};
-use super::{DType, typed};
-use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor};
 use std::marker::PhantomData;
 
 pub(super) fn gelu_reference(x: &Tensor) -> Result<Tensor> {

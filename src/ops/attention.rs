@@ -10,12 +10,12 @@
 //! Windows and heads run in parallel, each with single-threaded matrix products. The gradients of a shared key head are summed
 //! over its query heads in order.
 
+use super::axes::Axes;
 use super::matmul::{Before, Matrix, MatrixMut, Shared, multiply};
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{build, chunks, numbers, tensor, with_numbers};
 use super::simd::{accumulate, dot, max, simd, sum};
 use super::tape::{Tape, apply1};
-use super::{Axes, DType, typed};
 use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
@@ -423,8 +423,8 @@ impl<F: Real> CustomOp1 for Attention<F> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Ops;
     use crate::ops::check::{agrees, check, odd_shapes, random};
+    use crate::ops::{DType, Ops};
     use proptest::prelude::*;
 
     fn packed(axes: Axes) -> [usize; 2] {

@@ -4,11 +4,11 @@
 //! Keys and values are (B x KV, room, D): a window's shared head, its tokens one behind the other, with room for more. Each is read
 //! once for each query head, which is what decoding costs.
 
+use super::axes::Axes;
 use super::counted;
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{chunks, tensor, with_numbers};
 use super::simd::{dot, max, simd, sum};
-use super::{Axes, DType, typed};
 use candle_core::{D, Result, Tensor, bail};
 
 /// Keys and values of all tokens so far, and how many there were before the new ones.
@@ -172,8 +172,8 @@ fn over_cache<F: Real>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Ops;
     use crate::ops::check::{distance, flat, random};
+    use crate::ops::{DType, Ops};
     use candle_core::Var;
 
     #[test]

@@ -3,12 +3,11 @@
 //! Kept for the backward pass is ln sum exp of each row, not the (N, V) probabilities; the gradient
 //! `(softmax(logits) - onehot(target)) / count` is computed from it when it is asked for, and never twice in memory.
 
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{build, chunks, numbers, tensor, with_numbers};
 use super::simd::{fold, max, simd};
 use super::tape::{Tape, apply2};
-use super::{DType, typed};
-use candle_core::{CpuStorage, CustomOp2, D, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp2, D, DType, Layout, Result, Shape, Tensor, bail};
 use std::sync::OnceLock;
 
 /// The target of a token that is not predicted; it counts for nothing.

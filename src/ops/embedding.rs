@@ -1,11 +1,10 @@
 //! Rows of a table by id. The gradient of a table's row is the sum of the gradients of the tokens that took it, in the tokens'
 //! order: the tokens are sorted by id first (a counting sort), so that each row of the gradient has one writer.
 
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::accumulate;
 use super::tape::{Tape, apply2};
-use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
 
@@ -88,8 +87,8 @@ fn by_id(ids: &[u32], rows: usize) -> (Vec<usize>, Vec<usize>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::Ops;
     use crate::ops::check::{agrees, check, ids, odd_shapes};
+    use crate::ops::{DType, Ops};
     use candle_core::Device;
     use proptest::prelude::*;
 

@@ -4,13 +4,12 @@
 //! they lie; the gradients of x and W come out of two products with it before the next rows' turn. So no more logits exist than
 //! those, and their gradient takes no memory of its own. The loss is a scalar, so what its backward pass is handed only scales what is there already.
 
-use super::cross_entropy::{rows_per_task, valid};
+use super::cross_entropy::{IGNORED, rows_per_task, valid};
 use super::matmul::{Before, Matrix, MatrixMut, all_threads, multiply};
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{chunks, numbers, tensor};
 use super::simd::{max, simd, sum};
 use super::tape::{Tape, apply3};
-use super::{DType, IGNORED, typed};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::sync::{Mutex, PoisonError};
 

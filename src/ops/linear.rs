@@ -6,11 +6,10 @@
 
 use super::counted;
 use super::matmul::{Before, Matrix, MatrixMut, all_threads, multiply, product};
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{build, chunks, column_sums, numbers, tensor, with_numbers};
 use super::simd::{dot, simd};
 use super::tape::{Tape, apply2, apply3};
-use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
 

@@ -8,32 +8,33 @@
 //! [`Ops`] says which of them runs (`compute.ops = "fused" | "reference"`). Activations are two-dimensional and contiguous:
 //! (N, C) with N = batch x time, the time steps of one window behind each other. f32 and f64 on the CPU, f32 and bf16 on a GPU.
 //!
-//! To read them: `real` and `simd` (numbers, instruction sets), `rows` and `matmul` (what all ops are made of), `tape`, then any
+//! To read them: `isa`, `real` and `simd` (instruction sets, numbers), `rows` and `matmul` (what all ops are made of), `tape`, then any
 //! op; `gpu` for the same on a GPU.
 
-mod activation;
-mod attention;
-mod axes;
-mod cached;
-pub(crate) mod check;
-mod counted;
-mod cross_entropy;
-mod dispatch;
-mod embedding;
-mod gpu;
-mod head_loss;
-mod linear;
-mod matmul;
-mod norm;
-mod op;
-mod positions;
+mod isa;
 mod real;
-mod residual;
-mod rope;
-mod rows;
 mod simd;
-mod swiglu;
+mod rows;
+mod counted;
+mod matmul;
+mod dispatch;
 mod tape;
+mod axes;
+mod linear;
+mod norm;
+mod residual;
+mod activation;
+mod swiglu;
+mod rope;
+mod attention;
+mod cached;
+mod embedding;
+mod positions;
+mod cross_entropy;
+mod head_loss;
+mod gpu;
+mod op;
+pub(crate) mod check;
 
 pub use axes::Axes;
 pub use cached::Cached;
@@ -51,24 +52,6 @@ pub use tape::{Gradients, Tape};
 use candle_core::{Device, Result, Tensor, bail};
 
 pub use candle_core::DType;
-
-/// Runs an expression with a type's name bound to the type of a tensor's numbers.
-macro_rules! typed {
-    ($tensor:expr, $F:ident => $body:expr) => {
-        match $tensor.dtype() {
-            DType::F32 => {
-                type $F = f32;
-                $body
-            }
-            DType::F64 => {
-                type $F = f64;
-                $body
-            }
-            other => bail!("fused ops compute in f32 or f64, not in {other:?}"),
-        }
-    };
-}
-use typed;
 
 /// Which implementation runs, and what it is recorded on. A value, cheap to copy, that a forward pass carries.
 #[derive(Clone, Copy)]
@@ -209,7 +192,7 @@ impl<'t> Ops<'t> {
     /// An empty tape that these operations can be recorded on.
     pub fn tape(self) -> Tape {
         match self.runs {
-            Runs::Gpu(gpu) => Tape::on(gpu),
+            Runs::Gpu(gpu) => Tape::adding(gpu),
             _ => Tape::new(),
         }
     }

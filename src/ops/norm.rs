@@ -5,11 +5,10 @@
 //! without `mean(h)`; `dgain` sums `g * n` and `dbias` sums `g` over the rows. The backward pass computes mean and r anew: the
 //! row has to be read in any case, and nothing has to be kept.
 
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{build, build_and_sum, numbers, tensor, with_numbers};
 use super::simd::{dot, dot3, fold, simd, sum};
 use super::tape::{Tape, apply2, apply3};
-use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, D, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
 

@@ -10,9 +10,9 @@ use std::sync::Arc;
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
 
 use super::gpu::{self, Argument, Gpu, Kernels, Pass};
+use super::real::typed;
 use super::rows::numbers;
 use super::tape::{self, Tape};
-use super::typed;
 
 /// A type that operations compute in on the CPU: f32 or f64.
 pub trait Number: WithDType + Default + Debug + std::iter::Sum {
@@ -152,7 +152,11 @@ impl OnGpu {
                 Arg::Float(x) => Argument::Float(x),
             });
         }
-        self.gpu.launch_own(self.kernels, launch, &all)
+        self.gpu.launch_own(
+            self.kernels,
+            (launch.kernel, launch.grid, launch.threads),
+            &all,
+        )
     }
 }
 

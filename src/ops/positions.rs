@@ -1,11 +1,10 @@
 //! A table of positions added to every window: `y[b, t] = x[b, t] + table[t]`. The gradient of a table's row sums that of its
 //! time step over the windows, in order; rows beyond the window get zero.
 
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::{accumulate, simd};
 use super::tape::{Tape, apply2};
-use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
 

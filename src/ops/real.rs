@@ -3,7 +3,7 @@
 //! `exp` and `tanh` of f32 are branch-free polynomials after Cephes (Moshier, *Methods and Programs for Mathematical
 //! Functions*, 1989), so that a loop that calls them vectorises; libm's would be a call per number. Those of f64 are libm's.
 
-use super::simd::Isa;
+use super::isa::Isa;
 use candle_core::WithDType;
 use std::ops::Neg;
 
@@ -153,10 +153,29 @@ impl Real for f64 {
     }
 }
 
+/// Runs an expression with a type's name bound to the type of a tensor's numbers.
+macro_rules! typed {
+    ($tensor:expr, $F:ident => $body:expr) => {
+        match $tensor.dtype() {
+            candle_core::DType::F32 => {
+                type $F = f32;
+                $body
+            }
+            candle_core::DType::F64 => {
+                type $F = f64;
+                $body
+            }
+            other => candle_core::bail!("fused ops compute in f32 or f64, not in {other:?}"),
+        }
+    };
+}
+pub(super) use typed;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::simd::{Baseline, simd};
+    use crate::ops::isa::Baseline;
+    use crate::ops::simd::simd;
 
     simd! {
         fn exps<S, F>(x: &[F], y: &mut [F]) {

@@ -1,10 +1,9 @@
 //! `a + b`: a residual connection (He et al. 2015, arXiv:1512.03385). The gradient of both is the gradient of the sum.
 
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{build, numbers};
 use super::simd::simd;
 use super::tape::{Tape, apply2};
-use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
 

@@ -3,12 +3,12 @@
 //!
 //! `a' = a cos - b sin`, `b' = b cos + a sin`: the half-split pairing of GPT-NeoX and Llama. Backwards, the turn the other way.
 
-use super::real::Real;
+use super::axes::Axes;
+use super::real::{Real, typed};
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::simd;
 use super::tape::{Tape, apply1};
-use super::{Axes, DType, typed};
-use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp1, D, DType, Device, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
 
 /// Cosines and sines of every position's angles, (T, D/2) each.

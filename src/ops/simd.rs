@@ -8,62 +8,10 @@
 //! A sum is only vectorised when its order is written down, since floating-point addition is not associative: [`fold`] and its
 //! kin keep [`LANES`] running values and combine them as a tree, whatever the instruction set.
 
+use super::isa::Isa;
 use super::real::Real;
-#[cfg(target_arch = "x86_64")]
-use std::sync::OnceLock;
 
-/// What the compiled variant of a kernel can do.
-pub(super) trait Isa: Copy {
-    /// A fused multiply-add is one instruction; otherwise it would be a slow library call.
-    const FMA: bool;
-}
-
-/// Any CPU of the target.
-#[derive(Clone, Copy)]
-pub(super) struct Baseline;
-impl Isa for Baseline {
-    const FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
-}
-
-/// AVX2 or AVX-512: both come with FMA.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy)]
-pub(super) struct WithFma;
-#[cfg(target_arch = "x86_64")]
-impl Isa for WithFma {
-    const FMA: bool = true;
-}
-
-/// The levels of x86-64 that kernels are compiled for.
-#[cfg(target_arch = "x86_64")]
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Level {
-    Avx512,
-    Avx2,
-    Baseline,
-}
-
-/// The best level of this CPU, looked up once.
-#[cfg(target_arch = "x86_64")]
-#[inline]
-pub(super) fn level() -> Level {
-    static LEVEL: OnceLock<Level> = OnceLock::new();
-    *LEVEL.get_or_init(|| {
-        if is_x86_feature_detected!("avx512f")
-            && is_x86_feature_detected!("avx512bw")
-            && is_x86_feature_detected!("avx512dq")
-            && is_x86_feature_detected!("avx512vl")
-        {
-            Level::Avx512
-        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            Level::Avx2
-        } else {
-            Level::Baseline
-        }
-    })
-}
-
-/// Compiles a kernel for every [`Level`] and picks one at the call. See the top of the file.
+/// Compiles a kernel for every [`Level`](super::isa::Level) and picks one at the call. See the top of the file.
 macro_rules! simd {
     ($(#[$meta:meta])* $vis:vis fn $name:ident<$S:ident, $F:ident $(, $G:ident: $bound:path)*>(
         $($arg:ident: $ty:ty),* $(,)?
@@ -71,13 +19,13 @@ macro_rules! simd {
         $(#[$meta])*
         $vis fn $name<$F: $crate::ops::real::Real $(, $G: $bound)*>($($arg: $ty),*) $(-> $ret)? {
             #[inline(always)]
-            fn body<$S: $crate::ops::simd::Isa, $F: $crate::ops::real::Real $(, $G: $bound)*>(
+            fn body<$S: $crate::ops::isa::Isa, $F: $crate::ops::real::Real $(, $G: $bound)*>(
                 $($arg: $ty),*
             ) $(-> $ret)? $body
 
             #[cfg(target_arch = "x86_64")]
             {
-                use $crate::ops::simd::{Level, WithFma, level};
+                use $crate::ops::isa::{Level, WithFma, level};
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
                 fn avx512<$F: $crate::ops::real::Real $(, $G: $bound)*>($($arg: $ty),*) $(-> $ret)? {
                     body::<WithFma, $F $(, $G)*>($($arg),*)
@@ -94,7 +42,7 @@ macro_rules! simd {
                     Level::Baseline => {}
                 }
             }
-            body::<$crate::ops::simd::Baseline, $F $(, $G)*>($($arg),*)
+            body::<$crate::ops::isa::Baseline, $F $(, $G)*>($($arg),*)
         }
     };
 }
@@ -240,6 +188,7 @@ simd! {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ops::isa::Baseline;
 
     #[test]
     fn folds_cover_every_length() {

@@ -2,11 +2,10 @@
 //! `[gate | up]`, so that one matrix product makes both. Backwards, with `s = sigmoid(gate)`:
 //! `dgate = g * up * s * (1 + gate * (1 - s))`, `dup = g * gate * s`.
 
-use super::real::Real;
+use super::real::{Real, typed};
 use super::rows::{build, numbers, tensor, with_numbers};
 use super::simd::simd;
 use super::tape::{Tape, apply1};
-use super::{DType, typed};
 use candle_core::{CpuStorage, CustomOp1, Layout, Result, Shape, Tensor, bail};
 use std::marker::PhantomData;
 

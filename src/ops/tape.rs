@@ -10,7 +10,6 @@
 //!
 //! A fused op on tracked tensors without a tape is an error: its gradient would be lost without a word.
 
-use super::gpu::Gpu;
 use super::rows::add_into;
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::op::BackpropOp;
@@ -25,8 +24,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 #[derive(Default)]
 pub struct Tape {
     entries: Mutex<Vec<Entry>>,
-    /// Where gradients are added up, if not on the host.
-    gpu: Option<Gpu>,
+    /// Adds gradients up, where they do not lie on the host.
+    device: Option<Arc<dyn AddInto>>,
+}
+
+/// A device that adds one tensor to another of its shape and type, in place. The numbers of the first must be nobody else's.
+pub(super) trait AddInto: Send + Sync {
+    /// `sum += x`.
+    fn add_into(&self, sum: &Tensor, x: &Tensor) -> Result<()>;
 }
 
 /// From the gradient of an output to those of the inputs; `None` where there is none.
@@ -45,10 +50,10 @@ impl Tape {
         Self::default()
     }
 
-    /// An empty tape for operations on a GPU.
-    pub(super) fn on(gpu: Gpu) -> Self {
+    /// An empty tape for operations on another device.
+    pub(super) fn adding(device: impl AddInto + 'static) -> Self {
         Self {
-            gpu: Some(gpu),
+            device: Some(Arc::new(device)),
             ..Self::default()
         }
     }
@@ -73,7 +78,7 @@ impl Tape {
     pub fn backward(self, loss: &Tensor, seed: f64) -> Result<Gradients> {
         let mut gradients = Gradients {
             of: HashMap::new(),
-            gpu: self.gpu,
+            device: self.device,
         };
         let seed = (loss.ones_like()? * seed)?;
         gradients.add(loss, seed, Owner::Shared)?;
@@ -133,7 +138,7 @@ struct Held {
 #[derive(Default)]
 pub struct Gradients {
     of: HashMap<TensorId, Held>,
-    gpu: Option<Gpu>,
+    device: Option<Arc<dyn AddInto>>,
 }
 
 impl Gradients {
@@ -204,8 +209,8 @@ impl Gradients {
     }
 
     fn add_in_place(&self, sum: &Tensor, x: &Tensor) -> Result<()> {
-        match self.gpu {
-            Some(gpu) => gpu.add_into(sum, x),
+        match &self.device {
+            Some(device) => device.add_into(sum, x),
             None => add_into(sum, x),
         }
     }

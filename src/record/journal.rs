@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::store::{TEMPORARY, plain, write_json};
+use super::file::{TEMPORARY, plain, write_json};
 use super::validate::validate_trial;
 use super::{ResultFile, Trial};
 use crate::error::{Error, Result};

@@ -180,7 +180,7 @@ impl Metric {
     pub fn mean(name: &str, mean: f64, se: f64, n: u64) -> Self {
         let mut metric = Self::value(name, mean);
         metric.n = Some(n);
-        metric.se = super::finite(se);
+        metric.se = finite(se);
         metric
     }
 
@@ -208,6 +208,11 @@ impl Metric {
             reason: None,
         }
     }
+}
+
+/// A figure for a column that may have gaps: JSON knows no NaN and no infinity.
+pub fn finite(value: f64) -> Option<f64> {
+    value.is_finite().then_some(value)
 }
 
 #[cfg(test)]

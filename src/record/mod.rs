@@ -12,23 +12,24 @@ use sha2::{Digest, Sha256};
 
 #[cfg(test)]
 pub mod example;
-mod executed;
 pub mod gpu;
-pub mod identity;
-pub mod journal;
 mod layout;
+mod file;
 pub mod loss;
 pub mod metric;
 pub mod origin;
-pub mod pool;
-pub mod store;
 pub mod trial;
+mod executed;
+pub mod identity;
 pub mod validate;
+pub mod journal;
+pub mod store;
+pub mod pool;
 
 pub use crate::config::RateSource;
 pub use gpu::{GpuRange, GpuState};
 pub use loss::LossUnit;
-pub use metric::{Better, Kind, Metric};
+pub use metric::{Better, Kind, Metric, finite};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
 pub use trial::{
     BySixND, Channel, Cost, Curve, Energy, Flag, PhaseEnergy, Severity, Skill, Stated, Status,
@@ -76,11 +77,6 @@ pub fn spec_sha256(spec: &Value) -> String {
     let mut canonical = spec.clone();
     canonical.sort_all_objects();
     format!("{:x}", Sha256::digest(canonical.to_string()))
-}
-
-/// A figure for a column that may have gaps: JSON knows no NaN and no infinity.
-pub fn finite(value: f64) -> Option<f64> {
-    value.is_finite().then_some(value)
 }
 
 #[cfg(test)]

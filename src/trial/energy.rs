@@ -1,9 +1,7 @@
 //! From what the meters read to what is recorded: channels, joules per token, and reasons for doubt.
 
-use super::outcome::Observed;
-use crate::reading::{self, Absent, Phase};
-use crate::record::metric as name;
-use crate::record::{Channel, Energy, Flag, Metric, PhaseEnergy, Severity};
+use crate::reading::{self, Absent};
+use crate::record::{Channel, Energy, Flag, PhaseEnergy, Severity};
 
 /// A trial that an earlier process began: what that one took of energy went with it.
 pub(super) const RESUMED: &str = "resumed";
@@ -95,61 +93,16 @@ fn phase(part: &reading::PhaseEnergy) -> PhaseEnergy {
     }
 }
 
-impl Observed<'_> {
-    /// Measured joules of training, prompts and generation, each over the tokens that they went into. Estimates never get here.
-    ///
-    /// Nothing generates without a prompt, so a generated token's joules are those of whole generations less those of as many
-    /// prompts.
-    pub(super) fn joules_per_token(&self, energy: &reading::Energy) -> Vec<(&'static str, Metric)> {
-        let context = self.experiment.model.shape.context;
-        let trained = (self.training.step_s.len() * self.experiment.batch * context) as f64;
-        let per_train = energy
-            .phase_j(Phase::Train)
-            .map(|joules| joules / trained)
-            .map_err(Absent::code);
-        let per_train = per_train.and_then(|joules| {
-            self.training
-                .resumed_at
-                .map_or(Ok(joules), |_| Err(RESUMED))
-        });
-        let (prefill, decode) = match self.serving {
-            Some(serving) => {
-                let infer = &self.experiment.infer;
-                let prompts = energy
-                    .phase_j(Phase::Prefill)
-                    .map(|joules| joules / serving.metered_prompts as f64);
-                let whole = energy
-                    .phase_j(Phase::Generate)
-                    .map(|joules| joules / serving.metered_generations as f64);
-                let prompt_tokens = (infer.batch * infer.prompt) as f64;
-                let decoded = (infer.batch * infer.generate.saturating_sub(1)) as f64;
-                (
-                    per_prompt_token(prompts, prompt_tokens),
-                    per_decoded_token(prompts, whole, decoded),
-                )
-            }
-            None => (
-                Err("not measured in a sweep"),
-                Err("not measured in a sweep"),
-            ),
-        };
-        let put = |name, value: Result<f64, &str>| match value {
-            Ok(joules) => (name, Metric::value(name, joules)),
-            Err(reason) => (name, Metric::absent(name, reason)),
-        };
-        vec![
-            put(name::ENERGY_J_PER_TRAIN_TOKEN, per_train),
-            put(name::ENERGY_J_PER_PREFILL_TOKEN, prefill),
-            put(name::ENERGY_J_PER_DECODE_TOKEN, decode),
-        ]
-    }
-}
-
-fn per_prompt_token(prompt_j: Result<f64, Absent>, tokens: f64) -> Result<f64, &'static str> {
+/// Joules of a prompt over its tokens.
+pub(super) fn per_prompt_token(
+    prompt_j: Result<f64, Absent>,
+    tokens: f64,
+) -> Result<f64, &'static str> {
     prompt_j.map(|joules| joules / tokens).map_err(Absent::code)
 }
 
-fn per_decoded_token(
+/// Joules of a generation less those of its prompt, over the tokens decoded.
+pub(super) fn per_decoded_token(
     prompt_j: Result<f64, Absent>,
     whole_j: Result<f64, Absent>,
     tokens: f64,
@@ -203,6 +156,7 @@ pub(super) fn flags(energy: &reading::Energy) -> Vec<Flag> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::Phase;
     use crate::reading::{Method, Quality};
 
     fn read() -> reading::Channel {

@@ -100,3 +100,6 @@ pub enum Event {
         trial: Box<Trial>,
     },
 }
+
+/// Where a trial says how far it is.
+pub type Emit<'a> = dyn FnMut(Event) + 'a;

@@ -7,27 +7,24 @@ use crate::measure::energy::{Metering, Plan};
 use crate::measure::{Clock, Monotonic, clock, disturbance};
 use crate::record::{Status, Trial};
 
-pub mod calibrate;
 pub mod checkpoint;
+pub mod job;
+mod gpu;
 mod energy;
 mod footprint;
-mod gpu;
-pub mod job;
-mod outcome;
-pub mod quality;
 pub mod registry;
-pub mod serving;
 pub mod settle;
+pub mod calibrate;
+pub mod quality;
+pub mod serving;
 pub mod training;
+mod outcome;
 
 pub use checkpoint::Checkpoint;
-pub use job::{Event, Job};
+pub use job::{Emit, Event, Job};
 pub use outcome::blank;
 pub use registry::Registry;
 pub use settle::{Experiment, Prepared, settle};
-
-/// Where a trial says how far it is.
-pub type Emit<'a> = dyn FnMut(Event) + 'a;
 
 /// Runs one trial in this process: the job's settled spec, trained, evaluated, served, recorded.
 pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {

@@ -2,16 +2,17 @@
 
 use std::collections::BTreeMap;
 
+use super::job::Job;
 use super::quality::{Mean, Quality};
 use super::serving::Serving;
 use super::settle::Experiment;
 use super::training::Training;
-use super::{Job, energy, quality};
+use super::{energy, quality};
 use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::gpu::watch;
 use crate::measure::{Window, window};
 use crate::ops;
-use crate::reading;
+use crate::reading::{self, Absent, Phase};
 use crate::record::metric as name;
 use crate::record::{Curve, Flag, Metric, Severity, Skill, Status, Trial, Validity};
 
@@ -259,6 +260,54 @@ impl Observed<'_> {
                 ttft_s,
             ),
         );
+    }
+
+    /// Measured joules of training, prompts and generation, each over the tokens that they went into. Estimates never get here.
+    ///
+    /// Nothing generates without a prompt, so a generated token's joules are those of whole generations less those of as many
+    /// prompts.
+    fn joules_per_token(&self, joules: &reading::Energy) -> Vec<(&'static str, Metric)> {
+        let context = self.experiment.model.shape.context;
+        let trained = (self.training.step_s.len() * self.experiment.batch * context) as f64;
+        let per_train = joules
+            .phase_j(Phase::Train)
+            .map(|spent| spent / trained)
+            .map_err(Absent::code);
+        let per_train = per_train.and_then(|spent| {
+            self.training
+                .resumed_at
+                .map_or(Ok(spent), |_| Err(energy::RESUMED))
+        });
+        let (prefill, decode) = match self.serving {
+            Some(serving) => {
+                let infer = &self.experiment.infer;
+                let prompts = joules
+                    .phase_j(Phase::Prefill)
+                    .map(|spent| spent / serving.metered_prompts as f64);
+                let whole = joules
+                    .phase_j(Phase::Generate)
+                    .map(|spent| spent / serving.metered_generations as f64);
+                let prompt_tokens = (infer.batch * infer.prompt) as f64;
+                let decoded = (infer.batch * infer.generate.saturating_sub(1)) as f64;
+                (
+                    energy::per_prompt_token(prompts, prompt_tokens),
+                    energy::per_decoded_token(prompts, whole, decoded),
+                )
+            }
+            None => (
+                Err("not measured in a sweep"),
+                Err("not measured in a sweep"),
+            ),
+        };
+        let put = |name, value: Result<f64, &str>| match value {
+            Ok(joules) => (name, Metric::value(name, joules)),
+            Err(reason) => (name, Metric::absent(name, reason)),
+        };
+        vec![
+            put(name::ENERGY_J_PER_TRAIN_TOKEN, per_train),
+            put(name::ENERGY_J_PER_PREFILL_TOKEN, prefill),
+            put(name::ENERGY_J_PER_DECODE_TOKEN, decode),
+        ]
     }
 
     /// The loss by label, where the source has an oracle.

@@ -3,9 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::Checkpoint;
+use super::job::{Emit, Event};
 use super::quality::{self, Quality};
 use super::settle::Experiment;
-use super::{Emit, Event};
 use crate::device::Opened;
 use crate::error::Result;
 use crate::measure::energy::Metering;

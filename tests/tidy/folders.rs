@@ -5,19 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{Token, closing, files, report, tokens};
 
 /// Folders that do not keep the order yet, `/*` for those below too. Only to be shortened.
-const UNORDERED: [&str; 11] = [
-    "analysis/fit",
-    "analysis/fit/curve",
-    "cli/*",
-    "import",
-    "measure/energy",
-    "measure/gpu",
-    "ops",
-    "ops/gpu",
-    "record",
-    "report/*",
-    "trial",
-];
+const UNORDERED: [&str; 4] = ["analysis/fit", "analysis/fit/curve", "cli/*", "report/*"];
 
 /// The folder's own file, `mod.rs`, among its children.
 const SELF: &str = "mod";
@@ -101,46 +89,90 @@ fn read(file: String, own: &[String], tokens: &[Token]) -> Module {
             module.children.push(text(k + 1).to_owned());
         }
     }
-    let mut passed_on = BTreeSet::new();
+    // Inline modules that the place is in, and where they end.
+    let mut inline: Vec<(String, usize)> = Vec::new();
     let mut k = 0;
     while k < tokens.len() {
-        if text(k) == "use" {
-            let end = (k..tokens.len()).find(|at| text(*at) == ";").unwrap();
-            let public = k > 0 && ["pub", ")"].contains(&text(k - 1));
-            for (path, line) in tree(&tokens[k + 1..end]) {
-                let Some(path) = absolute(own, &path, &module.children) else {
-                    continue;
-                };
-                if public && path.len() > own.len() + 1 && path.starts_with(own) {
-                    let name = path[path.len() - 1].clone();
-                    passed_on.insert((name, path[own.len()].clone()));
-                } else {
-                    module.named.push((path, line));
+        inline.retain(|(_, end)| k < *end);
+        let within: Vec<String> = inline.iter().map(|(name, _)| name.clone()).collect();
+        let place = [own, &within].concat();
+        match text(k) {
+            "mod" if text(k + 2) == "{" => {
+                inline.push((text(k + 1).to_owned(), closing(tokens, k + 2)));
+            }
+            "use" => {
+                let end = (k..tokens.len()).find(|at| text(*at) == ";").unwrap();
+                let public = k > 0 && ["pub", ")"].contains(&text(k - 1));
+                for (path, line) in tree(&tokens[k + 1..end]) {
+                    module.uses(own, &place, &path, line, public);
                 }
+                k = end;
             }
-            k = end;
-        } else if !["::", ".", "fn", "mod"].contains(&text(k.max(1) - 1)) {
-            let mut path = vec![text(k).to_owned()];
-            let mut at = k;
-            while text(at + 1) == "::"
-                && text(at + 2).starts_with(|c: char| c.is_alphabetic() || c == '_')
-            {
-                at += 2;
-                path.push(text(at).to_owned());
+            // `pub(in path)` gives leave to look, and looks at nothing.
+            _ if !["::", ".", "fn", "mod", "in"].contains(&text(k.max(1) - 1)) => {
+                let path = path_at(tokens, k);
+                module.names(own, &place, &path, tokens[k].line, text(k + 1) == "(");
             }
-            if path.len() > 1
-                && let Some(path) = absolute(own, &path, &module.children)
-            {
-                module.named.push((path, tokens[k].line));
-            } else if let Some((name, child)) = passed_on.iter().find(|(name, _)| name == text(k)) {
-                let path = own.iter().chain([child, name]).cloned().collect();
-                module.named.push((path, tokens[k].line));
-            }
+            _ => {}
         }
         k += 1;
     }
-    module.passed_on = passed_on.into_iter().collect();
     module
+}
+
+/// The path that begins at a word: `a::b::c`.
+fn path_at(tokens: &[Token], start: usize) -> Vec<String> {
+    let text = |k: usize| tokens.get(k).map_or("", |token| token.text.as_str());
+    let is_name = |k: usize| text(k).starts_with(|c: char| c.is_alphabetic() || c == '_');
+    let mut path = vec![text(start).to_owned()];
+    let mut at = start;
+    while text(at + 1) == "::" && is_name(at + 2) {
+        at += 2;
+        path.push(text(at).to_owned());
+    }
+    path
+}
+
+impl Module {
+    /// One path of a `use`: passed on where it is public, else named.
+    fn uses(
+        &mut self,
+        own: &[String],
+        place: &[String],
+        path: &[String],
+        line: usize,
+        public: bool,
+    ) {
+        let Some(path) = absolute(place, path, &self.children) else {
+            return;
+        };
+        if public && path.len() > own.len() + 1 && path.starts_with(own) {
+            let name = path[path.len() - 1].clone();
+            self.passed_on.insert(name, path[own.len()].clone());
+        } else {
+            self.named.push((path, line));
+        }
+    }
+
+    /// One path in the code. What this file passes on it may use by its bare name: a type, or a function that is called.
+    fn names(
+        &mut self,
+        own: &[String],
+        place: &[String],
+        path: &[String],
+        line: usize,
+        called: bool,
+    ) {
+        let is_type = path[0].starts_with(|c: char| c.is_uppercase());
+        if let Some(child) = self.passed_on.get(&path[0]).filter(|_| is_type || called) {
+            let path = own.iter().chain([child]).chain(path).cloned().collect();
+            self.named.push((path, line));
+        } else if path.len() > 1
+            && let Some(path) = absolute(place, path, &self.children)
+        {
+            self.named.push((path, line));
+        }
+    }
 }
 
 /// Every path of a `use`: `a::{b, c::d as e}` is `a::b` and `a::c::d`.
@@ -311,12 +343,16 @@ fn a_folder_has_no_circle_through_its_own_file() {
 
 #[test]
 fn paths_are_read_as_the_compiler_reads_them() {
-    let code = "use super::{b::{self, C as D}, e};\nfn f() { super::super::g::h(); crate::i::J }";
+    let code = "use super::{b::{self, C as D}, e};\nfn f() { super::super::g::h(); crate::i::J }\n\
+                mod inner { use super::K; }";
     let module = read(String::new(), &["x".into(), "y".into()], &tokens(code));
     let named: Vec<String> = module
         .named
         .iter()
         .map(|(path, _)| path.join("::"))
         .collect();
-    assert_eq!(named, ["x::b", "x::b::C", "x::e", "g::h", "i::J"]);
+    assert_eq!(
+        named,
+        ["x::b", "x::b::C", "x::e", "g::h", "i::J", "x::y::K"]
+    );
 }

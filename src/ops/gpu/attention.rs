@@ -1,9 +1,9 @@
 //! Causal attention: on tensor cores where activations are bf16 and a head is one of [`WIDTHS`], else in plain arithmetic up to
 //! heads of [`WIDEST`]; beyond that candle's operations. Kept for the backward pass is ln sum exp of each query's scores.
 
-use super::backend::{Argument, Kernel, Plain, THREADS, name_of, read, write};
-use super::{Gpu, Pass};
-use crate::ops::Axes;
+use super::backend::{Argument, Gpu, Kernel, Plain, THREADS, name_of, read, write};
+use super::pass::Pass;
+use crate::ops::axes::Axes;
 use candle_core::{DType, Result, Tensor, bail};
 
 /// Widths of heads that tensor cores have kernels for.

@@ -1,6 +1,5 @@
 //! What a GPU is to the rest: memory, kernels by name, matrix products. And how a launch is described.
 
-use super::{Gpu, Kernels};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 use std::ffi::c_void;
 
@@ -22,6 +21,68 @@ pub(in crate::ops) trait Backend: Send + Sync {
 
     /// Multiplies matrices.
     fn multiply(&self, product: &Product) -> Result<()>;
+}
+
+/// One CUDA file of somebody's own kernels, which includes `common.cuh` and exports them by its `EXPORT`.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Kernels {
+    /// What messages call it.
+    pub name: &'static str,
+    /// The file's text.
+    pub source: &'static str,
+}
+
+/// A GPU and the type of activations on it. A value, cheap to copy.
+#[derive(Clone, Copy)]
+pub(crate) struct Gpu {
+    pub(super) backend: &'static dyn Backend,
+    pub(super) dtype: DType,
+    pub(super) tf32: bool,
+}
+
+impl Gpu {
+    /// The same with activations of another type.
+    ///
+    /// # Errors
+    /// For anything but f32 and bf16.
+    pub fn with_dtype(self, dtype: DType) -> Result<Self> {
+        match dtype {
+            DType::F32 | DType::BF16 => Ok(Self { dtype, ..self }),
+            other => bail!("the kernels compute in f32 or bf16, not in {other:?}"),
+        }
+    }
+
+    /// The same with f32 factors of products rounded to TF32.
+    pub fn with_tf32(self, tf32: bool) -> Self {
+        Self { tf32, ..self }
+    }
+
+    /// Whether it can run somebody's own kernels.
+    pub fn runs(self, kernels: &'static Kernels) -> bool {
+        self.backend.runs(kernels)
+    }
+
+    /// Runs one of somebody's own kernels, by its name, grid and threads of a block.
+    pub fn launch_own(
+        self,
+        kernels: &'static Kernels,
+        (kernel, grid, threads): (&str, [usize; 3], u32),
+        arguments: &[Argument],
+    ) -> Result<()> {
+        let kernel = Kernel {
+            module: kernels.name,
+            name: kernel.to_owned(),
+        };
+        kernel
+            .blocks(grid, threads)
+            .of(kernels)
+            .run(self, arguments)
+    }
+
+    /// A contiguous tensor with anything in it.
+    pub(in crate::ops) fn empty(self, shape: impl Into<Shape>, dtype: DType) -> Result<Tensor> {
+        self.backend.empty(shape.into(), dtype, false)
+    }
 }
 
 /// A kernel of one of the files, and how many threads run it.
@@ -150,6 +211,14 @@ pub(super) const THREADS: u32 = 256;
 const MOST_BLOCKS_ACROSS: usize = 65535;
 
 impl Kernel {
+    /// A kernel of `elementwise.cu`.
+    pub fn elementwise(name: &str) -> Self {
+        Self {
+            module: "elementwise",
+            name: name.to_owned(),
+        }
+    }
+
     /// One thread for each `at_once` of `count` numbers.
     pub fn each(self, count: usize, at_once: usize) -> Geometry {
         self.blocks(

@@ -1,8 +1,7 @@
 //! Attention over a cache, for decoding.
 
-use super::Gpu;
-use super::backend::{Argument, Kernel, Plain, THREADS, name_of, read, write};
-use crate::ops::Axes;
+use super::backend::{Argument, Gpu, Kernel, Plain, THREADS, name_of, read, write};
+use crate::ops::axes::Axes;
 use crate::ops::cached::Cached;
 use candle_core::{Result, Tensor};
 

@@ -1,25 +1,19 @@
 //! Number by number: residuals, biases, positions, activations, rotary positions.
 
-use super::backend::{Argument, Fit, Kernel, THREADS, count, int, name_of, read, write};
-use super::{Gpu, Pass};
-use crate::ops::{Axes, RopeTable};
+use super::backend::{Argument, Fit, Gpu, Kernel, THREADS, count, int, name_of, read, write};
+use super::pass::Pass;
+use crate::ops::axes::Axes;
+use crate::ops::rope::RopeTable;
+use crate::ops::tape::AddInto;
 use candle_core::{DType, Result, Tensor, bail};
-
-/// A kernel of `elementwise.cu`.
-pub(super) fn kernel(name: &str) -> Kernel {
-    Kernel {
-        module: "elementwise",
-        name: name.to_owned(),
-    }
-}
 
 /// The same for a type and a number of numbers at once.
 fn typed(name: &str, dtype: DType, at_once: usize) -> Kernel {
-    kernel(&format!("{name}_{}_{at_once}", name_of(dtype)))
+    Kernel::elementwise(&format!("{name}_{}_{at_once}", name_of(dtype)))
 }
 
 /// `y = a + b`, where y may be one of them.
-pub(super) fn add_to(gpu: Gpu, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<()> {
+fn add_to(gpu: Gpu, a: &Tensor, b: &Tensor, y: &Tensor) -> Result<()> {
     let numbers = y.elem_count();
     let at_once = Fit::of(y.dtype())
         .numbers(numbers)
@@ -94,7 +88,7 @@ pub(super) fn sum_chunks(gpu: Gpu, partial: &Tensor) -> Result<Tensor> {
     let (chunks, width) = partial.dims2()?;
     let sums = gpu.empty(width, DType::F32)?;
     // A block does 32 columns.
-    kernel("sum_chunks")
+    Kernel::elementwise("sum_chunks")
         .blocks([width.div_ceil(32), 1, 1], THREADS)
         .run(
             gpu,
@@ -121,6 +115,21 @@ pub(super) fn column_sums(gpu: Gpu, g: &Tensor) -> Result<Tensor> {
     ];
     columns.run(typed("column_sums", g.dtype(), at_once), gpu, &arguments)?;
     sum_chunks(gpu, &partial)
+}
+
+impl AddInto for Gpu {
+    fn add_into(&self, sum: &Tensor, x: &Tensor) -> Result<()> {
+        if sum.shape() != x.shape() || sum.dtype() != x.dtype() {
+            bail!(
+                "{:?} {:?} cannot be added to {:?} {:?}",
+                x.shape(),
+                x.dtype(),
+                sum.shape(),
+                sum.dtype()
+            );
+        }
+        add_to(*self, sum, &x.contiguous()?, sum)
+    }
 }
 
 /// A residual connection.

@@ -1,7 +1,7 @@
 //! Rows of a table by id. An id that is none gives NaN: the ids are on the device, and looking at them here would wait for it.
 
-use super::Pass;
 use super::backend::{Argument, Fit, Kernel, THREADS, count, int, name_of, read, write};
+use super::pass::Pass;
 use candle_core::{DType, Result, Tensor};
 
 fn kernel(name: &str, dtype: DType, at_once: usize) -> Kernel {

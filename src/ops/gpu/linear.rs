@@ -1,8 +1,8 @@
 //! `y = x W^T + b`, and backwards `dx = g W`, `dW = g^T x`, `db` = the column sums of g.
 
-use super::backend::{Product, Rows};
+use super::backend::{Gpu, Product, Rows};
 use super::elementwise::{add_periodic, column_sums};
-use super::{Gpu, Pass};
+use super::pass::Pass;
 use candle_core::{DType, Result, Tensor, bail};
 
 impl Gpu {

@@ -1,8 +1,8 @@
 //! Cross-entropy of f32 logits, alone or with the head's product so that no more logits exist than [`rows_at_once`] tokens have.
 
-use super::backend::{Argument, Kernel, Rows, int, name_of, read, read_if, write};
-use super::{Gpu, Pass};
-use crate::ops::{IGNORED, TokenLoss};
+use super::backend::{Argument, Gpu, Kernel, Rows, int, name_of, read, read_if, write};
+use super::pass::Pass;
+use crate::ops::cross_entropy::{IGNORED, TokenLoss};
 use candle_core::{DType, Result, Shape, Tensor, bail};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -86,7 +86,7 @@ fn hand_out(gpu: Gpu, left: &Left, g: &Tensor) -> Result<Vec<Option<Tensor>>> {
         bail!("cross-entropy: backward before forward, or twice");
     };
     for x in &gradients {
-        let kernel = super::elementwise::kernel(&format!("scale_{}", name_of(x.dtype())));
+        let kernel = Kernel::elementwise(&format!("scale_{}", name_of(x.dtype())));
         let numbers = x.elem_count();
         kernel
             .each(numbers, 1)

@@ -1,8 +1,8 @@
 //! LayerNorm and RMSNorm; kept for the backward pass are mean and 1 / sqrt(var + eps) of each row.
 
-use super::backend::{Argument, Fit, Kernel, THREADS, int, name_of, read, read_if, write};
+use super::backend::{Argument, Fit, Gpu, Kernel, THREADS, int, name_of, read, read_if, write};
 use super::elementwise::{Columns, sum_chunks};
-use super::{Gpu, Pass};
+use super::pass::Pass;
 use crate::ops::norm::Kind;
 use candle_core::{DType, Result, Tensor, bail};
 

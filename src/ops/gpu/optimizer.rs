@@ -1,7 +1,6 @@
 //! AdamW and the norm of the gradient, many parameters in one launch.
 
-use super::Gpu;
-use super::backend::{Argument, Kernel, Plain, THREADS, write};
+use super::backend::{Argument, Gpu, Kernel, Plain, THREADS, write};
 use candle_core::{DType, Result, Tensor, bail};
 
 /// `ENTRIES` and `PER_BLOCK` of `optimizer.cu`.

@@ -1,7 +1,6 @@
 //! Where the time of a step goes: a GPU that waits for each kernel and adds up its seconds by name. For tests on a GPU.
 
-use super::backend::{Argument, Backend, Launch, Product};
-use super::{Gpu, Kernels};
+use super::backend::{Argument, Backend, Gpu, Kernels, Launch, Product};
 use candle_core::{DType, Device, Result, Shape, Tensor};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};

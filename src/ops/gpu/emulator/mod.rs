@@ -1,8 +1,7 @@
 //! A GPU for tests, here and in other crates: the kernels compiled for the CPU and run thread by thread (see `emulator.h`), on tensors in the host's
 //! memory. What nothing was written to is NaN.
 
-use super::backend::{Argument, Backend, Factor, Launch, Product};
-use super::{Gpu, Kernels};
+use super::backend::{Argument, Backend, Factor, Gpu, Kernels, Launch, Product};
 use crate::ops::matmul::{Before, Matrix, MatrixMut, multiply};
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, DType, Device, Error, Result, Shape, Storage, Tensor, bail};

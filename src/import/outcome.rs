@@ -1,0 +1,34 @@
+//! What a run came to: its last loss, its FLOPs, or how it ended without a result.
+
+use super::runs::{LoggedRun, Point};
+use crate::record::{Status, six_n_d};
+
+/// The last point that states the loss.
+pub(super) fn last(run: &LoggedRun) -> Option<&Point> {
+    run.points.iter().rev().find(|point| point.loss.is_some())
+}
+
+/// FLOPs up to a point, stated or by C = 6 N D.
+pub(super) fn flops_of(run: &LoggedRun, point: &Point) -> Option<f64> {
+    let params = run.identity.params.filter(|params| *params > 0);
+    point
+        .flops
+        .or_else(|| Some(six_n_d(params?, point.tokens?)))
+}
+
+/// The point whose loss is the result, or how the run ended without one.
+pub(super) fn outcome(run: &LoggedRun) -> Result<&Point, (Status, String)> {
+    match last(run) {
+        None => Err((Status::Failed, "the log states no loss".to_owned())),
+        Some(point) if point.loss.is_some_and(f64::is_finite) => Ok(point),
+        Some(point) => {
+            let at = run
+                .axis
+                .and_then(|axis| Some(format!(" at {} {}", axis.name(), point.on(axis)?)));
+            Err((
+                Status::Diverged,
+                format!("the loss is not a number{}", at.unwrap_or_default()),
+            ))
+        }
+    }
+}
