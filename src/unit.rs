@@ -175,6 +175,7 @@ mod tests {
 
     #[test]
     fn quantities_read_well() {
+        let money = |amount: f64, currency: &str| Money { amount, currency }.to_string();
         let rows: [(String, &str); 38] = [
             (Flops(3.14e9).to_string(), "3.1 GFLOP"),
             (Flops(0.0).to_string(), "0 FLOP"),
@@ -205,46 +206,11 @@ mod tests {
             (Times(139.7).to_string(), "140"),
             (Times(0.012).to_string(), "0.012"),
             (Share(0.5412).to_string(), "54.1%"),
-            (
-                Money {
-                    amount: 0.0,
-                    currency: "USD",
-                }
-                .to_string(),
-                "0.00 USD",
-            ),
-            (
-                Money {
-                    amount: 0.004_31,
-                    currency: "USD",
-                }
-                .to_string(),
-                "0.0043 USD",
-            ),
-            (
-                Money {
-                    amount: 12.345,
-                    currency: "EUR",
-                }
-                .to_string(),
-                "12.35 EUR",
-            ),
-            (
-                Money {
-                    amount: 1234.0,
-                    currency: "USD",
-                }
-                .to_string(),
-                "1.2 k USD",
-            ),
-            (
-                Money {
-                    amount: 5.576e6,
-                    currency: "USD",
-                }
-                .to_string(),
-                "5.6 M USD",
-            ),
+            (money(0.0, "USD"), "0.00 USD"),
+            (money(0.004_31, "USD"), "0.0043 USD"),
+            (money(12.345, "EUR"), "12.35 EUR"),
+            (money(1234.0, "USD"), "1.2 k USD"),
+            (money(5.576e6, "USD"), "5.6 M USD"),
             (GramsCo2e(0.0031).to_string(), "3.1 mgCO2e"),
             (GramsCo2e(13_975.0).to_string(), "14 kgCO2e"),
             (GramsCo2e(13.975e6).to_string(), "14 tCO2e"),

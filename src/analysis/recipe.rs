@@ -121,33 +121,31 @@ fn difference(base: &Difference, variant: &Difference) -> Difference {
     found
 }
 
+/// The arms whose changes are some of the whole's, and those of them that are a single change: they have no part of their own.
+fn parts(arms: &[Arm], whole: usize) -> (Vec<usize>, Vec<usize>) {
+    let within = |part: &Difference, all: &Difference| {
+        part.iter().all(|(key, value)| all.get(key) == Some(value))
+    };
+    let (changes, all) = (|k: usize| &arms[k].changes, &arms[whole].changes);
+    let is_part = |&k: &usize| {
+        let own = changes(k);
+        k != whole && !own.is_empty() && own.len() < all.len() && within(own, all)
+    };
+    let parts: Vec<usize> = (0..arms.len()).filter(is_part).collect();
+    let holds = |k: usize, j: usize| j != k && within(changes(j), changes(k));
+    let singles = parts.iter().copied();
+    let singles = singles.filter(|&k| !parts.iter().any(|&j| holds(k, j)));
+    let singles = singles.collect();
+    (parts, singles)
+}
+
 fn recipe(arms: &[Arm], whole: usize, scatter: Option<&Scatter>) -> Option<Recipe> {
     let Arm {
         changes: all,
         answer,
     } = &arms[whole];
-    let within = |part: &Difference| part.iter().all(|(key, value)| all.get(key) == Some(value));
     let changes = |k: usize| &arms[k].changes;
-    let parts: Vec<usize> = (0..arms.len())
-        .filter(|&k| {
-            k != whole
-                && !changes(k).is_empty()
-                && changes(k).len() < all.len()
-                && within(changes(k))
-        })
-        .collect();
-    // A single change is a part that has no part of its own.
-    let holds = |k: usize, j: usize| {
-        j != k
-            && changes(j)
-                .iter()
-                .all(|(key, value)| changes(k).get(key) == Some(value))
-    };
-    let singles: Vec<usize> = parts
-        .iter()
-        .copied()
-        .filter(|&k| !parts.iter().any(|&j| holds(k, j)))
-        .collect();
+    let (parts, singles) = parts(arms, whole);
     let keys: Vec<&String> = singles.iter().flat_map(|&k| changes(k).keys()).collect();
     let distinct: BTreeSet<&String> = keys.iter().copied().collect();
     if singles.len() < 2 || singles.len() > MOST_CHANGES || distinct.len() < keys.len() {

@@ -88,6 +88,8 @@ pub fn spectrum(
         .iter()
         .map(|(base, variant)| total(base) - total(variant))
         .collect();
+    let over =
+        |of: &dyn Fn(&(&Split, &Split)) -> f64| mean(&both.iter().map(of).collect::<Vec<_>>());
     let part = |label: &&str| {
         let gains: Vec<f64> = both
             .iter()
@@ -95,24 +97,9 @@ pub fn spectrum(
             .collect();
         Some(Part {
             label: (*label).to_owned(),
-            token_share: mean(
-                &both
-                    .iter()
-                    .map(|(base, _)| base[label].1)
-                    .collect::<Vec<_>>(),
-            )?,
-            base_nats: mean(
-                &both
-                    .iter()
-                    .map(|(base, _)| base[label].0)
-                    .collect::<Vec<_>>(),
-            )?,
-            variant_nats: mean(
-                &both
-                    .iter()
-                    .map(|(_, variant)| variant[label].0)
-                    .collect::<Vec<_>>(),
-            )?,
+            token_share: over(&|(base, _)| base[label].1)?,
+            base_nats: over(&|(base, _)| base[label].0)?,
+            variant_nats: over(&|(_, variant)| variant[label].0)?,
             gain_nats: mean_estimate(&gains, LEVEL)?,
             share: ratio_of_means(&gains, &whole, LEVEL),
         })

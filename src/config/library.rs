@@ -534,8 +534,8 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_path_does_wherever_a_name_does_and_its_errors_have_lines() {
+    /// Variants that are well, and variants that are not.
+    fn variants_of_ones_own() -> tempfile::TempDir {
         let head = "about = \"x.\"\nsource = \"me\"\n";
         let folder = folder(&[
             (
@@ -558,6 +558,12 @@ mod tests {
             ("broken.toml", &format!("{head}[model]\nwidth = \n")),
         ]);
         std::fs::write(folder.path().join("binary.toml"), b"\xff\xfe\x00").unwrap();
+        folder
+    }
+
+    #[test]
+    fn a_path_does_wherever_a_name_does_and_its_errors_have_lines() {
+        let folder = variants_of_ones_own();
         let library = Library::builtin();
         let path = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
 

@@ -297,8 +297,7 @@ mod tests {
     use super::*;
     use serde_json::json;
 
-    #[test]
-    fn the_nearest_row_of_the_same_data_is_found_and_named() {
+    fn rows() -> [Tuned; 4] {
         let row = |data: &str, scale: &str, steps, lr, edge| Tuned {
             data: data.to_owned(),
             scale: scale.to_owned(),
@@ -309,12 +308,17 @@ mod tests {
             from: "sweep.json".to_owned(),
             origin: Origin::named("v.toml"),
         };
-        let rows = [
+        [
             row("language/easy", "w32", 400, 0.016, false),
             row("language/easy", "w32", 1600, 0.008, false),
             row("language/easy", "w48", 400, 0.004, true),
             row("text", "w32", 400, 0.5, false),
-        ];
+        ]
+    }
+
+    #[test]
+    fn the_nearest_row_of_the_same_data_is_found_and_named() {
+        let rows = rows();
         let check = |tree: serde_json::Value, altered: bool, want: Option<(f64, &str)>| {
             let tree = Tree::from_json(&tree, &Origin::named("test")).unwrap();
             let found = rate_of("v", &rows, &[], &tree, altered);
@@ -383,8 +387,7 @@ mod tests {
         );
     }
 
-    #[test]
-    fn a_surface_serves_what_was_swept_and_an_exact_row_stands_before_it() {
+    fn surface() -> RateSurface {
         let surface = crate::stat::Surface {
             coefficients: [-4.0, -0.5, 0.0],
             covariance: [[0.01, 0.0, 0.0], [0.0, 0.04, 0.0], [0.0; 3]],
@@ -404,13 +407,18 @@ mod tests {
             at_edge: 0,
         };
         let (from, origin) = ("s.json".to_owned(), Origin::named("v.toml"));
-        let surface = RateSurface {
+        RateSurface {
             data: "text/byte".to_owned(),
             tokens_per_step: 512,
             surface,
             from,
             origin,
-        };
+        }
+    }
+
+    #[test]
+    fn a_surface_serves_what_was_swept_and_an_exact_row_stands_before_it() {
+        let surface = surface();
         let at = |width: u64, steps: u64, batch: u64, tokenizer: &str| {
             let tree = json!({
                 "data": {"kind": "text", "tokenizer": tokenizer},

@@ -261,25 +261,19 @@ mod tests {
     #[test]
     fn old_words_are_read_for_what_they_meant() {
         let swept = |rates, seeds, edge| RateSource::Swept { rates, seeds, edge };
+        let suite = |name: &str| RateSource::Suite {
+            suite: name.to_owned(),
+        };
+        let unknown = |words: &str| RateSource::Unknown {
+            words: words.to_owned(),
+        };
         let rows = [
             ("--set", RateSource::Set, false),
             ("grid", RateSource::Grid, false),
             ("untuned default", RateSource::Untuned, false),
             ("imported", RateSource::Foreign, false),
-            (
-                "suite throughput",
-                RateSource::Suite {
-                    suite: "throughput".to_owned(),
-                },
-                false,
-            ),
-            (
-                "suite tuned: edge",
-                RateSource::Suite {
-                    suite: "tuned: edge".to_owned(),
-                },
-                false,
-            ),
+            ("suite throughput", suite("throughput"), false),
+            ("suite tuned: edge", suite("tuned: edge"), false),
             ("tuned here: 6 rates x 1 seed", swept(6, 1, false), true),
             (
                 "tuned here: 6 rates x 2 seeds (at its grid's edge)",
@@ -313,18 +307,10 @@ mod tests {
             ),
             (
                 "nearest tuned row, x",
-                RateSource::Unknown {
-                    words: "nearest tuned row, x".to_owned(),
-                },
+                unknown("nearest tuned row, x"),
                 false,
             ),
-            (
-                "tuned by hand",
-                RateSource::Unknown {
-                    words: "tuned by hand".to_owned(),
-                },
-                false,
-            ),
+            ("tuned by hand", unknown("tuned by hand"), false),
         ];
         for (words, source, settled) in rows {
             let read = old_or_new(&json!(words)).unwrap();

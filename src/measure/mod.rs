@@ -5,6 +5,7 @@ pub mod clock;
 pub mod disturbance;
 pub mod memory;
 pub mod processor;
+pub mod poll;
 pub mod temperature;
 pub mod virtualization;
 pub mod window;

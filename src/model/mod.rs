@@ -4,6 +4,7 @@
 //! size of a model that would not fit this machine.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use candle_core::Tensor;
 
@@ -49,6 +50,62 @@ struct Block {
     ffn: Box<dyn Ffn>,
 }
 
+/// What fills a model's slots, each kind with its knobs.
+struct Kinds<'a> {
+    mixer: Arc<dyn MixerKind>,
+    mixers: Knobs<'a>,
+    ffn: Arc<dyn FfnKind>,
+    ffns: Knobs<'a>,
+    norm: Arc<dyn NormKind>,
+    norms: Knobs<'a>,
+    position: Arc<dyn PositionKind>,
+    positions: Knobs<'a>,
+}
+
+impl<'a> Kinds<'a> {
+    /// Reads `model.<slot>.kind`.
+    fn pick(model: &'a Knobs, slots: &Slots) -> Result<Self> {
+        let (mixers, ffns) = (model.at("mixer"), model.at("ffn"));
+        let (norms, positions) = (model.at("norm"), model.at("position"));
+        Ok(Self {
+            mixer: slots.mixers.pick(&mixers, "attention")?,
+            ffn: slots.ffns.pick(&ffns, "gelu")?,
+            norm: slots.norms.pick(&norms, "layernorm")?,
+            position: slots.positions.pick(&positions, "learned")?,
+            mixers,
+            ffns,
+            norms,
+            positions,
+        })
+    }
+
+    /// Declares one block; `of_norms` is where its norms stand.
+    fn block(
+        &self,
+        layer: usize,
+        shape: &Shape,
+        of_norms: Place,
+        declare: &mut Declare,
+    ) -> Result<Block> {
+        let scaling = &shape.scaling;
+        let name = |slot: &str| format!("blocks.{layer:02}.{slot}");
+        declare.enter(&name("mixer_norm"), Part::Norm, scaling, of_norms);
+        let mixer_norm = self.norm.settle(&self.norms, shape, declare)?;
+        declare.enter(&name("mixer"), Part::Mixer, scaling, Place::Branch);
+        let mixer = self.mixer.settle(&self.mixers, shape, declare)?;
+        declare.enter(&name("ffn_norm"), Part::Norm, scaling, of_norms);
+        let ffn_norm = self.norm.settle(&self.norms, shape, declare)?;
+        declare.enter(&name("ffn"), Part::Ffn, scaling, Place::Branch);
+        let ffn = self.ffn.settle(&self.ffns, shape, declare)?;
+        Ok(Block {
+            mixer_norm,
+            mixer,
+            ffn_norm,
+            ffn,
+        })
+    }
+}
+
 /// A settled language model: structure without tensors.
 pub struct Model {
     /// Its sizes.
@@ -89,12 +146,7 @@ impl Model {
                 Place::Stream
             },
         );
-        let (mixer, ffn) = (model.at("mixer"), model.at("ffn"));
-        let (norm, position) = (model.at("norm"), model.at("position"));
-        let mixer_kind = slots.mixers.pick(&mixer, "attention")?;
-        let ffn_kind = slots.ffns.pick(&ffn, "gelu")?;
-        let norm_kind = slots.norms.pick(&norm, "layernorm")?;
-        let position_kind = slots.positions.pick(&position, "learned")?;
+        let kinds = Kinds::pick(model, slots)?;
 
         let mut declare = Declare::default();
         declare.enter("embedding", Part::Embedding, &scaling, Place::Outside);
@@ -105,28 +157,15 @@ impl Model {
             Role::Embedding,
             start,
         );
-        let position = position_kind.settle(&position, &shape, &mut declare)?;
-        let mut blocks = Vec::with_capacity(shape.layers);
-        for layer in 0..shape.layers {
-            let name = |slot: &str| format!("blocks.{layer:02}.{slot}");
-            declare.enter(&name("mixer_norm"), Part::Norm, &scaling, of_norms);
-            let mixer_norm = norm_kind.settle(&norm, &shape, &mut declare)?;
-            declare.enter(&name("mixer"), Part::Mixer, &scaling, Place::Branch);
-            let mixer = mixer_kind.settle(&mixer, &shape, &mut declare)?;
-            declare.enter(&name("ffn_norm"), Part::Norm, &scaling, of_norms);
-            let ffn_norm = norm_kind.settle(&norm, &shape, &mut declare)?;
-            declare.enter(&name("ffn"), Part::Ffn, &scaling, Place::Branch);
-            let ffn = ffn_kind.settle(&ffn, &shape, &mut declare)?;
-            blocks.push(Block {
-                mixer_norm,
-                mixer,
-                ffn_norm,
-                ffn,
-            });
-        }
+        let position = kinds
+            .position
+            .settle(&kinds.positions, &shape, &mut declare)?;
+        let blocks = (0..shape.layers)
+            .map(|layer| kinds.block(layer, &shape, of_norms, &mut declare))
+            .collect::<Result<Vec<Block>>>()?;
         declare.enter("final_norm", Part::Norm, &scaling, Place::Outside);
         let final_norm = match norms {
-            Norms::Pre => Some(norm_kind.settle(&norm, &shape, &mut declare)?),
+            Norms::Pre => Some(kinds.norm.settle(&kinds.norms, &shape, &mut declare)?),
             Norms::Post => None,
         };
         let head = model.at("head");

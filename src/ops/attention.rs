@@ -180,6 +180,16 @@ fn blocks(time: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
     (0..time.div_ceil(BLOCK)).map(move |i| i * BLOCK..((i + 1) * BLOCK).min(time))
 }
 
+/// `out = scale a b` on this thread: heads run in parallel.
+fn put<F: Real>(out: &mut MatrixMut<F>, scale: F, factors: (Matrix<F>, Matrix<F>)) {
+    multiply(out, Before::Overwritten, scale, factors, Parallelism::None);
+}
+
+/// `out += scale a b` on this thread.
+fn add<F: Real>(out: &mut MatrixMut<F>, scale: F, factors: (Matrix<F>, Matrix<F>)) {
+    multiply(out, Before::AddedTo, scale, factors, Parallelism::None);
+}
+
 impl<F: Real> Attention<F> {
     /// What scores are multiplied by.
     fn root(&self) -> F {
@@ -195,13 +205,7 @@ impl<F: Real> Attention<F> {
             beyond_the_mask(2, n, axes.head_width);
             let mut scores = MatrixMut::new(&mut scratch, n, keys, keys);
             let qk = (head.q(times.clone()), head.k(0..keys).t());
-            multiply(
-                &mut scores,
-                Before::Overwritten,
-                self.root(),
-                qk,
-                Parallelism::None,
-            );
+            put(&mut scores, self.root(), qk);
             softmax(
                 &mut scratch[..n * keys],
                 keys,
@@ -215,7 +219,7 @@ impl<F: Real> Attention<F> {
             // SAFETY: no other task, and no other block of this one, writes this head at these times.
             let mut y = unsafe { out.part(corner, n, axes.head_width) };
             let pv = (Matrix::new(&scratch, n, keys, keys), head.v(0..keys));
-            multiply(&mut y, Before::Overwritten, F::ONE, pv, Parallelism::None);
+            put(&mut y, F::ONE, pv);
         }
     }
 
@@ -244,21 +248,9 @@ impl<F: Real> Attention<F> {
             let mut scores = MatrixMut::new(p, n, keys, keys);
             let mut score_slopes = MatrixMut::new(ds, n, keys, keys);
             let qk = (queries, head.k(0..keys).t());
-            multiply(
-                &mut scores,
-                Before::Overwritten,
-                self.root(),
-                qk,
-                Parallelism::None,
-            );
+            put(&mut scores, self.root(), qk);
             let gv = (g_rows, head.v(0..keys).t());
-            multiply(
-                &mut score_slopes,
-                Before::Overwritten,
-                F::ONE,
-                gv,
-                Parallelism::None,
-            );
+            put(&mut score_slopes, F::ONE, gv);
             let at = (head.window * time + times.start) * axes.width() + head.head * width;
             inner_products(&g[at..], &y[at..], axes.width(), width, &mut means[..n]);
             grads(
@@ -273,20 +265,8 @@ impl<F: Real> Attention<F> {
                 Matrix::new(p, n, keys, keys),
                 Matrix::new(ds, n, keys, keys),
             );
-            multiply(
-                &mut dv.top(keys),
-                Before::AddedTo,
-                F::ONE,
-                (p.t(), g_rows),
-                Parallelism::None,
-            );
-            multiply(
-                &mut dk.top(keys),
-                Before::AddedTo,
-                self.root(),
-                (ds.t(), queries),
-                Parallelism::None,
-            );
+            add(&mut dv.top(keys), F::ONE, (p.t(), g_rows));
+            add(&mut dk.top(keys), self.root(), (ds.t(), queries));
             // SAFETY: no other task, and no other block of this one, writes this head's queries at these times.
             let mut dq = unsafe {
                 d.part(
@@ -295,13 +275,7 @@ impl<F: Real> Attention<F> {
                     width,
                 )
             };
-            multiply(
-                &mut dq,
-                Before::Overwritten,
-                self.root(),
-                (ds, head.k(0..keys)),
-                Parallelism::None,
-            );
+            put(&mut dq, self.root(), (ds, head.k(0..keys)));
         }
         d_kv
     }
@@ -421,126 +395,4 @@ impl<F: Real> CustomOp1 for Attention<F> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::ops::check::{agrees, check, odd_shapes, random};
-    use crate::ops::{DType, Ops};
-    use proptest::prelude::*;
-
-    fn packed(axes: Axes) -> [usize; 2] {
-        [axes.rows(), axes.packed_width()]
-    }
-
-    #[test]
-    fn gradients_are_right() {
-        for (batch, time, heads, kv_heads, head_width) in [
-            (1, 1, 1, 1, 3),
-            (2, 5, 2, 2, 3),
-            (2, 4, 4, 2, 2),
-            (1, 6, 3, 1, 4),
-        ] {
-            let axes = Axes {
-                batch,
-                time,
-                heads,
-                kv_heads,
-                head_width,
-                scale: None,
-            };
-            check(&[&packed(axes)], |ops, x| {
-                ops.causal_attention(&(&x[0] * 2.0)?, axes)
-            });
-        }
-        let scaled = Axes {
-            batch: 2,
-            time: 5,
-            heads: 2,
-            kv_heads: 1,
-            head_width: 3,
-            scale: Some(0.7),
-        };
-        check(&[&packed(scaled)], |ops, x| {
-            ops.causal_attention(&(&x[0] * 2.0)?, scaled)
-        });
-        for (time, kv_heads) in [(64, 4), (65, 2), (130, 1)] {
-            let axes = Axes {
-                batch: 3,
-                time,
-                heads: 4,
-                kv_heads,
-                head_width: 16,
-                scale: Some(0.125),
-            };
-            agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
-        }
-    }
-
-    #[test]
-    fn views_are_right() {
-        let axes = Axes {
-            batch: 2,
-            time: 3,
-            heads: 2,
-            kv_heads: 1,
-            head_width: 2,
-            scale: None,
-        };
-        let [rows, width] = packed(axes);
-        check(&[&[width, rows]], |ops, x| {
-            ops.causal_attention(&x[0].t()?, axes)
-        });
-    }
-
-    #[test]
-    fn nothing_is_learnt_from_the_future() -> Result<()> {
-        let axes = Axes {
-            batch: 1,
-            time: 70,
-            heads: 2,
-            kv_heads: 1,
-            head_width: 4,
-            scale: None,
-        };
-        let x = random(&packed(axes), DType::F32, 1)?;
-        let y = Ops::fused().causal_attention(&x, axes)?.to_vec2::<f32>()?;
-        let mut rows = x.to_vec2::<f32>()?;
-        rows[67..].iter_mut().flatten().for_each(|x| *x += 1.0);
-        let z = Ops::fused()
-            .causal_attention(&Tensor::new(rows, &Device::Cpu)?, axes)?
-            .to_vec2::<f32>()?;
-        assert_eq!(y[..67], z[..67]);
-        assert_ne!(y[67], z[67]);
-        Ok(())
-    }
-
-    #[test]
-    fn axes_that_do_not_fit_are_refused() -> Result<()> {
-        let axes = Axes {
-            batch: 1,
-            time: 2,
-            heads: 3,
-            kv_heads: 2,
-            head_width: 4,
-            scale: None,
-        };
-        let qkv = Tensor::zeros(&packed(axes), DType::F32, &Device::Cpu)?;
-        for ops in [Ops::fused(), Ops::reference()] {
-            assert!(ops.causal_attention(&qkv, axes).is_err(), "heads");
-            assert!(
-                ops.causal_attention(&qkv, Axes { time: 3, ..axes })
-                    .is_err(),
-                "rows"
-            );
-        }
-        Ok(())
-    }
-
-    proptest! {
-        #![proptest_config(odd_shapes())]
-        #[test]
-        fn any_shape(batch in 1..4usize, time in 1..140usize, kv_heads in 1..4usize, group in 1..4usize, d in 1..24usize) {
-            let axes = Axes { batch, time, heads: kv_heads * group, kv_heads, head_width: d, scale: None };
-            agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
-        }
-    }
-}
+mod tests;

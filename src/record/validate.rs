@@ -9,7 +9,7 @@ use std::fmt;
 use serde_json::Value;
 
 use super::metric::{self, Metric};
-use super::{Curve, Energy, ResultFile, SCHEMA, Severity, Skill, Status, Trial, spec_sha256};
+use super::{Cost, Curve, Energy, ResultFile, SCHEMA, Severity, Skill, Status, Trial, spec_sha256};
 
 /// One thing that is wrong with a result file.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -225,26 +225,8 @@ fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
             format!("does not match the spec, whose hash is {hash}")
         });
     }
-    if let Some(cost) = &row.cost {
-        let check = check.at("cost");
-        let share = cost.embedding_share;
-        check
-            .at("embedding_share")
-            .that((0.0..=1.0).contains(&share), || {
-                format!("{share} is not a share")
-            });
-        let counted = [
-            ("train_flops", cost.train_flops),
-            ("optimizer_flops", cost.optimizer_flops),
-        ];
-        let full_square = cost
-            .train_flops_full_square
-            .map(|value| ("train_flops_full_square", value));
-        for (part, value) in counted.into_iter().chain(full_square) {
-            check.at(part).that(value.is_finite() && value >= 0.0, || {
-                format!("{value} FLOPs")
-            });
-        }
+    if let Some(counted) = &row.cost {
+        cost(&check.at("cost"), counted);
     }
     if let Some(stated) = &row.stated {
         let check = check.at("stated");
@@ -278,6 +260,28 @@ fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
             if sound { "no" } else { "a" }
         )
     });
+}
+
+/// Shares are shares, and FLOPs are counts.
+fn cost(check: &Check, cost: &Cost) {
+    let share = cost.embedding_share;
+    check
+        .at("embedding_share")
+        .that((0.0..=1.0).contains(&share), || {
+            format!("{share} is not a share")
+        });
+    let counted = [
+        ("train_flops", cost.train_flops),
+        ("optimizer_flops", cost.optimizer_flops),
+    ];
+    let full_square = cost
+        .train_flops_full_square
+        .map(|value| ("train_flops_full_square", value));
+    for (part, value) in counted.into_iter().chain(full_square) {
+        check.at(part).that(value.is_finite() && value >= 0.0, || {
+            format!("{value} FLOPs")
+        });
+    }
 }
 
 /// Of an imported trial a column may be unknown, and is empty then.
@@ -456,140 +460,4 @@ fn energy(check: &Check, energy: &Energy) {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::record::example::{CELLS, example};
-    use crate::record::{Channel, Flag, PhaseEnergy, Stated};
-
-    #[test]
-    fn the_example_is_valid() {
-        assert_eq!(validate(&example()), []);
-    }
-
-    /// Each mistake is found at its place, and nothing else is.
-    #[test]
-    fn every_mistake_is_found() {
-        type Spoil = fn(&mut ResultFile);
-        let rows: [(&str, Spoil); 30] = [
-            ("schema", |f| f.schema = "effbench.result/0".to_owned()),
-            ("run.started_at", |f| {
-                f.run.started_at = "yesterday".to_owned()
-            }),
-            ("run.finished_at", |f| {
-                f.run.finished_at = Some("2026-11-21T10:00:00+01:00".to_owned())
-            }),
-            ("calibrations[0].machine", |f| f.calibrations[0].machine = 7),
-            ("calibrations[0]", |f| {
-                f.calibrations[0].stream_bytes_per_s = None
-            }),
-            ("build", |f| f.trials[0].build = 1),
-            ("machine", |f| f.trials[0].machine = 1),
-            ("id", |f| f.trials[0].id = f.trials[1].id.clone()),
-            ("cell", |f| f.trials[0].cell = "gpt2\u{1b}[2J".to_owned()),
-            ("", |f| f.trials[CELLS.len()].repeat = 0),
-            ("", |f| f.trials[0].status = Status::Failed),
-            ("spec_sha256", |f| {
-                f.trials[0].spec["train"]["steps"] = 401.into()
-            }),
-            ("cost.train_flops_full_square", |f| {
-                f.trials[0].cost.as_mut().unwrap().train_flops_full_square = Some(-1.0);
-            }),
-            ("curve.wall_s", |f| f.trials[0].curve.wall_s.truncate(1)),
-            ("curve.step", |f| f.trials[0].curve.step.reverse()),
-            ("curve.tokens", |f| f.trials[0].curve.tokens.clear()),
-            ("stated", |f| f.trials[0].stated = Some(Stated::default())),
-            ("metrics.mfu.unit", |f| {
-                spoil_metric(f, |m| m.unit = "%".to_owned())
-            }),
-            ("metrics.mfu.better", |f| {
-                spoil_metric(f, |m| m.better = crate::record::Better::Lower)
-            }),
-            ("metrics.mfu.kind", |f| {
-                spoil_metric(f, |m| m.kind = crate::record::Kind::Exact)
-            }),
-            ("metrics.mfu", |f| spoil_metric(f, |m| m.value = None)),
-            ("metrics.mfu.value", |f| {
-                spoil_metric(f, |m| m.value = Some(f64::NAN))
-            }),
-            ("metrics.mfu.n", |f| {
-                spoil_metric(f, |m| (m.samples, m.n) = (vec![0.1, 0.2], Some(3)))
-            }),
-            ("metrics.speed", |f| {
-                drop(
-                    f.trials[0]
-                        .metrics
-                        .insert("speed".into(), Metric::value(metric::MFU, 0.1)),
-                )
-            }),
-            ("energy", |f| f.trials[0].energy.reason = None),
-            ("energy.measured_j", |f| {
-                let guess = Channel {
-                    id: "cpu".to_owned(),
-                    component: "cpu_package".to_owned(),
-                    method: "modelled".to_owned(),
-                    source: "tdp_x_util".to_owned(),
-                    quality: "estimate".to_owned(),
-                    energy_j: Some(5.0),
-                    bounds_j: Some([2.0, 9.0]),
-                    window_s: Some(1.0),
-                    ..Channel::default()
-                };
-                f.trials[0].energy = Energy {
-                    channels: vec![guess],
-                    measured_j: Some(5.0),
-                    ..Energy::default()
-                };
-            }),
-            ("energy.measured_j", |f| {
-                let channel = |id: &str, overlaps: Option<&str>| Channel {
-                    id: id.to_owned(),
-                    method: "counter".to_owned(),
-                    energy_j: Some(40.0),
-                    overlaps: overlaps.map(str::to_owned),
-                    ..Channel::default()
-                };
-                let channels = vec![
-                    channel("package-0", None),
-                    channel("psys", Some("package-0")),
-                ];
-                f.trials[0].energy = Energy {
-                    channels,
-                    measured_j: Some(80.0),
-                    ..Energy::default()
-                };
-            }),
-            ("energy.channels[0].bounds_j", |f| {
-                f.trials[0].energy.channels[0].bounds_j = Some([9.0, 2.0])
-            }),
-            ("energy.channels[0].phases[0]", |f| {
-                let phase = PhaseEnergy {
-                    phase: "train".to_owned(),
-                    energy_j: None,
-                    window_s: 1.0,
-                    reason: None,
-                };
-                f.trials[0].energy.channels[0].phases.push(phase);
-            }),
-            ("validity.ok", |f| {
-                let flag = Flag {
-                    code: "cpu_steal".to_owned(),
-                    severity: Severity::Invalid,
-                    value: Some(0.3),
-                    limit: Some(0.05),
-                };
-                f.trials[0].validity.flags.push(flag);
-            }),
-        ];
-        for (place, spoil) in rows {
-            let mut file = example();
-            spoil(&mut file);
-            let problems = validate(&file);
-            assert_eq!(problems.len(), 1, "{place}: {problems:?}");
-            assert!(problems[0].place.ends_with(place), "{place}: {problems:?}");
-        }
-    }
-
-    fn spoil_metric(file: &mut ResultFile, spoil: impl Fn(&mut Metric)) {
-        spoil(file.trials[0].metrics.get_mut(metric::MFU).unwrap());
-    }
-}
+mod tests;

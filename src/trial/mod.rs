@@ -67,18 +67,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
     let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
-    // A trial that only helps to choose a learning rate is asked for its loss alone.
-    let serving = match training.diverged {
-        None if !job.in_sweep() => Some(serving::serve(
-            &experiment,
-            &training.params,
-            job.seed,
-            &opened,
-            &clock,
-            &meters,
-        )?),
-        _ => None,
-    };
+    let serving = served(job, &experiment, &training, &opened, &clock, &meters)?;
     let energy = meters.end();
     let serving = serving.as_ref();
     let observed = outcome::Observed {
@@ -102,6 +91,30 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })
+}
+
+/// The inference half: not of a model that diverged, nor of a trial that only helps to choose a learning rate, which is asked for
+/// its loss alone.
+fn served(
+    job: &Job,
+    experiment: &Experiment,
+    training: &training::Training,
+    opened: &crate::device::Opened,
+    clock: &dyn Clock,
+    meters: &Metering,
+) -> Result<Option<serving::Serving>> {
+    if training.diverged.is_some() || job.in_sweep() {
+        return Ok(None);
+    }
+    serving::serve(
+        experiment,
+        &training.params,
+        job.seed,
+        opened,
+        clock,
+        meters,
+    )
+    .map(Some)
 }
 
 #[cfg(test)]

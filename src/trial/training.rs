@@ -51,95 +51,139 @@ pub fn train(
     let mut log = Log::default();
     let resumed_at =
         checkpoint.and_then(|checkpoint| resume(checkpoint, &mut trainer, &mut log, opened));
-    let (mut quality, mut peak_bytes, mut work) = (None, None, None);
-    let context = experiment.model.shape.context;
-    let (mut said_s, mut saved_s) = (clock.now_s(), clock.now_s());
+    let mut running = Running {
+        experiment,
+        opened,
+        clock,
+        meters,
+        checkpoint,
+        trainer,
+        log,
+        quality: None,
+        peak_bytes: None,
+        dispatched: None,
+        said_s: clock.now_s(),
+        saved_s: clock.now_s(),
+    };
     meters.begin(Phase::Train);
-    for step in trainer.done()..experiment.steps {
+    while running.trainer.done() < experiment.steps && running.step(seed)? {
+        running.point(emit)?;
+        running.say(emit);
+        running.save();
+    }
+    meters.begin(Phase::Other);
+    Ok(running.end(resumed_at))
+}
+
+/// A training between two of its steps.
+struct Running<'a> {
+    experiment: &'a Experiment,
+    opened: &'a Opened,
+    clock: &'a dyn Clock,
+    meters: &'a Metering,
+    checkpoint: Option<&'a Checkpoint>,
+    trainer: Trainer,
+    log: Log,
+    quality: Option<Quality>,
+    peak_bytes: Option<u64>,
+    dispatched: Option<Dispatched>,
+    said_s: f64,
+    saved_s: f64,
+}
+
+impl Running<'_> {
+    /// One step, timed alone; whether training may go on.
+    fn step(&mut self, seed: u64) -> Result<bool> {
+        let (experiment, step) = (self.experiment, self.trainer.done());
+        let context = experiment.model.shape.context;
         let batch = experiment
             .source
             .train(seed, step, experiment.batch, context);
         let before = dispatched();
-        let from_s = clock.now_s();
-        let seen = trainer.step(&batch)?;
-        log.push(clock.now_s() - from_s, seen.loss);
-        work = work.or_else(|| dispatched().since(before));
+        let from_s = self.clock.now_s();
+        let seen = self.trainer.step(&batch)?;
+        self.log.push(self.clock.now_s() - from_s, seen.loss);
+        self.dispatched = self.dispatched.or_else(|| dispatched().since(before));
         if !seen.is_finite() {
-            log.diverged = Some(format!(
+            self.log.diverged = Some(format!(
                 "loss {} and gradient norm {} at step {}",
                 seen.loss,
                 seen.grad_norm,
                 step + 1
             ));
-            break;
         }
-        if experiment.is_curve_point(step + 1) {
-            let evaluated = experiment.is_val_point(step + 1);
-            if evaluated {
-                meters.begin(Phase::Evaluate);
-                emit(log.progress(experiment, "evaluate"));
-                quality = Some(quality::evaluate(experiment, &trainer, opened)?);
-                meters.begin(if step + 1 < experiment.steps {
-                    Phase::Train
-                } else {
-                    Phase::Other
-                });
-            }
-            let val_loss = quality
-                .as_ref()
-                .filter(|_| evaluated)
-                .map(|q: &Quality| q.loss.mean);
-            log.point(experiment, val_loss, meters.so_far_j(Phase::Train));
+        Ok(seen.is_finite())
+    }
+
+    /// A point of the curve where one falls on the steps done, with an evaluation where that does.
+    fn point(&mut self, emit: &mut Emit) -> Result<()> {
+        let (experiment, done) = (self.experiment, self.trainer.done());
+        if !experiment.is_curve_point(done) {
+            return Ok(());
         }
-        if clock.now_s() - said_s > 0.2 {
-            said_s = clock.now_s();
-            emit(log.progress(experiment, "train"));
+        let evaluated = experiment.is_val_point(done);
+        if evaluated {
+            self.meters.begin(Phase::Evaluate);
+            emit(self.log.progress(experiment, "evaluate"));
+            self.quality = Some(quality::evaluate(experiment, &self.trainer, self.opened)?);
+            self.meters.begin(if done < experiment.steps {
+                Phase::Train
+            } else {
+                Phase::Other
+            });
         }
-        if let Some(checkpoint) = checkpoint
-            .filter(|c| clock.now_s() - saved_s >= c.every_s && step + 1 < experiment.steps)
-        {
-            // Neither the copy's memory nor its joules are training's.
-            peak_bytes = peak_bytes.or_else(memory::peak_bytes);
-            meters.begin(Phase::Other);
-            save(checkpoint, &trainer, &log);
-            meters.begin(Phase::Train);
-            saved_s = clock.now_s();
+        let val_loss = self.quality.as_ref().filter(|_| evaluated);
+        let val_loss = val_loss.map(|quality| quality.loss.mean);
+        let train_j = self.meters.so_far_j(Phase::Train);
+        self.log.point(experiment, val_loss, train_j);
+        Ok(())
+    }
+
+    /// Says how far it is, a few times a second.
+    fn say(&mut self, emit: &mut Emit) {
+        if self.clock.now_s() - self.said_s > 0.2 {
+            self.said_s = self.clock.now_s();
+            emit(self.log.progress(self.experiment, "train"));
         }
     }
-    meters.begin(Phase::Other);
-    // The meters of a process that is gone took their readings along.
-    let whole = |column: &Vec<f64>| !column.is_empty() && resumed_at.is_none();
-    log.curve.energy_j = log
-        .joules
-        .drain(..)
-        .collect::<Option<Vec<f64>>>()
-        .filter(whole);
-    log.judge(experiment, quality.as_ref());
-    let params = trainer.params().clone();
-    let quality = if log.diverged.is_some() {
-        None
-    } else {
-        quality
-    };
-    let Log {
-        step_s,
-        losses,
-        curve,
-        diverged,
-        ..
-    } = log;
-    let peak_bytes = peak_bytes.or_else(memory::peak_bytes);
-    Ok(Training {
-        params,
-        step_s,
-        losses,
-        curve,
-        diverged,
-        quality,
-        peak_bytes,
-        dispatched: work,
-        resumed_at,
-    })
+
+    /// Keeps a checkpoint where the last is old, and steps are left.
+    fn save(&mut self) {
+        let is_old = |c: &&Checkpoint| self.clock.now_s() - self.saved_s >= c.every_s;
+        let steps_left = self.trainer.done() < self.experiment.steps;
+        let Some(checkpoint) = self.checkpoint.filter(is_old).filter(|_| steps_left) else {
+            return;
+        };
+        // Neither the copy's memory nor its joules are training's.
+        self.peak_bytes = self.peak_bytes.or_else(memory::peak_bytes);
+        self.meters.begin(Phase::Other);
+        save(checkpoint, &self.trainer, &self.log);
+        self.meters.begin(Phase::Train);
+        self.saved_s = self.clock.now_s();
+    }
+
+    fn end(self, resumed_at: Option<u64>) -> Training {
+        let mut log = self.log;
+        // The meters of a process that is gone took their readings along.
+        let whole = |column: &Vec<f64>| !column.is_empty() && resumed_at.is_none();
+        log.curve.energy_j = log
+            .joules
+            .drain(..)
+            .collect::<Option<Vec<f64>>>()
+            .filter(whole);
+        log.judge(self.experiment, self.quality.as_ref());
+        Training {
+            params: self.trainer.params().clone(),
+            step_s: log.step_s,
+            losses: log.losses,
+            curve: log.curve,
+            quality: self.quality.filter(|_| log.diverged.is_none()),
+            diverged: log.diverged,
+            peak_bytes: self.peak_bytes.or_else(memory::peak_bytes),
+            dispatched: self.dispatched,
+            resumed_at,
+        }
+    }
 }
 
 /// Puts trainer and log where a checkpoint left them; the steps done, or `None` where there is none that fits.

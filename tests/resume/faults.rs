@@ -12,27 +12,84 @@ use effbench::trial::Event;
 
 use crate::fake::{LONG, empty_file, jobs, run_jobs, script};
 
+/// A script, its limit in milliseconds, and what is recorded of it.
+const FAULTS: [(&str, u64, Status, &str); 17] = [
+    ("done_as ok", 9000, Status::Ok, ""),
+    ("done_as diverged '\"loss\"'", 9000, Status::Diverged, ""),
+    ("kill -ABRT $$", 9000, Status::Failed, "killed by signal 6"),
+    ("kill -SEGV $$", 9000, Status::Failed, "killed by signal 11"),
+    (
+        "echo one >&2; echo boom >&2; exit 3",
+        9000,
+        Status::Failed,
+        "exit code 3: one / boom",
+    ),
+    (
+        "echo hello; sleep 60",
+        9000,
+        Status::Failed,
+        "not an event: `hello`",
+    ),
+    (
+        "printf '\\377\\376\\n'; sleep 60",
+        9000,
+        Status::Failed,
+        "not an event",
+    ),
+    (
+        "while :; do :; done",
+        200,
+        Status::Timeout,
+        "limit of 0.2 s",
+    ),
+    (
+        "exec >&- 2>&-; sleep 60",
+        200,
+        Status::Timeout,
+        "limit of 0.2 s",
+    ),
+    ("kill -KILL $$", 9000, Status::OutOfMemory, "signal 9"),
+    (
+        "echo 'memory allocation of 8 bytes failed' >&2; kill -ABRT $$",
+        9000,
+        Status::OutOfMemory,
+        "memory allocation",
+    ),
+    (
+        "echo 'error: DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")' >&2; exit 2",
+        9000,
+        Status::OutOfMemory,
+        "CUDA_ERROR_OUT_OF_MEMORY",
+    ),
+    ("exit 0", 9000, Status::Failed, "ended without a result"),
+    ("done_as ok; exit 4", 9000, Status::Failed, "exit code 4"),
+    (
+        "done_as ok; echo; sleep 60",
+        9000,
+        Status::Failed,
+        "not an event",
+    ),
+    (
+        "job=$(echo \"$job\" | sed s/$id/0/); done_as ok",
+        9000,
+        Status::Failed,
+        "answered for trial 0 instead of",
+    ),
+    // A child of its own holds the pipes.
+    ("sleep 60 & done_as ok", 9000, Status::Ok, ""),
+];
+
 #[test]
 fn every_fault_of_a_child_is_recorded_as_what_it_was() {
     let job = jobs(&["a"], 1).remove(0);
-    let check = |text: &str, limit_ms: u64, status: Status, reason: &str| {
-        let limit = Duration::from_millis(limit_ms);
-        let began = Instant::now();
-        let trial = run_trial(
-            &script(text),
-            &job,
-            limit,
-            &Interrupt::default(),
-            &mut |_| {},
-        )
-        .unwrap();
+    for (text, limit_ms, status, reason) in FAULTS {
+        let (limit, began) = (Duration::from_millis(limit_ms), Instant::now());
+        let free = Interrupt::default();
+        let trial = run_trial(&script(text), &job, limit, &free, &mut |_| {}).unwrap();
         assert!(began.elapsed() < Duration::from_secs(10), "{text}");
-        assert_eq!(trial.status, status, "{text}: {:?}", trial.reason);
-        assert!(
-            trial.reason.as_deref().unwrap_or("").contains(reason),
-            "{text}: {:?}",
-            trial.reason
-        );
+        let said = trial.reason.as_deref().unwrap_or("");
+        assert_eq!(trial.status, status, "{text}: {said}");
+        assert!(said.contains(reason), "{text}: {said}");
         assert_eq!(
             (trial.id, trial.spec, trial.order),
             (job.id.clone(), job.spec.clone(), 0)
@@ -41,65 +98,7 @@ fn every_fault_of_a_child_is_recorded_as_what_it_was() {
             trial.validity.ok,
             matches!(status, Status::Ok | Status::Diverged)
         );
-    };
-    check("done_as ok", 9000, Status::Ok, "");
-    check("done_as diverged '\"loss\"'", 9000, Status::Diverged, "");
-    check("kill -ABRT $$", 9000, Status::Failed, "killed by signal 6");
-    check("kill -SEGV $$", 9000, Status::Failed, "killed by signal 11");
-    check(
-        "echo one >&2; echo boom >&2; exit 3",
-        9000,
-        Status::Failed,
-        "exit code 3: one / boom",
-    );
-    check(
-        "echo hello; sleep 60",
-        9000,
-        Status::Failed,
-        "not an event: `hello`",
-    );
-    check(
-        "printf '\\377\\376\\n'; sleep 60",
-        9000,
-        Status::Failed,
-        "not an event",
-    );
-    check(
-        "while :; do :; done",
-        200,
-        Status::Timeout,
-        "limit of 0.2 s",
-    );
-    check(
-        "exec >&- 2>&-; sleep 60",
-        200,
-        Status::Timeout,
-        "limit of 0.2 s",
-    );
-    check("kill -KILL $$", 9000, Status::OutOfMemory, "signal 9");
-    check(
-        "echo 'memory allocation of 8 bytes failed' >&2; kill -ABRT $$",
-        9000,
-        Status::OutOfMemory,
-        "memory allocation",
-    );
-    let gpu = "echo 'error: DriverError(CUDA_ERROR_OUT_OF_MEMORY, \"out of memory\")' >&2; exit 2";
-    check(gpu, 9000, Status::OutOfMemory, "CUDA_ERROR_OUT_OF_MEMORY");
-    check("exit 0", 9000, Status::Failed, "ended without a result");
-    check("done_as ok; exit 4", 9000, Status::Failed, "exit code 4");
-    check(
-        "done_as ok; echo; sleep 60",
-        9000,
-        Status::Failed,
-        "not an event",
-    );
-    check(
-        "job=$(echo \"$job\" | sed s/$id/0/); done_as ok",
-        9000,
-        Status::Failed,
-        "answered for trial 0 instead of",
-    );
-    check("sleep 60 & done_as ok", 9000, Status::Ok, ""); // a child of its own holds the pipes
+    }
 }
 
 #[test]

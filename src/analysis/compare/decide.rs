@@ -149,66 +149,69 @@ mod tests {
             .collect()
     }
 
+    const EVEN: [f64; 5] = [1.12, 1.11, 1.13, 1.12, 1.12];
+
+    /// Ratios, the sign of worse, whether sessions drift, and what follows.
+    const VERDICTS: [(&[f64], f64, bool, Verdict, Why); 12] = [
+        (&EVEN, 1.0, false, Verdict::Regressed, Why::BeyondMargin),
+        (&EVEN, -1.0, false, Verdict::Improved, Why::BeyondMargin),
+        (
+            &[1.03, 1.01, 1.04, 1.02, 1.03],
+            1.0,
+            false,
+            Verdict::Regressed,
+            Why::Told,
+        ),
+        (
+            &[1.001, 0.999, 1.0, 1.002, 0.998],
+            1.0,
+            false,
+            Verdict::Equivalent,
+            Why::WithinMargin,
+        ),
+        (
+            &[1.2, 0.9, 1.1, 0.8, 1.0],
+            1.0,
+            false,
+            Verdict::Inconclusive,
+            Why::Wide,
+        ),
+        (
+            &[1.012, 1.011, 1.013, 1.012, 1.012],
+            1.0,
+            false,
+            Verdict::Equivalent,
+            Why::WithinMargin,
+        ),
+        (
+            &[1.12, 1.12],
+            1.0,
+            false,
+            Verdict::Inconclusive,
+            Why::TooFew,
+        ),
+        (&[1.12], 1.0, false, Verdict::Inconclusive, Why::TooFew),
+        (
+            &[1.0, 1.0, 1.0],
+            1.0,
+            true,
+            Verdict::Equivalent,
+            Why::Identical,
+        ),
+        (&[1.0], 1.0, false, Verdict::Equivalent, Why::Identical),
+        (
+            &[1.001, 0.999, 1.0, 1.002, 0.998],
+            1.0,
+            true,
+            Verdict::Inconclusive,
+            Why::Drift,
+        ),
+        (&EVEN, 1.0, true, Verdict::Regressed, Why::BeyondMargin),
+    ];
+
     #[test]
     fn every_verdict_has_its_reason() {
-        let even = [1.12, 1.11, 1.13, 1.12, 1.12];
-        let rows: [(&[f64], f64, bool, Verdict, Why); 12] = [
-            (&even, 1.0, false, Verdict::Regressed, Why::BeyondMargin),
-            (&even, -1.0, false, Verdict::Improved, Why::BeyondMargin),
-            (
-                &[1.03, 1.01, 1.04, 1.02, 1.03],
-                1.0,
-                false,
-                Verdict::Regressed,
-                Why::Told,
-            ),
-            (
-                &[1.001, 0.999, 1.0, 1.002, 0.998],
-                1.0,
-                false,
-                Verdict::Equivalent,
-                Why::WithinMargin,
-            ),
-            (
-                &[1.2, 0.9, 1.1, 0.8, 1.0],
-                1.0,
-                false,
-                Verdict::Inconclusive,
-                Why::Wide,
-            ),
-            (
-                &[1.012, 1.011, 1.013, 1.012, 1.012],
-                1.0,
-                false,
-                Verdict::Equivalent,
-                Why::WithinMargin,
-            ),
-            (
-                &[1.12, 1.12],
-                1.0,
-                false,
-                Verdict::Inconclusive,
-                Why::TooFew,
-            ),
-            (&[1.12], 1.0, false, Verdict::Inconclusive, Why::TooFew),
-            (
-                &[1.0, 1.0, 1.0],
-                1.0,
-                true,
-                Verdict::Equivalent,
-                Why::Identical,
-            ),
-            (&[1.0], 1.0, false, Verdict::Equivalent, Why::Identical),
-            (
-                &[1.001, 0.999, 1.0, 1.002, 0.998],
-                1.0,
-                true,
-                Verdict::Inconclusive,
-                Why::Drift,
-            ),
-            (&even, 1.0, true, Verdict::Regressed, Why::BeyondMargin),
-        ];
-        for (ratios, worse, drift, verdict, why) in rows {
+        for (ratios, worse, drift, verdict, why) in VERDICTS {
             let effect = paired(Scale::Ratio, &pairs(ratios)).unwrap();
             let found = decide(
                 &effect,

@@ -180,73 +180,74 @@ fn a_tokenizer_file_is_loaded_and_recorded_by_name_and_hash() {
     assert!(knobs.get("data.tokenizer_blake3").is_some());
 }
 
+fn refuses(contents: &[u8], change: Value, want: &str) {
+    let (_folder, path) = file(contents);
+    let mut spec = json!({"kind": "text", "path": path});
+    change
+        .as_object()
+        .unwrap()
+        .iter()
+        .for_each(|(knob, value)| spec[knob.as_str()] = value.clone());
+    let found = refusal(spec, 16);
+    assert!(found.contains(want), "{change}: {found}");
+    assert!(
+        found.lines().count() <= 2,
+        "one sentence and a hint: {found}"
+    );
+}
+
 #[test]
 fn what_is_no_text_is_refused_in_one_sentence() {
-    let check = |contents: &[u8], change: Value, want: &str| {
-        let (_folder, path) = file(contents);
-        let mut spec = json!({"kind": "text", "path": path});
-        change
-            .as_object()
-            .unwrap()
-            .iter()
-            .for_each(|(knob, value)| spec[knob.as_str()] = value.clone());
-        let found = refusal(spec, 16);
-        assert!(found.contains(want), "{change}: {found}");
-        assert!(
-            found.lines().count() <= 2,
-            "one sentence and a hint: {found}"
-        );
-    };
     let text = letters(3000);
-    check(
+    refuses(
         &text,
         json!({"path": "/no/such/file.txt"}),
         "cannot be read: No such file",
     );
-    check(b"", json!({}), "the file is empty");
-    check(
+    refuses(b"", json!({}), "the file is empty");
+    refuses(
         b"abc\0def",
         json!({"tokenizer": "char"}),
         "`story.txt` is not text: a NUL at byte 3\nhint: data.tokenizer = \"byte\"",
     );
-    check(
+    refuses(
         b"abc\xffdef",
         json!({"tokenizer": "bpe"}),
         "not UTF-8 at byte 3",
     );
-    check(
+    refuses(
         &letters(160),
         json!({}),
         "its validation part has 16 tokens, and a window takes 17",
     );
-    check(
+    refuses(
         &letters(160),
         json!({"tokenizer": "byte", "val_fraction": 0.9}),
         "its training part has 15 tokens",
     );
-    check(&text, json!({"tokenizer": "bytes"}), "did you mean `byte`?");
-    check(
+    refuses(&text, json!({"tokenizer": "bytes"}), "did you mean `byte`?");
+    refuses(
         &text,
         json!({"tokenizer": "/no/tokenizer.json"}),
         "neither a tokenizer nor a file",
     );
-    check(
+    refuses(
         &text,
         json!({"tokenizer": "bpe", "bpe_vocab": 255}),
         "expected at least 256",
     );
-    check(&text, json!({"split": "middle"}), "data.split = \"middle\"");
-    check(
+    refuses(&text, json!({"split": "middle"}), "data.split = \"middle\"");
+    refuses(
         &text,
         json!({"val_fraction": 1.0}),
         "expected a number from",
     );
-    check(
+    refuses(
         &text,
         json!({"blake3": "00"}),
         "the contents of `story.txt` are others",
     );
-    check(
+    refuses(
         &text,
         json!({"seperator": 1}),
         "unknown key `data.seperator`",

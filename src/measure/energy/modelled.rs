@@ -146,47 +146,54 @@ mod tests {
     use super::*;
     use crate::reading::Energy;
 
-    #[test]
-    fn rated_power_and_utilisation_are_a_range() {
-        let check =
-            |model: &str, threads, busy_s, is_virtual, expected: Result<[f64; 2], Absent>| {
-                let channel = processor(
-                    model,
-                    &Load {
-                        window_s: 10.0,
-                        threads,
-                        busy_s,
-                        is_virtual,
-                    },
-                );
-                let near = |a: f64, b: f64| (a - b).abs() < 1e-9 * b;
-                match (channel.bounds_j, expected) {
-                    (Some([low, high]), Ok([least, most])) => {
-                        assert!(
-                            near(low, least) && near(high, most),
-                            "{model}: {low} to {high}"
-                        );
-                        assert!(
-                            near(channel.energy_j.unwrap(), (least + most) / 2.0),
-                            "{model}"
-                        );
-                    }
-                    (None, Err(absent)) => assert_eq!(channel.energy_j, Err(absent), "{model}"),
-                    other => panic!("{model}: {other:?}"),
-                }
-                assert_eq!(
-                    (channel.method, channel.quality),
-                    (Method::Modelled, Quality::Estimate)
+    /// Bounds in ten seconds, or why there are none; never measured.
+    fn check(
+        model: &str,
+        threads: u32,
+        busy_s: Option<f64>,
+        is_virtual: bool,
+        expected: Result<[f64; 2], Absent>,
+    ) {
+        let channel = processor(
+            model,
+            &Load {
+                window_s: 10.0,
+                threads,
+                busy_s,
+                is_virtual,
+            },
+        );
+        let near = |a: f64, b: f64| (a - b).abs() < 1e-9 * b;
+        match (channel.bounds_j, expected) {
+            (Some([low, high]), Ok([least, most])) => {
+                assert!(
+                    near(low, least) && near(high, most),
+                    "{model}: {low} to {high}"
                 );
                 assert!(
-                    Energy {
-                        channels: vec![channel],
-                        poller_cpu_s: None
-                    }
-                    .measured_j()
-                    .is_err()
+                    near(channel.energy_j.unwrap(), (least + most) / 2.0),
+                    "{model}"
                 );
-            };
+            }
+            (None, Err(absent)) => assert_eq!(channel.energy_j, Err(absent), "{model}"),
+            other => panic!("{model}: {other:?}"),
+        }
+        assert_eq!(
+            (channel.method, channel.quality),
+            (Method::Modelled, Quality::Estimate)
+        );
+        assert!(
+            Energy {
+                channels: vec![channel],
+                poller_cpu_s: None
+            }
+            .measured_j()
+            .is_err()
+        );
+    }
+
+    #[test]
+    fn rated_power_and_utilisation_are_a_range() {
         let milan = "AMD EPYC 7763 64-Core Processor";
         // All of 128 threads busy: half of 280 W to all of it.
         check(milan, 128, Some(1280.0), false, Ok([1400.0, 2800.0]));

@@ -3,13 +3,13 @@
 //! The poll is there for wraps and for samples of power; joules of a phase come from readings at its own beginning and end.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::account::{Account, MOST_GAP_S};
 use super::meter::{About, Meter};
 use crate::measure::clock::Clock;
+use crate::measure::poll::Poller;
 use crate::measure::processor;
 use crate::reading::Phase;
 
@@ -63,22 +63,15 @@ pub struct Ended {
 
 /// Open meters and the thread that reads them.
 pub struct Session {
-    shared: Arc<Shared>,
-    poller: Option<JoinHandle<Option<f64>>>,
+    poller: Poller<State>,
     busy_from_s: Option<f64>,
 }
 
-struct Shared {
-    clock: SharedClock,
-    state: Mutex<State>,
-    wake: Condvar,
-}
-
 struct State {
+    clock: SharedClock,
     meters: Vec<(Box<dyn Meter>, Account)>,
     /// When each phase began.
     turns: Vec<(f64, Phase)>,
-    ended: bool,
 }
 
 impl Session {
@@ -89,74 +82,88 @@ impl Session {
             let account = Account::new(about.law, about.update_s, about.least_s);
             (meter, account)
         });
-        let state = State {
+        let poller = Poller::new(State {
+            clock,
             meters: accounts.collect(),
             turns: Vec::new(),
-            ended: false,
-        };
-        let is_needed = !state.meters.is_empty();
-        let shared = Arc::new(Shared {
-            clock,
-            state: Mutex::new(state),
-            wake: Condvar::new(),
         });
         let mut session = Self {
-            shared,
-            poller: None,
+            poller,
             busy_from_s: processor::process_s(),
         };
         session.begin(Phase::Other);
-        if is_needed {
-            let shared = session.shared.clone();
+        if session.is_open() {
             // Without the thread the turns between phases are still read, and the account knows what it missed.
-            session.poller = Builder::new()
-                .name("meters".to_owned())
-                .spawn(move || shared.poll(every))
-                .ok();
+            session.poller.start("meters", every, State::read);
         }
         session
     }
 
     /// Ends the phase before, and begins this one.
     pub fn begin(&self, phase: Phase) {
-        let mut state = self.shared.lock();
-        let at_s = self.shared.clock.now_s();
-        state.read(&*self.shared.clock);
-        state
-            .meters
-            .iter_mut()
-            .for_each(|(_, account)| account.enter(phase));
-        state.turns.push((at_s, phase));
+        self.poller.with(|state| {
+            let at_s = state.clock.now_s();
+            state.read();
+            state
+                .meters
+                .iter_mut()
+                .for_each(|(_, account)| account.enter(phase));
+            state.turns.push((at_s, phase));
+        });
     }
 
     /// Joules of a phase until now, by every meter that counts; `None` where one of them cannot tell, or none is open.
     pub fn so_far_j(&self, phase: Phase) -> Option<f64> {
-        let mut state = self.shared.lock();
-        state.read(&*self.shared.clock);
-        let own = state
-            .meters
-            .iter()
-            .filter(|(meter, _)| meter.about().overlaps.is_none());
-        own.map(|(_, account)| account.so_far_j(phase).ok())
-            .reduce(|a, b| Some(a? + b?))
-            .flatten()
+        self.poller.with(|state| {
+            state.read();
+            let own = state
+                .meters
+                .iter()
+                .filter(|(meter, _)| meter.about().overlaps.is_none());
+            own.map(|(_, account)| account.so_far_j(phase).ok())
+                .reduce(|a, b| Some(a? + b?))
+                .flatten()
+        })
     }
 
     /// Whether any meter is read.
     pub fn is_open(&self) -> bool {
-        !self.shared.lock().meters.is_empty()
+        self.poller.with(|state| !state.meters.is_empty())
     }
 
     /// Reads every meter for the last time.
     pub fn end(mut self) -> Ended {
-        let poller_cpu_s = self.stop().and_then(|poller| poller.join().ok()).flatten();
+        let poller_cpu_s = self.poller.stop();
         let busy_s = processor::process_s()
             .zip(self.busy_from_s)
             .map(|(to_s, from_s)| to_s - from_s);
-        let mut state = self.shared.lock();
-        let at_s = self.shared.clock.now_s();
-        state.read(&*self.shared.clock);
-        let ends = state
+        self.poller.with(|state| {
+            let at_s = state.clock.now_s();
+            state.read();
+            Ended {
+                stretches: state.stretches(at_s),
+                accounts: state
+                    .meters
+                    .drain(..)
+                    .map(|(meter, account)| (meter.about().clone(), account))
+                    .collect(),
+                busy_s,
+                poller_cpu_s,
+            }
+        })
+    }
+}
+
+impl State {
+    fn read(&mut self) {
+        for (meter, account) in &mut self.meters {
+            account.read(self.clock.now_s(), meter.read());
+        }
+    }
+
+    /// Every phase from its turn to the next, the last until `at_s`.
+    fn stretches(&self, at_s: f64) -> Vec<Stretch> {
+        let ends = self
             .turns
             .iter()
             .skip(1)
@@ -167,65 +174,14 @@ impl Session {
             from_s: *from_s,
             to_s,
         };
-        let stretches = state.turns.iter().zip(ends).map(stretch).collect();
-        let accounts = state
-            .meters
-            .drain(..)
-            .map(|(meter, account)| (meter.about().clone(), account))
-            .collect();
-        Ended {
-            accounts,
-            stretches,
-            busy_s,
-            poller_cpu_s,
-        }
-    }
-
-    fn stop(&mut self) -> Option<JoinHandle<Option<f64>>> {
-        self.shared.lock().ended = true;
-        self.shared.wake.notify_all();
-        self.poller.take()
-    }
-}
-
-impl Drop for Session {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        // A meter that panicked has spoilt its own account at most.
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn poll(&self, every: Duration) -> Option<f64> {
-        let mut state = self.lock();
-        while !state.ended {
-            let (next, waited) = self
-                .wake
-                .wait_timeout(state, every)
-                .unwrap_or_else(PoisonError::into_inner);
-            state = next;
-            if waited.timed_out() && !state.ended {
-                state.read(&*self.clock);
-            }
-        }
-        processor::thread_s()
-    }
-}
-
-impl State {
-    fn read(&mut self, clock: &dyn Clock) {
-        for (meter, account) in &mut self.meters {
-            account.read(clock.now_s(), meter.read());
-        }
+        self.turns.iter().zip(ends).map(stretch).collect()
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Mutex;
+
     use super::*;
     use crate::measure::Monotonic;
     use crate::measure::energy::meter::{Law, Value};
@@ -349,7 +305,7 @@ mod tests {
     #[test]
     fn without_a_meter_there_is_no_thread_and_still_a_window() {
         let session = Session::start(Vec::new(), Arc::new(Monotonic::start()), EVERY);
-        assert!(session.poller.is_none() && !session.is_open());
+        assert!(!session.is_open());
         let ended = session.end();
         assert_eq!(
             (

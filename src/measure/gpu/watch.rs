@@ -5,15 +5,14 @@
 //! at first and not later is absent: half of a window is not the window.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::thread::{Builder, JoinHandle};
+use std::sync::Arc;
 use std::time::Duration;
 
 use nvml_wrapper::bitmasks::device::ThrottleReasons as Held;
 
 use super::{Facts, GpuSensors, Told};
 use crate::measure::disturbance::Disturbance;
-use crate::measure::processor;
+use crate::measure::poll::Poller;
 use crate::measure::window::median;
 use crate::reading::Absent;
 
@@ -124,28 +123,18 @@ pub struct Seen {
 }
 
 /// A GPU that is being watched.
-pub struct Watch {
-    shared: Arc<Shared>,
-    poller: Option<JoinHandle<Option<f64>>>,
-}
+pub struct Watch(Poller<State>);
 
-struct Shared {
+struct State {
     gpu: Arc<dyn GpuSensors>,
     /// The number by which the GPU lists this process, where that is known.
     own: Option<u32>,
-    state: Mutex<State>,
-    wake: Condvar,
-}
-
-#[derive(Default)]
-struct State {
     looks: u64,
     clock_mhz: Column<f64>,
     temperature_c: Column<f64>,
     held: Column<Held>,
     foreign: Column<u64>,
     memory_bytes: Column<u64>,
-    ended: bool,
 }
 
 /// Values in order, until one could not be read.
@@ -190,68 +179,41 @@ impl<T> Column<T> {
 impl Watch {
     /// Looks `every` so often from now on; `own` is the number by which the GPU lists this process.
     pub fn start(gpu: Arc<dyn GpuSensors>, own: Option<u32>, every: Duration) -> Self {
-        let shared = Arc::new(Shared {
-            gpu,
-            own,
-            state: Mutex::default(),
-            wake: Condvar::new(),
-        });
-        let looking = shared.clone();
+        let mut poller = Poller::new(State::new(gpu, own));
         // Without the thread there is still the look at the end.
-        let poller = Builder::new()
-            .name("gpu".to_owned())
-            .spawn(move || looking.poll(every))
-            .ok();
-        Self { shared, poller }
+        poller.start("gpu", every, State::look);
+        Self(poller)
     }
 
     /// Looks for the last time.
     pub fn end(mut self) -> Seen {
-        let poller_cpu_s = self.stop().and_then(|poller| poller.join().ok()).flatten();
-        let mut state = self.shared.lock();
-        state.look(self.shared.gpu.as_ref(), self.shared.own);
-        Seen {
-            poller_cpu_s,
-            ..state.seen(self.shared.gpu.facts())
-        }
-    }
-
-    fn stop(&mut self) -> Option<JoinHandle<Option<f64>>> {
-        self.shared.lock().ended = true;
-        self.shared.wake.notify_all();
-        self.poller.take()
-    }
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.stop();
-    }
-}
-
-impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn poll(&self, every: Duration) -> Option<f64> {
-        let mut state = self.lock();
-        while !state.ended {
-            let (next, waited) = self
-                .wake
-                .wait_timeout(state, every)
-                .unwrap_or_else(PoisonError::into_inner);
-            state = next;
-            if waited.timed_out() && !state.ended {
-                state.look(self.gpu.as_ref(), self.own);
+        let poller_cpu_s = self.0.stop();
+        self.0.with(|state| {
+            state.look();
+            Seen {
+                poller_cpu_s,
+                ..state.seen()
             }
-        }
-        processor::thread_s()
+        })
     }
 }
 
 impl State {
-    fn look(&mut self, gpu: &dyn GpuSensors, own: Option<u32>) {
+    fn new(gpu: Arc<dyn GpuSensors>, own: Option<u32>) -> Self {
+        Self {
+            gpu,
+            own,
+            looks: 0,
+            clock_mhz: Column::default(),
+            temperature_c: Column::default(),
+            held: Column::default(),
+            foreign: Column::default(),
+            memory_bytes: Column::default(),
+        }
+    }
+
+    fn look(&mut self) {
+        let (gpu, own) = (self.gpu.clone(), self.own);
         self.looks += 1;
         let held = gpu.held_down_by();
         let waits = held.is_ok_and(|held| held.contains(Held::GPU_IDLE));
@@ -285,7 +247,7 @@ impl State {
         self.memory_bytes.take(bytes);
     }
 
-    fn seen(&self, facts: Facts) -> Seen {
+    fn seen(&self) -> Seen {
         let most = |column: &Column<u64>| {
             column
                 .values()
@@ -298,7 +260,7 @@ impl State {
             held_down: self.held.values().map(shares),
             foreign: most(&self.foreign),
             memory_bytes: most(&self.memory_bytes),
-            facts,
+            facts: self.gpu.facts(),
             poller_cpu_s: None,
         }
     }

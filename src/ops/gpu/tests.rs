@@ -2,10 +2,13 @@
 //! one where there is one (`cargo test --release --features cuda on_the_gpu -- --ignored`).
 
 use super::emulator::{self, Turns};
-use super::{AdamwFactors, Gpu, Narrowed, Updated};
+use super::{Gpu, Narrowed};
 use crate::ops::check::{distance, flat, ids, random, targets};
 use crate::ops::{Axes, Cached, IGNORED, Ops, RopeTable};
 use candle_core::{DType, Device, Result, Tensor, Var};
+use optimizer::updates;
+
+mod optimizer;
 
 /// Where operations are tried: backends that must agree to the bit, and where their tensors lie.
 struct Place {
@@ -327,43 +330,18 @@ fn rows_of_losses(place: &Place) -> Result<()> {
 
 /// New tokens over a cache, against the CPU.
 fn caches(place: &Place) -> Result<()> {
+    let axes = |[batch, time, heads, kv_heads, head_width]: [usize; 5], scale| Axes {
+        batch,
+        time,
+        heads,
+        kv_heads,
+        head_width,
+        scale,
+    };
     for (axes, offset, room) in [
-        (
-            Axes {
-                batch: 1,
-                time: 1,
-                heads: 1,
-                kv_heads: 1,
-                head_width: 1,
-                scale: None,
-            },
-            0,
-            1,
-        ),
-        (
-            Axes {
-                batch: 2,
-                time: 1,
-                heads: 4,
-                kv_heads: 2,
-                head_width: 64,
-                scale: None,
-            },
-            300,
-            310,
-        ),
-        (
-            Axes {
-                batch: 1,
-                time: 3,
-                heads: 2,
-                kv_heads: 2,
-                head_width: 96,
-                scale: Some(4.0 / 96.0),
-            },
-            2,
-            6,
-        ),
+        (axes([1, 1, 1, 1, 1], None), 0, 1),
+        (axes([2, 1, 4, 2, 64], None), 300, 310),
+        (axes([1, 3, 2, 2, 96], Some(4.0 / 96.0)), 2, 6),
     ] {
         for (dtype, near) in [(DType::F32, 1e-5), (DType::BF16, 1e-2)] {
             let rounded = |shape: &[usize], seed| random(shape, DType::F32, seed)?.to_dtype(dtype);
@@ -438,90 +416,6 @@ fn rounded_factors(place: &Place) -> Result<()> {
                 &truth,
             );
             assert!(error.contains(&far), "TF32 {tf32}: {far:e}");
-        }
-    }
-    Ok(())
-}
-
-/// Three steps of AdamW on parameters of many lengths, and the norm of their gradients.
-fn updates(place: &Place) -> Result<()> {
-    const LENGTHS: [usize; 37] = {
-        let mut lengths = [5; 37];
-        lengths[3] = 4096;
-        lengths[35] = 10_000;
-        lengths
-    };
-    let tensor = |n: usize, seed: u64| place.on(random(&[n], DType::F32, seed)?);
-    let [beta1, beta2, eps, lr, scale] = [0.9f64, 0.99, 1e-8, 0.01, 0.5];
-    for gpu in (place.backends)(DType::F32, &place.device) {
-        let make = |seed: u64| {
-            LENGTHS
-                .iter()
-                .map(|&n| tensor(n, seed + n as u64))
-                .collect::<Result<Vec<_>>>()
-        };
-        let (w, g) = (make(1)?, make(2)?);
-        let (m, v) = (
-            make(3)?,
-            make(4)?
-                .iter()
-                .map(Tensor::sqr)
-                .collect::<Result<Vec<_>>>()?,
-        );
-        let mut truth = Vec::new();
-        for i in 0..LENGTHS.len() {
-            truth.push([flat(&w[i])?, flat(&g[i])?, flat(&m[i])?, flat(&v[i])?]);
-        }
-        // Together, and one that fills a block alone: what a block forgot cannot turn up in the next.
-        for some in [0..LENGTHS.len(), 3..4] {
-            let squares: f64 = truth[some.clone()]
-                .iter()
-                .flat_map(|[_, g, ..]| g)
-                .map(|g| g * g)
-                .sum();
-            assert!(
-                (gpu.square_sum(&g[some.clone()])? / squares - 1.0).abs() < 1e-5,
-                "the norm of {some:?}"
-            );
-        }
-        for step in 1..=3 {
-            let (rate, root2) = (
-                lr / (1.0 - beta1.powi(step)),
-                (1.0 - beta2.powi(step)).sqrt(),
-            );
-            let factors = AdamwFactors::at(step, [beta1, beta2], lr, scale);
-            // Rates, epsilons and decays of their own.
-            let decay = |i: usize| if i.is_multiple_of(2) { 0.1 } else { 0.0 };
-            let (of_lr, eps) = (
-                |i: usize| [1.0, 0.25, 3.0][i % 3],
-                |i: usize| [eps, 0.02][i % 2],
-            );
-            let all = (0..LENGTHS.len()).map(|i| Updated {
-                w: &w[i],
-                g: &g[i],
-                m: &m[i],
-                v: &v[i],
-                lr: of_lr(i),
-                eps: eps(i),
-                decay: decay(i),
-            });
-            gpu.adamw(&all.collect::<Vec<_>>(), factors)?;
-            for (i, [w, g, m, v]) in truth.iter_mut().enumerate() {
-                for (((w, g), m), v) in w.iter_mut().zip(g).zip(m).zip(v) {
-                    let g = *g * scale;
-                    *m = beta1 * *m + (1.0 - beta1) * g;
-                    *v = beta2 * *v + (1.0 - beta2) * g * g;
-                    let (lr, rate) = (lr * of_lr(i), rate * of_lr(i));
-                    *w = (1.0 - lr * decay(i)) * *w - rate * *m / (v.sqrt() / root2 + eps(i));
-                }
-            }
-        }
-        for (i, [of_w, _, of_m, of_v]) in truth.iter().enumerate() {
-            for (name, made, truth) in [("w", &w[i], of_w), ("m", &m[i], of_m), ("v", &v[i], of_v)]
-            {
-                let far = distance(&flat(made)?, truth);
-                assert!(far < 1e-5, "{name} of parameter {i}: {far:e}");
-            }
         }
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! Simulated sweeps: valleys of several shapes, with the noise of seeds and the scatter of cells.
 
+use super::sweep::Sweep;
 use super::*;
 use crate::stat::critical;
 

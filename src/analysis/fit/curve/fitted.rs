@@ -1,6 +1,6 @@
 //! A curve fitted to the points of one group.
 
-use super::{Curve, Input, Residual};
+use super::{Curve, Input, Residual, Slot};
 use crate::analysis::fit::points::Point;
 use crate::analysis::fit::solve::on_all_cores;
 use crate::error::{Error, Result};
@@ -33,6 +33,14 @@ pub struct CurveFit {
     pub draws: Vec<Vec<f64>>,
     low: Vec<f64>,
     high: Vec<f64>,
+}
+
+/// The lowest and the highest value of every parameter, as it is searched.
+fn bounds(curve: &Curve) -> [Vec<f64>; 2] {
+    [|slot: &Slot| slot.low, |slot: &Slot| slot.high].map(|end| {
+        let bound = |slot: &Slot| if slot.log { end(slot).ln() } else { end(slot) };
+        curve.slots.iter().map(bound).collect()
+    })
 }
 
 impl CurveFit {
@@ -125,28 +133,13 @@ impl CurveFit {
             ))
             .hint("the irreducible loss lies under every loss seen"));
         }
-        let bound = |value: f64, log: bool| if log { value.ln() } else { value };
-        let low = curve
-            .slots
-            .iter()
-            .map(|slot| bound(slot.low, slot.log))
-            .collect();
-        let mut high: Vec<f64> = curve
-            .slots
-            .iter()
-            .map(|slot| bound(slot.high, slot.log))
-            .collect();
+        let [low, mut high] = bounds(curve);
         high[0] = BELOW * lowest;
-        let seen = points
-            .iter()
-            .map(|p| {
-                if curve.residual == Residual::Log {
-                    p.loss.ln()
-                } else {
-                    p.loss
-                }
-            })
-            .collect();
+        let seen = points.iter().map(|p| match curve.residual {
+            Residual::Log => p.loss.ln(),
+            Residual::Nats => p.loss,
+        });
+        let seen = seen.collect();
         let clusters = clusters(&points);
         let end = Least {
             at: Vec::new(),

@@ -96,15 +96,7 @@ pub fn fit(points: &[Point], asked: &[(f64, f64)]) -> Result<RateLaw> {
     let group = points
         .first()
         .map_or(String::new(), |point| point.group.clone());
-    for needed in [Variable::Params, Variable::Tokens, Variable::Rate] {
-        if points.iter().any(|point| point.get(needed).is_none()) {
-            let name = needed.name();
-            return Err(Error::input(format!(
-                "{group}: this law needs `{name}`, which is not there"
-            ))
-            .hint(format!("--map {name}=COLUMN; --where leaves rows out")));
-        }
-    }
+    complete(points, &group)?;
     let cells = valley::cells(points);
     let told: Vec<&Cell> = cells.iter().filter(|cell| cell.rate.is_some()).collect();
     let mut not_identified = Vec::new();
@@ -132,25 +124,7 @@ pub fn fit(points: &[Point], asked: &[(f64, f64)]) -> Result<RateLaw> {
             "{group}: sizes and tokens of the cells are too much alike"
         ))
     })?;
-    let swept: Vec<&Cell> = told
-        .iter()
-        .copied()
-        .filter(|cell| cell.batch.is_some())
-        .collect();
-    let batches: Vec<f64> = swept
-        .iter()
-        .filter_map(|cell| Some(cell.batch?.ln()))
-        .collect();
-    let of_tokens: Vec<Term> = vec![Term {
-        name: "r",
-        sign: 1.0,
-        of: |cell| cell.tokens.ln(),
-    }];
-    let batch = if swept.len() > 3 {
-        Line::new(&swept, &of_tokens, &batches)
-    } else {
-        None
-    };
+    let batch = batch_line(&told);
     if batch.is_none() && points.iter().any(|point| point.batch.is_some()) {
         not_identified
             .push("k and r: too few cells have a best batch inside those tried".to_owned());
@@ -173,6 +147,41 @@ pub fn fit(points: &[Point], asked: &[(f64, f64)]) -> Result<RateLaw> {
         cells,
         group,
     })
+}
+
+/// Refuses runs that lack what the law is of.
+fn complete(points: &[Point], group: &str) -> Result<()> {
+    for needed in [Variable::Params, Variable::Tokens, Variable::Rate] {
+        if points.iter().any(|point| point.get(needed).is_none()) {
+            let name = needed.name();
+            return Err(Error::input(format!(
+                "{group}: this law needs `{name}`, which is not there"
+            ))
+            .hint(format!("--map {name}=COLUMN; --where leaves rows out")));
+        }
+    }
+    Ok(())
+}
+
+/// The best batch by tokens, over the cells that have one; absent below four.
+fn batch_line(told: &[&Cell]) -> Option<Line> {
+    let swept: Vec<&Cell> = told
+        .iter()
+        .copied()
+        .filter(|cell| cell.batch.is_some())
+        .collect();
+    let batches: Vec<f64> = swept
+        .iter()
+        .filter_map(|cell| Some(cell.batch?.ln()))
+        .collect();
+    let of_tokens: Vec<Term> = vec![Term {
+        name: "r",
+        sign: 1.0,
+        of: |cell| cell.tokens.ln(),
+    }];
+    (swept.len() > 3)
+        .then(|| Line::new(&swept, &of_tokens, &batches))
+        .flatten()
 }
 
 /// One exponent's variable.

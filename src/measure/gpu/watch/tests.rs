@@ -10,9 +10,9 @@ const OWN: u32 = 9;
 
 /// Looks so often at a GPU, without a thread.
 fn seen(gpu: &Fake, own: Option<u32>, looks: usize) -> Seen {
-    let mut state = State::default();
-    (0..looks).for_each(|_| state.look(gpu, own));
-    state.seen(gpu.facts.clone())
+    let mut state = State::new(Arc::new(gpu.clone()), own);
+    (0..looks).for_each(|_| state.look());
+    state.seen()
 }
 
 fn told(seen: &Seen) -> Vec<(&'static str, f64, bool)> {
