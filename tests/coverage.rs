@@ -5,12 +5,12 @@
 
 #![allow(clippy::print_stdout, reason = "its figures are what it is run for")]
 
+use effbench::analysis::fit::additive::Additive;
 use effbench::analysis::fit::allocation::exponent;
 use effbench::analysis::fit::identify::{Terms, rank, settle};
-use effbench::analysis::fit::law::{Additive, Form};
 use effbench::analysis::fit::solve::on_all_cores;
 use effbench::analysis::fit::surface::{IRREDUCIBLE, NOTHING, Theta};
-use effbench::analysis::fit::{Bounds, Fitting, Law, Point, Verdict, chinchilla, power};
+use effbench::analysis::fit::{Bounds, Fitting, Form, Law, Point, Verdict, chinchilla, power};
 use effbench::stream::{Stream, stream};
 
 const STUDIES: usize = 2000;

@@ -69,10 +69,16 @@ fn is_told<T>(outcome: effbench::error::Result<T>, name: &str) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 200, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 200,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
-    fn a_broken_result_file_is_an_error_that_names_it(damage in prop::collection::vec(damage(), 1..4)) {
+    fn a_broken_result_file_is_an_error_that_names_it(
+        damage in prop::collection::vec(damage(), 1..4),
+    ) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("broken.json");
         fs::write(&path, damaged(RESULT, &damage)).unwrap();

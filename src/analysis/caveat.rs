@@ -337,61 +337,64 @@ mod tests {
             .collect()
     }
 
+    type Change = fn(&mut ResultFile);
+
+    /// A reason for doubt, and what brings it up.
+    const DOUBTS: [(&str, Change); 12] = [
+        ("calibration_drift", |f| {
+            f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)
+        }),
+        ("incomplete_repeats", |f| f.run.repeats = 5),
+        ("few_repeats", |f| {
+            (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))
+        }),
+        ("few_budgets", |f| {
+            f.trials
+                .retain(|t| t.variant == "modern" || t.budget != Some(1600))
+        }),
+        ("learning_rate", |f| {
+            f.trials[0].lr_source = RateSource::Untuned
+        }),
+        ("learning_rate", |f| {
+            let base = f.trials.iter_mut().filter(|t| t.variant == "gpt2");
+            base.for_each(|t| t.lr_source = RateSource::Set);
+        }),
+        ("learning_rate", |f| {
+            f.trials[0].lr_source = RateSource::of_words("tuned: x.json (at its grid's edge)")
+        }),
+        ("data_differ", |f| {
+            f.trials[0].spec["data"]["vocab"] = 256.into()
+        }),
+        ("embedding_share", |f| {
+            f.trials[0].cost.as_mut().unwrap().embedding_share = 0.31
+        }),
+        ("invalid_trials", |f| {
+            let flag = Flag {
+                code: "cpu_steal".to_owned(),
+                severity: Severity::Invalid,
+                value: None,
+                limit: None,
+            };
+            f.trials[0].validity.flags.push(flag);
+            f.trials[0].validity.ok = false;
+        }),
+        ("imported", |f| {
+            f.trials[0].stated = Some(Stated {
+                train_flops: f.trials[0].train_flops(),
+                ..Stated::default()
+            });
+            f.trials[0].cost = None;
+        }),
+        ("axes_disagree", |f| {
+            for trial in f.trials.iter_mut().filter(|t| t.variant == "modern") {
+                let wall = trial.metrics.get_mut(metric::TRAIN_WALL_S).unwrap();
+                wall.value = wall.value.map(|s| 3.0 * s);
+            }
+        }),
+    ];
+
     #[test]
     fn each_reason_for_doubt_is_found() {
-        type Change = fn(&mut ResultFile);
-        let rows: [(&str, Change); 12] = [
-            ("calibration_drift", |f| {
-                f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)
-            }),
-            ("incomplete_repeats", |f| f.run.repeats = 5),
-            ("few_repeats", |f| {
-                (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))
-            }),
-            ("few_budgets", |f| {
-                f.trials
-                    .retain(|t| t.variant == "modern" || t.budget != Some(1600))
-            }),
-            ("learning_rate", |f| {
-                f.trials[0].lr_source = RateSource::Untuned
-            }),
-            ("learning_rate", |f| {
-                let base = f.trials.iter_mut().filter(|t| t.variant == "gpt2");
-                base.for_each(|t| t.lr_source = RateSource::Set);
-            }),
-            ("learning_rate", |f| {
-                f.trials[0].lr_source = RateSource::of_words("tuned: x.json (at its grid's edge)")
-            }),
-            ("data_differ", |f| {
-                f.trials[0].spec["data"]["vocab"] = 256.into()
-            }),
-            ("embedding_share", |f| {
-                f.trials[0].cost.as_mut().unwrap().embedding_share = 0.31
-            }),
-            ("invalid_trials", |f| {
-                let flag = Flag {
-                    code: "cpu_steal".to_owned(),
-                    severity: Severity::Invalid,
-                    value: None,
-                    limit: None,
-                };
-                f.trials[0].validity.flags.push(flag);
-                f.trials[0].validity.ok = false;
-            }),
-            ("imported", |f| {
-                f.trials[0].stated = Some(Stated {
-                    train_flops: f.trials[0].train_flops(),
-                    ..Stated::default()
-                });
-                f.trials[0].cost = None;
-            }),
-            ("axes_disagree", |f| {
-                for trial in f.trials.iter_mut().filter(|t| t.variant == "modern") {
-                    let wall = trial.metrics.get_mut(metric::TRAIN_WALL_S).unwrap();
-                    wall.value = wall.value.map(|s| 3.0 * s);
-                }
-            }),
-        ];
         assert_eq!(
             codes(&example()),
             ["shared_error_assumed", "synthetic_data"]
@@ -403,7 +406,7 @@ mod tests {
             .iter_mut()
             .for_each(|t| t.lr_source = RateSource::of_words("tuned: knowl-edge.json"));
         assert_eq!(codes(&named), ["shared_error_assumed", "synthetic_data"]);
-        for (code, change) in rows {
+        for (code, change) in DOUBTS {
             let mut file = example();
             change(&mut file);
             assert!(codes(&file).contains(&code), "{code}: {:?}", codes(&file));

@@ -150,9 +150,9 @@ impl Mapping {
     /// The column of a role that nobody mentioned; one that something else was mentioned for is not taken twice.
     fn unmentioned(&self, table: &Table, name: &str) -> Result<Option<usize>> {
         let taken = |place: usize| {
-            self.sources
-                .values()
-                .any(|source| matches!(source, Source::Column(column) if *column == table.columns[place]))
+            let column = &table.columns[place];
+            let mut sources = self.sources.values();
+            sources.any(|source| matches!(source, Source::Column(named) if named == column))
         };
         Ok(columns::find(table, name)?.filter(|place| !taken(*place)))
     }

@@ -72,7 +72,8 @@ pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
 }
 
 pub(super) fn fused(tape: Option<&Tape>, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
-    typed!(qkv, F => apply1(tape, Attention::<F> { axes, lse: OnceLock::new() }, &qkv.contiguous()?))
+    let qkv = qkv.contiguous()?;
+    typed!(qkv, F => apply1(tape, Attention::<F> { axes, lse: OnceLock::new() }, &qkv))
 }
 
 struct Attention<F> {
@@ -102,8 +103,16 @@ simd! {
 
 simd! {
     /// Backwards: scores become probabilities again, and the gradients of those the gradients of the scores.
-    fn grads<S, F>(scores: &mut [F], grads: &mut [F], keys: usize, first: usize, lse: &[F], means: &[F]) {
-        let rows = scores.chunks_exact_mut(keys).zip(grads.chunks_exact_mut(keys)).zip(lse.iter().zip(means));
+    fn grads<S, F>(
+        scores: &mut [F],
+        grads: &mut [F],
+        keys: usize,
+        first: usize,
+        lse: &[F],
+        means: &[F],
+    ) {
+        let rows = scores.chunks_exact_mut(keys).zip(grads.chunks_exact_mut(keys));
+        let rows = rows.zip(lse.iter().zip(means));
         for (i, ((row, grads), (&lse, &mean))) in rows.enumerate() {
             row[first + i + 1..].fill(F::LOWEST);
             for (p, grad) in row.iter_mut().zip(grads) {

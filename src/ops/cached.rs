@@ -128,7 +128,9 @@ pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> 
     );
     let room = keys.dims3()?.1;
     typed!(qkv, F => {
-        let y = with_numbers::<F, _, 3>([&qkv, &keys, &values], |[qkv, k, v]| over_cache(qkv, k, v, (axes, cached.offset, room)))?;
+        let y = with_numbers::<F, _, 3>([&qkv, &keys, &values], |[qkv, k, v]| {
+            over_cache(qkv, k, v, (axes, cached.offset, room))
+        })?;
         tensor(y, (axes.rows(), axes.width()))
     })
 }

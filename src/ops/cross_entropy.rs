@@ -76,7 +76,11 @@ fn check(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
 
 pub(super) fn fused(tape: Option<&Tape>, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let targets = check(logits, targets)?;
-    typed!(logits, F => apply2(tape, CrossEntropy::<F> { kept: OnceLock::new() }, [&logits.contiguous()?, &targets]))
+    let logits = logits.contiguous()?;
+    typed!(logits, F => {
+        let op = CrossEntropy::<F> { kept: OnceLock::new() };
+        apply2(tape, op, [&logits, &targets])
+    })
 }
 
 pub(super) fn fused_rows(logits: &Tensor, targets: &Tensor) -> Result<Vec<Option<TokenLoss>>> {
@@ -91,7 +95,8 @@ pub(super) fn fused_rows(logits: &Tensor, targets: &Tensor) -> Result<Vec<Option
             for (i, row) in rows.iter_mut().enumerate() {
                 let n = chunk * rows_per_task(vocabulary) + i;
                 if targets[n] != IGNORED {
-                    *row = Some(token_loss(&logits[n * vocabulary..][..vocabulary], targets[n] as usize, lse[n]));
+                    let logits = &logits[n * vocabulary..][..vocabulary];
+                    *row = Some(token_loss(logits, targets[n] as usize, lse[n]));
                 }
             }
         });

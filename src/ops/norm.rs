@@ -101,7 +101,15 @@ simd! {
 
 simd! {
     /// One row: `dx` is written; `sums`, the gradients of gain and (unless it ends there) bias, are added to.
-    fn backward<S, F>(kind: Kind, eps: F, x: &[F], gain: &[F], g: &[F], dx: &mut [F], sums: &mut [F]) {
+    fn backward<S, F>(
+        kind: Kind,
+        eps: F,
+        x: &[F],
+        gain: &[F],
+        g: &[F],
+        dx: &mut [F],
+        sums: &mut [F],
+    ) {
         let (dgain, dbias) = sums.split_at_mut(x.len());
         let width = F::of(x.len() as f64);
         let (mean, r) = moments(kind, x, eps);

@@ -46,7 +46,8 @@ simd! {
     /// Some rows of the output, the first at time step `first`; the table has as many rows as a window.
     fn add<S, F>(width: usize, x: &[F], table: &[F], first: usize, y: &mut [F]) {
         let positions = table.chunks_exact(width).cycle().skip(first);
-        for ((x, y), position) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)).zip(positions) {
+        let rows = x.chunks_exact(width).zip(y.chunks_exact_mut(width));
+        for ((x, y), position) in rows.zip(positions) {
             for ((y, &x), &position) in y.iter_mut().zip(x).zip(position) {
                 *y = x + position;
             }
@@ -149,7 +150,8 @@ mod tests {
         #![proptest_config(odd_shapes())]
         #[test]
         fn any_shape(batch in 1..5usize, time in 1..90usize, spare in 0..9usize, c in 1..70usize) {
-            agrees(&[&[batch * time, c], &[time + spare, c]], |ops, x| ops.add_positions(&x[0], &x[1], time));
+            let shapes: [&[usize]; 2] = [&[batch * time, c], &[time + spare, c]];
+            agrees(&shapes, |ops, x| ops.add_positions(&x[0], &x[1], time));
         }
     }
 }

@@ -134,10 +134,12 @@ simd! {
     fn turn<S, F>(way: F, cos: &[F], sin: &[F], turned: usize, x: &[F], y: &mut [F]) {
         let half = cos.len();
         y[turned..].copy_from_slice(&x[turned..]);
-        for (x, y) in x[..turned].chunks_exact(2 * half).zip(y[..turned].chunks_exact_mut(2 * half)) {
+        let heads = x[..turned].chunks_exact(2 * half);
+        for (x, y) in heads.zip(y[..turned].chunks_exact_mut(2 * half)) {
             let ((a, b), (ya, yb)) = (x.split_at(half), y.split_at_mut(half));
             let angles = cos.iter().zip(sin);
-            for (((&a, &b), (ya, yb)), (&cos, &sin)) in a.iter().zip(b).zip(ya.iter_mut().zip(yb)).zip(angles) {
+            let pairs = a.iter().zip(b).zip(ya.iter_mut().zip(yb));
+            for (((&a, &b), (ya, yb)), (&cos, &sin)) in pairs.zip(angles) {
                 *ya = a * cos - b * (way * sin);
                 *yb = b * cos + a * (way * sin);
             }
@@ -231,8 +233,15 @@ mod tests {
     proptest! {
         #![proptest_config(odd_shapes())]
         #[test]
-        fn any_shape(batch in 1..4usize, time in 1..70usize, kv_heads in 1..4usize, group in 1..4usize, half in 1..20usize) {
-            let axes = Axes { batch, time, heads: kv_heads * group, kv_heads, head_width: 2 * half, scale: None };
+        fn any_shape(
+            batch in 1..4usize,
+            time in 1..70usize,
+            kv_heads in 1..4usize,
+            group in 1..4usize,
+            half in 1..20usize,
+        ) {
+            let (heads, head_width) = (kv_heads * group, 2 * half);
+            let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None };
             agrees(&[&[axes.rows(), axes.packed_width()]], run(axes));
         }
     }

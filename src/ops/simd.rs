@@ -27,7 +27,9 @@ macro_rules! simd {
             {
                 use $crate::ops::isa::{Level, WithFma, level};
                 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
-                fn avx512<$F: $crate::ops::real::Real $(, $G: $bound)*>($($arg: $ty),*) $(-> $ret)? {
+                fn avx512<$F: $crate::ops::real::Real $(, $G: $bound)*>(
+                    $($arg: $ty),*
+                ) $(-> $ret)? {
                     body::<WithFma, $F $(, $G)*>($($arg),*)
                 }
                 #[target_feature(enable = "avx2,fma")]

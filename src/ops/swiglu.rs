@@ -39,11 +39,13 @@ simd! {
 
 simd! {
     fn backward<S, F>(width: usize, gate_up: &[F], g: &[F], d: &mut [F]) {
-        let rows = gate_up.chunks_exact(2 * width).zip(g.chunks_exact(width)).zip(d.chunks_exact_mut(2 * width));
+        let rows = gate_up.chunks_exact(2 * width).zip(g.chunks_exact(width));
+        let rows = rows.zip(d.chunks_exact_mut(2 * width));
         for ((packed, g), d) in rows {
             let (gate, up) = packed.split_at(width);
             let (dgate, dup) = d.split_at_mut(width);
-            for (((&gate, &up), &g), (dgate, dup)) in gate.iter().zip(up).zip(g).zip(dgate.iter_mut().zip(dup)) {
+            let slopes = dgate.iter_mut().zip(dup);
+            for (((&gate, &up), &g), (dgate, dup)) in gate.iter().zip(up).zip(g).zip(slopes) {
                 let s = gate.sigmoid::<S>();
                 *dgate = g * up * s * gate.fma::<S>(F::ONE - s, F::ONE);
                 *dup = g * gate * s;

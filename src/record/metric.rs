@@ -70,7 +70,13 @@ macro_rules! registry {
     ($($name:ident, $unit:literal, $better:ident, $kind:ident, $about:literal;)*) => {
         /// Every metric there is.
         pub const REGISTRY: &[Info] = &[
-            $(Info { name: $name, unit: $unit, better: Better::$better, kind: Kind::$kind, about: $about },)*
+            $(Info {
+                name: $name,
+                unit: $unit,
+                better: Better::$better,
+                kind: Kind::$kind,
+                about: $about,
+            },)*
         ];
     };
 }

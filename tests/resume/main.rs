@@ -108,7 +108,8 @@ fn what_is_there_is_not_touched_unless_asked() {
     let out = folder.path().join("out.json");
     let jobs = jobs(&["a"], 2);
     let ok = script("done_as ok");
-    let (first, _) = run_jobs(&out, Mode::Resume, &jobs, &ok, &Interrupt::default()); // nothing there: it starts
+    // Nothing is there: it starts.
+    let (first, _) = run_jobs(&out, Mode::Resume, &jobs, &ok, &Interrupt::default());
     let first = first.unwrap();
     let error = refusal(&out, Mode::New, &jobs);
     assert!(

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::source::{Token, closing, files, report, tokens};
 
 /// Folders that do not keep the order yet, `/*` for those below too. Only to be shortened.
-const UNORDERED: [&str; 4] = ["analysis/fit", "analysis/fit/curve", "cli/*", "report/*"];
+const UNORDERED: [&str; 2] = ["cli/*", "report/*"];
 
 /// The folder's own file, `mod.rs`, among its children.
 const SELF: &str = "mod";

@@ -1,6 +1,7 @@
 //! L = E + A / N^alpha + B / D^beta: loss against parameters and training tokens.
 
-use super::law::{Additive, Form, Law, Start, Term};
+use super::additive::{Additive, Start, Term};
+use super::form::{Form, Law};
 use super::points::{Point, Variable};
 
 /// The law, with the published protocol: Huber's loss with delta 1e-3, summed, from 4500 starts.

@@ -6,7 +6,7 @@
 //! repeat nothing and holds them (`--hold`), and then R_D* and R_N* to all runs; nothing held, all seven are fitted together.
 
 use super::curve::{Curve, Figure, Input, Residual, Slot, refuse_flat};
-use super::law::{Form, Law};
+use super::form::{Form, Law};
 use super::points::Variable;
 use super::surface::Theta;
 

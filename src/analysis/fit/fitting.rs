@@ -1,8 +1,8 @@
 //! One group's points with the law fitted to them and the bootstrap's refits: what every finding about the group asks.
 
-use super::allocation::Counting;
+use super::additive::Additive;
+use super::counting::Counting;
 use super::interval::{Bounds, Inquiry};
-use super::law::Additive;
 use super::luck::Silence;
 use super::points::Point;
 use super::series::Series;

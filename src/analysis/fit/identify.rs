@@ -13,9 +13,9 @@ use serde::Serialize;
 
 use super::fitting::Fitting;
 use super::interval::{Bounds, Held, Inquiry};
+use super::misfit::{self, Misfit};
 use super::solve::Fitted;
 use super::surface::Theta;
-use super::{Misfit, misfit};
 use crate::stat::interval::LEVEL;
 use crate::stat::{Shift, holm, sd};
 

@@ -13,7 +13,7 @@
 
 use serde::Serialize;
 
-use super::law::{Form, Law};
+use super::form::{Form, Law};
 use super::points::Point;
 use crate::error::{Error, Result};
 use crate::stat::interval::LEVEL;

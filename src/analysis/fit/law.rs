@@ -2,70 +2,8 @@
 
 use crate::error::{Error, Result};
 
-use super::curve::Curve;
-use super::points::{Point, Variable};
+use super::form::Law;
 use super::{chinchilla, data_constrained, isoflop, joint, over_training, power, rate};
-
-/// A scaling law that can be fitted.
-#[derive(Debug)]
-pub struct Law {
-    /// `chinchilla`.
-    pub name: &'static str,
-    /// As one writes it.
-    pub formula: &'static str,
-    /// One sentence.
-    pub about: &'static str,
-    /// Paper and equation.
-    pub source: &'static str,
-    /// What kind of curve it is.
-    pub form: Form,
-}
-
-/// The kinds of laws.
-#[derive(Debug)]
-pub enum Form {
-    /// L = E + A / x^a + B / y^b ...
-    Additive(Additive),
-    /// A parabola per budget.
-    IsoFlop,
-    /// One law of compute over all groups, with one E.
-    Joint,
-    /// Any formula.
-    Curve(Curve),
-    /// The best learning rate and batch over cells.
-    Rate,
-}
-
-/// L = E + sum of coefficient / variable^exponent, with one or two terms, fitted to ln L.
-#[derive(Debug)]
-pub struct Additive {
-    /// The terms.
-    pub terms: &'static [Term],
-    /// Where Huber's loss of a residual in ln L turns from squares to absolute values; infinite for least squares.
-    pub delta: f64,
-    /// Where searches start.
-    pub starts: fn(&[Point]) -> Vec<Start>,
-}
-
-/// One term.
-#[derive(Debug)]
-pub struct Term {
-    /// `A`.
-    pub coefficient: &'static str,
-    /// `alpha`.
-    pub exponent: &'static str,
-    /// What is raised to minus the exponent.
-    pub variable: Variable,
-}
-
-/// Where a search starts: logarithm of coefficient and exponent of each term, and the logarithm of E.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Start {
-    /// (ln A, alpha) of each term; the second is not used by a law of one.
-    pub terms: [(f64, f64); 2],
-    /// ln E.
-    pub irreducible: f64,
-}
 
 /// Every law there is.
 pub const CATALOG: [&Law; 7] = [
@@ -89,6 +27,8 @@ pub fn find(name: &str) -> Result<&'static Law> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::analysis::fit::additive::Start;
+    use crate::analysis::fit::{Form, Point};
 
     #[test]
     fn every_law_says_what_it_is_and_names_are_unique() {

@@ -7,22 +7,13 @@
 
 use serde::Serialize;
 
-use super::curve::CurveFit;
+use super::curve::{CurveFit, Demand};
 use super::surface::{IRREDUCIBLE, Theta};
 use crate::error::{Error, Result};
 use crate::stat::{Interval, quantile};
 
 /// Bisections of the share.
 const HALVINGS: usize = 200;
-
-/// What is served over a model's life.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Demand {
-    /// D_inf.
-    pub tokens: f64,
-    /// The loss to be reached; absent for that of the compute-optimal model at the largest compute fitted.
-    pub loss_nats: Option<f64>,
-}
 
 /// A model that reaches the loss.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]

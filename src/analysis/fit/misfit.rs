@@ -80,7 +80,7 @@ pub fn misfit(fitting: &Fitting) -> Option<Misfit> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::fit::law::Form;
+    use crate::analysis::fit::form::Form;
     use crate::analysis::fit::{Point, power};
     use crate::stream::stream;
 

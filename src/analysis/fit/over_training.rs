@@ -5,7 +5,7 @@
 //! depends on M. It is fitted as published: least squares of the loss in nats from a grid of starts.
 
 use super::curve::{Curve, Figure, Input, Residual, Slot, refuse_flat};
-use super::law::{Form, Law};
+use super::form::{Form, Law};
 use super::points::Variable;
 use super::surface::Theta;
 

@@ -1,6 +1,7 @@
 //! L = E + A C^-a: loss against compute.
 
-use super::law::{Additive, Form, Law, Start, Term};
+use super::additive::{Additive, Start, Term};
+use super::form::{Form, Law};
 use super::points::{Point, Variable};
 
 /// The law.

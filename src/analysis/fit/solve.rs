@@ -6,7 +6,7 @@ use std::thread;
 use crate::stat::{minimise_within, resample};
 use crate::stream::stream;
 
-use super::law::Start;
+use super::additive::Start;
 use super::surface::{IRREDUCIBLE, NOTHING, Surface, Theta};
 
 /// Steps of a search that is to end at a minimum.
@@ -262,7 +262,7 @@ pub fn on_all_cores<T: Send>(n: usize, work: impl Fn(usize) -> T + Sync) -> Vec<
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::analysis::fit::law::Form;
+    use crate::analysis::fit::form::Form;
     use crate::analysis::fit::surface::tests::points;
     use crate::analysis::fit::{chinchilla, power};
 

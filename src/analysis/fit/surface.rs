@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::stat::huber;
 
-use super::law::{Additive, Start};
+use super::additive::{Additive, Start};
 use super::points::Point;
 
 /// ln A, alpha, ln B, beta, ln E. A law of one term leaves the middle two alone.
@@ -296,7 +296,7 @@ fn balanced(rows: &[Row], clusters: usize) -> bool {
 #[cfg(test)]
 pub(super) mod tests {
     use super::*;
-    use crate::analysis::fit::law::Form;
+    use crate::analysis::fit::form::Form;
     use crate::analysis::fit::{chinchilla, power};
 
     /// Points of a law's own curve, each moved by `noise(k)` in ln L.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::ratio::{Bound, Side};
-use crate::analysis::axis::Axis;
+use crate::analysis::axis::{Axis, Spent};
 use crate::analysis::stratum::Stratum;
 use crate::record::{Status, Trial, metric};
 use crate::stat::{Crossing, Descent};
@@ -94,6 +94,17 @@ fn runner(stratum: &Stratum, seed: (u64, u64, u64), trials: &[&Trial]) -> Option
     })
 }
 
+/// The one point of a trial without a curve: its end.
+fn ending(trial: &Trial, end: &Spent) -> Option<Course> {
+    let spent = Axis::ALL
+        .into_iter()
+        .filter_map(|axis| Some((axis, vec![end.on(axis)?])));
+    Some(Course {
+        spent: spent.collect(),
+        losses: vec![trial.metric(metric::VAL_LOSS_NATS)?],
+    })
+}
+
 /// The judged points of a trial; where its curve has none, its end.
 fn course(stratum: &Stratum, trial: &Trial) -> Option<Course> {
     let curve = &trial.curve;
@@ -102,15 +113,7 @@ fn course(stratum: &Stratum, trial: &Trial) -> Option<Course> {
         .collect();
     let end = stratum.spent(trial);
     if judged.is_empty() {
-        let loss = trial.metric(metric::VAL_LOSS_NATS)?;
-        let spent = Axis::ALL
-            .into_iter()
-            .filter_map(|axis| Some((axis, vec![end.on(axis)?])))
-            .collect();
-        return Some(Course {
-            spent,
-            losses: vec![loss],
-        });
+        return ending(trial, &end);
     }
     let whole = |values: Vec<f64>| (!values.is_empty()).then_some(values);
     let at = |values: &[f64]| {

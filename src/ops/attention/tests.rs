@@ -116,8 +116,15 @@ fn axes_that_do_not_fit_are_refused() -> Result<()> {
 proptest! {
     #![proptest_config(odd_shapes())]
     #[test]
-    fn any_shape(batch in 1..4usize, time in 1..140usize, kv_heads in 1..4usize, group in 1..4usize, d in 1..24usize) {
-        let axes = Axes { batch, time, heads: kv_heads * group, kv_heads, head_width: d, scale: None };
+    fn any_shape(
+        batch in 1..4usize,
+        time in 1..140usize,
+        kv_heads in 1..4usize,
+        group in 1..4usize,
+        head_width in 1..24usize,
+    ) {
+        let heads = kv_heads * group;
+        let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None };
         agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
     }
 }

@@ -11,7 +11,7 @@ use cublas::sys::{
     cublasComputeType_t as ComputeType, cublasGemmAlgo_t as Algorithm, cublasMath_t as MathMode,
     cublasOperation_t as Operation, cudaDataType as DataType,
 };
-use driver::sys::CUfunction_attribute_enum::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES as MOST_SHARED;
+use driver::sys::CUfunction_attribute_enum as Attribute;
 use driver::{CudaFunction, CudaSlice, DevicePtr};
 use std::collections::HashMap;
 use std::ffi::c_void;
@@ -163,7 +163,10 @@ impl Backend for Cuda {
         let function = self.kernel(launch)?;
         if launch.shared_bytes > GRANTED {
             function
-                .set_attribute(MOST_SHARED, launch.shared_bytes as i32)
+                .set_attribute(
+                    Attribute::CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES,
+                    launch.shared_bytes as i32,
+                )
                 .map_err(|error| {
                     failed(
                         &format!("{name}: {} bytes of shared memory", launch.shared_bytes),

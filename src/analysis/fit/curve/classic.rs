@@ -1,12 +1,11 @@
 //! The laws of one and two terms as curves, so that a fit of theirs can be asked what every curve is asked.
 
-use super::{Curve, Input, Residual, Slot};
+use super::fitted::CurveFit;
+use super::formula::{Curve, Input, Residual, Slot};
 use crate::analysis::fit::fitting::Fitting;
 use crate::analysis::fit::points::Variable;
 use crate::analysis::fit::surface::IRREDUCIBLE;
 use crate::error::Result;
-
-use super::CurveFit;
 
 const E: Slot = Slot {
     name: "E",

@@ -1,6 +1,6 @@
 //! A curve fitted to the points of one group.
 
-use super::{Curve, Input, Residual, Slot};
+use super::formula::{Curve, Input, Residual, Slot};
 use crate::analysis::fit::points::Point;
 use crate::analysis::fit::solve::on_all_cores;
 use crate::error::{Error, Result};

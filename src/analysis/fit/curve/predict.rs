@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::classic::spending;
 use super::fitted::CurveFit;
-use super::{Input, Residual};
+use super::formula::{Input, Residual};
 use crate::analysis::fit::allocation::optimum;
 use crate::analysis::fit::points::Variable;
 use crate::error::{Error, Result};
@@ -203,7 +203,7 @@ fn beyond(fit: &CurveFit, run: &Input) -> Vec<Beyond> {
 mod tests {
     use super::*;
     use crate::analysis::fit::curve::{Asked, Curve, study};
-    use crate::analysis::fit::law::Form;
+    use crate::analysis::fit::form::Form;
     use crate::analysis::fit::points::Point;
     use crate::analysis::fit::{Fitting, over_training, power};
     use crate::stream::stream;

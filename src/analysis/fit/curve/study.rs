@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 use statrs::distribution::{ContinuousCDF, FisherSnedecor};
 
+use super::asked::Asked;
 use super::fitted::CurveFit;
-use super::{Asked, Curve, Figure, Input, Residual};
-use crate::analysis::fit::Parameter;
+use super::formula::{Curve, Figure, Input, Residual};
 use crate::analysis::fit::interval::Bounds;
 use crate::analysis::fit::misfit::Misfit;
 use crate::analysis::fit::points::Point;
 use crate::analysis::fit::solve::on_all_cores;
+use crate::analysis::fit::study::Parameter;
 use crate::error::Result;
 use crate::stat::{mean, quantile, sd};
 

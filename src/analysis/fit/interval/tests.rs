@@ -1,7 +1,8 @@
 //! Tests of `interval`.
 
 use super::*;
-use crate::analysis::fit::law::{Additive, Form};
+use crate::analysis::fit::Form;
+use crate::analysis::fit::additive::Additive;
 use crate::analysis::fit::points::Point;
 use crate::analysis::fit::{chinchilla, power};
 

@@ -9,10 +9,10 @@
 
 use serde::Serialize;
 
-use super::Irreducible;
+use super::form::{Form, Law};
 use super::interval::Bounds;
-use super::law::{Form, Law};
 use super::points::Point;
+use super::study::Irreducible;
 use crate::error::{Error, Result};
 use crate::stat::holm;
 

@@ -7,7 +7,7 @@
 
 use serde::Serialize;
 
-use super::law::{Form, Law};
+use super::form::{Form, Law};
 use super::points::{Point, Variable};
 use crate::error::{Error, Result};
 use crate::stat::interval::LEVEL;

@@ -7,7 +7,10 @@ proptest! {
     /// Whatever a counter says, and however late it is read: joules that some power explains, or a reason.
     #[test]
     fn no_joules_are_zero_or_below_or_beyond_all_power(
-        readings in prop::collection::vec((0.0..60.0f64, prop::option::weighted(0.95, 0..=RANGE_UJ)), 0..12),
+        readings in prop::collection::vec(
+            (0.0..60.0f64, prop::option::weighted(0.95, 0..=RANGE_UJ)),
+            0..12,
+        ),
         steps in prop::collection::vec((0.0..60.0f64, 0..10_000_000_000u64), 0..12),
     ) {
         let mut wild = Account::new(RAPL, 1e-3, 0.2);
