@@ -1,19 +1,22 @@
 //! effbench: is the next gain in more scale or in a better algorithm?
 //!
 //! ```text
-//! options ─▶ CAMPAIGN ─▶ runner ─▶ trial ─▶ RECORD ─▶ analysis ─▶ report ─▶ stdout, files
-//!                                    │        └─▶ results/*.json ─▶ CI, other machines
-//!                 config, data, device, ops, model,
-//!                 train │ infer, measure
+//! options ─▶ CAMPAIGN ─▶ runner ─▶ trial ─▶ RECORD ─▶ analysis ─▶ PAGE ─▶ text, Markdown, HTML, JSON
+//!            (intent)                │      (fact) │             (speech)
+//!                  config, data, device, ops,      ├─▶ results/*.json ─▶ CI, other machines
+//!                  model, train │ infer, measure   └─◀ import ◀─ logs of other programs
 //!
-//!     needs candle, a device, time          pure: no candle, no device, no clock
+//!      needs candle, a device, time                     pure: no candle, no device, no clock
 //! ```
 //!
-//! An hourglass: the left cone turns a description into numbers, the right cone turns numbers into words, and the waist,
-//! [`record`], is one versioned type. What is to be run is a value of its own, a `campaign`, from Rust as from the command
-//! line. The modules below stand in the order of the data flow, which is also the order of reading and the import law: a
-//! module names only modules above it. Without the feature `run` only the right cone is built, without candle: the judge
-//! that a CI job needs.
+//! An hourglass: the left cone turns a description into numbers, the right cone turns numbers into words. It has three waists, each
+//! a small, dull type that can be written down: a `campaign` is what is to be run, [`record`] what was measured, and
+//! [`report::page`] what is said. `trial` is the only place where the left cone's parts meet: it times the steps that `train` and
+//! `infer` make, and reads the instruments of `measure`.
+//!
+//! The modules below stand in the order of the data flow, which is also the order of reading and the import law: a module names
+//! only modules above it, and so does a file within its folder, in the order of the `mod` lines (`tests/tidy` holds both). Without
+//! the feature `run` only the right cone and the floor that it stands on are built, without candle: the judge that a CI job needs.
 
 pub mod error;
 pub mod unit;

@@ -200,11 +200,8 @@ fn kills_at_random_moments_lose_nothing_and_change_no_bit() {
         .unwrap_or(20);
     let folder = tempfile::tempdir().unwrap();
     let here = folder.path();
-    fs::write(
-        here.join("tiny.toml"),
-        SUITE.replace("[10, 40]", "[10, 200]"),
-    )
-    .unwrap();
+    let suite = SUITE.replace("[10, 40]", "[10, 200]");
+    fs::write(here.join("tiny.toml"), suite).unwrap();
     let began = Instant::now();
     assert_eq!(wait(&mut run(here, "whole.json").spawn().unwrap()), Some(0));
     // Kills fall anywhere in a run.

@@ -12,8 +12,9 @@ use super::resolve::Campaign;
 use crate::config::against::CONFIRM_REPEATS;
 use crate::error::{Error, Result};
 use crate::record::{Build, Machine, ResultFile, Run, SCHEMA, Trial};
-use crate::runner::local::{CalibrateInChild, Then};
+use crate::runner::local::CalibrateInChild;
 use crate::runner::partial::CONFIRM;
+use crate::runner::request::Then;
 use crate::runner::{Interrupt, Mode, Observer, Request, Worker, local};
 use crate::trial::Job;
 

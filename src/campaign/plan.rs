@@ -13,7 +13,7 @@ use crate::config::plan::{Plan, PlannedCell};
 use crate::error::Result;
 use crate::record::pool::read_all;
 use crate::record::{Build, Trial};
-use crate::runner::local::{is_settled, kept};
+use crate::runner::found::{is_settled, kept};
 use crate::runner::partial::newest_partial;
 use crate::runner::plan::PreparedCell;
 use crate::runner::{Mode, Shard, build_info};

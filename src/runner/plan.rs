@@ -267,8 +267,8 @@ mod tests {
     }
 
     /// Cells of a variant share the surface of a repeat, repeats and variants do not, and the record says what was drawn.
-    #[test]
-    fn every_repeat_draws_a_surface_for_each_variant() {
+    /// Three variants: two cells of the first, and a third whose surface is known for certain.
+    fn cells_with_surfaces() -> [PreparedCell; 4] {
         let of = |name: &str, variant: &str, ln_lr: f64, loadings| {
             let spec = serde_json::json!({"train": {"optimizer": {"lr": ln_lr.exp()}}});
             let lr_source = RateSource::Surface {
@@ -292,12 +292,17 @@ mod tests {
                 ..cell("x", 1.0)
             }
         };
-        let cells = [
+        [
             of("a@1", "a", -4.0, [0.1, 0.0, 0.0]),
             of("a@2", "a", -5.0, [0.1, 0.02, 0.0]),
             of("b@1", "b", -4.0, [0.1, 0.0, 0.0]),
             of("c@1", "c", -4.0, [0.0; 3]),
-        ];
+        ]
+    }
+
+    #[test]
+    fn every_repeat_draws_a_surface_for_each_variant() {
+        let cells = cells_with_surfaces();
         let build = build("1");
         let arms = [Arm {
             label: None,

@@ -1,7 +1,9 @@
 //! `effbench run` from outside: a real suite of tiny models, killed, resumed, repeated, and refused.
 #![cfg(feature = "run")]
 
+mod against;
 mod campaign;
+mod parts;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -10,7 +12,7 @@ use std::process::{Command, Output, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use effbench::record::{RateSource, ResultFile, Status, Trial, journal, store};
+use effbench::record::{ResultFile, Status, Trial, journal, store};
 
 const SUITE: &str = include_str!("../fixtures/tiny.toml");
 
@@ -65,6 +67,19 @@ fn losses(file: &ResultFile) -> Vec<(String, u64, Vec<u64>)> {
     rows
 }
 
+/// What a step of each variant asks of the fused ops, in operations and bytes.
+fn work(file: &ResultFile) -> BTreeSet<(String, Vec<u64>)> {
+    let counts = |trial: &Trial| {
+        ["step_ops", "step_tensor_bytes"]
+            .map(|name| trial.metric(name).unwrap() as u64)
+            .to_vec()
+    };
+    file.trials
+        .iter()
+        .map(|trial| (trial.variant.clone(), counts(trial)))
+        .collect()
+}
+
 #[test]
 fn a_suite_runs_answers_and_repeats_to_the_bit() {
     let folder = folder_with_suite();
@@ -95,18 +110,6 @@ fn a_suite_runs_answers_and_repeats_to_the_bit() {
     );
 
     // What a step asks of the fused ops is the same for every repeat, seed and budget of a variant.
-    let work = |file: &ResultFile| -> BTreeSet<(String, Vec<u64>)> {
-        let count = |trial: &Trial, name: &str| trial.metric(name).unwrap() as u64;
-        let counts = |trial: &Trial| {
-            ["step_ops", "step_tensor_bytes"]
-                .map(|name| count(trial, name))
-                .to_vec()
-        };
-        file.trials
-            .iter()
-            .map(|trial| (trial.variant.clone(), counts(trial)))
-            .collect()
-    };
     assert!(
         work(&a).len() == 2
             && work(&a)
@@ -119,18 +122,8 @@ fn a_suite_runs_answers_and_repeats_to_the_bit() {
     // A second process, and one thread instead of all: the same bits.
     for threads in ["1", "2"] {
         let threads = format!("compute.threads={threads}");
-        let again = effbench(
-            here,
-            &[
-                "run",
-                "./tiny.toml",
-                "--out",
-                "b.json",
-                "--fresh",
-                "--set",
-                &threads,
-            ],
-        );
+        let rest = ["--out", "b.json", "--fresh", "--set", &threads];
+        let again = effbench(here, &[&["run", "./tiny.toml"], &rest[..]].concat());
         assert_eq!(again.status.code(), Some(0), "{}", stderr(&again));
         let b = read(here, "b.json");
         assert_eq!((losses(&a), work(&a)), (losses(&b), work(&b)), "{threads}");
@@ -369,287 +362,4 @@ fn text_of_ones_own_is_trained_on_and_its_path_stays_out_of_the_record() {
         (nats / std::f64::consts::LN_2 - bits).abs() < 1e-9,
         "characters of this text are bytes"
     );
-}
-
-/// Two parts of a run are its trials, by the same ids and the same bits; a sweep made once serves both.
-#[test]
-fn parts_of_a_run_fit_together() {
-    let folder = folder_with_suite();
-    let here = folder.path();
-    let tuned = SUITE.replace(
-        "first_seed = 1",
-        "first_seed = 1\ntune = { lr = [0.005, 0.01, 0.02] }",
-    );
-    fs::write(here.join("tuned.toml"), tuned.replace("[10, 40]", "[10]")).unwrap();
-    let run = |args: &[&str]| {
-        let output = effbench(here, &[&["run", "./tuned.toml"], args].concat());
-        assert_eq!(
-            output.status.code(),
-            Some(0),
-            "{args:?}: {}",
-            stderr(&output)
-        );
-    };
-    run(&["--out", "whole.json"]);
-    run(&["--shard", "sweep", "--out", "sweep.json"]);
-    run(&["--shard", "1/2", "--rates", "sweep.json", "--out", "1.json"]);
-    run(&["--shard", "2/2", "--rates", "sweep.json", "--out", "2.json"]);
-    let parts = ["sweep.json", "1.json", "2.json"].map(|name| read(here, name));
-    assert_eq!(parts.each_ref().map(|part| part.trials.len()), [12, 2, 2]);
-    // A sweep looks at one part of the windows and is judged by another; every repeat draws a rate, and says so.
-    for trial in parts.iter().flat_map(|part| &part.trials) {
-        let part = if trial.in_sweep() {
-            "validation"
-        } else {
-            "test"
-        };
-        assert_eq!(trial.spec["data"]["held_out"], part, "{}", trial.cell);
-        match &trial.lr_source {
-            RateSource::Grid => {}
-            RateSource::Surface {
-                from, ln_lr, draw, ..
-            } => {
-                let lr = trial.spec["train"]["optimizer"]["lr"].as_f64().unwrap();
-                assert!(
-                    (lr.ln() - ln_lr - draw).abs() < 1e-3 && *draw != 0.0,
-                    "{:?}",
-                    trial.lr_source
-                );
-                assert_eq!(from.as_deref(), Some("sweep.json"));
-            }
-            other => panic!("{}: {other}", trial.cell),
-        }
-    }
-    let ids = |trials: Vec<&Trial>| -> BTreeSet<String> {
-        trials.iter().map(|trial| trial.id.clone()).collect()
-    };
-    let whole = read(here, "whole.json");
-    assert_eq!(
-        ids(parts.iter().flat_map(|part| &part.trials).collect()),
-        ids(whole.trials.iter().collect())
-    );
-    let mut rows: Vec<_> = parts.iter().flat_map(losses).collect();
-    rows.sort();
-    assert_eq!(rows, losses(&whole));
-
-    let refused: [(&[&str], &str); 5] = [
-        (
-            &["run", "./tuned.toml", "--shard", "1/2"],
-            "`effbench run ./tuned.toml --shard sweep --out rates.json`",
-        ),
-        (
-            &["run", "./tiny.toml", "--shard", "sweep"],
-            "chooses no learning rates",
-        ),
-        (
-            &["run", "./tiny.toml", "--rates", "sweep.json"],
-            "chooses no learning rates",
-        ),
-        (
-            &["run", "./tiny.toml", "--shard", "3/3"],
-            "the run has 2 repeats",
-        ),
-        (&["run", "./tiny.toml", "--shard", "3/2"], "write I/N"),
-    ];
-    for (args, says) in refused {
-        let output = effbench(here, args);
-        assert_eq!(
-            output.status.code(),
-            Some(2),
-            "{args:?}: {}",
-            stderr(&output)
-        );
-        assert!(
-            stderr(&output).contains(says),
-            "{args:?}: {}",
-            stderr(&output)
-        );
-    }
-}
-
-/// Where no sweep speaks for a place nothing runs, until somebody asks for it by name.
-#[test]
-fn what_no_sweep_speaks_for_is_refused_and_what_the_hint_says_works() {
-    let folder = folder_with_suite();
-    let here = folder.path();
-    fs::write(
-        here.join("book.txt"),
-        "It was the best of times, it was the worst of times.\n".repeat(4000),
-    )
-    .unwrap();
-    let refused: [(&[&str], &str); 4] = [
-        (&["run", "ci", "--scales", "w1024"], "steps at width 1024"),
-        (
-            &["run", "ci", "--set", "train.steps=50000"],
-            "50000 steps at width 32",
-        ),
-        (
-            &["run", "ci", "--data", "markov"],
-            "no sweep has chosen a learning rate for gpt2 on markov",
-        ),
-        (
-            &[
-                "run",
-                "ci",
-                "--data",
-                "book.txt",
-                "--set",
-                "data.tokenizer=char",
-            ],
-            "no sweep has chosen a learning rate",
-        ),
-    ];
-    for (args, says) in refused {
-        let run = |more: &[&str]| effbench(here, &[args, more, &["--dry-run"]].concat());
-        let output = run(&[]);
-        assert_eq!(output.status.code(), Some(2), "{args:?}");
-        assert!(
-            stderr(&output).contains(says) && stderr(&output).contains("--untuned"),
-            "{}",
-            stderr(&output)
-        );
-        for remedy in [&["--untuned"][..], &["--set", "train.optimizer.lr=0.01"]] {
-            assert_eq!(
-                run(remedy).status.code(),
-                Some(0),
-                "{args:?} {remedy:?}: {}",
-                stderr(&run(remedy))
-            );
-        }
-    }
-    // Bytes of any text were swept, and quick sweeps what was not.
-    let planned = |args: &[&str]| {
-        let output = effbench(here, &[args, &["--dry-run", "--format", "json"]].concat());
-        let plan: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
-        plan["tuning_trials"].as_u64().unwrap()
-    };
-    assert_eq!(planned(&["run", "quick"]), 0);
-    assert_eq!(planned(&["run", "quick", "--data", "book.txt"]), 0);
-    assert_eq!(
-        planned(&["run", "quick", "--data", "markov"]),
-        3 * 3 * 4 * 2
-    );
-    assert_eq!(
-        planned(&["run", "quick", "--data", "markov", "--untuned"]),
-        0
-    );
-}
-
-/// The same program as both arms: every trial twice, side by side, the same losses, and nothing worse.
-#[test]
-fn a_build_against_itself_is_no_regression() {
-    let folder = folder_with_suite();
-    let here = folder.path();
-    let own = env!("CARGO_BIN_EXE_effbench");
-    let args = [
-        "run",
-        "./tiny.toml",
-        "--variants",
-        "gpt2",
-        "--against",
-        own,
-        "--confirm",
-        "--out",
-        "aa.json",
-    ];
-    let output = effbench(here, &args);
-    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        said.contains("gpt2/w16@40") && said.contains("Result file: aa.json"),
-        "{said}"
-    );
-    let file = read(here, "aa.json");
-    let arms: Vec<&str> = file.trials.iter().map(|trial| trial.arm.as_str()).collect();
-    assert_eq!(
-        arms,
-        [
-            "base", "head", "base", "head", "head", "base", "head", "base"
-        ]
-    );
-    assert!(
-        stderr(&output).contains("gpt2/w16@10 of head repeat 1"),
-        "{}",
-        stderr(&output)
-    );
-    for pair in file.trials.chunks(2) {
-        assert_eq!(
-            (&pair[0].cell, pair[0].repeat),
-            (&pair[1].cell, pair[1].repeat)
-        );
-        assert_eq!(
-            pair[0].metric("val_loss_nats"),
-            pair[1].metric("val_loss_nats")
-        );
-    }
-    let output = effbench(
-        here,
-        &[
-            "run",
-            "./tiny.toml",
-            "--against",
-            "/bin/true",
-            "--out",
-            "x.json",
-        ],
-    );
-    assert_eq!(output.status.code(), Some(2), "{}", stderr(&output));
-    assert!(
-        stderr(&output).contains("does not say which build it is"),
-        "{}",
-        stderr(&output)
-    );
-}
-
-/// A base that says it is far faster: what looks worse is run again, and the fresh repeats confirm it.
-#[test]
-#[cfg(unix)]
-fn a_slowdown_is_flagged_run_again_and_confirmed() {
-    use std::os::unix::fs::PermissionsExt;
-    let folder = folder_with_suite();
-    let here = folder.path();
-    let own = env!("CARGO_BIN_EXE_effbench");
-    // Ten times, whatever the digits: a 9 in front would make 99 of 9 and 911 of 11.
-    let boast = r#"s/("train_tokens_per_s":\{"value":)([0-9]+)/\1\20/"#;
-    let base = here.join("base");
-    fs::write(
-        &base,
-        format!(
-            "#!/bin/sh\n[ \"$1\" = build ] && exec {own} build\n{own} \"$@\" | sed -E '{boast}'\n"
-        ),
-    )
-    .unwrap();
-    fs::set_permissions(&base, fs::Permissions::from_mode(0o755)).unwrap();
-    fs::write(here.join("one.toml"), SUITE.replace("[10, 40]", "[10]")).unwrap();
-    let args = [
-        "run",
-        "./one.toml",
-        "--variants",
-        "gpt2",
-        "--repeats",
-        "3",
-        "--against",
-        "./base",
-        "--confirm",
-    ];
-    let run = |more: &[&str]| effbench(here, &[&args[..], &["--out", "x.json"], more].concat());
-    let output = run(&[]);
-    assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
-    let said = String::from_utf8_lossy(&output.stdout);
-    assert!(
-        said.contains("judged by fresh repeats alone") && said.contains("slower"),
-        "{said}"
-    );
-    assert_eq!(
-        (
-            read(here, "x.json").trials.len(),
-            read(here, "x-confirm.json").trials.len()
-        ),
-        (6, 16)
-    );
-    assert!(stderr(&run(&[])).contains("is already there"));
-    // Both stages are there: nothing is run again, and the verdict is the same.
-    let again = run(&["--resume"]);
-    assert_eq!(again.status.code(), Some(1), "{}", stderr(&again));
-    assert_eq!(read(here, "x-confirm.json").trials.len(), 16);
 }

@@ -43,7 +43,13 @@ const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
         "gpt2/w32@150 gpt2/w32@300 gpt2/w32@600 llama/w32@300",
     ),
     ("quick", "modern", "", &[], "modern/w48@400 modern/w48@800"),
-    ("tune-quick", "gpt2,llama", "w64", &["train.optimizer.lr=1"], "gpt2/w64@240 llama/w64@240"),
+    (
+        "tune-quick",
+        "gpt2,llama",
+        "w64",
+        &["train.optimizer.lr=1"],
+        "gpt2/w64@240 llama/w64@240",
+    ),
     (
         "quick",
         "",
@@ -77,10 +83,10 @@ const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
     ("quick", "llama", "", &["train.tokens=1e5"], "llama/w48"),
     (
         "tune-quick",
-"modern",
-"w32",
-&["train.steps=400"],
-"modern/w32@400~0.004 modern/w32@400~0.008 modern/w32@400~0.016 modern/w32@400~0.032 \
+        "modern",
+        "w32",
+        &["train.steps=400"],
+        "modern/w32@400~0.004 modern/w32@400~0.008 modern/w32@400~0.016 modern/w32@400~0.032 \
          modern/w32@400~0.064",
     ),
     (
