@@ -63,7 +63,7 @@ impl Gpu {
     }
 
     /// Runs one of somebody's own kernels, by its name, grid and threads of a block.
-    pub fn launch_own(
+    pub(in crate::ops) fn launch_own(
         self,
         kernels: &'static Kernels,
         (kernel, grid, threads): (&str, [usize; 3], u32),
