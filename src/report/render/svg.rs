@@ -28,7 +28,7 @@ pub const HALF: Canvas = Canvas {
     edges: (8.0, 54.0),
     below_last: 0.0,
     font: 13,
-    name: 20,
+    name: 26,
     ticks: 4,
     label: 48,
     figures: false,
