@@ -168,6 +168,17 @@ fn changes_of_ones_own_compose_and_contradictions_are_refused() {
     );
 }
 
+/// How long a suite takes is for `--dry-run` to say: it knows the machine.
+#[test]
+fn no_suite_promises_a_duration() {
+    for suite in Library::builtin().suites().unwrap() {
+        let about = suite.about.to_lowercase();
+        for word in ["minute", "hour", "a night", "seconds", "cores"] {
+            assert!(!about.contains(word), "{}: {about}", suite.name);
+        }
+    }
+}
+
 #[test]
 fn every_suite_has_cells_and_every_shipped_rate_is_known_where_it_is_from() {
     let library = Library::builtin();
