@@ -32,8 +32,9 @@ Examples:
   effbench compare base.json new.json --accept 'gpt2/w32@400:train_flops=the head is wider now'
 
 Exit codes:
-  0 no regression   1 a confirmed regression   2 usage or unreadable input
-  3 cannot tell (--gate conclusive, equivalent)   4 not comparable   5 some trials failed or are invalid")]
+  0 no regression   1 a confirmed regression, or a seed that diverges where the base finished
+  2 usage or unreadable input   3 cannot tell (--gate conclusive, equivalent)   4 not comparable
+  5 some trials failed, timed out, ran out of memory or are invalid: the machine may be to blame, so no verdict")]
 pub struct CompareArgs {
     /// A result file, or a folder of them.
     #[arg(value_name = "BASE")]

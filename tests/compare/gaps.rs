@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use crate::{Change, Folder, diverging, luck, noisy, said, session, slow, text, trials, unlearn};
+use crate::{Change, Folder, diverging, failing, luck, noisy, said, session, slow, text, trials, unlearn};
 
 /// Two repeats of every cell, three times slower and a whole nat worse, give or take a hundredth.
 fn ruined(file: &mut Value) {
@@ -171,4 +171,79 @@ fn a_lowered_margin_is_honoured_or_refused_aloud() {
         "{}",
         said(&refused)
     );
+}
+
+/// A seed that finished in the base and ends without a result now is no verdict, as the machine may be to blame, and no pass: it is
+/// named in the first sentence and has a code of its own under every gate; a regression beside it counts first, and names it too.
+#[test]
+fn a_seed_that_newly_fails_passes_no_gate() {
+    let ends: [(Change, &str); 3] = [
+        (failing, "failed"),
+        (
+            |file| {
+                failing(file);
+                let mut of = trials(file).iter_mut();
+                of.find(|t| t["status"] == "failed").unwrap()["status"] = "timeout".into();
+            },
+            "timed out",
+        ),
+        (
+            |file| {
+                failing(file);
+                let mut of = trials(file).iter_mut();
+                of.find(|t| t["status"] == "failed").unwrap()["status"] = "out_of_memory".into();
+            },
+            "out of memory",
+        ),
+    ];
+    for (change, how) in ends {
+        let folder = Folder::new(change);
+        let named = format!(
+            "1 of 40 trials failed or is invalid (gpt2/w32@400 repeat 0 (new): {how}, where the base finished)"
+        );
+        for gate in ["regress", "conclusive", "equivalent"] {
+            let output = folder.compare(&["--gate", gate]);
+            let said = said(&output);
+            assert_eq!(output.status.code(), Some(5), "{gate}: {said}");
+            assert!(
+                said.starts_with(&format!("Cannot judge: {named}")),
+                "{said}"
+            );
+        }
+    }
+    let both = Folder::new(|file| {
+        failing(file);
+        unlearn(file, 0.5, |cell| cell == "modern/w32@800");
+    });
+    let output = both.compare(&[]);
+    let first = said(&output).lines().next().unwrap().to_owned();
+    assert_eq!(output.status.code(), Some(1), "{first}");
+    assert!(
+        first.contains(": regression") && first.contains("failed, where the base finished"),
+        "{first}"
+    );
+}
+
+/// One trial a side shows no scatter, so that nothing is said of what scatters; not even of a file that is set against itself.
+#[test]
+fn one_trial_a_side_cannot_tell() {
+    let alone: Change = |file| trials(file).retain(|t| t["repeat"].as_u64() == Some(0));
+    for worse in [0.0, 0.01] {
+        let folder = Folder::new(alone);
+        let mut file: Value =
+            serde_json::from_str(&std::fs::read_to_string(folder.0.path().join("new.json")).unwrap())
+                .unwrap();
+        if worse > 0.0 {
+            unlearn(&mut file, worse, |_| true);
+        }
+        folder.write("new.json", &file.to_string());
+        folder.write("alone.json", &file.to_string());
+        for base in ["base.json", "alone.json"] {
+            let output = folder.run(&["compare", base, "new.json"]);
+            let said = said(&output);
+            assert!(said.starts_with("Cannot tell"), "{base}: {said}");
+            let strict = folder.run(&["compare", base, "new.json", "--gate", "conclusive"]);
+            assert_eq!(strict.status.code(), Some(3), "{base}: {said}");
+        }
+    }
 }

@@ -78,8 +78,9 @@ impl Comparison {
     }
 
     /// Sets the verdict over what is gated and not accepted, and what the program exits with. A regression that is shown counts before
-    /// everything else; trials that failed leave the rest in doubt; and what the base has and the new side has not cannot have been
-    /// judged.
+    /// everything else, and a seed that newly diverges is one, as a seed fixes every bit of a run. A trial that failed, timed out or ran
+    /// out of memory may have met a full machine as well as a fault of the program: under every gate that is no pass and no verdict
+    /// either, and has a code of its own. What the base has and the new side has not cannot have been judged.
     pub(super) fn settle(&mut self) {
         let gated: Vec<Verdict> = self.gated().map(|row| row.verdict).collect();
         let has = |verdict: Verdict| gated.contains(&verdict);

@@ -38,7 +38,7 @@ pub enum Code {
     Inconclusive = 3,
     /// Not comparable.
     NotComparable = 4,
-    /// Some trials failed or are invalid.
+    /// Some trials failed, timed out, ran out of memory or are invalid.
     Trials = 5,
 }
 
@@ -71,12 +71,16 @@ pub(super) fn unused<'a>(
         .collect()
 }
 
-/// Trials of the compared cells without a figure that counts. One that diverged is a result, an infinitely bad one, unless
-/// nothing but that happened on both sides.
+/// Trials of the compared cells without a figure that counts, first those whose seed finished on the base's side. One that
+/// diverged is a result, an infinitely bad one, unless nothing but that happened on both sides.
 pub(super) fn failed(cells: &[Match]) -> Vec<String> {
-    let mut failed = Vec::new();
+    let (mut newly, mut others) = (Vec::new(), Vec::new());
     for cell in cells {
         let hopeless = !cell.sides.iter().flatten().any(Seen::counts);
+        let finished = |seed: u64| {
+            let mut base = cell.sides[0].iter();
+            base.any(|seen| seen.counts() && seen.trial.seed == seed)
+        };
         for (side, name) in cell.sides.iter().zip(["base", "new"]) {
             let bad = side.iter().filter(|seen| {
                 if hopeless {
@@ -85,17 +89,19 @@ pub(super) fn failed(cells: &[Match]) -> Vec<String> {
                     is_failure(seen)
                 }
             });
-            failed.extend(bad.map(|seen| {
-                format!(
-                    "{} repeat {} ({name}): {}",
-                    cell.cell,
-                    seen.trial.repeat,
-                    why(seen)
-                )
-            }));
+            for seen in bad {
+                let (trial, why) = (seen.trial, why(seen));
+                let line = format!("{} repeat {} ({name}): {why}", cell.cell, trial.repeat);
+                if name == "new" && finished(trial.seed) {
+                    newly.push(format!("{line}, where the base finished"));
+                } else {
+                    others.push(line);
+                }
+            }
         }
     }
-    failed
+    newly.extend(others);
+    newly
 }
 
 fn is_failure(seen: &Seen) -> bool {

@@ -240,7 +240,12 @@ fn correct(rows: &mut [&mut Row]) {
 }
 
 fn conclude(row: &mut Row, tested: usize, sight: &mut Sight) {
-    let Some(effect) = row.effect else { return };
+    let Some(mut effect) = row.effect else { return };
+    if row.group.drifts() && effect.least() < 2 {
+        // One reading that equals another is a copy of it, or rounding: what drifts never repeats itself.
+        effect.identical = false;
+        row.set_effect(effect);
+    }
     if !row.newly_diverged.is_empty() {
         (row.verdict, row.why) = (Verdict::Regressed, Some(Why::Diverged));
         row.reason = reason(row, Why::Diverged);

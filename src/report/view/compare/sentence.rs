@@ -39,7 +39,8 @@ pub fn sentence(found: &Comparison) -> String {
         );
     }
     if let Some(worst) = farthest(&regressed) {
-        let gaps = gaps.map(|gaps| format!("; {gaps}")).unwrap_or_default();
+        let gaps = broken(found).into_iter().chain(gaps);
+        let gaps: String = gaps.map(|gap| format!("; {gap}")).collect();
         return format!(
             "{}: regression{}{gaps}.",
             told(worst),
@@ -68,17 +69,8 @@ fn whole(found: &Comparison, gated: &[&Row]) -> String {
             .any(|row| row.verdict != Verdict::NotComparable);
     match found.exit_code {
         Code::Trials => {
-            let trials: usize = found.trials.iter().sum();
-            let verb = if found.failed.len() == 1 { "is" } else { "are" };
-            let count = found.failed.len();
-            let first = found
-                .failed
-                .first()
-                .map(|first| format!(" ({})", first.escape_debug()))
-                .unwrap_or_default();
-            format!(
-                "Cannot judge: {count} of {trials} trials failed or {verb} invalid{first}; the others show no regression: {rest}"
-            )
+            let broken = broken(found).unwrap_or_default();
+            format!("Cannot judge: {broken}; the others show no regression: {rest}")
         }
         Code::NotComparable if gated.is_empty() => {
             format!(
@@ -94,6 +86,16 @@ fn whole(found: &Comparison, gated: &[&Row]) -> String {
         Code::Inconclusive => format!("Cannot tell: {rest}"),
         _ => seen(found, gated, &rest),
     }
+}
+
+/// `1 of 40 trials failed or is invalid (gpt2/w32@400 repeat 0 (new): out of memory, where the base finished)`.
+fn broken(found: &Comparison) -> Option<String> {
+    let first = found.failed.first()?.escape_debug();
+    let (count, trials) = (found.failed.len(), found.trials.iter().sum::<usize>());
+    let verb = if count == 1 { "is" } else { "are" };
+    Some(format!(
+        "{count} of {trials} trials failed or {verb} invalid ({first})"
+    ))
 }
 
 /// "No regression: ..." of everything, or of what could be seen beside what could not.
