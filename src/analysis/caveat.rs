@@ -98,13 +98,16 @@ fn few_repeats(pairs: &Pairs) -> Option<Caveat> {
 
 fn few_budgets(pairs: &Pairs) -> Option<Caveat> {
     let (base, count) = (&pairs.question.base, pairs.cells.len());
-    let stands_in = match count {
-        1 => "at one budget only: a gain has nothing to be priced in but that run",
-        _ => "at two budgets: a straight line stands in for its curve",
+    // A name keeps its spelling, so that none begins a sentence.
+    let message = match count {
+        1 => format!(
+            "only one budget of {base} ran: a gain has nothing to be priced in but that run"
+        ),
+        _ => format!("only two budgets of {base} ran: a straight line stands in for its curve"),
     };
     (count < BUDGETS).then(|| Caveat {
         code: "few_budgets",
-        message: format!("{base} ran {stands_in}"),
+        message,
         remedy: format!("a suite with at least {BUDGETS} budgets of the base"),
     })
 }

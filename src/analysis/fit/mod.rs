@@ -102,7 +102,7 @@ pub struct Findings {
     pub rates: Vec<RateLaw>,
     /// Whether exponents can be ranked across groups.
     pub rankings: Vec<Ranking>,
-    /// What scale alone would need to match another group.
+    /// What scale alone would need to match another group, between laws that describe their runs and could have failed to.
     pub matches: Vec<Match>,
     /// How well the law forecasts runs that it was not fitted to, by group.
     pub held_out: Vec<curve::HeldOut>,
@@ -349,6 +349,15 @@ fn compare(findings: &mut Findings, source: Irreducible) {
     });
     let (mut rankings, matches): (Vec<Ranking>, Vec<Match>) = compared.into_iter().unzip();
     identify::settle(&mut rankings);
+    // What scale alone costs is read off two laws, and of a law that misses its runs, or that nothing tests, nothing is.
+    let sound = |group: &str| {
+        let mut groups = findings.groups.iter();
+        groups.any(|study| study.group == group && study.describes() && study.tests_form)
+    };
+    let matches = matches
+        .into_iter()
+        .filter(|found| sound(&found.behind) && sound(&found.ahead))
+        .collect();
     if !claims {
         findings.notes.push(format!(
             "what each E would claim is not said of {} pairs of groups",

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::number::{bounds, chance, figure, named};
+use super::fit_sentence::about;
+use super::number::{bounds, chance, figure};
 use crate::analysis::fit::curve::Residual;
 use crate::analysis::fit::{Bounds, Parameter, Shape};
 use crate::report::page::{Block, Table};
@@ -32,12 +33,12 @@ pub fn sentence(shape: &Shape) -> String {
     } else {
         "the loss falls toward"
     };
-    let mut text = format!(
-        "{}{lead} {floor}{}; n = {} points{repeats}.",
-        named(&shape.group),
+    let falls = format!(
+        "{lead} {floor}{}; n = {} points{repeats}.",
         figures.collect::<String>(),
         shape.n
     );
+    let mut text = about(&shape.group, &falls);
     if shape.residual_sd.is_none() {
         text += " There are as many parameters as points: nothing tests the law, and nothing bounds its parameters.";
     } else if !open.is_empty() {

@@ -2,7 +2,8 @@
 
 use std::fmt::Write;
 
-use super::number::{figure, interval, named};
+use super::fit_sentence::about;
+use super::number::{figure, interval};
 use crate::analysis::fit::RateLaw;
 use crate::analysis::fit::rate::{Cell, Power, RateAt};
 use crate::report::page::{Block, Table};
@@ -17,13 +18,13 @@ pub fn sentence(law: &RateLaw) -> String {
             format!(" {variable}^{:.3}", sign * p.value)
         })
     };
-    let mut text = format!(
-        "{}the best learning rate is {}{}{}",
-        named(&law.group),
+    let best = format!(
+        "the best learning rate is {}{}{}",
         law.rate.first().map_or(String::new(), |c| figure(c.value)),
         factor("N", -1.0, power(&law.rate, "p")),
         factor("D", 1.0, power(&law.rate, "q"))
     );
+    let mut text = about(&law.group, &best);
     let _ = write!(text, " ({})", ranges(&law.rate));
     if let [k, r] = &law.batch[..] {
         let _ = write!(

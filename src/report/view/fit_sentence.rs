@@ -26,22 +26,23 @@ pub fn sentence(findings: &Findings) -> String {
         ([one], _) => alone(one),
         (_, _) => together(findings),
     };
-    let said = said + &super::fit_asked::sentences(findings);
-    let mut letters = said.chars();
-    let mut groups = findings
-        .groups
-        .iter()
-        .map(|study| &study.group)
-        .chain(findings.shapes.iter().map(|s| &s.group));
-    let mut groups = groups
-        .by_ref()
-        .chain(findings.rates.iter().map(|law| &law.group));
-    let named = groups.any(|group| group != UNNAMED && said.starts_with(group.as_str()));
-    match letters.next() {
-        // A group keeps its own spelling.
-        Some(first) if !named => first.to_uppercase().chain(letters).collect(),
-        _ => said,
+    said + &super::fit_asked::sentences(findings)
+}
+
+/// A sentence about a group: a group's name keeps its spelling, and nothing but our own words is written large.
+pub(super) fn about(group: &str, text: &str) -> String {
+    if group == UNNAMED {
+        capital(text)
+    } else {
+        format!("{group}: {text}")
     }
+}
+
+/// Words of ours at a sentence's beginning.
+fn capital(text: &str) -> String {
+    let mut letters = text.chars();
+    let first = letters.next().map(char::to_uppercase);
+    first.into_iter().flatten().chain(letters).collect()
 }
 
 pub(super) fn isoflop(found: &IsoFlop) -> String {
@@ -68,18 +69,20 @@ pub(super) fn isoflop(found: &IsoFlop) -> String {
                     Count(best.params)
                 )
             });
-            format!(
-                "{}the best model size grows as C^{a:.3} ({}, n = {used} budgets){}.",
-                named(group),
+            let grows = format!(
+                "the best model size grows as C^{a:.3} ({}, n = {used} budgets){}.",
                 interval(&range),
                 best.unwrap_or_default()
-            )
+            );
+            about(group, &grows)
         }
-        _ => format!(
-            "{}how the best model size grows cannot be told: {used} of {} budgets have a lowest point, and it takes three.",
-            named(group),
-            found.profiles.len()
-        ),
+        _ => {
+            let untold = format!(
+                "how the best model size grows cannot be told: {used} of {} budgets have a lowest point, and it takes three.",
+                found.profiles.len()
+            );
+            about(group, &untold)
+        }
     }
 }
 
@@ -135,18 +138,13 @@ fn alone(study: &Study) -> String {
         summary(study)
     };
     let parts: Vec<String> = doubts.into_iter().chain([said]).collect();
-    let mut text = named(&study.group);
-    for (k, part) in parts.iter().enumerate() {
-        let mut letters = part.chars();
-        match letters.next() {
-            Some(first) if k > 0 => {
-                text.extend([' '].into_iter().chain(first.to_uppercase()).chain(letters))
-            }
-            _ => text += part,
-        }
-        text.push('.');
-    }
-    text
+    let (first, rest) = parts.split_at(1);
+    let rest = rest.iter().map(|part| format!(" {}.", capital(part)));
+    format!(
+        "{}.{}",
+        about(&study.group, &first.concat()),
+        rest.collect::<String>()
+    )
 }
 
 /// What a law that does not describe its runs still says of them.
@@ -319,26 +317,15 @@ pub(super) fn floor(study: &Study) -> String {
 }
 
 fn together(findings: &Findings) -> String {
-    let mut parts: Vec<String> = misfits(findings).into_iter().collect();
-    parts.push(ranked(findings));
-    parts.extend(dearest(findings));
-    let mut text = String::new();
-    for part in parts {
-        let mut letters = part.chars();
-        let named = findings
-            .groups
-            .iter()
-            .any(|study| part.starts_with(&study.group));
-        match letters.next() {
-            Some(first) if !text.is_empty() && !named => {
-                text.extend([' '].into_iter().chain(first.to_uppercase()).chain(letters))
-            }
-            _ if text.is_empty() => text += &part,
-            _ => text += &format!(" {part}"),
-        }
-        text.push('.');
-    }
-    text
+    let misfits = misfits(findings);
+    let misfits = misfits.iter().map(|part| capital(part));
+    let dearest = dearest(findings).map(|part| capital(&part));
+    let parts: Vec<String> = misfits
+        .chain([ranked(findings)])
+        .chain(dearest)
+        .map(|part| part + ".")
+        .collect();
+    parts.join(" ")
 }
 
 /// `this law does not describe the runs of llama (lack of fit, p = 0.0004): ...`, where it does not; the same for rows that are
@@ -395,7 +382,7 @@ fn ranked(findings: &Findings) -> String {
     match (&told[..], &all[..]) {
         ([], [one]) => {
             format!(
-                "which of {} and {} gains more from scale cannot be told{}",
+                "Which of {} and {} gains more from scale cannot be told{}",
                 one.groups[0],
                 one.groups[1],
                 why(one)
@@ -408,7 +395,7 @@ fn ranked(findings: &Findings) -> String {
                 .map(|study| study.group.as_str())
                 .collect();
             format!(
-                "which of {} gains more from scale cannot be told",
+                "Which of {} gains more from scale cannot be told",
                 groups.join(", ")
             )
         }
@@ -416,7 +403,12 @@ fn ranked(findings: &Findings) -> String {
             let claims: Vec<String> = told
                 .iter()
                 .take(NAMED_PAIRS)
-                .map(|ranking| claim(ranking))
+                .enumerate()
+                .map(|(place, ranking)| match ranking.crossing_flops {
+                    // Any other claim begins with a group's name.
+                    Some(_) if place == 0 => capital(&claim(ranking)),
+                    _ => claim(ranking),
+                })
                 .collect();
             let more = told.len().saturating_sub(NAMED_PAIRS);
             let more = if more > 0 {
@@ -510,21 +502,14 @@ pub(super) fn claim(ranking: &Ranking) -> String {
     )
 }
 
-/// The match that takes most, of those between laws that describe their runs; that it was picked is said.
+/// The match that takes most; that it was picked is said. What lies beyond the runs and is not bounded by them is no answer.
 fn dearest(findings: &Findings) -> Option<String> {
-    let sound = |group: &String| {
-        findings
-            .groups
-            .iter()
-            .any(|study| study.group == *group && study.describes())
-    };
-    let all: Vec<&Match> = findings
-        .matches
-        .iter()
-        .filter(|found| sound(&found.behind) && sound(&found.ahead))
-        .collect();
+    let all = &findings.matches;
     let dear = |found: &Match| found.times.unwrap_or(f64::INFINITY);
-    let largest = all.iter().max_by(|a, b| dear(a).total_cmp(&dear(b)))?;
+    let told = all
+        .iter()
+        .filter(|found| !found.extrapolated || found.interval.is_some());
+    let largest = told.max_by(|a, b| dear(a).total_cmp(&dear(b)))?;
     let picked = if all.len() > 1 {
         format!("; the largest of {} such figures, picked", all.len())
     } else {
