@@ -471,7 +471,8 @@ fn trends(study: &Study) -> Option<Block> {
     let items: Vec<String> = study.trends.iter().map(line).collect();
     (!items.is_empty()).then(|| Block::List {
         head: format!(
-            "When compute doubles a gain over {} is multiplied by:",
+            "As measured, between the levels that ran, a gain over {} is multiplied with each doubling of compute by (a law over \
+             all levels, `--along compute`, says what it makes of it):",
             study.base
         ),
         items,

@@ -464,7 +464,7 @@ fn gains(joint: &Joint) -> Table {
         "gain (95%)",
         "to",
         "gain (95%)",
-        "times a doubling",
+        "times a doubling, by the law",
         "p, equal a",
     ]);
     for along in &joint.gains {

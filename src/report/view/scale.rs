@@ -11,7 +11,7 @@ use crate::analysis::fit::allocation::along;
 use crate::analysis::fit::points::groups;
 use crate::analysis::fit::returns::{matching, returns};
 use crate::analysis::fit::surface::IRREDUCIBLE;
-use crate::analysis::fit::{Findings as Fit, Fitting, Form, Points, Study, power};
+use crate::analysis::fit::{Findings as Fit, Fitting, Form, Points, Study, misfit, power};
 use crate::analysis::ladder::Ladder;
 use crate::report::page::{
     Axis, Block, Chart, Figure, Mark, Point, Quantity, Rule, Scatter, Series, Table,
@@ -110,8 +110,12 @@ fn of_ladder(findings: &Findings, ladder: &Ladder, several: bool) -> Vec<Block> 
     let mut blocks = vec![
         Block::Lead(sentence(found)),
         Block::Plot(curves(findings, points, found, &of)),
-        Block::Plot(doublings(findings, found, &of)),
     ];
+    // Of a law that misses its runs no doubling and no forecast is read: the sentence says so.
+    let sound: Vec<&Study> = found.groups.iter().filter(|s| s.describes()).collect();
+    if !sound.is_empty() {
+        blocks.push(Block::Plot(doublings(findings, &sound, &of)));
+    }
     blocks.push(Block::Text(
         "What is claimed depends on the irreducible loss that is assumed. The same runs, with other assumptions:"
             .to_owned(),
@@ -236,14 +240,12 @@ fn means(findings: &Findings, points: &Points, study: &Study) -> Series {
 }
 
 /// What the next doubling buys, and the luck of one seed beside it.
-fn doublings(findings: &Findings, found: &Fit, of: &str) -> Figure {
-    let series = found
-        .groups
+fn doublings(findings: &Findings, studies: &[&Study], of: &str) -> Figure {
+    let series = studies
         .iter()
         .map(|s| line(findings, s, s.group.clone(), PowerLaw::per_doubling))
         .collect();
-    let noise = found
-        .groups
+    let noise = studies
         .iter()
         .find_map(|study| study.returns.as_ref()?.seed_sd_nats);
     let rules = noise.map(|at| Rule {
@@ -323,10 +325,16 @@ fn claimed(points: &Points, irreducible: Option<f64>, words: &str) -> Vec<Vec<St
             format!("{}{range}", digits(value))
         };
         let law = along(&fitting.theta(), 1);
-        let doubling = returns(fitting)
-            .map(|r| format!("{} nats", digits(r.doubling_nats)))
-            .unwrap_or_default();
-        let others = fits.iter().enumerate().filter(|(other, _)| *other != place);
+        let sound = |fit: &Fitting| !misfit::misfit(fit).is_some_and(|found| found.is_clear());
+        let doubling = match returns(fitting) {
+            Some(r) if sound(fitting) => format!("{} nats", digits(r.doubling_nats)),
+            Some(_) => "the law misses the runs".to_owned(),
+            None => String::new(),
+        };
+        let others = fits
+            .iter()
+            .enumerate()
+            .filter(|(other, (_, fit))| *other != place && sound(fit) && sound(fitting));
         let needs = others
             .map(|(_, (_, other))| matching(fitting, other))
             .find(|found| found.behind == *group);

@@ -185,13 +185,15 @@ fn equivalents(found: &Comparison) -> Option<Block> {
             .map(|i| format!(" (95% {} to {})", Times(i.low), Times(i.high)))
             .unwrap_or_default();
         Some(format!(
-            "{}: the base reaches it with {bound}{} times its compute{sure}",
+            "{}: the base reaches it with {bound}{} times what it spent there{sure}",
             row.cell,
             Times(times)
         ))
     };
     let items: Vec<String> = found.rows.iter().filter(told).filter_map(line).collect();
-    let head = "What the change in loss is worth, by the base's own losses:".to_owned();
+    let head = "What the change in loss is worth, by the base's own losses (intervals of the luck of seeds alone; `effbench gain` \
+                adds what all repeats of a cell share):"
+        .to_owned();
     (!items.is_empty()).then(|| Block::List { head, items })
 }
 
