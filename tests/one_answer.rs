@@ -9,9 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use effbench::config::Library;
 use effbench::record::pool::read_all;
-use effbench::report::{Style, summary, summary_json};
+use effbench::report::summary_json;
 use effbench::unit::{Nats, Times};
 use serde_json::Value;
 
@@ -131,7 +130,6 @@ fn plain(text: &str) -> String {
 /// What every command and page says of a file; `run` closes with the summary, which is the library's.
 fn said(path: &str) -> BTreeMap<&'static str, String> {
     let file = read_all(&[PathBuf::from(path)]).unwrap();
-    let price = Library::builtin().price("default").unwrap();
     let folder = tempfile::tempdir().unwrap();
     let page = |ending: &str| {
         let out = folder.path().join(format!("page.{ending}"));
@@ -148,10 +146,7 @@ fn said(path: &str) -> BTreeMap<&'static str, String> {
         ("report", plain(&effbench(&["report", path]))),
         ("report.html", page("html")),
         ("report.md", page("md")),
-        (
-            "run",
-            plain(&summary(&file, path, &price, Style::default())),
-        ),
+        ("run", plain(&effbench(&["summary", path]))),
         ("run --format json", summary_json(&file, path).to_string()),
     ])
 }

@@ -206,7 +206,7 @@ fn a_report_has_the_title_it_is_given() {
 
 /// Many trials on one machine: what a ladder of a hundred cells with fifty repeats leaves.
 #[test]
-fn five_thousand_trials_are_reported_in_seconds() {
+fn five_thousand_trials_make_a_page_of_a_size_that_opens() {
     let folder = tempfile::tempdir().unwrap();
     let path = changed(folder.path(), |file| {
         let few = file["trials"].as_array().unwrap().clone();
@@ -222,17 +222,12 @@ fn five_thousand_trials_are_reported_in_seconds() {
             });
         file["trials"] = many.collect();
     });
-    let start = std::time::Instant::now();
     let page = rendered(&path, "html");
-    let took = start.elapsed().as_secs_f64();
     assert!(
         page.contains("5000, all finished"),
         "every trial is counted"
     );
     assert!(page.len() < 2_000_000, "{} bytes", page.len());
-    // The debug build of a busy machine is allowed three times what the release build is held to.
-    let limit = if cfg!(debug_assertions) { 15.0 } else { 5.0 };
-    assert!(took < limit, "{took} s");
 }
 
 /// What a browser did with a page: its console's lines, and the addresses it asked for besides its own maker's.

@@ -2,7 +2,9 @@
 
 use serde_json::Value;
 
-use crate::{Change, Folder, diverging, failing, luck, noisy, said, session, slow, text, trials, unlearn};
+use crate::{
+    Change, Folder, diverging, failing, luck, noisy, said, session, slow, text, trials, unlearn,
+};
 
 /// Two repeats of every cell, three times slower and a whole nat worse, give or take a hundredth.
 fn ruined(file: &mut Value) {
@@ -230,9 +232,10 @@ fn one_trial_a_side_cannot_tell() {
     let alone: Change = |file| trials(file).retain(|t| t["repeat"].as_u64() == Some(0));
     for worse in [0.0, 0.01] {
         let folder = Folder::new(alone);
-        let mut file: Value =
-            serde_json::from_str(&std::fs::read_to_string(folder.0.path().join("new.json")).unwrap())
-                .unwrap();
+        let mut file: Value = serde_json::from_str(
+            &std::fs::read_to_string(folder.0.path().join("new.json")).unwrap(),
+        )
+        .unwrap();
         if worse > 0.0 {
             unlearn(&mut file, worse, |_| true);
         }

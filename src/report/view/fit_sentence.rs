@@ -1,6 +1,6 @@
 //! The first line of a fit: its answer in one sentence.
 
-use super::number::{bounds, chance, figure, interval, named};
+use super::number::{bounds, chance, figure, interval};
 use crate::analysis::fit::points::UNNAMED;
 use crate::analysis::fit::{Findings, Irreducible, IsoFlop, Match, Ranking, Study, Verdict};
 use crate::unit::{Count, Times};
