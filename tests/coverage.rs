@@ -162,7 +162,7 @@ fn power_law(studies: usize, repeats: &[u64], range: [f64; 2]) {
 }
 
 #[test]
-#[ignore = "slow: minutes"]
+#[ignore = "2000 studies a row: cargo test --release --no-default-features --test coverage -- --ignored --nocapture"]
 fn coverage_of_the_power_law() {
     power_law(STUDIES, &[1, 3, 5, 8], SLOW);
 }
@@ -218,7 +218,7 @@ fn weak_laws(studies: usize, repeats: &[u64], range: [f64; 2]) {
 }
 
 #[test]
-#[ignore = "slow: minutes"]
+#[ignore = "2000 studies a row: cargo test --release --no-default-features --test coverage -- --ignored --nocapture"]
 fn coverage_where_the_floor_is_hardly_seen() {
     weak_laws(STUDIES, &[1, 3, 5, 8], SLOW);
 }
@@ -273,7 +273,7 @@ fn plain_with(times: f64, repeats: u64) -> Ladder {
 }
 
 #[test]
-#[ignore = "slow: minutes"]
+#[ignore = "2000 studies a row: cargo test --release --no-default-features --test coverage -- --ignored --nocapture"]
 fn equal_laws_are_not_ranked() {
     for repeats in [1, 4] {
         let found = [
@@ -398,7 +398,7 @@ fn chinchilla_law(studies: usize, repeats: u64, range: [f64; 2], outside: &mut V
 }
 
 #[test]
-#[ignore = "slow: minutes"]
+#[ignore = "2000 studies a row: cargo test --release --no-default-features --test coverage -- --ignored --nocapture"]
 fn coverage_of_the_chinchilla_law() {
     let mut outside = Vec::new();
     for repeats in [1, 4] {
@@ -456,7 +456,7 @@ fn poor_designs(studies: usize) -> Vec<(&'static str, f64, f64)> {
 }
 
 #[test]
-#[ignore = "slow: minutes"]
+#[ignore = "2000 studies a row: cargo test --release --no-default-features --test coverage -- --ignored --nocapture"]
 fn two_sizes_have_no_interval_of_the_best_split_or_one_that_covers() {
     for (name, closed, covered) in poor_designs(500) {
         assert!(

@@ -285,7 +285,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "minutes: 1000 studies each"]
+    #[ignore = "1000 studies a row: cargo test --release --no-default-features --lib over_training -- --ignored"]
     fn intervals_hold_the_truth_in_as_many_studies_as_they_say() {
         for (repeats, share) in [(1, 0.0), (3, 0.0), (5, 0.7)] {
             let found = coverage(1000, repeats, share);

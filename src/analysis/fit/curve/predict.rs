@@ -318,7 +318,7 @@ mod tests {
     }
 
     #[test]
-    #[ignore = "minutes: 2000 studies"]
+    #[ignore = "2000 studies: cargo test --release --no-default-features --lib predict -- --ignored"]
     fn intervals_hold_a_further_run_in_as_many_studies_as_they_say() {
         let found = coverage(2000);
         assert!(

@@ -193,7 +193,7 @@ fn intervals_of_the_exponent_and_the_best_size_cover() {
 }
 
 #[test]
-#[ignore = "slow: a minute"]
+#[ignore = "500 studies a row: cargo test --release --no-default-features --lib isoflop -- --ignored"]
 fn intervals_cover_92_to_98_percent_of_500_studies() {
     for noise in [0.001, 0.003] {
         for (law, shares) in LAWS.iter().zip(coverage(500, noise)) {

@@ -10,6 +10,7 @@ use super::arm::Arm;
 use super::band::{DIRECTION, Figure, Fitted, Test};
 use super::profile::{At, Curve};
 use crate::stat::Interval;
+use crate::stat::interval::LEVEL;
 use crate::stat::student::Shift;
 
 /// Places along a band.
@@ -326,17 +327,18 @@ impl Asked<'_> {
     /// Each of the variant's cells between the two of the base's whose losses are on its either side, straight in ln C and ln L.
     fn measured(&self) -> Vec<Measured> {
         let rows = [0, self.variant].map(|place| &self.fitted.profile.rows[place]);
-        let readings: Vec<(f64, f64, Shift)> = (0..rows[1].x.len())
-            .filter_map(|cell| self.reading(cell))
-            .collect();
-        let several = readings.len() as f64;
-        let shown = |(log, law, read): &(f64, f64, Shift)| {
-            let interval = read.interval(crate::stat::interval::LEVEL);
-            let apart = Shift {
-                value: read.value - law,
-                ..*read
-            };
-            Measured {
+        let best = &self.fitted.profile.best;
+        let off_law = [0, 1].map(|k| {
+            let curve = &best.curves[[0, self.variant][k]];
+            let [left, ..] = rows[k].columns(best.irreducible, curve.level, curve.exponent);
+            left
+        });
+        // Every cell was tried: which of them can be read is luck as well.
+        let several = rows[1].x.len() as f64;
+        let shown = |cell: usize| {
+            let (log, law, read) = self.reading(cell)?;
+            let interval = read.interval(LEVEL);
+            Some(Measured {
                 flops: log.exp(),
                 gain: read.value.exp(),
                 interval: Interval {
@@ -345,10 +347,64 @@ impl Asked<'_> {
                     ..interval
                 },
                 law: law.exp(),
-                agrees: several * apart.p() >= DISAGREES,
-            }
+                agrees: several * self.off_law(cell, &off_law).p() >= DISAGREES,
+            })
         };
-        readings.iter().map(shown).collect()
+        (0..rows[1].x.len()).filter_map(shown).collect()
+    }
+
+    /// How far a cell lies off the law in ln L, less how far the base does where the law says it has the same loss: nothing, but
+    /// for luck, where the law's gain is true. The base's cells are chosen by the law; those that a reading is between are chosen
+    /// by their luck, the more so the denser they are, and a test on them refuses laws that hold.
+    fn off_law(&self, cell: usize, [of_base, of_variant]: &[Vec<f64>; 2]) -> Shift {
+        let [base, own] = [0, self.variant].map(|place| &self.fitted.profile.rows[place]);
+        let needed = self.needed(&self.fitted.profile.best, own.x[cell] + own.middle) - base.middle;
+        let above = base.x.partition_point(|x| *x < needed);
+        // Beyond the base's cells the nearest stands for it.
+        let above = above.clamp(1, base.x.len() - 1);
+        let below = above - 1;
+        let share = (needed - base.x[below]) / (base.x[above] - base.x[below]);
+        let share = if share.is_finite() {
+            share.clamp(0.0, 1.0)
+        } else {
+            0.5
+        };
+        let variance = own.variance(cell)
+            + (1.0 - share).powi(2) * base.variance(below)
+            + share.powi(2) * base.variance(above);
+        let read = Shift {
+            value: of_variant[cell] - (1.0 - share) * of_base[below] - share * of_base[above],
+            se: (self.fitted.variance * variance).sqrt(),
+            freedom: self.fitted.freedom,
+        };
+        self.without(read)
+    }
+
+    /// The same against the scatter of everything else: a cell far off the law would hide in the variance that it makes.
+    fn without(&self, read: Shift) -> Shift {
+        let of = self.fitted.profile.freedom() as f64;
+        if of < 2.0 {
+            return read;
+        }
+        let left = (of - (read.value / read.se).powi(2)) / (of - 1.0);
+        Shift {
+            se: read.se * left.max(0.0).sqrt(),
+            freedom: read.freedom * (of - 1.0) / of,
+            ..read
+        }
+    }
+
+    /// Whether the base's loss falls from a cell to the next, told from its scatter over all such steps: where it is not, a gain read
+    /// between the two has no bounded interval (Fieller 1954).
+    fn falls(&self, cell: usize) -> bool {
+        let base = &self.fitted.profile.rows[0];
+        let step = Shift {
+            value: base.y[cell] - base.y[cell + 1],
+            se: (self.fitted.variance * (base.variance(cell) + base.variance(cell + 1))).sqrt(),
+            freedom: self.fitted.freedom,
+        };
+        let steps = (base.x.len() - 1) as f64;
+        step.value > 0.0 && steps * step.p() < 1.0 - LEVEL
     }
 
     /// ln C of a cell, the law's ln gain there, and the one read off the base's runs.
@@ -362,7 +418,7 @@ impl Asked<'_> {
         // More than one place where the base takes this loss is no answer; a touch at a cell counts once.
         let first = *crossed.first()?;
         let touch = crossed.len() == 2 && crossed[1] == first + 1 && base.y[first + 1] == y;
-        if crossed.len() > 1 && !touch || base.y[first] < base.y[first + 1] {
+        if crossed.len() > 1 && !touch || !self.falls(first) {
             return None;
         }
         let slope = (base.y[first + 1] - base.y[first]) / (base.x[first + 1] - base.x[first]);
