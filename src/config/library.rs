@@ -36,7 +36,7 @@ const CHANGES: &[Shipped] =
     shipped!("changes": "prenorm" "rope" "rmsnorm" "swiglu" "muon" "cosine" "standard");
 
 /// Learning rates of what ships, by kind of data.
-const RATES: &[Shipped] = shipped!("rates": "language-easy" "text-byte");
+const RATES: &[Shipped] = shipped!("rates": "language-easy" "language-rich" "text-byte");
 
 const SUITES: &[Shipped] = shipped!("suites":
     "quick" "ci" "gain" "gain-text" "gain-night" "frontier" "frontier-small" "frontier-text" "ladder" "isoflop" "origin"
