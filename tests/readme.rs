@@ -102,3 +102,19 @@ fn every_command_of_the_pages_does_what_it_says() {
         assert!(!output.stdout.is_empty(), "{command} prints nothing");
     }
 }
+
+/// The README shows how a run ends, with the words of today's program.
+#[test]
+fn the_sample_is_what_the_program_prints() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let sample = readme.split("```text\n").nth(1).unwrap();
+    let sample = sample.split("\n```").next().unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_effbench"))
+        .args(["summary", "results/quick-epyc-19h-2c-linux-2026-11-29.json"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(said.starts_with(sample), "{said}");
+}
