@@ -8,6 +8,10 @@ use crate::runner::slurm::Submitted;
 
 /// What came of a campaign.
 #[derive(Debug, Clone)]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "one is made a campaign: its size does not matter, and a box would stand in everybody's match"
+)]
 pub enum Outcome {
     /// Trials were run, or were there.
     Finished(Finished),

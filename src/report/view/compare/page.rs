@@ -194,7 +194,7 @@ fn equivalents(found: &Comparison) -> Option<Block> {
     let head = "What the change in loss is worth, by the base's own losses (intervals of the luck of seeds alone; `effbench gain` \
                 adds what all repeats of a cell share):"
         .to_owned();
-    (!items.is_empty()).then(|| Block::List { head, items })
+    (!items.is_empty()).then_some(Block::List { head, items })
 }
 
 /// Why rows are not told, each reason once with its rows.
@@ -282,5 +282,5 @@ fn list(title: &str, lines: Vec<String>) -> Option<Block> {
         items.push(format!("... and {more} more (--format json lists all)"));
     }
     let head = format!("{title}:");
-    (!items.is_empty()).then(|| Block::List { head, items })
+    (!items.is_empty()).then_some(Block::List { head, items })
 }
