@@ -2,7 +2,7 @@
 //! reason `imported`, and nothing is measured, counted or guessed here except C = 6 N D, which the record then says.
 //!
 //! [`log`], [`delimited`] and [`criterion`] read files, [`columns`] knows what columns are called, [`figures`] how numbers are
-//! written, [`loss`] what losses are counted in.
+//! written, [`crate::record::loss`] what losses are counted in.
 
 use std::collections::{BTreeMap, BTreeSet};
 

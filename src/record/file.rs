@@ -11,7 +11,7 @@ use tempfile::NamedTempFile;
 use super::layout;
 use crate::error::{Error, Result};
 
-/// Refuses a path that [`write()`] could not write, without leaving anything behind.
+/// Refuses a path that [`write`](super::store::write) could not write, without leaving anything behind.
 pub fn check_writable(path: &Path) -> Result<()> {
     let name = path.display();
     let as_folder = path
