@@ -11,7 +11,7 @@
 //!
 //! Of 2000 studies a row at n = 3, 5 and 8 the interval of a solved gain held the truth in 94.0 to 97.0%: of a base at one width in
 //! 95.0 to 97.0%, of one at three widths, read on its frontier, in 94.0 to 96.3%. Where the gain is 1 each of the two false signs
-//! came in 1.2 to 2.7%, and where it is 1.05 the false one in 0.8% at most; a bound was false in 3.9 to 4.9% of studies where
+//! came in 1.2 to 2.7%, and at 1.05 (n = 3, 5) the false one in 0.8% at most; a bound was false in 3.9 to 4.9% of studies where
 //! the gain is 3.7, just within the base's runs, and in none where it is 4.2, beyond them.
 //!
 //! ```text
