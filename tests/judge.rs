@@ -9,8 +9,8 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-const QUICK: &str = "results/quick-epyc-19h-2c-linux.json";
-const GAIN: &str = "results/gain-epyc-19h-2c-linux.json";
+const QUICK: &str = "tests/fixtures/one_width/quick-epyc-19h-2c-linux.json";
+const GAIN: &str = "tests/fixtures/one_width/gain-epyc-19h-2c-linux.json";
 const ORIGIN: &str = "results/origin-epyc-19h-2c-linux.json";
 const LADDER: &str = "results/ladder-epyc-19h-2c-linux.json";
 

@@ -237,7 +237,7 @@ fn the_law_along_compute_carries_the_measured_gains() {
 /// `gain` says in tokens, within the luck of seeds.
 #[test]
 fn comparing_arms_says_what_the_gain_says() {
-    let path = "results/quick-epyc-19h-2c-linux.json";
+    let path = "tests/fixtures/one_width/quick-epyc-19h-2c-linux.json";
     let answers = json(&["gain", path])["studies"][0]["answers"].clone();
     let mut compared = 0;
     for variant in ["llama", "modern"] {

@@ -111,7 +111,7 @@ fn the_sample_is_what_the_program_prints() {
     let sample = readme.split("```text\n").nth(1).unwrap();
     let sample = sample.split("\n```").next().unwrap();
     let output = Command::new(env!("CARGO_BIN_EXE_effbench"))
-        .args(["summary", "results/quick-epyc-19h-2c-linux-2026-11-29.json"])
+        .args(["summary", "results/quick-epyc-19h-2c-linux.json"])
         .current_dir(root)
         .output()
         .unwrap();

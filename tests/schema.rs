@@ -30,9 +30,9 @@ fn the_schema_of_comparisons_is_one_and_accepts_what_is_printed() {
     other["machines"][0]["class_id"] = json!("arm-4c-linux");
     let path = folder.path().join("other.json");
     std::fs::write(&path, other.to_string()).unwrap();
-    let quick = "results/quick-epyc-19h-2c-linux.json";
+    let quick = "tests/fixtures/one_width/quick-epyc-19h-2c-linux.json";
     let (gain, origin) = (
-        "results/gain-epyc-19h-2c-linux.json",
+        "tests/fixtures/one_width/gain-epyc-19h-2c-linux.json",
         "results/origin-epyc-19h-2c-linux.json",
     );
     let rows: [&[&str]; 4] = [

@@ -183,7 +183,7 @@ mod tests {
     #[test]
     fn the_law_agrees_with_what_was_measured() {
         let path = format!(
-            "{}/results/gain-epyc-19h-2c-linux.json",
+            "{}/tests/fixtures/one_width/gain-epyc-19h-2c-linux.json",
             env!("CARGO_MANIFEST_DIR")
         );
         let file = read_valid(std::path::Path::new(&path)).unwrap();

@@ -5,9 +5,9 @@
 //! steeper, the luck of each seed, part of it shared by the arms of a repeat, and an error of each cell that all its repeats share.
 //! The rates come from a sweep of every cell on other seeds: from one smooth surface for each arm, drawn anew in every repeat from
 //! its uncertainty as `runner::sweep` does, or, as in files of before, from a parabola through one seed of each cell.
-//! Curvature and noise are those of `results/tune-quick.json` and `results/quick-epyc-19h-2c-linux.json`: 0.11 nats per squared log
+//! Curvature and noise are those of the first committed sweeps and runs (`tests/fixtures/one_width`): 0.11 nats per squared log
 //! rate, a standard deviation of 0.013 nats; the cells' own errors, 0.018 and 0.038 nats, are what `results/gain-text-*` and
-//! `results/gain-*` scatter by around a parabola.
+//! `gain-*` there scatter by around a parabola.
 //!
 //! Of 2000 studies a row at n = 3, 5 and 8 the interval of a solved gain held the truth in 94.0 to 97.0%: of a base at one width in
 //! 95.0 to 97.0%, of one at three widths, read on its frontier, in 94.0 to 96.3%. Where the gain is 1 each of the two false signs

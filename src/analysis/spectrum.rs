@@ -225,7 +225,7 @@ mod tests {
     fn the_shipped_results_agree_with_their_recorded_losses() {
         let path = concat!(
             env!("CARGO_MANIFEST_DIR"),
-            "/results/quick-epyc-19h-2c-linux.json"
+            "/tests/fixtures/one_width/quick-epyc-19h-2c-linux.json"
         );
         let file = crate::record::store::read_valid(std::path::Path::new(path)).unwrap();
         for trial in &file.trials {

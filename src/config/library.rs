@@ -262,11 +262,27 @@ fn rates() -> Result<&'static [(String, RateSurface)]> {
     }
 }
 
+/// The composition that a name with dashes means, as files of before have it: `gpt2-rope-muon` is `gpt2+rope+muon`.
+fn dashed(reference: &str) -> Option<String> {
+    VARIANTS.iter().find_map(|variant| {
+        let rest = reference.strip_prefix(variant.name)?.strip_prefix('-')?;
+        let known = |part: &str| CHANGES.iter().any(|change| change.name == part);
+        rest.split('-')
+            .all(known)
+            .then(|| format!("{}{WITH}{}", variant.name, rest.replace('-', "+")))
+    })
+}
+
 fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
     if !is_path(reference) {
         let names = shelf.iter().map(|shipped| shipped.name);
-        let unknown =
-            || Error::input(format!("unknown {what} `{reference}`")).suggest(reference, names);
+        let unknown = || {
+            let error = Error::input(format!("unknown {what} `{reference}`"));
+            match dashed(reference).filter(|_| what == "variant") {
+                Some(composed) => error.hint(format!("did you mean `{composed}`?")),
+                None => error.suggest(reference, names),
+            }
+        };
         let shipped = shelf
             .iter()
             .find(|shipped| shipped.name == reference)

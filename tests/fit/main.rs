@@ -12,7 +12,7 @@ mod table;
 const QUICK: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
 const REAL: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/results/quick-epyc-19h-2c-linux.json"
+    "/tests/fixtures/one_width/quick-epyc-19h-2c-linux.json"
 );
 
 fn effbench(args: &[&str]) -> Output {
@@ -122,7 +122,7 @@ fn a_fixed_floor_claims_what_a_free_one_does_not() {
 
 const GAIN: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
-    "/results/gain-epyc-19h-2c-linux.json"
+    "/tests/fixtures/one_width/gain-epyc-19h-2c-linux.json"
 );
 const ISOFLOP: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),

@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn time_is_paired_in_one_sitting_and_quality_by_seed_in_any() {
+    fn time_is_paired_in_one_session_and_quality_by_seed_in_any() {
         let later = |f: &mut ResultFile| f.run.started_at = "2026-11-22T10:00:00Z".to_owned();
         let reseeded = |f: &mut ResultFile| {
             later(f);

@@ -147,7 +147,7 @@ mod tests {
 
     /// A hundred nights whose calibrations wander by 10% a night allow no more than two of them do.
     #[test]
-    fn more_sittings_make_no_wider_margin() {
+    fn more_sessions_make_no_wider_margin() {
         let wander = |night: usize| 0.1 * ((night * 7) % 11) as f64 / 11.0;
         let side = |nights: std::ops::Range<usize>| -> Vec<Vec<f64>> {
             nights

@@ -176,7 +176,7 @@ mod tests {
 
     /// Sittings that jump by 15% are no reason to alarm at 25%; steady ones change nothing, nor do too few.
     #[test]
-    fn the_margin_between_sittings_is_at_least_what_the_past_shows() {
+    fn the_margin_between_sessions_is_at_least_what_the_past_shows() {
         let jumpy = nightly(&[1.0, 1.15, 0.99, 1.16, 1.01, 1.14, 1.0]);
         type Case<'a> = (&'a [(String, ResultFile)], bool, Code);
         let rows: [Case; 4] = [

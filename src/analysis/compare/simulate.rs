@@ -182,7 +182,7 @@ fn a_true_null_is_rejected_as_often_as_promised() {
 }
 
 #[test]
-fn drift_between_sittings_does_not_alarm() {
+fn drift_between_sessions_does_not_alarm() {
     let (n, sd, drift) = (5, 0.01, 0.03);
     let interleaved = |draw: &mut Stream| pairs(draw, n, 0.0, sd, drift);
     let rejected = share("compare/drift/paired", |draw| {

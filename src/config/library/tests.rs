@@ -202,6 +202,10 @@ fn what_is_not_there_is_refused_with_what_is() {
     let suite = |name: &str| library.suite(name).unwrap_err().to_string();
     let data = |name: &str| library.data(name).unwrap_err().to_string();
     assert_eq!(
+        variant("transformer-2017-rope"),
+        "unknown variant `transformer-2017-rope`\nhint: did you mean `transformer-2017+rope`?"
+    );
+    assert_eq!(
         variant("gtp2"),
         "unknown variant `gtp2`\nhint: did you mean `gpt2`?"
     );

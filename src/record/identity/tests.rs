@@ -13,7 +13,7 @@ use crate::record::store;
 fn shipped(name: &str) -> ResultFile {
     store::read_valid(
         &Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("results")
+            .join("tests/fixtures/one_width")
             .join(name),
     )
     .unwrap()

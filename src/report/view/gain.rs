@@ -641,7 +641,7 @@ fn shares(spectra: &[&Spectrum], base: &str) -> Vec<Block> {
         .iter()
         .map(|part| part.label.as_str())
         .collect();
-    let mut names = vec!["variant", "gain, nats"];
+    let mut names = vec!["variant", "ahead by, nats"];
     names.extend(&labels);
     let mut table = Table::new(names);
     for spectrum in spectra {
@@ -658,7 +658,7 @@ fn shares(spectra: &[&Spectrum], base: &str) -> Vec<Block> {
         table.row(row);
     }
     let head = format!(
-        "Shares of each variant's gain over {base} at the same budget, by what a token takes:"
+        "Shares of what each variant is ahead of {base} at the same size and steps, by what a token takes:"
     );
     vec![Block::Text(head), Block::Table(table)]
 }
@@ -670,7 +670,7 @@ fn learnt(spectrum: &Spectrum, base: &str) -> Vec<Block> {
         "tokens",
         "base excess",
         "variant",
-        "gain, nats",
+        "ahead by, nats",
         "share of gain",
     ]);
     for part in &spectrum.parts {
@@ -695,7 +695,7 @@ fn learnt(spectrum: &Spectrum, base: &str) -> Vec<Block> {
         .map(|budget| format!("@{budget}"))
         .unwrap_or_default();
     let head = format!(
-        "What {}/{}{budget} has learnt and {base} has not, at the same budget: {} nats in all (n = {}), by what a token takes:",
+        "What {}/{}{budget} has learnt and {base} has not, at the same size and steps: {} nats in all (n = {}), by what a token takes:",
         spectrum.variant,
         spectrum.scale,
         nats(&spectrum.whole_nats),
