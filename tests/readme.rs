@@ -59,7 +59,14 @@ fn every_link_to_a_file_leads_there() {
 #[test]
 fn every_path_of_the_pages_is_there() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
-    let folders = ["src/", "tests/", "models/", "docs/", "examples/", "benches/"];
+    let folders = [
+        "src/",
+        "tests/",
+        "models/",
+        "docs/",
+        "examples/",
+        "benches/",
+    ];
     let mut seen = 0;
     for (page, text) in pages() {
         let quoted = text.split('`').skip(1).step_by(2);

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::out::OutArgs;
-use super::to_json;
+use super::print::to_json;
 use crate::config::Library;
 use crate::error::{Error, Result};
 use crate::report::listing::{self, Listed};

@@ -29,7 +29,7 @@ pub enum Written {
 
 /// Prints the schema.
 pub fn execute(args: &SchemaArgs) -> Result<()> {
-    super::print_json(&match args.of {
+    super::print::print_json(&match args.of {
         Written::Result => record::json_schema(),
         Written::Comparison => report::compare::json_schema(),
     })
