@@ -95,9 +95,33 @@ fn as_built(command: &str) -> Option<(PathBuf, String)> {
     })
 }
 
+/// Builds the example where `cargo test` was told to run this file alone.
+fn build_example(program: &Path) {
+    let folder = program.parent().unwrap();
+    let example = folder.join("examples/own_mixer");
+    if example.exists() {
+        return;
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--locked",
+        "--example",
+        "own_mixer",
+        "--target-dir",
+    ]);
+    cargo.arg(folder.parent().unwrap());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(built.unwrap().success() && example.exists());
+}
+
 #[test]
 fn every_command_of_the_pages_does_what_it_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    build_example(Path::new(env!("CARGO_BIN_EXE_effbench")));
     let mut commands: Vec<String> = pages()
         .iter()
         .flat_map(|(_, text)| commands(text))
