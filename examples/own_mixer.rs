@@ -12,12 +12,13 @@
 use std::process::ExitCode;
 
 use candle_core::{Result as CandleResult, Shape as Axes, Tensor, bail};
-use effbench::config::{Knobs, Named};
+use effbench::config::knob::Number;
+use effbench::config::{Declarations, Knob, Knobs, Named};
 use effbench::error::Result;
 use effbench::model::{
     Declare, Init, Mixer, MixerKind, ParamId, Pass, Role, Shape, State, WindowFlops,
 };
-use effbench::ops::{Arg, Kernels, Launch, Made, Number, OnGpu, OnGpuMade, Op, View};
+use effbench::ops::{Arg, Kernels, Launch, Number, OnGpu, Op, View};
 use effbench::trial::Registry;
 
 /// `y_t = (x_0 + .. + x_t) / (t + 1)` within each window, (B*T, C) to the same shape.
@@ -57,7 +58,7 @@ impl Op<1> for MeanSoFar {
             .reshape((n, c))
     }
 
-    fn cpu<F: Number>(&self, [x]: [View<F>; 1], y: &mut [F], _kept: &mut [Vec<F>]) {
+    fn cpu<F: Number>(&self, [x]: [View<F>; 1], y: &mut [F]) {
         let width = x.dims[1];
         let windows = x.numbers.chunks_exact(self.time * width);
         for (x, y) in windows.zip(y.chunks_exact_mut(self.time * width)) {
@@ -73,12 +74,7 @@ impl Op<1> for MeanSoFar {
         }
     }
 
-    fn cpu_back<F: Number>(
-        &self,
-        [x]: [View<F>; 1],
-        _made: Made<F>,
-        g: &[F],
-    ) -> [Option<Vec<F>>; 1] {
+    fn cpu_back<F: Number>(&self, [x]: [View<F>; 1], _y: &[F], g: &[F]) -> [Option<Vec<F>>; 1] {
         let width = x.dims[1];
         let mut d = vec![F::default(); g.len()];
         let windows = g.chunks_exact(self.time * width);
@@ -100,15 +96,15 @@ impl Op<1> for MeanSoFar {
         Some(&KERNELS)
     }
 
-    fn gpu(&self, gpu: OnGpu, [x]: [&Tensor; 1], made: OnGpuMade) -> CandleResult<()> {
-        self.launch("mean_so_far", gpu, x, made.y)
+    fn gpu(&self, gpu: OnGpu, [x]: [&Tensor; 1], y: &Tensor) -> CandleResult<()> {
+        self.launch("mean_so_far", gpu, x, y)
     }
 
     fn gpu_back(
         &self,
         gpu: OnGpu,
         [x]: [&Tensor; 1],
-        _made: OnGpuMade,
+        _y: &Tensor,
         g: &Tensor,
     ) -> CandleResult<[Option<Tensor>; 1]> {
         let d = gpu.empty(x.shape(), x.dtype())?;
@@ -133,6 +129,14 @@ impl MeanSoFar {
     }
 }
 
+/// What can be set: `--set model.mixer.expand=2`; `list keys model.mixer` explains it.
+const EXPAND: Knob<Number> = Knob::number(
+    "expand",
+    "Channels that are averaged, over the model's width.",
+)
+.within(0.1, 8.0)
+.default(1.0);
+
 struct CausalMeanKind;
 
 impl Named for CausalMeanKind {
@@ -142,27 +146,33 @@ impl Named for CausalMeanKind {
     fn about(&self) -> &'static str {
         "the mean of all earlier tokens between two projections: attention that cannot choose"
     }
+    fn knobs(&self) -> Declarations {
+        &[&EXPAND]
+    }
 }
 
 impl MixerKind for CausalMeanKind {
     fn settle(
         &self,
-        _knobs: &Knobs,
+        knobs: &Knobs,
         shape: &Shape,
         declare: &mut Declare,
     ) -> Result<Box<dyn Mixer>> {
-        let square = [shape.width, shape.width];
+        let width = shape.width;
+        let inner = (knobs.read(&EXPAND)? * width as f64).round().max(1.0) as usize;
         let (start, residual) = (shape.init_std, shape.residual_std());
         Ok(Box::new(CausalMean {
-            width: shape.width,
-            value: declare.param("value", &square, Role::Matrix, Init::Normal(start)),
-            out: declare.param("out", &square, Role::Matrix, Init::Normal(residual)),
+            width,
+            inner,
+            value: declare.param("value", &[inner, width], Role::Matrix, Init::Normal(start)),
+            out: declare.param("out", &[width, inner], Role::Matrix, Init::Normal(residual)),
         }))
     }
 }
 
 struct CausalMean {
     width: usize,
+    inner: usize,
     value: ParamId,
     out: ParamId,
 }
@@ -176,7 +186,7 @@ impl Mixer for CausalMean {
     }
 
     fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
-        let (b, t, c) = (pass.batch, pass.time, self.width);
+        let (b, t, c) = (pass.batch, pass.time, self.inner);
         let value = pass
             .ops
             .linear(x_nc, &pass.weights[self.value], None)?
@@ -198,7 +208,7 @@ impl Mixer for CausalMean {
 
     /// Two products with weights; the sums between them are no products.
     fn flops(&self, time: usize) -> WindowFlops {
-        WindowFlops::of_weights(2 * (time * self.width * self.width) as u64)
+        WindowFlops::of_weights(2 * (time * self.width * self.inner) as u64)
     }
 
     fn cache_scalars_per_token(&self) -> u64 {
@@ -206,7 +216,7 @@ impl Mixer for CausalMean {
     }
 
     fn cache_scalars_per_window(&self) -> u64 {
-        self.width as u64
+        self.inner as u64
     }
 }
 

@@ -242,6 +242,98 @@ fn nobody_reading_is_a_success() {
     }
 }
 
+/// Keys are explained in one place, the program: the page about them is what it prints.
+#[cfg(feature = "run")]
+#[test]
+fn the_page_about_keys_is_what_the_program_says() {
+    let printed = effbench(&["list", "keys", "--format", "markdown"]);
+    let page = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/keys.md")).unwrap();
+    let remedy = "`effbench list keys --format markdown --out docs/keys.md` writes it";
+    assert!(
+        text(&printed.stdout) == page,
+        "docs/keys.md is out of date: {remedy}"
+    );
+}
+
+/// A part of the keys is listed alone, for people and for programs.
+#[cfg(feature = "run")]
+#[test]
+fn keys_are_listed_by_table_and_by_name() {
+    let json = |args: &[&str]| -> Value {
+        let args = [&["list", "keys"], args, &["--format", "json"]].concat();
+        serde_json::from_slice(&effbench(&args).stdout).unwrap()
+    };
+    let clip = json(&["train.clip"]);
+    assert_eq!(clip[0]["key"], "train.clip");
+    assert_eq!(clip[0]["default"], 1.0);
+    assert_eq!(clip[0]["schema"]["maximum"], 1e9);
+    let of_optimizers = json(&["train.optimizer"]);
+    let of_optimizers = of_optimizers.as_array().unwrap();
+    assert!(
+        of_optimizers
+            .iter()
+            .all(|key| key["key"].as_str().unwrap().starts_with("train.optimizer."))
+    );
+    let decays: Vec<&Value> = of_optimizers
+        .iter()
+        .filter(|key| key["key"] == "train.optimizer.weight_decay")
+        .map(|key| &key["kinds"])
+        .collect();
+    assert_eq!(
+        decays,
+        [
+            &serde_json::json!(["adamw", "muon"]),
+            &serde_json::json!(["sgd"])
+        ]
+    );
+    let csv = text(&effbench(&["list", "keys", "--format", "csv"]).stdout);
+    assert_eq!(csv.lines().count(), 1 + json(&[]).as_array().unwrap().len());
+}
+
+/// A key that is none is refused with what may have been meant.
+#[cfg(feature = "run")]
+#[test]
+fn a_misspelt_key_is_told_its_neighbours() {
+    let rows: [(&[&str], &str); 6] = [
+        (
+            &["list", "keys", "lr"],
+            "did you mean `train.optimizer.lr`?",
+        ),
+        (&["list", "suites", "train"], "list keys PREFIX"),
+        (
+            &["show", "gpt2", "--set", "train.optimizer.beta3=1"],
+            "`train.optimizer` has: beta",
+        ),
+        (
+            &["show", "gpt2", "--set", "train.optimizer.foo=1"],
+            "`train.optimizer` has: kind, lr, beta1, ",
+        ),
+        (
+            &["show", "gpt2", "--set", "train.optimizer.momentum=0.9"],
+            "it is a key of kind `sgd` or `muon`",
+        ),
+        (
+            &[
+                "show",
+                "gpt2",
+                "--set",
+                "data.kind=markov",
+                "--set",
+                "data.chain=golden_mean",
+                "--set",
+                "data.states=4",
+            ],
+            "States of a random chain, each a token.",
+        ),
+    ];
+    for (args, hint) in rows {
+        let output = effbench(args);
+        let said = text(&output.stderr);
+        assert_eq!(code(&output), 2, "{args:?}: {said}");
+        assert!(said.contains(hint), "{args:?}: {said}");
+    }
+}
+
 /// A build without the feature `run` knows every command and says in one sentence what it cannot do.
 #[cfg(not(feature = "run"))]
 #[test]

@@ -1,23 +1,31 @@
-//! `effbench list`: what there is, one sentence each.
+//! `effbench list`: what there is, and every key of a spec, one sentence each.
 
 use clap::Args;
 
-use super::out::OutArgs;
-use super::print::to_json;
-use crate::config::Library;
-use crate::error::{Error, Result};
+use super::out::{Medium, OutArgs};
+use super::to_json;
+use crate::config::{Key, Library};
+use crate::error::{Error, Result, near};
 use crate::report::listing::{self, Listed};
-use crate::trial::Registry;
+use crate::report::page::{Block, Page};
+use crate::trial::{Registry, keys};
+
+/// The list of keys, by its name.
+const KEYS: &str = "keys";
 
 /// Arguments of `effbench list`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Examples:
   effbench list
-  effbench list variants")]
+  effbench list variants
+  effbench list keys                      every key that --set and files can set, with its meaning
+  effbench list keys train.optimizer")]
 pub struct ListArgs {
-    /// Only these: variants, suites, data, mixers, optimizers ... [default: all].
+    /// Only these: variants, suites, data, mixers, optimizers ... or keys [default: all but keys].
     pub what: Option<String>,
+    /// Only keys that begin so: train, train.optimizer, train.optimizer.lr.
+    pub prefix: Option<String>,
     // A doc comment here would replace the command's own words.
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -26,13 +34,24 @@ pub struct ListArgs {
 
 /// Lists everything, or one catalog.
 pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
+    let what = args.what.as_deref();
+    if what == Some(KEYS) {
+        return list_keys(args, registry);
+    }
+    if let Some(prefix) = &args.prefix {
+        let message = format!(
+            "list {}: a list has no parts, such as `{prefix}`",
+            what.unwrap_or_default()
+        );
+        return Err(Error::input(message).hint("only `effbench list keys PREFIX` has"));
+    }
     let all = listings(registry)?;
     let shown: Vec<&Listed> = match &args.what {
         None => all.iter().collect(),
         Some(what) => {
             let found: Vec<&Listed> = all.iter().filter(|listed| listed.what == *what).collect();
             if found.is_empty() {
-                let names = all.iter().map(|listed| listed.what.as_str());
+                let names = all.iter().map(|listed| listed.what.as_str()).chain([KEYS]);
                 return Err(
                     Error::input(format!("there is no list of `{what}`")).suggest(what, names)
                 );
@@ -44,6 +63,53 @@ pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
         || Ok(listing::listing(&shown)),
         || Ok(Some(to_json(&shown)?)),
     )
+}
+
+/// Lists the keys of a spec.
+fn list_keys(args: &ListArgs, registry: &Registry) -> Result<()> {
+    let all = keys(registry);
+    let shown: Vec<&Key> = match args.prefix.as_deref() {
+        None => all.iter().collect(),
+        Some(prefix) => begin_with(prefix, &all)?,
+    };
+    let medium = args.out.medium()?;
+    let page = || match medium {
+        // A table is cut out of what a person reads by its heading; a program takes one table.
+        Medium::Csv => {
+            let table = Block::Table(listing::key_table(&shown));
+            Page::answer("Keys of a spec", Vec::new(), vec![table])
+        }
+        _ => listing::keys(&shown, matches!(medium, Medium::Markdown | Medium::Html)),
+    };
+    args.out.show(|| Ok(page()), || Ok(Some(to_json(&shown)?)))
+}
+
+/// The keys that are or stand below `prefix`.
+fn begin_with<'a>(prefix: &str, all: &'a [Key]) -> Result<Vec<&'a Key>> {
+    let below = |key: &&Key| {
+        let rest = key.key.strip_prefix(prefix);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let found: Vec<&Key> = all.iter().filter(below).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    let mut known: Vec<&str> = Vec::new();
+    for key in all {
+        let tables = key.key.match_indices('.').map(|(at, _)| &key.key[..at]);
+        known.extend(tables.chain([key.key.as_str()]));
+    }
+    let message = format!("list keys {prefix}: no key begins so");
+    let error = Error::input(message);
+    let leaf = all
+        .iter()
+        .filter(|key| key.key.ends_with(&format!(".{prefix}")));
+    let places: Vec<&str> = leaf.map(|key| key.key.as_str()).collect();
+    Err(match (places.first(), near(prefix, known)) {
+        (Some(place), _) => error.hint(format!("did you mean `{place}`?")),
+        (None, Some(place)) => error.hint(format!("did you mean `{place}`?")),
+        (None, None) => error.hint("`effbench list keys` has all of them"),
+    })
 }
 
 fn listings(registry: &Registry) -> Result<Vec<Listed>> {

@@ -1,7 +1,9 @@
-//! `effbench schema`: the JSON Schema of what is written for programs.
+//! `effbench schema`: JSON Schemas of what is written for programs, and of the files that describe runs.
 
 use clap::{Args, ValueEnum};
 
+use crate::config::Key;
+use crate::config::schema::{File, schema};
 use crate::error::Result;
 use crate::{record, report};
 
@@ -10,7 +12,8 @@ use crate::{record, report};
 #[command(after_help = "\
 Examples:
   effbench schema > result.schema.json
-  effbench schema comparison > compare.schema.json")]
+  effbench schema comparison > compare.schema.json
+  effbench schema variant > variant.schema.json     for an editor that completes TOML")]
 pub struct SchemaArgs {
     /// What to print the schema of.
     #[arg(value_enum, default_value_t)]
@@ -25,12 +28,34 @@ pub enum Written {
     Result,
     /// What `compare --format json` prints.
     Comparison,
+    /// A variant's TOML file.
+    #[cfg(feature = "run")]
+    Variant,
+    /// A change's TOML file.
+    #[cfg(feature = "run")]
+    Change,
+    /// A suite's TOML file.
+    #[cfg(feature = "run")]
+    Suite,
+    /// A price file.
+    Price,
+    /// A file of learning rates, as in `models/rates/`.
+    Rates,
 }
 
-/// Prints the schema.
-pub fn execute(args: &SchemaArgs) -> Result<()> {
-    super::print::print_json(&match args.of {
-        Written::Result => record::json_schema(),
-        Written::Comparison => report::compare::json_schema(),
-    })
+/// Prints the schema; `keys` are those that a spec can have.
+pub fn execute(args: &SchemaArgs, keys: impl FnOnce() -> Vec<Key>) -> Result<()> {
+    let file = match args.of {
+        Written::Result => return super::print_json(&record::json_schema()),
+        Written::Comparison => return super::print_json(&report::compare::json_schema()),
+        #[cfg(feature = "run")]
+        Written::Variant => File::Variant,
+        #[cfg(feature = "run")]
+        Written::Change => File::Change,
+        #[cfg(feature = "run")]
+        Written::Suite => File::Suite,
+        Written::Price => File::Price,
+        Written::Rates => File::Rates,
+    };
+    super::print_json(&schema(file, &keys()))
 }

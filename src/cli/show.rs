@@ -5,12 +5,12 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::out::OutArgs;
-use super::print::to_json;
+use super::to_json;
 use crate::config::parse_set;
 use crate::error::Result;
 use crate::record::{Cost, RateSource};
 use crate::report::listing::{self, Structure};
-use crate::trial::{Registry, settle};
+use crate::trial::{Registry, keys, settle};
 
 /// Arguments of `effbench show`.
 #[derive(Debug, Clone, Args)]
@@ -84,6 +84,7 @@ pub fn execute(args: &ShowArgs, registry: &Registry) -> Result<()> {
         memory_guess_bytes: shown.train_memory_bytes_guess,
         lr_source: &cell.lr_source,
         spec: &settled.spec,
+        keys: &keys(registry),
     };
     args.out.show(
         || Ok(listing::structure(&structure)),

@@ -4,8 +4,13 @@
 use std::fmt;
 use std::sync::Arc;
 
-use crate::config::Knobs;
-use crate::error::Result;
+use serde_json::{Map, json};
+
+use super::holds::one_of;
+use super::keys::{Key, Slot, add};
+use super::knob::{Declarations, Facts};
+use super::knobs::{Knobs, Spec};
+use crate::error::{Error, Result};
 
 /// What every kind answers, whatever it is a kind of.
 pub trait Named: Send + Sync {
@@ -13,12 +18,18 @@ pub trait Named: Send + Sync {
     fn name(&self) -> &'static str;
     /// One sentence, with its source.
     fn about(&self) -> &'static str;
+    /// The keys that it reads below `x`; it can read no others.
+    fn knobs(&self) -> Declarations {
+        &[]
+    }
 }
 
 /// A table of kinds of one thing.
 pub struct Catalog<K: ?Sized> {
     /// What these are, in the plural: `mixers`.
     pub what: &'static str,
+    /// The table whose `kind` chooses one; none where nobody chooses.
+    slot: Option<Slot>,
     rows: Vec<Arc<K>>,
 }
 
@@ -26,15 +37,16 @@ impl<K: ?Sized> Clone for Catalog<K> {
     fn clone(&self) -> Self {
         Self {
             what: self.what,
+            slot: self.slot,
             rows: self.rows.clone(),
         }
     }
 }
 
 impl<K: Named + ?Sized> Catalog<K> {
-    /// A catalog of `rows`.
-    pub fn new(what: &'static str, rows: Vec<Arc<K>>) -> Self {
-        Self { what, rows }
+    /// A catalog of `rows`, of which `slot` says where one is chosen.
+    pub fn new(what: &'static str, slot: Option<Slot>, rows: Vec<Arc<K>>) -> Self {
+        Self { what, slot, rows }
     }
 
     /// Adds a kind, or replaces the one of the same name.
@@ -53,15 +65,50 @@ impl<K: Named + ?Sized> Catalog<K> {
         self.rows.iter().find(|row| row.name() == name)
     }
 
-    /// The kind that `knobs` asks for by its knob `kind`, else the default; an unknown one is refused with a suggestion.
-    pub fn pick(&self, knobs: &Knobs, default: &str) -> Result<Arc<K>> {
-        let name = knobs.text("kind", default)?;
-        self.find(&name).cloned().ok_or_else(|| {
-            let known = self.rows.iter().map(|row| row.name());
-            knobs
-                .refuse("kind", &format!("not one of the {}", self.what))
-                .suggest(&name, known)
-        })
+    /// The kind that a spec asks for, else the default, and a reader of its keys; an unknown one is refused with a suggestion.
+    pub fn pick<'a>(&self, spec: &Spec<'a>) -> Result<(Arc<K>, Knobs<'a>)> {
+        let slot = self
+            .slot
+            .ok_or_else(|| Error::internal(format!("no key chooses among the {}", self.what)))?;
+        let rows = self.rows.iter();
+        let known: Vec<_> = rows
+            .map(|row| (row.name(), row.knobs(), row.clone()))
+            .collect();
+        spec.pick(slot, self.what, &known)
+    }
+
+    /// The key that chooses a kind, and those of every kind.
+    pub fn keys(&self) -> Vec<Key> {
+        let Some(slot) = self.slot else {
+            return Vec::new();
+        };
+        let key = |name: &str, kinds: Vec<&'static str>, facts: Facts| Key {
+            key: format!("{}.{name}", slot.path),
+            kinds,
+            facts,
+            table: slot.path,
+        };
+        let mut keys = vec![key("kind", Vec::new(), self.facts(slot))];
+        for row in &self.rows {
+            for knob in row.knobs() {
+                add(&mut keys, key(knob.name(), vec![row.name()], knob.facts()));
+            }
+        }
+        keys
+    }
+
+    /// What is said of the key that chooses a kind.
+    fn facts(&self, slot: Slot) -> Facts {
+        let names: Vec<&str> = self.rows.iter().map(|row| row.name()).collect();
+        Facts {
+            about: slot.about.to_owned(),
+            holds: one_of(&names),
+            unit: None,
+            required: false,
+            default: Some(slot.default.into()),
+            default_rule: None,
+            schema: Map::from_iter([("enum".to_owned(), json!(names))]),
+        }
     }
 }
 

@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::knobs::whole;
+use super::holds::whole;
 use super::layers::{HELD_OUT, Layers, Overrides, STEPS, Upper, WIDTH};
 use super::library::Library;
 use super::names::{name_of, width_of};

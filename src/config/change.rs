@@ -8,12 +8,15 @@
 //! position.kind = "rope"
 //! ```
 
+use super::knob::Declarations;
 use super::load;
 use super::names::WITH;
-use super::table::SPEC_TABLES;
 use super::tree::Tree;
-use super::variant::Variant;
+use super::variant::{ABOUT, SOURCE, Variant};
 use crate::error::{Error, Result};
+
+/// The fields of a change's file, beside its spec keys.
+pub(super) const FIELDS: Declarations = &[&ABOUT, &SOURCE];
 
 /// A single difference, without a base.
 #[derive(Debug, Clone, PartialEq)]
@@ -32,12 +35,11 @@ impl Change {
     /// Reads a change's file.
     pub(super) fn parse(name: String, file: &str, text: &str) -> Result<Self> {
         let table = load::parse(file, text)?;
-        let known: Vec<&str> = ["about", "source"].into_iter().chain(SPEC_TABLES).collect();
-        table.check(&known)?;
+        let fields = table.fields_beside_spec(FIELDS)?;
         Ok(Self {
             name,
-            about: table.need("about", table.text("about")?)?,
-            source: table.need("source", table.text("source")?)?,
+            about: fields.read(&ABOUT)?,
+            source: fields.read(&SOURCE)?,
             tree: table.spec_tree()?,
         })
     }

@@ -1,11 +1,13 @@
-//! The typed reading of a [`Tree`]: every knob asked for is checked, defaulted and written into the settled spec;
+//! The typed reading of a [`Tree`]: every key asked for is declared, checked, defaulted and written into the settled spec;
 //! what nobody asked for is refused.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
+use super::keys::{Key, Section, Slot, refuse};
+use super::knob::{Declarations, Declared, Holds, Knob};
 use super::tree::Tree;
 use crate::error::{Error, Result};
 
@@ -41,283 +43,319 @@ impl Settled {
     }
 }
 
-/// A number that is whole, however it was written: `1e6` is one.
-pub fn whole(value: &Value) -> Option<u64> {
-    const EXACT: f64 = 9_007_199_254_740_992.0; // 2^53: every whole f64 up to here is exact
-    value.as_u64().or_else(|| {
-        value
-            .as_f64()
-            .filter(|v| v.fract() == 0.0 && (0.0..=EXACT).contains(v))
-            .map(|v| v as u64)
-    })
-}
-
-/// Reads knobs below a prefix of a tree.
-pub struct Knobs<'a> {
+/// A tree being settled: its tables are opened here, each with the keys that it declares.
+pub struct Spec<'a> {
     tree: &'a Tree,
-    prefix: String,
     settled: &'a RefCell<Settled>,
 }
 
-/// Settles a tree: `build` reads its knobs, then every key that nothing read is refused with a suggestion.
-pub fn settle<T>(tree: &Tree, build: impl FnOnce(&Knobs) -> Result<T>) -> Result<(T, Settled)> {
+/// Reads the declared keys of one table.
+pub struct Knobs<'a> {
+    tree: &'a Tree,
+    table: &'static str,
+    declared: Declarations,
+    settled: &'a RefCell<Settled>,
+}
+
+/// Settles a tree: `build` reads its keys, then every key that nothing read is refused with what `known` ones may be meant.
+pub fn settle<T>(
+    tree: &Tree,
+    known: impl Fn() -> Vec<Key>,
+    build: impl FnOnce(&Spec) -> Result<T>,
+) -> Result<(T, Settled)> {
     let settled = RefCell::new(Settled::default());
-    let built = build(&Knobs {
+    let built = build(&Spec {
         tree,
-        prefix: String::new(),
         settled: &settled,
     })?;
     let settled = settled.into_inner();
-    for (key, entry) in tree.iter() {
-        if !settled.0.contains_key(key) {
-            let error = Error::input(format!("{}: unknown key `{key}`", entry.origin));
-            let known = settled.0.keys().map(String::as_str);
-            // `train.lr` means `train.optimizer.lr`: a leaf that exists elsewhere is a better guess than a near spelling.
-            let leaf = |key: &'_ str| key.rsplit('.').next().map(str::to_owned);
-            let elsewhere: Vec<&str> = known
-                .clone()
-                .filter(|known| leaf(known) == leaf(key))
-                .collect();
-            return Err(if elsewhere.len() == 1 {
-                error.suggest(elsewhere[0], elsewhere)
-            } else {
-                error.suggest(key, known)
-            });
+    match tree.iter().find(|(key, _)| !settled.0.contains_key(*key)) {
+        None => Ok((built, settled)),
+        Some((key, entry)) => {
+            let kind_of = |table: &str| settled.get(&format!("{table}.kind"))?.as_str();
+            let kind_of = |table: &str| kind_of(table).map(str::to_owned);
+            Err(refuse(key, entry, &known(), kind_of))
         }
     }
-    Ok((built, settled))
 }
 
-impl<'a> Knobs<'a> {
-    /// The knobs one table deeper: `knobs.at("optimizer")`.
-    #[must_use]
-    pub fn at(&self, table: &str) -> Knobs<'a> {
+impl<'a> Spec<'a> {
+    /// A table whose keys every spec has.
+    pub fn at(&self, section: &Section) -> Knobs<'a> {
+        self.open(section.path, section.knobs)
+    }
+
+    fn open(&self, table: &'static str, declared: Declarations) -> Knobs<'a> {
         Knobs {
             tree: self.tree,
-            prefix: self.key(table),
+            table,
+            declared,
             settled: self.settled,
         }
     }
 
-    /// The full dotted key of a knob here.
-    pub fn key(&self, name: &str) -> String {
-        if self.prefix.is_empty() {
-            name.to_owned()
-        } else {
-            format!("{}.{name}", self.prefix)
+    /// The kind that a table has, among `known` ones which declare their keys, and a reader of these.
+    pub(super) fn pick<K: Clone>(
+        &self,
+        slot: Slot,
+        what: &str,
+        known: &[(&'static str, Declarations, K)],
+    ) -> Result<(K, Knobs<'a>)> {
+        let key = format!("{}.kind", slot.path);
+        let knobs = self.open(slot.path, &[]);
+        let given = self.tree.get(&key).map(|entry| &entry.value);
+        let name = match given.map(Value::as_str) {
+            None => slot.default,
+            Some(Some(name)) => name,
+            Some(None) => return Err(knobs.refuse_kind("expected a string")),
+        };
+        match known.iter().find(|(known, ..)| *known == name) {
+            Some((_, declared, kind)) => {
+                self.settled.borrow_mut().0.insert(key, name.into());
+                Ok((kind.clone(), self.open(slot.path, declared)))
+            }
+            None => Err(knobs
+                .refuse_kind(&format!("not one of the {what}"))
+                .suggest(name, known.iter().map(|(known, ..)| *known))),
         }
+    }
+}
+
+impl Knobs<'_> {
+    fn key(&self, knob: &dyn Declared) -> String {
+        format!("{}.{}", self.table, knob.name())
     }
 
     /// A refusal that names file, line and key.
-    pub fn refuse(&self, name: &str, why: &str) -> Error {
-        let key = self.key(name);
-        let error = match self.tree.get(&key) {
+    pub fn refuse(&self, knob: &dyn Declared, why: &str) -> Error {
+        self.refuse_key(&self.key(knob), why)
+    }
+
+    /// A refusal of the kind that reads here.
+    pub fn refuse_kind(&self, why: &str) -> Error {
+        self.refuse_key(&format!("{}.kind", self.table), why)
+    }
+
+    fn refuse_key(&self, key: &str, why: &str) -> Error {
+        let error = match self.tree.get(key) {
             Some(entry) => {
                 Error::input(format!("{}: {key} = {}: {why}", entry.origin, entry.value))
             }
             None => {
                 let settled = self.settled.borrow();
                 let value = settled
-                    .get(&key)
+                    .get(key)
                     .map(|v| format!(" = {v} (its default)"))
                     .unwrap_or_default();
                 Error::input(format!("{key}{value}: {why}"))
             }
         };
-        error.hint("`effbench show gpt2` prints every key with a value that works")
+        error.hint(format!(
+            "`effbench list keys {}` says what it may hold",
+            self.table
+        ))
     }
 
-    /// Whether the user or a file gave this knob.
-    pub fn given(&self, name: &str) -> bool {
-        self.tree.get(&self.key(name)).is_some()
-    }
-
-    fn read<T>(
-        &self,
-        name: &str,
-        default: Option<T>,
-        want: &str,
-        parse: impl Fn(&Value) -> Option<T>,
-        write: impl Fn(&T) -> Value,
-    ) -> Result<T> {
-        let key = self.key(name);
-        let value = match (self.tree.get(&key), default) {
-            (Some(entry), _) => {
-                parse(&entry.value).ok_or_else(|| self.refuse(name, &format!("expected {want}")))?
-            }
-            (None, Some(default)) => default,
-            (None, None) => {
-                return Err(Error::input(format!("`{key}` is missing: expected {want}")));
-            }
-        };
-        self.write(name, write(&value));
-        Ok(value)
+    /// Whether the user or a file gave this key.
+    pub fn given(&self, knob: &dyn Declared) -> bool {
+        self.tree.get(&self.key(knob)).is_some()
     }
 
     /// Writes a settled value outright, for facts that follow from others (a data file's hash).
-    pub fn write(&self, name: &str, value: Value) {
-        self.settled.borrow_mut().0.insert(self.key(name), value);
+    pub fn write(&self, knob: &dyn Declared, value: Value) {
+        self.settled.borrow_mut().0.insert(self.key(knob), value);
     }
 
-    /// A whole number of at least 1.
-    pub fn count(&self, name: &str, default: usize) -> Result<usize> {
-        let value = self.usize(name, default)?;
-        if value == 0 {
-            Err(self.refuse(name, "expected at least 1"))
-        } else {
-            Ok(value)
+    /// The value of a key, or its default.
+    pub fn read<H: Holds>(&self, knob: &Knob<H>) -> Result<H::Value> {
+        match self.parsed(knob)?.or_else(|| knob.constant()) {
+            Some(value) => {
+                self.write(knob, H::json(&value));
+                Ok(value)
+            }
+            None => Err(Error::input(format!(
+                "`{}` is missing: expected {}",
+                self.key(knob),
+                knob.holds.said()
+            ))),
         }
     }
 
-    /// A whole number, 0 allowed.
-    pub fn usize(&self, name: &str, default: usize) -> Result<usize> {
-        self.read(
-            name,
-            Some(default),
-            "a whole number",
-            |v| whole(v)?.try_into().ok(),
-            |v| json!(v),
-        )
-    }
-
-    /// A whole number, or absent (written as `null`).
-    pub fn optional_usize(&self, name: &str) -> Result<Option<usize>> {
-        if self.given(name) {
-            self.usize(name, 0).map(Some)
-        } else {
-            self.write(name, Value::Null);
-            Ok(None)
+    /// The value of a key, or one that follows from others.
+    pub fn read_or<H: Holds>(&self, knob: &Knob<H>, default: H::Value) -> Result<H::Value> {
+        if let Some(value) = self.parsed(knob)? {
+            self.write(knob, H::json(&value));
+            return Ok(value);
+        }
+        self.write(knob, H::json(&default));
+        match knob.holds.parse(&H::json(&default)) {
+            Some(value) => Ok(value),
+            None => Err(self.unlike(knob)),
         }
     }
 
-    /// A finite number.
-    pub fn f64(&self, name: &str, default: f64) -> Result<f64> {
-        self.read(
-            name,
-            Some(default),
-            "a finite number",
-            |v| v.as_f64().filter(|v| v.is_finite()),
-            |v| json!(v),
-        )
+    /// The value of a key, where it is given.
+    pub fn find<H: Holds>(&self, knob: &Knob<H>) -> Result<Option<H::Value>> {
+        let found = self.parsed(knob)?;
+        if let Some(value) = &found {
+            self.write(knob, H::json(value));
+        }
+        Ok(found)
     }
 
-    /// A finite number within `low..=high`.
-    pub fn f64_in(&self, name: &str, default: f64, low: f64, high: f64) -> Result<f64> {
-        let value = self.f64(name, default)?;
-        if (low..=high).contains(&value) {
-            Ok(value)
-        } else {
-            Err(self.refuse(name, &format!("expected a number from {low} to {high}")))
+    fn parsed<H: Holds>(&self, knob: &Knob<H>) -> Result<Option<H::Value>> {
+        let key = self.key(knob);
+        // What nothing lists can be neither explained nor completed, so it cannot be read either.
+        if !self.declared.iter().any(|it| it.name() == knob.name()) {
+            return Err(Error::internal(format!(
+                "{key} is read, but is not among the keys that its kind or table declares"
+            )));
+        }
+        let Some(entry) = self.tree.get(&key) else {
+            return Ok(None);
+        };
+        match knob.holds.parse(&entry.value) {
+            Some(value) => Ok(Some(value)),
+            None => Err(self.unlike(knob)),
         }
     }
 
-    /// True or false.
-    pub fn bool(&self, name: &str, default: bool) -> Result<bool> {
-        self.read(name, Some(default), "true or false", Value::as_bool, |v| {
-            json!(v)
-        })
-    }
-
-    /// A string.
-    pub fn text(&self, name: &str, default: &str) -> Result<String> {
-        self.read(
-            name,
-            Some(default.to_owned()),
-            "a string",
-            |v| v.as_str().map(str::to_owned),
-            |v| json!(v),
-        )
-    }
-
-    /// A string that must be given.
-    pub fn required_text(&self, name: &str) -> Result<String> {
-        self.read(
-            name,
-            None,
-            "a string",
-            |v| v.as_str().map(str::to_owned),
-            |v| json!(v),
-        )
-    }
-
-    /// One of a few words.
-    pub fn choice(&self, name: &str, default: &str, options: &[&str]) -> Result<String> {
-        let value = self.text(name, default)?;
-        if options.contains(&value.as_str()) {
-            Ok(value)
-        } else {
-            Err(self
-                .refuse(name, "not a choice here")
-                .suggest(&value, options.iter().copied()))
+    fn unlike<H: Holds>(&self, knob: &Knob<H>) -> Error {
+        let (words, key) = (knob.holds.words(), self.key(knob));
+        let given = self.tree.get(&key).and_then(|entry| entry.value.as_str());
+        match given {
+            Some(word) if !words.is_empty() => self
+                .refuse(knob, "not a choice here")
+                .suggest(word, words.iter().copied()),
+            _ => self.refuse(knob, &format!("expected {}", knob.holds.said())),
         }
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
     use crate::config::Origin;
+    use crate::config::knob::{Number, Whole, Word};
 
-    fn build(knobs: &Knobs) -> Result<usize> {
-        let (model, train) = (knobs.at("model"), knobs.at("train"));
-        model.choice("kind", "small", &["small", "large"])?;
-        train.at("optimizer").f64_in("lr", 1e-3, 0.0, 10.0)?;
-        model.count("width", 32)
+    const KIND: Knob<Word> = Knob::word("size", "How large.", &["small", "large"]).default("small");
+    const WIDTH: Knob<Whole> = Knob::count("width", "Channels.").default(32);
+    const DEPTH: Knob<Whole> = Knob::count("depth", "Layers.").follows("half the width");
+    const LR: Knob<Number> = Knob::number("lr", "Rate.").within(0.0, 10.0).default(1e-3);
+    const SECRET: Knob<Whole> = Knob::count("secret", "Declared nowhere.").default(1);
+
+    const MODEL: Section = Section {
+        path: "model",
+        knobs: &[&KIND, &WIDTH, &DEPTH],
+    };
+    const OPTIMIZER: Section = Section {
+        path: "train.optimizer",
+        knobs: &[&LR],
+    };
+
+    fn build(spec: &Spec) -> Result<usize> {
+        let model = spec.at(&MODEL);
+        model.read(&KIND)?;
+        spec.at(&OPTIMIZER).read(&LR)?;
+        let width = model.read(&WIDTH)?;
+        model.read_or(&DEPTH, width / 2)?;
+        Ok(width)
+    }
+
+    fn settled(given: &Value) -> Result<(usize, Settled)> {
+        let origin = Origin {
+            file: "v.toml".into(),
+            line: 3,
+        };
+        let known = || MODEL.keys().chain(OPTIMIZER.keys()).collect();
+        settle(&Tree::from_json(given, &origin)?, known, build)
     }
 
     #[test]
     fn what_is_given_is_checked_and_what_is_not_is_written_out() {
-        let check = |given: Value, want: std::result::Result<usize, &str>| {
-            let tree = Tree::from_json(
-                &given,
-                &Origin {
-                    file: "v.toml".into(),
-                    line: 3,
-                },
-            )
-            .unwrap();
-            let found = settle(&tree, build);
-            match want {
-                Ok(width) => {
-                    let (built, settled) = found.unwrap();
-                    assert_eq!(built, width);
-                    assert_eq!(settled.to_json()["model"]["kind"], "small");
-                    let again = Tree::from_json(&settled.to_json(), &Origin::named("settled spec"))
-                        .unwrap();
-                    assert_eq!(settle(&again, build).unwrap().1, settled);
-                }
-                Err(message) => {
-                    let found = found.unwrap_err().to_string();
-                    assert!(found.starts_with(message), "{found}\nis not\n{message}");
-                }
-            }
+        let check = |given: Value, want: usize| {
+            let (built, spec) = settled(&given).unwrap();
+            assert_eq!(built, want);
+            assert_eq!(spec.to_json()["model"]["size"], "small");
+            assert_eq!(settled(&spec.to_json()).unwrap().1, spec);
         };
-        check(json!({}), Ok(32));
-        check(json!({"model": {"width": 64}}), Ok(64));
-        check(json!({"model": {"width": 1e6}}), Ok(1_000_000));
-        check(
-            json!({"model": {"width": 0}}),
-            Err("v.toml:3: model.width = 0: expected at least 1"),
+        check(json!({}), 32);
+        check(json!({"model": {"width": 64}}), 64);
+        check(json!({"model": {"width": 1e6}}), 1_000_000);
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_its_place() {
+        let check = |given: Value, message: &str| {
+            let found = settled(&given).unwrap_err().to_string();
+            assert!(found.starts_with(message), "{found}\nis not\n{message}");
+        };
+        let of_model = |given: Value, message: &str| check(json!({"model": given}), message);
+        let count = "expected a whole number of at least 1";
+        of_model(
+            json!({"width": 0}),
+            &format!("v.toml:3: model.width = 0: {count}"),
         );
-        check(
-            json!({"model": {"width": 1.5}}),
-            Err("v.toml:3: model.width = 1.5: expected a whole number"),
+        of_model(
+            json!({"width": 1.5}),
+            &format!("v.toml:3: model.width = 1.5: {count}"),
         );
-        check(
-            json!({"model": {"wdith": 4}}),
-            Err("v.toml:3: unknown key `model.wdith`\nhint: did you mean `model.width`?"),
+        of_model(
+            json!({"width": 1}),
+            &format!("model.depth = 0 (its default): {count}"),
         );
-        check(
-            json!({"train": {"lr": 4}}),
-            Err("v.toml:3: unknown key `train.lr`\nhint: did you mean `train.optimizer.lr`?"),
+        of_model(
+            json!({"size": "larg"}),
+            "v.toml:3: model.size = \"larg\": not a choice here\nhint: did you mean `large`?",
         );
-        check(
-            json!({"model": {"kind": "larg"}}),
-            Err("v.toml:3: model.kind = \"larg\": not a choice here\nhint: did you mean `large`?"),
+        of_model(
+            json!({"size": 3}),
+            "v.toml:3: model.size = 3: expected `small` or `large`",
         );
         check(
             json!({"train": {"optimizer": {"lr": 11}}}),
-            Err("v.toml:3: train.optimizer.lr = 11: expected a number from 0 to 10"),
+            "v.toml:3: train.optimizer.lr = 11: expected a number from 0 to 10",
         );
+    }
+
+    #[test]
+    fn a_key_that_nothing_reads_is_refused_with_those_that_may_be_meant() {
+        let check = |given: Value, message: &str, hint: &str| {
+            let found = settled(&given).unwrap_err();
+            assert_eq!(found.message, format!("v.toml:3: {message}"));
+            assert_eq!(found.hint.as_deref(), Some(hint));
+        };
+        check(
+            json!({"model": {"wdith": 4}}),
+            "unknown key `model.wdith`",
+            "did you mean `model.width`? `model` has: width, size, depth",
+        );
+        check(
+            json!({"train": {"lr": 4}}),
+            "unknown key `train.lr`",
+            "did you mean `train.optimizer.lr`? `train` has: optimizer",
+        );
+        check(
+            json!({"train": {"optimizer": {"foo": 4}}}),
+            "unknown key `train.optimizer.foo`",
+            "`train.optimizer` has: lr",
+        );
+        check(
+            json!({"modle": {"foo": 4}}),
+            "unknown key `modle.foo`",
+            "did you mean `model`? a spec has the tables: model, train",
+        );
+    }
+
+    #[test]
+    fn what_is_not_declared_cannot_be_read() {
+        let read = settle(&Tree::default(), Vec::new, |spec| {
+            spec.at(&MODEL).read(&SECRET)
+        });
+        let refused = read.unwrap_err();
+        assert_eq!(refused.kind, crate::error::Kind::Internal);
+        assert!(refused.message.contains("model.secret"), "{refused}");
     }
 }

@@ -8,10 +8,12 @@ use std::sync::OnceLock;
 use serde_json::Value;
 
 use super::change::{Change, compose};
+use super::field::Inner;
+use super::knob::Declarations;
 use super::load;
 use super::names::{WITH, is_path, join_path, name_of, parts};
 use super::price::Price;
-use super::rate_surface::RateSurface;
+use super::rate_surface::{self, RateSurface};
 use super::suite::Suite;
 use super::table::Table;
 use super::tree::{Origin, Tree};
@@ -34,6 +36,16 @@ const VARIANTS: &[Shipped] = shipped!("variants": "gpt2" "llama" "modern" "trans
 /// In the order in which they stand in a variant's name.
 const CHANGES: &[Shipped] =
     shipped!("changes": "prenorm" "rope" "rmsnorm" "swiglu" "muon" "cosine" "standard");
+
+const SURFACE: Inner = Inner::rows(
+    "surface",
+    "Learning rates that sweeps chose, each row for a variant and a range of widths and steps.",
+    rate_surface::FIELDS,
+)
+.required();
+
+/// The fields of a file of learning rates.
+pub(super) const RATES_FIELDS: Declarations = &[&SURFACE];
 
 /// Learning rates of what ships, by kind of data.
 const RATES: &[Shipped] = shipped!("rates": "language-easy" "language-rich" "text-byte");
@@ -243,14 +255,13 @@ fn rates() -> Result<&'static [(String, RateSurface)]> {
     static ALL: OnceLock<Result<Vec<(String, RateSurface)>>> = OnceLock::new();
     let read = |shipped: &Shipped| -> Result<Vec<(String, RateSurface)>> {
         let table = load::parse(shipped.file, shipped.text)?;
-        table.check(&["surface"])?;
         let row = |row: &Table| {
-            Ok((
-                row.need("variant", row.text("variant")?)?,
-                RateSurface::parse(row)?,
-            ))
+            let missing = || row.missing(&rate_surface::VARIANT);
+            let variant = RateSurface::variant(row)?.ok_or_else(missing)?;
+            Ok((variant, RateSurface::parse(row)?))
         };
-        table.rows("surface")?.iter().map(row).collect()
+        let rows = table.fields(RATES_FIELDS)?.rows(&SURFACE)?;
+        rows.iter().map(row).collect()
     };
     let all = ALL.get_or_init(|| {
         let files: Result<Vec<_>> = RATES.iter().map(read).collect();

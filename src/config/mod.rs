@@ -1,16 +1,21 @@
 //! What is asked for, as pure data: raw values that remember their file and line, layered (base, variant, suite,
 //! `--set`), and read through [`Knobs`], which defaults, checks and writes out every one.
 //!
-//! In the order of reading: [`tree`] holds raw values, [`knobs`] reads them, [`catalog`] is what extension points are,
+//! In the order of reading: [`tree`] holds raw values, [`knob`] declares keys, each with what it
+//! may hold, [`keys`] says where they stand, [`knobs`] reads them, [`catalog`] is what extension points are,
 //! [`names`] says what things are called, [`load`] turns TOML into [`table`]s; [`rate_source`] says where a learning rate comes
 //! from, [`rate_surface`] is what a sweep found, [`rate`] chooses; [`variant`], [`change`], [`suite`] and [`price`] are the kinds of files and
-//! [`library`] is what ships; [`cells`] makes trials' specs of them layer by layer; [`plan`] is what a run of them takes, and
+//! [`library`] is what ships, [`schema`] describes their files to programs; [`cells`] makes trials' specs of them layer by layer; [`plan`] is what a run of them takes, and
 //! [`against`] what two builds against each other are called.
 
 pub mod tree;
+mod holds;
+pub mod knob;
+pub mod keys;
 pub mod knobs;
 pub mod catalog;
 pub mod names;
+pub mod field;
 pub mod table;
 pub mod load;
 pub mod rate_source;
@@ -21,6 +26,7 @@ pub mod change;
 pub mod suite;
 pub mod price;
 pub mod library;
+pub mod schema;
 mod layers;
 pub mod cells;
 pub mod plan;
@@ -30,7 +36,9 @@ pub use against::Gate;
 pub use catalog::{Broken, Catalog, Named};
 pub use cells::Cell;
 pub use change::Change;
-pub use knobs::{Knobs, Settled, settle};
+pub use keys::{Key, Section, Slot};
+pub use knob::{Declarations, Knob};
+pub use knobs::{Knobs, Settled, Spec, settle};
 pub use layers::Overrides;
 pub use library::Library;
 pub use load::parse_set;

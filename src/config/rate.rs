@@ -4,7 +4,8 @@
 
 use std::cmp::Ordering;
 
-use super::knobs::whole;
+use super::holds::whole;
+use super::knob::{Declarations, Flag, Knob, Number, Text, Whole};
 use super::names::{data_label, width_of};
 use super::rate_source::RateSource;
 use super::rate_surface::RateSurface;
@@ -15,6 +16,31 @@ use crate::stat::surface::Support;
 
 /// The key that all this is about.
 pub const LR: &str = "train.optimizer.lr";
+
+const DATA: Knob<Text> = Knob::text(
+    "data",
+    "The data it was tuned on: a kind and its preset or tokenizer, as `language/easy`.",
+);
+const SCALE: Knob<Text> = Knob::text("scale", "The width it was tuned at, as `w32`.");
+const STEPS: Knob<Whole> = Knob::count("steps", "The optimizer steps it was tuned for.");
+const TOKENS_PER_STEP: Knob<Whole> = Knob::count(
+    "tokens_per_step",
+    "Tokens of an optimizer step in the sweep, batch times context: at another the row is near, not exact.",
+)
+.unit("tokens")
+.optional();
+const RATE: Knob<Number> =
+    Knob::number("lr", "The best learning rate that the sweep found.").above(0.0);
+const EDGE: Knob<Flag> = Knob::flag(
+    "edge",
+    "Whether that was the lowest or highest one tried, so that a better one may lie outside.",
+)
+.default(false);
+const FROM: Knob<Text> = Knob::text("from", "The result file of the sweep.");
+
+/// The fields of a `[[tuned]]` row.
+pub(super) const FIELDS: Declarations =
+    &[&DATA, &SCALE, &STEPS, &TOKENS_PER_STEP, &RATE, &EDGE, &FROM];
 
 /// One row of a variant's `[[tuned]]` table: the best learning rate of a sweep.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,30 +94,22 @@ impl Rate {
 impl Tuned {
     /// Reads one row.
     pub fn parse(row: &Table) -> Result<Self> {
-        row.check(&[
-            "data",
-            "scale",
-            "steps",
-            "tokens_per_step",
-            "lr",
-            "edge",
-            "from",
-        ])?;
-        let scale = row.need("scale", row.text("scale")?)?;
+        let row = row.fields(FIELDS)?;
+        let scale = row.read(&SCALE)?;
         if width_of(&scale).is_none() {
             return Err(row
-                .refuse("scale", "expected a width")
+                .refuse(&SCALE, "expected a width")
                 .hint("for example \"w32\""));
         }
         Ok(Self {
-            data: row.need("data", row.text("data")?)?,
+            data: row.read(&DATA)?,
             scale,
-            steps: row.need("steps", row.count("steps")?)?,
-            tokens_per_step: row.count("tokens_per_step")?,
-            lr: row.need("lr", row.positive("lr")?)?,
-            edge: row.bool("edge")?.unwrap_or(false),
-            from: row.need("from", row.text("from")?)?,
-            origin: row.origin("lr"),
+            steps: row.read(&STEPS)? as u64,
+            tokens_per_step: row.find(&TOKENS_PER_STEP)?.map(|tokens| tokens as u64),
+            lr: row.read(&RATE)?,
+            edge: row.read(&EDGE)?,
+            from: row.read(&FROM)?,
+            origin: row.origin(&RATE),
         })
     }
 }

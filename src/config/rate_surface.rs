@@ -18,7 +18,8 @@
 //! from = "results/gain-epyc-19h-2c-linux.json"
 //! ```
 
-use super::table::Table;
+use super::knob::{Declarations, Knob, List, Number, Text, Whole};
+use super::table::{Fields, Table};
 use super::tree::Origin;
 use crate::error::Result;
 use crate::stat::surface::{Support, Surface, Valley};
@@ -38,72 +39,130 @@ pub struct RateSurface {
     pub origin: Origin,
 }
 
-const FIELDS: [&str; 14] = [
+/// Whose it is, where that is not the file's own variant.
+pub(super) const VARIANT: Knob<Text> = Knob::text(
     "variant",
+    "The variant that it is of: in models/rates/ alone, as a variant's own file has its own.",
+)
+.optional();
+const DATA: Knob<Text> = Knob::text(
     "data",
+    "The data it was swept on: a kind and its preset or tokenizer, as `language/easy`, or a kind alone.",
+);
+const TOKENS_PER_STEP: Knob<Whole> = Knob::count(
     "tokens_per_step",
-    "steps",
-    "widths",
-    "rates",
+    "Tokens of an optimizer step in the sweep, batch times context: another batch has other rates.",
+)
+.unit("tokens");
+const STEPS: Knob<List<Number>> =
+    Knob::number("steps", "Fewest and most optimizer steps that were swept.").exactly(2);
+const WIDTHS: Knob<List<Number>> =
+    Knob::number("widths", "Smallest and largest width that was swept.").exactly(2);
+const RATES: Knob<List<Number>> =
+    Knob::number("rates", "Lowest and highest learning rate that was swept.").exactly(2);
+const CENTRE: Knob<List<Number>> = Knob::number(
     "centre",
+    "Steps and width that the fitted surface is centred on.",
+)
+.exactly(2);
+const COEFFICIENTS: Knob<List<Number>> = Knob::number(
     "coefficients",
+    "Natural logarithm of the best rate at the centre, and its slopes over those of steps and width.",
+)
+.exactly(3);
+const COVARIANCE: Knob<List<Number>> = Knob::number(
     "covariance",
-    "freedom",
+    "Covariance of those three, row by row up to the diagonal.",
+)
+.exactly(6);
+const FREEDOM: Knob<Number> =
+    Knob::number("freedom", "Degrees of freedom that were left for it.").above(0.0);
+const SCATTER: Knob<Number> = Knob::number(
     "scatter",
+    "Standard deviation of single cells' best rates around it, in their natural logarithm.",
+)
+.at_least(0.0);
+const VALLEY: Knob<List<Number>> = Knob::number(
     "valley",
+    "How steeply the loss rises below and above the best rate, in nats per squared natural logarithm of the rate.",
+)
+.exactly(2);
+const CELLS: Knob<List<Number>> = Knob::number(
     "cells",
-    "from",
+    "Cells that were swept, and of these the ones whose best rate was the lowest or highest tried.",
+)
+.exactly(2);
+const FROM: Knob<Text> = Knob::text("from", "The result file of the sweep.");
+
+/// The fields of a `[[surface]]`.
+pub(super) const FIELDS: Declarations = &[
+    &VARIANT,
+    &DATA,
+    &TOKENS_PER_STEP,
+    &STEPS,
+    &WIDTHS,
+    &RATES,
+    &CENTRE,
+    &COEFFICIENTS,
+    &COVARIANCE,
+    &FREEDOM,
+    &SCATTER,
+    &VALLEY,
+    &CELLS,
+    &FROM,
 ];
 
 impl RateSurface {
+    /// The variant that a row says it is of.
+    pub(super) fn variant(row: &Table) -> Result<Option<String>> {
+        row.fields(FIELDS)?.find(&VARIANT)
+    }
+
     /// Reads one row.
     pub fn parse(row: &Table) -> Result<Self> {
-        row.check(&FIELDS)?;
-        let range = |name: &str| -> Result<[f64; 2]> {
-            let [low, high] = exactly(row, name)?;
+        let row = &row.fields(FIELDS)?;
+        let range = |knob: &Knob<List<Number>>| -> Result<[f64; 2]> {
+            let [low, high] = exactly(row, knob)?;
             if low > 0.0 && low <= high {
                 Ok([low.ln(), high.ln()])
             } else {
-                Err(row.refuse(name, "expected two numbers above 0, the lower first"))
+                Err(row.refuse(knob, "expected two numbers above 0, the lower first"))
             }
         };
-        let [aa, ba, bb, ca, cb, cc] = exactly(row, "covariance")?;
+        let [aa, ba, bb, ca, cb, cc] = exactly(row, &COVARIANCE)?;
         if [aa, bb, cc].iter().any(|variance| *variance < 0.0) {
-            return Err(row.refuse("covariance", "a variance is below 0"));
+            return Err(row.refuse(&COVARIANCE, "a variance is below 0"));
         }
-        let [left, right] = exactly(row, "valley")?;
+        let [left, right] = exactly(row, &VALLEY)?;
         if left < 0.0 || right < 0.0 {
-            return Err(row.refuse("valley", "expected two numbers of at least 0"));
+            return Err(row.refuse(&VALLEY, "expected two numbers of at least 0"));
         }
-        let [cells, at_edge] = exactly(row, "cells")?;
-        let [steps, width] = exactly(row, "centre")?;
+        let [cells, at_edge] = exactly(row, &CELLS)?;
+        let [steps, width] = exactly(row, &CENTRE)?;
         if !(steps > 0.0 && width > 0.0) {
-            return Err(row.refuse("centre", "expected steps and a width above 0"));
+            return Err(row.refuse(&CENTRE, "expected steps and a width above 0"));
         }
         let surface = Surface {
-            coefficients: exactly(row, "coefficients")?,
+            coefficients: exactly(row, &COEFFICIENTS)?,
             covariance: [[aa, ba, ca], [ba, bb, cb], [ca, cb, cc]],
             centre: [steps.ln(), width.ln()],
-            freedom: row.need("freedom", row.positive("freedom")?)?,
-            scatter: row.need(
-                "scatter",
-                row.number("scatter", "a number of at least 0", |v| v >= 0.0)?,
-            )?,
+            freedom: row.read(&FREEDOM)?,
+            scatter: row.read(&SCATTER)?,
             valley: Valley { left, right },
             support: Support {
-                ln_steps: range("steps")?,
-                ln_size: range("widths")?,
-                ln_lr: range("rates")?,
+                ln_steps: range(&STEPS)?,
+                ln_size: range(&WIDTHS)?,
+                ln_lr: range(&RATES)?,
             },
             cells: cells as usize,
             at_edge: at_edge as usize,
         };
         Ok(Self {
-            data: row.need("data", row.text("data")?)?,
-            tokens_per_step: row.need("tokens_per_step", row.count("tokens_per_step")?)?,
+            data: row.read(&DATA)?,
+            tokens_per_step: row.read(&TOKENS_PER_STEP)? as u64,
             surface,
-            from: row.need("from", row.text("from")?)?,
-            origin: row.origin("data"),
+            from: row.read(&FROM)?,
+            origin: row.origin(&DATA),
         })
     }
 
@@ -154,17 +213,21 @@ fn rounded(value: f64) -> String {
     format!("{short:?}")
 }
 
-fn exactly<const N: usize>(row: &Table, name: &str) -> Result<[f64; N]> {
-    let found = row.need(name, row.numbers(name)?)?;
+/// A list that is declared to hold exactly so many.
+fn exactly<const N: usize>(row: &Fields, knob: &Knob<List<Number>>) -> Result<[f64; N]> {
+    let found = row.read(knob)?;
     found
         .try_into()
-        .map_err(|_| row.refuse(name, &format!("expected {N} numbers")))
+        .map_err(|_| row.refuse(knob, &format!("expected {N} numbers")))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::field::Inner;
     use crate::config::load::parse;
+
+    const SURFACES: Inner = Inner::rows("surface", "A row.", FIELDS);
 
     const ROW: &str = "[[surface]]\ndata = \"language/easy\"\ntokens_per_step = 512\nsteps = [100.0, 1600.0]\nwidths = \
                        [32.0, 128.0]\nrates = [0.0025, 0.08]\ncentre = [400.0, 32.0]\ncoefficients = [-4.1, -0.3, \
@@ -173,7 +236,7 @@ mod tests {
 
     fn row(text: &str) -> Result<RateSurface> {
         let table = parse("v.toml", text)?;
-        RateSurface::parse(&table.rows("surface").unwrap()[0])
+        RateSurface::parse(&table.fields(&[&SURFACES])?.rows(&SURFACES)?[0])
     }
 
     #[test]

@@ -29,9 +29,17 @@ use std::path::Path;
 
 use super::load;
 use super::names::{data_label, join_path, name_of, width_of};
-use super::table::Table;
+use super::table::{Fields, Table};
 use super::tree::{Origin, Tree};
 use crate::error::Result;
+
+pub(super) mod fields;
+
+use fields::{
+    ABOUT, AT, BASE, BUDGET, CELL_FIELDS, CELLS, DATA_LABEL, FIELDS, FIRST_SEED, FIRST_TRIED_SEED,
+    HEADLINE, HEADLINE_FIELDS, MISSING, RATES, REPEATS, SCALE, SCALES, SEEDS, SET, SET_OF_ROW,
+    SHAPES, SHAPES_OF_ROW, STEPS, TRIED, TUNE, TUNE_FIELDS, VARIANT, VARIANTS,
+};
 
 /// A suite's file.
 #[derive(Debug, Clone, PartialEq)]
@@ -116,51 +124,35 @@ impl Suite {
     /// Reads a suite's file that lies in `folder` (paths of variants are relative to it).
     pub(super) fn parse(name: String, file: &str, text: &str, folder: &Path) -> Result<Self> {
         let table = load::parse(file, text)?;
-        table.check(&[
-            "about",
-            "data_label",
-            "base",
-            "headline",
-            "repeats",
-            "first_seed",
-            "tune",
-            "set",
-            "shapes",
-            "cells",
-        ])?;
-        let tree = |name: &str| {
-            table
-                .table(name)?
-                .map_or_else(|| Ok(Tree::default()), Table::tree)
-        };
-        let shapes = table
-            .table("shapes")?
+        let fields = table.fields(FIELDS)?;
+        let shapes = fields
+            .table(&SHAPES)?
             .map_or_else(|| Ok(Vec::new()), shapes)?;
-        let set = tree("set")?;
+        let set = fields.tree(&SET)?;
         let mut suite = Self {
             name,
-            about: table.need("about", table.text("about")?)?,
-            base: table.text("base")?,
-            headline: table.table("headline")?.map(Headline::parse).transpose()?,
-            data_label: table
-                .text("data_label")?
+            about: fields.read(&ABOUT)?,
+            base: fields.find(&BASE)?,
+            headline: fields.table(&HEADLINE)?.map(Headline::parse).transpose()?,
+            data_label: fields
+                .find(&DATA_LABEL)?
                 .unwrap_or_else(|| data_label(&set)),
-            repeats: table.count("repeats")?.unwrap_or(1),
-            first_seed: table.count("first_seed")?.unwrap_or(1),
-            tune: table.table("tune")?.map(Tune::parse).transpose()?,
+            repeats: fields.read(&REPEATS)? as u64,
+            first_seed: fields.read(&FIRST_SEED)? as u64,
+            tune: fields.table(&TUNE)?.map(Tune::parse).transpose()?,
             set,
             shapes,
             groups: Vec::new(),
         };
-        suite.groups = table
-            .rows("cells")?
+        suite.groups = fields
+            .rows(&CELLS)?
             .iter()
             .map(|row| suite.group(row, folder))
             .collect::<Result<_>>()?;
-        table.need("cells", suite.groups.first())?;
-        suite.check_base(&table)?;
-        suite.check_headline(&table)?;
-        suite.check_seeds(&table)?;
+        fields.need(&CELLS, suite.groups.first())?;
+        suite.check_base(&fields)?;
+        suite.check_headline(&fields)?;
+        suite.check_seeds(&fields)?;
         Ok(suite)
     }
 
@@ -194,13 +186,13 @@ impl Suite {
     }
 
     fn group(&self, row: &Table, folder: &Path) -> Result<Group> {
-        row.check(&["variants", "scales", "shapes", "steps", "lr", "set"])?;
-        let variants = row.need("variants", row.texts("variants")?)?;
-        let scales = match (row.texts("scales")?, row.texts("shapes")?) {
+        let row = row.fields(CELL_FIELDS)?;
+        let variants = row.read(&VARIANTS)?;
+        let scales = match (row.find(&SCALES)?, row.find(&SHAPES_OF_ROW)?) {
             (Some(scales), None) => match scales.iter().find(|scale| width_of(scale).is_none()) {
                 Some(_) => {
                     return Err(row
-                        .refuse("scales", "expected widths")
+                        .refuse(&SCALES, "expected widths")
                         .hint("for example [\"w32\", \"w64\"]"));
                 }
                 None => scales,
@@ -209,16 +201,16 @@ impl Suite {
                 Some(shape) => {
                     let known = self.shapes.iter().map(|(name, _)| name.as_str());
                     return Err(row
-                        .refuse("shapes", &format!("there is no [shapes.{shape}]"))
+                        .refuse(&SHAPES_OF_ROW, &format!("there is no [shapes.{shape}]"))
                         .suggest(shape, known));
                 }
                 None => shapes,
             },
             (Some(_), Some(_)) => {
-                return Err(row.refuse("shapes", "a row has either scales or shapes"));
+                return Err(row.refuse(&SHAPES_OF_ROW, "a row has either scales or shapes"));
             }
             (None, None) => {
-                return Err(row.refuse("scales", "missing: expected widths, for example [\"w32\"]"));
+                return Err(row.refuse(&SCALES, "missing: expected widths, for example [\"w32\"]"));
             }
         };
         Ok(Group {
@@ -227,12 +219,15 @@ impl Suite {
                 .map(|reference| join_path(folder, reference))
                 .collect(),
             scales,
-            steps: row.counts("steps")?.unwrap_or_default(),
-            lr: row.positives("lr")?.unwrap_or_default(),
-            set: row
-                .table("set")?
-                .map_or_else(|| Ok(Tree::default()), Table::tree)?,
-            origin: row.origin("variants"),
+            steps: row
+                .find(&STEPS)?
+                .unwrap_or_default()
+                .into_iter()
+                .map(|steps| steps as u64)
+                .collect(),
+            lr: row.find(&RATES)?.unwrap_or_default(),
+            set: row.tree(&SET_OF_ROW)?,
+            origin: row.origin(&VARIANTS),
         })
     }
 
@@ -244,7 +239,7 @@ impl Suite {
             .map(|(_, tree)| tree)
     }
 
-    fn check_base(&self, table: &Table) -> Result<()> {
+    fn check_base(&self, fields: &Fields) -> Result<()> {
         let Some(base) = &self.base else {
             return Ok(());
         };
@@ -257,13 +252,13 @@ impl Suite {
         if names.contains(base) {
             return Ok(());
         }
-        Err(table
-            .refuse("base", "not among the variants of the cells")
+        Err(fields
+            .refuse(&BASE, "not among the variants of the cells")
             .suggest(base, names.iter().map(String::as_str)))
     }
 
     /// A rate chosen on the seed it is judged by is chosen by that seed's luck.
-    fn check_seeds(&self, table: &Table) -> Result<()> {
+    fn check_seeds(&self, fields: &Fields) -> Result<()> {
         let Some(tune) = &self.tune else {
             return Ok(());
         };
@@ -272,12 +267,12 @@ impl Suite {
         if judged.start.max(tuned.start) >= judged.end.min(tuned.end) {
             return Ok(());
         }
-        Err(table
-            .refuse("tune", "the seeds of the sweep are among those judged")
+        Err(fields
+            .refuse(&TUNE, "the seeds of the sweep are among those judged")
             .hint("for example first_seed = 1001"))
     }
 
-    fn check_headline(&self, table: &Table) -> Result<()> {
+    fn check_headline(&self, fields: &Fields) -> Result<()> {
         let Some(Headline {
             variant,
             scale,
@@ -294,8 +289,8 @@ impl Suite {
         if self.groups.iter().any(holds) {
             return Ok(());
         }
-        Err(table.refuse(
-            "headline",
+        Err(fields.refuse(
+            &HEADLINE,
             &format!("there is no cell {variant}/{scale} with {budget} steps"),
         ))
     }
@@ -303,17 +298,17 @@ impl Suite {
 
 impl Tune {
     fn parse(table: &Table) -> Result<Self> {
-        table.check(&["lr", "at", "missing", "repeats", "first_seed"])?;
-        let mut lr = table.need("lr", table.positives("lr")?)?;
+        let fields = table.fields(TUNE_FIELDS)?;
+        let mut lr = fields.read(&TRIED)?;
         lr.sort_by(f64::total_cmp);
         lr.dedup();
         if lr.len() < 3 {
-            return Err(table.refuse(
-                "lr",
+            return Err(fields.refuse(
+                &TRIED,
                 "expected at least three rates, so that the best has a neighbour on each side",
             ));
         }
-        let at = table.texts("at")?.unwrap_or_default();
+        let at = fields.find(&AT)?.unwrap_or_default();
         let place = |text: &String| {
             let (scale, steps) = text.split_once('@')?;
             let steps = steps.parse().ok().filter(|steps| *steps > 0)?;
@@ -323,33 +318,31 @@ impl Tune {
             })
         };
         let unlike = || {
-            table
-                .refuse("at", "expected widths with steps")
+            fields
+                .refuse(&AT, "expected widths with steps")
                 .hint("for example [\"w32@200\", \"w64@1600\"]")
         };
         let at = at
             .iter()
             .map(|text| place(text).ok_or_else(unlike))
             .collect::<Result<_>>()?;
-        let repeats = table.count("repeats")?.unwrap_or(2);
-        let missing = table.bool("missing")?.unwrap_or(false);
         Ok(Self {
             lr,
             at,
-            missing,
-            repeats,
-            first_seed: table.count("first_seed")?.unwrap_or(1001),
+            missing: fields.read(&MISSING)?,
+            repeats: fields.read(&SEEDS)? as u64,
+            first_seed: fields.read(&FIRST_TRIED_SEED)? as u64,
         })
     }
 }
 
 impl Headline {
     fn parse(table: &Table) -> Result<Self> {
-        table.check(&["variant", "scale", "budget"])?;
+        let fields = table.fields(HEADLINE_FIELDS)?;
         Ok(Self {
-            variant: table.need("variant", table.text("variant")?)?,
-            scale: table.need("scale", table.text("scale")?)?,
-            budget: table.need("budget", table.count("budget")?)?,
+            variant: fields.read(&VARIANT)?,
+            scale: fields.read(&SCALE)?,
+            budget: fields.read(&BUDGET)? as u64,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::knobs::whole;
+use super::knob::{Declarations, Declared, Holds, Knob};
 use super::tree::{Origin, Tree};
 use crate::error::{Error, Result};
 
@@ -39,7 +39,7 @@ pub(super) enum Node {
 
 impl Table {
     /// A refusal that names file, line and key.
-    pub fn refuse(&self, name: &str, why: &str) -> Error {
+    pub(super) fn refuse(&self, name: &str, why: &str) -> Error {
         let key = self.key(name);
         match self.field(name) {
             Some(Field {
@@ -52,98 +52,60 @@ impl Table {
         }
     }
 
+    /// The refusal of a table without a field that it needs.
+    pub(super) fn missing(&self, field: &dyn Declared) -> Error {
+        let key = self.key(field.name());
+        Error::input(format!("{}: `{key}` is missing", self.origin))
+    }
+
+    /// Where it stands.
+    pub fn place(&self) -> &Origin {
+        &self.origin
+    }
+
     /// Where a field was written; the table itself where it is absent.
-    pub fn origin(&self, name: &str) -> Origin {
+    fn origin(&self, name: &str) -> Origin {
         self.field(name)
             .map_or(&self.origin, |field| &field.origin)
             .clone()
     }
 
-    /// Refuses fields that are not among `known`.
-    pub fn check(&self, known: &[&str]) -> Result<()> {
+    /// Refuses fields that are not declared, and reads those that are.
+    pub fn fields(&self, declared: Declarations) -> Result<Fields<'_>> {
+        self.reader(declared, &[])
+    }
+
+    /// The same of a file that also holds spec keys, in the tables of [`SPEC_TABLES`].
+    pub fn fields_beside_spec(&self, declared: Declarations) -> Result<Fields<'_>> {
+        self.reader(declared, &SPEC_TABLES)
+    }
+
+    fn reader(&self, declared: Declarations, tables: &[&str]) -> Result<Fields<'_>> {
+        let names = declared.iter().map(|field| field.name());
+        let known: Vec<&str> = names.chain(tables.iter().copied()).collect();
         match self
             .fields
             .iter()
-            .find(|field| !known.contains(&field.name.as_str()))
+            .find(|f| !known.contains(&f.name.as_str()))
         {
-            None => Ok(()),
+            None => Ok(Fields {
+                table: self,
+                declared,
+            }),
             Some(field) => {
-                let message = format!(
-                    "{}: unknown field `{}`",
-                    field.origin,
-                    self.key(&field.name)
-                );
-                Err(Error::input(message).suggest(&field.name, known.iter().copied()))
+                let key = self.key(&field.name);
+                let message = format!("{}: unknown field `{key}`", field.origin);
+                Err(Error::input(message).suggest(&field.name, known))
             }
         }
     }
 
-    /// The value, or the refusal that it is missing.
-    pub fn need<T>(&self, name: &str, value: Option<T>) -> Result<T> {
-        value.ok_or_else(|| {
-            Error::input(format!("{}: `{}` is missing", self.origin, self.key(name)))
-        })
-    }
-
-    /// A string.
-    pub fn text(&self, name: &str) -> Result<Option<String>> {
-        self.one(name, "a string", |v| v.as_str().map(str::to_owned))
-    }
-
-    /// A whole number of at least 1.
-    pub fn count(&self, name: &str) -> Result<Option<u64>> {
-        self.one(name, "a whole number of at least 1", count)
-    }
-
-    /// A number above 0.
-    pub fn positive(&self, name: &str) -> Result<Option<f64>> {
-        self.one(name, "a number above 0", positive)
-    }
-
-    /// A number that `ok` accepts.
-    pub fn number(&self, name: &str, want: &str, ok: impl Fn(f64) -> bool) -> Result<Option<f64>> {
-        self.one(name, want, |v| v.as_f64().filter(|v| ok(*v)))
-    }
-
-    /// True or false.
-    pub fn bool(&self, name: &str) -> Result<Option<bool>> {
-        self.one(name, "true or false", Value::as_bool)
-    }
-
-    /// Strings: a list of at least one, or a single one.
-    pub fn texts(&self, name: &str) -> Result<Option<Vec<String>>> {
-        self.many(name, "strings", |v| v.as_str().map(str::to_owned))
-    }
-
-    /// Whole numbers of at least 1: a list of at least one, or a single one.
-    pub fn counts(&self, name: &str) -> Result<Option<Vec<u64>>> {
-        self.many(name, "whole numbers of at least 1", count)
-    }
-
-    /// Numbers above 0: a list of at least one, or a single one.
-    pub fn positives(&self, name: &str) -> Result<Option<Vec<f64>>> {
-        self.many(name, "numbers above 0", positive)
-    }
-
-    /// Numbers: a list of at least one, or a single one.
-    pub fn numbers(&self, name: &str) -> Result<Option<Vec<f64>>> {
-        self.many(name, "numbers", Value::as_f64)
-    }
-
     /// A table below this one.
-    pub fn table(&self, name: &str) -> Result<Option<&Table>> {
+    fn table(&self, name: &str) -> Result<Option<&Table>> {
         match self.field(name).map(|field| &field.node) {
             None => Ok(None),
             Some(Node::Table(table)) => Ok(Some(table)),
             Some(_) => Err(self.refuse(name, &format!("expected a table, `[{}]`", self.key(name)))),
-        }
-    }
-
-    /// The table below this one where the field holds one; a value, or nothing, is no mistake here.
-    pub fn inner(&self, name: &str) -> Option<&Table> {
-        match self.field(name).map(|field| &field.node) {
-            Some(Node::Table(table)) => Some(table),
-            _ => None,
         }
     }
 
@@ -164,15 +126,6 @@ impl Table {
                 }
             })
             .collect())
-    }
-
-    /// The rows of an array of tables; none where it is absent.
-    pub fn rows(&self, name: &str) -> Result<&[Table]> {
-        match self.field(name).map(|field| &field.node) {
-            None => Ok(&[]),
-            Some(Node::Rows(rows)) => Ok(rows),
-            Some(_) => Err(self.refuse(name, &format!("expected rows, `[[{}]]`", self.key(name)))),
-        }
     }
 
     /// All that stands below as spec keys.
@@ -219,32 +172,89 @@ impl Table {
     fn key(&self, name: &str) -> String {
         join(&self.path, name)
     }
+}
 
-    fn one<T>(
-        &self,
-        name: &str,
-        want: &str,
-        parse: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Option<T>> {
-        match self.field(name).map(|field| &field.node) {
+/// The declared fields of a table.
+#[derive(Clone, Copy)]
+pub struct Fields<'a> {
+    table: &'a Table,
+    declared: Declarations,
+}
+
+impl<'a> Fields<'a> {
+    /// A refusal that names file, line and field.
+    pub fn refuse(&self, field: &dyn Declared, why: &str) -> Error {
+        self.table.refuse(field.name(), why)
+    }
+
+    /// Where a field was written; the table itself where it is absent.
+    pub fn origin(&self, field: &dyn Declared) -> Origin {
+        self.table.origin(field.name())
+    }
+
+    /// The value, or the refusal that the field is missing.
+    pub fn need<T>(&self, field: &dyn Declared, value: Option<T>) -> Result<T> {
+        value.ok_or_else(|| self.table.missing(field))
+    }
+
+    /// The value of a field, where it is given.
+    pub fn find<H: Holds>(&self, knob: &Knob<H>) -> Result<Option<H::Value>> {
+        match self.node(knob)? {
             None => Ok(None),
-            Some(Node::Leaf(value)) if let Some(value) = parse(value) => Ok(Some(value)),
-            Some(_) => Err(self.refuse(name, &format!("expected {want}"))),
+            Some(Node::Leaf(value)) if let Some(value) = knob.holds.parse(value) => Ok(Some(value)),
+            Some(_) => Err(self.refuse(knob, &format!("expected {}", knob.holds.said()))),
         }
     }
 
-    fn many<T>(
-        &self,
-        name: &str,
-        want: &str,
-        parse: impl Fn(&Value) -> Option<T>,
-    ) -> Result<Option<Vec<T>>> {
-        let all = |value: &Value| match value {
-            Value::Array(values) if values.is_empty() => None,
-            Value::Array(values) => values.iter().map(&parse).collect(),
-            single => parse(single).map(|value| vec![value]),
-        };
-        self.one(name, &format!("a list of {want}"), all)
+    /// The value of a field, or its default.
+    pub fn read<H: Holds>(&self, knob: &Knob<H>) -> Result<H::Value> {
+        let value = self.find(knob)?.or_else(|| knob.constant());
+        self.need(knob, value)
+    }
+
+    /// A table below this one.
+    pub fn table(&self, field: &dyn Declared) -> Result<Option<&'a Table>> {
+        self.node(field)?;
+        self.table.table(field.name())
+    }
+
+    /// The table below this one where the field holds one; a value, or nothing, is no mistake here.
+    pub fn inner(&self, field: &dyn Declared) -> Result<Option<&'a Table>> {
+        match self.node(field)? {
+            Some(Node::Table(table)) => Ok(Some(table)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Spec keys in a table below this one; none where it is absent.
+    pub fn tree(&self, field: &dyn Declared) -> Result<Tree> {
+        let table = self.table(field)?;
+        table.map_or_else(|| Ok(Tree::default()), Table::tree)
+    }
+
+    /// The rows of an array of tables; none where it is absent.
+    pub fn rows(&self, field: &dyn Declared) -> Result<&'a [Table]> {
+        match self.node(field)? {
+            None => Ok(&[]),
+            Some(Node::Rows(rows)) => Ok(rows),
+            Some(_) => {
+                let key = self.table.key(field.name());
+                Err(self.refuse(field, &format!("expected rows, `[[{key}]]`")))
+            }
+        }
+    }
+
+    fn node(&self, field: &dyn Declared) -> Result<Option<&'a Node>> {
+        let (name, table) = (field.name(), self.table);
+        // What nothing lists can be neither explained nor completed, so it cannot be read either.
+        if !self.declared.iter().any(|known| known.name() == name) {
+            let message = format!(
+                "{} is read, but is not among the declared fields",
+                table.key(name)
+            );
+            return Err(Error::internal(message));
+        }
+        Ok(table.field(name).map(|field| &field.node))
     }
 }
 
@@ -255,12 +265,4 @@ pub(super) fn join(prefix: &str, name: &str) -> String {
     } else {
         format!("{prefix}.{name}")
     }
-}
-
-fn count(value: &Value) -> Option<u64> {
-    whole(value).filter(|v| *v >= 1)
-}
-
-fn positive(value: &Value) -> Option<f64> {
-    value.as_f64().filter(|v| *v > 0.0)
 }

@@ -18,12 +18,35 @@
 //! from = "results/tune-quick.json"
 //! ```
 
+use super::field::Inner;
+use super::knob::{Declarations, Declared as _, Knob, Text};
 use super::load;
-use super::rate::Tuned;
-use super::rate_surface::RateSurface;
-use super::table::SPEC_TABLES;
+use super::rate::{self, Tuned};
+use super::rate_surface::{self, RateSurface};
+use super::table::Table;
 use super::tree::{Origin, Tree};
 use crate::error::Result;
+
+pub(super) const ABOUT: Knob<Text> = Knob::text("about", "The hypothesis, in one sentence.");
+pub(super) const SOURCE: Knob<Text> = Knob::text("source", "Who proposed it, and where.");
+const BASE: Knob<Text> = Knob::text(
+    "base",
+    "The variant that it differs from: a name, a path, or either with changes, as gpt2+rope.",
+)
+.optional();
+const TUNED: Inner = Inner::rows(
+    "tuned",
+    "Learning rates that sweeps chose, each for one width and number of steps.",
+    rate::FIELDS,
+);
+const SURFACE: Inner = Inner::rows(
+    "surface",
+    "Learning rates that sweeps chose, each row for a range of widths and steps.",
+    rate_surface::FIELDS,
+);
+
+/// The fields of a variant's file, beside its spec keys.
+pub(super) const FIELDS: Declarations = &[&ABOUT, &SOURCE, &BASE, &TUNED, &SURFACE];
 
 /// An algorithm: architecture, optimizer and schedule.
 #[derive(Debug, Clone, PartialEq)]
@@ -54,33 +77,30 @@ impl Variant {
         text: &str,
     ) -> Result<(Self, Option<(String, Origin)>)> {
         let table = load::parse(file, text)?;
-        let known: Vec<&str> = ["about", "source", "base", "tuned", "surface"]
-            .into_iter()
-            .chain(SPEC_TABLES)
-            .collect();
-        table.check(&known)?;
+        let fields = table.fields_beside_spec(FIELDS)?;
         let own = table.spec_tree()?;
-        let tuned = table
-            .rows("tuned")?
-            .iter()
-            .map(Tuned::parse)
-            .collect::<Result<_>>()?;
-        let surfaces = table
-            .rows("surface")?
-            .iter()
-            .map(RateSurface::parse)
-            .collect::<Result<_>>()?;
+        let tuned = fields.rows(&TUNED)?.iter().map(Tuned::parse);
+        let tuned = tuned.collect::<Result<_>>()?;
+        let surface = |row: &Table| match RateSurface::variant(row)? {
+            Some(other) if other != name => {
+                let why = "a variant's own file has no rates of another variant";
+                Err(row.refuse(rate_surface::VARIANT.name(), why))
+            }
+            _ => RateSurface::parse(row),
+        };
+        let surfaces = fields.rows(&SURFACE)?.iter().map(surface);
+        let surfaces = surfaces.collect::<Result<_>>()?;
         let variant = Self {
             name,
-            about: table.need("about", table.text("about")?)?,
-            source: table.need("source", table.text("source")?)?,
+            about: fields.read(&ABOUT)?,
+            source: fields.read(&SOURCE)?,
             base: None,
             tree: own.clone(),
             own,
             tuned,
             surfaces,
         };
-        let base = table.text("base")?.map(|base| (base, table.origin("base")));
+        let base = fields.find(&BASE)?.map(|base| (base, fields.origin(&BASE)));
         Ok((variant, base))
     }
 }

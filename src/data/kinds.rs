@@ -3,15 +3,19 @@
 use std::sync::Arc;
 
 use super::{SourceKind, language, markov, mqar, text, uniform};
-use crate::config::Catalog;
+use crate::config::{Catalog, Slot};
 
-/// The kind that `data.kind` defaults to.
-pub const DEFAULT_KIND: &str = "language";
+const SLOT: Slot = Slot {
+    path: "data",
+    default: "language",
+    about: "Where tokens come from.",
+};
 
 /// All built-in kinds.
 pub fn kinds() -> Catalog<dyn SourceKind> {
     Catalog::new(
         "data sources",
+        Some(SLOT),
         vec![
             Arc::new(language::Kind),
             Arc::new(text::Kind),

@@ -5,13 +5,37 @@ use std::sync::Arc;
 
 use super::chance::{Alias, Pack, zipf};
 use super::generated::{Generated, Process};
-use super::{Source, SourceKind};
-use crate::config::{Knobs, Named};
+use super::{Source, SourceKind, VALIDATION_TOKENS};
+use crate::config::knob::{Number, Whole, Word};
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::stream::{Stream, stream};
 
 /// The most states: the table of transitions is square.
 const MOST_STATES: usize = 4096;
+
+const CHAIN: Knob<Word> = Knob::word(
+    "chain",
+    "A chain drawn at random, or the golden mean shift: two states, of which one never follows itself.",
+    &["random", "golden_mean"],
+)
+.default("random");
+const STATES: Knob<Whole> = Knob::count("states", "States of a random chain, each a token.")
+    .at_most(MOST_STATES)
+    .default(64);
+const BRANCHES: Knob<Whole> = Knob::count(
+    "branches",
+    "States that can follow a state of a random chain.",
+)
+.follows("8, or all states where there are fewer");
+const ZIPF: Knob<Number> = Knob::number(
+    "zipf",
+    "How unequally likely those are: the k-th has weight k^-zipf; 0 is equally.",
+)
+.within(0.0, 4.0)
+.default(1.0);
+const CHAIN_SEED: Knob<Whole> =
+    Knob::whole("chain_seed", "The seed that a random chain is drawn with.").default(0);
 
 /// The kind `markov`.
 pub(super) struct Kind;
@@ -24,18 +48,26 @@ impl Named for Kind {
     fn about(&self) -> &'static str {
         "a Markov chain of order 1 whose entropy rate is known exactly"
     }
+
+    fn knobs(&self) -> Declarations {
+        &[
+            &CHAIN,
+            &STATES,
+            &BRANCHES,
+            &ZIPF,
+            &CHAIN_SEED,
+            &VALIDATION_TOKENS,
+        ]
+    }
 }
 
 impl SourceKind for Kind {
     fn settle(&self, knobs: &Knobs, _context: usize) -> Result<Arc<dyn Source>> {
-        let chain = match knobs
-            .choice("chain", "random", &["random", "golden_mean"])?
-            .as_str()
-        {
+        let chain = match knobs.read(&CHAIN)? {
             "golden_mean" => Chain::new(golden_mean()),
             _ => Chain::new(random(knobs)?),
         };
-        let validation_tokens = knobs.count("validation_tokens", 32_768)?;
+        let validation_tokens = knobs.read(&VALIDATION_TOKENS)?;
         Ok(Arc::new(Generated {
             process: chain,
             validation_tokens,
@@ -46,19 +78,16 @@ impl SourceKind for Kind {
 /// Reads the knobs of a random chain and draws its transitions: each state has `branches` successors with Zipf weights,
 /// one of them the next state on a ring, so that every state can be reached.
 fn random(knobs: &Knobs) -> Result<Vec<Vec<f64>>> {
-    let states = knobs.count("states", 64)?;
-    if states > MOST_STATES {
-        return Err(knobs.refuse("states", &format!("expected at most {MOST_STATES}")));
-    }
-    let branches = knobs.count("branches", 8.min(states))?;
+    let states = knobs.read(&STATES)?;
+    let branches = knobs.read_or(&BRANCHES, 8.min(states))?;
     if branches > states {
         return Err(knobs.refuse(
-            "branches",
+            &BRANCHES,
             &format!("a state cannot have more successors than there are states ({states})"),
         ));
     }
-    let weights = zipf(branches, knobs.f64_in("zipf", 1.0, 0.0, 4.0)?);
-    let mut stream = stream("data/markov/chain", knobs.usize("chain_seed", 0)? as u64, 0);
+    let weights = zipf(branches, knobs.read(&ZIPF)?);
+    let mut stream = stream("data/markov/chain", knobs.read(&CHAIN_SEED)? as u64, 0);
     let mut others = Pack::new(states);
     let row = |state: usize| {
         let next = ((state + 1) % states) as u32;
@@ -234,6 +263,6 @@ mod tests {
             refusal(json!({"kind": "markov", "states": 4, "branches": 5}), 8)
                 .contains("more successors")
         );
-        assert!(refusal(json!({"kind": "markov", "states": 5000}), 8).contains("at most 4096"));
+        assert!(refusal(json!({"kind": "markov", "states": 5000}), 8).contains("from 1 to 4096"));
     }
 }

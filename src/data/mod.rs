@@ -15,26 +15,24 @@ mod text;
 mod uniform;
 mod kinds;
 
-pub use kinds::{DEFAULT_KIND, kinds};
+pub use kinds::kinds;
 
 use std::sync::Arc;
 
-use crate::config::{Knobs, Named};
+use crate::config::knob::Whole;
+use crate::config::{Knob, Knobs, Named};
 use crate::error::{Error, Result};
 
-/// The most token ids that a knob can ask for.
+/// The most token ids that a key can ask for.
 const MOST_TOKEN_IDS: usize = 1 << 24;
 
-/// Reads a knob that counts token ids.
-fn token_ids(knobs: &Knobs, name: &str, default: usize) -> Result<usize> {
-    let found = knobs.count(name, default)?;
-    let refusal = || knobs.refuse(name, &format!("expected at most {MOST_TOKEN_IDS}"));
-    if found > MOST_TOKEN_IDS {
-        Err(refusal())
-    } else {
-        Ok(found)
-    }
-}
+/// Of every source that makes its data.
+const VALIDATION_TOKENS: Knob<Whole> = Knob::count(
+    "validation_tokens",
+    "Unseen tokens that losses are measured on, rounded up to whole windows.",
+)
+.unit("tokens")
+.default(32_768);
 
 /// A target that carries no loss (candle's own "skip" index for U32).
 pub const IGNORE: u32 = u32::MAX;

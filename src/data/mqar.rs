@@ -8,10 +8,35 @@ use std::sync::Arc;
 
 use super::chance::Pack;
 use super::generated::{Generated, Process};
-use super::{IGNORE, Source, SourceKind, token_ids};
-use crate::config::{Knobs, Named};
+use super::{IGNORE, MOST_TOKEN_IDS, Source, SourceKind, VALIDATION_TOKENS};
+use crate::config::knob::{Declared, Number, Whole, Word};
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::stream::Stream;
+
+const PAIRS: Knob<Whole> = Knob::count(
+    "pairs",
+    "Key-value pairs in a window; with their queries they take 4 x pairs tokens of it.",
+)
+.follows("a sixteenth of model.context, at least 1");
+const KEYS: Knob<Whole> = Knob::count("keys", "Tokens that can be keys.")
+    .at_most(MOST_TOKEN_IDS)
+    .default(127);
+const VALUES: Knob<Whole> = Knob::count("values", "Tokens that can be values.")
+    .at_most(MOST_TOKEN_IDS)
+    .default(128);
+const GAP_EXPONENT: Knob<Number> = Knob::number(
+    "gap_exponent",
+    "The smaller, the more queries come soon after the pairs: a gap g has weight g^(gap_exponent - 1).",
+)
+.within(0.0, 10.0)
+.default(0.01);
+const FILLER: Knob<Word> = Knob::word(
+    "filler",
+    "What stands between queries: random tokens, or token 0.",
+    &["random", "zero"],
+)
+.default("random");
 
 /// The kind `mqar`.
 pub(super) struct Kind;
@@ -24,28 +49,40 @@ impl Named for Kind {
     fn about(&self) -> &'static str {
         "multi-query associative recall: say the value that stood behind a key (Arora et al. 2023)"
     }
+
+    fn knobs(&self) -> Declarations {
+        &[
+            &PAIRS,
+            &KEYS,
+            &VALUES,
+            &GAP_EXPONENT,
+            &FILLER,
+            &VALIDATION_TOKENS,
+        ]
+    }
 }
 
 impl SourceKind for Kind {
     fn settle(&self, knobs: &Knobs, context: usize) -> Result<Arc<dyn Source>> {
         let mqar = Mqar {
-            pairs: knobs.count("pairs", (context / 16).max(1))?,
-            keys: token_ids(knobs, "keys", 127)?,
-            values: token_ids(knobs, "values", 128)?,
-            gap_exponent: knobs.f64_in("gap_exponent", 0.01, 0.0, 10.0)?,
-            random_filler: knobs.choice("filler", "random", &["random", "zero"])? == "random",
+            pairs: knobs.read_or(&PAIRS, (context / 16).max(1))?,
+            keys: knobs.read(&KEYS)?,
+            values: knobs.read(&VALUES)?,
+            gap_exponent: knobs.read(&GAP_EXPONENT)?,
+            random_filler: knobs.read(&FILLER)? == "random",
         };
-        let validation_tokens = knobs.count("validation_tokens", 32_768)?;
+        let validation_tokens = knobs.read(&VALIDATION_TOKENS)?;
         if mqar.pairs > context / 4 {
             let why = format!(
                 "pairs and their queries need 4 x pairs <= model.context, which is {context}"
             );
-            return Err(knobs.refuse("pairs", &why));
+            return Err(knobs.refuse(&PAIRS, &why));
         }
-        for (name, found) in [("keys", mqar.keys), ("values", mqar.values)] {
+        let ids: [(&dyn Declared, usize); 2] = [(&KEYS, mqar.keys), (&VALUES, mqar.values)];
+        for (knob, found) in ids {
             if found < mqar.pairs {
                 return Err(knobs.refuse(
-                    name,
+                    knob,
                     &format!("fewer than the {} pairs of a window", mqar.pairs),
                 ));
             }

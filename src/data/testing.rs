@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use super::{DEFAULT_KIND, Source, kinds};
+use super::{Source, kinds};
 use crate::config::knobs::{Settled, settle};
 use crate::config::{Origin, Tree};
 use crate::error::Result;
@@ -12,9 +12,10 @@ use crate::error::Result;
 /// Settles a `data` table, as a trial does.
 pub fn settled(data: Value, context: usize) -> Result<(Arc<dyn Source>, Settled)> {
     let tree = Tree::from_json(&json!({ "data": data }), &Origin::named("test"))?;
-    settle(&tree, |knobs| {
-        let knobs = knobs.at("data");
-        kinds().pick(&knobs, DEFAULT_KIND)?.settle(&knobs, context)
+    let known = || kinds().keys();
+    settle(&tree, known, |spec| {
+        let (kind, knobs) = kinds().pick(spec)?;
+        kind.settle(&knobs, context)
     })
 }
 

@@ -3,10 +3,16 @@
 use std::sync::Arc;
 
 use super::generated::{Generated, Process};
-use super::{Source, SourceKind, token_ids};
-use crate::config::{Knobs, Named};
+use super::{MOST_TOKEN_IDS, Source, SourceKind};
+use crate::config::knob::Whole;
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::stream::Stream;
+
+const VOCAB: Knob<Whole> = Knob::count("vocab", "Tokens to draw from.")
+    .at_most(MOST_TOKEN_IDS)
+    .default(256);
+const VALIDATION_TOKENS: Knob<Whole> = super::VALIDATION_TOKENS.default(8192);
 
 /// The kind `uniform`.
 pub(super) struct Kind;
@@ -19,12 +25,16 @@ impl Named for Kind {
     fn about(&self) -> &'static str {
         "independent, equally likely tokens: nothing to learn, for measuring speed"
     }
+
+    fn knobs(&self) -> Declarations {
+        &[&VOCAB, &VALIDATION_TOKENS]
+    }
 }
 
 impl SourceKind for Kind {
     fn settle(&self, knobs: &Knobs, _context: usize) -> Result<Arc<dyn Source>> {
-        let vocab = token_ids(knobs, "vocab", 256)?;
-        let validation_tokens = knobs.count("validation_tokens", 8192)?;
+        let vocab = knobs.read(&VOCAB)?;
+        let validation_tokens = knobs.read(&VALIDATION_TOKENS)?;
         Ok(Arc::new(Generated {
             process: Uniform { vocab },
             validation_tokens,
@@ -90,7 +100,7 @@ mod tests {
         assert_eq!(batch.inputs[1..64], batch.targets[..63]);
         assert!(
             refusal(json!({"kind": "uniform", "vocab": 1u64 << 32}), 64)
-                .contains("at most 16777216")
+                .contains("from 1 to 16777216")
         );
     }
 }

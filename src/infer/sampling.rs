@@ -2,9 +2,28 @@
 
 use candle_core::{DType, Tensor};
 
-use crate::config::Knobs;
+use crate::config::knob::{Number, Whole};
+use crate::config::{Knob, Section, Spec};
 use crate::error::Result;
 use crate::stream::{Stream, stream};
+
+const TEMPERATURE: Knob<Number> = Knob::number(
+    "temperature",
+    "Logits are divided by this before a token is drawn; 0 takes the likeliest token.",
+)
+.within(0.0, 1e3)
+.default(0.0);
+const TOP_K: Knob<Whole> = Knob::whole(
+    "top_k",
+    "Tokens are drawn from so many likeliest ones; 0 is from all.",
+)
+.default(0);
+
+/// How tokens are picked: the keys of `infer.*` that say so.
+pub const SAMPLING: Section = Section {
+    path: "infer",
+    knobs: &[&TEMPERATURE, &TOP_K],
+};
 
 /// How tokens are picked, with the stream they are drawn from.
 pub struct Sampling {
@@ -25,10 +44,11 @@ impl Sampling {
         }
     }
 
-    /// Reads `infer.temperature` (default 0, greedy) and `infer.top_k` (default 0, all).
-    pub fn settle(knobs: &Knobs) -> Result<impl Fn(u64) -> Sampling + Send + Sync + use<>> {
-        let temperature = knobs.f64_in("temperature", 0.0, 0.0, 1e3)?;
-        let top_k = knobs.usize("top_k", 0)?;
+    /// Reads `infer.temperature` and `infer.top_k`.
+    pub fn settle(spec: &Spec) -> Result<impl Fn(u64) -> Sampling + Send + Sync + use<>> {
+        let knobs = spec.at(&SAMPLING);
+        let temperature = knobs.read(&TEMPERATURE)?;
+        let top_k = knobs.read(&TOP_K)?;
         Ok(move |seed| Sampling::new(temperature, top_k, seed))
     }
 

@@ -14,6 +14,7 @@
 
 mod rule;
 mod recipe;
+mod keys;
 mod learning;
 mod passes;
 mod variant;

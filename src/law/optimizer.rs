@@ -5,6 +5,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 use serde_json::json;
 
+use super::keys::every_key_is_read;
 use super::learning::{every_parameter_learns, settles_to_itself, threads_change_no_bit};
 use super::recipe::{Recipe, distance, of_settled, values};
 use super::rule::{Outcome, Rule, broken, expect, is_listed};
@@ -29,8 +30,9 @@ pub fn optimizer(registry: &Registry, name: &str) -> Vec<Broken> {
 
 type Plan = Arc<dyn OptimizerPlan>;
 
-const IN_A_MODEL: [Rule<Recipe>; 3] = [
+const IN_A_MODEL: [Rule<Recipe>; 4] = [
     ("defaults settle to themselves", settles_to_itself),
+    ("every declared key is read", every_key_is_read),
     ("every parameter learns", every_parameter_learns),
     ("threads change no bit, seeds do", threads_change_no_bit),
 ];

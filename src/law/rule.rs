@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use crate::config::knob::Declared;
 use crate::config::{Broken, Catalog, Named};
 use crate::error::Error;
 
@@ -93,5 +94,21 @@ pub(super) fn is_listed<K: Named + ?Sized>(catalog: &Catalog<K>, name: &str) -> 
             format!("\"{about}\""),
         );
     }
-    Vec::new()
+    let unexplained = |knob: &&&'static dyn Declared| {
+        let about = knob.facts().about;
+        about.split_whitespace().count() < 3 || !about.ends_with('.') || about.contains('\n')
+    };
+    row.knobs()
+        .iter()
+        .find(unexplained)
+        .map_or_else(Vec::new, |knob| {
+            vec![Broken {
+                rule: "every key has a sentence",
+                expected: format!(
+                    "a sentence about `{}` that ends in a full stop",
+                    knob.name()
+                ),
+                found: format!("\"{}\"", knob.facts().about),
+            }]
+        })
 }

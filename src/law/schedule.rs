@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use serde_json::json;
 
+use super::keys::every_key_is_read;
 use super::learning::settles_to_itself;
 use super::recipe::{Recipe, of_settled};
 use super::rule::{Outcome, Rule, broken, expect, is_listed};
@@ -22,7 +23,10 @@ pub fn schedule(registry: &Registry, name: &str) -> Vec<Broken> {
     found
 }
 
-const SETTLES: [Rule<Recipe>; 1] = [("defaults settle to themselves", settles_to_itself)];
+const SETTLES: [Rule<Recipe>; 2] = [
+    ("defaults settle to themselves", settles_to_itself),
+    ("every declared key is read", every_key_is_read),
+];
 
 const RULES: [Rule<Arc<dyn Schedule>>; 3] = [
     ("a factor is within 0 and 1", is_within),

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
+use super::keys::every_key_is_read;
 use super::learning::settles_to_itself;
 use super::recipe::{Recipe, of_settled};
 use super::rule::{Outcome, Rule, broken, expect, is_listed};
@@ -71,7 +72,10 @@ pub fn source_with(registry: &Registry, name: &str, knobs: &Value) -> Vec<Broken
 
 type Held = Arc<dyn Source>;
 
-const SETTLES: [Rule<Recipe>; 1] = [("defaults settle to themselves", settles_to_itself)];
+const SETTLES: [Rule<Recipe>; 2] = [
+    ("defaults settle to themselves", settles_to_itself),
+    ("every declared key is read", every_key_is_read),
+];
 
 const RULES: [Rule<Held>; 6] = [
     ("tokens are of the vocabulary", tokens_are_of_the_vocabulary),

@@ -1,5 +1,6 @@
 //! What a whole model with its optimizer obeys, whatever it is made of.
 
+use super::keys::every_key_is_read;
 use super::learning::{
     every_parameter_learns, fused_is_the_reference, one_batch_is_overfitted, settles_to_itself,
     threads_change_no_bit, windows_are_strangers,
@@ -18,8 +19,9 @@ pub fn variant(registry: &Registry, given: &Tree) -> Vec<Broken> {
     broken(&RULES, &Recipe::new(registry, given.clone()))
 }
 
-pub(super) const RULES: [Rule<Recipe>; 11] = [
+pub(super) const RULES: [Rule<Recipe>; 12] = [
     ("defaults settle to themselves", settles_to_itself),
+    ("every declared key is read", every_key_is_read),
     ("every parameter learns", every_parameter_learns),
     ("one batch is overfitted", one_batch_is_overfitted),
     ("work is what is counted", work_is_what_is_counted),

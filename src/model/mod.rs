@@ -8,7 +8,8 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use crate::config::Knobs;
+use crate::config::knob::{Flag, Number, Word};
+use crate::config::{Knob, Knobs, Section, Spec};
 use crate::error::{Error, Result};
 use crate::ops::Ops;
 
@@ -33,6 +34,36 @@ pub use position::{Position, PositionKind};
 pub use scaling::{Factors, Growth, Place, Scaling};
 pub use shape::Shape;
 pub use slots::Slots;
+
+const PLACE: Knob<Word> = Knob::word(
+    "place",
+    "Where norms stand: before each branch as in GPT-2, or after each sum as in the transformer of 2017.",
+    &["pre", "post"],
+)
+.default("pre");
+const TIED: Knob<Flag> = Knob::flag(
+    "tied",
+    "Whether the head is the token table, or a matrix of its own.",
+)
+.default(true);
+const SOFTCAP: Knob<Number> = Knob::number(
+    "softcap",
+    "Logits are squeezed into plus and minus this by a tanh; 0 is off.",
+)
+.within(0.0, 1e6)
+.default(0.0);
+
+const NORM: Section = Section {
+    path: "model.norm",
+    knobs: &[&PLACE],
+};
+const HEAD: Section = Section {
+    path: "model.head",
+    knobs: &[&TIED, &SOFTCAP],
+};
+
+/// The tables below `model` that every model has, and `shape`.
+pub const SECTIONS: [Section; 5] = [shape::MODEL, NORM, HEAD, scaling::SCALING, shape::SHAPE];
 
 /// Where norms stand.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,14 +95,16 @@ struct Kinds<'a> {
 
 impl<'a> Kinds<'a> {
     /// Reads `model.<slot>.kind`.
-    fn pick(model: &'a Knobs, slots: &Slots) -> Result<Self> {
-        let (mixers, ffns) = (model.at("mixer"), model.at("ffn"));
-        let (norms, positions) = (model.at("norm"), model.at("position"));
+    fn pick(spec: &Spec<'a>, slots: &Slots) -> Result<Self> {
+        let (mixer, mixers) = slots.mixers.pick(spec)?;
+        let (ffn, ffns) = slots.ffns.pick(spec)?;
+        let (norm, norms) = slots.norms.pick(spec)?;
+        let (position, positions) = slots.positions.pick(spec)?;
         Ok(Self {
-            mixer: slots.mixers.pick(&mixers, "attention")?,
-            ffn: slots.ffns.pick(&ffns, "gelu")?,
-            norm: slots.norms.pick(&norms, "layernorm")?,
-            position: slots.positions.pick(&positions, "learned")?,
+            mixer,
+            ffn,
+            norm,
+            position,
             mixers,
             ffns,
             norms,
@@ -122,19 +155,10 @@ pub struct Model {
 }
 
 impl Model {
-    /// Reads the knobs below `model` and `shape` and declares every parameter.
-    pub fn settle(
-        model: &Knobs,
-        rule: &Knobs,
-        slots: &Slots,
-        default_vocab: usize,
-    ) -> Result<Self> {
-        let shape = Shape::settle(model, rule, default_vocab)?;
-        let norms = match model
-            .at("norm")
-            .choice("place", "pre", &["pre", "post"])?
-            .as_str()
-        {
+    /// Reads the keys below `model` and `shape` and declares every parameter.
+    pub fn settle(spec: &Spec, slots: &Slots, default_vocab: usize) -> Result<Self> {
+        let shape = Shape::settle(spec, default_vocab)?;
+        let norms = match spec.at(&NORM).read(&PLACE)? {
             "pre" => Norms::Pre,
             _ => Norms::Post,
         };
@@ -146,7 +170,7 @@ impl Model {
                 Place::Stream
             },
         );
-        let kinds = Kinds::pick(model, slots)?;
+        let kinds = Kinds::pick(spec, slots)?;
 
         let mut declare = Declare::default();
         declare.enter("embedding", Part::Embedding, &scaling, Place::Outside);
@@ -168,12 +192,12 @@ impl Model {
             Norms::Pre => Some(kinds.norm.settle(&kinds.norms, &shape, &mut declare)?),
             Norms::Post => None,
         };
-        let head = model.at("head");
+        let head = spec.at(&HEAD);
         declare.enter("head", Part::Head, &scaling, Place::Outside);
-        let tied = head.bool("tied", true)?;
+        let tied = head.read(&TIED)?;
         let untied = (!tied)
             .then(|| declare.param("weight", &[shape.vocab, shape.width], Role::Head, start));
-        let softcap = head.f64_in("softcap", 0.0, 0.0, 1e6)?;
+        let softcap = head.read(&SOFTCAP)?;
         Ok(Self {
             decls: declare.finish(),
             shape,

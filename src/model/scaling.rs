@@ -25,10 +25,38 @@
 //! Muon's update has entries of one size, whatever the shape (Moonlight's 0.2 sqrt(max(m, n))), so a spectral norm that grows as
 //! sqrt m; the spectral condition (Yang et al. 2023, arXiv 2310.17813, condition 1) wants it constant.
 
-use crate::config::Knobs;
+use crate::config::knob::{Whole, Word};
+use crate::config::{Knob, Section, Spec};
 use crate::error::Result;
 
-/// The knobs below `model.scaling`, and what they make of a shape.
+const KIND: Knob<Word> = Knob::word(
+    "kind",
+    "How starts, multipliers and learning rates carry over to other sizes: as in muP and CompleteP, or not at all.",
+    &["mup", "standard"],
+)
+.default("mup");
+const BASE_WIDTH: Knob<Whole> = Knob::count(
+    "base_width",
+    "Width at which muP changes nothing: learning rates are tuned there.",
+)
+.unit("channels")
+.default(32);
+const BASE_LAYERS: Knob<Whole> =
+    Knob::count("base_layers", "Depth at which CompleteP changes nothing.").default(2);
+const BASE_HEAD_WIDTH: Knob<Whole> = Knob::count(
+    "base_head_width",
+    "Head width D at which attention scores keep 1/sqrt(D); other widths get muP's sqrt(base)/D.",
+)
+.unit("channels")
+.follows("the heads' own width");
+
+/// `model.scaling.*`
+pub const SCALING: Section = Section {
+    path: "model.scaling",
+    knobs: &[&KIND, &BASE_WIDTH, &BASE_LAYERS, &BASE_HEAD_WIDTH],
+};
+
+/// The keys below `model.scaling`, and what they make of a shape.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Scaling {
     /// m = C / C_base; 1 in the standard parametrisation.
@@ -42,12 +70,13 @@ pub struct Scaling {
 }
 
 impl Scaling {
-    /// Reads the knobs for a model of this width, depth and head width.
-    pub fn settle(knobs: &Knobs, width: usize, layers: usize, head_width: usize) -> Result<Self> {
-        let kind = knobs.choice("kind", "mup", &["mup", "standard"])?;
-        let base_width = knobs.count("base_width", 32)?;
-        let base_layers = knobs.count("base_layers", 2)?;
-        let base_head_width = knobs.count("base_head_width", head_width)?;
+    /// Reads the keys for a model of this width, depth and head width.
+    pub fn settle(spec: &Spec, width: usize, layers: usize, head_width: usize) -> Result<Self> {
+        let knobs = spec.at(&SCALING);
+        let kind = knobs.read(&KIND)?;
+        let base_width = knobs.read(&BASE_WIDTH)?;
+        let base_layers = knobs.read(&BASE_LAYERS)?;
+        let base_head_width = knobs.read_or(&BASE_HEAD_WIDTH, head_width)?;
         if kind == "standard" {
             return Ok(Self::standard(layers));
         }

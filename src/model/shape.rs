@@ -1,8 +1,76 @@
 //! The sizes of a model, and the rule by which depth and heads follow the width.
 
 use super::scaling::Scaling;
-use crate::config::Knobs;
+use crate::config::knob::{Flag, Number, Whole};
+use crate::config::{Knob, Section, Spec};
 use crate::error::Result;
+
+const WIDTH: Knob<Whole> = Knob::count("width", "Channels of the residual stream: the size dial.")
+    .unit("channels")
+    .within(1, 1 << 17)
+    .default(64);
+const LAYERS: Knob<Whole> = Knob::count("layers", "Blocks, each a mixer and a feed-forward layer.")
+    .within(1, 1 << 12)
+    .follows("from the width, by shape.width_per_layer");
+const HEADS: Knob<Whole> = Knob::count(
+    "heads",
+    "Query heads of attention; they must divide the width.",
+)
+.follows("from the width, by shape.head_width");
+const KV_HEADS: Knob<Whole> = Knob::count(
+    "kv_heads",
+    "Key and value heads: fewer than query heads is grouped-query attention; they must divide these.",
+)
+.follows("as many as model.heads");
+const VOCAB: Knob<Whole> = Knob::count(
+    "vocab",
+    "Rows of the token table; more than the data has tokens are never used.",
+)
+.within(1, 1 << 24)
+.follows("the data's number of tokens");
+const CONTEXT: Knob<Whole> = Knob::count("context", "Longest window that the model sees.")
+    .unit("tokens")
+    .within(1, 1 << 22)
+    .default(64);
+const BIAS: Knob<Flag> =
+    Knob::flag("bias", "Whether linear layers and LayerNorm have a bias.").default(true);
+const INIT_STD: Knob<Number> = Knob::number(
+    "init_std",
+    "Standard deviation of weight matrices at the start.",
+)
+.within(0.0, 10.0)
+.follows("GPT-2's 0.02 at width 768, times sqrt(768 / width)");
+
+/// The sizes: `model.*`
+pub const MODEL: Section = Section {
+    path: "model",
+    knobs: &[
+        &WIDTH, &LAYERS, &HEADS, &KV_HEADS, &CONTEXT, &VOCAB, &BIAS, &INIT_STD,
+    ],
+};
+
+const WIDTH_PER_LAYER: Knob<Whole> = Knob::count(
+    "width_per_layer",
+    "A layer for every so many channels, where model.layers is not given.",
+)
+.unit("channels")
+.default(64);
+const HEAD_WIDTH: Knob<Whole> = Knob::count(
+    "head_width",
+    "A head for every so many channels, where model.heads is not given.",
+)
+.unit("channels")
+.default(64);
+const MIN_LAYERS: Knob<Whole> =
+    Knob::count("min_layers", "At least so many layers at small widths.").default(2);
+const MIN_HEADS: Knob<Whole> =
+    Knob::count("min_heads", "At least so many heads at small widths.").default(2);
+
+/// What follows from the width: `shape.*`
+pub const SHAPE: Section = Section {
+    path: "shape",
+    knobs: &[&WIDTH_PER_LAYER, &HEAD_WIDTH, &MIN_LAYERS, &MIN_HEADS],
+};
 
 /// The sizes that slots are built from.
 #[derive(Debug, Clone, PartialEq)]
@@ -44,45 +112,41 @@ impl Shape {
         self.init_std * self.scaling.width.sqrt()
     }
 
+    /// Reads the longest window alone, which data are made for before there is a model.
+    pub fn context(spec: &Spec) -> Result<usize> {
+        spec.at(&MODEL).read(&CONTEXT)
+    }
+
     /// Reads the sizes; `default_vocab` is the data's, layers and heads follow the width by the variant's shape rule.
-    pub fn settle(model: &Knobs, rule: &Knobs, default_vocab: usize) -> Result<Self> {
-        let width = model.count("width", 64)?;
-        let rule = Rule::settle(rule)?;
-        let layers = model.count("layers", rule.layers(width))?;
-        let heads = model.count("heads", rule.heads(width))?;
+    pub fn settle(spec: &Spec, default_vocab: usize) -> Result<Self> {
+        let model = spec.at(&MODEL);
+        let width = model.read(&WIDTH)?;
+        let rule = Rule::settle(spec)?;
+        let layers = model.read_or(&LAYERS, rule.layers(width))?;
+        let heads = model.read_or(&HEADS, rule.heads(width))?;
         if !width.is_multiple_of(heads) {
             return Err(model
-                .refuse("heads", &format!("they do not divide a width of {width}"))
+                .refuse(&HEADS, &format!("they do not divide a width of {width}"))
                 .hint("heads that divide the width, or another model.width"));
         }
-        let kv_heads = model.count("kv_heads", heads)?;
+        let kv_heads = model.read_or(&KV_HEADS, heads)?;
         if !heads.is_multiple_of(kv_heads) {
-            return Err(model.refuse("kv_heads", &format!("it does not divide {heads} heads")));
+            return Err(model.refuse(&KV_HEADS, &format!("it does not divide {heads} heads")));
         }
-        let vocab = model.count("vocab", default_vocab)?;
+        let vocab = model.read_or(&VOCAB, default_vocab)?;
         if vocab < default_vocab {
-            return Err(model.refuse("vocab", &format!("the data have {default_vocab} tokens")));
-        }
-        let context = model.count("context", 64)?;
-        let limits = [
-            ("width", width, 1 << 17),
-            ("layers", layers, 1 << 12),
-            ("context", context, 1 << 22),
-            ("vocab", vocab, 1 << 24),
-        ];
-        if let Some((name, _, most)) = limits.iter().find(|(_, value, most)| value > most) {
-            return Err(model.refuse(name, &format!("expected at most {most}")));
+            return Err(model.refuse(&VOCAB, &format!("the data have {default_vocab} tokens")));
         }
         Ok(Self {
             layers,
             width,
             heads,
             kv_heads,
-            context,
+            context: Self::context(spec)?,
             vocab,
-            bias: model.bool("bias", true)?,
-            init_std: model.f64_in("init_std", gpt2_init_std(width), 0.0, 10.0)?,
-            scaling: Scaling::settle(&model.at("scaling"), width, layers, width / heads)?,
+            bias: model.read(&BIAS)?,
+            init_std: model.read_or(&INIT_STD, gpt2_init_std(width))?,
+            scaling: Scaling::settle(spec, width, layers, width / heads)?,
         })
     }
 }
@@ -105,13 +169,14 @@ struct Rule {
 }
 
 impl Rule {
-    /// Reads the knobs below `shape`.
-    fn settle(knobs: &Knobs) -> Result<Self> {
+    /// Reads the keys below `shape`.
+    fn settle(spec: &Spec) -> Result<Self> {
+        let knobs = spec.at(&SHAPE);
         Ok(Self {
-            width_per_layer: knobs.count("width_per_layer", 64)?,
-            head_width: knobs.count("head_width", 64)?,
-            min_layers: knobs.count("min_layers", 2)?,
-            min_heads: knobs.count("min_heads", 2)?,
+            width_per_layer: knobs.read(&WIDTH_PER_LAYER)?,
+            head_width: knobs.read(&HEAD_WIDTH)?,
+            min_layers: knobs.read(&MIN_LAYERS)?,
+            min_heads: knobs.read(&MIN_HEADS)?,
         })
     }
 

@@ -6,7 +6,28 @@ use super::ffn::{self, FfnKind};
 use super::mixer::{self, MixerKind};
 use super::norm::{self, NormKind};
 use super::position::{self, PositionKind};
-use crate::config::Catalog;
+use crate::config::{Catalog, Slot};
+
+const MIXER: Slot = Slot {
+    path: "model.mixer",
+    default: "attention",
+    about: "How tokens of a window exchange what they know.",
+};
+const FFN: Slot = Slot {
+    path: "model.ffn",
+    default: "gelu",
+    about: "The feed-forward layer, which works on each token alone.",
+};
+const NORM: Slot = Slot {
+    path: "model.norm",
+    default: "layernorm",
+    about: "How activations are brought to one size.",
+};
+const POSITION: Slot = Slot {
+    path: "model.position",
+    default: "learned",
+    about: "How the model knows where a token stands.",
+};
 
 /// The catalogs a model's slots are filled from.
 #[derive(Clone)]
@@ -25,9 +46,14 @@ impl Slots {
     /// What ships.
     pub fn builtin() -> Self {
         Self {
-            mixers: Catalog::new("mixers", vec![Arc::new(mixer::attention::Kind)]),
+            mixers: Catalog::new(
+                "mixers",
+                Some(MIXER),
+                vec![Arc::new(mixer::attention::Kind)],
+            ),
             ffns: Catalog::new(
                 "ffns",
+                Some(FFN),
                 vec![
                     Arc::new(ffn::dense::Kind::Gelu),
                     Arc::new(ffn::dense::Kind::Relu),
@@ -36,10 +62,12 @@ impl Slots {
             ),
             norms: Catalog::new(
                 "norms",
+                Some(NORM),
                 vec![Arc::new(norm::LayerNormKind), Arc::new(norm::RmsNormKind)],
             ),
             positions: Catalog::new(
                 "positions",
+                Some(POSITION),
                 vec![
                     Arc::new(position::LearnedKind),
                     Arc::new(position::SinusoidalKind),

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use crate::config::{Catalog, Knobs, Named};
+use crate::config::knob::Number;
+use crate::config::{Catalog, Declarations, Knob, Knobs, Named, Slot};
 use crate::error::Result;
 
 /// A settled schedule.
@@ -17,6 +18,27 @@ pub trait ScheduleKind: Named {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn Schedule>>;
 }
 
+const SLOT: Slot = Slot {
+    path: "train.schedule",
+    default: "cosine",
+    about: "How the learning rate changes over the steps.",
+};
+const WARMUP: Knob<Number> = Knob::number(
+    "warmup",
+    "Steps in which the rate rises from 0, as a share of all steps; from 1 on, a number of steps.",
+)
+.within(0.0, 1e12)
+.default(0.1);
+const FINAL: Knob<Number> = Knob::number("final", "The rate at the end, as a share of the peak.")
+    .within(0.0, 1.0)
+    .default(0.1);
+const DECAY: Knob<Number> = Knob::number(
+    "decay",
+    "Share of the steps, at the end, in which the rate falls.",
+)
+.within(0.0, 1.0)
+.default(0.2);
+
 /// What ships.
 pub fn kinds() -> Catalog<dyn ScheduleKind> {
     let rows = [
@@ -28,6 +50,7 @@ pub fn kinds() -> Catalog<dyn ScheduleKind> {
     ];
     Catalog::new(
         "schedules",
+        Some(SLOT),
         rows.into_iter()
             .map(|form| Arc::new(form) as Arc<dyn ScheduleKind>)
             .collect(),
@@ -69,18 +92,26 @@ impl Named for Form {
             }
         }
     }
+
+    fn knobs(&self) -> Declarations {
+        match self {
+            Form::Cosine | Form::Linear => &[&WARMUP, &FINAL],
+            Form::Constant | Form::InverseSqrt => &[&WARMUP],
+            Form::Wsd => &[&WARMUP, &FINAL, &DECAY],
+        }
+    }
 }
 
 impl ScheduleKind for Form {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn Schedule>> {
-        let warmup = knobs.f64_in("warmup", 0.1, 0.0, 1e12)?;
+        let warmup = knobs.read(&WARMUP)?;
         let floor = if matches!(self, Form::Constant | Form::InverseSqrt) {
             1.0
         } else {
-            knobs.f64_in("final", 0.1, 0.0, 1.0)?
+            knobs.read(&FINAL)?
         };
         let decay = if *self == Form::Wsd {
-            knobs.f64_in("decay", 0.2, 0.0, 1.0)?
+            knobs.read(&DECAY)?
         } else {
             0.0
         };

@@ -13,6 +13,7 @@ mod gpu;
 mod energy;
 mod footprint;
 pub mod registry;
+pub mod keys;
 pub mod settle;
 pub mod calibrate;
 pub mod quality;
@@ -22,6 +23,7 @@ mod outcome;
 
 pub use checkpoint::Checkpoint;
 pub use job::{Emit, Event, Job};
+pub use keys::keys;
 pub use outcome::blank;
 pub use registry::Registry;
 pub use settle::{Experiment, Prepared, settle};

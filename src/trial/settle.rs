@@ -9,28 +9,25 @@ use serde_json::Value;
 
 use super::Registry;
 use super::footprint::{guess_train_bytes, state_bytes};
-use crate::config::{Knobs, Tree, knobs};
+use super::keys::{
+    BATCH, CLIP, COMPUTE, CURVE_POINTS, DATA, DEVICE, DTYPE, EXTERNAL_METER,
+    EXTERNAL_METER_OFFSET_S, GENERATE, HELD_OUT, INFER, INFER_BATCH, MEASURE, OPS, PROMPT, SHARDS,
+    STEPS, TF32, THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
+};
+use crate::config::knob::Declared;
+use crate::config::{Knobs, Spec, Tree, knobs};
 use crate::data::{HeldOut, Source};
 use crate::error::{Error, Result};
 use crate::infer::Sampling;
 use crate::measure::energy::{self, External};
-use crate::model::{Model, Part};
+use crate::model::{Model, Part, Shape};
 use crate::ops::{DType, Ops};
 use crate::record::{self, Cost};
 use crate::train::{OptimizerPlan, Rates, Schedule};
 
-/// More threads than any machine here has: beyond it a typing error is likelier.
-const MOST_THREADS: usize = 1024;
-
 /// Parts of a step on the CPU. The same on every machine, since the parts' gradients are summed one by one: the number of
 /// threads must not change a bit.
-const SHARDS: usize = 4;
-
-/// A wattmeter's clock that is further off than a day is set to another day.
-const MOST_OFFSET_S: f64 = 86_400.0;
-
-/// Windows per step beyond which sizes are a typing error.
-const MOST_WINDOWS: usize = 1 << 16;
+const MOST_SHARDS: usize = 4;
 
 /// Everything one trial does, built but not started.
 pub struct Experiment {
@@ -107,7 +104,8 @@ pub struct Prepared {
 
 /// Settles a tree through the registry's catalogs.
 pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
-    let (experiment, settled) = knobs::settle(tree, |root| build(registry, root))?;
+    let (experiment, settled) =
+        knobs::settle(tree, || keys(registry), |spec| build(registry, spec))?;
     let spec = settled.to_json();
     let moved = |key: &&str| {
         let (given, kept) = (tree.get(key)?.value.as_str()?, settled.get(key)?.as_str()?);
@@ -127,65 +125,32 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
     })
 }
 
-fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
-    let (model, train, data) = (root.at("model"), root.at("train"), root.at("data"));
-    let context = model.count("context", 64)?;
-    let source = registry
-        .sources
-        .pick(&data, "language")?
-        .settle(&data, context)?;
-    let held_out =
-        HeldOut::of(&data.choice("held_out", "test", &HeldOut::WORDS)?).unwrap_or(HeldOut::Test);
-    let (optimizer, schedule) = (train.at("optimizer"), train.at("schedule"));
-    let mut model = Model::settle(&model, &root.at("shape"), &registry.slots, source.vocab())?;
-    let rates = Rates::settle(&optimizer.at("rates"))?;
+fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
+    let context = Shape::context(spec)?;
+    let (kind, knobs) = registry.sources.pick(spec)?;
+    let source = kind.settle(&knobs, context)?;
+    let held_out = HeldOut::of(spec.at(&DATA).read(&HELD_OUT)?).unwrap_or(HeldOut::Test);
+    let mut model = Model::settle(spec, &registry.slots, source.vocab())?;
+    let rates = Rates::settle(spec)?;
     model.rate_roles(|role| rates.of(role));
     let model = Arc::new(model);
-    let batch = train.count("batch", 16)?;
-    if batch > MOST_WINDOWS {
-        return Err(train.refuse("batch", &format!("expected at most {MOST_WINDOWS} windows")));
-    }
+    let train = spec.at(&TRAIN);
+    let batch = train.read(&BATCH)?;
     let steps = steps(&train, batch * context, model.params_total())?;
-    let compute = root.at("compute");
-    let device = compute.text("device", "cpu")?;
+    let compute = spec.at(&COMPUTE);
+    let device = compute.read(&DEVICE)?;
     let ops = ops(&compute, &device)?;
-    let shards = compute.count(
-        "shards",
-        if device == "cpu" {
-            SHARDS.min(batch)
-        } else {
-            1
-        },
-    )?;
-    if device != "cpu" && shards > 1 {
-        return Err(compute.refuse(
-            "shards",
-            &format!("they share the threads of a CPU; on {device} there is 1"),
-        ));
-    }
-    if shards > batch {
-        let why = format!("a step has only {batch} windows to divide (train.batch)");
-        return Err(compute
-            .refuse("shards", &why)
-            .hint(format!("at most {batch}, or a larger train.batch")));
-    }
+    let shards = shards(&compute, &device, batch)?;
+    let (optimizer, of_optimizer) = registry.optimizers.pick(spec)?;
+    let (schedule, of_schedule) = registry.schedules.pick(spec)?;
     Ok(Experiment {
-        optimizer: registry
-            .optimizers
-            .pick(&optimizer, "adamw")?
-            .settle(&optimizer)?,
-        schedule: registry
-            .schedules
-            .pick(&schedule, "cosine")?
-            .settle(&schedule)?,
-        clip: train.f64_in("clip", 1.0, 0.0, 1e9)?,
+        optimizer: optimizer.settle(&of_optimizer)?,
+        schedule: schedule.settle(&of_schedule)?,
+        clip: train.read(&CLIP)?,
         device,
-        threads: match compute.usize("threads", 0)? {
-            threads if threads <= MOST_THREADS => threads,
-            _ => return Err(compute.refuse("threads", &format!("expected at most {MOST_THREADS}"))),
-        },
-        measure: measure(&root.at("measure"))?,
-        infer: infer(&root.at("infer"), context)?,
+        threads: compute.read(&THREADS)?,
+        measure: measure(&spec.at(&MEASURE))?,
+        infer: infer(spec, context)?,
         source,
         held_out,
         model,
@@ -196,29 +161,42 @@ fn build(registry: &Registry, root: &Knobs) -> Result<Experiment> {
     })
 }
 
+/// Parts that a step's windows are divided into.
+fn shards(compute: &Knobs, device: &str, batch: usize) -> Result<usize> {
+    let on_cpu = device == "cpu";
+    let shards = compute.read_or(&SHARDS, if on_cpu { MOST_SHARDS.min(batch) } else { 1 })?;
+    if !on_cpu && shards > 1 {
+        let why = format!("they share the threads of a CPU; on {device} there is 1");
+        return Err(compute.refuse(&SHARDS, &why));
+    }
+    if shards > batch {
+        let why = format!("a step has only {batch} windows to divide (train.batch)");
+        return Err(compute
+            .refuse(&SHARDS, &why)
+            .hint(format!("at most {batch}, or a larger train.batch")));
+    }
+    Ok(shards)
+}
+
 /// Which operations run, and in what. On a GPU activations are bf16 unless something else is asked for; on a CPU that can be
 /// planned, and is refused when it is to run ([`refuse_emulation`]).
 fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
-    let fused = compute.choice("ops", "fused", &["fused", "reference"])? == "fused";
+    let fused = compute.read(&OPS)? == "fused";
     let narrow = fused && device != "cpu";
-    let dtype = compute.choice(
-        "dtype",
-        if narrow { "bf16" } else { "f32" },
-        &["f32", "bf16"],
-    )?;
-    if compute.given("tf32") && (!narrow || dtype == "bf16") {
+    let dtype = compute.read_or(&DTYPE, if narrow { "bf16" } else { "f32" })?;
+    if compute.given(&TF32) && (!narrow || dtype == "bf16") {
         let why = "it rounds the factors of f32 products that a GPU's fused operations make, and there are none here";
         return Err(compute
-            .refuse("tf32", why)
+            .refuse(&TF32, why)
             .hint("with --device cuda, also --set compute.dtype=f32"));
     }
-    match (fused, dtype.as_str()) {
+    match (fused, dtype) {
         (false, "bf16") => Err(compute
-            .refuse("dtype", "the reference operations compute in f32")
+            .refuse(&DTYPE, "the reference operations compute in f32")
             .hint("ops = \"fused\"")),
         (true, "bf16") => Ok(Ops::fused().with_dtype(DType::BF16)),
         // A CPU has no such thing, and its specs are silent about it.
-        (true, _) if narrow => Ok(Ops::fused().with_tf32(compute.bool("tf32", false)?)),
+        (true, _) if narrow => Ok(Ops::fused().with_tf32(compute.read(&TF32)?)),
         (true, _) => Ok(Ops::fused()),
         (false, _) => Ok(Ops::reference()),
     }
@@ -240,75 +218,67 @@ pub fn refuse_emulation(spec: &Value) -> Result<()> {
 
 /// Exactly one of `steps`, `tokens` and `tokens_per_param` says how long to train; 400 steps where none does.
 fn steps(train: &Knobs, tokens_per_step: usize, params: u64) -> Result<u64> {
-    let given: Vec<&str> = ["steps", "tokens", "tokens_per_param"]
-        .into_iter()
-        .filter(|name| train.given(name))
-        .collect();
-    match given.as_slice() {
-        [] | ["steps"] => Ok(train.count("steps", 400)? as u64),
-        ["tokens"] => Ok((train.count("tokens", 1)?).div_ceil(tokens_per_step) as u64),
-        [_] => {
-            let tokens = train.f64_in("tokens_per_param", 20.0, 1e-9, 1e9)? * params as f64;
-            Ok((tokens / tokens_per_step as f64).ceil() as u64)
-        }
-        [_, second, ..] => Err(train
-            .refuse(second, &format!("train.{} is given too", given[0]))
-            .hint("one of train.steps, train.tokens and train.tokens_per_param")),
+    let all: [&dyn Declared; 3] = [&STEPS, &TOKENS, &TOKENS_PER_PARAM];
+    let mut given = all.into_iter().filter(|knob| train.given(*knob));
+    if let (Some(first), Some(second)) = (given.next(), given.next()) {
+        return Err(train
+            .refuse(second, &format!("train.{} is given too", first.name()))
+            .hint("one of train.steps, train.tokens and train.tokens_per_param"));
+    }
+    if let Some(tokens) = train.find(&TOKENS)? {
+        Ok(tokens.div_ceil(tokens_per_step) as u64)
+    } else if let Some(each) = train.find(&TOKENS_PER_PARAM)? {
+        Ok((each * params as f64 / tokens_per_step as f64).ceil() as u64)
+    } else {
+        Ok(train.read(&STEPS)? as u64)
     }
 }
 
 fn measure(knobs: &Knobs) -> Result<Measure> {
     Ok(Measure {
-        warmup_s: knobs.f64_in("warmup_s", 0.5, 0.0, 3600.0)?,
-        window_s: knobs.f64_in("window_s", 0.05, 0.0, 3600.0)?,
-        curve_points: knobs.count("curve_points", 20)? as u64,
-        val_points: knobs.count("val_points", 1)? as u64,
+        warmup_s: knobs.read(&WARMUP_S)?,
+        window_s: knobs.read(&WINDOW_S)?,
+        curve_points: knobs.read(&CURVE_POINTS)? as u64,
+        val_points: knobs.read(&VAL_POINTS)? as u64,
         external: external(knobs)?,
     })
 }
 
 /// A wattmeter's log, which must be there and begin as one. The spec keeps its name alone: its folder may say whose it is.
 fn external(knobs: &Knobs) -> Result<Option<External>> {
-    if !knobs.given("external_meter") {
-        return match knobs.given("external_meter_offset_s") {
-            true => Err(knobs.refuse(
-                "external_meter_offset_s",
-                "there is no measure.external_meter",
-            )),
+    let Some(path) = knobs.find(&EXTERNAL_METER)?.map(PathBuf::from) else {
+        let offset = &EXTERNAL_METER_OFFSET_S;
+        return match knobs.given(offset) {
+            true => Err(knobs.refuse(offset, "there is no measure.external_meter")),
             false => Ok(None),
         };
-    }
-    let path = PathBuf::from(knobs.required_text("external_meter")?);
-    let offset_s = knobs.f64_in(
-        "external_meter_offset_s",
-        0.0,
-        -MOST_OFFSET_S,
-        MOST_OFFSET_S,
-    )?;
+    };
+    let offset_s = knobs.read(&EXTERNAL_METER_OFFSET_S)?;
     energy::external::read(&path, offset_s).map_err(|error| {
-        let refused = knobs.refuse("external_meter", &error.message);
+        let refused = knobs.refuse(&EXTERNAL_METER, &error.message);
         error
             .hint
             .map_or(refused.clone(), |hint| refused.hint(hint))
     })?;
     if let Some(name) = path.file_name() {
-        knobs.write("external_meter", name.to_string_lossy().into());
+        knobs.write(&EXTERNAL_METER, name.to_string_lossy().into());
     }
     Ok(Some(External { path, offset_s }))
 }
 
-fn infer(knobs: &Knobs, context: usize) -> Result<Infer> {
-    let prompt = knobs.count("prompt", (context / 2).max(1))?;
-    let generate = knobs.usize("generate", context - prompt.min(context))?;
+fn infer(spec: &Spec, context: usize) -> Result<Infer> {
+    let knobs = spec.at(&INFER);
+    let prompt = knobs.read_or(&PROMPT, (context / 2).max(1))?;
+    let generate = knobs.read_or(&GENERATE, context - prompt.min(context))?;
     if prompt + generate > context {
         let why = format!("with a prompt of {prompt} it does not fit the context of {context}");
-        return Err(knobs.refuse("generate", &why));
+        return Err(knobs.refuse(&GENERATE, &why));
     }
-    let sampling = Box::new(Sampling::settle(knobs)?);
+    let sampling = Box::new(Sampling::settle(spec)?);
     Ok(Infer {
         prompt,
         generate,
-        batch: knobs.count("batch", 1)?,
+        batch: knobs.read(&INFER_BATCH)?,
         sampling,
     })
 }

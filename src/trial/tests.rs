@@ -12,6 +12,7 @@ use crate::infer::Generator;
 use crate::train::Trainer;
 
 mod gpu;
+mod keys;
 mod metering;
 mod resuming;
 mod scaling;

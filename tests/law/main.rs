@@ -4,9 +4,6 @@
 
 mod ops;
 mod optimizers;
-#[path = "../../examples/own_mixer.rs"]
-#[allow(dead_code)] // its `main`
-mod own_mixer;
 mod parts;
 mod sources;
 

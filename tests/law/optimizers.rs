@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
-use effbench::config::{Knobs, Named};
+use effbench::config::{Declarations, Knobs, Named};
 use effbench::error::Result;
 use effbench::law;
 use effbench::model::Decl;
@@ -35,6 +35,10 @@ impl Named for Faulty {
     }
     fn about(&self) -> &'static str {
         "AdamW with one thing wrong"
+    }
+    fn knobs(&self) -> Declarations {
+        let optimizers = Registry::builtin().optimizers;
+        optimizers.find("adamw").expect("it ships").knobs()
     }
 }
 

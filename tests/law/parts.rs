@@ -1,7 +1,8 @@
 //! Faulty parts of models: what ships, with one thing wrong.
 
 use candle_core::Tensor;
-use effbench::config::{Knobs, Named};
+use effbench::config::knob::Number;
+use effbench::config::{Declarations, Knob, Knobs, Named};
 use effbench::error::Result;
 use effbench::law;
 use effbench::model::{
@@ -30,10 +31,14 @@ enum Fault {
     OtherThanItsReference,
     CountsThreads,
     WritesAnotherKnob,
+    NeverReadsItsKnob,
+    ReadsWhatItDoesNotDeclare,
     Panics,
 }
 
 struct Faulty(Fault);
+
+const RATIO: Knob<Number> = Knob::number("ratio", "Is written as another one.").default(2.0);
 
 impl Named for Faulty {
     fn name(&self) -> &'static str {
@@ -41,6 +46,12 @@ impl Named for Faulty {
     }
     fn about(&self) -> &'static str {
         "attention with one thing wrong"
+    }
+    fn knobs(&self) -> Declarations {
+        match self.0 {
+            Fault::WritesAnotherKnob | Fault::NeverReadsItsKnob => &[&RATIO],
+            _ => &[],
+        }
     }
 }
 
@@ -52,8 +63,11 @@ impl MixerKind for Faulty {
         declare: &mut Declare,
     ) -> Result<Box<dyn Mixer>> {
         if self.0 == Fault::WritesAnotherKnob {
-            let ratio = knobs.f64("ratio", 2.0)?;
-            knobs.write("ratio", json!(2.0 * ratio));
+            let ratio = knobs.read(&RATIO)?;
+            knobs.write(&RATIO, json!(2.0 * ratio));
+        }
+        if self.0 == Fault::ReadsWhatItDoesNotDeclare {
+            knobs.read(&RATIO)?;
         }
         let attention = Registry::builtin().slots.mixers;
         let attention = attention.find("attention").expect("it ships").clone();
@@ -178,6 +192,16 @@ fn faulty_mixers() {
     check(Fault::OtherThanItsReference, &["fused is the reference"]);
     check(Fault::CountsThreads, &["threads change no bit, seeds do"]);
     check(Fault::WritesAnotherKnob, &["defaults settle to themselves"]);
+    check(Fault::NeverReadsItsKnob, &["every declared key is read"]);
+}
+
+/// A key that is read and not declared could be neither listed nor explained.
+#[test]
+fn what_is_not_declared_cannot_be_read() {
+    let registry = Registry::builtin().mixer(Faulty(Fault::ReadsWhatItDoesNotDeclare));
+    let broken = law::mixer(&registry, NAME);
+    let found = "model.mixer.ratio is read, but is not among the keys";
+    assert!(broken[0].found.starts_with(found), "{}", broken[0]);
 }
 
 /// What cannot be trained at all breaks every rule that trains.
@@ -205,6 +229,10 @@ impl Named for Shifted {
     }
     fn about(&self) -> &'static str {
         "a layer of two tokens"
+    }
+    fn knobs(&self) -> Declarations {
+        let ffns = Registry::builtin().slots.ffns;
+        ffns.find("gelu").expect("it ships").knobs()
     }
 }
 
@@ -241,6 +269,10 @@ impl Named for Reversed {
     }
     fn about(&self) -> &'static str {
         "a norm that unlearns"
+    }
+    fn knobs(&self) -> Declarations {
+        let norms = Registry::builtin().slots.norms;
+        norms.find("layernorm").expect("it ships").knobs()
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use effbench::config::{Knobs, Named};
+use effbench::config::{Declarations, Knobs, Named};
 use effbench::data::{Batch, HeldOut, Oracle, Source, SourceKind, Validation};
 use effbench::error::Result;
 use effbench::law;
@@ -38,6 +38,10 @@ impl Named for Faulty {
     }
     fn about(&self) -> &'static str {
         "a Markov chain with one thing wrong"
+    }
+    fn knobs(&self) -> Declarations {
+        let sources = Registry::builtin().sources;
+        sources.find("markov").expect("it ships").knobs()
     }
 }
 

@@ -1,8 +1,11 @@
 //! One figure of a price file, what it may be, and who says so.
 
 use serde::Serialize;
+use serde_json::{Map, json};
 
-use crate::config::table::Table;
+use crate::config::field::object;
+use crate::config::knob::{Declared, Facts, Knob, Number, Text};
+use crate::config::table::Fields;
 use crate::error::Result;
 
 /// A figure and who says so.
@@ -16,32 +19,74 @@ pub struct Figure {
     pub by_default: bool,
 }
 
-/// What a figure may be, in words and as a test.
-pub(super) type Law = (&'static str, fn(f64) -> bool);
+/// A declared figure: a number, or a table that also says who says so.
+#[derive(Clone, Copy)]
+pub(super) struct Cited(Knob<Number>);
 
-pub(super) const ANY: Law = ("a number of at least 0", |v| v >= 0.0);
-pub(super) const POSITIVE: Law = ("a number above 0", |v| v > 0.0);
-pub(super) const PUE: Law = ("a number of at least 1", |v| v >= 1.0);
-pub(super) const SHARE: Law = ("a share above 0 and up to 1", |v| v > 0.0 && v <= 1.0);
+impl Cited {
+    /// A figure of at least 0 that may be left out.
+    pub(super) const fn new(name: &'static str, about: &'static str) -> Self {
+        Self(Knob::number(name, about).at_least(0.0).optional())
+    }
+
+    /// At least this.
+    pub(super) const fn at_least(self, low: f64) -> Self {
+        Self(self.0.at_least(low))
+    }
+
+    /// More than this.
+    pub(super) const fn above(self, low: f64) -> Self {
+        Self(self.0.above(low))
+    }
+
+    /// More than 0 and at most 1.
+    pub(super) const fn share(self) -> Self {
+        Self(self.0.within(0.0, 1.0).above(0.0))
+    }
+
+    /// What it is measured in.
+    pub(super) const fn unit(self, unit: &'static str) -> Self {
+        Self(self.0.unit(unit))
+    }
+}
+
+const VALUE: Knob<Number> = Knob::number("value", "The figure.");
+const SOURCE: Knob<Text> = Knob::text("source", "Who says so.");
+
+impl Declared for Cited {
+    fn name(&self) -> &'static str {
+        self.0.name()
+    }
+
+    fn facts(&self) -> Facts {
+        let plain = self.0.facts();
+        let mut cited = object(&[&VALUE, &SOURCE]);
+        cited["properties"]["value"] = json!(plain.schema);
+        let schema = json!([plain.schema, cited]);
+        Facts {
+            schema: Map::from_iter([("anyOf".to_owned(), schema)]),
+            ..plain
+        }
+    }
+}
 
 impl Figure {
     /// A number, or `{ value, source }`; a number's source is its place.
-    pub(super) fn read(table: &Table, name: &str, law: Law) -> Result<Option<Self>> {
-        let Some(inner) = table.inner(name) else {
-            let source = table.origin(name).to_string();
-            let value = table.number(name, law.0, law.1)?;
+    pub(super) fn read(fields: &Fields, knob: &Cited) -> Result<Option<Self>> {
+        let Some(inner) = fields.inner(knob)? else {
+            let source = fields.origin(knob).to_string();
+            let value = fields.find(&knob.0)?;
             return Ok(value.map(|value| Self {
                 value,
                 source,
                 by_default: false,
             }));
         };
-        inner.check(&["value", "source"])?;
-        let value = inner.need("value", inner.number("value", law.0, law.1)?)?;
-        let source = inner.need("source", inner.text("source")?)?;
+        let inner = inner.fields(&[&VALUE, &SOURCE])?;
+        let value = inner.find(&knob.0.named(VALUE.name()))?;
         Ok(Some(Self {
-            value,
-            source,
+            value: inner.need(&VALUE, value)?,
+            source: inner.read(&SOURCE)?,
             by_default: false,
         }))
     }

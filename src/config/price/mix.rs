@@ -1,20 +1,48 @@
 //! The carbon of a grid, from what feeds it.
 
-use super::figure::{Figure, SHARE};
+use super::figure::Figure;
+use crate::config::knob::{Declarations, Declared, Knob, Number};
 use crate::config::table::Table;
 use crate::error::{Error, Result};
 use crate::unit::Share;
 
+const fn share(source: &'static str) -> Knob<Number> {
+    let about = "Its share of the electricity; the shares add up to 1.";
+    let share = Knob::number(source, about).within(0.0, 1.0).above(0.0);
+    share.optional()
+}
+
+const COAL: Knob<Number> = share("coal");
+const OIL: Knob<Number> = share("oil");
+const GAS: Knob<Number> = share("gas");
+const SOLAR: Knob<Number> = share("solar");
+const GEOTHERMAL: Knob<Number> = share("geothermal");
+const NUCLEAR: Knob<Number> = share("nuclear");
+const HYDRO: Knob<Number> = share("hydro");
+const WIND: Knob<Number> = share("wind");
+
+/// The fields of `energy.mix`.
+pub(super) const FIELDS: Declarations = &[
+    &COAL,
+    &OIL,
+    &GAS,
+    &SOLAR,
+    &GEOTHERMAL,
+    &NUCLEAR,
+    &HYDRO,
+    &WIND,
+];
+
 /// Grams of CO2 equivalent per kilowatt-hour by source, as CodeCarbon takes them.
-const INTENSITY: [(&str, f64); 8] = [
-    ("coal", 995.0),
-    ("oil", 816.0),
-    ("gas", 743.0),
-    ("solar", 48.0),
-    ("geothermal", 38.0),
-    ("nuclear", 29.0),
-    ("hydro", 26.0),
-    ("wind", 26.0),
+const INTENSITY: [(Knob<Number>, f64); 8] = [
+    (COAL, 995.0),
+    (OIL, 816.0),
+    (GAS, 743.0),
+    (SOLAR, 48.0),
+    (GEOTHERMAL, 38.0),
+    (NUCLEAR, 29.0),
+    (HYDRO, 26.0),
+    (WIND, 26.0),
 ];
 
 /// The whole may miss 1 by this much: shares are written with two or three digits.
@@ -22,19 +50,19 @@ const ROUNDING: f64 = 0.005;
 
 /// The mean intensity of a mix, in grams per kilowatt-hour; its shares must make a whole.
 pub(super) fn intensity(mix: &Table) -> Result<Figure> {
-    mix.check(&INTENSITY.map(|(source, _)| source))?;
+    let fields = mix.fields(FIELDS)?;
     let (mut grams, mut whole, mut words) = (0.0, 0.0, Vec::new());
     for (source, intensity) in INTENSITY {
-        if let Some(share) = mix.number(source, SHARE.0, SHARE.1)? {
+        if let Some(share) = fields.find(&source)? {
             grams += share * intensity;
             whole += share;
-            words.push(format!("{source} {}", Share(share)));
+            words.push(format!("{} {}", source.name(), Share(share)));
         }
     }
     if (whole - 1.0).abs() > ROUNDING {
         let message = format!(
             "{}: the shares of energy.mix add up to {}",
-            mix.origin(""),
+            mix.place(),
             Share(whole)
         );
         return Err(Error::input(message).hint("they are parts of 1"));
@@ -50,11 +78,15 @@ pub(super) fn intensity(mix: &Table) -> Result<Figure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::config::field::Inner;
     use crate::config::load;
 
     fn mix(text: &str) -> Result<Figure> {
         let table = load::parse("mine.toml", &format!("[energy]\nmix = {{ {text} }}\n"))?;
-        intensity(table.table("energy")?.unwrap().table("mix")?.unwrap())
+        const MIX: Inner = Inner::table("mix", "A mix.", FIELDS);
+        const ENERGY: Inner = Inner::table("energy", "The grid.", &[&MIX]);
+        let energy = table.fields(&[&ENERGY])?.table(&ENERGY)?.unwrap();
+        intensity(energy.fields(&[&MIX])?.table(&MIX)?.unwrap())
     }
 
     /// CodeCarbon's documentation works this mix out and calls the result kilograms per kilowatt-hour: it is kilograms per
@@ -77,7 +109,7 @@ mod tests {
         );
         check(
             "wind = 1.2",
-            "mine.toml:2: energy.mix.wind = 1.2: expected a share above 0 and up to 1",
+            "mine.toml:2: energy.mix.wind = 1.2: expected a number above 0 and up to 1",
         );
         check(
             "wint = 1",

@@ -25,16 +25,24 @@
 
 use serde::Serialize;
 
+use super::field::Inner;
+use super::knob::Declared;
 use super::load;
-use super::table::Table;
+use super::table::{Fields, Table};
 use super::tree::Origin;
 use crate::error::{Error, Result};
 
 mod figure;
 mod mix;
+pub(super) mod fields;
 
+use fields::{
+    ABOUT, BOUGHT, CURRENCY, EMBODIED_KGCO2E, ENERGY, ENERGY_FIELDS, FIELDS, GCO2E_PER_KWH,
+    HARDWARE, HARDWARE_FIELDS, IDLE_W, LIFETIME_YEARS, MAX_W, MIX, MODELLED, MODELLED_FIELDS,
+    PER_KWH, PUE, RENT_INCLUDES_ENERGY, RENT_PER_H, RENT_PER_VCPU_H, UTILISATION,
+};
 pub use figure::Figure;
-use figure::{ANY, POSITIVE, PUE, SHARE, over};
+use figure::{Cited, over};
 
 /// Hours of a year of 365 days.
 const HOURS_PER_YEAR: f64 = 8760.0;
@@ -111,17 +119,6 @@ pub struct Price {
     pub modelled: Option<Modelled>,
 }
 
-/// The keys of `[hardware]`; the first three exclude each other.
-const HARDWARE: [&str; 7] = [
-    "rent_per_h",
-    "rent_per_vcpu_h",
-    "bought",
-    "rent_includes_energy",
-    "lifetime_years",
-    "utilisation",
-    "embodied_kgco2e",
-];
-
 impl Price {
     /// Reads a price file; what it leaves out is taken from `shipped`.
     pub(super) fn parse(
@@ -131,22 +128,18 @@ impl Price {
         shipped: Option<&Price>,
     ) -> Result<Self> {
         let table = load::parse(file, text)?;
-        table.check(&["about", "currency", "hardware", "energy", "modelled"])?;
-        let section = |name: &str| {
-            Ok::<_, Error>(
-                table
-                    .table(name)?
-                    .cloned()
-                    .unwrap_or_else(|| absent(name, file)),
-            )
+        let fields = table.fields(FIELDS)?;
+        let section = |field: &Inner| -> Result<Table> {
+            let table = fields.table(field)?.cloned();
+            Ok(table.unwrap_or_else(|| absent(field.name(), file)))
         };
-        let (hardware, energy) = (section("hardware")?, section("energy")?);
-        hardware.check(&HARDWARE)?;
-        energy.check(&["per_kwh", "pue", "gco2e_per_kwh", "mix"])?;
-        let currency = table
-            .text("currency")?
+        let (hardware, energy) = (section(&HARDWARE)?, section(&ENERGY)?);
+        let hardware = hardware.fields(HARDWARE_FIELDS)?;
+        let energy = energy.fields(ENERGY_FIELDS)?;
+        let currency = fields
+            .find(&CURRENCY)?
             .or_else(|| shipped.map(|s| s.currency.clone()));
-        let currency = table.need("currency", currency)?;
+        let currency = fields.need(&CURRENCY, currency)?;
         // A default in dollars says nothing about what is paid in euros.
         let money = shipped.filter(|shipped| shipped.currency == currency);
         let paid = match paid(&hardware)?.or_else(|| money.map(|s| s.hardware.defaulted())) {
@@ -156,15 +149,15 @@ impl Price {
         let embodied_kgco2e = embodied(&hardware, &paid)?;
         let rent_includes_energy = includes_energy(&hardware, &paid)?;
         let per_kwh = over(
-            Figure::read(&energy, "per_kwh", ANY)?,
+            Figure::read(&energy, &PER_KWH)?,
             money.and_then(|s| s.per_kwh.as_ref()),
         );
         if !rent_includes_energy {
-            energy.need("per_kwh", per_kwh.as_ref())?;
+            energy.need(&PER_KWH, per_kwh.as_ref())?;
         }
         Ok(Self {
-            about: table
-                .text("about")?
+            about: fields
+                .find(&ABOUT)?
                 .unwrap_or_else(|| format!("Prices of {file}.")),
             name,
             life: life(&hardware, &paid, embodied_kgco2e.is_some())?,
@@ -173,11 +166,11 @@ impl Price {
             per_kwh,
             hardware: paid,
             pue: energy.need(
-                "pue",
-                over(Figure::read(&energy, "pue", PUE)?, shipped.map(|s| &s.pue)),
+                &PUE,
+                over(Figure::read(&energy, &PUE)?, shipped.map(|s| &s.pue)),
             )?,
             gco2e_per_kwh: intensity(&energy, shipped)?,
-            modelled: table.table("modelled")?.map(Modelled::read).transpose()?,
+            modelled: fields.table(&MODELLED)?.map(Modelled::read).transpose()?,
             currency,
         })
     }
@@ -195,11 +188,11 @@ impl Hardware {
 
 impl Modelled {
     fn read(table: &Table) -> Result<Self> {
-        table.check(&["idle_w", "max_w"])?;
-        let idle_w = table.need("idle_w", Figure::read(table, "idle_w", ANY)?)?;
-        let max_w = table.need("max_w", Figure::read(table, "max_w", POSITIVE)?)?;
+        let fields = table.fields(MODELLED_FIELDS)?;
+        let idle_w = fields.need(&IDLE_W, Figure::read(&fields, &IDLE_W)?)?;
+        let max_w = fields.need(&MAX_W, Figure::read(&fields, &MAX_W)?)?;
         if idle_w.value > max_w.value {
-            return Err(table.refuse("idle_w", "above max_w"));
+            return Err(fields.refuse(&IDLE_W, "above max_w"));
         }
         Ok(Self { idle_w, max_w })
     }
@@ -215,24 +208,18 @@ fn absent(name: &str, file: &str) -> Table {
 }
 
 /// At most one of the ways to pay.
-fn paid(hardware: &Table) -> Result<Option<Hardware>> {
+fn paid(hardware: &Fields) -> Result<Option<Hardware>> {
+    let way = |knob: Cited, paid: fn(Figure) -> Hardware| -> Result<_> {
+        Ok((knob, Figure::read(hardware, &knob)?.map(paid)))
+    };
     let ways = [
-        (
-            "rent_per_h",
-            Figure::read(hardware, "rent_per_h", ANY)?.map(Hardware::RentPerH),
-        ),
-        (
-            "rent_per_vcpu_h",
-            Figure::read(hardware, "rent_per_vcpu_h", ANY)?.map(Hardware::RentPerVcpuH),
-        ),
-        (
-            "bought",
-            Figure::read(hardware, "bought", ANY)?.map(Hardware::Bought),
-        ),
+        way(RENT_PER_H, Hardware::RentPerH)?,
+        way(RENT_PER_VCPU_H, Hardware::RentPerVcpuH)?,
+        way(BOUGHT, Hardware::Bought)?,
     ];
     let mut given = ways
         .into_iter()
-        .filter_map(|(name, way)| Some((name, way?)));
+        .filter_map(|(knob, way)| Some((knob, way?)));
     let Some((first, way)) = given.next() else {
         return Ok(None);
     };
@@ -240,26 +227,29 @@ fn paid(hardware: &Table) -> Result<Option<Hardware>> {
         None => Ok(Some(way)),
         Some((second, _)) => Err(hardware
             .refuse(
-                second,
-                &format!("beside hardware.{first}, but a machine is paid for once"),
+                &second,
+                &format!(
+                    "beside hardware.{}, but a machine is paid for once",
+                    first.name()
+                ),
             )
             .hint("keep one of rent_per_h, rent_per_vcpu_h and bought")),
     }
 }
 
-fn no_hardware(hardware: &Table, currency: &str) -> Error {
+fn no_hardware(hardware: &Fields, currency: &str) -> Error {
     let why = format!("missing, and the default's is not in {currency}");
     hardware
-        .refuse("rent_per_h", &why)
+        .refuse(&RENT_PER_H, &why)
         .hint("give rent_per_h, rent_per_vcpu_h, or bought with lifetime_years and utilisation")
 }
 
 /// A rent does, unless the file denies it.
-fn includes_energy(hardware: &Table, paid: &Hardware) -> Result<bool> {
-    let said = hardware.bool("rent_includes_energy")?;
+fn includes_energy(hardware: &Fields, paid: &Hardware) -> Result<bool> {
+    let said = hardware.find(&RENT_INCLUDES_ENERGY)?;
     match paid {
         Hardware::Bought(_) if said.is_some() => {
-            Err(hardware.refuse("rent_includes_energy", "a bought machine has no rent"))
+            Err(hardware.refuse(&RENT_INCLUDES_ENERGY, "a bought machine has no rent"))
         }
         Hardware::Bought(_) => Ok(false),
         Hardware::RentPerH(_) | Hardware::RentPerVcpuH(_) => Ok(said.unwrap_or(true)),
@@ -267,47 +257,47 @@ fn includes_energy(hardware: &Table, paid: &Hardware) -> Result<bool> {
 }
 
 /// Carbon of making a whole machine: a share of one has a share of it that nobody knows.
-fn embodied(hardware: &Table, paid: &Hardware) -> Result<Option<Figure>> {
-    let embodied = Figure::read(hardware, "embodied_kgco2e", ANY)?;
+fn embodied(hardware: &Fields, paid: &Hardware) -> Result<Option<Figure>> {
+    let embodied = Figure::read(hardware, &EMBODIED_KGCO2E)?;
     if embodied.is_some() && matches!(paid, Hardware::RentPerVcpuH(_)) {
         let why = "it is of a whole machine, and hardware.rent_per_vcpu_h is of a share";
         return Err(hardware
-            .refuse("embodied_kgco2e", why)
+            .refuse(&EMBODIED_KGCO2E, why)
             .hint("give rent_per_h, or bought"));
     }
     Ok(embodied)
 }
 
 /// Needed where something is spread over it.
-fn life(hardware: &Table, paid: &Hardware, embodied: bool) -> Result<Option<Life>> {
-    let years = Figure::read(hardware, "lifetime_years", POSITIVE)?;
-    let utilisation = Figure::read(hardware, "utilisation", SHARE)?;
+fn life(hardware: &Fields, paid: &Hardware, embodied: bool) -> Result<Option<Life>> {
+    let years = Figure::read(hardware, &LIFETIME_YEARS)?;
+    let utilisation = Figure::read(hardware, &UTILISATION)?;
     if !embodied && !matches!(paid, Hardware::Bought(_)) {
         return Ok(None);
     }
-    let need = |name: &str, figure: Option<Figure>| {
-        hardware.need(name, figure).map_err(|error| {
+    let need = |knob: &Cited, figure: Option<Figure>| {
+        hardware.need(knob, figure).map_err(|error| {
             error.hint("BLOOM's account took lifetime_years = 6 and utilisation = 0.85 (Luccioni et al. 2022, arXiv 2211.02001)")
         })
     };
     Ok(Some(Life {
-        years: need("lifetime_years", years)?,
-        utilisation: need("utilisation", utilisation)?,
+        years: need(&LIFETIME_YEARS, years)?,
+        utilisation: need(&UTILISATION, utilisation)?,
     }))
 }
 
 /// The grid's carbon: given, mixed from sources, or the default.
-fn intensity(energy: &Table, shipped: Option<&Price>) -> Result<Figure> {
-    let own = Figure::read(energy, "gco2e_per_kwh", ANY)?;
-    let mixed = energy.table("mix")?.map(mix::intensity).transpose()?;
+fn intensity(energy: &Fields, shipped: Option<&Price>) -> Result<Figure> {
+    let own = Figure::read(energy, &GCO2E_PER_KWH)?;
+    let mixed = energy.table(&MIX)?.map(mix::intensity).transpose()?;
     if own.is_some() && mixed.is_some() {
         return Err(energy.refuse(
-            "mix",
+            &MIX,
             "beside energy.gco2e_per_kwh, which says the same otherwise",
         ));
     }
     energy.need(
-        "gco2e_per_kwh",
+        &GCO2E_PER_KWH,
         over(own.or(mixed), shipped.map(|s| &s.gco2e_per_kwh)),
     )
 }
@@ -416,7 +406,7 @@ mod tests {
         );
         check(
             "[hardware]\nbought = 2\nutilisation = 40\n",
-            "mine.toml:3: hardware.utilisation = 40: expected a share above 0 and up to 1",
+            "mine.toml:3: hardware.utilisation = 40: expected a number above 0 and up to 1",
         );
         check(
             "[hardware]\nembodied_kgco2e = 300\n",

@@ -22,10 +22,107 @@ use self::grammar::{Grammar, Shape};
 use self::urn::Habit;
 use self::walk::{LABELS, Walk};
 use super::generated::{Generated, Process};
-use super::{Source, SourceKind};
-use crate::config::{Knobs, Named};
+use super::{MOST_TOKEN_IDS, Source, SourceKind, VALIDATION_TOKENS};
+use crate::config::knob::{Number, Whole, Word};
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::stream::Stream;
+
+const PRESET: Knob<Word> = Knob::word(
+    "preset",
+    "Defaults of the other keys: easy is learnt far within minutes, rich has a long tail of rare rules.",
+    &["easy", "rich"],
+)
+.default("easy");
+const CATEGORIES: Knob<Whole> = Knob::count(
+    "categories",
+    "Kinds of phrases, each with rules of its own.",
+)
+.follows("64 in easy, 128 in rich");
+const RULES: Knob<Whole> = Knob::count(
+    "rules",
+    "Ways to write a phrase of one kind, each opened by another token.",
+)
+.follows("12 in easy, 400 in rich");
+const ZIPF: Knob<Number> = Knob::number(
+    "zipf",
+    "How unequally likely rules are: the k-th has weight k^-zipf; 0 is equally.",
+)
+.within(0.0, 4.0)
+.follows("1 in easy, 1.4 in rich");
+const VOCAB: Knob<Whole> = Knob::count("vocab", "Tokens of the language.")
+    .at_most(MOST_TOKEN_IDS)
+    .follows("128 in easy, 512 in rich");
+const DEPTH: Knob<Whole> = Knob::whole(
+    "depth",
+    "How deep phrases nest; the deepest have no sub-phrases.",
+)
+.default(6);
+const OFFSPRING: Knob<Number> = Knob::number(
+    "offspring",
+    "Mean number of sub-phrases in a rule: the larger, the longer sentences are.",
+)
+.within(0.0, 1.5)
+.default(0.96);
+const FILL: Knob<Whole> = Knob::whole(
+    "fill",
+    "Most tokens and names in a rule beside its opener and sub-phrases.",
+)
+.follows("2 in both presets");
+const NAMES: Knob<Whole> = Knob::whole(
+    "names",
+    "Tokens that are names and recur within a document.",
+)
+.follows("16 in easy, 64 in rich");
+const NAME_SHARE: Knob<Number> = Knob::number(
+    "name_share",
+    "Chance that one of those is a place for a name.",
+)
+.within(0.0, 1.0)
+.follows("0.15 in easy, 0.05 in rich");
+const FEATURES: Knob<Whole> = Knob::whole(
+    "features",
+    "Tokens of which a rule chooses one and must repeat it later, as in grammatical agreement.",
+)
+.default(4);
+const AGREEMENT: Knob<Number> =
+    Knob::number("agreement", "Chance that a rule with sub-phrases does so.")
+        .within(0.0, 1.0)
+        .default(0.25);
+const THETA: Knob<Number> = Knob::number(
+    "theta",
+    "How readily a document takes up a new name (concentration of a Pitman-Yor process).",
+)
+.within(1e-3, 1e6)
+.default(1.0);
+const DISCOUNT: Knob<Number> = Knob::number(
+    "discount",
+    "How heavy the tail of rare names is (discount of a Pitman-Yor process).",
+)
+.within(0.0, 0.95)
+.default(0.5);
+const GRAMMAR_SEED: Knob<Whole> =
+    Knob::whole("grammar_seed", "The seed that the grammar is drawn with.").default(0);
+const UNSEEN: Knob<Whole> = VALIDATION_TOKENS.follows("32768 in easy, 65536 in rich");
+
+const KNOBS: Declarations = &[
+    &PRESET,
+    &CATEGORIES,
+    &RULES,
+    &ZIPF,
+    &VOCAB,
+    &DEPTH,
+    &OFFSPRING,
+    &FILL,
+    &NAMES,
+    &NAME_SHARE,
+    &FEATURES,
+    &AGREEMENT,
+    &THETA,
+    &DISCOUNT,
+    &GRAMMAR_SEED,
+    &UNSEEN,
+];
 
 /// The kind `language`.
 pub(super) struct Kind;
@@ -37,6 +134,10 @@ impl Named for Kind {
 
     fn about(&self) -> &'static str {
         "a generated language with an exact oracle: rules, nesting, agreement, recurring names; presets easy and rich"
+    }
+
+    fn knobs(&self) -> Declarations {
+        KNOBS
     }
 }
 
@@ -86,32 +187,34 @@ const RICH: Preset = Preset {
 
 /// Reads every knob, refuses what cannot be, draws the grammar.
 fn read(knobs: &Knobs) -> Result<(Language, usize)> {
-    let preset = if knobs.choice("preset", "easy", &["easy", "rich"])? == "easy" {
+    let preset = if knobs.read(&PRESET)? == "easy" {
         EASY
     } else {
         RICH
     };
     let shape = Shape {
-        categories: knobs.count("categories", preset.categories)?,
-        rules: knobs.count("rules", preset.rules)?,
-        zipf: knobs.f64_in("zipf", preset.zipf, 0.0, 4.0)?,
-        vocab: knobs.count("vocab", preset.vocab)?,
-        depth: knobs.usize("depth", 6)?,
-        offspring: knobs.f64_in("offspring", 0.96, 0.0, 1.5)?,
-        fill: knobs.usize("fill", preset.fill)?,
-        names: knobs.usize("names", preset.names)?,
-        name_share: knobs.f64_in("name_share", preset.name_share, 0.0, 1.0)?,
-        features: knobs.usize("features", 4)?,
-        agreement: knobs.f64_in("agreement", 0.25, 0.0, 1.0)?,
+        categories: knobs.read_or(&CATEGORIES, preset.categories)?,
+        rules: knobs.read_or(&RULES, preset.rules)?,
+        zipf: knobs.read_or(&ZIPF, preset.zipf)?,
+        vocab: knobs.read_or(&VOCAB, preset.vocab)?,
+        depth: knobs.read(&DEPTH)?,
+        offspring: knobs.read(&OFFSPRING)?,
+        fill: knobs.read_or(&FILL, preset.fill)?,
+        names: knobs.read_or(&NAMES, preset.names)?,
+        name_share: knobs.read_or(&NAME_SHARE, preset.name_share)?,
+        features: knobs.read(&FEATURES)?,
+        agreement: knobs.read(&AGREEMENT)?,
     };
     let habit = Habit {
-        theta: knobs.f64_in("theta", 1.0, 1e-3, 1e6)?,
-        discount: knobs.f64_in("discount", 0.5, 0.0, 0.95)?,
+        theta: knobs.read(&THETA)?,
+        discount: knobs.read(&DISCOUNT)?,
     };
-    let grammar_seed = knobs.usize("grammar_seed", 0)? as u64;
-    let validation_tokens = knobs.count("validation_tokens", preset.validation_tokens)?;
-    if let Some((knob, why)) = shape.flaw() {
-        return Err(knobs.refuse(knob, &why));
+    let grammar_seed = knobs.read(&GRAMMAR_SEED)? as u64;
+    let validation_tokens = knobs.read_or(&UNSEEN, preset.validation_tokens)?;
+    if let Some((name, why)) = shape.flaw()
+        && let Some(knob) = KNOBS.iter().find(|knob| knob.name() == name)
+    {
+        return Err(knobs.refuse(*knob, &why));
     }
     Ok((
         Language {

@@ -7,16 +7,21 @@ use serde_json::{Value, json};
 
 use super::grammar::{Rule, Symbol};
 use super::walk::{LABELS, Walk};
-use super::{Language, read};
-use crate::config::knobs::settle;
-use crate::config::{Origin, Tree};
+use super::{KNOBS, Language, read};
+use crate::config::{Origin, Section, Spec, Tree, settle};
 use crate::data::generated::{Generated, Process};
 use crate::data::testing::{refusal, source};
 use crate::data::{Batch, Source};
 
+const DATA: Section = Section {
+    path: "data",
+    knobs: KNOBS,
+};
+
 fn language(knobs: &Value) -> Generated<Language> {
-    let tree = Tree::from_json(knobs, &Origin::named("test")).unwrap();
-    let ((process, validation_tokens), _) = settle(&tree, read).unwrap();
+    let tree = Tree::from_json(&json!({ "data": knobs }), &Origin::named("test")).unwrap();
+    let read = |spec: &Spec| read(&spec.at(&DATA));
+    let ((process, validation_tokens), _) = settle(&tree, Vec::new, read).unwrap();
     Generated {
         process,
         validation_tokens,

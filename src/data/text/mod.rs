@@ -14,10 +14,50 @@ use self::read::{Corpus, file_name, read};
 use self::split::{Parts, Split, cut, split};
 use self::tokens::Tokens;
 use super::{Batch, IGNORE, Source, SourceKind, Validation};
+use crate::config::knob::{Declared as _, Number, Text as AnyText, Whole, Word};
 use crate::config::names::TOKENIZER;
-use crate::config::{Knobs, Named};
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::{Error, Result};
 use crate::stream::stream;
+
+const PATH: Knob<AnyText> = Knob::text(
+    "path",
+    "A text file or a folder of them; `--data` sets it. Settled as the name alone.",
+);
+const BLAKE3: Knob<AnyText> = Knob::text(
+    "blake3",
+    "Hash of the contents; another one is refused, so that a result names its data.",
+)
+.follows("computed from the contents");
+const TOKENIZED_BY: Knob<AnyText> = Knob::text(
+    "tokenizer",
+    "`byte`, `char`, `bpe` (trained here on the training part), or a path to a tokenizer.json.",
+)
+.such_as(&["byte", "char", "bpe"])
+.default(TOKENIZER);
+const TOKENIZER_BLAKE3: Knob<AnyText> = Knob::text(
+    "tokenizer_blake3",
+    "Hash of that tokenizer.json; another one is refused.",
+)
+.follows("computed from the file, where there is one");
+const BPE_VOCAB: Knob<Whole> = Knob::whole(
+    "bpe_vocab",
+    "Tokens that data.tokenizer = \"bpe\" learns; every byte is one.",
+)
+.within(256, usize::MAX)
+.default(1024);
+const VAL_FRACTION: Knob<Number> = Knob::number(
+    "val_fraction",
+    "Share of the text that is kept from training and that losses are measured on.",
+)
+.within(1e-6, 0.9)
+.default(0.1);
+const SPLIT: Knob<Word> = Knob::word(
+    "split",
+    "Which part that is: the text's end, or paragraphs chosen by a hash of their contents.",
+    &["tail", "content"],
+)
+.default("tail");
 
 /// The kind `text`.
 pub(super) struct Kind;
@@ -30,6 +70,18 @@ impl Named for Kind {
     fn about(&self) -> &'static str {
         "a text file or a folder of them, in characters, bytes or pieces of words"
     }
+
+    fn knobs(&self) -> Declarations {
+        &[
+            &PATH,
+            &BLAKE3,
+            &TOKENIZED_BY,
+            &TOKENIZER_BLAKE3,
+            &BPE_VOCAB,
+            &VAL_FRACTION,
+            &SPLIT,
+        ]
+    }
 }
 
 impl SourceKind for Kind {
@@ -37,16 +89,13 @@ impl SourceKind for Kind {
     /// `data.path` (and `data.tokenizer`, where it is a path) back, and contents that have changed are refused.
     fn settle(&self, knobs: &Knobs, context: usize) -> Result<Arc<dyn Source>> {
         let path = knobs
-            .required_text("path")
+            .read(&PATH)
             .map_err(|error| error.hint("`--data FILE` names a text file or a folder"))?;
-        let corpus = read(Path::new(&path)).map_err(|why| knobs.refuse("path", &why))?;
-        settle_file(knobs, "path", "blake3", Path::new(&path), &corpus.blake3)?;
+        let corpus = read(Path::new(&path)).map_err(|why| knobs.refuse(&PATH, &why))?;
+        settle_file(knobs, &PATH, &BLAKE3, Path::new(&path), &corpus.blake3)?;
 
-        let fraction = knobs.f64_in("val_fraction", 0.1, 1e-6, 0.9)?;
-        let how = match knobs
-            .choice("split", "tail", &["tail", "content"])?
-            .as_str()
-        {
+        let fraction = knobs.read(&VAL_FRACTION)?;
+        let how = match knobs.read(&SPLIT)? {
             "tail" => Split::Tail,
             _ => Split::Content,
         };
@@ -54,7 +103,7 @@ impl SourceKind for Kind {
         let encode = |part: &[u8]| {
             tokens
                 .encode(part)
-                .map_err(|why| knobs.refuse("tokenizer", &why))
+                .map_err(|why| knobs.refuse(&TOKENIZED_BY, &why))
         };
         let validation = encode(&parts.validation)?;
         let lossless = tokens.give_back(&validation, &parts.validation);
@@ -74,14 +123,14 @@ impl SourceKind for Kind {
                     context + 1
                 );
                 return Err(knobs
-                    .refuse("path", &why)
+                    .refuse(&PATH, &why)
                     .hint("give more text, or a smaller model.context"));
             }
         }
         if text.validation.len() == context + 1 {
             let why = "too short: its validation part is a single window, and a sweep and its judge need one each";
             return Err(knobs
-                .refuse("path", why)
+                .refuse(&PATH, why)
                 .hint("give more text, or a smaller model.context"));
         }
         Ok(Arc::new(text))
@@ -89,16 +138,23 @@ impl SourceKind for Kind {
 }
 
 /// Settles a file's knob as its name, and the hash of its contents beside it, refusing a hash given before that differs.
-fn settle_file(knobs: &Knobs, knob: &str, hash_knob: &str, path: &Path, hash: &str) -> Result<()> {
-    let expected = knobs.text(hash_knob, hash)?;
+fn settle_file(
+    knobs: &Knobs,
+    knob: &Knob<AnyText>,
+    hash_knob: &Knob<AnyText>,
+    path: &Path,
+    hash: &str,
+) -> Result<()> {
+    let expected = knobs.read_or(hash_knob, hash.to_owned())?;
     if expected != hash {
         let why = format!(
             "the contents of `{}` are others: their blake3 is {hash}",
             file_name(path)
         );
-        return Err(knobs
-            .refuse(hash_knob, &why)
-            .hint(format!("put the old contents back, or drop `{hash_knob}`")));
+        return Err(knobs.refuse(hash_knob, &why).hint(format!(
+            "put the old contents back, or drop `{}`",
+            hash_knob.name()
+        )));
     }
     knobs.write(knob, json!(file_name(path)));
     Ok(())
@@ -116,7 +172,7 @@ fn divide(
         .iter()
         .map(|document| &document.bytes[..])
         .collect();
-    let name = knobs.text("tokenizer", TOKENIZER)?;
+    let name = knobs.read(&TOKENIZED_BY)?;
     if name == "byte" {
         let bytes = documents.iter().map(|document| document.len()).sum();
         return Ok((
@@ -132,7 +188,7 @@ fn divide(
     let texts = corpus.documents.iter().map(|document| document.text());
     let not_text = |why: String| {
         knobs
-            .refuse("path", &why)
+            .refuse(&PATH, &why)
             .hint("data.tokenizer = \"byte\" takes any file")
     };
     let texts = texts
@@ -149,14 +205,9 @@ fn divide(
         (Some(tokens), _) => tokens,
         (None, "char") => Tokens::of_chars(texts),
         (None, _) => {
-            let vocab = knobs.usize("bpe_vocab", 1024)?;
-            if vocab < 256 {
-                return Err(
-                    knobs.refuse("bpe_vocab", "expected at least 256: every byte is a token")
-                );
-            }
+            let vocab = knobs.read(&BPE_VOCAB)?;
             let train = String::from_utf8_lossy(&parts.train);
-            Tokens::train_bpe(&train, vocab).map_err(|why| knobs.refuse("tokenizer", &why))?
+            Tokens::train_bpe(&train, vocab).map_err(|why| knobs.refuse(&TOKENIZED_BY, &why))?
         }
     };
     Ok((tokens, parts))
@@ -168,16 +219,16 @@ fn load(knobs: &Knobs, name: &str) -> Result<Tokens> {
     let Ok(bytes) = std::fs::read(path) else {
         return Err(knobs
             .refuse(
-                "tokenizer",
+                &TOKENIZED_BY,
                 "neither a tokenizer nor a file that can be read",
             )
             .suggest(name, ["char", "byte", "bpe", "PATH to a tokenizer.json"]));
     };
-    let tokens = Tokens::from_json(&bytes).map_err(|why| knobs.refuse("tokenizer", &why))?;
+    let tokens = Tokens::from_json(&bytes).map_err(|why| knobs.refuse(&TOKENIZED_BY, &why))?;
     settle_file(
         knobs,
-        "tokenizer",
-        "tokenizer_blake3",
+        &TOKENIZED_BY,
+        &TOKENIZER_BLAKE3,
         path,
         blake3::hash(&bytes).to_hex().as_str(),
     )?;

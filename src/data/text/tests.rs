@@ -234,7 +234,7 @@ fn what_is_no_text_is_refused_in_one_sentence() {
     refuses(
         &text,
         json!({"tokenizer": "bpe", "bpe_vocab": 255}),
-        "expected at least 256",
+        "of at least 256",
     );
     refuses(&text, json!({"split": "middle"}), "data.split = \"middle\"");
     refuses(

@@ -35,6 +35,7 @@ use session::{EVERY, Session, SharedClock, Stretch};
 pub fn kinds() -> Catalog<dyn MeterKind> {
     Catalog::new(
         "meters",
+        None,
         vec![
             Arc::new(perf::Kind),
             Arc::new(powercap::Kind),

@@ -4,10 +4,15 @@
 use candle_core::Tensor;
 
 use super::{Ffn, FfnKind};
-use crate::config::{Knobs, Named};
+use crate::config::knob::Number;
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
 use crate::model::{Pass, Shape, WindowFlops};
+
+const RATIO: Knob<Number> = Knob::number("ratio", "Hidden width over the model's width.")
+    .within(1e-3, 1e3)
+    .default(4.0);
 
 /// Row of the catalog: `gelu` or `relu`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -35,12 +40,15 @@ impl Named for Kind {
             }
         }
     }
+    fn knobs(&self) -> Declarations {
+        &[&RATIO]
+    }
 }
 
 impl FfnKind for Kind {
     fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>> {
         let c = shape.width;
-        let ratio = knobs.f64_in("ratio", 4.0, 1e-3, 1e3)?;
+        let ratio = knobs.read(&RATIO)?;
         let hidden = ((ratio * c as f64).round() as usize).max(1);
         let up = declare.param(
             "up",

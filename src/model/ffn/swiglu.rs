@@ -4,10 +4,18 @@
 use candle_core::Tensor;
 
 use super::{Ffn, FfnKind};
-use crate::config::{Knobs, Named};
+use crate::config::knob::Number;
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Declare, Init, ParamId, Role};
 use crate::model::{Pass, Shape, WindowFlops};
+
+const RATIO: Knob<Number> = Knob::number(
+    "ratio",
+    "Hidden width over the model's width, rounded up to a multiple of 8 channels.",
+)
+.within(1e-3, 1e3)
+.default(8.0 / 3.0);
 
 /// Row of the catalog.
 pub struct Kind;
@@ -19,12 +27,15 @@ impl Named for Kind {
     fn about(&self) -> &'static str {
         "a gated layer, silu(W1 x) * (W2 x), 8/3 as wide as the model (Shazeer 2020)"
     }
+    fn knobs(&self) -> Declarations {
+        &[&RATIO]
+    }
 }
 
 impl FfnKind for Kind {
     fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>> {
         let c = shape.width;
-        let ratio = knobs.f64_in("ratio", 8.0 / 3.0, 1e-3, 1e3)?;
+        let ratio = knobs.read(&RATIO)?;
         // The small slack keeps 8/3 * 48 = 128.00000000000003 from becoming 136.
         let hidden = ((ratio * c as f64 / 8.0 - 1e-9).ceil() as usize).max(1) * 8;
         let gate_up = [hidden, hidden];

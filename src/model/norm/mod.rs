@@ -4,7 +4,8 @@
 use candle_core::Tensor;
 
 use super::{Declare, Pass, Shape};
-use crate::config::{Knobs, Named};
+use crate::config::knob::Number;
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Init, ParamId, Role};
 
@@ -20,6 +21,13 @@ pub trait NormKind: Named {
     fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>>;
 }
 
+const EPS: Knob<Number> = Knob::number(
+    "eps",
+    "Added to the variance, so that nothing is divided by zero.",
+)
+.within(0.0, 1.0)
+.default(1e-5);
+
 /// Row of the catalog: `layernorm`.
 pub struct LayerNormKind;
 
@@ -33,6 +41,9 @@ impl Named for LayerNormKind {
     fn about(&self) -> &'static str {
         "subtract the mean, divide by the standard deviation, scale, and shift where model.bias is on (Ba et al. 2016)"
     }
+    fn knobs(&self) -> Declarations {
+        &[&EPS]
+    }
 }
 
 impl Named for RmsNormKind {
@@ -42,11 +53,14 @@ impl Named for RmsNormKind {
     fn about(&self) -> &'static str {
         "divide by the root mean square and scale: no mean, no shift (Zhang & Sennrich 2019)"
     }
+    fn knobs(&self) -> Declarations {
+        &[&EPS]
+    }
 }
 
 impl NormKind for LayerNormKind {
     fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
-        let eps = knobs.f64_in("eps", 1e-5, 0.0, 1.0)?;
+        let eps = knobs.read(&EPS)?;
         let gain = declare.param("gain", &[shape.width], Role::Gain, Init::Ones);
         let bias = shape
             .bias
@@ -57,7 +71,7 @@ impl NormKind for LayerNormKind {
 
 impl NormKind for RmsNormKind {
     fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
-        let eps = knobs.f64_in("eps", 1e-5, 0.0, 1.0)?;
+        let eps = knobs.read(&EPS)?;
         Ok(Box::new(RmsNorm {
             eps,
             gain: declare.param("gain", &[shape.width], Role::Gain, Init::Ones),

@@ -6,7 +6,8 @@ use std::sync::{Mutex, PoisonError};
 use candle_core::{DType, Device, Tensor};
 
 use super::{Declare, Pass, Shape};
-use crate::config::{Knobs, Named};
+use crate::config::knob::Number;
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Init, ParamId, Role};
 use crate::ops::RopeTable;
@@ -34,6 +35,13 @@ pub trait PositionKind: Named {
         declare: &mut Declare,
     ) -> Result<Box<dyn Position>>;
 }
+
+const THETA: Knob<Number> = Knob::number(
+    "theta",
+    "Base of the rotation's wavelengths: a larger one tells longer distances apart.",
+)
+.within(1.0, 1e9)
+.default(10_000.0);
 
 /// Row of the catalog: `learned`.
 pub struct LearnedKind;
@@ -68,6 +76,9 @@ impl Named for RopeKind {
     }
     fn about(&self) -> &'static str {
         "queries and keys rotated by an angle that grows with position (Su et al. 2021)"
+    }
+    fn knobs(&self) -> Declarations {
+        &[&THETA]
     }
 }
 
@@ -178,15 +189,12 @@ impl PositionKind for RopeKind {
         shape: &Shape,
         _declare: &mut Declare,
     ) -> Result<Box<dyn Position>> {
-        let theta = knobs.f64_in("theta", 10_000.0, 1.0, 1e9)?;
+        let theta = knobs.read(&THETA)?;
         if !shape.head_width().is_multiple_of(2) {
-            return Err(knobs.refuse(
-                "kind",
-                &format!(
-                    "RoPE rotates pairs, and a head is {} wide",
-                    shape.head_width()
-                ),
-            ));
+            return Err(knobs.refuse_kind(&format!(
+                "RoPE rotates pairs, and a head is {} wide",
+                shape.head_width()
+            )));
         }
         let (head_width, context) = (shape.head_width(), shape.context);
         Ok(Box::new(Rope {

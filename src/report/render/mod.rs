@@ -5,8 +5,6 @@ pub mod medium;
 mod lines;
 mod grid;
 mod plot;
-#[cfg(test)]
-mod plot_tests;
 mod svg;
 mod characters;
 pub mod text;

@@ -1,22 +1,26 @@
 //! What each variant is worth: the winner first, then every variant in a sentence, as a forest, on every axis, against training
 //! length, change by change, and on other data.
 
-use super::gain_axes::{against_length, asked, axes, short, silent, trends, vectors};
-use super::gain_recipe::{combined, spectra};
-use super::hue::Hues;
 use super::price;
-use super::sentence::{line, scientific, sentence, worth};
+use super::sentence::{ends, line, scientific, sentence, worth};
 use crate::analysis::axis::Axis as Counted;
 use crate::analysis::gain::Sign;
 use crate::analysis::recipe::Recipe;
+use crate::analysis::spectrum::Spectrum;
 use crate::analysis::study::{Picked, Study};
 use crate::analysis::transfer::Transfer;
+use crate::analysis::trend::Trend;
 use crate::analysis::{Answer, Gain};
 use crate::config::Price;
 use crate::report::page::{
-    Axis, Block, Chart, Figure, Forest, Hue, Open, Page, Quantity, Row, Table,
+    Axis, Block, Chart, Figure, Forest, Hue, Mark, Open, Page, Point, Quantity, Row, Scatter,
+    Series, Table,
 };
+use crate::stat::{Estimate, Interval};
 use crate::unit::{Count, Nats, Share, Times};
+
+/// Whose colour is whose.
+pub(super) type Hues<'a> = &'a dyn Fn(&str) -> Hue;
 
 /// What `effbench gain` says: each kind of data's answer and all that belongs to it, whether gains carry over, and at whose prices.
 pub fn page(studies: &[Study], carried_over: &[Transfer], price: &Price) -> Page {
@@ -75,6 +79,14 @@ pub(super) fn of_study(study: &Study, hue: Hues) -> Vec<Block> {
     blocks.extend(recipes.flat_map(|recipe| combined(study, recipe)));
     blocks.extend(unanswered(study));
     blocks
+}
+
+/// The answer whose scale and budget the rest is shown at: the headline's, else the last.
+pub(super) fn asked(study: &Study) -> Option<&Answer> {
+    study
+        .headline
+        .and_then(|place| study.answers.get(place))
+        .or(study.answers.last())
 }
 
 /// Every answer at the question's place.
@@ -326,6 +338,379 @@ fn gain_row(name: &str, hue: Hue, gain: &Gain, n: usize) -> Option<Row> {
         open,
         note: format!("n = {n}"),
     })
+}
+
+/// The ends of an interval, where both lie within the base's runs.
+fn closed(interval: Interval) -> Option<(f64, f64)> {
+    (interval.low > 0.0 && interval.high.is_finite()).then_some((interval.low, interval.high))
+}
+
+/// Whether two figures are the same but for rounding.
+fn alike(a: Option<f64>, b: Option<f64>) -> bool {
+    a.zip(b).is_some_and(|(a, b)| (a / b - 1.0).abs() < 1e-9)
+}
+
+/// Whether all trials ran at one price a second, so that money says what seconds say.
+fn priced_alike(study: &Study) -> bool {
+    study.answers.iter().all(|a| {
+        alike(
+            a.on(Counted::Money).value(),
+            a.on(Counted::WallSeconds).value(),
+        )
+    })
+}
+
+/// The axes that some trial knows, without those that repeat another.
+fn axes(study: &Study) -> Vec<Counted> {
+    let known = |axis: &Counted| {
+        study
+            .answers
+            .iter()
+            .any(|answer| !matches!(answer.on(*axis), Gain::Unknown { .. }))
+    };
+    // Where every arm has the same batch, steps say what tokens say.
+    let again = study
+        .answers
+        .iter()
+        .all(|a| alike(a.on(Counted::Steps).value(), a.on(Counted::Tokens).value()));
+    let priced = priced_alike(study);
+    let repeated =
+        |axis: &Counted| (again && *axis == Counted::Steps) || (priced && *axis == Counted::Money);
+    Counted::ALL
+        .into_iter()
+        .filter(known)
+        .filter(|axis| !repeated(axis))
+        .collect()
+}
+
+/// The gains on every axis that some trial knows.
+fn vectors(study: &Study) -> Vec<Block> {
+    if study.answers.is_empty() {
+        return Vec::new();
+    }
+    let axes = axes(study);
+    let mut names = vec!["cell", "n", "tok/param"];
+    names.extend(axes.iter().map(|axis| axis.heading()));
+    names.push("nats");
+    let mut table = Table::new(names);
+    for answer in &study.answers {
+        let mut row = vec![answer.cell(), answer.n.to_string()];
+        row.push(
+            answer
+                .read_at
+                .map(|read_at| Count(read_at.tokens_per_param).to_string())
+                .unwrap_or_default(),
+        );
+        row.extend(axes.iter().map(|axis| short(&answer.on(*axis))));
+        row.push(
+            answer
+                .equal_compute_nats
+                .map(|nats| Nats(nats.value).to_string())
+                .unwrap_or_default(),
+        );
+        table.row(row);
+    }
+    let alike = if priced_alike(study) {
+        "; money as seconds, at one price a second"
+    } else {
+        ""
+    };
+    let head = format!(
+        "Times that {} must spend to match, by what is counted (95% intervals, bounds one-sided{alike}; nats: gained at equal model \
+         FLOPs; {}):",
+        study.base, study.data
+    );
+    vec![Block::Text(head), Block::Table(table)]
+}
+
+/// `1.82 (1.67 to 1.98)`, `> 4.0`.
+pub(super) fn short(gain: &Gain) -> String {
+    match gain {
+        Gain::Solved(estimate) => ranged(estimate),
+        Gain::MoreThan(bound) => format!("> {}", Times(bound.bound)),
+        Gain::LessThan(bound) => format!("< {}", Times(bound.bound)),
+        Gain::Unknown { .. } => String::new(),
+    }
+}
+
+fn ranged(estimate: &Estimate) -> String {
+    match &estimate.interval {
+        Some(interval) => format!("{} ({})", Times(estimate.value), ends(interval)),
+        None => Times(estimate.value).to_string(),
+    }
+}
+
+/// The same, where it may not be known.
+pub(super) fn optional(estimate: &Option<Estimate>) -> String {
+    estimate
+        .as_ref()
+        .map_or_else(|| "not known".to_owned(), ranged)
+}
+
+/// How each gain moves with compute.
+fn trends(study: &Study) -> Option<Block> {
+    let line = |trend: &Trend| {
+        let scale = trend
+            .scale
+            .as_ref()
+            .map(|scale| format!("/{scale}"))
+            .unwrap_or_default();
+        let bounded = match trend.bounded {
+            0 => String::new(),
+            bounded => format!("; {bounded} more only bounded, left out"),
+        };
+        format!(
+            "{}{scale}: times {} ({} levels, {} to {} FLOP{bounded})",
+            trend.variant,
+            ranged(&trend.per_doubling),
+            trend.levels,
+            scientific(trend.from_flops),
+            scientific(trend.to_flops),
+        )
+    };
+    let items: Vec<String> = study.trends.iter().map(line).collect();
+    (!items.is_empty()).then(|| Block::List {
+        head: format!(
+            "As measured, between the levels that ran, a gain over {} is multiplied with each doubling of compute by (a law over \
+             all levels, `--along compute`, says what it makes of it):",
+            study.base
+        ),
+        items,
+    })
+}
+
+/// Axes that no trial knows.
+fn silent(study: &Study) -> Option<Block> {
+    let unknown = |axis: &Counted| {
+        study
+            .answers
+            .iter()
+            .all(|answer| matches!(answer.on(*axis), Gain::Unknown { .. }))
+    };
+    let names: Vec<&str> = Counted::ALL
+        .into_iter()
+        .filter(unknown)
+        .map(Counted::words)
+        .collect();
+    (!names.is_empty() && !study.answers.is_empty()).then(|| {
+        Block::Text(format!(
+            "Not known: gains in {} (nothing was read, or the arms ran on different machines).",
+            names.join(", ")
+        ))
+    })
+}
+
+/// Gain against the variant's budget: does it grow or fade with compute?
+fn against_length(study: &Study, hue: Hues) -> Option<Figure> {
+    let mut series: Vec<Series> = Vec::new();
+    for answer in &study.answers {
+        let Some(value) = answer.headline().value() else {
+            continue;
+        };
+        let (interval, bound) = match answer.headline() {
+            Gain::Solved(estimate) => (estimate.interval.and_then(closed), ""),
+            Gain::MoreThan(_) => (None, "at least, "),
+            _ => (None, "at most, "),
+        };
+        let Some(read_at) = answer.read_at else {
+            continue;
+        };
+        let name = format!("{} {}", answer.variant, answer.scale);
+        let point = Point {
+            x: read_at.tokens_per_param,
+            y: value,
+            interval,
+            note: format!(
+                "{bound}{} steps, n = {}",
+                answer.budget.unwrap_or_default(),
+                answer.n
+            ),
+        };
+        match series.iter_mut().find(|series| series.name == name) {
+            Some(known) => known.points.push(point),
+            None => {
+                let hue = hue(&answer.variant);
+                series.push(Series {
+                    name,
+                    hue,
+                    mark: Mark::Joined,
+                    points: vec![point],
+                });
+            }
+        }
+    }
+    // A variant with one budget is a point beside the others' lines; where all have one there is nothing to see.
+    let several = series.iter().any(|series| series.points.len() > 1);
+    several.then(|| Figure {
+        title: format!("Gain against training length on {}", study.data),
+        caption: format!(
+            "Does a gain over {} grow or fade as training goes on? Each line is one variant at its budgets. Bars are 95% \
+             intervals; a point without one beyond the base's runs is a bound.",
+            study.base
+        ),
+        chart: Chart::Scatter(Scatter {
+            x: Axis::log("training tokens per parameter", Quantity::Count),
+            y: Axis::log("gain in model FLOPs", Quantity::Times),
+            series,
+            rules: Vec::new(),
+        }),
+    })
+}
+
+/// How the gains of a recipe's changes combine.
+fn combined(study: &Study, recipe: &Recipe) -> Vec<Block> {
+    let mut table = Table::new(["change", "alone", "last in", "share (Shapley)"]);
+    for change in &recipe.changes {
+        table.row([
+            change.variant.clone(),
+            short(&change.alone),
+            optional(&change.last),
+            optional(&change.shapley),
+        ]);
+    }
+    let budget = recipe
+        .budget
+        .map(|budget| format!("@{budget}"))
+        .unwrap_or_default();
+    let text = format!(
+        "{}/{}{budget} over {}, change by change: {}",
+        recipe.variant,
+        recipe.scale,
+        study.base,
+        combination(recipe)
+    );
+    vec![Block::Text(text), Block::Table(table)]
+}
+
+/// How a recipe's gains combine, in a sentence.
+fn combination(recipe: &Recipe) -> String {
+    let verdict = match recipe.interaction.map(|estimate| estimate.interval) {
+        None => "a gain beyond the base's runs multiplies with nothing",
+        Some(Some(i)) if i.high < 1.0 => "the changes overlap: their gains do not multiply",
+        Some(Some(i)) if i.low > 1.0 => {
+            "the changes help each other: together they gain more than the product"
+        }
+        Some(Some(_)) => "whether their gains multiply cannot be told",
+        Some(None) => "one repeat cannot tell whether their gains multiply",
+    };
+    let rest = match &recipe.rest[..] {
+        [] => String::new(),
+        rest => format!(
+            " It also changes what no variant changes alone: {}.",
+            rest.join(", ")
+        ),
+    };
+    let n = recipe
+        .interaction
+        .map(|estimate| format!(" (n = {})", estimate.n))
+        .unwrap_or_default();
+    format!(
+        "together {}, the product of the single gains {}, joint over product {}{n}: {verdict}.{rest}",
+        short(&recipe.joint),
+        optional(&recipe.product),
+        optional(&recipe.interaction),
+    )
+}
+
+/// What the headline's variant has learnt in full, and at its budget the shares of every variant beside each other.
+fn spectra(study: &Study) -> Vec<Block> {
+    let Some(asked) = asked(study) else {
+        return Vec::new();
+    };
+    let here: Vec<&Spectrum> = study
+        .spectra
+        .iter()
+        .filter(|s| s.scale == asked.scale && s.budget == asked.budget)
+        .collect();
+    let mine = here.iter().find(|s| s.variant == asked.variant);
+    let mut blocks: Vec<Block> = mine
+        .map(|s| learnt(s, &study.base))
+        .into_iter()
+        .flatten()
+        .collect();
+    if here.len() > 1 {
+        blocks.extend(shares(&here, &study.base));
+    }
+    blocks
+}
+
+/// What each variant's gain at equal budget is made of, where it is told from 0.
+fn shares(spectra: &[&Spectrum], base: &str) -> Vec<Block> {
+    let labels: Vec<&str> = spectra[0]
+        .parts
+        .iter()
+        .map(|part| part.label.as_str())
+        .collect();
+    let mut names = vec!["variant", "ahead by, nats"];
+    names.extend(&labels);
+    let mut table = Table::new(names);
+    for spectrum in spectra {
+        let share = |label: &&str| {
+            let part = spectrum.parts.iter().find(|part| part.label == **label)?;
+            Some(Share(part.share?.value).to_string())
+        };
+        let mut row = vec![spectrum.variant.clone(), nats(&spectrum.whole_nats)];
+        row.extend(
+            labels
+                .iter()
+                .map(|label| share(label).unwrap_or_else(|| "cannot tell".to_owned())),
+        );
+        table.row(row);
+    }
+    let head = format!(
+        "Shares of what each variant is ahead of {base} at the same size and steps, by what a token takes:"
+    );
+    vec![Block::Text(head), Block::Table(table)]
+}
+
+/// What a variant's gain is made of.
+fn learnt(spectrum: &Spectrum, base: &str) -> Vec<Block> {
+    let mut table = Table::new([
+        "what it takes",
+        "tokens",
+        "base excess",
+        "variant",
+        "ahead by, nats",
+        "share of gain",
+    ]);
+    for part in &spectrum.parts {
+        let share = part
+            .share
+            .and_then(|share| Some((share.value, share.interval?)));
+        table.row([
+            part.label.clone(),
+            Share(part.token_share).to_string(),
+            Nats(part.base_nats).to_string(),
+            Nats(part.variant_nats).to_string(),
+            nats(&part.gain_nats),
+            share
+                .map(|(share, i)| {
+                    format!("{} ({} to {})", Share(share), Share(i.low), Share(i.high))
+                })
+                .unwrap_or_default(),
+        ]);
+    }
+    let budget = spectrum
+        .budget
+        .map(|budget| format!("@{budget}"))
+        .unwrap_or_default();
+    let head = format!(
+        "What {}/{}{budget} has learnt and {base} has not, at the same size and steps: {} nats in all (n = {}), by what a token takes:",
+        spectrum.variant,
+        spectrum.scale,
+        nats(&spectrum.whole_nats),
+        spectrum.whole_nats.n,
+    );
+    vec![Block::Text(head), Block::Table(table)]
+}
+
+fn nats(estimate: &Estimate) -> String {
+    match estimate.interval {
+        Some(Interval { low, high, .. }) => {
+            format!("{} ({} to {})", Nats(estimate.value), Nats(low), Nats(high))
+        }
+        None => Nats(estimate.value).to_string(),
+    }
 }
 
 fn unanswered(study: &Study) -> Option<Block> {

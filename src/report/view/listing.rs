@@ -3,6 +3,8 @@
 use serde::Serialize;
 use serde_json::Value;
 
+use crate::config::Key;
+use crate::config::knob::Facts;
 use crate::config::plan::Plan;
 use crate::record::{Cost, RateSource};
 use crate::report::page::{Block, Page, Table};
@@ -27,6 +29,70 @@ pub fn listing(lists: &[&Listed]) -> Page {
         [Block::Heading(list.what.clone()), Block::Table(table)]
     });
     Page::answer("What there is", Vec::new(), blocks.collect())
+}
+
+/// Keys, each with what it may hold, its default and what it means: a table for every table of a spec. What is no answer to
+/// somebody at a terminal but a `document` says first what it is.
+pub fn keys(keys: &[&Key], document: bool) -> Page {
+    let mut blocks: Vec<Block> = document
+        .then(|| Block::Text(ABOUT_KEYS.to_owned()))
+        .into_iter()
+        .collect();
+    for group in keys.chunk_by(|a, b| a.table == b.table) {
+        blocks.push(Block::Heading(group[0].table.to_owned()));
+        blocks.push(Block::Table(key_table(group)));
+    }
+    let mut page = Page::answer("Keys of a spec", Vec::new(), blocks);
+    if document {
+        page.source = "Printed by `effbench list keys`.".to_owned();
+    }
+    page
+}
+
+/// What stands before the keys where they are a document.
+const ABOUT_KEYS: &str = "What can be set: in a variant's, change's or suite's file, or with --set KEY=VALUE. A table with a kind \
+                          has the keys of that kind alone; `effbench show VARIANT` shows the values that a variant settles to.";
+
+/// Keys in one table, for programs that read one.
+pub fn key_table(keys: &[&Key]) -> Table {
+    let with_kinds = keys.iter().any(|key| !key.kinds.is_empty());
+    let mut heads = vec!["key", "holds", "default", "meaning"];
+    if with_kinds {
+        heads.insert(1, "of kind");
+    }
+    let mut table = Table::new(heads);
+    for key in keys {
+        let facts = &key.facts;
+        let holds = facts.holds.strip_prefix("a ").unwrap_or(&facts.holds);
+        let holds = holds.replace('`', "");
+        let unit = facts.unit.map(|unit| format!(", {unit}"));
+        let mut row = vec![
+            key.key.clone(),
+            format!("{holds}{}", unit.unwrap_or_default()),
+            default_of(facts),
+            facts.about.clone(),
+        ];
+        if with_kinds {
+            row.insert(1, key.kinds.join(", "));
+        }
+        table.row(row);
+    }
+    table
+}
+
+fn default_of(facts: &Facts) -> String {
+    match (&facts.default, facts.default_rule) {
+        (Some(Value::String(word)), _) => word.clone(),
+        (Some(Value::Number(number)), _) => {
+            let (exact, value) = (number.to_string(), number.as_f64().unwrap_or(f64::NAN));
+            let short = format!("{value:.3}");
+            if exact.len() > 12 { short } else { exact }
+        }
+        (Some(value), _) => value.to_string(),
+        (None, Some(rule)) => rule.to_owned(),
+        (None, None) if facts.required => "must be given".to_owned(),
+        (None, None) => "none".to_owned(),
+    }
 }
 
 /// One thing that could be measured here, or not.
@@ -109,6 +175,8 @@ pub struct Structure<'a> {
     pub lr_source: &'a RateSource,
     /// Every default written out.
     pub spec: &'a Value,
+    /// What its keys mean.
+    pub keys: &'a [Key],
 }
 
 /// Parameters by part, FLOPs, memory, and the settled spec.
@@ -124,20 +192,7 @@ pub fn structure(shown: &Structure) -> Page {
         cost.params_total.to_string(),
         "100%".to_owned(),
     ]);
-    let blocks = vec![
-        Block::Heading(shown.title.to_owned()),
-        Block::Text(shown.about.to_owned()),
-        Block::Text(format!("source: {}", shown.source)),
-        Block::Table(parts),
-        Block::Table(figures(shown)),
-        Block::Code(flat(shown.spec).join("\n")),
-    ];
-    Page::answer(shown.title, Vec::new(), blocks)
-}
-
-/// What a trial of it computes and holds.
-fn figures(shown: &Structure) -> Table {
-    let (cost, mut figures) = (shown.cost, Table::new(["", ""]));
+    let mut figures = Table::new(["", ""]);
     let full_square = cost
         .train_flops_full_square
         .map_or_else(|| "not counted".to_owned(), |v| Flops(v).to_string());
@@ -186,12 +241,36 @@ fn figures(shown: &Structure) -> Table {
     ] {
         figures.row([name.to_owned(), figure]);
     }
-    figures
+    let blocks = vec![
+        Block::Heading(shown.title.to_owned()),
+        Block::Text(shown.about.to_owned()),
+        Block::Text(format!("source: {}", shown.source)),
+        Block::Table(parts),
+        Block::Table(figures),
+        Block::Table(settled(shown.spec, shown.keys)),
+    ];
+    Page::answer(shown.title, Vec::new(), blocks)
 }
 
-/// `key = value` lines of a nested object.
-fn flat(value: &Value) -> Vec<String> {
-    fn walk(prefix: &str, value: &Value, lines: &mut Vec<String>) {
+/// A settled spec's keys with their values and what they mean.
+fn settled(spec: &Value, keys: &[Key]) -> Table {
+    let mut table = Table::new(["key", "value", "meaning"]);
+    for (key, value) in flat(spec) {
+        let at = |key: &str| spec.pointer(&format!("/{}", key.replace('.', "/")));
+        let chosen = |known: &&Key| {
+            let kind = at(&format!("{}.kind", known.table)).and_then(Value::as_str);
+            known.key == key
+                && (known.kinds.is_empty() || kind.is_some_and(|kind| known.kinds.contains(&kind)))
+        };
+        let about = keys.iter().find(chosen).map(|known| &known.facts.about);
+        table.row([key.clone(), value, about.cloned().unwrap_or_default()]);
+    }
+    table
+}
+
+/// Dotted keys and values of a nested object.
+fn flat(value: &Value) -> Vec<(String, String)> {
+    fn walk(prefix: &str, value: &Value, lines: &mut Vec<(String, String)>) {
         match value {
             Value::Object(map) => {
                 for (key, value) in map {
@@ -204,7 +283,7 @@ fn flat(value: &Value) -> Vec<String> {
                 }
             }
             Value::Null => {}
-            _ => lines.push(format!("{prefix} = {value}")),
+            _ => lines.push((prefix.to_owned(), value.to_string())),
         }
     }
     let mut lines = Vec::new();

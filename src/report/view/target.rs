@@ -354,20 +354,26 @@ mod tests {
         }
     }
 
-    fn answers() -> [(Reached, &'static str); 5] {
+    #[test]
+    fn each_answer_is_a_sentence() {
         let interval = Some(Interval {
             low: 1.25,
             high: 1.37,
             level: LEVEL,
         });
-        let ratio = |interval, n, paired| Ratio::Known {
+        let known = Ratio::Known {
             value: 1.31,
             interval,
-            n,
-            paired,
+            n: 5,
+            paired: true,
         };
-        let (known, alone) = (ratio(interval, 5, true), ratio(None, 1, false));
-        [
+        let alone = Ratio::Known {
+            value: 1.31,
+            interval: None,
+            n: 1,
+            paired: false,
+        };
+        let rows = [
             (
                 found(
                     LossUnit::Nats,
@@ -419,12 +425,8 @@ mod tests {
                 found(LossUnit::Nats, &[], None, &[]),
                 "What muon costs to reach 3.28 nats cannot be told: its logs and adam's share no axis (all, imported logs).",
             ),
-        ]
-    }
-
-    #[test]
-    fn each_answer_is_a_sentence() {
-        for (found, expected) in answers() {
+        ];
+        for (found, expected) in rows {
             assert_eq!(sentence(&found, &found.variants[0]), expected);
         }
     }

@@ -6,10 +6,39 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{Optimizer, OptimizerKind, OptimizerPlan, in_place, take};
-use crate::config::{Knobs, Named};
+use crate::config::knob::Number;
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::{Error, Result};
 use crate::model::Decl;
 use crate::ops::{AdamwFactors, Gpu, Updated};
+
+pub(super) const LR: Knob<Number> = Knob::number("lr", "Learning rate at the schedule's peak.")
+    .within(0.0, 1e9)
+    .default(3e-3);
+pub(super) const BETA1: Knob<Number> = Knob::number(
+    "beta1",
+    "Decay of AdamW's running mean of gradients, per step.",
+)
+.within(0.0, 0.999_999)
+.default(0.9);
+pub(super) const BETA2: Knob<Number> = Knob::number(
+    "beta2",
+    "Decay of AdamW's running mean of squared gradients, per step.",
+)
+.within(0.0, 0.999_999)
+.default(0.99);
+pub(super) const EPS: Knob<Number> = Knob::number(
+    "eps",
+    "Added to the root of that mean, so that nothing is divided by zero.",
+)
+.within(0.0, 1.0)
+.default(1e-8);
+pub(super) const WEIGHT_DECAY: Knob<Number> = Knob::number(
+    "weight_decay",
+    "Share of the weights taken away per step and unit of learning rate; gains and biases are spared.",
+)
+.within(0.0, 1e3)
+.default(0.1);
 
 /// Row of the catalog.
 pub struct Kind;
@@ -20,6 +49,9 @@ impl Named for Kind {
     }
     fn about(&self) -> &'static str {
         "adaptive moments with decoupled weight decay (Loshchilov & Hutter 2019)"
+    }
+    fn knobs(&self) -> Declarations {
+        &[&LR, &BETA1, &BETA2, &EPS, &WEIGHT_DECAY]
     }
 }
 
@@ -43,11 +75,11 @@ impl AdamW {
     /// Reads its knobs; Muon has the same for the parameters it leaves to AdamW.
     pub fn settle(knobs: &Knobs) -> Result<Self> {
         Ok(Self {
-            lr: knobs.f64_in("lr", 3e-3, 0.0, 1e9)?,
-            beta1: knobs.f64_in("beta1", 0.9, 0.0, 0.999_999)?,
-            beta2: knobs.f64_in("beta2", 0.99, 0.0, 0.999_999)?,
-            eps: knobs.f64_in("eps", 1e-8, 0.0, 1.0)?,
-            weight_decay: knobs.f64_in("weight_decay", 0.1, 0.0, 1e3)?,
+            lr: knobs.read(&LR)?,
+            beta1: knobs.read(&BETA1)?,
+            beta2: knobs.read(&BETA2)?,
+            eps: knobs.read(&EPS)?,
+            weight_decay: knobs.read(&WEIGHT_DECAY)?,
         })
     }
 

@@ -3,12 +3,19 @@
 use std::sync::Arc;
 
 use super::{OptimizerKind, adamw, muon, sgd};
-use crate::config::Catalog;
+use crate::config::{Catalog, Slot};
+
+const SLOT: Slot = Slot {
+    path: "train.optimizer",
+    default: "adamw",
+    about: "How gradients move the weights.",
+};
 
 /// What ships.
 pub fn kinds() -> Catalog<dyn OptimizerKind> {
     Catalog::new(
         "optimizers",
+        Some(SLOT),
         vec![
             Arc::new(adamw::Kind),
             Arc::new(sgd::Kind),

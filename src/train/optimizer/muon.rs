@@ -8,14 +8,27 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::adamw::{AdamW, FLOPS_PER_SCALAR, Moments};
+use super::adamw::{self, AdamW, FLOPS_PER_SCALAR, Moments};
 use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
-use crate::config::{Knobs, Named};
+use crate::config::knob::{Number, Whole};
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::model::{Decl, Factors, Role};
 use crate::ops::matmul;
 
 const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
+
+const MOMENTUM: Knob<Number> = Knob::number(
+    "momentum",
+    "Share of the last steps' direction that a matrix's update keeps.",
+)
+.within(0.0, 0.999_999)
+.default(0.95);
+const ITERATIONS: Knob<Whole> = Knob::count(
+    "iterations",
+    "Newton-Schulz iterations that make an update nearly orthogonal.",
+)
+.default(5);
 
 /// Row of the catalog.
 pub struct Kind;
@@ -27,14 +40,25 @@ impl Named for Kind {
     fn about(&self) -> &'static str {
         "momentum orthogonalised by Newton-Schulz on the blocks' matrices, AdamW elsewhere (Jordan et al. 2024, Liu et al. 2025)"
     }
+    fn knobs(&self) -> Declarations {
+        &[
+            &adamw::LR,
+            &MOMENTUM,
+            &ITERATIONS,
+            &adamw::BETA1,
+            &adamw::BETA2,
+            &adamw::EPS,
+            &adamw::WEIGHT_DECAY,
+        ]
+    }
 }
 
 impl OptimizerKind for Kind {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>> {
         Ok(Arc::new(Muon {
             adamw: AdamW::settle(knobs)?,
-            momentum: knobs.f64_in("momentum", 0.95, 0.0, 0.999_999)?,
-            iterations: knobs.count("iterations", 5)?,
+            momentum: knobs.read(&MOMENTUM)?,
+            iterations: knobs.read(&ITERATIONS)?,
         }))
     }
 }

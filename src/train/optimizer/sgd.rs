@@ -5,9 +5,21 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
-use crate::config::{Knobs, Named};
+use crate::config::knob::Number;
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::model::Decl;
+
+const LR: Knob<Number> = Knob::number("lr", "Learning rate at the schedule's peak.")
+    .within(0.0, 1e9)
+    .default(0.1);
+const MOMENTUM: Knob<Number> = Knob::number(
+    "momentum",
+    "Share of the last steps' direction that an update keeps; 0 is plain gradient descent.",
+)
+.within(0.0, 0.999_999)
+.default(0.9);
+const WEIGHT_DECAY: Knob<Number> = super::adamw::WEIGHT_DECAY.default(0.0);
 
 /// Row of the catalog.
 pub struct Kind;
@@ -18,6 +30,9 @@ impl Named for Kind {
     }
     fn about(&self) -> &'static str {
         "stochastic gradient descent with heavy-ball momentum (Polyak 1964) and decoupled weight decay"
+    }
+    fn knobs(&self) -> Declarations {
+        &[&LR, &MOMENTUM, &WEIGHT_DECAY]
     }
 }
 
@@ -31,9 +46,9 @@ struct Sgd {
 impl OptimizerKind for Kind {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>> {
         Ok(Arc::new(Sgd {
-            lr: knobs.f64_in("lr", 0.1, 0.0, 1e9)?,
-            momentum: knobs.f64_in("momentum", 0.9, 0.0, 0.999_999)?,
-            weight_decay: knobs.f64_in("weight_decay", 0.0, 0.0, 1e3)?,
+            lr: knobs.read(&LR)?,
+            momentum: knobs.read(&MOMENTUM)?,
+            weight_decay: knobs.read(&WEIGHT_DECAY)?,
         }))
     }
 }

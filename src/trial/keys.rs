@@ -1,0 +1,180 @@
+//! The keys of a spec: those of a trial itself, which [`settle`](super::settle()) reads, and the list of all.
+
+use super::Registry;
+use crate::config::knob::{Flag, Number, Text, Whole, Word};
+use crate::config::{Key, Knob, Section};
+use crate::data::HeldOut;
+use crate::infer::sampling;
+use crate::model;
+use crate::train::rates;
+
+/// More threads than any machine here has: beyond it a typing error is likelier.
+const MOST_THREADS: usize = 1024;
+
+/// A wattmeter's clock that is further off than a day is set to another day.
+const MOST_OFFSET_S: f64 = 86_400.0;
+
+/// Windows per step beyond which sizes are a typing error.
+const MOST_WINDOWS: usize = 1 << 16;
+
+pub(super) const HELD_OUT: Knob<Word> = Knob::word(
+    "held_out",
+    "Part of the unseen windows that the loss is of: a sweep judges by validation, everything else by test.",
+    &HeldOut::WORDS,
+)
+.default("test");
+pub(super) const DATA: Section = Section {
+    path: "data",
+    knobs: &[&HELD_OUT],
+};
+
+pub(super) const BATCH: Knob<Whole> = Knob::count("batch", "Windows per optimizer step.")
+    .at_most(MOST_WINDOWS)
+    .default(16);
+pub(super) const STEPS: Knob<Whole> =
+    Knob::count("steps", "How long to train, in optimizer steps.").default(400);
+pub(super) const TOKENS: Knob<Whole> =
+    Knob::count("tokens", "How long to train, in tokens, instead of steps.")
+        .unit("tokens")
+        .optional();
+pub(super) const TOKENS_PER_PARAM: Knob<Number> = Knob::number(
+    "tokens_per_param",
+    "How long to train, in tokens for each parameter, instead of steps.",
+)
+.within(1e-9, 1e9)
+.optional();
+pub(super) const CLIP: Knob<Number> = Knob::number(
+    "clip",
+    "Largest norm of a step's whole gradient; a longer one is scaled down, 0 is off.",
+)
+.within(0.0, 1e9)
+.default(1.0);
+pub(super) const TRAIN: Section = Section {
+    path: "train",
+    knobs: &[&BATCH, &STEPS, &TOKENS, &TOKENS_PER_PARAM, &CLIP],
+};
+
+pub(super) const DEVICE: Knob<Text> = Knob::text(
+    "device",
+    "Where to train: cpu, cuda or cuda:N; `--device` sets it.",
+)
+.such_as(&["cpu", "cuda", "cuda:0"])
+.default("cpu");
+pub(super) const OPS: Knob<Word> = Knob::word(
+    "ops",
+    "Fused operations, or the slow plain ones that they are checked against.",
+    &["fused", "reference"],
+)
+.default("fused");
+pub(super) const DTYPE: Knob<Word> = Knob::word(
+    "dtype",
+    "Number format of activations; weights and sums stay f32.",
+    &["f32", "bf16"],
+)
+.follows("bf16 for fused operations on a GPU, else f32");
+pub(super) const TF32: Knob<Flag> = Knob::flag(
+    "tf32",
+    "Whether a GPU may round the factors of f32 products to 10 bits, which is faster.",
+)
+.default(false);
+pub(super) const SHARDS: Knob<Whole> = Knob::count(
+    "shards",
+    "Parts that a step's windows are divided into on a CPU, each with its share of the threads.",
+)
+.follows("4 on a CPU, or train.batch where that is less; 1 on a GPU");
+pub(super) const THREADS: Knob<Whole> = Knob::whole(
+    "threads",
+    "Threads to compute with; 0 is all that the process may use.",
+)
+.at_most(MOST_THREADS)
+.default(0);
+pub(super) const COMPUTE: Section = Section {
+    path: "compute",
+    knobs: &[&DEVICE, &OPS, &DTYPE, &TF32, &SHARDS, &THREADS],
+};
+
+pub(super) const WARMUP_S: Knob<Number> = Knob::number(
+    "warmup_s",
+    "Steps of the first seconds do not count for speed.",
+)
+.unit("s")
+.within(0.0, 3600.0)
+.default(0.5);
+pub(super) const WINDOW_S: Knob<Number> = Knob::number(
+    "window_s",
+    "How long each inference measurement is repeated.",
+)
+.unit("s")
+.within(0.0, 3600.0)
+.default(0.05);
+pub(super) const CURVE_POINTS: Knob<Whole> =
+    Knob::count("curve_points", "Points of the loss curve.").default(20);
+pub(super) const VAL_POINTS: Knob<Whole> = Knob::count(
+    "val_points",
+    "How many of these have a validation loss; the last always has one.",
+)
+.default(1);
+pub(super) const EXTERNAL_METER: Knob<Text> = Knob::text(
+    "external_meter",
+    "A wattmeter's log to read energy from, as CSV; settled as the name alone.",
+)
+.optional();
+pub(super) const EXTERNAL_METER_OFFSET_S: Knob<Number> = Knob::number(
+    "external_meter_offset_s",
+    "How far the wattmeter's clock is ahead of this machine's.",
+)
+.unit("s")
+.within(-MOST_OFFSET_S, MOST_OFFSET_S)
+.default(0.0);
+pub(super) const MEASURE: Section = Section {
+    path: "measure",
+    knobs: &[
+        &WARMUP_S,
+        &WINDOW_S,
+        &CURVE_POINTS,
+        &VAL_POINTS,
+        &EXTERNAL_METER,
+        &EXTERNAL_METER_OFFSET_S,
+    ],
+};
+
+pub(super) const PROMPT: Knob<Whole> =
+    Knob::count("prompt", "Tokens of the prompt that prefill is timed on.")
+        .unit("tokens")
+        .follows("half of model.context");
+pub(super) const GENERATE: Knob<Whole> = Knob::whole(
+    "generate",
+    "Tokens generated after it, one at a time; decoding is timed on them.",
+)
+.unit("tokens")
+.follows("the rest of model.context");
+pub(super) const INFER_BATCH: Knob<Whole> =
+    Knob::count("batch", "Windows served at once.").default(1);
+pub(super) const INFER: Section = Section {
+    path: "infer",
+    knobs: &[&PROMPT, &GENERATE, &INFER_BATCH],
+};
+
+/// Every key of a spec, in the order of reading.
+pub fn keys(registry: &Registry) -> Vec<Key> {
+    let slots = &registry.slots;
+    let [sizes, norm, head, scaling, shape] = model::SECTIONS;
+    let parts = [
+        registry.sources.keys(),
+        DATA.keys().collect(),
+        sizes.keys().collect(),
+        slots.mixers.keys(),
+        slots.ffns.keys(),
+        slots.norms.keys(),
+        norm.keys().collect(),
+        slots.positions.keys(),
+        head.keys().chain(scaling.keys()).collect(),
+        shape.keys().chain(TRAIN.keys()).collect(),
+        registry.optimizers.keys(),
+        rates::RATES.keys().collect(),
+        registry.schedules.keys(),
+        COMPUTE.keys().chain(MEASURE.keys()).collect(),
+        INFER.keys().chain(sampling::SAMPLING.keys()).collect(),
+    ];
+    parts.into_iter().flatten().collect()
+}
