@@ -12,9 +12,12 @@ fn main() {
         }
     }
     println!("cargo::rerun-if-env-changed=RUSTC");
-    if std::env::var_os("CARGO_FEATURE_CUDA").is_some() {
-        compile_kernels();
+    let kernels = kernels(Path::new("src/ops"));
+    let cuda = std::env::var_os("CARGO_FEATURE_CUDA").is_some();
+    if cuda {
+        compile(&kernels);
     }
+    list(&kernels, cuda);
     let rustc = std::env::var("RUSTC").unwrap_or_else(|_| "rustc".to_owned());
     set("EFFBENCH_RUSTC", output(&rustc, &["--version"]));
     if !is_own_checkout() {
@@ -64,8 +67,58 @@ fn output(program: &str, args: &[&str]) -> Option<String> {
 /// that is there, so newer ones run it as well.
 const ARCHITECTURE: &str = "compute_80";
 
-/// Every `src/ops/gpu/kernels/*.cu` to `OUT_DIR/*.ptx`.
-fn compile_kernels() {
+/// Every file of kernels below a folder, with its module's name: `norm/kernel.cu` is `norm`, `attention/any.cu` is
+/// `attention_any`, `gpu/shared.cu` is `shared`.
+fn kernels(folder: &Path) -> Vec<(String, PathBuf)> {
+    let mut found = Vec::new();
+    let entries = std::fs::read_dir(folder).expect("the sources are part of the package");
+    for path in entries.map(|entry| entry.expect("readable").path()) {
+        if path.is_dir() {
+            found.extend(kernels(&path));
+        } else if path.extension().is_some_and(|extension| extension == "cu") {
+            let name = |path: &Path| path.file_stem().unwrap_or_default().display().to_string();
+            let module = match (name(folder).as_str(), name(&path).as_str()) {
+                (folder, "kernel") => folder.to_owned(),
+                ("gpu", file) => file.to_owned(),
+                (folder, file) => format!("{folder}_{file}"),
+            };
+            found.push((module, path));
+        }
+    }
+    found.sort();
+    found
+}
+
+/// `OUT_DIR/kernels.rs`: the sources, which an emulator compiles, and what a GPU loads.
+fn list(kernels: &[(String, PathBuf)], cuda: bool) {
+    let root = std::env::var("CARGO_MANIFEST_DIR").expect("cargo sets it");
+    let row = |module: &str, path: &Path| format!("({module:?}, include_str!({path:?})),\n");
+    let table = |name: &str, rows: Vec<String>| {
+        format!(
+            "/// By module.\npub(super) const {name}: &[(&str, &str)] = &[\n{}];\n",
+            rows.concat()
+        )
+    };
+    let sources = kernels.iter();
+    let sources = sources.map(|(module, path)| row(module, &Path::new(&root).join(path)));
+    let mut text = format!("#[cfg(unix)]\n{}", table("SOURCES", sources.collect()));
+    if cuda {
+        let of_gpu = kernels.iter().map(|(module, _)| row(module, &ptx(module)));
+        text += &table("PTX", of_gpu.collect());
+    }
+    std::fs::write(out().join("kernels.rs"), text).expect("cargo's folder is writable");
+}
+
+fn out() -> PathBuf {
+    PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"))
+}
+
+fn ptx(module: &str) -> PathBuf {
+    out().join(module).with_extension("ptx")
+}
+
+/// The kernels to PTX.
+fn compile(kernels: &[(String, PathBuf)]) {
     for name in [
         "NVCC",
         "NVCC_CCBIN",
@@ -77,24 +130,15 @@ fn compile_kernels() {
     ] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    let out = PathBuf::from(std::env::var_os("OUT_DIR").expect("cargo sets it"));
     let nvcc = nvcc();
-    let kernels =
-        std::fs::read_dir("src/ops/gpu/kernels").expect("the kernels are part of the package");
-    for kernel in kernels.map(|entry| entry.expect("readable").path()) {
-        if kernel.extension().is_none_or(|extension| extension != "cu") {
-            continue;
-        }
-        let ptx = out
-            .join(kernel.file_stem().expect("a file has a name"))
-            .with_extension("ptx");
+    for (module, kernel) in kernels {
         let mut command = Command::new(&nvcc);
         command
-            .args(["--ptx", "-std=c++17", "-O3"])
+            .args(["--ptx", "-std=c++17", "-O3", "-Isrc/ops/gpu"])
             .arg(format!("-arch={ARCHITECTURE}"))
-            .arg(&kernel)
+            .arg(kernel)
             .arg("-o")
-            .arg(&ptx);
+            .arg(ptx(module));
         match command.output() {
             Err(error) => panic!(
                 "the feature `cuda` compiles kernels with {}, which does not start ({error}): install a CUDA toolkit, or set \

@@ -12,13 +12,13 @@
 use std::process::ExitCode;
 
 use candle_core::{Result as CandleResult, Shape as Axes, Tensor, bail};
-use effbench::config::knob::Number;
+use effbench::config::knob;
 use effbench::config::{Declarations, Knob, Knobs, Named};
 use effbench::error::Result;
 use effbench::model::{
     Declare, Init, Mixer, MixerKind, ParamId, Pass, Role, Shape, State, WindowFlops,
 };
-use effbench::ops::{Arg, Kernels, Launch, Number, OnGpu, Op, View};
+use effbench::ops::{Arg, Kernels, Launch, Made, Number, OnGpu, OnGpuMade, Op, View};
 use effbench::trial::Registry;
 
 /// `y_t = (x_0 + .. + x_t) / (t + 1)` within each window, (B*T, C) to the same shape.
@@ -58,7 +58,7 @@ impl Op<1> for MeanSoFar {
             .reshape((n, c))
     }
 
-    fn cpu<F: Number>(&self, [x]: [View<F>; 1], y: &mut [F]) {
+    fn cpu<F: Number>(&self, [x]: [View<F>; 1], y: &mut [F], _kept: &mut [Vec<F>]) {
         let width = x.dims[1];
         let windows = x.numbers.chunks_exact(self.time * width);
         for (x, y) in windows.zip(y.chunks_exact_mut(self.time * width)) {
@@ -74,7 +74,12 @@ impl Op<1> for MeanSoFar {
         }
     }
 
-    fn cpu_back<F: Number>(&self, [x]: [View<F>; 1], _y: &[F], g: &[F]) -> [Option<Vec<F>>; 1] {
+    fn cpu_back<F: Number>(
+        &self,
+        [x]: [View<F>; 1],
+        _made: Made<F>,
+        g: &[F],
+    ) -> [Option<Vec<F>>; 1] {
         let width = x.dims[1];
         let mut d = vec![F::default(); g.len()];
         let windows = g.chunks_exact(self.time * width);
@@ -96,15 +101,15 @@ impl Op<1> for MeanSoFar {
         Some(&KERNELS)
     }
 
-    fn gpu(&self, gpu: OnGpu, [x]: [&Tensor; 1], y: &Tensor) -> CandleResult<()> {
-        self.launch("mean_so_far", gpu, x, y)
+    fn gpu(&self, gpu: OnGpu, [x]: [&Tensor; 1], made: OnGpuMade) -> CandleResult<()> {
+        self.launch("mean_so_far", gpu, x, made.y)
     }
 
     fn gpu_back(
         &self,
         gpu: OnGpu,
         [x]: [&Tensor; 1],
-        _y: &Tensor,
+        _made: OnGpuMade,
         g: &Tensor,
     ) -> CandleResult<[Option<Tensor>; 1]> {
         let d = gpu.empty(x.shape(), x.dtype())?;
@@ -130,7 +135,7 @@ impl MeanSoFar {
 }
 
 /// What can be set: `--set model.mixer.expand=2`; `list keys model.mixer` explains it.
-const EXPAND: Knob<Number> = Knob::number(
+const EXPAND: Knob<knob::Number> = Knob::number(
     "expand",
     "Channels that are averaged, over the model's width.",
 )

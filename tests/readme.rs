@@ -25,13 +25,13 @@ fn commands(readme: &str) -> Vec<String> {
     commands
 }
 
-/// README.md and every page of docs/, with their paths below the root.
+/// The pages at the top and those of docs/, with their paths below the root.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let of_docs = std::fs::read_dir(root.join("docs")).unwrap();
     let mut paths: Vec<PathBuf> = of_docs.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|end| end == "md"));
-    paths.push(root.join("README.md"));
+    paths.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root.join(name)));
     paths.sort();
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
@@ -55,6 +55,32 @@ fn every_link_to_a_file_leads_there() {
     }
 }
 
+/// A path that a page names is there: `src/...`, `tests/...`, `models/...`, `docs/...`.
+#[test]
+fn every_path_of_the_pages_is_there() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folders = [
+        "src/",
+        "tests/",
+        "models/",
+        "docs/",
+        "examples/",
+        "benches/",
+    ];
+    let mut seen = 0;
+    for (page, text) in pages() {
+        let quoted = text.split('`').skip(1).step_by(2);
+        let plain = |path: &&str| !path.contains([' ', '*', '{', '\n']);
+        for path in quoted.filter(plain) {
+            if folders.iter().any(|folder| path.starts_with(folder)) {
+                seen += 1;
+                assert!(root.join(path).exists(), "{}: no {path}", page.display());
+            }
+        }
+    }
+    assert!(seen > 10, "{seen} paths");
+}
+
 /// The program a command stands for, and its arguments; `None` for building and testing, which is what runs this.
 fn as_built(command: &str) -> Option<(PathBuf, String)> {
     let program = PathBuf::from(env!("CARGO_BIN_EXE_effbench"));
@@ -69,9 +95,33 @@ fn as_built(command: &str) -> Option<(PathBuf, String)> {
     })
 }
 
+/// Builds the example where `cargo test` was told to run this file alone.
+fn build_example(program: &Path) {
+    let folder = program.parent().unwrap();
+    let example = folder.join("examples/own_mixer");
+    if example.exists() {
+        return;
+    }
+    let mut cargo = Command::new(env!("CARGO"));
+    cargo.args([
+        "build",
+        "--locked",
+        "--example",
+        "own_mixer",
+        "--target-dir",
+    ]);
+    cargo.arg(folder.parent().unwrap());
+    if folder.ends_with("release") {
+        cargo.arg("--release");
+    }
+    let built = cargo.current_dir(env!("CARGO_MANIFEST_DIR")).status();
+    assert!(built.unwrap().success() && example.exists());
+}
+
 #[test]
 fn every_command_of_the_pages_does_what_it_says() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    build_example(Path::new(env!("CARGO_BIN_EXE_effbench")));
     let mut commands: Vec<String> = pages()
         .iter()
         .flat_map(|(_, text)| commands(text))

@@ -7,7 +7,7 @@ use clap::{Args, ValueEnum};
 use serde_json::json;
 
 use super::out::{Medium, OutArgs};
-use super::say;
+use super::print::say;
 use crate::analysis::compare::self_test::self_test;
 use crate::analysis::compare::stages::two_stages;
 use crate::analysis::compare::{

@@ -1,9 +1,9 @@
 //! `effbench completions`: a script that completes this command line in a shell.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 use clap_complete::Shell;
 
-use super::Cli;
+use super::print::print;
 use crate::error::Result;
 
 /// Arguments of `effbench completions`.
@@ -16,10 +16,10 @@ pub struct CompletionsArgs {
     pub shell: Shell,
 }
 
-/// Prints the script.
-pub fn execute(args: &CompletionsArgs) -> Result<()> {
+/// Prints the script for a command line.
+pub fn execute(args: &CompletionsArgs, of: &mut Command) -> Result<()> {
     // Into memory first: the generator itself panics on a broken pipe.
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "effbench", &mut script);
-    super::print(String::from_utf8_lossy(&script).trim_end())
+    clap_complete::generate(args.shell, of, "effbench", &mut script);
+    print(String::from_utf8_lossy(&script).trim_end())
 }

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
 use super::out::OutArgs;
-use super::{print, say};
+use super::print::{print, say};
 use crate::data::corpus::{CORPORA, Corpus, corpus};
 use crate::error::{Error, Result, quoted};
 use crate::report::listing::{self, Listed};

@@ -5,7 +5,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::out::OutArgs;
-use super::to_json;
+use super::print::to_json;
 use crate::device;
 use crate::error::Result;
 use crate::measure::disturbance::{self, Disturbance};
@@ -43,6 +43,40 @@ pub fn execute(args: &DoctorArgs, registry: &Registry) -> Result<()> {
 }
 
 fn checks(registry: &Registry) -> Result<Vec<Checked>> {
+    let mut rows = of_machine()?;
+    rows.push(match device::open("cuda") {
+        Ok(opened) => Checked::yes("CUDA", &opened.name),
+        Err(error) => Checked::no(
+            "CUDA",
+            "not used",
+            &error.message,
+            error.hint.as_deref().unwrap_or(""),
+        ),
+    });
+    rows.extend(gpus::rows(&gpu::gpus(), gpu::drivers()));
+    let mut meters = Watched::begin(energy::look(&registry.meters));
+    let estimate = estimate(&energy::modelled_processor());
+    let cooling = match temperature::processor_c() {
+        Some(now_c) => Checked::yes(
+            "cooling",
+            &format!("{now_c:.0} °C now; trials wait until it is as cool as at the start"),
+        ),
+        None => Checked::no(
+            "cooling",
+            "not known",
+            "this machine shows no temperature",
+            "none known",
+        ),
+    };
+    let quiet = quiet();
+    rows.extend(meters.rows());
+    rows.extend([estimate, cooling]);
+    rows.extend(quiet);
+    Ok(rows)
+}
+
+/// The machine and this build of the program.
+fn of_machine() -> Result<Vec<Checked>> {
     let threads = default_threads();
     let machine = describe(threads, &child_environment(threads))?;
     let build = build_info();
@@ -53,7 +87,7 @@ fn checks(registry: &Registry) -> Result<Vec<Checked>> {
     let memory_bytes = machine
         .memory_bytes
         .map_or_else(|| "not known".to_owned(), |b| Bytes(b as f64).to_string());
-    let mut rows = vec![
+    Ok(vec![
         Checked::yes(
             "machine",
             &format!("{}, {}", machine.class_id, machine.cpu.model),
@@ -85,36 +119,7 @@ fn checks(registry: &Registry) -> Result<Vec<Checked>> {
                 "none known",
             ),
         },
-    ];
-    rows.push(match device::open("cuda") {
-        Ok(opened) => Checked::yes("CUDA", &opened.name),
-        Err(error) => Checked::no(
-            "CUDA",
-            "not used",
-            &error.message,
-            error.hint.as_deref().unwrap_or(""),
-        ),
-    });
-    rows.extend(gpus::rows(&gpu::gpus(), gpu::drivers()));
-    let mut meters = Watched::begin(energy::look(&registry.meters));
-    let estimate = estimate(&energy::modelled_processor());
-    let cooling = match temperature::processor_c() {
-        Some(now_c) => Checked::yes(
-            "cooling",
-            &format!("{now_c:.0} °C now; trials wait until it is as cool as at the start"),
-        ),
-        None => Checked::no(
-            "cooling",
-            "not known",
-            "this machine shows no temperature",
-            "none known",
-        ),
-    };
-    let quiet = quiet();
-    rows.extend(meters.rows());
-    rows.extend([estimate, cooling]);
-    rows.extend(quiet);
-    Ok(rows)
+    ])
 }
 
 /// How long the machine is watched for what would disturb a measurement.

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::import::loss_unit;
 use super::out::OutArgs;
-use super::to_json;
+use super::print::to_json;
 use crate::analysis::fit::{
     self, Asked, Counted, Demand, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv,
     law,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::{Format, print, print_json, say};
+use super::print::{Format, print, print_json, say};
 use crate::error::{Error, Result, quoted};
 use crate::import::criterion::{self, Benchmark};
 use crate::import::log::{self, Log};

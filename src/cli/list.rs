@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::out::{Medium, OutArgs};
-use super::to_json;
+use super::print::to_json;
 use crate::config::{Key, Library};
 use crate::error::{Error, Result, near};
 use crate::report::listing::{self, Listed};

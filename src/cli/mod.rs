@@ -2,18 +2,22 @@
 //!
 //! Data go to standard output, everything else to standard error. Nobody reading any more (a broken pipe) is a success.
 
-use std::io::{self, IsTerminal, Write};
+use std::io::{self, Write};
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand};
 
-use crate::error::{Error, Kind, Result};
-use crate::report::Style;
+#[cfg(feature = "run")]
+use self::print::{print_json, to_json};
+#[cfg(not(feature = "run"))]
+use crate::error::Error;
+use crate::error::{Kind, Result};
 #[cfg(feature = "run")]
 use crate::runner::child;
 #[cfg(feature = "run")]
 use crate::trial::{Registry, keys};
 
+mod print;
 mod out;
 pub mod compare;
 pub mod completions;
@@ -21,14 +25,14 @@ pub mod completions;
 pub mod data;
 #[cfg(feature = "run")]
 pub mod doctor;
-pub mod gain;
-pub mod fit;
 pub mod history;
 pub mod import;
+pub mod fit;
 #[cfg(feature = "run")]
 pub mod list;
 pub mod merge;
 pub mod price;
+pub mod gain;
 pub mod report;
 #[cfg(feature = "run")]
 mod outcome;
@@ -126,16 +130,6 @@ pub enum Command {
     Other(Vec<String>),
 }
 
-/// How a command says what it found.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One JSON document.
-    Json,
-}
-
 /// The whole program: reads the arguments, does what they say with what `registry` holds, and returns the exit code.
 #[cfg(feature = "run")]
 pub fn main(registry: Registry) -> ExitCode {
@@ -158,7 +152,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args, || keys(&registry)),
-        Command::Completions(args) => completions::execute(&args),
+        Command::Completions(args) => completions::execute(&args, &mut Cli::command()),
         Command::Trial => child::trial(&registry),
         Command::Build => print_json(&to_json(&crate::runner::build_info())?),
         Command::Calibrate { device } => child::calibrate(&registry, &device),
@@ -179,7 +173,7 @@ pub fn main() -> ExitCode {
         Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
         Command::Schema(args) => schema::execute(&args, Vec::new),
-        Command::Completions(args) => completions::execute(&args),
+        Command::Completions(args) => completions::execute(&args, &mut Cli::command()),
         Command::Other(words) => Err(judge_only(words.first().map_or("", String::as_str))),
     })
 }
@@ -225,56 +219,6 @@ fn code(kind: Kind) -> u8 {
     }
 }
 
-/// Prints data: text and a line break on standard output.
-pub fn print(text: &str) -> Result<()> {
-    let mut out = io::stdout().lock();
-    let written = out
-        .write_all(text.as_bytes())
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush());
-    match written {
-        Err(e) if e.kind() == io::ErrorKind::BrokenPipe => Ok(()),
-        other => other.map_err(|e| Error::internal(format!("standard output: {e}"))),
-    }
-}
-
-/// Says something that is no data on standard error; nobody listening is no failure.
-fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
-}
-
-/// Prints one JSON document.
-pub fn print_json(document: &serde_json::Value) -> Result<()> {
-    print(&format!("{document:#}"))
-}
-
-/// Prints a page as the terminal shows it.
-#[cfg(feature = "run")]
-fn print_page(page: &crate::report::page::Page) -> Result<()> {
-    print(&crate::report::render::text::text(page, style()))
-}
-
-/// A value as a JSON document.
-fn to_json(value: &impl serde::Serialize) -> Result<serde_json::Value> {
-    serde_json::to_value(value).map_err(|e| Error::internal(e.to_string()))
-}
-
-/// How standard output shows text: as wide as its terminal, or plain where there is none.
-pub fn style() -> Style {
-    if !io::stdout().is_terminal() {
-        return Style::default();
-    }
-    let width = terminal_size::terminal_size().map(|(width, _)| usize::from(width.0));
-    // Colours are for a terminal that has them and a reader who has not asked for none: https://no-color.org.
-    let none = std::env::var_os("NO_COLOR").is_some_and(|set| !set.is_empty());
-    let dumb = std::env::var_os("TERM").is_none_or(|term| term == "dumb");
-    Style {
-        width,
-        unicode: true,
-        color: !none && !dumb,
-    }
-}
-
 /// What a build without the feature `run` says to a command that it does not have.
 #[cfg(not(feature = "run"))]
 fn judge_only(command: &str) -> Error {
@@ -305,7 +249,6 @@ fn judge_only(command: &str) -> Error {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory;
 
     #[test]
     fn the_command_line_is_sound_and_says_what_each_command_does() {

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::{print, style};
+use super::print::{print, style};
 use crate::error::{Error, Result};
 use crate::record::store::write_whole;
 use crate::report::Style;

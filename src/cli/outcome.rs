@@ -5,7 +5,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::compare::verdict;
-use super::{Format, print, print_json, print_page, say, to_json};
+use super::print::{Format, print, print_json, print_page, say, to_json};
 use crate::analysis::compare::stages::{cells_again, two_stages};
 use crate::analysis::compare::{Comparison, Options, Side, compare};
 use crate::campaign::{Finished, Outcome, Written};

@@ -6,7 +6,7 @@ use clap::{Args, ValueEnum};
 
 use super::compare::GateArg;
 use super::outcome::{Watching, tell};
-use super::{Format, print_json, print_page, say, to_json};
+use super::print::{Format, print_json, print_page, say, to_json};
 use crate::campaign::{Against, Campaign, Executor, Mode, Options, Shard};
 use crate::error::Result;
 use crate::report::listing;

@@ -46,8 +46,8 @@ pub enum Written {
 /// Prints the schema; `keys` are those that a spec can have.
 pub fn execute(args: &SchemaArgs, keys: impl FnOnce() -> Vec<Key>) -> Result<()> {
     let file = match args.of {
-        Written::Result => return super::print_json(&record::json_schema()),
-        Written::Comparison => return super::print_json(&report::compare::json_schema()),
+        Written::Result => return super::print::print_json(&record::json_schema()),
+        Written::Comparison => return super::print::print_json(&report::compare::json_schema()),
         #[cfg(feature = "run")]
         Written::Variant => File::Variant,
         #[cfg(feature = "run")]
@@ -57,5 +57,5 @@ pub fn execute(args: &SchemaArgs, keys: impl FnOnce() -> Vec<Key>) -> Result<()>
         Written::Price => File::Price,
         Written::Rates => File::Rates,
     };
-    super::print_json(&schema(file, &keys()))
+    super::print::print_json(&schema(file, &keys()))
 }

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::out::OutArgs;
-use super::to_json;
+use super::print::to_json;
 use crate::config::parse_set;
 use crate::error::Result;
 use crate::record::{Cost, RateSource};

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::{Format, print, print_json};
+use super::print::{Format, print, print_json};
 use crate::error::{Error, Result};
 use crate::record::validate::validate;
 use crate::record::{ResultFile, Status, store};

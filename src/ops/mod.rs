@@ -8,44 +8,43 @@
 //! [`Ops`] says which of them runs (`compute.ops = "fused" | "reference"`). Activations are two-dimensional and contiguous:
 //! (N, C) with N = batch x time, the time steps of one window behind each other. f32 and f64 on the CPU, f32 and bf16 on a GPU.
 //!
-//! To read them: `isa`, `real` and `simd` (instruction sets, numbers), `rows` and `matmul` (what all ops are made of), `tape`, then any
-//! op; `gpu` for the same on a GPU.
+//! An operation is a folder: its formula, reference and CPU code (`mod.rs`), its GPU code (`gpu.rs`) and kernels (`kernel.cu`). What
+//! all are made of stands in `cpu` and `gpu`; `tape` records them. [`Op`] is the same for an operation from anywhere.
 
-mod isa;
-mod real;
-mod simd;
-mod rows;
 mod counted;
-mod matmul;
+mod cpu;
 mod dispatch;
 mod tape;
 mod axes;
+mod gpu;
 mod linear;
 mod norm;
 mod residual;
 mod activation;
 mod swiglu;
 mod rope;
-mod attention;
 mod cached;
+mod attention;
 mod embedding;
 mod positions;
 mod cross_entropy;
 mod head_loss;
-mod gpu;
+mod optimizer;
 mod op;
 pub(crate) mod check;
+#[cfg(test)]
+mod tests;
 
+pub use attention::gpu::{WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention};
 pub use axes::Axes;
 pub use cached::Cached;
 pub use counted::{counted, matmul};
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use dispatch::{Dispatched, dispatched};
-pub(crate) use gpu::{AdamwFactors, Gpu, Updated};
-pub use gpu::{
-    Kernels, Narrowed, WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention,
-};
-pub use op::{Arg, Launch, Number, OnGpu, Op, View};
+pub(crate) use gpu::Gpu;
+pub use gpu::{Kernels, Narrowed};
+pub use op::{Arg, Launch, Made, Number, OnGpu, OnGpuMade, Op, View};
+pub(crate) use optimizer::{AdamwFactors, Updated};
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};
 
@@ -212,38 +211,47 @@ impl<'t> Ops<'t> {
 
     /// An operation from anywhere: its own code on the CPU, its kernels where it has some for the GPU, else its reference.
     pub fn run<const N: usize>(self, op: impl Op<N>, inputs: [&Tensor; N]) -> Result<Tensor> {
-        match (self.runs, op.kernels()) {
-            (Runs::Cpu, _) => op::on_cpu(self.tape, op, inputs),
-            (Runs::Gpu(gpu), Some(kernels)) if gpu.runs(kernels) => {
-                op::on_gpu(self.pass(gpu), kernels, op, inputs)
-            }
-            _ => op.reference(inputs),
-        }
+        self.choose(
+            |tape| op::on_cpu(tape, &op, inputs),
+            |pass| op::on_gpu(pass, &op, inputs),
+            || op.reference(inputs),
+        )
     }
 
-    fn pass(self, gpu: Gpu) -> gpu::Pass<'t> {
-        gpu::Pass {
-            gpu,
-            tape: self.tape,
-            narrowed: self.narrowed,
+    /// One of the three ways to compute: on a CPU, on a GPU, or by candle's operations.
+    fn choose<R>(
+        self,
+        cpu: impl FnOnce(Option<&'t Tape>) -> R,
+        gpu: impl FnOnce(gpu::Pass<'t>) -> R,
+        reference: impl FnOnce() -> R,
+    ) -> R {
+        match self.runs {
+            Runs::Cpu => cpu(self.tape),
+            Runs::Gpu(on) => gpu(gpu::Pass {
+                gpu: on,
+                tape: self.tape,
+                narrowed: self.narrowed,
+            }),
+            Runs::Reference => reference(),
         }
     }
 
     /// `x W^T (+ bias)`: x (N, K), W (M, K), bias (M) to (N, M).
     pub fn linear(self, x_nk: &Tensor, w_mk: &Tensor, bias_m: Option<&Tensor>) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => linear::fused(self.tape, x_nk, w_mk, bias_m),
-            Runs::Gpu(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, bias_m, x_nk.dtype()),
-            Runs::Reference => linear::reference(x_nk, w_mk, bias_m),
-        }
+        self.choose(
+            |tape| linear::fused(tape, x_nk, w_mk, bias_m),
+            |pass| linear::gpu::fused(pass, x_nk, w_mk, bias_m, x_nk.dtype()),
+            || linear::reference(x_nk, w_mk, bias_m),
+        )
     }
 
     /// [`linear`](Self::linear) without bias, in f32 whatever the type of activations: the logits of a head.
     pub fn logits(self, x_nk: &Tensor, w_mk: &Tensor) -> Result<Tensor> {
-        match self.runs {
-            Runs::Gpu(gpu) => gpu::linear(self.pass(gpu), x_nk, w_mk, None, DType::F32),
-            _ => self.linear(x_nk, w_mk, None),
-        }
+        self.choose(
+            |tape| linear::fused(tape, x_nk, w_mk, None),
+            |pass| linear::gpu::fused(pass, x_nk, w_mk, None, DType::F32),
+            || linear::reference(x_nk, w_mk, None),
+        )
     }
 
     /// candle's product of two matrices, or of two batches of them, (.., N, K) by (.., K, M), for what has no operation of its
@@ -276,65 +284,65 @@ impl<'t> Ops<'t> {
         bias: Option<&Tensor>,
         eps: f64,
     ) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => norm::fused(self.tape, (kind, eps), x, gain, bias),
-            Runs::Gpu(gpu) => gpu::norm(self.pass(gpu), (kind, eps), x, gain, bias),
-            Runs::Reference => norm::reference(kind, x, gain, bias, eps),
-        }
+        self.choose(
+            |tape| norm::fused(tape, (kind, eps), x, gain, bias),
+            |pass| norm::gpu::fused(pass, (kind, eps), x, gain, bias),
+            || norm::reference(kind, x, gain, bias, eps),
+        )
     }
 
     /// `a + b` of one shape: a residual connection.
     pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => residual::fused(self.tape, a, b),
-            Runs::Gpu(gpu) => gpu::add(self.pass(gpu), a, b),
-            Runs::Reference => residual::reference(a, b),
-        }
+        self.choose(
+            |tape| residual::fused(tape, a, b),
+            |pass| residual::gpu::fused(pass, a, b),
+            || residual::reference(a, b),
+        )
     }
 
     /// GELU in its tanh form, as GPT-2 has it.
     pub fn gelu(self, x: &Tensor) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => activation::fused(self.tape, activation::Gelu, x),
-            Runs::Gpu(gpu) => gpu::activation(self.pass(gpu), "gelu", x, None),
-            Runs::Reference => activation::gelu_reference(x),
-        }
+        self.choose(
+            |tape| activation::fused(tape, activation::Gelu, x),
+            |pass| activation::gpu::fused(pass, "gelu", x, None),
+            || activation::gelu_reference(x),
+        )
     }
 
     /// max(x, 0).
     pub fn relu(self, x: &Tensor) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => activation::fused(self.tape, activation::Relu, x),
-            Runs::Gpu(gpu) => gpu::activation(self.pass(gpu), "relu", x, None),
-            Runs::Reference => activation::relu_reference(x),
-        }
+        self.choose(
+            |tape| activation::fused(tape, activation::Relu, x),
+            |pass| activation::gpu::fused(pass, "relu", x, None),
+            || activation::relu_reference(x),
+        )
     }
 
     /// `cap * tanh(x / cap)`: keeps logits within (-cap, cap).
     pub fn softcap(self, x: &Tensor, cap: f64) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => activation::fused(self.tape, activation::Softcap(cap), x),
-            Runs::Gpu(gpu) => gpu::activation(self.pass(gpu), "softcap", x, Some(cap)),
-            Runs::Reference => activation::softcap_reference(x, cap),
-        }
+        self.choose(
+            |tape| activation::fused(tape, activation::Softcap(cap), x),
+            |pass| activation::gpu::fused(pass, "softcap", x, Some(cap)),
+            || activation::softcap_reference(x, cap),
+        )
     }
 
     /// `factor x`: a multiplier of a parametrisation.
     pub fn scale(self, x: &Tensor, factor: f64) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => activation::fused(self.tape, activation::Scale(factor), x),
-            Runs::Gpu(gpu) => gpu::activation(self.pass(gpu), "multiple", x, Some(factor)),
-            Runs::Reference => x * factor,
-        }
+        self.choose(
+            |tape| activation::fused(tape, activation::Scale(factor), x),
+            |pass| activation::gpu::fused(pass, "multiple", x, Some(factor)),
+            || x * factor,
+        )
     }
 
     /// `silu(gate) * up` of packed columns `[gate | up]`: (N, 2 F) to (N, F).
     pub fn swiglu(self, gate_up_n2f: &Tensor) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => swiglu::fused(self.tape, gate_up_n2f),
-            Runs::Gpu(gpu) => gpu::swiglu(self.pass(gpu), gate_up_n2f),
-            Runs::Reference => swiglu::reference(gate_up_n2f),
-        }
+        self.choose(
+            |tape| swiglu::fused(tape, gate_up_n2f),
+            |pass| swiglu::gpu::fused(pass, gate_up_n2f),
+            || swiglu::reference(gate_up_n2f),
+        )
     }
 
     /// Rotates queries and keys within the packed input of attention by their positions; the first row of each window gets
@@ -342,77 +350,71 @@ impl<'t> Ops<'t> {
     pub fn rope(self, qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
         axes.check(qkv)?;
         table.check(axes)?;
-        match self.runs {
-            Runs::Cpu => rope::fused(self.tape, qkv, axes, table),
-            Runs::Gpu(gpu) => gpu::rope(self.pass(gpu), qkv, axes, table),
-            Runs::Reference => rope::reference(qkv, axes, table),
-        }
+        self.choose(
+            |tape| rope::fused(tape, qkv, axes, table),
+            |pass| rope::gpu::fused(pass, qkv, axes, table),
+            || rope::reference(qkv, axes, table),
+        )
     }
 
     /// `softmax(Q K^T / sqrt(D), causal) V`, head by head: packed (N, (H + 2 KV) D) to (N, H D).
     pub fn causal_attention(self, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
         axes.check(qkv)?;
-        match self.runs {
-            Runs::Cpu => attention::fused(self.tape, qkv, axes),
-            Runs::Gpu(gpu) if axes.head_width <= WIDEST_HEAD_ON_GPU => {
-                gpu::attention(self.pass(gpu), qkv, axes)
-            }
-            _ => attention::reference(qkv, axes),
-        }
+        self.choose(
+            |tape| attention::fused(tape, qkv, axes),
+            |pass| attention::gpu::fused(pass, qkv, axes),
+            || attention::reference(qkv, axes),
+        )
     }
 
     /// The same for the new tokens of windows of which a cache holds all: packed (N, (H + 2 KV) D) of the new ones, whose keys
     /// and values the cache has already, to (N, H D). No gradient.
     pub fn cached_attention(self, qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
         cached.check(qkv, axes)?;
-        match self.runs {
-            Runs::Cpu => cached::fused(qkv, cached, axes),
-            Runs::Gpu(gpu) if gpu::cache_holds(axes.head_width, cached.seen(axes)) => {
-                gpu::cached_attention(gpu, qkv, cached, axes)
-            }
-            _ => cached::reference(qkv, cached, axes),
-        }
+        self.choose(
+            |_| cached::fused(qkv, cached, axes),
+            |pass| cached::gpu::fused(pass.gpu, qkv, cached, axes),
+            || cached::reference(qkv, cached, axes),
+        )
     }
 
     /// Rows of a table: table (V, C), ids (any shape of N elements, U32, each below V) to (N, C).
     pub fn embedding(self, table_vc: &Tensor, ids: &Tensor) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => embedding::fused(self.tape, table_vc, ids),
-            Runs::Gpu(gpu) => gpu::embedding(self.pass(gpu), table_vc, ids),
-            Runs::Reference => embedding::reference(table_vc, ids),
-        }
+        self.choose(
+            |tape| embedding::fused(tape, table_vc, ids),
+            |pass| embedding::gpu::fused(pass, table_vc, ids),
+            || embedding::reference(table_vc, ids),
+        )
     }
 
     /// Adds row t of a table to time step t of each window: x (B x T, C), table (at least T, C) to (B x T, C).
     pub fn add_positions(self, x_nc: &Tensor, table_tc: &Tensor, time: usize) -> Result<Tensor> {
         positions::check(x_nc, table_tc, time)?;
-        match self.runs {
-            Runs::Cpu => positions::fused(self.tape, x_nc, table_tc, time),
-            Runs::Gpu(gpu) => gpu::add_positions(self.pass(gpu), x_nc, table_tc, time),
-            Runs::Reference => positions::reference(x_nc, table_tc, time),
-        }
+        self.choose(
+            |tape| positions::fused(tape, x_nc, table_tc, time),
+            |pass| positions::gpu::fused(pass, x_nc, table_tc, time),
+            || positions::reference(x_nc, table_tc, time),
+        )
     }
 
     /// Mean over tokens of -ln softmax(logits)\[target\], in nats: logits (N, V), targets N of U32, those that are [`IGNORED`]
     /// left out, to a scalar.
     pub fn cross_entropy(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => cross_entropy::fused(self.tape, logits_nv, targets),
-            Runs::Gpu(gpu) => gpu::cross_entropy(self.pass(gpu), logits_nv, targets),
-            Runs::Reference => cross_entropy::reference(logits_nv, targets),
-        }
+        self.choose(
+            |tape| cross_entropy::fused(tape, logits_nv, targets),
+            |pass| cross_entropy::gpu::fused(pass, logits_nv, targets),
+            || cross_entropy::reference(logits_nv, targets),
+        )
     }
 
     /// [`linear`](Self::linear) without bias and [`cross_entropy`](Self::cross_entropy) in one, which spares the logits:
     /// x (N, C), W (V, C), targets N of U32, to a scalar.
     pub fn head_loss(self, x_nc: &Tensor, w_vc: &Tensor, targets: &Tensor) -> Result<Tensor> {
-        match self.runs {
-            Runs::Cpu => head_loss::fused(self.tape, x_nc, w_vc, targets),
-            Runs::Gpu(gpu) => gpu::head_loss(self.pass(gpu), x_nc, w_vc, targets),
-            Runs::Reference => {
-                cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets)
-            }
-        }
+        self.choose(
+            |tape| head_loss::fused(tape, x_nc, w_vc, targets),
+            |pass| head_loss::gpu::fused(pass, x_nc, w_vc, targets),
+            || cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets),
+        )
     }
 
     /// The loss of each token, for evaluation; no gradient. `None` where the target is [`IGNORED`].
@@ -421,10 +423,10 @@ impl<'t> Ops<'t> {
         logits_nv: &Tensor,
         targets: &Tensor,
     ) -> Result<Vec<Option<TokenLoss>>> {
-        match self.runs {
-            Runs::Cpu => cross_entropy::fused_rows(logits_nv, targets),
-            Runs::Gpu(gpu) => gpu::cross_entropy_rows(gpu, logits_nv, targets),
-            Runs::Reference => cross_entropy::reference_rows(logits_nv, targets),
-        }
+        self.choose(
+            |_| cross_entropy::fused_rows(logits_nv, targets),
+            |pass| cross_entropy::gpu::fused_rows(pass.gpu, logits_nv, targets),
+            || cross_entropy::reference_rows(logits_nv, targets),
+        )
     }
 }

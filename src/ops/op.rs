@@ -2,16 +2,16 @@
 //! it computes on a GPU. [`Ops::run`](super::Ops::run) does the rest: it chooses, checks shapes, and records on the tape.
 //!
 //! Inputs are floating-point tensors, all of one type: f32 and f64 on the CPU (f64 is what gradients are checked in), f32 and bf16
-//! on a GPU. What the way back needs beside inputs and output is computed again.
+//! on a GPU. What the way back needs beside inputs and output is computed again, or kept.
 
 use std::fmt::Debug;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use candle_core::{CpuStorage, DType, Layout, Result, Shape, Storage, Tensor, WithDType, bail};
 
+use super::cpu::real::typed;
+use super::cpu::rows::numbers;
 use super::gpu::{self, Argument, Gpu, Kernels, Pass};
-use super::real::typed;
-use super::rows::numbers;
 use super::tape::{self, Tape};
 
 /// A type that operations compute in on the CPU: f32 or f64.
@@ -51,23 +51,35 @@ pub trait Op<const N: usize>: Clone + Send + Sync + 'static {
     /// candle's.
     fn reference(&self, inputs: [&Tensor; N]) -> Result<Tensor>;
 
-    /// Writes the output, which is all zeros before.
-    fn cpu<F: Number>(&self, inputs: [View<F>; N], y: &mut [F]);
+    /// The shapes of what is kept for the way back, beside inputs and output: statistics of rows, states in between. It is of the
+    /// inputs' type on a CPU and f32 on a GPU.
+    fn kept(&self, inputs: [&Shape; N]) -> Vec<Shape> {
+        let _ = inputs;
+        Vec::new()
+    }
 
-    /// The gradients of the inputs, where they have one, given the output and its gradient.
-    fn cpu_back<F: Number>(&self, inputs: [View<F>; N], y: &[F], g: &[F]) -> [Option<Vec<F>>; N];
+    /// Writes the output and what is kept, which are all zeros before.
+    fn cpu<F: Number>(&self, inputs: [View<F>; N], y: &mut [F], kept: &mut [Vec<F>]);
+
+    /// The gradients of the inputs, where they have one, given what was made on the way forward and the output's gradient.
+    fn cpu_back<F: Number>(
+        &self,
+        inputs: [View<F>; N],
+        made: Made<F>,
+        g: &[F],
+    ) -> [Option<Vec<F>>; N];
 
     /// The kernels that [`Op::gpu`] and [`Op::gpu_back`] launch; `None` where there are none.
     fn kernels(&self) -> Option<&'static Kernels> {
         None
     }
 
-    /// Writes the output on a GPU.
+    /// Writes the output and what is kept on a GPU, which hold anything before.
     ///
     /// # Errors
     /// The launch's.
-    fn gpu(&self, gpu: OnGpu, inputs: [&Tensor; N], y: &Tensor) -> Result<()> {
-        let _ = (gpu, inputs, y);
+    fn gpu(&self, gpu: OnGpu, inputs: [&Tensor; N], made: OnGpuMade) -> Result<()> {
+        let _ = (gpu, inputs, made);
         bail!("{} has no kernels", Self::NAME)
     }
 
@@ -79,12 +91,30 @@ pub trait Op<const N: usize>: Clone + Send + Sync + 'static {
         &self,
         gpu: OnGpu,
         inputs: [&Tensor; N],
-        y: &Tensor,
+        made: OnGpuMade,
         g: &Tensor,
     ) -> Result<[Option<Tensor>; N]> {
-        let _ = (gpu, inputs, y, g);
+        let _ = (gpu, inputs, made, g);
         bail!("{} has no kernels", Self::NAME)
     }
+}
+
+/// What an operation made on its way forward.
+#[derive(Debug, Clone, Copy)]
+pub struct Made<'a, F> {
+    /// Its output.
+    pub y: &'a [F],
+    /// What it kept, by [`Op::kept`].
+    pub kept: &'a [Vec<F>],
+}
+
+/// The same on a GPU.
+#[derive(Debug, Clone, Copy)]
+pub struct OnGpuMade<'a> {
+    /// Its output.
+    pub y: &'a Tensor,
+    /// What it kept, by [`Op::kept`].
+    pub kept: &'a [Tensor],
 }
 
 /// A GPU to launch an operation's kernels on.
@@ -162,10 +192,10 @@ impl OnGpu {
 
 pub(super) fn on_cpu<const N: usize, O: Op<N>>(
     tape: Option<&Tape>,
-    op: O,
+    op: &O,
     inputs: [&Tensor; N],
 ) -> Result<Tensor> {
-    let (inputs, shape) = prepared(&op, inputs)?;
+    let (inputs, shape) = prepared(op, inputs)?;
     let Some(first) = inputs.first() else {
         bail!("{} takes nothing", O::NAME)
     };
@@ -198,12 +228,17 @@ fn prepared<const N: usize, O: Op<N>>(
 
 fn of_type<F: Number, const N: usize, O: Op<N>>(
     tape: Option<&Tape>,
-    op: O,
+    op: &O,
     inputs: [&Tensor; N],
     shape: Shape,
 ) -> Result<Tensor> {
-    let op = Arc::new(op);
-    let runs = op.clone();
+    let mut kept: Vec<Vec<F>> = op
+        .kept(inputs.map(Tensor::shape))
+        .iter()
+        .map(|shape| vec![F::default(); shape.elem_count()])
+        .collect();
+    let left = Arc::new(OnceLock::new());
+    let leave = left.clone();
     let forward = |stored: [(&CpuStorage, &Layout); N]| {
         let mut views = Vec::with_capacity(N);
         for (storage, layout) in stored {
@@ -212,9 +247,11 @@ fn of_type<F: Number, const N: usize, O: Op<N>>(
             views.push(View { numbers, dims });
         }
         let mut y = vec![F::default(); shape.elem_count()];
-        runs.cpu(array(views)?, &mut y);
+        op.cpu(array(views)?, &mut y, &mut kept);
+        leave.set(kept).ok();
         Ok((F::to_cpu_storage_owned(y), shape))
     };
+    let back = op.clone();
     tape::put(tape, inputs, forward, move |inputs, y, g| {
         let g = g.contiguous()?;
         let held: Vec<_> = inputs.iter().map(Tensor::storage_and_layout).collect();
@@ -226,7 +263,8 @@ fn of_type<F: Number, const N: usize, O: Op<N>>(
         }
         let ((y, ly), (g, lg)) = (y.storage_and_layout(), g.storage_and_layout());
         let (y, g) = (on_the_host::<F>(&y, ly)?, on_the_host::<F>(&g, lg)?);
-        let gradients = op.cpu_back(array(views)?, y, g);
+        let kept = left.get().map_or(&[][..], Vec::as_slice);
+        let gradients = back.cpu_back(array(views)?, Made { y, kept }, g);
         let given = gradients.into_iter().zip(inputs);
         given
             .map(|(gradient, input)| gradient.map(|d| tensor_like(d, input)).transpose())
@@ -261,27 +299,35 @@ fn tensor_like<F: Number>(numbers: Vec<F>, input: &Tensor) -> Result<Tensor> {
 
 pub(super) fn on_gpu<const N: usize, O: Op<N>>(
     pass: Pass,
-    kernels: &'static Kernels,
-    op: O,
+    op: &O,
     inputs: [&Tensor; N],
 ) -> Result<Tensor> {
-    let (inputs, shape) = prepared(&op, inputs)?;
+    let Some(kernels) = op.kernels().filter(|kernels| pass.gpu.runs(kernels)) else {
+        return op.reference(inputs);
+    };
+    let (inputs, shape) = prepared(op, inputs)?;
     let gpu = OnGpu {
         gpu: pass.gpu,
         kernels,
     };
     let dtype = inputs[0].dtype();
-    let runs = op.clone();
+    let kept = op.kept(inputs.each_ref().map(Tensor::shape));
+    let kept = kept
+        .into_iter()
+        .map(|shape| gpu.empty(&shape, DType::F32))
+        .collect::<Result<Vec<_>>>()?;
+    let (at_end, left) = (op.clone(), kept.clone());
     let back = move |inputs: &[Tensor], y: &Tensor, g: &Tensor| {
         let inputs: [&Tensor; N] = array(inputs.iter().collect())?;
-        let gradients = op.gpu_back(gpu, inputs, y, &g.contiguous()?)?;
+        let gradients =
+            at_end.gpu_back(gpu, inputs, OnGpuMade { y, kept: &left }, &g.contiguous()?)?;
         Ok(gradients.into())
     };
     let inputs = inputs.each_ref();
     pass.put(
         inputs,
         (shape, dtype),
-        |y| runs.gpu(gpu, inputs, y),
+        |y| op.gpu(gpu, inputs, OnGpuMade { y, kept: &kept }),
         Box::new(back),
     )
 }

@@ -10,7 +10,7 @@
 //!
 //! A fused op on tracked tensors without a tape is an error: its gradient would be lost without a word.
 
-use super::rows::add_into;
+use super::cpu::rows::add_into;
 use candle_core::backend::{BackendDevice, BackendStorage};
 use candle_core::op::BackpropOp;
 use candle_core::{

@@ -4,6 +4,9 @@
 
 mod ops;
 mod optimizers;
+#[path = "../../examples/own_mixer.rs"]
+#[allow(dead_code)] // its `main`
+mod own_mixer;
 mod parts;
 mod sources;
 

@@ -1,19 +1,17 @@
 //! How long a function, a file and a line may be.
 
+use std::collections::BTreeSet;
+
 use crate::source::{File, closing, files, report, tokens};
 
 const FUNCTION: usize = 70;
 const FILE: usize = 500;
 const LINE: usize = 100;
 
-/// Folders and files whose sizes are still above the budget. Only to be shortened.
-const LARGE: [&str; 2] = ["src/cli/", "src/report/"];
-
 fn measured() -> Vec<File> {
     ["src", "tests", "benches", "examples"]
         .into_iter()
         .flat_map(files)
-        .filter(|file| !LARGE.iter().any(|large| file.path.starts_with(large)))
         .collect()
 }
 
@@ -77,8 +75,12 @@ fn a_file_is_read_in_one_sitting() {
 fn a_line_of_code_is_not_wider_than_rustfmt_makes_it() {
     let mut broken = Vec::new();
     for file in measured() {
+        // A line with no word of code in it lies within a string.
+        let code: BTreeSet<usize> = tokens(&file.text).iter().map(|token| token.line).collect();
         for (k, line) in file.text.lines().enumerate() {
-            let sentence = line.trim_start().starts_with("//") || line.contains('"');
+            let sentence = line.trim_start().starts_with("//")
+                || line.contains('"')
+                || !code.contains(&(k + 1));
             if line.chars().count() > LINE && !sentence && !line.ends_with('\\') {
                 broken.push(format!(
                     "{}:{}: wider than {LINE}: where rustfmt gives up, in a macro or a long chain, break it by hand",

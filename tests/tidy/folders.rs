@@ -4,9 +4,6 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Token, closing, files, report, tokens};
 
-/// Folders that do not keep the order yet, `/*` for those below too. Only to be shortened.
-const UNORDERED: [&str; 2] = ["cli/*", "report/*"];
-
 /// The folder's own file, `mod.rs`, among its children.
 const SELF: &str = "mod";
 
@@ -287,22 +284,11 @@ fn reached(arrows: &Arrows, start: &str) -> BTreeSet<String> {
     found
 }
 
-fn is_exempt(folder: &[String]) -> bool {
-    let path = folder.join("/");
-    UNORDERED.iter().any(|part| match part.strip_suffix("/*") {
-        Some(above) => path == above || path.starts_with(&format!("{above}/")),
-        None => path == *part,
-    })
-}
-
 #[test]
 fn a_file_names_only_files_above_it() {
     let modules = modules();
     let mut broken = Vec::new();
-    for (folder, arrows) in arrows(&modules)
-        .iter()
-        .filter(|(folder, _)| !is_exempt(folder))
-    {
+    for (folder, arrows) in &arrows(&modules) {
         let children = &modules[folder].children;
         let place = |name: &String| children.iter().position(|child| child == name);
         for ((from, to), at) in arrows {
@@ -323,10 +309,7 @@ fn a_file_names_only_files_above_it() {
 fn a_folder_has_no_circle_through_its_own_file() {
     let modules = modules();
     let mut broken = Vec::new();
-    for (folder, arrows) in arrows(&modules)
-        .iter()
-        .filter(|(folder, _)| !is_exempt(folder))
-    {
+    for (folder, arrows) in &arrows(&modules) {
         let below = reached(arrows, SELF);
         for ((from, to), at) in arrows {
             if to == SELF && below.contains(from) {

@@ -35,9 +35,9 @@ pub struct Kernels {
 /// A GPU and the type of activations on it. A value, cheap to copy.
 #[derive(Clone, Copy)]
 pub(crate) struct Gpu {
-    pub(super) backend: &'static dyn Backend,
-    pub(super) dtype: DType,
-    pub(super) tf32: bool,
+    pub(in crate::ops) backend: &'static dyn Backend,
+    pub(in crate::ops) dtype: DType,
+    pub(in crate::ops) tf32: bool,
 }
 
 impl Gpu {
@@ -69,11 +69,7 @@ impl Gpu {
         (kernel, grid, threads): (&str, [usize; 3], u32),
         arguments: &[Argument],
     ) -> Result<()> {
-        let kernel = Kernel {
-            module: kernels.name,
-            name: kernel.to_owned(),
-        };
-        kernel
+        Kernel::of(kernels.name, kernel)
             .blocks(grid, threads)
             .of(kernels)
             .run(self, arguments)
@@ -85,10 +81,10 @@ impl Gpu {
     }
 }
 
-/// A kernel of one of the files, and how many threads run it.
+/// A kernel of one of the files (`files.rs`), and how many threads run it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::ops) struct Launch {
-    /// The file, without `.cu`.
+    /// The file's module.
     pub module: &'static str,
     /// That file, where it is not ours.
     pub own: Option<&'static Kernels>,
@@ -180,17 +176,17 @@ fn contiguous(tensor: &Tensor) -> Result<&Tensor> {
 }
 
 /// A tensor that may be absent.
-pub(super) fn read_if(tensor: Option<&Tensor>) -> Result<Argument<'_>> {
+pub(in crate::ops) fn read_if(tensor: Option<&Tensor>) -> Result<Argument<'_>> {
     tensor.map_or(Ok(Argument::Null), read)
 }
 
 /// A size, as kernels count those that may be large.
-pub(super) fn count<'a>(count: usize) -> Argument<'a> {
+pub(in crate::ops) fn count<'a>(count: usize) -> Argument<'a> {
     Argument::Long(count as i64)
 }
 
 /// A size, as kernels count those that stay below 2^31.
-pub(super) fn int<'a>(size: usize) -> Result<Argument<'a>> {
+pub(in crate::ops) fn int<'a>(size: usize) -> Result<Argument<'a>> {
     match i32::try_from(size) {
         Ok(size) => Ok(Argument::Int(size)),
         Err(_) => bail!("a kernel takes sizes up to 2^31, not {size}"),
@@ -199,24 +195,29 @@ pub(super) fn int<'a>(size: usize) -> Result<Argument<'a>> {
 
 /// A kernel before it has a geometry.
 #[derive(Debug, Clone)]
-pub(super) struct Kernel {
+pub(in crate::ops) struct Kernel {
     pub module: &'static str,
     pub name: String,
 }
 
 /// Threads of a block where nothing speaks for another number.
-pub(super) const THREADS: u32 = 256;
+pub(in crate::ops) const THREADS: u32 = 256;
 
 /// Most blocks along y and z that every GPU takes (CUDA C++ programming guide, "Compute capabilities").
 const MOST_BLOCKS_ACROSS: usize = 65535;
 
 impl Kernel {
-    /// A kernel of `elementwise.cu`.
-    pub fn elementwise(name: &str) -> Self {
+    /// By its name.
+    pub fn of(module: &'static str, name: &str) -> Self {
         Self {
-            module: "elementwise",
+            module,
             name: name.to_owned(),
         }
+    }
+
+    /// For a type, and a number of numbers that a thread takes at once.
+    pub fn packed(module: &'static str, name: &str, dtype: DType, at_once: usize) -> Self {
+        Self::of(module, &format!("{name}_{}_{at_once}", name_of(dtype)))
     }
 
     /// One thread for each `at_once` of `count` numbers.
@@ -241,7 +242,7 @@ impl Kernel {
 
 /// A kernel with its geometry.
 #[derive(Debug, Clone)]
-pub(super) struct Geometry {
+pub(in crate::ops) struct Geometry {
     kernel: Kernel,
     own: Option<&'static Kernels>,
     grid: [usize; 3],
@@ -292,7 +293,7 @@ impl Geometry {
 
 /// How many numbers a thread may take at once: all of 16 bytes where rows and addresses fit, else one.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Fit {
+pub(in crate::ops) struct Fit {
     most: usize,
     fits: bool,
 }
@@ -396,7 +397,7 @@ impl<'a> Product<'a> {
 
 /// A matrix stored by rows, perhaps as its transpose; perhaps only the first columns of what is stored.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Rows<'a> {
+pub(in crate::ops) struct Rows<'a> {
     numbers: &'a Tensor,
     transposed: bool,
     columns: Option<usize>,

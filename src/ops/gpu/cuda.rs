@@ -2,6 +2,7 @@
 //! memory by candle, everything on the one stream of candle's device.
 
 use super::backend::{Argument, Backend, Factor, Launch, Product};
+use super::files::PTX;
 use candle_core::backend::BackendDevice;
 use candle_core::cuda_backend::CudaStorageSlice;
 use candle_core::cuda_backend::cudarc::{cublas, driver};
@@ -20,27 +21,6 @@ use std::sync::{Mutex, PoisonError};
 /// Shared memory that a kernel gets without asking, in bytes: 48 KiB with what it declares itself, for which 1 KiB is left.
 const GRANTED: u32 = 47 * 1024;
 
-macro_rules! ptx {
-    ($($file:literal),*) => {
-        fn ptx(module: &str) -> Option<&'static str> {
-            match module {
-                $($file => Some(include_str!(concat!(env!("OUT_DIR"), "/", $file, ".ptx"))),)*
-                _ => None,
-            }
-        }
-    };
-}
-ptx!(
-    "attention",
-    "attention_any",
-    "cached",
-    "elementwise",
-    "embedding",
-    "loss",
-    "norm",
-    "optimizer"
-);
-
 struct Cuda {
     device: CudaDevice,
     /// By name: looking one up in its module takes longer than starting it.
@@ -48,7 +28,7 @@ struct Cuda {
 }
 
 /// The GPU of a device: one for as long as the program runs.
-pub(super) fn backend_of(device: &CudaDevice) -> &'static dyn Backend {
+pub(in crate::ops) fn backend_of(device: &CudaDevice) -> &'static dyn Backend {
     static BACKENDS: Mutex<Vec<&'static Cuda>> = Mutex::new(Vec::new());
     let mut backends = BACKENDS.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(backend) = backends
@@ -84,7 +64,8 @@ impl Cuda {
         if let Some(kernel) = kernels.get(&launch.kernel) {
             return Ok(kernel.clone());
         }
-        let Some(ptx) = ptx(launch.module) else {
+        let ours = PTX.iter().find(|(module, _)| *module == launch.module);
+        let Some((_, ptx)) = ours else {
             bail!("no module of kernels is called {}", launch.module)
         };
         let kernel = self

@@ -1,4 +1,5 @@
-//! The fused operations on a GPU: kernels of our own (`kernels/*.cu`) around the matrix products of the vendor's library.
+//! What operations on a GPU are made of. An operation's kernels (`kernel.cu`) and what launches them (`gpu.rs`) stand in its own
+//! folder; around them are the matrix products of the vendor's library.
 //!
 //! Everything that decides anything is the same for every GPU: which kernel runs, with which geometry and arguments, what is
 //! kept for the backward pass and what becomes of it. A [`Backend`] only holds memory, runs kernels by name and multiplies
@@ -10,37 +11,20 @@
 //! and their gradients are f32. Parameters are narrowed where a product takes them. No sum depends on the order in which blocks
 //! happen to run, so that the same run gives the same bits twice on one kind of GPU.
 
-mod backend;
-mod pass;
-mod cached;
-mod attention;
+pub(super) mod backend;
+mod files;
+pub(super) mod pass;
+pub(super) mod shared;
 #[cfg(feature = "cuda")]
 mod cuda;
-mod elementwise;
-mod embedding;
-mod linear;
-mod loss;
-mod norm;
-mod optimizer;
 #[cfg(unix)]
-mod emulator;
+pub(super) mod emulator;
 #[cfg(test)]
 mod profile;
-#[cfg(test)]
-mod tests;
 
-pub(super) use attention::attention;
-pub use attention::{WIDEST, has_attention};
 pub(crate) use backend::Gpu;
 pub use backend::Kernels;
 pub(super) use backend::{Argument, name_of, read, write};
-pub(super) use cached::{cached_attention, holds as cache_holds};
-pub(super) use elementwise::{activation, add, add_positions, rope, swiglu};
-pub(super) use embedding::embedding;
-pub(super) use linear::linear;
-pub(super) use loss::{cross_entropy, cross_entropy_rows, head_loss};
-pub(super) use norm::norm;
-pub(crate) use optimizer::{AdamwFactors, Updated};
 pub use pass::Narrowed;
 pub(super) use pass::Pass;
 #[cfg(test)]

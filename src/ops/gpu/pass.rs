@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 /// Weights that were narrowed already, for as long as they do not change: decoding would otherwise read them in full for every
 /// token.
 #[derive(Default)]
-pub struct Narrowed(pub(super) Mutex<HashMap<TensorId, Tensor>>);
+pub struct Narrowed(pub(in crate::ops) Mutex<HashMap<TensorId, Tensor>>);
 
 /// What a forward pass on a GPU carries: where it runs, what it is recorded on, and weights narrowed before.
 #[derive(Clone, Copy)]
@@ -39,7 +39,7 @@ impl<'t> Pass<'t> {
     }
 
     /// A matrix of parameters as products take it.
-    pub(super) fn narrow(self, w: &Tensor) -> Result<Tensor> {
+    pub(in crate::ops) fn narrow(self, w: &Tensor) -> Result<Tensor> {
         let Some(Narrowed(known)) = self.narrowed else {
             return self.gpu.narrow(w);
         };
@@ -61,9 +61,9 @@ impl<'t> Pass<'t> {
 
 impl Gpu {
     /// Zeros of f32.
-    pub(super) fn zeros(self, shape: impl Into<Shape>) -> Result<Tensor> {
+    pub(in crate::ops) fn zeros(self, shape: impl Into<Shape>) -> Result<Tensor> {
         let x = self.empty(shape, DType::F32)?;
-        let kernel = Kernel::elementwise("zero");
+        let kernel = Kernel::of("shared", "zero");
         kernel
             .each(x.elem_count(), 1)
             .run(self, &[write(&x)?, count(x.elem_count())])?;
@@ -71,7 +71,7 @@ impl Gpu {
     }
 
     /// A matrix of parameters as products take it.
-    pub(super) fn narrow(self, x: &Tensor) -> Result<Tensor> {
+    pub(in crate::ops) fn narrow(self, x: &Tensor) -> Result<Tensor> {
         let x = x.contiguous()?;
         if x.dtype() == self.dtype {
             return Ok(x);
@@ -84,7 +84,7 @@ impl Gpu {
             .numbers(numbers)
             .tensors(self, &[&x, &y])?
             .at_once();
-        let kernel = Kernel::elementwise(if at_once == 4 { "narrow_4" } else { "narrow_1" });
+        let kernel = Kernel::of("shared", if at_once == 4 { "narrow_4" } else { "narrow_1" });
         kernel
             .each(numbers, at_once)
             .run(self, &[read(&x)?, write(&y)?, count(numbers)])?;

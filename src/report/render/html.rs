@@ -58,8 +58,13 @@ pub fn html(page: &Page) -> String {
 
 /// The first section has no heading of its own: it is what the report says.
 fn opening(section: &Section, page: &Page) -> Markup {
+    let label = if section.title.is_empty() {
+        &page.title
+    } else {
+        section.title
+    };
     html! {
-        section.opening id=(section.id) aria-label=(if section.title.is_empty() { &page.title } else { section.title }) {
+        section.opening id=(section.id) aria-label=(label) {
             @for part in &section.blocks { (block(part, page)) }
         }
     }
@@ -162,16 +167,20 @@ fn table(table: &Table) -> Markup {
         div.scroll tabindex="0" {
             table {
                 @let classes = (0..table.columns.len()).map(class).collect::<Vec<_>>();
+                @let names = &table.columns;
                 @if table.columns.iter().any(|name| !name.is_empty()) {
                     thead { tr {
-                        @for (name, class) in table.columns.iter().zip(&classes) { th scope="col" class=[*class] { (name) } }
+                        @for (name, class) in table.columns.iter().zip(&classes) {
+                            th scope="col" class=[*class] { (name) }
+                        }
                     } }
                 }
                 tbody {
                     @for row in &table.rows {
                         tr {
-                            @for ((cell, class), name) in row.iter().zip(&classes).zip(&table.columns) {
-                                td class=[*class] data-name=[(!name.is_empty()).then_some(name)] { (cell) }
+                            @for ((cell, class), name) in row.iter().zip(&classes).zip(names) {
+                                @let name = (!name.is_empty()).then_some(name);
+                                td class=[*class] data-name=[name] { (cell) }
                             }
                         }
                     }

@@ -5,6 +5,8 @@ pub mod medium;
 mod lines;
 mod grid;
 mod plot;
+#[cfg(test)]
+mod plot_tests;
 mod svg;
 mod characters;
 pub mod text;

@@ -421,7 +421,11 @@ fn ticks(axis: &Axis) -> TickFormat {
 
 /// The range that an axis shows: all values and `origin`, and on a logarithmic axis enough beyond them that at least two ticks
 /// lie in it.
-fn range(axis: &Axis, values: impl Iterator<Item = f64>, origin: Option<f64>) -> (f64, f64) {
+pub(super) fn range(
+    axis: &Axis,
+    values: impl Iterator<Item = f64>,
+    origin: Option<f64>,
+) -> (f64, f64) {
     let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
     for value in values.chain(origin).filter(|value| axis.holds(*value)) {
         (low, high) = (low.min(value), high.max(value));
@@ -489,33 +493,4 @@ fn name(text: &str, canvas: &Canvas) -> String {
 /// Text that kuva must not read as mathematics between dollars.
 fn literal(text: &str) -> String {
     text.replace('$', "\\$")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::report::page::Quantity;
-
-    #[test]
-    fn an_axis_shows_all_of_its_values_and_at_least_two_ticks() {
-        let log = Axis::log("", Quantity::Times);
-        let linear = Axis::linear("", Quantity::Nats);
-        type Case<'a> = (&'a Axis, &'a [f64], Option<f64>, (f64, f64));
-        let rows: [Case; 7] = [
-            (&log, &[2.7, 3.1], None, (2.0, 5.0)),
-            (&log, &[1.0, 3.4], None, (0.93, 3.638)),
-            (&log, &[0.6, 1.0], None, (0.5, 1.07)),
-            (&log, &[0.0, f64::NAN], None, (1.0, 10.0)),
-            (&linear, &[0.0, 10.0], Some(0.0), (0.0, 10.6)),
-            (&linear, &[1.0, 2.0], None, (0.94, 2.06)),
-            (&linear, &[], None, (0.0, 1.0)),
-        ];
-        for (axis, values, origin, expected) in rows {
-            let found = range(axis, values.iter().copied(), origin);
-            assert!(
-                (found.0 - expected.0).abs() < 1e-9 && (found.1 - expected.1).abs() < 1e-9,
-                "{values:?}: {found:?}"
-            );
-        }
-    }
 }

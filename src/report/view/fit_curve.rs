@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::fit_sentence::about;
+use super::group::about;
 use super::number::{bounds, chance, figure};
 use crate::analysis::fit::curve::Residual;
 use crate::analysis::fit::{Bounds, Parameter, Shape};

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::fit_sentence::about;
+use super::group::about;
 use super::number::{figure, interval};
 use crate::analysis::fit::RateLaw;
 use crate::analysis::fit::rate::{Cell, Power, RateAt};

@@ -4,6 +4,9 @@ use crate::analysis::findings::Findings;
 use crate::record::metric;
 use crate::report::page::Hue;
 
+/// Whose colour is whose.
+pub(super) type Hues<'a> = &'a dyn Fn(&str) -> Hue;
+
 /// The colour and sign of a variant.
 pub(super) fn hue(findings: &Findings, variant: &str) -> Hue {
     findings

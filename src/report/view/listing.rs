@@ -192,7 +192,20 @@ pub fn structure(shown: &Structure) -> Page {
         cost.params_total.to_string(),
         "100%".to_owned(),
     ]);
-    let mut figures = Table::new(["", ""]);
+    let blocks = vec![
+        Block::Heading(shown.title.to_owned()),
+        Block::Text(shown.about.to_owned()),
+        Block::Text(format!("source: {}", shown.source)),
+        Block::Table(parts),
+        Block::Table(figures(shown)),
+        Block::Table(settled(shown.spec, shown.keys)),
+    ];
+    Page::answer(shown.title, Vec::new(), blocks)
+}
+
+/// What a trial of it computes and holds.
+fn figures(shown: &Structure) -> Table {
+    let (cost, mut figures) = (shown.cost, Table::new(["", ""]));
     let full_square = cost
         .train_flops_full_square
         .map_or_else(|| "not counted".to_owned(), |v| Flops(v).to_string());
@@ -241,15 +254,7 @@ pub fn structure(shown: &Structure) -> Page {
     ] {
         figures.row([name.to_owned(), figure]);
     }
-    let blocks = vec![
-        Block::Heading(shown.title.to_owned()),
-        Block::Text(shown.about.to_owned()),
-        Block::Text(format!("source: {}", shown.source)),
-        Block::Table(parts),
-        Block::Table(figures),
-        Block::Table(settled(shown.spec, shown.keys)),
-    ];
-    Page::answer(shown.title, Vec::new(), blocks)
+    figures
 }
 
 /// A settled spec's keys with their values and what they mean.

@@ -1,6 +1,6 @@
 //! IsoFLOP profiles as a plot: loss against size at each budget, the fitted valleys, and the best sizes.
 
-use super::gain::Hues;
+use super::hue::Hues;
 use crate::analysis::fit::IsoFlop;
 use crate::analysis::fit::isoflop::Profile;
 use crate::report::page::{Axis, Chart, Figure, Hue, Mark, Point, Quantity, Scatter, Series};

@@ -280,11 +280,11 @@ mod tests {
         }
     }
 
-    /// Each kind of finding has its own plain words.
-    #[test]
-    fn every_finding_is_said_in_one_form() {
-        let place = "at 6.4e10 FLOP, 31 k parameters, 26 tokens a parameter, synthetic language";
-        let rows = [
+    /// The gain, the difference at equal cost, the better step, and what is said.
+    type Said = (Gain, Option<f64>, Step, &'static str);
+
+    fn every_finding() -> [Said; 7] {
+        [
             (
                 solved(3.12, Some((2.71, 3.58)), 4),
                 Some(0.424),
@@ -339,12 +339,18 @@ mod tests {
                  lies beyond the base's runs, and repeats scatter too far for a bound (no interval, n = 4, PLACE). Whether modern \
                  gains or loses cannot be told.",
             ),
-        ];
+        ]
+    }
+
+    /// Each kind of finding has its own plain words.
+    #[test]
+    fn every_finding_is_said_in_one_form() {
+        let place = "at 6.4e10 FLOP, 31 k parameters, 26 tokens a parameter, synthetic language";
         let mut found = answer(&study(4, |_, steps, _| {
             Some(3.0 - 0.3 * (steps as f64).ln())
         }))
         .unwrap();
-        for (gain, equal, step, expected) in rows {
+        for (gain, equal, step, expected) in every_finding() {
             found.doubling = Some(Doubling {
                 from_flops: 6.4e10,
                 nats: estimate(0.213, None, 4),

@@ -354,26 +354,20 @@ mod tests {
         }
     }
 
-    #[test]
-    fn each_answer_is_a_sentence() {
+    fn answers() -> [(Reached, &'static str); 5] {
         let interval = Some(Interval {
             low: 1.25,
             high: 1.37,
             level: LEVEL,
         });
-        let known = Ratio::Known {
+        let ratio = |interval, n, paired| Ratio::Known {
             value: 1.31,
             interval,
-            n: 5,
-            paired: true,
+            n,
+            paired,
         };
-        let alone = Ratio::Known {
-            value: 1.31,
-            interval: None,
-            n: 1,
-            paired: false,
-        };
-        let rows = [
+        let (known, alone) = (ratio(interval, 5, true), ratio(None, 1, false));
+        [
             (
                 found(
                     LossUnit::Nats,
@@ -425,8 +419,12 @@ mod tests {
                 found(LossUnit::Nats, &[], None, &[]),
                 "What muon costs to reach 3.28 nats cannot be told: its logs and adam's share no axis (all, imported logs).",
             ),
-        ];
-        for (found, expected) in rows {
+        ]
+    }
+
+    #[test]
+    fn each_answer_is_a_sentence() {
+        for (found, expected) in answers() {
             assert_eq!(sentence(&found, &found.variants[0]), expected);
         }
     }

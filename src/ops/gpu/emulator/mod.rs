@@ -2,7 +2,8 @@
 //! memory. What nothing was written to is NaN.
 
 use super::backend::{Argument, Backend, Factor, Gpu, Kernels, Launch, Product};
-use crate::ops::matmul::{Before, Matrix, MatrixMut, multiply};
+use super::files::SOURCES;
+use crate::ops::cpu::matmul::{Before, Matrix, MatrixMut, multiply};
 use candle_core::op::BackpropOp;
 use candle_core::{CpuStorage, DType, Device, Error, Result, Shape, Storage, Tensor, bail};
 use std::collections::HashMap;
@@ -14,27 +15,9 @@ use std::sync::{LazyLock, Mutex, PoisonError};
 /// A file's name and text, which are a part of the program, so that another crate's tests have them too.
 type File = (&'static str, &'static str);
 
-macro_rules! kernels {
-    ($($file:literal),*) => {
-        [$(($file, include_str!(concat!("../kernels/", $file, ".cu")))),*]
-    };
-}
-
-/// Our kernels, without `.cu`.
-const FILES: [File; 8] = kernels![
-    "attention",
-    "attention_any",
-    "cached",
-    "elementwise",
-    "embedding",
-    "loss",
-    "norm",
-    "optimizer"
-];
-
 /// What every file of kernels includes, and what runs them.
-const SHARED: [File; 3] = [
-    ("common.cuh", include_str!("../kernels/common.cuh")),
+const BESIDE: [File; 3] = [
+    ("common.cuh", include_str!("../common.cuh")),
     ("emulator.h", include_str!("emulator.h")),
     ("emulator.cpp", include_str!("emulator.cpp")),
 ];
@@ -49,7 +32,7 @@ pub(crate) enum Turns {
 /// A GPU that is emulated, if this machine has a C++ compiler.
 pub(crate) fn gpu(turns: Turns, dtype: DType) -> Option<Gpu> {
     static BACKENDS: LazyLock<Option<[Emulator; 2]>> = LazyLock::new(|| {
-        let library = compile(&FILES).ok()?;
+        let library = compile(SOURCES).ok()?;
         Some([Turns::Rising, Turns::Falling].map(|turns| Emulator { library, turns }))
     });
     let backend = BACKENDS
@@ -87,7 +70,7 @@ fn compile(files: &[File]) -> Result<Library> {
         "-Wno-unknown-pragmas",
     ]);
     command.arg("-o").arg(&library).args(["-x", "c++"]);
-    for (name, text) in SHARED {
+    for (name, text) in BESIDE {
         std::fs::write(folder.path().join(name), text)?;
     }
     command.arg(folder.path().join("emulator.cpp"));
@@ -207,7 +190,7 @@ impl Backend for Emulator {
         let library = launch.own.map_or(Ok(self.library), own)?;
         // SAFETY: the library stays loaded, and the name ends with a zero.
         let symbol = unsafe { libc::dlsym(library.0, name.as_ptr()) };
-        let is_ours = FILES.iter().any(|(file, _)| *file == launch.module);
+        let is_ours = SOURCES.iter().any(|(file, _)| *file == launch.module);
         if symbol.is_null() || !(is_ours || launch.own.is_some()) {
             bail!("no kernel {} in {}", launch.kernel, launch.module);
         }

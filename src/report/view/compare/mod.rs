@@ -1,12 +1,12 @@
 //! What `effbench compare` says, in every medium: for people (text, Markdown) and for programs (JSON, CSV, and what two
 //! services for tracking benchmarks read).
 
+mod words;
+mod sentence;
 mod document;
 mod exports;
 mod history;
 mod page;
-mod sentence;
-mod words;
 
 pub use document::{Document, json_schema};
 pub use exports::{bencher, csv, github_action_benchmark};

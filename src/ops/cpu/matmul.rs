@@ -1,0 +1,260 @@
+//! Matrices inside slices, and their product by the crate `gemm` (which candle multiplies with as well).
+//!
+//! gemm splits a product over rows and columns, never over the inner dimension, so that the number of threads does not change
+//! a bit of the result.
+
+use super::real::Real;
+use crate::ops::counted;
+use gemm::Parallelism;
+use std::marker::PhantomData;
+
+/// A matrix to read: element (i, j) is `numbers[i * row + j * column]`.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Matrix<'a, F> {
+    numbers: &'a [F],
+    rows: usize,
+    columns: usize,
+    strides: (usize, usize),
+}
+
+impl<'a, F: Real> Matrix<'a, F> {
+    /// The first `columns` of each of `rows` rows, which begin `stride` numbers apart.
+    pub fn new(numbers: &'a [F], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(fits(numbers.len(), rows, columns, stride));
+        Self {
+            numbers,
+            rows,
+            columns,
+            strides: (stride, 1),
+        }
+    }
+
+    /// The transpose, without moving anything.
+    pub fn t(self) -> Self {
+        Self {
+            rows: self.columns,
+            columns: self.rows,
+            strides: (self.strides.1, self.strides.0),
+            ..self
+        }
+    }
+}
+
+fn fits(len: usize, rows: usize, columns: usize, stride: usize) -> bool {
+    rows == 0
+        || columns == 0
+        || (columns <= stride || rows == 1) && (rows - 1) * stride + columns <= len
+}
+
+/// A matrix to write, its rows `stride` numbers apart.
+pub(in crate::ops) struct MatrixMut<'a, F> {
+    start: *mut F,
+    rows: usize,
+    columns: usize,
+    stride: usize,
+    lives: PhantomData<&'a mut [F]>,
+}
+
+impl<'a, F: Real> MatrixMut<'a, F> {
+    /// The first `columns` of each of `rows` rows, which begin `stride` numbers apart.
+    pub fn new(numbers: &'a mut [F], rows: usize, columns: usize, stride: usize) -> Self {
+        assert!(fits(numbers.len(), rows, columns, stride));
+        Self {
+            start: numbers.as_mut_ptr(),
+            rows,
+            columns,
+            stride,
+            lives: PhantomData,
+        }
+    }
+
+    /// The first rows.
+    pub fn top(&mut self, rows: usize) -> MatrixMut<'_, F> {
+        assert!(rows <= self.rows);
+        MatrixMut {
+            start: self.start,
+            rows,
+            columns: self.columns,
+            stride: self.stride,
+            lives: PhantomData,
+        }
+    }
+
+    /// One row.
+    pub fn row(&mut self, i: usize) -> &mut [F] {
+        assert!(i < self.rows);
+        // SAFETY: the constructors made sure that row i lies in the memory borrowed for 'a, which this value alone may use.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(i * self.stride), self.columns) }
+    }
+}
+
+/// A matrix whose parts are written by several threads at once.
+#[derive(Clone, Copy)]
+pub(in crate::ops) struct Shared<'a, F> {
+    start: *mut F,
+    len: usize,
+    stride: usize,
+    lives: PhantomData<&'a mut [F]>,
+}
+
+// SAFETY: a `Shared` does nothing by itself; whoever calls `part` promises that parts in use do not overlap.
+unsafe impl<F: Send> Send for Shared<'_, F> {}
+// SAFETY: as above.
+unsafe impl<F: Send> Sync for Shared<'_, F> {}
+
+impl<'a, F: Real> Shared<'a, F> {
+    /// A matrix whose rows are `stride` numbers, one behind the other.
+    pub fn new(numbers: &'a mut [F], stride: usize) -> Self {
+        Self {
+            start: numbers.as_mut_ptr(),
+            len: numbers.len(),
+            stride,
+            lives: PhantomData,
+        }
+    }
+
+    /// `rows` x `columns` numbers with the given upper left corner.
+    ///
+    /// # Safety
+    /// No two parts that exist at the same time may have a number in common.
+    pub unsafe fn part(
+        &self,
+        (row, column): (usize, usize),
+        rows: usize,
+        columns: usize,
+    ) -> MatrixMut<'a, F> {
+        let offset = row * self.stride + column;
+        assert!(
+            column + columns <= self.stride && fits(self.len - offset, rows, columns, self.stride)
+        );
+        // SAFETY: `offset` is within the memory, as was just checked.
+        let start = unsafe { self.start.add(offset) };
+        MatrixMut {
+            start,
+            rows,
+            columns,
+            stride: self.stride,
+            lives: PhantomData,
+        }
+    }
+}
+
+/// What becomes of the numbers that the product is written to.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(in crate::ops) enum Before {
+    Overwritten,
+    AddedTo,
+}
+
+/// All threads of the current pool.
+pub(in crate::ops) fn all_threads() -> Parallelism {
+    match rayon::current_num_threads() {
+        1 => Parallelism::None,
+        n => Parallelism::Rayon(n),
+    }
+}
+
+/// `out = scale * a b`, or `out += scale * a b`.
+pub(in crate::ops) fn multiply<F: Real>(
+    out: &mut MatrixMut<'_, F>,
+    before: Before,
+    scale: F,
+    (a, b): (Matrix<'_, F>, Matrix<'_, F>),
+    threads: Parallelism,
+) {
+    assert_eq!(
+        (out.rows, out.columns, a.columns),
+        (a.rows, b.columns, b.rows),
+        "shapes of a matrix product"
+    );
+    counted::add((2 * out.rows * out.columns * a.columns) as i64);
+    // SAFETY: the constructors made sure that all elements lie in their slices, and `out` is not aliased by `a` or `b`, since it
+    // is borrowed for writing.
+    unsafe {
+        gemm::gemm(
+            out.rows,
+            out.columns,
+            a.columns,
+            out.start,
+            1,
+            out.stride as isize,
+            before == Before::AddedTo,
+            a.numbers.as_ptr(),
+            a.strides.1 as isize,
+            a.strides.0 as isize,
+            b.numbers.as_ptr(),
+            b.strides.1 as isize,
+            b.strides.0 as isize,
+            F::ONE,
+            scale,
+            false,
+            false,
+            false,
+            threads,
+        );
+    }
+}
+
+/// The product `a b` as a new vector, on all threads.
+pub(in crate::ops) fn product<F: Real>(a: Matrix<'_, F>, b: Matrix<'_, F>) -> Vec<F> {
+    let (rows, columns) = (a.rows, b.columns);
+    let mut out = Vec::with_capacity(rows * columns);
+    let start = out.spare_capacity_mut().as_mut_ptr().cast::<F>();
+    let mut view = MatrixMut {
+        start,
+        rows,
+        columns,
+        stride: columns,
+        lives: PhantomData,
+    };
+    multiply(
+        &mut view,
+        Before::Overwritten,
+        F::ONE,
+        (a, b),
+        all_threads(),
+    );
+    // SAFETY: gemm wrote every element and read none (`Before::Overwritten`).
+    unsafe { out.set_len(rows * columns) };
+    out
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn products_agree_with_the_sum_over_the_inner_index() {
+        for (n, k, m) in [
+            (1, 1, 1),
+            (1, 7, 5),
+            (5, 1, 3),
+            (3, 2, 4),
+            (17, 33, 9),
+            (70, 64, 65),
+            (4, 0, 3),
+        ] {
+            let a: Vec<f64> = (0..n * k).map(|i| (i % 11) as f64 - 5.0).collect();
+            let b: Vec<f64> = (0..m * k).map(|i| (i % 7) as f64 - 3.0).collect();
+            let truth: Vec<f64> = (0..n * m)
+                .map(|c| (0..k).map(|x| a[c / m * k + x] * b[c % m * k + x]).sum())
+                .collect();
+            let (a, b) = (Matrix::new(&a, n, k, k), Matrix::new(&b, m, k, k));
+            assert_eq!(product(a, b.t()), truth, "{n} {k} {m}");
+            let mut twice = truth.clone();
+            let mut out = MatrixMut::new(&mut twice, n, m, m);
+            multiply(
+                &mut out,
+                Before::AddedTo,
+                2.0,
+                (a, b.t()),
+                Parallelism::None,
+            );
+            assert_eq!(
+                twice,
+                truth.iter().map(|x| 3.0 * x).collect::<Vec<_>>(),
+                "{n} {k} {m}"
+            );
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! `y = x W^T + b`, and backwards `dx = g W`, `dW = g^T x`, `db` = the column sums of g.
+//!
+//! candle's `Linear` multiplies by a transposed view, whose gradient comes back strided and is added up against the grain;
+//! here `dW` comes out of its product as the weight lies in memory. A few rows at once, as in decoding, are inner products with
+//! each row of W: W is read once, which is all that such a product can cost.
+
+pub(super) mod gpu;
+
+use super::counted;
+use super::cpu::matmul::{Before, Matrix, MatrixMut, all_threads, multiply, product};
+use super::cpu::real::{Real, typed};
+use super::cpu::rows::{build, chunks, column_sums, numbers, tensor, with_numbers};
+use super::cpu::simd::{dot, simd};
+use super::tape::{Tape, apply2, apply3};
+use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use std::marker::PhantomData;
+
+pub(super) fn reference(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
+    let y = x.contiguous()?.matmul(&w.t()?)?;
+    match bias {
+        Some(bias) => y.broadcast_add(bias),
+        None => Ok(y),
+    }
+}
+
+pub(super) fn fused(
+    tape: Option<&Tape>,
+    x: &Tensor,
+    w: &Tensor,
+    bias: Option<&Tensor>,
+) -> Result<Tensor> {
+    let ((_, k), (m, k_of_w)) = (x.dims2()?, w.dims2()?);
+    if k != k_of_w || bias.is_some_and(|bias| bias.dims() != [m]) {
+        let bias = bias.map(Tensor::shape);
+        bail!(
+            "a linear map of {:?} by {:?} and bias {bias:?} does not fit",
+            x.shape(),
+            w.shape()
+        );
+    }
+    let (x, w) = (x.contiguous()?, w.contiguous()?);
+    typed!(x, F => match bias {
+        Some(bias) => apply3(tape, Linear::<F>(PhantomData), [&x, &w, &bias.contiguous()?]),
+        None => apply2(tape, Linear::<F>(PhantomData), [&x, &w]),
+    })
+}
+
+/// Rows of x up to which inner products beat the matrix product, whose packing of W costs as much as reading it.
+const FEW_ROWS: usize = 4;
+
+/// `x W^T (+ bias)` for a few rows of x, each `k` numbers.
+fn by_inner_products<F: Real>(x: &[F], w: &[F], k: usize, bias: Option<&[F]>) -> Vec<F> {
+    let (n, m) = (x.len() / k, w.len() / k);
+    counted::add((2 * n * m * k) as i64);
+    // Built as (M, N), so that a task writes one piece, and turned round.
+    let mut y_mn = vec![F::ZERO; n * m];
+    let size = ROWS_PER_TASK * n;
+    chunks(&mut y_mn, size, w.len(), |i, y| {
+        let first = i * ROWS_PER_TASK;
+        inner_products(x, &w[first * k..][..y.len() / n * k], k, y);
+    });
+    let value = |i: usize| y_mn[i % m * n + i / m] + bias.map_or(F::ZERO, |bias| bias[i % m]);
+    (0..n * m).map(value).collect()
+}
+
+/// Rows of W that one task multiplies.
+const ROWS_PER_TASK: usize = 64;
+
+simd! {
+    /// Every row of w times every row of x, both of `k` numbers: (rows of w, rows of x).
+    fn inner_products<S, F>(x: &[F], w: &[F], k: usize, y: &mut [F]) {
+        for (w, y) in w.chunks_exact(k).zip(y.chunks_exact_mut(x.len() / k)) {
+            for (x, y) in x.chunks_exact(k).zip(y) {
+                *y = dot::<S, F>(x, w);
+            }
+        }
+    }
+}
+
+struct Linear<F>(PhantomData<F>);
+
+impl<F: Real> CustomOp2 for Linear<F> {
+    fn name(&self) -> &'static str {
+        "linear"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
+        let (x, w) = (numbers::<F>(x, lx)?, numbers::<F>(w, lw)?);
+        let y = match n {
+            1..=FEW_ROWS => by_inner_products(x, w, k, None),
+            _ => product(Matrix::new(x, n, k, k), Matrix::new(w, m, k, k).t()),
+        };
+        Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let (dx, dw, _) = gradients::<F>(x, w, &g.contiguous()?, false)?;
+        Ok((dx, dw))
+    }
+}
+
+impl<F: Real> CustomOp3 for Linear<F> {
+    fn name(&self) -> &'static str {
+        "linear with bias"
+    }
+
+    fn cpu_fwd(
+        &self,
+        x: &CpuStorage,
+        lx: &Layout,
+        w: &CpuStorage,
+        lw: &Layout,
+        bias: &CpuStorage,
+        lb: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
+        let (x, w, bias) = (
+            numbers::<F>(x, lx)?,
+            numbers::<F>(w, lw)?,
+            numbers::<F>(bias, lb)?,
+        );
+        if (1..=FEW_ROWS).contains(&n) {
+            let y = by_inner_products(x, w, k, Some(bias));
+            return Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))));
+        }
+        let (x, w) = (Matrix::new(x, n, k, k), Matrix::new(w, m, k, k));
+        let mut y = build(n, m, |_, rows| {
+            rows.chunks_exact_mut(m)
+                .for_each(|row| row.copy_from_slice(bias))
+        });
+        multiply(
+            &mut MatrixMut::new(&mut y, n, m, m),
+            Before::AddedTo,
+            F::ONE,
+            (x, w.t()),
+            all_threads(),
+        );
+        Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
+    }
+
+    fn bwd(
+        &self,
+        x: &Tensor,
+        w: &Tensor,
+        bias: &Tensor,
+        _y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
+        gradients::<F>(x, w, &g.contiguous()?, bias.track_op())
+    }
+}
+
+type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
+
+fn gradients<F: Real>(x: &Tensor, w: &Tensor, g: &Tensor, with_bias: bool) -> Result<Gradients> {
+    let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
+    let (dx, dw, db) = with_numbers::<F, _, 3>([x, w, g], |[x_nk, w_mk, g_nm]| {
+        let g = Matrix::new(g_nm, n, m, m);
+        let dx = x.track_op().then(|| product(g, Matrix::new(w_mk, m, k, k)));
+        let dw = w
+            .track_op()
+            .then(|| product(g.t(), Matrix::new(x_nk, n, k, k)));
+        (dx, dw, with_bias.then(|| column_sums(g_nm, m)))
+    })?;
+    Ok((
+        dx.map(|dx| tensor(dx, (n, k))).transpose()?,
+        dw.map(|dw| tensor(dw, (m, k))).transpose()?,
+        db.map(|db| tensor(db, m)).transpose()?,
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::ops::check::{agrees, check, odd_shapes};
+    use proptest::prelude::*;
+
+    #[test]
+    fn gradients_are_right() {
+        check(&[&[3, 5], &[4, 5]], |ops, x| ops.linear(&x[0], &x[1], None));
+        check(&[&[3, 5], &[4, 5], &[4]], |ops, x| {
+            ops.linear(&x[0], &x[1], Some(&x[2]))
+        });
+        agrees(&[&[300, 70], &[130, 70], &[130]], |ops, x| {
+            ops.linear(&x[0], &x[1], Some(&x[2]))
+        });
+    }
+
+    #[test]
+    fn views_are_right() {
+        check(&[&[5, 3], &[5, 4]], |ops, x| {
+            ops.linear(&x[0].t()?, &x[1].t()?, None)
+        });
+        check(&[&[6, 5], &[4, 5]], |ops, x| {
+            ops.linear(&x[0].narrow(0, 2, 3)?, &x[1].narrow(0, 1, 2)?, None)
+        });
+    }
+
+    proptest! {
+        #![proptest_config(odd_shapes())]
+        #[test]
+        fn any_shape(n in 1..80usize, k in 1..70usize, m in 1..70usize) {
+            agrees(&[&[n, k], &[m, k], &[m]], |ops, x| ops.linear(&x[0], &x[1], Some(&x[2])));
+            agrees(&[&[n, k], &[m, k]], |ops, x| ops.linear(&x[0], &x[1], None));
+        }
+    }
+}
