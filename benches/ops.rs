@@ -40,6 +40,7 @@ const fn shape(
             kv_heads: heads,
             head_width,
             scale: None,
+            window: None,
         },
         vocabulary,
     }
@@ -129,10 +130,10 @@ fn cases(shape: Shape) -> Result<Vec<Case>> {
         }),
         case("softcap", &[&[n, v]], |ops, x| ops.softcap(&x[0], 30.0)),
         case("cross_entropy", &[&[n, v]], move |ops, x| {
-            ops.cross_entropy(&x[0], &targets)
+            ops.cross_entropy(&x[0], &targets, 0.0)
         }),
         case("head_loss", &[&[n, c], &[v, c]], move |ops, x| {
-            ops.head_loss(&x[0], &x[1], &of_head)
+            ops.head_loss(&x[0], &x[1], &of_head, 0.0)
         })
         .flops(2 * n * c * v),
     ])

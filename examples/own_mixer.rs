@@ -12,12 +12,9 @@
 use std::process::ExitCode;
 
 use candle_core::{Result as CandleResult, Shape as Axes, Tensor, bail};
-use effbench::config::knob;
-use effbench::config::{Declarations, Knob, Knobs, Named};
+use effbench::config::{Declarations, Knob, Named, knob};
 use effbench::error::Result;
-use effbench::model::{
-    Declare, Init, Mixer, MixerKind, ParamId, Pass, Role, Shape, State, WindowFlops,
-};
+use effbench::model::{Build, Linear, LinearSpec, Mixer, MixerKind, Pass, Site, Span, State, Work};
 use effbench::ops::{Arg, Kernels, Launch, Made, Number, OnGpu, OnGpuMade, Op, View};
 use effbench::trial::Registry;
 
@@ -157,45 +154,42 @@ impl Named for CausalMeanKind {
 }
 
 impl MixerKind for CausalMeanKind {
-    fn settle(
-        &self,
-        knobs: &Knobs,
-        shape: &Shape,
-        declare: &mut Declare,
-    ) -> Result<Box<dyn Mixer>> {
-        let width = shape.width;
-        let inner = (knobs.read(&EXPAND)? * width as f64).round().max(1.0) as usize;
-        let (start, residual) = (shape.init_std, shape.residual_std());
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Mixer>> {
+        let width = site.shape.width;
+        let inner = (site.knobs.read(&EXPAND)? * width as f64).round().max(1.0) as usize;
+        let mut product = |name: &str, inputs: usize, outputs: usize, start: f64| {
+            let spec = LinearSpec {
+                rows: &[outputs],
+                inputs,
+                bias: false,
+                start,
+            };
+            build.linear(name, spec)
+        };
         Ok(Box::new(CausalMean {
-            width,
             inner,
-            value: declare.param("value", &[inner, width], Role::Matrix, Init::Normal(start)),
-            out: declare.param("out", &[width, inner], Role::Matrix, Init::Normal(residual)),
+            value: product("value", width, inner, site.shape.init_std)?,
+            out: product("out", inner, width, site.shape.residual_std())?,
         }))
     }
 }
 
 struct CausalMean {
-    width: usize,
     inner: usize,
-    value: ParamId,
-    out: ParamId,
+    value: Box<dyn Linear>,
+    out: Box<dyn Linear>,
 }
 
 impl Mixer for CausalMean {
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let (ops, weights) = (pass.ops, pass.weights);
-        let value = ops.linear(x_nc, &weights[self.value], None)?;
-        let mean = ops.run(MeanSoFar { time: pass.time }, [&value])?;
-        Ok(ops.linear(&mean, &weights[self.out], None)?)
+        let value = self.value.forward(x_nc, pass)?;
+        let mean = pass.ops.run(MeanSoFar { time: pass.time }, [&value])?;
+        self.out.forward(&mean, pass)
     }
 
     fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
         let (b, t, c) = (pass.batch, pass.time, self.inner);
-        let value = pass
-            .ops
-            .linear(x_nc, &pass.weights[self.value], None)?
-            .reshape((b, t, c))?;
+        let value = self.value.forward(x_nc, pass)?.reshape((b, t, c))?;
         // All that must be kept is the sum so far: a state of fixed size.
         let mut sum = match state.0.pop() {
             Some(sum) => sum,
@@ -208,19 +202,16 @@ impl Mixer for CausalMean {
         }
         state.0.push(sum);
         let mean = Tensor::cat(&means, 1)?.reshape((b * t, c))?;
-        Ok(pass.ops.linear(&mean, &pass.weights[self.out], None)?)
+        self.out.forward(&mean, pass)
     }
 
     /// Two products with weights; the sums between them are no products.
-    fn flops(&self, time: usize) -> WindowFlops {
-        WindowFlops::of_weights(2 * (time * self.width * self.inner) as u64)
+    fn work(&self, span: Span) -> Work {
+        let learns = span.learns || self.value.trains();
+        self.value.work(span.new, span.learns) + self.out.work(span.new, learns)
     }
 
-    fn cache_scalars_per_token(&self) -> u64 {
-        0
-    }
-
-    fn cache_scalars_per_window(&self) -> u64 {
+    fn state_scalars(&self, _tokens: usize) -> u64 {
         self.inner as u64
     }
 }

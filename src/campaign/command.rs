@@ -45,7 +45,14 @@ impl Options {
 
     /// Suite and options that choose what runs, quoted for a shell: what every part of a spread run has in common.
     pub(super) fn asked(&self) -> String {
-        shell(&words(self, |name| name.to_owned()).asked)
+        let mut asked = words(self, |name| name.to_owned()).asked;
+        let folder = self.keep_weights.as_ref().map(|folder| {
+            let absolute = std::path::absolute(folder);
+            absolute.unwrap_or_else(|_| folder.clone())
+        });
+        let folder = folder.map(|folder| folder.display().to_string());
+        asked.extend(flags([("--keep-weights", folder)]));
+        shell(&asked)
     }
 
     /// The command that repeats this anywhere: paths become file names, that of data with the hash of what it held.
@@ -74,6 +81,7 @@ fn words(options: &Options, name: impl Fn(&str) -> String) -> Words {
         untuned,
         executor,
         out,
+        keep_weights,
         mode,
         format,
         // Whoever types the command chooses the program by its first word.
@@ -109,7 +117,7 @@ fn words(options: &Options, name: impl Fn(&str) -> String) -> Words {
     Words {
         asked,
         told: told(against, format),
-        placed: placed(*mode, out.as_deref(), executor),
+        placed: placed(*mode, out.as_deref(), keep_weights.as_deref(), executor),
     }
 }
 
@@ -123,7 +131,13 @@ fn told(against: Option<&Against>, format: &str) -> Vec<String> {
     ])
 }
 
-fn placed(mode: Mode, out: Option<&Path>, executor: &Executor) -> Vec<String> {
+fn placed(
+    mode: Mode,
+    out: Option<&Path>,
+    keep_weights: Option<&Path>,
+    executor: &Executor,
+) -> Vec<String> {
+    let path = |path: &Path| path.display().to_string();
     let (is_slurm, collect) = match executor {
         Executor::Slurm { collect } => (true, *collect),
         Executor::Local | Executor::Shard(_) | Executor::Against(_) => (false, false),
@@ -133,7 +147,8 @@ fn placed(mode: Mode, out: Option<&Path>, executor: &Executor) -> Vec<String> {
         ("--fresh", mode == Mode::Fresh),
     ]);
     placed.extend(flags([
-        ("--out", out.map(|out| out.display().to_string())),
+        ("--out", out.map(path)),
+        ("--keep-weights", keep_weights.map(path)),
         ("--executor", is_slurm.then(|| "slurm".to_owned())),
     ]));
     placed.extend(switches([("--collect", collect)]));
@@ -231,9 +246,10 @@ mod tests {
                 Options {
                     executor: Executor::Slurm { collect: true },
                     out: out("x.json"),
+                    keep_weights: out("kept"),
                     ..ci()
                 },
-                "effbench run ci --out x.json --executor slurm --collect",
+                "effbench run ci --out x.json --keep-weights kept --executor slurm --collect",
             ),
         ];
         for (options, expected) in rows {

@@ -148,6 +148,7 @@ impl Session<'_> {
             jobs: &jobs,
             then,
             workers: &self.workers,
+            keep_weights: self.campaign.options.keep_weights.as_deref(),
             limit: self.limit(),
             resume: &resume,
         };

@@ -31,6 +31,8 @@ pub struct Options {
     /// The result file; where none is named, `results/SUITE-MACHINE-TIME.json`, or on [`Mode::Resume`] the newest unfinished
     /// one of the suite.
     pub out: Option<PathBuf>,
+    /// The folder that keeps what each judging trial has learnt, as safetensors.
+    pub keep_weights: Option<PathBuf>,
     /// What to do about results that are already there.
     pub mode: Mode,
     /// The word after `--format`: a campaign repeats it in its command, and makes nothing of it.
@@ -57,6 +59,7 @@ impl Default for Options {
             untuned: false,
             executor: Executor::Local,
             out: None,
+            keep_weights: None,
             mode: Mode::New,
             format: TEXT.to_owned(),
             program: None,

@@ -47,6 +47,9 @@ pub struct RunArgs {
     /// The result file [default: results/SUITE-MACHINE-TIME.json].
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Keep what each trial has learnt in this folder, as safetensors that `--set model.from=FILE` starts from.
+    #[arg(long, value_name = "DIR")]
+    pub keep_weights: Option<PathBuf>,
     /// Run only what is missing from an earlier run: of --out, or else the newest unfinished one of the suite.
     #[arg(long, conflicts_with = "fresh")]
     pub resume: bool,
@@ -132,6 +135,7 @@ impl RunArgs {
             data,
             set,
             out,
+            keep_weights,
             resume,
             fresh,
             shard,
@@ -177,6 +181,7 @@ impl RunArgs {
             untuned,
             executor,
             out,
+            keep_weights,
             mode,
             format: format.to_owned(),
             program: None,
@@ -243,7 +248,7 @@ mod tests {
             "effbench run quick",
             "effbench run ci --device cpu --variants a,b --scales w32,w64 --repeats 2 --data markov --set x.y=1 --set z=a,b --untuned",
             "effbench run ladder --shard 2/3 --rates r.json --resume --out 2.json",
-            "effbench run ci --against old --confirm --gate conclusive --format json --fresh --out x.json",
+            "effbench run ci --against old --confirm --gate conclusive --format json --fresh --out x.json --keep-weights kept",
             "effbench run gain --format json --out x.json --executor slurm --collect",
         ] {
             assert_eq!(parse(line).unwrap().options().command(), line);

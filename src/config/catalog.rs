@@ -18,6 +18,10 @@ pub trait Named: Send + Sync {
     fn name(&self) -> &'static str;
     /// One sentence, with its source.
     fn about(&self) -> &'static str;
+    /// What kinds that have keys in common share, so that layers of one such kind take what is said of another: itself alone.
+    fn family(&self) -> &'static str {
+        self.name()
+    }
     /// The keys that it reads below `x`; it can read no others.
     fn knobs(&self) -> Declarations {
         &[]
@@ -67,14 +71,65 @@ impl<K: Named + ?Sized> Catalog<K> {
 
     /// The kind that a spec asks for, else the default, and a reader of its keys; an unknown one is refused with a suggestion.
     pub fn pick<'a>(&self, spec: &Spec<'a>) -> Result<(Arc<K>, Knobs<'a>)> {
-        let slot = self
-            .slot
-            .ok_or_else(|| Error::internal(format!("no key chooses among the {}", self.what)))?;
+        let slot = self.slot()?;
+        let (kind, given) = self.kind(spec, slot)?;
+        if !given {
+            spec.write_kind(slot.path, kind.name());
+        }
+        let knobs = spec.open(vec![slot.path.to_owned()], kind.knobs());
+        Ok((kind, knobs))
+    }
+
+    /// The same for a part that may differ from the others of its slot. `tables`, from far to near, may say so, each with the kind
+    /// that it means where it names none; the reader takes keys from every table that means a kind of the same family. A settled
+    /// spec keeps silent about the slot itself where `silent` and nobody chooses.
+    pub fn pick_near<'a>(
+        &self,
+        spec: &Spec<'a>,
+        tables: Vec<(String, Option<Arc<K>>)>,
+        silent: bool,
+    ) -> Result<(Arc<K>, Knobs<'a>)> {
+        let slot = self.slot()?;
+        let (mut kind, given) = self.kind(spec, slot)?;
+        if !given && !silent {
+            spec.write_kind(slot.path, kind.name());
+        }
+        let mut read = vec![(kind.family(), slot.path.to_owned())];
+        for (table, meant) in tables {
+            if let Some(own) = spec.kind_in(&table, self.what, &self.known())?.or(meant) {
+                kind = own;
+            }
+            read.push((kind.family(), table));
+        }
+        let own = read.into_iter().rev();
+        let own = own.filter(|(family, _)| *family == kind.family());
+        let tables = own.map(|(_, table)| table).collect();
+        let knobs = spec.open(tables, kind.knobs());
+        Ok((kind, knobs))
+    }
+
+    fn slot(&self) -> Result<Slot> {
+        self.slot
+            .ok_or_else(|| Error::internal(format!("no key chooses among the {}", self.what)))
+    }
+
+    fn known(&self) -> Vec<(&'static str, Arc<K>)> {
         let rows = self.rows.iter();
-        let known: Vec<_> = rows
-            .map(|row| (row.name(), row.knobs(), row.clone()))
-            .collect();
-        spec.pick(slot, self.what, &known)
+        rows.map(|row| (row.name(), row.clone())).collect()
+    }
+
+    /// The kind that a slot has, and whether that was given.
+    fn kind(&self, spec: &Spec, slot: Slot) -> Result<(Arc<K>, bool)> {
+        let known = self.known();
+        if let Some(kind) = spec.kind_in(slot.path, self.what, &known)? {
+            return Ok((kind, true));
+        }
+        let default = self.find(slot.default).cloned();
+        let missing = || {
+            let name = slot.default;
+            Error::internal(format!("`{name}` is not among the {}", self.what))
+        };
+        Ok((default.ok_or_else(missing)?, false))
     }
 
     /// The key that chooses a kind, and those of every kind.

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::keys::{Key, Section, Slot, refuse};
+use super::keys::{Key, Section, refuse};
 use super::knob::{Declarations, Declared, Holds, Knob};
 use super::tree::Tree;
 use crate::error::{Error, Result};
@@ -49,10 +49,11 @@ pub struct Spec<'a> {
     settled: &'a RefCell<Settled>,
 }
 
-/// Reads the declared keys of one table.
+/// Reads the declared keys of one table, or of one and of others that say something else for a part of a model.
 pub struct Knobs<'a> {
     tree: &'a Tree,
-    table: &'static str,
+    /// The nearest first; what none of them gives is written into the last.
+    tables: Vec<String>,
     declared: Declarations,
     settled: &'a RefCell<Settled>,
 }
@@ -82,48 +83,77 @@ pub fn settle<T>(
 impl<'a> Spec<'a> {
     /// A table whose keys every spec has.
     pub fn at(&self, section: &Section) -> Knobs<'a> {
-        self.open(section.path, section.knobs)
+        self.open(vec![section.path.to_owned()], section.knobs)
     }
 
-    fn open(&self, table: &'static str, declared: Declarations) -> Knobs<'a> {
+    /// A table that has no kind, and whose name only its reader knows.
+    pub fn in_table(&self, table: &str, declared: Declarations) -> Knobs<'a> {
+        self.open(vec![table.to_owned()], declared)
+    }
+
+    /// The keys of one kind, in tables of which the nearest stands first.
+    pub(super) fn open(&self, tables: Vec<String>, declared: Declarations) -> Knobs<'a> {
         Knobs {
             tree: self.tree,
-            table,
+            tables,
             declared,
             settled: self.settled,
         }
     }
 
-    /// The kind that a table has, among `known` ones which declare their keys, and a reader of these.
-    pub(super) fn pick<K: Clone>(
-        &self,
-        slot: Slot,
-        what: &str,
-        known: &[(&'static str, Declarations, K)],
-    ) -> Result<(K, Knobs<'a>)> {
-        let key = format!("{}.kind", slot.path);
-        let knobs = self.open(slot.path, &[]);
-        let given = self.tree.get(&key).map(|entry| &entry.value);
-        let name = match given.map(Value::as_str) {
-            None => slot.default,
-            Some(Some(name)) => name,
-            Some(None) => return Err(knobs.refuse_kind("expected a string")),
+    /// Whether anything is given in a table.
+    pub fn has_any(&self, table: &str) -> bool {
+        let inside = |key: &str| {
+            let rest = key.strip_prefix(table);
+            rest.is_some_and(|rest| rest.starts_with('.'))
         };
-        match known.iter().find(|(known, ..)| *known == name) {
-            Some((_, declared, kind)) => {
-                self.settled.borrow_mut().0.insert(key, name.into());
-                Ok((kind.clone(), self.open(slot.path, declared)))
+        self.tree.iter().any(|(key, _)| inside(key))
+    }
+
+    /// The kind that a table names, among `known` ones; `None` where it names none.
+    pub(super) fn kind_in<K: Clone>(
+        &self,
+        table: &str,
+        what: &str,
+        known: &[(&'static str, K)],
+    ) -> Result<Option<K>> {
+        let key = format!("{table}.kind");
+        let knobs = self.open(vec![table.to_owned()], &[]);
+        let Some(entry) = self.tree.get(&key) else {
+            return Ok(None);
+        };
+        let Some(name) = entry.value.as_str() else {
+            return Err(knobs.refuse_kind("expected a string"));
+        };
+        match known.iter().find(|(known, _)| *known == name) {
+            Some((_, kind)) => {
+                self.write_kind(table, name);
+                Ok(Some(kind.clone()))
             }
             None => Err(knobs
                 .refuse_kind(&format!("not one of the {what}"))
-                .suggest(name, known.iter().map(|(known, ..)| *known))),
+                .suggest(name, known.iter().map(|(known, _)| *known))),
         }
+    }
+
+    /// Writes the kind of a table that names none.
+    pub(super) fn write_kind(&self, table: &str, name: &str) {
+        let mut settled = self.settled.borrow_mut();
+        settled.0.insert(format!("{table}.kind"), name.into());
     }
 }
 
 impl Knobs<'_> {
     fn key(&self, knob: &dyn Declared) -> String {
-        format!("{}.{}", self.table, knob.name())
+        let key = |table: &String| format!("{table}.{}", knob.name());
+        let mut keys = self.tables.iter().map(key);
+        let given = keys.find(|key| self.tree.get(key).is_some());
+        given.unwrap_or_else(|| format!("{}.{}", self.table(), knob.name()))
+    }
+
+    /// Where defaults are written.
+    fn table(&self) -> &str {
+        self.tables.last().map_or("", String::as_str)
     }
 
     /// A refusal that names file, line and key.
@@ -133,7 +163,7 @@ impl Knobs<'_> {
 
     /// A refusal of the kind that reads here.
     pub fn refuse_kind(&self, why: &str) -> Error {
-        self.refuse_key(&format!("{}.kind", self.table), why)
+        self.refuse_key(&format!("{}.kind", self.table()), why)
     }
 
     fn refuse_key(&self, key: &str, why: &str) -> Error {
@@ -152,7 +182,7 @@ impl Knobs<'_> {
         };
         error.hint(format!(
             "`effbench list keys {}` says what it may hold",
-            self.table
+            self.table()
         ))
     }
 

@@ -8,8 +8,9 @@ use super::tree::Tree;
 pub const WITH: char = '+';
 
 /// Changes that ship, in the order in which they stand in a variant's name.
-pub(super) const CHANGES: [&str; 7] = [
-    "prenorm", "rope", "rmsnorm", "swiglu", "muon", "cosine", "standard",
+pub(super) const CHANGES: [&str; 11] = [
+    "prenorm", "rope", "rmsnorm", "swiglu", "hybrid", "qknorm", "muon", "cosine", "standard",
+    "zloss", "mtp",
 ];
 
 /// Whether a reference is a path rather than a name.

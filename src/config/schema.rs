@@ -78,6 +78,12 @@ fn spec(keys: &[Key]) -> Value {
     for key in keys {
         add(&mut root, &key.key, key);
     }
+    // Tables of a spec's own names, which say what differs in a layer, hold what the model's own do.
+    if let Some(Value::Object(model)) = root.pointer_mut("/properties/model/properties") {
+        let about = "What differs in layers, by a word of the pattern or by a layer's number.";
+        let layers = json!({"type": "object", "description": about});
+        model.insert("layer".to_owned(), layers);
+    }
     let mut slots: Vec<&str> = keys.iter().map(|key| key.table).collect();
     slots.dedup();
     for slot in slots {

@@ -34,7 +34,8 @@ pub(super) fn every_parameter_learns(recipe: &Recipe) -> Outcome {
     // The first warm-up steps are tiny and gains start at one, so gradients are looked at before any step.
     let (_, gradient) = trainer.gradient(&batch(&experiment, 0))?;
     let decls = experiment.model.decls();
-    for (decl, grad) in decls.iter().zip(&gradient.tensors) {
+    let trained = experiment.model.trained();
+    for (decl, grad) in trained.iter().zip(&gradient.tensors) {
         let grad = values(grad)?;
         let size = grad.iter().map(|g| g.abs()).fold(0.0, f32::max);
         expect(
@@ -49,11 +50,14 @@ pub(super) fn every_parameter_learns(recipe: &Recipe) -> Outcome {
     }
     for ((decl, before), after) in decls.iter().zip(before).zip(all(&trainer)?) {
         let moved = before != after;
-        expect(
-            moved,
-            format!("two steps to move {}", decl.name),
-            "it as it was",
-        )?;
+        let (expected, found) = match decl.trains {
+            true => (format!("two steps to move {}", decl.name), "it as it was"),
+            false => (
+                format!("{} to stay, which is frozen", decl.name),
+                "it moved",
+            ),
+        };
+        expect(moved == decl.trains, expected, found)?;
     }
     Ok(())
 }

@@ -7,7 +7,7 @@ use super::recipe::{CONTEXT, Recipe, batch, distance, logits, losses, small, val
 use super::rule::{Outcome, expect};
 use crate::error::Result;
 use crate::infer::Generator;
-use crate::model::Params;
+use crate::model::{Model, Params, Span};
 use crate::ops::{DType, Ops, counted};
 use crate::trial::Experiment;
 
@@ -24,7 +24,7 @@ pub(super) fn work_is_what_is_counted(recipe: &Recipe) -> Outcome {
         let params = Params::init(model.decls(), 1, &Device::Cpu)?;
         let batch = prepared.experiment.source.train(1, 0, WINDOWS, context);
         let tensor = |ids: &[u32]| Tensor::from_slice(ids, ids.len(), &Device::Cpu);
-        let (ids, targets) = (tensor(&batch.inputs)?, tensor(&batch.targets)?);
+        let ids = tensor(&batch.inputs)?;
         let (done, forward) = counted(|| {
             let weights = params.detached();
             model.logits(&weights, &ids, WINDOWS, context, ops)
@@ -32,16 +32,21 @@ pub(super) fn work_is_what_is_counted(recipe: &Recipe) -> Outcome {
         done?;
         let (done, train) = counted(|| -> Result<()> {
             let (tape, weights) = (ops.tape(), params.tracked());
-            let given = (&ids, &targets);
+            let given = (&ids, batch.targets.as_slice());
             let loss = model.loss(&weights, given, WINDOWS, context, ops.on(&tape))?;
             tape.backward(&loss, 1.0)?;
             Ok(())
         })?;
         done?;
-        let (claimed, windows) = (model.flops(context), WINDOWS as u64);
+        let (claimed, windows) = (model.work(Span::window(context)), WINDOWS as u64);
+        let training = model.training(context);
         for (what, claimed, made) in [
             ("forwards", claimed.forward, forward),
-            ("backwards", claimed.backward, train.saturating_sub(forward)),
+            (
+                "beyond that in training",
+                training.train() - claimed.forward,
+                train.saturating_sub(forward),
+            ),
         ] {
             expect(
                 made == windows * claimed,
@@ -51,8 +56,9 @@ pub(super) fn work_is_what_is_counted(recipe: &Recipe) -> Outcome {
                 format!("products of {}", made as f64 / windows as f64),
             )?;
         }
+        decoding_costs_what_is_said(model, ops, &params, &batch.inputs[..context])?;
         let cost = &prepared.cost;
-        let trained = cost.train_tokens as f64 / context as f64 * claimed.train() as f64;
+        let trained = cost.train_tokens as f64 / context as f64 * training.train() as f64;
         expect(
             (cost.train_flops / trained - 1.0).abs() < 1e-12,
             format!("{trained} FLOPs in the record"),
@@ -60,6 +66,27 @@ pub(super) fn work_is_what_is_counted(recipe: &Recipe) -> Outcome {
         )?;
     }
     Ok(())
+}
+
+/// The last token of a window, after a prompt of all others.
+fn decoding_costs_what_is_said(
+    model: &Model,
+    ops: Ops,
+    params: &Params,
+    window: &[u32],
+) -> Outcome {
+    let weights = params.detached();
+    let mut generator = Generator::new(model, &weights, ops, &Device::Cpu, 1);
+    let seen = window.len() - 1;
+    generator.feed(&window[..seen])?;
+    let (done, made) = counted(|| generator.feed(&window[seen..]))?;
+    done?;
+    let claimed = model.work(Span::token_after(seen)).forward;
+    expect(
+        made == claimed,
+        format!("the {claimed} FLOPs that a token after {seen} others is said to cost"),
+        format!("products of {made}"),
+    )
 }
 
 pub(super) fn state_is_what_is_held(recipe: &Recipe) -> Outcome {
@@ -73,17 +100,11 @@ pub(super) fn state_is_what_is_held(recipe: &Recipe) -> Outcome {
         let mut generator = Generator::new(model, &weights, ops, &Device::Cpu, WINDOWS as usize);
         generator.feed(&[0; 2 * (CONTEXT - 1)])?;
         generator.feed(&[0; 2])?;
-        let (token, window) = (
-            model.cache_scalars_per_token(),
-            model.cache_scalars_per_window(),
-        );
-        let claimed = CONTEXT as u64 * token + window;
+        let claimed = model.state_scalars(CONTEXT);
         let held = generator.cache().held_scalars();
         expect(
             held == WINDOWS * claimed,
-            format!(
-                "{claimed} numbers kept of a window of {CONTEXT} tokens: {token} a token and {window} beside them"
-            ),
+            format!("{claimed} numbers kept of a window of {CONTEXT} tokens"),
             format!("{}", held as f64 / WINDOWS as f64),
         )?;
     }

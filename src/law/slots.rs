@@ -1,4 +1,4 @@
-//! The slots of a model: each kind in its place, in a model that is otherwise the default.
+//! The slots of a model and the losses beside it: each kind in its place, in a model that is otherwise the default.
 
 use serde_json::json;
 
@@ -33,6 +33,22 @@ pub fn norm(registry: &Registry, name: &str) -> Vec<Broken> {
 pub fn position(registry: &Registry, name: &str) -> Vec<Broken> {
     let mut found = is_listed(&registry.slots.positions, name);
     found.extend(in_slot(registry, "position", name));
+    found
+}
+
+/// The rules that the product of that name breaks, as the product of every part.
+pub fn linear(registry: &Registry, name: &str) -> Vec<Broken> {
+    let mut found = is_listed(&registry.slots.linears, name);
+    found.extend(in_slot(registry, "linear", name));
+    found
+}
+
+/// The rules that the loss of that name breaks, added with the weight that its authors give it.
+pub fn loss(registry: &Registry, name: &str) -> Vec<Broken> {
+    let mut found = is_listed(&registry.slots.losses, name);
+    let weight = registry.slots.losses.find(name).map(|kind| kind.weight());
+    let keys = json!({"train": {"loss": {name: {"weight": weight}}}});
+    found.extend(broken(&RULES, &Recipe::of(registry, &keys)));
     found
 }
 

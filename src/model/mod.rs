@@ -1,31 +1,49 @@
-//! One language model with slots (mixer, ffn, norm, position) and its cost beside its forward pass.
+//! One language model with slots (mixer, ffn, norm, position, linear) and its cost beside its forward pass.
 //!
 //! Settling declares parameters and builds the slots without making a tensor, so `show`, plans and result files know the
 //! size of a model that would not fit this machine.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{Device, Tensor};
 
 use crate::config::knob::{Flag, Number, Word};
-use crate::config::{Knob, Knobs, Section, Spec};
+use crate::config::{Knob, Section, Spec};
 use crate::error::{Error, Result};
 use crate::ops::Ops;
 
-pub mod flops;
+pub mod work;
 pub mod scaling;
 pub mod param;
 pub mod shape;
+pub mod site;
+mod freeze;
+pub mod weights;
 mod pass;
 pub mod norm;
+pub mod linear;
+mod build;
 pub mod position;
 pub mod mixer;
 pub mod ffn;
+mod filling;
+mod block;
+mod head;
+pub mod loss;
 mod slots;
 
+use block::{Block, Norms};
+use build::Chosen;
+use filling::{Filling, Kinds, Pattern};
+use freeze::Freeze;
+use weights::Given;
+
+pub use build::Build;
 pub use ffn::{Ffn, FfnKind};
-pub use flops::{WindowFlops, causal_pairs};
+pub use freeze::FREEZE;
+pub use head::Head;
+pub use linear::{Linear, LinearKind, LinearSpec};
+pub use loss::{Aside, Loss, LossKind, Trunk};
 pub use mixer::{Mixer, MixerKind, State};
 pub use norm::{Norm, NormKind};
 pub use param::{Decl, Declare, Init, ParamId, Params, Part, Role, Weights};
@@ -33,7 +51,9 @@ pub use pass::Pass;
 pub use position::{Position, PositionKind};
 pub use scaling::{Factors, Growth, Place, Scaling};
 pub use shape::Shape;
+pub use site::Site;
 pub use slots::Slots;
+pub use work::{Span, Work};
 
 const PLACE: Knob<Word> = Knob::word(
     "place",
@@ -63,116 +83,58 @@ const HEAD: Section = Section {
 };
 
 /// The tables below `model` that every model has, and `shape`.
-pub const SECTIONS: [Section; 5] = [shape::MODEL, NORM, HEAD, scaling::SCALING, shape::SHAPE];
-
-/// Where norms stand.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Norms {
-    /// x + f(norm(x)), and one more norm before the head (GPT-2).
-    Pre,
-    /// norm(x + f(x)) (Vaswani et al. 2017).
-    Post,
-}
-
-struct Block {
-    mixer_norm: Box<dyn Norm>,
-    mixer: Box<dyn Mixer>,
-    ffn_norm: Box<dyn Norm>,
-    ffn: Box<dyn Ffn>,
-}
-
-/// What fills a model's slots, each kind with its knobs.
-struct Kinds<'a> {
-    mixer: Arc<dyn MixerKind>,
-    mixers: Knobs<'a>,
-    ffn: Arc<dyn FfnKind>,
-    ffns: Knobs<'a>,
-    norm: Arc<dyn NormKind>,
-    norms: Knobs<'a>,
-    position: Arc<dyn PositionKind>,
-    positions: Knobs<'a>,
-}
-
-impl<'a> Kinds<'a> {
-    /// Reads `model.<slot>.kind`.
-    fn pick(spec: &Spec<'a>, slots: &Slots) -> Result<Self> {
-        let (mixer, mixers) = slots.mixers.pick(spec)?;
-        let (ffn, ffns) = slots.ffns.pick(spec)?;
-        let (norm, norms) = slots.norms.pick(spec)?;
-        let (position, positions) = slots.positions.pick(spec)?;
-        Ok(Self {
-            mixer,
-            ffn,
-            norm,
-            position,
-            mixers,
-            ffns,
-            norms,
-            positions,
-        })
-    }
-
-    /// Declares one block; `of_norms` is where its norms stand.
-    fn block(
-        &self,
-        layer: usize,
-        shape: &Shape,
-        of_norms: Place,
-        declare: &mut Declare,
-    ) -> Result<Block> {
-        let scaling = &shape.scaling;
-        let name = |slot: &str| format!("blocks.{layer:02}.{slot}");
-        declare.enter(&name("mixer_norm"), Part::Norm, scaling, of_norms);
-        let mixer_norm = self.norm.settle(&self.norms, shape, declare)?;
-        declare.enter(&name("mixer"), Part::Mixer, scaling, Place::Branch);
-        let mixer = self.mixer.settle(&self.mixers, shape, declare)?;
-        declare.enter(&name("ffn_norm"), Part::Norm, scaling, of_norms);
-        let ffn_norm = self.norm.settle(&self.norms, shape, declare)?;
-        declare.enter(&name("ffn"), Part::Ffn, scaling, Place::Branch);
-        let ffn = self.ffn.settle(&self.ffns, shape, declare)?;
-        Ok(Block {
-            mixer_norm,
-            mixer,
-            ffn_norm,
-            ffn,
-        })
-    }
-}
+pub const SECTIONS: [Section; 7] = [
+    shape::MODEL,
+    filling::LAYERS,
+    weights::WEIGHTS,
+    NORM,
+    HEAD,
+    scaling::SCALING,
+    shape::SHAPE,
+];
 
 /// A settled language model: structure without tensors.
 pub struct Model {
     /// Its sizes.
     pub shape: Shape,
     decls: Vec<Decl>,
-    norms: Norms,
     tokens: ParamId,
     position: Box<dyn Position>,
     blocks: Vec<Block>,
-    final_norm: Option<Box<dyn Norm>>,
-    /// `None` where the head is the token table.
-    head: Option<ParamId>,
-    softcap: f64,
+    /// Whether anything that makes the stream before the first block trains.
+    embedding_trains: bool,
+    head: Head,
+    /// Beside the head's own.
+    losses: Vec<Box<dyn Loss>>,
+    /// What parameters start with, where that is not drawn.
+    given: Option<Given>,
 }
 
 impl Model {
-    /// Reads the keys below `model` and `shape` and declares every parameter.
+    /// Reads the knobs below `model` and `shape`, and what of `train` is the model's, and declares every parameter.
+    ///
+    /// # Errors
+    /// Where a knob has a value that it cannot have, or two do not go together.
     pub fn settle(spec: &Spec, slots: &Slots, default_vocab: usize) -> Result<Self> {
         let shape = Shape::settle(spec, default_vocab)?;
         let norms = match spec.at(&NORM).read(&PLACE)? {
             "pre" => Norms::Pre,
             _ => Norms::Post,
         };
-        let (scaling, of_norms) = (
-            shape.scaling,
-            if norms == Norms::Pre {
-                Place::Branch
-            } else {
-                Place::Stream
-            },
-        );
-        let kinds = Kinds::pick(spec, slots)?;
+        let scaling = shape.scaling;
+        let pattern = Pattern::settle(spec, &slots.mixers, shape.layers)?;
+        let kinds = Kinds {
+            mixers: &slots.mixers,
+            ffns: &slots.ffns,
+            norms: &slots.norms,
+            linears: &slots.linears,
+        };
+        let filling = |layer| Filling::of(spec, &kinds, &pattern, layer, &shape);
+        let outside = filling(None)?;
 
-        let mut declare = Declare::default();
+        let freeze = Freeze::settle(spec)?;
+        let frozen = freeze.clone();
+        let mut declare = Declare::freezing(move |name| frozen.holds(name));
         declare.enter("embedding", Part::Embedding, &scaling, Place::Outside);
         let start = Init::Normal(shape.table_std());
         let tokens = declare.param(
@@ -181,39 +143,63 @@ impl Model {
             Role::Embedding,
             start,
         );
-        let position = kinds
-            .position
-            .settle(&kinds.positions, &shape, &mut declare)?;
+        let position = position(spec, slots, &outside, &shape, &mut declare)?;
+        let embedding_trains = declare.any_trains(0);
         let blocks = (0..shape.layers)
-            .map(|layer| kinds.block(layer, &shape, of_norms, &mut declare))
+            .map(|layer| {
+                let name = format!("blocks.{layer:02}");
+                Block::settle(&name, &filling(Some(layer))?, norms, &shape, &mut declare)
+            })
             .collect::<Result<Vec<Block>>>()?;
-        declare.enter("final_norm", Part::Norm, &scaling, Place::Outside);
-        let final_norm = match norms {
-            Norms::Pre => Some(kinds.norm.settle(&kinds.norms, &shape, &mut declare)?),
-            Norms::Post => None,
-        };
-        let head = spec.at(&HEAD);
-        declare.enter("head", Part::Head, &scaling, Place::Outside);
-        let tied = head.read(&TIED)?;
-        let untied = (!tied)
-            .then(|| declare.param("weight", &[shape.vocab, shape.width], Role::Head, start));
-        let softcap = head.read(&SOFTCAP)?;
+        let head = head(spec, &outside, norms, (&shape, tokens), &mut declare)?;
+        declare.leave_out_of_serving();
+        let losses = loss::settle(spec, &slots.losses, &shape, |name, settle| {
+            settle(&mut Aside {
+                declare: &mut declare,
+                filling: &outside,
+                norms,
+                shape: &shape,
+                head: &head,
+                name,
+            })
+        })?;
+        let decls = declare.finish();
+        freeze.check(spec, &decls)?;
+        let given = Given::settle(spec, &decls)?;
         Ok(Self {
-            decls: declare.finish(),
+            decls,
             shape,
-            norms,
+            embedding_trains,
             tokens,
             position,
             blocks,
-            final_norm,
-            head: untied,
-            softcap,
+            head,
+            losses,
+            given,
         })
     }
 
     /// Every parameter, in the order of [`Params`].
     pub fn decls(&self) -> &[Decl] {
         &self.decls
+    }
+
+    /// Its parameters before the first step: drawn by a seed, or from the file that `model.from` names.
+    ///
+    /// # Errors
+    /// Where that file is no longer what it was, or the device has no room.
+    pub fn start(&self, seed: u64, device: &Device) -> Result<Params> {
+        let params = Params::init(&self.decls, seed, device)?;
+        if let Some(given) = &self.given {
+            given.load(&self.decls, &params)?;
+        }
+        Ok(params)
+    }
+
+    /// Those that train, in the same order.
+    pub fn trained(&self) -> Vec<Decl> {
+        let trained = self.decls.iter().filter(|decl| decl.trains);
+        trained.cloned().collect()
     }
 
     /// Gives every parameter the learning rate of its role, as a factor.
@@ -233,28 +219,44 @@ impl Model {
         ops: Ops,
     ) -> Result<Tensor> {
         self.whole(weights, ids, batch, time, ops, |x, pass| {
-            self.read_out(x, pass)
+            self.head.logits(x, pass)
         })
     }
 
-    /// Mean loss in nats over the targets, U32 of (B*T), of whole windows; `ids` is (B*T) of type U32.
+    /// What training minimises, of whole windows: `ids` is (B*T) of type U32, and of each place the next token is asked for, unless
+    /// it is [`IGNORED`](crate::ops::IGNORED).
+    ///
+    /// A scalar, the mean cross-entropy in nats; or where the spec adds losses to it several numbers, that the first of them, and
+    /// what is minimised their sum.
+    ///
+    /// # Errors
+    /// The operations', and where nothing is asked for.
     pub fn loss(
         &self,
         weights: &Weights,
-        (ids, targets): (&Tensor, &Tensor),
+        (ids, next): (&Tensor, &[u32]),
         batch: usize,
         time: usize,
         ops: Ops,
     ) -> Result<Tensor> {
         self.whole(weights, ids, batch, time, ops, |x, pass| {
-            if self.softcap > 0.0 {
-                return Ok(ops.cross_entropy(&self.read_out(x, pass)?, targets)?);
+            let targets = Tensor::from_slice(next, next.len(), ids.device())?;
+            let z = self.losses.iter().map(|loss| loss.z()).sum();
+            let own = self.head.loss(x, &targets, z, pass)?;
+            let trunk = Trunk {
+                x_nc: x,
+                targets: next,
+            };
+            let mut terms = vec![own];
+            for loss in &self.losses {
+                terms.extend(loss.term(&trunk, pass)?);
             }
-            Ok(ops.head_loss(
-                &self.last_norm(x, pass)?,
-                &weights[self.head_weight()],
-                targets,
-            )?)
+            if terms.len() == 1 {
+                return Ok(terms.remove(0));
+            }
+            let flat = terms.iter().map(Tensor::flatten_all);
+            let flat = flat.collect::<candle_core::Result<Vec<Tensor>>>()?;
+            Ok(Tensor::cat(&flat, 0)?)
         })
     }
 
@@ -280,9 +282,9 @@ impl Model {
         let mut all = vec![self.embed(ids, &pass)?];
         for block in &self.blocks {
             let x = all[all.len() - 1].clone();
-            all.push(self.block(block, x, &pass, &mut |mixer, x| mixer.forward(x, &pass))?);
+            all.push(block.forward(x, &pass, &mut |mixer, x| mixer.forward(x, &pass))?);
         }
-        all.push(self.read_out(&all[all.len() - 1], &pass)?);
+        all.push(self.head.logits(&all[all.len() - 1], &pass)?);
         Ok(all)
     }
 
@@ -307,7 +309,7 @@ impl Model {
         };
         let mut x = self.embed(ids, &pass)?;
         for block in &self.blocks {
-            x = self.block(block, x, &pass, &mut |mixer, x| mixer.forward(x, &pass))?;
+            x = block.forward(x, &pass, &mut |mixer, x| mixer.forward(x, &pass))?;
         }
         end(&x, &pass)
     }
@@ -340,9 +342,7 @@ impl Model {
         };
         let mut x = self.embed(ids, &pass)?;
         for (block, state) in self.blocks.iter().zip(&mut cache.states) {
-            x = self.block(block, x, &pass, &mut |mixer, x| {
-                mixer.advance(x, &pass, state)
-            })?;
+            x = block.forward(x, &pass, &mut |mixer, x| mixer.advance(x, &pass, state))?;
         }
         cache.seen += time;
         let last = x
@@ -350,7 +350,7 @@ impl Model {
             .narrow(1, time - 1, 1)?
             .squeeze(1)?
             .contiguous()?;
-        self.read_out(&last, &pass)
+        self.head.logits(&last, &pass)
     }
 
     fn embed(&self, ids: &Tensor, pass: &Pass) -> Result<Tensor> {
@@ -358,91 +358,47 @@ impl Model {
         self.position.embed(x, pass)
     }
 
-    fn block(
-        &self,
-        block: &Block,
-        x: Tensor,
-        pass: &Pass,
-        mix: &mut dyn FnMut(&dyn Mixer, &Tensor) -> Result<Tensor>,
-    ) -> Result<Tensor> {
-        let add = |x: &Tensor, branch: Tensor| -> Result<Tensor> {
-            Ok(pass
-                .ops
-                .add(x, &pass.scaled(branch, self.shape.scaling.of_branches())?)?)
-        };
-        match self.norms {
-            Norms::Pre => {
-                let mixed = mix(block.mixer.as_ref(), &block.mixer_norm.forward(&x, pass)?)?;
-                let x = add(&x, mixed)?;
-                let fed = block
-                    .ffn
-                    .forward(&block.ffn_norm.forward(&x, pass)?, pass)?;
-                add(&x, fed)
-            }
-            Norms::Post => {
-                let mixed = mix(block.mixer.as_ref(), &x)?;
-                let x = block.mixer_norm.forward(&add(&x, mixed)?, pass)?;
-                let fed = block.ffn.forward(&x, pass)?;
-                block.ffn_norm.forward(&add(&x, fed)?, pass)
-            }
-        }
+    /// The blocks' part of [`work`](Self::work), and whether a gradient is asked of what comes out of the last.
+    fn work_of_blocks(&self, span: Span) -> (Work, bool) {
+        let start = (Work::default(), self.embedding_trains);
+        self.blocks.iter().fold(start, |(work, learns), block| {
+            let (of_block, after) = block.work(span.with_gradient(learns));
+            (work + of_block, after)
+        })
     }
 
-    /// What the head multiplies: the last norm's output, with the multiplier of the logits.
-    fn last_norm(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let normed = match &self.final_norm {
-            Some(norm) => norm.forward(x_nc, pass)?,
-            None => x_nc.clone(),
-        };
-        pass.scaled(normed, self.shape.scaling.of_logits())
+    /// What these tokens of one window cost, forwards and backwards; the logits of all of them among it.
+    pub fn work(&self, span: Span) -> Work {
+        let (blocks, learns) = self.work_of_blocks(span);
+        blocks + self.head.work(span.new, learns)
     }
 
-    /// The token table itself where the head is tied.
-    fn head_weight(&self) -> ParamId {
-        self.head.unwrap_or(self.tokens)
-    }
-
-    fn read_out(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let normed = self.last_norm(x_nc, pass)?;
-        let logits = pass
-            .ops
-            .logits(&normed, &pass.weights[self.head_weight()])?;
-        if self.softcap > 0.0 {
-            Ok(pass.ops.softcap(&logits, self.softcap)?)
-        } else {
-            Ok(logits)
-        }
-    }
-
-    /// What training one window of `time` tokens costs.
-    pub fn flops(&self, time: usize) -> WindowFlops {
-        let blocks: WindowFlops = self
-            .blocks
+    /// What training one window of so many tokens costs: that, and what the losses take that the spec adds.
+    pub fn training(&self, time: usize) -> Work {
+        let span = Span::window(time);
+        let (blocks, learns) = self.work_of_blocks(span);
+        let beside = self
+            .losses
             .iter()
-            .map(|block| block.mixer.flops(time) + block.ffn.flops(time))
-            .sum();
-        blocks + WindowFlops::of_weights((time * self.shape.width * self.shape.vocab) as u64)
+            .map(|l| l.work(span.with_gradient(learns)));
+        blocks + self.head.work(span.new, learns) + beside.sum()
     }
 
-    /// Scalars that decoding keeps per token, all layers.
-    pub fn cache_scalars_per_token(&self) -> u64 {
-        self.blocks
-            .iter()
-            .map(|b| b.mixer.cache_scalars_per_token())
-            .sum()
-    }
-
-    /// Scalars that decoding keeps per window beside those, all layers.
-    pub fn cache_scalars_per_window(&self) -> u64 {
-        self.blocks
-            .iter()
-            .map(|b| b.mixer.cache_scalars_per_window())
-            .sum()
+    /// Scalars that decoding keeps of a window of so many tokens, all layers.
+    pub fn state_scalars(&self, tokens: usize) -> u64 {
+        let of_blocks = self.blocks.iter().map(|b| b.state_scalars(tokens));
+        of_blocks.sum()
     }
 
     /// All parameters.
     pub fn params_total(&self) -> u64 {
         self.decls.iter().map(Decl::count).sum()
+    }
+
+    /// Those that the next token's logits are made with: all but what only a loss has.
+    pub fn params_active(&self) -> u64 {
+        let serving = self.decls.iter().filter(|decl| decl.serves);
+        serving.map(Decl::count).sum()
     }
 
     /// Parameters by part, in the order of [`Part`].
@@ -453,6 +409,64 @@ impl Model {
         }
         parts
     }
+}
+
+/// How the model knows where a token stands.
+fn position<'a>(
+    spec: &Spec<'a>,
+    slots: &Slots,
+    outside: &'a Filling<'a>,
+    shape: &'a Shape,
+    declare: &'a mut Declare,
+) -> Result<Box<dyn Position>> {
+    let (kind, knobs) = slots.positions.pick(spec)?;
+    let site = Site {
+        layer: None,
+        shape,
+        knobs,
+    };
+    let mut build = Build {
+        declare,
+        linear: &outside.linear,
+        norm: &outside.norm,
+    };
+    kind.settle(&site, &mut build)
+}
+
+/// The last norm and the product that makes logits, with the token table where the head is tied to it.
+fn head<'a>(
+    spec: &Spec<'a>,
+    outside: &Filling<'a>,
+    norms: Norms,
+    (shape, tokens): (&Shape, ParamId),
+    declare: &mut Declare,
+) -> Result<Head> {
+    let scaling = &shape.scaling;
+    declare.enter("final_norm", Part::Norm, scaling, Place::Outside);
+    let from = declare.count();
+    let Chosen { kind, site } = &outside.norm;
+    let norm = match norms {
+        Norms::Pre => Some(kind.settle(site, shape.width, declare)?),
+        Norms::Post => None,
+    };
+    let norm_trains = declare.any_trains(from);
+    let knobs = spec.at(&HEAD);
+    declare.enter("head", Part::Head, scaling, Place::Outside);
+    let weight = if knobs.read(&TIED)? {
+        tokens
+    } else {
+        let size = [shape.vocab, shape.width];
+        declare.param("weight", &size, Role::Head, Init::Normal(shape.table_std()))
+    };
+    Ok(Head {
+        norm,
+        norm_trains,
+        weight,
+        weight_trains: declare.trains(weight),
+        factor: scaling.of_logits(),
+        softcap: knobs.read(&SOFTCAP)?,
+        multiply_adds: (shape.vocab * shape.width) as u64,
+    })
 }
 
 /// What decoding has seen of `batch` windows.

@@ -82,6 +82,10 @@ pub struct Decl {
     pub lr_scale: f64,
     /// How it grew beside the base shape: what [`Decl::adaptive`] and its like make a rate's factors of.
     pub growth: Growth,
+    /// Whether it trains: otherwise it stays as it starts, without gradient and without state of an optimizer.
+    pub trains: bool,
+    /// Whether logits are made with it: what only a loss has is gone when the model is served.
+    pub serves: bool,
 }
 
 impl Decl {
@@ -157,19 +161,34 @@ impl Decl {
 pub struct ParamId(usize);
 
 /// Collects declarations while a model is settled.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct Declare {
     decls: Vec<Decl>,
     prefix: String,
     part: Option<Part>,
     growth: Growth,
+    /// H / H_base.
+    heads: f64,
+    /// Whether what follows is a loss's alone.
+    aside: bool,
+    /// Whether a parameter of that name stays as it starts.
+    frozen: Option<Box<dyn Fn(&str) -> bool>>,
 }
 
 impl Declare {
+    /// Of parameters that train unless `frozen` says otherwise of their name.
+    pub fn freezing(frozen: impl Fn(&str) -> bool + 'static) -> Self {
+        Self {
+            frozen: Some(Box::new(frozen)),
+            ..Self::default()
+        }
+    }
+
     /// Names, counts and scales what follows: `blocks.03.mixer`, [`Part::Mixer`], in a branch.
     pub fn enter(&mut self, prefix: &str, part: Part, scaling: &Scaling, place: Place) {
         prefix.clone_into(&mut self.prefix);
         (self.part, self.growth) = (Some(part), Growth::of(scaling, place));
+        self.heads = scaling.heads;
     }
 
     /// Declares one parameter.
@@ -187,8 +206,10 @@ impl Declare {
         rows: &[usize],
     ) -> ParamId {
         debug_assert_eq!(rows.iter().sum::<usize>(), shape[0]);
+        let name = format!("{}.{name}", self.prefix);
         self.decls.push(Decl {
-            name: format!("{}.{name}", self.prefix),
+            trains: !self.frozen.as_ref().is_some_and(|frozen| frozen(&name)),
+            name,
             shape: shape.to_vec(),
             role,
             part: self.part.unwrap_or(Part::Embedding),
@@ -196,8 +217,48 @@ impl Declare {
             stacked_rows: rows.to_vec(),
             lr_scale: 1.0,
             growth: self.growth,
+            serves: !self.aside,
         });
         ParamId(self.decls.len() - 1)
+    }
+
+    /// A vector that all heads share: of its gradient every head gives a part, so that it grows with the width of a head, not with
+    /// that of the model.
+    pub fn of_all_heads(&mut self, name: &str, shape: &[usize], role: Role, init: Init) -> ParamId {
+        let of_model = self.growth;
+        self.growth.width /= self.heads.max(1.0);
+        let id = self.param(name, shape, role, init);
+        self.growth = of_model;
+        id
+    }
+
+    /// What `declare` declares has `part` in its name, behind the name of what is settled: `blocks.03.mixer.part.gain`.
+    pub fn within<T>(&mut self, part: &str, declare: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = self.prefix.clone();
+        self.prefix = format!("{outer}.{part}");
+        let made = declare(self);
+        self.prefix = outer;
+        made
+    }
+
+    /// What follows is a loss's alone.
+    pub(super) fn leave_out_of_serving(&mut self) {
+        self.aside = true;
+    }
+
+    /// Whether a parameter trains.
+    pub fn trains(&self, id: ParamId) -> bool {
+        self.decls[id.0].trains
+    }
+
+    /// Declarations so far.
+    pub(super) fn count(&self) -> usize {
+        self.decls.len()
+    }
+
+    /// Whether any of those from there on trains.
+    pub(super) fn any_trains(&self, from: usize) -> bool {
+        self.decls[from..].iter().any(|decl| decl.trains)
     }
 
     /// All declarations, in order.
@@ -210,6 +271,8 @@ impl Declare {
 #[derive(Debug, Clone)]
 pub struct Params {
     vars: Vec<Var>,
+    /// Which of them train.
+    trains: Vec<bool>,
 }
 
 impl Params {
@@ -219,7 +282,10 @@ impl Params {
             .iter()
             .map(|decl| decl.start(seed, device))
             .collect::<Result<_>>()?;
-        Ok(Self { vars })
+        Ok(Self {
+            vars,
+            trains: decls.iter().map(|decl| decl.trains).collect(),
+        })
     }
 
     /// The variables.
@@ -227,9 +293,21 @@ impl Params {
         &self.vars
     }
 
-    /// Handles that record a graph, for training.
+    /// Those that train, in the same order.
+    pub fn trained(&self) -> Vec<Var> {
+        let both = self.vars.iter().zip(&self.trains);
+        both.filter(|(_, trains)| **trains)
+            .map(|(var, _)| var.clone())
+            .collect()
+    }
+
+    /// Handles that record a graph, for training; of what does not train, handles that do not.
     pub fn tracked(&self) -> Weights {
-        Weights(self.vars.iter().map(|v| v.as_tensor().clone()).collect())
+        let handle = |(var, trains): (&Var, &bool)| match trains {
+            true => var.as_tensor().clone(),
+            false => var.as_detached_tensor(),
+        };
+        Weights(self.vars.iter().zip(&self.trains).map(handle).collect())
     }
 
     /// Handles on the same storage that record nothing, for evaluation and inference.

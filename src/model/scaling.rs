@@ -2,7 +2,7 @@
 //! maximal update parametrisation (Yang et al. 2022, Tensor Programs V, arXiv 2203.03466, table 8, the form that allows a tied
 //! head) for the width, CompleteP (Dey et al. 2025, arXiv 2505.01618, table 1, alpha = 1) for the depth.
 //!
-//! With m = C / C_base and d = L / L_base, both 1 at the base shape, where nothing differs from the standard parametrisation by a
+//! With m = C / C_base, h = H / H_base and d = L / L_base, all 1 at the base shape, where nothing differs from the standard parametrisation by a
 //! bit:
 //!
 //! | role | start, variance | Adam's rate | Adam's eps | SGD's rate | Muon's rate |
@@ -12,6 +12,7 @@
 //! | gain, bias in a block | | 1 | 1/(m d) | m d | |
 //! | gain, bias of a norm on the stream itself | | 1/d | 1/m | m/d | |
 //! | gain, bias of the last norm | | 1 | 1/m | m | |
+//! | gain that all heads share | | 1 | h/(m d) | m d / h | |
 //!
 //! Logits are multiplied by 1/m, the branches of blocks by 1/d (where the start of GPT-2's residual matrices, 1/sqrt(2 L), stays
 //! that of the base). Decay is held per step: rate x decay is the base's for every parameter (so AdamW's decay of matrices is
@@ -63,6 +64,8 @@ pub struct Scaling {
     pub width: f64,
     /// d = L / L_base; 1 in the standard parametrisation.
     pub depth: f64,
+    /// H / H_base, at most m: what more heads share what there is one of for all; 1 in the standard parametrisation.
+    pub heads: f64,
     /// Layers whose 1 / sqrt(2 L) matrices into the residual stream start with.
     pub residual_layers: usize,
     /// D_base; `None` in the standard parametrisation.
@@ -83,6 +86,7 @@ impl Scaling {
         Ok(Self {
             width: width as f64 / base_width as f64,
             depth: layers as f64 / base_layers as f64,
+            heads: 1.0,
             residual_layers: base_layers,
             base_head_width: Some(base_head_width),
         })
@@ -93,8 +97,20 @@ impl Scaling {
         Self {
             width: 1.0,
             depth: 1.0,
+            heads: 1.0,
             residual_layers: layers,
             base_head_width: None,
+        }
+    }
+
+    /// The same for a model of so many heads, where the base has `of_width` as many as its width asks for.
+    #[must_use]
+    pub fn with_heads(self, heads: usize, width: usize, of_width: impl Fn(usize) -> usize) -> Self {
+        let base = of_width((width as f64 / self.width).round() as usize);
+        let grown = heads as f64 / base.max(1) as f64;
+        Self {
+            heads: grown.min(self.width).max(1.0),
+            ..self
         }
     }
 

@@ -146,7 +146,11 @@ impl Shape {
             vocab,
             bias: model.read(&BIAS)?,
             init_std: model.read_or(&INIT_STD, gpt2_init_std(width))?,
-            scaling: Scaling::settle(spec, width, layers, width / heads)?,
+            scaling: Scaling::settle(spec, width, layers, width / heads)?.with_heads(
+                heads,
+                width,
+                |width| rule.heads(width),
+            ),
         })
     }
 }

@@ -3,6 +3,8 @@
 use std::sync::Arc;
 
 use super::ffn::{self, FfnKind};
+use super::linear::{self, LinearKind};
+use super::loss::{self, LossKind};
 use super::mixer::{self, MixerKind};
 use super::norm::{self, NormKind};
 use super::position::{self, PositionKind};
@@ -29,6 +31,12 @@ const POSITION: Slot = Slot {
     about: "How the model knows where a token stands.",
 };
 
+const LINEAR: Slot = Slot {
+    path: "model.linear",
+    default: "dense",
+    about: "How a part multiplies with weights.",
+};
+
 /// The catalogs a model's slots are filled from.
 #[derive(Clone)]
 pub struct Slots {
@@ -40,6 +48,10 @@ pub struct Slots {
     pub norms: Catalog<dyn NormKind>,
     /// Positions.
     pub positions: Catalog<dyn PositionKind>,
+    /// Products with weights.
+    pub linears: Catalog<dyn LinearKind>,
+    /// What training minimises beside the next token's cross-entropy.
+    pub losses: Catalog<dyn LossKind>,
 }
 
 impl Slots {
@@ -49,7 +61,10 @@ impl Slots {
             mixers: Catalog::new(
                 "mixers",
                 Some(MIXER),
-                vec![Arc::new(mixer::attention::Kind)],
+                vec![
+                    Arc::new(mixer::attention::Kind::Full) as Arc<dyn MixerKind>,
+                    Arc::new(mixer::attention::Kind::Sliding),
+                ],
             ),
             ffns: Catalog::new(
                 "ffns",
@@ -73,6 +88,15 @@ impl Slots {
                     Arc::new(position::SinusoidalKind),
                     Arc::new(position::RopeKind),
                     Arc::new(position::NoneKind),
+                ],
+            ),
+            linears: Catalog::new("linears", Some(LINEAR), vec![Arc::new(linear::dense::Kind)]),
+            losses: Catalog::new(
+                "losses",
+                None,
+                vec![
+                    Arc::new(loss::z_loss::Kind) as Arc<dyn LossKind>,
+                    Arc::new(loss::multi_token::Kind),
                 ],
             ),
         }

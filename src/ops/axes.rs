@@ -17,6 +17,8 @@ pub struct Axes {
     pub head_width: usize,
     /// What scores are multiplied by; `None` is 1 / sqrt(D).
     pub scale: Option<f64>,
+    /// How many tokens a query sees, itself among them; `None` is all up to itself.
+    pub window: Option<usize>,
 }
 
 impl Axes {
@@ -33,6 +35,18 @@ impl Axes {
     /// Width of the output: heads x head_width.
     pub fn width(&self) -> usize {
         self.heads * self.head_width
+    }
+
+    /// The first key that a query at this place sees.
+    pub(super) fn first_seen(&self, query: usize) -> usize {
+        self.window
+            .map_or(0, |window| (query + 1).saturating_sub(window))
+    }
+
+    /// The window as kernels take it: the largest number where there is none.
+    pub(super) fn window_or_all(&self) -> i32 {
+        let window = self.window.map(i32::try_from);
+        window.and_then(|window| window.ok()).unwrap_or(i32::MAX)
     }
 
     /// What scores are multiplied by.
@@ -54,6 +68,9 @@ impl Axes {
                 self.kv_heads,
                 self.heads
             );
+        }
+        if self.window == Some(0) {
+            bail!("a window of no token: a query sees at least itself");
         }
         Ok(())
     }

@@ -19,6 +19,7 @@ mod axes;
 mod gpu;
 mod linear;
 mod norm;
+mod head_norm;
 mod residual;
 mod activation;
 mod swiglu;
@@ -291,6 +292,23 @@ impl<'t> Ops<'t> {
         )
     }
 
+    /// RMSNorm over each head of the queries and keys within the packed input of attention: gains of queries and of keys (D) each.
+    /// Same shape as the input.
+    pub fn head_norm(
+        self,
+        qkv: &Tensor,
+        gains_d: [&Tensor; 2],
+        axes: Axes,
+        eps: f64,
+    ) -> Result<Tensor> {
+        head_norm::check(qkv, gains_d, axes)?;
+        self.choose(
+            |tape| head_norm::fused(tape, qkv, gains_d, axes, eps),
+            |pass| head_norm::gpu::fused(pass, qkv, gains_d, axes, eps),
+            || head_norm::reference(qkv, gains_d, axes, eps),
+        )
+    }
+
     /// `a + b` of one shape: a residual connection.
     pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
         self.choose(
@@ -398,22 +416,28 @@ impl<'t> Ops<'t> {
     }
 
     /// Mean over tokens of -ln softmax(logits)\[target\], in nats: logits (N, V), targets N of U32, those that are [`IGNORED`]
-    /// left out, to a scalar.
-    pub fn cross_entropy(self, logits_nv: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    /// left out, to a scalar. With a coefficient z, to two numbers: that, and z times the mean of (ln sum exp(logits))^2.
+    pub fn cross_entropy(self, logits_nv: &Tensor, targets: &Tensor, z: f64) -> Result<Tensor> {
         self.choose(
-            |tape| cross_entropy::fused(tape, logits_nv, targets),
-            |pass| cross_entropy::gpu::fused(pass, logits_nv, targets),
-            || cross_entropy::reference(logits_nv, targets),
+            |tape| cross_entropy::fused(tape, logits_nv, targets, z),
+            |pass| cross_entropy::gpu::fused(pass, logits_nv, targets, z),
+            || cross_entropy::reference(logits_nv, targets, z),
         )
     }
 
     /// [`linear`](Self::linear) without bias and [`cross_entropy`](Self::cross_entropy) in one, which spares the logits:
-    /// x (N, C), W (V, C), targets N of U32, to a scalar.
-    pub fn head_loss(self, x_nc: &Tensor, w_vc: &Tensor, targets: &Tensor) -> Result<Tensor> {
+    /// x (N, C), W (V, C), targets N of U32, to a scalar, or with a coefficient z to two numbers.
+    pub fn head_loss(
+        self,
+        x_nc: &Tensor,
+        w_vc: &Tensor,
+        targets: &Tensor,
+        z: f64,
+    ) -> Result<Tensor> {
         self.choose(
-            |tape| head_loss::fused(tape, x_nc, w_vc, targets),
-            |pass| head_loss::gpu::fused(pass, x_nc, w_vc, targets),
-            || cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets),
+            |tape| head_loss::fused(tape, x_nc, w_vc, targets, z),
+            |pass| head_loss::gpu::fused(pass, x_nc, w_vc, targets, z),
+            || cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets, z),
         )
     }
 

@@ -166,6 +166,7 @@ fn rotations(place: &Place) {
             kv_heads,
             head_width,
             scale: None,
+            window: None,
         };
         place.check((&[&[10, axes.packed_width()]], &[]), |ops, x| {
             let table = RopeTable::new(7, 3, head_width, 100.0, DType::F32, &Device::Cpu)?;
@@ -191,6 +192,21 @@ fn norms(place: &Place) {
             ops.layer_norm(&x[0], &x[1], None, 1e-5)
         });
         place.check((&[x], &[gain]), |ops, x| ops.rms_norm(&x[0], &x[1], 1e-5));
+    }
+    for (head_width, heads, kv_heads) in [(16, 2, 1), (40, 4, 2), (67, 1, 1)] {
+        let axes = Axes {
+            batch: 2,
+            time: 35,
+            heads,
+            kv_heads,
+            head_width,
+            scale: None,
+            window: None,
+        };
+        let gains: [&[usize]; 2] = [&[head_width], &[head_width]];
+        place.check((&[&[70, axes.packed_width()]], &gains), |ops, x| {
+            ops.head_norm(&x[0], [&x[1], &x[2]], axes, 1e-5)
+        });
     }
 }
 
@@ -222,16 +238,18 @@ fn tables(place: &Place) {
 
 fn losses(place: &Place) {
     for (n, v) in [(1, 3), (7, 70), (3, 1500)] {
-        place.check((&[&[n, 9]], &[&[v, 9]]), |ops, x| {
-            ops.head_loss(
-                &(&x[0] * 2.0)?,
-                &x[1],
-                &targets(n, v)?.to_device(x[0].device())?,
-            )
-        });
-        place.check((&[], &[&[n, v]]), |ops, x| {
-            ops.cross_entropy(&(&x[0] * 3.0)?, &targets(n, v)?.to_device(x[0].device())?)
-        });
+        for z in [0.0, 0.1] {
+            // Both numbers in one sum, as a loss has them.
+            place.check((&[&[n, 9]], &[&[v, 9]]), |ops, x| {
+                let targets = targets(n, v)?.to_device(x[0].device())?;
+                ops.head_loss(&(&x[0] * 2.0)?, &x[1], &targets, z)?
+                    .sum_all()
+            });
+            place.check((&[], &[&[n, v]]), |ops, x| {
+                let targets = targets(n, v)?.to_device(x[0].device())?;
+                ops.cross_entropy(&(&x[0] * 3.0)?, &targets, z)?.sum_all()
+            });
+        }
     }
 }
 
@@ -243,9 +261,18 @@ fn attentions(place: &Place) {
         kv_heads,
         head_width,
         scale: None,
+        window: None,
     };
-    // Widths with and without kernels on tensor cores, windows that do and do not fill tiles, shared key heads.
+    let within = |window: usize, axes: Axes| Axes {
+        window: Some(window),
+        ..axes
+    };
+    let scaled = |axes: Axes| Axes {
+        scale: Some(4.0 / axes.head_width as f64),
+        ..axes
+    };
     for axes in [
+        // Widths with and without kernels on tensor cores, windows that do and do not fill tiles, shared key heads.
         of(1, 1, 1, 16),
         of(9, 2, 1, 5),
         of(40, 1, 1, 40),
@@ -253,30 +280,22 @@ fn attentions(place: &Place) {
         of(70, 4, 2, 16),
         of(65, 1, 1, 128),
         of(130, 2, 2, 32),
-    ] {
-        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| {
-            ops.causal_attention(&x[0], axes)
-        });
-    }
-    let scaled = |axes: Axes| Axes {
-        scale: Some(4.0 / axes.head_width as f64),
-        ..axes
-    };
-    for axes in [
-        scaled(of(9, 2, 1, 5)),
-        scaled(of(33, 2, 1, 32)),
-        scaled(of(20, 1, 1, 160)),
-    ] {
-        place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| {
-            ops.causal_attention(&x[0], axes)
-        });
-    }
-    for axes in [
         of(64, 1, 1, 64),
         of(33, 2, 1, 96),
         of(20, 1, 1, 160),
         of(34, 1, 1, 80),
         of(33, 1, 1, 112),
+        // Of a sliding window: within a tile, over two, of one token, longer than all.
+        within(1, of(9, 2, 1, 5)),
+        within(7, of(80, 2, 1, 5)),
+        within(33, of(80, 1, 1, 5)),
+        within(5, of(150, 2, 1, 16)),
+        within(64, of(140, 1, 1, 32)),
+        within(100, of(200, 2, 1, 16)),
+        within(500, of(70, 1, 1, 16)),
+        scaled(of(9, 2, 1, 5)),
+        scaled(of(33, 2, 1, 32)),
+        scaled(of(20, 1, 1, 160)),
     ] {
         place.check((&[&[axes.rows(), axes.packed_width()]], &[]), |ops, x| {
             ops.causal_attention(&x[0], axes)
@@ -319,6 +338,7 @@ fn rows_of_losses(place: &Place) -> Result<()> {
             let nothing = ops.cross_entropy(
                 &equal,
                 &place.on(Tensor::new(&[IGNORED; 3], &Device::Cpu)?)?,
+                0.0,
             )?;
             assert!(nothing.to_scalar::<f32>()?.is_nan(), "the mean of nothing");
         }
@@ -335,11 +355,18 @@ fn caches(place: &Place) -> Result<()> {
         kv_heads,
         head_width,
         scale,
+        window: None,
+    };
+    let within = |window: usize, axes: Axes| Axes {
+        window: Some(window),
+        ..axes
     };
     for (axes, offset, room) in [
         (axes([1, 1, 1, 1, 1], None), 0, 1),
         (axes([2, 1, 4, 2, 64], None), 300, 310),
         (axes([1, 3, 2, 2, 96], Some(4.0 / 96.0)), 2, 6),
+        (within(5, axes([2, 1, 4, 2, 64], None)), 300, 310),
+        (within(2, axes([1, 3, 2, 2, 8], None)), 2, 6),
     ] {
         for (dtype, near) in [(DType::F32, 1e-5), (DType::BF16, 1e-2)] {
             let rounded = |shape: &[usize], seed| random(shape, DType::F32, seed)?.to_dtype(dtype);

@@ -243,6 +243,11 @@ impl Session {
             .unwrap_or(0);
         job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.id)).ok();
         job.checkpoint_every_s = checkpoint_every_s();
+        let folder = request.keep_weights.filter(|_| !job.in_sweep());
+        job.keep_weights = folder.and_then(|folder| {
+            let name = job.weights_name();
+            std::path::absolute(folder.join(name)).ok()
+        });
         let started = Instant::now();
         observer.trial(&job);
         let trial = isolate::run_trial(&worker, &job, request.limit, at, &mut |event| {

@@ -137,6 +137,7 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
         cost: cell.cost.clone(),
         peak_flops_per_s: None,
         checkpoint: None,
+        keep_weights: None,
         checkpoint_every_s: EVERY_S,
     }
 }

@@ -37,6 +37,8 @@ pub struct Request<'a> {
     pub then: Option<&'a Then<'a>>,
     /// What runs one trial, by the index of its build in `file`.
     pub workers: &'a [Worker],
+    /// The folder that keeps what trials have learnt.
+    pub keep_weights: Option<&'a Path>,
     /// Time limit of one trial.
     pub limit: Duration,
     /// The command that continues this run, for messages.

@@ -11,16 +11,16 @@ use crate::ops::{Gradients, Ops};
 /// Scalars summed in one go: fixed, so that the sum does not depend on the number of threads.
 const CHUNK: usize = 4096;
 
-/// The gradient of the loss by every parameter.
+/// The gradient of the loss by every parameter that trains.
 #[derive(Debug)]
 pub struct Gradient {
-    /// In the parameters' order, each contiguous.
+    /// In their order, each contiguous.
     pub tensors: Vec<Tensor>,
     /// 2-norm over all of them.
     pub norm: f64,
 }
 
-/// Takes every parameter's gradient; detached, so that no activation stays alive behind it.
+/// Takes the gradient of every parameter that trains; detached, so that no activation stays alive behind it.
 pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Result<Vec<Tensor>> {
     let of = |(decl, weight): (&Decl, &Tensor)| {
         let grad = gradients.take(weight);
@@ -32,6 +32,7 @@ pub fn take(gradients: &mut Gradients, decls: &[Decl], weights: &Weights) -> Res
     let all = decls
         .iter()
         .zip(weights.all())
+        .filter(|(decl, _)| decl.trains)
         .map(of)
         .collect::<Result<_>>()?;
     if !gradients.is_empty() {

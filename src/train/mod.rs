@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, Var};
 
 use crate::data::Batch;
 use crate::device::Workers;
@@ -28,7 +28,7 @@ pub struct Setup {
     pub model: Arc<Model>,
     /// Started parameters.
     pub params: Params,
-    /// Started state.
+    /// Started state, of the parameters that train.
     pub optimizer: Box<dyn Optimizer>,
     /// Factor on the learning rate by step.
     pub schedule: Arc<dyn Schedule>,
@@ -49,6 +49,8 @@ pub struct Setup {
 /// Trains one model.
 pub struct Trainer {
     setup: Setup,
+    /// Of its parameters, those that train.
+    trained: Vec<Var>,
     workers: Workers,
     done: u64,
 }
@@ -74,6 +76,7 @@ impl Trainer {
     pub fn new(setup: Setup) -> Result<Self> {
         Ok(Self {
             workers: Workers::new(setup.shards)?,
+            trained: setup.params.trained(),
             setup,
             done: 0,
         })
@@ -138,7 +141,7 @@ impl Trainer {
             let lr = setup.lr * setup.schedule.factor(self.done, setup.steps);
             setup
                 .optimizer
-                .step(setup.params.vars(), &gradient.tensors, lr, scale)?;
+                .step(&self.trained, &gradient.tensors, lr, scale)?;
             setup.device.synchronize()?;
         }
         self.done += 1;
@@ -181,7 +184,7 @@ fn to_host(tensor: &Tensor) -> candle_core::Result<Tensor> {
     }
 }
 
-/// `share` times the mean loss of some windows, and its gradient in the parameters' order.
+/// `share` times the mean loss of some windows, and the gradient of what is minimised by the parameters that train, in their order.
 fn shard_gradients(
     model: &Model,
     weights: &Weights,
@@ -191,16 +194,17 @@ fn shard_gradients(
     share: f64,
 ) -> Result<(f64, Vec<Tensor>)> {
     let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
-    let targets = Tensor::from_slice(&batch.targets, batch.targets.len(), device)?;
     let tape = ops.tape();
     let loss = model.loss(
         weights,
-        (&ids, &targets),
+        (&ids, &batch.targets),
         batch.rows,
         batch.context,
         ops.on(&tape),
     )?;
     let mut gradients = tape.backward(&loss, share)?;
     let grads = gradient::take(&mut gradients, model.decls(), weights)?;
-    Ok((share * f64::from(loss.to_scalar::<f32>()?), grads))
+    // Of several numbers the first is the next token's.
+    let of_next = loss.flatten_all()?.get(0)?.to_scalar::<f32>()?;
+    Ok((share * f64::from(of_next), grads))
 }

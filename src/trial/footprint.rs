@@ -1,8 +1,8 @@
 //! Bytes that training must take, by arithmetic.
 
-/// Bytes of parameters, gradients and optimizer state, all in f32.
-pub fn state_bytes(params: u64, optimizer_scalars: u64) -> u64 {
-    4 * (2 * params + optimizer_scalars)
+/// Bytes of so many parameters, gradients and numbers of optimizer state, all in f32.
+pub fn state_bytes(params: u64, gradients: u64, optimizer_scalars: u64) -> u64 {
+    4 * (params + gradients + optimizer_scalars)
 }
 
 /// A guess at the peak memory of a training process: state, the activations that one forward pass of `tokens` tokens leaves

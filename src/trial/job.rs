@@ -50,6 +50,9 @@ pub struct Job {
     /// Where a long trial keeps what lets it go on after a kill.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,
+    /// Where what it has learnt is kept, as safetensors.
+    #[serde(default)]
+    pub keep_weights: Option<PathBuf>,
     /// Seconds of training between two of them.
     #[serde(default = "checkpoint_every_s")]
     pub checkpoint_every_s: f64,
@@ -69,6 +72,13 @@ impl Job {
             .pointer("/compute/dtype")
             .and_then(Value::as_str)
             .unwrap_or("f32")
+    }
+
+    /// What the file of its weights is called: cell, repeat, and enough of the id to tell it from the same cell with other keys.
+    pub fn weights_name(&self) -> String {
+        let cell = self.cell.replace(['/', '\\'], "-");
+        let id = &self.id[..self.id.len().min(8)];
+        format!("{cell}-{}-{id}.safetensors", self.repeat)
     }
 
     /// Whether it only helps to choose a learning rate.

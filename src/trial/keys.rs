@@ -158,18 +158,25 @@ pub(super) const INFER: Section = Section {
 /// Every key of a spec, in the order of reading.
 pub fn keys(registry: &Registry) -> Vec<Key> {
     let slots = &registry.slots;
-    let [sizes, norm, head, scaling, shape] = model::SECTIONS;
+    let [sizes, layers, weights, norm, head, scaling, shape] = model::SECTIONS;
     let parts = [
         registry.sources.keys(),
         DATA.keys().collect(),
-        sizes.keys().collect(),
+        sizes
+            .keys()
+            .chain(layers.keys())
+            .chain(weights.keys())
+            .collect(),
         slots.mixers.keys(),
         slots.ffns.keys(),
         slots.norms.keys(),
         norm.keys().collect(),
         slots.positions.keys(),
+        slots.linears.keys(),
         head.keys().chain(scaling.keys()).collect(),
-        shape.keys().chain(TRAIN.keys()).collect(),
+        shape.keys().collect(),
+        TRAIN.keys().chain(model::FREEZE.keys()).collect(),
+        model::loss::keys(&slots.losses),
         registry.optimizers.keys(),
         rates::RATES.keys().collect(),
         registry.schedules.keys(),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::measure::energy::{Metering, Plan};
 use crate::measure::{Clock, Monotonic, clock, disturbance};
+use crate::model::weights;
 use crate::record::{Status, Trial};
 
 pub mod checkpoint;
@@ -69,6 +70,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
     let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
+    keep_weights(job, &experiment, &training)?;
     let serving = served(job, &experiment, &training, &opened, &clock, &meters)?;
     let energy = meters.end();
     let serving = serving.as_ref();
@@ -93,6 +95,16 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })
+}
+
+/// Writes what was learnt where the job asks for it; nothing of a model that diverged.
+fn keep_weights(job: &Job, experiment: &Experiment, training: &training::Training) -> Result<()> {
+    match &job.keep_weights {
+        Some(path) if training.diverged.is_none() => {
+            weights::write(path, experiment.model.decls(), &training.params)
+        }
+        _ => Ok(()),
+    }
 }
 
 /// The inference half: not of a model that diverged, nor of a trial that only helps to choose a learning rate, which is asked for

@@ -131,7 +131,7 @@ impl Observed<'_> {
         let context = self.experiment.model.shape.context;
         let tokens = (self.experiment.batch * context) as f64;
         let flops =
-            (self.experiment.batch as u64 * self.experiment.model.flops(context).train()) as f64;
+            (self.experiment.batch as u64 * self.experiment.model.training(context).train()) as f64;
         put(
             name::TRAIN_TOKENS_PER_S,
             Metric::value(name::TRAIN_TOKENS_PER_S, tokens / median_s),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use crate::config::{Catalog, Library, Named};
 use crate::data::{self, SourceKind};
 use crate::measure::energy::{self, MeterKind};
-use crate::model::{FfnKind, MixerKind, NormKind, PositionKind, Slots};
+use crate::model::{FfnKind, LinearKind, LossKind, MixerKind, NormKind, PositionKind, Slots};
 use crate::train::{OptimizerKind, ScheduleKind, optimizer, schedule};
 
 /// What can be chosen by a `kind` key.
@@ -66,6 +66,20 @@ impl Registry {
         self
     }
 
+    /// Adds a kind of product with weights.
+    #[must_use]
+    pub fn linear(mut self, kind: impl LinearKind + 'static) -> Self {
+        self.slots.linears.add(Arc::new(kind));
+        self
+    }
+
+    /// Adds a loss.
+    #[must_use]
+    pub fn loss(mut self, kind: impl LossKind + 'static) -> Self {
+        self.slots.losses.add(Arc::new(kind));
+        self
+    }
+
     /// Adds a data source.
     #[must_use]
     pub fn source(mut self, kind: impl SourceKind + 'static) -> Self {
@@ -123,6 +137,8 @@ impl Registry {
             rows(&self.slots.ffns),
             rows(&self.slots.norms),
             rows(&self.slots.positions),
+            rows(&self.slots.linears),
+            rows(&self.slots.losses),
             rows(&self.optimizers),
             rows(&self.schedules),
             rows(&self.meters),

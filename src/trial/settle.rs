@@ -20,7 +20,7 @@ use crate::data::{HeldOut, Source};
 use crate::error::{Error, Result};
 use crate::infer::Sampling;
 use crate::measure::energy::{self, External};
-use crate::model::{Model, Part, Shape};
+use crate::model::{Decl, Model, Part, Shape, Span};
 use crate::ops::{DType, Ops};
 use crate::record::{self, Cost};
 use crate::train::{OptimizerPlan, Rates, Schedule};
@@ -111,10 +111,15 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
         let (given, kept) = (tree.get(key)?.value.as_str()?, settled.get(key)?.as_str()?);
         (given != kept).then(|| ((*key).to_owned(), PathBuf::from(given)))
     };
-    let paths = ["data.path", "data.tokenizer", "measure.external_meter"]
-        .iter()
-        .filter_map(moved)
-        .collect();
+    let paths = [
+        "data.path",
+        "data.tokenizer",
+        "measure.external_meter",
+        "model.from",
+    ]
+    .iter()
+    .filter_map(moved)
+    .collect();
     let cost = cost_of(&experiment);
     Ok(Prepared {
         spec_sha256: record::spec_sha256(&spec),
@@ -283,10 +288,17 @@ fn infer(spec: &Spec, context: usize) -> Result<Infer> {
     })
 }
 
+/// Scalars that one more token adds to what decoding keeps, at the end of the context: those of a window that is full by then, or
+/// of a state of fixed size, are not among them.
+fn kv_scalars_per_token(model: &Model) -> u64 {
+    let context = model.shape.context;
+    model.state_scalars(context) - model.state_scalars(context - 1)
+}
+
 /// The structural cost of an experiment.
 fn cost_of(experiment: &Experiment) -> Cost {
     let model = &experiment.model;
-    let (shape, decls) = (&model.shape, model.decls());
+    let (shape, trained) = (&model.shape, model.trained());
     let total = model.params_total();
     let by_part = model.params_by_part();
     let tables: u64 = [Part::Embedding, Part::Head]
@@ -294,43 +306,51 @@ fn cost_of(experiment: &Experiment) -> Cost {
         .filter_map(|part| by_part.get(part))
         .sum();
     let windows = experiment.steps * experiment.batch as u64;
-    let flops = model.flops(shape.context);
+    let (serving, flops) = (
+        model.work(Span::window(shape.context)),
+        model.training(shape.context),
+    );
     let tokens = windows * shape.context as u64;
     Cost {
         params_total: total,
         params_non_embedding: total - tables,
-        params_active: total,
+        params_active: model.params_active(),
         params_by_part: by_part
             .iter()
             .map(|(part, n)| (part.name().to_owned(), *n))
             .collect(),
         embedding_share: tables as f64 / total as f64,
-        forward_flops_per_token: flops.forward as f64 / shape.context as f64,
+        forward_flops_per_token: serving.forward as f64 / shape.context as f64,
         train_flops_per_token: flops.train() as f64 / shape.context as f64,
         train_flops_per_sequence: flops.train(),
         train_flops_per_sequence_causal: None,
         six_n_flops_per_token: record::six_n_d(total, 1),
         train_flops: windows as f64 * flops.train() as f64,
         train_flops_full_square: Some(windows as f64 * flops.full_square as f64),
-        optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(decls),
+        optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(&trained),
         tuning_flops: None,
         train_tokens: tokens,
         kv_bytes_per_token: experiment.ops.dtype().size_in_bytes() as u64
-            * model.cache_scalars_per_token(),
-        state_bytes: state_bytes(total, experiment.optimizer.state_scalars(decls)),
+            * kv_scalars_per_token(model),
+        state_bytes: experiment.state_bytes(),
     }
 }
 
 impl Experiment {
+    /// Bytes of parameters, of the gradients of those that train, and of what the optimizer keeps for those.
+    fn state_bytes(&self) -> u64 {
+        let trained = self.model.trained();
+        let scalars = self.optimizer.state_scalars(&trained);
+        let gradients = trained.iter().map(Decl::count).sum();
+        state_bytes(self.model.params_total(), gradients, scalars)
+    }
+
     /// Peak memory that a plan expects; a guess.
     pub fn guess_bytes(&self) -> u64 {
-        let (shape, decls) = (&self.model.shape, self.model.decls());
-        let state = state_bytes(
-            self.model.params_total(),
-            self.optimizer.state_scalars(decls),
-        );
+        let (shape, state) = (&self.model.shape, self.state_bytes());
+        let trained: u64 = self.model.trained().iter().map(Decl::count).sum();
         // Each shard has a gradient of its own.
-        let gradients = (self.shards as u64 - 1) * 4 * self.model.params_total();
+        let gradients = (self.shards as u64 - 1) * 4 * trained;
         let tokens = (self.batch * shape.context) as u64;
         let guess = guess_train_bytes(
             state,

@@ -13,9 +13,12 @@ use crate::train::Trainer;
 
 mod gpu;
 mod keys;
+mod layers;
+mod losses;
 mod metering;
 mod resuming;
 mod scaling;
+mod weights;
 
 fn prepared(variant: &str, sets: Value) -> Prepared {
     let mut tree = Library::builtin().variant(variant).unwrap().tree;
@@ -182,6 +185,7 @@ fn job(prepared: &Prepared) -> Job {
         cost: prepared.cost.clone(),
         peak_flops_per_s: Some(1e11),
         checkpoint: None,
+        keep_weights: None,
         checkpoint_every_s: 60.0,
     }
 }

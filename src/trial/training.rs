@@ -213,11 +213,13 @@ fn save(checkpoint: &Checkpoint, trainer: &Trainer, log: &Log) {
 impl Experiment {
     /// A trainer before its first step; its threads are those of the current pool.
     pub fn trainer(&self, seed: u64, opened: &Opened) -> Result<Trainer> {
-        let (decls, device) = (self.model.decls(), &opened.device);
+        let device = &opened.device;
         Trainer::new(Setup {
             model: self.model.clone(),
-            params: Params::init(decls, seed, device)?,
-            optimizer: self.optimizer.start(decls, device, self.ops.dtype())?,
+            params: self.model.start(seed, device)?,
+            optimizer: self
+                .optimizer
+                .start(&self.model.trained(), device, self.ops.dtype())?,
             schedule: self.schedule.clone(),
             lr: self.optimizer.lr(),
             clip: self.clip,
@@ -271,7 +273,7 @@ impl Log {
         self.in_curve = self.losses.len();
         let model = &experiment.model;
         let flops_per_step =
-            experiment.batch as f64 * model.flops(model.shape.context).train() as f64;
+            experiment.batch as f64 * model.training(model.shape.context).train() as f64;
         self.curve.step.push(done);
         self.curve.tokens.push(done * experiment.tokens_per_step());
         self.curve.train_flops.push(done as f64 * flops_per_step);

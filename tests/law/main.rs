@@ -10,9 +10,10 @@ mod own_mixer;
 mod parts;
 mod sources;
 
-use effbench::config::Library;
+use effbench::config::{Library, Origin};
 use effbench::law::{self, Broken};
 use effbench::trial::Registry;
+use serde_json::json;
 
 /// Holds a law over every row of a catalog.
 macro_rules! every_row {
@@ -34,6 +35,8 @@ every_row! {
     feed_forward_layers: law::feed_forward, slots.ffns;
     norms: law::norm, slots.norms;
     positions: law::position, slots.positions;
+    linears: law::linear, slots.linears;
+    losses: law::loss, slots.losses;
     optimizers_in_the_catalog: law::optimizer, optimizers;
     schedules: law::schedule, schedules;
     sources_in_the_catalog: law::source, sources;
@@ -52,6 +55,30 @@ fn variants() {
             "{}",
             variant.name
         );
+    }
+}
+
+/// Parts that do not train: neither work nor state is claimed for them, and they stay.
+#[test]
+fn frozen_parts() {
+    let registry = Registry::builtin();
+    let frozen = [
+        vec!["embedding"],
+        vec!["embedding", "blocks.00"],
+        vec!["blocks.*.*.*_bias", "blocks.01.mixer", "final_norm"],
+        vec![
+            "blocks.*.mixer.qkv",
+            "blocks.*.*_norm",
+            "embedding.position",
+        ],
+    ];
+    for names in frozen {
+        let mut tree = Library::builtin().variant("gpt2").unwrap().tree;
+        let origin = Origin::named("test");
+        tree.set("train.freeze", json!(names), origin.clone());
+        // What the token table has not learnt, the rest can.
+        tree.set("model.head.tied", json!(false), origin);
+        assert_eq!(law::variant(&registry, &tree), [], "{names:?}");
     }
 }
 

@@ -1,14 +1,16 @@
 //! Faulty parts of models: what ships, with one thing wrong.
 
-use candle_core::Tensor;
-use effbench::config::knob::Number;
-use effbench::config::{Declarations, Knob, Knobs, Named};
+use candle_core::{DType, Tensor};
+use effbench::config::knob::{Number, Whole};
+use effbench::config::{Declarations, Knob, Library, Named, Origin};
 use effbench::error::Result;
 use effbench::law;
 use effbench::model::{
-    Declare, Ffn, FfnKind, Init, Mixer, MixerKind, Norm, NormKind, ParamId, Pass, Position,
-    PositionKind, Role, Shape, State, WindowFlops,
+    Aside, Build, Declare, Ffn, FfnKind, Init, Linear, LinearKind, LinearSpec, Loss, LossKind,
+    Mixer, MixerKind, Norm, NormKind, ParamId, Pass, Position, PositionKind, Role, Site, Span,
+    State, Trunk, Work,
 };
+use effbench::ops::IGNORED;
 use effbench::trial::Registry;
 use serde_json::json;
 
@@ -56,12 +58,8 @@ impl Named for Faulty {
 }
 
 impl MixerKind for Faulty {
-    fn settle(
-        &self,
-        knobs: &Knobs,
-        shape: &Shape,
-        declare: &mut Declare,
-    ) -> Result<Box<dyn Mixer>> {
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Mixer>> {
+        let knobs = &site.knobs;
         if self.0 == Fault::WritesAnotherKnob {
             let ratio = knobs.read(&RATIO)?;
             knobs.write(&RATIO, json!(2.0 * ratio));
@@ -71,10 +69,10 @@ impl MixerKind for Faulty {
         }
         let attention = Registry::builtin().slots.mixers;
         let attention = attention.find("attention").expect("it ships").clone();
-        let inner = attention.settle(knobs, shape, declare)?;
+        let inner = attention.settle(site, build)?;
         let has_a_parameter = matches!(self.0, Fault::DeadParameter | Fault::ZeroGradient);
-        let extra =
-            has_a_parameter.then(|| declare.param("extra", &[shape.width], Role::Gain, Init::Ones));
+        let extra = has_a_parameter
+            .then(|| build.param("extra", &[site.shape.width], Role::Gain, Init::Ones));
         Ok(Box::new(Wrong {
             fault: self.0,
             inner,
@@ -146,14 +144,14 @@ impl Mixer for Wrong {
         })
     }
 
-    fn flops(&self, time: usize) -> WindowFlops {
-        let claimed = self.inner.flops(time);
+    fn work(&self, span: Span) -> Work {
+        let claimed = self.inner.work(span);
         match self.fault {
-            Fault::HalfTheForward => WindowFlops {
+            Fault::HalfTheForward => Work {
                 forward: claimed.forward / 2,
                 ..claimed
             },
-            Fault::HalfTheBackward => WindowFlops {
+            Fault::HalfTheBackward => Work {
                 backward: claimed.backward / 2,
                 ..claimed
             },
@@ -161,10 +159,10 @@ impl Mixer for Wrong {
         }
     }
 
-    fn cache_scalars_per_token(&self) -> u64 {
+    fn state_scalars(&self, tokens: usize) -> u64 {
         match self.fault {
             Fault::StateNotClaimed => 0,
-            _ => self.inner.cache_scalars_per_token(),
+            _ => self.inner.state_scalars(tokens),
         }
     }
 }
@@ -239,10 +237,10 @@ impl Named for Shifted {
 struct ShiftedFfn(Box<dyn Ffn>);
 
 impl FfnKind for Shifted {
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>> {
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Ffn>> {
         let gelu = Registry::builtin().slots.ffns;
         let gelu = gelu.find("gelu").expect("it ships").clone();
-        Ok(Box::new(ShiftedFfn(gelu.settle(knobs, shape, declare)?)))
+        Ok(Box::new(ShiftedFfn(gelu.settle(site, build)?)))
     }
 }
 
@@ -255,9 +253,157 @@ impl Ffn for ShiftedFfn {
         self.0.forward(&x, pass)
     }
 
-    fn flops(&self, time: usize) -> WindowFlops {
-        self.0.flops(time)
+    fn work(&self, span: Span) -> Work {
+        self.0.work(span)
     }
+}
+
+/// A frozen matrix and a trained update of rank 4 beside it, W + A B: LoRA (Hu et al. 2021, arXiv 2106.09685), but from a normal
+/// start, so that both factors have a gradient at once.
+struct LowRank {
+    /// Of the work that it claims.
+    claims: u64,
+}
+
+struct Update {
+    base: Box<dyn Linear>,
+    factors: [ParamId; 2],
+    /// Of a row, in the first product and in the second.
+    multiply_adds: [u64; 2],
+    claims: u64,
+}
+
+const RANK: Knob<Whole> = Knob::count("rank", "Rank of the update.").default(4);
+
+impl Named for LowRank {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn about(&self) -> &'static str {
+        "a matrix and an update of low rank"
+    }
+    fn knobs(&self) -> Declarations {
+        &[&RANK]
+    }
+}
+
+impl LinearKind for LowRank {
+    fn settle(
+        &self,
+        site: &Site,
+        name: &str,
+        spec: LinearSpec,
+        declare: &mut Declare,
+    ) -> Result<Box<dyn Linear>> {
+        let rank = site.knobs.read(&RANK)?;
+        let dense = Registry::builtin().slots.linears;
+        let dense = dense.find("dense").expect("it ships").clone();
+        let (outputs, start) = (spec.outputs(), Init::Normal(spec.start));
+        let (down, up) = (format!("{name}_down"), format!("{name}_up"));
+        Ok(Box::new(Update {
+            base: dense.settle(site, name, spec, declare)?,
+            factors: [
+                declare.param(&down, &[rank, spec.inputs], Role::Matrix, start),
+                declare.param(&up, &[outputs, rank], Role::Matrix, start),
+            ],
+            multiply_adds: [rank * spec.inputs, rank * outputs].map(|n| n as u64),
+            claims: self.claims,
+        }))
+    }
+}
+
+impl Linear for Update {
+    fn forward(&self, x_nk: &Tensor, pass: &Pass) -> Result<Tensor> {
+        let [down, up] = self.factors.map(|id| &pass.weights[id]);
+        let low = pass.ops.linear(x_nk, down, None)?;
+        let update = pass.ops.linear(&low, up, None)?;
+        Ok(pass.ops.add(&self.base.forward(x_nk, pass)?, &update)?)
+    }
+
+    fn work(&self, rows: u64, learns: bool) -> Work {
+        let [down, up] = self.multiply_adds.map(|of_row| self.claims * rows * of_row);
+        // Whatever comes in, the second product's input learns.
+        self.base.work(rows, learns)
+            + Work::of_product(down, learns, true)
+            + Work::of_product(up, true, true)
+    }
+
+    fn trains(&self) -> bool {
+        true
+    }
+}
+
+#[test]
+fn a_kind_of_product_from_outside() {
+    let registry = |claims| Registry::builtin().linear(LowRank { claims });
+    caught("none", &law::linear(&registry(1), NAME), &[]);
+    let doubled = law::linear(&registry(2), NAME);
+    caught("twice its work", &doubled, &["work is what is counted"]);
+    // As it is meant: nothing but the updates trains.
+    let mut tree = Library::builtin().variant("gpt2").unwrap().tree;
+    let origin = Origin::named("test");
+    tree.set("model.linear.kind", json!(NAME), origin.clone());
+    let frozen = json!([
+        "embedding",
+        "blocks.*.*.*_bias",
+        "blocks.*.*.qkv",
+        "blocks.*.*.out",
+        "blocks.*.ffn.up",
+        "blocks.*.ffn.down"
+    ]);
+    tree.set("train.freeze", frozen, origin);
+    assert_eq!(law::variant(&registry(1), &tree), []);
+}
+
+/// A loss that wants the residual stream small.
+struct Small {
+    /// Whether it divides by all places, asked for or not.
+    of_all: bool,
+}
+
+impl Named for Small {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+    fn about(&self) -> &'static str {
+        "the mean square of the residual stream"
+    }
+}
+
+impl LossKind for Small {
+    fn weight(&self) -> f64 {
+        1e-3
+    }
+
+    fn settle(&self, _site: &Site, weight: f64, _build: &mut Aside) -> Result<Box<dyn Loss>> {
+        let of_all = self.of_all;
+        Ok(Box::new(OfStream { weight, of_all }))
+    }
+}
+
+struct OfStream {
+    weight: f64,
+    of_all: bool,
+}
+
+impl Loss for OfStream {
+    fn term(&self, trunk: &Trunk, _pass: &Pass) -> Result<Option<Tensor>> {
+        let (places, width) = trunk.x_nc.dims2()?;
+        let asked = trunk.targets.iter().map(|t| f32::from(*t != IGNORED));
+        let asked = Tensor::from_iter(asked, trunk.x_nc.device())?;
+        let known = f64::from(asked.sum_all()?.to_scalar::<f32>()?);
+        let squares = trunk.x_nc.to_dtype(DType::F32)?.sqr()?.sum(1)?;
+        let over = if self.of_all { places as f64 } else { known };
+        let sum = (squares * asked)?.sum_all()?;
+        Ok(Some((sum * (self.weight / width as f64 / over))?))
+    }
+}
+
+#[test]
+fn a_loss_from_outside() {
+    let broken = |of_all| law::loss(&Registry::builtin().loss(Small { of_all }), NAME);
+    caught("none", &broken(false), &[]);
+    caught("another mean", &broken(true), &["windows are strangers"]);
 }
 
 /// A norm whose gradient points the other way.
@@ -279,10 +425,10 @@ impl Named for Reversed {
 struct ReversedNorm(Box<dyn Norm>);
 
 impl NormKind for Reversed {
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
+    fn settle(&self, site: &Site, width: usize, declare: &mut Declare) -> Result<Box<dyn Norm>> {
         let norm = Registry::builtin().slots.norms;
         let norm = norm.find("layernorm").expect("it ships").clone();
-        Ok(Box::new(ReversedNorm(norm.settle(knobs, shape, declare)?)))
+        Ok(Box::new(ReversedNorm(norm.settle(site, width, declare)?)))
     }
 }
 
@@ -308,15 +454,10 @@ impl Named for Forgetful {
 struct ForgetfulPosition(Box<dyn Position>);
 
 impl PositionKind for Forgetful {
-    fn settle(
-        &self,
-        knobs: &Knobs,
-        shape: &Shape,
-        declare: &mut Declare,
-    ) -> Result<Box<dyn Position>> {
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Position>> {
         let kinds = Registry::builtin().slots.positions;
         let kind = kinds.find("sinusoidal").expect("it ships").clone();
-        let position = kind.settle(knobs, shape, declare)?;
+        let position = kind.settle(site, build)?;
         Ok(Box::new(ForgetfulPosition(position)))
     }
 }

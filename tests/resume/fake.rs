@@ -163,6 +163,7 @@ pub fn run_jobs(
         jobs,
         then: None,
         workers: std::slice::from_ref(worker),
+        keep_weights: None,
         limit: LONG,
         resume,
     };

@@ -184,6 +184,7 @@ fn a_failed_calibration_is_recorded_and_stops_nothing() {
         jobs: &jobs,
         then: None,
         workers: std::slice::from_ref(&worker),
+        keep_weights: None,
         limit: LONG,
         resume: "",
     };

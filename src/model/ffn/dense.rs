@@ -5,10 +5,10 @@ use candle_core::Tensor;
 
 use super::{Ffn, FfnKind};
 use crate::config::knob::Number;
-use crate::config::{Declarations, Knob, Knobs, Named};
+use crate::config::{Declarations, Knob, Named};
 use crate::error::Result;
-use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Pass, Shape, WindowFlops};
+use crate::model::linear::{Linear, LinearSpec};
+use crate::model::{Build, Pass, Site, Span, Work};
 
 const RATIO: Knob<Number> = Knob::number("ratio", "Hidden width over the model's width.")
     .within(1e-3, 1e3)
@@ -46,65 +46,54 @@ impl Named for Kind {
 }
 
 impl FfnKind for Kind {
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>> {
-        let c = shape.width;
-        let ratio = knobs.read(&RATIO)?;
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Ffn>> {
+        let (shape, c) = (site.shape, site.shape.width);
+        let ratio = site.knobs.read(&RATIO)?;
         let hidden = ((ratio * c as f64).round() as usize).max(1);
-        let up = declare.param(
+        let up = build.linear(
             "up",
-            &[hidden, c],
-            Role::Matrix,
-            Init::Normal(shape.init_std),
-        );
-        let up_bias = shape
-            .bias
-            .then(|| declare.param("up_bias", &[hidden], Role::Bias, Init::Zeros));
-        let down = declare.param(
+            LinearSpec {
+                rows: &[hidden],
+                inputs: c,
+                bias: shape.bias,
+                start: shape.init_std,
+            },
+        )?;
+        let down = build.linear(
             "down",
-            &[c, hidden],
-            Role::Matrix,
-            Init::Normal(shape.residual_std()),
-        );
-        let down_bias = shape
-            .bias
-            .then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
+            LinearSpec {
+                rows: &[c],
+                inputs: hidden,
+                bias: shape.bias,
+                start: shape.residual_std(),
+            },
+        )?;
         Ok(Box::new(Dense {
             kind: *self,
-            multiply_adds: 2 * (c * hidden) as u64,
             up,
-            up_bias,
             down,
-            down_bias,
         }))
     }
 }
 
 struct Dense {
     kind: Kind,
-    /// A token's, forwards.
-    multiply_adds: u64,
-    up: ParamId,
-    up_bias: Option<ParamId>,
-    down: ParamId,
-    down_bias: Option<ParamId>,
+    up: Box<dyn Linear>,
+    down: Box<dyn Linear>,
 }
 
 impl Ffn for Dense {
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let w = pass.weights;
-        let hidden = pass
-            .ops
-            .linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
+        let hidden = self.up.forward(x_nc, pass)?;
         let hidden = match self.kind {
             Kind::Gelu => pass.ops.gelu(&hidden)?,
             Kind::Relu => pass.ops.relu(&hidden)?,
         };
-        Ok(pass
-            .ops
-            .linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
+        self.down.forward(&hidden, pass)
     }
 
-    fn flops(&self, time: usize) -> WindowFlops {
-        WindowFlops::of_weights(time as u64 * self.multiply_adds)
+    fn work(&self, span: Span) -> Work {
+        let learns = span.learns || self.up.trains();
+        self.up.work(span.new, span.learns) + self.down.work(span.new, learns)
     }
 }

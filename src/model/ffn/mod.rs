@@ -2,8 +2,8 @@
 
 use candle_core::Tensor;
 
-use super::{Declare, Pass, Shape, WindowFlops};
-use crate::config::{Knobs, Named};
+use super::{Build, Pass, Site, Span, Work};
+use crate::config::Named;
 use crate::error::Result;
 
 pub mod dense;
@@ -12,14 +12,20 @@ pub mod swiglu;
 /// A settled feed-forward layer, token by token.
 pub trait Ffn: Send + Sync {
     /// (B*T, C) to the same shape.
+    ///
+    /// # Errors
+    /// The operations'.
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor>;
 
-    /// What training one window of `time` tokens costs: the products that [`forward`](Self::forward) and its gradient make.
-    fn flops(&self, time: usize) -> WindowFlops;
+    /// What these tokens of one window cost: the products that [`forward`](Self::forward) and its gradient make.
+    fn work(&self, span: Span) -> Work;
 }
 
 /// A kind of feed-forward layer: one file in this folder and one row in the registry.
 pub trait FfnKind: Named {
     /// Reads the knobs below `model.ffn`, declares the parameters of one layer and returns it.
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>>;
+    ///
+    /// # Errors
+    /// Where a knob has a value that it cannot have.
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Ffn>>;
 }

@@ -5,10 +5,10 @@ use candle_core::Tensor;
 
 use super::{Ffn, FfnKind};
 use crate::config::knob::Number;
-use crate::config::{Declarations, Knob, Knobs, Named};
+use crate::config::{Declarations, Knob, Named};
 use crate::error::Result;
-use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Pass, Shape, WindowFlops};
+use crate::model::linear::{Linear, LinearSpec};
+use crate::model::{Build, Pass, Site, Span, Work};
 
 const RATIO: Knob<Number> = Knob::number(
     "ratio",
@@ -33,63 +33,47 @@ impl Named for Kind {
 }
 
 impl FfnKind for Kind {
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Ffn>> {
-        let c = shape.width;
-        let ratio = knobs.read(&RATIO)?;
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Ffn>> {
+        let (shape, c) = (site.shape, site.shape.width);
+        let ratio = site.knobs.read(&RATIO)?;
         // The small slack keeps 8/3 * 48 = 128.00000000000003 from becoming 136.
         let hidden = ((ratio * c as f64 / 8.0 - 1e-9).ceil() as usize).max(1) * 8;
-        let gate_up = [hidden, hidden];
-        let up = declare.stacked(
+        let up = build.linear(
             "gate_up",
-            &[2 * hidden, c],
-            Role::Matrix,
-            Init::Normal(shape.init_std),
-            &gate_up,
-        );
-        let up_bias = shape
-            .bias
-            .then(|| declare.param("gate_up_bias", &[2 * hidden], Role::Bias, Init::Zeros));
-        let down = declare.param(
+            LinearSpec {
+                rows: &[hidden, hidden],
+                inputs: c,
+                bias: shape.bias,
+                start: shape.init_std,
+            },
+        )?;
+        let down = build.linear(
             "down",
-            &[c, hidden],
-            Role::Matrix,
-            Init::Normal(shape.residual_std()),
-        );
-        let down_bias = shape
-            .bias
-            .then(|| declare.param("down_bias", &[c], Role::Bias, Init::Zeros));
-        Ok(Box::new(SwiGlu {
-            multiply_adds: 3 * (c * hidden) as u64,
-            up,
-            up_bias,
-            down,
-            down_bias,
-        }))
+            LinearSpec {
+                rows: &[c],
+                inputs: hidden,
+                bias: shape.bias,
+                start: shape.residual_std(),
+            },
+        )?;
+        Ok(Box::new(SwiGlu { up, down }))
     }
 }
 
 struct SwiGlu {
-    /// A token's, forwards.
-    multiply_adds: u64,
-    up: ParamId,
-    up_bias: Option<ParamId>,
-    down: ParamId,
-    down_bias: Option<ParamId>,
+    /// `[gate | up]`.
+    up: Box<dyn Linear>,
+    down: Box<dyn Linear>,
 }
 
 impl Ffn for SwiGlu {
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let w = pass.weights;
-        let gate_up = pass
-            .ops
-            .linear(x_nc, &w[self.up], self.up_bias.map(|b| &w[b]))?;
-        let hidden = pass.ops.swiglu(&gate_up)?;
-        Ok(pass
-            .ops
-            .linear(&hidden, &w[self.down], self.down_bias.map(|b| &w[b]))?)
+        let gate_up = self.up.forward(x_nc, pass)?;
+        self.down.forward(&pass.ops.swiglu(&gate_up)?, pass)
     }
 
-    fn flops(&self, time: usize) -> WindowFlops {
-        WindowFlops::of_weights(time as u64 * self.multiply_adds)
+    fn work(&self, span: Span) -> Work {
+        let learns = span.learns || self.up.trains();
+        self.up.work(span.new, span.learns) + self.down.work(span.new, learns)
     }
 }

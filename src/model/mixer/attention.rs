@@ -1,74 +1,151 @@
-//! Causal multi-head attention, grouped-query where `model.kv_heads` is smaller than `model.heads`.
+//! Causal multi-head attention, grouped-query where `model.kv_heads` is smaller than `model.heads`; over all earlier tokens or
+//! over a window of the last.
 //!
 //! softmax(Q K^T / sqrt(D)) V per head (Vaswani et al. 2017, eq. 1; grouped queries: Ainslie et al. 2023). Q, K and V come
-//! from one packed projection (B*T, (H + 2 KV) * D).
+//! from one packed projection (B*T, (H + 2 KV) * D). A window of w tokens leaves the query at t the keys from t - w + 1 to t
+//! (Beltagy et al. 2020, section 3.1), so that L such layers see L (w - 1) + 1 tokens; decoding keeps w of them.
+//!
+//! With `qk_norm`, queries and keys go through an RMSNorm head by head, before they are rotated, with a trained gain for all query
+//! heads and one for all key heads: scores are then bounded, at most sqrt(D) at the start (Henry et al. 2020, arXiv 2010.04245,
+//! normalise by length; Dehghani et al. 2023, arXiv 2302.05442, section 2, by LayerNorm; RMSNorm as in Qwen3, arXiv 2505.09388).
 
 use candle_core::Tensor;
 
+use super::cache::{in_order, keep};
 use super::{Mixer, MixerKind, State};
-use crate::config::{Knobs, Named};
+use crate::config::knob::{Flag, Number, Whole};
+use crate::config::{Declarations, Knob, Named};
 use crate::error::Result;
-use crate::model::param::{Declare, Init, ParamId, Role};
-use crate::model::{Pass, Shape, WindowFlops, causal_pairs};
+use crate::model::linear::{Linear, LinearSpec};
+use crate::model::param::{Init, ParamId, Role};
+use crate::model::{Build, Pass, Shape, Site, Span, Work};
 use crate::ops::{Axes, Cached};
 
-/// Row of the catalog.
-pub struct Kind;
+const QK_NORM: Knob<Flag> = Knob::flag(
+    "qk_norm",
+    "Whether queries and keys are brought to unit size, head by head, by an RMSNorm with trained gains.",
+)
+.default(false);
+const QK_NORM_EPS: Knob<Number> = Knob::number(
+    "qk_norm_eps",
+    "Added to the mean square of a query or key in that norm.",
+)
+.within(0.0, 1.0)
+.default(1e-6);
+const WINDOW: Knob<Whole> = Knob::count(
+    "window",
+    "Tokens that a token sees, itself the last of them.",
+)
+.unit("tokens")
+.follows("a quarter of model.context");
+
+/// Row of the catalog: `attention` or `sliding`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// Over all earlier tokens.
+    Full,
+    /// Over the last of them.
+    Sliding,
+}
 
 impl Named for Kind {
     fn name(&self) -> &'static str {
-        "attention"
+        match self {
+            Kind::Full => "attention",
+            Kind::Sliding => "sliding",
+        }
     }
     fn about(&self) -> &'static str {
-        "causal softmax attention over all earlier tokens (Vaswani et al. 2017); grouped-query with model.kv_heads (Ainslie et al. 2023)"
+        match self {
+            Kind::Full => {
+                "causal softmax attention over all earlier tokens (Vaswani et al. 2017); grouped-query with model.kv_heads (Ainslie et al. 2023)"
+            }
+            Kind::Sliding => {
+                "causal softmax attention over a window of the last tokens, a quarter of the context unless `window` says otherwise (Beltagy et al. 2020)"
+            }
+        }
+    }
+    fn knobs(&self) -> Declarations {
+        match self {
+            Kind::Full => &[&QK_NORM, &QK_NORM_EPS],
+            Kind::Sliding => &[&WINDOW, &QK_NORM, &QK_NORM_EPS],
+        }
+    }
+    fn family(&self) -> &'static str {
+        "attention"
     }
 }
 
 impl MixerKind for Kind {
-    fn settle(
-        &self,
-        _knobs: &Knobs,
-        shape: &Shape,
-        declare: &mut Declare,
-    ) -> Result<Box<dyn Mixer>> {
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Mixer>> {
+        let shape = site.shape;
         let (c, d) = (shape.width, shape.head_width());
         let (q, kv) = (shape.heads * d, shape.kv_heads * d);
-        let rows = [q, kv, kv];
-        let qkv = declare.stacked(
+        let window = match self {
+            Kind::Full => None,
+            Kind::Sliding => Some(site.knobs.read_or(&WINDOW, (shape.context / 4).max(1))?),
+        };
+        let qkv = build.linear(
             "qkv",
-            &[q + 2 * kv, c],
-            Role::Matrix,
-            Init::Normal(shape.init_std),
-            &rows,
-        );
-        let qkv_bias = shape
-            .bias
-            .then(|| declare.param("qkv_bias", &[q + 2 * kv], Role::Bias, Init::Zeros));
-        let out = declare.param(
+            LinearSpec {
+                rows: &[q, kv, kv],
+                inputs: c,
+                bias: shape.bias,
+                start: shape.init_std,
+            },
+        )?;
+        let qk_norm = QkNorm::settle(site, build)?;
+        let out = build.linear(
             "out",
-            &[c, q],
-            Role::Matrix,
-            Init::Normal(shape.residual_std()),
-        );
-        let out_bias = shape
-            .bias
-            .then(|| declare.param("out_bias", &[c], Role::Bias, Init::Zeros));
+            LinearSpec {
+                rows: &[c],
+                inputs: q,
+                bias: shape.bias,
+                start: shape.residual_std(),
+            },
+        )?;
         Ok(Box::new(Attention {
             shape: shape.clone(),
+            window,
             qkv,
-            qkv_bias,
+            qk_norm,
             out,
-            out_bias,
         }))
     }
 }
 
 struct Attention {
     shape: Shape,
-    qkv: ParamId,
-    qkv_bias: Option<ParamId>,
-    out: ParamId,
-    out_bias: Option<ParamId>,
+    /// Tokens that a query sees; `None` is all.
+    window: Option<usize>,
+    qkv: Box<dyn Linear>,
+    qk_norm: Option<QkNorm>,
+    out: Box<dyn Linear>,
+}
+
+/// The norm of queries and keys.
+struct QkNorm {
+    /// Of queries and of keys.
+    gains: [ParamId; 2],
+    trains: bool,
+    eps: f64,
+}
+
+impl QkNorm {
+    /// Reads `qk_norm`, silent where it is not said.
+    fn settle(site: &Site, build: &mut Build) -> Result<Option<Self>> {
+        if !site.knobs.given(&QK_NORM) || !site.knobs.read(&QK_NORM)? {
+            return Ok(None);
+        }
+        let width = [site.shape.head_width()];
+        let gains = ["q_gain", "k_gain"]
+            .map(|name| build.of_all_heads(name, &width, Role::Gain, Init::Ones));
+        Ok(Some(Self {
+            gains,
+            trains: gains.iter().any(|gain| build.trains(*gain)),
+            eps: site.knobs.read(&QK_NORM_EPS)?,
+        }))
+    }
 }
 
 impl Attention {
@@ -80,26 +157,80 @@ impl Attention {
             kv_heads: self.shape.kv_heads,
             head_width: self.shape.head_width(),
             scale: self.shape.scaling.score_scale(self.shape.head_width()),
+            window: self.window,
         }
     }
 
     fn project(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let w = pass.weights;
-        let qkv = pass
-            .ops
-            .linear(x_nc, &w[self.qkv], self.qkv_bias.map(|b| &w[b]))?;
+        let mut qkv = self.qkv.forward(x_nc, pass)?;
+        if let Some(QkNorm { gains, eps, .. }) = &self.qk_norm {
+            let gains = gains.map(|gain| &pass.weights[gain]);
+            qkv = pass.ops.head_norm(&qkv, gains, self.axes(pass), *eps)?;
+        }
         match pass.rope {
             Some(table) => Ok(pass.ops.rope(&qkv, self.axes(pass), table)?),
             None => Ok(qkv),
         }
     }
 
-    fn output(&self, y: &Tensor, pass: &Pass) -> Result<Tensor> {
-        Ok(pass.ops.linear(
-            y,
-            &pass.weights[self.out],
-            self.out_bias.map(|b| &pass.weights[b]),
-        )?)
+    /// Tokens that decoding keeps.
+    fn room(&self) -> usize {
+        let context = self.shape.context;
+        self.window.map_or(context, |window| window.min(context))
+    }
+
+    /// Keys (0) or values (1) of the packed input, (B x KV, T, D).
+    fn heads(&self, qkv: &Tensor, which: usize, pass: &Pass) -> Result<Tensor> {
+        let (b, t, d) = (pass.batch, pass.time, self.shape.head_width());
+        let (h, g) = (self.shape.heads, self.shape.kv_heads);
+        let part = qkv.narrow(1, (h + which * g) * d, g * d)?;
+        let part = part.reshape((b, t, g, d))?.transpose(1, 2)?;
+        Ok(part.contiguous()?.reshape((b * g, t, d))?)
+    }
+
+    /// Of new tokens over those that the caches hold, which take the new ones in.
+    fn over_caches(&self, qkv: &Tensor, pass: &Pass, caches: &[Tensor]) -> Result<Tensor> {
+        let (axes, seen) = (self.axes(pass), pass.offset + pass.time);
+        let new = [self.heads(qkv, 0, pass)?, self.heads(qkv, 1, pass)?];
+        let store = || -> Result<()> {
+            let both = caches.iter().zip(&new);
+            both.map(|(cache, new)| Ok(keep(cache, new, pass.offset)?))
+                .collect()
+        };
+        let over = |keys: &Tensor, values: &Tensor, offset: usize, axes: Axes| {
+            let cached = Cached {
+                keys,
+                values,
+                offset,
+            };
+            Ok(pass.ops.cached_attention(qkv, cached, axes)?)
+        };
+        if pass.offset == 0 {
+            store()?;
+            return Ok(pass.ops.causal_attention(qkv, axes)?);
+        }
+        if seen <= self.room() {
+            store()?;
+            return over(&caches[0], &caches[1], pass.offset, axes);
+        }
+        if pass.time == 1 {
+            // The ring is full: every key in it is one that the token sees, in whatever order.
+            store()?;
+            let all = Axes {
+                window: None,
+                ..axes
+            };
+            return over(&caches[0], &caches[1], self.room() - 1, all);
+        }
+        // The first of several new tokens sees what the last of them would write over.
+        let whole = |which: usize| -> Result<Tensor> {
+            let held = in_order(&caches[which], pass.offset)?;
+            Ok(Tensor::cat(&[&held, &new[which]], 1)?)
+        };
+        let (keys, values) = (whole(0)?, whole(1)?);
+        let y = over(&keys, &values, pass.offset.min(self.room()), axes)?;
+        store()?;
+        Ok(y)
     }
 }
 
@@ -107,58 +238,34 @@ impl Mixer for Attention {
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
         let qkv = self.project(x_nc, pass)?;
         let y = pass.ops.causal_attention(&qkv, self.axes(pass))?;
-        self.output(&y, pass)
+        self.out.forward(&y, pass)
     }
 
     fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
-        let (b, t, h, g, d) = (
-            pass.batch,
-            pass.time,
-            self.shape.heads,
-            self.shape.kv_heads,
-            self.shape.head_width(),
-        );
         let qkv = self.project(x_nc, pass)?;
         if state.0.is_empty() {
-            let room = (b * g, self.shape.context, d);
+            let heads = pass.batch * self.shape.kv_heads;
+            let room = (heads, self.room(), self.shape.head_width());
             let empty = || Tensor::zeros(room, qkv.dtype(), qkv.device());
             state.0 = vec![empty()?, empty()?];
         }
-        for (slot, cache) in state.0.iter().enumerate() {
-            let new = qkv.narrow(1, (h + slot * g) * d, g * d)?;
-            let new = new
-                .reshape((b, t, g, d))?
-                .transpose(1, 2)?
-                .contiguous()?
-                .reshape((b * g, t, d))?;
-            cache.slice_set(&new, 1, pass.offset)?;
-        }
-        let y = if pass.offset == 0 {
-            pass.ops.causal_attention(&qkv, self.axes(pass))?
-        } else {
-            let cached = Cached {
-                keys: &state.0[0],
-                values: &state.0[1],
-                offset: pass.offset,
-            };
-            pass.ops.cached_attention(&qkv, cached, self.axes(pass))?
-        };
-        self.output(&y, pass)
+        let y = self.over_caches(&qkv, pass, &state.0)?;
+        self.out.forward(&y, pass)
     }
 
-    fn flops(&self, time: usize) -> WindowFlops {
-        let (t, c, d) = (
-            time as u64,
-            self.shape.width as u64,
-            self.shape.head_width() as u64,
-        );
-        let (h, g) = (self.shape.heads as u64, self.shape.kv_heads as u64);
-        let (packed, output) = (t * c * (h + 2 * g) * d, t * h * d * c);
-        WindowFlops::of_weights(packed + output)
-            + WindowFlops::of_attention(causal_pairs(t), t * t, h * d)
+    fn work(&self, span: Span) -> Work {
+        let channels = (self.shape.heads * self.shape.head_width()) as u64;
+        let window = self.window.map(|window| window as u64);
+        let normed = self.qk_norm.as_ref().is_some_and(|norm| norm.trains);
+        let learns = span.learns || self.qkv.trains() || normed;
+        let (pairs, square) = (span.pairs(window), span.square(window));
+        self.qkv.work(span.new, span.learns)
+            + Work::of_attention(pairs, square, channels, learns)
+            + self.out.work(span.new, learns)
     }
 
-    fn cache_scalars_per_token(&self) -> u64 {
-        2 * (self.shape.kv_heads * self.shape.head_width()) as u64
+    fn state_scalars(&self, tokens: usize) -> u64 {
+        let of_token = 2 * self.shape.kv_heads * self.shape.head_width();
+        (self.room().min(tokens) * of_token) as u64
     }
 }

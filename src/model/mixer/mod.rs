@@ -2,10 +2,11 @@
 
 use candle_core::Tensor;
 
-use super::{Declare, Pass, Shape, WindowFlops};
-use crate::config::{Knobs, Named};
+use super::{Build, Pass, Site, Span, Work};
+use crate::config::Named;
 use crate::error::Result;
 
+mod cache;
 pub mod attention;
 
 /// What a mixer keeps between tokens while decoding; its own business.
@@ -15,26 +16,30 @@ pub struct State(pub Vec<Tensor>);
 /// A settled token mixer: position t may see positions up to t of its own window, and nothing else.
 pub trait Mixer: Send + Sync {
     /// Whole windows: `x_nc` is (B*T, C); returns the same shape.
+    ///
+    /// # Errors
+    /// The operations'.
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor>;
 
     /// The next `pass.time` tokens after `pass.offset` already seen, with the state they left. (B*T, C) to the same shape.
+    ///
+    /// # Errors
+    /// The operations'.
     fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor>;
 
-    /// What training one window of `time` tokens costs: the products that [`forward`](Self::forward) and its gradient make.
-    fn flops(&self, time: usize) -> WindowFlops;
+    /// What these tokens of one window cost: the products that [`forward`](Self::forward), or after others of the window
+    /// [`advance`](Self::advance), and the gradient make.
+    fn work(&self, span: Span) -> Work;
 
-    /// Scalars that [`State`] holds per token of a window while decoding; 0 for a state of fixed size.
-    fn cache_scalars_per_token(&self) -> u64;
-
-    /// Scalars that it holds per window beside those, however long the window is.
-    fn cache_scalars_per_window(&self) -> u64 {
-        0
-    }
+    /// Scalars that [`State`] holds of a window of so many tokens while decoding.
+    fn state_scalars(&self, tokens: usize) -> u64;
 }
 
 /// A kind of mixer: one file in this folder and one row in the registry.
 pub trait MixerKind: Named {
     /// Reads the knobs below `model.mixer`, declares the parameters of one layer and returns it.
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare)
-    -> Result<Box<dyn Mixer>>;
+    ///
+    /// # Errors
+    /// Where a knob has a value that it cannot have.
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Mixer>>;
 }

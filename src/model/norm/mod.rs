@@ -3,9 +3,9 @@
 
 use candle_core::Tensor;
 
-use super::{Declare, Pass, Shape};
+use super::{Declare, Pass, Site};
 use crate::config::knob::Number;
-use crate::config::{Declarations, Knob, Knobs, Named};
+use crate::config::{Declarations, Knob, Named};
 use crate::error::Result;
 use crate::model::param::{Init, ParamId, Role};
 
@@ -17,8 +17,11 @@ pub trait Norm: Send + Sync {
 
 /// A kind of norm: one row in the registry.
 pub trait NormKind: Named {
-    /// Reads the knobs below `model.norm`, declares the parameters of one norm and returns it.
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>>;
+    /// Reads the knobs below `model.norm`, declares the parameters of one norm of so many columns and returns it.
+    ///
+    /// # Errors
+    /// Where a knob has a value that it cannot have.
+    fn settle(&self, site: &Site, width: usize, declare: &mut Declare) -> Result<Box<dyn Norm>>;
 }
 
 const EPS: Knob<Number> = Knob::number(
@@ -59,22 +62,23 @@ impl Named for RmsNormKind {
 }
 
 impl NormKind for LayerNormKind {
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
-        let eps = knobs.read(&EPS)?;
-        let gain = declare.param("gain", &[shape.width], Role::Gain, Init::Ones);
-        let bias = shape
+    fn settle(&self, site: &Site, width: usize, declare: &mut Declare) -> Result<Box<dyn Norm>> {
+        let eps = site.knobs.read(&EPS)?;
+        let gain = declare.param("gain", &[width], Role::Gain, Init::Ones);
+        let bias = site
+            .shape
             .bias
-            .then(|| declare.param("bias", &[shape.width], Role::Bias, Init::Zeros));
+            .then(|| declare.param("bias", &[width], Role::Bias, Init::Zeros));
         Ok(Box::new(LayerNorm { eps, gain, bias }))
     }
 }
 
 impl NormKind for RmsNormKind {
-    fn settle(&self, knobs: &Knobs, shape: &Shape, declare: &mut Declare) -> Result<Box<dyn Norm>> {
-        let eps = knobs.read(&EPS)?;
+    fn settle(&self, site: &Site, width: usize, declare: &mut Declare) -> Result<Box<dyn Norm>> {
+        let eps = site.knobs.read(&EPS)?;
         Ok(Box::new(RmsNorm {
             eps,
-            gain: declare.param("gain", &[shape.width], Role::Gain, Init::Ones),
+            gain: declare.param("gain", &[width], Role::Gain, Init::Ones),
         }))
     }
 }

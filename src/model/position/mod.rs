@@ -5,9 +5,9 @@ use std::sync::{Mutex, PoisonError};
 
 use candle_core::{DType, Device, Tensor};
 
-use super::{Declare, Pass, Shape};
+use super::{Build, Pass, Site};
 use crate::config::knob::Number;
-use crate::config::{Declarations, Knob, Knobs, Named};
+use crate::config::{Declarations, Knob, Named};
 use crate::error::Result;
 use crate::model::param::{Init, ParamId, Role};
 use crate::ops::RopeTable;
@@ -28,12 +28,10 @@ pub trait Position: Send + Sync {
 /// A kind of position encoding: one row in the registry.
 pub trait PositionKind: Named {
     /// Reads the knobs below `model.position`, declares parameters, if any, and returns it.
-    fn settle(
-        &self,
-        knobs: &Knobs,
-        shape: &Shape,
-        declare: &mut Declare,
-    ) -> Result<Box<dyn Position>>;
+    ///
+    /// # Errors
+    /// Where a knob has a value that it cannot have, or the encoding does not fit the sizes.
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Position>>;
 }
 
 const THETA: Knob<Number> = Knob::number(
@@ -92,18 +90,14 @@ impl Named for NoneKind {
 }
 
 impl PositionKind for LearnedKind {
-    fn settle(
-        &self,
-        _knobs: &Knobs,
-        shape: &Shape,
-        declare: &mut Declare,
-    ) -> Result<Box<dyn Position>> {
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Position>> {
+        let shape = site.shape;
         let (size, start) = (
             [shape.context, shape.width],
             Init::Normal(shape.table_std()),
         );
         Ok(Box::new(Learned {
-            table: declare.param("position", &size, Role::Embedding, start),
+            table: build.param("position", &size, Role::Embedding, start),
         }))
     }
 }
@@ -125,15 +119,10 @@ impl Position for Learned {
 }
 
 impl PositionKind for SinusoidalKind {
-    fn settle(
-        &self,
-        _knobs: &Knobs,
-        shape: &Shape,
-        _declare: &mut Declare,
-    ) -> Result<Box<dyn Position>> {
+    fn settle(&self, site: &Site, _build: &mut Build) -> Result<Box<dyn Position>> {
         Ok(Box::new(Sinusoidal {
-            width: shape.width,
-            context: shape.context,
+            width: site.shape.width,
+            context: site.shape.context,
             table: Mutex::new(None),
         }))
     }
@@ -183,12 +172,8 @@ impl Sinusoidal {
 }
 
 impl PositionKind for RopeKind {
-    fn settle(
-        &self,
-        knobs: &Knobs,
-        shape: &Shape,
-        _declare: &mut Declare,
-    ) -> Result<Box<dyn Position>> {
+    fn settle(&self, site: &Site, _build: &mut Build) -> Result<Box<dyn Position>> {
+        let (knobs, shape) = (&site.knobs, site.shape);
         let theta = knobs.read(&THETA)?;
         if !shape.head_width().is_multiple_of(2) {
             return Err(knobs.refuse_kind(&format!(
@@ -233,12 +218,7 @@ impl Position for Rope {
 }
 
 impl PositionKind for NoneKind {
-    fn settle(
-        &self,
-        _knobs: &Knobs,
-        _shape: &Shape,
-        _declare: &mut Declare,
-    ) -> Result<Box<dyn Position>> {
+    fn settle(&self, _site: &Site, _build: &mut Build) -> Result<Box<dyn Position>> {
         Ok(Box::new(Nothing))
     }
 }

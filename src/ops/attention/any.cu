@@ -13,6 +13,8 @@ static const int COLUMNS = 4;
 // Sizes of the problem, and where this block stands.
 struct Sizes {
     int time, heads, kv_heads, width;
+    // Tokens that a query sees, itself the last of them.
+    int window;
     float scale;
 };
 
@@ -42,6 +44,15 @@ DEVICE void fetch(float *to, int stride, const T *from, int row_numbers, int fir
         to[row * stride + c] = t < s.time ? to_float(from[(size_t)t * row_numbers + c]) : 0.f;
     }
 }
+
+// Whether a query sees a key.
+DEVICE bool sees(int query, int key, const Sizes &s) { return key <= query && key > query - s.window; }
+
+// Where the tile of the first key that a query sees begins.
+DEVICE int first_tile(int query, const Sizes &s) { return max(query - s.window + 1, 0) / TILE * TILE; }
+
+// The first query that sees no key of these, whose last is given.
+DEVICE int last_query(int key, const Sizes &s) { return s.window > s.time - key ? s.time : key + s.window; }
 
 DEVICE float inner(const float *a, const float *b, int width) {
     float sum = 0.f;
@@ -79,17 +90,18 @@ template <class T> DEVICE void forward(const T *qkv, T *y, float *lse, Sizes s) 
     fetch(q, stride, window + head * s.width, p.packed, first, block_rows, s);
     float sum[ROWS][COLUMNS] = {}, top[ROWS], total[ROWS];
     for (int r = 0; r < ROWS; r++) top[r] = -INFINITE, total[r] = 0.f;
-    for (int key = 0; key < last; key += TILE) {
+    for (int key = first_tile(first, s); key < last; key += TILE) {
         __syncthreads();
         fetch(k, stride, window + (s.heads + p.kv_head) * s.width, p.packed, key, TILE, s);
         fetch(v, stride, window + (s.heads + s.kv_heads + p.kv_head) * s.width, p.packed, key, TILE, s);
         __syncthreads();
         for (int r = 0; r < ROWS; r++) {
             float score = inner(q + (p.warp * ROWS + r) * stride, k + p.lane * stride, s.width) * s.scale;
-            if (key + p.lane > p.first_row + r) score = -INFINITE;
-            // The first tile holds key 0, which every query sees: from there on `top` is a number.
+            if (!sees(p.first_row + r, key + p.lane, s)) score = -INFINITE;
             float next = fmaxf(top[r], warp_max(score));
-            float kept = expf(top[r] - next), weight = expf(score - next);
+            // Until a tile has a key that this query sees, there is no largest score.
+            float least = next == -INFINITE ? 0.f : next;
+            float kept = expf(top[r] - least), weight = expf(score - least);
             top[r] = next, total[r] = total[r] * kept + warp_sum(weight);
             for (int c = 0; c < COLUMNS; c++) sum[r][c] *= kept;
             add_rows(sum[r], weight, v, stride, s.width);
@@ -127,7 +139,7 @@ DEVICE void query_slopes(const T *qkv, const T *g, const float *lse, const float
     fetch(q, stride, window + head * s.width, p.packed, first, block_rows, s);
     fetch(dy, stride, g + (p.first_token * s.heads + head) * s.width, s.heads * s.width, first, block_rows, s);
     float sum[ROWS][COLUMNS] = {};
-    for (int key = 0; key < last; key += TILE) {
+    for (int key = first_tile(first, s); key < last; key += TILE) {
         __syncthreads();
         fetch(k, stride, window + (s.heads + p.kv_head) * s.width, p.packed, key, TILE, s);
         fetch(v, stride, window + (s.heads + s.kv_heads + p.kv_head) * s.width, p.packed, key, TILE, s);
@@ -135,7 +147,7 @@ DEVICE void query_slopes(const T *qkv, const T *g, const float *lse, const float
         for (int r = 0; r < ROWS; r++) {
             int t = p.first_row + r, row = p.warp * ROWS + r;
             float slope = 0.f;
-            if (t < s.time && key + p.lane <= t) {
+            if (t < s.time && sees(t, key + p.lane, s)) {
                 size_t at = ((size_t)p.window * s.heads + head) * s.time + t;
                 float weight = expf(inner(q + row * stride, k + p.lane * stride, s.width) * s.scale - lse[at]);
                 slope = weight * (inner(dy + row * stride, v + p.lane * stride, s.width) - delta[at]);
@@ -163,7 +175,8 @@ DEVICE void key_slopes(const T *qkv, const T *g, const float *lse, const float *
     fetch(v, stride, window + (s.heads + s.kv_heads + kv_head) * s.width, p.packed, first, block_rows, s);
     float of_key[ROWS][COLUMNS] = {}, of_value[ROWS][COLUMNS] = {};
     for (int head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        for (int query = first / TILE * TILE; query < s.time; query += TILE) {
+        int last = last_query(min(first + block_rows, s.time) - 1, s);
+        for (int query = first / TILE * TILE; query < last; query += TILE) {
             __syncthreads();
             fetch(q, stride, window + head * s.width, p.packed, query, TILE, s);
             fetch(dy, stride, g + (p.first_token * s.heads + head) * s.width, s.heads * s.width, query, TILE, s);
@@ -172,7 +185,7 @@ DEVICE void key_slopes(const T *qkv, const T *g, const float *lse, const float *
             for (int r = 0; r < ROWS; r++) {
                 int row = p.warp * ROWS + r;
                 float weight = 0.f, slope = 0.f;
-                if (t < s.time && p.first_row + r <= t) {
+                if (t < s.time && sees(t, p.first_row + r, s)) {
                     size_t at = ((size_t)p.window * s.heads + head) * s.time + t;
                     weight = expf(inner(k + row * stride, q + p.lane * stride, s.width) * s.scale - lse[at]);
                     slope = weight * (inner(v + row * stride, dy + p.lane * stride, s.width) - delta[at]);

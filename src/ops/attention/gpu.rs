@@ -26,6 +26,7 @@ struct Sizes {
     heads: i32,
     kv_heads: i32,
     width: i32,
+    window: i32,
     scale: f32,
 }
 
@@ -94,6 +95,7 @@ fn sizes(axes: Axes) -> Sizes {
         heads: axes.heads as i32,
         kv_heads: axes.kv_heads as i32,
         width: axes.head_width as i32,
+        window: axes.window_or_all(),
         scale: axes.score_scale() as f32,
     }
 }

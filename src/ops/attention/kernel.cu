@@ -11,6 +11,8 @@ static const float LOG2_E = 1.4426950409f;
 
 struct Sizes {
     int time, heads, kv_heads, width;
+    // Tokens that a query sees, itself the last of them.
+    int window;
     float scale;
 };
 
@@ -182,12 +184,14 @@ template <int D> DEVICE void forward(const bf16 *qkv, bf16 *y, float *lse, Sizes
     const bf16 *window = qkv + first_token * packed;
     const bf16 *keys = window + (s.heads + kv_head) * D, *values = keys + s.kv_heads * D;
     q.template fetch<ROWS>(window + head * D, packed, first, s.time);
-    k.template fetch<ROWS>(keys, packed, 0, s.time);
+    // The tile of the first key that the first query sees.
+    int start = max(first - s.window + 1, 0) / ROWS;
+    k.template fetch<ROWS>(keys, packed, start * ROWS, s.time);
     commit_copies();
     int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4, row = warp * 16;
-    float sums[D / 8][4] = {}, top[2] = {-INFINITE, -INFINITE}, total[2] = {0.f, 0.f};
+    float sums[D / 8][4] = {}, top[2] = {-INFINITE, -INFINITE}, least[2], total[2] = {0.f, 0.f};
     float to_log2 = s.scale * LOG2_E;
-    for (int j = 0; j <= tile; j++) {
+    for (int j = start; j <= tile; j++) {
         v.template fetch<ROWS>(values, packed, j * ROWS, s.time);
         commit_copies();
         wait_for_copies_but<1>();
@@ -199,18 +203,24 @@ template <int D> DEVICE void forward(const bf16 *qkv, bf16 *y, float *lse, Sizes
         if (j < tile) k.template fetch<ROWS>(keys, packed, (j + 1) * ROWS, s.time);
         commit_copies();
         float next[2] = {top[0], top[1]};
+        // Whether some query does not see some key of the tile, for that is too far back.
+        bool leaves = j * ROWS <= first + ROWS - 1 - s.window;
 #pragma unroll
         for (int n = 0; n < ROWS / 8; n++) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                if (j == tile && n * 8 + 2 * t + i % 2 > row + g + i / 2 * 8) p[n][i] = -INFINITE;
+                int column = n * 8 + 2 * t + i % 2, of_query = row + g + i / 2 * 8;
+                if (j == tile && column > of_query) p[n][i] = -INFINITE;
+                if (leaves && j * ROWS + column <= first + of_query - s.window) p[n][i] = -INFINITE;
                 next[i / 2] = fmaxf(next[i / 2], p[n][i]);
             }
         }
 #pragma unroll
         for (int half = 0; half < 2; half++) {
             next[half] = row_max(next[half]);
-            float kept = exp2f((top[half] - next[half]) * to_log2);
+            // Until a tile has a key that this query sees, there is no largest score.
+            least[half] = next[half] == -INFINITE ? 0.f : next[half];
+            float kept = exp2f((top[half] - least[half]) * to_log2);
             top[half] = next[half], total[half] *= kept;
 #pragma unroll
             for (int n = 0; n < D / 8; n++) sums[n][2 * half] *= kept, sums[n][2 * half + 1] *= kept;
@@ -219,7 +229,7 @@ template <int D> DEVICE void forward(const bf16 *qkv, bf16 *y, float *lse, Sizes
         for (int n = 0; n < ROWS / 8; n++) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                p[n][i] = exp2f((p[n][i] - top[i / 2]) * to_log2);
+                p[n][i] = exp2f((p[n][i] - least[i / 2]) * to_log2);
                 total[i / 2] += p[n][i];
             }
         }
@@ -258,7 +268,7 @@ DEVICE void query_slopes(const bf16 *qkv, const bf16 *dy, const float *lse, cons
         size_t at = ((size_t)blockIdx.z * s.heads + head) * s.time + query;
         l[half] = query < s.time ? lse[at] * LOG2_E : INFINITE, of_y[half] = query < s.time ? delta[at] : 0.f;
     }
-    for (int key = 0; key < last; key += KEYS) {
+    for (int key = max(first - s.window + 1, 0) / KEYS * KEYS; key < last; key += KEYS) {
         k.template fetch<KEYS>(keys, packed, key, s.time);
         v.template fetch<KEYS>(values, packed, key, s.time);
         commit_copies();
@@ -271,7 +281,8 @@ DEVICE void query_slopes(const bf16 *qkv, const bf16 *dy, const float *lse, cons
         for (int n = 0; n < KEYS / 8; n++) {
 #pragma unroll
             for (int i = 0; i < 4; i++) {
-                bool seen = key + n * 8 + 2 * t + i % 2 <= first + row + g + i / 2 * 8;
+                int at = key + n * 8 + 2 * t + i % 2, query = first + row + g + i / 2 * 8;
+                bool seen = at <= query && at > query - s.window;
                 float weight = seen ? exp2f(p[n][i] * to_log2 - l[i / 2]) : 0.f;
                 slopes[n][i] = weight * (slopes[n][i] - of_y[i / 2]);
             }
@@ -298,8 +309,10 @@ DEVICE void key_slopes(const bf16 *qkv, const bf16 *dy, const float *lse, const 
     v.template fetch<ROWS>(window + (s.heads + s.kv_heads + kv_head) * D, packed, first, s.time);
     int g = threadIdx.x % WARP / 4, t = threadIdx.x % 4;
     float of_key[D / 8][4] = {}, of_value[D / 8][4] = {}, to_log2 = s.scale * LOG2_E;
+    // The first query that sees none of these keys.
+    int last = first + ROWS - 1, end = s.window > s.time - last ? s.time : last + s.window;
     for (int head = kv_head * group; head < (kv_head + 1) * group; head++) {
-        for (int query = first; query < s.time; query += QUERIES) {
+        for (int query = first; query < end; query += QUERIES) {
             q.template fetch<QUERIES>(window + head * D, packed, query, s.time);
             g_tile.template fetch<QUERIES>(dy + (first_token * s.heads + head) * D, s.heads * D, query, s.time);
             commit_copies();
@@ -319,7 +332,8 @@ DEVICE void key_slopes(const bf16 *qkv, const bf16 *dy, const float *lse, const 
 #pragma unroll
                 for (int i = 0; i < 4; i++) {
                     int column = n * 8 + 2 * t + i % 2;
-                    bool seen = first + row + g + i / 2 * 8 <= query + column;
+                    int at = first + row + g + i / 2 * 8;
+                    bool seen = at <= query + column && at > query + column - s.window;
                     p[n][i] = seen ? exp2f(p[n][i] * to_log2 - l[column]) : 0.f;
                     slopes[n][i] = p[n][i] * (slopes[n][i] - of_y[column]);
                 }

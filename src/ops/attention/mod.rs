@@ -7,6 +7,9 @@
 //! `l = ln sum exp(scores)`. Backwards the probabilities are `P = exp(scores - l)` again, and with g the output's gradient
 //! `dV = P^T g`, `dS = P * (g V^T - rowsum(g * y))`, `dQ = dS K / sqrt(D)`, `dK = dS^T Q / sqrt(D)`.
 //!
+//! With a window (Beltagy et al. 2020, arXiv:2004.05150) a query sees that many tokens, itself the last of them, and a block is
+//! multiplied with the keys from the first that any of its queries sees.
+//!
 //! Windows and heads run in parallel, each with single-threaded matrix products. The gradients of a shared key head are summed
 //! over its query heads in order.
 
@@ -58,7 +61,8 @@ pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
     );
     let mask: Vec<f32> = (0..time * time)
         .map(|i| {
-            if i % time > i / time {
+            let (query, key) = (i / time, i % time);
+            if key > query || key < axes.first_seen(query) {
                 f32::NEG_INFINITY
             } else {
                 0.0
@@ -85,10 +89,13 @@ struct Attention<F> {
 }
 
 simd! {
-    /// Rows of `keys` scores, of queries from position `first` on, become probabilities; beyond a query's own position, 0.
-    fn softmax<S, F>(scores: &mut [F], keys: usize, first: usize, lse: &mut [F]) {
+    /// Rows of `keys` scores, of queries that see up to so many of them and one more each, become probabilities; beyond those, and
+    /// before the `window` last of those, 0.
+    fn softmax<S, F>(scores: &mut [F], keys: usize, first: usize, window: usize, lse: &mut [F]) {
         for (i, (row, lse)) in scores.chunks_exact_mut(keys).zip(lse).enumerate() {
-            row[first + i + 1..].fill(F::LOWEST);
+            let seen = first + i + 1;
+            row[seen..].fill(F::LOWEST);
+            row[..seen.saturating_sub(window)].fill(F::LOWEST);
             let top = max(row);
             for score in row.iter_mut() {
                 *score = (*score - top).exp::<S>();
@@ -110,13 +117,16 @@ simd! {
         grads: &mut [F],
         keys: usize,
         first: usize,
+        window: usize,
         lse: &[F],
         means: &[F],
     ) {
         let rows = scores.chunks_exact_mut(keys).zip(grads.chunks_exact_mut(keys));
         let rows = rows.zip(lse.iter().zip(means));
         for (i, ((row, grads), (&lse, &mean))) in rows.enumerate() {
-            row[first + i + 1..].fill(F::LOWEST);
+            let seen = first + i + 1;
+            row[seen..].fill(F::LOWEST);
+            row[..seen.saturating_sub(window)].fill(F::LOWEST);
             for (p, grad) in row.iter_mut().zip(grads) {
                 *p = (*p - lse).exp::<S>();
                 *grad = *p * (*grad - mean);
@@ -207,20 +217,35 @@ impl<F: Real> Attention<F> {
         F::of(self.axes.score_scale())
     }
 
+    /// The keys that any query of a block sees.
+    fn keys(&self, times: &Range<usize>) -> Range<usize> {
+        self.axes.first_seen(times.start)..times.end
+    }
+
+    /// Numbers of a block's scores.
+    fn scores(&self) -> usize {
+        let Axes { time, window, .. } = self.axes;
+        let keys = window.map_or(time, |window| time.min(window.saturating_add(BLOCK)));
+        BLOCK.min(time) * keys
+    }
+
     /// The output of one head, and its ln sum exp.
     fn forward(&self, head: Head<'_, F>, out: &Shared<'_, F>, lse: &mut [F]) {
         let axes = self.axes;
-        let mut scratch = vec![F::ZERO; BLOCK.min(axes.time) * axes.time];
+        let window = axes.window.unwrap_or(usize::MAX);
+        let mut scratch = vec![F::ZERO; self.scores()];
         for times in blocks(axes.time) {
-            let (n, keys) = (times.len(), times.end);
-            beyond_the_mask(2, n, axes.head_width);
+            let range = self.keys(&times);
+            let (n, keys) = (times.len(), range.len());
+            beyond_the_mask(2, &times, &range, axes);
             let mut scores = MatrixMut::new(&mut scratch, n, keys, keys);
-            let qk = (head.q(times.clone()), head.k(0..keys).t());
+            let qk = (head.q(times.clone()), head.k(range.clone()).t());
             put(&mut scores, self.root(), qk);
             softmax(
                 &mut scratch[..n * keys],
                 keys,
-                times.start,
+                times.start - range.start,
+                window,
                 &mut lse[times.clone()],
             );
             let corner = (
@@ -229,7 +254,7 @@ impl<F: Real> Attention<F> {
             );
             // SAFETY: no other task, and no other block of this one, writes this head at these times.
             let mut y = unsafe { out.part(corner, n, axes.head_width) };
-            let pv = (Matrix::new(&scratch, n, keys, keys), head.v(0..keys));
+            let pv = (Matrix::new(&scratch, n, keys, keys), head.v(range));
             put(&mut y, F::ONE, pv);
         }
     }
@@ -247,20 +272,21 @@ impl<F: Real> Attention<F> {
         let (time, width) = (axes.time, axes.head_width);
         let mut d_kv = vec![F::ZERO; 2 * time * width];
         let (mut dk, mut dv) = halves(&mut d_kv, width);
-        let size = BLOCK.min(time) * time;
+        let (size, window) = (self.scores(), axes.window.unwrap_or(usize::MAX));
         let mut scratch = vec![F::ZERO; 2 * size];
         let (p, ds) = scratch.split_at_mut(size);
         let mut means = [F::ZERO; BLOCK];
         for times in blocks(time) {
-            let (n, keys) = (times.len(), times.end);
-            beyond_the_mask(5, n, width);
+            let range = self.keys(&times);
+            let (n, keys) = (times.len(), range.len());
+            beyond_the_mask(5, &times, &range, axes);
             let queries = head.q(times.clone());
             let g_rows = rows_of(g, axes.width(), axes, head.window, times.clone(), head.head);
             let mut scores = MatrixMut::new(p, n, keys, keys);
             let mut score_slopes = MatrixMut::new(ds, n, keys, keys);
-            let qk = (queries, head.k(0..keys).t());
+            let qk = (queries, head.k(range.clone()).t());
             put(&mut scores, self.root(), qk);
-            let gv = (g_rows, head.v(0..keys).t());
+            let gv = (g_rows, head.v(range.clone()).t());
             put(&mut score_slopes, F::ONE, gv);
             let at = (head.window * time + times.start) * axes.width() + head.head * width;
             inner_products(&g[at..], &y[at..], axes.width(), width, &mut means[..n]);
@@ -268,7 +294,8 @@ impl<F: Real> Attention<F> {
                 &mut p[..n * keys],
                 &mut ds[..n * keys],
                 keys,
-                times.start,
+                times.start - range.start,
+                window,
                 &lse[times.clone()],
                 &means,
             );
@@ -276,8 +303,8 @@ impl<F: Real> Attention<F> {
                 Matrix::new(p, n, keys, keys),
                 Matrix::new(ds, n, keys, keys),
             );
-            add(&mut dv.top(keys), F::ONE, (p.t(), g_rows));
-            add(&mut dk.top(keys), self.root(), (ds.t(), queries));
+            add(&mut dv.some(range.clone()), F::ONE, (p.t(), g_rows));
+            add(&mut dk.some(range.clone()), self.root(), (ds.t(), queries));
             // SAFETY: no other task, and no other block of this one, writes this head's queries at these times.
             let mut dq = unsafe {
                 d.part(
@@ -286,7 +313,7 @@ impl<F: Real> Attention<F> {
                     width,
                 )
             };
-            put(&mut dq, self.root(), (ds, head.k(0..keys)));
+            put(&mut dq, self.root(), (ds, head.k(range)));
         }
         d_kv
     }
@@ -337,9 +364,11 @@ impl<F: Real> Attention<F> {
     }
 }
 
-/// Takes off the count what the products of a block of `n` queries compute for keys that these may not see.
-fn beyond_the_mask(products: usize, n: usize, width: usize) {
-    super::counted::add(-((products * 2 * width * (n * (n - 1) / 2)) as i64));
+/// Takes off the count what the products of a block of queries compute for keys that these may not see.
+fn beyond_the_mask(products: usize, queries: &Range<usize>, keys: &Range<usize>, axes: Axes) {
+    let seen = |query: usize| query + 1 - axes.first_seen(query);
+    let pairs = queries.len() * keys.len() - queries.clone().map(seen).sum::<usize>();
+    super::counted::add(-((products * 2 * axes.head_width * pairs) as i64));
 }
 
 /// The gradients of keys and values, both (T, D).

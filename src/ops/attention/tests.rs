@@ -24,6 +24,7 @@ fn gradients_are_right() {
             kv_heads,
             head_width,
             scale: None,
+            window: None,
         };
         check(&[&packed(axes)], |ops, x| {
             ops.causal_attention(&(&x[0] * 2.0)?, axes)
@@ -36,6 +37,7 @@ fn gradients_are_right() {
         kv_heads: 1,
         head_width: 3,
         scale: Some(0.7),
+        window: None,
     };
     check(&[&packed(scaled)], |ops, x| {
         ops.causal_attention(&(&x[0] * 2.0)?, scaled)
@@ -48,9 +50,63 @@ fn gradients_are_right() {
             kv_heads,
             head_width: 16,
             scale: Some(0.125),
+            window: None,
         };
         agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
     }
+}
+
+#[test]
+fn a_window_is_the_reference_with_a_mask() {
+    let of = |time, head_width, window| Axes {
+        batch: 2,
+        time,
+        heads: 4,
+        kv_heads: 2,
+        head_width,
+        scale: None,
+        window: Some(window),
+    };
+    for (time, window) in [(6, 1), (6, 2), (6, 5), (6, 6), (6, 9)] {
+        let axes = of(time, 2, window);
+        check(&[&packed(axes)], |ops, x| {
+            ops.causal_attention(&(&x[0] * 2.0)?, axes)
+        });
+    }
+    // Blocks of 64 queries: windows that end within one, at its end, beyond it.
+    for (time, window) in [
+        (65, 1),
+        (130, 3),
+        (130, 64),
+        (200, 65),
+        (200, 100),
+        (64, 200),
+    ] {
+        let axes = of(time, 8, window);
+        agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
+    }
+}
+
+#[test]
+fn a_window_as_long_as_the_text_changes_no_bit() -> Result<()> {
+    let all = Axes {
+        batch: 2,
+        time: 100,
+        heads: 2,
+        kv_heads: 1,
+        head_width: 8,
+        scale: None,
+        window: None,
+    };
+    let x = random(&packed(all), DType::F32, 1)?;
+    let run = |window| -> Result<Vec<Vec<f32>>> {
+        let axes = Axes { window, ..all };
+        Ops::fused().causal_attention(&x, axes)?.to_vec2()
+    };
+    assert_eq!(run(None)?, run(Some(100))?);
+    assert_ne!(run(None)?, run(Some(99))?);
+    assert!(run(Some(0)).is_err(), "a query sees at least itself");
+    Ok(())
 }
 
 #[test]
@@ -62,6 +118,7 @@ fn views_are_right() {
         kv_heads: 1,
         head_width: 2,
         scale: None,
+        window: None,
     };
     let [rows, width] = packed(axes);
     check(&[&[width, rows]], |ops, x| {
@@ -78,6 +135,7 @@ fn nothing_is_learnt_from_the_future() -> Result<()> {
         kv_heads: 1,
         head_width: 4,
         scale: None,
+        window: None,
     };
     let x = random(&packed(axes), DType::F32, 1)?;
     let y = Ops::fused().causal_attention(&x, axes)?.to_vec2::<f32>()?;
@@ -100,6 +158,7 @@ fn axes_that_do_not_fit_are_refused() -> Result<()> {
         kv_heads: 2,
         head_width: 4,
         scale: None,
+        window: None,
     };
     let qkv = Tensor::zeros(&packed(axes), DType::F32, &Device::Cpu)?;
     for ops in [Ops::fused(), Ops::reference()] {
@@ -122,9 +181,10 @@ proptest! {
         kv_heads in 1..4usize,
         group in 1..4usize,
         head_width in 1..24usize,
+        window in proptest::option::of(1..160usize),
     ) {
         let heads = kv_heads * group;
-        let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None };
+        let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None, window };
         agrees(&[&packed(axes)], |ops, x| ops.causal_attention(&x[0], axes));
     }
 }

@@ -15,6 +15,7 @@ struct Sizes {
     width: i32,
     offset: i32,
     room: i32,
+    window: i32,
     scale: f32,
 }
 
@@ -52,6 +53,7 @@ pub(in crate::ops) fn fused(gpu: Gpu, qkv: &Tensor, cached: Cached, axes: Axes) 
         width: axes.head_width as i32,
         offset: cached.offset as i32,
         room: keys.dims3()?.1 as i32,
+        window: axes.window_or_all(),
         scale: axes.score_scale() as f32,
     };
     Kernel {

@@ -4,7 +4,7 @@
 #include "common.cuh"
 
 struct Cache {
-    int time, heads, kv_heads, width, offset, room;
+    int time, heads, kv_heads, width, offset, room, window;
     float scale;
 };
 
@@ -12,10 +12,13 @@ template <class T> DEVICE void cached_attention(const T *qkv, const T *keys, con
     DYNAMIC_SHARED(memory);
     __shared__ float of_warps[WARP];
     __shared__ float sums[WARP];
-    int row = blockIdx.y, head = blockIdx.x, seen = c.offset + row % c.time + 1;
+    int row = blockIdx.y, head = blockIdx.x, last = c.offset + row % c.time;
+    // The keys that it sees are `first` to `last`.
+    int first = max(last - c.window + 1, 0), seen = last - first + 1;
     float *q = (float *)memory, *partial = q + c.width, *scores = partial + blockDim.x;
     int packed = (c.heads + 2 * c.kv_heads) * c.width;
     size_t of_head = (size_t)(row / c.time * c.kv_heads + head / (c.heads / c.kv_heads)) * c.room * c.width;
+    of_head += (size_t)first * c.width;
     keys += of_head, values += of_head;
     for (int i = threadIdx.x; i < c.width; i += blockDim.x)
         q[i] = to_float(qkv[(size_t)row * packed + head * c.width + i]) * c.scale;

@@ -1,5 +1,6 @@
 //! Attention of a few new queries over the keys and values of all tokens so far, for decoding: `softmax(q K^T / sqrt(D)) V`, head
-//! by head, where query i sees the `offset` cached tokens before the new ones and the new ones up to itself. No gradient.
+//! by head, where query i sees the `offset` cached tokens before the new ones and the new ones up to itself, or of those the last,
+//! as many as a window has. No gradient.
 //!
 //! Keys and values are (B x KV, room, D): a window's shared head, its tokens one behind the other, with room for more. Each is read
 //! once for each query head, which is what decoding costs.
@@ -76,7 +77,8 @@ pub(super) fn reference(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tens
     );
     let row = |i: usize| {
         (0..seen).map(move |j| {
-            if j <= cached.offset + i {
+            let query = cached.offset + i;
+            if (axes.first_seen(query)..=query).contains(&j) {
                 0f32
             } else {
                 f32::NEG_INFINITY
@@ -153,20 +155,22 @@ fn over_cache<F: Real>(
     let scale = F::of(axes.score_scale());
     let mut y = vec![F::ZERO; axes.rows() * axes.width()];
     let work = 2 * axes.rows() * heads * (offset + time) * width;
-    let pairs = axes.batch * heads * (0..time).map(|i| offset + i + 1).sum::<usize>();
+    let keys = |query: usize| axes.first_seen(query)..query + 1;
+    let of_head = (offset..offset + time).map(|query| keys(query).len());
+    let pairs = axes.batch * heads * of_head.sum::<usize>();
     counted::add((2 * 2 * pairs * width) as i64);
     chunks(&mut y, width, work, |i, y| {
         let (row, head) = (i / heads, i % heads);
-        let (window, seen) = (row / time, offset + row % time + 1);
+        let (window, keys) = (row / time, keys(offset + row % time));
         let start = (window * kv_heads + head / (heads / kv_heads)) * room * width;
         let q = &qkv[row * axes.packed_width() + head * width..][..width];
-        let of_head = start..start + seen * width;
+        let of_head = start + keys.start * width..start + keys.end * width;
         attend(
             q,
             &k[of_head.clone()],
             &v[of_head],
             scale,
-            &mut vec![F::ZERO; seen],
+            &mut vec![F::ZERO; keys.len()],
             y,
         );
     });
@@ -182,11 +186,14 @@ mod tests {
 
     #[test]
     fn a_cache_is_looked_at_as_the_reference_does() -> Result<()> {
-        for (batch, time, heads, kv_heads, head_width, offset, room) in [
-            (1, 1, 1, 1, 1, 0, 1),
-            (2, 1, 6, 2, 64, 300, 400),
-            (3, 4, 4, 4, 16, 5, 9),
-            (1, 3, 2, 1, 7, 2, 6),
+        for (batch, time, heads, kv_heads, head_width, offset, room, window) in [
+            (1, 1, 1, 1, 1, 0, 1, None),
+            (2, 1, 6, 2, 64, 300, 400, None),
+            (3, 4, 4, 4, 16, 5, 9, None),
+            (1, 3, 2, 1, 7, 2, 6, None),
+            (2, 3, 4, 2, 7, 9, 12, Some(5)),
+            (1, 1, 2, 1, 7, 4, 6, Some(1)),
+            (1, 3, 2, 1, 7, 2, 6, Some(9)),
         ] {
             let axes = Axes {
                 batch,
@@ -195,6 +202,7 @@ mod tests {
                 kv_heads,
                 head_width,
                 scale: (head_width == 16).then_some(0.5),
+                window,
             };
             let qkv = random(&[axes.rows(), axes.packed_width()], DType::F32, 1)?;
             let of_cache = |seed| random(&[batch * kv_heads, room, head_width], DType::F32, seed);
@@ -220,6 +228,7 @@ mod tests {
             kv_heads: 1,
             head_width: 4,
             scale: None,
+            window: None,
         };
         let (qkv, cache) = (
             random(&[2, 16], DType::F32, 1)?,

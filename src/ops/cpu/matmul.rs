@@ -7,6 +7,7 @@ use super::real::Real;
 use crate::ops::counted;
 use gemm::Parallelism;
 use std::marker::PhantomData;
+use std::ops::Range;
 
 /// A matrix to read: element (i, j) is `numbers[i * row + j * column]`.
 #[derive(Clone, Copy)]
@@ -68,12 +69,13 @@ impl<'a, F: Real> MatrixMut<'a, F> {
         }
     }
 
-    /// The first rows.
-    pub fn top(&mut self, rows: usize) -> MatrixMut<'_, F> {
-        assert!(rows <= self.rows);
+    /// Some of its rows.
+    pub fn some(&mut self, rows: Range<usize>) -> MatrixMut<'_, F> {
+        assert!(rows.start < rows.end && rows.end <= self.rows);
         MatrixMut {
-            start: self.start,
-            rows,
+            // SAFETY: the constructors made sure that all rows, the first of these among them, lie in the memory borrowed for 'a.
+            start: unsafe { self.start.add(rows.start * self.stride) },
+            rows: rows.len(),
             columns: self.columns,
             stride: self.stride,
             lives: PhantomData,

@@ -34,6 +34,9 @@ pub(in crate::ops) fn known(gpu: Gpu, targets: &Tensor) -> Result<Tensor> {
 /// What is made of some rows of logits.
 pub(in crate::ops) struct Made<'a> {
     pub losses: &'a Tensor,
+    /// Of l = ln sum exp, where they are wanted, and the coefficient of their mean.
+    pub squares: Option<&'a Tensor>,
+    pub z: f64,
     pub correct: Option<&'a Tensor>,
     /// The gradients of the mean over all `known` targets.
     pub grads: Option<(&'a Tensor, &'a Tensor)>,
@@ -56,74 +59,112 @@ pub(in crate::ops) fn rows(
         read_if(known)?,
         write(made.losses)?,
     ];
-    for tensor in [made.correct, grads] {
+    for tensor in [made.squares, made.correct, grads] {
         arguments.push(tensor.map_or(Ok(Argument::Null), write)?);
     }
-    arguments.extend([int(vocabulary)?, int(stride)?]);
+    let z = Argument::Float(made.z as f32);
+    arguments.extend([z, int(vocabulary)?, int(stride)?]);
     let kernel = Kernel::of("cross_entropy", &format!("loss_rows_{}", name_of(dtype)));
     kernel.blocks([rows, 1, 1], OF_ROW).run(gpu, &arguments)
 }
 
-pub(in crate::ops) fn mean(gpu: Gpu, losses: &Tensor, known: &Tensor, to: &Tensor) -> Result<()> {
-    let arguments = [
-        read(losses)?,
-        read(known)?,
-        write(to)?,
-        int(losses.elem_count())?,
-    ];
-    Kernel::of("cross_entropy", "mean_loss")
-        .blocks([1, 1, 1], OF_TOKENS)
-        .run(gpu, &arguments)
+/// The losses of tokens, and where a coefficient z asks for them the squares of l.
+pub(in crate::ops) struct Losses {
+    pub nats: Tensor,
+    pub squares: Option<Tensor>,
+    pub z: f64,
 }
 
-/// Gradients that a forward pass left, until they are asked for.
-pub(in crate::ops) type Left = Arc<Mutex<Option<Vec<Tensor>>>>;
+impl Losses {
+    pub fn empty(gpu: Gpu, tokens: usize, z: f64) -> Result<Self> {
+        let empty = || gpu.empty(tokens, DType::F32);
+        Ok(Self {
+            nats: empty()?,
+            squares: (z != 0.0).then(empty).transpose()?,
+            z,
+        })
+    }
+
+    /// One number, or with z two.
+    pub fn shape(z: f64) -> Shape {
+        if z == 0.0 {
+            Shape::from(())
+        } else {
+            Shape::from(2)
+        }
+    }
+
+    /// Their means over all known targets, that of the squares times z.
+    pub fn means(&self, gpu: Gpu, known: &Tensor, to: &Tensor) -> Result<()> {
+        let mean = |losses: &Tensor, factor: f64, to: &Tensor| {
+            let arguments = [
+                read(losses)?,
+                read(known)?,
+                write(to)?,
+                Argument::Float(factor as f32),
+                int(losses.elem_count())?,
+            ];
+            Kernel::of("cross_entropy", "mean_loss")
+                .blocks([1, 1, 1], OF_TOKENS)
+                .run(gpu, &arguments)
+        };
+        let Some(squares) = &self.squares else {
+            return mean(&self.nats, 1.0, to);
+        };
+        mean(&self.nats, 1.0, &to.narrow(0, 0, 1)?)?;
+        mean(squares, self.z, &to.narrow(0, 1, 1)?)
+    }
+}
+
+/// Gradients that a forward pass left, until they are asked for; none of what nobody asks for.
+pub(in crate::ops) type Left = Arc<Mutex<Option<Vec<Option<Tensor>>>>>;
 
 /// They are multiplied by the gradient of the loss where they lie; where that is 1, as mostly, nothing is touched.
 pub(in crate::ops) fn hand_out(gpu: Gpu, left: &Left, g: &Tensor) -> Result<Vec<Option<Tensor>>> {
     let Some(gradients) = left.lock().unwrap_or_else(PoisonError::into_inner).take() else {
         bail!("cross-entropy: backward before forward, or twice");
     };
-    for x in &gradients {
+    for x in gradients.iter().flatten() {
         let kernel = Kernel::of("shared", &format!("scale_{}", name_of(x.dtype())));
         let numbers = x.elem_count();
         kernel
             .each(numbers, 1)
             .run(gpu, &[write(x)?, read(g)?, count(numbers)])?;
     }
-    Ok(gradients.into_iter().map(Some).chain([None]).collect())
+    Ok(gradients.into_iter().chain([None]).collect())
 }
 
-pub(in crate::ops) fn fused(pass: Pass, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub(in crate::ops) fn fused(
+    pass: Pass,
+    logits: &Tensor,
+    targets: &Tensor,
+    z: f64,
+) -> Result<Tensor> {
     let (logits, gpu) = (logits.contiguous()?, pass.gpu);
     let targets = targets_of(targets, logits.dims2()?.0)?;
     let left = Left::default();
-    let run = |mean_loss: &Tensor| {
-        let (known, losses) = (
-            known(gpu, &targets)?,
-            gpu.empty(targets.shape(), DType::F32)?,
-        );
+    let run = |means: &Tensor| {
+        let known = known(gpu, &targets)?;
+        let losses = Losses::empty(gpu, targets.elem_count(), z)?;
         let grads = logits
             .track_op()
             .then(|| gpu.empty(logits.shape(), DType::F32))
             .transpose()?;
         let made = Made {
-            losses: &losses,
+            losses: &losses.nats,
+            squares: losses.squares.as_ref(),
+            z,
             correct: None,
             grads: grads.as_ref().map(|grads| (grads, &known)),
         };
         rows(gpu, &logits, logits.dims2()?.1, &targets, &made)?;
-        *left.lock().unwrap_or_else(PoisonError::into_inner) = grads.map(|grads| vec![grads]);
-        mean(gpu, &losses, &known, mean_loss)
+        *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(vec![grads]);
+        losses.means(gpu, &known, means)
     };
     let kept = left.clone();
     let back = move |_: &[Tensor], _: &Tensor, g: &Tensor| hand_out(gpu, &kept, g);
-    pass.put(
-        [&logits, &targets],
-        (Shape::from(()), DType::F32),
-        run,
-        Box::new(back),
-    )
+    let output = (Losses::shape(z), DType::F32);
+    pass.put([&logits, &targets], output, run, Box::new(back))
 }
 
 pub(in crate::ops) fn fused_rows(
@@ -144,6 +185,8 @@ pub(in crate::ops) fn fused_rows(
         &targets,
         &Made {
             losses: &losses,
+            squares: None,
+            z: 0.0,
             correct: Some(&correct),
             grads: None,
         },

@@ -1,4 +1,5 @@
-// Cross-entropy of rows of float logits, ln sum exp(logits) - logits[target], and its gradient (softmax - onehot) / count.
+// Cross-entropy of rows of float logits, ln sum exp(logits) - logits[target], and its gradient (softmax - onehot) / count; with a
+// coefficient z also l^2, l = ln sum exp(logits), whose gradient times z is 2 z l softmax / count.
 #include "common.cuh"
 
 static const u32 IGNORED = 0xffffffffu;
@@ -12,13 +13,13 @@ EXPORT(1024, known_targets, (const u32 *targets, float *known, int count), {
     if (threadIdx.x == 0) *known = sum;
 })
 
-// The sum of the losses over the number of targets. One block.
-EXPORT(1024, mean_loss, (const float *losses, const float *known, float *mean, int count), {
+// A factor times the sum of the losses over the number of targets. One block.
+EXPORT(1024, mean_loss, (const float *losses, const float *known, float *mean, float factor, int count), {
     __shared__ float shared[WARP];
     float mine = 0.f;
     for (int i = threadIdx.x; i < count; i += blockDim.x) mine += losses[i];
     float sum = block_sum(mine, shared);
-    if (threadIdx.x == 0) *mean = sum / *known;
+    if (threadIdx.x == 0) *mean = factor * sum / *known;
 })
 
 // The largest of a row and where it is first, the sum of exp(logit - largest).
@@ -79,11 +80,11 @@ DEVICE Summary summary_of_row(const float *logits, int vocabulary) {
     return all;
 }
 
-// A block a row; rows begin `stride` apart. `slopes` and `correct` may be null; `known` is read where there are slopes. A target beyond the vocabulary has
+// A block a row; rows begin `stride` apart. `squares`, `correct` and `slopes` may be null; `known` is read where there are slopes. A target beyond the vocabulary has
 // no loss: NaN.
 template <class T>
-DEVICE void loss_rows(const float *logits, const u32 *targets, const float *known, float *losses, u32 *correct, T *slopes,
-                      int vocabulary, int stride) {
+DEVICE void loss_rows(const float *logits, const u32 *targets, const float *known, float *losses, float *squares, u32 *correct,
+                      T *slopes, float z, int vocabulary, int stride) {
     size_t row = blockIdx.x;
     logits += row * stride;
     u32 target = targets[row];
@@ -91,11 +92,14 @@ DEVICE void loss_rows(const float *logits, const u32 *targets, const float *know
     Summary all = summary_of_row(logits, vocabulary);
     if (threadIdx.x == 0) {
         bool possible = target < (u32)vocabulary;
-        losses[row] = !counts ? 0.f : possible ? all.top + logf(all.sum) - logits[target] : NOT_A_NUMBER;
+        float l = all.top + logf(all.sum);
+        losses[row] = !counts ? 0.f : possible ? l - logits[target] : NOT_A_NUMBER;
+        if (squares) squares[row] = counts ? l * l : 0.f;
         if (correct) correct[row] = (u32)all.at == target;
     }
     if (!slopes) return;
-    float factor = counts ? 1.f / *known : 0.f, scale = factor / all.sum;
+    float factor = counts ? 1.f / *known : 0.f, of_z = z == 0.f ? 1.f : 1.f + 2.f * z * (all.top + logf(all.sum));
+    float scale = factor * of_z / all.sum;
     for (int i = threadIdx.x; i < vocabulary; i += blockDim.x) {
         float p = counts ? scale * expf(logits[i] - all.top) : 0.f;
         slopes[row * stride + i] = from_float<T>((u32)i == target ? p - factor : p);
@@ -103,10 +107,10 @@ DEVICE void loss_rows(const float *logits, const u32 *targets, const float *know
 }
 
 EXPORT(512, loss_rows_f32,
-       (const float *logits, const u32 *targets, const float *known, float *losses, u32 *correct, float *slopes,
-        int vocabulary, int stride),
-       (loss_rows<float>(logits, targets, known, losses, correct, slopes, vocabulary, stride)))
+       (const float *logits, const u32 *targets, const float *known, float *losses, float *squares, u32 *correct,
+        float *slopes, float z, int vocabulary, int stride),
+       (loss_rows<float>(logits, targets, known, losses, squares, correct, slopes, z, vocabulary, stride)))
 EXPORT(512, loss_rows_bf16,
-       (const float *logits, const u32 *targets, const float *known, float *losses, u32 *correct, bf16 *slopes,
-        int vocabulary, int stride),
-       (loss_rows<bf16>(logits, targets, known, losses, correct, slopes, vocabulary, stride)))
+       (const float *logits, const u32 *targets, const float *known, float *losses, float *squares, u32 *correct,
+        bf16 *slopes, float z, int vocabulary, int stride),
+       (loss_rows<bf16>(logits, targets, known, losses, squares, correct, slopes, z, vocabulary, stride)))

@@ -2,6 +2,9 @@
 //!
 //! Kept for the backward pass is ln sum exp of each row, not the (N, V) probabilities; the gradient
 //! `(softmax(logits) - onehot(target)) / count` is computed from it when it is asked for, and never twice in memory.
+//!
+//! With a coefficient z the outcome is two numbers, that mean and `z mean(l^2)` with l = ln sum exp of a token's logits, which adds
+//! `2 z l softmax(logits) / count` to the gradient: PaLM's z-loss (Chowdhery et al. 2022, arXiv:2204.02311, section 5).
 
 pub(super) mod gpu;
 
@@ -24,7 +27,7 @@ pub struct TokenLoss {
     pub correct: bool,
 }
 
-pub(super) fn reference(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub(super) fn reference(logits: &Tensor, targets: &Tensor, z: f64) -> Result<Tensor> {
     let targets = check(logits, targets)?;
     let (known, taken) = known(&targets)?;
     let count = known.to_dtype(DType::F64)?.sum_all()?.to_scalar::<f64>()?;
@@ -34,7 +37,33 @@ pub(super) fn reference(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     let log_p = candle_nn::ops::log_softmax(logits, D::Minus1)?
         .gather(&taken.unsqueeze(1)?, 1)?
         .squeeze(1)?;
-    (log_p * known.to_dtype(logits.dtype())?)?.sum_all()? / -count
+    let known = known.to_dtype(logits.dtype())?;
+    let mean = ((log_p * &known)?.sum_all()? / -count)?;
+    if z == 0.0 {
+        return Ok(mean);
+    }
+    let l = logits.log_sum_exp(D::Minus1)?;
+    let squares = (l.sqr()? * known)?.sum_all()?;
+    Tensor::stack(&[mean, (squares * (z / count))?], 0)
+}
+
+/// The first number alone where there is no z, else both, the second times z.
+pub(super) fn means_of<F: Real>([loss, squares]: [f64; 2], z: f64) -> (CpuStorage, Shape) {
+    if z == 0.0 {
+        return (F::to_cpu_storage_owned(vec![F::of(loss)]), Shape::from(()));
+    }
+    let both = vec![F::of(loss), F::of(z * squares)];
+    (F::to_cpu_storage_owned(both), Shape::from(2))
+}
+
+/// The gradient of what [`means_of`] makes: all numbers of it are parts of one sum.
+pub(super) fn of_sum(g: &Tensor) -> Result<f64> {
+    let all = g.flatten_all()?.to_dtype(DType::F64)?.to_vec1::<f64>()?;
+    match all.as_slice() {
+        [one] => Ok(*one),
+        [one, other] if one == other => Ok(*one),
+        _ => bail!("the parts of a loss have gradients {all:?}: they are parts of one sum"),
+    }
 }
 
 pub(super) fn reference_rows(logits: &Tensor, targets: &Tensor) -> Result<Vec<Option<TokenLoss>>> {
@@ -76,11 +105,16 @@ fn check(logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
     Ok(targets)
 }
 
-pub(super) fn fused(tape: Option<&Tape>, logits: &Tensor, targets: &Tensor) -> Result<Tensor> {
+pub(super) fn fused(
+    tape: Option<&Tape>,
+    logits: &Tensor,
+    targets: &Tensor,
+    z: f64,
+) -> Result<Tensor> {
     let targets = check(logits, targets)?;
     let logits = logits.contiguous()?;
     typed!(logits, F => {
-        let op = CrossEntropy::<F> { kept: OnceLock::new() };
+        let op = CrossEntropy::<F> { z, kept: OnceLock::new() };
         apply2(tape, op, [&logits, &targets])
     })
 }
@@ -161,6 +195,7 @@ fn log_sum_exps<F: Real>(logits: &[F], vocabulary: usize) -> Vec<F> {
 }
 
 struct CrossEntropy<F> {
+    z: f64,
     /// ln sum exp of each row, and the number of targets that are not ignored.
     kept: OnceLock<(Vec<F>, usize)>,
 }
@@ -188,14 +223,14 @@ impl<F: Real> CustomOp2 for CrossEntropy<F> {
             .iter()
             .enumerate()
             .filter(|(_, target)| **target != IGNORED);
-        let total: f64 = known
-            .map(|(n, &t)| (lse[n] - logits[n * vocabulary + t as usize]).to_f64())
-            .sum();
+        let (mut total, mut squares) = (0.0, 0.0);
+        for (n, &target) in known {
+            total += (lse[n] - logits[n * vocabulary + target as usize]).to_f64();
+            squares += lse[n].to_f64() * lse[n].to_f64();
+        }
         self.kept.get_or_init(|| (lse, count));
-        Ok((
-            F::to_cpu_storage_owned(vec![F::of(total / count as f64)]),
-            Shape::from(()),
-        ))
+        let means = [total, squares].map(|sum| sum / count as f64);
+        Ok(means_of::<F>(means, self.z))
     }
 
     fn bwd(
@@ -209,21 +244,15 @@ impl<F: Real> CustomOp2 for CrossEntropy<F> {
         let Some((lse, count)) = self.kept.get() else {
             bail!("cross-entropy: backward before forward")
         };
-        let (targets, factor) = (
-            targets.to_vec1::<u32>()?,
-            F::of(g.to_scalar::<F>()?.to_f64() / *count as f64),
-        );
+        let (targets, factor) = (targets.to_vec1::<u32>()?, F::of(of_sum(g)? / *count as f64));
         let d = with_numbers::<F, _, 1>([logits], |[logits]| {
             build(n, vocabulary, |first, block| {
                 for (i, d) in block.chunks_exact_mut(vocabulary).enumerate() {
                     let row = first + i;
                     if targets[row] != IGNORED {
-                        probabilities(
-                            &logits[row * vocabulary..][..vocabulary],
-                            lse[row],
-                            factor,
-                            d,
-                        );
+                        let of_p = factor * (F::ONE + F::of(2.0 * self.z) * lse[row]);
+                        let logits = &logits[row * vocabulary..][..vocabulary];
+                        probabilities(logits, lse[row], of_p, d);
                         d[targets[row] as usize] -= factor;
                     }
                 }
@@ -244,16 +273,20 @@ mod tests {
     #[test]
     fn gradients_are_right() {
         check(&[&[7, 5]], |ops, x| {
-            ops.cross_entropy(&(&x[0] * 3.0)?, &targets(7, 5)?)
+            ops.cross_entropy(&(&x[0] * 3.0)?, &targets(7, 5)?, 0.0)
+        });
+        check(&[&[7, 5]], |ops, x| {
+            ops.cross_entropy(&(&x[0] * 3.0)?, &targets(7, 5)?, 0.3)?
+                .sum_all()
         });
         check(&[&[5, 7]], |ops, x| {
-            ops.cross_entropy(&x[0].t()?, &ids(7, 5)?)
+            ops.cross_entropy(&x[0].t()?, &ids(7, 5)?, 0.0)
         });
         agrees(&[&[301, 150]], |ops, x| {
-            ops.cross_entropy(&x[0], &targets(301, 150)?)
+            ops.cross_entropy(&x[0], &targets(301, 150)?, 0.0)
         });
         agrees(&[&[3, 20_000]], |ops, x| {
-            ops.cross_entropy(&x[0], &targets(3, 20_000)?)
+            ops.cross_entropy(&x[0], &targets(3, 20_000)?, 0.0)
         });
     }
 
@@ -261,7 +294,7 @@ mod tests {
         #![proptest_config(odd_shapes())]
         #[test]
         fn any_shape(n in 1..200usize, v in 2..150usize) {
-            agrees(&[&[n, v]], |ops, x| ops.cross_entropy(&x[0], &targets(n, v)?));
+            agrees(&[&[n, v]], |ops, x| ops.cross_entropy(&x[0], &targets(n, v)?, 0.0));
         }
     }
 
@@ -286,7 +319,7 @@ mod tests {
                 .collect();
             let mean = f64::from(
                 Ops::fused()
-                    .cross_entropy(&logits, &targets)?
+                    .cross_entropy(&logits, &targets, 0.0)?
                     .to_scalar::<f32>()?,
             );
             assert!(
@@ -305,12 +338,13 @@ mod tests {
             ([IGNORED; 2], "every target is ignored"),
         ] {
             let message = Ops::fused()
-                .cross_entropy(&logits, &Tensor::new(&bad, &Device::Cpu)?)
+                .cross_entropy(&logits, &Tensor::new(&bad, &Device::Cpu)?, 0.0)
                 .unwrap_err();
             assert!(message.to_string().contains(words), "{message}");
         }
         let logits = Tensor::new(&[[0.0, f32::NAN], [0.0, 0.0]], &Device::Cpu)?;
-        let loss = Ops::fused().cross_entropy(&logits, &Tensor::new(&[0u32, 0], &Device::Cpu)?)?;
+        let loss =
+            Ops::fused().cross_entropy(&logits, &Tensor::new(&[0u32, 0], &Device::Cpu)?, 0.0)?;
         assert!(loss.to_scalar::<f32>()?.is_nan());
         Ok(())
     }

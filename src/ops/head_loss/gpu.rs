@@ -1,9 +1,9 @@
 //! On a GPU: no more logits exist than [`rows_at_once`] tokens have.
 
-use crate::ops::cross_entropy::gpu::{Left, Made, hand_out, known, mean, rows, targets_of};
+use crate::ops::cross_entropy::gpu::{Left, Losses, Made, hand_out, known, rows, targets_of};
 use crate::ops::gpu::backend::{Gpu, Rows};
 use crate::ops::gpu::pass::Pass;
-use candle_core::{DType, Result, Shape, Tensor, bail};
+use candle_core::{DType, Result, Tensor, bail};
 use std::sync::PoisonError;
 
 /// Tokens whose logits are made at once: equal parts of all, as large as keeps their logits below half a gigabyte.
@@ -24,6 +24,7 @@ pub(in crate::ops) fn fused(
     x: &Tensor,
     w: &Tensor,
     targets: &Tensor,
+    z: f64,
 ) -> Result<Tensor> {
     let (x, gpu) = (x.contiguous()?, pass.gpu);
     let ((n, c), (_, width)) = (x.dims2()?, w.dims2()?);
@@ -33,13 +34,12 @@ pub(in crate::ops) fn fused(
     }
     let narrow = pass.narrow(w)?;
     let left = Left::default();
-    let tracked = x.track_op() || w.track_op();
-    let run = |mean_loss: &Tensor| {
-        let (known, losses) = (known(gpu, &targets)?, gpu.empty(n, DType::F32)?);
-        let gradients = tracked.then(|| {
-            Ok::<_, candle_core::Error>((gpu.empty((n, c), x.dtype())?, gpu.zeros(w.shape())?))
-        });
-        let gradients = gradients.transpose()?;
+    let tracked = [x.track_op(), w.track_op()];
+    let run = |means: &Tensor| {
+        let (known, losses) = (known(gpu, &targets)?, Losses::empty(gpu, n, z)?);
+        let dx = tracked[0].then(|| gpu.empty((n, c), x.dtype()));
+        let dw = tracked[1].then(|| gpu.zeros(w.shape()));
+        let gradients = [dx.transpose()?, dw.transpose()?];
         let all = Head {
             gpu,
             x: &x,
@@ -48,19 +48,14 @@ pub(in crate::ops) fn fused(
             known: &known,
             losses: &losses,
         };
-        all.run(gradients.as_ref())?;
-        *left.lock().unwrap_or_else(PoisonError::into_inner) =
-            gradients.map(|(dx, dw)| vec![dx, dw]);
-        mean(gpu, &losses, &known, mean_loss)
+        all.run(gradients.each_ref().map(Option::as_ref))?;
+        *left.lock().unwrap_or_else(PoisonError::into_inner) = Some(gradients.into());
+        losses.means(gpu, &known, means)
     };
     let kept = left.clone();
     let back = move |_: &[Tensor], _: &Tensor, g: &Tensor| hand_out(gpu, &kept, g);
-    pass.put(
-        [&x, w, &targets],
-        (Shape::from(()), DType::F32),
-        run,
-        Box::new(back),
-    )
+    let output = (Losses::shape(z), DType::F32);
+    pass.put([&x, w, &targets], output, run, Box::new(back))
 }
 
 /// A pass of head and loss over all tokens.
@@ -70,27 +65,27 @@ struct Head<'a> {
     w: &'a Tensor,
     targets: &'a Tensor,
     known: &'a Tensor,
-    losses: &'a Tensor,
+    losses: &'a Losses,
 }
 
 impl Head<'_> {
-    fn run(&self, gradients: Option<&(Tensor, Tensor)>) -> Result<()> {
+    fn run(&self, [dx, dw]: [Option<&Tensor>; 2]) -> Result<()> {
         let (gpu, (n, _), (vocabulary, _)) = (self.gpu, self.x.dims2()?, self.w.dims2()?);
         let (size, stride) = (
             rows_at_once(n, vocabulary),
             vocabulary.next_multiple_of(APART),
         );
         let logits = gpu.empty((size, stride), DType::F32)?;
-        let grads = gradients
+        let grads = (dx.or(dw))
             .map(|_| gpu.empty((size, stride), self.x.dtype()))
             .transpose()?;
         for first in (0..n).step_by(size) {
             let count = size.min(n - first);
             let part = |of: &Tensor| of.narrow(0, first, count);
-            let (x, losses, logits) = (
-                part(self.x)?,
-                part(self.losses)?,
-                logits.narrow(0, 0, count)?,
+            let (x, logits) = (part(self.x)?, logits.narrow(0, 0, count)?);
+            let (losses, squares) = (
+                part(&self.losses.nats)?,
+                self.losses.squares.as_ref().map(part).transpose()?,
             );
             let grads = grads
                 .as_ref()
@@ -105,23 +100,20 @@ impl Head<'_> {
             let of_slopes = grads.as_ref().map(|grads| (grads, self.known));
             let made = Made {
                 losses: &losses,
+                squares: squares.as_ref(),
+                z: self.losses.z,
                 correct: None,
                 grads: of_slopes,
             };
             rows(gpu, &logits, vocabulary, &part(self.targets)?, &made)?;
-            if let (Some((dx, dw)), Some(grads)) = (gradients, &grads) {
-                gpu.multiply(
-                    Rows::of(&part(dx)?),
-                    Rows::of(grads).first(vocabulary),
-                    Rows::of(self.w),
-                    false,
-                )?;
-                gpu.multiply(
-                    Rows::of(dw),
-                    Rows::t(grads).first(vocabulary),
-                    Rows::of(&x),
-                    true,
-                )?;
+            let Some(grads) = &grads else { continue };
+            if let Some(dx) = dx {
+                let (dx, grads) = (part(dx)?, Rows::of(grads).first(vocabulary));
+                gpu.multiply(Rows::of(&dx), grads, Rows::of(self.w), false)?;
+            }
+            if let Some(dw) = dw {
+                let grads = Rows::t(grads).first(vocabulary);
+                gpu.multiply(Rows::of(dw), grads, Rows::of(&x), true)?;
             }
         }
         Ok(())

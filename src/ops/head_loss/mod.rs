@@ -2,7 +2,10 @@
 //!
 //! Logits are made for [`rows_at_once`] tokens at a time and turned into their own gradient, `(softmax - onehot) / count`, where
 //! they lie; the gradients of x and W come out of two products with it before the next rows' turn. So no more logits exist than
-//! those, and their gradient takes no memory of its own. The loss is a scalar, so what its backward pass is handed only scales what is there already.
+//! those, and their gradient takes no memory of its own. The loss is a sum, so what its backward pass is handed only scales what is there already.
+//!
+//! With a coefficient z there is a second number, `z mean(l^2)` with l = ln sum exp of a token's logits (PaLM, Chowdhery et al. 2022,
+//! arXiv:2204.02311, section 5): its gradient is `2 z l softmax / count`.
 
 pub(super) mod gpu;
 
@@ -10,7 +13,7 @@ use super::cpu::matmul::{Before, Matrix, MatrixMut, all_threads, multiply};
 use super::cpu::real::{Real, typed};
 use super::cpu::rows::{chunks, numbers, tensor};
 use super::cpu::simd::{max, simd, sum};
-use super::cross_entropy::{IGNORED, rows_per_task, valid};
+use super::cross_entropy::{IGNORED, means_of, of_sum, rows_per_task, valid};
 use super::tape::{Tape, apply3};
 use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
 use std::sync::{Mutex, PoisonError};
@@ -20,6 +23,7 @@ pub(super) fn fused(
     x: &Tensor,
     w: &Tensor,
     targets: &Tensor,
+    z: f64,
 ) -> Result<Tensor> {
     let targets = targets.flatten_all()?.contiguous()?;
     let ((n, c), (_, width)) = (x.dims2()?, w.dims2()?);
@@ -31,9 +35,9 @@ pub(super) fn fused(
             targets.elem_count()
         );
     }
-    let tracked = x.track_op() || w.track_op();
+    let tracked = [x.track_op(), w.track_op()];
     typed!(x, F => {
-        let op = HeadLoss::<F> { tracked, gradients: Mutex::new(None) };
+        let op = HeadLoss::<F> { z, tracked, gradients: Mutex::new(None) };
         apply3(tape, op, [&x.contiguous()?, &w.contiguous()?, &targets])
     })
 }
@@ -45,27 +49,29 @@ fn rows_at_once(vocabulary: usize) -> usize {
 }
 
 struct HeadLoss<F> {
-    /// Whether anyone will ask for gradients.
-    tracked: bool,
-    /// Of x and W, until they are asked for.
-    gradients: Mutex<Option<(Vec<F>, Vec<F>)>>,
+    z: f64,
+    /// Whether anyone will ask for gradients of x, and of W.
+    tracked: [bool; 2],
+    /// Of x and W, until they are asked for; empty where nobody will.
+    gradients: Mutex<Option<[Vec<F>; 2]>>,
 }
 
 simd! {
-    /// A row of logits becomes `factor * (softmax - onehot)`; returns the loss of the row.
-    fn loss_and_slope<S, F>(logits: &mut [F], target: usize, factor: F) -> F {
+    /// A row of logits becomes `factor * ((1 + 2 z l) softmax - onehot)`; returns the loss of the row, and l = ln sum exp.
+    fn loss_and_slope<S, F>(logits: &mut [F], target: usize, factor: F, z: F) -> (F, F) {
         let top = max(logits);
         let of_target = logits[target];
         for x in logits.iter_mut() {
             *x = (*x - top).exp::<S>();
         }
         let total = sum(logits);
-        let scale = factor / total;
+        let l = top + total.ln();
+        let scale = factor * (F::ONE + (z + z) * l) / total;
         for x in logits.iter_mut() {
             *x *= scale;
         }
         logits[target] -= factor;
-        top + total.ln() - of_target
+        (l - of_target, l)
     }
 }
 
@@ -78,19 +84,18 @@ simd! {
 }
 
 impl<F: Real> HeadLoss<F> {
-    /// The sum of all tokens' losses; keeps the gradients of the mean where they are wanted.
-    fn run(&self, x: &[F], w: &[F], targets: &[u32], width: usize, count: usize) -> f64 {
+    /// The sums of all tokens' losses and squares of l; keeps the gradients of the means where they are wanted.
+    fn run(&self, x: &[F], w: &[F], targets: &[u32], width: usize, count: usize) -> [f64; 2] {
         let vocabulary = w.len() / width;
-        let factor = F::of(1.0 / count as f64);
-        let (mut dx, mut dw) = match self.tracked {
-            true => (vec![F::ZERO; x.len()], vec![F::ZERO; w.len()]),
-            false => Default::default(),
-        };
+        let factors = [1.0 / count as f64, self.z].map(F::of);
+        let [of_x, of_w] = self.tracked;
+        let zeros = |wanted: bool, len: usize| vec![F::ZERO; if wanted { len } else { 0 }];
+        let (mut dx, mut dw) = (zeros(of_x, x.len()), zeros(of_w, w.len()));
         let size = rows_at_once(vocabulary);
         let mut logits = vec![F::ZERO; size.min(targets.len()) * vocabulary];
-        let mut losses = vec![0f64; size.min(targets.len())];
+        let mut losses = vec![[0f64; 2]; size.min(targets.len())];
         let w_vc = Matrix::new(w, vocabulary, width, width);
-        let mut total = 0.0;
+        let mut total = [0.0; 2];
         for (i, targets) in targets.chunks(size).enumerate() {
             let (rows, at) = (targets.len(), i * size * width);
             let logits = &mut logits[..rows * vocabulary];
@@ -103,9 +108,10 @@ impl<F: Real> HeadLoss<F> {
                 (x_nc, w_vc.t()),
                 all_threads(),
             );
-            total += grads(logits, targets, factor, &mut losses);
-            if self.tracked {
-                let g = Matrix::new(logits, rows, vocabulary, vocabulary);
+            let of_part = grads(logits, targets, factors, &mut losses);
+            total = [total[0] + of_part[0], total[1] + of_part[1]];
+            let g = Matrix::new(logits, rows, vocabulary, vocabulary);
+            if of_x {
                 let mut dx = MatrixMut::new(&mut dx[at..], rows, width, width);
                 multiply(
                     &mut dx,
@@ -114,6 +120,8 @@ impl<F: Real> HeadLoss<F> {
                     (g, w_vc),
                     all_threads(),
                 );
+            }
+            if of_w {
                 let mut dw = MatrixMut::new(&mut dw, vocabulary, width, width);
                 let before = if i == 0 {
                     Before::Overwritten
@@ -123,20 +131,23 @@ impl<F: Real> HeadLoss<F> {
                 multiply(&mut dw, before, F::ONE, (g.t(), x_nc), all_threads());
             }
         }
-        if self.tracked {
-            *self
-                .gradients
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner) = Some((dx, dw));
-        }
+        *self
+            .gradients
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner) = Some([dx, dw]);
         total
     }
 }
 
-/// Turns rows of logits into their gradients and returns the sum of their losses.
-fn grads<F: Real>(logits: &mut [F], targets: &[u32], factor: F, losses: &mut [f64]) -> f64 {
+/// Turns rows of logits into their gradients and returns the sums of their losses and of the squares of l.
+fn grads<F: Real>(
+    logits: &mut [F],
+    targets: &[u32],
+    [factor, z]: [F; 2],
+    losses: &mut [[f64; 2]],
+) -> [f64; 2] {
     let (vocabulary, work) = (logits.len() / targets.len(), logits.len());
-    let mut rows: Vec<(&mut [F], &mut f64)> =
+    let mut rows: Vec<(&mut [F], &mut [f64; 2])> =
         logits.chunks_exact_mut(vocabulary).zip(losses).collect();
     let at_once = rows_per_task(vocabulary);
     chunks(&mut rows, at_once, work, |i, rows| {
@@ -144,13 +155,17 @@ fn grads<F: Real>(logits: &mut [F], targets: &[u32], factor: F, losses: &mut [f6
             **loss = match target {
                 IGNORED => {
                     logits.fill(F::ZERO);
-                    0.0
+                    [0.0; 2]
                 }
-                target => loss_and_slope(logits, target as usize, factor).to_f64(),
+                target => {
+                    let (loss, l) = loss_and_slope(logits, target as usize, factor, z);
+                    [loss.to_f64(), l.to_f64() * l.to_f64()]
+                }
             };
         }
     });
-    rows.iter().map(|(_, loss)| **loss).sum()
+    let sum = |which: usize| rows.iter().map(|(_, loss)| loss[which]).sum();
+    [sum(0), sum(1)]
 }
 
 impl<F: Real> CustomOp3 for HeadLoss<F> {
@@ -174,10 +189,8 @@ impl<F: Real> CustomOp3 for HeadLoss<F> {
             bail!("every target is ignored: there is no mean of nothing");
         }
         let total = self.run(numbers(x, lx)?, numbers(w, lw)?, targets, width, count);
-        Ok((
-            F::to_cpu_storage_owned(vec![F::of(total / count as f64)]),
-            Shape::from(()),
-        ))
+        let means = total.map(|sum| sum / count as f64);
+        Ok(means_of::<F>(means, self.z))
     }
 
     fn bwd(
@@ -193,19 +206,20 @@ impl<F: Real> CustomOp3 for HeadLoss<F> {
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .take();
-        let Some((mut dx, mut dw)) = kept else {
+        let Some([mut dx, mut dw]) = kept else {
             bail!("head and cross-entropy: backward before forward, or twice")
         };
-        let factor = g.to_scalar::<F>()?;
+        let factor = F::of(of_sum(g)?);
         for gradient in [&mut dx, &mut dw] {
             if factor != F::ONE {
                 let work = gradient.len();
                 chunks(gradient, 1 << 14, work, |_, part| scale(part, factor));
             }
         }
+        let [of_x, of_w] = self.tracked;
         Ok((
-            Some(tensor(dx, x.shape())?),
-            Some(tensor(dw, w.shape())?),
+            of_x.then(|| tensor(dx, x.shape())).transpose()?,
+            of_w.then(|| tensor(dw, w.shape())).transpose()?,
             None,
         ))
     }
@@ -221,14 +235,22 @@ mod tests {
     #[test]
     fn gradients_are_right() {
         check(&[&[7, 3], &[5, 3]], |ops, x| {
-            ops.head_loss(&(&x[0] * 3.0)?, &x[1], &targets(7, 5)?)
+            ops.head_loss(&(&x[0] * 3.0)?, &x[1], &targets(7, 5)?, 0.0)
         });
         check(&[&[3, 7], &[3, 5]], |ops, x| {
-            ops.head_loss(&x[0].t()?, &x[1].t()?, &ids(7, 5)?)
+            ops.head_loss(&x[0].t()?, &x[1].t()?, &ids(7, 5)?, 0.0)
+        });
+        check(&[&[7, 3], &[5, 3]], |ops, x| {
+            ops.head_loss(&(&x[0] * 3.0)?, &x[1], &targets(7, 5)?, 0.3)?
+                .sum_all()
+        });
+        agrees(&[&[301, 20], &[150, 20]], |ops, x| {
+            ops.head_loss(&x[0], &x[1], &targets(301, 150)?, 0.1)?
+                .sum_all()
         });
         // More rows than are made at once.
         agrees(&[&[301, 20], &[20_000, 20]], |ops, x| {
-            ops.head_loss(&x[0], &x[1], &targets(301, 20_000)?)
+            ops.head_loss(&x[0], &x[1], &targets(301, 20_000)?, 0.0)
         });
     }
 
@@ -238,21 +260,24 @@ mod tests {
             |n: usize, c: usize| Tensor::zeros((n, c), candle_core::DType::F32, &Device::Cpu);
         let ops = crate::ops::Ops::fused();
         assert!(
-            ops.head_loss(&tensor(2, 3)?, &tensor(5, 4)?, &ids(2, 5)?)
+            ops.head_loss(&tensor(2, 3)?, &tensor(5, 4)?, &ids(2, 5)?, 0.0)
                 .is_err(),
             "width"
         );
         assert!(
-            ops.head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &ids(3, 5)?)
+            ops.head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &ids(3, 5)?, 0.0)
                 .is_err(),
             "targets"
         );
         for bad in [[0, 5], [IGNORED; 2]] {
             let bad = Tensor::new(&bad, &Device::Cpu)?;
-            assert!(ops.head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &bad).is_err());
+            assert!(
+                ops.head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &bad, 0.0)
+                    .is_err()
+            );
         }
         let loss = ops
-            .head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &ids(2, 5)?)?
+            .head_loss(&tensor(2, 3)?, &tensor(5, 3)?, &ids(2, 5)?, 0.0)?
             .to_scalar::<f32>()?;
         assert!((loss - 5f32.ln()).abs() < 1e-6);
         Ok(())
@@ -262,7 +287,7 @@ mod tests {
         #![proptest_config(odd_shapes())]
         #[test]
         fn any_shape(n in 1..200usize, c in 1..40usize, v in 2..150usize) {
-            agrees(&[&[n, c], &[v, c]], |ops, x| ops.head_loss(&x[0], &x[1], &targets(n, v)?));
+            agrees(&[&[n, c], &[v, c]], |ops, x| ops.head_loss(&x[0], &x[1], &targets(n, v)?, 0.0));
         }
     }
 }

@@ -219,6 +219,7 @@ mod tests {
             kv_heads: 1,
             head_width: 4,
             scale: None,
+            window: None,
         };
         check(&[&[axes.rows(), axes.packed_width()]], run(axes));
         let axes = Axes {
@@ -228,6 +229,7 @@ mod tests {
             kv_heads: 4,
             head_width: 10,
             scale: None,
+            window: None,
         };
         agrees(&[&[axes.rows(), axes.packed_width()]], run(axes));
     }
@@ -243,7 +245,7 @@ mod tests {
             half in 1..20usize,
         ) {
             let (heads, head_width) = (kv_heads * group, 2 * half);
-            let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None };
+            let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None, window: None };
             agrees(&[&[axes.rows(), axes.packed_width()]], run(axes));
         }
     }
@@ -261,6 +263,7 @@ mod tests {
             kv_heads: 1,
             head_width: 6,
             scale: None,
+            window: None,
         };
         let qkv = Tensor::zeros((3, 18), DType::F64, &Device::Cpu)?;
         assert!(

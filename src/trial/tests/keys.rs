@@ -21,6 +21,10 @@ fn branches(folder: &Path) -> Vec<Value> {
         "pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,
         "model":{"type":"WordLevel","vocab":{"?":0,"To":1,"be":2},"unk_token":"?"}}"#,
     );
+    let weights = folder.join("w.safetensors");
+    let plain = settle(&Registry::builtin(), &Tree::default()).unwrap();
+    let params = plain.experiment.model.start(1, &Device::Cpu).unwrap();
+    crate::model::weights::write(&weights, plain.experiment.model.decls(), &params).unwrap();
     let of_text =
         |tokenizer: Value| json!({"data": {"kind": "text", "path": text, "tokenizer": tokenizer}});
     vec![
@@ -28,6 +32,12 @@ fn branches(folder: &Path) -> Vec<Value> {
         json!({"train": {"tokens_per_param": 20}}),
         json!({"compute": {"device": "cuda", "dtype": "f32"}}),
         json!({"measure": {"external_meter": watts}}),
+        json!({"model": {"mixer": {"qk_norm": true}}}),
+        json!({"model": {"mixer": {"kind": "sliding", "qk_norm": true}}}),
+        json!({"model": {"pattern": ["attention"]}}),
+        json!({"train": {"freeze": ["embedding"]}}),
+        json!({"train": {"loss": {"z-loss": {"weight": 1}, "multi-token": {"weight": 1}}}}),
+        json!({"model": {"from": weights}}),
         of_text(json!("byte")),
         of_text(json!("bpe")),
         of_text(json!(tokenizer)),

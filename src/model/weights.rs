@@ -1,0 +1,168 @@
+//! Weights in files: safetensors, every parameter by its declared name (`blocks.03.mixer.qkv`).
+
+use std::collections::{BTreeMap, HashMap};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use candle_core::safetensors::{self, BufferedSafetensors};
+use candle_core::{DType, Device, Tensor};
+use serde_json::json;
+
+use super::param::{Decl, Params};
+use crate::config::knob::Text;
+use crate::config::{Knob, Section, Spec};
+use crate::error::{Error, Result};
+
+const FROM: Knob<Text> = Knob::text(
+    "from",
+    "A safetensors file that parameters start with, by their declared names; settled as the name alone.",
+)
+.optional();
+const FROM_BLAKE3: Knob<Text> = Knob::text(
+    "from_blake3",
+    "Hash of that file, which is refused where it has another one.",
+)
+.follows("the hash of the file that model.from names");
+
+/// `model.from` and its hash.
+pub const WEIGHTS: Section = Section {
+    path: "model",
+    knobs: &[&FROM, &FROM_BLAKE3],
+};
+
+/// A file whose tensors parameters start with.
+#[derive(Debug, Clone)]
+pub struct Given {
+    path: PathBuf,
+}
+
+impl Given {
+    /// Reads `model.from`, silent where it is not given, and settles it as the file's name with the hash of its
+    /// contents beside it: other contents are another spec.
+    ///
+    /// # Errors
+    /// Where the file cannot be read, holds others than these parameters, or is not the one that a hash was given of.
+    pub fn settle(spec: &Spec, decls: &[Decl]) -> Result<Option<Self>> {
+        let model = spec.at(&WEIGHTS);
+        let Some(path) = model.find(&FROM)?.map(PathBuf::from) else {
+            return Ok(None);
+        };
+        let refuse = |why: String| model.refuse(&FROM, &why);
+        let bytes = fs::read(&path).map_err(|error| {
+            refuse(format!("it cannot be read: {error}")).hint(
+                "the path of a safetensors file, as `effbench run --keep-weights DIR` writes them",
+            )
+        })?;
+        let hash = blake3::hash(&bytes).to_hex();
+        let expected = model.read_or(&FROM_BLAKE3, hash.to_string())?;
+        if expected != hash.as_str() {
+            let why = format!("the contents of the file are others: their blake3 is {hash}");
+            return Err(model
+                .refuse(&FROM_BLAKE3, &why)
+                .hint("put the old contents back, or drop `from_blake3`"));
+        }
+        let shapes = shapes(bytes).map_err(|why| {
+            refuse(format!("it is no safetensors file: {why}"))
+                .hint("a file that `effbench run --keep-weights DIR` wrote")
+        })?;
+        fits(&shapes, decls).map_err(|(why, hint)| refuse(why).hint(hint))?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        model.write(&FROM, json!(name.to_string_lossy()));
+        Ok(Some(Self { path }))
+    }
+
+    /// Puts the file's numbers in place of what parameters started with; a loss's own keep that.
+    ///
+    /// # Errors
+    /// Where the file is not what it was when it was settled.
+    pub fn load(&self, decls: &[Decl], params: &Params) -> Result<()> {
+        let gone = |why: String| Error::input(format!("{}: {why}", self.path.display()));
+        let bytes = fs::read(&self.path).map_err(|error| gone(error.to_string()))?;
+        let file = BufferedSafetensors::new(bytes).map_err(|error| gone(error.to_string()))?;
+        for (decl, var) in decls.iter().zip(params.vars()) {
+            if decl.serves {
+                let tensor = file.load(&decl.name, var.device())?;
+                var.set(&tensor.to_dtype(DType::F32)?)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+type Shapes = BTreeMap<String, Vec<usize>>;
+
+/// What a file holds.
+fn shapes(bytes: Vec<u8>) -> std::result::Result<Shapes, String> {
+    let file = BufferedSafetensors::new(bytes).map_err(|error| error.to_string())?;
+    let tensors = file.tensors().into_iter();
+    Ok(tensors
+        .map(|(name, view)| (name, view.shape().to_vec()))
+        .collect())
+}
+
+/// Whether a file holds the parameters that logits are made with, and nothing else; else why not, and what would do.
+fn fits(shapes: &Shapes, decls: &[Decl]) -> std::result::Result<(), (String, String)> {
+    let serving = || decls.iter().filter(|decl| decl.serves);
+    let other_model = || "the model that it was written by, with its variant and sizes".to_owned();
+    for decl in serving() {
+        match shapes.get(&decl.name) {
+            None => {
+                let held: Vec<&str> = shapes.keys().take(3).map(String::as_str).collect();
+                let why = format!(
+                    "it has no `{}`; of its {} tensors the first are {}",
+                    decl.name,
+                    shapes.len(),
+                    held.join(", ")
+                );
+                return Err((why, other_model()));
+            }
+            Some(shape) if *shape != decl.shape => {
+                let why = format!(
+                    "`{}` is {shape:?} there, and {:?} in this model",
+                    decl.name, decl.shape
+                );
+                return Err((why, other_model()));
+            }
+            Some(_) => {}
+        }
+    }
+    let known = |name: &&String| !serving().any(|decl| decl.name == **name);
+    match shapes.keys().find(known) {
+        Some(name) => Err((
+            format!("it has `{name}`, which this model has not"),
+            other_model(),
+        )),
+        None => Ok(()),
+    }
+}
+
+/// Writes all parameters that logits are made with, in f32, in place of what is there, whole or not at all.
+///
+/// # Errors
+/// Where the file, or its folder, cannot be written.
+pub fn write(path: &Path, decls: &[Decl], params: &Params) -> Result<()> {
+    let refuse = |why: String| {
+        Error::input(format!(
+            "the weights cannot be kept in {}: {why}",
+            path.display()
+        ))
+        .hint("a folder that can be written, with room")
+    };
+    let mut tensors: HashMap<String, Tensor> = HashMap::new();
+    for (decl, var) in decls.iter().zip(params.vars()) {
+        if decl.serves {
+            let numbers = var.as_detached_tensor().to_device(&Device::Cpu)?;
+            tensors.insert(decl.name.clone(), numbers);
+        }
+    }
+    if let Some(folder) = path.parent() {
+        fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
+    }
+    let unfinished = path.with_extension("unfinished");
+    let written = safetensors::save(&tensors, &unfinished).map_err(|error| error.to_string());
+    let moved = written.and_then(|()| fs::rename(&unfinished, path).map_err(|e| e.to_string()));
+    moved.map_err(|why| {
+        let _ = fs::remove_file(&unfinished);
+        refuse(why)
+    })
+}
