@@ -1,5 +1,8 @@
 //! What a trial did cost, by instrument. Unknown is an absence with its reason, never a 0.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 /// Why a meter gives nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Absent {
@@ -68,7 +71,10 @@ impl Absent {
 }
 
 /// How joules come about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Method {
     /// A counter of energy, read twice.
     Counter,
@@ -76,6 +82,9 @@ pub enum Method {
     Sampled,
     /// Rated power and utilisation: no instrument.
     Modelled,
+    /// There are none.
+    #[default]
+    None,
 }
 
 impl Method {
@@ -85,12 +94,21 @@ impl Method {
             Self::Counter => "counter",
             Self::Sampled => "sampled",
             Self::Modelled => "modelled",
+            Self::None => "none",
         }
+    }
+
+    /// Whether an instrument is behind it.
+    pub fn is_instrument(self) -> bool {
+        matches!(self, Self::Counter | Self::Sampled)
     }
 }
 
 /// What stands behind a figure.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Quality {
     /// Current and voltage.
     Sensor,
@@ -98,6 +116,9 @@ pub enum Quality {
     FirmwareModel,
     /// A guess with bounds.
     Estimate,
+    /// There is no figure.
+    #[default]
+    Unavailable,
 }
 
 impl Quality {
@@ -107,12 +128,16 @@ impl Quality {
             Self::Sensor => "sensor",
             Self::FirmwareModel => "firmware_model",
             Self::Estimate => "estimate",
+            Self::Unavailable => "unavailable",
         }
     }
 }
 
 /// What a trial is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
 pub enum Phase {
     /// Making ready.
     Other,
@@ -124,19 +149,6 @@ pub enum Phase {
     Prefill,
     /// Whole generations: a prompt and the tokens after it.
     Generate,
-}
-
-impl Phase {
-    /// The word that result files use.
-    pub fn code(self) -> &'static str {
-        match self {
-            Self::Other => "other",
-            Self::Train => "train",
-            Self::Evaluate => "evaluate",
-            Self::Prefill => "prefill",
-            Self::Generate => "generate",
-        }
-    }
 }
 
 /// One phase's joules by one meter.

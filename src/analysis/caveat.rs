@@ -306,12 +306,8 @@ pub fn drift(file: &ResultFile) -> Option<Caveat> {
 /// Gains on generated data, where nothing in the file shows the same variant on text.
 fn synthetic(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
     let on_text = |trial: &Trial| {
-        let kind = trial
-            .spec
-            .pointer("/data/kind")
-            .and_then(|kind| kind.as_str());
         trial.status == Status::Ok
-            && kind == Some("text")
+            && trial.asked().data_kind() == Some("text")
             && trial.variant == pairs.question.variant
     };
     let shown = file.trials.iter().any(on_text);

@@ -1,7 +1,7 @@
 //! What is known of a run before it begins.
 
 use super::resolve::Campaign;
-use crate::record::{Headline, Run};
+use crate::record::{Asked, Headline, Run};
 use crate::runner::plan::PreparedCell;
 use crate::runner::utc_now;
 
@@ -51,8 +51,7 @@ impl Campaign<'_> {
 
     /// The command that repeats this run anywhere.
     fn recorded_command(&self) -> String {
-        let hash =
-            |cell: &PreparedCell| Some(cell.spec.pointer("/data/blake3")?.as_str()?.to_owned());
+        let hash = |cell: &PreparedCell| Asked::of(&cell.spec).data_hash().map(str::to_owned);
         let hash = self.cells.iter().find_map(hash);
         self.options.recorded(hash.as_deref())
     }

@@ -9,6 +9,7 @@ use super::{
     At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, RateSource,
     ResultFile, Run, SCHEMA, Skill, Status, Trial, Validity, spec_sha256,
 };
+use crate::reading::{Method, Quality};
 
 /// Variant and steps of each cell, in the order run.
 pub const CELLS: [(&str, u64); 5] = [
@@ -133,9 +134,9 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
             channels: vec![Channel {
                 id: "cpu".to_owned(),
                 component: "cpu_package".to_owned(),
-                method: "none".to_owned(),
+                method: Method::None,
                 source: "rapl.powercap".to_owned(),
-                quality: "unavailable".to_owned(),
+                quality: Quality::Unavailable,
                 energy_j: None,
                 bounds_j: None,
                 window_s: None,

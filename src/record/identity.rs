@@ -80,7 +80,7 @@ pub fn in_words(unlike: &[Unlike]) -> String {
 /// What makes a trial's cell: path and value of each leaf that counts, whole numbers written as such.
 pub fn facts(trial: &Trial) -> BTreeMap<String, String> {
     let mut facts = BTreeMap::new();
-    if trial.spec.get("imported").is_some() {
+    if trial.asked().is_imported() {
         facts.insert("variant".to_owned(), trial.variant.clone());
         facts.insert("scale".to_owned(), trial.scale.clone());
         facts.extend(
@@ -90,7 +90,7 @@ pub fn facts(trial: &Trial) -> BTreeMap<String, String> {
         );
         return facts;
     }
-    let hashed = trial.spec.pointer("/data/blake3").is_some();
+    let hashed = trial.asked().data_hash().is_some();
     let chosen = !rate_was_asked_for(trial);
     leaves("", &trial.spec, &mut |path, value| {
         let table = path.split('.').next().unwrap_or_default();
@@ -111,7 +111,7 @@ pub fn facts(trial: &Trial) -> BTreeMap<String, String> {
 /// What a trial is computed on and in: `compute.device cpu, compute.dtype f32, ...`. Figures of speed pool only where it is the same.
 pub fn computed(trial: &Trial) -> String {
     let mut parts = BTreeMap::new();
-    if let Some(compute) = trial.spec.get("compute") {
+    if let Some(compute) = trial.asked().compute() {
         leaves("compute", compute, &mut |path, value| {
             _ = parts.insert(path, value)
         });
@@ -141,7 +141,7 @@ pub fn same_cell(a: &Trial, b: &Trial) -> bool {
     (a.spec_sha256 == b.spec_sha256
         && a.lr_source == b.lr_source
         && a.spec == b.spec
-        && !is_imported(a))
+        && !a.asked().is_imported())
         || facts(a) == facts(b)
 }
 
@@ -157,10 +157,6 @@ pub fn unlike(base: &Trial, new: &Trial) -> Vec<Unlike> {
         key,
     });
     pairs.filter(|pair| pair.base != pair.new).collect()
-}
-
-fn is_imported(trial: &Trial) -> bool {
-    trial.spec.get("imported").is_some()
 }
 
 /// Whether somebody set the learning rate, or a sweep tries it.
@@ -219,7 +215,7 @@ pub fn same_trial(a: (&Trial, &ResultFile), b: (&Trial, &ResultFile)) -> bool {
     if one.id != other.id || one.started_at != other.started_at {
         return false;
     }
-    if !(is_imported(one)
+    if !(one.asked().is_imported()
         || run_of(one, of_one) == run_of(other, of_other)
         || in_its_run(a) != in_its_run(b))
     {

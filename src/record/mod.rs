@@ -1,7 +1,7 @@
 //! THE WAIST: what a run leaves behind. A small, dull, versioned, serialisable type that everything on the left writes and
 //! everything on the right reads. SI units with the unit in the key; unknown is `null` beside a reason, never 0.
 //!
-//! [`origin`], [`trial`] and [`gpu`] hold the types, [`metric`] the one registry of metric names, [`validate`] what the types alone
+//! [`origin`], [`trial`] and [`gpu`] hold the types, [`asked`] reads single keys of a settled spec, [`metric`] the one registry of metric names, [`validate`] what the types alone
 //! cannot promise, [`store`] files, [`journal`] what survives a kill, [`pool`] several files as one and [`identity`] what is one cell
 //! and one trial.
 
@@ -19,6 +19,7 @@ pub mod loss;
 pub mod metric;
 pub mod origin;
 pub mod trial;
+pub mod asked;
 mod executed;
 pub mod identity;
 pub mod validate;
@@ -27,6 +28,7 @@ pub mod store;
 pub mod pool;
 
 pub use crate::config::RateSource;
+pub use asked::Asked;
 pub use gpu::{GpuRange, GpuState};
 pub use loss::LossUnit;
 pub use metric::{Better, Kind, Metric, finite};

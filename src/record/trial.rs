@@ -10,6 +10,7 @@ use super::gpu::GpuState;
 use super::loss::LossUnit;
 use super::metric::Metric;
 use crate::config::rate_source::{RateSource, old_or_new};
+use crate::reading::{Method, Phase, Quality};
 
 /// How a trial ended.
 #[derive(
@@ -278,12 +279,12 @@ pub struct Channel {
     pub id: String,
     /// `cpu_package`, `dram`, `gpu`, `platform`, `machine`.
     pub component: String,
-    /// `counter`, `sampled`, `modelled`, `none`.
-    pub method: String,
+    /// How its joules come about.
+    pub method: Method,
     /// `rapl.powercap`, `nvml.total_energy` ...
     pub source: String,
-    /// `sensor`, `firmware_model`, `estimate`, `unavailable`.
-    pub quality: String,
+    /// What stands behind them.
+    pub quality: Quality,
     /// Reading.
     pub energy_j: Option<f64>,
     /// Range of an estimate.
@@ -322,15 +323,15 @@ pub struct Channel {
 impl Channel {
     /// Whether an instrument read it: it is no estimate, and there is a figure.
     pub fn is_measured(&self) -> bool {
-        self.energy_j.is_some() && matches!(self.method.as_str(), "counter" | "sampled")
+        self.energy_j.is_some() && self.method.is_instrument()
     }
 }
 
 /// One phase's joules by one meter.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct PhaseEnergy {
-    /// `train`, `evaluate`, `prefill`, `generate`.
-    pub phase: String,
+    /// Which.
+    pub phase: Phase,
     /// Reading.
     pub energy_j: Option<f64>,
     /// Seconds of all its stretches together.

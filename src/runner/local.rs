@@ -17,7 +17,7 @@ use super::utc_now;
 use crate::error::{Error, Kind, Result};
 use crate::measure::temperature;
 use crate::record::validate::validate;
-use crate::record::{At, Calibration, ResultFile, Run, Status, Trial, journal, store};
+use crate::record::{Asked, At, Calibration, ResultFile, Run, Status, Trial, journal, store};
 use crate::trial::Job;
 use crate::trial::checkpoint::EVERY_S;
 
@@ -352,15 +352,8 @@ impl Session {
 
 /// The worker with its pools sized as the job's spec asks, where it asks for a number of threads of its own.
 fn sized(worker: &Worker, job: &Job) -> Worker {
-    let threads = job
-        .spec
-        .pointer("/compute/threads")
-        .and_then(serde_json::Value::as_u64);
     let mut worker = worker.clone();
-    if let Some(threads) = threads
-        .and_then(|n| usize::try_from(n).ok())
-        .filter(|&n| n > 0)
-    {
+    if let Some(threads) = Asked::of(&job.spec).threads() {
         worker.env.extend(child_environment(threads));
     }
     worker

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::config::rate::four_digits;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Cost, RateSource, Status, Trial, metric};
+use crate::record::{Asked, Cost, RateSource, Status, Trial, metric};
 use crate::stat::surface::{Point, Surface, Unfit, fit};
 
 /// Where a cell lies on its arm's surface.
@@ -24,12 +24,11 @@ pub struct Position {
 impl Position {
     /// Of a settled spec and its cost; `None` where the spec does not say.
     pub fn of(spec: &Value, cost: &Cost) -> Option<Self> {
-        let number = |pointer: &str| spec.pointer(pointer)?.as_f64().filter(|v| *v > 0.0);
-        let steps =
-            cost.train_tokens as f64 / (number("/train/batch")? * number("/model/context")?);
+        let asked = Asked::of(spec);
+        let steps = cost.train_tokens as f64 / (asked.batch()? * asked.context()?);
         Some(Self {
             ln_steps: steps.ln(),
-            ln_width: number("/model/width")?.ln(),
+            ln_width: asked.width()?.ln(),
         })
     }
 }
@@ -114,7 +113,7 @@ fn points(trials: &[&Trial]) -> Vec<Point> {
     let mut places: Vec<(u64, u64)> = Vec::new();
     let point = |trial: &&Trial| {
         let Position { ln_steps, ln_width } = Position::of(&trial.spec, trial.cost.as_ref()?)?;
-        let ln_lr = trial.spec.pointer("/train/optimizer/lr")?.as_f64()?.ln();
+        let ln_lr = trial.asked().lr()?.ln();
         let place = (ln_steps.to_bits(), ln_width.to_bits());
         let cell = places
             .iter()

@@ -1,6 +1,6 @@
 //! From what the meters read to what is recorded: channels, joules per token, and reasons for doubt.
 
-use crate::reading::{self, Absent};
+use crate::reading::{self, Absent, Method, Quality};
 use crate::record::{Channel, Energy, Flag, PhaseEnergy, Severity};
 
 /// A trial that an earlier process began: what that one took of energy went with it.
@@ -37,18 +37,16 @@ fn channel(channel: &reading::Channel) -> Channel {
         id: channel.id.clone(),
         component: channel.component.to_owned(),
         method: if is_read {
-            channel.method.code()
+            channel.method
         } else {
-            "none"
-        }
-        .to_owned(),
+            Method::None
+        },
         source: channel.source.clone(),
         quality: if is_read {
-            channel.quality.code()
+            channel.quality
         } else {
-            "unavailable"
-        }
-        .to_owned(),
+            Quality::Unavailable
+        },
         energy_j: channel.energy_j.ok(),
         bounds_j: channel.bounds_j,
         window_s: channel.window_s,
@@ -71,10 +69,9 @@ fn channel(channel: &reading::Channel) -> Channel {
 /// A channel of a process that only did the rest: what it read is not the trial's.
 fn partly(channel: Channel) -> Channel {
     let reason = channel.reason.or_else(|| Some(RESUMED.to_owned()));
-    let (method, quality) = ("none".to_owned(), "unavailable".to_owned());
     Channel {
-        method,
-        quality,
+        method: Method::None,
+        quality: Quality::Unavailable,
         energy_j: None,
         bounds_j: None,
         check_ratio: None,
@@ -86,7 +83,7 @@ fn partly(channel: Channel) -> Channel {
 
 fn phase(part: &reading::PhaseEnergy) -> PhaseEnergy {
     PhaseEnergy {
-        phase: part.phase.code().to_owned(),
+        phase: part.phase,
         energy_j: part.energy_j.ok(),
         window_s: part.window_s,
         reason: part.energy_j.err().map(|absent| absent.code().to_owned()),
@@ -157,7 +154,6 @@ pub(super) fn flags(energy: &reading::Energy) -> Vec<Flag> {
 mod tests {
     use super::*;
     use crate::reading::Phase;
-    use crate::reading::{Method, Quality};
 
     fn read() -> reading::Channel {
         reading::Channel {
@@ -187,15 +183,18 @@ mod tests {
             false,
         );
         let channel = &found.channels[0];
-        let words = [&channel.method, &channel.quality, &channel.source].map(String::as_str);
-        assert_eq!(words, ["counter", "firmware_model", "rapl.perf"]);
+        let words = (channel.method, channel.quality, channel.source.as_str());
+        assert_eq!(
+            words,
+            (Method::Counter, Quality::FirmwareModel, "rapl.perf")
+        );
         assert_eq!(
             (channel.energy_j, channel.wraps, channel.reason.as_deref()),
             (Some(40.0), Some(1), None)
         );
         assert_eq!(
-            (channel.phases[0].phase.as_str(), channel.phases[0].energy_j),
-            ("train", Some(30.0))
+            (channel.phases[0].phase, channel.phases[0].energy_j),
+            (Phase::Train, Some(30.0))
         );
         assert_eq!(
             (found.measured_j, found.reason, found.poller_cpu_s),
@@ -230,8 +229,8 @@ mod tests {
         );
         let channel = &found.channels[0];
         assert_eq!(
-            (channel.method.as_str(), channel.quality.as_str()),
-            ("none", "unavailable")
+            (channel.method, channel.quality),
+            (Method::None, Quality::Unavailable)
         );
         let flag = &flags(&broken)[0];
         assert_eq!(

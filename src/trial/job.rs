@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::checkpoint::EVERY_S;
 use crate::config::RateSource;
-use crate::record::{Cost, Trial};
+use crate::record::{Asked, Cost, Trial};
 
 /// One trial to run: everything a fresh process needs, as one JSON document on its standard input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -65,13 +65,11 @@ fn checkpoint_every_s() -> f64 {
 impl Job {
     /// What it computes in: `f32`, `bf16`, or `tf32` where products of f32 are rounded to that.
     pub fn dtype(&self) -> &str {
-        if self.spec.pointer("/compute/tf32").and_then(Value::as_bool) == Some(true) {
+        let asked = Asked::of(&self.spec);
+        if asked.tf32() {
             return "tf32";
         }
-        self.spec
-            .pointer("/compute/dtype")
-            .and_then(Value::as_str)
-            .unwrap_or("f32")
+        asked.dtype().unwrap_or("f32")
     }
 
     /// What the file of its weights is called: cell, repeat, and enough of the id to tell it from the same cell with other keys.

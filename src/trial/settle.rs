@@ -22,7 +22,7 @@ use crate::infer::Sampling;
 use crate::measure::energy::{self, External};
 use crate::model::{Decl, Model, Part, Shape, Span};
 use crate::ops::{DType, Ops};
-use crate::record::{self, Cost};
+use crate::record::{self, Asked, Cost};
 use crate::train::{OptimizerPlan, Rates, Schedule};
 
 /// Parts of a step on the CPU. The same on every machine, since the parts' gradients are summed one by one: the number of
@@ -209,8 +209,8 @@ fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
 
 /// Refuses to run what would say nothing: bf16 on a CPU. It may be planned and counted.
 pub fn refuse_emulation(spec: &Value) -> Result<()> {
-    let text = |key: &str| spec.pointer(key).and_then(Value::as_str);
-    match (text("/compute/device"), text("/compute/dtype")) {
+    let asked = Asked::of(spec);
+    match (asked.device(), asked.dtype()) {
         (Some("cpu"), Some("bf16")) => {
             let why =
                 "on the CPU it is emulated, slower than f32 and with another rounding than a GPU's";

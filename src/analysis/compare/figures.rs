@@ -2,8 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use serde_json::Value;
-
 use super::effect::{Effect, Method, difference, on, paired, ranked, unpaired};
 use super::matching::{Match, Seen, Setting};
 use super::measure::{Group, Measure, STEP_WORK, Scale};
@@ -207,12 +205,7 @@ pub(super) fn unlike_devices(cell: &Match, measure: &Measure) -> Option<String> 
         return None;
     }
     let kind = |seen: &Seen<'_>| {
-        let device = seen
-            .trial
-            .spec
-            .pointer("/compute/device")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
+        let device = seen.trial.asked().device().unwrap_or_default();
         device.split(':').next().unwrap_or_default().to_owned()
     };
     let [base, new] = cell
@@ -252,7 +245,9 @@ fn meters(seen: &Seen) -> Vec<String> {
     read.map(|channel| {
         format!(
             "{} by {} ({})",
-            channel.component, channel.source, channel.method
+            channel.component,
+            channel.source,
+            channel.method.code()
         )
     })
     .collect()

@@ -38,12 +38,7 @@ impl<'a> Seen<'a> {
     /// What it was trained and judged on: a loss on other data, or with another context, is another thing. A text is known by
     /// its hash, wherever it lies.
     pub fn stratum(&self) -> String {
-        let mut data = self
-            .trial
-            .spec
-            .pointer("/data")
-            .cloned()
-            .unwrap_or_default();
+        let mut data = self.trial.asked().data().cloned().unwrap_or_default();
         if let Some(map) = data
             .as_object_mut()
             .filter(|map| map.contains_key("blake3"))
@@ -51,13 +46,8 @@ impl<'a> Seen<'a> {
             map.remove("path");
         }
         data.sort_all_objects();
-        let context = self
-            .trial
-            .spec
-            .pointer("/model/context")
-            .cloned()
-            .unwrap_or_default();
-        format!("{data} {context}")
+        let context = self.trial.asked().context();
+        format!("{data} {}", context.unwrap_or_default())
     }
 
     /// Whether a figure of it counts: measured, and not declared invalid.

@@ -204,7 +204,7 @@ fn point(trial: &Trial, counted: Counted) -> Option<Point> {
 fn one_data(trials: &[&Trial]) -> Result<()> {
     let mut seen: Vec<(Option<&Value>, &str)> = Vec::new();
     for trial in trials {
-        let data = trial.spec.get("data");
+        let data = trial.asked().data();
         if !seen.iter().any(|(other, _)| *other == data) {
             seen.push((data, &trial.cell));
         }

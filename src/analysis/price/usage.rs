@@ -1,6 +1,7 @@
 //! What a trial used that costs something: seconds, cores, joules.
 
 use super::amount::Amount;
+use crate::reading::Method;
 use crate::record::{Channel, Machine, Status, Trial, metric};
 
 /// What sums were done on.
@@ -137,7 +138,7 @@ fn share_of_training(trial: &Trial, channel: &Channel) -> f64 {
 fn covered(channels: &[Channel], how: &str) -> String {
     let instruments = channels
         .iter()
-        .filter(|channel| channel.method != "modelled" && channel.overlaps.is_none());
+        .filter(|channel| channel.method != Method::Modelled && channel.overlaps.is_none());
     let (read, unread): (Vec<_>, Vec<_>) =
         instruments.partition(|channel| channel.energy_j.is_some());
     let list = |channels: &[&Channel], detail: fn(&Channel) -> &str| {

@@ -1,6 +1,7 @@
 //! Tests of `validate`.
 
 use super::*;
+use crate::reading::{Method, Phase, Quality};
 use crate::record::example::{CELLS, example};
 use crate::record::{Channel, Flag, PhaseEnergy, Stated};
 
@@ -68,9 +69,9 @@ const MISTAKES: [(&str, Spoil); 30] = [
         let guess = Channel {
             id: "cpu".to_owned(),
             component: "cpu_package".to_owned(),
-            method: "modelled".to_owned(),
+            method: Method::Modelled,
             source: "tdp_x_util".to_owned(),
-            quality: "estimate".to_owned(),
+            quality: Quality::Estimate,
             energy_j: Some(5.0),
             bounds_j: Some([2.0, 9.0]),
             window_s: Some(1.0),
@@ -85,7 +86,7 @@ const MISTAKES: [(&str, Spoil); 30] = [
     ("energy.measured_j", |f| {
         let channel = |id: &str, overlaps: Option<&str>| Channel {
             id: id.to_owned(),
-            method: "counter".to_owned(),
+            method: Method::Counter,
             energy_j: Some(40.0),
             overlaps: overlaps.map(str::to_owned),
             ..Channel::default()
@@ -105,7 +106,7 @@ const MISTAKES: [(&str, Spoil); 30] = [
     }),
     ("energy.channels[0].phases[0]", |f| {
         let phase = PhaseEnergy {
-            phase: "train".to_owned(),
+            phase: Phase::Train,
             energy_j: None,
             window_s: 1.0,
             reason: None,

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::price;
 use crate::analysis::findings::Findings;
+use crate::reading::Phase;
 use crate::record::{Channel, ResultFile, Trial, metric};
 use crate::report::page::{Axis, Bar, Block, Chart, Figure, Hue, Quantity, Table};
 use crate::stat::interval::LEVEL;
@@ -193,7 +194,7 @@ fn share_of_training(channel: &Channel) -> f64 {
     let train_j = channel
         .phases
         .iter()
-        .find(|part| part.phase == "train")
+        .find(|part| part.phase == Phase::Train)
         .and_then(|part| part.energy_j);
     train_j
         .zip(channel.energy_j.filter(|joules| *joules > 0.0))
@@ -220,7 +221,7 @@ fn bar(variant: usize, name: &str, meter: Meter, readings: Readings) -> Option<B
 }
 
 fn meter(channel: &Channel) -> Meter {
-    let estimated = !matches!(channel.method.as_str(), "counter" | "sampled");
+    let estimated = !channel.method.is_instrument();
     (estimated, channel.component.clone(), channel.source.clone())
 }
 
@@ -239,14 +240,12 @@ fn meters(trials: &[Trial]) -> Table {
             .clone()
             .unwrap_or_else(|| "read".to_owned())
             .replace('_', " ");
-        let row = [component, source, method, quality].map(Clone::clone);
-        let [component, source, method, quality] = row;
         *seen
             .entry([
-                component,
-                source,
-                method,
-                quality,
+                component.clone(),
+                source.clone(),
+                method.code().to_owned(),
+                quality.code().to_owned(),
                 outcome,
                 channel.id.clone(),
             ])
@@ -271,6 +270,7 @@ fn meters(trials: &[Trial]) -> Table {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::reading::{Method, Quality};
     use crate::record::example::example;
     use crate::record::{Energy, Metric, PhaseEnergy};
 
@@ -291,16 +291,16 @@ mod tests {
             let channel = Channel {
                 id: "package-0".to_owned(),
                 component: "cpu_package".to_owned(),
-                method: "counter".to_owned(),
+                method: Method::Counter,
                 source: "rapl.powercap".to_owned(),
-                quality: "firmware_model".to_owned(),
+                quality: Quality::FirmwareModel,
                 energy_j: Some(40.0),
                 bounds_j: None,
                 window_s: Some(4.0),
                 ..Channel::default()
             };
             let guess = Channel {
-                method: "modelled".to_owned(),
+                method: Method::Modelled,
                 source: "rated_power_x_utilisation".to_owned(),
                 ..channel.clone()
             };
@@ -328,7 +328,7 @@ mod tests {
         for trial in &mut file.trials {
             let channel = &mut trial.energy.channels[0];
             (channel.method, channel.energy_j, channel.window_s) =
-                ("counter".to_owned(), Some(100.0), Some(2.0));
+                (Method::Counter, Some(100.0), Some(2.0));
             trial.energy.measured_j = Some(100.0);
         }
         let expected = "At rest the same meters read 20.0 W: 40.0% of the joules would have been spent anyway, and 1.2 kJ \
@@ -340,16 +340,16 @@ mod tests {
     fn an_estimate_is_a_bar_of_its_own() {
         let mut file = example();
         for trial in &mut file.trials {
-            let channel = |method: &str, energy_j, bounds_j| Channel {
-                method: method.to_owned(),
+            let channel = |method, energy_j, bounds_j| Channel {
+                method,
                 energy_j: Some(energy_j),
                 bounds_j,
                 reason: None,
                 ..trial.energy.channels[0].clone()
             };
             let channels = vec![
-                channel("counter", 40.0, None),
-                channel("modelled", 90.0, Some([50.0, 130.0])),
+                channel(Method::Counter, 40.0, None),
+                channel(Method::Modelled, 90.0, Some([50.0, 130.0])),
             ];
             trial.energy.channels = channels;
             trial.energy.measured_j = Some(40.0);
@@ -361,7 +361,7 @@ mod tests {
             .map(|trial| &mut trial.energy.channels[0])
         {
             let train = PhaseEnergy {
-                phase: "train".to_owned(),
+                phase: Phase::Train,
                 energy_j: Some(10.0),
                 window_s: 1.0,
                 reason: None,

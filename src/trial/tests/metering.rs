@@ -6,7 +6,7 @@ use super::{job, prepared};
 use crate::config::{Library, Named, Origin, Tree};
 use crate::measure::energy::meter::{About, Found, Law, Meter, MeterKind, Place, Value as Reading};
 use crate::measure::{Clock, Monotonic, clock};
-use crate::reading::{Absent, Quality};
+use crate::reading::{Absent, Method, Phase, Quality};
 use crate::trial::{Registry, run, settle};
 
 /// A processor that takes 50 W whatever it does, as counters of microjoules on a clock of their own.
@@ -91,15 +91,17 @@ fn a_meter_gives_joules_by_phase_and_by_token() {
             .energy
             .channels
             .iter()
-            .all(|channel| channel.method != "modelled"),
+            .all(|channel| channel.method != Method::Modelled),
         "the processor is measured"
     );
-    let phases: Vec<&str> = channel
-        .phases
-        .iter()
-        .map(|part| part.phase.as_str())
-        .collect();
-    assert_eq!(phases, ["train", "evaluate", "prefill", "generate"]);
+    let phases: Vec<Phase> = channel.phases.iter().map(|part| part.phase).collect();
+    let all = [
+        Phase::Train,
+        Phase::Evaluate,
+        Phase::Prefill,
+        Phase::Generate,
+    ];
+    assert_eq!(phases, all);
     let train = &channel.phases[0];
     assert!(near(train.energy_j.unwrap(), 50.0 * train.window_s));
     let trained = 20.0 * 4.0 * 16.0;
@@ -146,8 +148,8 @@ fn a_wattmeters_log_is_integrated_and_its_folder_stays_out_of_the_record() {
         .iter()
         .find(|channel| channel.component == "machine")
         .unwrap();
-    let words = [&channel.method, &channel.source].map(String::as_str);
-    assert_eq!(words, ["sampled", "external_meter"], "{channel:?}");
+    assert_eq!(channel.method, Method::Sampled, "{channel:?}");
+    assert_eq!(channel.source, "external_meter");
     assert!((channel.energy_j.unwrap() / (80.0 * channel.window_s.unwrap()) - 1.0).abs() < 1e-6);
     assert_eq!(trial.energy.measured_j, channel.energy_j);
     let text = serde_json::to_string(&trial).unwrap();
