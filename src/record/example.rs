@@ -227,6 +227,7 @@ fn cost(variant: &str, steps: u64) -> Cost {
         tuning_flops: None,
         train_tokens: 1024 * steps,
         kv_bytes_per_token: 512,
+        cache_bytes_per_window: None,
         state_bytes: 16 * params,
     }
 }

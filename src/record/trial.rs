@@ -216,8 +216,12 @@ pub struct Cost {
     pub tuning_flops: Option<f64>,
     /// Training tokens of the whole trial.
     pub train_tokens: u64,
-    /// KV cache.
+    /// What one more token adds to what decoding keeps, at the end of the context.
     pub kv_bytes_per_token: u64,
+    /// What decoding keeps of a window of the whole context: keys and values, of sliding windows no more than those hold, and states
+    /// of fixed size. Absent in files from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_bytes_per_window: Option<u64>,
     /// Parameters, gradients and optimizer state, in bytes.
     pub state_bytes: u64,
 }

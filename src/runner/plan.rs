@@ -222,6 +222,7 @@ mod tests {
                 tuning_flops: None,
                 train_tokens: 1,
                 kv_bytes_per_token: 1,
+                cache_bytes_per_window: None,
                 state_bytes: flops as u64,
             },
             activation_bytes: 5,

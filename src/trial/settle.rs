@@ -306,6 +306,7 @@ fn cost_of(experiment: &Experiment) -> Cost {
         .filter_map(|part| by_part.get(part))
         .sum();
     let windows = experiment.steps * experiment.batch as u64;
+    let bytes_per_number = experiment.ops.dtype().size_in_bytes() as u64;
     let (serving, flops) = (
         model.work(Span::window(shape.context)),
         model.training(shape.context),
@@ -330,8 +331,8 @@ fn cost_of(experiment: &Experiment) -> Cost {
         optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(&trained),
         tuning_flops: None,
         train_tokens: tokens,
-        kv_bytes_per_token: experiment.ops.dtype().size_in_bytes() as u64
-            * kv_scalars_per_token(model),
+        kv_bytes_per_token: bytes_per_number * kv_scalars_per_token(model),
+        cache_bytes_per_window: Some(bytes_per_number * model.state_scalars(shape.context)),
         state_bytes: experiment.state_bytes(),
     }
 }

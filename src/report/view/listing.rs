@@ -250,6 +250,11 @@ fn figures(shown: &Structure) -> Table {
             "KV cache per token",
             Bytes(cost.kv_bytes_per_token as f64).to_string(),
         ),
+        (
+            "cache of a whole window",
+            cost.cache_bytes_per_window
+                .map_or_else(|| "not counted".to_owned(), |v| Bytes(v as f64).to_string()),
+        ),
         ("learning rate from", shown.lr_source.to_string()),
     ] {
         figures.row([name.to_owned(), figure]);

@@ -77,6 +77,7 @@ fn each_layer_costs_and_keeps_what_its_own_mixer_does() {
     mixed(&|p| p.experiment.model.work(Span::token_after(20)).forward);
     mixed(&|p| p.experiment.model.state_scalars(24));
     mixed(&|p| p.cost.kv_bytes_per_token);
+    mixed(&|p| p.cost.cache_bytes_per_window.unwrap());
     assert_eq!(
         sliding.cost.kv_bytes_per_token, 0,
         "a window keeps no more of more tokens"

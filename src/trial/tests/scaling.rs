@@ -174,10 +174,12 @@ fn what_a_step_changes_does_not_grow_with_the_width() {
         "gpt2+rope",
         "gpt2+rmsnorm",
         "gpt2+swiglu",
+        "gpt2+hybrid",
+        "gpt2+qknorm",
         "llama",
         "transformer-2017",
     ] {
-        let widths: &[usize] = if ["gpt2", "llama"].contains(&variant) {
+        let widths: &[usize] = if ["gpt2", "gpt2+qknorm", "llama"].contains(&variant) {
             &[32, 64, 128, 256]
         } else {
             &[32, 128]
