@@ -23,12 +23,12 @@ use crate::report;
 #[command(after_help = "\
 Examples:
   effbench compare base.json new.json
-  effbench compare base.json new.json --gate conclusive --margin train_tokens_per_s=3% --format markdown
-  effbench compare both.json --base-arm main --new-arm head     two builds that ran in turn, in one file
+  effbench compare base.json new.json --gate conclusive --margin train_tokens_per_s=3%
+  effbench compare both.json --base-arm main --new-arm head   two builds of one session
   effbench compare both.json --confirmed-by both-confirm.json   the same with what was run again
   effbench compare results/quick.json --base-arm gpt2 --new-arm llama --metric val_loss_nats
   effbench compare --self-test results/quick.json --repeats 8   false alarms on this machine
-  effbench compare base.json new.json --history nightly/        sessions differ by what they differed by before
+  effbench compare base.json new.json --history nightly/      sessions differ, as they did before
   effbench compare base.json new.json --accept 'gpt2/w32@400:train_flops=the head is wider now'
 
 Exit codes:

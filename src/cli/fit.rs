@@ -36,10 +36,10 @@ Laws:
   power             L = E + A C^-a, loss against training FLOPs, by least squares on ln L
   chinchilla        L = E + A/N^alpha + B/D^beta, by Huber's loss of ln L
   isoflop           the best model size of each budget, and how it grows
-  joint             L_v = E + A_v C^-a_v with one E over all groups, and each group's gain over --base as compute grows
-  over-training     L = E + a N^-alpha + b 6^(-alpha/2) (M N)^-alpha with M = D/N, by least squares in nats
-  data-constrained  L = E + A/N'^alpha + B/D'^beta, repeated tokens and surplus parameters counting for less
-  rate              the best learning rate c N^-p D^q and batch k D^r of a sweep (columns lr, batch)
+  joint             L_v = E + A_v C^-a_v with one E for all groups; gains over --base by compute
+  over-training     L = E + a N^-alpha + b 6^(-alpha/2) (M N)^-alpha with M = D/N
+  data-constrained  L = E + A/N'^alpha + B/D'^beta, where what repeats counts for less
+  rate              the best learning rate c N^-p D^q and batch k D^r of a sweep
 
 Columns of a table: flops, params, tokens, loss, group, repeat, run, unique_tokens or epochs, lr, batch, or what
 others call them (`Training FLOP`, `N`, `val_loss`; case does not count). Where flops are missing they are 6 N D;

@@ -29,8 +29,8 @@ Examples:
   effbench gain results/ladder.json --base llama --format json
   effbench gain results/gain.json --out gain.html     or .md, .svg (the plot), .csv (the table)
   effbench gain results/gain.json --along compute          does a gain grow or fade with compute?
-  effbench gain runs.json --target 3.28             steps, seconds, tokens and FLOPs to a loss, off the runs' curves
-  effbench gain runs.json --target base --against 1.1   to the base's final loss; are the gains above 1.1?
+  effbench gain runs.json --target 3.28             what it costs to reach a loss
+  effbench gain runs.json --target base --against 1.1   are the gains above 1.1?
 
 A target is in the unit of the logs' losses. Seeds that both arms ran are paired, others compared by Welch's t; a run that
 does not reach the target bounds the ratio and is not dropped.")]

@@ -15,7 +15,7 @@ use crate::report::report as page;
 #[command(after_help = "\
 Examples:
   effbench report results/quick.json                     in the terminal
-  effbench report results/*.json --out report.html       one file for a browser, without network or scripts
+  effbench report results/*.json --out report.html       one file for a browser
   effbench report results/quick.json --out report.md     Markdown
   effbench report results/quick.json --out answer.svg    its first plot
   effbench report results/quick.json --out cells.csv     its table of all figures")]

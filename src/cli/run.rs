@@ -26,7 +26,7 @@ pub struct RunArgs {
     /// What is run together: a suite's name (`effbench list suites`) or a path to one's own.
     #[arg(default_value = "quick")]
     pub suite: String,
-    /// Where sums are done.
+    /// What computes.
     #[arg(long, default_value = "auto", value_name = "auto|cpu|cuda|cuda:N")]
     pub device: String,
     /// Only these variants, by name or path.

@@ -1,4 +1,4 @@
-//! Where sums are done: the device a name stands for, and what is said when it is not there.
+//! What computes: the device a name stands for, and what is said when it is not there.
 
 #[cfg(feature = "cuda")]
 mod cuda;
