@@ -106,7 +106,7 @@ pub(super) fn per_decoded_token(
 ) -> Result<f64, &'static str> {
     let rest_j = whole_j.map_err(Absent::code)? - prompt_j.map_err(Absent::code)?;
     match tokens > 0.0 {
-        _ if rest_j <= 0.0 => Err("not told apart from the prompt's"),
+        _ if rest_j <= 0.0 => Err("not distinguishable from the prompt's"),
         true => Ok(rest_j / tokens),
         false => Err("nothing was generated"),
     }
@@ -272,7 +272,7 @@ mod tests {
         assert_eq!(per_decoded_token(Ok(2.0), Ok(10.0), 16.0), Ok(0.5));
         assert_eq!(
             per_decoded_token(Ok(2.0), Ok(1.9), 16.0),
-            Err("not told apart from the prompt's")
+            Err("not distinguishable from the prompt's")
         );
         assert_eq!(
             per_decoded_token(Ok(2.0), Ok(3.0), 0.0),

@@ -167,7 +167,7 @@ fn a_lowered_margin_is_honoured_or_refused_aloud() {
         session(file);
     })
     .compare(&narrow);
-    let says = "Cannot tell: 5 cells, time not told between sessions, which may differ by 10% (the whole suite trains 1.3% slower now); the margin of 0.50%";
+    let says = "Cannot tell: 5 cells, time not resolved between sessions, which may differ by 10% (the whole suite trains 1.3% slower now); the margin of 0.50%";
     assert!(
         refused.status.code() == Some(0) && text(&refused.stdout).starts_with(says),
         "{}",

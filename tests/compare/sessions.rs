@@ -119,7 +119,7 @@ fn a_slow_sitting_reads_as_what_it_is() {
         folder.write(name, &file.to_string());
     }
     let unsteady = folder.compare(&[]);
-    let says = "Cannot tell about time; no regression found in the rest: 5 cells, time not told between sessions, which may differ by 106% (the whole suite trains 70% slower now)";
+    let says = "Cannot tell about time; no regression found in the rest: 5 cells, time not resolved between sessions, which may differ by 106% (the whole suite trains 70% slower now)";
     assert!(
         unsteady.status.code() == Some(0) && text(&unsteady.stdout).starts_with(says),
         "{}",

@@ -378,7 +378,7 @@ fn one_law_over_groups_tells_gains_along_compute() {
         bent.starts_with("The law does not describe the runs of "),
         "{bent}"
     );
-    assert!(bent.contains("No gain over lstm is told"), "{bent}");
+    assert!(bent.contains("No gain over lstm can be shown"), "{bent}");
     let refused = effbench(&[&args[..], &["--base", "gru"]].concat());
     assert_eq!(refused.status.code(), Some(2));
 }

@@ -128,7 +128,7 @@ fn state(name: &str, gpu: &dyn GpuSensors) -> Checked {
         Ok(state) => state,
         Err(absent) => {
             let (why, remedy) = silence(absent);
-            return Checked::no(name, "not told", why, remedy);
+            return Checked::no(name, "not reported", why, remedy);
         }
     };
     let found = format!("{clock_mhz} MHz, {heat_c} °C");
@@ -184,7 +184,7 @@ fn others(name: &str, index: usize, gpu: &dyn GpuSensors) -> Checked {
         }
         Err(absent) => {
             let (why, remedy) = silence(absent);
-            Checked::no(name, "not told", why, remedy)
+            Checked::no(name, "not reported", why, remedy)
         }
     }
 }
@@ -295,7 +295,7 @@ mod tests {
             ..Fake::default()
         });
         assert!(
-            rows[2].contains("not told. the driver refuses this user"),
+            rows[2].contains("not reported. the driver refuses this user"),
             "{}",
             rows[2]
         );

@@ -163,7 +163,7 @@ mod tests {
             "gpt2-rope/w32@400",
             "1.8 (1.6 to 2.0)",
             "14",
-            "it is told from no gain",
+            "it differs from no gain",
         ]);
         table.row(["llama/w32@400", "> 3.7", "", "beyond the base's runs"]);
         table
@@ -219,7 +219,7 @@ mod tests {
             [
                 "cell                           gain  tokens per parameter  why",
                 "----------------------------------------------------------------------------------",
-                "gpt2-rope/w32@400  1.8 (1.6 to 2.0)                    14  it is told from no gain",
+                "gpt2-rope/w32@400  1.8 (1.6 to 2.0)                    14  it differs from no gain",
                 "llama/w32@400                 > 3.7                        beyond the base's runs",
             ]
         );

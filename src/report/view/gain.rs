@@ -214,8 +214,8 @@ pub fn rest(study: &Study) -> Option<String> {
 fn picked(study: &Study) -> Option<String> {
     let Picked { best, of, p } = study.picked()?;
     let sure = match p {
-        Some(p) if p < 0.05 => "told from no gain after Holm's correction over all",
-        Some(_) => "not told from no gain after Holm's correction over all",
+        Some(p) if p < 0.05 => "significant after Holm's correction over all",
+        Some(_) => "not significant after Holm's correction over all",
         None => "one repeat cannot tell it from no gain",
     };
     let nats = best
@@ -394,9 +394,9 @@ fn transfer_sentence(transfer: &Transfer) -> String {
         _ => "no rank correlation, as a gain is not known".to_owned(),
     };
     let sides = match transfer.told {
-        0 => "no variant's gain is told from 1 on both".to_owned(),
+        0 => "no variant's gain differs from 1 on both".to_owned(),
         told => format!(
-            "{} of {told} gains that are told from 1 on both are on the same side",
+            "{} of {told} gains that differ from 1 on both are on the same side",
             transfer.same_side
         ),
     };

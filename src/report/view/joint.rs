@@ -69,7 +69,7 @@ pub fn over(found: &[OverCompute]) -> Page {
             None => {
                 let reason = reason.as_deref().unwrap_or("nothing was found");
                 said.push(Block::Text(format!(
-                    "On {data} no gain over {base} is told along compute: {reason}."
+                    "On {data} no gain over {base} can be shown along compute: {reason}."
                 )));
             }
         }

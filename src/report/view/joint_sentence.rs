@@ -13,7 +13,7 @@ pub fn sentence(joint: &Joint) -> String {
     said.extend(scattered(joint));
     match &joint.gains[..] {
         [] => said.push(format!(
-            "No gain over {} is told along compute.",
+            "No gain over {} can be shown along compute.",
             joint.base
         )),
         [one] => said.push(worth(one, &joint.base)),
@@ -63,7 +63,7 @@ fn short(refused: &[Refused]) -> Option<String> {
     let found: Vec<String> = refused.iter().filter_map(of).collect();
     (!found.is_empty()).then(|| {
         format!(
-            "A law of compute takes three budgets; not told: {}.",
+            "A law of compute takes three budgets; left out: {}.",
             found.join(", ")
         )
     })
@@ -163,7 +163,7 @@ fn nowhere(along: &Along, base: &str) -> String {
              smaller runs of {base}.",
             Times(*less_than)
         ),
-        None => format!("{variant} and {base} share no loss: no gain is told."),
+        None => format!("{variant} and {base} share no loss: no gain can be computed."),
     }
 }
 
@@ -204,7 +204,7 @@ fn worths(all: &[Along], base: &str) -> String {
         part(
             &|along| along.side == Side::Unclear,
             &shown,
-            "not told from 1",
+            "not distinguishable from 1",
         ),
         part(
             &|along| along.trend == Trend::Grows,
@@ -221,7 +221,7 @@ fn worths(all: &[Along], base: &str) -> String {
             .then(|| "whether any gain changes with compute cannot be told".to_owned()),
     ];
     format!(
-        "{} variants over {base}, each from the least to the most compute at which it is told (Holm over all): {}.",
+        "{} variants over {base}, each from the least to the most compute at which it is known (Holm over all): {}.",
         all.len(),
         parts.into_iter().flatten().collect::<Vec<_>>().join("; ")
     )
@@ -265,13 +265,13 @@ pub(super) fn beyond(joint: &Joint) -> Option<String> {
         part(
             above,
             format!(
-                "Not told where {base} would need more than it ran, with a bound at the largest run"
+                "Not known where {base} would need more than it ran, with a bound at the largest run"
             ),
         ),
         part(
             below,
             format!(
-                "Not told where {base}'s smallest run is ahead, with a bound at the smallest run"
+                "Not known where {base}'s smallest run is ahead, with a bound at the smallest run"
             ),
         ),
         short(&joint.refused),

@@ -73,7 +73,7 @@ fn table(found: &Comparison) -> Vec<Block> {
     let mut table = Table::new([
         "cell",
         "metric",
-        "can see",
+        "detects",
         "new / base",
         "n",
         "margin",
@@ -90,7 +90,7 @@ fn table(found: &Comparison) -> Vec<Block> {
             outcome(row),
         ]);
     }
-    let head = "Can see: the smallest change shown with a chance of 80%, all gated together. Losses and accuracies are \
+    let head = "Detects: the smallest change found with a chance of 80%, all gated together. Losses and accuracies are \
                 differences, new - base; intervals are 95%.";
     let more = rows.len().saturating_sub(SHOWN);
     let more = (more > 0).then(|| format!("... and {more} more rows (--format csv lists all)"));

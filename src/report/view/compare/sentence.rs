@@ -361,7 +361,7 @@ fn untold(name: &str, rows: &[&Row]) -> String {
             .unwrap_or_default();
         let refused = refused.unwrap_or_default();
         return format!(
-            "{name} not told between sessions, which may differ by {margin}{seen}{refused}"
+            "{name} not resolved between sessions, which may differ by {margin}{seen}{refused}"
         );
     }
     if let Some(reason) = rows
