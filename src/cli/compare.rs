@@ -292,13 +292,28 @@ pub(super) fn read(path: &Path) -> Result<Files> {
     if !path.is_dir() || partial {
         return Ok(vec![(path.display().to_string(), store::read_valid(path)?)]);
     }
-    let entries = std::fs::read_dir(path)
-        .map_err(|e| Error::input(format!("{}: cannot be read: {e}", path.display())))?;
-    let mut paths: Vec<PathBuf> = entries
-        .filter_map(|entry| Some(entry.ok()?.path()))
-        .collect();
-    paths.retain(|path| path.is_file() && path.extension().is_some_and(|ending| ending == "json"));
-    paths.sort();
+    let within = |folder: &Path| -> Result<Vec<PathBuf>> {
+        let entries = std::fs::read_dir(folder)
+            .map_err(|e| Error::input(format!("{}: cannot be read: {e}", folder.display())))?;
+        let mut paths: Vec<PathBuf> = entries
+            .filter_map(|entry| Some(entry.ok()?.path()))
+            .collect();
+        paths.sort();
+        Ok(paths)
+    };
+    let is_result =
+        |path: &PathBuf| path.is_file() && path.extension().is_some_and(|ending| ending == "json");
+    let all = within(path)?;
+    let mut paths: Vec<PathBuf> = all.iter().filter(|path| is_result(path)).cloned().collect();
+    if paths.is_empty() {
+        // A CI puts each artifact into a folder of its own; an unfinished run's folder is none of them.
+        let folders = all
+            .iter()
+            .filter(|path| path.is_dir() && path.extension().is_none());
+        for folder in folders {
+            paths.extend(within(folder)?.into_iter().filter(is_result));
+        }
+    }
     if paths.is_empty() {
         return Err(
             Error::input(format!("{}: no result file in this folder", path.display()))

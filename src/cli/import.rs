@@ -9,6 +9,7 @@ use serde_json::json;
 use super::print::{Format, print, print_json, say};
 use crate::error::{Error, Result, quoted};
 use crate::import::criterion::{self, Benchmark};
+use crate::import::dialect::{self, Dialect};
 use crate::import::log::{self, Log};
 use crate::import::role::ROLES;
 use crate::import::{About, Imported, Mapping, benchmarks, import};
@@ -23,8 +24,8 @@ const CELLS_FOR_A_LAW: usize = 4;
 #[derive(Debug, Clone, Args)]
 #[command(after_help = after_help())]
 pub struct ImportArgs {
-    /// Logs (CSV or TSV with a header, JSON lines, or lines of `key:value` words), or folders of criterion's benchmarks, one
-    /// for each run.
+    /// Logs (CSV or TSV with a header, JSON, or the lines that a training program prints; compressed by gzip, in UTF-16; `-` is
+    /// standard input), or folders of criterion's benchmarks, one for each run.
     #[arg(required = true, value_name = "LOG")]
     pub logs: Vec<PathBuf>,
     /// Where a role is taken from: a column, or @file for the file's name.
@@ -42,12 +43,18 @@ pub struct ImportArgs {
     /// The runs took turns in one session on one machine, so that their seconds can be compared pair by pair.
     #[arg(long)]
     pub interleaved: bool,
+    /// Whose logs these are, where what the lines say does not decide it.
+    #[arg(long, value_name = "NAME", value_parser = dialect)]
+    pub dialect: Option<&'static Dialect>,
     /// The variant whose compute is the currency of gains.
     #[arg(long, value_name = "VARIANT")]
     pub base: Option<String>,
-    /// The result file to write.
+    /// The result file to write; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub out: PathBuf,
+    /// Replace a file that is there already.
+    #[arg(long)]
+    pub force: bool,
     /// How to say what was found.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -58,9 +65,15 @@ fn after_help() -> String {
         .iter()
         .map(|(name, _, about)| format!("\n  {name:<16}{about}"))
         .collect();
+    let dialects: String = dialect::CATALOG
+        .iter()
+        .map(|dialect| format!("\n  {:<16}{}", dialect.name, dialect.about))
+        .collect();
     format!(
         "Roles (a column that is called like one is taken without --map: `Val Loss`, `Training FLOP`, `train_time`, `N`; case\n\
          does not count, and beside a validation loss `loss` is the training loss):{roles}\n
+Logs that are recognised by their lines (--dialect NAME insists):{dialects}\n
+Read as well: Hugging Face's trainer_state.json, lists of JSON objects, Lightning's metrics.csv.\n
 Rows with one variant, scale, seed and number of parameters are one run: its curve, whose last judged loss is the result.
 `gain --target` reads such curves. With run=@row each row is a run of its own.\n
 Examples:
@@ -79,7 +92,11 @@ Examples:
 pub fn execute(args: &ImportArgs) -> Result<()> {
     let mut mapping = Mapping::parse(&args.map, &args.constants, &args.split)?;
     mapping.unit = args.unit;
-    store::check_writable(&args.out)?;
+    let printed = args.out == Path::new("-");
+    if !printed {
+        store::check_writable(&args.out)?;
+        store::check_new(&args.out, args.force)?;
+    }
     if let Some(log) = args.logs.iter().find(|log| is_of(log, &args.out)) {
         let is = if log.is_dir() {
             "already holds that file, and is read"
@@ -94,6 +111,10 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
     } else {
         of_logs(args, &mapping)?
     };
+    if printed {
+        tell(&imported);
+        return print(&store::text(&imported.file)?);
+    }
     store::write(&args.out, &imported.file)?;
     if args.format == Format::Json {
         return print_json(&json!({
@@ -108,7 +129,7 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
     tell(&imported);
     print(&format!(
         "{sentence}\nResult file: {}. Next: {next}",
-        args.out.display()
+        args.out.display().to_string().escape_debug()
     ))
 }
 
@@ -117,7 +138,7 @@ fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<(Imported, String, St
     let logs = args
         .logs
         .iter()
-        .map(|path| log::read(path))
+        .map(|path| log::read(path, args.dialect))
         .collect::<Result<Vec<Log>>>()?;
     let command = command(args, &logs);
     let about = About {
@@ -150,7 +171,9 @@ fn of_benchmarks(args: &ImportArgs) -> Result<(Imported, String, String)> {
         .logs
         .iter()
         .map(|path| criterion::read(path))
-        .collect::<Result<Vec<Vec<Benchmark>>>>()?;
+        .collect::<Result<Vec<criterion::Run>>>()?;
+    let left_out: Vec<String> = runs.iter().flat_map(|run| run.left_out.clone()).collect();
+    let runs: Vec<Vec<Benchmark>> = runs.into_iter().map(|run| run.benchmarks).collect();
     let words = args.logs.iter().zip(&runs).map(|(path, run)| {
         let all: String = run.iter().map(|one| one.blake3.as_str()).collect();
         let name = path
@@ -163,10 +186,11 @@ fn of_benchmarks(args: &ImportArgs) -> Result<(Imported, String, String)> {
             &blake3::hash(all.as_bytes()).to_hex()[..16]
         ))
     });
-    let imported = benchmarks::import(
+    let mut imported = benchmarks::import(
         &runs,
         &format!("effbench import {}", words.collect::<Vec<_>>().join(" ")),
     )?;
+    imported.notes.splice(0..0, left_out);
     let names = runs
         .iter()
         .flatten()
@@ -340,6 +364,13 @@ fn is_of(log: &Path, file: &Path) -> bool {
         (Ok(log), Ok(file)) => log == file || (log.is_dir() && file.starts_with(log)),
         _ => false,
     }
+}
+
+/// Finds a dialect.
+fn dialect(text: &str) -> std::result::Result<&'static Dialect, String> {
+    let found = dialect::CATALOG.iter().find(|dialect| dialect.name == text);
+    let known = dialect::CATALOG.each_ref().map(|dialect| dialect.name);
+    found.ok_or_else(|| format!("there is: {}", known.join(", ")))
 }
 
 /// Reads the unit of a loss.

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::record::loss::plain;
 
 /// Names of validation losses: where one stands beside a plain `loss`, that one is the training loss.
-const VALIDATION: [&str; 8] = [
+const VALIDATION: [&str; 9] = [
     "val_loss",
     "valid_loss",
     "validation_loss",
@@ -15,6 +15,7 @@ const VALIDATION: [&str; 8] = [
     "heldout_loss",
     "loss_val",
     "val_nll",
+    "tel", // llm.c's test loss
 ];
 /// Losses in another unit, which their names say.
 const OTHER_UNITS: [&str; 14] = [
@@ -72,6 +73,7 @@ const NAMES: [(&str, &[&[&str]]); 19] = [
                 "iteration",
                 "iterations",
             ],
+            &["s"], // llm.c's
         ],
     ),
     (
@@ -151,7 +153,11 @@ const NAMES: [(&str, &[&[&str]]); 19] = [
     ("batch", &[&["batch"], &["batch_size", "global_batch_size"]]),
     (
         "train_loss",
-        &[&["train_loss"], &["training_loss", "loss_train"]],
+        &[
+            &["train_loss"],
+            &["training_loss", "loss_train"],
+            &["trl"], // llm.c's
+        ],
     ),
     (
         "loss",

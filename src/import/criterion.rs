@@ -70,18 +70,37 @@ struct Samples {
 /// How groups of benchmarks begin that measure joules (`benches/joules.rs`), which criterion writes down as if they were nanoseconds.
 const OF_ENERGY: &str = "joules";
 
-/// Every benchmark whose last run lies below a folder, by name.
+/// What a folder of criterion's holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Run {
+    /// Every benchmark whose last run lies below it, by name.
+    pub benchmarks: Vec<Benchmark>,
+    /// Why others are left out: of an older criterion, or a part of them is gone.
+    pub left_out: Vec<String>,
+}
+
+/// Every benchmark whose last run lies below a folder.
 ///
 /// # Errors
 ///
-/// No benchmark in it, two of one name, a file that is not what it should be.
-pub fn read(folder: &Path) -> Result<Vec<Benchmark>> {
+/// No benchmark in it that can be read, two of one name.
+pub fn read(folder: &Path) -> Result<Run> {
     let mut places = Vec::new();
     find(folder, &mut places)?;
-    let mut found = places
-        .iter()
-        .map(|place| benchmark(place))
-        .collect::<Result<Vec<Benchmark>>>()?;
+    let (mut found, mut left_out) = (Vec::new(), Vec::new());
+    let mut first = None;
+    for place in places {
+        match benchmark(&place) {
+            Ok(one) => found.push(one),
+            Err(error) => {
+                left_out.push(format!("{}: this benchmark is left out", error.message));
+                first = first.or(Some(error));
+            }
+        }
+    }
+    if let Some(error) = first.filter(|_| found.is_empty()) {
+        return Err(error);
+    }
     // The groups of joules that this project's own benches measure hold no seconds.
     found.retain(|one| !one.group.starts_with(OF_ENERGY));
     found.sort_by_key(Benchmark::name);
@@ -97,7 +116,10 @@ pub fn read(folder: &Path) -> Result<Vec<Benchmark>> {
             two[0].name()
         ))
         .hint("name the folder of one `cargo bench`: `target/criterion`")),
-        None => Ok(found),
+        None => Ok(Run {
+            benchmarks: found,
+            left_out,
+        }),
     }
 }
 

@@ -29,6 +29,8 @@ pub struct Table {
     comments: Passed,
     /// Rows with fewer cells than the header.
     short: Passed,
+    /// A last row that may be cut off, and is left out.
+    torn: Passed,
 }
 
 /// Lines of one kind: how many, and which is the first.
@@ -62,6 +64,49 @@ impl Table {
             lines: Vec::new(),
             comments: Passed::default(),
             short: Passed::default(),
+            torn: Passed::default(),
+        }
+    }
+
+    /// Takes the last row out where the file ends within it: its cell in `column` is the last that was written, and a figure of
+    /// which nobody can say that it is whole. Where all rows above have as many decimals as it has, it is.
+    pub fn drop_torn(&mut self, column: usize) {
+        let rows = self.rows();
+        if rows < 2 || column >= self.columns.len() {
+            return;
+        }
+        let decimals = |row: usize| {
+            let cell = self.cell(row, column);
+            let figure = cell.ends_with(|c: char| c.is_ascii_digit() || c == '.' || c == ',');
+            figure.then(|| {
+                cell.rsplit_once(['.', ','])
+                    .map_or(0, |(_, behind)| behind.len())
+            })
+        };
+        let Some(last) = decimals(rows - 1) else {
+            // A word or a unit at its end says that the row is whole.
+            return;
+        };
+        let mut above = (0..rows - 1).filter_map(decimals).peekable();
+        if above.peek().is_some() && last > 0 && above.all(|places| places == last) {
+            return;
+        }
+        self.drop_last();
+    }
+
+    /// Remembers that a last line was cut off.
+    pub fn torn_at(&mut self, line: Option<usize>) {
+        if let Some(line) = line {
+            self.torn.add(line);
+        }
+    }
+
+    /// Takes the last row out, and remembers that.
+    fn drop_last(&mut self) {
+        if let Some(line) = self.lines.pop() {
+            self.torn.add(line);
+            self.ends.truncate(self.lines.len() * self.columns.len());
+            self.text.truncate(self.ends.last().copied().unwrap_or(0));
         }
     }
 
@@ -151,9 +196,16 @@ impl Table {
                 .hint("a cell that holds the delimiter needs quotes: \"a, b\""));
             }
             if cells.len() < width {
+                if records.rest.is_empty() && !text.ends_with(['\n', '\r']) && table.rows() > 0 {
+                    table.torn.add(line);
+                    break;
+                }
                 table.short.add(line);
             }
             table.push(line, cells.iter().map(AsRef::as_ref));
+        }
+        if !text.ends_with(['\n', '\r']) && table.torn.count == 0 {
+            table.drop_torn(cells.len().min(width).saturating_sub(1));
         }
         table.marks = (0..width)
             .map(|column| marks((0..table.rows()).map(|row| table.cell(row, column))))
@@ -188,8 +240,15 @@ impl Table {
             file,
             comments,
             short,
+            torn,
             ..
         } = self;
+        if torn.count > 0 {
+            let line = torn.first;
+            notes.push(format!(
+                "{file}: line {line}, the last, has no end and may be cut off: it is left out (a line break behind it says that it is whole)"
+            ));
+        }
         if comments.count > 0 {
             let (lines, first) = (lines(comments.count), comments.first);
             notes

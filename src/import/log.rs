@@ -1,13 +1,11 @@
-//! Training logs as tables, whatever they are written in: delimited text, JSON lines, or lines of `key:value` words as the
-//! modded-nanogpt speedruns print them (`step:125/5100 val_loss:5.4789 train_time:19493ms`).
+//! Training logs as tables, whatever they are written in: delimited text, JSON, or the lines that a training program prints.
 
-use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
-
 use super::delimited::{Passed, Table, delimiter};
+use super::dialect::{self, Dialect};
+use super::{json, text};
 use crate::error::{Error, Result};
 use crate::record::store::plain;
 
@@ -28,11 +26,16 @@ pub struct Log {
     pub table: Table,
     /// Lines that hold no figures and are passed over: a program's own text, warnings.
     pub passed: Passed,
+    /// What it was read as: a dialect's name, `table`, `json`.
+    pub dialect: &'static str,
 }
 
-/// Reads a log: lines of JSON objects where the first says so, `key:value` lines in a `.log` or `.txt` that has some,
-/// delimited text otherwise.
-pub fn read(path: &Path) -> Result<Log> {
+/// Reads a log: JSON where it begins so, lines that one of the [dialects](super::dialect) knows, delimited text otherwise; `-` is
+/// standard input. `dialect` insists on one.
+///
+/// # Errors
+/// A file that cannot be read, is no text, or is in none of these forms.
+pub fn read(path: &Path, dialect: Option<&'static Dialect>) -> Result<Log> {
     let shown = path.display().to_string();
     let unreadable =
         |e: std::io::Error| Error::input(format!("{shown}: cannot be read: {}", plain(&e)));
@@ -40,21 +43,34 @@ pub fn read(path: &Path) -> Result<Log> {
         return Err(Error::input(format!("{shown}: is a folder"))
             .hint("name its files: `effbench import runs/*.csv`"));
     }
-    let bytes = fs::read(path).map_err(unreadable)?;
-    let modified = fs::metadata(path)
-        .and_then(|about| about.modified())
-        .map_err(unreadable)?;
-    let part =
-        |part: Option<&std::ffi::OsStr>| part.map(|text| text.to_string_lossy().into_owned());
-    let (table, passed) = table(path, &shown, &bytes)?;
+    let bytes = text::bytes(path)?;
+    let modified = match fs::metadata(path) {
+        _ if shown == "-" => std::time::SystemTime::UNIX_EPOCH,
+        about => about
+            .and_then(|about| about.modified())
+            .map_err(unreadable)?,
+    };
+    let name = path
+        .file_name()
+        .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
+    let named = name.strip_suffix(".gz").unwrap_or(&name).to_owned();
+    let stem = Path::new(&named).file_stem();
+    let stem = stem.map_or_else(|| named.clone(), |stem| stem.to_string_lossy().into_owned());
+    let blake3 = blake3::hash(&bytes).to_hex().to_string();
+    let Read {
+        table,
+        passed,
+        dialect,
+    } = table(Path::new(&named), &shown, bytes, dialect)?;
     Ok(Log {
-        name: part(path.file_name()).unwrap_or_else(|| shown.clone()),
-        stem: part(path.file_stem()).unwrap_or_else(|| shown.clone()),
+        name,
+        stem,
         path: shown.clone(),
-        blake3: blake3::hash(&bytes).to_hex().to_string(),
+        blake3,
         written_at: utc(modified)?,
         table,
         passed,
+        dialect,
     })
 }
 
@@ -69,183 +85,83 @@ pub(super) fn utc(time: impl TryInto<jiff::Timestamp>) -> Result<String> {
         .ok_or_else(|| Error::internal("a file's time is out of range"))
 }
 
+/// What a file says.
+struct Read {
+    table: Table,
+    passed: Passed,
+    dialect: &'static str,
+}
+
 /// The table of a log, and the lines that are none of it.
-fn table(path: &Path, shown: &str, bytes: &[u8]) -> Result<(Table, Passed)> {
-    let extension = path
-        .extension()
-        .and_then(|e| e.to_str())
-        .unwrap_or_default()
-        .to_ascii_lowercase();
-    // A log may well hold a stray byte of a terminal; its lines of figures are ASCII.
-    if extension == "log" || extension == "txt" {
-        let (table, passed) = key_values(shown, &String::from_utf8_lossy(bytes));
-        if table.rows() > 0 {
-            return Ok((table, passed));
-        }
-    }
-    let text = std::str::from_utf8(bytes).map_err(|e| {
-        let line = bytes[..e.valid_up_to()]
+fn table(
+    path: &Path,
+    shown: &str,
+    bytes: Vec<u8>,
+    dialect: Option<&'static Dialect>,
+) -> Result<Read> {
+    let ends = |endings: &[&str]| {
+        let ending = path.extension().unwrap_or_default().to_string_lossy();
+        endings
             .iter()
-            .filter(|b| **b == b'\n')
-            .count()
-            + 1;
-        Error::input(format!("{shown}:{line}: not UTF-8 text"))
-            .hint("`iconv -t utf-8` turns other encodings into it")
-    })?;
-    let table = match text
-        .trim_start_matches('\u{feff}')
-        .trim_start()
-        .chars()
-        .next()
-    {
-        Some('{') => json_lines(shown, text)?,
-        Some('[') => {
-            return Err(Error::input(format!(
-                "{shown}: one JSON array, expected one object a line"
-            ))
-            .hint("`jq -c '.[]' FILE > FILE.jsonl` writes it so"));
-        }
-        _ => Table::parse(shown, text, delimiter(path, text))?,
+            .any(|known| ending.eq_ignore_ascii_case(known))
     };
-    Ok((table, Passed::default()))
-}
-
-/// Collects named cells row by row; columns stand in the order in which they first appear.
-#[derive(Default)]
-struct Sparse {
-    columns: Vec<String>,
-    places: BTreeMap<String, usize>,
-    rows: Vec<(usize, Vec<(usize, String)>)>,
-}
-
-impl Sparse {
-    fn push(&mut self, line: usize, cells: impl IntoIterator<Item = (String, String)>) {
-        let place = |name: String| {
-            *self.places.entry(name.clone()).or_insert_with(|| {
-                self.columns.push(name);
-                self.columns.len() - 1
-            })
-        };
-        let (names, texts): (Vec<String>, Vec<String>) = cells.into_iter().unzip();
-        let places: Vec<usize> = names.into_iter().map(place).collect();
-        self.rows
-            .push((line, places.into_iter().zip(texts).collect()));
-    }
-
-    /// What a row does not say is an empty cell.
-    fn table(self, file: &str) -> Table {
-        let width = self.columns.len();
-        let mut table = Table::new(file, self.columns);
-        for (line, cells) in &self.rows {
-            let mut row = vec![""; width];
-            for (place, text) in cells {
-                row[*place] = text;
-            }
-            table.push(*line, row);
+    let lines = dialect.is_some() || ends(&["log", "txt", "out", "err"]);
+    // A log may well hold a stray byte of a terminal; its lines of figures are ASCII.
+    let lossy = lines && std::str::from_utf8(&bytes).is_err() && !bytes.starts_with(b"\xff\xfe");
+    let text = match lossy {
+        true => String::from_utf8_lossy(&bytes).into_owned(),
+        false => text::decoded(shown, bytes)?,
+    };
+    let text = text::uncoloured(&text);
+    if let Some(dialect) = dialect {
+        let (table, passed) = dialect.read(shown, &text);
+        if table.rows() == 0 {
+            let message = format!("{shown}: no line of {}'s", dialect.name);
+            return Err(Error::input(message).hint(format!("expected {}", dialect.about)));
         }
-        table
+        let dialect = dialect.name;
+        return Ok(Read {
+            table,
+            passed,
+            dialect,
+        });
     }
-}
-
-/// One object a line; `{"train": {"loss": 3.1}}` is the column `train.loss`, null is an empty cell, arrays are left out.
-fn json_lines(file: &str, text: &str) -> Result<Table> {
-    let mut table = Sparse::default();
-    for (index, line) in text.trim_start_matches('\u{feff}').lines().enumerate() {
-        if line.trim().is_empty() {
-            continue;
+    let of_table = |table, dialect| Read {
+        table,
+        passed: Passed::default(),
+        dialect,
+    };
+    match text.trim_start().chars().next() {
+        Some('{' | '[') => {
+            let (table, dialect) = json::table(shown, &text)?;
+            return Ok(of_table(table, dialect));
         }
-        let mut cells = Vec::new();
-        match serde_json::from_str(&not_a_number_quoted(line)) {
-            Ok(Value::Object(object)) => flatten("", &Value::Object(object), &mut cells),
-            Ok(_) => {
-                return Err(Error::input(format!(
-                    "{file}:{}: expected an object",
-                    index + 1
-                )));
-            }
-            Err(error) => {
-                let (line, column) = (index + 1, error.column());
-                return Err(Error::input(format!(
-                    "{file}:{line}: not a line of JSON (column {column})"
-                ))
-                .hint("one object a line, such as {\"step\": 100, \"loss\": 3.2}"));
+        _ if ends(&["csv", "tsv", "tab"]) => {}
+        _ => {
+            if let Some((dialect, table, passed)) = dialect::of(shown, &text) {
+                let dialect = dialect.name;
+                return Ok(Read {
+                    table,
+                    passed,
+                    dialect,
+                });
             }
         }
-        table.push(index + 1, cells);
     }
-    Ok(table.table(file))
-}
-
-/// Python writes NaN and Infinity where JSON has no word for them; here they become text, which the reader of numbers knows.
-fn not_a_number_quoted(line: &str) -> String {
-    let words = [
-        ("-Infinity", "\"-inf\""),
-        ("Infinity", "\"inf\""),
-        ("NaN", "\"nan\""),
-    ];
-    let mut text = line.to_owned();
-    for lead in [": ", ":"] {
-        for (word, quoted) in words {
-            text = text.replace(&format!("{lead}{word}"), &format!("{lead}{quoted}"));
+    let table = Table::parse(shown, &text, delimiter(path, &text)).map_err(|error| {
+        let known = dialect::CATALOG
+            .each_ref()
+            .map(|dialect| dialect.name)
+            .join(", ");
+        match lines {
+            true => Error::input(format!(
+                "{shown}: no line of a training log that is known ({known}), and no table"
+            ))
+            .hint("`effbench import --help` says what is read; `--dialect NAME` insists on one"),
+            false => error,
         }
-    }
-    text
-}
-
-fn flatten(prefix: &str, value: &Value, cells: &mut Vec<(String, String)>) {
-    match value {
-        Value::Object(object) => {
-            for (key, value) in object {
-                let key = if prefix.is_empty() {
-                    key.clone()
-                } else {
-                    format!("{prefix}.{key}")
-                };
-                flatten(&key, value, cells);
-            }
-        }
-        Value::Array(_) => {}
-        Value::Null => cells.push((prefix.to_owned(), String::new())),
-        Value::String(text) => cells.push((prefix.to_owned(), text.trim().to_owned())),
-        other => cells.push((prefix.to_owned(), other.to_string())),
-    }
-}
-
-/// Lines made of `key:value` or `key=value` words, one of which is `step`; everything else in the file is passed over.
-/// `step:125/5100` gives the columns `step` and `steps`.
-fn key_values(file: &str, text: &str) -> (Table, Passed) {
-    let (mut table, mut passed) = (Sparse::default(), Passed::default());
-    for (index, line) in text.lines().enumerate() {
-        match words(line).filter(|cells| cells.iter().any(|(key, _)| key == "step")) {
-            Some(cells) => table.push(index + 1, cells),
-            None if line.trim().is_empty() => {}
-            None => passed.add(index + 1),
-        }
-    }
-    (table.table(file), passed)
-}
-
-/// The words of a line where all of it is `key:value` words.
-fn words(line: &str) -> Option<Vec<(String, String)>> {
-    let mut cells = Vec::new();
-    for word in line.split_whitespace() {
-        let (key, value) = word.trim_end_matches(',').split_once([':', '='])?;
-        let plain = !key.is_empty()
-            && key
-                .chars()
-                .all(|c| c.is_alphanumeric() || "_-./".contains(c));
-        if !plain || value.is_empty() {
-            return None;
-        }
-        match value.split_once('/') {
-            Some((done, all)) => {
-                cells.push((key.to_owned(), done.to_owned()));
-                cells.push((format!("{key}s"), all.to_owned()));
-            }
-            None => cells.push((key.to_owned(), value.to_owned())),
-        }
-    }
-    (!cells.is_empty()).then_some(cells)
+    })?;
+    Ok(of_table(table, "table"))
 }
 
 #[cfg(test)]
@@ -253,7 +169,7 @@ mod tests {
     use super::*;
 
     fn of(name: &str, text: &str) -> Result<Table> {
-        Ok(table(Path::new(name), name, text.as_bytes())?.0)
+        Ok(table(Path::new(name), name, text.as_bytes().to_vec(), None)?.table)
     }
 
     fn cells(table: &Table) -> Vec<Vec<&str>> {
@@ -290,7 +206,10 @@ mod tests {
             (cells(&table), table.line(1)),
             (expected.map(Vec::from).to_vec(), 5)
         );
-        let (_, passed) = super::table(Path::new("a.txt"), "a.txt", nanogpt.as_bytes()).unwrap();
+        let bytes = nanogpt.as_bytes().to_vec();
+        let passed = super::table(Path::new("a.txt"), "a.txt", bytes, None)
+            .unwrap()
+            .passed;
         assert_eq!(passed, Passed { count: 3, first: 1 }, "the program's text");
 
         let lines = "{\"step\": 1, \"val\": {\"loss\": NaN}, \"tags\": [1]}\n\n{\"step\": 2, \"lr\": null, \"val\": {\"loss\":3.25}}\n";
@@ -322,23 +241,30 @@ mod tests {
                 "{\"a\": 1}\n3\n",
                 "a.jsonl:2: expected an object",
             ),
-            ("a.json", "[{\"a\": 1}]", "a.json: one JSON array"),
+            (
+                "a.json",
+                "{\n\"a\": [{\"b\": 1}]}",
+                "a.json: one JSON document",
+            ),
         ];
         for (name, text, says) in rows {
             let error = of(name, text).unwrap_err();
             assert!(error.message.starts_with(says), "{error}");
         }
-        let error = table(Path::new("a.csv"), "a.csv", b"step\n1\n\xff\xfe\n").unwrap_err();
+        let bytes = b"step\n1\n\xff\xfe\n".to_vec();
+        let error = table(Path::new("a.csv"), "a.csv", bytes, None)
+            .err()
+            .unwrap();
         assert!(error.message.starts_with("a.csv:3: not UTF-8"), "{error}");
         let folder = tempfile::tempdir().unwrap();
         assert!(
-            read(folder.path())
+            read(folder.path(), None)
                 .unwrap_err()
                 .message
                 .ends_with("is a folder")
         );
         assert!(
-            read(&folder.path().join("none.csv"))
+            read(&folder.path().join("none.csv"), None)
                 .unwrap_err()
                 .message
                 .ends_with("no such file or directory")
@@ -350,7 +276,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("adam.csv");
         fs::write(&path, "step,loss\n1,2\n").unwrap();
-        let log = read(&path).unwrap();
+        let log = read(&path, None).unwrap();
         assert_eq!(
             (log.name.as_str(), log.stem.as_str(), log.blake3.len()),
             ("adam.csv", "adam", 64)

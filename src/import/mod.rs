@@ -12,8 +12,12 @@ use crate::import::log::Log;
 use crate::record::{Build, Cpu, Machine, ResultFile, Run, SCHEMA, Status, Trial};
 
 pub mod figures;
+pub mod text;
 pub mod delimited;
+mod sparse;
 pub mod columns;
+pub mod dialect;
+mod json;
 pub mod log;
 pub mod criterion;
 pub mod role;
@@ -67,7 +71,8 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
         .enumerate()
         .map(|(place, log)| read_runs(log, place, mapping))
         .collect::<Result<Vec<Runs>>>()?;
-    let mut said = passed_over(logs, &read);
+    let mut said = dialects(logs);
+    said.extend(passed_over(logs, &read));
     let runs: Vec<LoggedRun> = read.into_iter().flat_map(|read| read.runs).collect();
     let variants: BTreeSet<&str> = runs
         .iter()
@@ -130,6 +135,19 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
             trials,
         },
     })
+}
+
+/// What logs were read as, where that is no table.
+fn dialects(logs: &[Log]) -> Vec<String> {
+    let mut found: BTreeMap<&str, usize> = BTreeMap::new();
+    for log in logs.iter().filter(|log| log.dialect != "table") {
+        *found.entry(log.dialect).or_default() += 1;
+    }
+    let said = found.into_iter().map(|(dialect, count)| {
+        let s = if count == 1 { "" } else { "s" };
+        format!("{count} file{s} read as {dialect}")
+    });
+    said.collect()
 }
 
 /// Every line and row that became no part of a trial, counted over all logs.

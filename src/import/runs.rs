@@ -28,6 +28,10 @@ pub struct LoggedRun {
     pub sorted: bool,
     /// Points left out because the clock was restarted after them.
     pub untimed: usize,
+    /// Points that were trained again after a restart, and are replaced.
+    pub replaced: usize,
+    /// Whether the log's seconds are times of day, and count from its first row here.
+    pub stamped: bool,
     /// What the log counts its loss in; the points are in nats.
     pub unit: LossUnit,
 }
@@ -132,6 +136,8 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
                 axis,
                 sorted: false,
                 untimed: 0,
+                replaced: 0,
+                stamped: false,
                 unit,
             });
         } else if found.runs[at].identity != identity {
@@ -243,6 +249,7 @@ impl Cells<'_> {
 
     /// The points in the order of training, one for each place on the axis.
     fn ordered(&self, mut run: LoggedRun) -> Result<LoggedRun> {
+        count_from_the_first(&mut run);
         if run.points.len() < 2 {
             return Ok(run);
         }
@@ -267,6 +274,10 @@ impl Cells<'_> {
             )));
         }
         let place = |point: &Point| point.on(axis).unwrap_or_default();
+        if let Some(kept) = resumed(&run.points, axis) {
+            run.replaced = run.points.len() - kept.len();
+            run.points = kept;
+        }
         run.sorted = run
             .points
             .windows(2)
@@ -302,6 +313,62 @@ impl Cells<'_> {
     }
 }
 
+/// No training takes so long, in seconds: what is above it counts from 1970.
+const LONGEST_S: f64 = 1e9;
+/// The same in milliseconds.
+const LONGEST_MS: f64 = 1e12;
+
+/// Seconds since 1970, as TensorBoard and wandb write them, become seconds since the run's first row.
+fn count_from_the_first(run: &mut LoggedRun) {
+    let first = run.points.iter().filter_map(|point| point.seconds);
+    let first = first.fold(f64::INFINITY, f64::min);
+    if !(first > LONGEST_S && first.is_finite()) {
+        return;
+    }
+    let unit_s = if first > LONGEST_MS { 1e-3 } else { 1.0 };
+    let several = run.points.len() > 1;
+    for point in &mut run.points {
+        point.seconds = point
+            .seconds
+            .filter(|_| several)
+            .map(|second| (second - first) * unit_s);
+    }
+    run.stamped = true;
+}
+
+/// The points of a run that was resumed from a checkpoint: where the log falls back to a step and goes on with other losses, what
+/// follows replaces what it repeats. `None` where no step has two losses, or where the log begins anew, which is another run.
+fn resumed(points: &[Point], axis: Role) -> Option<Vec<Point>> {
+    let place = |point: &Point| point.on(axis).unwrap_or_default();
+    let mut known: BTreeMap<u64, &Point> = BTreeMap::new();
+    let contradicts = points.iter().any(|point| {
+        let before = known.insert(place(point).to_bits(), point);
+        before.is_some_and(|before| differ(before, point))
+    });
+    let first = place(points.first()?);
+    if !contradicts {
+        return None;
+    }
+    let mut kept: Vec<Point> = Vec::new();
+    for point in points {
+        if kept.last().is_some_and(|last| place(point) < place(last)) {
+            if place(point) <= first {
+                return None;
+            }
+            kept.retain(|before| place(before) < place(point));
+        }
+        kept.push(*point);
+    }
+    Some(kept)
+}
+
+/// Whether two rows of one step state different losses.
+fn differ(one: &Point, other: &Point) -> bool {
+    let differ =
+        |a: Option<f64>, b: Option<f64>| a.zip(b).is_some_and(|(a, b)| a.to_bits() != b.to_bits());
+    differ(one.loss, other.loss) || differ(one.train_loss, other.train_loss)
+}
+
 /// Rows of one place on the axis as one point: a training loss here, a validation loss there.
 fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
     let mut points: Vec<Point> = Vec::new();
@@ -313,10 +380,7 @@ fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
             points.push(*point);
             continue;
         };
-        let differ = |a: Option<f64>, b: Option<f64>| {
-            a.zip(b).is_some_and(|(a, b)| a.to_bits() != b.to_bits())
-        };
-        if differ(last.loss, point.loss) || differ(last.train_loss, point.train_loss) {
+        if differ(last, point) {
             let at = format!("{} {}", axis.name(), point.on(axis).unwrap_or_default());
             let (a, b) = (last.line.min(point.line), last.line.max(point.line));
             return Err(Error::input(format!(

@@ -15,6 +15,7 @@ fn log(name: &str, text: &str) -> Log {
         written_at: "2026-11-22T05:00:00Z".to_owned(),
         table: Table::parse(name, text, ',').unwrap(),
         passed: Default::default(),
+        dialect: "table",
     }
 }
 

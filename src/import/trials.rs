@@ -24,7 +24,7 @@ pub const IMPORTED: &str = "imported";
 const AXES: [Role; 4] = [Role::Step, Role::Tokens, Role::Flops, Role::Seconds];
 
 /// What may have to be said about an imported trial: code, severity, a sentence without a full stop.
-pub const FLAGS: [(&str, Severity, &str); 8] = [
+pub const FLAGS: [(&str, Severity, &str); 10] = [
     (
         "six_n_d",
         Severity::Info,
@@ -49,6 +49,16 @@ pub const FLAGS: [(&str, Severity, &str); 8] = [
         "clock_restarted",
         Severity::Warn,
         "seconds fall while training goes on: they are left out",
+    ),
+    (
+        "resumed",
+        Severity::Info,
+        "a run was resumed: steps that it trained again replace those before the restart",
+    ),
+    (
+        "time_of_day",
+        Severity::Info,
+        "seconds are times of day in the log: they count from its first row",
     ),
     (
         "untimed_points",
@@ -299,6 +309,8 @@ fn flags(run: &LoggedRun, repeat: &Repeat, stated: &Stated, clock: bool) -> Vec<
         "seeds_unpaired" => !repeat.paired,
         "rows_sorted" => run.sorted,
         "clock_restarted" => !clock,
+        "resumed" => run.replaced > 0,
+        "time_of_day" => run.stamped,
         "untimed_points" => run.untimed > 0,
         "loss_unit_doubtful" => {
             outcome(run).is_ok_and(|end| end.loss.is_some_and(|nats| run.unit.is_doubtful(nats)))

@@ -46,6 +46,27 @@ pub fn check_writable(path: &Path) -> Result<()> {
     })
 }
 
+/// Refuses to replace a file that is there, unless that is asked for; one that may not be written stays in any case.
+///
+/// # Errors
+/// Such a file.
+pub fn check_new(path: &Path, force: bool) -> Result<()> {
+    let name = path.display();
+    let Ok(there) = fs::metadata(path) else {
+        return Ok(());
+    };
+    if there.permissions().readonly() {
+        return Err(
+            Error::input(format!("{name}: is write-protected")).hint("`--out` takes another name")
+        );
+    }
+    match force {
+        true => Ok(()),
+        false => Err(Error::input(format!("{name}: is already there"))
+            .hint("`--force` replaces it, `--out` takes another name")),
+    }
+}
+
 /// Writes any part of the record as JSON, atomically. What does not come back from JSON as it went in is refused.
 pub(crate) fn write_json<T: Serialize + DeserializeOwned + PartialEq>(
     path: &Path,

@@ -1,11 +1,12 @@
 //! Result files on disk: read with an error that says what to do, written whole or not at all.
 
 use std::fs;
+use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 
-pub use super::file::{check_writable, write_whole};
+pub use super::file::{check_new, check_writable, write_whole};
 pub(crate) use super::file::{plain, write_json};
 pub use super::journal::{Journal, journal_trial, merge, read_journal};
 use super::validate::validate;
@@ -31,8 +32,15 @@ pub fn read(path: &Path) -> Result<ResultFile> {
             ),
         );
     }
-    let bytes = fs::read(path)
-        .map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
+    let bytes = match path.to_str() {
+        Some("-") => {
+            let mut bytes = Vec::new();
+            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
+        }
+        _ => fs::read(path),
+    };
+    let bytes =
+        bytes.map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
     match serde_json::from_slice::<ResultFile>(&bytes) {
         Ok(mut file) if file.schema == SCHEMA || OLDER.contains(&file.schema.as_str()) => {
             file.trials.iter_mut().for_each(Trial::count_as_executed);
@@ -69,6 +77,18 @@ pub fn read_valid(path: &Path) -> Result<ResultFile> {
             )),
         ),
     }
+}
+
+/// A result file's text.
+///
+/// # Errors
+/// What [`validate`] refuses.
+pub fn text(file: &ResultFile) -> Result<String> {
+    if let Some(problem) = validate(file).first() {
+        return Err(Error::internal(format!("no sound result file: {problem}")));
+    }
+    let text = super::layout::to_text(file).map_err(|e| Error::internal(e.to_string()))?;
+    String::from_utf8(text).map_err(|e| Error::internal(e.to_string()))
 }
 
 /// Writes a result file whole or not at all: a temporary file beside it, synced, then renamed over it.

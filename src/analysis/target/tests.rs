@@ -34,6 +34,7 @@ fn file(text: &str, interleaved: bool) -> ResultFile {
         written_at: "2026-11-22T05:00:00Z".to_owned(),
         table: Table::parse("x.csv", text, ',').unwrap(),
         passed: Default::default(),
+        dialect: "table",
     };
     import(
         &[log],

@@ -14,6 +14,7 @@ fn read(text: &str, columns: &[&str]) -> Result<Vec<LoggedRun>> {
         written_at: String::new(),
         table,
         passed: Default::default(),
+        dialect: "table",
     };
     Ok(read_runs(&log, 0, &Mapping::parse(&columns, &[], &[]).unwrap())?.runs)
 }

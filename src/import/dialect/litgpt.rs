@@ -1,0 +1,33 @@
+//! LitGPT: `Epoch 1 | iter 100 step 25 | loss train: 2.123, val: n/a | iter time: 400.12 ms (step) remaining time: 0:10:00` and
+//! `iter 100: val loss 2.0123, val time: 1000.00 ms`. A step is an optimizer's, of several iterations: a validation belongs to the last one.
+
+use super::words::{after, count, is_figure, pair};
+use super::{Before, Cells};
+
+/// Reads a line.
+pub fn line(text: &str, before: &mut Before) -> Option<Cells> {
+    let (iteration, rest) = count(after(text, "iter ")?)?;
+    let cell = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    if let Some(judged) = rest.strip_prefix(':') {
+        let (name, value) = pair(judged.split(',').next()?)?;
+        let step = before.step.clone()?;
+        return (name == "val loss").then(|| {
+            vec![
+                cell("step", &step),
+                cell("iter", iteration),
+                cell("val loss", &value),
+            ]
+        });
+    }
+    let (step, rest) = count(rest.trim_start().strip_prefix("step ")?)?;
+    before.step = Some(step.to_owned());
+    // The `val` beside it is that of an earlier step, or `n/a`.
+    let loss = after(rest, "loss train:")?.split([',', '|']).next()?.trim();
+    is_figure(loss).then(|| {
+        vec![
+            cell("step", step),
+            cell("iter", iteration),
+            cell("loss", loss),
+        ]
+    })
+}

@@ -1,0 +1,32 @@
+//! Megatron-LM: `[time] iteration 100/ 500000 | consumed samples: 25600 | elapsed time per iteration (ms): 512.3 | lm loss: 7.1E+00 |`
+//! and `validation loss at iteration 1000 | lm loss value: 2.1E+00 | lm loss PPL: 8.2E+00 |`. What a test set gives is passed over.
+
+use super::words::{after, count, pairs};
+use super::{Before, Cells};
+
+/// Reads a line.
+pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
+    let (head, rest) = text.split_once('|')?;
+    let (step, of) = count(after(head, "iteration")?.trim_start())?;
+    if head.contains("test") {
+        return None;
+    }
+    let judged = head.contains("validation");
+    let mut cells = vec![("step".to_owned(), step.to_owned())];
+    let planned = of.trim_start().strip_prefix('/');
+    if let Some((steps, _)) = planned.and_then(|of| count(of.trim_start())) {
+        cells.push(("steps".to_owned(), steps.to_owned()));
+    }
+    for (name, value) in pairs(rest, "|") {
+        cells.push(match (name.as_str(), judged) {
+            ("lm loss" | "loss", false) => ("loss".to_owned(), value),
+            ("lm loss value" | "loss value" | "lm loss", true) => ("val loss".to_owned(), value),
+            // The same loss in another unit.
+            ("lm loss PPL" | "loss PPL", true) => continue,
+            ("consumed tokens", _) => ("tokens".to_owned(), value),
+            _ => (name, value),
+        });
+    }
+    let of_loss = |(name, _): &(String, String)| name == "loss" || name == "val loss";
+    cells.iter().any(of_loss).then_some(cells)
+}

@@ -1,0 +1,104 @@
+//! Whose log it is: what training programs print, a file each, recognised by what the lines say.
+//!
+//! A dialect turns a line into named cells or passes over it. The one that reads most lines of a file has it; what is delimited
+//! text or JSON is none of theirs. Names stay the program's own where they say what they mean ([`super::columns`] knows them).
+
+use super::delimited::{Passed, Table};
+use super::sparse::Sparse;
+
+mod words;
+mod key_values;
+mod nanogpt;
+mod nanochat;
+mod torchtitan;
+mod megatron;
+mod litgpt;
+
+/// Cells of a line by name.
+pub type Cells = Vec<(String, String)>;
+
+/// What was read so far, where a line means something by those before it.
+#[derive(Debug, Default)]
+pub struct Before {
+    /// The last optimizer step.
+    pub step: Option<String>,
+}
+
+/// A program's way to write a log.
+#[derive(Debug, Clone)]
+pub struct Dialect {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What it is a log of.
+    pub about: &'static str,
+    line: fn(&str, &mut Before) -> Option<Cells>,
+}
+
+/// Those that are known, in the order in which they are preferred where several read as many lines.
+pub static CATALOG: [Dialect; 6] = [
+    Dialect {
+        name: "key-value",
+        about: "lines of key:value or key=value words with a step: modded-nanogpt, llm.c",
+        line: key_values::line,
+    },
+    Dialect {
+        name: "nanogpt",
+        about: "`step N: train loss .., val loss ..` and `iter N: loss ..`",
+        line: nanogpt::line,
+    },
+    Dialect {
+        name: "nanochat",
+        about: "`step N/M (..%) | loss: .. | .. ` and `Step N | Validation bpb: ..`",
+        line: nanochat::line,
+    },
+    Dialect {
+        name: "torchtitan",
+        about: "`.. step: N  loss: ..  tps: ..`, coloured or not",
+        line: torchtitan::line,
+    },
+    Dialect {
+        name: "megatron",
+        about: "`iteration N/ M | .. | lm loss: ..` and `validation loss at iteration N | ..`",
+        line: megatron::line,
+    },
+    Dialect {
+        name: "litgpt",
+        about: "`Epoch .. | iter N step M | loss train: ..` and `iter N: val loss ..`",
+        line: litgpt::line,
+    },
+];
+
+impl Dialect {
+    /// A file's lines as rows, and those that are none.
+    pub fn read(&self, file: &str, text: &str) -> (Table, Passed) {
+        let (mut table, mut passed) = (Sparse::default(), Passed::default());
+        let mut before = Before::default();
+        // A progress bar writes over its line: what stands behind each carriage return is a line.
+        for (index, line) in text.lines().enumerate() {
+            for part in line.split('\r') {
+                match (self.line)(part, &mut before) {
+                    Some(cells) => table.push(index + 1, cells),
+                    None if part.trim().is_empty() => {}
+                    None => passed.add(index + 1),
+                }
+            }
+        }
+        (table.table(file, !text.ends_with('\n')), passed)
+    }
+}
+
+/// The dialect that reads most rows of a text; `None` where none reads any.
+pub fn of(file: &str, text: &str) -> Option<(&'static Dialect, Table, Passed)> {
+    let mut best: Option<(&Dialect, Table, Passed)> = None;
+    for dialect in &CATALOG {
+        let (table, passed) = dialect.read(file, text);
+        let most = best.as_ref().map_or(0, |(_, best, _)| best.rows());
+        if table.rows() > most {
+            best = Some((dialect, table, passed));
+        }
+    }
+    best
+}
+
+#[cfg(test)]
+mod tests;

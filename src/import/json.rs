@@ -1,0 +1,150 @@
+//! JSON as tables: one object a line, a list of objects, or a document that holds such a list under a name that is known.
+
+use serde_json::Value;
+
+use super::delimited::Table;
+use super::sparse::Sparse;
+use crate::error::{Error, Result};
+
+/// What Hugging Face's Trainer adds to its last entry, whose `train_loss` is a mean over the run and no point of it.
+const SUMMARY: &str = "train_runtime";
+
+/// The table, and what it was read as.
+///
+/// # Errors
+/// What is neither, with the line.
+pub fn table(file: &str, text: &str) -> Result<(Table, &'static str)> {
+    // One object a line is read line by line, however long the file is.
+    let first = text.trim_start().lines().next().unwrap_or_default();
+    let by_lines = first.trim_start().starts_with('{')
+        && serde_json::from_str::<Value>(&not_a_number_quoted(first))
+            .is_ok_and(|value| value.is_object());
+    if by_lines && text.trim().lines().count() > 1 {
+        return Ok((lines(file, text)?, "json lines"));
+    }
+    match serde_json::from_str(&not_a_number_quoted(text)) {
+        Ok(Value::Array(rows)) => Ok((rows_of(file, &rows)?, "json list")),
+        Ok(Value::Object(document)) => match document.get("log_history") {
+            Some(Value::Array(rows)) => {
+                let points = rows.iter().filter(|row| row.get(SUMMARY).is_none());
+                let points: Vec<Value> = points.cloned().collect();
+                Ok((rows_of(file, &points)?, "trainer_state.json"))
+            }
+            _ if by_lines => Ok((lines(file, text)?, "json lines")),
+            _ => Err(one_document(file, &document)),
+        },
+        Ok(_) => Err(Error::input(format!("{file}: JSON, and no object in it"))),
+        Err(_) if by_lines || first.trim().len() > 2 => Ok((lines(file, text)?, "json lines")),
+        Err(error) => Err(Error::input(format!(
+            "{file}:{}: not JSON (column {})",
+            error.line(),
+            error.column()
+        ))
+        .hint("the file may be cut off; one object a line is read as well")),
+    }
+}
+
+/// A document that holds no list that is known, with the lists that it has.
+fn one_document(file: &str, document: &serde_json::Map<String, Value>) -> Error {
+    let of_objects = |value: &Value| {
+        value
+            .as_array()
+            .is_some_and(|rows| rows.first().is_some_and(Value::is_object))
+    };
+    let list = document.iter().find(|(_, value)| of_objects(value));
+    let error = Error::input(format!("{file}: one JSON document, and none that is known"));
+    match list {
+        Some((name, _)) => error.hint(format!("`jq -c '.{name}[]' FILE > FILE.jsonl` writes its list, one object a line")),
+        None => error.hint("a list of objects is read, or one object a line, such as {\"step\": 100, \"loss\": 3.2}"),
+    }
+}
+
+fn rows_of(file: &str, rows: &[Value]) -> Result<Table> {
+    let mut table = Sparse::default();
+    for (index, row) in rows.iter().enumerate() {
+        let mut cells = Vec::new();
+        match row {
+            Value::Object(_) => flatten("", row, &mut cells),
+            _ => {
+                return Err(Error::input(format!(
+                    "{file}: entry {} is no object",
+                    index + 1
+                )));
+            }
+        }
+        table.push(index + 1, cells);
+    }
+    Ok(table.table(file, false))
+}
+
+/// One object a line; `{"train": {"loss": 3.1}}` is the column `train.loss`, null is an empty cell, arrays are left out.
+fn lines(file: &str, text: &str) -> Result<Table> {
+    let mut table = Sparse::default();
+    let mut torn = None;
+    let count = text.lines().count();
+    for (index, line) in text.lines().enumerate() {
+        if line.trim().is_empty() {
+            continue;
+        }
+        let mut cells = Vec::new();
+        match serde_json::from_str(&not_a_number_quoted(line)) {
+            Ok(Value::Object(object)) => flatten("", &Value::Object(object), &mut cells),
+            Ok(_) => {
+                return Err(Error::input(format!(
+                    "{file}:{}: expected an object",
+                    index + 1
+                )));
+            }
+            Err(_) if index > 0 && index + 1 == count && !text.ends_with('\n') => {
+                torn = Some(index + 1);
+                continue;
+            }
+            Err(error) => {
+                let (line, column) = (index + 1, error.column());
+                return Err(Error::input(format!(
+                    "{file}:{line}: not a line of JSON (column {column})"
+                ))
+                .hint("one object a line, such as {\"step\": 100, \"loss\": 3.2}"));
+            }
+        }
+        table.push(index + 1, cells);
+    }
+    let mut table = table.table(file, false);
+    table.torn_at(torn);
+    Ok(table)
+}
+
+/// Python writes NaN and Infinity where JSON has no word for them; here they become text, which the reader of numbers knows.
+fn not_a_number_quoted(line: &str) -> String {
+    let words = [
+        ("-Infinity", "\"-inf\""),
+        ("Infinity", "\"inf\""),
+        ("NaN", "\"nan\""),
+    ];
+    let mut text = line.to_owned();
+    for lead in [": ", ":"] {
+        for (word, quoted) in words {
+            text = text.replace(&format!("{lead}{word}"), &format!("{lead}{quoted}"));
+        }
+    }
+    text
+}
+
+fn flatten(prefix: &str, value: &Value, cells: &mut Vec<(String, String)>) {
+    match value {
+        Value::Object(object) => {
+            for (key, value) in object {
+                let key = if prefix.is_empty() {
+                    key.clone()
+                } else {
+                    format!("{prefix}.{key}")
+                };
+                flatten(&key, value, cells);
+            }
+        }
+        Value::Array(_) => {}
+        Value::Null => cells.push((prefix.to_owned(), String::new())),
+        Value::String(text) => cells.push((prefix.to_owned(), text.trim().to_owned())),
+        other => cells.push((prefix.to_owned(), other.to_string())),
+    }
+}
