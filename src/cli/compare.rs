@@ -83,6 +83,9 @@ pub struct CompareArgs {
     /// Where to write it, by its name as .html, .md, .json, .csv or .txt; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Replace a file that is there already and was not written by effbench, or is a result.
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// `--gate`.
@@ -212,6 +215,7 @@ impl CompareArgs {
         OutArgs {
             format: None,
             out: self.out.clone(),
+            force: self.force,
         }
     }
 }

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::print::{Format, print, print_json, say};
+use super::print::{Format, print, print_json, say, visible};
 use crate::error::{Error, Result, quoted};
 use crate::import::criterion::{self, Benchmark};
 use crate::import::dialect::{self, Dialect};
 use crate::import::log::{self, Log};
 use crate::import::role::ROLES;
-use crate::import::{About, Imported, Mapping, benchmarks, import};
+use crate::import::{About, IMPORTED, Imported, Mapping, benchmarks, import};
 use crate::record::{LossUnit, Status, Trial, store};
 
 /// Notes shown to a person; a program gets them all.
@@ -95,7 +95,6 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
     let printed = args.out == Path::new("-");
     if !printed {
         store::check_writable(&args.out)?;
-        store::check_new(&args.out, args.force)?;
     }
     if let Some(log) = args.logs.iter().find(|log| is_of(log, &args.out)) {
         let is = if log.is_dir() {
@@ -105,6 +104,10 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
         };
         let message = format!("--out {}: {is}", log.display());
         return Err(Error::input(message).hint("the result file must be another file"));
+    }
+    if !printed {
+        // An import may be made again; what was measured, and what is no result file, stays.
+        store::check_new(&args.out, args.force || is_import(&args.out))?;
     }
     let (imported, sentence, next) = if args.logs.iter().any(|path| path.is_dir()) {
         of_benchmarks(args)?
@@ -127,10 +130,10 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
         }));
     }
     tell(&imported);
-    print(&format!(
+    print(&visible(&format!(
         "{sentence}\nResult file: {}. Next: {next}",
-        args.out.display().to_string().escape_debug()
-    ))
+        args.out.display()
+    )))
 }
 
 /// What was made of logs, in a sentence, and the command that it is good for.
@@ -364,6 +367,11 @@ fn is_of(log: &Path, file: &Path) -> bool {
         (Ok(log), Ok(file)) => log == file || (log.is_dir() && file.starts_with(log)),
         _ => false,
     }
+}
+
+/// Whether a file is the result of an import.
+fn is_import(path: &Path) -> bool {
+    store::read(path).is_ok_and(|file| file.run.suite == IMPORTED)
 }
 
 /// Finds a dialect.

@@ -1,5 +1,6 @@
 //! Where a page goes: the terminal, a file, and in which medium. Every command that finds something ends here.
 
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, ValueEnum};
@@ -7,7 +8,7 @@ use serde_json::Value;
 
 use super::print::{print, style};
 use crate::error::{Error, Result};
-use crate::record::store::write_whole;
+use crate::record::store::{check_new, write_whole};
 use crate::report::Style;
 use crate::report::page::Page;
 use crate::report::render::{Csv, Html, Json, Markdown, Medium as _, Picture, Text};
@@ -22,6 +23,9 @@ pub struct OutArgs {
     /// standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// Replace a file that is there already and was not written by effbench, or is a result.
+    #[arg(long, requires = "out")]
+    pub force: bool,
 }
 
 /// What a page can be shown as.
@@ -135,10 +139,29 @@ impl OutArgs {
     /// Writes text to where it was asked for, with a line break at its end.
     pub fn write(&self, text: &str) -> Result<()> {
         match self.file() {
-            Some(file) => write_whole(file, format!("{text}\n").as_bytes()),
+            Some(file) => {
+                check_new(file, self.force || is_page(file, text))?;
+                write_whole(file, format!("{text}\n").as_bytes())
+            }
             None => print(text),
         }
     }
+}
+
+/// How much of a file is looked at to say whose it is, in bytes.
+const BEGINNING: u64 = 4096;
+
+/// Whether a file that is there is an earlier page, which a new one may replace: it names effbench where pages do, or begins like the
+/// new one, and is no result file.
+fn is_page(file: &Path, text: &str) -> bool {
+    let mut beginning = Vec::new();
+    let opened = std::fs::File::open(file);
+    let read = opened.and_then(|file| file.take(BEGINNING).read_to_end(&mut beginning));
+    let there = String::from_utf8_lossy(&beginning);
+    let first = |text: &str| text.lines().next().map(str::to_owned);
+    read.is_ok()
+        && !there.contains("effbench.result/")
+        && (there.contains("effbench") || first(&there) == first(text))
 }
 
 #[cfg(test)]
@@ -150,6 +173,7 @@ mod tests {
         let asked = |out: Option<&str>, format| OutArgs {
             format,
             out: out.map(PathBuf::from),
+            force: false,
         };
         let rows = [
             (None, None, Medium::Text),

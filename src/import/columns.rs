@@ -18,21 +18,24 @@ const VALIDATION: [&str; 9] = [
     "tel", // llm.c's test loss
 ];
 /// Losses in another unit, which their names say.
-const OTHER_UNITS: [&str; 14] = [
+const OTHER_UNITS: [&str; 6] = [
     "perplexity",
     "ppl",
+    "bpb",
+    "bits_per_byte",
+    "bits_per_token",
+    "bits_per_character",
+];
+/// The same of validation, which is judged where a plain `loss` stands beside it.
+const VALIDATION_IN_OTHER_UNITS: [&str; 8] = [
     "val_ppl",
     "val_perplexity",
     "validation_perplexity",
     "eval_ppl",
     "eval_perplexity",
-    "bpb",
     "val_bpb",
     "eval_bpb",
-    "bits_per_byte",
     "val_bits_per_byte",
-    "bits_per_token",
-    "bits_per_character",
 ];
 
 /// What is looked for, in the order of preference; of the names of one rank only one may be there.
@@ -125,6 +128,7 @@ const NAMES: [(&str, &[&[&str]]); 19] = [
                 "elapsed_time",
             ],
             &["wall_s", "wall_seconds", "runtime", "runtime_s"],
+            &["wall_time", "timestamp"],
         ],
     ),
     (
@@ -163,6 +167,7 @@ const NAMES: [(&str, &[&[&str]]); 19] = [
         "loss",
         &[
             &VALIDATION,
+            &VALIDATION_IN_OTHER_UNITS,
             &["loss"],
             &["final_loss", "final_val_loss", "final_validation_loss"],
             &["L"],
@@ -215,6 +220,13 @@ fn twice(table: &Table, name: &str, one: usize, other: usize) -> Error {
     .hint(format!(
         "--map {name}=\"{one}\" or --map {name}=\"{other}\" says which"
     ))
+}
+
+/// Whether a name is that of a loss.
+pub fn is_loss(name: &str) -> bool {
+    let known = NAMES.iter().find(|(known, _)| *known == "loss");
+    known.is_some_and(|(_, ranks)| ranks.concat().iter().any(|known| is(name, known)))
+        || is(name, "train_loss")
 }
 
 /// Whether a column is called so.

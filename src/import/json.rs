@@ -9,6 +9,13 @@ use crate::error::{Error, Result};
 /// What Hugging Face's Trainer adds to its last entry, whose `train_loss` is a mean over the run and no point of it.
 const SUMMARY: &str = "train_runtime";
 
+/// Whether a text begins like JSON that may hold a table; `[2025-01-31 12:00:00] iteration ..` does not.
+pub fn begins(text: &str) -> bool {
+    let text = text.trim_start();
+    let list = text.strip_prefix('[').map(str::trim_start);
+    text.starts_with('{') || list.is_some_and(|inner| inner.starts_with(['{', ']']))
+}
+
 /// The table, and what it was read as.
 ///
 /// # Errors
@@ -88,6 +95,7 @@ fn lines(file: &str, text: &str) -> Result<Table> {
         }
         let mut cells = Vec::new();
         match serde_json::from_str(&not_a_number_quoted(line)) {
+            Ok(Value::Object(object)) if object.contains_key(SUMMARY) => continue,
             Ok(Value::Object(object)) => flatten("", &Value::Object(object), &mut cells),
             Ok(_) => {
                 return Err(Error::input(format!(

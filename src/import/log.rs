@@ -131,22 +131,21 @@ fn table(
         passed: Passed::default(),
         dialect,
     };
-    match text.trim_start().chars().next() {
-        Some('{' | '[') => {
-            let (table, dialect) = json::table(shown, &text)?;
-            return Ok(of_table(table, dialect));
-        }
-        _ if ends(&["csv", "tsv", "tab"]) => {}
-        _ => {
-            if let Some((dialect, table, passed)) = dialect::of(shown, &text) {
-                let dialect = dialect.name;
-                return Ok(Read {
-                    table,
-                    passed,
-                    dialect,
-                });
-            }
-        }
+    if json::begins(&text) {
+        let (table, dialect) = json::table(shown, &text)?;
+        return Ok(of_table(table, dialect));
+    }
+    let found = match ends(&["csv", "tsv", "tab"]) {
+        true => None,
+        false => dialect::of(shown, &text),
+    };
+    if let Some((dialect, table, passed)) = found {
+        let dialect = dialect.name;
+        return Ok(Read {
+            table,
+            passed,
+            dialect,
+        });
     }
     let table = Table::parse(shown, &text, delimiter(path, &text)).map_err(|error| {
         let known = dialect::CATALOG
@@ -161,6 +160,15 @@ fn table(
             false => error,
         }
     })?;
+    let mut table = table;
+    // TensorBoard writes one tag a file, whose name says which.
+    if table.columns == ["Wall time", "Step", "Value"] {
+        let judged = ["val", "eval", "test"];
+        let name = path.to_string_lossy().to_lowercase();
+        let loss = judged.iter().any(|word| name.contains(word));
+        table.columns[2] = if loss { "val_loss" } else { "loss" }.to_owned();
+        return Ok(of_table(table, "a tag of TensorBoard"));
+    }
     Ok(of_table(table, "table"))
 }
 

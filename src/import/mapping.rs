@@ -195,6 +195,24 @@ impl Mapping {
         ])
     }
 
+    /// The columns that are taken because they are called so, where their name is not the role's: `loss = eval_loss`.
+    pub fn by_name(&self, table: &Table) -> Vec<String> {
+        let unasked = ROLES
+            .iter()
+            .filter(|(_, role, _)| !self.sources.contains_key(role));
+        let found = unasked.filter_map(|(name, ..)| {
+            let place = self.unmentioned(table, name).ok().flatten()?;
+            let column = &table.columns[place];
+            (column != name).then(|| format!("{name} = {}", column.escape_debug()))
+        });
+        found.collect()
+    }
+
+    /// Whether somebody said where a role is taken from.
+    pub fn says(&self, role: Role) -> bool {
+        self.sources.contains_key(&role)
+    }
+
     /// For the record: what was asked for, with the columns that were taken because of their names.
     pub fn document(&self, table: &Table) -> Value {
         let (mut columns, mut constants) = (Map::new(), Map::new());

@@ -24,6 +24,7 @@ pub mod role;
 pub mod pattern;
 pub mod mapping;
 mod cells;
+mod wide;
 pub mod runs;
 mod outcome;
 mod places;
@@ -66,12 +67,26 @@ pub struct About<'a> {
 ///
 /// What [`read_runs`] refuses, seeds for some runs only, two runs of the same cell and seed, an unknown base.
 pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported> {
+    let wide: Vec<Log> = logs.iter().map(|log| wide::melted(log, mapping)).collect();
+    let logs = wide.as_slice();
     let read = logs
         .iter()
         .enumerate()
         .map(|(place, log)| read_runs(log, place, mapping))
         .collect::<Result<Vec<Runs>>>()?;
     let mut said = dialects(logs);
+    let mut named: Vec<String> = logs
+        .iter()
+        .map(|log| mapping.by_name(&log.table).join(", "))
+        .filter(|named| !named.is_empty())
+        .collect();
+    named.sort();
+    named.dedup();
+    said.extend(
+        named
+            .iter()
+            .map(|named| format!("taken because of their names: {named}")),
+    );
     said.extend(passed_over(logs, &read));
     let runs: Vec<LoggedRun> = read.into_iter().flat_map(|read| read.runs).collect();
     let variants: BTreeSet<&str> = runs

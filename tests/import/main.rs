@@ -10,6 +10,7 @@ use effbench::record::{Headline, store};
 use serde_json::Value;
 
 mod criterion;
+mod dialects;
 mod optimizers;
 mod sizes;
 
@@ -301,7 +302,8 @@ fn rows_without_a_judged_loss_are_no_trials() {
             && said.contains("gain x.json --target base"),
         "{said}"
     );
-    assert_eq!(notes, "");
+    let named = "note: taken because of their names: train_loss = train/loss, loss = val/loss\n";
+    assert_eq!(notes, named);
     let file = store::read_valid(&folder.path().join("x.json")).unwrap();
     assert_eq!(
         file.trials[0].curve.val_loss_nats.iter().flatten().count(),
@@ -316,7 +318,7 @@ fn rows_without_a_judged_loss_are_no_trials() {
         notes.contains("1980 rows with a training loss only, which are no runs"),
         "{notes}"
     );
-    assert_eq!(notes.lines().count(), 1, "{notes}");
+    assert_eq!(notes.lines().count(), 2, "{notes}");
 }
 
 /// Bits and perplexities become nats and are told; a perplexity that is taken for nats is doubted.
