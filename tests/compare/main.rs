@@ -220,7 +220,7 @@ const CHANGES: [(&str, Change, &[&str], i32, &str); 17] = [
         session,
         &[],
         0,
-        "Cannot tell about time; no regression found in the rest: 5 cells, time not told between",
+        "Cannot tell about time; no regression found in the rest: 5 cells, time not resolved between",
     ),
     (
         "aa_two_sittings_conclusive",
