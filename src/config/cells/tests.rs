@@ -21,8 +21,8 @@ fn overrides(variants: &str, scales: &str, sets: &[&str], data: &str) -> Overrid
     }
 }
 
-const QUICK: &str = "gpt2/w32@400 gpt2/w32@800 gpt2/w32@1600 gpt2/w48@200 gpt2/w48@400 gpt2/w48@800 gpt2/w48@1600 gpt2/w64@120 \
-                     gpt2/w64@240 gpt2/w64@480 llama/w48@400 modern/w48@400 modern/w48@800";
+const QUICK: &str = "gpt2/w32@400 gpt2/w32@800 gpt2/w32@1600 gpt2/w48@400 gpt2/w48@800 gpt2/w48@1600 gpt2/w64@240 gpt2/w64@480 \
+                     llama/w32@800 modern/w32@800 modern/w32@1600";
 
 /// A suite, `--variants`, `--scales`, `--set`, and the cells that it has then.
 const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
@@ -42,7 +42,7 @@ const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
         &[],
         "gpt2/w32@150 gpt2/w32@300 gpt2/w32@600 llama/w32@300",
     ),
-    ("quick", "modern", "", &[], "modern/w48@400 modern/w48@800"),
+    ("quick", "modern", "", &[], "modern/w32@800 modern/w32@1600"),
     (
         "tune-quick",
         "gpt2,llama",
@@ -55,21 +55,15 @@ const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
         "",
         "w96",
         &[],
-        "gpt2/w96@200 gpt2/w96@400 gpt2/w96@800 gpt2/w96@1600 llama/w96@400 modern/w96@400 modern/w96@800",
+        "gpt2/w96@400 gpt2/w96@800 gpt2/w96@1600 llama/w96@800 modern/w96@800 modern/w96@1600",
     ),
-    (
-        "quick",
-        "",
-        "w64",
-        &[],
-        "gpt2/w64@120 gpt2/w64@240 gpt2/w64@480",
-    ),
+    ("quick", "", "w64", &[], "gpt2/w64@240 gpt2/w64@480"),
     (
         "quick",
         "modern",
-        "w48,w96",
+        "w32,w96",
         &[],
-        "modern/w48@400 modern/w48@800 modern/w96@400 modern/w96@800",
+        "modern/w32@800 modern/w32@1600 modern/w96@800 modern/w96@1600",
     ),
     ("throughput", "llama", "s,w64", &[], "llama/s llama/w64"),
     (
@@ -77,10 +71,10 @@ const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
         "",
         "",
         &["train.steps=100"],
-        "gpt2/w32@100 gpt2/w48@100 gpt2/w64@100 llama/w48@100 modern/w48@100",
+        "gpt2/w32@100 gpt2/w48@100 gpt2/w64@100 llama/w32@100 modern/w32@100",
     ),
-    ("quick", "llama", "", &["model.width=16"], "llama/w16@400"),
-    ("quick", "llama", "", &["train.tokens=1e5"], "llama/w48"),
+    ("quick", "llama", "", &["model.width=16"], "llama/w16@800"),
+    ("quick", "llama", "", &["train.tokens=1e5"], "llama/w32"),
     (
         "tune-quick",
         "modern",
@@ -112,7 +106,7 @@ fn cells_are_named_by_what_is_in_them() {
     }
     let base: Vec<String> = QUICK
         .split(' ')
-        .take(10)
+        .take(8)
         .map(|name| name.replace("gpt2", "gpt2+rope"))
         .collect();
     check(
@@ -137,8 +131,8 @@ const LAID: [Laid; 10] = [
         ["llama", ""],
         &[],
         &[
-            ("model.width", "48"),
-            ("train.steps", "400"),
+            ("model.width", "32"),
+            ("train.steps", "800"),
             ("train.batch", "8"),
             ("data.preset", "\"easy\""),
         ],
