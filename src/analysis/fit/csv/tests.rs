@@ -21,7 +21,7 @@ fn tables_of_many_kinds_are_read_alike() {
         ]
     );
     let rows = [
-        "\u{feff}flops,loss\r\n1e18,3.5\r\n\r\n2e18,3.25",
+        "\u{feff}flops,loss\r\n1e18,3.5\r\n\r\n2e18,3.25\r\n",
         "flops;loss\n1e18;3.5\n2e18;3.25\n",
         "flops\tloss\n1e18\t3.5\n\n2e18\t3.25\n\n",
         "# of two runs\nFLOPs,Val Loss\n1e18,3.5\n2e18,3.25\n",
