@@ -193,9 +193,8 @@ impl Attention {
         let (axes, seen) = (self.axes(pass), pass.offset + pass.time);
         let new = [self.heads(qkv, 0, pass)?, self.heads(qkv, 1, pass)?];
         let store = || -> Result<()> {
-            let both = caches.iter().zip(&new);
-            both.map(|(cache, new)| Ok(keep(cache, new, pass.offset)?))
-                .collect()
+            let mut both = caches.iter().zip(&new);
+            both.try_for_each(|(cache, new)| Ok(keep(cache, new, pass.offset)?))
         };
         let over = |keys: &Tensor, values: &Tensor, offset: usize, axes: Axes| {
             let cached = Cached {
