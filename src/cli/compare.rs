@@ -307,11 +307,10 @@ pub(super) fn read(path: &Path) -> Result<Files> {
     };
     let is_result =
         |path: &PathBuf| path.is_file() && path.extension().is_some_and(|ending| ending == "json");
-    let all = within(path)?;
-    let mut paths: Vec<PathBuf> = all.iter().filter(|path| is_result(path)).cloned().collect();
+    let (mut paths, others): (Vec<_>, Vec<_>) = within(path)?.into_iter().partition(is_result);
     if paths.is_empty() {
         // A CI puts each artifact into a folder of its own; an unfinished run's folder is none of them.
-        let folders = all
+        let folders = others
             .iter()
             .filter(|path| path.is_dir() && path.extension().is_none());
         for folder in folders {

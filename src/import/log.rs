@@ -44,11 +44,11 @@ pub fn read(path: &Path, dialect: Option<&'static Dialect>) -> Result<Log> {
             .hint("name its files: `effbench import runs/*.csv`"));
     }
     let bytes = text::bytes(path)?;
-    let modified = match fs::metadata(path) {
-        _ if shown == "-" => std::time::SystemTime::UNIX_EPOCH,
-        about => about
+    let written_at = match shown.as_str() {
+        "-" => "1970-01-01T00:00:00Z".to_owned(),
+        _ => utc(fs::metadata(path)
             .and_then(|about| about.modified())
-            .map_err(unreadable)?,
+            .map_err(unreadable)?)?,
     };
     let name = path
         .file_name()
@@ -67,7 +67,7 @@ pub fn read(path: &Path, dialect: Option<&'static Dialect>) -> Result<Log> {
         stem,
         path: shown.clone(),
         blake3,
-        written_at: utc(modified)?,
+        written_at,
         table,
         passed,
         dialect,
@@ -147,7 +147,13 @@ fn table(
             dialect,
         });
     }
-    let table = Table::parse(shown, &text, delimiter(path, &text)).map_err(|error| {
+    let (table, dialect) = delimited(path, shown, &text, lines)?;
+    Ok(of_table(table, dialect))
+}
+
+/// Delimited text, and what it was read as; `lines` where a training program's own lines were expected.
+fn delimited(path: &Path, shown: &str, text: &str, lines: bool) -> Result<(Table, &'static str)> {
+    let table = Table::parse(shown, text, delimiter(path, text)).map_err(|error| {
         let known = dialect::CATALOG
             .each_ref()
             .map(|dialect| dialect.name)
@@ -167,9 +173,9 @@ fn table(
         let name = path.to_string_lossy().to_lowercase();
         let loss = judged.iter().any(|word| name.contains(word));
         table.columns[2] = if loss { "val_loss" } else { "loss" }.to_owned();
-        return Ok(of_table(table, "a tag of TensorBoard"));
+        return Ok((table, "a tag of TensorBoard"));
     }
-    Ok(of_table(table, "table"))
+    Ok((table, "table"))
 }
 
 #[cfg(test)]

@@ -75,18 +75,7 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
         .map(|(place, log)| read_runs(log, place, mapping))
         .collect::<Result<Vec<Runs>>>()?;
     let mut said = dialects(logs);
-    let mut named: Vec<String> = logs
-        .iter()
-        .map(|log| mapping.by_name(&log.table).join(", "))
-        .filter(|named| !named.is_empty())
-        .collect();
-    named.sort();
-    named.dedup();
-    said.extend(
-        named
-            .iter()
-            .map(|named| format!("taken because of their names: {named}")),
-    );
+    said.extend(taken(logs, mapping));
     said.extend(passed_over(logs, &read));
     let runs: Vec<LoggedRun> = read.into_iter().flat_map(|read| read.runs).collect();
     let variants: BTreeSet<&str> = runs
@@ -119,7 +108,6 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
         .map(|repeat| repeat.index)
         .collect::<BTreeSet<u64>>()
         .len() as u64;
-    let times: Vec<&String> = logs.iter().map(|log| &log.written_at).collect();
     said.extend(self::notes(&trials));
     Ok(Imported {
         points: trials
@@ -127,29 +115,46 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
             .map(|trial| trial.curve.val_loss_nats.len())
             .sum(),
         notes: said,
-        file: ResultFile {
-            schema: SCHEMA.to_owned(),
-            run: Run {
-                suite: IMPORTED.to_owned(),
-                command: about.command.to_owned(),
-                base: about.base.map(str::to_owned),
-                headline: None,
-                data: "imported logs".to_owned(),
-                repeats: planned,
-                started_at: times
-                    .iter()
-                    .min()
-                    .map(|time| (*time).clone())
-                    .unwrap_or_default(),
-                finished_at: times.iter().max().map(|time| (*time).clone()),
-                interleaved: about.interleaved.then_some(true),
-            },
-            builds: vec![build()],
-            machines: vec![machine()],
-            calibrations: Vec::new(),
-            trials,
-        },
+        file: result_file(trials, &about, planned, logs),
     })
+}
+
+/// The trials as a file that any command takes.
+fn result_file(trials: Vec<Trial>, about: &About, planned: u64, logs: &[Log]) -> ResultFile {
+    let times: Vec<&String> = logs.iter().map(|log| &log.written_at).collect();
+    ResultFile {
+        schema: SCHEMA.to_owned(),
+        run: Run {
+            suite: IMPORTED.to_owned(),
+            command: about.command.to_owned(),
+            base: about.base.map(str::to_owned),
+            headline: None,
+            data: "imported logs".to_owned(),
+            repeats: planned,
+            started_at: times
+                .iter()
+                .min()
+                .map(|time| (*time).clone())
+                .unwrap_or_default(),
+            finished_at: times.iter().max().map(|time| (*time).clone()),
+            interleaved: about.interleaved.then_some(true),
+        },
+        builds: vec![build()],
+        machines: vec![machine()],
+        calibrations: Vec::new(),
+        trials,
+    }
+}
+
+/// The columns that were taken because they are called so.
+fn taken(logs: &[Log], mapping: &Mapping) -> BTreeSet<String> {
+    let named = logs
+        .iter()
+        .map(|log| mapping.by_name(&log.table).join(", "));
+    let named = named.filter(|named| !named.is_empty());
+    named
+        .map(|named| format!("taken because of their names: {named}"))
+        .collect()
 }
 
 /// What logs were read as, where that is no table.

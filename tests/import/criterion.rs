@@ -152,11 +152,6 @@ fn several_folders_are_several_repeats_and_what_is_none_is_refused() {
     fs::write(folder.path().join("x.csv"), "variant,loss\na,3\n").unwrap();
     // One that is damaged, or of an older criterion, costs no other.
     let output = effbench(folder.path(), &["import", "run1", "--out", "one.json"]);
-    assert!(
-        out(&output).starts_with("1 benchmark in 1 run"),
-        "{}",
-        err(&output)
-    );
     let says = "run1/hash/new/sample.json: not as many iterations as times above 0: this benchmark is left out";
     assert!(err(&output).contains(says), "{}", err(&output));
     let rows: [(&[&str], &str); 4] = [

@@ -22,7 +22,7 @@ fn overrides(variants: &str, scales: &str, sets: &[&str], data: &str) -> Overrid
 }
 
 const QUICK: &str = "gpt2/w32@400 gpt2/w32@800 gpt2/w32@1600 gpt2/w48@400 gpt2/w48@800 gpt2/w48@1600 gpt2/w64@240 gpt2/w64@480 \
-                     llama/w32@800 modern/w32@800 modern/w32@1600";
+                     llama/w32@800 modern/w32@400 modern/w32@800";
 
 /// A suite, `--variants`, `--scales`, `--set`, and the cells that it has then.
 const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
@@ -42,7 +42,7 @@ const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
         &[],
         "gpt2/w32@150 gpt2/w32@300 gpt2/w32@600 llama/w32@300",
     ),
-    ("quick", "modern", "", &[], "modern/w32@800 modern/w32@1600"),
+    ("quick", "modern", "", &[], "modern/w32@400 modern/w32@800"),
     (
         "tune-quick",
         "gpt2,llama",
@@ -55,7 +55,7 @@ const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
         "",
         "w96",
         &[],
-        "gpt2/w96@400 gpt2/w96@800 gpt2/w96@1600 llama/w96@800 modern/w96@800 modern/w96@1600",
+        "gpt2/w96@400 gpt2/w96@800 gpt2/w96@1600 llama/w96@800 modern/w96@400 modern/w96@800",
     ),
     ("quick", "", "w64", &[], "gpt2/w64@240 gpt2/w64@480"),
     (
@@ -63,7 +63,7 @@ const NAMED: [(&str, &str, &str, &[&str], &str); 15] = [
         "modern",
         "w32,w96",
         &[],
-        "modern/w32@800 modern/w32@1600 modern/w96@800 modern/w96@1600",
+        "modern/w32@400 modern/w32@800 modern/w96@400 modern/w96@800",
     ),
     ("throughput", "llama", "s,w64", &[], "llama/s llama/w64"),
     (

@@ -1,7 +1,7 @@
 //! `step:125/5100 val_loss:5.4789 train_time:19493ms` (modded-nanogpt), `s:250 tel:3.4` (llm.c): a line made of words, one of which
 //! is the step. What stands in front of it, such as a time and a level, is no part of it.
 
-use super::{Before, Cells};
+use super::line::{Before, Cells};
 
 /// What the step is called.
 const STEPS: [&str; 4] = ["step", "s", "iter", "iteration"];

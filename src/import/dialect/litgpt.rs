@@ -1,8 +1,8 @@
 //! LitGPT: `Epoch 1 | iter 100 step 25 | loss train: 2.123, val: n/a | iter time: 400.12 ms (step) remaining time: 0:10:00` and
 //! `iter 100: val loss 2.0123, val time: 1000.00 ms`. A step is an optimizer's, of several iterations: a validation belongs to the last one.
 
+use super::line::{Before, Cells};
 use super::words::{after, count, is_figure, pair};
-use super::{Before, Cells};
 
 /// Reads a line.
 pub fn line(text: &str, before: &mut Before) -> Option<Cells> {

@@ -1,8 +1,8 @@
 //! Megatron-LM: `[time] iteration 100/ 500000 | consumed samples: 25600 | elapsed time per iteration (ms): 512.3 | lm loss: 7.1E+00 |`
 //! and `validation loss at iteration 1000 | lm loss value: 2.1E+00 | lm loss PPL: 8.2E+00 |`. What a test set gives is passed over.
 
+use super::line::{Before, Cells};
 use super::words::{after, count, pairs};
-use super::{Before, Cells};
 
 /// Reads a line.
 pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {

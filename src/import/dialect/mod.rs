@@ -5,7 +5,9 @@
 
 use super::delimited::{Passed, Table};
 use super::sparse::Sparse;
+use line::{Before, Cells};
 
+mod line;
 mod words;
 mod key_values;
 mod nanogpt;
@@ -13,16 +15,6 @@ mod nanochat;
 mod torchtitan;
 mod megatron;
 mod litgpt;
-
-/// Cells of a line by name.
-pub type Cells = Vec<(String, String)>;
-
-/// What was read so far, where a line means something by those before it.
-#[derive(Debug, Default)]
-pub struct Before {
-    /// The last optimizer step.
-    pub step: Option<String>,
-}
 
 /// A program's way to write a log.
 #[derive(Debug, Clone)]

@@ -1,8 +1,8 @@
 //! nanochat: `step 00100/21400 (0.47%) | loss: 5.123456 | dt: 512.31ms | tok/sec: 1,023,410 | total time: 0.85m` and
 //! `Step 00250 | Validation bpb: 1.1234`.
 
+use super::line::{Before, Cells};
 use super::words::{after, count, pairs};
-use super::{Before, Cells};
 
 /// Reads a line.
 pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {

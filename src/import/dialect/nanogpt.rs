@@ -1,7 +1,7 @@
 //! nanoGPT: `step 250: train loss 1.9623, val loss 2.0652` and `iter 260: loss 1.9512, time 41.76ms, mfu 12.34%`.
 
+use super::line::{Before, Cells};
 use super::words::{after, count, pairs};
-use super::{Before, Cells};
 
 /// Reads a line.
 pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {

@@ -1,8 +1,8 @@
 //! torchtitan: `[rank0]:[titan] 2025-01-31 12:00:00,123 - root - INFO - step: 10  loss:  7.1234  memory: 47.60GiB(50.1%)  tps: 3,000`,
 //! and `validate step: 10  loss:  7.0`.
 
+use super::line::{Before, Cells};
 use super::words::is_figure;
-use super::{Before, Cells};
 
 /// Reads a line.
 pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {

@@ -1,6 +1,6 @@
 //! What the dialects' lines are made of.
 
-use super::Cells;
+use super::line::Cells;
 
 /// Whether a text begins like a figure: `1.5e-3`, `-2`, `.5`, `nan`.
 pub fn is_figure(text: &str) -> bool {
