@@ -1,6 +1,6 @@
 //! `effbench fit`: a scaling law over result files or a published table.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::builder::PossibleValuesParser;
 use clap::{Args, ValueEnum};
@@ -17,6 +17,7 @@ use crate::analysis::projection::{
     Assumptions, Growth, Projection, Race, SMALL_NATS, Spread, YEARS, project,
 };
 use crate::error::{Error, Result};
+use crate::import::text;
 use crate::record::{LossUnit, pool};
 use crate::report::fit::{page, sentence};
 
@@ -249,20 +250,9 @@ fn read(args: &FitArgs) -> Result<Points> {
             Unit::Loss(loss) => units.loss = Some(*loss),
         }
     }
-    csv::points(
-        &contents(path)?,
-        &path.display().to_string(),
-        &args.map,
-        &units,
-    )
-}
-
-fn contents(path: &Path) -> Result<String> {
-    let name = path.display();
-    let bytes = std::fs::read(path).map_err(|e| Error::input(format!("{name}: {e}")))?;
-    String::from_utf8(bytes).map_err(|_| {
-        Error::input(format!("{name}: this is no UTF-8 text")).hint("save the table as CSV UTF-8")
-    })
+    let shown = path.display().to_string();
+    let text = text::decoded(&shown, text::bytes(path)?)?;
+    csv::points(&text, &shown, &args.map, &units)
 }
 
 /// Keeps the groups asked for.

@@ -107,7 +107,7 @@ fn table(
     };
     let lines = dialect.is_some() || ends(&["log", "txt", "out", "err"]);
     // A log may well hold a stray byte of a terminal; its lines of figures are ASCII.
-    let lossy = lines && std::str::from_utf8(&bytes).is_err() && !bytes.starts_with(b"\xff\xfe");
+    let lossy = lines && std::str::from_utf8(&bytes).is_err() && !text::is_wide(&bytes);
     let text = match lossy {
         true => String::from_utf8_lossy(&bytes).into_owned(),
         false => text::decoded(shown, bytes)?,

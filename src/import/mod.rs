@@ -4,6 +4,7 @@
 //! [`log`], [`delimited`] and [`criterion`] read files, [`columns`] knows what columns are called, [`figures`] how numbers are
 //! written, [`crate::record::loss`] what losses are counted in.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::error::{Error, Result};
@@ -67,8 +68,11 @@ pub struct About<'a> {
 ///
 /// What [`read_runs`] refuses, seeds for some runs only, two runs of the same cell and seed, an unknown base.
 pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported> {
-    let wide: Vec<Log> = logs.iter().map(|log| wide::melted(log, mapping)).collect();
-    let logs = wide.as_slice();
+    let logs: Vec<Cow<Log>> = logs
+        .iter()
+        .map(|log| wide::melted(log, mapping).map_or(Cow::Borrowed(log), Cow::Owned))
+        .collect();
+    let logs = logs.as_slice();
     let read = logs
         .iter()
         .enumerate()
@@ -120,7 +124,7 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
 }
 
 /// The trials as a file that any command takes.
-fn result_file(trials: Vec<Trial>, about: &About, planned: u64, logs: &[Log]) -> ResultFile {
+fn result_file(trials: Vec<Trial>, about: &About, planned: u64, logs: &[Cow<Log>]) -> ResultFile {
     let times: Vec<&String> = logs.iter().map(|log| &log.written_at).collect();
     ResultFile {
         schema: SCHEMA.to_owned(),
@@ -147,7 +151,7 @@ fn result_file(trials: Vec<Trial>, about: &About, planned: u64, logs: &[Log]) ->
 }
 
 /// The columns that were taken because they are called so.
-fn taken(logs: &[Log], mapping: &Mapping) -> BTreeSet<String> {
+fn taken(logs: &[Cow<Log>], mapping: &Mapping) -> BTreeSet<String> {
     let named = logs
         .iter()
         .map(|log| mapping.by_name(&log.table).join(", "));
@@ -158,7 +162,7 @@ fn taken(logs: &[Log], mapping: &Mapping) -> BTreeSet<String> {
 }
 
 /// What logs were read as, where that is no table.
-fn dialects(logs: &[Log]) -> Vec<String> {
+fn dialects(logs: &[Cow<Log>]) -> Vec<String> {
     let mut found: BTreeMap<&str, usize> = BTreeMap::new();
     for log in logs.iter().filter(|log| log.dialect != "table") {
         *found.entry(log.dialect).or_default() += 1;
@@ -171,7 +175,7 @@ fn dialects(logs: &[Log]) -> Vec<String> {
 }
 
 /// Every line and row that became no part of a trial, counted over all logs.
-fn passed_over(logs: &[Log], read: &[Runs]) -> Vec<String> {
+fn passed_over(logs: &[Cow<Log>], read: &[Runs]) -> Vec<String> {
     let mut said: Vec<String> = logs.iter().flat_map(|log| log.table.notes()).collect();
     let sum = |of: &dyn Fn(usize) -> Passed| {
         let found = (0..logs.len())
@@ -209,7 +213,7 @@ fn passed_over(logs: &[Log], read: &[Runs]) -> Vec<String> {
 }
 
 /// Repeats by seed, so that repeat k of two variants has one seed; without seeds by order of appearance within a cell.
-fn repeats(runs: &[LoggedRun], cells: &[places::Cell], logs: &[Log]) -> Result<Vec<Repeat>> {
+fn repeats(runs: &[LoggedRun], cells: &[places::Cell], logs: &[Cow<Log>]) -> Result<Vec<Repeat>> {
     let place = |run: &LoggedRun| format!("{}:{}", logs[run.log].table.file, run.line);
     if runs.iter().all(|run| run.identity.seed.is_none()) {
         let mut seen: BTreeMap<&str, u64> = BTreeMap::new();

@@ -85,6 +85,11 @@ pub fn decoded(shown: &str, bytes: Vec<u8>) -> Result<String> {
     }
 }
 
+/// Whether bytes are UTF-16.
+pub fn is_wide(bytes: &[u8]) -> bool {
+    utf_16(bytes).is_some()
+}
+
 /// The text of UTF-16 with its mark, or without one where every other byte of the beginning is 0; `None` where it is none.
 fn utf_16(bytes: &[u8]) -> Option<Option<String>> {
     let start = &bytes[..bytes.len().min(64)];

@@ -6,11 +6,11 @@ use super::log::Log;
 use super::mapping::Mapping;
 use super::role::Role;
 
-/// The log with a row for each run and step, where its columns are runs and nobody said which is the loss; else as it is.
-pub fn melted(log: &Log, mapping: &Mapping) -> Log {
+/// The log with a row for each run and step, where its columns are runs and nobody said which is the loss.
+pub fn melted(log: &Log, mapping: &Mapping) -> Option<Log> {
     let table = &log.table;
     if mapping.says(Role::Loss) || columns::find(table, "loss").is_ok_and(|loss| loss.is_some()) {
-        return log.clone();
+        return None;
     }
     let runs: Vec<(usize, &str, &str)> = (0..table.columns.len())
         .filter_map(|place| {
@@ -20,11 +20,11 @@ pub fn melted(log: &Log, mapping: &Mapping) -> Log {
         .collect();
     let step = columns::find(table, "step").ok().flatten();
     let (Some((_, _, metric)), Some(step)) = (runs.first(), step) else {
-        return log.clone();
+        return None;
     };
     // Two metrics in one table are two charts: which of them is judged, somebody has to say.
     if runs.iter().any(|(_, _, other)| other != metric) {
-        return log.clone();
+        return None;
     }
     let names = ["step", "variant", metric].map(str::to_owned).to_vec();
     let mut long = Table::new(&table.file, names);
@@ -36,11 +36,16 @@ pub fn melted(log: &Log, mapping: &Mapping) -> Log {
             }
         }
     }
-    Log {
+    Some(Log {
+        name: log.name.clone(),
+        stem: log.stem.clone(),
+        path: log.path.clone(),
+        blake3: log.blake3.clone(),
+        written_at: log.written_at.clone(),
         table: long,
+        passed: log.passed,
         dialect: "a chart of wandb, a run a column",
-        ..log.clone()
-    }
+    })
 }
 
 #[cfg(test)]
@@ -60,7 +65,7 @@ mod tests {
             passed: Default::default(),
             dialect: "table",
         };
-        let long = melted(&log, &Mapping::default()).table;
+        let long = melted(&log, &Mapping::default()).unwrap().table;
         assert_eq!(long.columns, ["step", "variant", "val_loss"]);
         let rows: Vec<[&str; 3]> = (0..long.rows())
             .map(|row| [0, 1, 2].map(|column| long.cell(row, column)))
@@ -71,6 +76,6 @@ mod tests {
             [["0", a, "4.5"], ["10", a, "3.5"], ["0", "b", "4.25"]]
         );
         let said = Mapping::parse(&["loss=b - val_loss".to_owned()], &[], &[]).unwrap();
-        assert_eq!(melted(&log, &said), log, "somebody said which");
+        assert_eq!(melted(&log, &said), None, "somebody said which");
     }
 }

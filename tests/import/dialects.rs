@@ -280,3 +280,48 @@ fn a_dialect_can_be_insisted_on() {
     );
     assert!(err(&with("word")).contains("there is: key-value, nanogpt"));
 }
+
+/// A log that PowerShell redirected, either way round, and a compressed table: for `import` and `fit` alike.
+#[test]
+fn any_wrapping_is_read_by_every_reader() {
+    use std::io::Write;
+    let folder = tempfile::tempdir().unwrap();
+    let log = "step:1 val_loss:3.25\nstep:2 val_loss:3.125\n";
+    let wide = |big: bool| -> Vec<u8> {
+        let units = log.encode_utf16();
+        let bytes = units.flat_map(|u| {
+            if big {
+                u.to_be_bytes()
+            } else {
+                u.to_le_bytes()
+            }
+        });
+        bytes.collect()
+    };
+    fs::write(
+        folder.path().join("big.log"),
+        [b"\xfe\xff".to_vec(), wide(true)].concat(),
+    )
+    .unwrap();
+    fs::write(folder.path().join("little.log"), wide(false)).unwrap();
+    for name in ["big.log", "little.log"] {
+        let line = format!("import {name} --let variant=a --out {name}.json");
+        let output = run(folder.path(), &line);
+        assert_eq!(output.status.code(), Some(0), "{name}: {}", err(&output));
+        let file = store::read_valid(&folder.path().join(format!("{name}.json"))).unwrap();
+        assert_eq!(
+            value(&file.trials[0], "val_loss_nats"),
+            Some(3.125),
+            "{name}"
+        );
+    }
+    let table = "flops,loss\n1e18,3.5\n2e18,3.25\n4e18,3.1\n8e18,3.0\n";
+    let path = folder.path().join("t.csv.gz");
+    let mut packed =
+        flate2::write::GzEncoder::new(fs::File::create(path).unwrap(), flate2::Compression::fast());
+    packed.write_all(table.as_bytes()).unwrap();
+    packed.finish().unwrap();
+    let output = run(folder.path(), "fit --csv t.csv.gz --bootstrap 0");
+    assert_eq!(output.status.code(), Some(0), "{}", err(&output));
+    assert!(out(&output).contains("n = 4 points"), "{}", out(&output));
+}
