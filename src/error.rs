@@ -109,6 +109,15 @@ impl fmt::Display for Error {
 
 impl std::error::Error for Error {}
 
+/// The system's sentence without its error number.
+pub(crate) fn plain(error: &std::io::Error) -> String {
+    let text = error.to_string();
+    text.split(" (os error")
+        .next()
+        .unwrap_or(&text)
+        .to_lowercase()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -19,6 +19,7 @@
 //! the feature `run` only the right cone and the floor that it stands on are built, without candle: the judge that a CI job needs.
 
 pub mod error;
+pub mod foreign;
 pub mod unit;
 pub mod stat;
 pub mod stream;

@@ -43,6 +43,10 @@ quantity!(TokensPerSecond, " tok/s", "Throughput: `12 k tok/s`.");
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
 pub struct Seconds(pub f64);
 
+const DAY_S: f64 = 86_400.0;
+const TWO_DAYS_S: f64 = 2.0 * DAY_S;
+const YEAR_S: f64 = 365.25 * DAY_S;
+
 impl fmt::Display for Seconds {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let whole = self.0.round();
@@ -50,9 +54,13 @@ impl fmt::Display for Seconds {
             scaled(self.0, "s")
         } else if whole < 3600.0 {
             format!("{} min {:02} s", (whole / 60.0).floor(), whole % 60.0)
-        } else {
+        } else if whole < TWO_DAYS_S {
             let minutes = (self.0 / 60.0).round();
             format!("{} h {:02} min", (minutes / 60.0).floor(), minutes % 60.0)
+        } else if whole < YEAR_S {
+            format!("{:.0} days", whole / DAY_S)
+        } else {
+            format!("{:.1} years", whole / YEAR_S)
         };
         f.pad(&text)
     }
@@ -176,7 +184,7 @@ mod tests {
     #[test]
     fn quantities_read_well() {
         let money = |amount: f64, currency: &str| Money { amount, currency }.to_string();
-        let rows: [(String, &str); 38] = [
+        let rows: [(String, &str); 40] = [
             (Flops(3.14e9).to_string(), "3.1 GFLOP"),
             (Flops(0.0).to_string(), "0 FLOP"),
             (FlopsPerSecond(98e9).to_string(), "98 GFLOP/s"),
@@ -195,6 +203,8 @@ mod tests {
             (Seconds(59.7).to_string(), "1 min 00 s"),
             (Seconds(140.0).to_string(), "2 min 20 s"),
             (Seconds(3900.0).to_string(), "1 h 05 min"),
+            (Seconds(1.125e8).to_string(), "3.6 years"),
+            (Seconds(345_600.0).to_string(), "4 days"),
             (Nats(0.421).to_string(), "0.42"),
             (Nats(-1.3).to_string(), "-1.30"),
             (Nats(0.0421).to_string(), "0.042"),

@@ -41,18 +41,8 @@ fn usage_exits_with_2_and_help_with_0() {
     let rows: [(&[&str], i32, &str, &str); 8] = [
         (&["--help"], 0, "Exit codes:", ""),
         (&["--version"], 0, "effbench 0.", ""),
-        (
-            &["help", "validate"],
-            0,
-            "effbench validate results/*.json",
-            "",
-        ),
-        (
-            &["validate", "--help"],
-            0,
-            "effbench validate results/*.json",
-            "",
-        ),
+        (&["help", "validate"], 0, "effbench validate results/", ""),
+        (&["validate", "--help"], 0, "effbench validate results/", ""),
         (&[], 2, "", "Usage: effbench"),
         (
             &["scheme"],
@@ -112,6 +102,21 @@ fn a_good_file_is_valid() {
 }
 
 #[test]
+fn a_folder_stands_for_the_result_files_in_it() {
+    let (folder, _bad) = spoiled("\"lr_source\"", "\"lr\"");
+    fs::copy(GOOD, folder.path().join("good.json")).unwrap();
+    fs::write(folder.path().join("notes.txt"), "none of them").unwrap();
+    let output = effbench(&["validate", folder.path().to_str().unwrap()]);
+    let out = text(&output.stdout);
+    assert!(out.contains("bad.json: not a result file: missing field `lr_source`"), "{out}");
+    assert!(out.contains("good.json: valid"), "{out}");
+    assert!(text(&output.stderr).contains("error: 1 of 2 files not valid"));
+    let empty = tempfile::tempdir().unwrap();
+    let output = effbench(&["gain", empty.path().to_str().unwrap()]);
+    assert!(text(&output.stderr).contains("no result file in this folder"));
+}
+
+#[test]
 fn a_bad_file_is_told_what_is_wrong_and_what_would_do() {
     let good = fs::read_to_string(GOOD).unwrap();
     let folder = tempfile::tempdir().unwrap();
@@ -142,7 +147,6 @@ fn a_bad_file_is_told_what_is_wrong_and_what_would_do() {
             "cannot be read: no such file",
             "",
         ),
-        (folder.path().to_owned(), "is a folder", ".partial"),
         (
             newer.1,
             "schema `effbench.result/9` is newer than this build reads",

@@ -1,11 +1,15 @@
 //! Specs, suites, prices, result files, journals, logs and tables that somebody broke: no panic, no hang, and an error that
-//! says where. Broken by taking sound ones apart at random; `fuzz/` has a target for each that goes on for as long as one likes.
+//! says where. Broken by taking sound ones apart at random; `fuzz/` has a target for each reader that goes on for as long as one
+//! likes, and what it once found is read again here.
 
 use std::fs;
 
 use effbench::config::Library;
 use effbench::record::{journal, pool, store};
 use proptest::prelude::*;
+
+#[path = "../fuzz/readers.rs"]
+mod readers;
 
 const RESULT: &str = include_str!("fixtures/quick.json");
 const VARIANT: &str = include_str!("../models/variants/modern.toml");
@@ -121,4 +125,19 @@ fn an_unbroken_one_is_read() {
     let path = folder.path().join("whole.json");
     store::write_whole(&path, RESULT.as_bytes()).unwrap();
     pool::read_all(&[path]).unwrap();
+}
+
+/// What fuzzing found and what it began with: `fuzz/corpus/<target>/`.
+#[test]
+fn every_input_that_is_kept_is_read() {
+    let corpus = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/corpus");
+    for (name, reader) in readers::READERS {
+        let inputs = fs::read_dir(format!("{corpus}/{name}")).unwrap();
+        let mut count = 0;
+        for input in inputs {
+            reader(&fs::read(input.unwrap().path()).unwrap());
+            count += 1;
+        }
+        assert!(count > 0, "{name} has no input");
+    }
 }

@@ -42,6 +42,7 @@ pub(super) fn caveats(
         axes_disagree(pairs, gains),
         embeddings(pairs),
         invalid_trials(pairs),
+        unknown_tokens(pairs),
         imported(pairs),
         drift(file),
         synthetic(file, pairs),
@@ -249,6 +250,21 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
     })
 }
 
+/// A loss over words that nobody can tell apart is not a loss over the text.
+fn unknown_tokens(pairs: &Pairs) -> Option<Caveat> {
+    let flags = pairs.trials.iter().flat_map(|t| &t.validity.flags);
+    let shares = flags.filter(|flag| flag.code == "unknown_tokens");
+    let most = shares.filter_map(|flag| flag.value).reduce(f64::max)?;
+    Some(Caveat {
+        code: "unknown_tokens",
+        message: format!(
+            "{} of the validation tokens are words that the tokenizer does not know: the losses are too low for the text",
+            Share(most)
+        ),
+        remedy: "a tokenizer made for this text: `--set data.tokenizer=bpe` makes one".to_owned(),
+    })
+}
+
 /// What a log says is not what was seen.
 fn imported(pairs: &Pairs) -> Option<Caveat> {
     let stated: Vec<_> = pairs
@@ -339,7 +355,7 @@ mod tests {
     type Change = fn(&mut ResultFile);
 
     /// A reason for doubt, and what brings it up.
-    const DOUBTS: [(&str, Change); 12] = [
+    const DOUBTS: [(&str, Change); 13] = [
         ("calibration_drift", |f| {
             f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)
         }),
@@ -376,6 +392,15 @@ mod tests {
             };
             f.trials[0].validity.flags.push(flag);
             f.trials[0].validity.ok = false;
+        }),
+        ("unknown_tokens", |f| {
+            let flag = Flag {
+                code: "unknown_tokens".to_owned(),
+                severity: Severity::Warn,
+                value: Some(0.2),
+                limit: Some(0.01),
+            };
+            f.trials[0].validity.flags.push(flag);
         }),
         ("imported", |f| {
             f.trials[0].stated = Some(Stated {

@@ -1,4 +1,22 @@
 //! Records in, findings out: pure functions from a result file to values that `report` puts into words.
+//!
+//! ```
+//! # fn main() -> effbench::error::Result<()> {
+//! use effbench::analysis::{answer, axis::Axis};
+//! use effbench::record::store;
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
+//! let file = store::read_valid(std::path::Path::new(path))?;
+//! let found = answer(&file).expect("a base with several budgets, and a variant");
+//! // How many times the base's FLOPs it would take the base to get as far, and why nobody knows where nobody does.
+//! println!("{} against {}: {:?}", found.variant, found.base, found.headline());
+//! for caveat in &found.caveats {
+//!     println!("{}: {}", caveat.message, caveat.remedy);
+//! }
+//! # assert!(found.gains.contains_key(&Axis::ModelFlops));
+//! # Ok(())
+//! # }
+//! ```
 
 use serde::Serialize;
 

@@ -2,9 +2,12 @@
 
 use super::options::Options;
 use crate::config::{Cell, Origin, Overrides, parse_set};
+use crate::data::HeldOut;
 use crate::error::{Error, Result};
-use crate::runner::plan::PreparedCell;
-use crate::trial::{Registry, settle};
+use crate::measure::{Clock, Monotonic};
+use crate::runner::plan::{Besides, PreparedCell};
+use crate::trial::settle::refuse_no_meter;
+use crate::trial::{Experiment, Registry, settle};
 
 /// A settled cell, and the threads its spec asks for (0: all).
 pub(super) struct SettledCell {
@@ -34,20 +37,40 @@ pub(super) fn overrides(options: &Options) -> Result<Overrides> {
     })
 }
 
-/// What no sweep speaks for is not run with a caveat: it is run where somebody asks for it.
-pub(super) fn refuse_untuned(cells: &[Cell]) -> Result<()> {
+/// The first cell that no sweep speaks for, and how many more there are. It is not run with a caveat but where somebody asks for it.
+pub(super) fn untuned(cells: &[Cell]) -> Option<Error> {
     let mut refusals = cells.iter().filter_map(|cell| cell.refusal.as_ref());
-    let Some(first) = refusals.next() else {
-        return Ok(());
-    };
+    let first = refusals.next()?;
     let more = match refusals.count() {
         0 => String::new(),
         more => format!("; so it is with {more} more of {} cells", cells.len()),
     };
-    Err(Error {
+    Some(Error {
         message: format!("{}{more}", first.message),
         ..first.clone()
     })
+}
+
+/// Phases of inference that are repeated for a window each: prefill, decode, first token.
+const INFERENCE_PHASES: f64 = 3.0;
+
+/// What the trials of an experiment do beside training.
+fn besides(experiment: &Experiment, settle_s: f64) -> Besides {
+    let source = &experiment.source;
+    let whole = source.validation_tokens().unwrap_or(0) as f64;
+    // Of a text each part is a half of what is held out; what writes its own has as much for each.
+    let finite = source.train_tokens().is_some();
+    let part = match (experiment.held_out, finite) {
+        (HeldOut::All, true) => 1.0,
+        (HeldOut::All, false) => 2.0,
+        (_, true) => 0.5,
+        (_, false) => 1.0,
+    };
+    Besides {
+        settle_s,
+        evaluated_tokens: whole * part * experiment.measure.val_points as f64,
+        inference_s: INFERENCE_PHASES * experiment.measure.window_s,
+    }
 }
 
 /// Settles a cell for a device and counts it.
@@ -58,7 +81,10 @@ pub(super) fn settle_cell(
 ) -> Result<SettledCell> {
     cell.tree
         .set("compute.device", device.into(), Origin::named("--device"));
+    let clock = Monotonic::start();
     let settled = settle(registry, &cell.tree)?;
+    let settle_s = clock.now_s();
+    refuse_no_meter(&settled.experiment)?;
     let activation_bytes = settled
         .experiment
         .guess_bytes()
@@ -76,6 +102,7 @@ pub(super) fn settle_cell(
         paths: settled.paths,
         cost: settled.cost,
         activation_bytes,
+        besides: besides(&settled.experiment, settle_s),
     };
     Ok(SettledCell { cell, threads })
 }

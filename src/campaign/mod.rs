@@ -37,6 +37,7 @@ mod resolve;
 mod jobs;
 mod header;
 mod programs;
+mod probe;
 mod outcome;
 mod here;
 mod cluster;

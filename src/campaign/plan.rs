@@ -1,6 +1,6 @@
-//! What a campaign would run and what that would take; times are guesses from a nominal rate.
+//! What a campaign would run and what that would take; times are guesses from the device's speed.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use super::cluster::spread;
@@ -14,18 +14,21 @@ use crate::error::Result;
 use crate::record::pool::read_all;
 use crate::record::{Build, Trial};
 use crate::runner::found::{is_settled, kept};
+use crate::runner::guess::{Speed, trial_s};
 use crate::runner::partial::newest_partial;
 use crate::runner::plan::PreparedCell;
-use crate::runner::{Mode, Shard, build_info};
+use crate::runner::{Mode, Shard};
 use crate::trial::Job;
-
-/// Seconds that a plan adds per trial for starting, evaluating and generating.
-const NOMINAL_EXTRA_S: f64 = 1.0;
 
 impl Campaign<'_> {
     /// What would run now and what that would take: of another build every trial twice, of a part that part, and of what is
-    /// resumed what is missing. Nothing is run and nothing written.
+    /// resumed what is missing. Nothing is run and nothing written; times are those of a nominal device.
     pub fn plan(&self) -> Result<Plan> {
+        self.plan_at(&Speed::nominal(self.nominal_flops_per_s()))
+    }
+
+    /// The same for a device of that speed ([`Campaign::speed`]).
+    pub fn plan_at(&self, speed: &Speed) -> Result<Plan> {
         let builds = self.builds()?;
         let jobs = Jobs {
             campaign: self,
@@ -39,14 +42,25 @@ impl Campaign<'_> {
         };
         let (cells, judged) = self.judging(&jobs, &swept, &there)?;
         let done: HashSet<&str> = there.iter().map(|trial| trial.id.as_str()).collect();
-        let missing = |jobs: &[Job]| -> Vec<f64> {
+        let tried = self.swept();
+        let each: HashMap<&str, f64> = tried
+            .iter()
+            .chain(&cells)
+            .map(|cell| (cell.name.as_str(), trial_s(cell, speed)))
+            .collect();
+        let missing = |jobs: &[Job]| -> Vec<(f64, f64)> {
             let missing = jobs.iter().filter(|job| !done.contains(job.id.as_str()));
-            let flops = |job: &Job| job.cost.train_flops + job.cost.optimizer_flops;
-            missing.map(flops).collect()
+            let load = |job: &Job| {
+                let flops = job.cost.train_flops + job.cost.optimizer_flops;
+                (flops, each.get(job.cell.as_str()).copied().unwrap_or(0.0))
+            };
+            missing.map(load).collect()
         };
         let (tuning, judging) = (missing(&swept), missing(&judged));
         let trials = (tuning.len() + judging.len()) as u64;
-        let total_flops = tuning.iter().chain(&judging).sum();
+        let all = tuning.iter().chain(&judging);
+        let (total_flops, seconds_guess) =
+            all.fold((0.0, 0.0), |sum, load| (sum.0 + load.0, sum.1 + load.1));
         let memory = cells.iter().map(PreparedCell::memory_bytes).max();
         let shard = self.options.executor.shard();
         let tune = self
@@ -65,24 +79,19 @@ impl Campaign<'_> {
             device: self.device.clone(),
             threads: self.threads as u64,
             total_flops,
-            seconds_guess: self.seconds(total_flops, trials),
+            seconds_guess,
             memory_bytes_guess: memory.unwrap_or(0),
-            cells: cells.iter().map(|cell| self.planned(cell, &jobs)).collect(),
+            cells: cells
+                .iter()
+                .map(|cell| self.planned(cell, &jobs, speed))
+                .collect(),
         })
     }
 
-    fn seconds(&self, flops: f64, trials: u64) -> f64 {
-        flops / self.nominal_flops_per_s() + NOMINAL_EXTRA_S * trials as f64
-    }
-
-    /// The builds that run trials. Only what is there already needs to know which they are: else a number of them will do.
+    /// The builds that run trials; another program that is none of this one's is refused here as it would be later.
     fn builds(&self) -> Result<Vec<Build>> {
-        if self.options.mode == Mode::Resume {
-            let programs = programs(&self.options)?;
-            return Ok(programs.into_iter().map(|program| program.build).collect());
-        }
-        let arms = 1 + usize::from(self.options.executor.against().is_some());
-        Ok(vec![build_info(); arms])
+        let programs = programs(&self.options)?;
+        Ok(programs.into_iter().map(|program| program.build).collect())
     }
 
     /// The trials that need not be run, as they are there.
@@ -132,7 +141,7 @@ impl Campaign<'_> {
         Ok((cells, judged))
     }
 
-    fn planned(&self, cell: &PreparedCell, jobs: &Jobs) -> PlannedCell {
+    fn planned(&self, cell: &PreparedCell, jobs: &Jobs, speed: &Speed) -> PlannedCell {
         let to_be_chosen =
             jobs.sweeps() && self.sweeps.iter().any(|sweep| sweep.is_for(&cell.name));
         PlannedCell {
@@ -141,7 +150,7 @@ impl Campaign<'_> {
             train_tokens: cell.cost.train_tokens,
             train_flops: cell.cost.train_flops,
             optimizer_flops: cell.cost.optimizer_flops,
-            seconds_guess: self.seconds(cell.cost.train_flops + cell.cost.optimizer_flops, 1),
+            seconds_guess: trial_s(cell, speed),
             memory_bytes_guess: cell.memory_bytes(),
             lr_source: (!to_be_chosen).then(|| cell.lr_source.clone()),
         }

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use super::options::Options;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 use crate::record::Build;
 use crate::runner::{Worker, build_info};
 
@@ -66,11 +66,11 @@ fn ask_build(option: &str, binary: &Path) -> Result<Program> {
             "give the program file of another build of effbench, one that knows --against itself",
         )
     };
-    let program = std::path::absolute(binary).map_err(|error| refuse(error.to_string()))?;
+    let program = std::path::absolute(binary).map_err(|error| refuse(plain(&error)))?;
     let output = Command::new(&program)
         .arg("build")
         .output()
-        .map_err(|error| refuse(error.to_string()))?;
+        .map_err(|error| refuse(plain(&error)))?;
     let build = serde_json::from_slice(&output.stdout)
         .ok()
         .filter(|_| output.status.success());

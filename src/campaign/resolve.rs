@@ -1,6 +1,8 @@
 //! A campaign: what is to run, settled and counted before anything does.
 
-use super::cells::{SettledCell, overrides, refuse_untuned, settle_cell};
+use std::path::Path;
+
+use super::cells::{SettledCell, overrides, settle_cell, untuned};
 use super::options::Options;
 use super::sweep::{Sweep, sweeps};
 use crate::config::{Library, Suite};
@@ -18,6 +20,9 @@ const NOMINAL_FLOPS_PER_S: f64 = 3e10;
 /// The same of a GPU: what a large one sustains in bf16, or a third of it.
 const NOMINAL_GPU_FLOPS_PER_S: f64 = 1e14;
 
+/// Threads for each processor beyond which nothing runs.
+const CROWD: usize = 8;
+
 /// What is to run, settled and counted; nothing has started.
 pub struct Campaign<'a> {
     pub(super) registry: &'a Registry,
@@ -30,6 +35,7 @@ pub struct Campaign<'a> {
     pub(super) repeats: u64,
     pub(super) device: String,
     why_device: Option<String>,
+    note: Option<String>,
     pub(super) threads: usize,
     /// The data, in words.
     pub(super) data: String,
@@ -51,9 +57,17 @@ impl<'a> Campaign<'a> {
         if options.untuned && suite.tune.as_ref().is_some_and(|tune| tune.missing) {
             cells.iter_mut().for_each(|cell| cell.rates.clear());
         }
-        if !options.untuned {
-            refuse_untuned(&cells)?;
-        }
+        let untuned = untuned(&cells).filter(|_| !options.untuned);
+        // Whoever writes a suite of his own names every width and budget in it: he is told, not refused.
+        let own = Path::new(&options.suite).extension().is_some();
+        let note = match untuned {
+            Some(refusal) if !own => return Err(refusal),
+            Some(told) => Some(format!(
+                "{}: the variant's own rate is used; a table `tune` in {} looks for a better one",
+                told.message, options.suite
+            )),
+            None => None,
+        };
         let repeats = options.repeats.unwrap_or(suite.repeats);
         let data = cells
             .first()
@@ -74,6 +88,7 @@ impl<'a> Campaign<'a> {
             repeats,
             device: opened.name,
             why_device: opened.why,
+            note,
             data,
         })
     }
@@ -98,6 +113,11 @@ impl<'a> Campaign<'a> {
         self.why_device.as_deref()
     }
 
+    /// What somebody should know before it runs: that no sweep speaks for the rates of a suite of one's own.
+    pub fn note(&self) -> Option<&str> {
+        self.note.as_deref()
+    }
+
     /// Whether this can run as it is asked, before anything does: parts of a run that each chose rates for themselves would not
     /// fit together, and cells that this device would only emulate measure nothing.
     pub fn check(&self) -> Result<()> {
@@ -106,9 +126,23 @@ impl<'a> Campaign<'a> {
         if self.options.executor.is_elsewhere() {
             return Ok(());
         }
+        self.refuse_a_crowd()?;
         self.cells
             .iter()
             .try_for_each(|cell| refuse_emulation(&cell.spec))
+    }
+
+    /// A few more threads than processors are an experiment, many more are a typing error that measures the scheduler.
+    fn refuse_a_crowd(&self) -> Result<()> {
+        let processors = default_threads();
+        if self.device == "cpu" && self.threads > CROWD * processors {
+            let threads = self.threads;
+            return Err(Error::input(format!(
+                "compute.threads = {threads}: this process may use {processors} processors"
+            ))
+            .hint("without it a run uses all of them"));
+        }
+        Ok(())
     }
 
     /// Options that the command line refuses together.

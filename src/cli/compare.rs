@@ -15,7 +15,7 @@ use crate::analysis::compare::{
 };
 use crate::config::against::{BASE, HEAD};
 use crate::error::{Error, Kind, Result, near};
-use crate::record::{ResultFile, store};
+use crate::record::{ResultFile, folder, store};
 use crate::report;
 
 /// Arguments of `effbench compare`.
@@ -292,38 +292,7 @@ fn read_both(base: &Path, new: Option<&Path>) -> Result<(Files, Option<Files>)> 
 
 /// A result file, or every one in a folder.
 pub(super) fn read(path: &Path) -> Result<Files> {
-    let partial = path.extension().is_some_and(|ending| ending == "partial");
-    if !path.is_dir() || partial {
-        return Ok(vec![(path.display().to_string(), store::read_valid(path)?)]);
-    }
-    let within = |folder: &Path| -> Result<Vec<PathBuf>> {
-        let entries = std::fs::read_dir(folder)
-            .map_err(|e| Error::input(format!("{}: cannot be read: {e}", folder.display())))?;
-        let mut paths: Vec<PathBuf> = entries
-            .filter_map(|entry| Some(entry.ok()?.path()))
-            .collect();
-        paths.sort();
-        Ok(paths)
-    };
-    let is_result =
-        |path: &PathBuf| path.is_file() && path.extension().is_some_and(|ending| ending == "json");
-    let (mut paths, others): (Vec<_>, Vec<_>) = within(path)?.into_iter().partition(is_result);
-    if paths.is_empty() {
-        // A CI puts each artifact into a folder of its own; an unfinished run's folder is none of them.
-        let folders = others
-            .iter()
-            .filter(|path| path.is_dir() && path.extension().is_none());
-        for folder in folders {
-            paths.extend(within(folder)?.into_iter().filter(is_result));
-        }
-    }
-    if paths.is_empty() {
-        return Err(
-            Error::input(format!("{}: no result file in this folder", path.display()))
-                .hint("result files end in `.json`; `effbench run --out FILE` writes one"),
-        );
-    }
-    paths
+    folder::results(path)?
         .iter()
         .map(|path| Ok((path.display().to_string(), store::read_valid(path)?)))
         .collect()

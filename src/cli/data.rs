@@ -11,6 +11,7 @@ use super::print::{print, say};
 use crate::data::corpus::{CORPORA, Corpus, corpus};
 use crate::error::{Error, Result, quoted};
 use crate::report::listing::{self, Listed};
+use crate::runner::cache;
 use crate::runner::fetch::{Fetched, fetch};
 use crate::unit::Bytes;
 
@@ -135,11 +136,7 @@ fn tokenizer(corpus: &Corpus) -> String {
     }
 }
 
-/// `$XDG_CACHE_HOME/effbench/data`, or `~/.cache/effbench/data` (XDG Base Directory Specification: relative ones are ignored).
+/// Where corpora go that nobody said where to put.
 fn cache() -> Option<PathBuf> {
-    let named = std::env::var_os("XDG_CACHE_HOME")
-        .map(PathBuf::from)
-        .filter(|path| path.is_absolute());
-    let caches = named.or_else(|| Some(std::env::home_dir()?.join(".cache")))?;
-    Some(caches.join("effbench").join("data"))
+    Some(cache::folder()?.join("data"))
 }

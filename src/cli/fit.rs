@@ -17,7 +17,7 @@ use crate::analysis::projection::{
     Assumptions, Growth, Projection, Race, SMALL_NATS, Spread, YEARS, project,
 };
 use crate::error::{Error, Result};
-use crate::import::text;
+use crate::foreign;
 use crate::record::{LossUnit, pool};
 use crate::report::fit::{page, sentence};
 
@@ -251,7 +251,7 @@ fn read(args: &FitArgs) -> Result<Points> {
         }
     }
     let shown = path.display().to_string();
-    let text = text::decoded(&shown, text::bytes(path)?)?;
+    let text = foreign::text(path)?;
     csv::points(&text, &shown, &args.map, &units)
 }
 

@@ -35,7 +35,7 @@ Examples:
 A target is in the unit of the logs' losses. Seeds that both arms ran are paired, others compared by Welch's t; a run that
 does not reach the target bounds the ratio and is not dropped.")]
 pub struct GainArgs {
-    /// Result files; several are judged together, each kind of data by itself.
+    /// Result files, or folders of them; several are judged together, each kind of data by itself.
     #[arg(required = true, value_name = "RESULT")]
     pub results: Vec<PathBuf>,
     /// The variant whose compute is the currency [default: the suite's base].

@@ -6,14 +6,17 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use serde_json::json;
 
-use super::print::{Format, print, print_json, say, visible};
+use super::print::{Format, print, print_json, print_page, say, visible};
 use crate::error::{Error, Result, quoted};
 use crate::import::criterion::{self, Benchmark};
 use crate::import::dialect::{self, Dialect};
 use crate::import::log::{self, Log};
+use crate::import::preview::Preview;
 use crate::import::role::ROLES;
-use crate::import::{About, IMPORTED, Imported, Mapping, benchmarks, import};
+use crate::import::{About, IMPORTED, Imported, Mapping, benchmarks, import, previews};
+use crate::record::metric::VAL_LOSS_NATS;
 use crate::record::{LossUnit, Status, Trial, store};
+use crate::report::view::imported::page;
 
 /// Notes shown to a person; a program gets them all.
 const SHOWN: usize = 12;
@@ -24,7 +27,7 @@ const CELLS_FOR_A_LAW: usize = 4;
 #[derive(Debug, Clone, Args)]
 #[command(after_help = after_help())]
 pub struct ImportArgs {
-    /// Logs (CSV or TSV with a header, JSON, or the lines that a training program prints; compressed by gzip, in UTF-16; `-` is
+    /// Logs (CSV or TSV with a header, JSON, or the lines that a training program prints; packed by gzip or zstd, in UTF-16; `-` is
     /// standard input), or folders of criterion's benchmarks, one for each run.
     #[arg(required = true, value_name = "LOG")]
     pub logs: Vec<PathBuf>,
@@ -50,8 +53,11 @@ pub struct ImportArgs {
     #[arg(long, value_name = "VARIANT")]
     pub base: Option<String>,
     /// The result file to write; `-` is standard output.
-    #[arg(long, value_name = "FILE")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "FILE", required_unless_present = "dry_run")]
+    pub out: Option<PathBuf>,
+    /// Say what would be read as what, and write nothing.
+    #[arg(long)]
+    pub dry_run: bool,
     /// Replace a file that is there already.
     #[arg(long)]
     pub force: bool,
@@ -73,13 +79,15 @@ fn after_help() -> String {
         "Roles (a column that is called like one is taken without --map: `Val Loss`, `Training FLOP`, `train_time`, `N`; case\n\
          does not count, and beside a validation loss `loss` is the training loss):{roles}\n
 Logs that are recognised by their lines (--dialect NAME insists):{dialects}\n
-Read as well: Hugging Face's trainer_state.json, lists of JSON objects, Lightning's metrics.csv.\n
+Read as well: Hugging Face's trainer_state.json, lists of JSON objects, Lightning's metrics.csv; speeds, energies and accuracies\n\
+         of llama-bench (-o json, jsonl or csv), CodeCarbon's emissions.csv, lm-evaluation-harness' results.json.\n
 Rows with one variant, scale, seed and number of parameters are one run: its curve, whose last judged loss is the result.
 `gain --target` reads such curves. With run=@row each row is a run of its own.\n
 Examples:
   effbench import runs.csv --map flops=theoretical_flops,variant=name --out runs.json
   effbench import logs/*_seed*.csv --split '@file={{variant}}_seed{{seed}}' --base adam --out runs.json
   effbench import sweep.csv --split 'name={{variant}}-lr*-seed{{seed}}' --unit bits --out runs.json
+  effbench import log.txt --let variant=muon --dry-run     what would be read as what
   effbench import adam.txt muon.txt --map variant=@file,budget=steps \\
       --let tokens_per_step=524288 --let params=124e6 --base adam --out speedrun.json
   effbench gain speedrun.json --target 3.28     steps, seconds, tokens and FLOPs to that loss
@@ -92,36 +100,31 @@ Examples:
 pub fn execute(args: &ImportArgs) -> Result<()> {
     let mut mapping = Mapping::parse(&args.map, &args.constants, &args.split)?;
     mapping.unit = args.unit;
-    let printed = args.out == Path::new("-");
-    if !printed {
-        store::check_writable(&args.out)?;
-    }
-    if let Some(log) = args.logs.iter().find(|log| is_of(log, &args.out)) {
-        let is = if log.is_dir() {
-            "already holds that file, and is read"
-        } else {
-            "is one of the logs"
-        };
-        let message = format!("--out {}: {is}", log.display());
-        return Err(Error::input(message).hint("the result file must be another file"));
-    }
-    if !printed {
-        // An import may be made again; what was measured, and what is no result file, stays.
-        store::check_new(&args.out, args.force || is_import(&args.out))?;
-    }
-    let (imported, sentence, next) = if args.logs.iter().any(|path| path.is_dir()) {
+    // A dry run may say where it would write; nothing is checked there, as nothing is written.
+    let out = args.out.as_deref().filter(|_| !args.dry_run);
+    let file = out.filter(|out| *out != Path::new("-"));
+    file.map_or(Ok(()), |file| check(args, file))?;
+    let Made {
+        imported,
+        sentence,
+        next,
+        previews,
+    } = if args.logs.iter().any(|path| path.is_dir()) {
         of_benchmarks(args)?
     } else {
         of_logs(args, &mapping)?
     };
-    if printed {
+    if args.dry_run {
+        return dry_run(args, &imported, &sentence, &previews);
+    }
+    let Some(file) = file else {
         tell(&imported);
         return print(&store::text(&imported.file)?);
-    }
-    store::write(&args.out, &imported.file)?;
+    };
+    store::write(file, &imported.file)?;
     if args.format == Format::Json {
         return print_json(&json!({
-            "file": args.out.display().to_string(),
+            "file": file.display().to_string(),
             "sentence": sentence,
             "trials": imported.file.trials.len(),
             "points": imported.points,
@@ -132,12 +135,55 @@ pub fn execute(args: &ImportArgs) -> Result<()> {
     tell(&imported);
     print(&visible(&format!(
         "{sentence}\nResult file: {}. Next: {next}",
-        args.out.display()
+        file.display()
     )))
 }
 
-/// What was made of logs, in a sentence, and the command that it is good for.
-fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<(Imported, String, String)> {
+/// Whether the result file can be written, and nothing is lost by it.
+fn check(args: &ImportArgs, file: &Path) -> Result<()> {
+    store::check_writable(file)?;
+    if let Some(log) = args.logs.iter().find(|log| is_of(log, file)) {
+        let is = if log.is_dir() {
+            "already holds that file, and is read"
+        } else {
+            "is one of the logs"
+        };
+        let message = format!("--out {}: {is}", log.display());
+        return Err(Error::input(message).hint("the result file must be another file"));
+    }
+    // An import may be made again; what was measured, and what is no result file, stays.
+    store::check_new(file, args.force || is_import(file))
+}
+
+/// What was made of logs or benchmarks: the file, a sentence, the command that it is good for, and how each log was read.
+struct Made {
+    imported: Imported,
+    sentence: String,
+    next: String,
+    previews: Vec<Preview>,
+}
+
+/// Says what would be written.
+fn dry_run(
+    args: &ImportArgs,
+    imported: &Imported,
+    sentence: &str,
+    previews: &[Preview],
+) -> Result<()> {
+    let trials = &imported.file.trials;
+    match args.format {
+        Format::Text => print_page(&page(previews, trials, sentence, &imported.notes)),
+        Format::Json => print_json(&json!({
+            "sentence": sentence,
+            "logs": previews,
+            "notes": imported.notes,
+            "trials": trials.len(),
+        })),
+    }
+}
+
+/// Makes trials of logs.
+fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<Made> {
     let logs = args
         .logs
         .iter()
@@ -150,13 +196,19 @@ fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<(Imported, String, St
         command: &command,
     };
     let imported = import(&logs, mapping, about)?;
-    let sentence = sentence(&imported.file.trials, logs.len());
-    let next = next(args, &imported.file.trials);
-    Ok((imported, sentence, next))
+    Ok(Made {
+        sentence: sentence(&imported.file.trials, logs.len()),
+        next: next(args, &imported.file.trials),
+        previews: match args.dry_run {
+            true => previews(&logs, mapping)?,
+            false => Vec::new(),
+        },
+        imported,
+    })
 }
 
 /// The same of folders that `cargo bench` left.
-fn of_benchmarks(args: &ImportArgs) -> Result<(Imported, String, String)> {
+fn of_benchmarks(args: &ImportArgs) -> Result<Made> {
     let roles = args
         .map
         .iter()
@@ -206,14 +258,18 @@ fn of_benchmarks(args: &ImportArgs) -> Result<(Imported, String, String)> {
         many(runs.len(), "run"),
         runs.len()
     );
-    Ok((
+    Ok(Made {
         imported,
         sentence,
-        format!(
-            "effbench compare BASE.json {}",
-            quoted(&args.out.display().to_string())
-        ),
-    ))
+        next: format!("effbench compare BASE.json {}", quoted(&named(args))),
+        previews: Vec::new(),
+    })
+}
+
+/// The result file's name, for a command that takes it.
+fn named(args: &ImportArgs) -> String {
+    let out = args.out.as_ref();
+    out.map_or("FILE.json".to_owned(), |out| out.display().to_string())
 }
 
 fn many(count: usize, what: &str) -> String {
@@ -222,7 +278,7 @@ fn many(count: usize, what: &str) -> String {
 
 fn tell(imported: &Imported) {
     for note in imported.notes.iter().take(SHOWN) {
-        say(&format!("note: {}", note.escape_debug()));
+        say(&visible(&format!("note: {note}")));
     }
     if imported.notes.len() > SHOWN {
         say(&format!(
@@ -258,7 +314,7 @@ fn sentence(trials: &[Trial], files: usize) -> String {
 /// The command that these trials are good for: costs up to a loss where there are curves and one budget an arm, gains where a base
 /// ran at several budgets of a scale that another variant has, a law where there are cells enough.
 fn next(args: &ImportArgs, trials: &[Trial]) -> String {
-    let out = quoted(&args.out.display().to_string());
+    let out = quoted(&named(args));
     let variants: BTreeSet<&str> = trials.iter().map(|trial| trial.variant.as_str()).collect();
     let cells = trials
         .iter()
@@ -278,6 +334,10 @@ fn next(args: &ImportArgs, trials: &[Trial]) -> String {
             format!(" --base {}", quoted(base))
         })
     };
+    let no_loss = |trial: &Trial| trial.metric(VAL_LOSS_NATS).is_none();
+    if trials.iter().all(|t| t.status == Status::Ok && no_loss(t)) {
+        return format!("effbench compare BASE.json {out}");
+    }
     if let Some(base) = base_of(&|base| shared_budgets(trials, base)) {
         return format!("effbench gain {out}{base}");
     }
@@ -289,7 +349,12 @@ fn next(args: &ImportArgs, trials: &[Trial]) -> String {
     }
     format!(
         "effbench report {out} --out {}",
-        quoted(&args.out.with_extension("html").display().to_string())
+        quoted(
+            &Path::new(&named(args))
+                .with_extension("html")
+                .display()
+                .to_string()
+        )
     )
 }
 
@@ -348,6 +413,9 @@ fn command(args: &ImportArgs, logs: &[Log]) -> String {
         .iter()
         .for_each(|unit| option("--unit", unit.name()));
     args.base.iter().for_each(|base| option("--base", base));
+    args.dialect
+        .iter()
+        .for_each(|dialect| option("--dialect", dialect.name));
     if args.interleaved {
         words.push("--interleaved".to_owned());
     }

@@ -6,6 +6,7 @@ use super::out::{Medium, OutArgs};
 use super::print::to_json;
 use crate::config::{Key, Library};
 use crate::error::{Error, Result, near};
+use crate::record::metric::REGISTRY;
 use crate::report::listing::{self, Listed};
 use crate::report::page::{Block, Page};
 use crate::trial::{Registry, keys};
@@ -153,6 +154,13 @@ fn listings(registry: &Registry) -> Result<Vec<Listed>> {
             rows: prices,
         },
     ];
+    all.push(Listed {
+        what: "metrics".into(),
+        rows: REGISTRY
+            .iter()
+            .map(|metric| row(metric.name, metric.about))
+            .collect(),
+    });
     for (what, rows) in registry.listings() {
         let what = if what == "data sources" { "data" } else { what };
         all.push(Listed {

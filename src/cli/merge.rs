@@ -8,7 +8,7 @@ use clap::Args;
 use super::print::print;
 use crate::error::{Error, Result};
 use crate::record::pool::pool;
-use crate::record::{ResultFile, Trial, store};
+use crate::record::{ResultFile, Trial, folder, store};
 
 /// Conflicts shown.
 const SHOWN: usize = 8;
@@ -19,7 +19,7 @@ const SHOWN: usize = 8;
 Example:
   effbench merge shard-1.json shard-2.json --out whole.json")]
 pub struct MergeArgs {
-    /// Result files.
+    /// Result files, or folders of them.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// The result file to write.
@@ -37,8 +37,11 @@ pub fn execute(args: &MergeArgs) -> Result<()> {
         );
     }
     let named = |path: &PathBuf| Ok((path.display().to_string(), store::read_valid(path)?));
-    let files = args
-        .files
+    let mut paths = Vec::new();
+    for path in &args.files {
+        paths.extend(folder::results(path)?);
+    }
+    let files = paths
         .iter()
         .map(named)
         .collect::<Result<Vec<(String, ResultFile)>>>()?;

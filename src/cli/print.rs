@@ -54,7 +54,6 @@ pub(super) fn print_json(document: &serde_json::Value) -> Result<()> {
 }
 
 /// Prints a page as the terminal shows it.
-#[cfg(feature = "run")]
 pub(super) fn print_page(page: &crate::report::page::Page) -> Result<()> {
     print(&crate::report::render::text::text(page, style()))
 }

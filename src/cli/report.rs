@@ -20,7 +20,7 @@ Examples:
   effbench report results/quick.json --out answer.svg    its first plot
   effbench report results/quick.json --out cells.csv     its table of all figures")]
 pub struct ReportArgs {
-    /// Result files, reported as one.
+    /// Result files, or folders of them, reported as one.
     #[arg(required = true, value_name = "RESULT")]
     pub files: Vec<PathBuf>,
     // A doc comment here would replace the command's own words.

@@ -10,6 +10,7 @@ use super::print::{Format, print_json, print_page, say, to_json};
 use crate::campaign::{Against, Campaign, Executor, Mode, Options, Shard};
 use crate::error::Result;
 use crate::report::listing;
+use crate::runner::Interrupt;
 use crate::trial::Registry;
 
 /// Arguments of `effbench run`.
@@ -105,6 +106,9 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     if let Some(why) = campaign.why_device() {
         say(&format!("device: {} ({why})", campaign.device()));
     }
+    if let Some(note) = campaign.note() {
+        say(&format!("note: {note}"));
+    }
     if args.dry_run {
         return show_plan(&campaign, args.format);
     }
@@ -113,7 +117,7 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
 }
 
 fn show_plan(campaign: &Campaign, format: Format) -> Result<()> {
-    let plan = campaign.plan()?;
+    let plan = campaign.plan_at(&campaign.speed(&Interrupt::default()))?;
     if let Err(refusal) = campaign.check() {
         say(&format!("a run here would be refused: {}", refusal.message));
     }

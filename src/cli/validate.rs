@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::print::{Format, print, print_json};
 use crate::error::{Error, Result};
 use crate::record::validate::validate;
-use crate::record::{ResultFile, Status, store};
+use crate::record::{ResultFile, Status, folder, store};
 
 /// Problems of one file shown to a person; a program gets them all.
 const SHOWN: usize = 20;
@@ -18,9 +18,9 @@ const SHOWN: usize = 20;
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
 Example:
-  effbench validate results/*.json")]
+  effbench validate results/")]
 pub struct ValidateArgs {
-    /// Result files.
+    /// Result files, or folders of them.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// How to say what was found.
@@ -38,7 +38,10 @@ struct Finding {
 
 /// Looks at every file, says what was found, and fails if one is not sound.
 pub fn execute(args: &ValidateArgs) -> Result<()> {
-    let findings: Vec<Finding> = args.files.iter().map(|path| look(path)).collect();
+    let mut findings = Vec::new();
+    for path in &args.files {
+        findings.extend(folder::results(path)?.iter().map(|path| look(path)));
+    }
     match args.format {
         Format::Json => {
             print_json(&json!({ "files": findings.iter().map(document).collect::<Vec<_>>() }))?

@@ -94,6 +94,10 @@ pub(super) fn refuse(
         .filter(chosen)
         .map(|known| known.key.as_str())
         .collect();
+    if key.rsplit('.').next() == Some("seed") {
+        let hint = "repeats set the seeds, so that variants share them: `--repeats N`, from the `first_seed` of a suite's file";
+        return error.hint(hint);
+    }
     match suggestion(key, &keys) {
         Some(hint) => error.hint(hint),
         None => error,

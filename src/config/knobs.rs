@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 use super::keys::{Key, Section, refuse};
 use super::knob::{Declarations, Declared, Holds, Knob};
 use super::tree::Tree;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near};
 
 /// A spec with every default written out: dotted keys in order.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -130,9 +130,18 @@ impl<'a> Spec<'a> {
                 self.write_kind(table, name);
                 Ok(Some(kind.clone()))
             }
-            None => Err(knobs
-                .refuse_kind(&format!("not one of the {what}"))
-                .suggest(name, known.iter().map(|(known, _)| *known))),
+            None => {
+                let names: Vec<&str> = known.iter().map(|(known, _)| *known).collect();
+                let meant = near(name, names.iter().copied());
+                let meant = meant.map(|meant| format!("did you mean `{meant}`? "));
+                Err(knobs
+                    .refuse_kind(&format!("not one of the {what}"))
+                    .hint(format!(
+                        "{}there is: {}",
+                        meant.unwrap_or_default(),
+                        names.join(", ")
+                    )))
+            }
         }
     }
 

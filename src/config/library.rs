@@ -18,7 +18,7 @@ use super::suite::Suite;
 use super::table::Table;
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, near};
 
 macro_rules! shipped {
     ($folder:literal: $($name:literal)*) => {
@@ -188,9 +188,14 @@ impl Library {
             let meant_as_name = preset.is_none() || self.data.iter().any(|name| name == kind);
             if meant_as_name && !Path::new(text).exists() {
                 let message = format!("--data {text}: neither a data source nor a file");
-                return Err(
-                    Error::input(message).suggest(text, self.data.iter().map(String::as_str))
-                );
+                let names = self.data.iter().map(String::as_str);
+                let meant = near(text, names.clone());
+                let meant = meant.map(|meant| format!("did you mean `{meant}`? "));
+                return Err(Error::input(message).hint(format!(
+                    "{}there is: {}, and any text file; `effbench data list` names corpora to fetch",
+                    meant.unwrap_or_default(),
+                    names.collect::<Vec<_>>().join(", ")
+                )));
             }
             insert("data.kind", "text");
             insert("data.path", text);
@@ -322,7 +327,8 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
         ))
     };
     let path = Path::new(reference);
-    let text = std::fs::read_to_string(path).map_err(unreadable)?;
+    let bytes = std::fs::read(path).map_err(unreadable)?;
+    let text = crate::foreign::decoded(reference, bytes)?;
     Ok(Found {
         name,
         file: reference.to_owned(),

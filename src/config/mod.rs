@@ -7,6 +7,19 @@
 //! from, [`rate_surface`] is what a sweep found, [`rate`] chooses; [`variant`], [`change`], [`suite`] and [`price`] are the kinds of files and
 //! [`library`] is what ships, [`schema`] describes their files to programs; [`cells`] makes trials' specs of them layer by layer; [`plan`] is what a run of them takes, and
 //! [`against`] what two builds against each other are called.
+//!
+//! ```
+//! # fn main() -> effbench::error::Result<()> {
+//! use effbench::config::Library;
+//!
+//! let library = Library::builtin();
+//! let variant = library.variant("gpt2+rope+muon")?;
+//! let optimizer = variant.tree.get("train.optimizer.kind").map(|entry| &entry.value);
+//! assert_eq!(optimizer, Some(&"muon".into()));
+//! assert!(library.variant("gpt3").is_err(), "and the error says what there is");
+//! # Ok(())
+//! # }
+//! ```
 
 pub mod tree;
 mod holds;

@@ -131,7 +131,9 @@ impl Suite {
         let set = fields.tree(&SET)?;
         let mut suite = Self {
             name,
-            about: fields.read(&ABOUT)?,
+            about: fields
+                .find(&ABOUT)?
+                .unwrap_or_else(|| format!("The suite of {file}.")),
             base: fields.find(&BASE)?,
             headline: fields.table(&HEADLINE)?.map(Headline::parse).transpose()?,
             data_label: fields

@@ -27,8 +27,10 @@ use super::table::Table;
 use super::tree::{Origin, Tree};
 use crate::error::Result;
 
-pub(super) const ABOUT: Knob<Text> = Knob::text("about", "The hypothesis, in one sentence.");
-pub(super) const SOURCE: Knob<Text> = Knob::text("source", "Who proposed it, and where.");
+pub(super) const ABOUT: Knob<Text> =
+    Knob::text("about", "The hypothesis, in one sentence.").follows("the keys that it changes");
+pub(super) const SOURCE: Knob<Text> =
+    Knob::text("source", "Who proposed it, and where.").follows("its own file");
 const BASE: Knob<Text> = Knob::text(
     "base",
     "The variant that it differs from: a name, a path, or either with changes, as gpt2+rope.",
@@ -90,10 +92,12 @@ impl Variant {
         };
         let surfaces = fields.rows(&SURFACE)?.iter().map(surface);
         let surfaces = surfaces.collect::<Result<_>>()?;
+        let source = fields.find(&SOURCE)?;
+        let source = source.unwrap_or_else(|| format!("{name}.toml"));
         let variant = Self {
             name,
-            about: fields.read(&ABOUT)?,
-            source: fields.read(&SOURCE)?,
+            about: fields.find(&ABOUT)?.unwrap_or_else(|| changes(&own)),
+            source,
             base: None,
             tree: own.clone(),
             own,
@@ -102,5 +106,14 @@ impl Variant {
         };
         let base = fields.find(&BASE)?.map(|base| (base, fields.origin(&BASE)));
         Ok((variant, base))
+    }
+}
+
+/// What stands for a hypothesis that nobody wrote down: `Changes model.ffn.kind.`
+fn changes(own: &Tree) -> String {
+    let keys: Vec<&str> = own.iter().map(|(key, _)| key).collect();
+    match keys.as_slice() {
+        [] => "Changes nothing.".to_owned(),
+        keys => format!("Changes {}.", keys.join(", ")),
     }
 }

@@ -134,6 +134,10 @@ impl<P: Process> Source for Generated<P> {
         })
     }
 
+    fn validation_tokens(&self) -> Option<u64> {
+        Some(self.validation_tokens as u64)
+    }
+
     fn oracle(&self, batch: &Batch) -> Option<Oracle> {
         Some(Generated::oracle(self, batch))
     }

@@ -190,6 +190,17 @@ pub trait Source: Send + Sync {
         None
     }
 
+    /// Tokens of [`Self::validation`], where they are known without writing them.
+    fn validation_tokens(&self) -> Option<u64> {
+        None
+    }
+
+    /// Share of the validation set's tokens that say "unknown", where the tokenizer has such a token: a model that predicts them
+    /// predicts no text.
+    fn unknown_share(&self) -> Option<f64> {
+        None
+    }
+
     /// Whether the share of right answers at the targets that are not ignored is the point (`task_accuracy`).
     fn is_task(&self) -> bool {
         false

@@ -5,6 +5,7 @@ use super::role::Role;
 use crate::error::{Error, Result};
 use crate::import::delimited::Table;
 use crate::import::figures;
+use crate::import::quantity;
 use crate::record::LossUnit;
 
 /// Above this f64 does not hold every whole number.
@@ -63,6 +64,42 @@ impl Cells<'_> {
         }
     }
 
+    /// The figures of a measure: one, or several that stand between semicolons.
+    pub fn samples(&self, role: Role, row: usize) -> Result<Vec<f64>> {
+        let Some(text) = self.bound.text(role, self.table, row) else {
+            return Ok(Vec::new());
+        };
+        let mut samples = Vec::new();
+        for part in text.split(';') {
+            match self.figure_of(part.trim(), role, row)? {
+                Some(value) if value.is_finite() && value >= 0.0 => samples.push(value),
+                Some(value) if self.bound.is_asked(role) => {
+                    return Err(self.at(role, row, &format!("{value} is no amount")));
+                }
+                _ => {}
+            }
+        }
+        match samples
+            .iter()
+            .find(|share| role == Role::Accuracy && **share > 1.0)
+        {
+            Some(_) if !self.bound.is_asked(role) => Ok(Vec::new()),
+            Some(share) => Err(self
+                .at(role, row, &format!("{share} is no share"))
+                .hint("a share is between 0 and 1, or written with its sign: 41%")),
+            None => Ok(samples),
+        }
+    }
+
+    /// A seed of any 64 bits, which a real number would round.
+    pub fn seed(&self, row: usize) -> Result<Option<u64>> {
+        let text = self.bound.text(Role::Seed, self.table, row);
+        match text.and_then(|text| text.parse().ok()) {
+            Some(seed) => Ok(Some(seed)),
+            None => self.whole(Role::Seed, row),
+        }
+    }
+
     /// A loss, in nats: not below zero, but it may have diverged.
     pub fn loss(&self, role: Role, row: usize) -> Result<Option<f64>> {
         let Some(value) = self.number(role, row)? else {
@@ -106,19 +143,28 @@ impl Cells<'_> {
         let Some(text) = self.bound.text(role, self.table, row) else {
             return Ok(None);
         };
-        let (figure, unit_s) = match role {
-            Role::Seconds => seconds(&text),
-            _ => (text.as_ref(), 1.0),
-        };
-        let Some(value) = figures::number(figure, self.bound.marks(role, self.table)) else {
+        self.figure_of(&text, role, row)
+    }
+
+    fn figure_of(&self, text: &str, role: Role, row: usize) -> Result<Option<f64>> {
+        let marks = self.bound.marks(role, self.table);
+        // A bare figure is in the column's unit, one with a unit of its own in joules.
+        let bare = (role == Role::Joules).then(|| figures::number(text, marks));
+        if let Some(bare) = bare.flatten() {
+            return Ok(Some(bare * self.bound.joules()));
+        }
+        let Some(value) = quantity::read(text, marks, role.quantity()) else {
+            if role.is_measure() && !self.bound.is_asked(role) {
+                return Ok(None);
+            }
             let error = self.at(
                 role,
                 row,
                 &format!("`{}` is not a number", text.escape_debug()),
             );
-            return Err(error.hint(figures::hint(&text)));
+            return Err(error.hint(figures::hint(text)));
         };
-        Ok(Some(value * unit_s))
+        Ok(Some(value))
     }
 
     /// `file:line: column `x` (role) ...`.
@@ -138,34 +184,5 @@ impl Cells<'_> {
             self.table.file,
             self.table.line(row)
         ))
-    }
-}
-
-/// A duration's figure and its unit in seconds.
-fn seconds(text: &str) -> (&str, f64) {
-    let units = [("ms", 1e-3), ("s", 1.0), ("min", 60.0), ("h", 3600.0)];
-    let found = units
-        .into_iter()
-        .find_map(|(unit, unit_s)| Some((text.strip_suffix(unit)?.trim_end(), unit_s)));
-    found.unwrap_or((text, 1.0))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn durations_have_units() {
-        let rows = [
-            ("387ms", 0.387),
-            ("12.5", 12.5),
-            ("12.5 s", 12.5),
-            ("2min", 120.0),
-            ("1.5h", 5400.0),
-        ];
-        for (text, expected) in rows {
-            let (figure, unit_s) = seconds(text);
-            assert_eq!(figure.parse::<f64>().unwrap() * unit_s, expected, "{text}");
-        }
     }
 }

@@ -39,7 +39,7 @@ const VALIDATION_IN_OTHER_UNITS: [&str; 8] = [
 ];
 
 /// What is looked for, in the order of preference; of the names of one rank only one may be there.
-const NAMES: [(&str, &[&[&str]]); 19] = [
+const NAMES: [(&str, &[&[&str]]); 24] = [
     ("run", &[&["run"], &["run_id", "run_name"]]),
     (
         "variant",
@@ -174,6 +174,35 @@ const NAMES: [(&str, &[&[&str]]); 19] = [
             &OTHER_UNITS,
         ],
     ),
+    (
+        "joules",
+        &[
+            &["joules"],
+            &["energy_j", "energy_joules", "energy_kwh", "energy_wh"],
+        ],
+    ),
+    (
+        "tokens_per_s",
+        &[
+            &["tokens_per_s"],
+            &[
+                "train_tokens_per_s",
+                "train_tokens_per_second",
+                "tokens_per_second",
+                "tokens_per_sec",
+            ],
+            &["tok_s", "tok_sec", "tps"],
+        ],
+    ),
+    ("prefill_tokens_per_s", &[&["prefill_tokens_per_s"]]),
+    ("decode_tokens_per_s", &[&["decode_tokens_per_s"]]),
+    (
+        "accuracy",
+        &[
+            &["accuracy"],
+            &["val_accuracy", "eval_accuracy", "test_accuracy"],
+        ],
+    ),
 ];
 
 /// The place of the column that a table has for what is looked for, if any.
@@ -220,6 +249,25 @@ fn twice(table: &Table, name: &str, one: usize, other: usize) -> Error {
     .hint(format!(
         "--map {name}=\"{one}\" or --map {name}=\"{other}\" says which"
     ))
+}
+
+/// The unit that a column of energies names, in joules.
+pub fn energy_unit(column: &str) -> Option<f64> {
+    let units = [
+        ("kwh", 3.6e6),
+        ("mwh", 3.6e9),
+        ("wh", 3600.0),
+        ("kj", 1e3),
+        ("mj", 1e6),
+        ("joules", 1.0),
+        ("j", 1.0),
+    ];
+    let name = plain(column);
+    let last = name.rsplit('_').next().unwrap_or_default();
+    units
+        .iter()
+        .find(|(unit, _)| *unit == last)
+        .map(|(_, joules)| *joules)
 }
 
 /// Whether a name is that of a loss.

@@ -12,8 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::log::utc;
-use crate::error::{Error, Result};
-use crate::record::store::plain;
+use crate::error::{Error, Result, plain};
 
 /// Where criterion keeps the last run of a benchmark.
 const LAST_RUN: &str = "new";

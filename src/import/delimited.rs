@@ -138,6 +138,11 @@ impl Table {
         self.lines[row]
     }
 
+    /// Says of every column how it writes its numbers.
+    pub fn mark_all(&mut self, marks: Marks) {
+        self.marks.fill(marks);
+    }
+
     /// How a column writes its numbers.
     pub fn marks(&self, column: usize) -> Marks {
         self.marks[column]

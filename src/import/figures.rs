@@ -1,6 +1,8 @@
 //! Figures as people write them in tables: `0.5`, `1e18`, `3,28`, `16,450,387.5`, `1.234,5`. A mark is read where it can mean one
 //! thing only, by the column or the whole table; what could be two numbers is refused with what would make it one.
 
+use std::borrow::Cow;
+
 /// Ways to write that a figure is missing.
 const MISSING: [&str; 5] = ["", "na", "n/a", "null", "none"];
 
@@ -24,7 +26,7 @@ pub enum Marks {
 pub fn marks<'c>(cells: impl Iterator<Item = &'c str>) -> Marks {
     let (mut point, mut comma, mut either) = (false, false, None);
     for cell in cells.filter(|cell| cell.contains([',', '.'])) {
-        match evidence(cell) {
+        match evidence(&ungrouped(cell)) {
             Some(Marks::Point) => point = true,
             Some(Marks::Comma) => comma = true,
             Some(Marks::Either { commas }) => either = Some(commas || either == Some(true)),
@@ -95,8 +97,28 @@ fn grouped(figure: &str, mark: char) -> bool {
         && groups.all(|g| g.len() == 3 && digits(g))
 }
 
+/// A number without what sets its thousands apart and can mean nothing else: a blank of any width, `_`, `'`.
+fn ungrouped(text: &str) -> Cow<'_, str> {
+    let marks = [' ', '\u{a0}', '\u{2009}', '\u{202f}', '_', '\'', '\u{2019}'];
+    let Some(mark) = marks.into_iter().find(|mark| text.contains(*mark)) else {
+        return Cow::Borrowed(text);
+    };
+    let sign = text.len() - text.trim_start_matches(['+', '-']).len();
+    let whole = text[sign..].split(['.', ',', 'e', 'E']).next();
+    let mut groups = whole.unwrap_or_default().split(mark);
+    let digits = |group: &str| group.bytes().all(|b| b.is_ascii_digit());
+    let first = groups.next().unwrap_or_default();
+    let sound = (1..=3).contains(&first.len()) && digits(first);
+    match sound && groups.all(|group| group.len() == 3 && digits(group)) {
+        true => Cow::Owned(text.replace(mark, "")),
+        false => Cow::Borrowed(text),
+    }
+}
+
 /// The number that a text is, in a column that writes its numbers so.
 pub fn number(text: &str, marks: Marks) -> Option<f64> {
+    let text = ungrouped(text);
+    let text = text.as_ref();
     let (decimal, thousands) = match marks {
         Marks::Plain | Marks::Either { .. } => return text.parse().ok(),
         Marks::Point => ('.', ','),
@@ -136,7 +158,7 @@ pub fn hint(text: &str) -> &'static str {
     {
         "write numbers without thousands separators and with a point: 1234567.8"
     } else if digits && text.ends_with(|c: char| c.is_ascii_alphabetic() || c == '%') {
-        "write plain numbers without unit or suffix: 1.5e9 for 1.5B"
+        "write plain numbers here: 1.5e9 for 1.5B; `K`, `M` and `B` are read where parameters, tokens and FLOPs stand"
     } else {
         "a column of figures holds numbers such as 0.5 or 1e18, or nothing where one is missing"
     }

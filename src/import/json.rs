@@ -1,6 +1,6 @@
 //! JSON as tables: one object a line, a list of objects, or a document that holds such a list under a name that is known.
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::delimited::Table;
 use super::sparse::Sparse;
@@ -8,6 +8,9 @@ use crate::error::{Error, Result};
 
 /// What Hugging Face's Trainer adds to its last entry, whose `train_loss` is a mean over the run and no point of it.
 const SUMMARY: &str = "train_runtime";
+
+/// The one list that is kept: llama-bench's tokens per second, repetition by repetition.
+const SAMPLES: &str = "samples_ts";
 
 /// Whether a text begins like JSON that may hold a table; `[2025-01-31 12:00:00] iteration ..` does not.
 pub fn begins(text: &str) -> bool {
@@ -38,6 +41,7 @@ pub fn table(file: &str, text: &str) -> Result<(Table, &'static str)> {
                 Ok((rows_of(file, &points)?, "trainer_state.json"))
             }
             _ if by_lines => Ok((lines(file, text)?, "json lines")),
+            _ if is_lm_eval(&document) => Ok((rows_of(file, &tasks(&document))?, "lm-eval")),
             _ => Err(one_document(file, &document)),
         },
         Ok(_) => Err(Error::input(format!("{file}: JSON, and no object in it"))),
@@ -51,8 +55,42 @@ pub fn table(file: &str, text: &str) -> Result<(Table, &'static str)> {
     }
 }
 
+/// Whether a document is what lm-evaluation-harness writes of its tasks.
+fn is_lm_eval(document: &Map<String, Value>) -> bool {
+    let of_tasks = |results: &Map<String, Value>| {
+        !results.is_empty() && results.values().all(Value::is_object)
+    };
+    let results = document.get("results").and_then(Value::as_object);
+    let told = ["versions", "configs", "n-shot"];
+    results.is_some_and(of_tasks) && told.iter().any(|key| document.contains_key(*key))
+}
+
+/// A row for each task: its name, the model's, and what was measured; `acc,none` is `acc` through no filter.
+fn tasks(document: &Map<String, Value>) -> Vec<Value> {
+    let config = &document.get("config").unwrap_or(&Value::Null);
+    let given = config["model_args"].as_str().unwrap_or_default();
+    let pretrained = given
+        .split(',')
+        .find_map(|part| part.strip_prefix("pretrained="));
+    let named = document.get("model_name").and_then(Value::as_str);
+    let model = named.or(pretrained).unwrap_or(given);
+    let results = document.get("results").and_then(Value::as_object);
+    let row = |(name, task): (&String, &Value)| {
+        let mut row = Map::new();
+        row.insert("task".to_owned(), name.as_str().into());
+        row.insert("model".to_owned(), model.into());
+        row.insert("alias".to_owned(), name.as_str().into());
+        for (key, value) in task.as_object().into_iter().flatten() {
+            let key = key.strip_suffix(",none").unwrap_or(key);
+            row.insert(key.to_owned(), value.clone());
+        }
+        Value::Object(row)
+    };
+    results.into_iter().flatten().map(row).collect()
+}
+
 /// A document that holds no list that is known, with the lists that it has.
-fn one_document(file: &str, document: &serde_json::Map<String, Value>) -> Error {
+fn one_document(file: &str, document: &Map<String, Value>) -> Error {
     let of_objects = |value: &Value| {
         value
             .as_array()
@@ -149,6 +187,10 @@ fn flatten(prefix: &str, value: &Value, cells: &mut Vec<(String, String)>) {
                 };
                 flatten(&key, value, cells);
             }
+        }
+        Value::Array(samples) if prefix == SAMPLES => {
+            let samples: Vec<String> = samples.iter().map(Value::to_string).collect();
+            cells.push((prefix.to_owned(), samples.join(";")));
         }
         Value::Array(_) => {}
         Value::Null => cells.push((prefix.to_owned(), String::new())),

@@ -5,9 +5,9 @@ use std::path::Path;
 
 use super::delimited::{Passed, Table, delimiter};
 use super::dialect::{self, Dialect};
-use super::{json, text};
-use crate::error::{Error, Result};
-use crate::record::store::plain;
+use super::{json, markdown, shape};
+use crate::error::{Error, Result, plain};
+use crate::foreign;
 
 /// A log, its table and what tells its content apart from any other.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,7 +43,7 @@ pub fn read(path: &Path, dialect: Option<&'static Dialect>) -> Result<Log> {
         return Err(Error::input(format!("{shown}: is a folder"))
             .hint("name its files: `effbench import runs/*.csv`"));
     }
-    let bytes = text::bytes(path)?;
+    let bytes = foreign::bytes(path)?;
     let written_at = match shown.as_str() {
         "-" => "1970-01-01T00:00:00Z".to_owned(),
         _ => utc(fs::metadata(path)
@@ -53,7 +53,11 @@ pub fn read(path: &Path, dialect: Option<&'static Dialect>) -> Result<Log> {
     let name = path
         .file_name()
         .map_or_else(|| shown.clone(), |name| name.to_string_lossy().into_owned());
-    let named = name.strip_suffix(".gz").unwrap_or(&name).to_owned();
+    let named = [".gz", ".zst"]
+        .iter()
+        .find_map(|packed| name.strip_suffix(packed))
+        .unwrap_or(&name)
+        .to_owned();
     let stem = Path::new(&named).file_stem();
     let stem = stem.map_or_else(|| named.clone(), |stem| stem.to_string_lossy().into_owned());
     let blake3 = blake3::hash(&bytes).to_hex().to_string();
@@ -62,6 +66,7 @@ pub fn read(path: &Path, dialect: Option<&'static Dialect>) -> Result<Log> {
         passed,
         dialect,
     } = table(Path::new(&named), &shown, bytes, dialect)?;
+    let dialect = shape::of(&table).map_or(dialect, |shape| shape.name);
     Ok(Log {
         name,
         stem,
@@ -107,12 +112,12 @@ fn table(
     };
     let lines = dialect.is_some() || ends(&["log", "txt", "out", "err"]);
     // A log may well hold a stray byte of a terminal; its lines of figures are ASCII.
-    let lossy = lines && std::str::from_utf8(&bytes).is_err() && !text::is_wide(&bytes);
+    let lossy = lines && std::str::from_utf8(&bytes).is_err() && !foreign::is_wide(&bytes);
     let text = match lossy {
         true => String::from_utf8_lossy(&bytes).into_owned(),
-        false => text::decoded(shown, bytes)?,
+        false => foreign::decoded(shown, bytes)?,
     };
-    let text = text::uncoloured(&text);
+    let text = foreign::uncoloured(&text);
     if let Some(dialect) = dialect {
         let (table, passed) = dialect.read(shown, &text);
         if table.rows() == 0 {
@@ -145,6 +150,13 @@ fn table(
             table,
             passed,
             dialect,
+        });
+    }
+    if let Some((table, passed)) = markdown::table(shown, &text) {
+        return Ok(Read {
+            table,
+            passed,
+            dialect: "a table in Markdown",
         });
     }
     let (table, dialect) = delimited(path, shown, &text, lines)?;

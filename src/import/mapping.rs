@@ -1,12 +1,13 @@
 //! What of a log means what: roles, and where each is taken from.
 
 use std::borrow::Cow;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
 use super::pattern::Pattern;
 use super::role::{ROLES, Role};
+use super::shape;
 use crate::error::{Error, Result};
 use crate::import::columns;
 use crate::import::delimited::Table;
@@ -134,27 +135,62 @@ impl Mapping {
                 Some(Source::Row) => Place::Row,
                 Some(Source::Constant(value)) => Place::Text(value.clone()),
                 Some(Source::Part(split)) => self.part(*split, role, table, named)?,
-                None => match self.unmentioned(table, name)? {
-                    Some(place) => Place::Cells(vec![place]),
+                None => match self.unmentioned(table, name, role)? {
+                    Some(Unmentioned::Column(place)) => Place::Cells(vec![place]),
+                    Some(Unmentioned::Made(made)) => Place::Made(made),
                     None => continue,
                 },
             };
             places.insert(role, place);
         }
+        let shape = shape::of(table);
+        let asked: BTreeSet<Role> = self.sources.keys().copied().collect();
+        let measured = shape.is_some() || asked.iter().any(|role| role.is_measure());
+        let by_row = match places.get(&Role::Run) {
+            Some(Place::Row) => true,
+            Some(_) if asked.contains(&Role::Run) => false,
+            _ => match shape {
+                Some(shape) => shape.by_row,
+                None => measured && !places.contains_key(&Role::Loss),
+            },
+        };
+        if by_row {
+            places.insert(Role::Run, Place::Row);
+        }
+        let energy = match places.get(&Role::Joules) {
+            Some(Place::Cells(columns)) => columns::energy_unit(&table.columns[columns[0]]),
+            _ => None,
+        };
         Ok(Bound {
             places,
             units: self.units(table)?,
+            asked,
+            measured,
+            by_row,
+            joules: energy.or(shape.map(|shape| shape.energy_j)).unwrap_or(1.0),
         })
     }
 
-    /// The column of a role that nobody mentioned; one that something else was mentioned for is not taken twice.
-    fn unmentioned(&self, table: &Table, name: &str) -> Result<Option<usize>> {
+    /// Where a role that nobody mentioned is taken from: what a known tool's table has it in, else a column that is called like it.
+    /// One that something else was mentioned for is not taken twice.
+    fn unmentioned(&self, table: &Table, name: &str, role: Role) -> Result<Option<Unmentioned>> {
+        let shape = shape::of(table);
+        if role == Role::Run && shape.is_some_and(|shape| shape.by_row) {
+            return Ok(None);
+        }
+        let found = match shape.and_then(|shape| shape.source(role)) {
+            Some(shape::From::Made(made)) => return Ok(Some(Unmentioned::Made(made))),
+            Some(shape::From::Column(column)) => table.columns.iter().position(|c| c == column),
+            None => columns::find(table, name)?,
+        };
         let taken = |place: usize| {
             let column = &table.columns[place];
             let mut sources = self.sources.values();
             sources.any(|source| matches!(source, Source::Column(named) if named == column))
         };
-        Ok(columns::find(table, name)?.filter(|place| !taken(*place)))
+        Ok(found
+            .filter(|place| !taken(*place))
+            .map(Unmentioned::Column))
     }
 
     fn part<'a>(
@@ -181,7 +217,10 @@ impl Mapping {
             let column = match self.sources.get(&role) {
                 Some(Source::Column(column)) => Some(column.as_str()),
                 Some(_) => None,
-                None => columns::find(table, name)?.map(|place| table.columns[place].as_str()),
+                None => match self.unmentioned(table, name, role)? {
+                    Some(Unmentioned::Column(place)) => Some(table.columns[place].as_str()),
+                    _ => None,
+                },
             };
             Ok(column.and_then(LossUnit::of_column))
         };
@@ -200,8 +239,11 @@ impl Mapping {
         let unasked = ROLES
             .iter()
             .filter(|(_, role, _)| !self.sources.contains_key(role));
-        let found = unasked.filter_map(|(name, ..)| {
-            let place = self.unmentioned(table, name).ok().flatten()?;
+        let found = unasked.filter_map(|(name, role, _)| {
+            let Unmentioned::Column(place) = self.unmentioned(table, name, *role).ok().flatten()?
+            else {
+                return None;
+            };
             let column = &table.columns[place];
             (column != name).then(|| format!("{name} = {}", column.escape_debug()))
         });
@@ -229,8 +271,13 @@ impl Mapping {
                         format!("{}: {}", column.as_deref().unwrap_or("@file"), pattern.text),
                     )
                 }
-                None => match self.unmentioned(table, name) {
-                    Ok(Some(place)) => (&mut columns, table.columns[place].clone()),
+                None => match (self.unmentioned(table, name, role), shape::of(table)) {
+                    (Ok(Some(Unmentioned::Column(place))), _) => {
+                        (&mut columns, table.columns[place].clone())
+                    }
+                    (Ok(Some(Unmentioned::Made(_))), Some(shape)) => {
+                        (&mut columns, format!("@{}", shape.name))
+                    }
                     _ => continue,
                 },
             };
@@ -304,17 +351,32 @@ fn cells(table: &Table, column: &str, role: Role) -> Result<Vec<usize>> {
         .collect()
 }
 
+/// Where a role that nobody mentioned is found.
+enum Unmentioned {
+    Column(usize),
+    Made(Made),
+}
+
+/// A figure or a name that a known tool's row gives.
+type Made = fn(&Table, usize) -> Option<String>;
+
 /// A mapping whose columns are found.
 pub struct Bound<'a> {
     places: BTreeMap<Role, Place<'a>>,
     /// Of the judged loss and of the training loss.
     units: [LossUnit; 2],
+    /// What somebody asked for, so that a figure that is none is refused.
+    asked: BTreeSet<Role>,
+    measured: bool,
+    by_row: bool,
+    joules: f64,
 }
 
 enum Place<'a> {
     Cells(Vec<usize>),
     Text(String),
     Part(usize, &'a Pattern),
+    Made(Made),
     Row,
 }
 
@@ -324,9 +386,24 @@ impl Bound<'_> {
         self.places.contains_key(&role)
     }
 
-    /// Whether each row is a run of its own.
+    /// Whether each row is a run of its own: so it was asked for, or it is a table of speeds or energies without a loss.
     pub fn is_by_row(&self) -> bool {
-        matches!(self.places.get(&Role::Run), Some(Place::Row))
+        self.by_row
+    }
+
+    /// Whether the log is of a known tool or was said to hold speeds, energies or accuracies, so that it may lack a loss.
+    pub fn is_measured(&self) -> bool {
+        self.measured
+    }
+
+    /// Whether somebody said where a role is taken from.
+    pub fn is_asked(&self, role: Role) -> bool {
+        self.asked.contains(&role)
+    }
+
+    /// What a figure without a unit of its own is counted in, in joules.
+    pub fn joules(&self) -> f64 {
+        self.joules
     }
 
     /// What a loss is counted in.
@@ -339,6 +416,7 @@ impl Bound<'_> {
         let text = match self.places.get(&role)? {
             Place::Text(text) => Cow::Borrowed(text.as_str()),
             Place::Row => Cow::Owned((row + 1).to_string()),
+            Place::Made(made) => Cow::Owned(made(table, row).unwrap_or_default()),
             Place::Cells(places) if places.len() == 1 => Cow::Borrowed(table.cell(row, places[0])),
             Place::Cells(places) => Cow::Owned(
                 places

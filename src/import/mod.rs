@@ -3,6 +3,22 @@
 //!
 //! [`log`], [`delimited`] and [`criterion`] read files, [`columns`] knows what columns are called, [`figures`] how numbers are
 //! written, [`crate::record::loss`] what losses are counted in.
+//!
+//! ```
+//! # fn main() -> effbench::error::Result<()> {
+//! use effbench::import::{About, Mapping, import, log};
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/logs/nanogpt.log");
+//! let logs = [log::read(std::path::Path::new(path), None)?];
+//! let mapping = Mapping::parse(&[], &["variant=gpt2".into(), "tokens_per_step=491520".into()], &[])?;
+//! let imported = import(&logs, &mapping, About::default())?;
+//! for note in &imported.notes {
+//!     println!("{note}"); // what was decided on the way, and every line that was left out
+//! }
+//! # assert_eq!(imported.file.trials.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,27 +29,33 @@ use crate::import::log::Log;
 use crate::record::{Build, Cpu, Machine, ResultFile, Run, SCHEMA, Status, Trial};
 
 pub mod figures;
-pub mod text;
+pub mod quantity;
 pub mod delimited;
 mod sparse;
 pub mod columns;
+pub mod role;
+mod shape;
 pub mod dialect;
 mod json;
+mod markdown;
 pub mod log;
 pub mod criterion;
-pub mod role;
 pub mod pattern;
 pub mod mapping;
 mod cells;
+pub mod preview;
 mod wide;
+pub mod logged;
 pub mod runs;
 mod outcome;
 mod places;
 mod trials;
 pub mod benchmarks;
 
+use logged::{LoggedRun, describe};
 pub use mapping::Mapping;
-use runs::{LoggedRun, Runs, describe, read_runs};
+use preview::Preview;
+use runs::{Runs, read_runs};
 pub use trials::IMPORTED;
 use trials::Repeat;
 
@@ -68,10 +90,7 @@ pub struct About<'a> {
 ///
 /// What [`read_runs`] refuses, seeds for some runs only, two runs of the same cell and seed, an unknown base.
 pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported> {
-    let logs: Vec<Cow<Log>> = logs
-        .iter()
-        .map(|log| wide::melted(log, mapping).map_or(Cow::Borrowed(log), Cow::Owned))
-        .collect();
+    let logs = melted(logs, mapping);
     let logs = logs.as_slice();
     let read = logs
         .iter()
@@ -79,6 +98,7 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
         .map(|(place, log)| read_runs(log, place, mapping))
         .collect::<Result<Vec<Runs>>>()?;
     let mut said = dialects(logs);
+    said.extend(tools(logs));
     said.extend(taken(logs, mapping));
     said.extend(passed_over(logs, &read));
     let runs: Vec<LoggedRun> = read.into_iter().flat_map(|read| read.runs).collect();
@@ -123,6 +143,24 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
     })
 }
 
+/// Logs whose columns are runs as logs whose rows are.
+fn melted<'a>(logs: &'a [Log], mapping: &Mapping) -> Vec<Cow<'a, Log>> {
+    let of = |log: &'a Log| wide::melted(log, mapping).map_or(Cow::Borrowed(log), Cow::Owned);
+    logs.iter().map(of).collect()
+}
+
+/// What each log would be read as.
+///
+/// # Errors
+///
+/// As of [`preview::preview`].
+pub fn previews(logs: &[Log], mapping: &Mapping) -> Result<Vec<Preview>> {
+    let logs = melted(logs, mapping);
+    logs.iter()
+        .map(|log| preview::preview(log, mapping))
+        .collect()
+}
+
 /// The trials as a file that any command takes.
 fn result_file(trials: Vec<Trial>, about: &About, planned: u64, logs: &[Cow<Log>]) -> ResultFile {
     let times: Vec<&String> = logs.iter().map(|log| &log.written_at).collect();
@@ -148,6 +186,15 @@ fn result_file(trials: Vec<Trial>, about: &About, planned: u64, logs: &[Cow<Log>
         calibrations: Vec::new(),
         trials,
     }
+}
+
+/// What has to be said of known tools' figures.
+fn tools(logs: &[Cow<Log>]) -> BTreeSet<String> {
+    let shapes = logs.iter().filter_map(|log| shape::of(&log.table));
+    shapes
+        .filter_map(|shape| shape.note)
+        .map(str::to_owned)
+        .collect()
 }
 
 /// The columns that were taken because they are called so.

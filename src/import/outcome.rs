@@ -1,6 +1,6 @@
 //! What a run came to: its last loss, its FLOPs, or how it ended without a result.
 
-use super::runs::{LoggedRun, Point};
+use super::logged::{LoggedRun, Point};
 use crate::record::{Status, six_n_d};
 
 /// The last point that states the loss.
@@ -19,6 +19,10 @@ pub(super) fn flops_of(run: &LoggedRun, point: &Point) -> Option<f64> {
 /// The point whose loss is the result, or how the run ended without one.
 pub(super) fn outcome(run: &LoggedRun) -> Result<&Point, (Status, String)> {
     match last(run) {
+        None if run.is_measured() => run
+            .points
+            .last()
+            .ok_or_else(|| (Status::Failed, "the log states no figure".to_owned())),
         None => Err((Status::Failed, "the log states no loss".to_owned())),
         Some(point) if point.loss.is_some_and(f64::is_finite) => Ok(point),
         Some(point) => {

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::logged::LoggedRun;
 use super::outcome::{flops_of, last, outcome};
 use super::role::Role;
-use super::runs::LoggedRun;
 
 /// Sizes of two variants whose ratio is below this are one scale: another optimizer or norm moves the count a little.
 const SAME_SIZE: f64 = 1.05;

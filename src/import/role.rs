@@ -1,6 +1,8 @@
 //! What a figure or a name in a log can be.
 
+use super::quantity::Quantity;
 use crate::error::{Error, Result};
+use crate::record::metric;
 
 /// What a figure or a name in a log can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,10 +33,20 @@ pub enum Role {
     TrainLoss,
     /// The loss that is judged.
     Loss,
+    /// Energy of training.
+    Joules,
+    /// Training tokens per second.
+    TokensPerS,
+    /// Prompt tokens per second.
+    PrefillTokensPerS,
+    /// Generated tokens per second.
+    DecodeTokensPerS,
+    /// Share of right answers.
+    Accuracy,
 }
 
 /// Every role by its name on the command line, with one sentence.
-pub const ROLES: [(&str, Role, &str); 13] = [
+pub const ROLES: [(&str, Role, &str); 18] = [
     (
         "run",
         Role::Run,
@@ -71,7 +83,7 @@ pub const ROLES: [(&str, Role, &str); 13] = [
     (
         "seconds",
         Role::Seconds,
-        "seconds of training (`12.5`, `12.5s`, `387ms`)",
+        "seconds of training (`12.5`, `387ms`, `0:01:40`)",
     ),
     ("params", Role::Params, "parameters of the model"),
     (
@@ -84,6 +96,39 @@ pub const ROLES: [(&str, Role, &str); 13] = [
         Role::Loss,
         "the loss that is judged; its last value is the run's result (nats, or `--unit`)",
     ),
+    (
+        "joules",
+        Role::Joules,
+        "energy of training (`12`, `0.067 kWh`, or a column whose name ends in kwh)",
+    ),
+    (
+        "tokens_per_s",
+        Role::TokensPerS,
+        "training tokens per second",
+    ),
+    (
+        "prefill_tokens_per_s",
+        Role::PrefillTokensPerS,
+        "prompt tokens per second",
+    ),
+    (
+        "decode_tokens_per_s",
+        Role::DecodeTokensPerS,
+        "generated tokens per second",
+    ),
+    (
+        "accuracy",
+        Role::Accuracy,
+        "share of right answers (`0.41`, `41%`)",
+    ),
+];
+
+/// The roles whose figures are metrics of a run as they stand, a loss beside them or none.
+pub const FIGURES: [(Role, &str); 4] = [
+    (Role::TokensPerS, metric::TRAIN_TOKENS_PER_S),
+    (Role::PrefillTokensPerS, metric::PREFILL_TOKENS_PER_S),
+    (Role::DecodeTokensPerS, metric::DECODE_TOKENS_PER_S),
+    (Role::Accuracy, metric::TASK_ACCURACY),
 ];
 
 impl Role {
@@ -101,6 +146,26 @@ impl Role {
             Error::input(format!("unknown role `{}`", name.escape_debug()))
                 .suggest(name, ROLES.map(|(name, ..)| name))
         })
+    }
+
+    /// Whether a table may hold it and no loss: a table of speeds, of energies, of accuracies.
+    pub fn is_measure(self) -> bool {
+        self == Self::Joules || FIGURES.iter().any(|(role, _)| *role == self)
+    }
+
+    /// What its figures are of.
+    pub fn quantity(self) -> Quantity {
+        match self {
+            Self::Budget | Self::Step | Self::Tokens | Self::TokensPerStep | Self::Params => {
+                Quantity::Count
+            }
+            Self::Flops => Quantity::Flops,
+            Self::Seconds => Quantity::Duration,
+            Self::Joules => Quantity::Energy,
+            Self::TokensPerS | Self::PrefillTokensPerS | Self::DecodeTokensPerS => Quantity::Rate,
+            Self::Accuracy => Quantity::Share,
+            _ => Quantity::Plain,
+        }
     }
 
     /// Names may be put together from several columns.

@@ -4,37 +4,12 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use super::cells::Cells;
+use super::logged::{Identity, LoggedRun, Point, describe};
 use super::mapping::{Mapping, Named};
-use super::role::Role;
+use super::role::{FIGURES, Role};
 use crate::error::{Error, Result};
 use crate::import::delimited::Passed;
 use crate::import::log::Log;
-use crate::record::LossUnit;
-
-/// One training run as a log tells it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct LoggedRun {
-    /// Which log, by its place among the logs.
-    pub log: usize,
-    /// Line of its first row.
-    pub line: usize,
-    /// Who it is.
-    pub identity: Identity,
-    /// Rising by `axis`; those without any loss are left out.
-    pub points: Vec<Point>,
-    /// What the points are ordered by; `None` for a single one that says nothing.
-    pub axis: Option<Role>,
-    /// Whether the rows were out of order.
-    pub sorted: bool,
-    /// Points left out because the clock was restarted after them.
-    pub untimed: usize,
-    /// Points that were trained again after a restart, and are replaced.
-    pub replaced: usize,
-    /// Whether the log's seconds are times of day, and count from its first row here.
-    pub stamped: bool,
-    /// What the log counts its loss in; the points are in nats.
-    pub unit: LossUnit,
-}
 
 /// The runs of a log, and its rows that are none of them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -45,53 +20,6 @@ pub struct Runs {
     pub lossless: Passed,
     /// Rows that are to be runs of their own and state a training loss only.
     pub unjudged: Passed,
-}
-
-/// What is the same for all points of a run.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Identity {
-    /// The algorithm.
-    pub variant: String,
-    /// The size, where the log names it.
-    pub scale: Option<String>,
-    /// The random seed.
-    pub seed: Option<u64>,
-    /// Planned steps.
-    pub budget: Option<u64>,
-    /// Parameters.
-    pub params: Option<u64>,
-}
-
-/// One row's figures.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Point {
-    /// In the file.
-    pub line: usize,
-    /// Optimizer steps done.
-    pub step: Option<u64>,
-    /// Training tokens seen.
-    pub tokens: Option<u64>,
-    /// FLOPs spent.
-    pub flops: Option<f64>,
-    /// Seconds of training.
-    pub seconds: Option<f64>,
-    /// Training loss; may be NaN.
-    pub train_loss: Option<f64>,
-    /// The loss that is judged; may be NaN.
-    pub loss: Option<f64>,
-}
-
-impl Point {
-    /// The figure on one of the axes of a curve.
-    pub fn on(&self, axis: Role) -> Option<f64> {
-        match axis {
-            Role::Step => self.step.map(|step| step as f64),
-            Role::Tokens => self.tokens.map(|tokens| tokens as f64),
-            Role::Flops => self.flops,
-            Role::Seconds => self.seconds,
-            _ => None,
-        }
-    }
 }
 
 /// Reads the runs of a log.
@@ -108,12 +36,16 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
     let mut found = Runs::default();
     let mut places: BTreeMap<(Option<String>, Option<Identity>), usize> = BTreeMap::new();
     let by_row = reader.bound.is_by_row();
+    let of_measures = reader.bound.is_measured() && (by_row || !reader.bound.has(Role::Loss));
     for row in 0..table.rows() {
         let (identity, point, line) = (reader.identity(row)?, reader.point(row)?, table.line(row));
+        let figures = reader.figures(row)?;
+        let measured = of_measures && (!figures.is_empty() || point.joules.is_some());
+        let point = (measured || point.states_a_loss()).then_some(point);
         if point.is_none() {
             found.lossless.add(line);
         }
-        if by_row && point.is_none_or(|point| point.loss.is_none()) {
+        if by_row && !measured && point.is_none_or(|point| point.loss.is_none()) {
             if point.is_some() {
                 found.unjudged.add(line);
             }
@@ -139,23 +71,29 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
                 replaced: 0,
                 stamped: false,
                 unit,
+                figures: BTreeMap::new(),
             });
         } else if found.runs[at].identity != identity {
             return Err(reader.two_runs(name.as_deref(), &found.runs[at], &identity, line));
         }
         found.runs[at].points.extend(point);
+        for (role, samples) in figures {
+            found.runs[at]
+                .figures
+                .entry(role)
+                .or_default()
+                .extend(samples);
+        }
     }
     if found.runs.is_empty() {
-        return Err(
-            Error::input(format!("{}: no row states a loss", table.file))
+        return Err(match of_measures {
+            true => Error::input(format!("{}: no row states what was measured", table.file)),
+            false => Error::input(format!("{}: no row states a loss", table.file))
                 .hint("--map loss=COLUMN names its column"),
-        );
+        });
     }
-    found.runs = found
-        .runs
-        .into_iter()
-        .map(|run| reader.ordered(run))
-        .collect::<Result<_>>()?;
+    let ordered = found.runs.into_iter().map(|run| reader.ordered(run));
+    found.runs = ordered.collect::<Result<_>>()?;
     Ok(found)
 }
 
@@ -170,7 +108,12 @@ fn reader<'a>(log: &'a Log, mapping: &'a Mapping) -> Result<Cells<'a>> {
         },
     )?;
     let reader = Cells { table, bound };
-    reader.need(Role::Loss, "--map loss=COLUMN")?;
+    if !reader.bound.is_measured() {
+        reader.need(
+            Role::Loss,
+            "--map loss=COLUMN; of a table of speeds or energies --map tokens_per_s=COLUMN or --map joules=COLUMN",
+        )?;
+    }
     reader.need(
         Role::Variant,
         "--map variant=COLUMN, --map variant=@file (the file's name) or --let variant=NAME",
@@ -193,14 +136,26 @@ impl Cells<'_> {
         Ok(Identity {
             variant,
             scale: self.name(Role::Scale, row)?,
-            seed: self.whole(Role::Seed, row)?,
+            seed: self.seed(row)?,
             budget: self.whole(Role::Budget, row)?,
             params: self.rounded(Role::Params, row)?,
         })
     }
 
-    /// A row's figures; `None` where it states no loss of any kind.
-    fn point(&self, row: usize) -> Result<Option<Point>> {
+    /// The metrics that a row states as they stand.
+    fn figures(&self, row: usize) -> Result<Vec<(Role, Vec<f64>)>> {
+        let mut found = Vec::new();
+        for (role, _) in FIGURES {
+            let samples = self.samples(role, row)?;
+            if !samples.is_empty() {
+                found.push((role, samples));
+            }
+        }
+        Ok(found)
+    }
+
+    /// A row's figures along a training.
+    fn point(&self, row: usize) -> Result<Point> {
         let step = self.whole(Role::Step, row)?;
         let tokens = match (
             self.rounded(Role::Tokens, row)?,
@@ -211,7 +166,7 @@ impl Cells<'_> {
             (None, Some(step), Some(each)) => Some((step as f64 * each).round() as u64),
             _ => None,
         };
-        let point = Point {
+        Ok(Point {
             line: self.table.line(row),
             step,
             tokens,
@@ -219,8 +174,8 @@ impl Cells<'_> {
             seconds: self.figure(Role::Seconds, row)?,
             train_loss: self.loss(Role::TrainLoss, row)?,
             loss: self.loss(Role::Loss, row)?,
-        };
-        Ok((point.train_loss.is_some() || point.loss.is_some()).then_some(point))
+            joules: self.samples(Role::Joules, row)?.first().copied(),
+        })
     }
 
     /// What orders the points of a run.
@@ -248,7 +203,14 @@ impl Cells<'_> {
     }
 
     /// The points in the order of training, one for each place on the axis.
-    fn ordered(&self, mut run: LoggedRun) -> Result<LoggedRun> {
+    fn ordered(&self, run: LoggedRun) -> Result<LoggedRun> {
+        let run = self.in_order(run)?;
+        // What a table of speeds says of seconds is a result, and no budget.
+        let axis = run.axis.filter(|_| !run.is_measured());
+        Ok(LoggedRun { axis, ..run })
+    }
+
+    fn in_order(&self, mut run: LoggedRun) -> Result<LoggedRun> {
         count_from_the_first(&mut run);
         if run.points.len() < 2 {
             return Ok(run);
@@ -397,6 +359,7 @@ fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
             seconds: point.seconds.or(last.seconds),
             train_loss: point.train_loss.or(last.train_loss),
             loss: point.loss.or(last.loss),
+            joules: point.joules.or(last.joules),
         };
     }
     Ok(points)
@@ -431,26 +394,6 @@ fn timed(points: Vec<Point>) -> Vec<Point> {
     }
     kept.reverse();
     kept
-}
-
-/// `adam, scale w64, seed 3`.
-pub fn describe(identity: &Identity) -> String {
-    let mut text = identity.variant.escape_debug().to_string();
-    if let Some(scale) = &identity.scale {
-        text.push_str(&format!(", scale {}", scale.escape_debug()));
-    }
-    for (what, value) in [
-        ("seed", identity.seed),
-        ("budget", identity.budget),
-        ("params", identity.params),
-    ] {
-        text.push_str(
-            &value
-                .map(|value| format!(", {what} {value}"))
-                .unwrap_or_default(),
-        );
-    }
-    text
 }
 
 #[cfg(test)]

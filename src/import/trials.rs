@@ -4,18 +4,21 @@ use std::collections::BTreeMap;
 
 use serde_json::{Value, json};
 
+use super::logged::{LoggedRun, Point};
 use super::mapping::Mapping;
 use super::outcome::{flops_of, last, outcome};
 use super::places::Cell;
-use super::role::Role;
-use super::runs::{LoggedRun, Point};
+use super::role::{FIGURES, Role};
 use crate::import::log::Log;
-use crate::record::metric::{TRAIN_LOSS_NATS, TRAIN_WALL_S, VAL_BITS_PER_BYTE, VAL_LOSS_NATS};
+use crate::record::metric::{
+    TRAIN_ENERGY_J, TRAIN_LOSS_NATS, TRAIN_WALL_S, VAL_BITS_PER_BYTE, VAL_LOSS_NATS,
+};
 use crate::record::six_n_d;
 use crate::record::{
     BySixND, Curve, Energy, Flag, LossUnit, Metric, RateSource, Severity, Stated, Status, Trial,
     Validity, finite, spec_sha256,
 };
+use crate::stat::median;
 
 /// The word for what no effbench ran: suite, machine, build, and the reason beside what a log does not say.
 pub const IMPORTED: &str = "imported";
@@ -187,6 +190,7 @@ fn stated(run: &LoggedRun, end: Option<&Point>) -> Stated {
         train_flops: flops,
         by_six_n_d: None,
         loss_unit,
+        joules: run.joules(),
     };
     match (params, tokens, flops) {
         (Some(params), Some(tokens), None) => Stated {
@@ -209,6 +213,7 @@ fn metrics(
     clock: bool,
 ) -> BTreeMap<String, Metric> {
     let loss = match ended {
+        Ok(Point { loss: None, .. }) => Metric::absent(VAL_LOSS_NATS, IMPORTED),
         Ok(point) => Metric::value(VAL_LOSS_NATS, point.loss.unwrap_or(f64::NAN)),
         Err((_, reason)) => Metric::absent(VAL_LOSS_NATS, reason),
     };
@@ -229,6 +234,18 @@ fn metrics(
     ]
     .map(|(k, v)| (k.to_owned(), v))
     .into();
+    for (role, name) in FIGURES {
+        if let Some(found) = run.figures.get(&role).filter(|_| ended.is_ok()) {
+            metrics.insert(name.to_owned(), figure(name, found));
+        }
+    }
+    let joules = run.joules().filter(|_| ended.is_ok());
+    if let Some(joules) = joules {
+        metrics.insert(
+            TRAIN_ENERGY_J.to_owned(),
+            Metric::value(TRAIN_ENERGY_J, joules),
+        );
+    }
     if let Some(nats) = ended
         .as_ref()
         .ok()
@@ -242,6 +259,19 @@ fn metrics(
     }
     metrics
 }
+
+/// The median of what a log states again and again; of a long log the samples are not kept: they are in it.
+fn figure(name: &str, found: &[f64]) -> Metric {
+    let middle = median(found).unwrap_or(f64::NAN);
+    match found.len() {
+        1 => Metric::value(name, middle),
+        2..=MOST_SAMPLES => Metric::samples(name, middle, found.to_vec()),
+        _ => Metric::value(name, middle),
+    }
+}
+
+/// More samples of one metric make a record that nobody reads.
+const MOST_SAMPLES: usize = 1000;
 
 /// The points of the curve: those whose training loss alone is stated give way where they lack what every judged loss has.
 fn curve_points(run: &LoggedRun) -> Vec<&Point> {

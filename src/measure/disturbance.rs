@@ -2,7 +2,9 @@
 //! throttling. Counters of Linux are read before and after; where a counter is not there, nothing is said about it.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use super::control_groups;
 
 /// Counters at one moment; absent where the system does not tell.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
@@ -110,26 +112,18 @@ fn processors(text: &str, ticks_per_s: f64) -> Option<Processors> {
     })
 }
 
-/// `throttled_usec` of version 2, `throttled_time` in nanoseconds of version 1, of this process' own group.
+/// `throttled_usec` of version 2, `throttled_time` in nanoseconds of version 1, of this process' own group and of all above it: a
+/// pod's, a task's or a slice's quota stands above the container's group.
 fn held_back_s(root: &Path, groups: &str) -> Option<f64> {
-    let mut found = None;
-    for line in groups.lines() {
-        let mut parts = line.splitn(3, ':');
-        let (_, controllers, group) = (
-            parts.next()?,
-            parts.next()?,
-            parts.next()?.trim_start_matches('/'),
-        );
-        let stat = |folder: PathBuf| fs::read_to_string(folder.join(group).join("cpu.stat")).ok();
-        let base = root.join("sys/fs/cgroup");
-        if controllers.is_empty() {
-            found = found.or_else(|| Some(field(&stat(base)?, "throttled_usec")? * 1e-6));
-        } else if controllers.split(',').any(|name| name == "cpu") {
-            found =
-                found.or_else(|| Some(field(&stat(base.join("cpu"))?, "throttled_time")? * 1e-9));
-        }
-    }
-    found
+    let of = |controller, name, unit_s: f64| {
+        let levels = control_groups::levels(root, groups, controller);
+        let seconds = levels.into_iter().filter_map(|folder| {
+            let text = fs::read_to_string(folder.join("cpu.stat")).ok()?;
+            Some(unit_s * field(&text, name)?)
+        });
+        seconds.reduce(|a, b| a + b)
+    };
+    of("", "throttled_usec", 1e-6).or_else(|| of("cpu", "throttled_time", 1e-9))
 }
 
 /// Sum over the processors' own counts; a package's count stands at each of its processors.
@@ -289,6 +283,17 @@ mod tests {
                 ..Snapshot::default()
             }
         );
+        // The quota of a pod holds its containers back, whose own groups have none.
+        let pod = tree(&[
+            ("proc/self/cgroup", "0::/pod/container\n"),
+            ("sys/fs/cgroup/cpu.stat", "usage_usec 5\n"),
+            ("sys/fs/cgroup/pod/cpu.stat", "throttled_usec 600000\n"),
+            (
+                "sys/fs/cgroup/pod/container/cpu.stat",
+                "throttled_usec 100000\n",
+            ),
+        ]);
+        assert_eq!(look(pod.path(), 100.0).held_back_s, Some(0.7));
         let nothing = tree(&[("proc/stat", "cpu  1 2 x\n"), ("proc/vmstat", "pswpin 1\n")]);
         assert_eq!(look(nothing.path(), 100.0), Snapshot::default());
     }

@@ -2,6 +2,7 @@
 
 mod work;
 pub mod clock;
+pub mod control_groups;
 pub mod disturbance;
 pub mod memory;
 pub mod processor;

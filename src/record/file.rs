@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tempfile::NamedTempFile;
 
 use super::layout;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 
 /// Refuses a path that [`write`](super::store::write) could not write, without leaving anything behind.
 pub fn check_writable(path: &Path) -> Result<()> {
@@ -131,13 +131,4 @@ fn folder_of(path: &Path) -> PathBuf {
         Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
         _ => PathBuf::from("."),
     }
-}
-
-/// The system's sentence without its error number.
-pub(crate) fn plain(error: &std::io::Error) -> String {
-    let text = error.to_string();
-    text.split(" (os error")
-        .next()
-        .unwrap_or(&text)
-        .to_lowercase()
 }

@@ -7,11 +7,13 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::file::{TEMPORARY, plain, write_json};
+use super::file::{TEMPORARY, write_json};
 use super::validate::validate_trial;
 use super::{ResultFile, Trial};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
 
+/// What a journal begins with: the run, before any trial.
+pub const HEAD: &str = "run.json";
 /// What follows a trial's id in the name of its file.
 const ENDING: &str = ".trial.json";
 

@@ -48,6 +48,8 @@ pub const ITERATION_S: &str = "iteration_s";
 pub const ENERGY_J_PER_TRAIN_TOKEN: &str = "energy_j_per_train_token";
 /// Measured energy of prompts.
 pub const ENERGY_J_PER_PREFILL_TOKEN: &str = "energy_j_per_prefill_token";
+/// Energy of an imported run.
+pub const TRAIN_ENERGY_J: &str = "train_energy_j";
 /// Measured energy of generation.
 pub const ENERGY_J_PER_DECODE_TOKEN: &str = "energy_j_per_decode_token";
 
@@ -100,6 +102,7 @@ registry! {
     STEP_OPS, "ops", Lower, Exact, "Fused ops that one training step dispatches forward, in all of its shards.";
     STEP_TENSOR_BYTES, "bytes", Lower, Exact, "Bytes of the tensors that those ops make and the step keeps for its way back.";
     ITERATION_S, "s", Lower, Sampled, "Median duration of one iteration of an imported benchmark.";
+    TRAIN_ENERGY_J, "J", Lower, Sampled, "Joules of training, as the log of an imported run states them.";
     ENERGY_J_PER_TRAIN_TOKEN, "J/token", Lower, Sampled, "Measured joules per training token.";
     ENERGY_J_PER_PREFILL_TOKEN, "J/token", Lower, Sampled, "Measured joules per prompt token.";
     ENERGY_J_PER_DECODE_TOKEN, "J/token", Lower, Sampled, "Measured joules per generated token.";
@@ -240,6 +243,7 @@ mod tests {
                 "nats" => "_nats",
                 "bits/byte" => "_bits_per_byte",
                 "J/token" => "_token",
+                "J" => "_j",
                 _ => "",
             };
             assert!(

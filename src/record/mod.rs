@@ -3,7 +3,22 @@
 //!
 //! [`origin`], [`trial`] and [`gpu`] hold the types, [`asked`] reads single keys of a settled spec, [`metric`] the one registry of metric names, [`validate`] what the types alone
 //! cannot promise, [`store`] files, [`journal`] what survives a kill, [`pool`] several files as one and [`identity`] what is one cell
-//! and one trial.
+//! and one trial, [`folder`] folders in place of files.
+//!
+//! ```
+//! # fn main() -> effbench::error::Result<()> {
+//! use effbench::record::{metric, store};
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
+//! let file = store::read_valid(std::path::Path::new(path))?;
+//! for trial in &file.trials {
+//!     let (loss, flops) = (trial.metric(metric::VAL_LOSS_NATS), trial.train_flops());
+//!     println!("{} seed {}: {loss:?} nats for {flops:?} FLOP", trial.cell, trial.seed);
+//! }
+//! # assert!(file.trials.iter().all(|trial| trial.train_flops().is_some()));
+//! # Ok(())
+//! # }
+//! ```
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -25,6 +40,7 @@ pub mod identity;
 pub mod validate;
 pub mod journal;
 pub mod store;
+pub mod folder;
 pub mod pool;
 
 pub use crate::config::RateSource;

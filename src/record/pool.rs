@@ -3,15 +3,19 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::{ResultFile, Run, Trial, store};
+use super::{ResultFile, Run, Trial, folder, store};
 use crate::error::{Error, Result};
 
-/// Reads result files, refuses one that makes no sense, and pools them.
+/// Reads result files and those in folders, refuses one that makes no sense, and pools them.
 pub fn read_all(paths: &[PathBuf]) -> Result<ResultFile> {
-    let files = paths
-        .iter()
-        .map(|path| Ok((path.display().to_string(), store::read_valid(path)?)));
-    pool(files.collect::<Result<_>>()?)
+    let mut files = Vec::new();
+    for path in paths {
+        for path in folder::results(path)? {
+            let file = store::read_valid(&path)?;
+            files.push((path.display().to_string(), file));
+        }
+    }
+    pool(files)
 }
 
 /// Several named result files as one; trials keep their order within a file and follow those of the file before.

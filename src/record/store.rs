@@ -1,17 +1,17 @@
 //! Result files on disk: read with an error that says what to do, written whole or not at all.
 
-use std::fs;
-use std::io::Read;
 use std::path::Path;
 
 use serde::Deserialize;
 
+pub(crate) use super::file::write_json;
 pub use super::file::{check_new, check_writable, write_whole};
-pub(crate) use super::file::{plain, write_json};
+use super::journal::HEAD;
 pub use super::journal::{Journal, journal_trial, merge, read_journal};
 use super::validate::validate;
 use super::{OLDER, ResultFile, SCHEMA, Trial};
 use crate::error::{Error, Result};
+use crate::foreign;
 
 /// What every version's name begins with.
 const FAMILY: &str = "effbench.result/";
@@ -25,6 +25,9 @@ struct Probe {
 /// Reads a result file; [`validate`] says whether it also makes sense.
 pub fn read(path: &Path) -> Result<ResultFile> {
     let name = path.display();
+    if is_unfinished(path) {
+        return so_far(path);
+    }
     if path.is_dir() {
         return Err(
             Error::input(format!("{name}: is a folder, not a result file")).hint(
@@ -32,15 +35,7 @@ pub fn read(path: &Path) -> Result<ResultFile> {
             ),
         );
     }
-    let bytes = match path.to_str() {
-        Some("-") => {
-            let mut bytes = Vec::new();
-            std::io::stdin().read_to_end(&mut bytes).map(|_| bytes)
-        }
-        _ => fs::read(path),
-    };
-    let bytes =
-        bytes.map_err(|e| Error::input(format!("{name}: cannot be read: {}", plain(&e))))?;
+    let bytes = foreign::unmarked(foreign::bytes(path)?);
     match serde_json::from_slice::<ResultFile>(&bytes) {
         Ok(mut file) if file.schema == SCHEMA || OLDER.contains(&file.schema.as_str()) => {
             file.trials.iter_mut().for_each(Trial::count_as_executed);
@@ -52,6 +47,24 @@ pub fn read(path: &Path) -> Result<ResultFile> {
         Ok(file) => Err(wrong_schema(path, Some(&file.schema))),
         Err(error) => Err(why_not(path, &bytes, &error)),
     }
+}
+
+/// Whether a folder is that of a run that is not done yet, which has got as far as its head.
+pub fn is_unfinished(folder: &Path) -> bool {
+    folder.join(HEAD).is_file()
+}
+
+/// The trials that an unfinished run has kept so far, as a result file without an end.
+///
+/// # Errors
+/// A head that cannot be read.
+pub fn so_far(folder: &Path) -> Result<ResultFile> {
+    let head = read(&folder.join(HEAD))?;
+    let mut trials = read_journal(folder)?.trials;
+    trials.sort_by_key(|trial| trial.order);
+    let mut file = ResultFile { trials, ..head };
+    file.run.finished_at = None;
+    Ok(file)
 }
 
 /// What another version's file says of itself goes before how it differs from this one's.
@@ -145,6 +158,8 @@ fn wrong_schema(path: &Path, found: Option<&str>) -> Error {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::record::example::example;
 

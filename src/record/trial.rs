@@ -167,6 +167,9 @@ pub struct Stated {
     /// are bits per byte).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub loss_unit: Option<LossUnit>,
+    /// Joules of training; whether they were read or estimated the log does not say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub joules: Option<f64>,
 }
 
 /// A figure that follows from two others by C = 6 N D.

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use sysinfo::System;
 
+use super::memory;
 use crate::error::{Error, Result};
 use crate::measure::gpu::{self, Drivers, Facts};
 use crate::measure::{processor, virtualization};
@@ -44,7 +45,9 @@ pub fn describe(threads: usize, environment: &BTreeMap<String, String>) -> Resul
         class_id: String::new(),
         strict_id: String::new(),
         cpu: cpu(),
-        memory_bytes: Some(system.total_memory()),
+        memory_bytes: Some(memory::limit_bytes().map_or(system.total_memory(), |most| {
+            most.min(system.total_memory())
+        })),
         gpus: gpus(),
         os: os(),
         kernel: System::kernel_version().ok(),

@@ -1,7 +1,28 @@
-//! How often the kernel's out-of-memory killer has struck: what tells its SIGKILL from anybody else's.
+//! The memory that this process may use, and how often the kernel's out-of-memory killer has struck: what tells its SIGKILL from
+//! anybody else's.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
+
+use crate::measure::control_groups;
+
+/// Bytes that this process may use at most: the least limit of its control groups, where one of them has any.
+pub fn limit_bytes() -> Option<u64> {
+    limit(Path::new("/"))
+}
+
+fn limit(root: &Path) -> Option<u64> {
+    let groups = fs::read_to_string(root.join("proc/self/cgroup")).ok()?;
+    let limits = [("", "memory.max"), ("memory", "memory.limit_in_bytes")];
+    let limits = limits.into_iter().flat_map(|(controller, name)| {
+        let levels = control_groups::levels(root, &groups, controller);
+        levels.into_iter().map(move |folder| folder.join(name))
+    });
+    // Without a limit version 2 says `max`, and version 1 a number near 2^63, which no least with a machine's memory comes to.
+    limits
+        .filter_map(|file| fs::read_to_string(file).ok()?.trim().parse().ok())
+        .min()
+}
 
 /// Kills counted so far in this process's control groups and on the whole machine, added up: only a difference means
 /// something. 0 where nothing is counted.
@@ -11,24 +32,15 @@ pub fn oom_kills() -> u64 {
 
 fn count(root: &Path) -> u64 {
     let groups = fs::read_to_string(root.join("proc/self/cgroup")).unwrap_or_default();
-    let mut files = vec![root.join("proc/vmstat")];
-    files.extend(groups.lines().filter_map(|line| counter(root, line)));
-    files
-        .iter()
-        .filter_map(|file| field(&fs::read_to_string(file).ok()?))
-        .sum()
-}
-
-/// The file that counts for one line of `/proc/self/cgroup`: `0::/path` (version 2) or `4:memory:/path` (version 1).
-fn counter(root: &Path, line: &str) -> Option<PathBuf> {
-    let (controllers, path) = line.split_once(':')?.1.split_once(':')?;
-    let path = path.trim_start_matches('/');
-    let mounted = root.join("sys/fs/cgroup");
-    match controllers {
-        "" => Some(mounted.join(path).join("memory.events")),
-        "memory" => Some(mounted.join("memory").join(path).join("memory.oom_control")),
-        _ => None,
-    }
+    let read = |file| field(&fs::read_to_string(file).ok()?);
+    let counters = [("", "memory.events"), ("memory", "memory.oom_control")];
+    let nearest = counters.into_iter().filter_map(|(controller, name)| {
+        control_groups::levels(root, &groups, controller)
+            .into_iter()
+            .find_map(|folder| read(folder.join(name)))
+    });
+    let whole = read(root.join("proc/vmstat"));
+    nearest.chain(whole).sum()
 }
 
 fn field(text: &str) -> Option<u64> {
@@ -40,16 +52,45 @@ fn field(text: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn tree(files: &[(&str, &str)]) -> tempfile::TempDir {
+        let root = tempfile::tempdir().unwrap();
+        for (path, text) in files {
+            let path = root.path().join(path);
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, text).unwrap();
+        }
+        root
+    }
+
+    #[test]
+    fn the_least_limit_of_all_groups_counts() {
+        let check = |files: &[(&str, &str)], expected| {
+            assert_eq!(limit(tree(files).path()), expected, "{files:?}");
+        };
+        check(&[], None);
+        let own = ("proc/self/cgroup", "0::/pod/one\n");
+        check(&[own, ("sys/fs/cgroup/pod/one/memory.max", "max\n")], None);
+        check(
+            &[
+                own,
+                ("sys/fs/cgroup/pod/one/memory.max", "max\n"),
+                ("sys/fs/cgroup/pod/memory.max", "2000\n"),
+            ],
+            Some(2000),
+        );
+        check(
+            &[
+                ("proc/self/cgroup", "4:memory:/not/seen/from/within\n"),
+                ("sys/fs/cgroup/memory/memory.limit_in_bytes", "3000\n"),
+            ],
+            Some(3000),
+        );
+    }
+
     #[test]
     fn kills_are_counted_in_either_version_of_control_groups() {
         let check = |files: &[(&str, &str)], expected| {
-            let root = tempfile::tempdir().unwrap();
-            for (path, text) in files {
-                let path = root.path().join(path);
-                fs::create_dir_all(path.parent().unwrap()).unwrap();
-                fs::write(path, text).unwrap();
-            }
-            assert_eq!(count(root.path()), expected, "{files:?}");
+            assert_eq!(count(tree(files).path()), expected, "{files:?}");
         };
         check(&[], 0);
         check(&[("proc/vmstat", "pgfault 7\noom_kill 3\n")], 3);

@@ -5,15 +5,17 @@
 //! `fetch` gets the corpora that they may train on.
 
 pub mod build;
+pub mod cache;
 pub mod child;
 pub mod fetch;
 pub mod interrupt;
 pub mod observer;
 pub mod cooling;
-pub mod machine;
 mod memory;
+pub mod machine;
 pub mod partial;
 pub mod plan;
+pub mod guess;
 pub mod process;
 pub mod isolate;
 pub mod progress;

@@ -11,12 +11,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
+use crate::record::journal::HEAD;
 use crate::record::{ResultFile, Status, Trial, journal, store};
 
 /// How the file of a comparison's second stage ends.
 pub const CONFIRM: &str = "-confirm.json";
 
-const HEAD: &str = "run.json";
 const LOCK: &str = "lock";
 const CHECKPOINT: &str = "checkpoint";
 const UNFINISHED: &str = "unfinished";

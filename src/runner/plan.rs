@@ -16,6 +16,17 @@ use crate::stream::stream;
 use crate::trial::Job;
 use crate::trial::checkpoint::EVERY_S;
 
+/// What a trial does beside training.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Besides {
+    /// Seconds that settling took here, which each trial does again: reading a text, training a tokenizer.
+    pub settle_s: f64,
+    /// Tokens of all evaluations.
+    pub evaluated_tokens: f64,
+    /// Seconds for which inference is measured.
+    pub inference_s: f64,
+}
+
 /// A cell that is settled, counted and ready to be repeated.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PreparedCell {
@@ -41,6 +52,8 @@ pub struct PreparedCell {
     pub cost: Cost,
     /// Bytes that a training step needs beside parameters, gradients and optimizer state.
     pub activation_bytes: u64,
+    /// What its trials do beside training.
+    pub besides: Besides,
 }
 
 impl PreparedCell {
@@ -226,6 +239,7 @@ mod tests {
                 state_bytes: flops as u64,
             },
             activation_bytes: 5,
+            besides: Besides::default(),
         }
     }
 

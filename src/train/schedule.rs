@@ -105,6 +105,10 @@ impl Named for Form {
 impl ScheduleKind for Form {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn Schedule>> {
         let warmup = knobs.read(&WARMUP)?;
+        if warmup > 1.0 && warmup.fract() != 0.0 {
+            let why = "a share of the steps is below 1, and a number of steps is whole";
+            return Err(knobs.refuse(&WARMUP, why));
+        }
         let floor = if matches!(self, Form::Constant | Form::InverseSqrt) {
             1.0
         } else {

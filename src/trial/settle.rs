@@ -18,6 +18,7 @@ use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
 use crate::data::{HeldOut, Source};
 use crate::error::{Error, Result};
+use crate::foreign;
 use crate::infer::Sampling;
 use crate::measure::energy::{self, External};
 use crate::model::{Decl, Model, Part, Shape, Span};
@@ -221,6 +222,27 @@ pub fn refuse_emulation(spec: &Value) -> Result<()> {
     }
 }
 
+/// Refuses what is to measure and is not there, or is no wattmeter's log.
+pub fn refuse_no_meter(experiment: &Experiment) -> Result<()> {
+    let Some(external) = &experiment.measure.external else {
+        return Ok(());
+    };
+    let refuse = |why: &str| {
+        let path = external.path.display();
+        Error::input(format!("measure.external_meter = \"{path}\": {why}"))
+    };
+    if let Some(why) = foreign::once(&external.path) {
+        return Err(refuse(why));
+    }
+    let found = energy::external::read(&external.path, external.offset_s);
+    found.map(drop).map_err(|error| {
+        let refused = refuse(&error.message);
+        error
+            .hint
+            .map_or(refused.clone(), |hint| refused.hint(hint))
+    })
+}
+
 /// Exactly one of `steps`, `tokens` and `tokens_per_param` says how long to train; 400 steps where none does.
 fn steps(train: &Knobs, tokens_per_step: usize, params: u64) -> Result<u64> {
     let all: [&dyn Declared; 3] = [&STEPS, &TOKENS, &TOKENS_PER_PARAM];
@@ -249,7 +271,8 @@ fn measure(knobs: &Knobs) -> Result<Measure> {
     })
 }
 
-/// A wattmeter's log, which must be there and begin as one. The spec keeps its name alone: its folder may say whose it is.
+/// A wattmeter's log. The spec keeps its name alone: its folder may say whose it is. Whether it is there is asked before a run
+/// ([`refuse_no_meter`]) and not of each trial: a meter that fails costs figures of energy, never a trial.
 fn external(knobs: &Knobs) -> Result<Option<External>> {
     let Some(path) = knobs.find(&EXTERNAL_METER)?.map(PathBuf::from) else {
         let offset = &EXTERNAL_METER_OFFSET_S;
@@ -259,12 +282,6 @@ fn external(knobs: &Knobs) -> Result<Option<External>> {
         };
     };
     let offset_s = knobs.read(&EXTERNAL_METER_OFFSET_S)?;
-    energy::external::read(&path, offset_s).map_err(|error| {
-        let refused = knobs.refuse(&EXTERNAL_METER, &error.message);
-        error
-            .hint
-            .map_or(refused.clone(), |hint| refused.hint(hint))
-    })?;
     if let Some(name) = path.file_name() {
         knobs.write(&EXTERNAL_METER, name.to_string_lossy().into());
     }
@@ -275,6 +292,10 @@ fn infer(spec: &Spec, context: usize) -> Result<Infer> {
     let knobs = spec.at(&INFER);
     let prompt = knobs.read_or(&PROMPT, (context / 2).max(1))?;
     let generate = knobs.read_or(&GENERATE, context - prompt.min(context))?;
+    if prompt > context {
+        let why = format!("it does not fit the context of {context} (model.context)");
+        return Err(knobs.refuse(&PROMPT, &why));
+    }
     if prompt + generate > context {
         let why = format!("with a prompt of {prompt} it does not fit the context of {context}");
         return Err(knobs.refuse(&GENERATE, &why));

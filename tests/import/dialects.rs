@@ -81,7 +81,7 @@ fn a_log_of_each_program_is_read_by_one_command() {
     assert!((nats - bpb).abs() < 1e-12, "{nats}: {said}");
     assert_eq!(
         value(&file.trials[0], "train_wall_s"),
-        Some(4.18 * 60.0),
+        Some(250.8),
         "{said}"
     );
 }

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 mod criterion;
 mod dialects;
+mod tools;
 mod optimizers;
 mod sizes;
 

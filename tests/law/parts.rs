@@ -210,11 +210,12 @@ fn mixers_that_do_not_run() {
             Fault::DeadParameter,
             "blocks.00.mixer.extra has no gradient",
         ),
-        (Fault::Panics, "a worker panicked"),
+        // In a worker, or where there is a single thread in this one.
+        (Fault::Panics, "panic"),
     ] {
         let broken = law::mixer(&Registry::builtin().mixer(Faulty(fault)), NAME);
         assert_eq!(broken[0].rule, "every parameter learns", "{fault:?}");
-        assert!(broken[0].found.starts_with(found), "{}", broken[0]);
+        assert!(broken[0].to_string().contains(found), "{}", broken[0]);
     }
 }
 

@@ -98,7 +98,7 @@ fn a_plan_counts_what_would_run() {
             "would run 8 trials (4 cells, 2 repeats each) on",
         ),
         (
-            &["tiny.toml", "--against", "not/built/yet"],
+            &["tiny.toml", "--against", env!("CARGO_BIN_EXE_effbench")],
             [16, 0, 2],
             "would run 16 trials (4 cells, 2 repeats each, by 2 builds) on",
         ),

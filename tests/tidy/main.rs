@@ -11,9 +11,9 @@ mod budget;
 mod folders;
 
 /// Data flow, reading order and import law in one: a module names only modules before it.
-const ORDER: [&str; 23] = [
-    "error", "unit", "stat", "stream", "reading", "config", "data", "device", "ops", "model",
-    "train", "infer", "measure", "record", "import", "trial", "law", "runner", "campaign",
+const ORDER: [&str; 24] = [
+    "error", "foreign", "unit", "stat", "stream", "reading", "config", "data", "device", "ops",
+    "model", "train", "infer", "measure", "record", "import", "trial", "law", "runner", "campaign",
     "analysis", "report", "cli", "main",
 ];
 

@@ -66,16 +66,20 @@ pub struct Measure {
 }
 
 /// Gated unless others are chosen: few, so that each keeps its power. A duration and its rate are one thing.
-pub const HEADLINE: [&str; 8] = [
+pub const HEADLINE: [&str; 9] = [
     metric::TRAIN_TOKENS_PER_S,
     metric::DECODE_TOKENS_PER_S,
     metric::ITERATION_S,
     metric::PEAK_MEMORY_BYTES,
     metric::ENERGY_J_PER_TRAIN_TOKEN,
     metric::ENERGY_J_PER_DECODE_TOKEN,
+    metric::TRAIN_ENERGY_J,
     metric::VAL_LOSS_NATS,
     metric::TASK_ACCURACY,
 ];
+
+/// Gated as well where a table of another tool's speeds states nothing else.
+const OF_TABLES: [&str; 2] = [metric::TRAIN_WALL_S, metric::PREFILL_TOKENS_PER_S];
 
 /// What a training step is counted to ask of the fused ops: builds before this one did not count it, and another kind of device is
 /// asked for other operations.
@@ -121,7 +125,7 @@ fn of(info: &Info) -> Measure {
         (Kind::Exact, _) => Group::Exact,
         (Kind::Seeded, _) => Group::Quality,
         (Kind::Sampled, "bytes") => Group::Memory,
-        (Kind::Sampled, "J/token") => Group::Energy,
+        (Kind::Sampled, "J/token" | "J") => Group::Energy,
         (Kind::Sampled, _) => Group::Time,
     };
     let (scale, margin) = match group {
@@ -163,6 +167,11 @@ impl Measure {
     /// Whether it is gated when nobody chooses.
     pub fn is_headline(&self) -> bool {
         self.group == Group::Exact || HEADLINE.contains(&self.name)
+    }
+
+    /// Whether it is one more that is gated for trials that were imported and state no loss.
+    pub fn is_of_tables(&self) -> bool {
+        OF_TABLES.contains(&self.name)
     }
 }
 

@@ -8,6 +8,27 @@
 //!
 //! A cell is its settled spec ([`identity`](crate::record::identity)): one name for two cells is not compared, and what the base has and
 //! the new side has not is said first.
+//!
+//! ```
+//! # fn main() -> effbench::error::Result<()> {
+//! use effbench::analysis::compare::{Options, Side, Verdict, compare};
+//! use effbench::record::folder;
+//! use effbench::record::store::read_valid;
+//!
+//! # let path = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
+//! let read = |path: &str| -> effbench::error::Result<Vec<_>> {
+//!     let paths = folder::results(std::path::Path::new(path))?;
+//!     paths.iter().map(|path| Ok((path.display().to_string(), read_valid(path)?))).collect()
+//! };
+//! let (base, new) = (read(path)?, read(path)?);
+//! let found = compare(&Side::new("base", &base, None), &Side::new("new", &new, None), &Options::default());
+//! for row in found.gated().filter(|row| row.verdict == Verdict::Regressed) {
+//!     println!("{}: {} regressed", row.cell, row.metric);
+//! }
+//! # assert!(found.cells > 0);
+//! # Ok(())
+//! # }
+//! ```
 
 use std::collections::BTreeMap;
 
@@ -46,6 +67,7 @@ use decide::{Decision, Why, decide};
 use effect::{ALPHA, Effect, FEWEST, Method};
 use matching::Match;
 
+use crate::record::metric;
 use crate::stat::holm;
 use crate::stat::power::{NORMAL_POWER, Sight};
 
@@ -130,7 +152,12 @@ fn one(cell: &Match<'_>, measure: &Measure, options: &Options) -> Option<Row> {
         ..Margin::usual(given.unwrap_or(measure.margin))
     };
     let chosen = options.metrics.iter().any(|name| name == measure.name);
-    let usual = options.metrics.is_empty() && measure.is_headline();
+    let without_loss = |seen: &Seen| {
+        let stated = seen.trial.stated.is_some();
+        stated && seen.trial.metric(metric::VAL_LOSS_NATS).is_none()
+    };
+    let of_tables = measure.is_of_tables() && cell.sides.iter().flatten().all(without_loss);
+    let usual = options.metrics.is_empty() && (measure.is_headline() || of_tables);
     // Another variant does other work by design, and so does another kind of device; and what an older build did not count yet is
     // no doubt about this one.
     let unknown = |side: &Vec<Seen>| {

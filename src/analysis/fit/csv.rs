@@ -7,6 +7,7 @@ use std::path::Path;
 use super::points::{Point, Points, UNNAMED};
 use crate::error::{Error, Result};
 use crate::import::delimited::{Table, delimiter};
+use crate::import::quantity::{self, Quantity};
 use crate::import::{columns, figures};
 use crate::record::LossUnit;
 
@@ -251,7 +252,16 @@ impl Bound<'_> {
                 text.escape_debug()
             ))
         };
-        match figures::number(text, self.table.marks(column)) {
+        let of = |place: usize| self.columns[place] == Some(column);
+        let quantity = match (0..NAMES.len())
+            .find(|place| of(*place))
+            .map(|place| NAMES[place])
+        {
+            Some("params" | "tokens" | "unique_tokens" | "batch") => Quantity::Count,
+            Some("flops") => Quantity::Flops,
+            _ => Quantity::Plain,
+        };
+        match quantity::read(text, self.table.marks(column), quantity) {
             Some(value) if value > 0.0 && value.is_finite() => Ok(Some(value)),
             Some(_) => Err(wrong("is not a positive finite number")),
             None => Err(wrong("is no number").hint(figures::hint(text))),

@@ -5,6 +5,21 @@
 //! [`solve`] the searches, [`fitting`] one group's fit with its bootstrap; [`luck`] and [`series`] say what scatter there is,
 //! [`interval`], [`identify`] and [`sensitivity`] how far to trust the fit; [`misfit`] whether the law holds at all;
 //! [`allocation`] and [`returns`] what it means for the next budget.
+//!
+//! ```
+//! # fn main() -> effbench::error::Result<()> {
+//! use effbench::analysis::fit::{Plan, csv, fit, law};
+//!
+//! let table = "params,tokens,loss\n\
+//!     1e6,2e7,4.51\n1e6,8e7,4.22\n4e6,2e7,4.21\n4e6,8e7,3.83\n4e6,3e8,3.61\n1.6e7,8e7,3.57\n1.6e7,3e8,3.29\n6.4e7,3e8,3.11\n";
+//! let points = csv::points(table, "runs.csv", &[], &csv::Units::default())?;
+//! let plan = Plan { irreducible: None, drop_highest: 0, draws: 50 };
+//! let found = fit(law::find("chinchilla")?, &points, &plan)?;
+//! println!("{}", found.formula);
+//! # assert_eq!(found.groups.len(), 1);
+//! # Ok(())
+//! # }
+//! ```
 
 use serde::Serialize;
 

@@ -95,6 +95,10 @@ fn joules(trial: &Trial) -> (Amount, String) {
             covered(&energy.channels, "measured over the whole trial"),
         );
     }
+    let stated = trial.stated.as_ref().and_then(|stated| stated.joules);
+    if let (true, Some(value)) = (finished, stated) {
+        return (Amount::Measured { value }, "as its log states".to_owned());
+    }
     let bounds: Vec<Amount> = energy
         .channels
         .iter()

@@ -231,14 +231,16 @@ fn what_is_not_there_is_refused_with_what_is() {
         variant("a b.toml")
             .starts_with("a b.toml: the file's name becomes the variant's name\nhint: ")
     );
-    assert_eq!(
-        data("langauge"),
-        "--data langauge: neither a data source nor a file\nhint: did you mean `language`?"
-    );
-    assert_eq!(
-        data("language/esy"),
-        "--data language/esy: neither a data source nor a file\nhint: did you mean `language/easy`?"
-    );
+    for (given, meant) in [
+        ("langauge", "did you mean `language`? there is: "),
+        ("language/esy", "did you mean `language/easy`? there is: "),
+        ("tinyshakespeare", "there is: "),
+    ] {
+        let refused = data(given);
+        let start = format!("--data {given}: neither a data source nor a file\nhint: {meant}");
+        assert!(refused.starts_with(&start), "{refused}");
+        assert!(refused.ends_with("`effbench data list` names corpora to fetch"));
+    }
 }
 
 /// Variants that are well, and variants that are not.
@@ -257,7 +259,7 @@ fn variants_of_ones_own() -> tempfile::TempDir {
         ("round.toml", &format!("{head}base = \"trip.toml\"\n")),
         ("trip.toml", &format!("{head}base = \"./round.toml\"\n")),
         ("field.toml", &format!("{head}modle.width = 3\n")),
-        ("bare.toml", "source = \"me\"\n"),
+        ("bare.toml", "[model]\nwidth = 16\n"),
         (
             "tuned.toml",
             &format!("{head}[[tuned]]\ndata = \"text\"\nscale = \"64\"\n"),
@@ -302,7 +304,6 @@ fn a_path_does_wherever_a_name_does_and_its_errors_have_lines() {
         "field.toml",
         "field.toml:3: unknown field `modle`\nhint: did you mean `model`?",
     );
-    check("bare.toml", "bare.toml: `about` is missing");
     check(
         "tuned.toml",
         "tuned.toml:5: tuned.scale = \"64\": expected a width\nhint: for example \"w32\"",
@@ -312,11 +313,17 @@ fn a_path_does_wherever_a_name_does_and_its_errors_have_lines() {
         "broken.toml:4: not valid TOML: string values must be quoted, expected literal string\nhint: fields are \
          `name = value`, strings stand in quotes, tables open with `[name]`",
     );
+    // A private experiment needs neither a hypothesis nor a source.
+    let bare = library.variant(&path("bare.toml")).unwrap();
+    assert_eq!(
+        (bare.about.as_str(), bare.source.as_str()),
+        ("Changes model.width.", "bare.toml")
+    );
     assert!(
         library
             .variant(&path("binary.toml"))
             .unwrap_err()
             .message
-            .contains("valid UTF-8")
+            .contains("begins like UTF-16")
     );
 }

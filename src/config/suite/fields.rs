@@ -3,7 +3,8 @@
 use crate::config::field::Inner;
 use crate::config::knob::{Declarations, Flag, Knob, List, Number, Text, Whole};
 
-pub(super) const ABOUT: Knob<Text> = Knob::text("about", "What the suite is for, in one sentence.");
+pub(super) const ABOUT: Knob<Text> =
+    Knob::text("about", "What the suite is for, in one sentence.").follows("its own file");
 pub(super) const DATA_LABEL: Knob<Text> = Knob::text(
     "data_label",
     "What answers call the data, as `synthetic language`.",

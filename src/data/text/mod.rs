@@ -19,6 +19,7 @@ use crate::config::names::TOKENIZER;
 use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::{Error, Result};
 use crate::stream::stream;
+use crate::unit::Share;
 
 const PATH: Knob<AnyText> = Knob::text(
     "path",
@@ -58,6 +59,9 @@ const SPLIT: Knob<Word> = Knob::word(
     &["tail", "content"],
 )
 .default("tail");
+
+/// With a larger share of unknown tokens there is nothing to learn but that word.
+const MOST_UNKNOWN: f64 = 0.5;
 
 /// The kind `text`.
 pub(super) struct Kind;
@@ -110,9 +114,16 @@ impl SourceKind for Kind {
         let text = Text {
             vocab: tokens.vocab(),
             train: encode(&parts.train)?,
-            validation,
             validation_bytes: lossless.then_some(parts.validation.len()),
+            unknown_share: tokens.unknown_share(&validation),
+            validation,
         };
+        if let Some(share) = text.unknown_share.filter(|share| *share > MOST_UNKNOWN) {
+            let why = format!("{} of the text's tokens are unknown to it", Share(share));
+            return Err(knobs
+                .refuse(&TOKENIZED_BY, &why)
+                .hint("a tokenizer made for this text: `byte` and `bpe` fit any"));
+        }
         for (part, found) in [
             ("training", text.train.len()),
             ("validation", text.validation.len()),
@@ -252,6 +263,7 @@ struct Text {
     validation: Vec<u32>,
     /// `None` where the tokenizer does not give the text back.
     validation_bytes: Option<usize>,
+    unknown_share: Option<f64>,
 }
 
 impl Source for Text {
@@ -325,6 +337,14 @@ impl Source for Text {
 
     fn bytes_per_token(&self) -> Option<f64> {
         Some(self.validation_bytes? as f64 / self.validation.len() as f64)
+    }
+
+    fn validation_tokens(&self) -> Option<u64> {
+        Some(self.validation.len() as u64)
+    }
+
+    fn unknown_share(&self) -> Option<f64> {
+        self.unknown_share
     }
 
     fn train_tokens(&self) -> Option<u64> {

@@ -3,6 +3,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::error::{Error, plain};
+use crate::foreign;
+
 /// What was read.
 #[derive(Debug)]
 pub(super) struct Corpus {
@@ -22,7 +25,10 @@ pub(super) struct Document {
 
 /// Reads a file, or every file below a folder but hidden ones, in the order of their paths. The error is a reason.
 pub(super) fn read(path: &Path) -> Result<Corpus, String> {
-    let facts = fs::metadata(path).map_err(|error| format!("cannot be read: {error}"))?;
+    let facts = fs::metadata(path).map_err(|error| format!("cannot be read: {}", plain(&error)))?;
+    if let Some(why) = foreign::once(path) {
+        return Err(format!("{why}: write it to a file first"));
+    }
     if !facts.is_dir() {
         let bytes = read_file(path)?;
         if bytes.is_empty() {
@@ -71,7 +77,16 @@ pub(super) fn file_name(path: &Path) -> String {
 }
 
 fn read_file(path: &Path) -> Result<Vec<u8>, String> {
-    fs::read(path).map_err(|error| format!("`{}` cannot be read: {error}", file_name(path)))
+    let name = file_name(path);
+    let bytes =
+        fs::read(path).map_err(|error| format!("`{name}` cannot be read: {}", plain(&error)))?;
+    let said = |error: Error| match error.hint {
+        Some(hint) => format!("{} ({hint})", error.message),
+        None => error.message,
+    };
+    foreign::unpacked(&name, bytes)
+        .map(foreign::unmarked)
+        .map_err(said)
 }
 
 /// Lists files below a folder with their relative paths. Links to folders are not followed: they may lead in circles.

@@ -180,6 +180,75 @@ fn a_tokenizer_file_is_loaded_and_recorded_by_name_and_hash() {
     assert!(knobs.get("data.tokenizer_blake3").is_some());
 }
 
+#[test]
+fn words_that_a_tokenizer_does_not_know_are_counted_and_too_many_are_refused() {
+    let (folder, path) = file(b"");
+    let tokenizer = folder.path().join("mine.json");
+    let words = |unknown: &str, model: &str| {
+        let text = format!(
+            r#"{{"version":"1.0","model":{{{model}}},"added_tokens":[],"normalizer":null,"post_processor":null,
+            "pre_tokenizer":{{"type":"Whitespace"}},"decoder":null,"truncation":null,"padding":null}}"#
+        );
+        fs::write(&tokenizer, text).unwrap();
+        fs::write(&path, format!("hello you you {unknown}\n").repeat(60)).unwrap();
+        json!({"kind": "text", "path": path, "tokenizer": tokenizer})
+    };
+    let by_name = r#""type":"WordLevel","unk_token":"?","vocab":{"?":0,"hello":1,"you":7}"#;
+    let by_number =
+        r#""type":"Unigram","unk_id":0,"vocab":[["?",-9.0],["hello",-1.0],["you",-1.0]]"#;
+    for model in [by_name, by_number] {
+        let share = |unknown| source(words(unknown, model), 4).unwrap().unknown_share();
+        assert_eq!(share("hello"), Some(0.0));
+        assert_eq!(share("x"), Some(0.25));
+        let refused = refusal(words("x y z q w u v", model), 4);
+        assert!(
+            refused.contains("70.0% of the text's tokens are unknown to it"),
+            "{refused}"
+        );
+    }
+    let bytes = source(json!({"kind": "text", "path": path}), 4).unwrap();
+    assert_eq!(bytes.unknown_share(), None);
+}
+
+#[test]
+fn a_text_is_the_same_however_it_is_packed_and_marked() {
+    use std::io::Write;
+
+    let text = "hello world, how are you?\n".repeat(40);
+    let mut gzip = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+    gzip.write_all(text.as_bytes()).unwrap();
+    let wide: Vec<u8> = format!("\u{feff}{text}")
+        .encode_utf16()
+        .flat_map(u16::to_le_bytes)
+        .collect();
+    let hash = |bytes: &[u8]| {
+        let (_folder, path) = file(bytes);
+        let (_, knobs) = settled(json!({"kind": "text", "path": path}), 8).unwrap();
+        knobs.get("data.blake3").cloned()
+    };
+    let plain = hash(text.as_bytes());
+    let others = [
+        gzip.finish().unwrap(),
+        format!("\u{feff}{text}").into_bytes(),
+        wide,
+    ];
+    for other in others {
+        assert_eq!(hash(&other), plain);
+    }
+}
+
+#[test]
+#[cfg(unix)]
+fn what_can_be_read_only_once_is_refused() {
+    for path in ["/dev/stdin", "/dev/null", "/proc/self/fd/0"] {
+        let refused = refusal(json!({"kind": "text", "path": path}), 8);
+        assert!(
+            refused.contains("a pipe or a stream is read once"),
+            "{refused}"
+        );
+    }
+}
+
 fn refuses(contents: &[u8], change: Value, want: &str) {
     let (_folder, path) = file(contents);
     let mut spec = json!({"kind": "text", "path": path});
@@ -202,7 +271,7 @@ fn what_is_no_text_is_refused_in_one_sentence() {
     refuses(
         &text,
         json!({"path": "/no/such/file.txt"}),
-        "cannot be read: No such file",
+        "cannot be read: no such file",
     );
     refuses(b"", json!({}), "the file is empty");
     refuses(

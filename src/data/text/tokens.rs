@@ -68,6 +68,16 @@ impl Tokens {
         }
     }
 
+    /// Share of ids that say "unknown", where the tokenizer has a token for what it does not know.
+    pub fn unknown_share(&self, ids: &[u32]) -> Option<f64> {
+        let Self::Pieces(tokenizer) = self else {
+            return None;
+        };
+        let unknown = unknown_id(tokenizer)?;
+        let found = ids.iter().filter(|id| **id == unknown).count();
+        Some(found as f64 / ids.len() as f64)
+    }
+
     /// Whether ids give back the text they were made of: a tokenizer that lowercases or says "unknown" predicts less than
     /// the text, and its loss per byte would be too good.
     pub fn give_back(&self, ids: &[u32], text: &[u8]) -> bool {
@@ -105,6 +115,14 @@ impl Tokens {
             }
         }
     }
+}
+
+/// The id for what a tokenizer does not know: its model's, by name or by number, as `tokenizer.json` has them.
+fn unknown_id(tokenizer: &Tokenizer) -> Option<u32> {
+    let model = serde_json::to_value(tokenizer.get_model()).ok()?;
+    let by_number = || u32::try_from(model["unk_id"].as_u64()?).ok();
+    let by_name = || tokenizer.token_to_id(model["unk_token"].as_str()?);
+    by_name().or_else(by_number)
 }
 
 /// Cuts a text behind the first end of a line after every [`PIECE_BYTES`].

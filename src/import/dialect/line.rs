@@ -8,4 +8,6 @@ pub type Cells = Vec<(String, String)>;
 pub struct Before {
     /// The last optimizer step.
     pub step: Option<String>,
+    /// Where the longest progress bar so far ends.
+    pub end: u64,
 }

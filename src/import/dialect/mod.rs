@@ -4,6 +4,7 @@
 //! text or JSON is none of theirs. Names stay the program's own where they say what they mean ([`super::columns`] knows them).
 
 use super::delimited::{Passed, Table};
+use super::figures::Marks;
 use super::sparse::Sparse;
 use line::{Before, Cells};
 
@@ -15,6 +16,7 @@ mod nanochat;
 mod torchtitan;
 mod megatron;
 mod litgpt;
+mod trainer;
 
 /// A program's way to write a log.
 #[derive(Debug, Clone)]
@@ -27,7 +29,7 @@ pub struct Dialect {
 }
 
 /// Those that are known, in the order in which they are preferred where several read as many lines.
-pub static CATALOG: [Dialect; 6] = [
+pub static CATALOG: [Dialect; 7] = [
     Dialect {
         name: "key-value",
         about: "lines of key:value or key=value words with a step: modded-nanogpt, llm.c",
@@ -58,6 +60,11 @@ pub static CATALOG: [Dialect; 6] = [
         about: "`Epoch .. | iter N step M | loss train: ..` and `iter N: val loss ..`",
         line: litgpt::line,
     },
+    Dialect {
+        name: "trainer",
+        about: "Hugging Face's `{'loss': .., 'epoch': ..}` between the frames of its progress bar",
+        line: trainer::line,
+    },
 ];
 
 impl Dialect {
@@ -75,7 +82,10 @@ impl Dialect {
                 }
             }
         }
-        (table.table(file, !text.ends_with('\n')), passed)
+        // What a program prints has points for decimals, and commas between thousands if anything.
+        let mut table = table.table(file, !text.ends_with('\n'));
+        table.mark_all(Marks::Point);
+        (table, passed)
     }
 }
 

@@ -20,19 +20,11 @@ pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
         cells.push(match name.to_ascii_lowercase().as_str() {
             "validation bpb" => ("val bpb".to_owned(), value),
             "validation loss" => ("val loss".to_owned(), value),
-            "total time" => ("train time".to_owned(), minutes(&value)),
+            "total time" => ("train time".to_owned(), value),
             _ => (name, value),
         });
     }
     let of_loss =
         |(name, _): &(String, String)| ["loss", "val bpb", "val loss"].contains(&name.as_str());
     cells.iter().any(of_loss).then_some(cells)
-}
-
-/// `0.85m`, which is minutes here.
-fn minutes(text: &str) -> String {
-    match text.strip_suffix('m') {
-        Some(figure) => format!("{figure}min"),
-        None => text.to_owned(),
-    }
 }

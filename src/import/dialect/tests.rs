@@ -22,6 +22,32 @@ fn check(text: &str, name: &str, columns: &[&str], rows: &[&[&str]], passed: usi
 }
 
 #[test]
+fn trainer() {
+    check(
+        "  0%|          | 0/1000 [00:00<?, ?it/s]\r 50%|#####     | 500/1000 [01:00<01:00, 8.3it/s]\n\
+         {'loss': 2.31, 'grad_norm': 1.25, 'learning_rate': 5e-05, 'epoch': 0.5}\n\
+         \r100%|##########| 50/50 [00:10<00:00, 5.0it/s]\u{1b}[A\n\
+         {'eval_loss': 2.2, 'eval_runtime': 10.1, 'epoch': 0.5}\n\
+         {'train_runtime': 120.5, 'train_loss': 2.5, 'epoch': 1.0}\n",
+        "trainer",
+        &[
+            "step",
+            "loss",
+            "grad_norm",
+            "learning_rate",
+            "epoch",
+            "eval_loss",
+            "eval_runtime",
+        ],
+        &[
+            &["500", "2.31", "1.25", "5e-05", "0.5", "", ""],
+            &["500", "", "", "", "0.5", "2.2", "10.1"],
+        ],
+        4,
+    );
+}
+
+#[test]
 fn words_with_keys() {
     check(
         "import os\nstep:0/5100 val_loss:16.00 train_time:387ms\n2025-01-01 12:00:00 INFO step:1/5100 train_loss:15.9 train_time:23767ms\n",
@@ -89,7 +115,7 @@ fn nanochat() {
                 "512.31ms",
                 "1,023,410",
                 "47.15",
-                "0.85min",
+                "0.85m",
             ],
         ],
         0,
@@ -103,7 +129,14 @@ fn torchtitan() {
          [rank0]:[titan] 2025-01-31 12:00:09,123 - root - INFO - step:  1  loss: 12.25  grad_norm:  3.20  memory: 47.60GiB(50.11%)  tps: 3,000\n\
          [rank0]:[titan] 2025-01-31 12:01:09,123 - root - INFO - validate step: 10  loss:  7.01\n",
         "torchtitan",
-        &["step", "loss", "grad_norm", "memory", "tps", "val loss"],
+        &[
+            "step",
+            "loss",
+            "grad_norm",
+            "memory",
+            "tps of a device",
+            "val loss",
+        ],
         &[
             &["1", "12.25", "3.20", "47.60GiB(50.11%)", "3,000", ""],
             &["10", "", "", "", "", "7.01"],

@@ -19,6 +19,8 @@ pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
         let key = match key {
             "loss" if judged => "val loss",
             "global_avg_loss" => "loss",
+            // Of one device, not of the training.
+            "tps" => "tps of a device",
             key => key,
         };
         if is_figure(value) && !cells.iter().any(|(known, _)| known == key) {

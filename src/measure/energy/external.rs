@@ -18,7 +18,8 @@ use std::time::Duration;
 
 use super::account::MOST_GAP_S;
 use super::session::{Stretch, by_phase};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, plain};
+use crate::foreign;
 use crate::measure::clock::in_seconds;
 use crate::measure::window::median;
 use crate::reading::{Absent, Channel, Method, Phase, PhaseEnergy};
@@ -66,7 +67,7 @@ pub(super) fn channel(external: &External, stretches: &[Stretch]) -> Channel {
 
 fn over(external: &External, stretches: &[Stretch]) -> Channel {
     let missing = |absent| Channel::missing("machine", "machine", SOURCE, absent);
-    let Ok(samples) = read(&external.path, external.offset_s) else {
+    let Ok(Log { samples, passed }) = read(&external.path, external.offset_s) else {
         return missing(Absent::Unsupported);
     };
     let (Some(first), Some(last)) = (stretches.first(), stretches.last()) else {
@@ -82,9 +83,18 @@ fn over(external: &External, stretches: &[Stretch]) -> Channel {
         .windows(2)
         .map(|pair| pair[1].at_s - pair[0].at_s)
         .collect();
+    let passed = passed
+        .iter()
+        .filter(|at_s| (first.from_s..=last.to_s).contains(*at_s))
+        .count();
+    let passed = match passed {
+        0 => String::new(),
+        1 => "; 1 row of its log is no sample and was passed over".to_owned(),
+        rows => format!("; {rows} rows of its log are no samples and were passed over"),
+    };
     Channel {
         method: Method::Sampled,
-        scope: "everything behind the meter, at the wall".to_owned(),
+        scope: format!("everything behind the meter, at the wall{passed}"),
         energy_j: energy_j(&samples, &whole),
         window_s: Some(last.to_s - first.from_s),
         phases: by_phase(stretches).into_iter().map(part).collect(),
@@ -93,27 +103,37 @@ fn over(external: &External, stretches: &[Stretch]) -> Channel {
     }
 }
 
+/// What a log holds.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct Log {
+    /// In the order of their times, no two at one time.
+    pub samples: Vec<Sample>,
+    /// Rows that are no samples, each by the time of the row before it: a sensor that says `N/A`, a clock that went back.
+    pub passed: Vec<f64>,
+}
+
 /// Reads a log whose clock is ahead of this machine's by `offset_s`. A last line without its end is still being written, and
-/// is left out.
-pub fn read(path: &Path, offset_s: f64) -> Result<Vec<Sample>> {
+/// is left out; a row that is no sample costs itself and what it leaves open, no more: a meter's one bad second must not end a
+/// night's run. Rows at one time, which a meter writes that stamps whole seconds, are one sample, their mean.
+///
+/// # Errors
+/// A file that cannot be read, or whose first line does not name the two columns.
+pub fn read(path: &Path, offset_s: f64) -> Result<Log> {
     let name = path.file_name().map_or_else(
         || "the wattmeter's log".into(),
         |name| name.to_string_lossy(),
     );
-    let text = fs::read_to_string(path)
-        .map_err(|error| Error::input(format!("{name} cannot be read: {error}")))?;
-    parse(&name, &text, offset_s)
+    let bytes = fs::read(path)
+        .map_err(|error| Error::input(format!("{name} cannot be read: {}", plain(&error))))?;
+    parse(&name, &foreign::decoded(&name, bytes)?, offset_s)
 }
 
-fn parse(name: &str, text: &str, offset_s: f64) -> Result<Vec<Sample>> {
+fn parse(name: &str, text: &str, offset_s: f64) -> Result<Log> {
     let whole = &text[..text.rfind('\n').map_or(0, |end| end + 1)];
-    let mut lines = whole
-        .lines()
-        .enumerate()
-        .filter(|(_, line)| !line.trim().is_empty());
+    let mut lines = whole.lines().filter(|line| !line.trim().is_empty());
     let header: Vec<&str> = lines
         .next()
-        .map_or("", |(_, line)| line)
+        .unwrap_or("")
         .split(',')
         .map(str::trim)
         .collect();
@@ -126,37 +146,67 @@ fn parse(name: &str, text: &str, offset_s: f64) -> Result<Vec<Sample>> {
         ));
         return Err(error.hint("its first line names the columns: t_utc,w"));
     };
-    let mut samples: Vec<Sample> = Vec::new();
-    for (index, line) in lines {
-        let refuse = |why: &str| {
-            let shown: String = line.chars().take(60).collect();
-            Err(Error::input(format!(
-                "{name}:{}: `{}`: {why}",
-                index + 1,
-                shown.escape_debug()
-            )))
-        };
-        let cells: Vec<&str> = line.split(',').map(str::trim).collect();
-        let Some(at_s) = cells.get(time).and_then(|cell| seconds(cell)) else {
-            return refuse("`t_utc` is no time: RFC 3339 in UTC, or seconds since 1970");
-        };
-        let watts = cells
-            .get(power)
-            .and_then(|cell| cell.parse().ok())
-            .filter(|w: &f64| w.is_finite() && *w >= 0.0);
-        let Some(watts) = watts else {
-            return refuse("`w` is no number of watts");
-        };
-        let sample = Sample {
-            at_s: at_s - offset_s,
-            watts,
-        };
-        if samples.last().is_some_and(|last| last.at_s >= sample.at_s) {
-            return refuse("its time is not after that of the line before");
+    let rows: Vec<Option<Sample>> = lines
+        .map(|line| {
+            let cells: Vec<&str> = line.split(',').map(str::trim).collect();
+            let watts: f64 = cells.get(power)?.parse().ok()?;
+            let at_s = seconds(cells.get(time)?)? - offset_s;
+            watts.is_finite().then_some(Sample { at_s, watts })
+        })
+        .collect();
+    Ok(in_order(&rows))
+}
+
+/// Passes over the fewest rows without which times do not go back, so that one wrong time costs one row.
+fn in_order(rows: &[Option<Sample>]) -> Log {
+    let times: Vec<(usize, f64)> = rows
+        .iter()
+        .enumerate()
+        .filter_map(|(row, sample)| Some((row, (*sample)?.at_s)))
+        .collect();
+    let kept = longest_run(&times);
+    let mut log = Log::default();
+    let mut at_one_time = 1.0;
+    let mut kept = kept.into_iter().peekable();
+    for (row, sample) in rows.iter().enumerate() {
+        match sample {
+            Some(sample) if kept.next_if_eq(&row).is_some() => match log.samples.last_mut() {
+                Some(last) if last.at_s == sample.at_s => {
+                    at_one_time += 1.0;
+                    last.watts += (sample.watts - last.watts) / at_one_time;
+                }
+                _ => {
+                    at_one_time = 1.0;
+                    log.samples.push(*sample);
+                }
+            },
+            _ => log.passed.extend(log.samples.last().map(|last| last.at_s)),
         }
-        samples.push(sample);
     }
-    Ok(samples)
+    log
+}
+
+/// Rows of the longest subsequence whose times do not fall (Fredman 1975: by the least last time of each length).
+fn longest_run(times: &[(usize, f64)]) -> Vec<usize> {
+    // Of each length, the index of the row that ends a run of it with the least time; and the row before each in its run.
+    let mut ends: Vec<usize> = Vec::new();
+    let mut before: Vec<Option<usize>> = Vec::with_capacity(times.len());
+    for (index, (_, at_s)) in times.iter().enumerate() {
+        let length = ends.partition_point(|end| times[*end].1 <= *at_s);
+        before.push(length.checked_sub(1).map(|shorter| ends[shorter]));
+        match ends.get_mut(length) {
+            Some(end) => *end = index,
+            None => ends.push(index),
+        }
+    }
+    let mut rows: Vec<usize> = Vec::with_capacity(ends.len());
+    let mut next = ends.last().copied();
+    while let Some(index) = next {
+        rows.push(times[index].0);
+        next = before[index];
+    }
+    rows.reverse();
+    rows
 }
 
 fn seconds(text: &str) -> Option<f64> {
@@ -273,7 +323,7 @@ mod tests {
     #[test]
     fn a_log_is_read_with_its_clocks_offset() {
         let text = "t_utc,w\n2026-11-21T10:00:00Z,84.5\n\n1795255201.5,91\n2026-11-21T10:00:02.250Z, 92\n2026-11-21T10:0";
-        let samples = parse("watts.csv", text, 0.5).unwrap();
+        let samples = parse("watts.csv", text, 0.5).unwrap().samples;
         let expected = [
             (1_795_255_199.5, 84.5),
             (1_795_255_201.0, 91.0),
@@ -285,13 +335,80 @@ mod tests {
         );
         let other = "volts,w,t_utc\n230,84.5,2026-11-21T10:00:00Z\n";
         assert_eq!(
-            parse("watts.csv", other, 0.0).unwrap(),
+            parse("watts.csv", other, 0.0).unwrap().samples,
             [Sample {
                 at_s: 1_795_255_200.0,
                 watts: 84.5
             }]
         );
-        assert_eq!(parse("watts.csv", "t_utc,w\n", 0.0).unwrap(), []);
+        assert_eq!(
+            parse("watts.csv", "t_utc,w\n", 0.0).unwrap(),
+            Log::default()
+        );
+    }
+
+    #[test]
+    fn a_row_that_is_no_sample_costs_itself() {
+        let check = |rows: &str, samples: &[(f64, f64)], passed: &[f64]| {
+            let log = parse("watts.csv", &format!("t_utc,w\n{rows}"), 0.0).unwrap();
+            let found: Vec<(f64, f64)> = log.samples.iter().map(|s| (s.at_s, s.watts)).collect();
+            assert_eq!(found, samples, "{rows}");
+            assert_eq!(log.passed, passed, "{rows}");
+        };
+        for bad in ["2,", "2,N/A", "2,nan", "noon,5", "2", "# restarted"] {
+            let rows = format!("1,10\n{bad}\n3,30\n");
+            check(&rows, &[(1.0, 10.0), (3.0, 30.0)], &[1.0]);
+        }
+        // Ten rows of a whole second are their mean; a meter's zero may lie a little below 0.
+        check(
+            "1,10\n1,20\n1,60\n2,-0.1\n",
+            &[(1.0, 30.0), (2.0, -0.1)],
+            &[],
+        );
+        // One wrong time costs one row, whether it lies ahead or behind.
+        check(
+            "1,10\n9999999999,20\n2,30\n3,40\n",
+            &[(1.0, 10.0), (2.0, 30.0), (3.0, 40.0)],
+            &[1.0],
+        );
+        check(
+            "1,10\n2,20\n0,30\n3,40\n",
+            &[(1.0, 10.0), (2.0, 20.0), (3.0, 40.0)],
+            &[2.0],
+        );
+    }
+
+    #[test]
+    fn a_hole_of_bad_rows_takes_the_figure_only_where_it_is() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let lines: String = (1000..=1100)
+            .map(|second| match second {
+                1050..=1058 => format!("{second},N/A\n"),
+                _ => format!("{second},50\n"),
+            })
+            .collect();
+        fs::write(file.path(), format!("\u{feff}t_utc,w\r\n{lines}")).unwrap();
+        let external = External {
+            path: file.path().to_owned(),
+            offset_s: 0.0,
+        };
+        let read = |from_s, to_s| {
+            let stretch = Stretch {
+                phase: Phase::Train,
+                from_s,
+                to_s,
+            };
+            over(&external, &[stretch])
+        };
+        assert_eq!(read(1000.0, 1040.0).energy_j, Ok(2000.0));
+        assert_eq!(read(1060.0, 1080.0).energy_j, Ok(1000.0));
+        let touched = read(1030.0, 1080.0);
+        assert_eq!(touched.energy_j, Err(Absent::Gap));
+        assert!(
+            touched
+                .scope
+                .ends_with("; 9 rows of its log are no samples and were passed over")
+        );
     }
 
     #[test]
@@ -352,20 +469,6 @@ mod tests {
         check(
             "time,w\n1,2\n",
             &format!("watts.csv:1: `time,w` is not the header of a wattmeter's log\n{hint}"),
-        );
-        check(
-            "t_utc,w\nnoon,2\n",
-            "watts.csv:2: `noon,2`: `t_utc` is no time: RFC 3339 in UTC, or seconds since 1970",
-        );
-        for watts in ["", "-1", "nan", "x"] {
-            check(
-                &format!("t_utc,w\n1,{watts}\n"),
-                &format!("watts.csv:2: `1,{watts}`: `w` is no number of watts"),
-            );
-        }
-        check(
-            "t_utc,w\n2,1\n2,1\n",
-            "watts.csv:3: `2,1`: its time is not after that of the line before",
         );
     }
 }

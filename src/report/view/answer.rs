@@ -146,7 +146,11 @@ fn facts(findings: &Findings) -> Vec<(String, String)> {
     }
     facts.push(fact("Data", file.run.data.clone()));
     facts.push(fact("Machine", machines(findings)));
-    facts.push(fact("Trials", format!("{trials}, {all}{tuning}")));
+    let so_far = match file.run.finished_at {
+        Some(_) => "",
+        None => " so far, the run is not done",
+    };
+    facts.push(fact("Trials", format!("{trials}, {all}{tuning}{so_far}")));
     facts
 }
 

@@ -8,7 +8,7 @@ use crate::unit::Count;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 16] = [
+const COLUMNS: [Column; 17] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -47,6 +47,12 @@ const COLUMNS: [Column; 16] = [
     ),
     ("first token", metric::TTFT_S, Quantity::Seconds, false),
     ("iteration", metric::ITERATION_S, Quantity::Seconds, false),
+    (
+        "train energy",
+        metric::TRAIN_ENERGY_J,
+        Quantity::Joules,
+        false,
+    ),
     (
         "J/train token",
         metric::ENERGY_J_PER_TRAIN_TOKEN,

@@ -43,10 +43,13 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
             .as_ref()
             .map(|(bill, prices)| Block::Text(format!("{}.", price::bill(bill, prices)))),
     );
-    blocks.push(Block::Details(
-        "Every meter that was tried".to_owned(),
-        meters(&file.trials),
-    ));
+    let meters = meters(&file.trials);
+    if !meters.rows.is_empty() {
+        blocks.push(Block::Details(
+            "Every meter that was tried".to_owned(),
+            meters,
+        ));
+    }
     Some(blocks)
 }
 
@@ -83,6 +86,13 @@ pub(super) fn line(file: &ResultFile) -> String {
 }
 
 fn not_measured(file: &ResultFile) -> String {
+    let stated = file.trials.iter().filter_map(|t| t.stated.as_ref()?.joules);
+    if let Some(joules) = stated.reduce(|a, b| a + b) {
+        return format!(
+            "No energy was measured here; the logs state {}, of which nobody here knows what was read and what estimated.",
+            Joules(joules)
+        );
+    }
     let reasons: BTreeSet<String> = file
         .trials
         .iter()

@@ -301,6 +301,14 @@ fn flat(value: &Value) -> Vec<(String, String)> {
     lines
 }
 
+/// A longer run is worth a word before it starts.
+const LONG_S: f64 = 3.0 * 86_400.0;
+
+/// `1 trial`, `2 trials`.
+fn counted(count: u64, what: &str) -> String {
+    format!("{count} {what}{}", if count == 1 { "" } else { "s" })
+}
+
 /// A plan as a table, with one sentence before it.
 pub fn plan(plan: &Plan) -> Page {
     let mut table = Table::new([
@@ -329,8 +337,8 @@ pub fn plan(plan: &Plan) -> Page {
         ]);
     }
     let mut how = vec![
-        format!("{} cells", plan.cells.len()),
-        format!("{} repeats each", plan.repeats),
+        counted(plan.cells.len() as u64, "cell"),
+        format!("{} each", counted(plan.repeats, "repeat")),
     ];
     how.extend((plan.builds > 1).then(|| format!("by {} builds", plan.builds)));
     how.extend(match (&plan.shard, plan.tuning_trials) {
@@ -341,17 +349,24 @@ pub fn plan(plan: &Plan) -> Page {
     });
     how.extend((plan.done_trials > 0).then(|| format!("{} are done", plan.done_trials)));
     let lead = format!(
-        "Suite {} would run {} trials ({}) on {} with {} threads: {}, about {} and {} at a time (guesses).",
+        "Suite {} would run {} ({}) on {} with {}: {}, about {} and {} at a time (guesses).",
         plan.suite,
-        plan.trials,
+        counted(plan.trials, "trial"),
         how.join(", "),
         plan.device,
-        plan.threads,
+        counted(plan.threads, "thread"),
         Flops(plan.total_flops),
         Seconds(plan.seconds_guess),
         Bytes(plan.memory_bytes_guess as f64),
     );
-    let blocks = vec![Block::Text(lead), Block::Table(table)];
+    let mut blocks = vec![Block::Text(lead)];
+    if plan.seconds_guess > LONG_S {
+        blocks.push(Block::Caveat {
+            message: format!("this would take {} here", Seconds(plan.seconds_guess)),
+            remedy: "fewer repeats (--repeats), shorter or smaller cells (--scales, --set), or a faster device".to_owned(),
+        });
+    }
+    blocks.push(Block::Table(table));
     Page::answer(
         &format!("What suite {} would run", plan.suite),
         Vec::new(),

@@ -5,6 +5,7 @@ mod group;
 mod number;
 pub mod price;
 pub mod listing;
+pub mod imported;
 pub mod sentence;
 pub mod target;
 pub mod projection;

@@ -13,7 +13,7 @@ use crate::model::Decl;
 use crate::ops::{AdamwFactors, Gpu, Updated};
 
 pub(super) const LR: Knob<Number> = Knob::number("lr", "Learning rate at the schedule's peak.")
-    .within(0.0, 1e9)
+    .above(0.0)
     .default(3e-3);
 pub(super) const BETA1: Knob<Number> = Knob::number(
     "beta1",

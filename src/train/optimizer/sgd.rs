@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::model::Decl;
 
 const LR: Knob<Number> = Knob::number("lr", "Learning rate at the schedule's peak.")
-    .within(0.0, 1e9)
+    .above(0.0)
     .default(0.1);
 const MOMENTUM: Knob<Number> = Knob::number(
     "momentum",

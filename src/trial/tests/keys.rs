@@ -19,7 +19,7 @@ fn branches(folder: &Path) -> Vec<Value> {
         "words.json",
         r#"{"version":"1.0","truncation":null,"padding":null,"added_tokens":[],"normalizer":null,
         "pre_tokenizer":{"type":"Whitespace"},"post_processor":null,"decoder":null,
-        "model":{"type":"WordLevel","vocab":{"?":0,"To":1,"be":2},"unk_token":"?"}}"#,
+        "model":{"type":"WordLevel","vocab":{"?":0,"To":1,"be":2,"or":3,"not":4,"to":5},"unk_token":"?"}}"#,
     );
     let weights = folder.join("w.safetensors");
     let plain = settle(&Registry::builtin(), &Tree::default()).unwrap();

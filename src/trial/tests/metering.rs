@@ -7,6 +7,7 @@ use crate::config::{Library, Named, Origin, Tree};
 use crate::measure::energy::meter::{About, Found, Law, Meter, MeterKind, Place, Value as Reading};
 use crate::measure::{Clock, Monotonic, clock};
 use crate::reading::{Absent, Method, Phase, Quality};
+use crate::trial::settle::refuse_no_meter;
 use crate::trial::{Registry, run, settle};
 
 /// A processor that takes 50 W whatever it does, as counters of microjoules on a clock of their own.
@@ -164,8 +165,8 @@ fn a_wattmeters_log_that_is_none_is_refused_before_anything_runs() {
             &Tree::from_json(&json!({ "measure": measure }), &Origin::named("test")).unwrap(),
         );
         settle(&Registry::builtin(), &tree)
-            .err()
-            .expect("a refusal")
+            .and_then(|prepared| refuse_no_meter(&prepared.experiment))
+            .expect_err("a refusal")
             .to_string()
     };
     let folder = tempfile::tempdir().unwrap();

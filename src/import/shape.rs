@@ -1,0 +1,202 @@
+//! Tables of known tools, recognised by their columns: which of them is what, and in which unit.
+
+use super::delimited::Table;
+use super::role::Role;
+
+/// A tool's table.
+pub struct Shape {
+    /// The tool.
+    pub name: &'static str,
+    /// Columns by which it is known.
+    needs: &'static [&'static str],
+    /// What they mean.
+    roles: &'static [(Role, From)],
+    /// Whether each row is a run; else the rows of one run follow it, and the last of them is its result.
+    pub by_row: bool,
+    /// The unit of its energies, in joules.
+    pub energy_j: f64,
+    /// What has to be said of its figures.
+    pub note: Option<&'static str>,
+}
+
+/// Where a role of a known table comes from.
+#[derive(Clone, Copy)]
+pub enum From {
+    /// A column as it stands.
+    Column(&'static str),
+    /// Made of a row; `None` where the row says nothing of it.
+    Made(fn(&Table, usize) -> Option<String>),
+}
+
+const JOULES_PER_KWH: f64 = 3.6e6;
+const OF_CODECARBON: &str = "CodeCarbon's kWh are sums of readings (RAPL, NVML) and of estimates (memory always, the processor where \
+                             nothing can be read): its columns say how much of each, and this record does not";
+const OF_LLAMA_BENCH: &str = "the repetitions of one llama-bench are one trial and its samples: repeats are further runs of it";
+
+/// Every tool whose tables are known; where the columns are those of several, the first.
+static CATALOG: [Shape; 5] = [
+    Shape {
+        name: "codecarbon, a task a row",
+        needs: &["task_name", "duration", "emissions", "energy_consumed"],
+        roles: &[
+            (Role::Variant, From::Column("task_name")),
+            (Role::Seconds, From::Column("duration")),
+            (Role::Joules, From::Column("energy_consumed")),
+        ],
+        by_row: true,
+        energy_j: JOULES_PER_KWH,
+        note: Some(OF_CODECARBON),
+    },
+    Shape {
+        // Its rows are totals since the run began.
+        name: "codecarbon",
+        needs: &[
+            "project_name",
+            "run_id",
+            "duration",
+            "emissions",
+            "energy_consumed",
+        ],
+        roles: &[
+            (Role::Run, From::Column("run_id")),
+            (Role::Variant, From::Column("project_name")),
+            (Role::Seconds, From::Column("duration")),
+            (Role::Joules, From::Column("energy_consumed")),
+        ],
+        by_row: false,
+        energy_j: JOULES_PER_KWH,
+        note: Some(OF_CODECARBON),
+    },
+    Shape {
+        name: "llama-bench",
+        needs: &["build_commit", "n_prompt", "n_gen"],
+        roles: &[
+            (Role::Variant, From::Made(model)),
+            (Role::Scale, From::Made(test)),
+            (Role::Params, From::Column("model_n_params")),
+            (Role::PrefillTokensPerS, From::Made(prefill)),
+            (Role::DecodeTokensPerS, From::Made(decode)),
+        ],
+        by_row: true,
+        energy_j: 1.0,
+        note: Some(OF_LLAMA_BENCH),
+    },
+    Shape {
+        name: "llama-bench, as Markdown",
+        needs: &["model", "test", "t/s"],
+        roles: &[
+            (Role::Variant, From::Column("model")),
+            (Role::Scale, From::Column("test")),
+            (Role::Params, From::Column("params")),
+            (Role::PrefillTokensPerS, From::Made(prefill_mean)),
+            (Role::DecodeTokensPerS, From::Made(decode_mean)),
+        ],
+        by_row: true,
+        energy_j: 1.0,
+        note: Some(OF_LLAMA_BENCH),
+    },
+    Shape {
+        name: "lm-eval",
+        needs: &["task", "alias", "model"],
+        roles: &[
+            (Role::Variant, From::Column("model")),
+            (Role::Scale, From::Column("task")),
+            (Role::Loss, From::Column("bits_per_byte")),
+            (Role::Accuracy, From::Made(accuracy)),
+        ],
+        by_row: true,
+        energy_j: 1.0,
+        note: None,
+    },
+];
+
+/// The tool whose table this is, where it is a known one.
+pub fn of(table: &Table) -> Option<&'static Shape> {
+    let has = |name: &&str| table.columns.iter().any(|column| column == *name);
+    CATALOG.iter().find(|shape| shape.needs.iter().all(has))
+}
+
+impl Shape {
+    /// Where a role comes from.
+    pub fn source(&self, role: Role) -> Option<From> {
+        let found = self.roles.iter().find(|(known, _)| *known == role);
+        found.map(|(_, from)| *from)
+    }
+}
+
+fn cell<'t>(table: &'t Table, row: usize, name: &str) -> Option<&'t str> {
+    let place = table.columns.iter().position(|column| column == name)?;
+    Some(table.cell(row, place)).filter(|cell| !cell.is_empty())
+}
+
+fn count(table: &Table, row: usize, name: &str) -> u64 {
+    let found = cell(table, row, name).and_then(|cell| cell.parse().ok());
+    found.unwrap_or(0)
+}
+
+/// What it is called, else its file.
+fn model(table: &Table, row: usize) -> Option<String> {
+    let file = || {
+        let path = cell(table, row, "model_filename")?;
+        path.rsplit(['/', '\\']).next()
+    };
+    cell(table, row, "model_type")
+        .or_else(file)
+        .map(str::to_owned)
+}
+
+/// `4918.36 ± 132.23` without what follows, where the test is of that kind alone.
+fn mean_of(table: &Table, row: usize, kind: &str) -> Option<String> {
+    let (test, speed) = (cell(table, row, "test")?, cell(table, row, "t/s")?);
+    let is = test.starts_with(kind) && !test.contains('+');
+    let mean = speed.split('±').next().unwrap_or_default().trim();
+    is.then(|| mean.to_owned())
+}
+
+fn prefill_mean(table: &Table, row: usize) -> Option<String> {
+    mean_of(table, row, "pp")
+}
+
+fn decode_mean(table: &Table, row: usize) -> Option<String> {
+    mean_of(table, row, "tg")
+}
+
+/// As llama-bench's own table calls it: `pp512`, `tg128`, `pp512+tg128`, `tg128@d4096`.
+fn test(table: &Table, row: usize) -> Option<String> {
+    let (prompt, generated) = (count(table, row, "n_prompt"), count(table, row, "n_gen"));
+    let test = match (prompt, generated) {
+        (0, 0) => return None,
+        (prompt, 0) => format!("pp{prompt}"),
+        (0, generated) => format!("tg{generated}"),
+        (prompt, generated) => format!("pp{prompt}+tg{generated}"),
+    };
+    Some(match count(table, row, "n_depth") {
+        0 => test,
+        depth => format!("{test}@d{depth}"),
+    })
+}
+
+/// The samples where they are there (JSON), else their mean (CSV); of a test of prompt and generation together neither.
+fn prefill(table: &Table, row: usize) -> Option<String> {
+    let alone = count(table, row, "n_gen") == 0;
+    speeds(table, row).filter(|_| alone)
+}
+
+fn decode(table: &Table, row: usize) -> Option<String> {
+    let alone = count(table, row, "n_prompt") == 0;
+    speeds(table, row).filter(|_| alone)
+}
+
+fn speeds(table: &Table, row: usize) -> Option<String> {
+    let found = cell(table, row, "samples_ts").or_else(|| cell(table, row, "avg_ts"));
+    found.map(str::to_owned)
+}
+
+/// The share that a task reports first: plain accuracy, exact matches, the normalised one.
+fn accuracy(table: &Table, row: usize) -> Option<String> {
+    let names = ["acc", "exact_match", "exact_match,strict-match", "acc_norm"];
+    names
+        .iter()
+        .find_map(|name| cell(table, row, name))
+        .map(str::to_owned)
+}

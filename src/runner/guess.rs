@@ -1,0 +1,88 @@
+//! How long a trial takes on a device: a guess, from the peak that was measured there and the share of it that training reaches.
+
+use crate::record::{Asked, Calibration};
+
+use super::plan::PreparedCell;
+
+/// How fast a device is.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Speed {
+    /// FLOP/s of large matrix products.
+    pub peak_flops_per_s: f64,
+    /// Shares of the peak that steps reach; all of it where the peak is itself what a plan assumes.
+    pub reached: bool,
+}
+
+impl Speed {
+    /// What a calibration says, where it has a peak.
+    pub fn of(calibration: &Calibration) -> Option<Self> {
+        let peak = calibration.gemm_f32_flops_per_s?;
+        (peak > 0.0 && peak.is_finite()).then_some(Self {
+            peak_flops_per_s: peak,
+            reached: true,
+        })
+    }
+
+    /// What is assumed of a device that nobody measured.
+    pub fn nominal(flops_per_s: f64) -> Self {
+        Self {
+            peak_flops_per_s: flops_per_s,
+            reached: false,
+        }
+    }
+
+    /// Seconds of some FLOPs in pieces of that size.
+    fn seconds(&self, flops: f64, piece: f64) -> f64 {
+        let share = if self.reached { share(piece) } else { 1.0 };
+        flops / (self.peak_flops_per_s * share)
+    }
+}
+
+/// Share of the peak that one training step of so many FLOPs reaches, by steps of gpt2 from w32 to m (`results/`, suite
+/// `throughput`): small products pay for being small. Between them it goes evenly with the logarithm.
+const SHARES: [(f64, f64); 4] = [(1e8, 0.3), (1e9, 0.5), (1e10, 0.65), (1e11, 0.8)];
+
+fn share(piece: f64) -> f64 {
+    let at = |(flops, _): (f64, f64)| flops.ln();
+    let piece = piece.max(1.0).ln().clamp(at(SHARES[0]), at(SHARES[3]));
+    let pair = SHARES.windows(2).find(|pair| piece <= at(pair[1]));
+    pair.map_or(SHARES[3].1, |pair| {
+        let part = (piece - at(pair[0])) / (at(pair[1]) - at(pair[0]));
+        pair[0].1 + part * (pair[1].1 - pair[0].1)
+    })
+}
+
+/// Starting a process, opening a device, writing the record.
+const START_S: f64 = 0.1;
+/// A training step's FLOPs over those of a forward pass.
+const FORWARD_PASSES: f64 = 3.0;
+
+/// Seconds of one trial of a cell.
+pub fn trial_s(cell: &PreparedCell, speed: &Speed) -> f64 {
+    let asked = Asked::of(&cell.spec);
+    let step_tokens = asked.batch().unwrap_or(1.0) * asked.context().unwrap_or(1.0);
+    let cost = &cell.cost;
+    let flops = cost.train_flops + cost.optimizer_flops;
+    let tokens = (cost.train_tokens as f64).max(1.0);
+    let step_flops = flops / tokens * step_tokens;
+    let forward = cost.train_flops / tokens / FORWARD_PASSES * cell.besides.evaluated_tokens;
+    speed.seconds(flops, step_flops)
+        + speed.seconds(forward, step_flops)
+        + cell.besides.settle_s
+        + cell.besides.inference_s
+        + START_S
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn larger_steps_reach_more_of_the_peak() {
+        let shares: Vec<f64> = [1e6, 1e8, 3.1623e9, 1e11, 1e15].map(share).to_vec();
+        let expected = [0.3, 0.3, 0.575, 0.8, 0.8];
+        for (found, expected) in shares.iter().zip(expected) {
+            assert!((found - expected).abs() < 1e-3, "{shares:?}");
+        }
+    }
+}
