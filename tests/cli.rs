@@ -108,7 +108,10 @@ fn a_folder_stands_for_the_result_files_in_it() {
     fs::write(folder.path().join("notes.txt"), "none of them").unwrap();
     let output = effbench(&["validate", folder.path().to_str().unwrap()]);
     let out = text(&output.stdout);
-    assert!(out.contains("bad.json: not a result file: missing field `lr_source`"), "{out}");
+    assert!(
+        out.contains("bad.json: not a result file: missing field `lr_source`"),
+        "{out}"
+    );
     assert!(out.contains("good.json: valid"), "{out}");
     assert!(text(&output.stderr).contains("error: 1 of 2 files not valid"));
     let empty = tempfile::tempdir().unwrap();
