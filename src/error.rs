@@ -86,6 +86,20 @@ pub fn quoted(word: &str) -> String {
     }
 }
 
+/// Names that a message lists, and characters of each.
+const LISTED: (usize, usize) = (40, 60);
+
+/// Names for a sentence: of many the first, of a long one the beginning.
+pub fn listed(names: &[String], between: &str) -> String {
+    let short = |name: &String| name.escape_debug().take(LISTED.1).collect::<String>();
+    let list: Vec<String> = names.iter().take(LISTED.0).map(short).collect();
+    let more = names.len().saturating_sub(LISTED.0);
+    match more {
+        0 => list.join(between),
+        more => format!("{}{between}and {more} more", list.join(between)),
+    }
+}
+
 /// The one of `known` that was meant, where one is written almost alike (Jaro and Winkler's similarity above 0.8).
 pub fn near<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let scored = known

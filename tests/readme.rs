@@ -153,6 +153,34 @@ fn every_command_of_the_pages_does_what_it_says() {
     }
 }
 
+/// The variant and the suite that docs/suites.md writes are files that a run takes.
+#[test]
+fn the_suite_of_the_page_is_planned() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/suites.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let blocks = page.split("```toml\n").skip(1);
+    for block in blocks.filter_map(|rest| rest.split("```").next()) {
+        let name = block.lines().next().unwrap().trim_start_matches("# ");
+        std::fs::write(folder.path().join(name), block).unwrap();
+    }
+    let text = "It was the best of times, it was the worst of times.\n".repeat(4000);
+    std::fs::write(folder.path().join("book.txt"), text).unwrap();
+    for line in [
+        "run mysuite.toml --data book.txt --dry-run",
+        "run quick --variants gpt2,mine.toml --dry-run",
+        "show mine.toml",
+    ] {
+        let output = Command::new(env!("CARGO_BIN_EXE_effbench"))
+            .args(line.split(' '))
+            .current_dir(folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{line}: {said}");
+    }
+}
+
 /// The README shows how a run ends, with the words of today's program.
 #[test]
 fn the_sample_is_what_the_program_prints() {

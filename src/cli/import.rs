@@ -13,7 +13,7 @@ use crate::import::dialect::{self, Dialect};
 use crate::import::log::{self, Log};
 use crate::import::preview::Preview;
 use crate::import::role::ROLES;
-use crate::import::{About, IMPORTED, Imported, Mapping, benchmarks, import, previews};
+use crate::import::{About, IMPORTED, Imported, Mapping, benchmarks, import, previews, together};
 use crate::record::metric::VAL_LOSS_NATS;
 use crate::record::{LossUnit, Status, Trial, store};
 use crate::report::view::imported::page;
@@ -189,6 +189,7 @@ fn of_logs(args: &ImportArgs, mapping: &Mapping) -> Result<Made> {
         .iter()
         .map(|path| log::read(path, args.dialect))
         .collect::<Result<Vec<Log>>>()?;
+    let logs = together(logs);
     let command = command(args, &logs);
     let about = About {
         base: args.base.as_deref(),

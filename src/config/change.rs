@@ -8,11 +8,11 @@
 //! position.kind = "rope"
 //! ```
 
-use super::knob::Declarations;
+use super::knob::{Declarations, Declared};
 use super::load;
 use super::names::WITH;
 use super::tree::Tree;
-use super::variant::{ABOUT, SOURCE, Variant};
+use super::variant::{ABOUT, BASE, SOURCE, Variant, changes};
 use crate::error::{Error, Result};
 
 /// The fields of a change's file, beside its spec keys.
@@ -35,12 +35,18 @@ impl Change {
     /// Reads a change's file.
     pub(super) fn parse(name: String, file: &str, text: &str) -> Result<Self> {
         let table = load::parse(file, text)?;
+        if table.has(BASE.name()) {
+            let why = "a change is laid over any variant and has no base of its own";
+            let hint = "leave `base` out, or use the file as a variant, without a `+` before it";
+            return Err(table.refuse(BASE.name(), why).hint(hint));
+        }
         let fields = table.fields_beside_spec(FIELDS)?;
+        let (tree, source) = (table.spec_tree()?, fields.find(&SOURCE)?);
         Ok(Self {
+            about: fields.find(&ABOUT)?.unwrap_or_else(|| changes(&tree)),
+            source: source.unwrap_or_else(|| format!("{name}.toml")),
             name,
-            about: fields.read(&ABOUT)?,
-            source: fields.read(&SOURCE)?,
-            tree: table.spec_tree()?,
+            tree,
         })
     }
 }

@@ -342,7 +342,7 @@ impl Headline {
     fn parse(table: &Table) -> Result<Self> {
         let fields = table.fields(HEADLINE_FIELDS)?;
         Ok(Self {
-            variant: fields.read(&VARIANT)?,
+            variant: name_of(&fields.read(&VARIANT)?),
             scale: fields.read(&SCALE)?,
             budget: fields.read(&BUDGET)? as u64,
         })

@@ -52,6 +52,11 @@ impl Table {
         }
     }
 
+    /// Whether a field is given.
+    pub(super) fn has(&self, name: &str) -> bool {
+        self.field(name).is_some()
+    }
+
     /// The refusal of a table without a field that it needs.
     pub(super) fn missing(&self, field: &dyn Declared) -> Error {
         let key = self.key(field.name());

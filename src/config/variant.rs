@@ -31,7 +31,7 @@ pub(super) const ABOUT: Knob<Text> =
     Knob::text("about", "The hypothesis, in one sentence.").follows("the keys that it changes");
 pub(super) const SOURCE: Knob<Text> =
     Knob::text("source", "Who proposed it, and where.").follows("its own file");
-const BASE: Knob<Text> = Knob::text(
+pub(super) const BASE: Knob<Text> = Knob::text(
     "base",
     "The variant that it differs from: a name, a path, or either with changes, as gpt2+rope.",
 )
@@ -110,7 +110,7 @@ impl Variant {
 }
 
 /// What stands for a hypothesis that nobody wrote down: `Changes model.ffn.kind.`
-fn changes(own: &Tree) -> String {
+pub(super) fn changes(own: &Tree) -> String {
     let keys: Vec<&str> = own.iter().map(|(key, _)| key).collect();
     match keys.as_slice() {
         [] => "Changes nothing.".to_owned(),

@@ -1,9 +1,12 @@
 //! One cell of a log as what its role needs: a name, an amount, a count, a loss. Every refusal names file, line and column.
 
+use std::cell::RefCell;
+
 use super::mapping::Bound;
 use super::role::Role;
 use crate::error::{Error, Result};
-use crate::import::delimited::Table;
+use crate::import::columns;
+use crate::import::delimited::{Passed, Table};
 use crate::import::figures;
 use crate::import::quantity;
 use crate::record::LossUnit;
@@ -11,12 +14,17 @@ use crate::record::LossUnit;
 /// Above this f64 does not hold every whole number.
 const WHOLE: f64 = 9_007_199_254_740_992.0;
 
+/// Below this a count with a fraction is one of thousands, millions or billions.
+const SMALL: f64 = 1000.0;
+
 /// A table whose columns have roles.
 pub struct Cells<'a> {
     /// The log.
     pub table: &'a Table,
     /// What its columns mean.
     pub bound: Bound<'a>,
+    /// Cells of figures that nobody asked for and that are none.
+    pub unread: RefCell<Passed>,
 }
 
 impl Cells<'_> {
@@ -83,7 +91,10 @@ impl Cells<'_> {
             .iter()
             .find(|share| role == Role::Accuracy && **share > 1.0)
         {
-            Some(_) if !self.bound.is_asked(role) => Ok(Vec::new()),
+            Some(_) if !self.bound.is_asked(role) => {
+                self.unread.borrow_mut().add(self.table.line(row));
+                Ok(Vec::new())
+            }
             Some(share) => Err(self
                 .at(role, row, &format!("{share} is no share"))
                 .hint("a share is between 0 and 1, or written with its sign: 41%")),
@@ -124,6 +135,10 @@ impl Cells<'_> {
     /// A count that may be written as a real number, such as tokens computed from FLOPs.
     pub fn rounded(&self, role: Role, row: usize) -> Result<Option<u64>> {
         match self.figure(role, row)? {
+            Some(value) if value > 0.0 && value < SMALL && value.fract() != 0.0 => {
+                let error = self.at(role, row, &format!("{value} is no count"));
+                Err(error.hint("if it is in millions or billions, `1.5B` or a column called `tokens_b` says so"))
+            }
             Some(value) if value < u64::MAX as f64 => Ok(Some(value.round() as u64)),
             Some(value) => Err(self.at(role, row, &format!("{value:e} is too large for a count"))),
             None => Ok(None),
@@ -153,8 +168,11 @@ impl Cells<'_> {
         if let Some(bare) = bare.flatten() {
             return Ok(Some(bare * self.bound.joules()));
         }
-        let Some(value) = quantity::read(text, marks, role.quantity()) else {
+        let unit = columns::name_unit(self.bound.column(role, self.table), role.quantity());
+        let bare = unit.and_then(|unit| Some(unit * figures::number(text, marks)?));
+        let Some(value) = bare.or_else(|| quantity::read(text, marks, role.quantity())) else {
             if role.is_measure() && !self.bound.is_asked(role) {
+                self.unread.borrow_mut().add(self.table.line(row));
                 return Ok(None);
             }
             let error = self.at(

@@ -2,11 +2,12 @@
 //! count (`Training FLOP`, `training_flop` and `training-flop` are one name); a single letter counts as it stands (`N`, `D`).
 
 use super::delimited::Table;
+use super::quantity::Quantity;
 use crate::error::{Error, Result};
 use crate::record::loss::plain;
 
 /// Names of validation losses: where one stands beside a plain `loss`, that one is the training loss.
-const VALIDATION: [&str; 9] = [
+const VALIDATION: [&str; 11] = [
     "val_loss",
     "valid_loss",
     "validation_loss",
@@ -15,6 +16,8 @@ const VALIDATION: [&str; 9] = [
     "heldout_loss",
     "loss_val",
     "val_nll",
+    "val_loss_epoch",
+    "valid_loss_epoch",
     "tel", // llm.c's test loss
 ];
 /// Losses in another unit, which their names say.
@@ -27,7 +30,10 @@ const OTHER_UNITS: [&str; 6] = [
     "bits_per_character",
 ];
 /// The same of validation, which is judged where a plain `loss` stands beside it.
-const VALIDATION_IN_OTHER_UNITS: [&str; 8] = [
+const VALIDATION_IN_OTHER_UNITS: [&str; 11] = [
+    "val_loss_bits",
+    "eval_loss_bits",
+    "val_bits",
     "val_ppl",
     "val_perplexity",
     "validation_perplexity",
@@ -65,6 +71,8 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
     (
         "step",
         &[
+            // wandb's own `_step` counts log calls.
+            &["train_global_step", "trainer_global_step"],
             &["step"],
             &[
                 "steps",
@@ -128,6 +136,7 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
                 "elapsed_time",
             ],
             &["wall_s", "wall_seconds", "runtime", "runtime_s"],
+            &["relative_time_process", "relative_time_wall"],
             &["wall_time", "timestamp"],
         ],
     ),
@@ -216,6 +225,15 @@ pub fn find(table: &Table, name: &str) -> Result<Option<usize>> {
         .find(|(known, _)| *known == name)
         .map_or(&[][..], |(_, ranks)| *ranks);
     for rank in ranks {
+        // Of several evaluation sets none is the loss, and the training's is none of them either.
+        if name == "loss" && rank.contains(&"loss") {
+            let mut sets = (0..table.columns.len()).filter(|&k| is_of_a_set(&table.columns[k]));
+            match (sets.next(), sets.next()) {
+                (Some(place), None) => return Ok(Some(place)),
+                (Some(one), Some(other)) => return Err(twice(table, name, one, other)),
+                (None, _) => {}
+            }
+        }
         let mut places = (0..table.columns.len())
             .filter(|&k| rank.iter().any(|known| is(&table.columns[k], known)));
         match (places.next(), places.next()) {
@@ -255,10 +273,8 @@ fn twice(table: &Table, name: &str, one: usize, other: usize) -> Error {
 pub fn energy_unit(column: &str) -> Option<f64> {
     let units = [
         ("kwh", 3.6e6),
-        ("mwh", 3.6e9),
         ("wh", 3600.0),
         ("kj", 1e3),
-        ("mj", 1e6),
         ("joules", 1.0),
         ("j", 1.0),
     ];
@@ -268,6 +284,38 @@ pub fn energy_unit(column: &str) -> Option<f64> {
         .iter()
         .find(|(unit, _)| *unit == last)
         .map(|(_, joules)| *joules)
+}
+
+/// What a column's name says that its figures are counted in: seconds of a duration (`train_time_ms`), ones of a count
+/// (`tokens (B)`).
+pub fn name_unit(column: &str, quantity: Quantity) -> Option<f64> {
+    let name = plain(column);
+    let last = name.rsplit('_').next().unwrap_or_default();
+    let units: &[(&[&str], f64)] = match quantity {
+        Quantity::Duration => &[
+            (&["us"], 1e-6),
+            (&["ms", "msec", "millis", "milliseconds"], 1e-3),
+            (&["min", "mins", "minutes"], 60.0),
+            (&["h", "hr", "hrs", "hours"], 3600.0),
+            (&["days"], 86_400.0),
+        ],
+        Quantity::Count => &[
+            (&["k", "thousands"], 1e3),
+            (&["m", "mm", "million", "millions"], 1e6),
+            (&["b", "bn", "billion", "billions"], 1e9),
+            (&["t", "trillions"], 1e12),
+        ],
+        _ => &[],
+    };
+    let found = units.iter().find(|(words, _)| words.contains(&last));
+    found.map(|(_, unit)| *unit)
+}
+
+/// Whether a column is the loss of one evaluation set among others: `eval_wiki_loss`.
+fn is_of_a_set(column: &str) -> bool {
+    let name = plain(column);
+    let begins = ["eval_", "val_", "valid_", "validation_"];
+    name.ends_with("_loss") && begins.iter().any(|start| name.starts_with(start))
 }
 
 /// Whether a name is that of a loss.

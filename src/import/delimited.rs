@@ -6,7 +6,7 @@ use std::borrow::Cow;
 use std::path::Path;
 
 use super::figures::{Marks, marks};
-use crate::error::{Error, Result, near};
+use crate::error::{Error, Result, listed, near};
 
 /// Cells under named columns; every row has as many cells as there are columns.
 ///
@@ -297,14 +297,9 @@ impl Table {
         ))
     }
 
-    /// The names of its columns, for messages.
+    /// The names of its columns, for messages: of a wide table the first.
     pub fn names(&self) -> String {
-        let list: Vec<String> = self
-            .columns
-            .iter()
-            .map(|column| column.escape_debug().to_string())
-            .collect();
-        list.join(", ")
+        listed(&self.columns, ", ")
     }
 }
 

@@ -26,7 +26,9 @@ pub enum Marks {
 pub fn marks<'c>(cells: impl Iterator<Item = &'c str>) -> Marks {
     let (mut point, mut comma, mut either) = (false, false, None);
     for cell in cells.filter(|cell| cell.contains([',', '.'])) {
-        match evidence(&ungrouped(cell)) {
+        // A unit behind a figure says nothing of its marks.
+        let figure = cell.trim_end_matches(|c: char| c.is_alphabetic() || c == '%' || c == ' ');
+        match evidence(&ungrouped(figure)) {
             Some(Marks::Point) => point = true,
             Some(Marks::Comma) => comma = true,
             Some(Marks::Either { commas }) => either = Some(commas || either == Some(true)),

@@ -6,6 +6,8 @@ use super::delimited::Table;
 use super::sparse::Sparse;
 use crate::error::{Error, Result};
 
+/// What Hugging Face's Trainer keeps beside a checkpoint.
+pub const TRAINER_STATE: &str = "trainer_state.json";
 /// What Hugging Face's Trainer adds to its last entry, whose `train_loss` is a mean over the run and no point of it.
 const SUMMARY: &str = "train_runtime";
 
@@ -16,7 +18,9 @@ const SAMPLES: &str = "samples_ts";
 pub fn begins(text: &str) -> bool {
     let text = text.trim_start();
     let list = text.strip_prefix('[').map(str::trim_start);
-    text.starts_with('{') || list.is_some_and(|inner| inner.starts_with(['{', ']']))
+    // Python's dicts are none.
+    let object = text.starts_with('{') && !text.starts_with("{'");
+    object || list.is_some_and(|inner| inner.starts_with(['{', ']']))
 }
 
 /// The table, and what it was read as.
@@ -38,7 +42,7 @@ pub fn table(file: &str, text: &str) -> Result<(Table, &'static str)> {
             Some(Value::Array(rows)) => {
                 let points = rows.iter().filter(|row| row.get(SUMMARY).is_none());
                 let points: Vec<Value> = points.cloned().collect();
-                Ok((rows_of(file, &points)?, "trainer_state.json"))
+                Ok((rows_of(file, &points)?, TRAINER_STATE))
             }
             _ if by_lines => Ok((lines(file, text)?, "json lines")),
             _ if is_lm_eval(&document) => Ok((rows_of(file, &tasks(&document))?, "lm-eval")),

@@ -30,6 +30,20 @@ pub struct Log {
     pub dialect: &'static str,
 }
 
+/// The columns of a tag that TensorBoard wrote.
+const OF_TENSORBOARD: [&str; 3] = ["Wall time", "Step", "Value"];
+/// What such a file is read as.
+pub const TAGS: &str = "tags of TensorBoard";
+
+/// The run and the tag that the name of such a file says: `run-NAME-tag-TAG`.
+pub fn tagged(stem: &str) -> Option<(&str, &str)> {
+    let (run, tag) = stem.rsplit_once("-tag-")?;
+    Some((
+        run.trim_start_matches("run-").trim_start_matches("run_"),
+        tag,
+    ))
+}
+
 /// Reads a log: JSON where it begins so, lines that one of the [dialects](super::dialect) knows, delimited text otherwise; `-` is
 /// standard input. `dialect` insists on one.
 ///
@@ -180,12 +194,11 @@ fn delimited(path: &Path, shown: &str, text: &str, lines: bool) -> Result<(Table
     })?;
     let mut table = table;
     // TensorBoard writes one tag a file, whose name says which.
-    if table.columns == ["Wall time", "Step", "Value"] {
-        let judged = ["val", "eval", "test"];
-        let name = path.to_string_lossy().to_lowercase();
-        let loss = judged.iter().any(|word| name.contains(word));
-        table.columns[2] = if loss { "val_loss" } else { "loss" }.to_owned();
-        return Ok((table, "a tag of TensorBoard"));
+    if table.columns == OF_TENSORBOARD {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+        let tag = tagged(&stem).map_or(stem.as_ref(), |(_, tag)| tag);
+        table.columns[2] = tag.to_owned();
+        return Ok((table, TAGS));
     }
     Ok((table, "table"))
 }

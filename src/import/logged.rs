@@ -28,6 +28,8 @@ pub struct LoggedRun {
     pub stamped: bool,
     /// What the log counts its loss in; the points are in nats.
     pub unit: LossUnit,
+    /// Whether the judged loss is the training's, as the log states no other.
+    pub of_training: bool,
     /// Figures that are metrics as they stand, of all rows in their order.
     pub figures: BTreeMap<Role, Vec<f64>>,
 }

@@ -144,6 +144,12 @@ impl Mapping {
             places.insert(role, place);
         }
         let shape = shape::of(table);
+        // Where a log states no other loss, the training's is all that can be judged, and that is told.
+        let unasked = !self.sources.contains_key(&Role::TrainLoss) && shape.is_none();
+        let of_training = unasked && !places.contains_key(&Role::Loss);
+        if of_training && let Some(place) = places.remove(&Role::TrainLoss) {
+            places.insert(Role::Loss, place);
+        }
         let asked: BTreeSet<Role> = self.sources.keys().copied().collect();
         let measured = shape.is_some() || asked.iter().any(|role| role.is_measure());
         let by_row = match places.get(&Role::Run) {
@@ -161,11 +167,13 @@ impl Mapping {
             Some(Place::Cells(columns)) => columns::energy_unit(&table.columns[columns[0]]),
             _ => None,
         };
+        let places_loss = places.contains_key(&Role::Loss);
         Ok(Bound {
             places,
             units: self.units(table)?,
             asked,
             measured,
+            of_training: of_training && places_loss,
             by_row,
             joules: energy.or(shape.map(|shape| shape.energy_j)).unwrap_or(1.0),
         })
@@ -368,6 +376,7 @@ pub struct Bound<'a> {
     /// What somebody asked for, so that a figure that is none is refused.
     asked: BTreeSet<Role>,
     measured: bool,
+    of_training: bool,
     by_row: bool,
     joules: f64,
 }
@@ -389,6 +398,11 @@ impl Bound<'_> {
     /// Whether each row is a run of its own: so it was asked for, or it is a table of speeds or energies without a loss.
     pub fn is_by_row(&self) -> bool {
         self.by_row
+    }
+
+    /// Whether the loss that is judged is the training's, as there is no other.
+    pub fn judges_training(&self) -> bool {
+        self.of_training
     }
 
     /// Whether the log is of a known tool or was said to hold speeds, energies or accuracies, so that it may lack a loss.

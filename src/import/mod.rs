@@ -35,10 +35,11 @@ mod sparse;
 pub mod columns;
 pub mod role;
 mod shape;
-pub mod dialect;
 mod json;
+pub mod dialect;
 mod markdown;
 pub mod log;
+mod tensorboard;
 pub mod criterion;
 pub mod pattern;
 pub mod mapping;
@@ -149,6 +150,11 @@ fn melted<'a>(logs: &'a [Log], mapping: &Mapping) -> Vec<Cow<'a, Log>> {
     logs.iter().map(of).collect()
 }
 
+/// Logs read one by one, with those that are parts of one run put together.
+pub fn together(logs: Vec<Log>) -> Vec<Log> {
+    tensorboard::joined(logs)
+}
+
 /// What each log would be read as.
 ///
 /// # Errors
@@ -244,9 +250,21 @@ fn passed_over(logs: &[Cow<Log>], read: &[Runs]) -> Vec<String> {
         ));
     }
     if let Some((count, _, first)) = sum(&|k| read[k].lossless) {
+        let tools = logs.iter().any(|log| shape::of(&log.table).is_some());
+        let what = if tools {
+            "figure that is known"
+        } else {
+            "loss"
+        };
         said.push(format!(
-            "{} without any loss, which are left out (first: {first})",
+            "{} without any {what}, which are left out (first: {first})",
             many(count, "row")
+        ));
+    }
+    if let Some((count, _, first)) = sum(&|k| read[k].unread) {
+        let cells = many(count, "cell");
+        said.push(format!(
+            "{cells} of speeds, energies or accuracies are no such figures, and are left out (first: {first}); --map ROLE=COLUMN says why"
         ));
     }
     if let Some((count, _, first)) = sum(&|k| read[k].unjudged) {

@@ -24,15 +24,35 @@ pub(super) fn outcome(run: &LoggedRun) -> Result<&Point, (Status, String)> {
             .last()
             .ok_or_else(|| (Status::Failed, "the log states no figure".to_owned())),
         None => Err((Status::Failed, "the log states no loss".to_owned())),
-        Some(point) if point.loss.is_some_and(f64::is_finite) => Ok(point),
-        Some(point) => {
-            let at = run
-                .axis
-                .and_then(|axis| Some(format!(" at {} {}", axis.name(), point.on(axis)?)));
-            Err((
+        Some(point) if point.loss.is_some_and(f64::is_finite) => match blown_up(run, point) {
+            None => Ok(point),
+            Some(later) => Err((
                 Status::Diverged,
-                format!("the loss is not a number{}", at.unwrap_or_default()),
-            ))
-        }
+                format!("the training loss is not a number{}", at(run, later)),
+            )),
+        },
+        Some(point) => Err((
+            Status::Diverged,
+            format!("the loss is not a number{}", at(run, point)),
+        )),
     }
+}
+
+/// Where the training loss stops being a number after the last judged loss, and stays so.
+fn blown_up<'a>(run: &'a LoggedRun, judged: &Point) -> Option<&'a Point> {
+    let after = |point: &&Point| {
+        let place = |point: &Point| point.on(run.axis?);
+        place(point) > place(judged)
+    };
+    let mut later = run.points.iter().filter(after).peekable();
+    let first = later.peek().copied()?;
+    let bad = |point: &Point| point.train_loss.is_some_and(|loss| !loss.is_finite());
+    later.all(bad).then_some(first)
+}
+
+fn at(run: &LoggedRun, point: &Point) -> String {
+    let at = run
+        .axis
+        .and_then(|axis| Some(format!(" at {} {}", axis.name(), point.on(axis)?)));
+    at.unwrap_or_default()
 }

@@ -45,8 +45,10 @@ const PREFIXES: [(&str, f64); 8] = [
     ("Y", 1e24),
 ];
 /// Units of energy in joules.
-const ENERGIES: [(&str, f64); 7] = [
+const ENERGIES: [(&str, f64); 9] = [
     ("kWh", 3.6e6),
+    ("kwh", 3.6e6),
+    ("KWH", 3.6e6),
     ("MWh", 3.6e9),
     ("mWh", 3.6),
     ("Wh", 3600.0),
@@ -68,6 +70,8 @@ const RATES: [&str; 8] = [
 
 /// The figure of a text, in the unit that its kind is counted in; the column's marks say how it writes its numbers.
 pub fn read(text: &str, marks: Marks, quantity: Quantity) -> Option<f64> {
+    // What stands behind `±` is how far the figure may be off.
+    let text = text.split('±').next().unwrap_or(text).trim_end();
     let plain = |text: &str| number(text, marks);
     if let Some(value) = plain(text) {
         return Some(value);
@@ -113,7 +117,11 @@ fn ending<'t>(text: &'t str, known: &str) -> Option<&'t str> {
 
 /// `1:40`, `0:01:40`, `0:01:40.5`, `1 day, 2:03:04` as Python prints them, `2-03:04:05` as Slurm does; in seconds.
 fn clock(text: &str, marks: Marks) -> Option<f64> {
-    let (days, clock) = match text.split_once(", ").or_else(|| text.split_once('-')) {
+    let spelt = text.split_once(", ").or_else(|| {
+        let (days, clock) = text.rsplit_once(' ')?;
+        days.contains("day").then_some((days, clock))
+    });
+    let (days, clock) = match spelt.or_else(|| text.split_once('-')) {
         Some((days, clock)) => (
             days.trim_end_matches('s').trim_end_matches("day").trim(),
             clock,

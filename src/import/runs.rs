@@ -1,6 +1,7 @@
 //! A log's rows, run by run: each run's identity, and its points in the order of training.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 
 use super::cells::Cells;
@@ -9,7 +10,9 @@ use super::mapping::{Mapping, Named};
 use super::role::{FIGURES, Role};
 use crate::error::{Error, Result};
 use crate::import::delimited::Passed;
+use crate::import::dialect;
 use crate::import::log::Log;
+use crate::record::loss::plain;
 
 /// The runs of a log, and its rows that are none of them.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -20,6 +23,8 @@ pub struct Runs {
     pub lossless: Passed,
     /// Rows that are to be runs of their own and state a training loss only.
     pub unjudged: Passed,
+    /// Cells of figures that were taken for their columns' names and are none.
+    pub unread: Passed,
 }
 
 /// Reads the runs of a log.
@@ -37,6 +42,9 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
     let mut places: BTreeMap<(Option<String>, Option<Identity>), usize> = BTreeMap::new();
     let by_row = reader.bound.is_by_row();
     let of_measures = reader.bound.is_measured() && (by_row || !reader.bound.has(Role::Loss));
+    // What a training program calls its loss beside no other is its training loss.
+    let bare = plain(reader.bound.column(Role::Loss, table)) == "loss";
+    let of_training = reader.bound.judges_training() || (bare && dialect::is_program(log.dialect));
     for row in 0..table.rows() {
         let (identity, point, line) = (reader.identity(row)?, reader.point(row)?, table.line(row));
         let figures = reader.figures(row)?;
@@ -71,6 +79,7 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
                 replaced: 0,
                 stamped: false,
                 unit,
+                of_training,
                 figures: BTreeMap::new(),
             });
         } else if found.runs[at].identity != identity {
@@ -92,6 +101,7 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
                 .hint("--map loss=COLUMN names its column"),
         });
     }
+    found.unread = *reader.unread.borrow();
     let ordered = found.runs.into_iter().map(|run| reader.ordered(run));
     found.runs = ordered.collect::<Result<_>>()?;
     Ok(found)
@@ -107,7 +117,11 @@ fn reader<'a>(log: &'a Log, mapping: &'a Mapping) -> Result<Cells<'a>> {
             path: &log.path,
         },
     )?;
-    let reader = Cells { table, bound };
+    let reader = Cells {
+        table,
+        bound,
+        unread: RefCell::default(),
+    };
     if !reader.bound.is_measured() {
         reader.need(
             Role::Loss,
@@ -223,10 +237,23 @@ impl Cells<'_> {
                 run.points.len(),
                 describe(&run.identity)
             );
-            return Err(Error::input(format!("{message}, and nothing that orders them")).hint(
-                "--map step=COLUMN (or tokens, flops, seconds), --map seed=COLUMN where they are several runs, or \
-                 --map run=@row where each row is one",
-            ));
+            let of_epochs = self
+                .table
+                .columns
+                .iter()
+                .any(|column| column.eq_ignore_ascii_case("epoch"));
+            let hint = match of_epochs {
+                true => {
+                    "an epoch is no step: Hugging Face's trainer_state.json has the steps, and `--map run=@row` makes a run of each row"
+                }
+                false => {
+                    "--map step=COLUMN (or tokens, flops, seconds), --map seed=COLUMN where they are several runs, or \
+                          --map run=@row where each row is one"
+                }
+            };
+            return Err(
+                Error::input(format!("{message}, and nothing that orders them")).hint(hint),
+            );
         };
         if let Some(point) = run.points.iter().find(|point| point.on(axis).is_none()) {
             let column = self.bound.column(axis, self.table);
@@ -308,7 +335,15 @@ fn resumed(points: &[Point], axis: Role) -> Option<Vec<Point>> {
         before.is_some_and(|before| differ(before, point))
     });
     let first = place(points.first()?);
-    if !contradicts {
+    let falls = points
+        .windows(2)
+        .filter(|pair| place(&pair[1]) < place(&pair[0]));
+    // Rows in no order at all fall again and again, and one column's rows behind another's name the same steps; a run that goes on
+    // from a checkpoint falls once, and to a step that it had not logged.
+    let furthest = points.iter().map(place).fold(first, f64::max);
+    let goes_on = points.last().is_some_and(|last| place(last) == furthest);
+    let anew = known.len() == points.len() && falls.count() == 1 && goes_on;
+    if !contradicts && !anew {
         return None;
     }
     let mut kept: Vec<Point> = Vec::new();

@@ -71,7 +71,7 @@ static CATALOG: [Shape; 5] = [
         name: "llama-bench",
         needs: &["build_commit", "n_prompt", "n_gen"],
         roles: &[
-            (Role::Variant, From::Made(model)),
+            (Role::Variant, From::Made(set_up)),
             (Role::Scale, From::Made(test)),
             (Role::Params, From::Column("model_n_params")),
             (Role::PrefillTokensPerS, From::Made(prefill)),
@@ -85,8 +85,8 @@ static CATALOG: [Shape; 5] = [
         name: "llama-bench, as Markdown",
         needs: &["model", "test", "t/s"],
         roles: &[
-            (Role::Variant, From::Column("model")),
-            (Role::Scale, From::Column("test")),
+            (Role::Variant, From::Made(set_up)),
+            (Role::Scale, From::Made(pasted_test)),
             (Role::Params, From::Column("params")),
             (Role::PrefillTokensPerS, From::Made(prefill_mean)),
             (Role::DecodeTokensPerS, From::Made(decode_mean)),
@@ -132,6 +132,53 @@ fn cell<'t>(table: &'t Table, row: usize, name: &str) -> Option<&'t str> {
 fn count(table: &Table, row: usize, name: &str) -> u64 {
     let found = cell(table, row, name).and_then(|cell| cell.parse().ok());
     found.unwrap_or(0)
+}
+
+/// What llama-bench can be set to, under the names of its JSON and of its table.
+const SETTINGS: [&str; 24] = [
+    "backends",
+    "backend",
+    "n_batch",
+    "n_ubatch",
+    "n_threads",
+    "threads",
+    "cpu_mask",
+    "poll",
+    "type_k",
+    "type_v",
+    "n_gpu_layers",
+    "ngl",
+    "n_cpu_moe",
+    "split_mode",
+    "sm",
+    "main_gpu",
+    "no_kv_offload",
+    "flash_attn",
+    "fa",
+    "tensor_split",
+    "ts",
+    "use_mmap",
+    "mmap",
+    "embeddings",
+];
+
+/// The model, with the settings that differ from row to row: what differs in them is no repeat.
+fn set_up(table: &Table, row: usize) -> Option<String> {
+    let model = model(table, row).or_else(|| cell(table, row, "model").map(str::to_owned))?;
+    let differs = |name: &&&str| {
+        let own = cell(table, row, name);
+        own.is_some() && (0..table.rows()).any(|other| cell(table, other, name) != own)
+    };
+    let set = SETTINGS.iter().filter(differs).filter_map(|name| {
+        let value = cell(table, row, name)?;
+        Some(format!(", {name} {value}"))
+    });
+    Some(model + &set.collect::<String>())
+}
+
+/// The test as llama-bench's other forms spell it.
+fn pasted_test(table: &Table, row: usize) -> Option<String> {
+    cell(table, row, "test").map(|test| test.replace(" @ ", "@"))
 }
 
 /// What it is called, else its file.

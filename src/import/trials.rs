@@ -27,7 +27,7 @@ pub const IMPORTED: &str = "imported";
 const AXES: [Role; 4] = [Role::Step, Role::Tokens, Role::Flops, Role::Seconds];
 
 /// What may have to be said about an imported trial: code, severity, a sentence without a full stop.
-pub const FLAGS: [(&str, Severity, &str); 10] = [
+pub const FLAGS: [(&str, Severity, &str); 11] = [
     (
         "six_n_d",
         Severity::Info,
@@ -67,6 +67,11 @@ pub const FLAGS: [(&str, Severity, &str); 10] = [
         "untimed_points",
         Severity::Info,
         "training losses from before the clock was restarted are left out of the curve",
+    ),
+    (
+        "training_loss_judged",
+        Severity::Warn,
+        "no validation loss in the log: the training loss is judged, which says less of what was learnt",
     ),
     (
         "loss_unit_doubtful",
@@ -342,6 +347,7 @@ fn flags(run: &LoggedRun, repeat: &Repeat, stated: &Stated, clock: bool) -> Vec<
         "resumed" => run.replaced > 0,
         "time_of_day" => run.stamped,
         "untimed_points" => run.untimed > 0,
+        "training_loss_judged" => run.of_training && !run.is_measured(),
         "loss_unit_doubtful" => {
             outcome(run).is_ok_and(|end| end.loss.is_some_and(|nats| run.unit.is_doubtful(nats)))
         }

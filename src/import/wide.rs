@@ -18,21 +18,40 @@ pub fn melted(log: &Log, mapping: &Mapping) -> Option<Log> {
             columns::is_loss(metric).then_some((place, run, metric))
         })
         .collect();
-    let step = columns::find(table, "step").ok().flatten();
-    let (Some((_, _, metric)), Some(step)) = (runs.first(), step) else {
-        return None;
-    };
-    // Two metrics in one table are two charts: which of them is judged, somebody has to say.
-    if runs.iter().any(|(_, _, other)| other != metric) {
-        return None;
+    let axis = ["step", "seconds"].into_iter().find_map(|name| {
+        let place = columns::find(table, name).ok().flatten()?;
+        Some((name, place))
+    });
+    let (axis, step) = axis?;
+    let mut metrics: Vec<&str> = Vec::new();
+    for (_, _, metric) in &runs {
+        if !metrics.contains(metric) {
+            metrics.push(metric);
+        }
     }
-    let names = ["step", "variant", metric].map(str::to_owned).to_vec();
-    let mut long = Table::new(&table.file, names);
-    for (place, run, _) in &runs {
+    let names = [axis, "variant"].into_iter().chain(metrics.iter().copied());
+    let names = names.map(str::to_owned);
+    let mut long = Table::new(&table.file, names.collect());
+    // Two metrics in one table are two charts: which of them is judged must be plain.
+    columns::find(&long, "loss").ok().flatten()?;
+    let mut variants: Vec<&str> = Vec::new();
+    for (_, run, _) in &runs {
+        if !variants.contains(run) {
+            variants.push(run);
+        }
+    }
+    for variant in variants {
         for row in 0..table.rows() {
-            let cell = table.cell(row, *place);
-            if !cell.is_empty() {
-                long.push(table.line(row), [table.cell(row, step), run, cell]);
+            let of = |metric: &&str| {
+                let known = runs
+                    .iter()
+                    .find(|(_, run, m)| *run == variant && m == metric);
+                known.map_or("", |(place, ..)| table.cell(row, *place))
+            };
+            let cells: Vec<&str> = metrics.iter().map(of).collect();
+            if cells.iter().any(|cell| !cell.is_empty()) {
+                let begin = [table.cell(row, step), variant];
+                long.push(table.line(row), begin.into_iter().chain(cells));
             }
         }
     }

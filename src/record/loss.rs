@@ -45,6 +45,7 @@ impl LossUnit {
                 .any(|word| name == *word || name.ends_with(&format!("_{word}")))
         };
         match () {
+            () if any(&["log_ppl", "log_perplexity"]) => Some(Self::Nats),
             () if any(&["ppl", "perplexity"]) => Some(Self::Perplexity),
             () if any(&["bpb", "bits_per_byte"]) => Some(Self::BitsPerByte),
             () if any(&["bits", "bpt", "bpc", "bits_per_token", "bits_per_character"]) => {

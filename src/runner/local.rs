@@ -55,7 +55,7 @@ impl Calibrate for CalibrateInChild {
 }
 
 /// The file a run writes to: the one asked for; on resume the newest unfinished one of the suite in `results`; else a new
-/// name made of suite, machine class and time.
+/// name made of suite, machine class, time and process.
 pub fn choose_out(
     asked: Option<&Path>,
     mode: Mode,
@@ -68,7 +68,9 @@ pub fn choose_out(
             .chars()
             .filter(char::is_ascii_alphanumeric)
             .collect();
-        results.join(format!("{suite}-{class_id}-{time}.json"))
+        // Two runs of one second are two runs.
+        let process = std::process::id();
+        results.join(format!("{suite}-{class_id}-{time}-{process}.json"))
     };
     match (asked, mode) {
         (Some(out), _) => out.to_owned(),

@@ -169,6 +169,9 @@ impl Observer for Progress {
                     let _ = all.println(line);
                 }
             }
+            Show::Lines(to) if self.done < self.total && !left.is_empty() => {
+                say(to, &format!("{line}; {left}"));
+            }
             Show::Lines(to) => say(to, &line),
         }
     }
@@ -195,8 +198,11 @@ fn bar(length: u64, template: &str) -> ProgressBar {
     ProgressBar::new(length).with_style(style.progress_chars("##-"))
 }
 
+/// What a trial costs beside its FLOPs, in FLOPs: it starts, evaluates and generates, which small trials spend most of their time on.
+const BESIDE: f64 = 2e10;
+
 fn work(job: &Job) -> f64 {
-    job.cost.train_flops + job.cost.optimizer_flops
+    job.cost.train_flops + job.cost.optimizer_flops + BESIDE
 }
 
 /// A standard error that is closed or full stops no run.

@@ -60,7 +60,7 @@ fn a_log_of_each_program_is_read_by_one_command() {
         (
             "run_adam-tag-eval_loss.csv",
             "--let variant=adam",
-            "a tag of TensorBoard",
+            "tags of TensorBoard",
             4.5,
             500,
         ),

@@ -230,3 +230,161 @@ fn a_dry_run_says_what_is_what_and_writes_nothing() {
         (&"val_loss".into(), &"3.5".into())
     );
 }
+
+const LLMC: &str = "val loss 11.009463\n\
+                step    1/18865 | loss 11.009344 (+nanz)| norm 15.3517 (+nanz)| lr 8.57e-07 | 1024.05 ms | 52.1% bf16 MFU | 511962 tok/s\n\
+                step  250/18865 | loss 6.500000 (-0.2z)| norm 1.0 (+0.1z)| lr 2.0e-04 | 1018.85 ms | 52.3% bf16 MFU | 514581 tok/s\n\
+                val loss 6.427\n";
+
+const MEGATRON: &str = " iteration 200/ 1000 | consumed tokens: 104857600 | lm loss: 5.100213E+00 | loss scale: 1.0 |\n \
+                    valid loss at iteration 200 | lm loss value: 5.050031E+00 | lm loss PPL: 1.542004E+02 |\n";
+
+const LITGPT: &str = "Epoch 1 | iter 1 step 0 | loss train: 2.9, val: n/a | iter time: 4500.1 ms\n\
+                  Epoch 1 | iter 2 step 1 | loss train: 2.8, val: n/a | iter time: 4500.1 ms (step)\n\
+                  Epoch 1 | iter 3 step 1 | loss train: 2.7, val: n/a | iter time: 4500.1 ms\n\
+                  Epoch 1 | iter 4 step 2 | loss train: 2.6, val: n/a | iter time: 4500.1 ms (step)\n\
+                  Final evaluation | val loss: 2.5 | val ppl: 12.18\n";
+
+const SETS: &str = r#"{"log_history":[{"loss":3.2,"step":100},{"eval_wiki_loss":3.1,"step":100},{"eval_code_loss":2.1,"step":100}]}"#;
+
+const WANDB: &str = "\"train/global_step\",\"adam - eval/loss\",\"adam - eval/loss__MIN\",\"adam - train/loss\"\n250,5.5,5.4,5.75\n500,4.5,4.4,4.75\n";
+
+/// What people's logs hold beside the figures of the example: each a log, what it must come to, and by which options.
+#[test]
+fn what_a_reader_of_the_log_would_name() {
+    let bar = |done: u64, all: u64| {
+        format!(
+            "{}%|##   | {done}/{all} [00:10<00:20,  9.9it/s]",
+            100 * done / all
+        )
+    };
+    // Bars of a tokenizer and of an evaluation are not the training's; the frame behind a dict has its step.
+    let trainer = format!(
+        "Map: {}\n{}\r{{'loss': 3.21, 'epoch': 0.33}}\n{}\r{}\n{{'eval_loss': 2.4, 'epoch': 0.33}}\n{}\n",
+        bar(5000, 5000),
+        bar(97, 300),
+        bar(100, 300),
+        bar(1000, 1000),
+        bar(100, 300),
+    );
+    let rows = [
+        (
+            "t.log",
+            trainer.as_str(),
+            "--let variant=a",
+            2.4,
+            "a/all@100",
+        ),
+        ("l.log", LLMC, "--let variant=a", 6.427, "a/all@250"),
+        ("m.log", MEGATRON, "--let variant=a", 5.050031, "a/all@200"),
+        ("g.log", LITGPT, "--let variant=a", 2.5, "a/all@2"),
+        (
+            "s.json",
+            SETS,
+            "--let variant=a --map loss=eval_wiki_loss",
+            3.1,
+            "a/all@100",
+        ),
+        ("w.csv", WANDB, "", 4.5, "adam/all@500"),
+        (
+            "p.csv",
+            "variant,step,val_log_perplexity\na,1,4\n",
+            "--map loss=val_log_perplexity",
+            4.0,
+            "a/all@1",
+        ),
+        (
+            "run-a-tag-eval_perplexity.csv",
+            "Wall time,Step,Value\n1700000000.5,100,1\n",
+            "--let variant=a",
+            0.0,
+            "a/all@100",
+        ),
+    ];
+    for (name, text, options, loss, cell) in rows {
+        let trials = import(name, text, options);
+        assert_eq!(trials.len(), 1, "{name}");
+        assert_eq!(
+            (trials[0].metric(VAL_LOSS_NATS), &*trials[0].cell),
+            (Some(loss), cell),
+            "{name}"
+        );
+    }
+}
+
+#[test]
+fn the_tags_of_one_run_are_one_run() {
+    let tags = tempfile::tempdir().unwrap();
+    for (tag, loss) in [("train_loss", "4.0"), ("eval_loss", "4.25")] {
+        let text = format!("Wall time,Step,Value\n1700000000.5,100,5.5\n1700000200.5,300,{loss}\n");
+        fs::write(tags.path().join(format!("run-muon-tag-{tag}.csv")), text).unwrap();
+    }
+    let line = "import run-muon-tag-train_loss.csv run-muon-tag-eval_loss.csv --let variant=muon --out a.json";
+    assert_eq!(run(tags.path(), line).status.code(), Some(0));
+    let file = store::read_valid(&tags.path().join("a.json")).unwrap();
+    assert_eq!(file.trials.len(), 1, "two tags of one run");
+    assert_eq!(file.trials[0].metric(VAL_LOSS_NATS), Some(4.25));
+}
+
+#[test]
+fn what_is_no_result_is_not_taken_for_one() {
+    let refused = |name: &str, text: &str, options: &str, says: &str| {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(name), text).unwrap();
+        let output = run(
+            folder.path(),
+            format!("import {name} --out a.json {options}").trim(),
+        );
+        assert_eq!(output.status.code(), Some(2), "{name}: {}", err(&output));
+        assert!(err(&output).contains(says), "{name}: {}", err(&output));
+    };
+    let tag = "Wall time,Step,Value\n1700000000.5,100,0.001\n";
+    refused(
+        "run-a-tag-learning_rate.csv",
+        tag,
+        "--let variant=a",
+        "nothing says what the loss is",
+    );
+    let sets = "step,val_wiki_loss,val_code_loss,loss\n1,3,2,4\n";
+    refused(
+        "s.csv",
+        sets,
+        "--let variant=a",
+        "`val_wiki_loss` or `val_code_loss`",
+    );
+    let dicts = "{'loss': 3.21, 'epoch': 0.33}\n{'loss': 3.11, 'epoch': 0.66}\n{'eval_loss': 3.0, 'epoch': 0.66}\n";
+    refused(
+        "d.log",
+        dicts,
+        "--let variant=a",
+        "trainer_state.json has the steps",
+    );
+    refused(
+        "t.csv",
+        "variant,step,val_loss,tokens\na,1,3,0.5\n",
+        "",
+        "0.5 is no count",
+    );
+    // A run that blew up after its last validation did not get there.
+    let folder = tempfile::tempdir().unwrap();
+    let text = "variant,step,train_loss,val_loss\na,100,3.0,3.1\na,200,nan,\na,300,nan,\n";
+    fs::write(folder.path().join("n.csv"), text).unwrap();
+    let output = run(folder.path(), "import n.csv --out a.json");
+    assert!(
+        err(&output).contains("the training loss is not a number at step 200"),
+        "{}",
+        err(&output)
+    );
+    // A loss that is the training's is told to be.
+    fs::write(
+        folder.path().join("t.log"),
+        "iter 0: loss 4.5, time 1ms\niter 10: loss 4.25, time 1ms\n",
+    )
+    .unwrap();
+    let output = run(folder.path(), "import t.log --let variant=a --out b.json");
+    assert!(
+        err(&output).contains("the training loss is judged"),
+        "{}",
+        err(&output)
+    );
+}

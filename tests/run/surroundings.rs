@@ -141,3 +141,22 @@ fn a_suite_of_ones_own_runs_with_untuned_rates_and_says_so() {
     assert!(said.contains("note: gpt2/w16"), "{said}");
     assert!(said.contains("a table `tune` in own.toml"), "{said}");
 }
+
+/// Two that nobody named and that begin in one second write to two files.
+#[test]
+fn runs_of_one_second_do_not_meet() {
+    let folder = folder_with_suite();
+    let begin = || {
+        command(folder.path(), &["run", "./tiny.toml", "--repeats", "1"])
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    for run in [begin(), begin()] {
+        let output = run.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    }
+    let results = fs::read_dir(folder.path().join("results")).unwrap();
+    assert_eq!(results.count(), 2);
+}

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::points::{Point, Points, UNNAMED};
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, listed};
 use crate::import::delimited::{Table, delimiter};
 use crate::import::quantity::{self, Quantity};
 use crate::import::{columns, figures};
@@ -134,7 +134,7 @@ fn places(table: &Table, map: &[(String, String)]) -> Result<[Option<usize>; 11]
         };
     }
     let [params, tokens, flops, loss, ..] = places;
-    let (file, there) = (&table.file, table.columns.join("`, `"));
+    let (file, there) = (&table.file, listed(&table.columns, "`, `"));
     if loss.is_none() {
         return Err(
             Error::input(format!("{file}: no column `loss` among `{there}`"))

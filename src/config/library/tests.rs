@@ -313,6 +313,14 @@ fn a_path_does_wherever_a_name_does_and_its_errors_have_lines() {
         "broken.toml:4: not valid TOML: string values must be quoted, expected literal string\nhint: fields are \
          `name = value`, strings stand in quotes, tables open with `[name]`",
     );
+    let over = format!("gpt2+{}", path("mine.toml"));
+    let refused = library.variant(&over).unwrap_err();
+    assert!(
+        refused
+            .message
+            .ends_with("a change is laid over any variant and has no base of its own"),
+        "{refused}"
+    );
     // A private experiment needs neither a hypothesis nor a source.
     let bare = library.variant(&path("bare.toml")).unwrap();
     assert_eq!(

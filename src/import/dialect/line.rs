@@ -8,6 +8,10 @@ pub type Cells = Vec<(String, String)>;
 pub struct Before {
     /// The last optimizer step.
     pub step: Option<String>,
-    /// Where the longest progress bar so far ends.
+    /// Where the training's progress bar ends.
     pub end: u64,
+    /// The step of the last validation.
+    pub judged: Option<String>,
+    /// What a line said that a later one says the step of.
+    pub held: Option<Cells>,
 }

@@ -6,11 +6,18 @@ use super::words::{after, count, is_figure, pair};
 
 /// Reads a line.
 pub fn line(text: &str, before: &mut Before) -> Option<Cells> {
-    let (iteration, rest) = count(after(text, "iter ")?)?;
     let cell = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    if let Some(rest) = after(text, "final evaluation") {
+        let loss = after(rest, "val loss:")?.split('|').next()?.trim();
+        let judged = before.judged == before.step;
+        let step = before.step.clone().filter(|_| is_figure(loss) && !judged)?;
+        return Some(vec![cell("step", &step), cell("val loss", loss)]);
+    }
+    let (iteration, rest) = count(after(text, "iter ")?)?;
     if let Some(judged) = rest.strip_prefix(':') {
         let (name, value) = pair(judged.split(',').next()?)?;
         let step = before.step.clone()?;
+        before.judged = Some(step.clone());
         return (name == "val loss").then(|| {
             vec![
                 cell("step", &step),
@@ -21,6 +28,10 @@ pub fn line(text: &str, before: &mut Before) -> Option<Cells> {
     }
     let (step, rest) = count(rest.trim_start().strip_prefix("step ")?)?;
     before.step = Some(step.to_owned());
+    // Of the iterations whose gradients make one step, the last says so.
+    if rest.contains("iter time") && !rest.contains("(step)") {
+        return Some(Vec::new());
+    }
     // The `val` beside it is that of an earlier step, or `n/a`.
     let loss = after(rest, "loss train:")?.split([',', '|']).next()?.trim();
     is_figure(loss).then(|| {

@@ -11,7 +11,7 @@ pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
     if head.contains("test") {
         return None;
     }
-    let judged = head.contains("validation");
+    let judged = head.contains("valid");
     let mut cells = vec![("step".to_owned(), step.to_owned())];
     let planned = of.trim_start().strip_prefix('/');
     if let Some((steps, _)) = planned.and_then(|of| count(of.trim_start())) {

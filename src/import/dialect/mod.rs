@@ -3,6 +3,8 @@
 //! A dialect turns a line into named cells or passes over it. The one that reads most lines of a file has it; what is delimited
 //! text or JSON is none of theirs. Names stay the program's own where they say what they mean ([`super::columns`] knows them).
 
+use std::collections::BTreeMap;
+
 use super::delimited::{Passed, Table};
 use super::figures::Marks;
 use super::sparse::Sparse;
@@ -10,12 +12,14 @@ use line::{Before, Cells};
 
 mod line;
 mod words;
+mod facts;
 mod key_values;
 mod nanogpt;
 mod nanochat;
 mod torchtitan;
 mod megatron;
 mod litgpt;
+mod llmc;
 mod trainer;
 
 /// A program's way to write a log.
@@ -29,7 +33,7 @@ pub struct Dialect {
 }
 
 /// Those that are known, in the order in which they are preferred where several read as many lines.
-pub static CATALOG: [Dialect; 7] = [
+pub static CATALOG: [Dialect; 8] = [
     Dialect {
         name: "key-value",
         about: "lines of key:value or key=value words with a step: modded-nanogpt, llm.c",
@@ -61,6 +65,11 @@ pub static CATALOG: [Dialect; 7] = [
         line: litgpt::line,
     },
     Dialect {
+        name: "llm.c",
+        about: "`step N/M | loss .. | .. | .. tok/s` and `val loss ..`",
+        line: llmc::line,
+    },
+    Dialect {
         name: "trainer",
         about: "Hugging Face's `{'loss': .., 'epoch': ..}` between the frames of its progress bar",
         line: trainer::line,
@@ -72,21 +81,48 @@ impl Dialect {
     pub fn read(&self, file: &str, text: &str) -> (Table, Passed) {
         let (mut table, mut passed) = (Sparse::default(), Passed::default());
         let mut before = Before::default();
-        // A progress bar writes over its line: what stands behind each carriage return is a line.
-        for (index, line) in text.lines().enumerate() {
-            for part in line.split('\r') {
-                match (self.line)(part, &mut before) {
-                    Some(cells) => table.push(index + 1, cells),
-                    None if part.trim().is_empty() => {}
-                    None => passed.add(index + 1),
+        let mut facts: BTreeMap<&str, String> = BTreeMap::new();
+        let mut push = |line: usize, mut cells: Cells, facts: &BTreeMap<&str, String>| {
+            // What is held until a later line says its step is no row yet.
+            if cells.is_empty() {
+                return;
+            }
+            for (column, figure) in facts {
+                if cells.iter().all(|(known, _)| known != column) {
+                    cells.push(((*column).to_owned(), figure.clone()));
                 }
             }
+            table.push(line, cells);
+        };
+        let mut last = 1;
+        // A progress bar writes over its line: what stands behind each carriage return is a line.
+        for (index, line) in text.lines().enumerate() {
+            last = index + 1;
+            for part in line.split('\r') {
+                match (self.line)(part, &mut before) {
+                    Some(cells) => push(last, cells, &facts),
+                    None if part.trim().is_empty() => {}
+                    None => match facts::of(part) {
+                        Some((column, figure)) => drop(facts.insert(column, figure)),
+                        None => passed.add(last),
+                    },
+                }
+            }
+        }
+        if let Some(cells) = trainer::rest(&mut before) {
+            push(last, cells, &facts);
         }
         // What a program prints has points for decimals, and commas between thousands if anything.
         let mut table = table.table(file, !text.ends_with('\n'));
         table.mark_all(Marks::Point);
         (table, passed)
     }
+}
+
+/// Whether what a log was read as is a program that trains, and not somebody's table.
+pub fn is_program(name: &str) -> bool {
+    let document = name == super::json::TRAINER_STATE;
+    document || CATALOG.iter().any(|dialect| dialect.name == name)
 }
 
 /// The dialect that reads most rows of a text; `None` where none reads any.

@@ -8,6 +8,10 @@ use super::words::{after, count, pairs};
 pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
     let (head, rest) = text.split_once('|')?;
     let (step, of) = count(after(head, "step ")?.trim_start())?;
+    // llm.c's line is alike, but for the colons.
+    if !rest.contains(':') {
+        return None;
+    }
     let mut cells = vec![("step".to_owned(), step.to_owned())];
     if let Some((steps, _)) = of
         .trim_start()
@@ -18,6 +22,7 @@ pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
     }
     for (name, value) in pairs(rest, "|") {
         cells.push(match name.to_ascii_lowercase().as_str() {
+            "training loss" => ("loss".to_owned(), value),
             "validation bpb" => ("val bpb".to_owned(), value),
             "validation loss" => ("val loss".to_owned(), value),
             "total time" => ("train time".to_owned(), value),

@@ -32,7 +32,7 @@ fn trainer() {
         "trainer",
         &[
             "step",
-            "loss",
+            "train_loss",
             "grad_norm",
             "learning_rate",
             "epoch",
@@ -78,12 +78,23 @@ fn nanogpt() {
         "tokens per iteration will be: 16,384\nnumber of parameters: 10.65M\nstep 0: train loss 4.35, val loss 4.40\n\
          iter 0: loss 4.4000, time 41.76ms, mfu -100.00%\nsaving checkpoint to out\n",
         "nanogpt",
-        &["step", "train loss", "val loss", "loss", "time", "mfu"],
         &[
-            &["0", "4.35", "4.40", "", "", ""],
-            &["0", "", "", "4.4000", "41.76ms", "-100.00%"],
+            "step",
+            "train loss",
+            "val loss",
+            "params",
+            "tokens_per_step",
+            "loss",
+            "time",
+            "mfu",
         ],
-        3,
+        &[
+            &["0", "4.35", "4.40", "10650000", "16384", "", "", ""],
+            &[
+                "0", "", "", "10650000", "16384", "4.4000", "41.76ms", "-100.00%",
+            ],
+        ],
+        1,
     );
 }
 

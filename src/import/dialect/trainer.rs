@@ -1,6 +1,8 @@
 //! Hugging Face's Trainer: `{'loss': 2.31, 'grad_norm': 1.2, 'learning_rate': 5e-05, 'epoch': 0.5}` and `{'eval_loss': 2.2, ..}` between
-//! the frames of a progress bar, `5%|5         | 500/10000 [01:23<26:00, 6.1it/s]`, which alone say the step. The bar of an evaluation
-//! has a smaller end than the training's.
+//! the frames of a progress bar, `5%|5         | 500/10000 [01:23<26:00, 6.1it/s]`, which alone say the step.
+//!
+//! A bar skips frames, and is drawn anew behind what is printed: the frame behind a dict has its step. The training's bar is the
+//! first without a name; those of an evaluation have other ends.
 
 use super::line::{Before, Cells};
 use super::words::is_figure;
@@ -8,52 +10,86 @@ use super::words::is_figure;
 /// What the Trainer prints once at the end, means over the whole run.
 const SUMMARY: &str = "train_runtime";
 
-/// Reads a line.
+/// Reads a part of a line. What a dict says is held until the next frame says its step; nothing is no line of another program's.
 pub fn line(text: &str, before: &mut Before) -> Option<Cells> {
     let (bars, dict) = match text.find("{'") {
-        Some(at) => (&text[..at], Some(&text[at..])),
+        Some(at) => (&text[..at], figures(&text[at..])),
         None => (text, None),
     };
-    for (done, all) in frames(bars) {
-        if all >= before.end {
-            before.end = all;
-            before.step = Some(done.to_string());
-        }
+    let mut told = None;
+    let own = |frame: &Frame| before.end == 0 || before.end == frame.end;
+    if let Some(frame) = frame(bars).filter(own) {
+        // A frame of another moment is of a later step, and says nothing of what was printed before it.
+        let last = before.step.as_deref().and_then(|step| step.parse().ok());
+        let ahead = frame.done.saturating_sub(last.unwrap_or(0));
+        let same = ahead <= SKIPPED.max(frame.end / 50);
+        let earlier = before.held.take_if(|_| !same);
+        told = earlier.map(|held| stepped(held, before));
+        (before.end, before.step) = (frame.end, Some(frame.done.to_string()));
+        told = told.or_else(|| before.held.take().map(|held| stepped(held, before)));
     }
-    let dict = dict?.strip_prefix('{')?;
+    match dict {
+        Some(cells) => {
+            let last = before.held.replace(cells).map(|held| stepped(held, before));
+            Some(told.or(last).unwrap_or_default())
+        }
+        None => told,
+    }
+}
+
+/// What was held at the end of a file.
+pub fn rest(before: &mut Before) -> Option<Cells> {
+    before.held.take().map(|held| stepped(held, before))
+}
+
+fn stepped(mut cells: Cells, before: &Before) -> Cells {
+    if let Some(step) = &before.step {
+        cells.insert(0, ("step".to_owned(), step.clone()));
+    }
+    cells
+}
+
+/// The figures of a dict that states a loss.
+fn figures(text: &str) -> Option<Cells> {
+    let dict = text.strip_prefix('{')?;
     let dict = &dict[..dict.find('}')?];
     let mut cells: Cells = Vec::new();
     for pair in dict.split(", '") {
         let (name, value) = pair.split_once("':")?;
         let value = value.trim().trim_matches(['\'', '"']);
         if is_figure(value) {
-            cells.push((name.trim_start_matches('\'').to_owned(), value.to_owned()));
+            let name = match name.trim_start_matches('\'') {
+                "loss" => "train_loss",
+                name => name,
+            };
+            cells.push((name.to_owned(), value.to_owned()));
         }
     }
-    let has = |name: &str| cells.iter().any(|(known, _)| known == name);
-    if has(SUMMARY) || !(has("loss") || has("eval_loss")) {
-        return None;
-    }
-    if let Some(step) = &before.step {
-        cells.insert(0, ("step".to_owned(), step.clone()));
-    }
-    Some(cells)
+    let is_loss = |(name, _): &(String, String)| {
+        name == "train_loss" || (name.starts_with("eval") && name.ends_with("loss"))
+    };
+    let summary = dict.contains(SUMMARY);
+    (!summary && cells.iter().any(is_loss)).then_some(cells)
 }
 
-/// The frames of progress bars in a text, each with what is done and how much there is: `| 500/10000 [`.
-fn frames(text: &str) -> impl Iterator<Item = (u64, u64)> {
-    let mut rest = text;
-    std::iter::from_fn(move || {
-        loop {
-            let (before, behind) = rest.split_once(" [")?;
-            rest = behind;
-            let word = before.rsplit([' ', '|']).next().unwrap_or_default();
-            let parts = word.split_once('/');
-            let counts =
-                parts.and_then(|(done, all)| Some((done.parse().ok()?, all.parse().ok()?)));
-            if counts.is_some() {
-                return counts;
-            }
-        }
+/// Steps between two frames that a bar may skip; a fiftieth of a long training.
+const SKIPPED: u64 = 16;
+
+/// A frame of a progress bar.
+struct Frame {
+    done: u64,
+    end: u64,
+}
+
+/// The last frame of a bar without a name: `5%|5    | 500/10000 [`.
+fn frame(text: &str) -> Option<Frame> {
+    let percent = text.trim_start_matches(['\u{1b}', '[', 'A', ' ', '\t']);
+    let (share, rest) = percent.split_once("%|")?;
+    share.trim().parse::<u32>().ok()?;
+    let counts = rest.split(" [").next()?.rsplit([' ', '|']).next()?;
+    let (done, all) = counts.split_once('/')?;
+    Some(Frame {
+        done: done.parse().ok()?,
+        end: all.parse().ok()?,
     })
 }
