@@ -285,7 +285,7 @@ mod tests {
     fn a_file_without_an_answer_says_why() {
         type Spoil = fn(&mut ResultFile);
         let rows: [(&str, Spoil); 6] = [
-            ("this suite compares nothing with a base", |f| {
+            ("nothing says which variant is the base", |f| {
                 f.run.headline = None
             }),
             ("gpt2, is the base itself", |f| {

@@ -85,7 +85,7 @@ pub enum Unanswered {
 impl fmt::Display for Unanswered {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoQuestion => write!(f, "this suite compares nothing with a base"),
+            Self::NoQuestion => write!(f, "nothing says which variant is the base"),
             Self::SameVariant(name) => {
                 write!(f, "the variant in question, {name}, is the base itself")
             }
@@ -114,7 +114,9 @@ impl Unanswered {
     /// What to do about it, where that is known.
     pub fn hint(&self) -> Option<&'static str> {
         match self {
-            Self::NoQuestion => Some("`--base VARIANT` says whose compute is the currency"),
+            Self::NoQuestion => Some(
+                "`--base VARIANT` says whose compute gains are counted in; `effbench summary FILE` lists the variants",
+            ),
             Self::SeveralBuilds { .. } => Some(
                 "give the files of one build at a time; `effbench compare` says what differs between builds",
             ),

@@ -30,6 +30,7 @@ pub(super) fn overrides(options: &Options) -> Result<Overrides> {
         .hint("`--device cpu|cuda|cuda:N`"));
     }
     Ok(Overrides {
+        own_rates: false,
         variants: listed(&options.variants),
         scales: listed(&options.scales),
         sets,

@@ -13,7 +13,7 @@ use crate::config::against::CONFIRM_REPEATS;
 use crate::error::{Error, Result};
 use crate::record::{Build, Machine, ResultFile, Run, SCHEMA, Trial};
 use crate::runner::local::CalibrateInChild;
-use crate::runner::partial::CONFIRM;
+use crate::runner::partial::{CONFIRM, Partial};
 use crate::runner::request::Then;
 use crate::runner::{Interrupt, Mode, Observer, Request, Worker, local};
 use crate::trial::Job;
@@ -50,6 +50,10 @@ pub(super) fn run(
         workers: programs.iter().map(worker).collect::<Result<_>>()?,
         interrupt: observer.interrupt()?,
     };
+    if campaign.options.out.is_none() {
+        let kept = Partial::folder_of(&out);
+        observer.note(&format!("trials are kept in {} meanwhile", kept.display()));
+    }
     let jobs = Jobs {
         campaign,
         builds: &builds,

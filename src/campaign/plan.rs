@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::record::pool::read_all;
 use crate::record::{Build, Trial};
 use crate::runner::found::{is_settled, kept};
-use crate::runner::guess::{Speed, trial_s};
+use crate::runner::guess::{CALIBRATIONS_S, Speed, trial_s};
 use crate::runner::partial::newest_partial;
 use crate::runner::plan::PreparedCell;
 use crate::runner::{Mode, Shard};
@@ -79,7 +79,7 @@ impl Campaign<'_> {
             device: self.device.clone(),
             threads: self.threads as u64,
             total_flops,
-            seconds_guess,
+            seconds_guess: seconds_guess + if trials > 0 { CALIBRATIONS_S } else { 0.0 },
             memory_bytes_guess: memory.unwrap_or(0),
             cells: cells
                 .iter()

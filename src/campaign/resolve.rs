@@ -5,7 +5,7 @@ use std::path::Path;
 use super::cells::{SettledCell, overrides, settle_cell, untuned};
 use super::options::Options;
 use super::sweep::{Sweep, sweeps};
-use crate::config::{Library, Suite};
+use crate::config::{Cell, Library, Suite};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::record::Trial;
@@ -19,6 +19,13 @@ use crate::trial::settle::refuse_emulation;
 const NOMINAL_FLOPS_PER_S: f64 = 3e10;
 /// The same of a GPU: what a large one sustains in bf16, or a third of it.
 const NOMINAL_GPU_FLOPS_PER_S: f64 = 1e14;
+
+/// That nothing will be compared, as the base is not among the variants.
+fn no_base(suite: &Suite, cells: &[Cell]) -> Option<String> {
+    let base = suite.base.as_deref()?;
+    let missing = cells.iter().all(|cell| cell.variant != base);
+    missing.then(|| format!("{base}, which gains are counted in, is not among the variants: nothing will be compared"))
+}
 
 /// Threads for each processor beyond which nothing runs.
 const CROWD: usize = 8;
@@ -45,7 +52,7 @@ impl<'a> Campaign<'a> {
     /// Settles and counts everything that the options ask for.
     pub fn resolve(registry: &'a Registry, library: &Library, options: &Options) -> Result<Self> {
         let suite = library.suite(&options.suite)?;
-        let overrides = overrides(options)?;
+        let mut overrides = overrides(options)?;
         // Where a cluster runs the trials, this machine need not have their device.
         let here = if options.executor.is_elsewhere() {
             "cpu"
@@ -62,11 +69,16 @@ impl<'a> Campaign<'a> {
         let own = Path::new(&options.suite).extension().is_some();
         let note = match untuned {
             Some(refusal) if !own => return Err(refusal),
-            Some(told) => Some(format!(
-                "{}: the variant's own rate is used; a table `tune` in {} looks for a better one",
-                told.message, options.suite
-            )),
-            None => None,
+            Some(told) => {
+                // One arm at a rate that a sweep chose and another at a default would compare the rates.
+                overrides.own_rates = true;
+                cells = suite.cells(library, &overrides)?;
+                Some(format!(
+                    "{}: no arm is tuned, each trains at its variant's own rate; a table `tune` in {} sweeps them all alike",
+                    told.message, options.suite
+                ))
+            }
+            None => no_base(&suite, &cells),
         };
         let repeats = options.repeats.unwrap_or(suite.repeats);
         let data = cells

@@ -106,6 +106,12 @@ fn begin_with<'a>(prefix: &str, all: &'a [Key]) -> Result<Vec<&'a Key>> {
         .iter()
         .filter(|key| key.key.ends_with(&format!(".{prefix}")));
     let places: Vec<&str> = leaf.map(|key| key.key.as_str()).collect();
+    // `ffn` is `model.ffn`, `train.lr` is `train.optimizer.lr`.
+    let (begin, leaf) = prefix.rsplit_once('.').unwrap_or(("", prefix));
+    let ends = |key: &&&str| key.rsplit('.').next() == Some(leaf) && key.starts_with(begin);
+    if let Some(place) = known.iter().find(ends) {
+        return Err(error.hint(format!("did you mean `{place}`?")));
+    }
     Err(match (places.first(), near(prefix, known)) {
         (Some(place), _) => error.hint(format!("did you mean `{place}`?")),
         (None, Some(place)) => error.hint(format!("did you mean `{place}`?")),

@@ -94,6 +94,18 @@ pub(super) fn refuse(
         .filter(chosen)
         .map(|known| known.key.as_str())
         .collect();
+    let below = |known: &&Key| {
+        known
+            .key
+            .strip_prefix(key)
+            .is_some_and(|rest| rest.starts_with('.'))
+    };
+    if let Some(inner) = known.iter().find(below) {
+        return error.hint(format!(
+            "`{key}` is a table of keys, such as `{}`",
+            inner.key
+        ));
+    }
     if key.rsplit('.').next() == Some("seed") {
         let hint = "repeats set the seeds, so that variants share them: `--repeats N`, from the `first_seed` of a suite's file";
         return error.hint(hint);

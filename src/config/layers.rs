@@ -27,12 +27,15 @@ pub struct Overrides {
     pub sets: Vec<(String, Value)>,
     /// `--data`: a source's name or a path.
     pub data: Option<String>,
+    /// No rate of a sweep: every variant at its own, so that none is tuned better than another.
+    pub own_rates: bool,
 }
 
 /// The command line's layers.
 pub(super) struct Upper {
     data: Tree,
     sets: Tree,
+    own_rates: bool,
 }
 
 impl Upper {
@@ -44,6 +47,7 @@ impl Upper {
             .map_or_else(|| Ok(Tree::default()), |data| library.data(data))?;
         Ok(Self {
             data,
+            own_rates: overrides.own_rates,
             ..Self::of_sets(&overrides.sets)
         })
     }
@@ -57,6 +61,7 @@ impl Upper {
         Self {
             data: Tree::default(),
             sets: tree,
+            own_rates: false,
         }
     }
 }
@@ -94,7 +99,7 @@ impl Layers<'_> {
             Rate::given(RateSource::Suite {
                 suite: self.suite.to_owned(),
             })
-        } else if !same(&variant.tree, &tree, "train.optimizer.kind") {
+        } else if self.upper.own_rates || !same(&variant.tree, &tree, "train.optimizer.kind") {
             rate_of(&variant.name, &[], &[], &tree, true)
         } else {
             let altered = self.altered(variant, &plain, &tree);

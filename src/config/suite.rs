@@ -31,7 +31,7 @@ use super::load;
 use super::names::{data_label, join_path, name_of, width_of};
 use super::table::{Fields, Table};
 use super::tree::{Origin, Tree};
-use crate::error::Result;
+use crate::error::{Error, Result};
 
 pub(super) mod fields;
 
@@ -124,6 +124,12 @@ impl Suite {
     /// Reads a suite's file that lies in `folder` (paths of variants are relative to it).
     pub(super) fn parse(name: String, file: &str, text: &str, folder: &Path) -> Result<Self> {
         let table = load::parse(file, text)?;
+        if !table.has("cells") && (table.has("model") || table.has("train")) {
+            let error = Error::input(format!("{file}: a variant, and no suite"));
+            return Err(error.hint(format!(
+                "`effbench run quick --variants gpt2,{file}` runs it"
+            )));
+        }
         let fields = table.fields(FIELDS)?;
         let shapes = fields
             .table(&SHAPES)?

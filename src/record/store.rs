@@ -31,7 +31,7 @@ pub fn read(path: &Path) -> Result<ResultFile> {
     if path.is_dir() {
         return Err(
             Error::input(format!("{name}: is a folder, not a result file")).hint(
-                "a folder `....partial` is an unfinished run: `effbench run --resume` finishes it",
+                "name a file in it, or the folder `....json.partial` of a run that is not done yet",
             ),
         );
     }

@@ -52,8 +52,10 @@ fn share(piece: f64) -> f64 {
     })
 }
 
-/// Starting a process, opening a device, writing the record.
-const START_S: f64 = 0.1;
+/// Starting a process, opening a device, writing held-out data and the record.
+const START_S: f64 = 0.4;
+/// A calibration before the trials of a run and one behind them.
+pub const CALIBRATIONS_S: f64 = 6.0;
 /// A training step's FLOPs over those of a forward pass.
 const FORWARD_PASSES: f64 = 3.0;
 

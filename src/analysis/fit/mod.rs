@@ -145,7 +145,8 @@ pub fn fit_asked(
         .map(|group| thinned(group, &mut notes))
         .collect();
     if groups.is_empty() {
-        return Err(Error::input("no point to fit").hint("a point is a finished run with a loss"));
+        return Err(Error::input("no point to fit")
+            .hint("a point is a finished run with a loss, parameters and tokens, or FLOPs"));
     }
     let mut findings = Findings {
         law: law.name,

@@ -14,6 +14,7 @@ fn overrides(variants: &str, scales: &str, sets: &[&str], data: &str) -> Overrid
         Some(text.split(',').map(str::to_owned).collect()).filter(|_| !text.is_empty())
     };
     Overrides {
+        own_rates: false,
         variants: list(variants),
         scales: list(scales),
         sets: sets.iter().map(|text| parse_set(text).unwrap()).collect(),
@@ -318,6 +319,7 @@ fn what_cannot_be_run_is_refused() {
          rename one",
     );
     let none = Overrides {
+        own_rates: false,
         variants: Some(Vec::new()),
         ..Overrides::default()
     };

@@ -117,7 +117,7 @@ mod tests {
         file.run.headline = None;
         assert_eq!(
             summary_json(&file, "x")["unanswered"],
-            "this suite compares nothing with a base"
+            "nothing says which variant is the base"
         );
         assert!(!shown(&file, Style::default()).contains("No answer"));
     }
