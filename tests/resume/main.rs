@@ -283,7 +283,9 @@ fn an_interrupted_run_says_how_to_go_on_and_is_found_without_a_name() {
     let out = choose_out(None, Mode::Resume, folder.path(), "fake", "box-2c-linux");
     let name = out.file_name().unwrap().to_str().unwrap().to_owned();
     assert!(
-        name.starts_with("fake-box-2c-linux-20") && name.ends_with("Z.json") && !name.contains(':'),
+        name.starts_with("fake-box-2c-linux-20")
+            && name.ends_with(&format!("Z-{}.json", std::process::id()))
+            && !name.contains(':'),
         "{name}"
     );
     let jobs = jobs(&["a", "b"], 2);
