@@ -138,6 +138,7 @@ impl Mapping {
                 None => match self.unmentioned(table, name, role)? {
                     Some(Unmentioned::Column(place)) => Place::Cells(vec![place]),
                     Some(Unmentioned::Made(made)) => Place::Made(made),
+                    Some(Unmentioned::Whole(made)) => Place::Whole(made(table)),
                     None => continue,
                 },
             };
@@ -188,6 +189,7 @@ impl Mapping {
         }
         let found = match shape.and_then(|shape| shape.source(role)) {
             Some(shape::From::Made(made)) => return Ok(Some(Unmentioned::Made(made))),
+            Some(shape::From::Whole(made)) => return Ok(Some(Unmentioned::Whole(made))),
             Some(shape::From::Column(column)) => table.columns.iter().position(|c| c == column),
             None => columns::find(table, name)?,
         };
@@ -283,7 +285,7 @@ impl Mapping {
                     (Ok(Some(Unmentioned::Column(place))), _) => {
                         (&mut columns, table.columns[place].clone())
                     }
-                    (Ok(Some(Unmentioned::Made(_))), Some(shape)) => {
+                    (Ok(Some(Unmentioned::Made(_) | Unmentioned::Whole(_))), Some(shape)) => {
                         (&mut columns, format!("@{}", shape.name))
                     }
                     _ => continue,
@@ -363,6 +365,7 @@ fn cells(table: &Table, column: &str, role: Role) -> Result<Vec<usize>> {
 enum Unmentioned {
     Column(usize),
     Made(Made),
+    Whole(fn(&Table) -> Vec<String>),
 }
 
 /// A figure or a name that a known tool's row gives.
@@ -386,6 +389,7 @@ enum Place<'a> {
     Text(String),
     Part(usize, &'a Pattern),
     Made(Made),
+    Whole(Vec<String>),
     Row,
 }
 
@@ -431,6 +435,7 @@ impl Bound<'_> {
             Place::Text(text) => Cow::Borrowed(text.as_str()),
             Place::Row => Cow::Owned((row + 1).to_string()),
             Place::Made(made) => Cow::Owned(made(table, row).unwrap_or_default()),
+            Place::Whole(texts) => Cow::Borrowed(texts[row].as_str()),
             Place::Cells(places) if places.len() == 1 => Cow::Borrowed(table.cell(row, places[0])),
             Place::Cells(places) => Cow::Owned(
                 places

@@ -26,6 +26,8 @@ pub enum From {
     Column(&'static str),
     /// Made of a row; `None` where the row says nothing of it.
     Made(fn(&Table, usize) -> Option<String>),
+    /// Made of all rows at once, a text a row: what differs between rows is found once.
+    Whole(fn(&Table) -> Vec<String>),
 }
 
 const JOULES_PER_KWH: f64 = 3.6e6;
@@ -71,7 +73,7 @@ static CATALOG: [Shape; 5] = [
         name: "llama-bench",
         needs: &["build_commit", "n_prompt", "n_gen"],
         roles: &[
-            (Role::Variant, From::Made(set_up)),
+            (Role::Variant, From::Whole(set_ups)),
             (Role::Scale, From::Made(test)),
             (Role::Params, From::Column("model_n_params")),
             (Role::PrefillTokensPerS, From::Made(prefill)),
@@ -85,7 +87,7 @@ static CATALOG: [Shape; 5] = [
         name: "llama-bench, as Markdown",
         needs: &["model", "test", "t/s"],
         roles: &[
-            (Role::Variant, From::Made(set_up)),
+            (Role::Variant, From::Whole(set_ups)),
             (Role::Scale, From::Made(pasted_test)),
             (Role::Params, From::Column("params")),
             (Role::PrefillTokensPerS, From::Made(prefill_mean)),
@@ -162,18 +164,23 @@ const SETTINGS: [&str; 24] = [
     "embeddings",
 ];
 
-/// The model, with the settings that differ from row to row: what differs in them is no repeat.
-fn set_up(table: &Table, row: usize) -> Option<String> {
-    let model = model(table, row).or_else(|| cell(table, row, "model").map(str::to_owned))?;
+/// Each row's model, with the settings that differ from row to row: what differs in them is no repeat.
+fn set_ups(table: &Table) -> Vec<String> {
+    let rows = 0..table.rows();
     let differs = |name: &&&str| {
-        let own = cell(table, row, name);
-        own.is_some() && (0..table.rows()).any(|other| cell(table, other, name) != own)
+        let first = cell(table, 0, name);
+        rows.clone().any(|row| cell(table, row, name) != first)
     };
-    let set = SETTINGS.iter().filter(differs).filter_map(|name| {
-        let value = cell(table, row, name)?;
-        Some(format!(", {name} {value}"))
-    });
-    Some(model + &set.collect::<String>())
+    let settings: Vec<&&str> = SETTINGS.iter().filter(differs).collect();
+    let set_up = |row: usize| {
+        let set = settings.iter().filter_map(|name| {
+            let value = cell(table, row, name)?;
+            Some(format!(", {name} {value}"))
+        });
+        let set: String = set.collect();
+        model(table, row).map_or_else(String::new, |model| model + &set)
+    };
+    rows.clone().map(set_up).collect()
 }
 
 /// The test as llama-bench's other forms spell it.
@@ -188,6 +195,7 @@ fn model(table: &Table, row: usize) -> Option<String> {
         path.rsplit(['/', '\\']).next()
     };
     cell(table, row, "model_type")
+        .or_else(|| cell(table, row, "model"))
         .or_else(file)
         .map(str::to_owned)
 }

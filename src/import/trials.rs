@@ -269,7 +269,6 @@ fn metrics(
 fn figure(name: &str, found: &[f64]) -> Metric {
     let middle = median(found).unwrap_or(f64::NAN);
     match found.len() {
-        1 => Metric::value(name, middle),
         2..=MOST_SAMPLES => Metric::samples(name, middle, found.to_vec()),
         _ => Metric::value(name, middle),
     }

@@ -38,8 +38,9 @@ impl Speed {
     }
 }
 
-/// Share of the peak that one training step of so many FLOPs reaches, by steps of gpt2 from w32 to m (`results/`, suite
-/// `throughput`): small products pay for being small. Between them it goes evenly with the logarithm.
+/// Share of the peak that one training step of so many FLOPs reaches, by MFU of gpt2 on two kinds of
+/// two-core machines (w32 0.3 to 0.45, w64 0.5 to 0.65 in `results/`; s 0.65 and m 0.8 of `effbench run throughput`): small products
+/// pay for being small. Between them it goes evenly with the logarithm.
 const SHARES: [(f64, f64); 4] = [(1e8, 0.3), (1e9, 0.5), (1e10, 0.65), (1e11, 0.8)];
 
 fn share(piece: f64) -> f64 {

@@ -106,6 +106,10 @@ impl Observer for Progress {
     }
 
     fn trial(&mut self, job: &Job) {
+        // The calibration before the first is no part of what a trial takes.
+        if self.work_done <= 0.0 {
+            self.began = Instant::now();
+        }
         self.phase.clear();
         self.trial_work = work(job);
         let left = self.suite_left();
