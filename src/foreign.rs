@@ -63,7 +63,7 @@ pub fn text(path: &Path) -> Result<String> {
 /// What packed bytes hold; other bytes as they are.
 ///
 /// # Errors
-/// Bytes that are damaged, cut off, packed by something else, or more than [`MOST`] when unpacked.
+/// Bytes that are damaged, cut off, packed by something else, or more than 4 GiB when unpacked.
 pub fn unpacked(shown: &str, bytes: Vec<u8>) -> Result<Vec<u8>> {
     let (name, test, unpacked) = if bytes.starts_with(b"\x1f\x8b") {
         ("gzip", "gunzip --test FILE", un_gzip(&bytes))
