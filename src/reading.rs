@@ -183,7 +183,7 @@ pub struct Channel {
     pub scope: String,
     /// Joules of the whole window, or why there are none.
     pub energy_j: Result<f64, Absent>,
-    /// Range of an estimate.
+    /// Range of an estimate; of a reading, what the age and the step of its values leave open.
     pub bounds_j: Option<[f64; 2]>,
     /// Seconds that the reading covers.
     pub window_s: Option<f64>,

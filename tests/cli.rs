@@ -289,8 +289,9 @@ fn keys_are_listed_by_table_and_by_name() {
     assert_eq!(
         decays,
         [
-            &serde_json::json!(["adamw", "muon"]),
-            &serde_json::json!(["sgd"])
+            &serde_json::json!(["adamw", "muon", "schedule-free"]),
+            &serde_json::json!(["sgd"]),
+            &serde_json::json!(["lion"])
         ]
     );
     let csv = text(&effbench(&["list", "keys", "--format", "csv"]).stdout);

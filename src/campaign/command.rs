@@ -82,6 +82,7 @@ fn words(options: &Options, name: impl Fn(&str) -> String) -> Words {
         executor,
         out,
         keep_weights,
+        pin,
         mode,
         format,
         // Whoever types the command chooses the program by its first word.
@@ -117,7 +118,11 @@ fn words(options: &Options, name: impl Fn(&str) -> String) -> Words {
     Words {
         asked,
         told: told(against, format),
-        placed: placed(*mode, out.as_deref(), keep_weights.as_deref(), executor),
+        placed: [
+            placed(*mode, out.as_deref(), keep_weights.as_deref(), executor),
+            flags([("--pin", pin.clone())]),
+        ]
+        .concat(),
     }
 }
 
@@ -247,9 +252,10 @@ mod tests {
                     executor: Executor::Slurm { collect: true },
                     out: out("x.json"),
                     keep_weights: out("kept"),
+                    pin: Some("0-1".to_owned()),
                     ..ci()
                 },
-                "effbench run ci --out x.json --keep-weights kept --executor slurm --collect",
+                "effbench run ci --out x.json --keep-weights kept --executor slurm --collect --pin 0-1",
             ),
         ];
         for (options, expected) in rows {

@@ -33,6 +33,8 @@ pub struct Options {
     pub out: Option<PathBuf>,
     /// The folder that keeps what each judging trial has learnt, as safetensors.
     pub keep_weights: Option<PathBuf>,
+    /// The logical processors that trials run on: `0-3,8`; all that this process may use where none are named.
+    pub pin: Option<String>,
     /// What to do about results that are already there.
     pub mode: Mode,
     /// The word after `--format`: a campaign repeats it in its command, and makes nothing of it.
@@ -60,6 +62,7 @@ impl Default for Options {
             executor: Executor::Local,
             out: None,
             keep_weights: None,
+            pin: None,
             mode: Mode::New,
             format: TEXT.to_owned(),
             program: None,

@@ -49,10 +49,15 @@ impl Campaign<'_> {
             .map(|cell| (cell.name.as_str(), trial_s(cell, speed)))
             .collect();
         let missing = |jobs: &[Job]| -> Vec<(f64, f64)> {
-            let missing = jobs.iter().filter(|job| !done.contains(job.id.as_str()));
+            let missing = jobs
+                .iter()
+                .filter(|job| !done.contains(job.trial.id.as_str()));
             let load = |job: &Job| {
-                let flops = job.cost.train_flops + job.cost.optimizer_flops;
-                (flops, each.get(job.cell.as_str()).copied().unwrap_or(0.0))
+                let flops = job.flops();
+                (
+                    flops,
+                    each.get(job.trial.cell.as_str()).copied().unwrap_or(0.0),
+                )
             };
             missing.map(load).collect()
         };
@@ -131,7 +136,7 @@ impl Campaign<'_> {
         if self.options.executor.shard() == Some(Shard::Sweep) {
             return Ok((self.swept(), Vec::new()));
         }
-        let found = |job: &Job| there.iter().find(|trial| trial.id == job.id);
+        let found = |job: &Job| there.iter().find(|trial| trial.id == job.trial.id);
         let whole: Option<Vec<&Trial>> = swept.iter().map(found).collect();
         let cells = match whole.filter(|whole| !whole.is_empty()) {
             Some(whole) => self.rated(&whole, None)?,

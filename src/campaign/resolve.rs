@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::record::Trial;
 use crate::runner::machine::default_threads;
 use crate::runner::plan::PreparedCell;
-use crate::runner::{Mode, Shard};
+use crate::runner::{Mode, Shard, pin};
 use crate::trial::Registry;
 use crate::trial::settle::refuse_emulation;
 
@@ -51,6 +51,9 @@ pub struct Campaign<'a> {
 impl<'a> Campaign<'a> {
     /// Settles and counts everything that the options ask for.
     pub fn resolve(registry: &'a Registry, library: &Library, options: &Options) -> Result<Self> {
+        if let Some(list) = &options.pin {
+            pin::to(list)?;
+        }
         let suite = library.suite(&options.suite)?;
         let mut overrides = overrides(options)?;
         // Where a cluster runs the trials, this machine need not have their device.

@@ -51,6 +51,9 @@ pub struct RunArgs {
     /// Keep what each trial has learnt in this folder, as safetensors that `--set model.from=FILE` starts from.
     #[arg(long, value_name = "DIR")]
     pub keep_weights: Option<PathBuf>,
+    /// Run on these logical processors alone, and on as many threads: `0-3,8` (Linux).
+    #[arg(long, value_name = "LIST")]
+    pub pin: Option<String>,
     /// Run only what is missing from an earlier run: of --out, or else the newest unfinished one of the suite.
     #[arg(long, conflicts_with = "fresh")]
     pub resume: bool,
@@ -140,6 +143,7 @@ impl RunArgs {
             set,
             out,
             keep_weights,
+            pin,
             resume,
             fresh,
             shard,
@@ -186,6 +190,7 @@ impl RunArgs {
             executor,
             out,
             keep_weights,
+            pin,
             mode,
             format: format.to_owned(),
             program: None,

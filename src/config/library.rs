@@ -34,7 +34,7 @@ macro_rules! shipped {
 const VARIANTS: &[Shipped] = shipped!("variants": "gpt2" "llama" "modern" "transformer-2017");
 
 /// In the order in which they stand in a variant's name.
-const CHANGES: &[Shipped] = shipped!("changes": "prenorm" "rope" "rmsnorm" "swiglu" "hybrid" "qknorm" "muon" "cosine" "standard" "zloss" "mtp");
+const CHANGES: &[Shipped] = shipped!("changes": "prenorm" "rope" "rmsnorm" "swiglu" "hybrid" "qknorm" "sandwich" "parallel" "muon" "lion" "schedulefree" "cosine" "standard" "zloss" "mtp");
 
 const SURFACE: Inner = Inner::rows(
     "surface",

@@ -8,9 +8,22 @@ use super::tree::Tree;
 pub const WITH: char = '+';
 
 /// Changes that ship, in the order in which they stand in a variant's name.
-pub(super) const CHANGES: [&str; 11] = [
-    "prenorm", "rope", "rmsnorm", "swiglu", "hybrid", "qknorm", "muon", "cosine", "standard",
-    "zloss", "mtp",
+pub(super) const CHANGES: [&str; 15] = [
+    "prenorm",
+    "rope",
+    "rmsnorm",
+    "swiglu",
+    "hybrid",
+    "qknorm",
+    "sandwich",
+    "parallel",
+    "muon",
+    "lion",
+    "schedulefree",
+    "cosine",
+    "standard",
+    "zloss",
+    "mtp",
 ];
 
 /// Whether a reference is a path rather than a name.

@@ -125,7 +125,10 @@ fn add(within: &mut Value, path: &str, key: &Key) {
         Some(Value::Object(old)) if same_value(&Value::Object(old.clone()), &new) => {
             _ = old.remove("default");
         }
-        Some(old) => *old = json!({"anyOf": [old.clone(), new]}),
+        Some(old) => {
+            let said = old["description"].clone();
+            *old = json!({"description": said, "anyOf": [old.clone(), new]});
+        }
     }
 }
 

@@ -13,8 +13,7 @@ use crate::error::{Error, Result};
 use crate::import::criterion::Benchmark;
 use crate::record::metric::ITERATION_S;
 use crate::record::{
-    Curve, Energy, Metric, RateSource, ResultFile, Run, SCHEMA, Stated, Status, Trial, Validity,
-    spec_sha256,
+    Energy, Metric, RateSource, ResultFile, Run, SCHEMA, Stated, Status, Trial, spec_sha256,
 };
 use crate::stat::median;
 
@@ -100,32 +99,19 @@ fn trial(found: &Benchmark, repeat: u64, order: u64) -> Trial {
         order,
         variant: found.group.clone(),
         scale: found.part.clone().unwrap_or_else(|| "all".to_owned()),
-        budget: None,
         seed: repeat,
         lr_source: RateSource::Foreign,
-        build: 0,
-        machine: 0,
         status: Status::Ok,
-        reason: None,
         started_at: found.written_at.clone(),
-        run_started_at: None,
         spec_sha256: spec_sha256(&spec),
         spec,
-        cost: None,
         stated: Some(Stated::default()),
-        curve: Curve::default(),
         metrics: BTreeMap::from([(ITERATION_S.to_owned(), metric)]),
-        skills: Vec::new(),
         energy: Energy {
             reason: Some(IMPORTED.to_owned()),
             ..Energy::default()
         },
-        gpu: None,
-        validity: Validity {
-            ok: true,
-            flags: Vec::new(),
-            unseen: BTreeMap::new(),
-        },
+        ..Trial::blank()
     }
 }
 

@@ -47,6 +47,7 @@ mod cells;
 pub mod preview;
 mod wide;
 pub mod logged;
+mod parts;
 pub mod runs;
 mod outcome;
 mod places;
@@ -103,6 +104,8 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
     said.extend(taken(logs, mapping));
     said.extend(passed_over(logs, &read));
     let runs: Vec<LoggedRun> = read.into_iter().flat_map(|read| read.runs).collect();
+    let (runs, of_parts) = parts::together(runs, |log| logs[log].table.file.clone());
+    said.extend(of_parts);
     let variants: BTreeSet<&str> = runs
         .iter()
         .map(|run| run.identity.variant.as_str())
@@ -431,6 +434,7 @@ fn machine() -> Machine {
         threads: None,
         allocator: IMPORTED.to_owned(),
         environment: BTreeMap::new(),
+        settings: BTreeMap::new(),
     }
 }
 

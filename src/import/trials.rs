@@ -135,32 +135,27 @@ pub fn trial(
         budget: cell.budget,
         seed: repeat.seed.unwrap_or(repeat.index),
         lr_source: RateSource::Foreign,
-        build: 0,
-        machine: 0,
         status: ended
             .as_ref()
             .err()
             .map_or(Status::Ok, |(status, _)| *status),
         reason: ended.as_ref().err().map(|(_, reason)| place(reason)),
         started_at: log.written_at.clone(),
-        run_started_at: None,
         spec_sha256: hash,
         spec,
-        cost: None,
         curve: curve(run, clock),
         metrics: metrics(run, &ended, clock),
         stated: Some(stated),
-        skills: Vec::new(),
         energy: Energy {
             reason: Some(IMPORTED.to_owned()),
             ..Energy::default()
         },
-        gpu: None,
         validity: Validity {
             ok: true,
             flags,
             unseen: BTreeMap::new(),
         },
+        ..Trial::blank()
     }
 }
 

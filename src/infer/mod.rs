@@ -11,6 +11,9 @@ pub mod sampling;
 
 pub use sampling::Sampling;
 
+/// Logits that an evaluation holds at once: of a large vocabulary those of a whole batch are more than all else.
+const LOGITS_AT_ONCE: usize = 1 << 22;
+
 /// Scores every target of a batch, in order; ignored targets get `None`. No graph is built.
 pub fn evaluate(
     model: &Model,
@@ -20,9 +23,20 @@ pub fn evaluate(
     device: &Device,
 ) -> Result<Vec<Option<TokenLoss>>> {
     let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
-    let logits = model.logits(weights, &ids, batch.rows, batch.context, ops)?;
-    let targets = Tensor::from_slice(&batch.targets, batch.targets.len(), device)?;
-    Ok(ops.cross_entropy_rows(&logits, &targets)?)
+    let mut scored = Vec::with_capacity(batch.targets.len());
+    model.logits_by_rows(
+        weights,
+        (&ids, batch.rows, batch.context),
+        LOGITS_AT_ONCE,
+        ops,
+        &mut |rows, logits| {
+            let targets = &batch.targets[rows];
+            let targets = Tensor::from_slice(targets, targets.len(), device)?;
+            scored.extend(ops.cross_entropy_rows(logits, &targets)?);
+            Ok(())
+        },
+    )?;
+    Ok(scored)
 }
 
 /// Generates for `batch` windows at once.
@@ -48,7 +62,7 @@ impl<'a> Generator<'a> {
             weights,
             ops,
             device,
-            cache: Cache::new(model, batch),
+            cache: model.cache(batch),
         }
     }
 

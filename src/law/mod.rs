@@ -30,6 +30,6 @@ pub use meter::meter;
 pub use op::op;
 pub use optimizer::optimizer;
 pub use schedule::schedule;
-pub use slots::{feed_forward, linear, loss, mixer, norm, position};
+pub use slots::{feed_forward, linear, loss, mixer, norm, position, stream};
 pub use source::{source, source_with};
 pub use variant::variant;

@@ -14,7 +14,7 @@ use crate::error::Result;
 use crate::model::{Decl, Declare, Init, Part, Place, Role, Scaling};
 use crate::ops::counted;
 use crate::stream::stream;
-use crate::train::{Optimizer, OptimizerPlan};
+use crate::train::{Now, Optimizer, OptimizerPlan, View};
 use crate::trial::Registry;
 
 /// The rules that the optimizer of that name breaks.
@@ -37,7 +37,7 @@ const IN_A_MODEL: [Rule<Recipe>; 4] = [
     ("threads change no bit, seeds do", threads_change_no_bit),
 ];
 
-const RULES: [Rule<Plan>; 7] = [
+const RULES: [Rule<Plan>; 8] = [
     ("state is what is held", state_is_what_is_held),
     ("a step goes down a slope", a_step_goes_down),
     (
@@ -50,6 +50,7 @@ const RULES: [Rule<Plan>; 7] = [
         a_factor_is_of_its_parameter,
     ),
     ("a resumed run is the same run", resumes_to_the_bit),
+    ("a look changes nothing", looks_change_nothing),
     ("work is at least its products", work_holds_its_products),
 ];
 
@@ -70,6 +71,16 @@ fn decls() -> Vec<Decl> {
 
 /// Small enough that no step goes beyond the minimum.
 const RATE: f64 = 1e-3;
+
+/// A step at that rate, with gradients multiplied by that.
+fn now(lr: f64, scale: f64) -> Now {
+    Now {
+        step: 0,
+        steps: 1,
+        lr,
+        scale,
+    }
+}
 
 /// Parameters and the minimum of half the squared distance to it, whose gradient is the difference.
 struct Slope {
@@ -114,7 +125,7 @@ impl Slope {
     }
 
     fn steps(&self, optimizer: &mut dyn Optimizer, steps: usize) -> Result<()> {
-        (0..steps).try_for_each(|_| optimizer.step(&self.vars, &self.gradients()?, RATE, 1.0))
+        (0..steps).try_for_each(|_| optimizer.step(&self.vars, &self.gradients()?, &now(RATE, 1.0)))
     }
 }
 
@@ -173,13 +184,13 @@ fn clipping_scales_gradients(plan: &Plan) -> Outcome {
             let scale = if step == 0 { 1.0 } else { SCALE };
             let mut gradients = slope.gradients()?;
             if clipped {
-                optimizer.step(&slope.vars, &gradients, RATE, scale)?;
+                optimizer.step(&slope.vars, &gradients, &now(RATE, scale))?;
                 continue;
             }
             for gradient in &mut gradients {
                 *gradient = (&*gradient * scale)?;
             }
-            optimizer.step(&slope.vars, &gradients, RATE, 1.0)?;
+            optimizer.step(&slope.vars, &gradients, &now(RATE, 1.0))?;
         }
         Ok(slope.numbers()?.concat())
     };
@@ -196,7 +207,7 @@ fn a_rate_of_zero_moves_nothing(plan: &Plan) -> Outcome {
     let (slope, mut optimizer) = (Slope::new(&decls)?, start(plan, &decls)?);
     let before = slope.numbers()?;
     for _ in 0..2 {
-        optimizer.step(&slope.vars, &slope.gradients()?, 0.0, 1.0)?;
+        optimizer.step(&slope.vars, &slope.gradients()?, &now(0.0, 1.0))?;
     }
     for ((decl, before), after) in decls.iter().zip(before).zip(slope.numbers()?) {
         expect(
@@ -266,6 +277,34 @@ fn resumes_to_the_bit(plan: &Plan) -> Outcome {
     Ok(())
 }
 
+/// Where it keeps its model apart from where it learns, a look at the model leaves both.
+fn looks_change_nothing(plan: &Plan) -> Outcome {
+    let decls = decls();
+    let looking = (Slope::new(&decls)?, start(plan, &decls)?);
+    let (slope, mut optimizer) = looking;
+    let (still, mut other) = (Slope::new(&decls)?, start(plan, &decls)?);
+    let mut looks = Vec::new();
+    for _ in 0..3 {
+        for _ in 0..2 {
+            optimizer.view(&slope.vars, View::Evaluate)?;
+            looks.push(slope.numbers()?);
+        }
+        optimizer.view(&slope.vars, View::Train)?;
+        slope.steps(&mut *optimizer, 1)?;
+        still.steps(&mut *other, 1)?;
+    }
+    let same = looks.chunks(2).all(|pair| pair[0] == pair[1]);
+    expect(same, "a second look like the first", "other numbers")?;
+    for ((decl, seen), unseen) in decls.iter().zip(slope.numbers()?).zip(still.numbers()?) {
+        expect(
+            seen == unseen,
+            format!("{} as in the run that nobody looked at", decl.name),
+            "other bits",
+        )?;
+    }
+    Ok(())
+}
+
 /// Number by number an update is some operations, and what is more must be products: no fewer than are counted.
 fn work_holds_its_products(plan: &Plan) -> Outcome {
     /// Operations on each number: AdamW's are 15, Muon's beside its products up to 34.
@@ -274,7 +313,7 @@ fn work_holds_its_products(plan: &Plan) -> Outcome {
     let claimed = plan.flops_per_step(&decls);
     let (slope, mut optimizer) = (Slope::new(&decls)?, start(plan, &decls)?);
     let gradients = slope.gradients()?;
-    let (done, products) = counted(|| optimizer.step(&slope.vars, &gradients, RATE, 1.0))?;
+    let (done, products) = counted(|| optimizer.step(&slope.vars, &gradients, &now(RATE, 1.0)))?;
     done?;
     let numbers: u64 = decls.iter().map(Decl::count).sum();
     let beside = claimed - products as f64;

@@ -36,6 +36,14 @@ pub fn position(registry: &Registry, name: &str) -> Vec<Broken> {
     found
 }
 
+/// The rules that the block of that name breaks.
+pub fn stream(registry: &Registry, name: &str) -> Vec<Broken> {
+    let mut found = is_listed(&registry.slots.streams, name);
+    let keys = json!({"model": {"norm": {"place": name}}});
+    found.extend(broken(&RULES, &Recipe::of(registry, &keys)));
+    found
+}
+
 /// The rules that the product of that name breaks, as the product of every part.
 pub fn linear(registry: &Registry, name: &str) -> Vec<Broken> {
     let mut found = is_listed(&registry.slots.linears, name);

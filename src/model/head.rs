@@ -2,11 +2,35 @@
 
 use candle_core::Tensor;
 
+use super::build::Chosen;
+use super::filling::Filling;
 use super::norm::Norm;
-use super::param::ParamId;
+use super::param::{Declare, Init, ParamId, Part, Role};
 use super::pass::Pass;
+use super::scaling::Place;
+use super::shape::Shape;
 use super::work::Work;
+use crate::config::knob::{Flag, Number};
+use crate::config::{Knob, Section, Spec};
 use crate::error::Result;
+
+const TIED: Knob<Flag> = Knob::flag(
+    "tied",
+    "Whether the head is the token table, or a matrix of its own.",
+)
+.default(true);
+const SOFTCAP: Knob<Number> = Knob::number(
+    "softcap",
+    "Logits are squeezed into plus and minus this by a tanh; 0 is off.",
+)
+.within(0.0, 1e6)
+.default(0.0);
+
+/// `model.head.*`
+pub(super) const HEAD: Section = Section {
+    path: "model.head",
+    knobs: &[&TIED, &SOFTCAP],
+};
 
 /// A settled head.
 pub struct Head {
@@ -25,13 +49,50 @@ pub struct Head {
 }
 
 impl Head {
+    /// The last norm and the product that makes logits, with the token table where the head is tied to it.
+    pub(super) fn settle<'a>(
+        spec: &Spec<'a>,
+        outside: &Filling<'a>,
+        ends_in_norm: bool,
+        (shape, tokens): (&Shape, ParamId),
+        declare: &mut Declare,
+    ) -> Result<Self> {
+        let scaling = &shape.scaling;
+        declare.enter("final_norm", Part::Norm, scaling, Place::Outside);
+        let from = declare.count();
+        let Chosen { kind, site } = &outside.norm;
+        let norm = ends_in_norm.then(|| kind.settle(site, shape.width, declare));
+        let norm = norm.transpose()?;
+        let norm_trains = declare.any_trains(from);
+        let knobs = spec.at(&HEAD);
+        declare.enter("head", Part::Head, scaling, Place::Outside);
+        let weight = if knobs.read(&TIED)? {
+            tokens
+        } else {
+            let size = [shape.vocab, shape.width];
+            declare.param("weight", &size, Role::Head, Init::Normal(shape.table_std()))
+        };
+        Ok(Self {
+            norm,
+            norm_trains,
+            weight,
+            weight_trains: declare.trains(weight),
+            factor: scaling.of_logits(),
+            softcap: knobs.read(&SOFTCAP)?,
+            multiply_adds: (shape.vocab * shape.width) as u64,
+        })
+    }
+
     /// Logits of (N, C): (N, V) of f32.
     ///
     /// # Errors
     /// The operations'.
     pub fn logits(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let (normed, weight) = (self.normed(x_nc, pass)?, &pass.weights[self.weight]);
-        let logits = pass.ops.logits(&normed, weight)?;
+        let normed = self.normed(x_nc, pass)?;
+        let logits = match pass.weights.packed(self.weight) {
+            Some(packed) => packed.multiply(&normed, None)?,
+            None => pass.ops.logits(&normed, &pass.weights[self.weight])?,
+        };
         if self.softcap > 0.0 {
             Ok(pass.ops.softcap(&logits, self.softcap)?)
         } else {

@@ -4,13 +4,15 @@
 //! size of a model that would not fit this machine.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor};
 
-use crate::config::knob::{Flag, Number, Word};
+use crate::config::knob::Text;
 use crate::config::{Knob, Section, Spec};
 use crate::error::{Error, Result};
-use crate::ops::Ops;
+use crate::ops::{Format, Ops};
 
 pub mod work;
 pub mod scaling;
@@ -27,15 +29,15 @@ pub mod position;
 pub mod mixer;
 pub mod ffn;
 mod filling;
-mod block;
+pub mod stream;
 mod head;
+mod serving;
 pub mod loss;
 mod slots;
 
-use block::{Block, Norms};
-use build::Chosen;
 use filling::{Filling, Kinds, Pattern};
 use freeze::Freeze;
+use stream::Parts;
 use weights::Given;
 
 pub use build::Build;
@@ -50,45 +52,30 @@ pub use param::{Decl, Declare, Init, ParamId, Params, Part, Role, Weights};
 pub use pass::Pass;
 pub use position::{Position, PositionKind};
 pub use scaling::{Factors, Growth, Place, Scaling};
+pub use serving::Cache;
 pub use shape::Shape;
 pub use site::Site;
 pub use slots::Slots;
+pub use stream::{Stream, StreamKind};
 pub use work::{Span, Work};
 
-const PLACE: Knob<Word> = Knob::word(
+const PLACE: Knob<Text> = Knob::text(
     "place",
-    "Where norms stand: before each branch as in GPT-2, or after each sum as in the transformer of 2017.",
-    &["pre", "post"],
+    "Where norms stand around the branches of a block: a kind of `effbench list streams`.",
 )
+.such_as(&["pre", "post", "sandwich", "parallel"])
 .default("pre");
-const TIED: Knob<Flag> = Knob::flag(
-    "tied",
-    "Whether the head is the token table, or a matrix of its own.",
-)
-.default(true);
-const SOFTCAP: Knob<Number> = Knob::number(
-    "softcap",
-    "Logits are squeezed into plus and minus this by a tanh; 0 is off.",
-)
-.within(0.0, 1e6)
-.default(0.0);
-
 const NORM: Section = Section {
     path: "model.norm",
     knobs: &[&PLACE],
 };
-const HEAD: Section = Section {
-    path: "model.head",
-    knobs: &[&TIED, &SOFTCAP],
-};
-
 /// The tables below `model` that every model has, and `shape`.
 pub const SECTIONS: [Section; 7] = [
     shape::MODEL,
     filling::LAYERS,
     weights::WEIGHTS,
     NORM,
-    HEAD,
+    head::HEAD,
     scaling::SCALING,
     shape::SHAPE,
 ];
@@ -100,7 +87,7 @@ pub struct Model {
     decls: Vec<Decl>,
     tokens: ParamId,
     position: Box<dyn Position>,
-    blocks: Vec<Block>,
+    blocks: Vec<Box<dyn Stream>>,
     /// Whether anything that makes the stream before the first block trains.
     embedding_trains: bool,
     head: Head,
@@ -117,10 +104,7 @@ impl Model {
     /// Where a knob has a value that it cannot have, or two do not go together.
     pub fn settle(spec: &Spec, slots: &Slots, default_vocab: usize) -> Result<Self> {
         let shape = Shape::settle(spec, default_vocab)?;
-        let norms = match spec.at(&NORM).read(&PLACE)? {
-            "pre" => Norms::Pre,
-            _ => Norms::Post,
-        };
+        let stream = stream_kind(spec, slots)?;
         let scaling = shape.scaling;
         let pattern = Pattern::settle(spec, &slots.mixers, shape.layers)?;
         let kinds = Kinds {
@@ -148,16 +132,22 @@ impl Model {
         let blocks = (0..shape.layers)
             .map(|layer| {
                 let name = format!("blocks.{layer:02}");
-                Block::settle(&name, &filling(Some(layer))?, norms, &shape, &mut declare)
+                stream.settle(&mut Parts {
+                    name: &name,
+                    filling: &filling(Some(layer))?,
+                    shape: &shape,
+                    declare: &mut declare,
+                })
             })
-            .collect::<Result<Vec<Block>>>()?;
-        let head = head(spec, &outside, norms, (&shape, tokens), &mut declare)?;
+            .collect::<Result<Vec<_>>>()?;
+        let ends = stream.ends_in_norm();
+        let head = Head::settle(spec, &outside, ends, (&shape, tokens), &mut declare)?;
         declare.leave_out_of_serving();
         let losses = loss::settle(spec, &slots.losses, &shape, |name, settle| {
             settle(&mut Aside {
                 declare: &mut declare,
                 filling: &outside,
-                norms,
+                stream: stream.as_ref(),
                 shape: &shape,
                 head: &head,
                 name,
@@ -196,6 +186,29 @@ impl Model {
         Ok(params)
     }
 
+    /// A matrix that a format cannot pack, and the length of its rows, where there is one.
+    pub fn cannot_pack(&self, format: Format) -> Option<(&str, usize)> {
+        serving::cannot_pack(&self.decls, self.head.weight, format)
+    }
+
+    /// What it serves with: its parameters as they are, or with every matrix packed.
+    ///
+    /// # Errors
+    /// Where a matrix [cannot be packed](Self::cannot_pack).
+    pub fn serving(&self, params: &Params, format: Option<Format>) -> Result<Weights> {
+        serving::weights(&self.decls, self.head.weight, params, format)
+    }
+
+    /// Bytes of weights that one decoded token reads: all that serve, and of tables that are only looked up a row.
+    pub fn bytes_read(&self, weights: &Weights) -> u64 {
+        serving::bytes_read(&self.decls, self.head.weight, weights)
+    }
+
+    /// What decoding `batch` windows begins with: nothing seen.
+    pub fn cache(&self, batch: usize) -> Cache {
+        Cache::new(self.shape.layers, batch)
+    }
+
     /// Those that train, in the same order.
     pub fn trained(&self) -> Vec<Decl> {
         let trained = self.decls.iter().filter(|decl| decl.trains);
@@ -220,6 +233,30 @@ impl Model {
     ) -> Result<Tensor> {
         self.whole(weights, ids, batch, time, ops, |x, pass| {
             self.head.logits(x, pass)
+        })
+    }
+
+    /// The same, some rows at a time, at most so many logits at once: `each` gets the rows and their logits.
+    ///
+    /// # Errors
+    /// The operations', and those of `each`.
+    pub fn logits_by_rows(
+        &self,
+        weights: &Weights,
+        (ids, batch, time): (&Tensor, usize, usize),
+        at_once: usize,
+        ops: Ops,
+        each: &mut dyn FnMut(Range<usize>, &Tensor) -> Result<()>,
+    ) -> Result<()> {
+        let step = (at_once / self.shape.vocab.max(1)).max(1);
+        self.whole(weights, ids, batch, time, ops, |x, pass| {
+            let rows = x.dim(0)?;
+            for from in (0..rows).step_by(step) {
+                let some = from..(from + step).min(rows);
+                let x = x.narrow(0, from, some.len())?;
+                each(some, &self.head.logits(&x, pass)?)?;
+            }
+            Ok(())
         })
     }
 
@@ -289,15 +326,15 @@ impl Model {
     }
 
     /// Whole windows through all blocks; `end` makes of the last block's output what is asked for.
-    fn whole(
+    fn whole<T>(
         &self,
         weights: &Weights,
         ids: &Tensor,
         batch: usize,
         time: usize,
         ops: Ops,
-        end: impl FnOnce(&Tensor, &Pass) -> Result<Tensor>,
-    ) -> Result<Tensor> {
+        end: impl FnOnce(&Tensor, &Pass) -> Result<T>,
+    ) -> Result<T> {
         let rope = self.position.rope(0, time, ids.device())?;
         let pass = Pass {
             weights,
@@ -411,6 +448,17 @@ impl Model {
     }
 }
 
+/// How norms stand around the branches of every block.
+fn stream_kind(spec: &Spec, slots: &Slots) -> Result<Arc<dyn StreamKind>> {
+    let knobs = spec.at(&NORM);
+    let place = knobs.read(&PLACE)?;
+    slots.streams.find(&place).cloned().ok_or_else(|| {
+        let known = slots.streams.iter().map(|kind| kind.name());
+        let error = knobs.refuse(&PLACE, "no such stream");
+        error.suggest(&place, known)
+    })
+}
+
 /// How the model knows where a token stands.
 fn position<'a>(
     spec: &Spec<'a>,
@@ -431,69 +479,4 @@ fn position<'a>(
         norm: &outside.norm,
     };
     kind.settle(&site, &mut build)
-}
-
-/// The last norm and the product that makes logits, with the token table where the head is tied to it.
-fn head<'a>(
-    spec: &Spec<'a>,
-    outside: &Filling<'a>,
-    norms: Norms,
-    (shape, tokens): (&Shape, ParamId),
-    declare: &mut Declare,
-) -> Result<Head> {
-    let scaling = &shape.scaling;
-    declare.enter("final_norm", Part::Norm, scaling, Place::Outside);
-    let from = declare.count();
-    let Chosen { kind, site } = &outside.norm;
-    let norm = match norms {
-        Norms::Pre => Some(kind.settle(site, shape.width, declare)?),
-        Norms::Post => None,
-    };
-    let norm_trains = declare.any_trains(from);
-    let knobs = spec.at(&HEAD);
-    declare.enter("head", Part::Head, scaling, Place::Outside);
-    let weight = if knobs.read(&TIED)? {
-        tokens
-    } else {
-        let size = [shape.vocab, shape.width];
-        declare.param("weight", &size, Role::Head, Init::Normal(shape.table_std()))
-    };
-    Ok(Head {
-        norm,
-        norm_trains,
-        weight,
-        weight_trains: declare.trains(weight),
-        factor: scaling.of_logits(),
-        softcap: knobs.read(&SOFTCAP)?,
-        multiply_adds: (shape.vocab * shape.width) as u64,
-    })
-}
-
-/// What decoding has seen of `batch` windows.
-pub struct Cache {
-    states: Vec<State>,
-    batch: usize,
-    seen: usize,
-}
-
-impl Cache {
-    /// Nothing seen yet.
-    pub fn new(model: &Model, batch: usize) -> Self {
-        Self {
-            states: vec![State::default(); model.shape.layers],
-            batch,
-            seen: 0,
-        }
-    }
-
-    /// Tokens of each window seen.
-    pub fn seen(&self) -> usize {
-        self.seen
-    }
-
-    /// Scalars that it holds, all layers and windows: what a mixer claims is held against this.
-    pub fn held_scalars(&self) -> u64 {
-        let tensors = self.states.iter().flat_map(|state| &state.0);
-        tensors.map(|tensor| tensor.elem_count() as u64).sum()
-    }
 }

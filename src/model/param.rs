@@ -1,12 +1,15 @@
 //! Parameters: declared with name, shape, role and start before any tensor exists, so that a model's size is arithmetic
 //! and an optimizer asks for roles, not for substrings of names.
 
+use std::collections::BTreeMap;
 use std::ops::Index;
+use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
 use super::scaling::{Factors, Growth, Place, Scaling};
 use crate::error::Result;
+use crate::ops::{Format, Packed};
 use crate::stream::stream;
 
 /// What a parameter is for; decides decay and which optimizer moves it.
@@ -158,7 +161,7 @@ impl Decl {
 
 /// A parameter's place in [`Weights`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParamId(usize);
+pub struct ParamId(pub(super) usize);
 
 /// Collects declarations while a model is settled.
 #[derive(Default)]
@@ -307,23 +310,46 @@ impl Params {
             true => var.as_tensor().clone(),
             false => var.as_detached_tensor(),
         };
-        Weights(self.vars.iter().zip(&self.trains).map(handle).collect())
+        Weights::of(self.vars.iter().zip(&self.trains).map(handle).collect())
     }
 
     /// Handles on the same storage that record nothing, for evaluation and inference.
     pub fn detached(&self) -> Weights {
-        Weights(self.vars.iter().map(|v| v.as_detached_tensor()).collect())
+        Weights::of(self.vars.iter().map(|v| v.as_detached_tensor()).collect())
     }
 }
 
 /// Tensors to compute with, by [`ParamId`].
 #[derive(Debug, Clone)]
-pub struct Weights(Vec<Tensor>);
+pub struct Weights {
+    tensors: Vec<Tensor>,
+    /// What products take in place of a tensor, where weights are packed for serving.
+    packed: BTreeMap<usize, Arc<Packed>>,
+}
 
 impl Weights {
+    fn of(tensors: Vec<Tensor>) -> Self {
+        Self {
+            tensors,
+            packed: BTreeMap::new(),
+        }
+    }
+
     /// All of them, in the order of [`Params`].
     pub fn all(&self) -> &[Tensor] {
-        &self.0
+        &self.tensors
+    }
+
+    /// The packed form of a matrix, where it has one.
+    pub fn packed(&self, id: ParamId) -> Option<&Packed> {
+        self.packed.get(&id.0).map(Arc::as_ref)
+    }
+
+    /// Packs a matrix: products go by the rounded numbers from now on, look-ups do not.
+    pub(super) fn pack(&mut self, id: usize, format: Format) -> Result<()> {
+        let packed = Packed::of(&self.tensors[id], format)?;
+        self.packed.insert(id, Arc::new(packed));
+        Ok(())
     }
 }
 
@@ -331,6 +357,6 @@ impl Index<ParamId> for Weights {
     type Output = Tensor;
 
     fn index(&self, id: ParamId) -> &Tensor {
-        &self.0[id.0]
+        &self.tensors[id.0]
     }
 }

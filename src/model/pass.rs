@@ -2,7 +2,7 @@
 
 use candle_core::Tensor;
 
-use super::param::Weights;
+use super::param::{ParamId, Weights};
 use crate::error::Result;
 use crate::ops::{Ops, RopeTable};
 
@@ -23,6 +23,18 @@ pub struct Pass<'a> {
 }
 
 impl Pass<'_> {
+    /// `x W^T (+ bias)`, of packed weights where they are: (N, K) to (N, M).
+    ///
+    /// # Errors
+    /// The operations'.
+    pub fn product(&self, x_nk: &Tensor, weight: ParamId, bias: Option<ParamId>) -> Result<Tensor> {
+        let bias = bias.map(|bias| &self.weights[bias]);
+        match self.weights.packed(weight) {
+            Some(packed) => Ok(packed.multiply(x_nk, bias)?),
+            None => Ok(self.ops.linear(x_nk, &self.weights[weight], bias)?),
+        }
+    }
+
     /// `factor x`; nothing is done where the factor is 1.
     pub(super) fn scaled(&self, x: Tensor, factor: f64) -> Result<Tensor> {
         if factor == 1.0 {

@@ -8,6 +8,7 @@ use super::loss::{self, LossKind};
 use super::mixer::{self, MixerKind};
 use super::norm::{self, NormKind};
 use super::position::{self, PositionKind};
+use super::stream::{self, StreamKind};
 use crate::config::{Catalog, Slot};
 
 const MIXER: Slot = Slot {
@@ -48,6 +49,8 @@ pub struct Slots {
     pub norms: Catalog<dyn NormKind>,
     /// Positions.
     pub positions: Catalog<dyn PositionKind>,
+    /// Blocks: how norms and branches stand around the residual stream.
+    pub streams: Catalog<dyn StreamKind>,
     /// Products with weights.
     pub linears: Catalog<dyn LinearKind>,
     /// What training minimises beside the next token's cross-entropy.
@@ -88,6 +91,16 @@ impl Slots {
                     Arc::new(position::SinusoidalKind),
                     Arc::new(position::RopeKind),
                     Arc::new(position::NoneKind),
+                ],
+            ),
+            streams: Catalog::new(
+                "streams",
+                None,
+                vec![
+                    Arc::new(stream::pre::Kind) as Arc<dyn StreamKind>,
+                    Arc::new(stream::post::Kind),
+                    Arc::new(stream::sandwich::Kind),
+                    Arc::new(stream::parallel::Kind),
                 ],
             ),
             linears: Catalog::new("linears", Some(LINEAR), vec![Arc::new(linear::dense::Kind)]),

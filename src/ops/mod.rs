@@ -18,6 +18,7 @@ mod tape;
 mod axes;
 mod gpu;
 mod linear;
+pub mod packed;
 mod norm;
 mod head_norm;
 mod residual;
@@ -46,6 +47,7 @@ pub(crate) use gpu::Gpu;
 pub use gpu::{Kernels, Narrowed};
 pub use op::{Arg, Launch, Made, Number, OnGpu, OnGpuMade, Op, View};
 pub(crate) use optimizer::{AdamwFactors, Updated};
+pub use packed::{Format, Packed};
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};
 

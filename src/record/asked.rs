@@ -57,6 +57,11 @@ impl<'a> Asked<'a> {
         self.positive("/train/batch")
     }
 
+    /// Windows served at once; 1 where it does not say.
+    pub fn served_batch(self) -> f64 {
+        self.positive("/infer/batch").unwrap_or(1.0)
+    }
+
     /// The learning rate at the schedule's peak.
     pub fn lr(self) -> Option<f64> {
         self.at("/train/optimizer/lr")?.as_f64()

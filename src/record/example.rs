@@ -7,7 +7,7 @@ use serde_json::json;
 use super::metric::{self, Metric};
 use super::{
     At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, RateSource,
-    ResultFile, Run, SCHEMA, Skill, Status, Trial, Validity, spec_sha256,
+    ResultFile, Run, SCHEMA, Skill, Status, Trial, spec_sha256,
 };
 use crate::reading::{Method, Quality};
 
@@ -111,8 +111,6 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
         budget: Some(steps),
         seed: repeat,
         lr_source: RateSource::of_words("tuned: quick-lr.json"),
-        build: 0,
-        machine: 0,
         status: if excess.is_some() {
             Status::Ok
         } else {
@@ -122,11 +120,9 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
             .is_none()
             .then(|| "the loss is not finite at step 37".to_owned()),
         started_at: format!("2026-11-21T10:{:02}:00Z", order % 60),
-        run_started_at: None,
         spec_sha256: spec_sha256(&spec),
         spec,
         cost: Some(cost(variant, steps)),
-        stated: None,
         curve: excess.map_or_else(Curve::default, |excess| curve(variant, steps, excess)),
         metrics: metrics(variant, steps, excess),
         skills: excess.map_or_else(Vec::new, skills),
@@ -147,12 +143,7 @@ fn trial(order: u64, variant: &str, steps: u64, repeat: u64, excess: Option<f64>
             reason: Some("virtual_machine".to_owned()),
             poller_cpu_s: None,
         },
-        gpu: None,
-        validity: Validity {
-            ok: true,
-            flags: Vec::new(),
-            unseen: BTreeMap::new(),
-        },
+        ..Trial::blank()
     }
 }
 
@@ -359,6 +350,7 @@ fn machine() -> Machine {
         threads: Some(2),
         allocator: "mimalloc".to_owned(),
         environment: BTreeMap::from([("RAYON_NUM_THREADS".to_owned(), "2".to_owned())]),
+        settings: BTreeMap::new(),
     }
 }
 

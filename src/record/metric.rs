@@ -38,6 +38,10 @@ pub const PREFILL_TOKENS_PER_S: &str = "prefill_tokens_per_s";
 pub const DECODE_TOKENS_PER_S: &str = "decode_tokens_per_s";
 /// Time to first token.
 pub const TTFT_S: &str = "ttft_s";
+/// What a decoded token reads of weights.
+pub const WEIGHTS_READ_BYTES: &str = "weights_read_bytes";
+/// What packing costs in quality.
+pub const PACKED_EXCESS_NATS: &str = "packed_excess_nats";
 /// Fused ops of one training step.
 pub const STEP_OPS: &str = "step_ops";
 /// What those ops make.
@@ -84,11 +88,11 @@ macro_rules! registry {
 }
 
 registry! {
-    TRAIN_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Training tokens per second over the steady window.";
+    TRAIN_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Training tokens over all seconds of the window after the warm-up, data among them.";
     TRAIN_STEP_S, "s", Lower, Sampled, "Median duration of one optimizer step in the steady window.";
     MFU, "1", Higher, Sampled, "FLOPs of the model's matrix products, as executed, per second over the GEMM peak measured in the same run.";
     PEAK_MEMORY_BYTES, "bytes", Lower, Sampled, "Peak memory of the trial's own process.";
-    TRAIN_WALL_S, "s", Lower, Sampled, "Seconds of training, evaluation left out.";
+    TRAIN_WALL_S, "s", Lower, Sampled, "Seconds of training, data among them; evaluation and checkpoints left out.";
     TRAIN_LOSS_NATS, "nats", Lower, Seeded, "Mean training loss over the last tenth of the steps.";
     VAL_LOSS_NATS, "nats", Lower, Seeded, "Mean validation loss per token at the end of training.";
     VAL_BITS_PER_BYTE, "bits/byte", Lower, Seeded, "Validation loss in bits per byte of the text, whatever the tokenizer.";
@@ -99,6 +103,8 @@ registry! {
     PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
+    WEIGHTS_READ_BYTES, "bytes", Lower, Exact, "Bytes of weights that one decoded token reads: of every matrix, packed or not, and a row of each table.";
+    PACKED_EXCESS_NATS, "nats", Lower, Seeded, "Validation loss with packed weights (infer.weights) minus that with the trained ones, on the same tokens.";
     STEP_OPS, "ops", Lower, Exact, "Fused ops that one training step dispatches forward, in all of its shards.";
     STEP_TENSOR_BYTES, "bytes", Lower, Exact, "Bytes of the tensors that those ops make and the step keeps for its way back.";
     ITERATION_S, "s", Lower, Sampled, "Median duration of one iteration of an imported benchmark.";

@@ -87,6 +87,10 @@ pub struct Machine {
     pub allocator: String,
     /// Environment set for the trials' processes.
     pub environment: BTreeMap<String, String>,
+    /// What the system is set to that bears on speed: `governor`, `turbo`, `smt`, `numa_nodes`, `transparent_huge_pages`,
+    /// `processors` (those that this process may use); what it does not tell is left out.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub settings: BTreeMap<String, String>,
 }
 
 /// A processor.

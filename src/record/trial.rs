@@ -108,6 +108,42 @@ pub struct Trial {
 }
 
 impl Trial {
+    /// A trial of which nothing is known yet: what plans, runs, imports and examples fill in.
+    pub fn blank() -> Self {
+        Self {
+            id: String::new(),
+            cell: String::new(),
+            arm: String::new(),
+            repeat: 0,
+            order: 0,
+            variant: String::new(),
+            scale: String::new(),
+            budget: None,
+            seed: 0,
+            lr_source: RateSource::Untuned,
+            build: 0,
+            machine: 0,
+            status: Status::Failed,
+            reason: None,
+            started_at: String::new(),
+            run_started_at: None,
+            spec: Value::Null,
+            spec_sha256: String::new(),
+            cost: None,
+            stated: None,
+            curve: Curve::default(),
+            metrics: BTreeMap::new(),
+            skills: Vec::new(),
+            energy: Energy::default(),
+            gpu: None,
+            validity: Validity {
+                ok: true,
+                flags: Vec::new(),
+                unseen: BTreeMap::new(),
+            },
+        }
+    }
+
     /// Whether it only helped to choose a learning rate: it judges nothing.
     pub fn in_sweep(&self) -> bool {
         self.lr_source.is_sweep()
@@ -294,7 +330,7 @@ pub struct Channel {
     pub quality: Quality,
     /// Reading.
     pub energy_j: Option<f64>,
-    /// Range of an estimate.
+    /// Range of an estimate; of a reading, what the age and the step of its values leave open.
     pub bounds_j: Option<[f64; 2]>,
     /// Time the reading covers.
     pub window_s: Option<f64>,

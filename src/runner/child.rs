@@ -37,11 +37,11 @@ pub fn refuse_to_nest() -> Result<()> {
 
 /// Runs the job on standard input and says how it goes, one event a line.
 pub fn trial(registry: &Registry) -> Result<()> {
-    let job = receive()?;
+    let (job, mut parent) = (receive()?, Parent::alone()?);
     inside_the_pool(|| {
         let mut lost = None;
         let mut emit = |event: Event| {
-            if let Err(error) = say(&event) {
+            if let Err(error) = parent.say(&event) {
                 lost.get_or_insert(error);
             }
         };
@@ -55,9 +55,10 @@ pub fn trial(registry: &Registry) -> Result<()> {
 
 /// Measures a device's peaks and prints them.
 pub fn calibrate(registry: &Registry, device: &str) -> Result<()> {
+    let mut parent = Parent::alone()?;
     let calibration =
         inside_the_pool(|| trial::calibrate::calibrate(registry, device, 0, At::Before))?;
-    print(&calibration)
+    parent.say(&calibration)
 }
 
 /// Runs `body` on one of rayon's own threads: from outside the pool, every parallel region would first be handed over to it,
@@ -92,17 +93,35 @@ pub fn receive() -> Result<Job> {
         })
 }
 
-/// Says one event to the parent. An error means that nobody listens any more.
-pub fn say(event: &Event) -> Result<()> {
-    print(event)
-}
+/// The way to the parent, which this process alone knows: what a driver or a library prints on standard output goes to standard
+/// error from now on, and is no event.
+struct Parent(Box<dyn Write + Send>);
 
-fn print(line: &impl Serialize) -> Result<()> {
-    let lost =
-        |error: io::Error| Error::internal(format!("the parent process does not listen: {error}"));
-    let line = serde_json::to_string(line).map_err(|error| lost(error.into()))?;
-    let mut out = io::stdout().lock();
-    writeln!(out, "{line}")
-        .and_then(|()| out.flush())
-        .map_err(lost)
+impl Parent {
+    #[cfg(unix)]
+    fn alone() -> Result<Self> {
+        use std::os::fd::AsFd;
+        let lost = |error| Error::internal(format!("standard output is closed: {error}"));
+        let own = io::stdout().as_fd().try_clone_to_owned().map_err(lost)?;
+        // SAFETY: both descriptors belong to this process, and what becomes of the second is what is wanted. Where standard error is
+        // closed nothing changes.
+        let _ = unsafe { libc::dup2(libc::STDERR_FILENO, libc::STDOUT_FILENO) };
+        Ok(Self(Box::new(std::fs::File::from(own))))
+    }
+
+    #[cfg(not(unix))]
+    fn alone() -> Result<Self> {
+        Ok(Self(Box::new(io::stdout())))
+    }
+
+    /// Says something in one line. An error means that nobody listens any more.
+    fn say(&mut self, line: &impl Serialize) -> Result<()> {
+        let lost = |error: io::Error| {
+            Error::internal(format!("the parent process does not listen: {error}"))
+        };
+        let mut line = serde_json::to_string(line).map_err(|error| lost(error.into()))?;
+        line.push('\n');
+        let written = self.0.write_all(line.as_bytes());
+        written.and_then(|()| self.0.flush()).map_err(lost)
+    }
 }

@@ -40,7 +40,7 @@ fn known(trials: &[Trial], request: &Request) -> Result<(Vec<Job>, bool)> {
         .collect();
     let swept: Option<Vec<&Trial>> = jobs
         .iter()
-        .map(|job| by_id.get(job.id.as_str()).copied())
+        .map(|job| by_id.get(job.trial.id.as_str()).copied())
         .collect();
     let whole = swept.filter(|swept| swept.iter().all(|trial| is_settled(trial)));
     if let Some(swept) = &whole {
@@ -133,7 +133,7 @@ pub(super) fn refuse_to_touch(request: &Request) -> Result<()> {
 /// Trials that this plan does not hold may be neither mixed with its own nor thrown away.
 fn refuse_foreign(trials: &[Trial], request: &Request) -> Result<()> {
     let (jobs, _) = known(trials, request)?;
-    let planned: HashSet<&str> = jobs.iter().map(|job| job.id.as_str()).collect();
+    let planned: HashSet<&str> = jobs.iter().map(|job| job.trial.id.as_str()).collect();
     let foreign = trials
         .iter()
         .filter(|trial| !planned.contains(trial.id.as_str()))
@@ -163,5 +163,8 @@ fn all_settled(trials: &[Trial], request: &Request) -> Result<bool> {
         .filter(|t| is_settled(t))
         .map(|t| t.id.as_str())
         .collect();
-    Ok(all && jobs.iter().all(|job| settled.contains(job.id.as_str())))
+    Ok(all
+        && jobs
+            .iter()
+            .all(|job| settled.contains(job.trial.id.as_str())))
 }

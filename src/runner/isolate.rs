@@ -27,16 +27,19 @@ pub fn run_trial(
     on_progress: &mut dyn FnMut(&Event),
 ) -> Result<Trial> {
     let input = serde_json::to_string(job).map_err(|error| {
-        Error::internal(format!("cannot write the job of {}: {error}", job.cell))
+        Error::internal(format!(
+            "cannot write the job of {}: {error}",
+            job.trial.cell
+        ))
     })?;
     let started_at = utc_now();
     let mut result = None;
     let mut hear = |line: &str| {
         match serde_json::from_str::<Event>(line) {
-            Ok(Event::Done { trial }) if trial.id != job.id => {
+            Ok(Event::Done { trial }) if trial.id != job.trial.id => {
                 return Err(format!(
                     "answered for trial {} instead of {}",
-                    trial.id, job.id
+                    trial.id, job.trial.id
                 ));
             }
             Ok(Event::Done { trial }) => result = Some(trial),
@@ -104,8 +107,8 @@ fn verdict(ended: &Ended, limit: Duration) -> (Status, String) {
                     "killed by the kernel's out-of-memory killer".to_owned(),
                 ),
                 Some(KILL) => (
-                    Status::OutOfMemory,
-                    "killed by signal 9, often the out-of-memory killer".to_owned(),
+                    Status::Failed,
+                    "killed by signal 9, and the kernel counts no kill for memory".to_owned(),
                 ),
                 // What Rust's allocator says before it aborts, under a limit on address space.
                 Some(ABORT) if words.contains("memory allocation of") => {

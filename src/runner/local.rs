@@ -95,7 +95,7 @@ pub fn run(
         let swept: Vec<&Trial> = request
             .jobs
             .iter()
-            .filter_map(|job| session.trials.get(&job.id))
+            .filter_map(|job| session.trials.get(&job.trial.id))
             .collect();
         let judged = then(&swept)?;
         observer.note(&format!(
@@ -190,7 +190,7 @@ impl Session {
         observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let missing: Vec<&Job> = jobs.iter().filter(|job| !self.has(&job.id)).collect();
+        let missing: Vec<&Job> = jobs.iter().filter(|job| !self.has(&job.trial.id)).collect();
         if missing.is_empty() {
             return Ok(());
         }
@@ -208,7 +208,7 @@ impl Session {
         observer: &mut dyn Observer,
         interrupt: &Interrupt,
     ) -> Result<()> {
-        let machine = missing[0].machine;
+        let machine = missing[0].trial.machine;
         let began_c = temperature::processor_c();
         let peaks = self.calibrate(At::Before, machine, calibrate, observer, interrupt)?;
         for job in missing {
@@ -228,24 +228,24 @@ impl Session {
         observer: &mut dyn Observer,
         at: &Interrupt,
     ) -> Result<()> {
-        let worker = usize::try_from(job.build)
+        let worker = usize::try_from(job.trial.build)
             .ok()
             .and_then(|build| request.workers.get(build));
-        let worker =
-            worker.ok_or_else(|| Error::internal(format!("no program for build {}", job.build)))?;
+        let worker = worker
+            .ok_or_else(|| Error::internal(format!("no program for build {}", job.trial.build)))?;
         let worker = sized(worker, &job);
-        job.build = point(&self.builds, job.build);
-        job.machine = point(&self.machines, job.machine);
+        job.trial.build = point(&self.builds, job.trial.build);
+        job.trial.machine = point(&self.machines, job.trial.machine);
         // Where it really stands: what is run again after a failure comes last.
-        job.order = self
+        job.trial.order = self
             .trials
             .values()
             .map(|trial| trial.order + 1)
             .max()
             .unwrap_or(0);
-        job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.id)).ok();
+        job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.trial.id)).ok();
         job.checkpoint_every_s = checkpoint_every_s();
-        let folder = request.keep_weights.filter(|_| !job.in_sweep());
+        let folder = request.keep_weights.filter(|_| !job.trial.in_sweep());
         job.keep_weights = folder.and_then(|folder| {
             let name = job.weights_name();
             std::path::absolute(folder.join(name)).ok()
@@ -355,7 +355,7 @@ impl Session {
 /// The worker with its pools sized as the job's spec asks, where it asks for a number of threads of its own.
 fn sized(worker: &Worker, job: &Job) -> Worker {
     let mut worker = worker.clone();
-    if let Some(threads) = Asked::of(&job.spec).threads() {
+    if let Some(threads) = Asked::of(&job.trial.spec).threads() {
         worker.env.extend(child_environment(threads));
     }
     worker

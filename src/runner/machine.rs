@@ -6,7 +6,7 @@ use std::path::Path;
 
 use sysinfo::System;
 
-use super::memory;
+use super::{memory, settings};
 use crate::error::{Error, Result};
 use crate::measure::gpu::{self, Drivers, Facts};
 use crate::measure::{processor, virtualization};
@@ -55,6 +55,7 @@ pub fn describe(threads: usize, environment: &BTreeMap<String, String>) -> Resul
         threads: Some(threads as u64),
         allocator: allocator(environment),
         environment: environment.clone(),
+        settings: settings::read(Path::new("/")),
     };
     machine.class_id = class_id(&machine);
     machine.strict_id = strict_id(&machine);
@@ -273,6 +274,8 @@ fn strict_id(machine: &Machine) -> String {
     let described = Machine {
         memory_bytes,
         strict_id: String::new(),
+        // A governor can be set otherwise every day, and the machine is the same.
+        settings: BTreeMap::new(),
         ..machine.clone()
     };
     let text = serde_json::json!([described, signature()]).to_string();

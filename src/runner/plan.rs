@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::config::RateSource;
 use crate::config::rate::four_digits;
-use crate::record::{Build, Cost, spec_sha256};
+use crate::record::{Build, Cost, Trial, spec_sha256};
 use crate::stream::stream;
 use crate::trial::Job;
 use crate::trial::checkpoint::EVERY_S;
@@ -131,7 +131,7 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
         |label| format!("{} of {label}", cell.name),
     );
     let (lr_source, spec, sha256) = drawn(cell, seed);
-    Job {
+    let trial = Trial {
         id: trial_id(&sha256, repeat, seed, &name, arm.build),
         cell: cell.name.clone(),
         arm: arm.label.map_or_else(|| cell.name.clone(), str::to_owned),
@@ -146,8 +146,12 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
         machine: design.machine_index,
         spec,
         spec_sha256: sha256,
+        cost: Some(cell.cost.clone()),
+        ..Trial::blank()
+    };
+    Job {
+        trial,
         paths: cell.paths.clone(),
-        cost: cell.cost.clone(),
         peak_flops_per_s: None,
         checkpoint: None,
         keep_weights: None,
@@ -268,11 +272,14 @@ mod tests {
             let jobs = planned(names, repeats, "1").jobs;
             let rows: Vec<String> = jobs
                 .chunks(names.len().max(1))
-                .map(|repeat| repeat.iter().map(|job| job.cell.as_str()).collect())
+                .map(|repeat| repeat.iter().map(|job| job.trial.cell.as_str()).collect())
                 .collect();
             assert_eq!(rows, expected);
             for (order, job) in jobs.iter().enumerate() {
-                assert_eq!((job.order, job.seed), (order as u64, 40 + job.repeat));
+                assert_eq!(
+                    (job.trial.order, job.trial.seed),
+                    (order as u64, 40 + job.trial.repeat)
+                );
             }
         };
         check(&["a", "b", "c", "d"], 4, &["abcd", "dcba", "cdab", "badc"]);
@@ -336,16 +343,16 @@ mod tests {
         )
         .jobs;
         let draws = |name: &str| -> Vec<f64> {
-            let mut jobs: Vec<_> = jobs.iter().filter(|job| job.cell == name).collect();
-            jobs.sort_by_key(|job| job.repeat);
+            let mut jobs: Vec<_> = jobs.iter().filter(|job| job.trial.cell == name).collect();
+            jobs.sort_by_key(|job| job.trial.repeat);
             let draw = |job: &&Job| {
-                let RateSource::Surface { ln_lr, draw, .. } = job.lr_source else {
+                let RateSource::Surface { ln_lr, draw, .. } = job.trial.lr_source else {
                     panic!()
                 };
-                let lr = job.spec["train"]["optimizer"]["lr"].as_f64().unwrap();
+                let lr = job.trial.spec["train"]["optimizer"]["lr"].as_f64().unwrap();
                 assert!(
                     (lr.ln() - ln_lr - draw).abs() < 1e-3
-                        && job.spec_sha256 == spec_sha256(&job.spec)
+                        && job.trial.spec_sha256 == spec_sha256(&job.trial.spec)
                 );
                 draw
             };
@@ -377,7 +384,7 @@ mod tests {
         for pair in jobs.chunks(10) {
             let mut sums = BTreeMap::new();
             for (position, job) in pair.iter().enumerate() {
-                *sums.entry(&job.cell).or_insert(0) += position;
+                *sums.entry(&job.trial.cell).or_insert(0) += position;
             }
             assert!(sums.values().all(|sum| *sum == 9), "{sums:?}");
         }
@@ -405,19 +412,29 @@ mod tests {
         .jobs;
         let pairs: Vec<[&str; 3]> = jobs
             .chunks(2)
-            .map(|two| [&*two[0].cell, two[0].arm.as_str(), two[1].arm.as_str()])
+            .map(|two| {
+                [
+                    &*two[0].trial.cell,
+                    two[0].trial.arm.as_str(),
+                    two[1].trial.arm.as_str(),
+                ]
+            })
             .collect();
         assert_eq!(pairs[..2], [["a", "base", "head"], ["b", "base", "head"]]);
         assert_eq!(pairs[2..4], [["b", "head", "base"], ["a", "head", "base"]]);
         assert!(
             jobs.chunks(2)
-                .all(|two| two[0].cell == two[1].cell && two[0].seed == two[1].seed)
+                .all(|two| two[0].trial.cell == two[1].trial.cell
+                    && two[0].trial.seed == two[1].trial.seed)
         );
         assert_eq!(
-            jobs.iter().map(|job| &job.id).collect::<HashSet<_>>().len(),
+            jobs.iter()
+                .map(|job| &job.trial.id)
+                .collect::<HashSet<_>>()
+                .len(),
             16
         );
-        assert_eq!((jobs[0].build, jobs[1].build), (0, 1));
+        assert_eq!((jobs[0].trial.build, jobs[1].trial.build), (0, 1));
     }
 
     #[test]
@@ -426,7 +443,7 @@ mod tests {
             planned(&["a", "b", "c"], 4, version)
                 .jobs
                 .into_iter()
-                .map(|job| job.id)
+                .map(|job| job.trial.id)
                 .collect()
         };
         let distinct: HashSet<String> = ids("1").into_iter().chain(ids("2")).collect();

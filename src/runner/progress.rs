@@ -116,8 +116,8 @@ impl Observer for Progress {
         if let Show::Bars { suite, trial, .. } = &self.show {
             trial.set_prefix(format!(
                 "{} repeat {}",
-                named(&job.cell, &job.arm),
-                job.repeat
+                named(&job.trial.cell, &job.trial.arm),
+                job.trial.repeat
             ));
             trial.set_message("starting");
             trial.set_length(1);
@@ -206,7 +206,7 @@ fn bar(length: u64, template: &str) -> ProgressBar {
 const BESIDE: f64 = 2e10;
 
 fn work(job: &Job) -> f64 {
-    job.cost.train_flops + job.cost.optimizer_flops + BESIDE
+    job.flops() + BESIDE
 }
 
 /// A standard error that is closed or full stops no run.

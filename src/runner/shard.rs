@@ -26,7 +26,7 @@ impl Shard {
             Self::Sweep => jobs,
             Self::Part { part, of } => jobs
                 .into_iter()
-                .filter(|job| job.repeat % of == part - 1)
+                .filter(|job| job.trial.repeat % of == part - 1)
                 .collect(),
         }
     }

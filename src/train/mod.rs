@@ -17,7 +17,7 @@ pub mod schedule;
 pub mod snapshot;
 
 pub use gradient::Gradient;
-pub use optimizer::{Optimizer, OptimizerKind, OptimizerPlan};
+pub use optimizer::{Now, Optimizer, OptimizerKind, OptimizerPlan, View};
 pub use rates::Rates;
 pub use schedule::{Schedule, ScheduleKind};
 pub use snapshot::Snapshot;
@@ -139,13 +139,27 @@ impl Trainer {
                 1.0
             };
             let lr = setup.lr * setup.schedule.factor(self.done, setup.steps);
+            let now = Now {
+                step: self.done,
+                steps: setup.steps,
+                lr,
+                scale,
+            };
             setup
                 .optimizer
-                .step(&self.trained, &gradient.tensors, lr, scale)?;
+                .step(&self.trained, &gradient.tensors, &now)?;
             setup.device.synchronize()?;
         }
         self.done += 1;
         Ok(step)
+    }
+
+    /// Puts the parameters where they are evaluated, or back to where they learn.
+    ///
+    /// # Errors
+    /// The optimizer's.
+    pub fn view(&mut self, view: View) -> Result<()> {
+        self.setup.optimizer.view(&self.trained, view)
     }
 
     /// Mean loss over the batch's targets and its gradient: the sum over the shards, each weighted by its share of the targets.

@@ -150,9 +150,15 @@ pub(super) const GENERATE: Knob<Whole> = Knob::whole(
 .follows("the rest of model.context");
 pub(super) const INFER_BATCH: Knob<Whole> =
     Knob::count("batch", "Windows served at once.").default(1);
+pub(super) const INFER_WEIGHTS: Knob<Word> = Knob::word(
+    "weights",
+    "Matrices are packed in one of GGUF's formats before they serve; where it is not given they serve as they were trained.",
+    &["q8_0", "q6_k", "q4_k", "q4_0"],
+)
+.optional();
 pub(super) const INFER: Section = Section {
     path: "infer",
-    knobs: &[&PROMPT, &GENERATE, &INFER_BATCH],
+    knobs: &[&PROMPT, &GENERATE, &INFER_BATCH, &INFER_WEIGHTS],
 };
 
 /// Every key of a spec, in the order of reading.

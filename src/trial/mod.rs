@@ -19,6 +19,7 @@ pub mod settle;
 pub mod calibrate;
 pub mod quality;
 pub mod serving;
+mod ahead;
 pub mod training;
 mod outcome;
 
@@ -33,8 +34,8 @@ pub use settle::{Experiment, Prepared, settle};
 pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let started_at = clock::utc_now();
     let clock = Monotonic::start();
-    let prepared = settle(registry, &settle::tree_of(&job.spec, &job.paths)?)?;
-    if prepared.spec_sha256 != job.spec_sha256 {
+    let prepared = settle(registry, &settle::tree_of(&job.trial.spec, &job.paths)?)?;
+    if prepared.spec_sha256 != job.trial.spec_sha256 {
         return Err(Error::internal(
             "the settled spec does not settle to itself",
         ));
@@ -50,14 +51,14 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let checkpoint = job.checkpoint.clone();
     let checkpoint = checkpoint.map(|path| Checkpoint {
         path,
-        id: job.id.clone(),
+        id: job.trial.id.clone(),
         every_s: job.checkpoint_every_s,
     });
     let before = disturbance::snapshot(clock.now_s());
     let watch = own.as_ref().and_then(gpu::watch);
     let training = training::train(
         &experiment,
-        job.seed,
+        job.trial.seed,
         &opened,
         &clock,
         (&meters, checkpoint.as_ref()),
@@ -117,13 +118,13 @@ fn served(
     clock: &dyn Clock,
     meters: &Metering,
 ) -> Result<Option<serving::Serving>> {
-    if training.diverged.is_some() || job.in_sweep() {
+    if training.diverged.is_some() || job.trial.in_sweep() {
         return Ok(None);
     }
     serving::serve(
         experiment,
         &training.params,
-        job.seed,
+        job.trial.seed,
         opened,
         clock,
         meters,

@@ -14,7 +14,7 @@ use crate::measure::{Window, window};
 use crate::ops;
 use crate::reading::{self, Absent, Phase};
 use crate::record::metric as name;
-use crate::record::{Curve, Flag, Metric, Severity, Skill, Status, Trial, Validity};
+use crate::record::{Flag, Metric, Severity, Skill, Trial, Validity};
 
 /// A relative drift of step times within the window above this is flagged.
 const STEADY_DRIFT: f64 = 0.1;
@@ -34,36 +34,9 @@ pub struct Observed<'a> {
 /// A trial's record with nothing observed yet: what a job says, and no result.
 pub fn blank(job: &Job, started_at: String) -> Trial {
     Trial {
-        id: job.id.clone(),
-        cell: job.cell.clone(),
-        arm: job.arm.clone(),
-        repeat: job.repeat,
-        order: job.order,
-        variant: job.variant.clone(),
-        scale: job.scale.clone(),
-        budget: job.budget,
-        seed: job.seed,
-        lr_source: job.lr_source.clone(),
-        build: job.build,
-        machine: job.machine,
-        status: Status::Failed,
-        reason: None,
         started_at,
-        run_started_at: None,
-        spec: job.spec.clone(),
-        spec_sha256: job.spec_sha256.clone(),
-        cost: Some(job.cost.clone()),
-        stated: None,
-        curve: Curve::default(),
-        metrics: BTreeMap::new(),
-        skills: Vec::new(),
         energy: energy::energy(&reading::Energy::default(), false),
-        gpu: None,
-        validity: Validity {
-            ok: true,
-            flags: Vec::new(),
-            unseen: BTreeMap::new(),
-        },
+        ..job.trial.clone()
     }
 }
 
@@ -128,13 +101,15 @@ impl Observed<'_> {
         let window = Window::after_warmup(&step_s, self.experiment.measure.warmup_s);
         let steady = step_s[window.range.clone()].to_vec();
         let median_s = window.median_s.unwrap_or(f64::NAN);
+        // All of the window's time counts: a stall that a median passes over is time that a user waits.
+        let mean_s = steady.iter().sum::<f64>() / steady.len() as f64;
         let context = self.experiment.model.shape.context;
         let tokens = (self.experiment.batch * context) as f64;
         let flops =
             (self.experiment.batch as u64 * self.experiment.model.training(context).train()) as f64;
         put(
             name::TRAIN_TOKENS_PER_S,
-            Metric::value(name::TRAIN_TOKENS_PER_S, tokens / median_s),
+            Metric::value(name::TRAIN_TOKENS_PER_S, tokens / mean_s),
         );
         put(
             name::TRAIN_STEP_S,
@@ -147,7 +122,7 @@ impl Observed<'_> {
         put(
             name::MFU,
             match job.peak_flops_per_s {
-                Some(peak) => Metric::value(name::MFU, flops / median_s / peak),
+                Some(peak) => Metric::value(name::MFU, flops / mean_s / peak),
                 None => Metric::absent(
                     name::MFU,
                     &format!("no calibration of this device in {}", job.dtype()),
@@ -250,6 +225,21 @@ impl Observed<'_> {
         put(
             name::DECODE_TOKENS_PER_S,
             rate(name::DECODE_TOKENS_PER_S, infer.batch, &serving.decode_s),
+        );
+        put(
+            name::WEIGHTS_READ_BYTES,
+            Metric::value(name::WEIGHTS_READ_BYTES, serving.bytes_read as f64),
+        );
+        let both = serving.quality.as_ref().zip(self.training.quality.as_ref());
+        put(
+            name::PACKED_EXCESS_NATS,
+            match both {
+                Some((packed, trained)) => mean(name::PACKED_EXCESS_NATS, &packed.above(trained)),
+                None => Metric::absent(
+                    name::PACKED_EXCESS_NATS,
+                    "the weights serve as they were trained",
+                ),
+            },
         );
         let ttft_s = warm(&serving.ttft_s);
         put(
@@ -472,10 +462,12 @@ const QUALITY: [&str; 6] = [
     name::TASK_ACCURACY,
 ];
 
-const SERVING: [&str; 3] = [
+const SERVING: [&str; 5] = [
     name::PREFILL_TOKENS_PER_S,
     name::DECODE_TOKENS_PER_S,
     name::TTFT_S,
+    name::WEIGHTS_READ_BYTES,
+    name::PACKED_EXCESS_NATS,
 ];
 
 fn mean(name: &str, mean: &Mean) -> Metric {

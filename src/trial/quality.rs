@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use super::settle::Experiment;
 use crate::data::{Oracle, Validation};
-use crate::device::Opened;
+use crate::device::{Opened, Workers};
 use crate::error::{Error, Result};
 use crate::infer;
+use crate::model::Weights;
 use crate::ops::TokenLoss;
-use crate::train::Trainer;
 
 /// A mean over tokens whose standard error takes windows as the unit: tokens of one window are not independent.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -22,7 +22,7 @@ pub struct Mean {
 }
 
 /// Sum and number of tokens of each window.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq)]
 struct Windows(Vec<(f64, f64)>);
 
 impl Windows {
@@ -79,6 +79,16 @@ pub struct Quality {
     pub excess: Option<Mean>,
     /// The same by label.
     pub labels: Vec<ByLabel>,
+    /// Losses, window by window.
+    windows: Windows,
+}
+
+impl Quality {
+    /// How much more it loses than another evaluation of the same windows.
+    pub fn above(&self, other: &Quality) -> Mean {
+        let pairs = self.windows.0.iter().zip(&other.windows.0);
+        Windows(pairs.map(|(a, b)| (a.0 - b.0, a.1)).collect()).mean()
+    }
 }
 
 #[derive(Default, Clone)]
@@ -113,20 +123,22 @@ impl Tally {
 }
 
 /// Evaluates the part of the unseen windows that the spec names (`data.held_out`), without building a graph.
-pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> Result<Quality> {
+pub fn evaluate(
+    experiment: &Experiment,
+    weights: Weights,
+    workers: &Workers,
+    opened: &Opened,
+) -> Result<Quality> {
     let source = &experiment.source;
     let names = source.labels();
     let mut all = Tally::default();
     let mut by_label = vec![Tally::default(); names.len()];
-    let (model, weights) = (
-        experiment.model.clone(),
-        Arc::new(trainer.params().detached()),
-    );
+    let (model, weights) = (experiment.model.clone(), Arc::new(weights));
     let (ops, device) = (
         experiment.ops.for_device(&opened.device)?,
         opened.device.clone(),
     );
-    let scored = trainer.workers().run(
+    let scored = workers.run(
         source.held_out(
             experiment.held_out,
             experiment.batch.div_ceil(experiment.shards),
@@ -161,6 +173,7 @@ pub fn evaluate(experiment: &Experiment, trainer: &Trainer, opened: &Opened) -> 
         oracle: has_oracle.then(|| all.oracle.mean()),
         excess: has_oracle.then(|| all.excess.mean()),
         labels,
+        windows: all.loss,
     })
 }
 

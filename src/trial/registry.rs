@@ -5,7 +5,9 @@ use std::sync::Arc;
 use crate::config::{Catalog, Library, Named};
 use crate::data::{self, SourceKind};
 use crate::measure::energy::{self, MeterKind};
-use crate::model::{FfnKind, LinearKind, LossKind, MixerKind, NormKind, PositionKind, Slots};
+use crate::model::{
+    FfnKind, LinearKind, LossKind, MixerKind, NormKind, PositionKind, Slots, StreamKind,
+};
 use crate::train::{OptimizerKind, ScheduleKind, optimizer, schedule};
 
 /// What can be chosen by a `kind` key.
@@ -63,6 +65,13 @@ impl Registry {
     #[must_use]
     pub fn position(mut self, kind: impl PositionKind + 'static) -> Self {
         self.slots.positions.add(Arc::new(kind));
+        self
+    }
+
+    /// Adds a kind of block.
+    #[must_use]
+    pub fn stream(mut self, kind: impl StreamKind + 'static) -> Self {
+        self.slots.streams.add(Arc::new(kind));
         self
     }
 
@@ -137,6 +146,7 @@ impl Registry {
             rows(&self.slots.ffns),
             rows(&self.slots.norms),
             rows(&self.slots.positions),
+            rows(&self.slots.streams),
             rows(&self.slots.linears),
             rows(&self.slots.losses),
             rows(&self.optimizers),

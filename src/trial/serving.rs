@@ -1,18 +1,23 @@
 //! The inference half of a trial: time to first token, prefill and decode rates.
 
+use super::quality::{self, Quality};
 use super::settle::Experiment;
-use crate::device::Opened;
+use crate::device::{Opened, Workers};
 use crate::error::Result;
 use crate::infer::Generator;
 use crate::measure::Clock;
 use crate::measure::energy::Metering;
-use crate::model::Params;
+use crate::model::{Params, Weights};
 use crate::ops::Narrowed;
 use crate::reading::Phase;
 
-/// Seconds, sample by sample.
+/// Seconds, sample by sample, and what is served.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Serving {
+    /// Bytes of weights that one decoded token reads.
+    pub bytes_read: u64,
+    /// What the weights that are served are worth, where they are packed.
+    pub quality: Option<Quality>,
     /// One prompt of every window, from the first to the logits after the last.
     pub prefill_s: Vec<f64>,
     /// Prefill and the first token picked.
@@ -40,14 +45,18 @@ pub fn serve(
 ) -> Result<Serving> {
     let infer = &experiment.infer;
     let prompt = prompts(experiment)?;
-    let weights = params.detached();
+    let weights = experiment.model.serving(params, infer.weights)?;
     let narrowed = Narrowed::default();
     let ops = experiment
         .ops
         .for_device(&opened.device)?
         .keeping(&narrowed);
     let mut sampling = (infer.sampling)(seed);
-    let mut serving = Serving::default();
+    let mut serving = Serving {
+        bytes_read: experiment.model.bytes_read(&weights),
+        quality: packed(experiment, &weights, opened)?,
+        ..Serving::default()
+    };
     let start_s = clock.now_s();
     while serving.ttft_s.len() < 4 || clock.now_s() - start_s < experiment.measure.window_s {
         let mut generator = Generator::new(
@@ -91,6 +100,15 @@ pub fn serve(
         meters.begin(Phase::Other);
     }
     Ok(serving)
+}
+
+/// The quality of weights that were packed.
+fn packed(experiment: &Experiment, weights: &Weights, opened: &Opened) -> Result<Option<Quality>> {
+    if experiment.infer.weights.is_none() {
+        return Ok(None);
+    }
+    let workers = Workers::new(experiment.shards)?;
+    quality::evaluate(experiment, weights.clone(), &workers, opened).map(Some)
 }
 
 /// Does it again and again for so many seconds, and says how often.

@@ -11,8 +11,9 @@ use super::Registry;
 use super::footprint::{guess_train_bytes, state_bytes};
 use super::keys::{
     BATCH, CLIP, COMPUTE, CURVE_POINTS, DATA, DEVICE, DTYPE, EXTERNAL_METER,
-    EXTERNAL_METER_OFFSET_S, GENERATE, HELD_OUT, INFER, INFER_BATCH, MEASURE, OPS, PROMPT, SHARDS,
-    STEPS, TF32, THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
+    EXTERNAL_METER_OFFSET_S, GENERATE, HELD_OUT, INFER, INFER_BATCH, INFER_WEIGHTS, MEASURE, OPS,
+    PROMPT, SHARDS, STEPS, TF32, THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, VAL_POINTS, WARMUP_S,
+    WINDOW_S, keys,
 };
 use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
@@ -22,7 +23,7 @@ use crate::foreign;
 use crate::infer::Sampling;
 use crate::measure::energy::{self, External};
 use crate::model::{Decl, Model, Part, Shape, Span};
-use crate::ops::{DType, Ops};
+use crate::ops::{DType, Format, Ops};
 use crate::record::{self, Asked, Cost};
 use crate::train::{OptimizerPlan, Rates, Schedule};
 
@@ -85,6 +86,8 @@ pub struct Infer {
     pub generate: usize,
     /// Windows at once.
     pub batch: usize,
+    /// What matrices are packed in; none where they serve as they were trained.
+    pub weights: Option<Format>,
     /// A sampling for a seed.
     pub sampling: Box<dyn Fn(u64) -> Sampling + Send + Sync>,
 }
@@ -149,6 +152,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let shards = shards(&compute, &device, batch)?;
     let (optimizer, of_optimizer) = registry.optimizers.pick(spec)?;
     let (schedule, of_schedule) = registry.schedules.pick(spec)?;
+    let infer = infer(spec, context, &model, &device)?;
     Ok(Experiment {
         optimizer: optimizer.settle(&of_optimizer)?,
         schedule: schedule.settle(&of_schedule)?,
@@ -156,7 +160,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
         device,
         threads: compute.read(&THREADS)?,
         measure: measure(&spec.at(&MEASURE))?,
-        infer: infer(spec, context)?,
+        infer,
         source,
         held_out,
         model,
@@ -288,7 +292,7 @@ fn external(knobs: &Knobs) -> Result<Option<External>> {
     Ok(Some(External { path, offset_s }))
 }
 
-fn infer(spec: &Spec, context: usize) -> Result<Infer> {
+fn infer(spec: &Spec, context: usize, model: &Model, device: &str) -> Result<Infer> {
     let knobs = spec.at(&INFER);
     let prompt = knobs.read_or(&PROMPT, (context / 2).max(1))?;
     let generate = knobs.read_or(&GENERATE, context - prompt.min(context))?;
@@ -300,11 +304,29 @@ fn infer(spec: &Spec, context: usize) -> Result<Infer> {
         let why = format!("with a prompt of {prompt} it does not fit the context of {context}");
         return Err(knobs.refuse(&GENERATE, &why));
     }
+    let weights = knobs.find(&INFER_WEIGHTS)?;
+    let weights = weights.and_then(Format::of);
+    if let Some(format) = weights {
+        knobs.write(&INFER_WEIGHTS, format.name().into());
+        if device != "cpu" {
+            let why = format!("packed weights serve on the CPU, and compute.device is {device}");
+            return Err(knobs.refuse(&INFER_WEIGHTS, &why));
+        }
+        if let Some((name, columns)) = model.cannot_pack(format) {
+            let why = format!(
+                "it packs {} numbers of a row at a time, and {name} has rows of {columns}",
+                format.numbers()
+            );
+            let refused = knobs.refuse(&INFER_WEIGHTS, &why);
+            return Err(refused.hint("q8_0 and q4_0 pack 32 at a time"));
+        }
+    }
     let sampling = Box::new(Sampling::settle(spec)?);
     Ok(Infer {
         prompt,
         generate,
         batch: knobs.read(&INFER_BATCH)?,
+        weights,
         sampling,
     })
 }

@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 use serde_json::{Value, json};
 
 use super::*;
-use crate::config::{Library, Origin, RateSource, Tree};
+use crate::config::{Library, Origin, Tree};
 use crate::data::Batch;
 use crate::device;
 #[cfg(feature = "cuda")]
@@ -16,6 +16,7 @@ mod keys;
 mod layers;
 mod losses;
 mod metering;
+mod packed;
 mod resuming;
 mod scaling;
 mod weights;
@@ -167,23 +168,21 @@ fn a_finished_trial_has_every_metric_or_a_reason() {
 }
 
 fn job(prepared: &Prepared) -> Job {
-    Job {
+    let trial = Trial {
         id: "0".into(),
         cell: "gpt2/test".into(),
         arm: "gpt2/test".into(),
-        repeat: 0,
-        order: 0,
         variant: "gpt2".into(),
         scale: "test".into(),
-        budget: None,
         seed: 1,
-        lr_source: RateSource::Untuned,
-        build: 0,
-        machine: 0,
         spec: prepared.spec.clone(),
         spec_sha256: prepared.spec_sha256.clone(),
+        cost: Some(prepared.cost.clone()),
+        ..Trial::blank()
+    };
+    Job {
+        trial,
         paths: prepared.paths.clone(),
-        cost: prepared.cost.clone(),
         peak_flops_per_s: Some(1e11),
         checkpoint: None,
         keep_weights: None,

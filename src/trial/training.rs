@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::ahead::Ahead;
 use super::checkpoint::Checkpoint;
 use super::job::{Emit, Event};
 use super::quality::{self, Quality};
@@ -14,7 +15,7 @@ use crate::model::Params;
 use crate::ops::{Dispatched, dispatched};
 use crate::reading::Phase;
 use crate::record::Curve;
-use crate::train::{Setup, Trainer};
+use crate::train::{Setup, Trainer, View};
 
 /// What training left behind.
 pub struct Training {
@@ -57,6 +58,7 @@ pub fn train(
         clock,
         meters,
         checkpoint,
+        ahead: Ahead::where_it_pays(experiment, seed, trainer.done())?,
         trainer,
         log,
         quality: None,
@@ -72,6 +74,7 @@ pub fn train(
         running.save();
     }
     meters.begin(Phase::Other);
+    running.trainer.view(View::Evaluate)?;
     Ok(running.end(resumed_at))
 }
 
@@ -82,6 +85,8 @@ struct Running<'a> {
     clock: &'a dyn Clock,
     meters: &'a Metering,
     checkpoint: Option<&'a Checkpoint>,
+    /// Batches made while a GPU computes.
+    ahead: Option<Ahead>,
     trainer: Trainer,
     log: Log,
     quality: Option<Quality>,
@@ -92,15 +97,19 @@ struct Running<'a> {
 }
 
 impl Running<'_> {
-    /// One step, timed alone; whether training may go on.
+    /// One step with its data, timed alone; whether training may go on.
     fn step(&mut self, seed: u64) -> Result<bool> {
         let (experiment, step) = (self.experiment, self.trainer.done());
         let context = experiment.model.shape.context;
-        let batch = experiment
-            .source
-            .train(seed, step, experiment.batch, context);
         let before = dispatched();
+        // The clock runs while data are fetched: a step is what it takes from one update to the next.
         let from_s = self.clock.now_s();
+        let batch = match &self.ahead {
+            Some(ahead) => ahead.next()?,
+            None => experiment
+                .source
+                .train(seed, step, experiment.batch, context),
+        };
         let seen = self.trainer.step(&batch)?;
         self.log.push(self.clock.now_s() - from_s, seen.loss);
         self.dispatched = self.dispatched.or_else(|| dispatched().since(before));
@@ -125,7 +134,11 @@ impl Running<'_> {
         if evaluated {
             self.meters.begin(Phase::Evaluate);
             emit(self.log.progress(experiment, "evaluate"));
-            self.quality = Some(quality::evaluate(experiment, &self.trainer, self.opened)?);
+            self.trainer.view(View::Evaluate)?;
+            let (weights, workers) = (self.trainer.params().detached(), self.trainer.workers());
+            let found = quality::evaluate(experiment, weights, workers, self.opened)?;
+            self.quality = Some(found);
+            self.trainer.view(View::Train)?;
             self.meters.begin(if done < experiment.steps {
                 Phase::Train
             } else {

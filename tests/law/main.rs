@@ -35,6 +35,7 @@ every_row! {
     feed_forward_layers: law::feed_forward, slots.ffns;
     norms: law::norm, slots.norms;
     positions: law::position, slots.positions;
+    streams: law::stream, slots.streams;
     linears: law::linear, slots.linears;
     losses: law::loss, slots.losses;
     optimizers_in_the_catalog: law::optimizer, optimizers;

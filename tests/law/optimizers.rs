@@ -7,7 +7,7 @@ use effbench::config::{Declarations, Knobs, Named};
 use effbench::error::Result;
 use effbench::law;
 use effbench::model::Decl;
-use effbench::train::{Optimizer, OptimizerKind, OptimizerPlan, Schedule, ScheduleKind};
+use effbench::train::{Now, Optimizer, OptimizerKind, OptimizerPlan, Schedule, ScheduleKind, View};
 use effbench::trial::Registry;
 
 use crate::caught;
@@ -25,6 +25,7 @@ enum Fault {
     IgnoresRoles,
     ForgetsItsSteps,
     HidesItsState,
+    LosesItsPlace,
 }
 
 struct Faulty(Fault);
@@ -100,14 +101,24 @@ struct Wrong {
 }
 
 impl Optimizer for Wrong {
-    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], now: &Now) -> Result<()> {
+        let Now { lr, scale, .. } = *now;
         let (lr, scale) = match self.fault {
             Fault::ClimbsUp => (-lr, scale),
             Fault::IgnoresClipping => (lr, 1.0 + 0.0 * scale),
             Fault::MovesAlways => (lr + 1e-5, scale),
             _ => (lr, scale),
         };
-        self.inner.step(vars, grads, lr, scale)
+        let now = Now { lr, scale, ..*now };
+        self.inner.step(vars, grads, &now)
+    }
+
+    fn view(&mut self, vars: &[Var], view: View) -> Result<()> {
+        if self.fault == Fault::LosesItsPlace {
+            let moved = (vars[0].as_detached_tensor() + 1.0)?;
+            vars[0].set(&moved)?;
+        }
+        self.inner.view(vars, view)
     }
 
     fn state(&self) -> Result<Option<Vec<Tensor>>> {
@@ -132,6 +143,7 @@ fn faulty_optimizers() {
     check(Fault::None, &[]);
     check(Fault::HalfItsState, &["state is what is held"]);
     check(Fault::NoWork, &["work is at least its products"]);
+    check(Fault::LosesItsPlace, &["a look changes nothing"]);
     check(Fault::ClimbsUp, &["a step goes down a slope"]);
     check(
         Fault::IgnoresClipping,

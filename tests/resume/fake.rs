@@ -12,11 +12,16 @@ use effbench::runner::plan::{Arm, Besides, Design, PreparedCell, plan};
 use effbench::runner::{Interrupt, Mode, Progress, Request, Worker, build_info, machine};
 use effbench::trial::Job;
 
-/// Reads the job and says it is done: a trial's fields are a job's, and these.
+/// Reads the job and says it is done: a trial is the job's, with its end in it.
 const ANSWER: &str = r#"
 read -r job
-rest='"started_at":"2026-01-01T00:00:00Z","curve":{"step":[],"tokens":[],"train_flops":[],"wall_s":[],"energy_j":null,"train_loss_nats":[],"val_loss_nats":[]},"metrics":{},"skills":[],"energy":{"channels":[],"measured_j":null,"reason":"no_sensor"},"validity":{"ok":true,"flags":[]}'
-done_as() { printf '{"event":"done","trial":%s,"status":"%s","reason":%s,%s}}\n' "${job%\}}" "$1" "${2-null}" "$rest"; }
+done_as() {
+    printf '%s\n' "$job" | sed \
+        -e 's/^{"trial":/{"event":"done","trial":/' -e 's/,"paths":.*$/}/' \
+        -e "s|\"status\":\"failed\",\"reason\":null|\"status\":\"$1\",\"reason\":${2-null}|" \
+        -e 's/"started_at":""/"started_at":"2026-01-01T00:00:00Z"/' \
+        -e 's/"measured_j":null,"reason":null/"measured_j":null,"reason":"no_sensor"/'
+}
 id=${job#*\"id\":\"}; id=${id%%\"*}
 cell=${job#*\"cell\":\"}; cell=${cell%%\"*}
 "#;

@@ -48,7 +48,7 @@ const FAULTS: [(&str, u64, Status, &str); 17] = [
         Status::Timeout,
         "limit of 0.2 s",
     ),
-    ("kill -KILL $$", 9000, Status::OutOfMemory, "signal 9"),
+    ("kill -KILL $$", 9000, Status::Failed, "signal 9"),
     (
         "echo 'memory allocation of 8 bytes failed' >&2; kill -ABRT $$",
         9000,
@@ -92,7 +92,7 @@ fn every_fault_of_a_child_is_recorded_as_what_it_was() {
         assert!(said.contains(reason), "{text}: {said}");
         assert_eq!(
             (trial.id, trial.spec, trial.order),
-            (job.id.clone(), job.spec.clone(), 0)
+            (job.trial.id.clone(), job.trial.spec.clone(), 0)
         );
         assert_eq!(
             trial.validity.ok,
@@ -200,8 +200,8 @@ fn a_spec_that_asks_for_threads_gets_pools_of_that_size() {
     let folder = tempfile::tempdir().unwrap();
     let seen = folder.path().join("threads");
     let mut jobs = jobs(&["a"], 2);
-    jobs[1].spec = serde_json::json!({"compute": {"threads": 7}});
-    jobs[1].spec_sha256 = spec_sha256(&jobs[1].spec);
+    jobs[1].trial.spec = serde_json::json!({"compute": {"threads": 7}});
+    jobs[1].trial.spec_sha256 = spec_sha256(&jobs[1].trial.spec);
     let mut worker = script(&format!(
         "echo $RAYON_NUM_THREADS >> {}; done_as ok",
         seen.display()

@@ -108,7 +108,7 @@ fn killed_again_and_again_it_loses_nothing_and_repeats_nothing() {
     assert!(spawn_parent(folder.path()).wait().unwrap().success());
     let trials = store::read(&out).unwrap().trials;
     let ids: Vec<String> = trials.into_iter().map(|trial| trial.id).collect();
-    let planned = jobs(&["a", "b"], 12).into_iter().map(|job| job.id);
+    let planned = jobs(&["a", "b"], 12).into_iter().map(|job| job.trial.id);
     assert_eq!(ids, planned.collect::<Vec<_>>());
     assert!(!Partial::folder_of(&out).exists());
     for (id, count) in &kept {

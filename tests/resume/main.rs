@@ -362,7 +362,7 @@ fn torn_files_in_the_journal_are_named_and_set_aside() {
         .collect();
     partial
         .keep(&Trial {
-            id: jobs[1].id.clone(),
+            id: jobs[1].trial.id.clone(),
             ..trial
         })
         .unwrap();
@@ -403,7 +403,7 @@ fn a_checkpoint_stays_as_long_as_its_trial_is_tried_again() {
     let checkpoints = |jobs: &[Job]| -> Vec<bool> {
         let of = |job: &Job| {
             Partial::folder_of(&out)
-                .join(format!("{}.checkpoint", job.id))
+                .join(format!("{}.checkpoint", job.trial.id))
                 .exists()
         };
         jobs.iter().map(of).collect()
@@ -419,7 +419,7 @@ fn a_checkpoint_stays_as_long_as_its_trial_is_tried_again() {
             .iter()
             .map(|t| t.status)
             .collect::<Vec<_>>(),
-        [Status::Ok, Status::OutOfMemory]
+        [Status::Ok, Status::Failed]
     );
     assert_eq!(checkpoints(&jobs), [false, true]);
     let finds = script(&format!("{save} [ -e \"$file\" ] || exit 7; done_as ok"));

@@ -81,9 +81,13 @@ pub const HEADLINE: [&str; 9] = [
 /// Gated as well where a table of another tool's speeds states nothing else.
 const OF_TABLES: [&str; 2] = [metric::TRAIN_WALL_S, metric::PREFILL_TOKENS_PER_S];
 
-/// What a training step is counted to ask of the fused ops: builds before this one did not count it, and another kind of device is
-/// asked for other operations.
-pub const STEP_WORK: [&str; 2] = [metric::STEP_OPS, metric::STEP_TENSOR_BYTES];
+/// What is counted while a trial runs: older builds did not count all of it, and another kind of device is asked for other
+/// operations.
+pub const STEP_WORK: [&str; 3] = [
+    metric::STEP_OPS,
+    metric::STEP_TENSOR_BYTES,
+    metric::WEIGHTS_READ_BYTES,
+];
 
 /// Counted costs: name, unit, and the count.
 type Counted = (&'static str, &'static str, fn(&Cost) -> f64);

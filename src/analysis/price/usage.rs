@@ -102,6 +102,7 @@ fn joules(trial: &Trial) -> (Amount, String) {
     let bounds: Vec<Amount> = energy
         .channels
         .iter()
+        .filter(|channel| !channel.is_measured())
         .filter_map(|channel| Some((channel.bounds_j?, share_of_training(trial, channel))))
         .map(|([low, high], share)| Amount::Modelled {
             low: low * share,

@@ -43,7 +43,7 @@ fn every_file_in_models_is_compiled_in() {
             .collect();
         assert_eq!(
             on_disk, table,
-            "add the file to the table at the top of src/spec/library.rs"
+            "add the file to the table at the top of src/config/library.rs"
         );
     }
 }

@@ -19,7 +19,7 @@ pub(super) fn measured(about: &About, account: &Account) -> Channel {
         quality: about.quality,
         scope: about.scope.clone(),
         energy_j: account.energy_j(),
-        bounds_j: None,
+        bounds_j: bounds_j(about, account),
         window_s: Some(account.window_s()),
         phases: account.phases(),
         update_period_s: Some(about.update_s),
@@ -29,6 +29,18 @@ pub(super) fn measured(about: &About, account: &Account) -> Channel {
         overlaps: about.overlaps.clone(),
         check_ratio: None,
     }
+}
+
+/// What the instrument leaves open: a value that it shows is up to one update old, at the beginning and at the end, and is a
+/// multiple of its step. What it gets wrong itself is not in it.
+fn bounds_j(about: &About, account: &Account) -> Option<[f64; 2]> {
+    let (joules, seconds) = (account.energy_j().ok()?, account.window_s());
+    if seconds <= 0.0 {
+        return None;
+    }
+    let stale_j = about.update_s.min(seconds) * joules / seconds;
+    let error_j = stale_j + about.resolution_j.unwrap_or(0.0);
+    Some([(joules - error_j).max(0.0), joules + error_j])
 }
 
 /// Compares instruments on the same component, and lets a whole machine's meter, where it read anything, hold all others.

@@ -62,10 +62,7 @@ struct Dense {
 
 impl Linear for Dense {
     fn forward(&self, x_nk: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let w = pass.weights;
-        Ok(pass
-            .ops
-            .linear(x_nk, &w[self.weight], self.bias.map(|b| &w[b]))?)
+        pass.product(x_nk, self.weight, self.bias)
     }
 
     fn work(&self, rows: u64, learns: bool) -> Work {

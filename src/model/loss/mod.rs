@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use candle_core::Tensor;
 
-use super::block::{Block, Norms};
 use super::build::Chosen;
 use super::filling::Filling;
 use super::head::Head;
@@ -13,6 +12,7 @@ use super::param::{Declare, Part};
 use super::scaling::Place;
 use super::shape::Shape;
 use super::site::Site;
+use super::stream::{Parts, Stream, StreamKind};
 use super::{Pass, Span, Work};
 use crate::config::knob::{Declared, Number};
 use crate::config::{Catalog, Key, Knob, Named, Spec};
@@ -69,7 +69,7 @@ pub trait LossKind: Named {
 pub struct Aside<'a> {
     pub(super) declare: &'a mut Declare,
     pub(super) filling: &'a Filling<'a>,
-    pub(super) norms: Norms,
+    pub(super) stream: &'a dyn StreamKind,
     pub(super) shape: &'a Shape,
     /// The model's head.
     pub(super) head: &'a Head,
@@ -84,7 +84,13 @@ impl Aside<'_> {
     /// The parts'.
     pub fn block(&mut self, name: &str) -> Result<Extra> {
         let name = format!("{}.{name}", self.name);
-        Block::settle(&name, self.filling, self.norms, self.shape, self.declare).map(Extra)
+        let parts = &mut Parts {
+            name: &name,
+            filling: self.filling,
+            shape: self.shape,
+            declare: self.declare,
+        };
+        self.stream.settle(parts).map(Extra)
     }
 
     /// One more head with a norm of its own, on the model's matrix.
@@ -98,10 +104,9 @@ impl Aside<'_> {
             .enter(&name, Part::Norm, scaling, Place::Outside);
         let from = self.declare.count();
         let Chosen { kind, site } = &self.filling.norm;
-        let norm = match self.norms {
-            Norms::Pre => Some(kind.settle(site, self.shape.width, self.declare)?),
-            Norms::Post => None,
-        };
+        let ends = self.stream.ends_in_norm();
+        let norm = ends.then(|| kind.settle(site, self.shape.width, self.declare));
+        let norm = norm.transpose()?;
         Ok(Head {
             norm,
             norm_trains: self.declare.any_trains(from),
@@ -111,7 +116,7 @@ impl Aside<'_> {
 }
 
 /// A block beside the model's.
-pub struct Extra(Block);
+pub struct Extra(Box<dyn Stream>);
 
 impl Extra {
     /// Whole windows: (B*T, C) to the same shape.

@@ -1,8 +1,9 @@
 //! What operations on a CPU are made of: instruction sets (`isa`), the two types of numbers (`real`), functions compiled for
-//! every instruction set (`simd`), rows shared out over threads (`rows`), and products of matrices (`matmul`).
+//! every instruction set (`simd`), rows shared out over threads (`rows`), products of matrices (`matmul`) and of a few rows with many (`tile`).
 
 pub(super) mod isa;
 pub(super) mod real;
 pub(super) mod simd;
 pub(super) mod rows;
 pub(super) mod matmul;
+pub(super) mod tile;

@@ -1,18 +1,20 @@
 //! `y = x W^T + b`, and backwards `dx = g W`, `dW = g^T x`, `db` = the column sums of g.
 //!
 //! candle's `Linear` multiplies by a transposed view, whose gradient comes back strided and is added up against the grain;
-//! here `dW` comes out of its product as the weight lies in memory. A few rows at once, as in decoding, are inner products with
-//! each row of W: W is read once, which is all that such a product can cost.
+//! here `dW` comes out of its product as the weight lies in memory. A few rows at once, as in decoding several sequences, are
+//! multiplied by tiles that read W once and pack nothing.
 
 pub(super) mod gpu;
 
 use super::counted;
-use super::cpu::matmul::{Before, Matrix, MatrixMut, all_threads, multiply, product};
+use super::cpu::matmul::{Before, Matrix, MatrixMut, Shared, all_threads, multiply, product};
 use super::cpu::real::{Real, typed};
-use super::cpu::rows::{build, chunks, column_sums, numbers, tensor, with_numbers};
-use super::cpu::simd::{dot, simd};
+use super::cpu::rows::{build, column_sums, numbers, tensor, with_numbers};
+use super::cpu::simd::accumulate;
+use super::cpu::tile::FewRows;
 use super::tape::{Tape, apply2, apply3};
 use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use rayon::prelude::*;
 use std::marker::PhantomData;
 
 pub(super) fn reference(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result<Tensor> {
@@ -45,41 +47,42 @@ pub(super) fn fused(
     })
 }
 
-/// Rows of x up to which inner products beat the matrix product, whose packing of W costs as much as reading it.
-const FEW_ROWS: usize = 4;
-
-/// `x W^T (+ bias)` for a few rows of x, each `k` numbers.
-fn by_inner_products<F: Real>(x: &[F], w: &[F], k: usize, bias: Option<&[F]>) -> Vec<F> {
-    let (n, m) = (x.len() / k, w.len() / k);
-    counted::add((2 * n * m * k) as i64);
-    // Built as (M, N), so that a task writes one piece, and turned round.
-    let mut y_mn = vec![F::ZERO; n * m];
-    let size = ROWS_PER_TASK * n;
-    chunks(&mut y_mn, size, w.len(), |i, y| {
-        let first = i * ROWS_PER_TASK;
-        inner_products(x, &w[first * k..][..y.len() / n * k], k, y);
-    });
-    let value = |i: usize| y_mn[i % m * n + i / m] + bias.map_or(F::ZERO, |bias| bias[i % m]);
-    (0..n * m).map(value).collect()
-}
+/// Rows of x up to which tiles that pack nothing beat the matrix product, whose packing of W costs as much as reading it.
+const FEW_ROWS: usize = 32;
 
 /// Rows of W that one task multiplies.
 const ROWS_PER_TASK: usize = 64;
 
-simd! {
-    /// Every row of w times every row of x, both of `k` numbers: (rows of w, rows of x).
-    fn inner_products<S, F>(x: &[F], w: &[F], k: usize, y: &mut [F]) {
-        for (w, y) in w.chunks_exact(k).zip(y.chunks_exact_mut(x.len() / k)) {
-            for (x, y) in x.chunks_exact(k).zip(y) {
-                *y = dot::<S, F>(x, w);
-            }
+/// Numbers of W below which waking threads costs more than they save.
+const SERIAL: usize = 32 * 1024;
+
+/// `x W^T (+ bias)` for a few rows of x, each `k` numbers.
+fn few_rows<F: FewRows>(x: &[F], w: &[F], k: usize, bias: Option<&[F]>) -> Vec<F> {
+    let (n, m) = (x.len() / k, w.len() / k);
+    counted::add((2 * n * m * k) as i64);
+    let mut y_nm = vec![F::ZERO; n * m];
+    let y = Shared::new(&mut y_nm, m);
+    let task = |i: usize| {
+        let rows = i * ROWS_PER_TASK..((i + 1) * ROWS_PER_TASK).min(m);
+        // SAFETY: each task has columns of its own.
+        let mut part = unsafe { y.part((0, rows.start), n, rows.len()) };
+        F::rows_by_rows(x, &w[rows.start * k..rows.end * k], k, &mut part);
+        if let Some(bias) = bias {
+            (0..n).for_each(|j| accumulate(part.row(j), &bias[rows.clone()]));
         }
+    };
+    let tasks = m.div_ceil(ROWS_PER_TASK);
+    if w.len() <= SERIAL {
+        (0..tasks).for_each(task);
+    } else {
+        (0..tasks).into_par_iter().for_each(task);
     }
+    y_nm
 }
 
 struct Linear<F>(PhantomData<F>);
 
-impl<F: Real> CustomOp2 for Linear<F> {
+impl<F: FewRows> CustomOp2 for Linear<F> {
     fn name(&self) -> &'static str {
         "linear"
     }
@@ -94,7 +97,7 @@ impl<F: Real> CustomOp2 for Linear<F> {
         let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
         let (x, w) = (numbers::<F>(x, lx)?, numbers::<F>(w, lw)?);
         let y = match n {
-            1..=FEW_ROWS => by_inner_products(x, w, k, None),
+            1..=FEW_ROWS if k > 0 => few_rows(x, w, k, None),
             _ => product(Matrix::new(x, n, k, k), Matrix::new(w, m, k, k).t()),
         };
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
@@ -112,7 +115,7 @@ impl<F: Real> CustomOp2 for Linear<F> {
     }
 }
 
-impl<F: Real> CustomOp3 for Linear<F> {
+impl<F: FewRows> CustomOp3 for Linear<F> {
     fn name(&self) -> &'static str {
         "linear with bias"
     }
@@ -132,8 +135,8 @@ impl<F: Real> CustomOp3 for Linear<F> {
             numbers::<F>(w, lw)?,
             numbers::<F>(bias, lb)?,
         );
-        if (1..=FEW_ROWS).contains(&n) {
-            let y = by_inner_products(x, w, k, Some(bias));
+        if (1..=FEW_ROWS).contains(&n) && k > 0 {
+            let y = few_rows(x, w, k, Some(bias));
             return Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))));
         }
         let (x, w) = (Matrix::new(x, n, k, k), Matrix::new(w, m, k, k));

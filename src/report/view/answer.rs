@@ -17,8 +17,26 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     Some(blocks)
 }
 
-/// The answer, or why there is none and what there is instead.
+/// The answer, or why there is none and what there is instead; of a run that goes on, that it does before anything else.
 pub(super) fn said(findings: &Findings) -> Vec<Block> {
+    let mut blocks: Vec<Block> = not_finished(findings).into_iter().collect();
+    blocks.extend(found(findings));
+    blocks
+}
+
+fn not_finished(findings: &Findings) -> Option<Block> {
+    let (run, trials) = (&findings.file.run, findings.file.trials.len());
+    let s = if trials == 1 { "" } else { "s" };
+    run.finished_at.is_none().then(|| {
+        let so_far = format!(
+            "Not finished: {trials} trial{s} so far, and what follows may change; `effbench run {} --resume` runs the rest.",
+            run.suite
+        );
+        Block::Lead(so_far)
+    })
+}
+
+fn found(findings: &Findings) -> Vec<Block> {
     let answer = match &findings.answer {
         Ok(answer) => answer,
         Err(why) => return unanswered(findings, why),

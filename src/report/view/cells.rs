@@ -8,7 +8,7 @@ use crate::unit::Count;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 17] = [
+const COLUMNS: [Column; 19] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -17,6 +17,12 @@ const COLUMNS: [Column; 17] = [
     ),
     ("val (nats)", metric::VAL_LOSS_NATS, Quantity::Nats, true),
     ("bits/byte", metric::VAL_BITS_PER_BYTE, Quantity::Nats, true),
+    (
+        "packed (+nats)",
+        metric::PACKED_EXCESS_NATS,
+        Quantity::Nats,
+        true,
+    ),
     (
         "next token",
         metric::NEXT_TOKEN_ACCURACY,
@@ -43,6 +49,12 @@ const COLUMNS: [Column; 17] = [
         "decode tok/s",
         metric::DECODE_TOKENS_PER_S,
         Quantity::TokensPerSecond,
+        false,
+    ),
+    (
+        "read/token",
+        metric::WEIGHTS_READ_BYTES,
+        Quantity::Bytes,
         false,
     ),
     ("first token", metric::TTFT_S, Quantity::Seconds, false),

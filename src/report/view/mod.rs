@@ -33,6 +33,7 @@ mod loss;
 mod along;
 mod spectrum;
 mod frontier;
+mod latency;
 mod speed;
 mod energy;
 mod valleys;

@@ -1,6 +1,7 @@
 //! Throughput, and how much of the machine's own measured peak it is.
 
 use super::hue::hue;
+use super::latency;
 use std::collections::BTreeMap;
 
 use crate::analysis::caveat::drift;
@@ -56,6 +57,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
         return None;
     }
     blocks.extend(peaks(findings));
+    blocks.extend(latency::blocks(findings));
     blocks.extend(drift(findings.file).map(|c| Block::Caveat {
         message: c.message,
         remedy: c.remedy,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Optimizer, OptimizerKind, OptimizerPlan, in_place, take};
+use super::{Now, Optimizer, OptimizerKind, OptimizerPlan, in_place, take};
 use crate::config::knob::Number;
 use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::{Error, Result};
@@ -157,7 +157,8 @@ pub const FLOPS_PER_SCALAR: f64 = 15.0;
 struct All(Vec<Moments>);
 
 impl Optimizer for All {
-    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], now: &Now) -> Result<()> {
+        let Now { lr, scale, .. } = *now;
         if let Some(gpu) = vars.first().and_then(|var| Gpu::of(var.device())) {
             return on_gpu(gpu, &mut self.0, vars, grads, lr, scale);
         }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{OptimizerKind, adamw, muon, sgd};
+use super::{OptimizerKind, adamw, lion, muon, schedule_free, sgd};
 use crate::config::{Catalog, Slot};
 
 const SLOT: Slot = Slot {
@@ -20,6 +20,8 @@ pub fn kinds() -> Catalog<dyn OptimizerKind> {
             Arc::new(adamw::Kind),
             Arc::new(sgd::Kind),
             Arc::new(muon::Kind),
+            Arc::new(lion::Kind),
+            Arc::new(schedule_free::Kind),
         ],
     )
 }

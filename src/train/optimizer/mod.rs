@@ -10,16 +10,53 @@ use crate::model::Decl;
 
 mod in_place;
 pub mod adamw;
+mod elementwise;
+pub mod lion;
 pub mod muon;
+pub mod schedule_free;
 pub mod sgd;
 mod kinds;
 
 pub use kinds::kinds;
 
+/// One update's place in a training.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Now {
+    /// Updates before it.
+    pub step: u64,
+    /// Planned updates.
+    pub steps: u64,
+    /// Learning rate.
+    pub lr: f64,
+    /// What every gradient is multiplied by first (clipping).
+    pub scale: f64,
+}
+
+/// What parameters are asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum View {
+    /// To take gradients at.
+    Train,
+    /// To evaluate, to serve and to keep.
+    Evaluate,
+}
+
 /// Moves parameters by their gradients.
 pub trait Optimizer: Send {
-    /// One update; `scale` multiplies every gradient first (clipping).
-    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()>;
+    /// One update.
+    ///
+    /// # Errors
+    /// The operations'.
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], now: &Now) -> Result<()>;
+
+    /// Puts the parameters where they are looked at, or back to where they learn: of most optimizers that is one place.
+    ///
+    /// # Errors
+    /// The operations'.
+    fn view(&mut self, vars: &[Var], view: View) -> Result<()> {
+        let _ = (vars, view);
+        Ok(())
+    }
 
     /// A copy of its state, for a checkpoint; `None` from one that gives none out: its trials cannot be continued.
     fn state(&self) -> Result<Option<Vec<Tensor>>> {

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use candle_core::{DType, Device, Tensor, Var};
 
 use super::adamw::{self, AdamW, FLOPS_PER_SCALAR, Moments};
-use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
+use super::{Now, Optimizer, OptimizerKind, OptimizerPlan, take};
 use crate::config::knob::{Number, Whole};
 use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
@@ -152,7 +152,8 @@ struct State {
 }
 
 impl Optimizer for State {
-    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], now: &Now) -> Result<()> {
+        let Now { lr, scale, .. } = *now;
         let mut matrices = Vec::new();
         for ((rule, var), grad) in self.rules.iter_mut().zip(vars).zip(grads) {
             match rule {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
-use super::{Optimizer, OptimizerKind, OptimizerPlan, take};
+use super::{Now, Optimizer, OptimizerKind, OptimizerPlan, take};
 use crate::config::knob::Number;
 use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
@@ -101,7 +101,8 @@ struct State {
 }
 
 impl Optimizer for State {
-    fn step(&mut self, vars: &[Var], grads: &[Tensor], lr: f64, scale: f64) -> Result<()> {
+    fn step(&mut self, vars: &[Var], grads: &[Tensor], now: &Now) -> Result<()> {
+        let Now { lr, scale, .. } = *now;
         for (((var, grad), velocity), (factor, decay)) in vars
             .iter()
             .zip(grads)

@@ -26,11 +26,11 @@ fn from(path: &std::path::Path, extra: Value) -> Result<Prepared> {
 fn kept(folder: &std::path::Path, seed: u64) -> std::path::PathBuf {
     let prepared = settle(&Registry::builtin(), &tree(json!({}))).unwrap();
     let path = folder.join("deep").join(format!("{seed}.safetensors"));
-    let job = Job {
-        seed,
+    let mut job = Job {
         keep_weights: Some(path.clone()),
         ..job(&prepared)
     };
+    job.trial.seed = seed;
     let trial = run(&Registry::builtin(), &job, &mut |_| {}).unwrap();
     assert_eq!(trial.status, Status::Ok);
     path

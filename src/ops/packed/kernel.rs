@@ -1,0 +1,350 @@
+//! Packed rows times a few rows of numbers, each weight unpacked in registers where it is multiplied.
+//!
+//! A sum runs in the order of [`tile`](crate::ops::cpu::tile), over numbers that are rounded as those that
+//! [`unpack`](super::format) writes: the result is the same to the bit.
+
+use super::format::Format;
+use crate::ops::cpu::matmul::MatrixMut;
+
+/// Rows of x that are multiplied in registers; of more it pays to unpack a weight once into memory.
+pub(super) const MOST_ROWS: usize = 4;
+
+/// Whether `blocks`, some packed rows of `k` numbers, were multiplied with `x`, a few rows of as many: written to (rows of x, rows of
+/// W). Not where this processor has no kernel for it.
+pub(super) fn multiplied(
+    format: Format,
+    blocks: &[u8],
+    x: &[f32],
+    k: usize,
+    out: &mut MatrixMut<'_, f32>,
+) -> bool {
+    let of_row = k / format.numbers() * format.bytes();
+    assert!(k.is_multiple_of(format.numbers()) && x.len().is_multiple_of(k));
+    assert!(of_row > 0 && blocks.len().is_multiple_of(of_row));
+    if x.len() / k > MOST_ROWS {
+        return false;
+    }
+    #[cfg(target_arch = "x86_64")]
+    {
+        use crate::ops::cpu::isa::{Level, level};
+        match level() {
+            Level::Avx512 => {
+                // SAFETY: `level` found these instructions on this CPU.
+                unsafe { avx512::all(format, blocks, x, k, out) };
+                return true;
+            }
+            Level::Avx2 => {
+                // SAFETY: as above.
+                unsafe { avx2::all(format, blocks, x, k, out) };
+                return true;
+            }
+            Level::Baseline => {}
+        }
+    }
+    let _ = out;
+    false
+}
+
+/// The kernel for one width of registers. `$wide` makes of sixteen bytes as many numbers, in `$parts` registers.
+#[cfg(target_arch = "x86_64")]
+macro_rules! kernel {
+    ($level:ident, $features:literal, $numbers:literal, $parts:literal, $rows:literal,
+     $most:literal, $vector:ident, $zero:ident, $load:ident, $set:ident, $mul:ident, $sub:ident,
+     $fma:ident, $sum:ident, $wide:item, $wide_signed:item) => {
+        mod $level {
+            use crate::ops::cpu::matmul::MatrixMut;
+            use crate::ops::packed::format::{self, Format};
+            use std::arch::x86_64::*;
+
+            /// Registers of a piece: 32 numbers.
+            const PIECE: usize = 2 * $parts;
+
+            type Piece = [$vector; PIECE];
+
+            $wide
+            $wide_signed
+
+            /// A format's pieces of 32 numbers.
+            trait Packed {
+                const NUMBERS: usize;
+                const BYTES: usize;
+                /// Piece `p` of a block.
+                fn piece(block: &[u8], p: usize) -> Piece;
+            }
+
+            /// `scale (q - zero)` of 32 bytes.
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn scaled(low: __m128i, high: __m128i, scale: [f32; 2], zero: f32) -> Piece {
+                let (low, high) = (wide(low), wide(high));
+                let mut piece = [$zero(); PIECE];
+                for i in 0..$parts {
+                    piece[i] = $mul($set(scale[0]), $sub(low[i], $set(zero)));
+                    piece[$parts + i] = $mul($set(scale[1]), $sub(high[i], $set(zero)));
+                }
+                piece
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn sixteen(bytes: &[u8]) -> __m128i {
+                let bytes = &bytes[..16];
+                // SAFETY: the slice has sixteen bytes.
+                unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn upper_half(bytes: __m128i) -> __m128i {
+                lower_half(_mm_srli_epi16::<4>(bytes))
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn lower_half(bytes: __m128i) -> __m128i {
+                _mm_and_si128(bytes, _mm_set1_epi8(15))
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn q8_0(block: &[u8], _p: usize) -> Piece {
+                let d = $set(format::half_at(block, 0));
+                let low = wide_signed(sixteen(&block[2..]));
+                let high = wide_signed(sixteen(&block[18..]));
+                let mut piece = [$zero(); PIECE];
+                for i in 0..$parts {
+                    piece[i] = $mul(d, low[i]);
+                    piece[$parts + i] = $mul(d, high[i]);
+                }
+                piece
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn q4_0(block: &[u8], _p: usize) -> Piece {
+                let (d, q) = (format::half_at(block, 0), sixteen(&block[2..]));
+                scaled(lower_half(q), upper_half(q), [d, d], 8.0)
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn q4_k(block: &[u8], p: usize) -> Piece {
+                let (d, e) = (format::half_at(block, 0), format::half_at(block, 2));
+                let (s, m) = format::of_part(&block[4..16], p);
+                let at = 16 + 32 * (p / 2);
+                let (low, high) = (sixteen(&block[at..]), sixteen(&block[at + 16..]));
+                let (low, high) = if p.is_multiple_of(2) {
+                    (lower_half(low), lower_half(high))
+                } else {
+                    (upper_half(low), upper_half(high))
+                };
+                let (low, high) = (wide(low), wide(high));
+                let (scale, offset) = ($set(d * s), $set(e * m));
+                let mut piece = [$zero(); PIECE];
+                for i in 0..$parts {
+                    piece[i] = $sub($mul(scale, low[i]), offset);
+                    piece[$parts + i] = $sub($mul(scale, high[i]), offset);
+                }
+                piece
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn q6_k(block: &[u8], p: usize) -> Piece {
+                let (half, stretch) = (p / 4, p % 4);
+                let d = format::half_at(block, 208);
+                let scale = |k: usize| d * f32::from(block[192 + 2 * p + k].cast_signed());
+                let (of_low, of_high) = (64 * half + 32 * (stretch % 2), 128 + 32 * half);
+                let two = _mm_cvtsi32_si128(2 * stretch as i32);
+                let mut q = [_mm_setzero_si128(); 2];
+                for (k, q) in q.iter_mut().enumerate() {
+                    let (low, high) = (
+                        sixteen(&block[of_low + 16 * k..]),
+                        sixteen(&block[of_high + 16 * k..]),
+                    );
+                    let low = if stretch < 2 { lower_half(low) } else { upper_half(low) };
+                    let high = _mm_and_si128(_mm_srl_epi16(high, two), _mm_set1_epi8(3));
+                    *q = _mm_or_si128(low, _mm_slli_epi16::<4>(high));
+                }
+                scaled(q[0], q[1], [scale(0), scale(1)], 32.0)
+            }
+
+            macro_rules! packed {
+                ($name:ident, $format:ident, $one:ident) => {
+                    struct $name;
+                    impl Packed for $name {
+                        const NUMBERS: usize = Format::$format.numbers();
+                        const BYTES: usize = Format::$format.bytes();
+                        #[inline(always)]
+                        fn piece(block: &[u8], p: usize) -> Piece {
+                            // SAFETY: only `all` gets here, whose caller found the instructions.
+                            unsafe { $one(block, p) }
+                        }
+                    }
+                };
+            }
+            packed!(OfQ8_0, Q8_0, q8_0);
+            packed!(OfQ4_0, Q4_0, q4_0);
+            packed!(OfQ4K, Q4K, q4_k);
+            packed!(OfQ6K, Q6K, q6_k);
+
+            #[target_feature(enable = $features)]
+            pub fn all(
+                format: Format,
+                blocks: &[u8],
+                x: &[f32],
+                k: usize,
+                out: &mut MatrixMut<'_, f32>,
+            ) {
+                match format {
+                    Format::Q8_0 => rows::<OfQ8_0>(blocks, x, k, out),
+                    Format::Q4_0 => rows::<OfQ4_0>(blocks, x, k, out),
+                    Format::Q4K => rows::<OfQ4K>(blocks, x, k, out),
+                    Format::Q6K => rows::<OfQ6K>(blocks, x, k, out),
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn rows<P: Packed>(blocks: &[u8], x: &[f32], k: usize, out: &mut MatrixMut<'_, f32>) {
+                let of_row = k / P::NUMBERS * P::BYTES;
+                let (mut i, rows) = (0, blocks.len() / of_row);
+                while i + $rows <= rows {
+                    some::<P, $rows>(&blocks[i * of_row..], x, k, i, out);
+                    i += $rows;
+                }
+                while i < rows {
+                    some::<P, 1>(&blocks[i * of_row..], x, k, i, out);
+                    i += 1;
+                }
+            }
+
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn some<P: Packed, const R: usize>(
+                blocks: &[u8],
+                x: &[f32],
+                k: usize,
+                i: usize,
+                out: &mut MatrixMut<'_, f32>,
+            ) {
+                let (mut j, rows) = (0, x.len() / k);
+                while j < rows {
+                    let x = &x[j * k..];
+                    j += match (rows - j).min($most) {
+                        1 => one::<P, R, 1>(blocks, x, k, (i, j), out),
+                        2 => one::<P, R, 2>(blocks, x, k, (i, j), out),
+                        3 => one::<P, R, 3>(blocks, x, k, (i, j), out),
+                        _ => one::<P, R, 4>(blocks, x, k, (i, j), out),
+                    };
+                }
+            }
+
+            /// `R` packed rows with `C` rows of x; how many of those are done.
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn one<P: Packed, const R: usize, const C: usize>(
+                blocks: &[u8],
+                x: &[f32],
+                k: usize,
+                (i, j): (usize, usize),
+                out: &mut MatrixMut<'_, f32>,
+            ) -> usize {
+                let (of_row, pieces) = (k / P::NUMBERS * P::BYTES, P::NUMBERS / 32);
+                assert!(x.len() >= C * k && blocks.len() >= R * of_row);
+                let mut sums = [[$zero(); C]; R];
+                for b in 0..k / P::NUMBERS {
+                    for p in 0..pieces {
+                        let at = b * P::NUMBERS + 32 * p;
+                        for (r, sums) in sums.iter_mut().enumerate() {
+                            let block = &blocks[r * of_row + b * P::BYTES..][..P::BYTES];
+                            let piece = P::piece(block, p);
+                            for (c, sum) in sums.iter_mut().enumerate() {
+                                for (v, w) in piece.iter().enumerate() {
+                                    // SAFETY: c < C, and at + 32 <= k: this ends within C k numbers, which x has.
+                                    let x = unsafe {
+                                        $load(x.as_ptr().add(c * k + at + v * $numbers))
+                                    };
+                                    *sum = $fma(*w, x, *sum);
+                                }
+                            }
+                        }
+                    }
+                }
+                for c in 0..C {
+                    let row = out.row(j + c);
+                    for (r, sums) in sums.iter().enumerate() {
+                        row[i + r] = $sum(sums[c]);
+                    }
+                }
+                C
+            }
+
+            #[allow(dead_code, reason = "AVX-512 has an intrinsic for it")]
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn sum_of_eight(x: __m256) -> f32 {
+                let half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+                let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
+                _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)))
+            }
+        }
+    };
+}
+
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    avx512,
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma",
+    16,
+    1,
+    4,
+    4,
+    __m512,
+    _mm512_setzero_ps,
+    _mm512_loadu_ps,
+    _mm512_set1_ps,
+    _mm512_mul_ps,
+    _mm512_sub_ps,
+    _mm512_fmadd_ps,
+    _mm512_reduce_add_ps,
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    #[inline]
+    fn wide(bytes: __m128i) -> [__m512; 1] {
+        [_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))]
+    },
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    #[inline]
+    fn wide_signed(bytes: __m128i) -> [__m512; 1] {
+        [_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))]
+    }
+);
+#[cfg(target_arch = "x86_64")]
+kernel!(
+    avx2,
+    "avx2,fma",
+    8,
+    2,
+    2,
+    2,
+    __m256,
+    _mm256_setzero_ps,
+    _mm256_loadu_ps,
+    _mm256_set1_ps,
+    _mm256_mul_ps,
+    _mm256_sub_ps,
+    _mm256_fmadd_ps,
+    sum_of_eight,
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn wide(bytes: __m128i) -> [__m256; 2] {
+        let upper = _mm_srli_si128::<8>(bytes);
+        [bytes, upper].map(|half| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(half)))
+    },
+    #[target_feature(enable = "avx2,fma")]
+    #[inline]
+    fn wide_signed(bytes: __m128i) -> [__m256; 2] {
+        let upper = _mm_srli_si128::<8>(bytes);
+        [bytes, upper].map(|half| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(half)))
+    }
+);

@@ -1,0 +1,107 @@
+//! Weights that are packed before they serve.
+
+use super::*;
+use crate::ops::Format;
+use crate::record::metric as name;
+
+fn tree(extra: Value) -> Tree {
+    let sets = json!({
+        "model": {"width": 64, "heads": 2, "layers": 2, "context": 12},
+        "train": {"batch": 2, "steps": 6},
+        "data": {"kind": "markov", "states": 11, "validation_tokens": 480},
+        "measure": {"window_s": 0.01},
+    });
+    let mut tree = Library::builtin().variant("gpt2").unwrap().tree;
+    for layer in [sets, extra] {
+        tree.overlay(&Tree::from_json(&layer, &Origin::named("test")).unwrap());
+    }
+    tree
+}
+
+fn settled(extra: Value) -> Result<Prepared> {
+    settle(&Registry::builtin(), &tree(extra))
+}
+
+#[test]
+fn what_packing_saves_and_costs_is_measured() {
+    let of = |extra: Value| {
+        let prepared = settled(extra).unwrap();
+        run(&Registry::builtin(), &job(&prepared), &mut |_| {}).unwrap()
+    };
+    let plain = of(json!({}));
+    let trial = |name: &str| of(json!({"infer": {"weights": name}}));
+    let value = |trial: &Trial, name: &str| trial.metrics[name].value;
+    let bytes = |trial: &Trial| value(trial, name::WEIGHTS_READ_BYTES).unwrap();
+    assert_eq!(value(&plain, name::PACKED_EXCESS_NATS), None);
+    let mut errors = Vec::new();
+    for (format, bits) in [("q8_0", 8.5), ("q4_0", 4.5)] {
+        let packed = trial(format);
+        // It learns the same; what is packed serves.
+        assert_eq!(packed.curve.train_loss_nats, plain.curve.train_loss_nats);
+        let loss = |trial: &Trial| value(trial, name::VAL_LOSS_NATS);
+        assert_eq!(loss(&packed), loss(&plain));
+        // Gains, and a row of the table, stay f32.
+        let ratio = bytes(&packed) / bytes(&plain);
+        assert!(
+            (bits / 32.0..bits / 32.0 + 0.02).contains(&ratio),
+            "{format}: {ratio}"
+        );
+        errors.push(value(&packed, name::PACKED_EXCESS_NATS).unwrap());
+    }
+    assert!(errors[0].abs() < 0.01 && errors[0] != 0.0, "{errors:?}");
+    assert!(
+        errors[1].abs() < 0.1 && errors[0].abs() < errors[1].abs(),
+        "{errors:?}"
+    );
+}
+
+/// The loss with packed weights is that with the numbers that they stand for.
+#[test]
+fn packed_weights_serve_as_their_numbers_do() {
+    let experiment = settled(json!({})).unwrap().experiment;
+    let model = &experiment.model;
+    let params = model.start(1, &Device::Cpu).unwrap();
+    let batch = batch(&experiment, 0);
+    let score = |weights: &crate::model::Weights| {
+        let ops = crate::ops::Ops::fused();
+        let scored = crate::infer::evaluate(model, weights, &batch, ops, &Device::Cpu).unwrap();
+        let nats = scored.into_iter().flatten().map(|token| token.nats);
+        nats.collect::<Vec<f32>>()
+    };
+    let packed = model.serving(&params, Some(Format::Q8_0)).unwrap();
+    let seen = score(&packed);
+    assert_ne!(seen, score(&params.detached()));
+    // The head's numbers are the table's, whose rows are looked up as they were trained: with a table of numbers that packing
+    // leaves as they are, all are the same.
+    for (id, decl) in model.decls().iter().enumerate() {
+        if decl.shape.len() == 2 {
+            let rounded = crate::ops::Packed::of(params.vars()[id].as_tensor(), Format::Q8_0);
+            params.vars()[id]
+                .set(&rounded.unwrap().unpacked().unwrap())
+                .unwrap();
+        }
+    }
+    let again = model.serving(&params, Some(Format::Q8_0)).unwrap();
+    let (packed, rounded) = (score(&again), score(&params.detached()));
+    let worst = packed.iter().zip(&rounded).map(|(a, b)| (a - b).abs());
+    assert!(worst.fold(0.0, f32::max) < 1e-4);
+}
+
+#[test]
+fn what_cannot_be_packed_is_refused() {
+    for (extra, expected) in [
+        (
+            json!({"infer": {"weights": "q4_k"}}),
+            "it packs 256 numbers of a row at a time, and embedding.tokens has rows of 64",
+        ),
+        (
+            json!({"infer": {"weights": "q8_0"}, "compute": {"device": "cuda"}}),
+            "packed weights serve on the CPU, and compute.device is cuda",
+        ),
+        (json!({"infer": {"weights": "q9"}}), "q8_0"),
+    ] {
+        let error = settled(extra).err().unwrap();
+        let said = format!("{error}");
+        assert!(said.contains(expected), "{said}");
+    }
+}
