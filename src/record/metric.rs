@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::stat;
 
-/// Training throughput over the steady window.
+/// Training throughput over all seconds after the warm-up.
 pub const TRAIN_TOKENS_PER_S: &str = "train_tokens_per_s";
 /// Duration of one optimizer step.
 pub const TRAIN_STEP_S: &str = "train_step_s";
@@ -89,7 +89,7 @@ macro_rules! registry {
 
 registry! {
     TRAIN_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Training tokens over all seconds of the window after the warm-up, data among them.";
-    TRAIN_STEP_S, "s", Lower, Sampled, "Median duration of one optimizer step in the steady window.";
+    TRAIN_STEP_S, "s", Lower, Sampled, "Median duration of one optimizer step after the warm-up, its data among it.";
     MFU, "1", Higher, Sampled, "FLOPs of the model's matrix products, as executed, per second over the GEMM peak measured in the same run.";
     PEAK_MEMORY_BYTES, "bytes", Lower, Sampled, "Peak memory of the trial's own process.";
     TRAIN_WALL_S, "s", Lower, Sampled, "Seconds of training, data among them; evaluation and checkpoints left out.";

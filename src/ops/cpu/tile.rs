@@ -49,6 +49,17 @@ fn one_by_one<F: Real>(x: &[F], w: &[F], k: usize, out: &mut MatrixMut<'_, F>) {
     }
 }
 
+/// The sum of the eight numbers of a register, pair by pair.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+#[inline]
+pub(in crate::ops) fn sum_of_eight(x: std::arch::x86_64::__m256) -> f32 {
+    use std::arch::x86_64::*;
+    let half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
+    _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)))
+}
+
 /// The kernel for one width of registers: `$rows` rows of w by up to four of x.
 #[cfg(target_arch = "x86_64")]
 macro_rules! tiles {
@@ -56,6 +67,8 @@ macro_rules! tiles {
      $zero:ident, $load:ident, $fma:ident, $sum:ident) => {
         mod $level {
             use super::MatrixMut;
+            #[allow(unused_imports, reason = "AVX-512 has an intrinsic for it")]
+            use super::sum_of_eight;
             use std::arch::x86_64::*;
 
             #[target_feature(enable = $features)]
@@ -133,15 +146,6 @@ macro_rules! tiles {
                 }
                 C
             }
-
-            #[allow(dead_code, reason = "AVX-512 has an intrinsic for it")]
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn sum_of_eight(x: __m256) -> f32 {
-                let half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
-                let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
-                _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)))
-            }
         }
     };
 }
@@ -206,6 +210,24 @@ mod tests {
                 let size: f64 = x.iter().zip(w).map(|(x, w)| truth(x, w).abs()).sum();
                 let error = (f64::from(y) - sum).abs() / size.max(1e-3);
                 assert!(error < 1e-6, "{n} {m} {k}: {error:e}");
+            }
+        }
+    }
+
+    /// A processor with the widest registers has the narrower ones too.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn narrower_registers_hold_the_same_products() {
+        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+            return;
+        }
+        for (n, m, k) in [(1, 3, 7), (3, 5, 8), (5, 4, 41), (9, 7, 64)] {
+            let (x, w) = (numbers(n * k, 1), numbers(m * k, 2));
+            let mut y = vec![f32::NAN; n * m];
+            // SAFETY: the instructions are there.
+            unsafe { avx2::all(&x, &w, k, &mut MatrixMut::new(&mut y, n, m, m)) };
+            for (seen, best) in y.iter().zip(product(&x, &w, k)) {
+                assert!((seen - best).abs() < 1e-4, "{n} {m} {k}: {seen} {best}");
             }
         }
     }

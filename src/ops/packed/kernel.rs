@@ -53,6 +53,8 @@ macro_rules! kernel {
      $fma:ident, $sum:ident, $wide:item, $wide_signed:item) => {
         mod $level {
             use crate::ops::cpu::matmul::MatrixMut;
+            #[allow(unused_imports, reason = "AVX-512 has an intrinsic for it")]
+            use crate::ops::cpu::tile::sum_of_eight;
             use crate::ops::packed::format::{self, Format};
             use std::arch::x86_64::*;
 
@@ -279,15 +281,6 @@ macro_rules! kernel {
                 }
                 C
             }
-
-            #[allow(dead_code, reason = "AVX-512 has an intrinsic for it")]
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn sum_of_eight(x: __m256) -> f32 {
-                let half = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
-                let quarter = _mm_add_ps(half, _mm_movehl_ps(half, half));
-                _mm_cvtss_f32(_mm_add_ss(quarter, _mm_movehdup_ps(quarter)))
-            }
         }
     };
 }
@@ -348,3 +341,40 @@ kernel!(
         [bytes, upper].map(|half| _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(half)))
     }
 );
+
+#[cfg(test)]
+mod tests {
+    /// A processor with the widest registers has the narrower ones too.
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn narrower_registers_hold_the_same_products() -> candle_core::Result<()> {
+        use super::*;
+        use crate::ops::check::random;
+        use candle_core::DType;
+        use candle_core::quantized::QTensor;
+        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+            return Ok(());
+        }
+        let (weights, x) = (
+            random(&[5, 512], DType::F32, 1)?,
+            random(&[4, 512], DType::F32, 2)?,
+        );
+        for format in Format::ALL {
+            let packed = QTensor::quantize(&weights, format.of_candle())?;
+            let numbers = packed.dequantize(weights.device())?;
+            let truth = x.matmul(&numbers.t()?)?.flatten_all()?.to_vec1::<f32>()?;
+            let blocks = packed.data()?;
+            for n in 1..=MOST_ROWS {
+                let x = x.narrow(0, 0, n)?.flatten_all()?.to_vec1::<f32>()?;
+                let mut y = vec![f32::NAN; n * 5];
+                let out = &mut MatrixMut::new(&mut y, n, 5, 5);
+                // SAFETY: the instructions are there.
+                unsafe { avx2::all(format, &blocks, &x, 512, out) };
+                for (seen, best) in y.iter().zip(&truth) {
+                    assert!((seen - best).abs() < 1e-3, "{format:?} {n}: {seen} {best}");
+                }
+            }
+        }
+        Ok(())
+    }
+}
