@@ -8,7 +8,10 @@
 use candle_core::{DType, Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use effbench::device::{Gemm, Precision, StreamCopy};
-use effbench::ops::{Axes, Ops, RopeTable, Tape};
+use effbench::ops::{
+    Axes, Decay, Features, LinearAxes, LinearInputs, Ops, RopeTable, Routing, Score, Tape,
+};
+use std::sync::Arc;
 use std::time::Duration;
 
 #[derive(Clone, Copy)]
@@ -39,6 +42,7 @@ const fn shape(
             heads,
             kv_heads: heads,
             head_width,
+            value_width: None,
             scale: None,
             window: None,
         },
@@ -115,6 +119,8 @@ fn cases(shape: Shape) -> Result<Vec<Case>> {
         case("gelu", &[&[n, 4 * c]], |ops, x| ops.gelu(&x[0])),
         case("relu", &[&[n, 4 * c]], |ops, x| ops.relu(&x[0])),
         case("swiglu", &[&[n, 16 * c / 3]], |ops, x| ops.swiglu(&x[0])),
+        case("relu2", &[&[n, 4 * c]], |ops, x| ops.relu2(&x[0])),
+        case("geglu", &[&[n, 16 * c / 3]], |ops, x| ops.geglu(&x[0])),
         case("rope", &[&[n, packed]], move |ops, x| {
             ops.rope(&x[0], axes, &table)
         }),
@@ -122,6 +128,12 @@ fn cases(shape: Shape) -> Result<Vec<Case>> {
             ops.causal_attention(&x[0], axes)
         })
         .flops(4 * pairs * c),
+        case(
+            "gated_delta",
+            &[&[n, packed], &[n, axes.heads], &[n, axes.heads]],
+            move |ops, x| gated_delta(ops, x, axes),
+        )
+        .flops(2 * axes.batch * axes.heads * linear(axes).products(axes.time).forward as usize),
         case("embedding", &[&[v, c]], move |ops, x| {
             ops.embedding(&x[0], &ids)
         }),
@@ -136,7 +148,50 @@ fn cases(shape: Shape) -> Result<Vec<Case>> {
             ops.head_loss(&x[0], &x[1], &of_head, 0.0)
         })
         .flops(2 * n * c * v),
+        experts(n, c)?,
     ])
+}
+
+/// Of 16 experts of half the width each token in four.
+fn experts(n: usize, c: usize) -> Result<Case> {
+    let (count, chosen, f) = (16, 4, c / 2);
+    let logits = Tensor::randn(0f32, 1f32, (n, count), &Device::Cpu)?;
+    let routing = Routing::top(Score::Sigmoid, &logits, None, chosen)?;
+    let routing = Arc::new(routing);
+    let shapes: [&[usize]; 4] = [&[n, c], &[n, chosen], &[count * 2 * f, c], &[count * c, f]];
+    let case = case("experts", &shapes, move |ops, x| {
+        ops.experts(&x[0], &x[1], [&x[2], &x[3]], &routing)
+    });
+    Ok(case.flops(2 * n * chosen * 3 * c * f))
+}
+
+/// Gated DeltaNet with heads of attention's sizes.
+fn linear(axes: Axes) -> LinearAxes {
+    LinearAxes {
+        batch: axes.batch,
+        time: axes.time,
+        heads: axes.heads,
+        key_heads: axes.heads,
+        key_width: axes.head_width,
+        value_width: axes.head_width,
+        decay: Decay::Head,
+        delta: true,
+        writes: true,
+        features: Features::Unit,
+        scale: 1.0,
+        chunk: 64,
+    }
+}
+
+/// Of packed queries, keys and values, and numbers that decays and write gates are made of.
+fn gated_delta(ops: Ops, x: &[Tensor], axes: Axes) -> Result<Tensor> {
+    let gates = Tensor::cat(&[(x[1].sqr()? * -0.1)?, (x[2].sqr()? * 0.1)?], 1)?;
+    let inputs = LinearInputs {
+        qkv: &x[0],
+        gates: Some(&gates),
+        skip: None,
+    };
+    ops.linear_attention(inputs, linear(axes))
 }
 
 fn bench(criterion: &mut Criterion, shape: Shape, case: &Case) -> Result<()> {

@@ -5,6 +5,7 @@ use std::fs;
 use std::path::Path;
 
 use effbench::analysis::fit::csv;
+use effbench::checkpoint::{Checkpoint, tokenizer};
 use effbench::config::Library;
 use effbench::error::Result;
 use effbench::import::{About, Mapping, import, log, previews};
@@ -14,12 +15,13 @@ use effbench::record::{journal, pool};
 pub type Reader = (&'static str, fn(&[u8]));
 
 /// Every reader, in the order of the targets.
-pub const READERS: [Reader; 5] = [
+pub const READERS: [Reader; 6] = [
     ("result", result),
     ("journal", journal_trial),
     ("spec", spec),
     ("log", training_log),
     ("table", table),
+    ("checkpoint", checkpoint),
 ];
 
 /// Endings by which logs are told apart; the first byte chooses one.
@@ -88,3 +90,23 @@ pub fn table(bytes: &[u8]) {
         );
     }
 }
+
+/// Any bytes as a GGUF file with its tokenizer, and as the weights of a folder of Hugging Face's.
+pub fn checkpoint(bytes: &[u8]) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("any.gguf");
+    fs::write(&path, bytes).expect("a file");
+    let found = Checkpoint::open(&path);
+    if let Ok(found) = &found {
+        assert!(tokenizer::of_gguf(&found.facts).map_or_else(|why| why.len(), |_| 0) < 4000);
+    }
+    told(found, "any.gguf");
+    let folder = folder.path().join("any");
+    fs::create_dir(&folder).expect("a folder");
+    fs::write(folder.join("config.json"), CONFIG).expect("a file");
+    fs::write(folder.join("model.safetensors"), bytes).expect("a file");
+    told(Checkpoint::open(&folder), "any");
+}
+
+const CONFIG: &str = r#"{"model_type": "llama", "hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2,
+"intermediate_size": 24, "max_position_embeddings": 64}"#;

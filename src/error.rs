@@ -68,13 +68,16 @@ impl Error {
         match near(found, known.iter().copied()) {
             Some(name) => self.hint(format!("did you mean `{name}`?")),
             None if known.is_empty() => self,
-            None if known.len() > 20 => {
+            None if known.len() > MOST_LISTED => {
                 self.hint("`effbench show VARIANT` prints every key with its value")
             }
             None => self.hint(format!("there is: {}", known.join(", "))),
         }
     }
 }
+
+/// Names of one kind, changes the most, are all listed in a hint; keys of a spec are more.
+const MOST_LISTED: usize = 80;
 
 /// A word of a command that a hint names, quoted for a shell where it must be.
 pub fn quoted(word: &str) -> String {

@@ -24,6 +24,7 @@ pub mod unit;
 pub mod stat;
 pub mod stream;
 pub mod reading;
+pub mod checkpoint;
 pub mod config;
 #[cfg(feature = "run")]
 pub mod data;

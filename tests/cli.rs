@@ -262,6 +262,38 @@ fn the_page_about_keys_is_what_the_program_says() {
     );
 }
 
+/// What the changes that ship are worth is what the committed results say, and the page says that.
+#[cfg(feature = "run")]
+#[test]
+fn what_changes_are_worth_is_what_results_say() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let results = MEASURED.map(|name| root.join("results").join(name));
+    let results = results.map(|path| path.to_string_lossy().into_owned());
+    let of_results = [
+        &["list", "changes", "--format", "json", "--measured"][..],
+        &results.each_ref().map(String::as_str),
+    ];
+    let found = effbench(&of_results.concat()).stdout;
+    let shipped = fs::read(root.join("docs/measured.json")).unwrap();
+    assert!(
+        found == shipped,
+        "`effbench list changes --measured results/{} --out docs/measured.json` writes it",
+        MEASURED.join(" results/")
+    );
+    let page = effbench(&["list", "changes", "--format", "markdown"]).stdout;
+    assert!(
+        page == fs::read(root.join("docs/zoo.md")).unwrap(),
+        "`effbench list changes --format markdown --out docs/zoo.md` writes it"
+    );
+}
+
+/// The results that changes are priced by.
+#[cfg(feature = "run")]
+const MEASURED: [&str; 2] = [
+    "gain-epyc-19h-2c-linux.json",
+    "gain-text-xeon-6h-2c-linux.json",
+];
+
 /// A part of the keys is listed alone, for people and for programs.
 #[cfg(feature = "run")]
 #[test]
@@ -289,9 +321,21 @@ fn keys_are_listed_by_table_and_by_name() {
     assert_eq!(
         decays,
         [
-            &serde_json::json!(["adamw", "muon", "schedule-free"]),
+            &serde_json::json!([
+                "adamw",
+                "muon",
+                "schedule-free",
+                "normuon",
+                "soap",
+                "shampoo",
+                "adafactor",
+                "adam-mini",
+                "ademamix",
+                "mars"
+            ]),
             &serde_json::json!(["sgd"]),
-            &serde_json::json!(["lion"])
+            &serde_json::json!(["lion"]),
+            &serde_json::json!(["sophia"])
         ]
     );
     let csv = text(&effbench(&["list", "keys", "--format", "csv"]).stdout);
@@ -318,7 +362,7 @@ fn a_misspelt_key_is_told_its_neighbours() {
         ),
         (
             &["show", "gpt2", "--set", "train.optimizer.momentum=0.9"],
-            "it is a key of kind `sgd` or `muon`",
+            "it is a key of kind `sgd`, `muon` or `normuon`",
         ),
         (
             &[

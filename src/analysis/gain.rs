@@ -5,7 +5,7 @@
 //! runs nothing is extrapolated: there an interval is open, or the answer is a bound that is false in at most 5% of studies.
 //! Whether the intervals cover what they promise is for the simulated studies of `coverage.rs` to say.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use super::axis::Axis;
 use super::form::Form;
@@ -75,7 +75,7 @@ impl Blank {
 }
 
 /// What a gain says against 1.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Sign {
     /// The variant is worth more than its cost.

@@ -1,18 +1,28 @@
 //! `effbench list`: what there is, and every key of a spec, one sentence each.
 
+use std::path::PathBuf;
+
 use clap::Args;
 
 use super::out::{Medium, OutArgs};
 use super::print::to_json;
+use crate::analysis::study::studies;
 use crate::config::{Key, Library};
 use crate::error::{Error, Result, near};
 use crate::record::metric::REGISTRY;
+use crate::record::pool::read_all;
+use crate::report::changes::{self, Priced};
 use crate::report::listing::{self, Listed};
 use crate::report::page::{Block, Page};
 use crate::trial::{Registry, keys};
 
 /// The list of keys, by its name.
 const KEYS: &str = "keys";
+/// The list of changes, by its name.
+const CHANGES: &str = "changes";
+/// What was measured of the changes that ship: `effbench list changes --measured RESULT... --out docs/measured.json`, of the results
+/// that `docs/zoo.md` names.
+const MEASURED: &str = include_str!("../../docs/measured.json");
 
 /// Arguments of `effbench list`.
 #[derive(Debug, Clone, Args)]
@@ -20,6 +30,8 @@ const KEYS: &str = "keys";
 Examples:
   effbench list
   effbench list variants
+  effbench list changes                   what can be changed, and what each change was worth where it was measured
+  effbench list changes --measured mine.json          by your own results
   effbench list keys                      every key that --set and files can set, with its meaning
   effbench list keys train.optimizer")]
 pub struct ListArgs {
@@ -27,6 +39,9 @@ pub struct ListArgs {
     pub what: Option<String>,
     /// Only keys that begin so: train, train.optimizer, train.optimizer.lr.
     pub prefix: Option<String>,
+    /// With changes: what they are worth by these result files, or folders of them, in place of what ships.
+    #[arg(long, value_name = "RESULT", num_args = 1..)]
+    pub measured: Vec<PathBuf>,
     // A doc comment here would replace the command's own words.
     #[command(flatten)]
     #[allow(missing_docs)]
@@ -46,6 +61,13 @@ pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
         );
         return Err(Error::input(message).hint("only `effbench list keys PREFIX` has"));
     }
+    if what == Some(CHANGES) {
+        return list_changes(args);
+    }
+    if !args.measured.is_empty() {
+        let message = "--measured: only changes have measured worths";
+        return Err(Error::input(message).hint("`effbench list changes --measured RESULT`"));
+    }
     let all = listings(registry)?;
     let shown: Vec<&Listed> = match &args.what {
         None => all.iter().collect(),
@@ -63,6 +85,35 @@ pub fn execute(args: &ListArgs, registry: &Registry) -> Result<()> {
     args.out.show(
         || Ok(listing::listing(&shown)),
         || Ok(Some(to_json(&shown)?)),
+    )
+}
+
+/// Lists the changes that ship, with what they are worth.
+fn list_changes(args: &ListArgs) -> Result<()> {
+    let known = Library::builtin().changes()?;
+    let priced: Vec<Priced> = match args.measured.is_empty() {
+        true => {
+            let shipped: Vec<Priced> = serde_json::from_str(MEASURED)
+                .map_err(|error| Error::internal(format!("docs/measured.json: {error}")))?;
+            let mut all = changes::priced(&known, &[]);
+            for change in &mut all {
+                let measured = shipped.iter().find(|other| other.name == change.name);
+                change.measured = measured.map(|m| m.measured.clone()).unwrap_or_default();
+            }
+            all
+        }
+        false => {
+            let file = read_all(&args.measured)?;
+            let studies = studies(&file, None, None, None)
+                .map_err(|why| Error::input(format!("list changes: {why}")))?;
+            changes::priced(&known, &studies)
+        }
+    };
+    let medium = args.out.medium()?;
+    let document = matches!(medium, Medium::Markdown | Medium::Html);
+    args.out.show(
+        || Ok(changes::page(&priced, document)),
+        || Ok(Some(to_json(&priced)?)),
     )
 }
 

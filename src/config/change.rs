@@ -12,11 +12,11 @@ use super::knob::{Declarations, Declared};
 use super::load;
 use super::names::WITH;
 use super::tree::Tree;
-use super::variant::{ABOUT, BASE, SOURCE, Variant, changes};
+use super::variant::{ABOUT, BASE, PUBLISHED, SOURCE, Variant, changes};
 use crate::error::{Error, Result};
 
 /// The fields of a change's file, beside its spec keys.
-pub(super) const FIELDS: Declarations = &[&ABOUT, &SOURCE];
+pub(super) const FIELDS: Declarations = &[&ABOUT, &SOURCE, &PUBLISHED];
 
 /// A single difference, without a base.
 #[derive(Debug, Clone, PartialEq)]
@@ -27,6 +27,8 @@ pub struct Change {
     pub about: String,
     /// Who proposed it, where.
     pub source: String,
+    /// What they report, where that is a figure.
+    pub published: Option<String>,
     /// The keys that it sets.
     pub tree: Tree,
 }
@@ -45,6 +47,7 @@ impl Change {
         Ok(Self {
             about: fields.find(&ABOUT)?.unwrap_or_else(|| changes(&tree)),
             source: source.unwrap_or_else(|| format!("{name}.toml")),
+            published: fields.find(&PUBLISHED)?,
             name,
             tree,
         })

@@ -88,9 +88,10 @@ impl Layers<'_> {
         plain.overlay(&self.upper.data);
         tree.overlay(&self.upper.data);
         tree.overlay(&self.upper.sets);
+        without_tokenizer_of_no_text(&mut tree);
 
         let in_files = self.files.iter().any(|layer| layer.get(LR).is_some());
-        let rate = if self.upper.sets.get(LR).is_some() {
+        let mut rate = if self.upper.sets.get(LR).is_some() {
             Rate::given(RateSource::Set)
         } else if let Some(lr) = self.grid {
             tree.set(LR, lr.into(), Origin::named("grid"));
@@ -111,6 +112,10 @@ impl Layers<'_> {
                 altered,
             )
         };
+        // What is only measured wants no rate.
+        if tree.get(STEPS).and_then(|entry| entry.value.as_u64()) == Some(0) {
+            rate.refusal = None;
+        }
         if let Some(lr) = rate.lr {
             tree.set(LR, lr.into(), rate.origin.clone());
         }
@@ -193,6 +198,18 @@ impl Layers<'_> {
         Err(Error::input(message).hint(hint))
     }
 }
+
+/// A checkpoint brings its tokenizer along; where the data is no text there is nothing to cut.
+fn without_tokenizer_of_no_text(tree: &mut Tree) {
+    let kind = tree.get("data.kind").and_then(|entry| entry.value.as_str());
+    let brought = |key| tree.get(key).map(|entry| &entry.origin);
+    let by_checkpoint = brought(TOKENIZER) == brought("model.from");
+    if kind != Some("text") && by_checkpoint && tree.get(TOKENIZER).is_some() {
+        tree.remove(TOKENIZER);
+    }
+}
+
+const TOKENIZER: &str = "data.tokenizer";
 
 fn same(a: &Tree, b: &Tree, key: &str) -> bool {
     a.get(key).map(|entry| &entry.value) == b.get(key).map(|entry| &entry.value)

@@ -18,7 +18,9 @@ use super::suite::Suite;
 use super::table::Table;
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
+use crate::checkpoint::{Checkpoint, tokenizer};
 use crate::error::{Error, Result, near};
+use crate::unit::{Bytes, Count};
 
 macro_rules! shipped {
     ($folder:literal: $($name:literal)*) => {
@@ -31,10 +33,17 @@ macro_rules! shipped {
 }
 
 /// In the order of reading: each after its base.
-const VARIANTS: &[Shipped] = shipped!("variants": "gpt2" "llama" "modern" "transformer-2017");
+const VARIANTS: &[Shipped] =
+    shipped!("variants": "gpt2" "llama" "modern" "transformer-2017" "lstm" "nanochat-small");
 
 /// In the order in which they stand in a variant's name.
-const CHANGES: &[Shipped] = shipped!("changes": "prenorm" "rope" "rmsnorm" "swiglu" "hybrid" "qknorm" "sandwich" "parallel" "muon" "lion" "schedulefree" "cosine" "standard" "zloss" "mtp");
+const CHANGES: &[Shipped] = shipped!("changes":
+    "prenorm" "rope" "rmsnorm" "gqa" "mqa" "window" "mla" "differential" "hybrid" "linear" "retnet"
+    "gla" "mamba2" "deltanet" "gdn" "kda" "gdn-hybrid" "mingru" "sink" "gated" "qknorm"
+    "value-embeddings" "swiglu" "relu2" "geglu" "moe" "moe-aux" "moe-unbalanced" "sandwich"
+    "parallel" "x0" "untied" "softcap" "zeroinit" "muon" "normuon" "polarexpress" "lion"
+    "schedulefree" "cautious" "ademamix" "mars" "adafactor" "adam-mini" "shampoo" "soap" "sophia"
+    "cosine" "wsd" "wsd-sqrt" "standard" "zloss" "mtp" "bf16" "fp8" "fp8-tensor" "int8" "ternary");
 
 const SURFACE: Inner = Inner::rows(
     "surface",
@@ -51,7 +60,7 @@ const RATES: &[Shipped] = shipped!("rates": "language-easy" "language-rich" "tex
 
 const SUITES: &[Shipped] = shipped!("suites":
     "quick" "ci" "gain" "gain-text" "gain-night" "frontier" "frontier-small" "frontier-text" "ladder" "isoflop" "origin"
-    "throughput" "nanogpt-char" "tune-quick" "transfer" "gain-gpu" "ladder-gpu" "throughput-gpu");
+    "origin-wide" "zoo" "serve" "throughput" "nanogpt-char" "tune-quick" "transfer" "gain-gpu" "ladder-gpu" "throughput-gpu");
 
 const PRICES: &[Shipped] = shipped!("prices": "default");
 
@@ -62,6 +71,12 @@ const DATA: &[&str] = &[
     "language/rich",
     "markov",
     "mqar",
+    "copy",
+    "selective-copy",
+    "parity",
+    "permutation",
+    "modular-addition",
+    "addition",
     "uniform",
 ];
 
@@ -217,7 +232,12 @@ fn resolved(
         Some(origin) => origin.blame(error),
         None => error,
     };
-    let found = find("variant", VARIANTS, &join_path(folder, plain)).map_err(blame)?;
+    let path = join_path(folder, plain);
+    if is_path(&path) && Checkpoint::is_one(Path::new(&path)) {
+        let variant = of_checkpoint(&path).map_err(blame)?;
+        return with_changes(variant, folder, &changes).map_err(blame);
+    }
+    let found = find("variant", VARIANTS, &path).map_err(blame)?;
     let seen = chain
         .iter()
         .any(|(identity, _)| *identity == found.identity);
@@ -238,6 +258,10 @@ fn resolved(
         variant.tree.overlay(&variant.own);
         variant.base = Some(base.name);
     }
+    with_changes(variant, folder, &changes).map_err(blame)
+}
+
+fn with_changes(variant: Variant, folder: &Path, changes: &[&str]) -> Result<Variant> {
     if changes.is_empty() {
         return Ok(variant);
     }
@@ -245,7 +269,55 @@ fn resolved(
         .iter()
         .map(|name| change(&join_path(folder, name)))
         .collect();
-    compose(variant, &changes.map_err(blame)?).map_err(blame)
+    compose(variant, &changes?)
+}
+
+/// A model that others trained, as a variant: its nearest one here with its own sizes, starting with its weights.
+fn of_checkpoint(path: &str) -> Result<Variant> {
+    let name = file_name(path, "variant")?;
+    let found = Checkpoint::open(Path::new(path))?;
+    let base = resolved(found.base, Path::new(""), None, &mut Vec::new())?;
+    let origin = Origin::named(path);
+    let mut own = Tree::default();
+    for (key, value) in &found.keys {
+        own.insert(key, value.clone(), origin.clone());
+    }
+    own.insert("model.from", path.into(), origin.clone());
+    if let Some(tokenizer) = tokenizer::of(&found.path) {
+        let tokenizer = tokenizer.to_string_lossy().into_owned();
+        own.insert("data.tokenizer", tokenizer.into(), origin);
+    }
+    let mut tree = base.tree;
+    tree.overlay(&own);
+    Ok(Variant {
+        about: format!(
+            "{}: {} parameters in {}, {}.",
+            found.title.as_deref().unwrap_or(&name),
+            Count(found.params() as f64),
+            Bytes(found.bytes() as f64),
+            found.format
+        ),
+        source: name.clone(),
+        base: Some(base.name),
+        name,
+        tree,
+        own,
+        tuned: Vec::new(),
+        surfaces: Vec::new(),
+    })
+}
+
+/// The name that a file gives to what is in it.
+fn file_name(reference: &str, what: &str) -> Result<String> {
+    let name = name_of(reference);
+    let fits = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    if name.is_empty() || !name.chars().all(fits) {
+        return Err(Error::input(format!(
+            "{reference}: the file's name becomes the {what}'s name"
+        ))
+        .hint("letters, digits, `-`, `_` and `.` will do"));
+    }
+    Ok(name)
 }
 
 /// A change by name or path.
@@ -310,17 +382,7 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
             identity: PathBuf::from(shipped.name),
         });
     }
-    let name = name_of(reference);
-    if name.is_empty()
-        || !name
-            .chars()
-            .all(|c| c.is_ascii_alphanumeric() || "._-".contains(c))
-    {
-        return Err(Error::input(format!(
-            "{reference}: the file's name becomes the {what}'s name"
-        ))
-        .hint("letters, digits, `-`, `_` and `.` will do"));
-    }
+    let name = file_name(reference, what)?;
     let unreadable = |error: std::io::Error| {
         Error::input(format!("cannot read the {what} {reference}: {error}")).hint(format!(
             "`effbench list {what}s` shows the names that need no file"

@@ -8,27 +8,73 @@ use super::tree::Tree;
 pub const WITH: char = '+';
 
 /// Changes that ship, in the order in which they stand in a variant's name.
-pub(super) const CHANGES: [&str; 15] = [
+pub(super) const CHANGES: [&str; 58] = [
     "prenorm",
     "rope",
     "rmsnorm",
-    "swiglu",
+    "gqa",
+    "mqa",
+    "window",
+    "mla",
+    "differential",
     "hybrid",
+    "linear",
+    "retnet",
+    "gla",
+    "mamba2",
+    "deltanet",
+    "gdn",
+    "kda",
+    "gdn-hybrid",
+    "mingru",
+    "sink",
+    "gated",
     "qknorm",
+    "value-embeddings",
+    "swiglu",
+    "relu2",
+    "geglu",
+    "moe",
+    "moe-aux",
+    "moe-unbalanced",
     "sandwich",
     "parallel",
+    "x0",
+    "untied",
+    "softcap",
+    "zeroinit",
     "muon",
+    "normuon",
+    "polarexpress",
     "lion",
     "schedulefree",
+    "cautious",
+    "ademamix",
+    "mars",
+    "adafactor",
+    "adam-mini",
+    "shampoo",
+    "soap",
+    "sophia",
     "cosine",
+    "wsd",
+    "wsd-sqrt",
     "standard",
     "zloss",
     "mtp",
+    "bf16",
+    "fp8",
+    "fp8-tensor",
+    "int8",
+    "ternary",
 ];
 
 /// Whether a reference is a path rather than a name.
 pub(super) fn is_path(reference: &str) -> bool {
-    reference.contains(std::path::is_separator) || reference.ends_with(".toml")
+    let ending = [".toml", ".gguf"]
+        .iter()
+        .any(|ending| reference.ends_with(ending));
+    ending || reference.contains(std::path::is_separator)
 }
 
 /// A reference written in a file of `folder`, as it holds from the working directory.
@@ -65,7 +111,8 @@ pub(super) fn name_of(reference: &str) -> String {
         .file_name()
         .unwrap_or_default()
         .to_string_lossy();
-    file.strip_suffix(".toml").unwrap_or(&file).to_owned()
+    let stem = file.strip_suffix(".toml").or(file.strip_suffix(".gguf"));
+    stem.unwrap_or(&file).to_owned()
 }
 
 /// The width that a scale's name means: 32 for `w32`.

@@ -285,7 +285,7 @@ modelled.max_w = 100
             "pue = 1.1",
             "pue.value = 1.1\nenergy.pue.source = \"a bill\"",
         );
-        let change = "about = \"x.\"\nsource = \"y\"\n";
+        let change = "about = \"x.\"\nsource = \"y\"\npublished = \"z\"\n";
         let texts = [
             (File::Variant, VARIANT),
             (File::Change, change),

@@ -98,6 +98,11 @@ impl Tree {
         self.entries.insert(key.to_owned(), Entry { value, origin });
     }
 
+    /// Takes a key away.
+    pub fn remove(&mut self, key: &str) {
+        self.entries.remove(key);
+    }
+
     /// Lays `upper` over this tree. What its keys displace goes first, so that a new kind keeps its own knobs, and two
     /// rival keys in one layer stay both, to be refused.
     pub fn overlay(&mut self, upper: &Tree) {

@@ -31,6 +31,11 @@ pub(super) const ABOUT: Knob<Text> =
     Knob::text("about", "The hypothesis, in one sentence.").follows("the keys that it changes");
 pub(super) const SOURCE: Knob<Text> =
     Knob::text("source", "Who proposed it, and where.").follows("its own file");
+pub(super) const PUBLISHED: Knob<Text> = Knob::text(
+    "published",
+    "What its authors report, with the figure and its size, to be held against what is measured.",
+)
+.optional();
 pub(super) const BASE: Knob<Text> = Knob::text(
     "base",
     "The variant that it differs from: a name, a path, or either with changes, as gpt2+rope.",

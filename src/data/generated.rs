@@ -38,6 +38,17 @@ pub(super) trait Process: Send + Sync {
         targets: &mut [u32],
     );
 
+    /// The same of a window that judges, where that asks for more than those that train.
+    fn write_unseen(
+        &self,
+        state: &mut Self::State<'_>,
+        stream: &mut Stream,
+        inputs: &mut [u32],
+        targets: &mut [u32],
+    ) {
+        self.write(state, stream, inputs, targets);
+    }
+
     /// Says for each target of a window its exact -ln p in nats, given the inputs up to there, and its label; 0 where nothing is
     /// asked, infinite where a target cannot be.
     fn judge(
@@ -48,6 +59,9 @@ pub(super) trait Process: Send + Sync {
         say: &mut dyn FnMut(f64, u8),
     );
 }
+
+/// The part that trains.
+const TRAIN: &str = "train";
 
 /// A process as a data source.
 pub(super) struct Generated<P> {
@@ -63,12 +77,11 @@ impl<P: Process> Generated<P> {
         for row in 0..rows {
             let window = row * context..(row + 1) * context;
             let mut stream = stream(&name, seed, first.wrapping_add(row as u64));
-            self.process.write(
-                &mut state,
-                &mut stream,
-                &mut inputs[window.clone()],
-                &mut targets[window],
-            );
+            let (inputs, targets) = (&mut inputs[window.clone()], &mut targets[window]);
+            match part {
+                TRAIN => self.process.write(&mut state, &mut stream, inputs, targets),
+                _ => (self.process).write_unseen(&mut state, &mut stream, inputs, targets),
+            }
         }
         Batch {
             rows,
@@ -117,7 +130,7 @@ impl<P: Process> Source for Generated<P> {
     }
 
     fn train(&self, seed: u64, step: u64, rows: usize, context: usize) -> Batch {
-        self.batch("train", seed, step.wrapping_mul(rows as u64), rows, context)
+        self.batch(TRAIN, seed, step.wrapping_mul(rows as u64), rows, context)
     }
 
     fn validation(&self, rows: usize, context: usize) -> Result<Vec<Validation>> {

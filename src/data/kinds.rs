@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{SourceKind, language, markov, mqar, text, uniform};
+use super::{SourceKind, addition, copying, language, markov, mqar, sums, text, uniform, words};
 use crate::config::{Catalog, Slot};
 
 const SLOT: Slot = Slot {
@@ -21,6 +21,12 @@ pub fn kinds() -> Catalog<dyn SourceKind> {
             Arc::new(text::Kind),
             Arc::new(markov::Kind),
             Arc::new(mqar::Kind),
+            Arc::new(copying::Kind::Whole),
+            Arc::new(copying::Kind::Selective),
+            Arc::new(words::Kind::Parity),
+            Arc::new(words::Kind::Permutation),
+            Arc::new(sums::Kind),
+            Arc::new(addition::Kind),
             Arc::new(uniform::Kind),
         ],
     )

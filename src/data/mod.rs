@@ -6,9 +6,14 @@
 mod chance;
 pub mod corpus;
 mod generated;
+mod exact;
 mod language;
 mod markov;
 mod mqar;
+mod copying;
+mod words;
+mod sums;
+mod addition;
 #[cfg(test)]
 mod testing;
 mod text;

@@ -320,6 +320,7 @@ fn curve(run: &LoggedRun, clock: bool) -> Curve {
             .iter()
             .map(|point| point.loss.and_then(finite))
             .collect(),
+        max_violation: Vec::new(),
     }
 }
 

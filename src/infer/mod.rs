@@ -4,7 +4,7 @@ use candle_core::{Device, Tensor};
 
 use crate::data::Batch;
 use crate::error::Result;
-use crate::model::{Cache, Model, Weights};
+use crate::model::{Beside, Cache, Model, Weights};
 use crate::ops::{Ops, TokenLoss};
 
 pub mod sampling;
@@ -14,13 +14,14 @@ pub use sampling::Sampling;
 /// Logits that an evaluation holds at once: of a large vocabulary those of a whole batch are more than all else.
 const LOGITS_AT_ONCE: usize = 1 << 22;
 
-/// Scores every target of a batch, in order; ignored targets get `None`. No graph is built.
+/// Scores every target of a batch, in order; ignored targets get `None`. What parts tell is left in `beside`. No graph is built.
 pub fn evaluate(
     model: &Model,
     weights: &Weights,
     batch: &Batch,
     ops: Ops,
     device: &Device,
+    beside: &Beside,
 ) -> Result<Vec<Option<TokenLoss>>> {
     let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
     let mut scored = Vec::with_capacity(batch.targets.len());
@@ -29,6 +30,7 @@ pub fn evaluate(
         (&ids, batch.rows, batch.context),
         LOGITS_AT_ONCE,
         ops,
+        beside,
         &mut |rows, logits| {
             let targets = &batch.targets[rows];
             let targets = Tensor::from_slice(targets, targets.len(), device)?;

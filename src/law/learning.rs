@@ -2,10 +2,14 @@
 
 use serde_json::json;
 
-use super::recipe::{CONTEXT, Recipe, STATES, batch, distance, on_threads, small, trainer, values};
+use super::recipe::{
+    CONTEXT, Recipe, STATES, allowed, batch, distance, mixes_tokens, on_threads, small, trainer,
+    values,
+};
 use super::rule::{Fault, Outcome, expect};
 use crate::data::{Batch, IGNORE};
 use crate::error::Result;
+use crate::model::{Decl, Init, Role};
 use crate::ops::Ops;
 use crate::train::Trainer;
 use crate::trial::settle::tree_of;
@@ -31,15 +35,36 @@ pub(super) fn every_parameter_learns(recipe: &Recipe) -> Outcome {
         trainer.params().vars().iter().map(|v| values(v)).collect()
     };
     let before = all(&trainer)?;
-    // The first warm-up steps are tiny and gains start at one, so gradients are looked at before any step.
-    let (_, gradient) = trainer.gradient(&batch(&experiment, 0))?;
+    // The first warm-up steps are tiny and gains start at one, so gradients are looked at before any step. What stands before a
+    // matrix of zeros has none until that has moved, and before two of them one step later.
     let decls = experiment.model.decls();
     let trained = experiment.model.trained();
-    for (decl, grad) in trained.iter().zip(&gradient.tensors) {
-        let grad = values(grad)?;
-        let size = grad.iter().map(|g| g.abs()).fold(0.0, f32::max);
+    let is_matrix = |decl: &&Decl| matches!(decl.role, Role::Matrix | Role::Head);
+    let closed = |decl: &Decl| matches!(decl.init, Init::Zeros | Init::Normal(0.0));
+    let patience = if trained.iter().filter(is_matrix).any(closed) {
+        3
+    } else {
+        1
+    };
+    let mut sizes = vec![0f32; trained.len()];
+    for step in 0..patience {
+        let (_, gradient) = trainer.gradient(&batch(&experiment, step))?;
+        for (size, grad) in sizes.iter_mut().zip(&gradient.tensors) {
+            // What is no number stays what it is.
+            let of_step = values(grad)?.iter().map(|g| g.abs()).fold(0.0, f32::max);
+            let unknown = values(grad)?.iter().any(|g| !g.is_finite());
+            *size = match unknown || size.is_nan() {
+                true => f32::NAN,
+                false => size.max(of_step),
+            };
+        }
+        if step + 1 < patience {
+            trainer.step(&batch(&experiment, step))?;
+        }
+    }
+    for (decl, size) in trained.iter().zip(sizes) {
         expect(
-            grad.iter().all(|g| g.is_finite()) && size > 0.0,
+            size > 0.0,
             format!("a finite gradient of {} that is not 0", decl.name),
             format!("one whose largest number is {size}"),
         )?;
@@ -49,6 +74,10 @@ pub(super) fn every_parameter_learns(recipe: &Recipe) -> Outcome {
         expect(step.is_finite(), "a finite step", format!("{step:?}"))?;
     }
     for ((decl, before), after) in decls.iter().zip(before).zip(all(&trainer)?) {
+        // A buffer's part says when it moves.
+        if decl.buffer {
+            continue;
+        }
         let moved = before != after;
         let (expected, found) = match decl.trains {
             true => (format!("two steps to move {}", decl.name), "it as it was"),
@@ -111,12 +140,17 @@ pub(super) fn windows_are_strangers(recipe: &Recipe) -> Outcome {
         )?;
         Ok((loss, all))
     };
+    let model = recipe.experiment(&small())?.model;
+    if mixes_tokens(&model) {
+        return Ok(());
+    }
+    let near = allowed(&model, 1e-5);
     let (loss, whole) = gradients(1)?;
     for shards in [2, 5] {
         let (sum, parts) = gradients(shards)?;
         let far = distance(&parts, &whole);
         expect(
-            (sum - loss).abs() < 1e-5 && far < 1e-5,
+            (sum - loss).abs() < near && far < near,
             format!("loss {loss} and its gradient from {shards} parts of a batch"),
             format!("{sum}, and a gradient off by {far:e} of it"),
         )?;
@@ -171,16 +205,19 @@ pub(super) fn fused_is_the_reference(recipe: &Recipe) -> Outcome {
         let losses = (0..4).map(|step| Ok(trainer.step(&batch(experiment, step))?.loss));
         Ok((losses.collect::<Result<_>>()?, gradient))
     };
+    let model = &recipe.experiment(&small())?.model;
     let ((fused, of_fused), (reference, of_reference)) = (run(&fused)?, run(&reference)?);
     let far = distance(&of_fused, &of_reference);
     expect(
-        far < ROUNDING,
+        far < allowed(model, ROUNDING),
         "the gradient of candle's plain operations",
         format!("one off by {far:e} of it"),
     )?;
-    for (fused, reference) in fused.into_iter().zip(reference) {
+    // Each update may double what rounding made of the one before: decompositions of a young gradient's squares do.
+    for (step, (fused, reference)) in fused.into_iter().zip(reference).enumerate() {
+        let grown = 1e-4 * f64::from(1_u32 << step);
         expect(
-            (fused - reference).abs() < 1e-4,
+            (fused - reference).abs() < allowed(model, grown),
             format!("a loss of {reference} as by candle's plain operations"),
             format!("{fused}"),
         )?;

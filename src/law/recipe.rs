@@ -7,7 +7,7 @@ use crate::config::{Broken, Origin, Tree};
 use crate::data::Batch;
 use crate::device;
 use crate::error::Result;
-use crate::model::Weights;
+use crate::model::{Model, Weights};
 use crate::train::Trainer;
 use crate::trial::{Experiment, Prepared, Registry, settle};
 
@@ -86,6 +86,17 @@ pub(super) fn distance(found: &[f32], truth: &[f32]) -> f64 {
         .zip(truth)
         .map(|(a, b)| f64::from(*a) - f64::from(*b));
     norm(off) / norm(&mut truth.iter().map(|x| f64::from(*x))).max(1e-12)
+}
+
+/// How far apart two ways to compute the same may be: `near`, or a step where products round their factors, since what another order
+/// of a sum moves by a last bit may be rounded to the other side.
+pub(super) fn allowed(model: &Model, near: f64) -> f64 {
+    model.coarse().map_or(near, |coarse| near.max(coarse.step))
+}
+
+/// Whether a token's numbers depend on what else is computed with it, by a scale that they share.
+pub(super) fn mixes_tokens(model: &Model) -> bool {
+    model.coarse().is_some_and(|coarse| coarse.mixes_tokens)
 }
 
 pub(super) fn losses(experiment: &Experiment, steps: u64) -> Result<Vec<f64>> {

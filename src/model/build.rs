@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
+use super::id::ParamId;
 use super::linear::{Linear, LinearKind, LinearSpec};
 use super::norm::{Norm, NormKind};
-use super::param::{Declare, Init, ParamId, Role};
+use super::param::{Declare, Init, Role};
 use super::site::Site;
+use super::told::Rule;
 use crate::error::Result;
 
 /// A kind of part that other parts are made of, and where it is put.
@@ -56,6 +58,24 @@ impl Build<'_> {
         rows: &[usize],
     ) -> ParamId {
         self.declare.stacked(name, shape, role, init, rows)
+    }
+
+    /// The matrices of experts stacked in one parameter, its shape and row counts given, of which each token takes the first number
+    /// of the second.
+    pub fn routed(
+        &mut self,
+        (name, shape, rows): (&str, &[usize], &[usize]),
+        init: Init,
+        chosen: (usize, usize),
+    ) -> ParamId {
+        let id = self.declare.stacked(name, shape, Role::Matrix, init, rows);
+        self.declare.decls[id.0].routed = Some(chosen);
+        id
+    }
+
+    /// Numbers without a gradient, which the rule changes once after each step by what the passes told.
+    pub fn buffer(&mut self, name: &str, shape: &[usize], init: Init, rule: Rule) -> ParamId {
+        self.declare.buffer(name, shape, init, rule)
     }
 
     /// A vector that all heads share.

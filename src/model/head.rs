@@ -19,6 +19,11 @@ const TIED: Knob<Flag> = Knob::flag(
     "Whether the head is the token table, or a matrix of its own.",
 )
 .default(true);
+const ZERO_INIT: Knob<Flag> = Knob::flag(
+    "zero_init",
+    "Whether a head of its own starts at 0, so that every token is as likely; a tied one cannot: the token table would be 0.",
+)
+.follows("model.zero_init, of a head that is not tied");
 const SOFTCAP: Knob<Number> = Knob::number(
     "softcap",
     "Logits are squeezed into plus and minus this by a tanh; 0 is off.",
@@ -29,7 +34,7 @@ const SOFTCAP: Knob<Number> = Knob::number(
 /// `model.head.*`
 pub(super) const HEAD: Section = Section {
     path: "model.head",
-    knobs: &[&TIED, &SOFTCAP],
+    knobs: &[&TIED, &ZERO_INIT, &SOFTCAP],
 };
 
 /// A settled head.
@@ -66,11 +71,22 @@ impl Head {
         let norm_trains = declare.any_trains(from);
         let knobs = spec.at(&HEAD);
         declare.enter("head", Part::Head, scaling, Place::Outside);
-        let weight = if knobs.read(&TIED)? {
+        let tied = knobs.read(&TIED)?;
+        // Specs of before had no such key.
+        let zero = knobs.find(&ZERO_INIT)?;
+        if tied && zero == Some(true) {
+            let why = "a head tied to the token table cannot start at 0: neither would the table bring anything";
+            return Err(knobs
+                .refuse(&ZERO_INIT, why)
+                .hint("model.head.tied = false"));
+        }
+        let weight = if tied {
             tokens
         } else {
+            let zero = zero.unwrap_or(shape.zero_init);
+            let start = if zero { 0.0 } else { shape.table_std() };
             let size = [shape.vocab, shape.width];
-            declare.param("weight", &size, Role::Head, Init::Normal(shape.table_std()))
+            declare.param("weight", &size, Role::Head, Init::Normal(start))
         };
         Ok(Self {
             norm,

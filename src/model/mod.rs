@@ -3,7 +3,6 @@
 //! Settling declares parameters and builds the slots without making a tensor, so `show`, plans and result files know the
 //! size of a model that would not fit this machine.
 
-use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -16,12 +15,19 @@ use crate::ops::{Format, Ops};
 
 pub mod work;
 pub mod scaling;
+mod coarse;
+mod id;
+mod told;
 pub mod param;
+mod buffer;
+mod beside;
 pub mod shape;
 pub mod site;
 mod freeze;
+mod foreign;
 pub mod weights;
 mod pass;
+mod recall;
 pub mod norm;
 pub mod linear;
 mod build;
@@ -34,21 +40,28 @@ mod head;
 mod serving;
 pub mod loss;
 mod slots;
+mod counted;
+#[cfg(test)]
+mod testing;
 
 use filling::{Filling, Kinds, Pattern};
 use freeze::Freeze;
+use recall::Recall;
 use stream::Parts;
 use weights::Given;
 
+pub use beside::Beside;
 pub use build::Build;
+pub use coarse::Coarse;
 pub use ffn::{Ffn, FfnKind};
 pub use freeze::FREEZE;
 pub use head::Head;
+pub use id::ParamId;
 pub use linear::{Linear, LinearKind, LinearSpec};
 pub use loss::{Aside, Loss, LossKind, Trunk};
 pub use mixer::{Mixer, MixerKind, State};
 pub use norm::{Norm, NormKind};
-pub use param::{Decl, Declare, Init, ParamId, Params, Part, Role, Weights};
+pub use param::{Decl, Declare, Init, Params, Part, Role, Weights};
 pub use pass::Pass;
 pub use position::{Position, PositionKind};
 pub use scaling::{Factors, Growth, Place, Scaling};
@@ -57,21 +70,23 @@ pub use shape::Shape;
 pub use site::Site;
 pub use slots::Slots;
 pub use stream::{Stream, StreamKind};
+pub use told::{After, Loads, Rule};
 pub use work::{Span, Work};
 
 const PLACE: Knob<Text> = Knob::text(
     "place",
     "Where norms stand around the branches of a block: a kind of `effbench list streams`.",
 )
-.such_as(&["pre", "post", "sandwich", "parallel"])
+.such_as(&["pre", "post", "sandwich", "parallel", "plain"])
 .default("pre");
 const NORM: Section = Section {
     path: "model.norm",
     knobs: &[&PLACE],
 };
 /// The tables below `model` that every model has, and `shape`.
-pub const SECTIONS: [Section; 7] = [
+pub const SECTIONS: [Section; 8] = [
     shape::MODEL,
+    recall::SECTION,
     filling::LAYERS,
     weights::WEIGHTS,
     NORM,
@@ -85,8 +100,12 @@ pub struct Model {
     /// Its sizes.
     pub shape: Shape,
     decls: Vec<Decl>,
+    /// What changes buffers.
+    rules: Vec<(ParamId, Rule)>,
     tokens: ParamId,
     position: Box<dyn Position>,
+    /// What each block begins with, where that is not the stream alone.
+    recall: Recall,
     blocks: Vec<Box<dyn Stream>>,
     /// Whether anything that makes the stream before the first block trains.
     embedding_trains: bool,
@@ -129,6 +148,7 @@ impl Model {
         );
         let position = position(spec, slots, &outside, &shape, &mut declare)?;
         let embedding_trains = declare.any_trains(0);
+        let recall = Recall::settle(spec, &shape, &mut declare)?;
         let blocks = (0..shape.layers)
             .map(|layer| {
                 let name = format!("blocks.{layer:02}");
@@ -153,15 +173,18 @@ impl Model {
                 name,
             })
         })?;
+        let rules = std::mem::take(&mut declare.rules);
         let decls = declare.finish();
         freeze.check(spec, &decls)?;
         let given = Given::settle(spec, &decls)?;
         Ok(Self {
             decls,
+            rules,
             shape,
             embedding_trains,
             tokens,
             position,
+            recall,
             blocks,
             head,
             losses,
@@ -191,6 +214,12 @@ impl Model {
         serving::cannot_pack(&self.decls, self.head.weight, format)
     }
 
+    /// The coarsest rounding of its products' factors, each property by itself; `None` where all are f32.
+    pub fn coarse(&self) -> Option<Coarse> {
+        let all = self.decls.iter().filter_map(|decl| decl.coarse);
+        all.reduce(Coarse::and)
+    }
+
     /// What it serves with: its parameters as they are, or with every matrix packed.
     ///
     /// # Errors
@@ -199,9 +228,18 @@ impl Model {
         serving::weights(&self.decls, self.head.weight, params, format)
     }
 
-    /// Bytes of weights that one decoded token reads: all that serve, and of tables that are only looked up a row.
-    pub fn bytes_read(&self, weights: &Weights) -> u64 {
-        serving::bytes_read(&self.decls, self.head.weight, weights)
+    /// Bytes of weights that decoding reads for the next tokens of `batch` windows: all that serve, of tables that are only looked up
+    /// a row, and of experts those that so many tokens are expected to choose.
+    pub fn bytes_read(&self, weights: &Weights, batch: usize) -> u64 {
+        serving::bytes_read(&self.decls, self.head.weight, weights, batch)
+    }
+
+    /// Changes its buffers after an update, by what the passes of its whole batch told.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn after_step(&self, params: &Params, loads: &Loads, at: After) -> Result<()> {
+        buffer::after_step(&self.rules, params, loads, at)
     }
 
     /// What decoding `batch` windows begins with: nothing seen.
@@ -215,11 +253,11 @@ impl Model {
         trained.cloned().collect()
     }
 
-    /// Gives every parameter the learning rate of its role, as a factor.
+    /// Gives every parameter the learning rate of its role, as a factor on its own.
     pub fn rate_roles(&mut self, of: impl Fn(Role) -> f64) {
         self.decls
             .iter_mut()
-            .for_each(|decl| decl.lr_scale = of(decl.role));
+            .for_each(|decl| decl.lr_scale *= of(decl.role));
     }
 
     /// Logits (B*T, V) of whole windows: `ids` is (B*T) of type U32.
@@ -231,25 +269,27 @@ impl Model {
         time: usize,
         ops: Ops,
     ) -> Result<Tensor> {
-        self.whole(weights, ids, batch, time, ops, |x, pass| {
+        let beside = Beside::default();
+        self.whole(weights, (ids, batch, time), ops, &beside, |x, pass| {
             self.head.logits(x, pass)
         })
     }
 
-    /// The same, some rows at a time, at most so many logits at once: `each` gets the rows and their logits.
+    /// The same, some rows at a time, at most so many logits at once: `each` gets the rows and their logits, `beside` what parts tell.
     ///
     /// # Errors
     /// The operations', and those of `each`.
     pub fn logits_by_rows(
         &self,
         weights: &Weights,
-        (ids, batch, time): (&Tensor, usize, usize),
+        given: (&Tensor, usize, usize),
         at_once: usize,
         ops: Ops,
+        beside: &Beside,
         each: &mut dyn FnMut(Range<usize>, &Tensor) -> Result<()>,
     ) -> Result<()> {
         let step = (at_once / self.shape.vocab.max(1)).max(1);
-        self.whole(weights, ids, batch, time, ops, |x, pass| {
+        self.whole(weights, given, ops, beside, |x, pass| {
             let rows = x.dim(0)?;
             for from in (0..rows).step_by(step) {
                 let some = from..(from + step).min(rows);
@@ -271,12 +311,27 @@ impl Model {
     pub fn loss(
         &self,
         weights: &Weights,
-        (ids, next): (&Tensor, &[u32]),
+        given: (&Tensor, &[u32]),
         batch: usize,
         time: usize,
         ops: Ops,
     ) -> Result<Tensor> {
-        self.whole(weights, ids, batch, time, ops, |x, pass| {
+        self.loss_beside(weights, given, (batch, time), ops, &Beside::default())
+    }
+
+    /// The same, with what parts tell left in `beside`.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn loss_beside(
+        &self,
+        weights: &Weights,
+        (ids, next): (&Tensor, &[u32]),
+        (batch, time): (usize, usize),
+        ops: Ops,
+        beside: &Beside,
+    ) -> Result<Tensor> {
+        self.whole(weights, (ids, batch, time), ops, beside, |x, pass| {
             let targets = Tensor::from_slice(next, next.len(), ids.device())?;
             let z = self.losses.iter().map(|loss| loss.z()).sum();
             let own = self.head.loss(x, &targets, z, pass)?;
@@ -288,6 +343,7 @@ impl Model {
             for loss in &self.losses {
                 terms.extend(loss.term(&trunk, pass)?);
             }
+            terms.extend(beside.terms(next, batch)?);
             if terms.len() == 1 {
                 return Ok(terms.remove(0));
             }
@@ -297,42 +353,13 @@ impl Model {
         })
     }
 
-    /// The residual stream (B*T, C) after the embedding and after each block, and the logits, of whole windows.
-    #[cfg(test)]
-    pub fn activations(
-        &self,
-        weights: &Weights,
-        ids: &Tensor,
-        batch: usize,
-        time: usize,
-        ops: Ops,
-    ) -> Result<Vec<Tensor>> {
-        let rope = self.position.rope(0, time, ids.device())?;
-        let pass = Pass {
-            weights,
-            ops,
-            batch,
-            time,
-            offset: 0,
-            rope: rope.as_ref(),
-        };
-        let mut all = vec![self.embed(ids, &pass)?];
-        for block in &self.blocks {
-            let x = all[all.len() - 1].clone();
-            all.push(block.forward(x, &pass, &mut |mixer, x| mixer.forward(x, &pass))?);
-        }
-        all.push(self.head.logits(&all[all.len() - 1], &pass)?);
-        Ok(all)
-    }
-
     /// Whole windows through all blocks; `end` makes of the last block's output what is asked for.
     fn whole<T>(
         &self,
         weights: &Weights,
-        ids: &Tensor,
-        batch: usize,
-        time: usize,
+        (ids, batch, time): (&Tensor, usize, usize),
         ops: Ops,
+        beside: &Beside,
         end: impl FnOnce(&Tensor, &Pass) -> Result<T>,
     ) -> Result<T> {
         let rope = self.position.rope(0, time, ids.device())?;
@@ -342,13 +369,33 @@ impl Model {
             batch,
             time,
             offset: 0,
+            ids,
             rope: rope.as_ref(),
+            beside,
         };
-        let mut x = self.embed(ids, &pass)?;
-        for block in &self.blocks {
-            x = block.forward(x, &pass, &mut |mixer, x| mixer.forward(x, &pass))?;
-        }
+        let mix = &mut |_, mixer: &dyn Mixer, x: &Tensor| mixer.forward(x, &pass);
+        let x = self.through(&pass, mix, &mut |_| {})?;
         end(&x, &pass)
+    }
+
+    /// Tokens from the embedding through all blocks; `mix` takes what goes into a layer's mixer through it, `see` gets the stream
+    /// after the embedding and after each block.
+    fn through(
+        &self,
+        pass: &Pass,
+        mix: &mut dyn FnMut(usize, &dyn Mixer, &Tensor) -> Result<Tensor>,
+        see: &mut dyn FnMut(&Tensor),
+    ) -> Result<Tensor> {
+        let x = pass.ops.embedding(&pass.weights[self.tokens], pass.ids)?;
+        let first = self.position.embed(x, pass)?;
+        see(&first);
+        let mut x = first.clone();
+        for (layer, block) in self.blocks.iter().enumerate() {
+            x = self.recall.blend(layer, x, &first, pass)?;
+            x = block.forward(x, pass, &mut |mixer, x| mix(layer, mixer, x))?;
+            see(&x);
+        }
+        Ok(x)
     }
 
     /// Logits (B, V) of the last of `time` new tokens, given what `cache` has seen; `ids` is (B*time) of type U32.
@@ -375,12 +422,15 @@ impl Model {
             batch,
             time,
             offset: cache.seen,
+            ids,
             rope: rope.as_ref(),
+            beside: &Beside::default(),
         };
-        let mut x = self.embed(ids, &pass)?;
-        for (block, state) in self.blocks.iter().zip(&mut cache.states) {
-            x = block.forward(x, &pass, &mut |mixer, x| mixer.advance(x, &pass, state))?;
-        }
+        let states = &mut cache.states;
+        let mix = &mut |layer: usize, mixer: &dyn Mixer, x: &Tensor| {
+            mixer.advance(x, &pass, &mut states[layer])
+        };
+        let x = self.through(&pass, mix, &mut |_| {})?;
         cache.seen += time;
         let last = x
             .reshape((batch, time, self.shape.width))?
@@ -388,63 +438,6 @@ impl Model {
             .squeeze(1)?
             .contiguous()?;
         self.head.logits(&last, &pass)
-    }
-
-    fn embed(&self, ids: &Tensor, pass: &Pass) -> Result<Tensor> {
-        let x = pass.ops.embedding(&pass.weights[self.tokens], ids)?;
-        self.position.embed(x, pass)
-    }
-
-    /// The blocks' part of [`work`](Self::work), and whether a gradient is asked of what comes out of the last.
-    fn work_of_blocks(&self, span: Span) -> (Work, bool) {
-        let start = (Work::default(), self.embedding_trains);
-        self.blocks.iter().fold(start, |(work, learns), block| {
-            let (of_block, after) = block.work(span.with_gradient(learns));
-            (work + of_block, after)
-        })
-    }
-
-    /// What these tokens of one window cost, forwards and backwards; the logits of all of them among it.
-    pub fn work(&self, span: Span) -> Work {
-        let (blocks, learns) = self.work_of_blocks(span);
-        blocks + self.head.work(span.new, learns)
-    }
-
-    /// What training one window of so many tokens costs: that, and what the losses take that the spec adds.
-    pub fn training(&self, time: usize) -> Work {
-        let span = Span::window(time);
-        let (blocks, learns) = self.work_of_blocks(span);
-        let beside = self
-            .losses
-            .iter()
-            .map(|l| l.work(span.with_gradient(learns)));
-        blocks + self.head.work(span.new, learns) + beside.sum()
-    }
-
-    /// Scalars that decoding keeps of a window of so many tokens, all layers.
-    pub fn state_scalars(&self, tokens: usize) -> u64 {
-        let of_blocks = self.blocks.iter().map(|b| b.state_scalars(tokens));
-        of_blocks.sum()
-    }
-
-    /// All parameters.
-    pub fn params_total(&self) -> u64 {
-        self.decls.iter().map(Decl::count).sum()
-    }
-
-    /// Those that the next token's logits are made with: all but what only a loss has.
-    pub fn params_active(&self) -> u64 {
-        let serving = self.decls.iter().filter(|decl| decl.serves);
-        serving.map(Decl::count).sum()
-    }
-
-    /// Parameters by part, in the order of [`Part`].
-    pub fn params_by_part(&self) -> BTreeMap<Part, u64> {
-        let mut parts = BTreeMap::new();
-        for decl in &self.decls {
-            *parts.entry(decl.part).or_default() += decl.count();
-        }
-        parts
     }
 }
 

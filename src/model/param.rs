@@ -7,10 +7,13 @@ use std::sync::Arc;
 
 use candle_core::{Device, Tensor, Var};
 
+use super::coarse::Coarse;
+pub use super::id::ParamId;
 use super::scaling::{Factors, Growth, Place, Scaling};
+use super::told::Rule;
 use crate::error::Result;
 use crate::ops::{Format, Packed};
-use crate::stream::stream;
+use crate::stream::{Stream, stream};
 
 /// What a parameter is for; decides decay and which optimizer moves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -64,6 +67,18 @@ pub enum Init {
     Ones,
     /// All zeros.
     Zeros,
+    /// All this.
+    Const(f64),
+    /// Uniform from the first to the second.
+    Uniform(f64, f64),
+    /// Logarithms of numbers that are uniform from the first to the second: what a decay is the exponential of.
+    LogOfUniform(f64, f64),
+    /// Numbers whose softplus, `ln(1 + exp(x))`, is log-uniform from the first to the second: what a step size is the softplus of
+    /// (Gu and Dao 2023, arXiv 2312.00752, section 3.6).
+    SoftplusLogUniform(f64, f64),
+    /// Matrices with orthonormal rows, or columns where those are fewer (Saxe et al. 2013, arXiv 1312.6120); each of several stacked
+    /// ones by itself.
+    Orthogonal,
 }
 
 /// A declared parameter.
@@ -89,12 +104,24 @@ pub struct Decl {
     pub trains: bool,
     /// Whether logits are made with it: what only a loss has is gone when the model is served.
     pub serves: bool,
+    /// How its products round their factors, where they do.
+    pub coarse: Option<Coarse>,
+    /// Whether it is a buffer, which its part changes after each step.
+    pub buffer: bool,
+    /// Of experts, how many each token takes of how many there are.
+    pub routed: Option<(usize, usize)>,
 }
 
 impl Decl {
     /// Scalars in it.
     pub fn count(&self) -> u64 {
         self.shape.iter().map(|&n| n as u64).product()
+    }
+
+    /// Scalars of it that are used for one token.
+    pub fn active(&self) -> u64 {
+        let (chosen, of) = self.routed.unwrap_or((1, 1));
+        self.count() * chosen as u64 / of as u64
     }
 
     /// Whether weight decay applies: everything that multiplies or is looked up, no gains and no biases.
@@ -104,15 +131,30 @@ impl Decl {
 
     fn start(&self, seed: u64, device: &Device) -> Result<Var> {
         let n = self.count() as usize;
-        let values: Vec<f32> = match self.init {
+        let mut stream = stream(&format!("param/{}", self.name), seed, 0);
+        let mut draw = |number: &dyn Fn(&mut Stream) -> f64| -> Vec<f32> {
+            (0..n).map(|_| number(&mut stream) as f32).collect()
+        };
+        let between = |low: f64, high: f64, u: f64| low + (high - low) * u;
+        let values = match self.init {
             Init::Ones => vec![1.0; n],
-            Init::Zeros => vec![0.0; n],
-            Init::Normal(sd) => {
-                let mut stream = stream(&format!("param/{}", self.name), seed, 0);
-                (0..n).map(|_| (sd * stream.normal()) as f32).collect()
-            }
+            Init::Zeros | Init::Normal(0.0) => vec![0.0; n],
+            Init::Const(value) => vec![value as f32; n],
+            Init::Normal(sd) => draw(&|s| sd * s.normal()),
+            Init::Uniform(low, high) => draw(&|s| between(low, high, s.uniform())),
+            Init::LogOfUniform(low, high) => draw(&|s| between(low, high, s.uniform()).ln()),
+            Init::SoftplusLogUniform(low, high) => draw(&|s| {
+                let step = between(low.ln(), high.ln(), s.uniform()).exp();
+                step + (-(-step).exp_m1()).ln()
+            }),
+            Init::Orthogonal => orthogonal(&self.stacked_rows, self.columns(), &mut stream),
         };
         Ok(Var::from_vec(values, self.shape.as_slice(), device)?)
+    }
+
+    /// Numbers in a row of the first axis.
+    fn columns(&self) -> usize {
+        self.shape[1..].iter().product()
     }
 }
 
@@ -159,14 +201,36 @@ impl Decl {
     }
 }
 
-/// A parameter's place in [`Weights`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ParamId(pub(super) usize);
+/// Matrices of these row counts, one below the other, each with orthonormal rows or columns: a normal one, Gram-Schmidt twice, which
+/// is orthogonal to rounding.
+fn orthogonal(stacked: &[usize], columns: usize, stream: &mut Stream) -> Vec<f32> {
+    let mut values = Vec::with_capacity(stacked.iter().sum::<usize>() * columns);
+    for &rows in stacked {
+        let (count, length) = (rows.min(columns), rows.max(columns));
+        let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);
+        while basis.len() < count {
+            let mut v: Vec<f64> = (0..length).map(|_| stream.normal()).collect();
+            for b in basis.iter().chain(&basis) {
+                let along: f64 = b.iter().zip(&v).map(|(b, v)| b * v).sum();
+                v.iter_mut().zip(b).for_each(|(v, b)| *v -= along * b);
+            }
+            let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
+            basis.push(v.iter().map(|v| v / norm).collect());
+        }
+        let of = |row: usize, column: usize| match rows <= columns {
+            true => basis[row][column],
+            false => basis[column][row],
+        };
+        values.extend((0..rows * columns).map(|i| of(i / columns, i % columns) as f32));
+    }
+    values
+}
 
 /// Collects declarations while a model is settled.
 #[derive(Default)]
 pub struct Declare {
-    decls: Vec<Decl>,
+    pub(super) decls: Vec<Decl>,
+    pub(super) rules: Vec<(ParamId, Rule)>,
     prefix: String,
     part: Option<Part>,
     growth: Growth,
@@ -215,14 +279,26 @@ impl Declare {
             name,
             shape: shape.to_vec(),
             role,
-            part: self.part.unwrap_or(Part::Embedding),
+            // A table within a block is one all the same.
+            part: match role {
+                Role::Embedding => Part::Embedding,
+                _ => self.part.unwrap_or(Part::Embedding),
+            },
             init,
             stacked_rows: rows.to_vec(),
             lr_scale: 1.0,
             growth: self.growth,
             serves: !self.aside,
+            coarse: None,
+            buffer: false,
+            routed: None,
         });
         ParamId(self.decls.len() - 1)
+    }
+
+    /// Says that products with a parameter round their factors.
+    pub fn rounds(&mut self, id: ParamId, coarse: Coarse) {
+        self.decls[id.0].coarse = Some(coarse);
     }
 
     /// A vector that all heads share: of its gradient every head gives a part, so that it grows with the width of a head, not with
@@ -231,6 +307,16 @@ impl Declare {
         let of_model = self.growth;
         self.growth.width /= self.heads.max(1.0);
         let id = self.param(name, shape, role, init);
+        self.growth = of_model;
+        id
+    }
+
+    /// A number by which everything is multiplied, at a share of its role's rate: its gradient does not grow with the width.
+    pub(super) fn scalar(&mut self, name: &str, init: Init, lr_scale: f64) -> ParamId {
+        let of_model = self.growth;
+        self.growth.width = 1.0;
+        let id = self.param(name, &[1], Role::Gain, init);
+        self.decls[id.0].lr_scale = lr_scale;
         self.growth = of_model;
         id
     }
@@ -360,3 +446,6 @@ impl Index<ParamId> for Weights {
         &self.tensors[id.0]
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,9 @@
 
 use candle_core::Tensor;
 
-use super::param::{ParamId, Weights};
+use super::beside::Beside;
+use super::id::ParamId;
+use super::param::Weights;
 use crate::error::Result;
 use crate::ops::{Ops, RopeTable};
 
@@ -18,8 +20,12 @@ pub struct Pass<'a> {
     pub time: usize,
     /// Tokens of each window already seen.
     pub offset: usize,
+    /// Token ids, (B*T) of U32.
+    pub ids: &'a Tensor,
     /// Rotation for these positions, where the model rotates.
     pub rope: Option<&'a RopeTable>,
+    /// What parts leave beside their outputs.
+    pub beside: &'a Beside,
 }
 
 impl Pass<'_> {

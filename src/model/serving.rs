@@ -1,7 +1,8 @@
 //! What a trained model serves with: its weights, packed or as they are, and what decoding has seen.
 
+use super::id::ParamId;
 use super::mixer::State;
-use super::param::{Decl, ParamId, Params, Role, Weights};
+use super::param::{Decl, Params, Role, Weights};
 use crate::error::Result;
 use crate::ops::Format;
 
@@ -9,6 +10,8 @@ use crate::ops::Format;
 fn matrices(decls: &[Decl], head: ParamId) -> impl Iterator<Item = (usize, &Decl)> {
     decls.iter().enumerate().filter(move |(id, decl)| {
         let of_part = decl.role == Role::Matrix && decl.shape.len() == 2 && decl.serves;
+        // An operation of all experts multiplies theirs, as they are.
+        let of_part = of_part && decl.routed.is_none();
         of_part || *id == head.0
     })
 }
@@ -35,14 +38,22 @@ pub(super) fn weights(
     Ok(weights)
 }
 
-/// Bytes of weights that one decoded token reads: all that serve, and of tables that are only looked up a row.
-pub(super) fn bytes_read(decls: &[Decl], head: ParamId, weights: &Weights) -> u64 {
-    let of_one = |(id, decl): (usize, &Decl)| match weights.packed(ParamId(id)) {
+/// Bytes of weights that decoding reads for the next tokens of `batch` windows: all that serve, of tables that are only looked up a
+/// row, and of experts those that so many tokens are expected to choose, `E (1 - (1 - K/E)^batch)` of E where each is as likely.
+pub(super) fn bytes_read(decls: &[Decl], head: ParamId, weights: &Weights, batch: usize) -> u64 {
+    let of_all = |(id, decl): (usize, &Decl)| match weights.packed(ParamId(id)) {
         Some(packed) => packed.bytes(),
         None if decl.role == Role::Embedding && id != head.0 => {
             4 * decl.shape.last().map_or(0, |&columns| columns as u64)
         }
         None => 4 * decl.count(),
+    };
+    let of_one = |(id, decl): (usize, &Decl)| match decl.routed {
+        Some((chosen, of)) => {
+            let missed = (1.0 - chosen as f64 / of as f64).powf(batch as f64);
+            (of_all((id, decl)) as f64 * (1.0 - missed)).round() as u64
+        }
+        None => of_all((id, decl)),
     };
     let all = decls.iter().enumerate();
     all.filter(|(_, decl)| decl.serves).map(of_one).sum()

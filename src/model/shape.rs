@@ -21,7 +21,7 @@ const KV_HEADS: Knob<Whole> = Knob::count(
     "kv_heads",
     "Key and value heads: fewer than query heads is grouped-query attention; they must divide these.",
 )
-.follows("as many as model.heads");
+.follows("as many as model.heads, or by shape.queries_per_kv");
 const VOCAB: Knob<Whole> = Knob::count(
     "vocab",
     "Rows of the token table; more than the data has tokens are never used.",
@@ -40,12 +40,17 @@ const INIT_STD: Knob<Number> = Knob::number(
 )
 .within(0.0, 10.0)
 .follows("GPT-2's 0.02 at width 768, times sqrt(768 / width)");
+const ZERO_INIT: Knob<Flag> = Knob::flag(
+    "zero_init",
+    "Whether every matrix that writes to the residual stream starts at 0, so that a block starts as the identity.",
+)
+.default(false);
 
 /// The sizes: `model.*`
 pub const MODEL: Section = Section {
     path: "model",
     knobs: &[
-        &WIDTH, &LAYERS, &HEADS, &KV_HEADS, &CONTEXT, &VOCAB, &BIAS, &INIT_STD,
+        &WIDTH, &LAYERS, &HEADS, &KV_HEADS, &CONTEXT, &VOCAB, &BIAS, &INIT_STD, &ZERO_INIT,
     ],
 };
 
@@ -65,11 +70,22 @@ const MIN_LAYERS: Knob<Whole> =
     Knob::count("min_layers", "At least so many layers at small widths.").default(2);
 const MIN_HEADS: Knob<Whole> =
     Knob::count("min_heads", "At least so many heads at small widths.").default(2);
+const QUERIES_PER_KV: Knob<Whole> = Knob::count(
+    "queries_per_kv",
+    "Query heads that share a key and value head, or the nearest more that divide, where model.kv_heads is not given.",
+)
+.default(1);
 
 /// What follows from the width: `shape.*`
 pub const SHAPE: Section = Section {
     path: "shape",
-    knobs: &[&WIDTH_PER_LAYER, &HEAD_WIDTH, &MIN_LAYERS, &MIN_HEADS],
+    knobs: &[
+        &WIDTH_PER_LAYER,
+        &HEAD_WIDTH,
+        &MIN_LAYERS,
+        &MIN_HEADS,
+        &QUERIES_PER_KV,
+    ],
 };
 
 /// The sizes that slots are built from.
@@ -91,6 +107,9 @@ pub struct Shape {
     pub bias: bool,
     /// Standard deviation of matrices at the start.
     pub init_std: f64,
+    /// Whether matrices that write to the residual stream start at 0 (Goyal et al. 2017, arXiv 1706.02677, section 5.1, of norms;
+    /// nanochat's of projections).
+    pub zero_init: bool,
     /// How starts, multipliers and rates follow from the base shape's.
     pub scaling: Scaling,
 }
@@ -102,8 +121,11 @@ impl Shape {
     }
 
     /// Start of matrices that write into the residual stream: `init_std / sqrt(2 layers)` (GPT-2, section 2.3), of the base's
-    /// layers where what they write is scaled down with depth instead.
+    /// layers where what they write is scaled down with depth instead; 0 with `zero_init`.
     pub fn residual_std(&self) -> f64 {
+        if self.zero_init {
+            return 0.0;
+        }
         self.init_std / (2.0 * self.scaling.residual_layers as f64).sqrt()
     }
 
@@ -129,7 +151,7 @@ impl Shape {
                 .refuse(&HEADS, &format!("they do not divide a width of {width}"))
                 .hint("heads that divide the width, or another model.width"));
         }
-        let kv_heads = model.read_or(&KV_HEADS, heads)?;
+        let kv_heads = model.read_or(&KV_HEADS, rule.kv_heads(heads))?;
         if !heads.is_multiple_of(kv_heads) {
             return Err(model.refuse(&KV_HEADS, &format!("it does not divide {heads} heads")));
         }
@@ -146,6 +168,8 @@ impl Shape {
             vocab,
             bias: model.read(&BIAS)?,
             init_std: model.read_or(&INIT_STD, gpt2_init_std(width))?,
+            // Specs of before had no such key.
+            zero_init: model.find(&ZERO_INIT)?.unwrap_or(false),
             scaling: Scaling::settle(spec, width, layers, width / heads)?.with_heads(
                 heads,
                 width,
@@ -170,6 +194,7 @@ struct Rule {
     head_width: usize,
     min_layers: usize,
     min_heads: usize,
+    queries_per_kv: usize,
 }
 
 impl Rule {
@@ -181,7 +206,18 @@ impl Rule {
             head_width: knobs.read(&HEAD_WIDTH)?,
             min_layers: knobs.read(&MIN_LAYERS)?,
             min_heads: knobs.read(&MIN_HEADS)?,
+            // Specs of before had no such key.
+            queries_per_kv: knobs.find(&QUERIES_PER_KV)?.unwrap_or(1),
         })
+    }
+
+    /// The most key heads that divide the query heads and are shared by as many as asked for.
+    fn kv_heads(self, heads: usize) -> usize {
+        let most = (heads / self.queries_per_kv).max(1);
+        (1..=most)
+            .rev()
+            .find(|kv| heads.is_multiple_of(*kv))
+            .unwrap_or(1)
     }
 
     fn layers(self, width: usize) -> usize {
@@ -222,6 +258,7 @@ mod tests {
             head_width: 64,
             min_layers: 2,
             min_heads: 2,
+            queries_per_kv: 4,
         };
         let check = |width: usize, layers: usize, heads: usize| {
             assert_eq!(
@@ -263,7 +300,11 @@ mod tests {
             head_width: 16,
             min_layers: 1,
             min_heads: 1,
+            queries_per_kv: 1,
         };
+        let shared = [1, 2, 3, 4, 6, 8, 12, 20].map(|heads| rule.kv_heads(heads));
+        assert_eq!(shared, [1, 1, 1, 1, 1, 2, 3, 5]);
+        assert_eq!(old.kv_heads(7), 7);
         assert_eq!((old.layers(32), old.heads(32), old.layers(768)), (2, 2, 48));
     }
 }

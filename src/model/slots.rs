@@ -61,27 +61,16 @@ impl Slots {
     /// What ships.
     pub fn builtin() -> Self {
         Self {
-            mixers: Catalog::new(
-                "mixers",
-                Some(MIXER),
-                vec![
-                    Arc::new(mixer::attention::Kind::Full) as Arc<dyn MixerKind>,
-                    Arc::new(mixer::attention::Kind::Sliding),
-                ],
-            ),
-            ffns: Catalog::new(
-                "ffns",
-                Some(FFN),
-                vec![
-                    Arc::new(ffn::dense::Kind::Gelu),
-                    Arc::new(ffn::dense::Kind::Relu),
-                    Arc::new(ffn::swiglu::Kind) as Arc<dyn FfnKind>,
-                ],
-            ),
+            mixers: mixers(),
+            ffns: ffns(),
             norms: Catalog::new(
                 "norms",
                 Some(NORM),
-                vec![Arc::new(norm::LayerNormKind), Arc::new(norm::RmsNormKind)],
+                vec![
+                    Arc::new(norm::LayerNormKind),
+                    Arc::new(norm::RmsNormKind),
+                    Arc::new(norm::NoneKind),
+                ],
             ),
             positions: Catalog::new(
                 "positions",
@@ -101,9 +90,20 @@ impl Slots {
                     Arc::new(stream::post::Kind),
                     Arc::new(stream::sandwich::Kind),
                     Arc::new(stream::parallel::Kind),
+                    Arc::new(stream::plain::Kind),
                 ],
             ),
-            linears: Catalog::new("linears", Some(LINEAR), vec![Arc::new(linear::dense::Kind)]),
+            linears: Catalog::new(
+                "linears",
+                Some(LINEAR),
+                vec![
+                    Arc::new(linear::dense::Kind) as Arc<dyn LinearKind>,
+                    Arc::new(linear::bf16::Kind),
+                    Arc::new(linear::fp8::Kind),
+                    Arc::new(linear::int8::Kind),
+                    Arc::new(linear::ternary::Kind),
+                ],
+            ),
             losses: Catalog::new(
                 "losses",
                 None,
@@ -114,4 +114,44 @@ impl Slots {
             ),
         }
     }
+}
+
+/// Of mixers.
+fn mixers() -> Catalog<dyn MixerKind> {
+    Catalog::new(
+        "mixers",
+        Some(MIXER),
+        vec![
+            Arc::new(mixer::attention::Kind::Full) as Arc<dyn MixerKind>,
+            Arc::new(mixer::attention::Kind::Sliding),
+            Arc::new(mixer::linear_attention::Kind::Linear),
+            Arc::new(mixer::linear_attention::Kind::RetNet),
+            Arc::new(mixer::linear_attention::Kind::Gla),
+            Arc::new(mixer::linear_attention::Kind::Mamba2),
+            Arc::new(mixer::linear_attention::Kind::DeltaNet),
+            Arc::new(mixer::linear_attention::Kind::GatedDeltaNet),
+            Arc::new(mixer::linear_attention::Kind::Kda),
+            Arc::new(mixer::lstm::Kind),
+            Arc::new(mixer::min_gru::Kind),
+            Arc::new(mixer::latent::Kind),
+            Arc::new(mixer::differential::Kind),
+        ],
+    )
+}
+
+/// Of feed-forward layers.
+fn ffns() -> Catalog<dyn FfnKind> {
+    Catalog::new(
+        "ffns",
+        Some(FFN),
+        vec![
+            Arc::new(ffn::dense::Kind::Gelu),
+            Arc::new(ffn::dense::Kind::Relu),
+            Arc::new(ffn::dense::Kind::Relu2),
+            Arc::new(ffn::gated::Kind::Swiglu) as Arc<dyn FfnKind>,
+            Arc::new(ffn::gated::Kind::Geglu),
+            Arc::new(ffn::moe::Kind),
+            Arc::new(ffn::none::Kind),
+        ],
+    )
 }

@@ -8,14 +8,16 @@ use candle_core::safetensors::{self, BufferedSafetensors};
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 
+use super::foreign;
 use super::param::{Decl, Params};
+use crate::checkpoint::Checkpoint;
 use crate::config::knob::Text;
-use crate::config::{Knob, Section, Spec};
+use crate::config::{Knob, Knobs, Section, Spec};
 use crate::error::{Error, Result};
 
 const FROM: Knob<Text> = Knob::text(
     "from",
-    "A safetensors file that parameters start with, by their declared names; settled as the name alone.",
+    "What parameters start with: a safetensors file by their declared names, or a checkpoint (a GGUF file, a folder of Hugging Face's); settled as the name alone.",
 )
 .optional();
 const FROM_BLAKE3: Knob<Text> = Knob::text(
@@ -34,6 +36,8 @@ pub const WEIGHTS: Section = Section {
 #[derive(Debug, Clone)]
 pub struct Given {
     path: PathBuf,
+    /// Where it is one that others trained.
+    checkpoint: Option<Checkpoint>,
 }
 
 impl Given {
@@ -48,19 +52,16 @@ impl Given {
             return Ok(None);
         };
         let refuse = |why: String| model.refuse(&FROM, &why);
+        if Checkpoint::is_one(&path) {
+            return Self::settle_checkpoint(&model, &path, decls).map(Some);
+        }
         let bytes = fs::read(&path).map_err(|error| {
             refuse(format!("it cannot be read: {error}")).hint(
                 "the path of a safetensors file, as `effbench run --keep-weights DIR` writes them",
             )
         })?;
         let hash = blake3::hash(&bytes).to_hex();
-        let expected = model.read_or(&FROM_BLAKE3, hash.to_string())?;
-        if expected != hash.as_str() {
-            let why = format!("the contents of the file are others: their blake3 is {hash}");
-            return Err(model
-                .refuse(&FROM_BLAKE3, &why)
-                .hint("put the old contents back, or drop `from_blake3`"));
-        }
+        expect(&model, hash.as_str())?;
         let shapes = shapes(bytes).map_err(|why| {
             refuse(format!("it is no safetensors file: {why}"))
                 .hint("a file that `effbench run --keep-weights DIR` wrote")
@@ -68,7 +69,32 @@ impl Given {
         fits(&shapes, decls).map_err(|(why, hint)| refuse(why).hint(hint))?;
         let name = path.file_name().unwrap_or(path.as_os_str());
         model.write(&FROM, json!(name.to_string_lossy()));
-        Ok(Some(Self { path }))
+        Ok(Some(Self {
+            path,
+            checkpoint: None,
+        }))
+    }
+
+    /// The same of a checkpoint: its header says whether it is this model, and every file of it is hashed.
+    fn settle_checkpoint(model: &Knobs, path: &Path, decls: &[Decl]) -> Result<Self> {
+        let checkpoint = Checkpoint::open(path)?;
+        let unreadable =
+            |error: std::io::Error| model.refuse(&FROM, &format!("it cannot be read: {error}"));
+        let mut hasher = blake3::Hasher::new();
+        for file in checkpoint.files() {
+            hasher
+                .update_reader(fs::File::open(file).map_err(unreadable)?)
+                .map_err(unreadable)?;
+        }
+        expect(model, hasher.finalize().to_hex().as_str())?;
+        let hint = "the checkpoint as a variant: `effbench show FILE`";
+        foreign::fits(&checkpoint, decls).map_err(|why| model.refuse(&FROM, &why).hint(hint))?;
+        let name = path.file_name().unwrap_or(path.as_os_str());
+        model.write(&FROM, json!(name.to_string_lossy()));
+        Ok(Self {
+            path: path.to_owned(),
+            checkpoint: Some(checkpoint),
+        })
     }
 
     /// Puts the file's numbers in place of what parameters started with; a loss's own keep that.
@@ -77,6 +103,9 @@ impl Given {
     /// Where the file is not what it was when it was settled.
     pub fn load(&self, decls: &[Decl], params: &Params) -> Result<()> {
         let gone = |why: String| Error::input(format!("{}: {why}", self.path.display()));
+        if let Some(checkpoint) = &self.checkpoint {
+            return foreign::load(checkpoint, decls, params).map_err(|error| gone(error.message));
+        }
         let bytes = fs::read(&self.path).map_err(|error| gone(error.to_string()))?;
         let file = BufferedSafetensors::new(bytes).map_err(|error| gone(error.to_string()))?;
         for (decl, var) in decls.iter().zip(params.vars()) {
@@ -87,6 +116,18 @@ impl Given {
         }
         Ok(())
     }
+}
+
+/// Refuses contents that are not those that a hash was given of.
+fn expect(model: &Knobs, hash: &str) -> Result<()> {
+    let expected = model.read_or(&FROM_BLAKE3, hash.to_owned())?;
+    if expected != hash {
+        let why = format!("the contents of the file are others: their blake3 is {hash}");
+        return Err(model
+            .refuse(&FROM_BLAKE3, &why)
+            .hint("put the old contents back, or drop `from_blake3`"));
+    }
+    Ok(())
 }
 
 type Shapes = BTreeMap<String, Vec<usize>>;

@@ -95,11 +95,17 @@ impl Work {
     /// go through, they are five: Q K^T again, since no probabilities are kept (FlashAttention, Dao et al. 2022, arXiv
     /// 2205.14135, algorithm 4), then those for dV, dP, dQ, dK.
     pub fn of_attention(pairs: u64, square: u64, channels: u64, learns: bool) -> Self {
-        let product = |pairs: u64| 2 * pairs * channels;
+        Self::of_scores(pairs, square, [channels, channels], learns)
+    }
+
+    /// The same where queries and keys have other widths than values: so many numbers a query of either, all heads together. Of the
+    /// five products backwards three are over the width of a key, two over that of a value.
+    pub fn of_scores(pairs: u64, square: u64, [keys, values]: [u64; 2], learns: bool) -> Self {
+        let backward = 2 * pairs * (3 * keys + 2 * values);
         Self {
-            forward: 2 * product(pairs),
-            backward: if learns { 5 * product(pairs) } else { 0 },
-            full_square: 3 * 2 * product(square),
+            forward: 2 * pairs * (keys + values),
+            backward: if learns { backward } else { 0 },
+            full_square: 3 * 2 * square * (keys + values),
         }
     }
 

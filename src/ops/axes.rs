@@ -13,8 +13,10 @@ pub struct Axes {
     pub heads: usize,
     /// Key and value heads; divides `heads` (grouped-query attention where it is less).
     pub kv_heads: usize,
-    /// Numbers in a head.
+    /// Numbers in a head of queries or keys.
     pub head_width: usize,
+    /// Numbers in a head of values; `None` is as many as in one of queries.
+    pub value_width: Option<usize>,
     /// What scores are multiplied by; `None` is 1 / sqrt(D).
     pub scale: Option<f64>,
     /// How many tokens a query sees, itself among them; `None` is all up to itself.
@@ -27,14 +29,24 @@ impl Axes {
         self.batch * self.time
     }
 
-    /// Width of the packed input: (heads + 2 kv_heads) x head_width.
-    pub fn packed_width(&self) -> usize {
-        (self.heads + 2 * self.kv_heads) * self.head_width
+    /// Numbers in a head of values, and of the output.
+    pub fn of_values(&self) -> usize {
+        self.value_width.unwrap_or(self.head_width)
     }
 
-    /// Width of the output: heads x head_width.
+    /// Where values begin in a row of the packed input: behind (heads + kv_heads) x head_width numbers.
+    pub fn before_values(&self) -> usize {
+        (self.heads + self.kv_heads) * self.head_width
+    }
+
+    /// Width of the packed input: queries, keys and values.
+    pub fn packed_width(&self) -> usize {
+        self.before_values() + self.kv_heads * self.of_values()
+    }
+
+    /// Width of the output: a head of values for each of queries.
     pub fn width(&self) -> usize {
-        self.heads * self.head_width
+        self.heads * self.of_values()
     }
 
     /// The first key that a query at this place sees.
@@ -47,6 +59,14 @@ impl Axes {
     pub(super) fn window_or_all(&self) -> i32 {
         let window = self.window.map(i32::try_from);
         window.and_then(|window| window.ok()).unwrap_or(i32::MAX)
+    }
+
+    /// Refuses values of another width than keys, for operations that take heads of one width.
+    pub(super) fn of_one_width(&self) -> Result<()> {
+        if self.of_values() != self.head_width {
+            bail!("heads of {self:?} are not of one width");
+        }
+        Ok(())
     }
 
     /// What scores are multiplied by.

@@ -4,12 +4,13 @@
 //! Neither depends on the machine, the number of threads or the seed, so that a change of one of them is a change of the program. A
 //! trial is a process of its own: what the process counts is what the trial does. Plain operations of candle are not counted.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use candle_core::Tensor;
 
 static OPS: AtomicU64 = AtomicU64::new(0);
 static BYTES: AtomicU64 = AtomicU64::new(0);
+static UNAIDED: AtomicBool = AtomicBool::new(false);
 
 /// What was put on tapes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +28,17 @@ pub(super) fn count(output: &Tensor) {
         (output.elem_count() * output.dtype().size_in_bytes()) as u64,
         Ordering::Relaxed,
     );
+}
+
+/// Runs what a GPU has no kernels for, and notes that.
+pub(super) fn without_kernels<R>(run: impl FnOnce() -> R) -> R {
+    UNAIDED.store(true, Ordering::Relaxed);
+    run()
+}
+
+/// Whether any operation was candle's own on a GPU that has kernels for others, since the process began.
+pub fn unaided() -> bool {
+    UNAIDED.load(Ordering::Relaxed)
 }
 
 /// Since the process began.

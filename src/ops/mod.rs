@@ -12,44 +12,72 @@
 //! all are made of stands in `cpu` and `gpu`; `tape` records them. [`Op`] is the same for an operation from anywhere.
 
 mod counted;
+mod decomposed;
 mod cpu;
 mod dispatch;
 mod tape;
+mod unaided;
 mod axes;
 mod gpu;
 mod linear;
+mod quantise;
 pub mod packed;
 mod norm;
 mod head_norm;
 mod residual;
 mod activation;
-mod swiglu;
+mod gated;
+mod gate;
+mod experts;
+mod token_values;
+mod blend;
 mod rope;
+mod latent;
 mod cached;
 mod attention;
 mod embedding;
 mod positions;
 mod cross_entropy;
 mod head_loss;
+mod short_conv;
+mod gates;
+mod linear_attention;
+mod gated_norm;
 mod optimizer;
+mod lstm;
+mod min_gru;
 mod op;
+mod recurrent;
+mod pointwise;
 pub(crate) mod check;
 #[cfg(test)]
 mod tests;
 
 pub use attention::gpu::{WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention};
 pub use axes::Axes;
+pub use blend::Blend;
 pub use cached::Cached;
 pub use counted::{counted, matmul};
 pub use cross_entropy::{IGNORED, TokenLoss};
-pub use dispatch::{Dispatched, dispatched};
+pub use decomposed::{eigen, eigen_flops, orthonormal, orthonormal_flops};
+pub use dispatch::{Dispatched, dispatched, unaided};
+pub use experts::{Routing, Score};
+pub use gate::Gate;
+pub use gated_norm::{GatedNorm, NormGate};
+pub use gates::{DecayGate, Gates, WriteGate};
 pub(crate) use gpu::Gpu;
 pub use gpu::{Kernels, Narrowed};
+pub use latent::{LatentAxes, LatentHeads};
+pub use linear_attention::{Decay, Features, LinearAxes, LinearInputs, Products};
+pub use lstm::Lstm;
 pub use op::{Arg, Launch, Made, Number, OnGpu, OnGpuMade, Op, View};
 pub(crate) use optimizer::{AdamwFactors, Updated};
 pub use packed::{Format, Packed};
+pub use quantise::{Grid, Rounding, Share};
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};
+pub use token_values::TokenValues;
+pub use unaided::Unaided;
 
 use candle_core::{Device, Result, Tensor, bail};
 
@@ -186,6 +214,15 @@ impl<'t> Ops<'t> {
         }
     }
 
+    /// The same with weights that are made anew for each product: nothing is kept of them.
+    #[must_use]
+    pub fn keeping_nothing(self) -> Self {
+        Self {
+            narrowed: None,
+            ..self
+        }
+    }
+
     /// Of activations.
     pub fn dtype(self) -> DType {
         self.dtype
@@ -304,64 +341,11 @@ impl<'t> Ops<'t> {
         eps: f64,
     ) -> Result<Tensor> {
         head_norm::check(qkv, gains_d, axes)?;
+        axes.of_one_width()?;
         self.choose(
             |tape| head_norm::fused(tape, qkv, gains_d, axes, eps),
             |pass| head_norm::gpu::fused(pass, qkv, gains_d, axes, eps),
             || head_norm::reference(qkv, gains_d, axes, eps),
-        )
-    }
-
-    /// `a + b` of one shape: a residual connection.
-    pub fn add(self, a: &Tensor, b: &Tensor) -> Result<Tensor> {
-        self.choose(
-            |tape| residual::fused(tape, a, b),
-            |pass| residual::gpu::fused(pass, a, b),
-            || residual::reference(a, b),
-        )
-    }
-
-    /// GELU in its tanh form, as GPT-2 has it.
-    pub fn gelu(self, x: &Tensor) -> Result<Tensor> {
-        self.choose(
-            |tape| activation::fused(tape, activation::Gelu, x),
-            |pass| activation::gpu::fused(pass, "gelu", x, None),
-            || activation::gelu_reference(x),
-        )
-    }
-
-    /// max(x, 0).
-    pub fn relu(self, x: &Tensor) -> Result<Tensor> {
-        self.choose(
-            |tape| activation::fused(tape, activation::Relu, x),
-            |pass| activation::gpu::fused(pass, "relu", x, None),
-            || activation::relu_reference(x),
-        )
-    }
-
-    /// `cap * tanh(x / cap)`: keeps logits within (-cap, cap).
-    pub fn softcap(self, x: &Tensor, cap: f64) -> Result<Tensor> {
-        self.choose(
-            |tape| activation::fused(tape, activation::Softcap(cap), x),
-            |pass| activation::gpu::fused(pass, "softcap", x, Some(cap)),
-            || activation::softcap_reference(x, cap),
-        )
-    }
-
-    /// `factor x`: a multiplier of a parametrisation.
-    pub fn scale(self, x: &Tensor, factor: f64) -> Result<Tensor> {
-        self.choose(
-            |tape| activation::fused(tape, activation::Scale(factor), x),
-            |pass| activation::gpu::fused(pass, "multiple", x, Some(factor)),
-            || x * factor,
-        )
-    }
-
-    /// `silu(gate) * up` of packed columns `[gate | up]`: (N, 2 F) to (N, F).
-    pub fn swiglu(self, gate_up_n2f: &Tensor) -> Result<Tensor> {
-        self.choose(
-            |tape| swiglu::fused(tape, gate_up_n2f),
-            |pass| swiglu::gpu::fused(pass, gate_up_n2f),
-            || swiglu::reference(gate_up_n2f),
         )
     }
 
@@ -372,23 +356,52 @@ impl<'t> Ops<'t> {
         table.check(axes)?;
         self.choose(
             |tape| rope::fused(tape, qkv, axes, table),
-            |pass| rope::gpu::fused(pass, qkv, axes, table),
+            |pass| match axes.of_one_width() {
+                Ok(()) => rope::gpu::fused(pass, qkv, axes, table),
+                Err(_) => rope::reference(qkv, axes, table),
+            },
             || rope::reference(qkv, axes, table),
         )
     }
 
-    /// `softmax(Q K^T / sqrt(D), causal) V`, head by head: packed (N, (H + 2 KV) D) to (N, H D).
-    pub fn causal_attention(self, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
-        axes.check(qkv)?;
+    /// An operation that has no kernels for a GPU: there it is its reference.
+    pub fn unaided<const N: usize>(
+        self,
+        op: &impl Unaided<N>,
+        inputs: [&Tensor; N],
+    ) -> Result<Tensor> {
+        op.check(inputs)?;
         self.choose(
-            |tape| attention::fused(tape, qkv, axes),
-            |pass| attention::gpu::fused(pass, qkv, axes),
-            || attention::reference(qkv, axes),
+            |tape| op.fused(tape, inputs),
+            |_| dispatch::without_kernels(|| op.reference(inputs)),
+            || op.reference(inputs),
         )
     }
 
-    /// The same for the new tokens of windows of which a cache holds all: packed (N, (H + 2 KV) D) of the new ones, whose keys
-    /// and values the cache has already, to (N, H D). No gradient.
+    /// `softmax(Q K^T / sqrt(D), causal) V`, head by head: packed (N, (H + KV) D + KV D of values) to (N, H D of values).
+    pub fn causal_attention(self, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
+        self.attention_with(qkv, None, axes)
+    }
+
+    /// The same where each query head has one more key, of this score (H) and of value 0, or none has. With such keys, and with values
+    /// of another width than keys, it is candle's operations in f32 on a GPU.
+    pub fn attention_with(
+        self,
+        qkv: &Tensor,
+        sinks: Option<&Tensor>,
+        axes: Axes,
+    ) -> Result<Tensor> {
+        axes.check(qkv)?;
+        cached::check_sinks(sinks, axes)?;
+        self.choose(
+            |tape| attention::fused(tape, qkv, sinks, axes),
+            |pass| attention::gpu::fused(pass, qkv, sinks, axes),
+            || attention::reference(qkv, sinks, axes),
+        )
+    }
+
+    /// The same for the new tokens of windows of which a cache holds all: packed rows of the new ones, whose keys and values the cache
+    /// has already, to (N, H D of values). No gradient.
     pub fn cached_attention(self, qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
         cached.check(qkv, axes)?;
         self.choose(

@@ -141,9 +141,11 @@ fn number_by_number(place: &Place) {
         place.check((&[x], &[]), |ops, x| ops.add(&x[0], &x[0]));
         place.check((&[x], &[]), |ops, x| ops.gelu(&x[0]));
         place.check((&[x], &[]), |ops, x| ops.relu(&x[0]));
+        place.check((&[x], &[]), |ops, x| ops.relu2(&x[0]));
         place.check((&[x], &[]), |ops, x| ops.softcap(&x[0], 1.5));
         place.check((&[x], &[]), |ops, x| ops.scale(&x[0], 0.3));
         place.check((&[&[6, 2 * c]], &[]), |ops, x| ops.swiglu(&x[0]));
+        place.check((&[&[6, 2 * c]], &[]), |ops, x| ops.geglu(&x[0]));
         place.check((&[x], &[&[5, c]]), |ops, x| {
             ops.add_positions(&x[0], &x[1], 3)
         });
@@ -165,6 +167,7 @@ fn rotations(place: &Place) {
             heads: 2,
             kv_heads,
             head_width,
+            value_width: None,
             scale: None,
             window: None,
         };
@@ -200,6 +203,7 @@ fn norms(place: &Place) {
             heads,
             kv_heads,
             head_width,
+            value_width: None,
             scale: None,
             window: None,
         };
@@ -260,6 +264,7 @@ fn attentions(place: &Place) {
         heads,
         kv_heads,
         head_width,
+        value_width: None,
         scale: None,
         window: None,
     };
@@ -354,6 +359,7 @@ fn caches(place: &Place) -> Result<()> {
         heads,
         kv_heads,
         head_width,
+        value_width: None,
         scale,
         window: None,
     };
@@ -382,7 +388,8 @@ fn caches(place: &Place) -> Result<()> {
                         &qkv,
                         Cached {
                             keys: &keys,
-                            values: &values,
+                            values: Some(&values),
+                            sinks: None,
                             offset,
                         },
                         axes,

@@ -235,6 +235,7 @@ fn curve(variant: &str, steps: u64, excess: f64) -> Curve {
         energy_j: None,
         train_loss_nats: vec![Some(2.4 + excess), Some(1.9 + excess)],
         val_loss_nats: vec![None, Some(1.875 + excess)],
+        max_violation: Vec::new(),
         step,
     }
 }
@@ -310,6 +311,7 @@ fn skills(excess: f64) -> Vec<Skill> {
         oracle_nats,
         excess_nats,
         excess_se_nats: Some(0.01),
+        accuracy: None,
     };
     vec![
         skill("rule", 40_000, 2.1, 0.8 * excess),

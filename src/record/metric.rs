@@ -32,6 +32,8 @@ pub const EXCESS_LOSS_NATS: &str = "excess_loss_nats";
 pub const NEXT_TOKEN_ACCURACY: &str = "next_token_accuracy";
 /// Share of a task's answers that are right.
 pub const TASK_ACCURACY: &str = "task_accuracy";
+/// How unevenly experts are loaded.
+pub const MAX_VIOLATION: &str = "max_violation";
 /// Prompt processing.
 pub const PREFILL_TOKENS_PER_S: &str = "prefill_tokens_per_s";
 /// Generation.
@@ -100,10 +102,11 @@ registry! {
     EXCESS_LOSS_NATS, "nats", Lower, Seeded, "Validation loss minus the oracle's on the same tokens.";
     NEXT_TOKEN_ACCURACY, "1", Higher, Seeded, "Share of validation tokens that the model ranks first.";
     TASK_ACCURACY, "1", Higher, Seeded, "Share of a task's answers that are exactly right.";
+    MAX_VIOLATION, "1", Lower, Seeded, "The largest load of an expert over the mean load, less 1, over all validation tokens, in the layer where it is largest.";
     PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
-    WEIGHTS_READ_BYTES, "bytes", Lower, Exact, "Bytes of weights that one decoded token reads: of every matrix, packed or not, and a row of each table.";
+    WEIGHTS_READ_BYTES, "bytes", Lower, Exact, "Bytes of weights that a step of decoding reads: of every matrix, packed or not, of experts those that infer.batch tokens are expected to choose, and a row of each table.";
     PACKED_EXCESS_NATS, "nats", Lower, Seeded, "Validation loss with packed weights (infer.weights) minus that with the trained ones, on the same tokens.";
     STEP_OPS, "ops", Lower, Exact, "Fused ops that one training step dispatches forward, in all of its shards.";
     STEP_TENSOR_BYTES, "bytes", Lower, Exact, "Bytes of the tensors that those ops make and the step keeps for its way back.";

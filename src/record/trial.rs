@@ -282,6 +282,10 @@ pub struct Curve {
     pub train_loss_nats: Vec<Option<f64>>,
     /// Validation loss, where it was evaluated at this point.
     pub val_loss_nats: Vec<Option<f64>>,
+    /// Of a model with experts, the mean over the steps since the point before of a batch's MaxVio, the largest load of an expert over
+    /// the mean load, less 1, in the layer where it is largest.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub max_violation: Vec<f64>,
 }
 
 /// One label's share of the loss.
@@ -299,6 +303,9 @@ pub struct Skill {
     pub excess_nats: f64,
     /// Standard error of the difference, windows as the unit.
     pub excess_se_nats: Option<f64>,
+    /// Share of right answers among them, where the data ask a task.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub accuracy: Option<f64>,
 }
 
 /// Joules.

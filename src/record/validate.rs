@@ -300,6 +300,8 @@ fn curve(check: &Check, curve: &Curve, imported: bool) {
             .as_ref()
             .map(|column| ("energy_j", column.len())),
     );
+    let routed = Some(curve.max_violation.len()).filter(|length| *length > 0);
+    lengths.extend(routed.map(|length| ("max_violation", length)));
     for (column, length) in lengths {
         let unknown = length == 0 && imported && column != "train_loss_nats";
         check.at(column).that(length == points || unknown, || {
@@ -331,6 +333,11 @@ fn curve(check: &Check, curve: &Curve, imported: bool) {
                 "holds what is not a number".to_owned()
             });
     }
+    let violations = curve.max_violation.iter();
+    check.at("max_violation").that(
+        violations.clone().all(|v| v.is_finite() && *v >= 0.0),
+        || "holds what is no number of at least 0".to_owned(),
+    );
     for (column, losses) in [
         ("train_loss_nats", &curve.train_loss_nats),
         ("val_loss_nats", &curve.val_loss_nats),

@@ -7,20 +7,23 @@ use candle_core::{Device, Tensor, Var};
 use crate::data::Batch;
 use crate::device::Workers;
 use crate::error::{Error, Result};
-use crate::model::{Model, Params, Weights};
+use crate::model::{After, Beside, Loads, Model, Params, Weights};
 use crate::ops::Ops;
 
 pub mod gradient;
 pub mod optimizer;
+mod probe;
 pub mod rates;
 pub mod schedule;
 pub mod snapshot;
+pub mod stored;
 
 pub use gradient::Gradient;
 pub use optimizer::{Now, Optimizer, OptimizerKind, OptimizerPlan, View};
 pub use rates::Rates;
 pub use schedule::{Schedule, ScheduleKind};
 pub use snapshot::Snapshot;
+pub use stored::Stored;
 
 /// What a trainer is made of.
 pub struct Setup {
@@ -36,8 +39,12 @@ pub struct Setup {
     pub lr: f64,
     /// Largest norm of the whole gradient; 0 is off.
     pub clip: f64,
+    /// How parameters are rounded after every update; none where they stay f32.
+    pub stored: Option<Stored>,
     /// Planned optimizer steps.
     pub steps: u64,
+    /// Of the streams that training draws from.
+    pub seed: u64,
     /// Fused or reference arithmetic.
     pub ops: Ops<'static>,
     /// Parts that a batch is split into, each run on its own share of the threads.
@@ -62,6 +69,8 @@ pub struct Step {
     pub loss: f64,
     /// 2-norm of the whole gradient before clipping.
     pub grad_norm: f64,
+    /// MaxVio of the batch, the largest of any router, where the model has one.
+    pub max_violation: Option<f64>,
 }
 
 impl Step {
@@ -128,10 +137,15 @@ impl Trainer {
 
     /// Forward, backward and, where loss and gradient are finite, the update.
     pub fn step(&mut self, batch: &Batch) -> Result<Step> {
-        let (loss, gradient) = self.gradient(batch)?;
+        let (loss, gradient, loads) = self.seen(batch)?;
+        let drawn = self.probe(batch)?;
         let setup = &mut self.setup;
         let grad_norm = gradient.norm;
-        let step = Step { loss, grad_norm };
+        let step = Step {
+            loss,
+            grad_norm,
+            max_violation: loads.max_violation(),
+        };
         if step.is_finite() {
             let scale = if setup.clip > 0.0 && grad_norm > setup.clip {
                 setup.clip / grad_norm
@@ -145,13 +159,43 @@ impl Trainer {
                 lr,
                 scale,
             };
+            if let Some(drawn) = drawn {
+                let targets = batch.targets_known() as f64;
+                setup.optimizer.probe(&drawn.tensors, targets)?;
+            }
             setup
                 .optimizer
                 .step(&self.trained, &gradient.tensors, &now)?;
+            if let Some(stored) = setup.stored {
+                stored.apply(&self.trained, self.done)?;
+            }
+            let at = After {
+                step: self.done,
+                steps: setup.steps,
+            };
+            setup.model.after_step(&setup.params, &loads, at)?;
             setup.device.synchronize()?;
         }
         self.done += 1;
         Ok(step)
+    }
+
+    /// The gradient at labels that the model draws, where the optimizer asks for it now.
+    fn probe(&self, batch: &Batch) -> Result<Option<Gradient>> {
+        let setup = &self.setup;
+        if !setup.optimizer.probes(self.done) {
+            return Ok(None);
+        }
+        let model = (&*setup.model, &setup.params);
+        let drawn = probe::labels(
+            model,
+            batch,
+            (setup.seed, self.done),
+            setup.ops,
+            &setup.device,
+        )?;
+        let (_, gradient) = self.gradient(&drawn)?;
+        Ok(gradient.norm.is_finite().then_some(gradient))
     }
 
     /// Puts the parameters where they are evaluated, or back to where they learn.
@@ -164,6 +208,12 @@ impl Trainer {
 
     /// Mean loss over the batch's targets and its gradient: the sum over the shards, each weighted by its share of the targets.
     pub fn gradient(&self, batch: &Batch) -> Result<(f64, Gradient)> {
+        let (loss, gradient, _) = self.seen(batch)?;
+        Ok((loss, gradient))
+    }
+
+    /// That, and where the batch's tokens went.
+    fn seen(&self, batch: &Batch) -> Result<(f64, Gradient, Loads)> {
         let setup = &self.setup;
         let all = batch.targets_known() as f64;
         let shards: Vec<Batch> = batch
@@ -177,15 +227,17 @@ impl Trainer {
             let share = shard.targets_known() as f64 / all;
             shard_gradients(&model, &weights, &shard, ops, &device, share)
         })?;
-        let (losses, parts): (Vec<f64>, Vec<Vec<Tensor>>) = parts
-            .into_iter()
-            .collect::<Result<Vec<_>>>()?
-            .into_iter()
-            .unzip();
-        if losses.is_empty() {
+        let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;
+        if parts.is_empty() {
             return Err(Error::internal("a batch without a target"));
         }
-        Ok((losses.iter().sum(), gradient::sum(parts, ops)?))
+        let (mut loss, mut loads, mut gradients) = (0.0, Loads::default(), Vec::new());
+        for (of_shard, gradient, told) in parts {
+            loss += of_shard;
+            gradients.push(gradient);
+            loads.join(&told);
+        }
+        Ok((loss, gradient::sum(gradients, ops)?, loads))
     }
 }
 
@@ -198,7 +250,8 @@ fn to_host(tensor: &Tensor) -> candle_core::Result<Tensor> {
     }
 }
 
-/// `share` times the mean loss of some windows, and the gradient of what is minimised by the parameters that train, in their order.
+/// `share` times the mean loss of some windows, the gradient of what is minimised by the parameters that train, in their order, and
+/// where tokens went.
 fn shard_gradients(
     model: &Model,
     weights: &Weights,
@@ -206,19 +259,20 @@ fn shard_gradients(
     ops: Ops,
     device: &Device,
     share: f64,
-) -> Result<(f64, Vec<Tensor>)> {
+) -> Result<(f64, Vec<Tensor>, Loads)> {
     let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
     let tape = ops.tape();
-    let loss = model.loss(
+    let beside = Beside::default();
+    let loss = model.loss_beside(
         weights,
         (&ids, &batch.targets),
-        batch.rows,
-        batch.context,
+        (batch.rows, batch.context),
         ops.on(&tape),
+        &beside,
     )?;
     let mut gradients = tape.backward(&loss, share)?;
     let grads = gradient::take(&mut gradients, model.decls(), weights)?;
     // Of several numbers the first is the next token's.
     let of_next = loss.flatten_all()?.get(0)?.to_scalar::<f32>()?;
-    Ok((share * f64::from(of_next), grads))
+    Ok((share * f64::from(of_next), grads, beside.loads()))
 }

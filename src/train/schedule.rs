@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::config::knob::Number;
+use crate::config::knob::{Number, Word};
 use crate::config::{Catalog, Declarations, Knob, Knobs, Named, Slot};
 use crate::error::Result;
 
@@ -38,6 +38,13 @@ const DECAY: Knob<Number> = Knob::number(
 )
 .within(0.0, 1.0)
 .default(0.2);
+
+const SHAPE: Knob<Word> = Knob::word(
+    "shape",
+    "How the rate falls: a line, 1 - sqrt, 1 - square, half a cosine, or by the same factor each step.",
+    &["linear", "sqrt", "square", "cosine", "exponential"],
+)
+.default("linear");
 
 /// What ships.
 pub fn kinds() -> Catalog<dyn ScheduleKind> {
@@ -88,7 +95,7 @@ impl Named for Form {
                 "after the warm-up of w steps, sqrt(w / step) of the full rate (Vaswani et al. 2017, equation 3)"
             }
             Form::Wsd => {
-                "warm-up, stable, decay: the full rate, then a straight line over the last `decay` share (Hu et al. 2024)"
+                "warm-up, stable, decay: the full rate, then a fall of some `shape` over the last `decay` share (Hu et al. 2024)"
             }
         }
     }
@@ -97,7 +104,7 @@ impl Named for Form {
         match self {
             Form::Cosine | Form::Linear => &[&WARMUP, &FINAL],
             Form::Constant | Form::InverseSqrt => &[&WARMUP],
-            Form::Wsd => &[&WARMUP, &FINAL, &DECAY],
+            Form::Wsd => &[&WARMUP, &FINAL, &DECAY, &SHAPE],
         }
     }
 }
@@ -114,17 +121,57 @@ impl ScheduleKind for Form {
         } else {
             knobs.read(&FINAL)?
         };
-        let decay = if *self == Form::Wsd {
-            knobs.read(&DECAY)?
+        let (decay, shape) = if *self == Form::Wsd {
+            (knobs.read(&DECAY)?, Shape::of(knobs.read(&SHAPE)?))
         } else {
-            0.0
+            (0.0, Shape::Linear)
         };
+        if shape == Shape::Exponential && floor == 0.0 {
+            let why = "a rate that falls by the same factor each step never gets to 0: a share above it is needed";
+            return Err(knobs.refuse(&FINAL, why));
+        }
         Ok(Arc::new(Shaped {
             form: *self,
             warmup,
             floor,
             decay,
+            shape,
         }))
+    }
+}
+
+/// How the rate falls at the end of warm-up, stable, decay.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Shape {
+    Linear,
+    Sqrt,
+    Square,
+    Cosine,
+    Exponential,
+}
+
+impl Shape {
+    fn of(word: &str) -> Self {
+        match word {
+            "sqrt" => Shape::Sqrt,
+            "square" => Shape::Square,
+            "cosine" => Shape::Cosine,
+            "exponential" => Shape::Exponential,
+            _ => Shape::Linear,
+        }
+    }
+
+    /// The factor after a share of the fall that ends at `floor`.
+    fn factor(self, share: f64, floor: f64) -> f64 {
+        let left = match self {
+            Shape::Exponential => return floor.powf(share),
+            Shape::Linear => 1.0 - share,
+            // Haegele et al. 2024, arXiv 2405.18392, equation 1.
+            Shape::Sqrt => 1.0 - share.sqrt(),
+            Shape::Square => 1.0 - share * share,
+            Shape::Cosine => 1.0 - (0.5 - 0.5 * (std::f64::consts::PI * share).cos()),
+        };
+        floor + (1.0 - floor) * left
     }
 }
 
@@ -134,6 +181,7 @@ struct Shaped {
     warmup: f64,
     floor: f64,
     decay: f64,
+    shape: Shape,
 }
 
 impl Schedule for Shaped {
@@ -148,13 +196,13 @@ impl Schedule for Shaped {
             return ((step + 1.0) / warmup).min(1.0);
         }
         let progress = |from: f64| ((step - from) / (steps - from).max(1.0)).clamp(0.0, 1.0);
-        let fall = |share: f64| self.floor + (1.0 - self.floor) * (1.0 - share);
+        let fall = |shape: Shape, from: f64| shape.factor(progress(from), self.floor);
         match self.form {
-            Form::Cosine => fall(0.5 - 0.5 * (std::f64::consts::PI * progress(warmup)).cos()),
-            Form::Linear => fall(progress(warmup)),
+            Form::Cosine => fall(Shape::Cosine, warmup),
+            Form::Linear => fall(Shape::Linear, warmup),
             Form::Constant => 1.0,
             Form::InverseSqrt => (warmup.max(1.0) / (step + 1.0)).sqrt().min(1.0),
-            Form::Wsd => fall(progress(warmup.max((1.0 - self.decay) * steps))),
+            Form::Wsd => fall(self.shape, warmup.max((1.0 - self.decay) * steps)),
         }
     }
 }
@@ -169,6 +217,7 @@ mod tests {
             warmup: 0.1,
             floor: 0.1,
             decay: 0.2,
+            shape: Shape::Linear,
         };
         at.iter()
             .map(|&step| (shaped.factor(step, 100) * 1e4).round() / 1e4)
@@ -190,5 +239,28 @@ mod tests {
             Form::Cosine,
             [0.1, 0.5, 1.0, 1.0, 0.55, 0.2053, 0.1271, 0.1003],
         );
+    }
+
+    /// A quarter, half and three quarters into the fall.
+    #[test]
+    fn the_fall_has_its_shape() {
+        for (shape, floor, want) in [
+            (Shape::Linear, 0.0, [0.75, 0.5, 0.25]),
+            (Shape::Cosine, 0.0, [0.853553, 0.5, 0.146447]),
+            (Shape::Sqrt, 0.0, [0.5, 0.292893, 0.133975]),
+            (Shape::Square, 0.0, [0.9375, 0.75, 0.4375]),
+            (Shape::Exponential, 0.01, [0.316228, 0.1, 0.031623]),
+        ] {
+            let shaped = Shaped {
+                form: Form::Wsd,
+                warmup: 0.1,
+                floor,
+                decay: 0.2,
+                shape,
+            };
+            let seen = [850, 900, 950].map(|step| shaped.factor(step, 1000));
+            let far = |k: usize| (seen[k] - want[k]).abs();
+            assert!((0..3).all(|k| far(k) < 1e-6), "{shape:?}: {seen:?}");
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::config::{Key, Knob, Section};
 use crate::data::HeldOut;
 use crate::infer::sampling;
 use crate::model;
-use crate::train::rates;
+use crate::train::{Stored, rates};
 
 /// More threads than any machine here has: beyond it a typing error is likelier.
 const MOST_THREADS: usize = 1024;
@@ -31,8 +31,11 @@ pub(super) const DATA: Section = Section {
 pub(super) const BATCH: Knob<Whole> = Knob::count("batch", "Windows per optimizer step.")
     .at_most(MOST_WINDOWS)
     .default(16);
-pub(super) const STEPS: Knob<Whole> =
-    Knob::count("steps", "How long to train, in optimizer steps.").default(400);
+pub(super) const STEPS: Knob<Whole> = Knob::whole(
+    "steps",
+    "How long to train, in optimizer steps; 0 measures a model as it is.",
+)
+.default(400);
 pub(super) const TOKENS: Knob<Whole> =
     Knob::count("tokens", "How long to train, in tokens, instead of steps.")
         .unit("tokens")
@@ -49,9 +52,15 @@ pub(super) const CLIP: Knob<Number> = Knob::number(
 )
 .within(0.0, 1e9)
 .default(1.0);
+pub(super) const STORED: Knob<Word> = Knob::word(
+    "stored",
+    "What parameters are rounded to after every update, to the nearest or by chance; f32 where it is absent.",
+    &Stored::WORDS,
+)
+.optional();
 pub(super) const TRAIN: Section = Section {
     path: "train",
-    knobs: &[&BATCH, &STEPS, &TOKENS, &TOKENS_PER_PARAM, &CLIP],
+    knobs: &[&BATCH, &STEPS, &TOKENS, &TOKENS_PER_PARAM, &CLIP, &STORED],
 };
 
 pub(super) const DEVICE: Knob<Text> = Knob::text(
@@ -164,12 +173,13 @@ pub(super) const INFER: Section = Section {
 /// Every key of a spec, in the order of reading.
 pub fn keys(registry: &Registry) -> Vec<Key> {
     let slots = &registry.slots;
-    let [sizes, layers, weights, norm, head, scaling, shape] = model::SECTIONS;
+    let [sizes, recall, layers, weights, norm, head, scaling, shape] = model::SECTIONS;
     let parts = [
         registry.sources.keys(),
         DATA.keys().collect(),
         sizes
             .keys()
+            .chain(recall.keys())
             .chain(layers.keys())
             .chain(weights.keys())
             .collect(),

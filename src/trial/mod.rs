@@ -21,6 +21,7 @@ pub mod quality;
 pub mod serving;
 mod ahead;
 pub mod training;
+mod absent;
 mod outcome;
 
 pub use checkpoint::Checkpoint;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::absent::{NOTHING_TRAINED, QUALITY, SERVING, TRAINING};
 use super::job::Job;
 use super::quality::{Mean, Quality};
 use super::serving::Serving;
@@ -52,7 +53,12 @@ impl Observed<'_> {
         let mut put = |name: &str, metric: Metric| {
             metrics.insert(name.to_owned(), metric);
         };
-        self.put_training(&mut put, job);
+        match self.training.step_s.is_empty() {
+            true => TRAINING
+                .iter()
+                .for_each(|name| put(name, Metric::absent(name, NOTHING_TRAINED))),
+            false => self.put_training(&mut put, job),
+        }
         put(
             name::PEAK_MEMORY_BYTES,
             match peak_bytes {
@@ -119,16 +125,9 @@ impl Observed<'_> {
             name::TRAIN_WALL_S,
             Metric::value(name::TRAIN_WALL_S, step_s.iter().sum()),
         );
-        put(
-            name::MFU,
-            match job.peak_flops_per_s {
-                Some(peak) => Metric::value(name::MFU, flops / mean_s / peak),
-                None => Metric::absent(
-                    name::MFU,
-                    &format!("no calibration of this device in {}", job.dtype()),
-                ),
-            },
-        );
+        let unknown = format!("no calibration of this device in {}", job.dtype());
+        let mfu = job.peak_flops_per_s.map(|peak| flops / mean_s / peak);
+        put(name::MFU, known(name::MFU, mfu.ok_or(unknown.as_str())));
         let work = self.training.dispatched;
         for (name, count) in [
             (name::STEP_OPS, work.map(|work| work.ops)),
@@ -183,6 +182,9 @@ impl Observed<'_> {
                 ),
             },
         );
+        let violation = quality.loads.max_violation();
+        let violation = violation.ok_or("the model has no experts");
+        put(name::MAX_VIOLATION, known(name::MAX_VIOLATION, violation));
         for (name, value) in [
             (name::ORACLE_LOSS_NATS, &quality.oracle),
             (name::EXCESS_LOSS_NATS, &quality.excess),
@@ -259,10 +261,13 @@ impl Observed<'_> {
     fn joules_per_token(&self, joules: &reading::Energy) -> Vec<(&'static str, Metric)> {
         let context = self.experiment.model.shape.context;
         let trained = (self.training.step_s.len() * self.experiment.batch * context) as f64;
-        let per_train = joules
-            .phase_j(Phase::Train)
-            .map(|spent| spent / trained)
-            .map_err(Absent::code);
+        let per_train = match trained > 0.0 {
+            true => joules
+                .phase_j(Phase::Train)
+                .map(|spent| spent / trained)
+                .map_err(Absent::code),
+            false => Err(NOTHING_TRAINED),
+        };
         let per_train = per_train.and_then(|spent| {
             self.training
                 .resumed_at
@@ -289,10 +294,7 @@ impl Observed<'_> {
                 Err("not measured in a sweep"),
             ),
         };
-        let put = |name, value: Result<f64, &str>| match value {
-            Ok(joules) => (name, Metric::value(name, joules)),
-            Err(reason) => (name, Metric::absent(name, reason)),
-        };
+        let put = |name, value: Result<f64, &str>| (name, known(name, value));
         vec![
             put(name::ENERGY_J_PER_TRAIN_TOKEN, per_train),
             put(name::ENERGY_J_PER_PREFILL_TOKEN, prefill),
@@ -316,6 +318,11 @@ impl Observed<'_> {
                 oracle_nats: row.oracle.mean,
                 excess_nats: row.excess.mean,
                 excess_se_nats: row.excess.se,
+                accuracy: self
+                    .experiment
+                    .source
+                    .is_task()
+                    .then_some(row.accuracy.mean),
             })
             .collect()
     }
@@ -337,7 +344,9 @@ impl Observed<'_> {
             .chain(self.unknown_tokens())
             .chain(self.resumed())
             .chain(self.crowded());
-        let own = own.chain(self.reference_attention());
+        let own = own
+            .chain(self.reference_attention())
+            .chain(self.reference_experts());
         let own = own.chain(energy::flags(energy));
         let flags: Vec<Flag> = own
             .chain(self.disturbances.iter().filter_map(disturbed))
@@ -378,16 +387,30 @@ impl Observed<'_> {
         })
     }
 
-    /// Heads or windows that the kernels of a GPU do not hold: there attention was candle's plain operations.
+    /// Heads or windows that the kernels of a GPU do not hold, or a kind of attention that it has none for: there attention, or what
+    /// stands around it, was candle's plain operations.
     fn reference_attention(&self) -> Option<Flag> {
         let (experiment, shape) = (&self.experiment, &self.experiment.model.shape);
         let own = experiment.device != "cpu" && experiment.ops.is_fused();
         let held = ops::gpu_has_attention(shape.head_width(), shape.context);
-        (own && !held).then(|| Flag {
+        (own && (!held || ops::unaided())).then(|| Flag {
             code: "reference_attention".into(),
             severity: Severity::Info,
             value: Some(shape.head_width() as f64),
             limit: Some(ops::WIDEST_HEAD_ON_GPU as f64),
+        })
+    }
+
+    /// No kernel has experts: on a GPU they are candle's plain operations.
+    fn reference_experts(&self) -> Option<Flag> {
+        let own = self.experiment.device != "cpu" && self.experiment.ops.is_fused();
+        let mut decls = self.experiment.model.decls().iter();
+        let (_, experts) = decls.find_map(|decl| decl.routed).filter(|_| own)?;
+        Some(Flag {
+            code: "reference_experts".into(),
+            severity: Severity::Info,
+            value: Some(experts as f64),
+            limit: Some(0.0),
         })
     }
 
@@ -453,22 +476,12 @@ fn disturbed(seen: &Disturbance) -> Option<Flag> {
     })
 }
 
-const QUALITY: [&str; 6] = [
-    name::VAL_LOSS_NATS,
-    name::VAL_BITS_PER_BYTE,
-    name::ORACLE_LOSS_NATS,
-    name::EXCESS_LOSS_NATS,
-    name::NEXT_TOKEN_ACCURACY,
-    name::TASK_ACCURACY,
-];
-
-const SERVING: [&str; 5] = [
-    name::PREFILL_TOKENS_PER_S,
-    name::DECODE_TOKENS_PER_S,
-    name::TTFT_S,
-    name::WEIGHTS_READ_BYTES,
-    name::PACKED_EXCESS_NATS,
-];
+fn known(name: &str, value: Result<f64, &str>) -> Metric {
+    match value {
+        Ok(value) => Metric::value(name, value),
+        Err(reason) => Metric::absent(name, reason),
+    }
+}
 
 fn mean(name: &str, mean: &Mean) -> Metric {
     Metric::mean(name, mean.mean, mean.se.unwrap_or(f64::NAN), mean.n)

@@ -7,7 +7,7 @@ use crate::data::{Oracle, Validation};
 use crate::device::{Opened, Workers};
 use crate::error::{Error, Result};
 use crate::infer;
-use crate::model::Weights;
+use crate::model::{Beside, Loads, Weights};
 use crate::ops::TokenLoss;
 
 /// A mean over tokens whose standard error takes windows as the unit: tokens of one window are not independent.
@@ -64,6 +64,8 @@ pub struct ByLabel {
     pub oracle: Mean,
     /// Their difference, token by token.
     pub excess: Mean,
+    /// Share of these targets with the highest logit.
+    pub accuracy: Mean,
 }
 
 /// What an evaluation found.
@@ -79,6 +81,8 @@ pub struct Quality {
     pub excess: Option<Mean>,
     /// The same by label.
     pub labels: Vec<ByLabel>,
+    /// Tokens that went to each expert, where the model has some.
+    pub loads: Loads,
     /// Losses, window by window.
     windows: Windows,
 }
@@ -145,13 +149,15 @@ pub fn evaluate(
             experiment.model.shape.context,
         )?,
         move |validation: Validation| {
-            let scored = infer::evaluate(&model, &weights, &validation.batch, ops, &device)?;
-            Ok::<_, Error>((validation, scored))
+            let (batch, beside) = (&validation.batch, Beside::default());
+            let scored = infer::evaluate(&model, &weights, batch, ops, &device, &beside)?;
+            Ok::<_, Error>((validation, scored, beside.loads()))
         },
     )?;
-    let mut has_oracle = false;
+    let (mut has_oracle, mut loads) = (false, Loads::default());
     for scored in scored {
-        let (validation, scored) = scored?;
+        let (validation, scored, told) = scored?;
+        loads.join(&told);
         has_oracle |= validation.oracle.is_some();
         tally(&validation, &scored, &mut all, &mut by_label);
     }
@@ -160,6 +166,7 @@ pub fn evaluate(
         loss: tally.loss.mean(),
         oracle: tally.oracle.mean(),
         excess: tally.excess.mean(),
+        accuracy: tally.accuracy.mean(),
     };
     let labels = names
         .into_iter()
@@ -173,6 +180,7 @@ pub fn evaluate(
         oracle: has_oracle.then(|| all.oracle.mean()),
         excess: has_oracle.then(|| all.excess.mean()),
         labels,
+        loads,
         windows: all.loss,
     })
 }

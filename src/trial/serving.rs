@@ -14,7 +14,7 @@ use crate::reading::Phase;
 /// Seconds, sample by sample, and what is served.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Serving {
-    /// Bytes of weights that one decoded token reads.
+    /// Bytes of weights that one step of decoding reads.
     pub bytes_read: u64,
     /// What the weights that are served are worth, where they are packed.
     pub quality: Option<Quality>,
@@ -53,7 +53,7 @@ pub fn serve(
         .keeping(&narrowed);
     let mut sampling = (infer.sampling)(seed);
     let mut serving = Serving {
-        bytes_read: experiment.model.bytes_read(&weights),
+        bytes_read: experiment.model.bytes_read(&weights, infer.batch),
         quality: packed(experiment, &weights, opened)?,
         ..Serving::default()
     };

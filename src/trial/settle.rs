@@ -12,8 +12,8 @@ use super::footprint::{guess_train_bytes, state_bytes};
 use super::keys::{
     BATCH, CLIP, COMPUTE, CURVE_POINTS, DATA, DEVICE, DTYPE, EXTERNAL_METER,
     EXTERNAL_METER_OFFSET_S, GENERATE, HELD_OUT, INFER, INFER_BATCH, INFER_WEIGHTS, MEASURE, OPS,
-    PROMPT, SHARDS, STEPS, TF32, THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, VAL_POINTS, WARMUP_S,
-    WINDOW_S, keys,
+    PROMPT, SHARDS, STEPS, STORED, TF32, THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, VAL_POINTS,
+    WARMUP_S, WINDOW_S, keys,
 };
 use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
@@ -25,7 +25,25 @@ use crate::measure::energy::{self, External};
 use crate::model::{Decl, Model, Part, Shape, Span};
 use crate::ops::{DType, Format, Ops};
 use crate::record::{self, Asked, Cost};
-use crate::train::{OptimizerPlan, Rates, Schedule};
+use crate::train::{OptimizerPlan, Rates, Schedule, Stored};
+
+/// Refuses to train where all of a text is kept for losses.
+fn refuse_no_training_text(
+    train: &Knobs,
+    steps: u64,
+    tokens: Option<u64>,
+    context: usize,
+) -> Result<()> {
+    match tokens.filter(|tokens| *tokens <= context as u64 && steps > 0) {
+        Some(_) => Err(train
+            .refuse(
+                &STEPS,
+                "all of the text is kept for losses, and nothing is left to train on",
+            )
+            .hint("a smaller data.val_fraction, or train.steps=0")),
+        None => Ok(()),
+    }
+}
 
 /// Parts of a step on the CPU. The same on every machine, since the parts' gradients are summed one by one: the number of
 /// threads must not change a bit.
@@ -49,6 +67,8 @@ pub struct Experiment {
     pub steps: u64,
     /// Largest gradient norm; 0 is off.
     pub clip: f64,
+    /// How parameters are rounded after every update; none where they stay f32.
+    pub stored: Option<Stored>,
     /// Device by name.
     pub device: String,
     /// Fused or reference arithmetic.
@@ -146,6 +166,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let train = spec.at(&TRAIN);
     let batch = train.read(&BATCH)?;
     let steps = steps(&train, batch * context, model.params_total())?;
+    refuse_no_training_text(&train, steps, source.train_tokens(), context)?;
     let compute = spec.at(&COMPUTE);
     let device = compute.read(&DEVICE)?;
     let ops = ops(&compute, &device)?;
@@ -157,6 +178,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
         optimizer: optimizer.settle(&of_optimizer)?,
         schedule: schedule.settle(&of_schedule)?,
         clip: train.read(&CLIP)?,
+        stored: train.find(&STORED)?.and_then(Stored::of),
         device,
         threads: compute.read(&THREADS)?,
         measure: measure(&spec.at(&MEASURE))?,
@@ -312,6 +334,11 @@ fn infer(spec: &Spec, context: usize, model: &Model, device: &str) -> Result<Inf
             let why = format!("packed weights serve on the CPU, and compute.device is {device}");
             return Err(knobs.refuse(&INFER_WEIGHTS, &why));
         }
+        if model.coarse().is_some() {
+            let why =
+                "weights that model.linear.kind rounds for every product would be rounded twice";
+            return Err(knobs.refuse(&INFER_WEIGHTS, why));
+        }
         if let Some((name, columns)) = model.cannot_pack(format) {
             let why = format!(
                 "it packs {} numbers of a row at a time, and {name} has rows of {columns}",
@@ -355,6 +382,9 @@ fn cost_of(experiment: &Experiment) -> Cost {
         model.training(shape.context),
     );
     let tokens = windows * shape.context as u64;
+    // Each draws labels by a forward pass, and takes a gradient at them.
+    let every = experiment.optimizer.probes_every();
+    let probes = every.map_or(0, |every| experiment.steps.div_ceil(every));
     Cost {
         params_total: total,
         params_non_embedding: total - tables,
@@ -371,7 +401,8 @@ fn cost_of(experiment: &Experiment) -> Cost {
         six_n_flops_per_token: record::six_n_d(total, 1),
         train_flops: windows as f64 * flops.train() as f64,
         train_flops_full_square: Some(windows as f64 * flops.full_square as f64),
-        optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(&trained),
+        optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(&trained)
+            + probes as f64 * (experiment.batch as u64 * (serving.forward + flops.train())) as f64,
         tuning_flops: None,
         train_tokens: tokens,
         kv_bytes_per_token: bytes_per_number * kv_scalars_per_token(model),

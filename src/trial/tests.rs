@@ -11,15 +11,19 @@ use crate::device;
 use crate::infer::Generator;
 use crate::train::Trainer;
 
+mod experts;
 mod gpu;
 mod keys;
+mod latent;
 mod layers;
 mod losses;
 mod metering;
 mod packed;
 mod resuming;
 mod scaling;
+mod streams;
 mod weights;
+mod zero_init;
 
 fn prepared(variant: &str, sets: Value) -> Prepared {
     let mut tree = Library::builtin().variant(variant).unwrap().tree;

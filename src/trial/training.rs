@@ -11,7 +11,7 @@ use crate::device::Opened;
 use crate::error::Result;
 use crate::measure::energy::Metering;
 use crate::measure::{Clock, memory};
-use crate::model::Params;
+use crate::model::{Decl, Params};
 use crate::ops::{Dispatched, dispatched};
 use crate::reading::Phase;
 use crate::record::Curve;
@@ -73,6 +73,9 @@ pub fn train(
         running.say(emit);
         running.save();
     }
+    if experiment.steps == 0 {
+        running.point(emit)?;
+    }
     meters.begin(Phase::Other);
     running.trainer.view(View::Evaluate)?;
     Ok(running.end(resumed_at))
@@ -112,6 +115,7 @@ impl Running<'_> {
         };
         let seen = self.trainer.step(&batch)?;
         self.log.push(self.clock.now_s() - from_s, seen.loss);
+        self.log.violations.extend(seen.max_violation);
         self.dispatched = self.dispatched.or_else(|| dispatched().since(before));
         if !seen.is_finite() {
             self.log.diverged = Some(format!(
@@ -232,19 +236,32 @@ impl Experiment {
             params: self.model.start(seed, device)?,
             optimizer: self
                 .optimizer
-                .start(&self.model.trained(), device, self.ops.dtype())?,
+                .start(&self.moved(), device, self.ops.dtype())?,
             schedule: self.schedule.clone(),
             lr: self.optimizer.lr(),
             clip: self.clip,
+            stored: self.stored,
             steps: self.steps,
+            seed,
             ops: self.ops.for_device(device)?,
             shards: self.shards,
             device: device.clone(),
         })
     }
 
+    /// The parameters that an optimizer moves, for which it keeps state.
+    fn moved(&self) -> Vec<Decl> {
+        match self.steps {
+            0 => Vec::new(),
+            _ => self.model.trained(),
+        }
+    }
+
     /// Whether `done` of `points` evenly spaced moments, the last step among them, falls on this step.
     fn is_point(&self, done: u64, points: u64) -> bool {
+        if self.steps == 0 {
+            return true;
+        }
         let points = points.min(self.steps);
         done * points / self.steps > (done - 1) * points / self.steps
     }
@@ -268,6 +285,8 @@ struct Log {
     losses: Vec<f64>,
     curve: Curve,
     in_curve: usize,
+    /// MaxVio of each step since the last point of the curve.
+    violations: Vec<f64>,
     /// Joules of training at each point of the curve, where meters can tell.
     joules: Vec<Option<f64>>,
     diverged: Option<String>,
@@ -295,6 +314,11 @@ impl Log {
         self.curve
             .train_loss_nats
             .push(Some(mean).filter(|loss| loss.is_finite()));
+        if !self.violations.is_empty() {
+            let mean = self.violations.iter().sum::<f64>() / self.violations.len() as f64;
+            self.curve.max_violation.push(mean);
+            self.violations.clear();
+        }
         self.curve
             .val_loss_nats
             .push(val_loss.filter(|loss| loss.is_finite()));

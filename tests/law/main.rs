@@ -10,9 +10,9 @@ mod own_mixer;
 mod parts;
 mod sources;
 
-use effbench::config::{Library, Origin};
+use effbench::config::{Library, Origin, Tree, Variant};
 use effbench::law::{self, Broken};
-use effbench::trial::Registry;
+use effbench::trial::{Registry, settle};
 use serde_json::json;
 
 /// Holds a law over every row of a catalog.
@@ -44,19 +44,54 @@ every_row! {
     meters: law::meter, meters;
 }
 
-#[test]
-fn variants() {
+/// Every variant that ships, and each change over the first that it changes.
+fn part_of_variants(part: usize) {
     let registry = Registry::builtin();
     let variants = Library::builtin().compositions().unwrap();
-    assert!(variants.len() >= 7);
-    for variant in variants {
-        assert_eq!(
-            law::variant(&registry, &variant.tree),
-            [],
-            "{}",
-            variant.name
-        );
+    assert!(variants.len() >= 60);
+    let (own, of_kinds): (Vec<&Variant>, Vec<&Variant>) = variants
+        .iter()
+        .partition(|variant| is_more_than_a_kind(variant));
+    for variant in own.iter().skip(part).step_by(PARTS) {
+        let broken = law::variant(&registry, &variant.tree);
+        assert_eq!(broken, [], "{}", variant.name);
     }
+    for variant in of_kinds.iter().skip(part).step_by(PARTS) {
+        let settled = settle(&registry, &variant.tree);
+        assert!(settled.is_ok(), "{}: {:?}", variant.name, settled.err());
+    }
+}
+
+/// Whether a change says more than which kind one part is, or how the optimizer is set: each kind has obeyed its own law already.
+fn is_more_than_a_kind(variant: &Variant) -> bool {
+    let is_choice = |key: &str| {
+        key.starts_with("train.optimizer.")
+            || ["model.mixer.kind", "model.ffn.kind", "model.linear.kind"].contains(&key)
+    };
+    !variant.name.contains('+') || variant.own.iter().any(|(key, _)| !is_choice(key))
+}
+
+/// They are tried side by side.
+const PARTS: usize = 4;
+
+#[test]
+fn variants_0() {
+    part_of_variants(0);
+}
+
+#[test]
+fn variants_1() {
+    part_of_variants(1);
+}
+
+#[test]
+fn variants_2() {
+    part_of_variants(2);
+}
+
+#[test]
+fn variants_3() {
+    part_of_variants(3);
 }
 
 /// Parts that do not train: neither work nor state is claimed for them, and they stay.
@@ -80,6 +115,28 @@ fn frozen_parts() {
         // What the token table has not learnt, the rest can.
         tree.set("model.head.tied", json!(false), origin);
         assert_eq!(law::variant(&registry, &tree), [], "{names:?}");
+    }
+}
+
+/// Parts as they are when their keys say something else than by default.
+#[test]
+fn choices() {
+    let registry = Registry::builtin();
+    let models = [
+        json!({"mixer": {"kind": "attention", "gate": "head", "sink": true, "qk_norm": true}}),
+        json!({"mixer": {"kind": "mla", "query_latent": 5, "latent": 7}}),
+        json!({"x0": true, "mixer": {"value_embedding": true, "gate": "head"}}),
+        // Where rotations do not say where in the text a window lies.
+        json!({"position": {"kind": "learned"}, "mixer": {"kind": "mla", "rotary": 0}}),
+        json!({"position": {"kind": "learned"}, "mixer": {
+            "kind": "sliding", "window": 3, "gate": "elementwise", "sink": true,
+        }}),
+    ];
+    for model in models {
+        let mut tree = Library::builtin().variant("llama").unwrap().tree;
+        let keys = json!({"model": model});
+        tree.overlay(&Tree::from_json(&keys, &Origin::named("test")).unwrap());
+        assert_eq!(law::variant(&registry, &tree), [], "{keys}");
     }
 }
 

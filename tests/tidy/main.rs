@@ -11,10 +11,32 @@ mod budget;
 mod folders;
 
 /// Data flow, reading order and import law in one: a module names only modules before it.
-const ORDER: [&str; 24] = [
-    "error", "foreign", "unit", "stat", "stream", "reading", "config", "data", "device", "ops",
-    "model", "train", "infer", "measure", "record", "import", "trial", "law", "runner", "campaign",
-    "analysis", "report", "cli", "main",
+const ORDER: [&str; 25] = [
+    "error",
+    "foreign",
+    "unit",
+    "stat",
+    "stream",
+    "reading",
+    "checkpoint",
+    "config",
+    "data",
+    "device",
+    "ops",
+    "model",
+    "train",
+    "infer",
+    "measure",
+    "record",
+    "import",
+    "trial",
+    "law",
+    "runner",
+    "campaign",
+    "analysis",
+    "report",
+    "cli",
+    "main",
 ];
 
 /// The right cone of the hourglass judges what the left cone made: it must be unable to ask it anything.

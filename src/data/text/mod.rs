@@ -14,6 +14,7 @@ use self::read::{Corpus, file_name, read};
 use self::split::{Parts, Split, cut, split};
 use self::tokens::Tokens;
 use super::{Batch, IGNORE, Source, SourceKind, Validation};
+use crate::checkpoint::{Checkpoint, tokenizer};
 use crate::config::knob::{Declared as _, Number, Text as AnyText, Whole, Word};
 use crate::config::names::TOKENIZER;
 use crate::config::{Declarations, Knob, Knobs, Named};
@@ -32,7 +33,7 @@ const BLAKE3: Knob<AnyText> = Knob::text(
 .follows("computed from the contents");
 const TOKENIZED_BY: Knob<AnyText> = Knob::text(
     "tokenizer",
-    "`byte`, `char`, `bpe` (trained here on the training part), or a path to a tokenizer.json.",
+    "`byte`, `char`, `bpe` (trained here on the training part), or a path to a tokenizer.json, or to a GGUF file that has one.",
 )
 .such_as(&["byte", "char", "bpe"])
 .default(TOKENIZER);
@@ -51,7 +52,7 @@ const VAL_FRACTION: Knob<Number> = Knob::number(
     "val_fraction",
     "Share of the text that is kept from training and that losses are measured on.",
 )
-.within(1e-6, 0.9)
+.within(1e-6, 1.0)
 .default(0.1);
 const SPLIT: Knob<Word> = Knob::word(
     "split",
@@ -128,7 +129,8 @@ impl SourceKind for Kind {
             ("training", text.train.len()),
             ("validation", text.validation.len()),
         ] {
-            if found <= context {
+            // All of it is for losses: nothing is to be trained, which the trial holds.
+            if found <= context && !(part == "training" && fraction == 1.0) {
                 let why = format!(
                     "too short: its {part} part has {found} tokens, and a window takes {}",
                     context + 1
@@ -235,7 +237,18 @@ fn load(knobs: &Knobs, name: &str) -> Result<Tokens> {
             )
             .suggest(name, ["char", "byte", "bpe", "PATH to a tokenizer.json"]));
     };
-    let tokens = Tokens::from_json(&bytes).map_err(|why| knobs.refuse(&TOKENIZED_BY, &why))?;
+    let refuse = |why: String| knobs.refuse(&TOKENIZED_BY, &why);
+    let json = match bytes.starts_with(b"GGUF") {
+        true => {
+            let found = Checkpoint::open(path).map_err(|error| refuse(error.message))?;
+            tokenizer::of_gguf(&found.facts)
+                .map_err(refuse)?
+                .into_bytes()
+        }
+        false => bytes,
+    };
+    let tokens = Tokens::from_json(&json).map_err(refuse)?;
+    let bytes = json;
     settle_file(
         knobs,
         &TOKENIZED_BY,

@@ -308,7 +308,7 @@ fn what_is_no_text_is_refused_in_one_sentence() {
     refuses(&text, json!({"split": "middle"}), "data.split = \"middle\"");
     refuses(
         &text,
-        json!({"val_fraction": 1.0}),
+        json!({"val_fraction": 1.5}),
         "expected a number from",
     );
     refuses(

@@ -1,5 +1,5 @@
 //! Two matrices around an activation: W2 f(W1 x + b1) + b2 (Vaswani et al. 2017, eq. 2), with f = GELU in GPT-2's tanh
-//! form (Hendrycks & Gimpel 2016) or ReLU.
+//! form (Hendrycks & Gimpel 2016), ReLU or its square (So et al. 2021, Primer, arXiv 2109.08668).
 
 use candle_core::Tensor;
 
@@ -14,13 +14,15 @@ const RATIO: Knob<Number> = Knob::number("ratio", "Hidden width over the model's
     .within(1e-3, 1e3)
     .default(4.0);
 
-/// Row of the catalog: `gelu` or `relu`.
+/// Row of the catalog: `gelu`, `relu` or `relu2`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
     /// GELU, tanh form.
     Gelu,
     /// max(x, 0).
     Relu,
+    /// max(x, 0)^2.
+    Relu2,
 }
 
 impl Named for Kind {
@@ -28,6 +30,7 @@ impl Named for Kind {
         match self {
             Kind::Gelu => "gelu",
             Kind::Relu => "relu",
+            Kind::Relu2 => "relu2",
         }
     }
     fn about(&self) -> &'static str {
@@ -37,6 +40,9 @@ impl Named for Kind {
             }
             Kind::Relu => {
                 "two matrices around a ReLU, four times as wide as the model (Vaswani et al. 2017)"
+            }
+            Kind::Relu2 => {
+                "two matrices around the square of a ReLU, four times as wide as the model (So et al. 2021)"
             }
         }
     }
@@ -88,6 +94,7 @@ impl Ffn for Dense {
         let hidden = match self.kind {
             Kind::Gelu => pass.ops.gelu(&hidden)?,
             Kind::Relu => pass.ops.relu(&hidden)?,
+            Kind::Relu2 => pass.ops.relu2(&hidden)?,
         };
         self.down.forward(&hidden, pass)
     }

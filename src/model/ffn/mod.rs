@@ -7,7 +7,9 @@ use crate::config::Named;
 use crate::error::Result;
 
 pub mod dense;
-pub mod swiglu;
+pub mod gated;
+pub mod moe;
+pub mod none;
 
 /// A settled feed-forward layer, token by token.
 pub trait Ffn: Send + Sync {
@@ -28,4 +30,9 @@ pub trait FfnKind: Named {
     /// # Errors
     /// Where a knob has a value that it cannot have.
     fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Ffn>>;
+
+    /// Whether it is a layer at all: where it is none, a block has no norms for it either.
+    fn is_there(&self) -> bool {
+        true
+    }
 }

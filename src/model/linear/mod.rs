@@ -10,6 +10,11 @@ use crate::config::Named;
 use crate::error::Result;
 
 pub mod dense;
+mod rounded;
+pub mod bf16;
+pub mod fp8;
+pub mod int8;
+pub mod ternary;
 
 /// What a part asks of a product.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -8,18 +8,24 @@
 //! With `qk_norm`, queries and keys go through an RMSNorm head by head, before they are rotated, with a trained gain for all query
 //! heads and one for all key heads: scores are then bounded, at most sqrt(D) at the start (Henry et al. 2020, arXiv 2010.04245,
 //! normalise by length; Dehghani et al. 2023, arXiv 2302.05442, section 2, by LayerNorm; RMSNorm as in Qwen3, arXiv 2505.09388).
+//!
+//! With a `gate`, what the heads bring is multiplied by sigmoid(W x) before the last product, number by number or head by head (Qiu
+//! et al. 2025, arXiv 2505.06708, equation 5; behind the last product a gate does nothing): a head may then bring nothing. With a
+//! `sink`, each head has a trained logit z, 0 at the start, whose exp(z) is added to the sum under the softmax (gpt-oss, arXiv
+//! 2508.10925): attention may then go nowhere.
 
 use candle_core::Tensor;
 
 use super::cache::{in_order, keep};
+use super::token_values::{TokenValues, VALUE_EMBEDDING};
 use super::{Mixer, MixerKind, State};
-use crate::config::knob::{Flag, Number, Whole};
+use crate::config::knob::{Flag, Number, Whole, Word};
 use crate::config::{Declarations, Knob, Named};
 use crate::error::Result;
 use crate::model::linear::{Linear, LinearSpec};
 use crate::model::param::{Init, ParamId, Role};
 use crate::model::{Build, Pass, Shape, Site, Span, Work};
-use crate::ops::{Axes, Cached};
+use crate::ops::{Axes, Cached, Gate};
 
 const QK_NORM: Knob<Flag> = Knob::flag(
     "qk_norm",
@@ -32,6 +38,17 @@ const QK_NORM_EPS: Knob<Number> = Knob::number(
 )
 .within(0.0, 1.0)
 .default(1e-6);
+const GATE: Knob<Word> = Knob::word(
+    "gate",
+    "Sigmoid gates of the token on what its heads bring, before the last product: one of each number, one of each head, or none.",
+    &["none", "head", "elementwise"],
+)
+.default("none");
+const SINK: Knob<Flag> = Knob::flag(
+    "sink",
+    "Whether each head has a trained logit beside its scores that takes a share of the softmax and brings nothing.",
+)
+.default(false);
 const WINDOW: Knob<Whole> = Knob::count(
     "window",
     "Tokens that a token sees, itself the last of them.",
@@ -67,8 +84,15 @@ impl Named for Kind {
     }
     fn knobs(&self) -> Declarations {
         match self {
-            Kind::Full => &[&QK_NORM, &QK_NORM_EPS],
-            Kind::Sliding => &[&WINDOW, &QK_NORM, &QK_NORM_EPS],
+            Kind::Full => &[&QK_NORM, &QK_NORM_EPS, &GATE, &SINK, &VALUE_EMBEDDING],
+            Kind::Sliding => &[
+                &WINDOW,
+                &QK_NORM,
+                &QK_NORM_EPS,
+                &GATE,
+                &SINK,
+                &VALUE_EMBEDDING,
+            ],
         }
     }
     fn family(&self) -> &'static str {
@@ -95,6 +119,9 @@ impl MixerKind for Kind {
             },
         )?;
         let qk_norm = QkNorm::settle(site, build)?;
+        let token_values = TokenValues::settle(site, build)?;
+        let sinks = sinks(site, build)?;
+        let gate = gate(site, build)?;
         let out = build.linear(
             "out",
             LinearSpec {
@@ -109,6 +136,9 @@ impl MixerKind for Kind {
             window,
             qkv,
             qk_norm,
+            token_values,
+            sinks,
+            gate,
             out,
         }))
     }
@@ -120,7 +150,39 @@ struct Attention {
     window: Option<usize>,
     qkv: Box<dyn Linear>,
     qk_norm: Option<QkNorm>,
+    token_values: Option<TokenValues>,
+    /// Of each query head, and whether they train.
+    sinks: Option<(ParamId, bool)>,
+    /// To the gates' logits.
+    gate: Option<Box<dyn Linear>>,
     out: Box<dyn Linear>,
+}
+
+/// Reads `sink`, silent where it is not said.
+fn sinks(site: &Site, build: &mut Build) -> Result<Option<(ParamId, bool)>> {
+    if !site.knobs.given(&SINK) || !site.knobs.read(&SINK)? {
+        return Ok(None);
+    }
+    let of_heads = build.param("sinks", &[site.shape.heads], Role::Bias, Init::Zeros);
+    Ok(Some((of_heads, build.trains(of_heads))))
+}
+
+/// Reads `gate`, silent where it is not said.
+fn gate(site: &Site, build: &mut Build) -> Result<Option<Box<dyn Linear>>> {
+    let shape = site.shape;
+    let word = site.knobs.given(&GATE).then(|| site.knobs.read(&GATE));
+    let gates = match word.transpose()? {
+        None | Some("none") => return Ok(None),
+        Some("head") => shape.heads,
+        Some(_) => shape.heads * shape.head_width(),
+    };
+    let spec = LinearSpec {
+        rows: &[gates],
+        inputs: shape.width,
+        bias: shape.bias,
+        start: shape.init_std,
+    };
+    build.linear("gate", spec).map(Some)
 }
 
 /// The norm of queries and keys.
@@ -156,6 +218,7 @@ impl Attention {
             heads: self.shape.heads,
             kv_heads: self.shape.kv_heads,
             head_width: self.shape.head_width(),
+            value_width: None,
             scale: self.shape.scaling.score_scale(self.shape.head_width()),
             window: self.window,
         }
@@ -167,10 +230,27 @@ impl Attention {
             let gains = gains.map(|gain| &pass.weights[gain]);
             qkv = pass.ops.head_norm(&qkv, gains, self.axes(pass), *eps)?;
         }
+        if let Some(values) = &self.token_values {
+            qkv = values.add(x_nc, &qkv, self.axes(pass), pass)?;
+        }
         match pass.rope {
             Some(table) => Ok(pass.ops.rope(&qkv, self.axes(pass), table)?),
             None => Ok(qkv),
         }
+    }
+
+    /// The trained logits beside the scores, if there are any.
+    fn sinks<'a>(&self, pass: &'a Pass) -> Option<&'a Tensor> {
+        self.sinks.map(|(sinks, _)| &pass.weights[sinks])
+    }
+
+    /// From what the heads bring to what the mixer gives.
+    fn end(&self, x_nc: &Tensor, y: Tensor, pass: &Pass) -> Result<Tensor> {
+        let y = match &self.gate {
+            Some(gate) => pass.ops.unaided(&Gate, [&y, &gate.forward(x_nc, pass)?])?,
+            None => y,
+        };
+        self.out.forward(&y, pass)
     }
 
     /// Tokens that decoding keeps.
@@ -199,14 +279,15 @@ impl Attention {
         let over = |keys: &Tensor, values: &Tensor, offset: usize, axes: Axes| {
             let cached = Cached {
                 keys,
-                values,
+                values: Some(values),
+                sinks: self.sinks(pass),
                 offset,
             };
             Ok(pass.ops.cached_attention(qkv, cached, axes)?)
         };
         if pass.offset == 0 {
             store()?;
-            return Ok(pass.ops.causal_attention(qkv, axes)?);
+            return Ok(pass.ops.attention_with(qkv, self.sinks(pass), axes)?);
         }
         if seen <= self.room() {
             store()?;
@@ -236,8 +317,9 @@ impl Attention {
 impl Mixer for Attention {
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
         let qkv = self.project(x_nc, pass)?;
-        let y = pass.ops.causal_attention(&qkv, self.axes(pass))?;
-        self.out.forward(&y, pass)
+        let sinks = self.sinks(pass);
+        let y = pass.ops.attention_with(&qkv, sinks, self.axes(pass))?;
+        self.end(x_nc, y, pass)
     }
 
     fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
@@ -249,18 +331,26 @@ impl Mixer for Attention {
             state.0 = vec![empty()?, empty()?];
         }
         let y = self.over_caches(&qkv, pass, &state.0)?;
-        self.out.forward(&y, pass)
+        self.end(x_nc, y, pass)
     }
 
     fn work(&self, span: Span) -> Work {
         let channels = (self.shape.heads * self.shape.head_width()) as u64;
         let window = self.window.map(|window| window as u64);
         let normed = self.qk_norm.as_ref().is_some_and(|norm| norm.trains);
-        let learns = span.learns || self.qkv.trains() || normed;
+        let sinks = self.sinks.is_some_and(|(_, trains)| trains);
+        let values = self.token_values.as_ref();
+        let of_tokens = values.is_some_and(TokenValues::trains);
+        let learns = span.learns || self.qkv.trains() || normed || of_tokens || sinks;
+        let gated = self.gate.as_ref().is_some_and(|gate| gate.trains());
+        let gate = self.gate.iter();
+        let gate: Work = gate.map(|gate| gate.work(span.new, span.learns)).sum();
         let (pairs, square) = (span.pairs(window), span.square(window));
         self.qkv.work(span.new, span.learns)
+            + values.map_or_else(Work::default, |values| values.work(span))
             + Work::of_attention(pairs, square, channels, learns)
-            + self.out.work(span.new, learns)
+            + gate
+            + self.out.work(span.new, learns || gated)
     }
 
     fn state_scalars(&self, tokens: usize) -> u64 {

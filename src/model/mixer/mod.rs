@@ -7,7 +7,13 @@ use crate::config::Named;
 use crate::error::Result;
 
 mod cache;
+mod token_values;
 pub mod attention;
+pub mod linear_attention;
+pub mod lstm;
+pub mod min_gru;
+pub mod latent;
+pub mod differential;
 
 /// What a mixer keeps between tokens while decoding; its own business.
 #[derive(Debug, Clone, Default)]

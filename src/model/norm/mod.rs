@@ -37,6 +37,9 @@ pub struct LayerNormKind;
 /// Row of the catalog: `rmsnorm`.
 pub struct RmsNormKind;
 
+/// Row of the catalog: `none`.
+pub struct NoneKind;
+
 impl Named for LayerNormKind {
     fn name(&self) -> &'static str {
         "layernorm"
@@ -61,6 +64,21 @@ impl Named for RmsNormKind {
     }
 }
 
+impl Named for NoneKind {
+    fn name(&self) -> &'static str {
+        "none"
+    }
+    fn about(&self) -> &'static str {
+        "no norm: activations stay of the size that they have"
+    }
+}
+
+impl NormKind for NoneKind {
+    fn settle(&self, _site: &Site, _width: usize, _declare: &mut Declare) -> Result<Box<dyn Norm>> {
+        Ok(Box::new(Nothing))
+    }
+}
+
 impl NormKind for LayerNormKind {
     fn settle(&self, site: &Site, width: usize, declare: &mut Declare) -> Result<Box<dyn Norm>> {
         let eps = site.knobs.read(&EPS)?;
@@ -80,6 +98,15 @@ impl NormKind for RmsNormKind {
             eps,
             gain: declare.param("gain", &[width], Role::Gain, Init::Ones),
         }))
+    }
+}
+
+/// Changes nothing.
+pub(super) struct Nothing;
+
+impl Norm for Nothing {
+    fn forward(&self, x_nc: &Tensor, _pass: &Pass) -> Result<Tensor> {
+        Ok(x_nc.clone())
     }
 }
 

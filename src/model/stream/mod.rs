@@ -6,7 +6,7 @@ use super::build::Build;
 use super::ffn::Ffn;
 use super::filling::Filling;
 use super::mixer::Mixer;
-use super::norm::Norm;
+use super::norm::{Norm, Nothing};
 use super::param::{Declare, Part};
 use super::pass::Pass;
 use super::scaling::Place;
@@ -19,6 +19,7 @@ pub mod parallel;
 pub mod post;
 pub mod pre;
 pub mod sandwich;
+pub mod plain;
 
 /// How a pass goes through a mixer: whole windows, or the next tokens beside what it keeps of those before.
 pub type Mix<'m> = dyn FnMut(&dyn Mixer, &Tensor) -> Result<Tensor> + 'm;
@@ -85,6 +86,20 @@ impl Parts<'_> {
             .kind
             .settle(&norm.site, self.shape.width, self.declare)?;
         Ok(self.slot(part, from))
+    }
+
+    /// A norm that is the feed-forward layer's alone: one that changes nothing where there is no such layer.
+    ///
+    /// # Errors
+    /// The kind's.
+    pub fn ffn_norm(&mut self, name: &str, place: Place) -> Result<Slot<dyn Norm>> {
+        if self.filling.ffn.kind.is_there() {
+            return self.norm(name, place);
+        }
+        Ok(Slot {
+            part: Box::new(Nothing),
+            trains: false,
+        })
     }
 
     /// The layer's mixer.

@@ -29,7 +29,7 @@ impl StreamKind for Kind {
             factor: parts.factor(),
             mixer_norm: parts.norm("mixer_norm", Place::Stream)?,
             mixer: parts.mixer()?,
-            ffn_norm: parts.norm("ffn_norm", Place::Stream)?,
+            ffn_norm: parts.ffn_norm("ffn_norm", Place::Stream)?,
             ffn: parts.feed_forward()?,
         }))
     }

@@ -25,7 +25,7 @@ impl StreamKind for Kind {
             factor: parts.factor(),
             mixer_norm: parts.norm("mixer_norm", Place::Branch)?,
             mixer: parts.mixer()?,
-            ffn_norm: parts.norm("ffn_norm", Place::Branch)?,
+            ffn_norm: parts.ffn_norm("ffn_norm", Place::Branch)?,
             ffn: parts.feed_forward()?,
         }))
     }

@@ -27,9 +27,9 @@ impl StreamKind for Kind {
             mixer_norm: parts.norm("mixer_norm", Place::Branch)?,
             mixer: parts.mixer()?,
             mixer_end: parts.norm("mixer_end_norm", Place::Branch)?,
-            ffn_norm: parts.norm("ffn_norm", Place::Branch)?,
+            ffn_norm: parts.ffn_norm("ffn_norm", Place::Branch)?,
             ffn: parts.feed_forward()?,
-            ffn_end: parts.norm("ffn_end_norm", Place::Branch)?,
+            ffn_end: parts.ffn_norm("ffn_end_norm", Place::Branch)?,
         }))
     }
 }

@@ -4,7 +4,7 @@ use crate::ops::gpu::backend::{Argument, Fit, Kernel, count, read, write};
 use crate::ops::gpu::pass::Pass;
 use candle_core::{Result, Tensor};
 
-/// An activation: GELU, ReLU, or a soft cap or a constant factor with its parameter.
+/// An activation: GELU, ReLU, its square, or a soft cap or a constant factor with its parameter.
 pub(in crate::ops) fn fused(
     pass: Pass,
     name: &'static str,

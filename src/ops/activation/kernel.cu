@@ -44,6 +44,14 @@ struct ReluSlope {
     DEVICE float operator()(float x) const { return x > 0.f ? 1.f : 0.f; }
 };
 
+struct Relu2 {
+    DEVICE float operator()(float x) const { return x < 0.f ? 0.f : x * x; }
+};
+
+struct Relu2Slope {
+    DEVICE float operator()(float x) const { return x > 0.f ? 2.f * x : 0.f; }
+};
+
 struct Multiple {
     float factor;
     DEVICE float operator()(float x) const { return factor * x; }
@@ -76,6 +84,10 @@ struct SoftcapSlope {
            (map<T, N>(x, y, count, Relu())))                                                                 \
     EXPORT(256, relu_slopes_##KIND##_##N, (const T *x, const T *g, T *d, long long count),                   \
            (map_slopes<T, N>(x, g, d, count, ReluSlope())))                                                  \
+    EXPORT(256, relu2_##KIND##_##N, (const T *x, T *y, long long count),                                     \
+           (map<T, N>(x, y, count, Relu2())))                                                                \
+    EXPORT(256, relu2_slopes_##KIND##_##N, (const T *x, const T *g, T *d, long long count),                  \
+           (map_slopes<T, N>(x, g, d, count, Relu2Slope())))                                                 \
     EXPORT(256, softcap_##KIND##_##N, (const T *x, T *y, long long count, float cap),                        \
            (map<T, N>(x, y, count, Softcap{cap})))                                                           \
     EXPORT(256, softcap_slopes_##KIND##_##N, (const T *x, const T *g, T *d, long long count, float cap),     \

@@ -1,8 +1,8 @@
-//! Functions of one number: GELU, ReLU, the soft cap on logits, and a constant factor. Each says its value and its gradient; the rest is shared.
+//! Functions of one number: GELU, ReLU, its square, the soft cap on logits, and a constant factor. Each says its value and its gradient; the rest is shared.
 //!
 //! GELU (Hendrycks and Gimpel 2016, arXiv:1606.08415) in the tanh form of GPT-2,
 //! `0.5 x (1 + tanh(u))` with `u = sqrt(2 / pi) (x + 0.044715 x^3)`, which is `x * sigmoid(2u)`: one exponential.
-//! The soft cap `cap * tanh(x / cap)` is Gemma 2's (2024, arXiv:2408.00118).
+//! The square of ReLU is Primer's (So et al. 2021, arXiv:2109.08668). The soft cap `cap * tanh(x / cap)` is Gemma 2's (2024, arXiv:2408.00118).
 
 pub(super) mod gpu;
 
@@ -20,6 +20,10 @@ pub(super) fn gelu_reference(x: &Tensor) -> Result<Tensor> {
 
 pub(super) fn relu_reference(x: &Tensor) -> Result<Tensor> {
     x.relu()
+}
+
+pub(super) fn relu2_reference(x: &Tensor) -> Result<Tensor> {
+    x.relu()?.sqr()
 }
 
 pub(super) fn softcap_reference(x: &Tensor, cap: f64) -> Result<Tensor> {
@@ -77,6 +81,24 @@ impl Curve for Relu {
     #[inline(always)]
     fn grad<S: Isa, F: Real>(self, x: F) -> F {
         if x > F::ZERO { F::ONE } else { F::ZERO }
+    }
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Relu2;
+
+impl Curve for Relu2 {
+    const NAME: &'static str = "relu2";
+
+    /// NaN stays NaN.
+    #[inline(always)]
+    fn value<S: Isa, F: Real>(self, x: F) -> F {
+        if x < F::ZERO { F::ZERO } else { x * x }
+    }
+
+    #[inline(always)]
+    fn grad<S: Isa, F: Real>(self, x: F) -> F {
+        if x > F::ZERO { x + x } else { F::ZERO }
     }
 }
 
@@ -167,12 +189,14 @@ mod tests {
         for shapes in [&[3usize, 5], &[1, 67]] {
             check(&[shapes], |ops, x| ops.gelu(&(&x[0] * 3.0)?));
             check(&[shapes], |ops, x| ops.relu(&x[0]));
+            check(&[shapes], |ops, x| ops.relu2(&x[0]));
             check(&[shapes], |ops, x| ops.softcap(&(&x[0] * 10.0)?, 5.0));
             check(&[shapes], |ops, x| ops.scale(&x[0], 0.3));
             check(&[shapes], |ops, x| ops.gelu(&x[0].t()?));
         }
         agrees(&[&[301, 150]], |ops, x| ops.gelu(&x[0]));
         agrees(&[&[301, 150]], |ops, x| ops.relu(&x[0]));
+        agrees(&[&[301, 150]], |ops, x| ops.relu2(&x[0]));
         agrees(&[&[301, 150]], |ops, x| ops.softcap(&x[0], 0.7));
         agrees(&[&[301, 150]], |ops, x| ops.scale(&x[0], -4.0));
     }
@@ -184,6 +208,7 @@ mod tests {
         for (name, y, last) in [
             ("gelu", ops.gelu(&x)?, 1e4),
             ("relu", ops.relu(&x)?, 1e4),
+            ("relu2", ops.relu2(&x)?, 1e8),
             ("softcap", ops.softcap(&x, 30.0)?, 30.0),
         ] {
             let y = y.to_vec1::<f32>()?;

@@ -2,6 +2,7 @@
 //! heads of [`WIDEST`]; beyond that candle's operations. Kept for the backward pass is ln sum exp of each query's scores.
 
 use crate::ops::axes::Axes;
+use crate::ops::dispatch::without_kernels;
 use crate::ops::gpu::backend::{Argument, Gpu, Kernel, Plain, THREADS, name_of, read, write};
 use crate::ops::gpu::pass::Pass;
 use candle_core::{DType, Result, Tensor, bail};
@@ -100,10 +101,20 @@ fn sizes(axes: Axes) -> Sizes {
     }
 }
 
-pub(in crate::ops) fn fused(pass: Pass, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
+pub(in crate::ops) fn fused(
+    pass: Pass,
+    qkv: &Tensor,
+    sinks: Option<&Tensor>,
+    axes: Axes,
+) -> Result<Tensor> {
+    if sinks.is_some() || axes.of_one_width().is_err() {
+        let wide = qkv.to_dtype(DType::F32)?;
+        let y = without_kernels(|| super::reference(&wide, sinks, axes))?;
+        return y.to_dtype(qkv.dtype());
+    }
     let (x, gpu) = (qkv.contiguous()?, pass.gpu);
     let Some(way) = Way::of(x.dtype(), axes.head_width) else {
-        return super::reference(qkv, axes);
+        return super::reference(qkv, None, axes);
     };
     if way != Way::Plain && !gpu.backend.address(&x)?.is_multiple_of(16) {
         bail!("tensor cores take tensors that begin at a multiple of 16 bytes");

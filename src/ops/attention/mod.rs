@@ -10,9 +10,16 @@
 //! With a window (Beltagy et al. 2020, arXiv:2004.05150) a query sees that many tokens, itself the last of them, and a block is
 //! multiplied with the keys from the first that any of its queries sees.
 //!
+//! With sinks (Xiao et al. 2023, arXiv:2309.17453, section 3.3, as logits: gpt-oss, arXiv:2508.10925) every query head has one more
+//! key, whose score z is a parameter and whose value is 0: exp(z) is added to the sum of exponentials and so to l, which the way
+//! back takes as it is; `dz = -sum exp(z - l) rowsum(g * y)` over its queries.
+//!
+//! Values may be of another width than queries and keys.
+//!
 //! Windows and heads run in parallel, each with single-threaded matrix products. The gradients of a shared key head are summed
 //! over its query heads in order.
 
+mod reference;
 pub(super) mod gpu;
 
 use super::axes::Axes;
@@ -20,66 +27,32 @@ use super::cpu::matmul::{Before, Matrix, MatrixMut, Shared, multiply};
 use super::cpu::real::{Real, typed};
 use super::cpu::rows::{build, chunks, numbers, tensor, with_numbers};
 use super::cpu::simd::{accumulate, dot, max, simd, sum};
-use super::tape::{Tape, apply1};
-use candle_core::{CpuStorage, CustomOp1, D, Device, Layout, Result, Shape, Tensor, bail};
+use super::tape::{Tape, apply1, apply2};
+use candle_core::{CpuStorage, CustomOp1, CustomOp2, Layout, Result, Shape, Tensor, bail};
 use gemm::Parallelism;
 use rayon::prelude::*;
 use std::ops::Range;
 use std::sync::OnceLock;
 
+pub(super) use reference::reference;
+
 /// Queries that go through the keys together.
 const BLOCK: usize = 64;
 
-pub(super) fn reference(qkv: &Tensor, axes: Axes) -> Result<Tensor> {
-    let Axes {
-        batch,
-        time,
-        heads,
-        kv_heads,
-        head_width,
-        ..
-    } = axes;
-    let group = heads / kv_heads;
-    let part = |first: usize, count: usize| {
-        qkv.narrow(1, first * head_width, count * head_width)?
-            .reshape((batch, time, count, head_width))?
-            .transpose(1, 2)?
-            .contiguous()
-    };
-    let repeated = |x: Tensor| match group {
-        1 => Ok(x),
-        _ => x
-            .unsqueeze(2)?
-            .broadcast_as((batch, kv_heads, group, time, head_width))?
-            .contiguous()?
-            .reshape((batch, heads, time, head_width)),
-    };
-    let q_bhtd = (part(0, heads)? * axes.score_scale())?;
-    let (k_bhtd, v_bhtd) = (
-        repeated(part(heads, kv_heads)?)?,
-        repeated(part(heads + kv_heads, kv_heads)?)?,
-    );
-    let mask: Vec<f32> = (0..time * time)
-        .map(|i| {
-            let (query, key) = (i / time, i % time);
-            if key > query || key < axes.first_seen(query) {
-                f32::NEG_INFINITY
-            } else {
-                0.0
-            }
-        })
-        .collect();
-    let mask = Tensor::from_vec(mask, (time, time), &Device::Cpu)?
-        .to_dtype(qkv.dtype())?
-        .to_device(qkv.device())?;
-    let scores = q_bhtd.matmul(&k_bhtd.t()?)?.broadcast_add(&mask)?;
-    let y_bhtd = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v_bhtd)?;
-    y_bhtd.transpose(1, 2)?.reshape((axes.rows(), axes.width()))
-}
-
-pub(super) fn fused(tape: Option<&Tape>, qkv: &Tensor, axes: Axes) -> Result<Tensor> {
+pub(super) fn fused(
+    tape: Option<&Tape>,
+    qkv: &Tensor,
+    sinks: Option<&Tensor>,
+    axes: Axes,
+) -> Result<Tensor> {
     let qkv = qkv.contiguous()?;
-    typed!(qkv, F => apply1(tape, Attention::<F> { axes, lse: OnceLock::new() }, &qkv))
+    typed!(qkv, F => {
+        let op = Attention::<F> { axes, lse: OnceLock::new() };
+        match sinks {
+            None => apply1(tape, op, &qkv),
+            Some(sinks) => apply2(tape, op, [&qkv, &sinks.contiguous()?]),
+        }
+    })
 }
 
 struct Attention<F> {
@@ -90,17 +63,25 @@ struct Attention<F> {
 
 simd! {
     /// Rows of `keys` scores, of queries that see up to so many of them and one more each, become probabilities; beyond those, and
-    /// before the `window` last of those, 0.
-    fn softmax<S, F>(scores: &mut [F], keys: usize, first: usize, window: usize, lse: &mut [F]) {
+    /// before the `window` last of those, 0. What the sink takes is nobody's.
+    fn softmax<S, F>(
+        scores: &mut [F],
+        keys: usize,
+        first: usize,
+        window: usize,
+        sink: F,
+        lse: &mut [F],
+    ) {
         for (i, (row, lse)) in scores.chunks_exact_mut(keys).zip(lse).enumerate() {
             let seen = first + i + 1;
             row[seen..].fill(F::LOWEST);
             row[..seen.saturating_sub(window)].fill(F::LOWEST);
             let top = max(row);
+            let top = if sink > top { sink } else { top };
             for score in row.iter_mut() {
                 *score = (*score - top).exp::<S>();
             }
-            let total = sum(row);
+            let total = sum(row) + (sink - top).exp::<S>();
             let scale = F::ONE / total;
             for p in row.iter_mut() {
                 *p *= scale;
@@ -144,6 +125,17 @@ simd! {
     }
 }
 
+simd! {
+    /// The gradient of a sink: of each query its share and the mean of the gradient of the probabilities.
+    fn of_sink<S, F>(sink: F, lse: &[F], means: &[F]) -> F {
+        let mut total = F::ZERO;
+        for (&lse, &mean) in lse.iter().zip(means) {
+            total += -(sink - lse).exp::<S>() * mean;
+        }
+        total
+    }
+}
+
 /// The packed input seen from one query head of one window.
 #[derive(Clone, Copy)]
 struct Head<'a, F> {
@@ -151,6 +143,8 @@ struct Head<'a, F> {
     qkv: &'a [F],
     window: usize,
     head: usize,
+    /// The score of the key that is not there; minus infinity where there is none.
+    sink: F,
 }
 
 impl<'a, F: Real> Head<'a, F> {
@@ -158,42 +152,40 @@ impl<'a, F: Real> Head<'a, F> {
         self.head / (self.axes.heads / self.axes.kv_heads)
     }
 
-    /// `times` of a head, counted in the packed row.
-    fn part(&self, times: Range<usize>, head: usize) -> Matrix<'a, F> {
-        rows_of(
-            self.qkv,
-            self.axes.packed_width(),
-            self.axes,
-            self.window,
-            times,
-            head,
-        )
+    /// `times` of so many columns of the packed row.
+    fn part(&self, times: Range<usize>, columns: Range<usize>) -> Matrix<'a, F> {
+        let (axes, stride) = (self.axes, self.axes.packed_width());
+        rows_of(self.qkv, stride, self.window * axes.time, times, columns)
     }
 
     fn q(&self, times: Range<usize>) -> Matrix<'a, F> {
-        self.part(times, self.head)
+        let width = self.axes.head_width;
+        self.part(times, self.head * width..(self.head + 1) * width)
     }
 
     fn k(&self, times: Range<usize>) -> Matrix<'a, F> {
-        self.part(times, self.axes.heads + self.kv_head())
+        let width = self.axes.head_width;
+        let head = self.axes.heads + self.kv_head();
+        self.part(times, head * width..(head + 1) * width)
     }
 
     fn v(&self, times: Range<usize>) -> Matrix<'a, F> {
-        self.part(times, self.axes.heads + self.axes.kv_heads + self.kv_head())
+        let width = self.axes.of_values();
+        let start = self.axes.before_values() + self.kv_head() * width;
+        self.part(times, start..start + width)
     }
 }
 
-/// One head at some times of a window, of rows of `stride` numbers that hold one head behind the other.
+/// Some columns of rows of `stride` numbers, at some times of the window that begins at row `from`.
 fn rows_of<F: Real>(
     x: &[F],
     stride: usize,
-    axes: Axes,
-    window: usize,
+    from: usize,
     times: Range<usize>,
-    head: usize,
+    columns: Range<usize>,
 ) -> Matrix<'_, F> {
-    let start = (window * axes.time + times.start) * stride + head * axes.head_width;
-    Matrix::new(&x[start..], times.len(), axes.head_width, stride)
+    let start = (from + times.start) * stride + columns.start;
+    Matrix::new(&x[start..], times.len(), columns.len(), stride)
 }
 
 /// Blocks of query positions.
@@ -237,7 +229,7 @@ impl<F: Real> Attention<F> {
         for times in blocks(axes.time) {
             let range = self.keys(&times);
             let (n, keys) = (times.len(), range.len());
-            beyond_the_mask(2, &times, &range, axes);
+            beyond_the_mask([1, 1], &times, &range, axes);
             let mut scores = MatrixMut::new(&mut scratch, n, keys, keys);
             let qk = (head.q(times.clone()), head.k(range.clone()).t());
             put(&mut scores, self.root(), qk);
@@ -246,20 +238,20 @@ impl<F: Real> Attention<F> {
                 keys,
                 times.start - range.start,
                 window,
+                head.sink,
                 &mut lse[times.clone()],
             );
-            let corner = (
-                head.window * axes.time + times.start,
-                head.head * axes.head_width,
-            );
+            let width = axes.of_values();
+            let corner = (head.window * axes.time + times.start, head.head * width);
             // SAFETY: no other task, and no other block of this one, writes this head at these times.
-            let mut y = unsafe { out.part(corner, n, axes.head_width) };
+            let mut y = unsafe { out.part(corner, n, width) };
             let pv = (Matrix::new(&scratch, n, keys, keys), head.v(range));
             put(&mut y, F::ONE, pv);
         }
     }
 
-    /// Writes the gradient of one head's queries into `d`; returns those of its keys and values, (T, D) behind each other.
+    /// Writes the gradient of one head's queries into `d`; returns those of its keys and values, a row of each token behind each other,
+    /// and of its sink.
     fn backward(
         &self,
         head: Head<'_, F>,
@@ -267,11 +259,14 @@ impl<F: Real> Attention<F> {
         g: &[F],
         lse: &[F],
         d: &Shared<'_, F>,
-    ) -> Vec<F> {
+    ) -> (Vec<F>, F) {
         let axes = self.axes;
-        let (time, width) = (axes.time, axes.head_width);
-        let mut d_kv = vec![F::ZERO; 2 * time * width];
-        let (mut dk, mut dv) = halves(&mut d_kv, width);
+        let (time, width, of_values) = (axes.time, axes.head_width, axes.of_values());
+        let mut d_kv = vec![F::ZERO; time * (width + of_values)];
+        let (dk, dv) = d_kv.split_at_mut(time * width);
+        let mut dk = MatrixMut::new(dk, time, width, width);
+        let mut dv = MatrixMut::new(dv, time, of_values, of_values);
+        let mut d_sink = F::ZERO;
         let (size, window) = (self.scores(), axes.window.unwrap_or(usize::MAX));
         let mut scratch = vec![F::ZERO; 2 * size];
         let (p, ds) = scratch.split_at_mut(size);
@@ -279,17 +274,20 @@ impl<F: Real> Attention<F> {
         for times in blocks(time) {
             let range = self.keys(&times);
             let (n, keys) = (times.len(), range.len());
-            beyond_the_mask(5, &times, &range, axes);
+            beyond_the_mask([3, 2], &times, &range, axes);
             let queries = head.q(times.clone());
-            let g_rows = rows_of(g, axes.width(), axes, head.window, times.clone(), head.head);
+            let columns = head.head * of_values..(head.head + 1) * of_values;
+            let from = head.window * time;
+            let g_rows = rows_of(g, axes.width(), from, times.clone(), columns.clone());
             let mut scores = MatrixMut::new(p, n, keys, keys);
             let mut score_slopes = MatrixMut::new(ds, n, keys, keys);
             let qk = (queries, head.k(range.clone()).t());
             put(&mut scores, self.root(), qk);
             let gv = (g_rows, head.v(range.clone()).t());
             put(&mut score_slopes, F::ONE, gv);
-            let at = (head.window * time + times.start) * axes.width() + head.head * width;
-            inner_products(&g[at..], &y[at..], axes.width(), width, &mut means[..n]);
+            let at = (from + times.start) * axes.width() + columns.start;
+            inner_products(&g[at..], &y[at..], axes.width(), of_values, &mut means[..n]);
+            d_sink += of_sink(head.sink, &lse[times.clone()], &means[..n]);
             grads(
                 &mut p[..n * keys],
                 &mut ds[..n * keys],
@@ -306,79 +304,125 @@ impl<F: Real> Attention<F> {
             add(&mut dv.some(range.clone()), F::ONE, (p.t(), g_rows));
             add(&mut dk.some(range.clone()), self.root(), (ds.t(), queries));
             // SAFETY: no other task, and no other block of this one, writes this head's queries at these times.
-            let mut dq = unsafe {
-                d.part(
-                    (head.window * time + times.start, head.head * width),
-                    n,
-                    width,
-                )
-            };
+            let mut dq = unsafe { d.part((from + times.start, head.head * width), n, width) };
             put(&mut dq, self.root(), (ds, head.k(range)));
         }
-        d_kv
+        (d_kv, d_sink)
     }
 
-    /// The gradient of one key head of one window and of the query heads that share it.
+    /// The gradient of one key head of one window and of the query heads that share it; those of their sinks are returned.
     fn backward_group(
         &self,
-        window: usize,
-        kv_head: usize,
-        arguments: [&[F]; 4],
+        (window, kv_head): (usize, usize),
+        given: &Given<'_, F>,
+        lse: &[F],
         d: &Shared<'_, F>,
-    ) {
-        let [qkv, y, g, lse] = arguments;
+    ) -> Vec<F> {
         let axes = self.axes;
-        let (time, width, group) = (axes.time, axes.head_width, axes.heads / axes.kv_heads);
+        let (time, group) = (axes.time, axes.heads / axes.kv_heads);
         let of_head = |head: usize| {
-            let lse = &lse[(window * axes.heads + head) * time..][..time];
-            self.backward(
-                Head {
-                    axes,
-                    qkv,
-                    window,
-                    head,
-                },
-                y,
-                g,
-                lse,
-                d,
-            )
+            let i = window * axes.heads + head;
+            let lse = &lse[i * time..][..time];
+            self.backward(given.head(axes, i), given.y, given.g, lse, d)
         };
         let first = kv_head * group;
-        let mut parts: Vec<Vec<F>> = (first..first + group)
+        let mut parts: Vec<(Vec<F>, F)> = (first..first + group)
             .into_par_iter()
             .map(of_head)
             .collect();
         let (total, others) = parts.split_at_mut(1);
-        others
-            .iter()
-            .for_each(|part| accumulate(&mut total[0], part));
-        for (i, rows) in total[0].chunks_exact(time * width).enumerate() {
-            let column = (axes.heads + i * axes.kv_heads + kv_head) * width;
+        let total = &mut total[0].0;
+        others.iter().for_each(|(part, _)| accumulate(total, part));
+        let (dk, dv) = total.split_at(time * axes.head_width);
+        let of_keys = (axes.heads + kv_head) * axes.head_width;
+        let of_values = axes.before_values() + kv_head * axes.of_values();
+        for (rows, column, width) in [
+            (dk, of_keys, axes.head_width),
+            (dv, of_values, axes.of_values()),
+        ] {
             // SAFETY: no other task writes this key or value head of this window.
             let mut out = unsafe { d.part((window * time, column), time, width) };
             rows.chunks_exact(width)
                 .enumerate()
                 .for_each(|(t, row)| out.row(t).copy_from_slice(row));
         }
+        parts.into_iter().map(|(_, sink)| sink).collect()
+    }
+
+    /// The output of all heads.
+    fn outputs(&self, qkv: &[F], sinks: Option<&[F]>) -> (CpuStorage, Shape) {
+        let axes = self.axes;
+        let given = Given {
+            qkv,
+            sinks,
+            y: &[],
+            g: &[],
+        };
+        let mut y = build(axes.rows(), axes.width(), |_, _| {});
+        let mut lse = vec![F::ZERO; axes.batch * axes.heads * axes.time];
+        let out = Shared::new(&mut y, axes.width());
+        let work = lse.len() * axes.time;
+        chunks(&mut lse, axes.time, work, |i, lse| {
+            self.forward(given.head(axes, i), &out, lse);
+        });
+        self.lse.get_or_init(|| lse);
+        let shape = Shape::from((axes.rows(), axes.width()));
+        (F::to_cpu_storage_owned(y), shape)
+    }
+
+    /// The gradients of the packed input and of the sinks.
+    fn slopes(&self, given: &Given<'_, F>) -> Result<(Tensor, Vec<F>)> {
+        let axes = self.axes;
+        let Some(lse) = self.lse.get() else {
+            bail!("attention: backward before forward")
+        };
+        let mut d = build(axes.rows(), axes.packed_width(), |_, _| {});
+        let out = Shared::new(&mut d, axes.packed_width());
+        let groups = (0..axes.batch * axes.kv_heads).into_par_iter();
+        let of_sinks: Vec<Vec<F>> = groups
+            .map(|i| {
+                let group = (i / axes.kv_heads, i % axes.kv_heads);
+                self.backward_group(group, given, lse, &out)
+            })
+            .collect();
+        let mut d_sinks = vec![F::ZERO; axes.heads];
+        let of_sinks = of_sinks.concat();
+        of_sinks
+            .chunks_exact(axes.heads)
+            .for_each(|of_window| accumulate(&mut d_sinks, of_window));
+        Ok((tensor(d, (axes.rows(), axes.packed_width()))?, d_sinks))
     }
 }
 
-/// Takes off the count what the products of a block of queries compute for keys that these may not see.
-fn beyond_the_mask(products: usize, queries: &Range<usize>, keys: &Range<usize>, axes: Axes) {
-    let seen = |query: usize| query + 1 - axes.first_seen(query);
-    let pairs = queries.len() * keys.len() - queries.clone().map(seen).sum::<usize>();
-    super::counted::add(-((products * 2 * axes.head_width * pairs) as i64));
+/// What the op was given, and backwards its output and that output's gradient.
+struct Given<'a, F> {
+    qkv: &'a [F],
+    sinks: Option<&'a [F]>,
+    y: &'a [F],
+    g: &'a [F],
 }
 
-/// The gradients of keys and values, both (T, D).
-fn halves<F: Real>(d_kv: &mut [F], width: usize) -> (MatrixMut<'_, F>, MatrixMut<'_, F>) {
-    let half = d_kv.len() / 2;
-    let (dk, dv) = d_kv.split_at_mut(half);
-    (
-        MatrixMut::new(dk, half / width, width, width),
-        MatrixMut::new(dv, half / width, width, width),
-    )
+impl<'a, F: Real> Given<'a, F> {
+    /// A query head of a window: the i-th of all.
+    fn head(&self, axes: Axes, i: usize) -> Head<'a, F> {
+        let (window, head) = (i / axes.heads, i % axes.heads);
+        Head {
+            axes,
+            qkv: self.qkv,
+            window,
+            head,
+            sink: self.sinks.map_or(F::LOWEST, |sinks| sinks[head]),
+        }
+    }
+}
+
+/// Takes off the count what the products of a block of queries compute for keys that these may not see: so many products over the width
+/// of a key, and so many over that of a value.
+fn beyond_the_mask(products: [usize; 2], queries: &Range<usize>, keys: &Range<usize>, axes: Axes) {
+    let seen = |query: usize| query + 1 - axes.first_seen(query);
+    let pairs = queries.len() * keys.len() - queries.clone().map(seen).sum::<usize>();
+    let widths = products[0] * axes.head_width + products[1] * axes.of_values();
+    super::counted::add(-((2 * widths * pairs) as i64));
 }
 
 impl<F: Real> CustomOp1 for Attention<F> {
@@ -387,50 +431,49 @@ impl<F: Real> CustomOp1 for Attention<F> {
     }
 
     fn cpu_fwd(&self, qkv: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
-        let (axes, qkv) = (self.axes, numbers::<F>(qkv, layout)?);
-        let mut y = build(axes.rows(), axes.width(), |_, _| {});
-        let mut lse = vec![F::ZERO; axes.batch * axes.heads * axes.time];
-        let out = Shared::new(&mut y, axes.width());
-        let work = lse.len() * axes.time;
-        chunks(&mut lse, axes.time, work, |i, lse| {
-            self.forward(
-                Head {
-                    axes,
-                    qkv,
-                    window: i / axes.heads,
-                    head: i % axes.heads,
-                },
-                &out,
-                lse,
-            );
-        });
-        self.lse.get_or_init(|| lse);
-        Ok((
-            F::to_cpu_storage_owned(y),
-            Shape::from((axes.rows(), axes.width())),
-        ))
+        Ok(self.outputs(numbers::<F>(qkv, layout)?, None))
     }
 
     fn bwd(&self, qkv: &Tensor, y: &Tensor, g: &Tensor) -> Result<Option<Tensor>> {
-        let axes = self.axes;
-        let Some(lse) = self.lse.get() else {
-            bail!("attention: backward before forward")
-        };
-        let mut d = build(axes.rows(), axes.packed_width(), |_, _| {});
-        let out = Shared::new(&mut d, axes.packed_width());
-        with_numbers::<F, _, 3>([qkv, y, &g.contiguous()?], |[qkv, y, g]| {
-            (0..axes.batch * axes.kv_heads)
-                .into_par_iter()
-                .for_each(|i| {
-                    self.backward_group(
-                        i / axes.kv_heads,
-                        i % axes.kv_heads,
-                        [qkv, y, g, lse],
-                        &out,
-                    );
-                });
-        })?;
-        Ok(Some(tensor(d, qkv.shape())?))
+        let given = [qkv, y, &g.contiguous()?];
+        let (d, _) = with_numbers::<F, _, 3>(given, |[qkv, y, g]| {
+            let sinks = None;
+            self.slopes(&Given { qkv, sinks, y, g })
+        })??;
+        Ok(Some(d))
+    }
+}
+
+/// With sinks, (H).
+impl<F: Real> CustomOp2 for Attention<F> {
+    fn name(&self) -> &'static str {
+        "causal attention with sinks"
+    }
+
+    fn cpu_fwd(
+        &self,
+        qkv: &CpuStorage,
+        layout: &Layout,
+        sinks: &CpuStorage,
+        of_sinks: &Layout,
+    ) -> Result<(CpuStorage, Shape)> {
+        let sinks = numbers::<F>(sinks, of_sinks)?;
+        Ok(self.outputs(numbers::<F>(qkv, layout)?, Some(sinks)))
+    }
+
+    fn bwd(
+        &self,
+        qkv: &Tensor,
+        sinks: &Tensor,
+        y: &Tensor,
+        g: &Tensor,
+    ) -> Result<(Option<Tensor>, Option<Tensor>)> {
+        let given = [qkv, sinks, y, &g.contiguous()?];
+        let (d, d_sinks) = with_numbers::<F, _, 4>(given, |[qkv, sinks, y, g]| {
+            let sinks = Some(sinks);
+            self.slopes(&Given { qkv, sinks, y, g })
+        })??;
+        Ok((Some(d), Some(tensor(d_sinks, sinks.shape())?)))
     }
 }
 

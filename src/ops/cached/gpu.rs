@@ -37,13 +37,17 @@ pub(in crate::ops) fn holds(head_width: usize, seen: usize) -> bool {
 }
 
 pub(in crate::ops) fn fused(gpu: Gpu, qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
+    let plain = cached.sinks.is_none() && axes.of_one_width().is_ok();
+    let Some(values) = cached.values.filter(|_| plain) else {
+        return super::reference(qkv, cached, axes);
+    };
     if !holds(axes.head_width, cached.seen(axes)) {
         return super::reference(qkv, cached, axes);
     }
     let (qkv, keys, values) = (
         qkv.contiguous()?,
         cached.keys.contiguous()?,
-        cached.values.contiguous()?,
+        values.contiguous()?,
     );
     let y = gpu.empty((axes.rows(), axes.width()), qkv.dtype())?;
     let sizes = Sizes {

@@ -3,7 +3,8 @@
 //! as many as a window has. No gradient.
 //!
 //! Keys and values are (B x KV, room, D): a window's shared head, its tokens one behind the other, with room for more. Each is read
-//! once for each query head, which is what decoding costs.
+//! once for each query head, which is what decoding costs. Values may be of another width than keys, and may be the first numbers
+//! of the keys themselves, which are then kept once: multi-head latent attention decodes so.
 
 pub(super) mod gpu;
 
@@ -19,8 +20,10 @@ use candle_core::{D, Result, Tensor, bail};
 pub struct Cached<'a> {
     /// (B x KV, room, D).
     pub keys: &'a Tensor,
-    /// (B x KV, room, D).
-    pub values: &'a Tensor,
+    /// (B x KV, room, D of values); `None` is the first numbers of the keys.
+    pub values: Option<&'a Tensor>,
+    /// The score of one more key of each query head (H), whose value is 0.
+    pub sinks: Option<&'a Tensor>,
     /// Tokens of each window before the new ones.
     pub offset: usize,
 }
@@ -33,12 +36,11 @@ impl Cached<'_> {
 
     pub(super) fn check(&self, qkv: &Tensor, axes: Axes) -> Result<()> {
         axes.check(qkv)?;
-        for tensor in [self.keys, self.values] {
-            let (heads, room, width) = tensor.dims3()?;
-            if heads != axes.batch * axes.kv_heads
-                || width != axes.head_width
-                || room < self.seen(axes)
-            {
+        check_sinks(self.sinks, axes)?;
+        let values = self.values.map(|values| (values, axes.of_values()));
+        for (tensor, width) in [(self.keys, axes.head_width)].into_iter().chain(values) {
+            let (heads, room, of_head) = tensor.dims3()?;
+            if heads != axes.batch * axes.kv_heads || of_head != width || room < self.seen(axes) {
                 bail!(
                     "a cache of {:?} does not hold {} tokens of {axes:?}",
                     tensor.shape(),
@@ -49,8 +51,34 @@ impl Cached<'_> {
                 bail!("attention over a cache has no gradient");
             }
         }
+        if self.values.is_none() && axes.of_values() > axes.head_width {
+            bail!("values of {axes:?} are no part of its keys");
+        }
         Ok(())
     }
+}
+
+pub(super) fn check_sinks(sinks: Option<&Tensor>, axes: Axes) -> Result<()> {
+    match sinks {
+        Some(sinks) if sinks.dims() != [axes.heads] => {
+            bail!("sinks of {:?} do not fit {axes:?}", sinks.shape())
+        }
+        _ => Ok(()),
+    }
+}
+
+/// The softmax of scores (B, H, T, S), each row with the sink of its head (H), if there is one, which takes its share.
+pub(super) fn probabilities(scores: &Tensor, sinks: Option<&Tensor>) -> Result<Tensor> {
+    let Some(sinks) = sinks else {
+        return candle_nn::ops::softmax(scores, D::Minus1);
+    };
+    let (batch, heads, time, keys) = scores.dims4()?;
+    let sinks = sinks.to_dtype(scores.dtype())?.reshape((1, heads, 1, 1))?;
+    let sinks = sinks.broadcast_as((batch, heads, time, 1))?.contiguous()?;
+    let with = Tensor::cat(&[scores, &sinks], D::Minus1)?;
+    candle_nn::ops::softmax(&with, D::Minus1)?
+        .narrow(D::Minus1, 0, keys)?
+        .contiguous()
 }
 
 pub(super) fn reference(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
@@ -71,10 +99,11 @@ pub(super) fn reference(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tens
             .contiguous()?
             .reshape((batch * kv_heads, group * time, head_width))?;
     let q = (q * axes.score_scale())?;
-    let (k, v) = (
-        cached.keys.narrow(1, 0, seen)?,
-        cached.values.narrow(1, 0, seen)?,
-    );
+    let (k, width) = (cached.keys.narrow(1, 0, seen)?, axes.of_values());
+    let v = match cached.values {
+        Some(values) => values.narrow(1, 0, seen)?,
+        None => k.narrow(2, 0, width)?.contiguous()?,
+    };
     let row = |i: usize| {
         (0..seen).map(move |j| {
             let query = cached.offset + i;
@@ -92,19 +121,32 @@ pub(super) fn reference(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tens
     )?;
     let mask = mask.to_dtype(qkv.dtype())?.repeat((group, 1))?;
     let scores = q.matmul(&k.transpose(1, 2)?)?.broadcast_add(&mask)?;
-    let y = candle_nn::ops::softmax(&scores, D::Minus1)?.matmul(&v)?;
+    let shape = scores.shape().clone();
+    let scores = scores.reshape((batch, heads, time, seen))?;
+    let y = probabilities(&scores, cached.sinks)?
+        .reshape(shape)?
+        .matmul(&v)?;
     let y = y
-        .reshape((batch, heads, time, head_width))?
+        .reshape((batch, heads, time, width))?
         .transpose(1, 2)?
         .contiguous()?;
-    y.reshape((batch * time, heads * head_width))
+    y.reshape((batch * time, heads * width))
 }
 
 simd! {
-    /// One query over its keys and values, both `k.len() / y.len()` rows; `scores` has room for as many.
-    fn attend<S, F>(q: &[F], k: &[F], v: &[F], scale: F, scores: &mut [F], y: &mut [F]) {
+    /// One query over its keys, and values that begin `stride` numbers apart; `scores` has room for as many as there are, and behind
+    /// them the sink, if there is one.
+    fn attend<S, F>(
+        q: &[F],
+        k: &[F],
+        v: &[F],
+        stride: usize,
+        scale: F,
+        scores: &mut [F],
+        y: &mut [F],
+    ) {
         let width = y.len();
-        for (score, k) in scores.iter_mut().zip(k.chunks_exact(width)) {
+        for (score, k) in scores.iter_mut().zip(k.chunks_exact(q.len())) {
             *score = scale * dot::<S, F>(q, k);
         }
         let top = max(scores);
@@ -113,8 +155,8 @@ simd! {
         }
         let factor = F::ONE / sum(scores);
         y.fill(F::ZERO);
-        for (&p, v) in scores.iter().zip(v.chunks_exact(width)) {
-            for (y, &v) in y.iter_mut().zip(v) {
+        for (&p, v) in scores.iter().zip(v.chunks(stride)) {
+            for (y, &v) in y.iter_mut().zip(&v[..width]) {
                 *y = p.fma::<S>(v, *y);
             }
         }
@@ -125,56 +167,70 @@ simd! {
 }
 
 pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
-    let (qkv, keys, values) = (
-        qkv.contiguous()?,
-        cached.keys.contiguous()?,
-        cached.values.contiguous()?,
-    );
+    let (qkv, keys) = (qkv.contiguous()?, cached.keys.contiguous()?);
+    let values = cached.values.map(Tensor::contiguous).transpose()?;
+    let (values, of_value) = match &values {
+        Some(values) => (values, axes.of_values()),
+        None => (&keys, axes.head_width),
+    };
+    let no_sinks = Tensor::zeros(0, qkv.dtype(), qkv.device())?;
+    let sinks = cached.sinks.map(Tensor::contiguous).transpose()?;
     let room = keys.dims3()?.1;
     typed!(qkv, F => {
-        let y = with_numbers::<F, _, 3>([&qkv, &keys, &values], |[qkv, k, v]| {
-            over_cache(qkv, k, v, (axes, cached.offset, room))
+        let given = [&qkv, &keys, values, sinks.as_ref().unwrap_or(&no_sinks)];
+        let y = with_numbers::<F, _, 4>(given, |[qkv, keys, values, sinks]| {
+            let over = Over { axes, keys, values, of_value, sinks, room, offset: cached.offset };
+            over.attended(qkv)
         })?;
         tensor(y, (axes.rows(), axes.width()))
     })
 }
 
-fn over_cache<F: Real>(
-    qkv: &[F],
-    k: &[F],
-    v: &[F],
-    (axes, offset, room): (Axes, usize, usize),
-) -> Vec<F> {
-    let Axes {
-        time,
-        heads,
-        kv_heads,
-        head_width: width,
-        ..
-    } = axes;
-    let scale = F::of(axes.score_scale());
-    let mut y = vec![F::ZERO; axes.rows() * axes.width()];
-    let work = 2 * axes.rows() * heads * (offset + time) * width;
-    let keys = |query: usize| axes.first_seen(query)..query + 1;
-    let of_head = (offset..offset + time).map(|query| keys(query).len());
-    let pairs = axes.batch * heads * of_head.sum::<usize>();
-    counted::add((2 * 2 * pairs * width) as i64);
-    chunks(&mut y, width, work, |i, y| {
-        let (row, head) = (i / heads, i % heads);
-        let (window, keys) = (row / time, keys(offset + row % time));
-        let start = (window * kv_heads + head / (heads / kv_heads)) * room * width;
-        let q = &qkv[row * axes.packed_width() + head * width..][..width];
-        let of_head = start + keys.start * width..start + keys.end * width;
-        attend(
-            q,
-            &k[of_head.clone()],
-            &v[of_head],
-            scale,
-            &mut vec![F::ZERO; keys.len()],
-            y,
-        );
-    });
-    y
+/// What new queries look at.
+struct Over<'a, F> {
+    axes: Axes,
+    keys: &'a [F],
+    values: &'a [F],
+    /// From one value to the next.
+    of_value: usize,
+    /// None, or one of each query head.
+    sinks: &'a [F],
+    /// Tokens that a cache has room for.
+    room: usize,
+    offset: usize,
+}
+
+impl<F: Real> Over<'_, F> {
+    fn attended(&self, qkv: &[F]) -> Vec<F> {
+        let axes = self.axes;
+        let (heads, width, of_values) = (axes.heads, axes.head_width, axes.of_values());
+        let scale = F::of(axes.score_scale());
+        let mut y = vec![F::ZERO; axes.rows() * axes.width()];
+        let seen = self.offset + axes.time;
+        let work = axes.rows() * heads * seen * (width + of_values);
+        let keys = |query: usize| axes.first_seen(query)..query + 1;
+        let of_head = (self.offset..seen).map(|query| keys(query).len());
+        let pairs = axes.batch * heads * of_head.sum::<usize>();
+        counted::add((2 * pairs * (width + of_values)) as i64);
+        chunks(&mut y, of_values, work, |i, y| {
+            let (row, head) = (i / heads, i % heads);
+            let (window, keys) = (row / axes.time, keys(self.offset + row % axes.time));
+            let of_cache = window * axes.kv_heads + head / (heads / axes.kv_heads);
+            let tokens = of_cache * self.room + keys.start..of_cache * self.room + keys.end;
+            let mut scores = vec![F::ZERO; keys.len()];
+            scores.extend(self.sinks.get(head));
+            attend(
+                &qkv[row * axes.packed_width() + head * width..][..width],
+                &self.keys[tokens.start * width..tokens.end * width],
+                &self.values[tokens.start * self.of_value..tokens.end * self.of_value],
+                self.of_value,
+                scale,
+                &mut scores,
+                y,
+            );
+        });
+        y
+    }
 }
 
 #[cfg(test)]
@@ -201,20 +257,37 @@ mod tests {
                 heads,
                 kv_heads,
                 head_width,
+                value_width: None,
                 scale: (head_width == 16).then_some(0.5),
                 window,
             };
-            let qkv = random(&[axes.rows(), axes.packed_width()], DType::F32, 1)?;
-            let of_cache = |seed| random(&[batch * kv_heads, room, head_width], DType::F32, seed);
-            let (keys, values) = (of_cache(2)?, of_cache(3)?);
-            let cached = Cached {
-                keys: &keys,
-                values: &values,
-                offset,
-            };
-            let [fused, truth] = [Ops::fused(), Ops::reference()]
-                .map(|ops| flat(&ops.cached_attention(&qkv, cached, axes).unwrap()).unwrap());
-            assert!(distance(&fused, &truth) < 1e-5, "{axes:?}");
+            // As wide as keys, another width, the first numbers of the keys; with sinks and without.
+            for (value_width, of_keys, sinks) in [
+                (None, false, false),
+                (None, false, true),
+                (Some(5), false, false),
+                (Some(head_width.div_ceil(2)), true, false),
+                (None, true, true),
+            ] {
+                let axes = Axes {
+                    value_width,
+                    ..axes
+                };
+                let qkv = random(&[axes.rows(), axes.packed_width()], DType::F32, 1)?;
+                let of_cache =
+                    |width, seed| random(&[batch * kv_heads, room, width], DType::F32, seed);
+                let (keys, values) = (of_cache(head_width, 2)?, of_cache(axes.of_values(), 3)?);
+                let of_heads = random(&[heads], DType::F32, 4)?;
+                let cached = Cached {
+                    keys: &keys,
+                    values: (!of_keys).then_some(&values),
+                    sinks: sinks.then_some(&of_heads),
+                    offset,
+                };
+                let [fused, truth] = [Ops::fused(), Ops::reference()]
+                    .map(|ops| flat(&ops.cached_attention(&qkv, cached, axes).unwrap()).unwrap());
+                assert!(distance(&fused, &truth) < 1e-5, "{axes:?}");
+            }
         }
         Ok(())
     }
@@ -227,6 +300,7 @@ mod tests {
             heads: 2,
             kv_heads: 1,
             head_width: 4,
+            value_width: None,
             scale: None,
             window: None,
         };
@@ -237,7 +311,8 @@ mod tests {
         for (offset, works) in [(3, true), (4, false)] {
             let cached = Cached {
                 keys: &cache,
-                values: &cache,
+                values: Some(&cache),
+                sinks: None,
                 offset,
             };
             assert_eq!(
@@ -249,7 +324,8 @@ mod tests {
         let tracked = Var::from_tensor(&qkv)?;
         let cached = Cached {
             keys: &cache,
-            values: &cache,
+            values: Some(&cache),
+            sinks: None,
             offset: 0,
         };
         assert!(

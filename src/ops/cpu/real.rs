@@ -31,10 +31,30 @@ pub(in crate::ops) trait Real: WithDType + Neg<Output = Self> {
 
     fn sqrt(self) -> Self;
 
+    /// The largest power of two that is not above the size of self: 0 of numbers that are not normal, infinite where self is not
+    /// finite.
+    fn octave(self) -> Self;
+
+    /// The nearest whole number, of two the even one; of sizes below 2^22.
+    fn nearest(self) -> Self;
+
     /// The logistic function, 1 / (1 + exp(-x)).
     #[inline(always)]
     fn sigmoid<S: Isa>(self) -> Self {
         Self::ONE / (Self::ONE + (-self).exp::<S>())
+    }
+
+    /// ln(1 + self), of a number from 0 to 1.
+    fn ln_1p<S: Isa>(self) -> Self;
+
+    /// ln(1 + exp(x)).
+    #[inline(always)]
+    fn softplus<S: Isa>(self) -> Self {
+        let (above, size) = match self > Self::ZERO {
+            true => (self, self),
+            false => (Self::ZERO, -self),
+        };
+        above + (-size).exp::<S>().ln_1p::<S>()
     }
 }
 
@@ -102,6 +122,21 @@ impl Real for f32 {
         }
     }
 
+    /// `2 artanh(s)` with s = x / (x + 2), at most 1/3, by its series: the first term left out is 1.4e-8 of the sum.
+    #[inline(always)]
+    fn ln_1p<S: Isa>(self) -> f32 {
+        let s = self / (self + 2.0);
+        let z = s * s;
+        let p = (1.0_f32 / 13.0)
+            .fma::<S>(z, 1.0 / 11.0)
+            .fma::<S>(z, 1.0 / 9.0)
+            .fma::<S>(z, 1.0 / 7.0)
+            .fma::<S>(z, 1.0 / 5.0)
+            .fma::<S>(z, 1.0 / 3.0)
+            .fma::<S>(z, 1.0);
+        2.0 * s * p
+    }
+
     #[inline(always)]
     fn ln(self) -> f32 {
         self.ln()
@@ -110,6 +145,18 @@ impl Real for f32 {
     #[inline(always)]
     fn sqrt(self) -> f32 {
         self.sqrt()
+    }
+
+    #[inline(always)]
+    fn octave(self) -> f32 {
+        f32::from_bits(self.to_bits() & 0x7f80_0000)
+    }
+
+    #[inline(always)]
+    fn nearest(self) -> f32 {
+        // 1.5 * 2^23: numbers of its size are whole.
+        const ROUND: f32 = 12_582_912.0;
+        (self + ROUND) - ROUND
     }
 }
 
@@ -143,6 +190,11 @@ impl Real for f64 {
     }
 
     #[inline(always)]
+    fn ln_1p<S: Isa>(self) -> f64 {
+        self.ln_1p()
+    }
+
+    #[inline(always)]
     fn ln(self) -> f64 {
         self.ln()
     }
@@ -150,6 +202,18 @@ impl Real for f64 {
     #[inline(always)]
     fn sqrt(self) -> f64 {
         self.sqrt()
+    }
+
+    #[inline(always)]
+    fn octave(self) -> f64 {
+        f64::from_bits(self.to_bits() & 0x7ff0_0000_0000_0000)
+    }
+
+    #[inline(always)]
+    fn nearest(self) -> f64 {
+        // 1.5 * 2^52: numbers of its size are whole.
+        const ROUND: f64 = 6_755_399_441_055_744.0;
+        (self + ROUND) - ROUND
     }
 }
 
@@ -193,6 +257,14 @@ mod tests {
         }
     }
 
+    simd! {
+        fn softpluses<S, F>(x: &[F], y: &mut [F]) {
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = x.softplus::<S>();
+            }
+        }
+    }
+
     /// The largest relative error over a fine grid, of the best instruction set and of the baseline.
     fn worst(
         range: (f32, f32),
@@ -221,6 +293,11 @@ mod tests {
         for range in [(-87.3, 88.36), (-10.0, 10.0), (-1e-3, 1e-3)] {
             let error = worst(range, exps, Real::exp::<Baseline>, f64::exp);
             assert!(error < 2e-7, "exp on {range:?}: {error:e}");
+        }
+        for range in [(-80.0, 80.0), (-10.0, 10.0), (-0.1, 0.1)] {
+            let softplus = |x: f64| x.max(0.0) + (-x.abs()).exp().ln_1p();
+            let error = worst(range, softpluses, Real::softplus::<Baseline>, softplus);
+            assert!(error < 4e-7, "softplus on {range:?}: {error:e}");
         }
         for range in [(-12.0, 12.0), (-0.7, 0.7), (-1e-4, 1e-4)] {
             let error = worst(range, tanhs, Real::tanh::<Baseline>, f64::tanh);

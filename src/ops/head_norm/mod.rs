@@ -203,6 +203,7 @@ mod tests {
             heads,
             kv_heads,
             head_width,
+            value_width: None,
             scale: None,
             window: None,
         }

@@ -63,6 +63,22 @@ impl RopeTable {
         })
     }
 
+    /// Of heads half as wide: their angles are every second of these.
+    ///
+    /// # Errors
+    /// Where half a head is of an odd width.
+    pub fn every_second(&self) -> Result<Self> {
+        let pick = |angles: &Tensor| {
+            let (time, half) = angles.dims2()?;
+            let pairs = angles.contiguous()?.reshape((time, half / 2, 2))?;
+            pairs.narrow(2, 0, 1)?.squeeze(2)?.contiguous()
+        };
+        Ok(Self {
+            cos: pick(&self.cos)?,
+            sin: pick(&self.sin)?,
+        })
+    }
+
     /// The same on another device, in another type.
     #[cfg(test)]
     pub(super) fn to(&self, device: &Device, dtype: DType) -> Result<Self> {
@@ -78,6 +94,13 @@ impl RopeTable {
         Ok([self.cos.contiguous()?, self.sin.contiguous()?])
     }
 
+    /// Heads (B, H, T, D) turned, by candle's operations.
+    pub(super) fn turned(&self, x_bhtd: &Tensor) -> Result<Tensor> {
+        let x = x_bhtd.to_dtype(self.cos.dtype())?;
+        let turned = candle_nn::rotary_emb::rope_slow(&x, &self.cos, &self.sin)?;
+        turned.to_dtype(x_bhtd.dtype())
+    }
+
     pub(super) fn check(&self, axes: Axes) -> Result<()> {
         match self.cos.dims2()? {
             (time, half) if time >= axes.time && 2 * half == axes.head_width => Ok(()),
@@ -90,7 +113,7 @@ impl RopeTable {
 }
 
 pub(super) fn reference(qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<Tensor> {
-    let turned = (axes.heads + axes.kv_heads) * axes.head_width;
+    let turned = axes.before_values();
     let heads = qkv
         .narrow(1, 0, turned)?
         .reshape((
@@ -101,12 +124,12 @@ pub(super) fn reference(qkv: &Tensor, axes: Axes, table: &RopeTable) -> Result<T
         ))?
         .transpose(1, 2)?
         .contiguous()?;
-    let heads = candle_nn::rotary_emb::rope_slow(&heads, &table.cos, &table.sin)?;
+    let heads = table.turned(&heads)?;
     let heads = heads.transpose(1, 2)?.reshape((axes.rows(), turned))?;
     Tensor::cat(
         &[
             heads,
-            qkv.narrow(1, turned, axes.kv_heads * axes.head_width)?,
+            qkv.narrow(1, turned, axes.kv_heads * axes.of_values())?,
         ],
         D::Minus1,
     )
@@ -158,7 +181,7 @@ impl<F: Real> Rope<F> {
                 for (i, y) in block.chunks_exact_mut(packed).enumerate() {
                     let row = first + i;
                     let at = row % axes.time * half..(row % axes.time + 1) * half;
-                    let turned = packed - axes.kv_heads * axes.head_width;
+                    let turned = axes.before_values();
                     turn(
                         way,
                         &cos[at.clone()],
@@ -218,6 +241,7 @@ mod tests {
             heads: 2,
             kv_heads: 1,
             head_width: 4,
+            value_width: None,
             scale: None,
             window: None,
         };
@@ -228,6 +252,7 @@ mod tests {
             heads: 4,
             kv_heads: 4,
             head_width: 10,
+            value_width: None,
             scale: None,
             window: None,
         };
@@ -245,9 +270,30 @@ mod tests {
             half in 1..20usize,
         ) {
             let (heads, head_width) = (kv_heads * group, 2 * half);
-            let axes = Axes { batch, time, heads, kv_heads, head_width, scale: None, window: None };
+            let axes = Axes { batch, time, heads, kv_heads, head_width, value_width: None,
+                scale: None, window: None };
             agrees(&[&[axes.rows(), axes.packed_width()]], run(axes));
         }
+    }
+
+    #[test]
+    fn values_of_another_width_pass_and_half_a_head_turns_as_one_of_its_width() -> Result<()> {
+        let axes = Axes {
+            batch: 2,
+            time: 3,
+            heads: 2,
+            kv_heads: 1,
+            head_width: 4,
+            value_width: Some(3),
+            scale: None,
+            window: None,
+        };
+        check(&[&[axes.rows(), axes.packed_width()]], run(axes));
+        let halved = RopeTable::new(9, 2, 8, 1e4, DType::F64, &Device::Cpu)?.every_second()?;
+        let made = RopeTable::new(9, 2, 4, 1e4, DType::F64, &Device::Cpu)?;
+        assert_eq!(halved.cos.to_vec2::<f64>()?, made.cos.to_vec2::<f64>()?);
+        assert_eq!(halved.sin.to_vec2::<f64>()?, made.sin.to_vec2::<f64>()?);
+        Ok(())
     }
 
     #[test]
@@ -262,6 +308,7 @@ mod tests {
             heads: 1,
             kv_heads: 1,
             head_width: 6,
+            value_width: None,
             scale: None,
             window: None,
         };

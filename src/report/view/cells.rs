@@ -8,7 +8,7 @@ use crate::unit::Count;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 19] = [
+const COLUMNS: [Column; 20] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -30,6 +30,7 @@ const COLUMNS: [Column; 19] = [
         false,
     ),
     ("task", metric::TASK_ACCURACY, Quantity::Share, false),
+    ("MaxVio", metric::MAX_VIOLATION, Quantity::Share, false),
     ("train", metric::TRAIN_WALL_S, Quantity::Seconds, false),
     (
         "tok/s",

@@ -14,6 +14,7 @@ pub mod joint;
 mod gain_axes;
 mod gain_recipe;
 pub mod gain;
+pub mod changes;
 mod profiles;
 mod fit_asked;
 mod fit_curve;

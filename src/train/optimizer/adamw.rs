@@ -5,8 +5,10 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::cautious::{self, Cautious};
+use super::elementwise::Elementwise;
 use super::{Now, Optimizer, OptimizerKind, OptimizerPlan, in_place, take};
-use crate::config::knob::Number;
+use crate::config::knob::{Flag, Number};
 use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::{Error, Result};
 use crate::model::Decl;
@@ -40,6 +42,12 @@ pub(super) const WEIGHT_DECAY: Knob<Number> = Knob::number(
 .within(0.0, 1e3)
 .default(0.1);
 
+const CAUTIOUS: Knob<Flag> = Knob::flag(
+    "cautious",
+    "Whether of an update only the numbers that go down the present gradient are made, larger by their share (Liang et al. 2024).",
+)
+.default(false);
+
 /// Row of the catalog.
 pub struct Kind;
 
@@ -51,24 +59,29 @@ impl Named for Kind {
         "adaptive moments with decoupled weight decay (Loshchilov & Hutter 2019)"
     }
     fn knobs(&self) -> Declarations {
-        &[&LR, &BETA1, &BETA2, &EPS, &WEIGHT_DECAY]
+        &[&LR, &BETA1, &BETA2, &EPS, &WEIGHT_DECAY, &CAUTIOUS]
     }
 }
 
 impl OptimizerKind for Kind {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>> {
-        Ok(Arc::new(AdamW::settle(knobs)?))
+        let adamw = AdamW::settle(knobs)?;
+        Ok(if knobs.read(&CAUTIOUS)? {
+            Arc::new(Masked(adamw))
+        } else {
+            Arc::new(adamw)
+        })
     }
 }
 
 /// Settled AdamW.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct AdamW {
-    lr: f64,
-    beta1: f64,
-    beta2: f64,
-    eps: f64,
-    weight_decay: f64,
+    pub(super) lr: f64,
+    pub(super) beta1: f64,
+    pub(super) beta2: f64,
+    pub(super) eps: f64,
+    pub(super) weight_decay: f64,
 }
 
 impl AdamW {
@@ -148,6 +161,47 @@ impl OptimizerPlan for AdamW {
             .iter()
             .map(|decl| self.moments(decl, device))
             .collect::<Result<_>>()?)))
+    }
+}
+
+/// Settled AdamW with a mask.
+#[derive(Debug, Clone, Copy)]
+struct Masked(AdamW);
+
+impl OptimizerPlan for Masked {
+    fn lr(&self) -> f64 {
+        self.0.lr
+    }
+
+    fn flops_per_step(&self, decls: &[Decl]) -> f64 {
+        let numbers: u64 = decls.iter().map(Decl::count).sum();
+        cautious::FLOPS_PER_SCALAR * numbers as f64
+    }
+
+    fn state_scalars(&self, decls: &[Decl]) -> u64 {
+        self.0.state_scalars(decls)
+    }
+
+    fn start(
+        &self,
+        decls: &[Decl],
+        device: &Device,
+        _products: DType,
+    ) -> Result<Box<dyn Optimizer>> {
+        let AdamW {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+            ..
+        } = self.0;
+        let rule = Cautious {
+            beta1,
+            beta2,
+            eps,
+            weight_decay,
+        };
+        Ok(Box::new(Elementwise::<_, 2>::start(rule, decls, device)?))
     }
 }
 

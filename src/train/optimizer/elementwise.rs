@@ -28,6 +28,18 @@ pub trait Rule<const S: usize>: Send + Sync + 'static {
         state: [&Tensor; S],
     ) -> candle_core::Result<(Tensor, [Tensor; S])>;
 
+    /// What a slice says before its numbers move, added up over the parameter and given to [`seen`](Self::seen); `None` where no
+    /// update depends on more than its own numbers.
+    fn look(with: &Self::Coefficients, g: &[f32], state: [&[f32]; S]) -> Option<f64> {
+        let _ = (with, g, state);
+        None
+    }
+
+    /// What was looked for, over a parameter of so many numbers.
+    fn seen(with: &mut Self::Coefficients, sum: f64, count: usize) {
+        let _ = (with, sum, count);
+    }
+
     /// What the state of a parameter starts as, of how the parameter starts: zero, but where a stream says otherwise.
     fn starts_as_weights(stream: usize) -> bool {
         let _ = stream;
@@ -44,6 +56,8 @@ pub struct Of {
     pub eps: f64,
     /// Factor on the decay; 0 where it is spared.
     pub decay: f64,
+    /// Whether it is a vector: a gain, a bias.
+    pub vector: bool,
 }
 
 impl Of {
@@ -54,6 +68,7 @@ impl Of {
             lr: factors.lr,
             eps: factors.eps,
             decay: if decl.decays() { factors.decay } else { 0.0 },
+            vector: decl.shape.len() < 2,
         }
     }
 }
@@ -119,6 +134,34 @@ impl<R: Rule<S>, const S: usize> Elementwise<R, S> {
         self.stores.iter().zip(vars).map(one).collect()
     }
 
+    /// `beta` of state `stream`, the rest of the squared gradients times `weight`.
+    ///
+    /// # Errors
+    /// The operations'.
+    pub fn see_squares(
+        &mut self,
+        stream: usize,
+        beta: f64,
+        grads: &[Tensor],
+        weight: f64,
+    ) -> Result<()> {
+        for (store, grad) in self.stores.iter_mut().zip(grads) {
+            let new = (grad.sqr()? * ((1.0 - beta) * weight))?;
+            match store {
+                Store::Host(all) => {
+                    let new: Vec<f32> = new.flatten_all()?.to_vec1()?;
+                    let both = all[stream].iter_mut().zip(new);
+                    both.for_each(|(mean, new)| *mean = beta as f32 * *mean + new);
+                }
+                Store::Device(all) => {
+                    let mean = &all[stream];
+                    mean.set(&((mean.as_detached_tensor() * beta)? + new)?)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
     fn begin(&mut self, vars: &[Var]) -> Result<()> {
         if std::mem::replace(&mut self.started, true) {
             return Ok(());
@@ -141,9 +184,14 @@ impl<R: Rule<S>, const S: usize> Optimizer for Elementwise<R, S> {
         self.steps += 1;
         for (((of, store), var), grad) in self.of.iter().zip(&mut self.stores).zip(vars).zip(grads)
         {
-            let with = self.rule.coefficients(of, self.steps, now);
+            let mut with = self.rule.coefficients(of, self.steps, now);
             match store {
                 Store::Host(state) => {
+                    let views = state.each_ref().map(Vec::as_slice);
+                    let sum = in_place::sum(grad, views, &|g, state| R::look(&with, g, state))?;
+                    if let Some(sum) = sum {
+                        R::seen(&mut with, sum, grad.elem_count());
+                    }
                     let kernel = |w: &mut [f32], g: &[f32], state: [&mut [f32]; S]| {
                         R::numbers(&with, w, g, state);
                     };

@@ -1,6 +1,6 @@
 //! One pass over a parameter, its gradient and the optimizer's state on the CPU, in fixed-size chunks under rayon.
 
-use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Tensor, Var};
+use candle_core::{CpuStorage, InplaceOp2, Layout, Result, Storage, Tensor, Var};
 use rayon::prelude::*;
 use std::sync::{Mutex, PoisonError};
 
@@ -30,6 +30,31 @@ pub fn update<const S: usize>(
             kernel,
         },
     )
+}
+
+/// What `look` finds in the chunks of a gradient and of `S` streams of state, added up in their order; `None` where it finds
+/// nothing in the first, which is then the only one that it is asked about.
+pub fn sum<const S: usize>(
+    grad: &Tensor,
+    state: [&[f32]; S],
+    look: &(dyn Fn(&[f32], [&[f32]; S]) -> Option<f64> + Sync),
+) -> Result<Option<f64>> {
+    let (storage, layout) = grad.storage_and_layout();
+    let Storage::Cpu(storage) = &*storage else {
+        candle_core::bail!("a gradient on another device than the state of its optimizer")
+    };
+    let from = layout.start_offset();
+    let g = &storage.as_slice::<f32>()?[from..from + layout.shape().elem_count()];
+    let one = |k: usize| {
+        let (from, to) = (k * CHUNK, g.len().min((k + 1) * CHUNK));
+        look(&g[from..to], state.map(|all| &all[from..to]))
+    };
+    let Some(first) = one(0) else {
+        return Ok(None);
+    };
+    let rest = (1..g.len().div_ceil(CHUNK)).into_par_iter();
+    let rest: Vec<f64> = rest.map(|k| one(k).unwrap_or_default()).collect();
+    Ok(Some(rest.into_iter().fold(first, |sum, x| sum + x)))
 }
 
 impl<const S: usize> InplaceOp2 for Update<'_, S> {

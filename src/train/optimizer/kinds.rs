@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{OptimizerKind, adamw, lion, muon, schedule_free, sgd};
+use super::{
+    OptimizerKind, adafactor, adam_mini, adamw, ademamix, lion, mars, muon, schedule_free, sgd,
+    shampoo, soap, sophia,
+};
 use crate::config::{Catalog, Slot};
 
 const SLOT: Slot = Slot {
@@ -19,9 +22,17 @@ pub fn kinds() -> Catalog<dyn OptimizerKind> {
         vec![
             Arc::new(adamw::Kind),
             Arc::new(sgd::Kind),
-            Arc::new(muon::Kind),
+            Arc::new(muon::Kind::Muon),
             Arc::new(lion::Kind),
             Arc::new(schedule_free::Kind),
+            Arc::new(muon::Kind::NorMuon),
+            Arc::new(soap::Kind),
+            Arc::new(shampoo::Kind),
+            Arc::new(adafactor::Kind),
+            Arc::new(adam_mini::Kind),
+            Arc::new(ademamix::Kind),
+            Arc::new(mars::Kind),
+            Arc::new(sophia::Kind),
         ],
     )
 }

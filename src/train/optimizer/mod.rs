@@ -9,13 +9,25 @@ use crate::error::{Error, Result};
 use crate::model::Decl;
 
 mod in_place;
-pub mod adamw;
 mod elementwise;
+mod cautious;
+pub mod adamw;
+mod each;
+mod orthogonal;
 pub mod lion;
 pub mod muon;
+pub mod soap;
+pub mod shampoo;
+pub mod adafactor;
+pub mod adam_mini;
+pub mod ademamix;
+pub mod mars;
+pub mod sophia;
 pub mod schedule_free;
 pub mod sgd;
 mod kinds;
+#[cfg(test)]
+mod tests;
 
 pub use kinds::kinds;
 
@@ -48,6 +60,21 @@ pub trait Optimizer: Send {
     /// # Errors
     /// The operations'.
     fn step(&mut self, vars: &[Var], grads: &[Tensor], now: &Now) -> Result<()>;
+
+    /// Whether before update `step`, from 0, it wants a gradient at labels that the model draws, beside the batch's own.
+    fn probes(&self, step: u64) -> bool {
+        let _ = step;
+        false
+    }
+
+    /// That gradient, of the mean over so many targets, as it is: unclipped.
+    ///
+    /// # Errors
+    /// The operations'.
+    fn probe(&mut self, grads: &[Tensor], targets: f64) -> Result<()> {
+        let _ = (grads, targets);
+        Ok(())
+    }
 
     /// Puts the parameters where they are looked at, or back to where they learn: of most optimizers that is one place.
     ///
@@ -87,6 +114,11 @@ pub trait OptimizerPlan: Send + Sync {
 
     /// Arithmetic of one update.
     fn flops_per_step(&self, decls: &[Decl]) -> f64;
+
+    /// After how many updates it wants a gradient at labels that the model draws; `None` from one that never does.
+    fn probes_every(&self) -> Option<u64> {
+        None
+    }
 
     /// Scalars of state kept between updates.
     fn state_scalars(&self, decls: &[Decl]) -> u64;

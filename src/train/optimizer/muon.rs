@@ -1,22 +1,22 @@
-//! Muon (Jordan et al. 2024): momentum, then the nearest semi-orthogonal matrix by five quintic Newton-Schulz iterations
-//! X <- a X + (b A + c A^2) X with A = X X^T and (a, b, c) = (3.4445, -4.7750, 2.0315), scaled by 0.2 sqrt(max(m, n)) so
+//! Muon (Jordan et al. 2024): momentum, then the nearest semi-orthogonal matrix by a few iterations, scaled by 0.2 sqrt(max(m, n)) so
 //! that its entries are as large as AdamW's and both share one learning rate (Moonlight, Liu et al. 2025, eq. 4).
 //! It moves the matrices inside blocks; embeddings, head, gains and biases are AdamW's.
+//!
+//! NorMuon (Li et al. 2025, arXiv 2510.05491, algorithm 1) then divides each row, which is a neuron's weights, by the root of a running
+//! mean of its squares, and brings the matrix back to the norm that it had.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use candle_core::{DType, Device, Tensor, Var};
+use candle_core::{D, DType, Device, Tensor, Var};
 
 use super::adamw::{self, AdamW, FLOPS_PER_SCALAR, Moments};
+use super::each::{blend, join, matrices, split};
+use super::orthogonal::{Iteration, orthogonalise_all};
 use super::{Now, Optimizer, OptimizerKind, OptimizerPlan, take};
-use crate::config::knob::{Number, Whole};
+use crate::config::knob::{Flag, Number, Whole, Word};
 use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
-use crate::model::{Decl, Factors, Role};
-use crate::ops::matmul;
-
-const COEFFICIENTS: (f64, f64, f64) = (3.4445, -4.7750, 2.0315);
+use crate::model::{Decl, Factors};
 
 const MOMENTUM: Knob<Number> = Knob::number(
     "momentum",
@@ -24,61 +24,117 @@ const MOMENTUM: Knob<Number> = Knob::number(
 )
 .within(0.0, 0.999_999)
 .default(0.95);
+const NEWTON_SCHULZ: &str = "newton-schulz";
+const POLAR_EXPRESS: &str = "polar-express";
+const ITERATION: Knob<Word> = Knob::word(
+    "iteration",
+    "What makes an update nearly orthogonal: one polynomial again and again, or the best for each turn (Amsel et al. 2025).",
+    &[NEWTON_SCHULZ, POLAR_EXPRESS],
+)
+.default(NEWTON_SCHULZ);
 const ITERATIONS: Knob<Whole> = Knob::count(
     "iterations",
-    "Newton-Schulz iterations that make an update nearly orthogonal.",
+    "Iterations that make an update nearly orthogonal.",
 )
 .default(5);
+const CAUTIOUS: Knob<Flag> = Knob::flag(
+    "cautious",
+    "Whether a matrix's weight decays only where its update makes it smaller too.",
+)
+.default(false);
+const ROW_BETA: Knob<Number> = Knob::number(
+    "row_beta",
+    "Decay of the running mean of a row's squares in the orthogonal update, per step.",
+)
+.within(0.0, 0.999_999)
+.default(0.95);
 
-/// Row of the catalog.
-pub struct Kind;
+/// Rows of the catalog.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// As it is.
+    Muon,
+    /// With rows of one size.
+    NorMuon,
+}
 
 impl Named for Kind {
     fn name(&self) -> &'static str {
-        "muon"
+        match self {
+            Kind::Muon => "muon",
+            Kind::NorMuon => "normuon",
+        }
     }
+
     fn about(&self) -> &'static str {
-        "momentum orthogonalised by Newton-Schulz on the blocks' matrices, AdamW elsewhere (Jordan et al. 2024, Liu et al. 2025)"
+        match self {
+            Kind::Muon => {
+                "momentum orthogonalised by Newton-Schulz on the blocks' matrices, AdamW elsewhere (Jordan et al. 2024, Liu et al. 2025)"
+            }
+            Kind::NorMuon => {
+                "Muon whose rows are brought to one size by a running mean of their squares (Li et al. 2025)"
+            }
+        }
     }
+
     fn knobs(&self) -> Declarations {
-        &[
-            &adamw::LR,
-            &MOMENTUM,
-            &ITERATIONS,
-            &adamw::BETA1,
-            &adamw::BETA2,
-            &adamw::EPS,
-            &adamw::WEIGHT_DECAY,
-        ]
+        match self {
+            Kind::Muon => &[
+                &adamw::LR,
+                &MOMENTUM,
+                &ITERATION,
+                &ITERATIONS,
+                &CAUTIOUS,
+                &adamw::BETA1,
+                &adamw::BETA2,
+                &adamw::EPS,
+                &adamw::WEIGHT_DECAY,
+            ],
+            Kind::NorMuon => &[
+                &adamw::LR,
+                &MOMENTUM,
+                &ROW_BETA,
+                &ITERATION,
+                &ITERATIONS,
+                &CAUTIOUS,
+                &adamw::BETA1,
+                &adamw::BETA2,
+                &adamw::EPS,
+                &adamw::WEIGHT_DECAY,
+            ],
+        }
     }
 }
 
 impl OptimizerKind for Kind {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>> {
+        let iteration = if knobs.read(&ITERATION)? == POLAR_EXPRESS {
+            Iteration::PolarExpress
+        } else {
+            Iteration::NewtonSchulz
+        };
         Ok(Arc::new(Muon {
             adamw: AdamW::settle(knobs)?,
             momentum: knobs.read(&MOMENTUM)?,
-            iterations: knobs.read(&ITERATIONS)?,
+            how: (iteration, knobs.read(&ITERATIONS)?),
+            cautious: knobs.read(&CAUTIOUS)?,
+            row_beta: match self {
+                Kind::Muon => None,
+                Kind::NorMuon => Some(knobs.read(&ROW_BETA)?),
+            },
         }))
     }
 }
 
 #[derive(Debug, Clone, Copy)]
-struct Muon {
-    adamw: AdamW,
-    momentum: f64,
-    iterations: usize,
-}
-
-/// (rows, columns) of the matrices stacked in a parameter that Muon moves; `None` for the others.
-fn matrices(decl: &Decl) -> Option<Vec<(usize, usize)>> {
-    let is_matrix = decl.role == Role::Matrix && decl.shape.len() == 2;
-    is_matrix.then(|| {
-        decl.stacked_rows
-            .iter()
-            .map(|&rows| (rows, decl.shape[1]))
-            .collect()
-    })
+pub(super) struct Muon {
+    pub adamw: AdamW,
+    pub momentum: f64,
+    pub how: (Iteration, usize),
+    /// Whether decay asks the update.
+    pub cautious: bool,
+    /// Decay of the mean of a row's squares, where rows are brought to one size.
+    pub row_beta: Option<f64>,
 }
 
 impl OptimizerPlan for Muon {
@@ -91,11 +147,14 @@ impl OptimizerPlan for Muon {
             let (m, n) = (rows.min(columns) as f64, rows.max(columns) as f64);
             4.0 * m * m * n + 2.0 * m * m * m + 3.0 * m * m + 2.0 * m * n
         };
+        // Clipping, momentum, Nesterov, scale and the update itself are 9 operations a scalar; rows' squares and norms 7.
+        let per_scalar = 9.0
+            + if self.cautious { 3.0 } else { 0.0 }
+            + if self.row_beta.is_some() { 7.0 } else { 0.0 };
         let one = |decl: &Decl| match matrices(decl) {
             Some(parts) => {
-                // Clipping, momentum, Nesterov, scale and the update itself are 9 operations a scalar.
-                9.0 * decl.count() as f64
-                    + self.iterations as f64 * parts.iter().map(per_iteration).sum::<f64>()
+                per_scalar * decl.count() as f64
+                    + self.how.1 as f64 * parts.iter().map(per_iteration).sum::<f64>()
             }
             None => FLOPS_PER_SCALAR * decl.count() as f64,
         };
@@ -103,10 +162,12 @@ impl OptimizerPlan for Muon {
     }
 
     fn state_scalars(&self, decls: &[Decl]) -> u64 {
-        decls
-            .iter()
-            .map(|decl| decl.count() * if matrices(decl).is_some() { 1 } else { 2 })
-            .sum()
+        let one = |decl: &Decl| match (matrices(decl), self.row_beta) {
+            (None, _) => 2 * decl.count(),
+            (Some(_), None) => decl.count(),
+            (Some(_), Some(_)) => decl.count() + decl.shape[0] as u64,
+        };
+        decls.iter().map(one).sum()
     }
 
     fn start(
@@ -117,14 +178,11 @@ impl OptimizerPlan for Muon {
     ) -> Result<Box<dyn Optimizer>> {
         let one = |decl: &Decl| {
             Ok(match matrices(decl) {
-                Some(parts) => {
-                    let velocity = Var::zeros(decl.shape.as_slice(), DType::F32, device)?;
-                    Rule::Muon {
-                        velocity,
-                        parts,
-                        factors: decl.orthogonal(),
-                    }
-                }
+                Some(parts) => Rule::Muon(Orthogonal::start(
+                    self,
+                    (parts, decl.orthogonal()),
+                    (DType::F32, device),
+                )?),
                 None => Rule::AdamW(Box::new(self.adamw.moments(decl, device)?)),
             })
         };
@@ -136,12 +194,17 @@ impl OptimizerPlan for Muon {
     }
 }
 
+/// How a parameter moves that Muon moves.
+pub(super) struct Orthogonal {
+    velocity: Var,
+    /// Mean of each row's squares (rows, 1), of NorMuon.
+    rows: Option<Var>,
+    parts: Vec<(usize, usize)>,
+    factors: Factors,
+}
+
 enum Rule {
-    Muon {
-        velocity: Var,
-        parts: Vec<(usize, usize)>,
-        factors: Factors,
-    },
+    Muon(Orthogonal),
     AdamW(Box<Moments>),
 }
 
@@ -158,21 +221,14 @@ impl Optimizer for State {
         for ((rule, var), grad) in self.rules.iter_mut().zip(vars).zip(grads) {
             match rule {
                 Rule::AdamW(moments) => moments.step(var, grad, lr, scale)?,
-                Rule::Muon {
-                    velocity, parts, ..
-                } => matrices.extend(self.plan.nesterov(velocity, parts, grad, scale)?),
+                Rule::Muon(own) => matrices.extend(own.nesterov(&self.plan, grad, scale)?),
             }
         }
-        let mut updates =
-            orthogonalise_all(matrices, self.plan.iterations, self.products)?.into_iter();
+        let mut updates = orthogonalise_all(matrices, self.plan.how, self.products)?.into_iter();
         for (rule, var) in self.rules.iter().zip(vars) {
-            if let Rule::Muon { parts, factors, .. } = rule {
-                self.plan.apply(
-                    (parts, *factors),
-                    updates.by_ref().take(parts.len()),
-                    var,
-                    lr * factors.lr,
-                )?;
+            if let Rule::Muon(own) = rule {
+                let updates = updates.by_ref().take(own.parts.len()).collect();
+                own.apply(&self.plan, updates, var, (lr, moonlight))?;
             }
         }
         Ok(())
@@ -183,7 +239,12 @@ impl Optimizer for State {
         for rule in &self.rules {
             match rule {
                 Rule::AdamW(moments) => state.extend(moments.state()?),
-                Rule::Muon { velocity, .. } => state.push(velocity.copy()?),
+                Rule::Muon(own) => {
+                    state.push(own.velocity.copy()?);
+                    if let Some(rows) = &own.rows {
+                        state.push(rows.copy()?);
+                    }
+                }
             }
         }
         Ok(Some(state))
@@ -194,9 +255,11 @@ impl Optimizer for State {
         for rule in &mut self.rules {
             match rule {
                 Rule::AdamW(moments) => moments.restore(take(&mut state)?, steps)?,
-                Rule::Muon { velocity, .. } => {
-                    let [given] = take(&mut state)?;
-                    velocity.set(given)?;
+                Rule::Muon(own) => {
+                    for var in std::iter::once(&own.velocity).chain(&own.rows) {
+                        let [given] = take(&mut state)?;
+                        var.set(given)?;
+                    }
                 }
             }
         }
@@ -204,259 +267,84 @@ impl Optimizer for State {
     }
 }
 
-impl Muon {
-    /// The next direction of a parameter, as the matrices stacked in it.
-    fn nesterov(
-        &self,
-        velocity: &Var,
-        parts: &[(usize, usize)],
-        grad: &Tensor,
-        scale: f64,
-    ) -> Result<Vec<Tensor>> {
-        let grad = (grad * scale)?;
-        velocity.set(&((velocity.as_detached_tensor() * self.momentum)? + &grad)?)?;
-        let nesterov = (grad + (velocity.as_detached_tensor() * self.momentum)?)?;
-        let mut row = 0;
-        let part = |&(rows, _): &(usize, usize)| {
-            row += rows;
-            Ok(nesterov.narrow(0, row - rows, rows)?)
-        };
-        parts.iter().map(part).collect()
+/// What makes the entries of an orthogonal matrix of that size as large as AdamW's (Moonlight, eq. 4).
+pub(super) fn moonlight((rows, columns): (usize, usize)) -> f64 {
+    0.2 * (rows.max(columns) as f64).sqrt()
+}
+
+impl Orthogonal {
+    /// At rest, for matrices of these sizes below each other; of that type, there.
+    pub fn start(
+        plan: &Muon,
+        (parts, factors): (Vec<(usize, usize)>, Factors),
+        (dtype, device): (DType, &Device),
+    ) -> Result<Self> {
+        let rows: usize = parts.iter().map(|(rows, _)| rows).sum();
+        let columns = parts.first().map_or(0, |(_, columns)| *columns);
+        let zeros = |shape: (usize, usize)| Var::zeros(shape, dtype, device);
+        let of_rows = plan.row_beta.map(|_| zeros((rows, 1)));
+        Ok(Self {
+            velocity: zeros((rows, columns))?,
+            rows: of_rows.transpose()?,
+            parts,
+            factors,
+        })
     }
 
-    /// Moves a parameter by what its matrices became.
-    fn apply(
+    /// The next direction of a parameter, as the matrices stacked in it.
+    pub fn nesterov(&self, plan: &Muon, grad: &Tensor, scale: f64) -> Result<Vec<Tensor>> {
+        let grad = (grad * scale)?;
+        let velocity = &self.velocity;
+        velocity.set(&((velocity.as_detached_tensor() * plan.momentum)? + &grad)?)?;
+        let nesterov = (grad + (velocity.as_detached_tensor() * plan.momentum)?)?;
+        split(&nesterov, &self.parts)
+    }
+
+    /// Moves a parameter by what its matrices became, each as large as `size` says.
+    pub fn apply(
         &self,
-        (parts, factors): (&[(usize, usize)], Factors),
-        orthogonal: impl Iterator<Item = Tensor>,
+        plan: &Muon,
+        mut updates: Vec<Tensor>,
         var: &Var,
-        lr: f64,
+        (lr, size): (f64, fn((usize, usize)) -> f64),
     ) -> Result<()> {
-        let sized = orthogonal
-            .zip(parts)
-            .map(|(x, &(rows, columns))| Ok((x * (0.2 * (rows.max(columns) as f64).sqrt()))?));
-        let mut updates = sized.collect::<Result<Vec<_>>>()?;
-        let update = if updates.len() == 1 {
-            updates.remove(0)
+        if let (Some(beta), Some(rows)) = (plan.row_beta, &self.rows) {
+            updates = self.even(updates, beta, rows)?;
+        }
+        for (update, part) in updates.iter_mut().zip(&self.parts) {
+            *update = (&*update * size(*part))?;
+        }
+        let update = join(&updates, var.dims())?;
+        let lr = lr * self.factors.lr;
+        let decay = lr * plan.adamw.weight_decay() * self.factors.decay;
+        let w = var.as_detached_tensor();
+        let kept = if plan.cautious {
+            let shrinks = (&w * &update)?.ge(0.0)?.to_dtype(w.dtype())?;
+            (&w - ((&w * shrinks)? * decay)?)?
         } else {
-            Tensor::cat(&updates, 0)?
+            (w * (1.0 - decay))?
         };
-        let decay = self.adamw.weight_decay() * factors.decay;
-        let kept = (var.as_detached_tensor() * (1.0 - lr * decay))?;
         Ok(var.set(&(kept - (update * lr)?)?)?)
     }
-}
 
-/// Each matrix as [`orthogonalise`] makes it, in the order given. On a CPU one after the other, which keeps them in its caches.
-/// On a GPU those of one shape together, whose products would be too small one by one, and in the type of activations: with bf16,
-/// as the authors have it, they take a small part of a step.
-fn orthogonalise_all(
-    matrices: Vec<Tensor>,
-    iterations: usize,
-    products: DType,
-) -> Result<Vec<Tensor>> {
-    match matrices.first().map(|first| first.device().is_cpu()) {
-        Some(false) => together(&matrices, iterations, products),
-        _ => matrices
+    /// The matrices with rows of one size in the mean over updates, each with the norm that it had.
+    fn even(&self, updates: Vec<Tensor>, beta: f64, rows: &Var) -> Result<Vec<Tensor>> {
+        let squares = |x: &Tensor| x.sqr()?.mean_keepdim(D::Minus1);
+        let means = updates
             .iter()
-            .map(|matrix| orthogonalise(matrix, iterations))
-            .collect(),
-    }
-}
-
-/// The same, matrices of one shape in one batch, computed in a given type.
-fn together(matrices: &[Tensor], iterations: usize, dtype: DType) -> Result<Vec<Tensor>> {
-    let mut by_shape: BTreeMap<(usize, usize), Vec<usize>> = BTreeMap::new();
-    for (i, matrix) in matrices.iter().enumerate() {
-        by_shape.entry(matrix.dims2()?).or_default().push(i);
-    }
-    let mut made = matrices.to_vec();
-    for (_, alike) in by_shape {
-        let batch = Tensor::stack(&alike.iter().map(|&i| &matrices[i]).collect::<Vec<_>>(), 0)?;
-        // Sums of rows, then of those: candle adds up a whole matrix in one block of a GPU.
-        let norms = batch.sqr()?.sum_keepdim(2)?.sum_keepdim(1)?.sqrt()?;
-        let batch = batch.broadcast_div(&(norms + 1e-7)?)?.to_dtype(dtype)?;
-        let (_, rows, columns) = batch.dims3()?;
-        let tall = rows > columns;
-        let x = newton_schulz(
-            if tall {
-                batch.transpose(1, 2)?.contiguous()?
-            } else {
-                batch
-            },
-            iterations,
-        )?;
-        let x = (if tall {
-            x.transpose(1, 2)?.contiguous()?
-        } else {
-            x
-        })
-        .to_dtype(DType::F32)?;
-        for (k, i) in alike.into_iter().enumerate() {
-            made[i] = x.get(k)?;
-        }
-    }
-    Ok(made)
-}
-
-/// A matrix with singular values of at most 1.
-fn scaled_down(matrix: &Tensor) -> candle_core::Result<Tensor> {
-    let norm = matrix.sqr()?.sum_all()?.sqrt()?;
-    matrix.broadcast_div(&(norm + 1e-7)?)
-}
-
-/// U V^T of a matrix's singular value decomposition, approximately: singular values end between about 0.7 and 1.2.
-fn orthogonalise(matrix: &Tensor, iterations: usize) -> Result<Tensor> {
-    let (rows, columns) = matrix.dims2()?;
-    let tall = rows > columns;
-    let x = if tall {
-        matrix.t()?.contiguous()?
-    } else {
-        matrix.contiguous()?
-    };
-    let x = newton_schulz(scaled_down(&x)?, iterations)?;
-    Ok(if tall { x.t()?.contiguous()? } else { x })
-}
-
-/// The iterations on wide matrices, one or a batch of them.
-fn newton_schulz(mut x: Tensor, iterations: usize) -> Result<Tensor> {
-    let (a, b, c) = COEFFICIENTS;
-    for _ in 0..iterations {
-        let gram = matmul(&x, &x.t()?)?;
-        let polynomial = ((&gram * b)? + (matmul(&gram, &gram)? * c)?)?;
-        x = ((&x * a)? + matmul(&polynomial, &x)?)?;
-    }
-    Ok(x)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::stream::stream;
-
-    /// One-sided Jacobi: rotates pairs of rows until they are orthogonal; their norms are the singular values.
-    fn svd(mut a: Vec<Vec<f64>>) -> (Vec<Vec<f64>>, Vec<f64>, Vec<Vec<f64>>) {
-        let m = a.len();
-        let mut u: Vec<Vec<f64>> = (0..m)
-            .map(|i| (0..m).map(|j| f64::from(i == j)).collect())
-            .collect();
-        let dot = |x: &[f64], y: &[f64]| x.iter().zip(y).map(|(x, y)| x * y).sum::<f64>();
-        for _ in 0..60 {
-            for p in 0..m {
-                for q in p + 1..m {
-                    let (alpha, beta, gamma) =
-                        (dot(&a[p], &a[p]), dot(&a[q], &a[q]), dot(&a[p], &a[q]));
-                    if gamma.abs() < 1e-15 * (alpha * beta).sqrt() {
-                        continue;
-                    }
-                    let zeta = (beta - alpha) / (2.0 * gamma);
-                    let t = zeta.signum() / (zeta.abs() + (1.0 + zeta * zeta).sqrt());
-                    let c = 1.0 / (1.0 + t * t).sqrt();
-                    for rows in [&mut a, &mut u] {
-                        let (x, y) = (rows[p].clone(), rows[q].clone());
-                        rows[p] = x.iter().zip(&y).map(|(x, y)| c * x - c * t * y).collect();
-                        rows[q] = x.iter().zip(&y).map(|(x, y)| c * t * x + c * y).collect();
-                    }
-                }
-            }
-        }
-        let s: Vec<f64> = a.iter().map(|row| dot(row, row).sqrt()).collect();
-        let v = a
-            .iter()
-            .zip(&s)
-            .map(|(row, s)| row.iter().map(|x| x / s).collect())
-            .collect();
-        (u, s, v)
-    }
-
-    #[test]
-    fn orthogonalising_keeps_the_singular_vectors_and_flattens_the_values() {
-        for (rows, columns) in [(6, 6), (4, 9), (9, 4)] {
-            let mut stream = stream("muon-test", 1, rows as u64);
-            let a: Vec<Vec<f64>> = (0..rows)
-                .map(|_| (0..columns).map(|_| stream.normal()).collect())
-                .collect();
-            let flat: Vec<f32> = a.iter().flatten().map(|&x| x as f32).collect();
-            let tensor = Tensor::from_vec(flat, (rows, columns), &Device::Cpu).unwrap();
-            let got: Vec<Vec<f32>> = orthogonalise(&tensor, 5).unwrap().to_vec2().unwrap();
-            // Transpose a tall matrix: the decomposition above wants no more rows than columns.
-            let tall = rows > columns;
-            let wide = |x: Vec<Vec<f64>>| -> Vec<Vec<f64>> {
-                if !tall {
-                    return x;
-                }
-                (0..columns)
-                    .map(|j| x.iter().map(|row| row[j]).collect())
-                    .collect()
-            };
-            let got = wide(
-                got.iter()
-                    .map(|row| row.iter().map(|&x| f64::from(x)).collect())
-                    .collect(),
-            );
-            let (u, s, v) = svd(wide(a));
-            let norm = s.iter().map(|s| s * s).sum::<f64>().sqrt();
-            for (i, (left, right)) in u.iter().zip(&v).enumerate() {
-                // u and v rows: got = sum_i f(s_i) u_i v_i^T, so u_i^T got v_j is f(s_i) on the diagonal and 0 off it.
-                for (j, right_j) in v.iter().enumerate() {
-                    let seen: f64 = left
-                        .iter()
-                        .zip(&got)
-                        .map(|(l, row)| {
-                            l * row.iter().zip(right_j).map(|(g, r)| g * r).sum::<f64>()
-                        })
-                        .sum();
-                    let want = if i == j { polynomial(s[i] / norm) } else { 0.0 };
-                    assert!(
-                        (seen - want).abs() < 1e-4,
-                        "{rows}x{columns} ({i},{j}): {seen} against {want}"
-                    );
-                }
-                if s[i] / norm > 0.05 {
-                    assert!((0.6..1.3).contains(&polynomial(s[i] / norm)));
-                }
-                assert_eq!(right.len(), columns.max(rows));
-            }
-        }
-    }
-
-    #[test]
-    fn matrices_of_one_shape_together_become_what_each_does_alone() {
-        let matrix = |(rows, columns): (usize, usize), seed: u64| {
-            let mut stream = stream("muon-batch", 1, seed);
-            let numbers: Vec<f32> = (0..rows * columns)
-                .map(|_| stream.normal() as f32)
-                .collect();
-            Tensor::from_vec(numbers, (rows, columns), &Device::Cpu).unwrap()
+            .map(squares)
+            .collect::<candle_core::Result<Vec<_>>>()?;
+        blend(rows, beta, &Tensor::cat(&means, 0)?)?;
+        let norm = |x: &Tensor| x.sqr()?.sum_all()?.sqrt();
+        let mut row = 0;
+        let one = |update: Tensor| {
+            let count = update.dim(0)?;
+            let root = rows.as_detached_tensor().narrow(0, row, count)?.sqrt()?;
+            row += count;
+            let even = update.broadcast_div(&(root + 1e-10)?)?;
+            let back = (norm(&update)? / (norm(&even)? + 1e-10)?)?;
+            Ok(even.broadcast_mul(&back)?)
         };
-        let shapes = [(4, 9), (9, 4), (4, 9), (5, 5), (9, 4)];
-        let all: Vec<Tensor> = shapes
-            .into_iter()
-            .zip(1..)
-            .map(|(shape, seed)| matrix(shape, seed))
-            .collect();
-        for (dtype, near) in [(DType::F32, 1e-4), (DType::BF16, 0.1)] {
-            let made = together(&all, 5, dtype).unwrap();
-            for (made, alone) in made.iter().zip(&all) {
-                let alone = orthogonalise(alone, 5).unwrap();
-                let far = (made - &alone)
-                    .unwrap()
-                    .abs()
-                    .unwrap()
-                    .max_all()
-                    .unwrap()
-                    .to_scalar::<f32>()
-                    .unwrap();
-                assert!(far < near, "{:?} in {dtype:?}: {far}", made.shape());
-            }
-        }
-    }
-
-    fn polynomial(mut s: f64) -> f64 {
-        let (a, b, c) = COEFFICIENTS;
-        for _ in 0..5 {
-            s = a * s + b * s.powi(3) + c * s.powi(5);
-        }
-        s
+        updates.into_iter().map(one).collect()
     }
 }

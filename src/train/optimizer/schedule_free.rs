@@ -259,6 +259,7 @@ mod tests {
         lr: 1.0,
         eps: 1.0,
         decay: 1.0,
+        vector: false,
     };
 
     fn now(step: u64) -> Now {

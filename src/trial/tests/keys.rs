@@ -27,13 +27,17 @@ fn branches(folder: &Path) -> Vec<Value> {
     crate::model::weights::write(&weights, plain.experiment.model.decls(), &params).unwrap();
     let of_text =
         |tokenizer: Value| json!({"data": {"kind": "text", "path": text, "tokenizer": tokenizer}});
+    let attends = json!({"qk_norm": true, "gate": "head", "sink": true, "value_embedding": true});
+    let mut slides = attends.clone();
+    slides["kind"] = json!("sliding");
     vec![
         json!({"train": {"tokens": 5000}}),
         json!({"train": {"tokens_per_param": 20}}),
         json!({"compute": {"device": "cuda", "dtype": "f32"}}),
         json!({"measure": {"external_meter": watts}}),
-        json!({"model": {"mixer": {"qk_norm": true}}}),
-        json!({"model": {"mixer": {"kind": "sliding", "qk_norm": true}}}),
+        json!({"model": {"mixer": attends, "x0": true, "zero_init": true}}),
+        json!({"model": {"mixer": slides, "head": {"zero_init": false}}}),
+        json!({"shape": {"queries_per_kv": 2}}),
         json!({"model": {"pattern": ["attention"]}}),
         json!({"train": {"freeze": ["embedding"]}}),
         json!({"train": {"loss": {"z-loss": {"weight": 1}, "multi-token": {"weight": 1}}}}),

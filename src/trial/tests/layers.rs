@@ -1,7 +1,7 @@
 //! Layers that differ: what each sees, costs and keeps, and how a spec says so.
 
 use super::*;
-use crate::model::{Params, Span};
+use crate::model::{Params, Part, Span};
 
 /// Keys over the default variant in small sizes.
 fn with(keys: Value) -> Result<Prepared> {
@@ -184,4 +184,33 @@ fn changes_of_attention_are_of_every_layer_that_has_it() {
     };
     assert_eq!(gains("gpt2+qknorm"), 4);
     assert_eq!(gains("gpt2+hybrid+qknorm"), 4);
+}
+
+/// What the paper's 130M model holds (arXiv 2405.21060): 24 layers of width 768, 50288 tied rows, a norm before each layer and one at the
+/// end. Its layers have no feed-forward part, which ours keep.
+#[test]
+fn mamba2_has_the_parameters_of_the_published_model() {
+    let model = json!({
+        "width": 768, "layers": 24, "heads": 12, "bias": false,
+        "mixer": {"kind": "mamba2", "state": 128, "head_width": 64},
+    });
+    let parts = with(json!({"model": model})).unwrap().experiment.model;
+    let of_mixers = parts.params_by_part()[&Part::Mixer];
+    assert_eq!(of_mixers + 50_288 * 768 + 25 * 768, 128_989_632);
+}
+
+/// Decoding keeps as much after one token as after all, and costs as much.
+#[test]
+fn a_state_neither_grows_nor_slows() {
+    for kind in ["linear", "mamba2", "gated-deltanet"] {
+        let prepared = with(json!({"model": {"mixer": {"kind": kind}}})).unwrap();
+        let model = &prepared.experiment.model;
+        assert_eq!(model.state_scalars(1), model.state_scalars(24), "{kind}");
+        let [early, late] = [1, 23].map(|seen| model.work(Span::token_after(seen)));
+        assert_eq!(early, late, "{kind}");
+        // Two layers of two heads; of Gated DeltaNet keys of 6 and values of 12, and three tokens of 48 channels.
+        if kind == "gated-deltanet" {
+            assert_eq!(model.state_scalars(1), 2 * (2 * 6 * 12 + 3 * 48));
+        }
+    }
 }

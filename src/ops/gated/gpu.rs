@@ -4,8 +4,8 @@ use crate::ops::gpu::backend::{Fit, Kernel, count, int, read, write};
 use crate::ops::gpu::pass::Pass;
 use candle_core::{Result, Tensor};
 
-/// `silu(gate) up` of packed columns.
-pub(in crate::ops) fn fused(pass: Pass, gate_up: &Tensor) -> Result<Tensor> {
+/// `swiglu` or `geglu` of packed columns.
+pub(in crate::ops) fn fused(pass: Pass, name: &'static str, gate_up: &Tensor) -> Result<Tensor> {
     let (x, gpu) = (gate_up.contiguous()?, pass.gpu);
     let (rows, packed) = x.dims2()?;
     let (width, dtype) = (packed / 2, x.dtype());
@@ -16,7 +16,7 @@ pub(in crate::ops) fn fused(pass: Pass, gate_up: &Tensor) -> Result<Tensor> {
             .tensors(gpu, &[&x, y])?
             .at_once();
         let arguments = [read(&x)?, write(y)?, count(numbers), int(width)?];
-        Kernel::packed("swiglu", "swiglu", dtype, at_once)
+        Kernel::packed("gated", name, dtype, at_once)
             .each(numbers, at_once)
             .run(gpu, &arguments)
     };
@@ -28,7 +28,7 @@ pub(in crate::ops) fn fused(pass: Pass, gate_up: &Tensor) -> Result<Tensor> {
             .tensors(gpu, &[x, &g, &d])?
             .at_once();
         let arguments = [read(x)?, read(&g)?, write(&d)?, count(numbers), int(width)?];
-        Kernel::packed("swiglu", "swiglu_slopes", dtype, at_once)
+        Kernel::packed("gated", &format!("{name}_slopes"), dtype, at_once)
             .each(numbers, at_once)
             .run(gpu, &arguments)?;
         Ok(vec![Some(d)])

@@ -1,4 +1,4 @@
-//! SwiGLU: W3 (silu(W1 x) * (W2 x)) (Shazeer 2020, eq. 6), hidden width 8/3 of the model's so that three matrices weigh
+//! Gated layers: W3 (f(W1 x) * (W2 x)) (Shazeer 2020, eq. 6), f = SiLU in SwiGLU and GPT-2's GELU in GEGLU; hidden width 8/3 of the model's so that three matrices weigh
 //! what two of width 4 do, rounded up to a multiple of 8.
 
 use candle_core::Tensor;
@@ -17,15 +17,31 @@ const RATIO: Knob<Number> = Knob::number(
 .within(1e-3, 1e3)
 .default(8.0 / 3.0);
 
-/// Row of the catalog.
-pub struct Kind;
+/// Row of the catalog: `swiglu` or `geglu`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Kind {
+    /// The gate is SiLU.
+    Swiglu,
+    /// The gate is GELU, tanh form.
+    Geglu,
+}
 
 impl Named for Kind {
     fn name(&self) -> &'static str {
-        "swiglu"
+        match self {
+            Kind::Swiglu => "swiglu",
+            Kind::Geglu => "geglu",
+        }
     }
     fn about(&self) -> &'static str {
-        "a gated layer, silu(W1 x) * (W2 x), 8/3 as wide as the model (Shazeer 2020)"
+        match self {
+            Kind::Swiglu => {
+                "a gated layer, silu(W1 x) * (W2 x), 8/3 as wide as the model (Shazeer 2020)"
+            }
+            Kind::Geglu => {
+                "a gated layer, gelu(W1 x) * (W2 x), 8/3 as wide as the model (Shazeer 2020)"
+            }
+        }
     }
     fn knobs(&self) -> Declarations {
         &[&RATIO]
@@ -56,20 +72,29 @@ impl FfnKind for Kind {
                 start: shape.residual_std(),
             },
         )?;
-        Ok(Box::new(SwiGlu { up, down }))
+        Ok(Box::new(Gated {
+            kind: *self,
+            up,
+            down,
+        }))
     }
 }
 
-struct SwiGlu {
+struct Gated {
+    kind: Kind,
     /// `[gate | up]`.
     up: Box<dyn Linear>,
     down: Box<dyn Linear>,
 }
 
-impl Ffn for SwiGlu {
+impl Ffn for Gated {
     fn forward(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
         let gate_up = self.up.forward(x_nc, pass)?;
-        self.down.forward(&pass.ops.swiglu(&gate_up)?, pass)
+        let hidden = match self.kind {
+            Kind::Swiglu => pass.ops.swiglu(&gate_up)?,
+            Kind::Geglu => pass.ops.geglu(&gate_up)?,
+        };
+        self.down.forward(&hidden, pass)
     }
 
     fn work(&self, span: Span) -> Work {

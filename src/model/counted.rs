@@ -1,0 +1,62 @@
+//! What a model costs, counted from its structure: work, state, parameters.
+
+use std::collections::BTreeMap;
+
+use super::{Decl, Model, Part, Span, Work};
+
+impl Model {
+    /// The blocks' part of [`work`](Self::work), and whether a gradient is asked of what comes out of the last.
+    fn work_of_blocks(&self, span: Span) -> (Work, bool) {
+        let start = (Work::default(), self.embedding_trains);
+        let blocks = self.blocks.iter().enumerate();
+        blocks.fold(start, |(work, learns), (layer, block)| {
+            let learns = learns || self.recall.trains(layer);
+            let (of_block, after) = block.work(span.with_gradient(learns));
+            (work + of_block, after)
+        })
+    }
+
+    /// What these tokens of one window cost, forwards and backwards; the logits of all of them among it.
+    pub fn work(&self, span: Span) -> Work {
+        let (blocks, learns) = self.work_of_blocks(span);
+        blocks + self.head.work(span.new, learns)
+    }
+
+    /// What training one window of so many tokens costs: that, and what the losses take that the spec adds.
+    pub fn training(&self, time: usize) -> Work {
+        let span = Span::window(time);
+        let (blocks, learns) = self.work_of_blocks(span);
+        let beside = self
+            .losses
+            .iter()
+            .map(|l| l.work(span.with_gradient(learns)));
+        blocks + self.head.work(span.new, learns) + beside.sum()
+    }
+
+    /// Scalars that decoding keeps of a window of so many tokens, all layers.
+    pub fn state_scalars(&self, tokens: usize) -> u64 {
+        let of_blocks = self.blocks.iter().map(|b| b.state_scalars(tokens));
+        of_blocks.sum()
+    }
+
+    /// All parameters.
+    pub fn params_total(&self) -> u64 {
+        let parameters = self.decls.iter().filter(|decl| !decl.buffer);
+        parameters.map(Decl::count).sum()
+    }
+
+    /// Those that one token's logits are made with: all but what only a loss has, and of experts those that a token takes.
+    pub fn params_active(&self) -> u64 {
+        let serving = self.decls.iter().filter(|decl| decl.serves && !decl.buffer);
+        serving.map(Decl::active).sum()
+    }
+
+    /// Parameters by part, in the order of [`Part`].
+    pub fn params_by_part(&self) -> BTreeMap<Part, u64> {
+        let mut parts = BTreeMap::new();
+        for decl in self.decls.iter().filter(|decl| !decl.buffer) {
+            *parts.entry(decl.part).or_default() += decl.count();
+        }
+        parts
+    }
+}
