@@ -278,16 +278,19 @@ fn of_checkpoint(path: &str) -> Result<Variant> {
     let found = Checkpoint::open(Path::new(path))?;
     let base = resolved(found.base, Path::new(""), None, &mut Vec::new())?;
     let origin = Origin::named(path);
-    let mut own = Tree::default();
+    let (mut own, mut tree) = (Tree::default(), base.tree);
     for (key, value) in &found.keys {
-        own.insert(key, value.clone(), origin.clone());
+        // How long windows are is a suite's to say, no part of what the model is.
+        match *key {
+            "model.context" => tree.set(key, value.clone(), origin.clone()),
+            _ => own.insert(key, value.clone(), origin.clone()),
+        }
     }
     own.insert("model.from", path.into(), origin.clone());
     if let Some(tokenizer) = tokenizer::of(&found.path) {
         let tokenizer = tokenizer.to_string_lossy().into_owned();
         own.insert("data.tokenizer", tokenizer.into(), origin);
     }
-    let mut tree = base.tree;
     tree.overlay(&own);
     Ok(Variant {
         about: format!(
