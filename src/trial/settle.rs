@@ -423,10 +423,15 @@ impl Experiment {
     /// Peak memory that a plan expects; a guess.
     pub fn guess_bytes(&self) -> u64 {
         let (shape, state) = (&self.model.shape, self.state_bytes());
+        let tokens = (self.batch * shape.context) as u64;
+        if self.steps == 0 {
+            // Evaluating keeps what one layer makes, and logits a few rows at a time.
+            let parameters = 4 * self.model.params_total();
+            return guess_train_bytes(parameters, tokens, 1, shape.width as u64, 0);
+        }
         let trained: u64 = self.model.trained().iter().map(Decl::count).sum();
         // Each shard has a gradient of its own.
         let gradients = (self.shards as u64 - 1) * 4 * trained;
-        let tokens = (self.batch * shape.context) as u64;
         let guess = guess_train_bytes(
             state,
             tokens,
