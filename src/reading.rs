@@ -133,6 +133,34 @@ impl Quality {
     }
 }
 
+/// What is generated between a problem and its answer.
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Thoughts {
+    /// Nothing.
+    None,
+    /// Steps towards its answer.
+    Own,
+    /// A constant token, as often: the same FLOPs and no information.
+    Filler,
+    /// Steps towards another problem's answer: as much information, and none that helps.
+    Another,
+}
+
+impl Thoughts {
+    /// Their words in specs and result files.
+    pub const WORDS: [&str; 4] = ["none", "own", "filler", "another"];
+
+    /// That of a word.
+    pub fn of(word: &str) -> Option<Self> {
+        let kinds = [Self::None, Self::Own, Self::Filler, Self::Another];
+        let mut named = Self::WORDS.iter().zip(kinds);
+        named.find(|(name, _)| **name == word).map(|(_, kind)| kind)
+    }
+}
+
 /// What a trial is doing.
 #[derive(
     Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema,

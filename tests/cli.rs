@@ -289,7 +289,9 @@ fn what_changes_are_worth_is_what_results_say() {
 
 /// The results that changes are priced by.
 #[cfg(feature = "run")]
-const MEASURED: [&str; 2] = [
+const MEASURED: [&str; 4] = [
+    "zoo-epyc-19h-1c-linux.json",
+    "mixers-epyc-19h-1c-linux.json",
     "gain-epyc-19h-2c-linux.json",
     "gain-text-xeon-6h-2c-linux.json",
 ];

@@ -65,6 +65,8 @@ pub struct Answer {
     pub read_at: Option<ReadAt>,
     /// The base's sizes: with one, only training length moves; with several, the base may grow as well.
     pub base_scales: Vec<String>,
+    /// Whether every run of the base, of whatever size, was as long: then nobody knows what more compute buys it.
+    pub one_length: bool,
     /// What the data are.
     pub data: String,
     /// The metric compared.
@@ -137,9 +139,11 @@ pub fn answer_pairs(file: &ResultFile, pairs: &Pairs, scatter: Option<&Scatter>)
     let question = pairs.question.clone();
     let mut base_scales: Vec<String> = pairs.cells.iter().map(|cell| cell.scale.clone()).collect();
     base_scales.dedup();
+    let one_length = one_length(pairs, &base_scales);
     Answer {
         read_at: read_at(pairs),
         base_scales,
+        one_length,
         data: pairs.data.clone(),
         loss: pairs.loss,
         n: pairs.pairs.len(),
@@ -152,7 +156,10 @@ pub fn answer_pairs(file: &ResultFile, pairs: &Pairs, scatter: Option<&Scatter>)
         p: equal
             .as_ref()
             .and_then(|(form, _)| Some(form.shift(scatter)?.p())),
-        next_step: next_step(&gains[&Axis::ModelFlops]),
+        next_step: match one_length {
+            true => Step::Unclear,
+            false => next_step(&gains[&Axis::ModelFlops]),
+        },
         caveats: caveats(file, pairs, &gains, scatter),
         log_gain,
         gains,
@@ -161,6 +168,12 @@ pub fn answer_pairs(file: &ResultFile, pairs: &Pairs, scatter: Option<&Scatter>)
         scale: question.scale,
         budget: question.budget,
     }
+}
+
+/// Sizes that were all trained for as many steps.
+fn one_length(pairs: &Pairs, scales: &[String]) -> bool {
+    let first = pairs.cells.first().and_then(|cell| cell.budget);
+    scales.len() > 1 && first.is_some() && pairs.cells.iter().all(|cell| cell.budget == first)
 }
 
 fn read_at(pairs: &Pairs) -> Option<ReadAt> {

@@ -20,6 +20,8 @@ const DRIFT: f64 = 0.1;
 const SCATTER: f64 = 2.0;
 /// In nats, what nobody minds.
 const SMALL_SCATTER: f64 = 5e-3;
+/// Where other programs had more of the processors, in half of the trials, seconds are theirs as well.
+const OTHERS: f64 = 1.0 / 3.0;
 /// Fewer repeats do not carry a verdict.
 const REPEATS: usize = 3;
 
@@ -42,6 +44,8 @@ pub(super) fn caveats(
         axes_disagree(pairs, gains),
         embeddings(pairs),
         invalid_trials(pairs),
+        shared_machine(pairs),
+        repeated_data(pairs),
         unknown_tokens(pairs),
         imported(pairs),
         drift(file),
@@ -239,7 +243,7 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
         .flat_map(|t| t.validity.flags.iter().map(|flag| flag.code.as_str()))
         .collect();
     (!bad.is_empty()).then(|| Caveat {
-        code: "invalid_trials",
+        code: Caveat::INVALID_TRIALS,
         message: format!(
             "{} of {} trials are marked invalid ({}): do not trust their seconds",
             bad.len(),
@@ -247,6 +251,45 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
             codes.into_iter().collect::<Vec<_>>().join(", ")
         ),
         remedy: "run again on a quiet machine".to_owned(),
+    })
+}
+
+fn shared_machine(pairs: &Pairs) -> Option<Caveat> {
+    let share = |t: &&Trial| {
+        let mut flags = t.validity.flags.iter();
+        let foreign = flags.find(|flag| flag.code == "foreign_load")?;
+        foreign.value
+    };
+    let mut shares: Vec<f64> = pairs
+        .trials
+        .iter()
+        .map(|t| share(t).unwrap_or(0.0))
+        .collect();
+    shares.sort_by(f64::total_cmp);
+    let median = *shares.get(shares.len() / 2)?;
+    (median > OTHERS).then(|| Caveat {
+        code: Caveat::SHARED_MACHINE,
+        message: format!(
+            "other programs had {} of the processors in the median trial: do not trust its seconds",
+            Share(median)
+        ),
+        remedy: "run again on a quiet machine".to_owned(),
+    })
+}
+
+/// Up to four epochs are worth almost as much as new data (Muennighoff et al. 2023, arXiv 2305.16264, section 6).
+const EPOCHS: f64 = 4.0;
+
+fn repeated_data(pairs: &Pairs) -> Option<Caveat> {
+    let flags = pairs.trials.iter().flat_map(|t| &t.validity.flags);
+    let epochs = flags.filter(|flag| flag.code == "repeated_data");
+    let most = epochs.filter_map(|flag| flag.value).reduce(f64::max)?;
+    (most > EPOCHS).then(|| Caveat {
+        code: "repeated_data",
+        message: format!(
+            "the text is read up to {most:.0} times over: what is learned by heart is no gain of an algorithm"
+        ),
+        remedy: "a longer text, or fewer steps".to_owned(),
     })
 }
 

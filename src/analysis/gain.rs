@@ -57,6 +57,8 @@ pub enum Blank {
     NoSuchSize,
     /// The variant lies beyond the base's runs, and repeats scatter too far for a bound.
     OutOfReach,
+    /// The base's loss rises with what it spends.
+    BaseRises,
 }
 
 impl Blank {
@@ -67,6 +69,9 @@ impl Blank {
                 "what was spent is not known in every repeat, or the arms ran on different machines"
             }
             Self::NoSuchSize => "the base ran nothing of this size",
+            Self::BaseRises => {
+                "the base's loss rises with its budget, as where few data are learned by heart: no cost stands for a loss"
+            }
             Self::OutOfReach => {
                 "the variant lies beyond the base's runs, and repeats scatter too far for a bound"
             }
@@ -126,8 +131,10 @@ pub fn gain(pairs: &Pairs, axis: Axis, scatter: Option<&Scatter>) -> (Gain, Opti
     {
         return unknown(Blank::CostUnknown);
     }
-    let Some(local) = Local::of(pairs, axis, scatter) else {
-        return unknown(Blank::NoSuchSize);
+    let local = match Local::of(pairs, axis, scatter) {
+        None => return unknown(Blank::NoSuchSize),
+        Some(local) if local.rises() => return unknown(Blank::BaseRises),
+        Some(local) => local,
     };
     let bound = |one_sided: Option<f64>, end: f64, told: bool| match (one_sided, n) {
         (Some(log), _) => Some(Bound {

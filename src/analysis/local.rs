@@ -133,6 +133,25 @@ impl<'a> Local<'a> {
         )
     }
 
+    /// Whether more compute makes the base worse, as where it learns its few data by heart: then no cost stands for a loss.
+    pub fn rises(&self) -> bool {
+        let steps = |path: &Path| path.cells.windows(2).any(|two| self.rise(two[0], two[1]));
+        self.paths.iter().any(steps)
+    }
+
+    /// Whether a cell is behind the one before in every repeat, by more than a flat curve could be.
+    fn rise(&self, from: usize, to: usize) -> bool {
+        // One repeat may be unlucky by much, and several all alike by little.
+        let flat = if self.pairs.len() == 1 { 0.25 } else { 0.01 };
+        let more: Vec<f64> = self
+            .pairs
+            .iter()
+            .map(|pair| pair.base[to].loss - pair.base[from].loss)
+            .collect();
+        let mean = more.iter().sum::<f64>() / more.len() as f64;
+        mean > flat * self.losses[from] && more.iter().all(|more| *more > 0.0)
+    }
+
     /// How far each pair's base lies from a reading, in nats.
     fn spread(&self, read: &Read) -> Vec<f64> {
         let of = |k: usize| {

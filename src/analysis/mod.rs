@@ -47,6 +47,7 @@ pub mod along;
 pub mod transfer;
 pub mod valley;
 pub mod ladder;
+pub mod think;
 pub mod findings;
 #[cfg(test)]
 mod coverage;
@@ -67,4 +68,16 @@ pub struct Caveat {
     pub message: String,
     /// What would take the doubt away.
     pub remedy: String,
+}
+
+impl Caveat {
+    /// The code of trials that shared the machine with other programs.
+    pub(crate) const SHARED_MACHINE: &'static str = "shared_machine";
+    /// The code of trials whose timings mean nothing.
+    pub(crate) const INVALID_TRIALS: &'static str = "invalid_trials";
+
+    /// Whether it is the seconds that are in doubt.
+    pub fn is_of_seconds(&self) -> bool {
+        [Self::SHARED_MACHINE, Self::INVALID_TRIALS].contains(&self.code)
+    }
 }

@@ -57,6 +57,11 @@ pub fn transfers(first: &Study, second: &Study) -> Vec<Transfer> {
         .collect()
 }
 
+/// Files of before compose names with a dash: `gpt2-rope` is `gpt2+rope`.
+fn is_same(a: &str, b: &str) -> bool {
+    a.replace('+', "-") == b.replace('+', "-")
+}
+
 fn transfer(first: &Study, second: &Study, scale: &str, budget: Option<u64>) -> Transfer {
     let here = |answer: &&Answer| answer.scale == scale && answer.budget == budget;
     let rows: Vec<Row> = first
@@ -68,7 +73,7 @@ fn transfer(first: &Study, second: &Study, scale: &str, budget: Option<u64>) -> 
                 .answers
                 .iter()
                 .filter(here)
-                .find(|b| b.variant == a.variant)?;
+                .find(|b| is_same(&b.variant, &a.variant))?;
             Some(Row {
                 variant: a.variant.clone(),
                 first: a.headline(),

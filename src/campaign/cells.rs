@@ -55,9 +55,21 @@ pub(super) fn untuned(cells: &[Cell]) -> Option<Error> {
 /// Phases of inference that are repeated for a window each: prefill, decode, first token.
 const INFERENCE_PHASES: f64 = 3.0;
 
+/// How often inference is repeated at the least, whatever the window.
+const REPETITIONS: usize = 4;
+
+/// Tokens of problems and of their answers, the greedy one and those that are sampled.
+fn asked_tokens(experiment: &Experiment) -> f64 {
+    let asked = experiment.infer.asked.zip(experiment.source.problems());
+    asked.map_or(0.0, |(asked, task)| {
+        let tokens = (asked.samples + 1) * task.answer_tokens();
+        (asked.problems * (tokens + 2 * experiment.model.shape.context)) as f64
+    })
+}
+
 /// What the trials of an experiment do beside training.
 fn besides(experiment: &Experiment, settle_s: f64) -> Besides {
-    let source = &experiment.source;
+    let (source, infer) = (&experiment.source, &experiment.infer);
     let whole = source.validation_tokens().unwrap_or(0) as f64;
     // Of a text each part is a half of what is held out; what writes its own has as much for each.
     let finite = source.train_tokens().is_some();
@@ -67,9 +79,12 @@ fn besides(experiment: &Experiment, settle_s: f64) -> Besides {
         (_, true) => 0.5,
         (_, false) => 1.0,
     };
+    let served = infer.prompt + infer.generate;
     Besides {
         settle_s,
-        evaluated_tokens: whole * part * experiment.measure.val_points as f64,
+        evaluated_tokens: whole * part * experiment.measure.val_points as f64
+            + asked_tokens(experiment),
+        served_tokens: (infer.batch * (infer.depth + REPETITIONS * served)) as f64,
         inference_s: INFERENCE_PHASES * experiment.measure.window_s,
     }
 }

@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::record::{Build, Machine, ResultFile, Run, SCHEMA, Trial};
 use crate::runner::local::CalibrateInChild;
 use crate::runner::partial::{CONFIRM, Partial};
+use crate::runner::plan::PreparedCell;
 use crate::runner::request::Then;
 use crate::runner::{Interrupt, Mode, Observer, Request, Worker, local};
 use crate::trial::Job;
@@ -161,8 +162,12 @@ impl Session<'_> {
 
     /// The time limit of a trial.
     fn limit(&self) -> Duration {
-        let cells = self.campaign.cells.iter();
-        let longest = cells.map(|cell| cell.cost.train_flops).fold(0.0, f64::max);
+        // A model that is only measured is evaluated once, and once more where its weights are packed.
+        let flops = |cell: &PreparedCell| {
+            let tokens = 2.0 * cell.besides.evaluated_tokens + cell.besides.served_tokens;
+            cell.cost.train_flops + tokens * cell.cost.forward_flops_per_token
+        };
+        let longest = self.campaign.cells.iter().map(flops).fold(0.0, f64::max);
         let planned = longest / self.campaign.nominal_flops_per_s();
         LEAST_LIMIT.max(Duration::from_secs_f64(PATIENCE * planned))
     }

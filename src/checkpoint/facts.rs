@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// What a header says of its model. GGUF and Hugging Face call the same thing by different names: questions give both.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +68,11 @@ impl Facts {
     /// By its full name.
     pub fn named(&self, name: &str) -> Option<&Value> {
         self.values.get(name).filter(|value| !value.is_null())
+    }
+
+    /// A table of a `config.json`.
+    pub fn table(&self, name: &str) -> Option<&Map<String, Value>> {
+        self.named(name)?.as_object()
     }
 
     fn find(&self, (gguf, config): Both) -> Option<&Value> {

@@ -23,12 +23,16 @@ const MOST_JSON_BYTES: u64 = 1 << 26;
 /// The most files that a model lies in.
 const MOST_SHARDS: usize = 4096;
 
-/// Reads a folder's configuration and the headers of its weights.
-pub(super) fn read(folder: &Path) -> Found<(Facts, BTreeMap<String, Stored>)> {
+/// Reads a folder's configuration.
+pub(super) fn facts(folder: &Path) -> Found<Facts> {
     let config = json(&folder.join("config.json"))?;
     let config: BTreeMap<String, Value> = serde_json::from_value(config)
         .map_err(|error| format!("its config.json is no table: {error}"))?;
-    let facts = Facts::of_config(config)?;
+    Facts::of_config(config)
+}
+
+/// Reads the headers of a folder's weights.
+pub(super) fn tensors(folder: &Path) -> Found<BTreeMap<String, Stored>> {
     let mut tensors = BTreeMap::new();
     for file in files(folder)? {
         for (name, stored) in header(&file)? {
@@ -38,7 +42,7 @@ pub(super) fn read(folder: &Path) -> Found<(Facts, BTreeMap<String, Stored>)> {
         }
     }
     apart(&tensors)?;
-    Ok((facts, tensors))
+    Ok(tensors)
 }
 
 /// `model.safetensors`, or the files that its index names.

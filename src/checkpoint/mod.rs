@@ -7,8 +7,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
-use serde_json::Value;
-
 use crate::error::{Error, Result};
 
 mod bytes;
@@ -18,13 +16,14 @@ mod facts;
 mod gguf;
 mod huggingface;
 pub mod architecture;
+mod sentencepiece;
 pub mod tokenizer;
 
 pub use facts::Facts;
 pub use kind::Kind;
 pub use stored::{Piece, Stored, Turn};
 
-use architecture::Described;
+use architecture::{Architecture, Described, Keys};
 
 /// A model in a file.
 #[derive(Debug, Clone)]
@@ -40,7 +39,7 @@ pub struct Checkpoint {
     /// The variant that is nearest, whose keys are below these.
     pub base: &'static str,
     /// The keys of a spec that describe it.
-    pub keys: Vec<(&'static str, Value)>,
+    pub keys: Keys,
     /// Each parameter, by its name here, and the tensors that it is made of, one below the other.
     pub parts: BTreeMap<String, Vec<Piece>>,
     /// The tensors, by their names there.
@@ -64,17 +63,18 @@ impl Checkpoint {
     /// Where it cannot be read, is no checkpoint, holds numbers or an architecture that are not known here, or contradicts itself.
     pub fn open(path: &Path) -> Result<Self> {
         let refuse = |why: String| Error::input(format!("{}: {}", path.display(), shown(&why)));
-        let read = match path.is_dir() {
-            true => huggingface::read(path),
-            false => gguf::read(path),
+        let unreadable = |why: String| refuse(why).hint(TAKES);
+        let known = |facts: &Facts| known(facts).map_err(|(why, hint)| refuse(why).hint(hint));
+        let (facts, mut tensors) = match path.is_dir() {
+            // What is not known is told even where its weights are missing.
+            true => {
+                let facts = huggingface::facts(path).map_err(unreadable)?;
+                known(&facts)?;
+                (facts, huggingface::tensors(path).map_err(unreadable)?)
+            }
+            false => gguf::read(path).map_err(unreadable)?,
         };
-        let (facts, mut tensors) = read.map_err(|why| refuse(why).hint(TAKES))?;
-        let known = architecture::find(facts.architecture()).ok_or_else(|| {
-            let names = architecture::ALL.iter().map(|known| known.name);
-            let hint = format!("it reads {}", names.collect::<Vec<_>>().join(", "));
-            let why = format!("architecture `{}` is not known here", facts.architecture());
-            refuse(why).hint(hint)
-        })?;
+        let known = known(&facts)?;
         let Described { base, keys, parts } =
             (known.describe)(&facts, &mut tensors).map_err(|why| refuse(why).hint(SO_FAR))?;
         all_are_used(&parts, &tensors).map_err(|why| refuse(why).hint(SO_FAR))?;
@@ -118,6 +118,16 @@ const MOST_SHOWN: usize = 400;
 const TAKES: &str = "a GGUF file, or a folder with config.json and safetensors";
 const SO_FAR: &str =
     "what is not described exactly is refused: another checkpoint of a known architecture";
+
+/// The architecture that a header names, or why not, and what would do.
+fn known(facts: &Facts) -> std::result::Result<&'static Architecture, (String, String)> {
+    architecture::find(facts.architecture()).ok_or_else(|| {
+        let names = architecture::ALL.iter().map(|known| known.name);
+        let hint = format!("it reads {}", names.collect::<Vec<_>>().join(", "));
+        let why = format!("architecture `{}` is not known here", facts.architecture());
+        (why, hint)
+    })
+}
 
 /// Refuses tensors that no parameter is made of, and parameters of tensors that are not there.
 fn all_are_used(

@@ -1,5 +1,7 @@
 //! Tensors in files of weights, and how their rows lie there.
 
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
 use std::path::PathBuf;
 
 use super::kind::Kind;
@@ -19,6 +21,32 @@ pub struct Stored {
     pub bytes: u64,
 }
 
+/// The most numbers that are read for what they say of a model.
+const MOST_NUMBERS: u64 = 1 << 16;
+
+impl Stored {
+    /// The numbers of a short vector of f32, for what they say of the model.
+    pub(super) fn numbers(&self) -> Result<Vec<f32>, String> {
+        if self.kind.name != "F32" || self.shape.len() != 1 || self.bytes > 4 * MOST_NUMBERS {
+            return Err(format!(
+                "{:?} of kind {}, not a short vector of F32",
+                self.shape, self.kind.name
+            ));
+        }
+        let unreadable = |error: std::io::Error| format!("it cannot be read: {error}");
+        let mut file = File::open(&self.file).map_err(unreadable)?;
+        file.seek(SeekFrom::Start(self.offset))
+            .map_err(unreadable)?;
+        let mut bytes = vec![0; self.bytes as usize];
+        file.read_exact(&mut bytes).map_err(unreadable)?;
+        let (numbers, _) = bytes.as_chunks();
+        Ok(numbers
+            .iter()
+            .map(|&bytes| f32::from_le_bytes(bytes))
+            .collect())
+    }
+}
+
 /// How a tensor's rows lie in the file, where they do not lie as they do here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Turn {
@@ -31,6 +59,8 @@ pub enum Turn {
     },
     /// (in, out), as GPT-2's `Conv1D` keeps a matrix.
     Transposed,
+    /// Gains of which 1 is taken, as Gemma's code keeps them.
+    LessOne,
 }
 
 /// A part of a parameter.

@@ -2,9 +2,13 @@
 
 use std::fs;
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::*;
+
+mod configurations;
+#[cfg(feature = "run")]
+mod pieces;
 
 /// A GGUF file by hand.
 struct File {
@@ -49,6 +53,33 @@ impl File {
         text(&mut self.facts, key);
         self.facts.extend(6_u32.to_le_bytes());
         self.facts.extend(value.to_le_bytes());
+        self.entries += 1;
+        self
+    }
+
+    #[cfg(feature = "run")]
+    fn flag(&mut self, key: &str, value: bool) -> &mut Self {
+        text(&mut self.facts, key);
+        self.facts.extend(7_u32.to_le_bytes());
+        self.facts.push(u8::from(value));
+        self.entries += 1;
+        self
+    }
+
+    #[cfg(feature = "run")]
+    /// A list of a kind of values, each written by `each`.
+    fn list<T>(
+        &mut self,
+        key: &str,
+        kind: u32,
+        all: &[T],
+        each: fn(&mut Vec<u8>, &T),
+    ) -> &mut Self {
+        text(&mut self.facts, key);
+        self.facts.extend(9_u32.to_le_bytes());
+        self.facts.extend(kind.to_le_bytes());
+        self.facts.extend((all.len() as u64).to_le_bytes());
+        all.iter().for_each(|value| each(&mut self.facts, value));
         self.entries += 1;
         self
     }
@@ -192,6 +223,19 @@ fn a_file_that_is_cut_or_lies_is_refused_in_a_sentence() {
     let mut scaled = llama();
     scaled.word("llama.rope.scaling.type", "yarn");
     refused(&scaled, "its rotation is scaled (yarn)");
+    let mut wider = llama();
+    wider.count("llama.attention.key_length", 8);
+    wider.count("llama.attention.value_length", 6);
+    refused(&wider, "heads of values are 6");
+    let mut partly = llama();
+    partly.count("llama.rope.dimension_count", 2);
+    refused(&partly, "what is rotated of them is 2");
+    let mut negative = llama();
+    negative.tensor("rope_freqs.weight", &[2]);
+    refused(&negative, "angles cannot be divided by 0");
+    let mut square = llama();
+    square.tensor("rope_freqs.weight", &[2, 2]);
+    refused(&square, "not a short vector of F32");
     let mut other = File::new();
     other.word("general.architecture", "rwkv7");
     refused(&other, "architecture `rwkv7` is not known here");

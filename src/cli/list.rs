@@ -10,7 +10,7 @@ use crate::analysis::study::studies;
 use crate::config::{Key, Library};
 use crate::error::{Error, Result, near};
 use crate::record::metric::REGISTRY;
-use crate::record::pool::read_all;
+use crate::record::pool::read_each;
 use crate::report::changes::{self, Priced};
 use crate::report::listing::{self, Listed};
 use crate::report::page::{Block, Page};
@@ -103,10 +103,13 @@ fn list_changes(args: &ListArgs) -> Result<()> {
             all
         }
         false => {
-            let file = read_all(&args.measured)?;
-            let studies = studies(&file, None, None, None)
-                .map_err(|why| Error::input(format!("list changes: {why}")))?;
-            changes::priced(&known, &studies)
+            let refused = |why| Error::input(format!("list changes: {why}"));
+            let mut all = Vec::new();
+            // What one file says of a change is not what another does: other sizes, other lengths, another base.
+            for (_, file) in read_each(&args.measured)? {
+                all.extend(studies(&file, None, None, None).map_err(refused)?);
+            }
+            changes::priced(&known, &all)
         }
     };
     let medium = args.out.medium()?;

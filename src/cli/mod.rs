@@ -40,6 +40,7 @@ mod outcome;
 pub mod run;
 pub mod schema;
 pub mod summary;
+pub mod think;
 #[cfg(feature = "run")]
 pub mod show;
 pub mod validate;
@@ -96,6 +97,8 @@ pub enum Command {
     History(history::HistoryArgs),
     /// Fit a scaling law to result files or a table, and say what the data can tell and what not.
     Fit(fit::FitArgs),
+    /// Say what thinking longer buys: accuracy against FLOPs of a problem, and the exchange rate to training.
+    Think(think::ThinkArgs),
     /// Know text corpora to train on, and fetch them when asked.
     #[cfg(feature = "run")]
     Data(data::DataArgs),
@@ -147,6 +150,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Compare(args) => compare::execute(&args),
         Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
+        Command::Think(args) => think::execute(&args),
         Command::Data(args) => data::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Merge(args) => merge::execute(&args),
@@ -169,6 +173,7 @@ pub fn main() -> ExitCode {
         Command::Compare(args) => compare::execute(&args),
         Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
+        Command::Think(args) => think::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
@@ -234,6 +239,7 @@ fn judge_only(command: &str) -> Error {
                 "compare",
                 "history",
                 "fit",
+                "think",
                 "summary",
                 "report",
                 "import",

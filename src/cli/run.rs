@@ -34,7 +34,7 @@ pub struct RunArgs {
     #[arg(long, value_delimiter = ',', value_name = "A,B")]
     pub variants: Vec<String>,
     /// Only these scales.
-    #[arg(long, value_delimiter = ',', value_name = "W32,W64")]
+    #[arg(long, value_delimiter = ',', value_name = "w32,w64")]
     pub scales: Vec<String>,
     /// How often everything is run, each time with another seed.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
@@ -177,11 +177,14 @@ impl RunArgs {
             Format::Text => "text",
             Format::Json => "json",
         };
+        // A blank behind a comma is nobody's name.
+        let trimmed =
+            |names: Vec<String>| names.iter().map(|name| name.trim().to_owned()).collect();
         Options {
             suite,
             device,
-            variants,
-            scales,
+            variants: trimmed(variants),
+            scales: trimmed(scales),
             repeats,
             data,
             set,

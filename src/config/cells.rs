@@ -311,11 +311,10 @@ impl Suite {
             name.push_str(&format!("~{lr}"));
         }
         let chosen_here = !matches!(lr_source, RateSource::Grid | RateSource::Set);
-        let rates = self
-            .tune
-            .as_ref()
-            .filter(|_| chosen_here)
-            .map_or_else(Vec::new, |tune| tune.lr.clone());
+        let rates = match self.tune.as_ref().filter(|_| chosen_here) {
+            Some(tune) => tune.tried.rates(variant)?,
+            None => Vec::new(),
+        };
         let missing = self.tune.as_ref().is_some_and(|tune| tune.missing);
         let refusal = refusal.filter(|_| rates.is_empty() || missing);
         let refusal = refusal.map(|why| Error {

@@ -242,6 +242,14 @@ impl Knobs<'_> {
         Ok(found)
     }
 
+    /// The same for a part that others wrap without declaring all of its keys: what is not given is not read.
+    pub fn if_given<H: Holds>(&self, knob: &Knob<H>) -> Result<Option<H::Value>> {
+        match self.given(knob) {
+            true => self.find(knob),
+            false => Ok(None),
+        }
+    }
+
     fn parsed<H: Holds>(&self, knob: &Knob<H>) -> Result<Option<H::Value>> {
         let key = self.key(knob);
         // What nothing lists can be neither explained nor completed, so it cannot be read either.

@@ -202,14 +202,21 @@ impl Layers<'_> {
 /// A checkpoint brings its tokenizer along; where the data is no text there is nothing to cut.
 fn without_tokenizer_of_no_text(tree: &mut Tree) {
     let kind = tree.get("data.kind").and_then(|entry| entry.value.as_str());
-    let brought = |key| tree.get(key).map(|entry| &entry.origin);
-    let by_checkpoint = brought(TOKENIZER) == brought("model.from");
-    if kind != Some("text") && by_checkpoint && tree.get(TOKENIZER).is_some() {
+    let is_text = kind == Some("text");
+    let origin = |key| tree.get(key).map(|entry| &entry.origin);
+    let brought = |key| origin(key).is_some() && origin(key) == origin("model.from");
+    let (tokenizer, first) = (brought(TOKENIZER), brought(BOS));
+    // What its windows begin with is a token of its own tokenizer.
+    if first && !(is_text && tokenizer) {
+        tree.remove(BOS);
+    }
+    if tokenizer && !is_text {
         tree.remove(TOKENIZER);
     }
 }
 
 const TOKENIZER: &str = "data.tokenizer";
+const BOS: &str = "data.bos";
 
 fn same(a: &Tree, b: &Tree, key: &str) -> bool {
     a.get(key).map(|entry| &entry.value) == b.get(key).map(|entry| &entry.value)

@@ -33,17 +33,17 @@ macro_rules! shipped {
 }
 
 /// In the order of reading: each after its base.
-const VARIANTS: &[Shipped] =
-    shipped!("variants": "gpt2" "llama" "modern" "transformer-2017" "lstm" "nanochat-small");
+const VARIANTS: &[Shipped] = shipped!("variants": "gpt2" "llama" "modern" "transformer-2017" "lstm" "nanochat-small" "deepseek-small");
 
 /// In the order in which they stand in a variant's name.
 const CHANGES: &[Shipped] = shipped!("changes":
     "prenorm" "rope" "rmsnorm" "gqa" "mqa" "window" "mla" "differential" "hybrid" "linear" "retnet"
-    "gla" "mamba2" "deltanet" "gdn" "kda" "gdn-hybrid" "mingru" "sink" "gated" "qknorm"
-    "value-embeddings" "swiglu" "relu2" "geglu" "moe" "moe-aux" "moe-unbalanced" "sandwich"
+    "gla" "mamba2" "deltanet" "deltanet-negative" "gdn" "gdn-noconv" "gdn-negative" "kda" "gdn-hybrid" "mingru" "sink" "gated" "qknorm"
+    "value-embeddings" "swiglu" "wide" "relu2" "geglu" "moe" "moe-aux" "moe-unbalanced" "sandwich"
     "parallel" "x0" "untied" "softcap" "zeroinit" "muon" "normuon" "polarexpress" "lion"
     "schedulefree" "cautious" "ademamix" "mars" "adafactor" "adam-mini" "shampoo" "soap" "sophia"
-    "cosine" "wsd" "wsd-sqrt" "standard" "zloss" "mtp" "bf16" "fp8" "fp8-tensor" "int8" "ternary");
+    "cosine" "wsd" "wsd-sqrt" "standard" "zloss" "mtp" "bf16" "fp8" "fp8-tensor" "fp8-outlier" "int8"
+    "int8-tensor" "int8-outlier" "ternary");
 
 const SURFACE: Inner = Inner::rows(
     "surface",
@@ -60,7 +60,7 @@ const RATES: &[Shipped] = shipped!("rates": "language-easy" "language-rich" "tex
 
 const SUITES: &[Shipped] = shipped!("suites":
     "quick" "ci" "gain" "gain-text" "gain-night" "frontier" "frontier-small" "frontier-text" "ladder" "isoflop" "origin"
-    "origin-wide" "zoo" "serve" "throughput" "nanogpt-char" "tune-quick" "transfer" "gain-gpu" "ladder-gpu" "throughput-gpu");
+    "origin-wide" "zoo" "mixers" "precision" "deepseek" "skills" "serve" "think" "throughput" "nanogpt-char" "tune-quick" "transfer" "gain-gpu" "ladder-gpu" "throughput-gpu");
 
 const PRICES: &[Shipped] = shipped!("prices": "default");
 
@@ -289,7 +289,10 @@ fn of_checkpoint(path: &str) -> Result<Variant> {
     own.insert("model.from", path.into(), origin.clone());
     if let Some(tokenizer) = tokenizer::of(&found.path) {
         let tokenizer = tokenizer.to_string_lossy().into_owned();
-        own.insert("data.tokenizer", tokenizer.into(), origin);
+        own.insert("data.tokenizer", tokenizer.into(), origin.clone());
+        if tokenizer::begins(&found.path, &found.facts) {
+            own.insert("data.bos", true.into(), origin);
+        }
     }
     tree.overlay(&own);
     Ok(Variant {
@@ -363,13 +366,25 @@ fn dashed(reference: &str) -> Option<String> {
     })
 }
 
+/// What a name that is not on a shelf stands for all the same: a composition, a change over the first variant, a file here.
+fn meant(what: &str, reference: &str) -> Option<String> {
+    let file = format!("{reference}.toml");
+    if Path::new(&file).is_file() {
+        return Some(file);
+    }
+    let change = CHANGES.iter().find(|change| change.name == reference);
+    let over_first = |_: &Shipped| format!("{}{WITH}{reference}", VARIANTS[0].name);
+    let composed = dashed(reference).or_else(|| change.map(over_first));
+    composed.filter(|_| what == "variant")
+}
+
 fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
     if !is_path(reference) {
         let names = shelf.iter().map(|shipped| shipped.name);
         let unknown = || {
             let error = Error::input(format!("unknown {what} `{reference}`"));
-            match dashed(reference).filter(|_| what == "variant") {
-                Some(composed) => error.hint(format!("did you mean `{composed}`?")),
+            match meant(what, reference) {
+                Some(meant) => error.hint(format!("did you mean `{meant}`?")),
                 None => error.suggest(reference, names),
             }
         };

@@ -8,7 +8,7 @@ use super::tree::Tree;
 pub const WITH: char = '+';
 
 /// Changes that ship, in the order in which they stand in a variant's name.
-pub(super) const CHANGES: [&str; 58] = [
+pub(super) const CHANGES: [&str; 65] = [
     "prenorm",
     "rope",
     "rmsnorm",
@@ -23,7 +23,10 @@ pub(super) const CHANGES: [&str; 58] = [
     "gla",
     "mamba2",
     "deltanet",
+    "deltanet-negative",
     "gdn",
+    "gdn-noconv",
+    "gdn-negative",
     "kda",
     "gdn-hybrid",
     "mingru",
@@ -32,6 +35,7 @@ pub(super) const CHANGES: [&str; 58] = [
     "qknorm",
     "value-embeddings",
     "swiglu",
+    "wide",
     "relu2",
     "geglu",
     "moe",
@@ -65,7 +69,10 @@ pub(super) const CHANGES: [&str; 58] = [
     "bf16",
     "fp8",
     "fp8-tensor",
+    "fp8-outlier",
     "int8",
+    "int8-tensor",
+    "int8-outlier",
     "ternary",
 ];
 
@@ -77,13 +84,14 @@ pub(super) fn is_path(reference: &str) -> bool {
     ending || reference.contains(std::path::is_separator)
 }
 
-/// A reference written in a file of `folder`, as it holds from the working directory.
+/// A reference written in a file of `folder`, as it holds from the working directory: each of its parts that is a path.
 pub(super) fn join_path(folder: &Path, reference: &str) -> String {
-    if is_path(reference) {
-        folder.join(reference).to_string_lossy().into_owned()
-    } else {
-        reference.to_owned()
-    }
+    let part = |part: &str| match is_path(part) {
+        true => folder.join(part).to_string_lossy().into_owned(),
+        false => part.to_owned(),
+    };
+    let parts: Vec<String> = reference.split(WITH).map(part).collect();
+    parts.join(&WITH.to_string())
 }
 
 /// A variant's reference without its changes, and these: those that ship in their order, for `gpt2+muon+rope` is

@@ -264,18 +264,10 @@ modelled.max_w = 100
     /// A field that is read refuses what it cannot hold: one that accepts anything is declared and not read.
     #[test]
     fn every_declared_field_is_read() {
-        let mix: String = [
-            "coal",
-            "oil",
-            "gas",
-            "solar",
-            "geothermal",
-            "nuclear",
-            "hydro",
-            "wind",
-        ]
-        .map(|source| format!("energy.mix.{source} = 0.125\n"))
-        .concat();
+        let sources = "coal oil gas solar geothermal nuclear hydro wind".split(' ');
+        let mix: String = sources
+            .map(|source| format!("energy.mix.{source} = 0.125\n"))
+            .collect();
         let mixed = PRICE.replace("energy.gco2e_per_kwh = 300\n", &mix);
         let others = PRICE.replace("rent_per_h = 1", "bought = 1");
         let others = others.replace("hardware.rent_includes_energy = false\n", "");
@@ -285,11 +277,13 @@ modelled.max_w = 100
             "pue = 1.1",
             "pue.value = 1.1\nenergy.pue.source = \"a bill\"",
         );
+        let multiples = SUITE.replace("tune.lr", "tune.times");
         let change = "about = \"x.\"\nsource = \"y\"\npublished = \"z\"\n";
         let texts = [
             (File::Variant, VARIANT),
             (File::Change, change),
             (File::Suite, SUITE),
+            (File::Suite, &multiples),
             (File::Price, PRICE),
             (File::Price, &mixed),
             (File::Price, &others),

@@ -34,11 +34,14 @@ use super::tree::{Origin, Tree};
 use crate::error::{Error, Result};
 
 pub(super) mod fields;
+mod tune;
+
+pub use tune::{SweptAt, Tried, Tune};
 
 use fields::{
-    ABOUT, AT, BASE, BUDGET, CELL_FIELDS, CELLS, DATA_LABEL, FIELDS, FIRST_SEED, FIRST_TRIED_SEED,
-    HEADLINE, HEADLINE_FIELDS, MISSING, RATES, REPEATS, SCALE, SCALES, SEEDS, SET, SET_OF_ROW,
-    SHAPES, SHAPES_OF_ROW, STEPS, TRIED, TUNE, TUNE_FIELDS, VARIANT, VARIANTS,
+    ABOUT, BASE, BUDGET, CELL_FIELDS, CELLS, DATA_LABEL, FIELDS, FIRST_SEED, HEADLINE,
+    HEADLINE_FIELDS, RATES, REPEATS, SCALE, SCALES, SET, SET_OF_ROW, SHAPES, SHAPES_OF_ROW, STEPS,
+    TUNE, VARIANT, VARIANTS,
 };
 
 /// A suite's file.
@@ -77,30 +80,6 @@ pub struct Headline {
     pub scale: String,
     /// The variant's budget in training steps.
     pub budget: u64,
-}
-
-/// A sweep that every arm gets before it is judged: equal trials for every arm, on seeds and windows that judge nothing.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Tune {
-    /// Learning rates, ascending.
-    pub lr: Vec<f64>,
-    /// Where every arm is swept; empty where each judged cell is.
-    pub at: Vec<SweptAt>,
-    /// Only arms that no shipped sweep speaks for are swept: others' data, widths or lengths, variants of one's own.
-    pub missing: bool,
-    /// Seeds that each rate is tried with.
-    pub repeats: u64,
-    /// The first of them.
-    pub first_seed: u64,
-}
-
-/// A place of a sweep: `w32@400`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SweptAt {
-    /// A width.
-    pub scale: String,
-    /// Optimizer steps.
-    pub steps: u64,
 }
 
 /// One row of `[[cells]]`: every combination of its lists is a cell.
@@ -301,46 +280,6 @@ impl Suite {
             &HEADLINE,
             &format!("there is no cell {variant}/{scale} with {budget} steps"),
         ))
-    }
-}
-
-impl Tune {
-    fn parse(table: &Table) -> Result<Self> {
-        let fields = table.fields(TUNE_FIELDS)?;
-        let mut lr = fields.read(&TRIED)?;
-        lr.sort_by(f64::total_cmp);
-        lr.dedup();
-        if lr.len() < 3 {
-            return Err(fields.refuse(
-                &TRIED,
-                "expected at least three rates, so that the best has a neighbour on each side",
-            ));
-        }
-        let at = fields.find(&AT)?.unwrap_or_default();
-        let place = |text: &String| {
-            let (scale, steps) = text.split_once('@')?;
-            let steps = steps.parse().ok().filter(|steps| *steps > 0)?;
-            width_of(scale).map(|_| SweptAt {
-                scale: scale.to_owned(),
-                steps,
-            })
-        };
-        let unlike = || {
-            fields
-                .refuse(&AT, "expected widths with steps")
-                .hint("for example [\"w32@200\", \"w64@1600\"]")
-        };
-        let at = at
-            .iter()
-            .map(|text| place(text).ok_or_else(unlike))
-            .collect::<Result<_>>()?;
-        Ok(Self {
-            lr,
-            at,
-            missing: fields.read(&MISSING)?,
-            repeats: fields.read(&SEEDS)? as u64,
-            first_seed: fields.read(&FIRST_TRIED_SEED)? as u64,
-        })
     }
 }
 

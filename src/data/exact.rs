@@ -4,8 +4,8 @@
 //! Windows that judge may ask for more than those that train: longer words, more digits, pairs that were left out. Their answers are
 //! labelled apart.
 
-use super::IGNORE;
 use super::generated::Process;
+use super::{HeldOut, IGNORE};
 use crate::stream::Stream;
 
 /// Whom a window is for.
@@ -102,6 +102,7 @@ impl<T: Task> Process for Exact<T> {
     fn write_unseen(
         &self,
         _: &mut (),
+        _: HeldOut,
         stream: &mut Stream,
         inputs: &mut [u32],
         targets: &mut [u32],

@@ -5,6 +5,7 @@
 //! they are independent draws, and that one equals a training window is as unlikely as drawing the same document twice. Test
 //! windows come from a stream of a third name, so that no sweep has seen what judges.
 
+use super::problems::Problems;
 use super::{Batch, HeldOut, Oracle, Source, Validation};
 use crate::error::Result;
 use crate::stream::{Stream, stream};
@@ -38,14 +39,16 @@ pub(super) trait Process: Send + Sync {
         targets: &mut [u32],
     );
 
-    /// The same of a window that judges, where that asks for more than those that train.
+    /// The same of a window that judges, where that asks for more than those that train, or for what they leave out.
     fn write_unseen(
         &self,
         state: &mut Self::State<'_>,
+        part: HeldOut,
         stream: &mut Stream,
         inputs: &mut [u32],
         targets: &mut [u32],
     ) {
+        let _ = part;
         self.write(state, stream, inputs, targets);
     }
 
@@ -58,10 +61,12 @@ pub(super) trait Process: Send + Sync {
         targets: &[u32],
         say: &mut dyn FnMut(f64, u8),
     );
-}
 
-/// The part that trains.
-const TRAIN: &str = "train";
+    /// See [`Source::problems`].
+    fn problems(&self) -> Option<&dyn Problems> {
+        None
+    }
+}
 
 /// A process as a data source.
 pub(super) struct Generated<P> {
@@ -70,17 +75,31 @@ pub(super) struct Generated<P> {
 }
 
 impl<P: Process> Generated<P> {
-    fn batch(&self, part: &str, seed: u64, first: u64, rows: usize, context: usize) -> Batch {
-        let name = format!("data/{}/{part}", P::NAME);
+    /// Windows of a part that judges, or those that train.
+    fn batch(
+        &self,
+        part: Option<HeldOut>,
+        seed: u64,
+        first: u64,
+        rows: usize,
+        context: usize,
+    ) -> Batch {
+        let named = match part {
+            Some(HeldOut::Validation) => "validation",
+            Some(_) => "test",
+            None => "train",
+        };
+        let name = format!("data/{}/{named}", P::NAME);
         let (mut inputs, mut targets) = (vec![0; rows * context], vec![0; rows * context]);
         let mut state = self.process.state();
         for row in 0..rows {
             let window = row * context..(row + 1) * context;
             let mut stream = stream(&name, seed, first.wrapping_add(row as u64));
             let (inputs, targets) = (&mut inputs[window.clone()], &mut targets[window]);
+            let process = &self.process;
             match part {
-                TRAIN => self.process.write(&mut state, &mut stream, inputs, targets),
-                _ => (self.process).write_unseen(&mut state, &mut stream, inputs, targets),
+                None => process.write(&mut state, &mut stream, inputs, targets),
+                Some(part) => process.write_unseen(&mut state, part, &mut stream, inputs, targets),
             }
         }
         Batch {
@@ -92,10 +111,16 @@ impl<P: Process> Generated<P> {
     }
 
     /// Windows of a stream that no seed of a training can reach.
-    fn unseen(&self, part: &str, rows: usize, context: usize) -> Vec<Validation> {
+    fn unseen(&self, part: HeldOut, rows: usize, context: usize) -> Vec<Validation> {
         let windows = self.validation_tokens.div_ceil(context);
         let batches = (0..windows).step_by(rows).map(|first| {
-            let batch = self.batch(part, 0, first as u64, rows.min(windows - first), context);
+            let batch = self.batch(
+                Some(part),
+                0,
+                first as u64,
+                rows.min(windows - first),
+                context,
+            );
             let oracle = Some(self.oracle(&batch));
             Validation { batch, oracle }
         });
@@ -130,20 +155,19 @@ impl<P: Process> Source for Generated<P> {
     }
 
     fn train(&self, seed: u64, step: u64, rows: usize, context: usize) -> Batch {
-        self.batch(TRAIN, seed, step.wrapping_mul(rows as u64), rows, context)
+        self.batch(None, seed, step.wrapping_mul(rows as u64), rows, context)
     }
 
     fn validation(&self, rows: usize, context: usize) -> Result<Vec<Validation>> {
-        Ok(self.unseen("validation", rows, context))
+        Ok(self.unseen(HeldOut::Validation, rows, context))
     }
 
     /// Each part has as many windows as the validation set, and none of the other's.
     fn held_out(&self, part: HeldOut, rows: usize, context: usize) -> Result<Vec<Validation>> {
-        let named = |name: &str| self.unseen(name, rows, context);
+        let of = |part| self.unseen(part, rows, context);
         Ok(match part {
-            HeldOut::Validation => named("validation"),
-            HeldOut::Test => named("test"),
-            HeldOut::All => [named("validation"), named("test")].concat(),
+            HeldOut::All => [of(HeldOut::Validation), of(HeldOut::Test)].concat(),
+            part => of(part),
         })
     }
 
@@ -161,5 +185,9 @@ impl<P: Process> Source for Generated<P> {
 
     fn is_task(&self) -> bool {
         P::IS_TASK
+    }
+
+    fn problems(&self) -> Option<&dyn Problems> {
+        self.process.problems()
     }
 }

@@ -2,7 +2,10 @@
 
 use std::sync::Arc;
 
-use super::{SourceKind, addition, copying, language, markov, mqar, sums, text, uniform, words};
+use super::{
+    SourceKind, addition, copying, countdown, language, markov, mqar, running_sum, sums, text,
+    uniform, words,
+};
 use crate::config::{Catalog, Slot};
 
 const SLOT: Slot = Slot {
@@ -27,6 +30,8 @@ pub fn kinds() -> Catalog<dyn SourceKind> {
             Arc::new(words::Kind::Permutation),
             Arc::new(sums::Kind),
             Arc::new(addition::Kind),
+            Arc::new(running_sum::Kind),
+            Arc::new(countdown::Kind),
             Arc::new(uniform::Kind),
         ],
     )

@@ -5,6 +5,8 @@
 
 mod chance;
 pub mod corpus;
+mod held_out;
+mod problems;
 mod generated;
 mod exact;
 mod language;
@@ -14,13 +16,17 @@ mod copying;
 mod words;
 mod sums;
 mod addition;
+mod running_sum;
+mod countdown;
 #[cfg(test)]
 mod testing;
 mod text;
 mod uniform;
 mod kinds;
 
+pub use held_out::HeldOut;
 pub use kinds::kinds;
+pub use problems::Problems;
 
 use std::sync::Arc;
 
@@ -90,32 +96,6 @@ pub struct Oracle {
     pub nats: Vec<f64>,
     /// What predicting it needs: an index into [`Source::labels`]; a function of the prefix alone.
     pub labels: Vec<u8>,
-}
-
-/// Which of the windows that no training sees: what chooses something must not be what judges it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum HeldOut {
-    /// What sweeps look at, to choose learning rates.
-    Validation,
-    /// What trials that judge are judged by; no sweep ever sees it.
-    Test,
-    /// Both together: what published runs evaluate that chose nothing.
-    All,
-}
-
-impl HeldOut {
-    /// Its words for the knob `data.held_out`.
-    pub const WORDS: [&str; 3] = ["validation", "test", "all"];
-
-    /// The part of a word among [`Self::WORDS`].
-    pub fn of(word: &str) -> Option<Self> {
-        let parts = [Self::Validation, Self::Test, Self::All];
-        Self::WORDS
-            .iter()
-            .zip(parts)
-            .find(|(name, _)| **name == word)
-            .map(|(_, part)| part)
-    }
 }
 
 /// A validation batch: never overlaps training.
@@ -209,6 +189,16 @@ pub trait Source: Send + Sync {
     /// Whether the share of right answers at the targets that are not ignored is the point (`task_accuracy`).
     fn is_task(&self) -> bool {
         false
+    }
+
+    /// Whether it is a text, whose perplexity means something.
+    fn is_text(&self) -> bool {
+        false
+    }
+
+    /// The problems that a trained model is asked, where it has some.
+    fn problems(&self) -> Option<&dyn Problems> {
+        None
     }
 
     /// Distinct training tokens, where the source is finite; training past them is more than one epoch.

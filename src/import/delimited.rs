@@ -94,6 +94,12 @@ impl Table {
         self.drop_last();
     }
 
+    /// Whether the last of several rows alone has fewer cells than the header, as where a program was killed while it wrote.
+    fn only_last_is_short(&self) -> bool {
+        let last = self.lines.last() == Some(&self.short.first);
+        self.rows() > 2 && self.short.count == 1 && last
+    }
+
     /// Remembers that a last line was cut off.
     pub fn torn_at(&mut self, line: Option<usize>) {
         if let Some(line) = line {
@@ -209,6 +215,10 @@ impl Table {
             }
             table.push(line, cells.iter().map(AsRef::as_ref));
         }
+        if table.only_last_is_short() {
+            table.short = Passed::default();
+            table.drop_last();
+        }
         if !text.ends_with(['\n', '\r']) && table.torn.count == 0 {
             table.drop_torn(cells.len().min(width).saturating_sub(1));
         }
@@ -251,7 +261,7 @@ impl Table {
         if torn.count > 0 {
             let line = torn.first;
             notes.push(format!(
-                "{file}: line {line}, the last, has no end and may be cut off: it is left out (a line break behind it says that it is whole)"
+                "{file}: line {line}, the last, has no end or not all cells and may be cut off: it is left out"
             ));
         }
         if comments.count > 0 {

@@ -227,7 +227,8 @@ fn a_clock_that_is_restarted_early_still_counts() {
 
 #[test]
 fn what_was_decided_is_flagged() {
-    let rows: [(&str, &[&str]); 4] = [
+    let rows: [(&str, &[&str]); 5] = [
+        ("1,1,3.5\n2,2,inf\n3,3,3.4\n", &["not_a_number"]),
         ("1,9,3.5\n3,9.5,3.4\n2,9.2,3.3\n", &["rows_sorted"]),
         ("1,9,3.5\n2,1,3.4\n", &["clock_restarted"]),
         ("1,,3.5\n2,1,3.4\n", &["gaps"]),

@@ -27,7 +27,7 @@ pub const IMPORTED: &str = "imported";
 const AXES: [Role; 4] = [Role::Step, Role::Tokens, Role::Flops, Role::Seconds];
 
 /// What may have to be said about an imported trial: code, severity, a sentence without a full stop.
-pub const FLAGS: [(&str, Severity, &str); 11] = [
+pub const FLAGS: [(&str, Severity, &str); 12] = [
     (
         "six_n_d",
         Severity::Info,
@@ -81,7 +81,13 @@ pub const FLAGS: [(&str, Severity, &str); 11] = [
     (
         "gaps",
         Severity::Info,
-        "a column has gaps where a loss is stated: it is left out of the curve, or the training losses without it are",
+        "steps, tokens, FLOPs or seconds are missing in some rows: they are left out of the curve, or the training losses without them \
+         are, and of the result where the last judged row lacks them",
+    ),
+    (
+        "not_a_number",
+        Severity::Info,
+        "rows state a loss that is not a number, and later ones a loss that is: they have no point in the curve",
     ),
 ];
 
@@ -324,6 +330,12 @@ fn curve(run: &LoggedRun, clock: bool) -> Curve {
     }
 }
 
+/// Whether a loss is stated that is not a number.
+fn is_odd(point: &Point) -> bool {
+    let stated = [point.loss, point.train_loss];
+    stated.into_iter().flatten().any(|loss| !loss.is_finite())
+}
+
 fn flags(run: &LoggedRun, repeat: &Repeat, stated: &Stated, clock: bool) -> Vec<Flag> {
     let gap = |axis: Role| {
         let have = run
@@ -343,6 +355,7 @@ fn flags(run: &LoggedRun, repeat: &Repeat, stated: &Stated, clock: bool) -> Vec<
         "time_of_day" => run.stamped,
         "untimed_points" => run.untimed > 0,
         "training_loss_judged" => run.of_training && !run.is_measured(),
+        "not_a_number" => outcome(run).is_ok() && run.points.iter().any(is_odd),
         "loss_unit_doubtful" => {
             outcome(run).is_ok_and(|end| end.loss.is_some_and(|nats| run.unit.is_doubtful(nats)))
         }

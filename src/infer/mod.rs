@@ -1,6 +1,6 @@
 //! Inference: evaluation without a graph, prefill and decode with a cache, sampling.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use crate::data::Batch;
 use crate::error::Result;
@@ -8,7 +8,9 @@ use crate::model::{Beside, Cache, Model, Weights};
 use crate::ops::{Ops, TokenLoss};
 
 pub mod sampling;
+mod samples;
 
+pub use samples::answers;
 pub use sampling::Sampling;
 
 /// Logits that an evaluation holds at once: of a large vocabulary those of a whole batch are more than all else.
@@ -41,6 +43,66 @@ pub fn evaluate(
     Ok(scored)
 }
 
+/// What other weights make of a target.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Compared {
+    /// By the other weights.
+    pub scored: TokenLoss,
+    /// Kullback-Leibler divergence of the other distribution from the first, `sum p (ln p - ln q)` with p the first, in nats.
+    pub kl_nats: f64,
+    /// Whether both rank the same token first.
+    pub same_first: bool,
+}
+
+/// Scores every target of a batch with the second weights, and holds their distributions against the first's; ignored targets get
+/// `None`.
+///
+/// # Errors
+/// The operations'.
+pub fn compare(
+    model: &Model,
+    weights: [&Weights; 2],
+    batch: &Batch,
+    ops: Ops,
+    device: &Device,
+) -> Result<Vec<Option<Compared>>> {
+    let ids = Tensor::from_slice(&batch.inputs, batch.inputs.len(), device)?;
+    let given = (&ids, batch.rows, batch.context);
+    let mut compared = Vec::with_capacity(batch.targets.len());
+    model.logits_of_both(weights, given, LOGITS_AT_ONCE, ops, &mut |rows, [a, b]| {
+        let targets = &batch.targets[rows];
+        let targets = Tensor::from_slice(targets, targets.len(), device)?;
+        let scored = ops.cross_entropy_rows(b, &targets)?;
+        let numbers = |logits: &Tensor| logits.to_dtype(DType::F32)?.to_vec2::<f32>();
+        let (p, q) = (numbers(a)?, numbers(b)?);
+        let rows = scored.into_iter().zip(p.iter().zip(&q));
+        compared.extend(rows.map(|(scored, (p, q))| {
+            scored.map(|scored| Compared {
+                scored,
+                kl_nats: divergence(p, q),
+                same_first: sampling::likeliest(p) == sampling::likeliest(q),
+            })
+        }));
+        Ok(())
+    })?;
+    Ok(compared)
+}
+
+/// `sum p (ln p - ln q)` of the distributions that two rows of logits stand for.
+fn divergence(p: &[f32], q: &[f32]) -> f64 {
+    let ln_sum = |logits: &[f32]| {
+        let top = logits.iter().fold(f32::NEG_INFINITY, |a, &b| a.max(b));
+        let sum: f64 = logits.iter().map(|&x| f64::from(x - top).exp()).sum();
+        f64::from(top) + sum.ln()
+    };
+    let (of_p, of_q) = (ln_sum(p), ln_sum(q));
+    let each = p.iter().zip(q).map(|(&p, &q)| {
+        let ln_p = f64::from(p) - of_p;
+        ln_p.exp() * (ln_p - (f64::from(q) - of_q))
+    });
+    each.sum()
+}
+
 /// Generates for `batch` windows at once.
 pub struct Generator<'a> {
     model: &'a Model,
@@ -51,7 +113,7 @@ pub struct Generator<'a> {
 }
 
 impl<'a> Generator<'a> {
-    /// An empty cache for `batch` windows.
+    /// An empty cache for `batch` windows as long as the model's.
     pub fn new(
         model: &'a Model,
         weights: &'a Weights,
@@ -64,8 +126,14 @@ impl<'a> Generator<'a> {
             weights,
             ops,
             device,
-            cache: model.cache(batch),
+            cache: model.cache(batch, model.shape.context),
         }
+    }
+
+    /// The same with a cache that has seen something.
+    #[must_use]
+    pub fn with(self, cache: Cache) -> Self {
+        Self { cache, ..self }
     }
 
     /// What it has seen.
@@ -81,6 +149,14 @@ impl<'a> Generator<'a> {
             .advance(self.weights, &ids, &mut self.cache, self.ops)?;
         self.device.synchronize()?;
         Ok(logits)
+    }
+
+    /// The same generator with each of its windows `times` over: their prompts are fed once, whatever follows them.
+    pub fn repeated(&self, times: usize) -> Result<Self> {
+        Ok(Self {
+            cache: self.cache.repeated(times)?,
+            ..*self
+        })
     }
 
     /// Feeds a prompt, then samples `count` tokens for every window: `count` rows of B tokens.
@@ -100,5 +176,20 @@ impl<'a> Generator<'a> {
             rows.push(tokens);
         }
         Ok(rows)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_divergence_is_that_of_the_distributions() {
+        // p = (1/2, 1/4, 1/4), q = (1/4, 1/4, 1/2): 1/2 ln 2 - 1/4 ln 2; a constant on all logits changes nothing.
+        let ln = |p: [f32; 3], by: f32| p.map(|p| p.ln() + by);
+        let (p, q) = (ln([0.5, 0.25, 0.25], 3.0), ln([0.25, 0.25, 0.5], -90.0));
+        let quarter = std::f64::consts::LN_2 / 4.0;
+        assert!((divergence(&p, &q) - quarter).abs() < 1e-6);
+        assert!(divergence(&p, &ln([0.5, 0.25, 0.25], 7.0)).abs() < 1e-6);
     }
 }

@@ -25,6 +25,17 @@ pub const SAMPLING: Section = Section {
     knobs: &[&TEMPERATURE, &TOP_K],
 };
 
+/// The token of the largest logit, the first of several.
+pub(super) fn likeliest(logits: &[f32]) -> usize {
+    let all = logits.iter().enumerate();
+    let larger = |a: (usize, f32), b: (usize, &f32)| match b.1.total_cmp(&a.1).is_gt() {
+        true => (b.0, *b.1),
+        false => a,
+    };
+    let first = (0, logits.first().copied().unwrap_or_default());
+    all.fold(first, larger).0
+}
+
 /// How tokens are picked, with the stream they are drawn from.
 pub struct Sampling {
     /// 0 is greedy.
@@ -52,6 +63,11 @@ impl Sampling {
         Ok(move |seed| Sampling::new(temperature, top_k, seed))
     }
 
+    /// What logits are divided by; 0 is greedy.
+    pub fn temperature(&self) -> f64 {
+        self.temperature
+    }
+
     /// One token per row of logits (B, V).
     pub fn pick(&mut self, logits: &Tensor) -> Result<Vec<u32>> {
         let rows: Vec<Vec<f32>> = logits.to_dtype(DType::F32)?.to_vec2()?;
@@ -59,11 +75,11 @@ impl Sampling {
     }
 
     fn pick_row(&mut self, logits: &[f32]) -> u32 {
+        if self.temperature == 0.0 {
+            return likeliest(logits) as u32;
+        }
         let mut order: Vec<usize> = (0..logits.len()).collect();
         let likelier = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
-        if self.temperature == 0.0 {
-            return order.into_iter().min_by(likelier).unwrap_or_default() as u32;
-        }
         if self.top_k > 0 && self.top_k < order.len() {
             order.select_nth_unstable_by(self.top_k - 1, likelier);
             order.truncate(self.top_k);

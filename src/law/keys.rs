@@ -37,7 +37,7 @@ pub(super) fn every_key_is_read(recipe: &Recipe) -> Outcome {
     )
 }
 
-/// What a key of few values may hold.
+/// What a key may hold, of many values one.
 fn choices(key: &Key) -> Vec<(&Key, Value)> {
     let schema = &key.facts.schema;
     let words = schema.get("enum").or_else(|| schema.get("examples"));
@@ -45,6 +45,8 @@ fn choices(key: &Key) -> Vec<(&Key, Value)> {
     let flags =
         (schema.get("type") == Some(&json!("boolean"))).then(|| [json!(true), json!(false)]);
     let words = words.into_iter().flatten().cloned();
+    // The lowest of a number that is silent unless it is given.
+    let words = words.chain(schema.get("minimum").cloned());
     words
         .chain(flags.into_iter().flatten())
         .map(|value| (key, value))

@@ -158,6 +158,7 @@ pub(super) fn decoding_is_the_forward_pass(recipe: &Recipe) -> Outcome {
         };
         let mut generator = Generator::new(model, &weights, ops, &Device::Cpu, ROWS);
         for (from, to) in [(0, 4), (4, 6), (6, 7), (7, 8), (8, 9), (9, 10)] {
+            let copies = generator.repeated(COPIES)?;
             let got = values(&generator.feed(&column(from, to))?)?;
             for row in 0..ROWS {
                 let at = (row * CONTEXT + to - 1) * vocab;
@@ -172,11 +173,40 @@ pub(super) fn decoding_is_the_forward_pass(recipe: &Recipe) -> Outcome {
                     format!("logits off by {far:e}"),
                 )?;
             }
+            copies_go_on_alike(model, copies, &column(from, to), (&got[..], to - from))?;
         }
         let refused = generator.feed(&[0; ROWS]).is_err();
         expect(refused, "a full context to be refused", "more logits")?;
     }
     Ok(())
+}
+
+const COPIES: usize = 3;
+
+/// What a prompt left, copied, goes on as it would have itself; `given` are its logits after so many more tokens.
+fn copies_go_on_alike(
+    model: &Model,
+    mut copies: Generator,
+    next: &[u32],
+    (given, tokens): (&[f32], usize),
+) -> Outcome {
+    let of_copies: Vec<u32> = next
+        .chunks(tokens)
+        .flat_map(|row| row.repeat(COPIES))
+        .collect();
+    let got = values(&copies.feed(&of_copies)?)?;
+    let vocab = model.shape.vocab;
+    let expected = given.chunks(vocab).flat_map(|row| row.repeat(COPIES));
+    let far = got
+        .iter()
+        .zip(expected)
+        .map(|(got, want)| (got - want).abs())
+        .fold(0.0, f32::max);
+    expect(
+        f64::from(far) < allowed(model, 1e-4) || mixes_tokens(model),
+        format!("{COPIES} copies of a prompt's state to go on alike"),
+        format!("logits off by {far:e}"),
+    )
 }
 
 /// An emulated one, step by step and token by token, in f32 and in bf16; nothing where this machine has no C++ compiler.

@@ -6,6 +6,7 @@ use super::id::ParamId;
 use super::linear::{Linear, LinearKind, LinearSpec};
 use super::norm::{Norm, NormKind};
 use super::param::{Declare, Init, Role};
+use super::rotation::Rotation;
 use super::site::Site;
 use super::told::Rule;
 use crate::error::Result;
@@ -81,6 +82,18 @@ impl Build<'_> {
     /// A vector that all heads share.
     pub fn of_all_heads(&mut self, name: &str, shape: &[usize], role: Role, init: Init) -> ParamId {
         self.declare.of_all_heads(name, shape, role, init)
+    }
+
+    /// A rotation, one for all parts of the model that turn by the same angles.
+    pub(super) fn rotation(&mut self, wanted: Rotation) -> Arc<Rotation> {
+        let known = &mut self.declare.rotations;
+        match known.iter().find(|it| it.is_like(&wanted)) {
+            Some(same) => same.clone(),
+            None => {
+                known.push(Arc::new(wanted));
+                known[known.len() - 1].clone()
+            }
+        }
     }
 
     /// Whether a parameter trains: it does unless the spec freezes it.

@@ -22,6 +22,16 @@ impl Model {
         blocks + self.head.work(span.new, learns)
     }
 
+    /// FLOPs of a prompt of so many tokens: only its last token is asked for logits.
+    pub fn prompt_flops(&self, tokens: usize) -> u64 {
+        let span = Span {
+            seen: 0,
+            new: tokens as u64,
+            learns: false,
+        };
+        self.work_of_blocks(span).0.forward + self.head.work(1, false).forward
+    }
+
     /// What training one window of so many tokens costs: that, and what the losses take that the spec adds.
     pub fn training(&self, time: usize) -> Work {
         let span = Span::window(time);
@@ -39,22 +49,31 @@ impl Model {
         of_blocks.sum()
     }
 
-    /// All parameters.
-    pub fn params_total(&self) -> u64 {
+    /// All parameters that are kept while it trains, those of losses among them.
+    pub fn params_kept(&self) -> u64 {
         let parameters = self.decls.iter().filter(|decl| !decl.buffer);
         parameters.map(Decl::count).sum()
     }
 
-    /// Those that one token's logits are made with: all but what only a loss has, and of experts those that a token takes.
-    pub fn params_active(&self) -> u64 {
-        let serving = self.decls.iter().filter(|decl| decl.serves && !decl.buffer);
-        serving.map(Decl::active).sum()
+    /// All parameters of the model that is trained: what only a loss has serves nobody.
+    pub fn params_total(&self) -> u64 {
+        self.of_service().map(Decl::count).sum()
     }
 
-    /// Parameters by part, in the order of [`Part`].
+    fn of_service(&self) -> impl Iterator<Item = &Decl> {
+        let serves = |decl: &&Decl| decl.serves && !decl.buffer;
+        self.decls.iter().filter(serves)
+    }
+
+    /// Those that one token's logits are made with: all but what only a loss has, and of experts those that a token takes.
+    pub fn params_active(&self) -> u64 {
+        self.of_service().map(Decl::active).sum()
+    }
+
+    /// Those of [`params_total`](Self::params_total) by part, in the order of [`Part`].
     pub fn params_by_part(&self) -> BTreeMap<Part, u64> {
         let mut parts = BTreeMap::new();
-        for decl in self.decls.iter().filter(|decl| !decl.buffer) {
+        for decl in self.of_service() {
             *parts.entry(decl.part).or_default() += decl.count();
         }
         parts

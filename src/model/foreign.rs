@@ -51,14 +51,14 @@ const POSITIONS: &str = "embedding.position";
 fn turned(piece: &Piece, shape: &[usize]) -> Vec<usize> {
     match piece.turn {
         Turn::Transposed => shape.iter().rev().copied().collect(),
-        Turn::AsIs | Turn::Pairs { .. } => shape.to_vec(),
+        Turn::AsIs | Turn::Pairs { .. } | Turn::LessOne => shape.to_vec(),
     }
 }
 
 /// Puts a checkpoint's numbers in place of what parameters started with; a loss's own keep that.
 pub(super) fn load(checkpoint: &Checkpoint, decls: &[Decl], params: &Params) -> Result<()> {
-    for (decl, var) in decls.iter().zip(params.vars()) {
-        if !decl.serves {
+    for (id, (decl, var)) in decls.iter().zip(params.vars()).enumerate() {
+        if !decl.serves || params.is_packed(id) {
             continue;
         }
         let pieces = checkpoint.parts[&decl.name].iter();
@@ -80,6 +80,7 @@ fn read(piece: &Piece, stored: &Stored) -> Result<Tensor> {
     Ok(match piece.turn {
         Turn::AsIs => tensor,
         Turn::Transposed => tensor.t()?.contiguous()?,
+        Turn::LessOne => (tensor + 1.0)?,
         Turn::Pairs { heads } => {
             let (rows, columns) = tensor.dims2()?;
             if heads == 0 || !rows.is_multiple_of(2 * heads) {
@@ -98,13 +99,19 @@ fn read(piece: &Piece, stored: &Stored) -> Result<Tensor> {
     })
 }
 
-fn numbers(stored: &Stored) -> Result<Tensor> {
+/// The bytes of a tensor, as they are in the file.
+pub(super) fn bytes(stored: &Stored) -> Result<Vec<u8>> {
     let unreadable = |error: std::io::Error| Error::input(format!("it cannot be read: {error}"));
     let mut file = File::open(&stored.file).map_err(unreadable)?;
     file.seek(SeekFrom::Start(stored.offset))
         .map_err(unreadable)?;
     let mut bytes = vec![0; stored.bytes as usize];
     file.read_exact(&mut bytes).map_err(unreadable)?;
+    Ok(bytes)
+}
+
+fn numbers(stored: &Stored) -> Result<Tensor> {
+    let bytes = bytes(stored)?;
     let (device, shape) = (&Device::Cpu, stored.shape.as_slice());
     let plain = |dtype| Tensor::from_raw_buffer(&bytes, dtype, shape, device)?.to_dtype(DType::F32);
     match stored.kind.name {

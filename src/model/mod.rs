@@ -6,7 +6,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor};
+use candle_core::Tensor;
 
 use crate::config::knob::Text;
 use crate::config::{Knob, Section, Spec};
@@ -18,6 +18,8 @@ pub mod scaling;
 mod coarse;
 mod id;
 mod told;
+mod handles;
+mod rotation;
 pub mod param;
 mod buffer;
 mod beside;
@@ -25,6 +27,7 @@ pub mod shape;
 pub mod site;
 mod freeze;
 mod foreign;
+mod kept;
 pub mod weights;
 mod pass;
 mod recall;
@@ -38,6 +41,8 @@ mod filling;
 pub mod stream;
 mod head;
 mod serving;
+mod start;
+mod both;
 pub mod loss;
 mod slots;
 mod counted;
@@ -65,7 +70,7 @@ pub use param::{Decl, Declare, Init, Params, Part, Role, Weights};
 pub use pass::Pass;
 pub use position::{Position, PositionKind};
 pub use scaling::{Factors, Growth, Place, Scaling};
-pub use serving::Cache;
+pub use serving::{Cache, Packing};
 pub use shape::Shape;
 pub use site::Site;
 pub use slots::Slots;
@@ -77,7 +82,7 @@ const PLACE: Knob<Text> = Knob::text(
     "place",
     "Where norms stand around the branches of a block: a kind of `effbench list streams`.",
 )
-.such_as(&["pre", "post", "sandwich", "parallel", "plain"])
+.such_as(&["pre", "post", "sandwich", "reordered", "parallel", "plain"])
 .default("pre");
 const NORM: Section = Section {
     path: "model.norm",
@@ -197,18 +202,6 @@ impl Model {
         &self.decls
     }
 
-    /// Its parameters before the first step: drawn by a seed, or from the file that `model.from` names.
-    ///
-    /// # Errors
-    /// Where that file is no longer what it was, or the device has no room.
-    pub fn start(&self, seed: u64, device: &Device) -> Result<Params> {
-        let params = Params::init(&self.decls, seed, device)?;
-        if let Some(given) = &self.given {
-            given.load(&self.decls, &params)?;
-        }
-        Ok(params)
-    }
-
     /// A matrix that a format cannot pack, and the length of its rows, where there is one.
     pub fn cannot_pack(&self, format: Format) -> Option<(&str, usize)> {
         serving::cannot_pack(&self.decls, self.head.weight, format)
@@ -218,14 +211,6 @@ impl Model {
     pub fn coarse(&self) -> Option<Coarse> {
         let all = self.decls.iter().filter_map(|decl| decl.coarse);
         all.reduce(Coarse::and)
-    }
-
-    /// What it serves with: its parameters as they are, or with every matrix packed.
-    ///
-    /// # Errors
-    /// Where a matrix [cannot be packed](Self::cannot_pack).
-    pub fn serving(&self, params: &Params, format: Option<Format>) -> Result<Weights> {
-        serving::weights(&self.decls, self.head.weight, params, format)
     }
 
     /// Bytes of weights that decoding reads for the next tokens of `batch` windows: all that serve, of tables that are only looked up
@@ -242,9 +227,14 @@ impl Model {
         buffer::after_step(&self.rules, params, loads, at)
     }
 
-    /// What decoding `batch` windows begins with: nothing seen.
-    pub fn cache(&self, batch: usize) -> Cache {
-        Cache::new(self.shape.layers, batch)
+    /// What decoding `batch` windows of at most `tokens` begins with: nothing seen.
+    pub fn cache(&self, batch: usize, tokens: usize) -> Cache {
+        Cache::new(self.shape.layers, batch, tokens)
+    }
+
+    /// The most tokens of a window that it can number, where there is such a limit: a table of positions has so many rows.
+    pub fn longest(&self) -> Option<usize> {
+        self.position.longest()
     }
 
     /// Those that train, in the same order.
@@ -288,7 +278,7 @@ impl Model {
         beside: &Beside,
         each: &mut dyn FnMut(Range<usize>, &Tensor) -> Result<()>,
     ) -> Result<()> {
-        let step = (at_once / self.shape.vocab.max(1)).max(1);
+        let step = self.rows_at_once(at_once);
         self.whole(weights, given, ops, beside, |x, pass| {
             let rows = x.dim(0)?;
             for from in (0..rows).step_by(step) {
@@ -298,6 +288,11 @@ impl Model {
             }
             Ok(())
         })
+    }
+
+    /// Rows that have at most so many logits, and one at least.
+    fn rows_at_once(&self, logits: usize) -> usize {
+        (logits / self.shape.vocab.max(1)).max(1)
     }
 
     /// What training minimises, of whole windows: `ids` is (B*T) of type U32, and of each place the next token is asked for, unless
@@ -369,6 +364,7 @@ impl Model {
             batch,
             time,
             offset: 0,
+            room: time,
             ids,
             rope: rope.as_ref(),
             beside,
@@ -386,7 +382,8 @@ impl Model {
         mix: &mut dyn FnMut(usize, &dyn Mixer, &Tensor) -> Result<Tensor>,
         see: &mut dyn FnMut(&Tensor),
     ) -> Result<Tensor> {
-        let x = pass.ops.embedding(&pass.weights[self.tokens], pass.ids)?;
+        let x = pass.rows(self.tokens)?;
+        let x = pass.scaled(x, self.shape.embedding_scale)?;
         let first = self.position.embed(x, pass)?;
         see(&first);
         let mut x = first.clone();
@@ -408,11 +405,11 @@ impl Model {
     ) -> Result<Tensor> {
         let batch = cache.batch;
         let time = ids.elem_count() / batch;
-        if cache.seen + time > self.shape.context {
+        if cache.seen + time > cache.room {
             let asked = cache.seen + time;
             return Err(Error::input(format!(
-                "{asked} tokens do not fit a context of {}",
-                self.shape.context
+                "{asked} tokens do not fit a cache of {}",
+                cache.room
             )));
         }
         let rope = self.position.rope(cache.seen, time, ids.device())?;
@@ -422,6 +419,7 @@ impl Model {
             batch,
             time,
             offset: cache.seen,
+            room: cache.room,
             ids,
             rope: rope.as_ref(),
             beside: &Beside::default(),

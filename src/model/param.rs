@@ -2,17 +2,18 @@
 //! and an optimizer asks for roles, not for substrings of names.
 
 use std::collections::BTreeMap;
-use std::ops::Index;
 use std::sync::Arc;
 
-use candle_core::{Device, Tensor, Var};
+use candle_core::{DType, Device, Tensor, Var};
 
 use super::coarse::Coarse;
+pub use super::handles::Weights;
 pub use super::id::ParamId;
+use super::rotation::Rotation;
 use super::scaling::{Factors, Growth, Place, Scaling};
 use super::told::Rule;
 use crate::error::Result;
-use crate::ops::{Format, Packed};
+use crate::ops::Packed;
 use crate::stream::{Stream, stream};
 
 /// What a parameter is for; decides decay and which optimizer moves it.
@@ -231,6 +232,8 @@ fn orthogonal(stacked: &[usize], columns: usize, stream: &mut Stream) -> Vec<f32
 pub struct Declare {
     pub(super) decls: Vec<Decl>,
     pub(super) rules: Vec<(ParamId, Rule)>,
+    /// Those that parts share.
+    pub(super) rotations: Vec<Arc<Rotation>>,
     prefix: String,
     part: Option<Part>,
     growth: Growth,
@@ -362,6 +365,8 @@ pub struct Params {
     vars: Vec<Var>,
     /// Which of them train.
     trains: Vec<bool>,
+    /// Those that are held in blocks alone; their variables are empty.
+    packed: BTreeMap<usize, Arc<Packed>>,
 }
 
 impl Params {
@@ -374,7 +379,45 @@ impl Params {
         Ok(Self {
             vars,
             trains: decls.iter().map(|decl| decl.trains).collect(),
+            packed: BTreeMap::new(),
         })
+    }
+
+    /// Parameters that a file is to fill: zeros where logits are made with them, nothing at all where `packed` has them; the rest is
+    /// drawn as [`init`](Self::init) does.
+    pub(super) fn to_fill(
+        decls: &[Decl],
+        seed: u64,
+        device: &Device,
+        packed: BTreeMap<usize, Arc<Packed>>,
+    ) -> Result<Self> {
+        let start = |(id, decl): (usize, &Decl)| match decl.serves {
+            true if packed.contains_key(&id) => Ok(Var::zeros(0, DType::F32, device)?),
+            true => Ok(Var::zeros(decl.shape.as_slice(), DType::F32, device)?),
+            false => decl.start(seed, device),
+        };
+        let all = decls.iter().enumerate();
+        let trains = all
+            .clone()
+            .map(|(id, d)| d.trains && !packed.contains_key(&id));
+        Ok(Self {
+            trains: trains.collect(),
+            vars: all.map(start).collect::<Result<_>>()?,
+            packed,
+        })
+    }
+
+    /// Whether a parameter is held in blocks alone.
+    pub(super) fn is_packed(&self, id: usize) -> bool {
+        self.packed.contains_key(&id)
+    }
+
+    /// The numbers of a parameter, unpacked where it is held in blocks.
+    pub(super) fn numbers(&self, id: usize) -> Result<Tensor> {
+        match self.packed.get(&id) {
+            Some(packed) => Ok(packed.unpacked()?),
+            None => Ok(self.vars[id].as_detached_tensor()),
+        }
     }
 
     /// The variables.
@@ -396,54 +439,14 @@ impl Params {
             true => var.as_tensor().clone(),
             false => var.as_detached_tensor(),
         };
-        Weights::of(self.vars.iter().zip(&self.trains).map(handle).collect())
+        let tensors = self.vars.iter().zip(&self.trains).map(handle);
+        Weights::of(tensors.collect(), BTreeMap::new())
     }
 
     /// Handles on the same storage that record nothing, for evaluation and inference.
     pub fn detached(&self) -> Weights {
-        Weights::of(self.vars.iter().map(|v| v.as_detached_tensor()).collect())
-    }
-}
-
-/// Tensors to compute with, by [`ParamId`].
-#[derive(Debug, Clone)]
-pub struct Weights {
-    tensors: Vec<Tensor>,
-    /// What products take in place of a tensor, where weights are packed for serving.
-    packed: BTreeMap<usize, Arc<Packed>>,
-}
-
-impl Weights {
-    fn of(tensors: Vec<Tensor>) -> Self {
-        Self {
-            tensors,
-            packed: BTreeMap::new(),
-        }
-    }
-
-    /// All of them, in the order of [`Params`].
-    pub fn all(&self) -> &[Tensor] {
-        &self.tensors
-    }
-
-    /// The packed form of a matrix, where it has one.
-    pub fn packed(&self, id: ParamId) -> Option<&Packed> {
-        self.packed.get(&id.0).map(Arc::as_ref)
-    }
-
-    /// Packs a matrix: products go by the rounded numbers from now on, look-ups do not.
-    pub(super) fn pack(&mut self, id: usize, format: Format) -> Result<()> {
-        let packed = Packed::of(&self.tensors[id], format)?;
-        self.packed.insert(id, Arc::new(packed));
-        Ok(())
-    }
-}
-
-impl Index<ParamId> for Weights {
-    type Output = Tensor;
-
-    fn index(&self, id: ParamId) -> &Tensor {
-        &self.tensors[id.0]
+        let tensors = self.vars.iter().map(|v| v.as_detached_tensor());
+        Weights::of(tensors.collect(), self.packed.clone())
     }
 }
 

@@ -20,6 +20,8 @@ pub struct Pass<'a> {
     pub time: usize,
     /// Tokens of each window already seen.
     pub offset: usize,
+    /// Tokens of each window that what is kept of them has room for.
+    pub room: usize,
     /// Token ids, (B*T) of U32.
     pub ids: &'a Tensor,
     /// Rotation for these positions, where the model rotates.
@@ -36,8 +38,19 @@ impl Pass<'_> {
     pub fn product(&self, x_nk: &Tensor, weight: ParamId, bias: Option<ParamId>) -> Result<Tensor> {
         let bias = bias.map(|bias| &self.weights[bias]);
         match self.weights.packed(weight) {
-            Some(packed) => Ok(packed.multiply(x_nk, bias)?),
+            Some(packed) => Ok(packed.multiply(x_nk, bias, self.weights.activations())?),
             None => Ok(self.ops.linear(x_nk, &self.weights[weight], bias)?),
+        }
+    }
+
+    /// The rows of a table for this pass's tokens, unpacked where it is held in blocks alone: (B*T, C).
+    ///
+    /// # Errors
+    /// The operations'.
+    pub fn rows(&self, table: ParamId) -> Result<Tensor> {
+        match self.weights.only_packed(table) {
+            Some(packed) => Ok(packed.looked_up(self.ids)?),
+            None => Ok(self.ops.embedding(&self.weights[table], self.ids)?),
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a trained model serves with: its weights, packed or as they are, and what decoding has seen.
 
+use candle_core::Tensor;
+
 use super::id::ParamId;
 use super::mixer::State;
 use super::param::{Decl, Params, Role, Weights};
@@ -22,17 +24,41 @@ pub(super) fn cannot_pack(decls: &[Decl], head: ParamId, format: Format) -> Opti
     rows.find(|(_, columns)| !columns.is_multiple_of(format.numbers()))
 }
 
-/// Parameters as they are, or with every matrix packed.
+/// What the matrices of a model are packed in when it serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Packing {
+    /// All in one format.
+    To(Format),
+    /// Each as it is in the file that the model came from; what has no blocks there stays as it is.
+    AsInFile,
+}
+
+/// What can be held in blocks alone: the matrices, and the token table, whose rows are unpacked when they are looked up.
+pub(super) fn in_blocks(decls: &[Decl], head: ParamId, tokens: ParamId) -> Vec<usize> {
+    let mut ids: Vec<usize> = matrices(decls, head).map(|(id, _)| id).collect();
+    if !ids.contains(&tokens.0) {
+        ids.push(tokens.0);
+    }
+    ids
+}
+
+/// Parameters as they are, or with every matrix packed; `in_file` says how the file has one.
 pub(super) fn weights(
     decls: &[Decl],
     head: ParamId,
     params: &Params,
-    format: Option<Format>,
+    packing: Option<Packing>,
+    in_file: &dyn Fn(&Decl) -> Option<Vec<(usize, Format)>>,
 ) -> Result<Weights> {
     let mut weights = params.detached();
-    if let Some(format) = format {
-        for (id, _) in matrices(decls, head) {
-            weights.pack(id, format)?;
+    for (id, decl) in matrices(decls, head).filter(|(id, _)| !params.is_packed(*id)) {
+        let formats = match packing {
+            Some(Packing::To(format)) => Some(vec![(decl.shape[0], format)]),
+            Some(Packing::AsInFile) => in_file(decl),
+            None => None,
+        };
+        if let Some(formats) = formats {
+            weights.pack(id, &formats)?;
         }
     }
     Ok(weights)
@@ -41,12 +67,14 @@ pub(super) fn weights(
 /// Bytes of weights that decoding reads for the next tokens of `batch` windows: all that serve, of tables that are only looked up a
 /// row, and of experts those that so many tokens are expected to choose, `E (1 - (1 - K/E)^batch)` of E where each is as likely.
 pub(super) fn bytes_read(decls: &[Decl], head: ParamId, weights: &Weights, batch: usize) -> u64 {
-    let of_all = |(id, decl): (usize, &Decl)| match weights.packed(ParamId(id)) {
-        Some(packed) => packed.bytes(),
-        None if decl.role == Role::Embedding && id != head.0 => {
-            4 * decl.shape.last().map_or(0, |&columns| columns as u64)
+    let of_all = |(id, decl): (usize, &Decl)| {
+        let looked_up = decl.role == Role::Embedding && id != head.0;
+        match weights.packed(ParamId(id)) {
+            Some(packed) if looked_up => packed.bytes_of_row(),
+            Some(packed) => packed.bytes(),
+            None if looked_up => 4 * decl.shape.last().map_or(0, |&columns| columns as u64),
+            None => 4 * decl.count(),
         }
-        None => 4 * decl.count(),
     };
     let of_one = |(id, decl): (usize, &Decl)| match decl.routed {
         Some((chosen, of)) => {
@@ -64,16 +92,62 @@ pub struct Cache {
     pub(super) states: Vec<State>,
     pub(super) batch: usize,
     pub(super) seen: usize,
+    /// Tokens of each window that it has room for.
+    pub(super) room: usize,
 }
 
 impl Cache {
-    /// Nothing seen yet.
-    pub(super) fn new(layers: usize, batch: usize) -> Self {
+    /// Nothing seen yet, of at most `room` tokens of each window.
+    pub(super) fn new(layers: usize, batch: usize, room: usize) -> Self {
         Self {
             states: vec![State::default(); layers],
             batch,
             seen: 0,
+            room,
         }
+    }
+
+    /// Another that has seen the same, in memory of its own.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn copied(&self) -> Result<Self> {
+        let copied = |state: &State| -> Result<State> {
+            let tensors = state.0.iter().map(|tensor| Ok(tensor.copy()?));
+            Ok(State(tensors.collect::<Result<_>>()?))
+        };
+        Ok(Self {
+            states: self.states.iter().map(copied).collect::<Result<_>>()?,
+            ..*self
+        })
+    }
+
+    /// The same with each window `times` over, one copy behind the other: what several continuations of one prompt share.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn repeated(&self, times: usize) -> Result<Self> {
+        let of_state = |state: &State| -> Result<State> {
+            let repeated = state.0.iter().map(|kept| self.repeat(kept, times));
+            Ok(State(repeated.collect::<Result<_>>()?))
+        };
+        Ok(Self {
+            states: self.states.iter().map(of_state).collect::<Result<_>>()?,
+            batch: self.batch * times,
+            ..*self
+        })
+    }
+
+    /// What a mixer keeps has windows outermost, whatever stands beside them in its first axis.
+    fn repeat(&self, kept: &Tensor, times: usize) -> Result<Tensor> {
+        let of_window = kept.elem_count() / self.batch;
+        let mut repeated = kept.dims().to_vec();
+        repeated[0] *= times;
+        let rows = kept
+            .contiguous()?
+            .reshape((self.batch, 1, of_window))?
+            .expand((self.batch, times, of_window))?;
+        Ok(rows.contiguous()?.reshape(repeated)?)
     }
 
     /// Tokens of each window seen.

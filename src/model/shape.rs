@@ -14,9 +14,16 @@ const LAYERS: Knob<Whole> = Knob::count("layers", "Blocks, each a mixer and a fe
     .follows("from the width, by shape.width_per_layer");
 const HEADS: Knob<Whole> = Knob::count(
     "heads",
-    "Query heads of attention; they must divide the width.",
+    "Query heads of attention; they must divide the width unless model.head_width is given.",
 )
 .follows("from the width, by shape.head_width");
+const OWN_HEAD_WIDTH: Knob<Whole> = Knob::count(
+    "head_width",
+    "Channels of a head, which may be others than the width over the heads.",
+)
+.unit("channels")
+.within(1, 1 << 16)
+.follows("model.width over model.heads");
 const KV_HEADS: Knob<Whole> = Knob::count(
     "kv_heads",
     "Key and value heads: fewer than query heads is grouped-query attention; they must divide these.",
@@ -34,6 +41,12 @@ const CONTEXT: Knob<Whole> = Knob::count("context", "Longest window that the mod
     .default(64);
 const BIAS: Knob<Flag> =
     Knob::flag("bias", "Whether linear layers and LayerNorm have a bias.").default(true);
+const EMBEDDING_SCALE: Knob<Number> = Knob::number(
+    "embedding_scale",
+    "What a token's embedding is multiplied by where the stream begins: the square root of the width in Vaswani et al. 2017 and Gemma.",
+)
+.within(0.0, 1e6)
+.default(1.0);
 const INIT_STD: Knob<Number> = Knob::number(
     "init_std",
     "Standard deviation of weight matrices at the start.",
@@ -50,7 +63,17 @@ const ZERO_INIT: Knob<Flag> = Knob::flag(
 pub const MODEL: Section = Section {
     path: "model",
     knobs: &[
-        &WIDTH, &LAYERS, &HEADS, &KV_HEADS, &CONTEXT, &VOCAB, &BIAS, &INIT_STD, &ZERO_INIT,
+        &WIDTH,
+        &LAYERS,
+        &HEADS,
+        &OWN_HEAD_WIDTH,
+        &KV_HEADS,
+        &CONTEXT,
+        &VOCAB,
+        &BIAS,
+        &EMBEDDING_SCALE,
+        &INIT_STD,
+        &ZERO_INIT,
     ],
 };
 
@@ -99,12 +122,16 @@ pub struct Shape {
     pub heads: usize,
     /// Key and value heads; divides `heads`.
     pub kv_heads: usize,
+    /// D.
+    head_width: usize,
     /// Longest window T.
     pub context: usize,
     /// Token ids V.
     pub vocab: usize,
     /// Whether linear layers and LayerNorm have a bias.
     pub bias: bool,
+    /// What embeddings are multiplied by where the stream begins (Vaswani et al. 2017, section 3.4).
+    pub embedding_scale: f64,
     /// Standard deviation of matrices at the start.
     pub init_std: f64,
     /// Whether matrices that write to the residual stream start at 0 (Goyal et al. 2017, arXiv 1706.02677, section 5.1, of norms;
@@ -117,7 +144,7 @@ pub struct Shape {
 impl Shape {
     /// D, channels per head.
     pub fn head_width(&self) -> usize {
-        self.width / self.heads
+        self.head_width
     }
 
     /// Start of matrices that write into the residual stream: `init_std / sqrt(2 layers)` (GPT-2, section 2.3), of the base's
@@ -146,11 +173,14 @@ impl Shape {
         let rule = Rule::settle(spec)?;
         let layers = model.read_or(&LAYERS, rule.layers(width))?;
         let heads = model.read_or(&HEADS, rule.heads(width))?;
-        if !width.is_multiple_of(heads) {
+        // Specs of before had no such key.
+        let own = model.find(&OWN_HEAD_WIDTH)?;
+        if own.is_none() && !width.is_multiple_of(heads) {
             return Err(model
                 .refuse(&HEADS, &format!("they do not divide a width of {width}"))
-                .hint("heads that divide the width, or another model.width"));
+                .hint("heads that divide the width, another model.width, or a model.head_width"));
         }
+        let head_width = own.unwrap_or(width / heads);
         let kv_heads = model.read_or(&KV_HEADS, rule.kv_heads(heads))?;
         if !heads.is_multiple_of(kv_heads) {
             return Err(model.refuse(&KV_HEADS, &format!("it does not divide {heads} heads")));
@@ -164,13 +194,15 @@ impl Shape {
             width,
             heads,
             kv_heads,
+            head_width,
             context: Self::context(spec)?,
             vocab,
             bias: model.read(&BIAS)?,
+            embedding_scale: model.find(&EMBEDDING_SCALE)?.unwrap_or(1.0),
             init_std: model.read_or(&INIT_STD, gpt2_init_std(width))?,
             // Specs of before had no such key.
             zero_init: model.find(&ZERO_INIT)?.unwrap_or(false),
-            scaling: Scaling::settle(spec, width, layers, width / heads)?.with_heads(
+            scaling: Scaling::settle(spec, width, layers, head_width)?.with_heads(
                 heads,
                 width,
                 |width| rule.heads(width),

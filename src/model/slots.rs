@@ -89,6 +89,7 @@ impl Slots {
                     Arc::new(stream::pre::Kind) as Arc<dyn StreamKind>,
                     Arc::new(stream::post::Kind),
                     Arc::new(stream::sandwich::Kind),
+                    Arc::new(stream::reordered::Kind),
                     Arc::new(stream::parallel::Kind),
                     Arc::new(stream::plain::Kind),
                 ],

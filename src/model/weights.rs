@@ -3,17 +3,20 @@
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use candle_core::safetensors::{self, BufferedSafetensors};
 use candle_core::{DType, Device, Tensor};
 use serde_json::json;
 
 use super::foreign;
+use super::kept;
 use super::param::{Decl, Params};
 use crate::checkpoint::Checkpoint;
 use crate::config::knob::Text;
 use crate::config::{Knob, Knobs, Section, Spec};
 use crate::error::{Error, Result};
+use crate::ops::{Format, Packed};
 
 const FROM: Knob<Text> = Knob::text(
     "from",
@@ -97,6 +100,34 @@ impl Given {
         })
     }
 
+    /// The formats of a matrix's rows in the file, where it has it in blocks.
+    pub(super) fn formats(&self, decl: &Decl) -> Option<Vec<(usize, Format)>> {
+        kept::formats(self.checkpoint.as_ref()?, decl)
+    }
+
+    /// Of these matrices those that the file has in blocks, as they are there.
+    ///
+    /// # Errors
+    /// Where the file is not what it was when it was settled.
+    pub(super) fn packed(
+        &self,
+        decls: &[Decl],
+        ids: Vec<usize>,
+    ) -> Result<BTreeMap<usize, Arc<Packed>>> {
+        let mut all = BTreeMap::new();
+        let Some(checkpoint) = &self.checkpoint else {
+            return Ok(all);
+        };
+        let gone =
+            |error: Error| Error::input(format!("{}: {}", self.path.display(), error.message));
+        for id in ids {
+            if let Some(packed) = kept::packed(checkpoint, &decls[id]).map_err(gone)? {
+                all.insert(id, Arc::new(packed));
+            }
+        }
+        Ok(all)
+    }
+
     /// Puts the file's numbers in place of what parameters started with; a loss's own keep that.
     ///
     /// # Errors
@@ -128,6 +159,11 @@ fn expect(model: &Knobs, hash: &str) -> Result<()> {
             .hint("put the old contents back, or drop `from_blake3`"));
     }
     Ok(())
+}
+
+/// Whether a spec names a file.
+pub fn is_given(spec: &Spec) -> bool {
+    spec.at(&WEIGHTS).given(&FROM)
 }
 
 type Shapes = BTreeMap<String, Vec<usize>>;
@@ -190,9 +226,9 @@ pub fn write(path: &Path, decls: &[Decl], params: &Params) -> Result<()> {
         .hint("a folder that can be written, with room")
     };
     let mut tensors: HashMap<String, Tensor> = HashMap::new();
-    for (decl, var) in decls.iter().zip(params.vars()) {
+    for (id, decl) in decls.iter().enumerate() {
         if decl.serves {
-            let numbers = var.as_detached_tensor().to_device(&Device::Cpu)?;
+            let numbers = params.numbers(id)?.to_device(&Device::Cpu)?;
             tensors.insert(decl.name.clone(), numbers);
         }
     }

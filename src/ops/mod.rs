@@ -72,7 +72,7 @@ pub use linear_attention::{Decay, Features, LinearAxes, LinearInputs, Products};
 pub use lstm::Lstm;
 pub use op::{Arg, Launch, Made, Number, OnGpu, OnGpuMade, Op, View};
 pub(crate) use optimizer::{AdamwFactors, Updated};
-pub use packed::{Format, Packed};
+pub use packed::{Activations, Format, Packed};
 pub use quantise::{Grid, Rounding, Share};
 pub use rope::RopeTable;
 pub use tape::{Gradients, Tape};

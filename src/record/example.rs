@@ -6,10 +6,10 @@ use serde_json::json;
 
 use super::metric::{self, Metric};
 use super::{
-    At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine, RateSource,
-    ResultFile, Run, SCHEMA, Skill, Status, Trial, spec_sha256,
+    Answers, At, Build, Calibration, Channel, Cost, Cpu, Curve, Energy, Headline, Machine,
+    RateSource, ResultFile, Run, SCHEMA, Skill, Status, Trial, spec_sha256,
 };
-use crate::reading::{Method, Quality};
+use crate::reading::{Method, Quality, Thoughts};
 
 /// Variant and steps of each cell, in the order run.
 pub const CELLS: [(&str, u64); 5] = [
@@ -179,6 +179,43 @@ pub fn add_variant(
         }
         trial.spec_sha256 = spec_sha256(&trial.spec);
         file.trials.push(trial);
+    }
+}
+
+/// A model trained ever longer, each time with twice the compute, and then asked 20 problems that are all alike: a
+/// share `p(times, repeat)` of 4096 samples is right.
+pub fn asked(repeats: u64, trainings: u64, p: impl Fn(f64, u64) -> f64) -> ResultFile {
+    let cells: Vec<(&str, u64)> = (0..trainings).map(|k| ("gpt2", 100 << k)).collect();
+    let mut file = study_of(&cells, repeats, |_, _, _| Some(1.0));
+    file.run.headline = None;
+    file.run.base = None;
+    for trial in &mut file.trials {
+        let times = trial.budget.map_or(1.0, |steps| steps as f64 / 100.0);
+        trial.answers = Some(answers(p(times, trial.repeat)));
+    }
+    file
+}
+
+fn answers(p: f64) -> Answers {
+    let samples = 4096;
+    let right = (p * samples as f64).round() as u64;
+    Answers {
+        task: "made up".to_owned(),
+        thoughts: Thoughts::None,
+        thought_tokens: 0,
+        prompt_tokens: 4,
+        answer_tokens: 7,
+        samples,
+        temperature: 1.0,
+        greedy: vec![0; 20],
+        right: vec![right; 20],
+        votes: None,
+        chance: vec![0.1],
+        generated_tokens: 20 * 7 * (samples + 1),
+        prompt_flops: 0.0,
+        sample_flops: 1e6,
+        greedy_s: 0.1,
+        samples_s: 1.0,
     }
 }
 

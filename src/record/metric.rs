@@ -24,6 +24,8 @@ pub const TRAIN_LOSS_NATS: &str = "train_loss_nats";
 pub const VAL_LOSS_NATS: &str = "val_loss_nats";
 /// Validation loss per byte of text.
 pub const VAL_BITS_PER_BYTE: &str = "val_bits_per_byte";
+/// What llama.cpp's perplexity is.
+pub const PERPLEXITY: &str = "perplexity";
 /// The source's own loss on the validation tokens.
 pub const ORACLE_LOSS_NATS: &str = "oracle_loss_nats";
 /// Validation loss above the oracle's.
@@ -32,6 +34,12 @@ pub const EXCESS_LOSS_NATS: &str = "excess_loss_nats";
 pub const NEXT_TOKEN_ACCURACY: &str = "next_token_accuracy";
 /// Share of a task's answers that are right.
 pub const TASK_ACCURACY: &str = "task_accuracy";
+/// Share of generated answers that are right, the likeliest to each problem.
+pub const ANSWER_ACCURACY: &str = "answer_accuracy";
+/// The same of samples.
+pub const SAMPLE_ACCURACY: &str = "sample_accuracy";
+/// Share of problems that any sample solves.
+pub const COVERAGE: &str = "coverage";
 /// How unevenly experts are loaded.
 pub const MAX_VIOLATION: &str = "max_violation";
 /// Prompt processing.
@@ -44,6 +52,14 @@ pub const TTFT_S: &str = "ttft_s";
 pub const WEIGHTS_READ_BYTES: &str = "weights_read_bytes";
 /// What packing costs in quality.
 pub const PACKED_EXCESS_NATS: &str = "packed_excess_nats";
+/// What packing does to every distribution.
+pub const PACKED_KL_NATS: &str = "packed_kl_nats";
+/// How often packing leaves the first place as it was.
+pub const PACKED_TOP1_AGREEMENT: &str = "packed_top1_agreement";
+/// What a decoded token reads of the cache.
+pub const CACHE_READ_BYTES: &str = "cache_read_bytes";
+/// Model bandwidth utilisation.
+pub const MBU: &str = "mbu";
 /// Fused ops of one training step.
 pub const STEP_OPS: &str = "step_ops";
 /// What those ops make.
@@ -98,16 +114,24 @@ registry! {
     TRAIN_LOSS_NATS, "nats", Lower, Seeded, "Mean training loss over the last tenth of the steps.";
     VAL_LOSS_NATS, "nats", Lower, Seeded, "Mean validation loss per token at the end of training.";
     VAL_BITS_PER_BYTE, "bits/byte", Lower, Seeded, "Validation loss in bits per byte of the text, whatever the tokenizer.";
+    PERPLEXITY, "1", Lower, Seeded, "exp of the mean loss over n targets, those of the second half of each whole window of model.context tokens of a text, as llama.cpp's llama-perplexity has it.";
     ORACLE_LOSS_NATS, "nats", Lower, Seeded, "The source's own mean -ln p on the same tokens: the lowest loss any model can have.";
     EXCESS_LOSS_NATS, "nats", Lower, Seeded, "Validation loss minus the oracle's on the same tokens.";
     NEXT_TOKEN_ACCURACY, "1", Higher, Seeded, "Share of validation tokens that the model ranks first.";
     TASK_ACCURACY, "1", Higher, Seeded, "Share of a task's answers that are exactly right.";
+    ANSWER_ACCURACY, "1", Higher, Seeded, "Share of unseen problems that the model solves by generating one answer greedily, verified.";
+    SAMPLE_ACCURACY, "1", Higher, Seeded, "Share of sampled answers that are right (pass@1), at infer.temperature.";
+    COVERAGE, "1", Higher, Seeded, "Share of unseen problems that at least one of infer.samples sampled answers solves (pass@k at all of them).";
     MAX_VIOLATION, "1", Lower, Seeded, "The largest load of an expert over the mean load, less 1, over all validation tokens, in the layer where it is largest.";
     PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
     WEIGHTS_READ_BYTES, "bytes", Lower, Exact, "Bytes of weights that a step of decoding reads: of every matrix, packed or not, of experts those that infer.batch tokens are expected to choose, and a row of each table.";
     PACKED_EXCESS_NATS, "nats", Lower, Seeded, "Validation loss with packed weights (infer.weights) minus that with the trained ones, on the same tokens.";
+    PACKED_KL_NATS, "nats", Lower, Seeded, "Mean Kullback-Leibler divergence of what packed weights predict from what the trained ones do, over the validation tokens.";
+    PACKED_TOP1_AGREEMENT, "1", Higher, Seeded, "Share of validation tokens at which packed weights and the trained ones rank the same token first.";
+    CACHE_READ_BYTES, "bytes", Lower, Exact, "Bytes of what is kept of the tokens before that a step of decoding reads, of all windows, half way through the generated tokens.";
+    MBU, "1", Higher, Sampled, "Bytes of weights and cache that a step of decoding reads, over its median time, over the bandwidth of a copy measured in the same run.";
     STEP_OPS, "ops", Lower, Exact, "Fused ops that one training step dispatches forward, in all of its shards.";
     STEP_TENSOR_BYTES, "bytes", Lower, Exact, "Bytes of the tensors that those ops make and the step keeps for its way back.";
     ITERATION_S, "s", Lower, Sampled, "Median duration of one iteration of an imported benchmark.";

@@ -1,7 +1,7 @@
 //! THE WAIST: what a run leaves behind. A small, dull, versioned, serialisable type that everything on the left writes and
 //! everything on the right reads. SI units with the unit in the key; unknown is `null` beside a reason, never 0.
 //!
-//! [`origin`], [`trial`] and [`gpu`] hold the types, [`asked`] reads single keys of a settled spec, [`metric`] the one registry of metric names, [`validate`] what the types alone
+//! [`origin`], [`trial`], [`answers`] and [`gpu`] hold the types, [`asked`] reads single keys of a settled spec, [`metric`] the one registry of metric names, [`validate`] what the types alone
 //! cannot promise, [`store`] files, [`journal`] what survives a kill, [`pool`] several files as one and [`identity`] what is one cell
 //! and one trial, [`folder`] folders in place of files.
 //!
@@ -33,6 +33,7 @@ mod file;
 pub mod loss;
 pub mod metric;
 pub mod origin;
+pub mod answers;
 pub mod trial;
 pub mod asked;
 mod executed;
@@ -44,6 +45,7 @@ pub mod folder;
 pub mod pool;
 
 pub use crate::config::RateSource;
+pub use answers::Answers;
 pub use asked::Asked;
 pub use gpu::{GpuRange, GpuState};
 pub use loss::LossUnit;

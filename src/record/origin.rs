@@ -93,6 +93,15 @@ pub struct Machine {
     pub settings: BTreeMap<String, String>,
 }
 
+impl Machine {
+    /// Where seconds, bytes and joules compare: the class, and the wide registers that kernels are chosen by, for processors of one
+    /// family may have them or not: `epyc-19h-2c-linux` are Zen 3 and Zen 4.
+    pub fn kind(&self) -> String {
+        let wide = self.cpu.features.iter().any(|unit| unit == "avx512f");
+        format!("{}{}", self.class_id, if wide { "+avx512" } else { "" })
+    }
+}
+
 /// A processor.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cpu {

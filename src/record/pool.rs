@@ -8,6 +8,14 @@ use crate::error::{Error, Result};
 
 /// Reads result files and those in folders, refuses one that makes no sense, and pools them.
 pub fn read_all(paths: &[PathBuf]) -> Result<ResultFile> {
+    pool(read_each(paths)?)
+}
+
+/// Result files by name, each for itself.
+///
+/// # Errors
+/// Those of reading one.
+pub fn read_each(paths: &[PathBuf]) -> Result<Vec<(String, ResultFile)>> {
     let mut files = Vec::new();
     for path in paths {
         for path in folder::results(path)? {
@@ -15,7 +23,7 @@ pub fn read_all(paths: &[PathBuf]) -> Result<ResultFile> {
             files.push((path.display().to_string(), file));
         }
     }
-    pool(files)
+    Ok(files)
 }
 
 /// Several named result files as one; trials keep their order within a file and follow those of the file before.

@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::answers::Answers;
 use super::gpu::GpuState;
 use super::loss::LossUnit;
 use super::metric::Metric;
@@ -98,6 +99,9 @@ pub struct Trial {
     pub metrics: BTreeMap<String, Metric>,
     /// Loss split by what predicting a token needs, where the source has an oracle.
     pub skills: Vec<Skill>,
+    /// What it said to the problems that it was asked (`infer.samples`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answers: Option<Answers>,
     /// Joules, by meter.
     pub energy: Energy,
     /// What the GPU that it trained on showed meanwhile, where it was one.
@@ -134,6 +138,7 @@ impl Trial {
             curve: Curve::default(),
             metrics: BTreeMap::new(),
             skills: Vec::new(),
+            answers: None,
             energy: Energy::default(),
             gpu: None,
             validity: Validity {
@@ -221,7 +226,7 @@ pub enum BySixND {
 /// Structural cost: counted from the model's structure, matmul by matmul.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct Cost {
-    /// All parameters.
+    /// All parameters of the model that is trained; what only a loss has, as heads that predict further tokens, is not among them.
     pub params_total: u64,
     /// Without token and position embeddings and an untied head.
     pub params_non_embedding: u64,
@@ -241,7 +246,7 @@ pub struct Cost {
     /// the pairs that a causal mask leaves, backwards twice the forward.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub train_flops_per_sequence_causal: Option<u64>,
-    /// 6 N D with N all parameters, per token, for orientation.
+    /// 6 N D with N the parameters used for one token, per token, for orientation; in files from before, all parameters.
     pub six_n_flops_per_token: f64,
     /// All steps, model only, as executed: the axis of every comparison at equal compute.
     pub train_flops: f64,

@@ -247,6 +247,10 @@ fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
     for (index, share) in row.skills.iter().enumerate() {
         skill(&check.at(&format!("skills[{index}]")), share);
     }
+    let answers = row.answers.iter().flat_map(|a| a.problems_of_record());
+    for (part, message) in answers {
+        check.at("answers").at(part).that(false, || message);
+    }
     energy(&check.at("energy"), &row.energy);
     let sound = row
         .validity

@@ -215,6 +215,7 @@ impl Session {
             cool_down(began_c, interrupt);
             let mut job = (*job).clone();
             job.peak_flops_per_s = peaks.peak_flops_per_s(job.dtype());
+            job.stream_bytes_per_s = peaks.stream_bytes_per_s;
             self.run_one(job, request, observer, interrupt)?;
         }
         self.calibrate(At::After, machine, calibrate, observer, interrupt)?;

@@ -23,6 +23,8 @@ pub struct Besides {
     pub settle_s: f64,
     /// Tokens of all evaluations.
     pub evaluated_tokens: f64,
+    /// Tokens that are put into a cache, prompted and generated at the least.
+    pub served_tokens: f64,
     /// Seconds for which inference is measured.
     pub inference_s: f64,
 }
@@ -153,6 +155,7 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
         trial,
         paths: cell.paths.clone(),
         peak_flops_per_s: None,
+        stream_bytes_per_s: None,
         checkpoint: None,
         keep_weights: None,
         checkpoint_every_s: EVERY_S,

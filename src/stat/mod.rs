@@ -15,6 +15,7 @@ pub mod resample;
 pub mod sample;
 pub mod change;
 pub mod interval;
+pub mod answers;
 pub mod bootstrap;
 pub mod power;
 pub mod student;

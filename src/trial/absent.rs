@@ -15,9 +15,10 @@ pub(super) const TRAINING: [&str; 7] = [
     name::TRAIN_LOSS_NATS,
 ];
 
-pub(super) const QUALITY: [&str; 7] = [
+pub(super) const QUALITY: [&str; 8] = [
     name::VAL_LOSS_NATS,
     name::VAL_BITS_PER_BYTE,
+    name::PERPLEXITY,
     name::ORACLE_LOSS_NATS,
     name::EXCESS_LOSS_NATS,
     name::NEXT_TOKEN_ACCURACY,
@@ -25,10 +26,14 @@ pub(super) const QUALITY: [&str; 7] = [
     name::MAX_VIOLATION,
 ];
 
-pub(super) const SERVING: [&str; 5] = [
+pub(super) const SERVING: [&str; 9] = [
     name::PREFILL_TOKENS_PER_S,
     name::DECODE_TOKENS_PER_S,
     name::TTFT_S,
     name::WEIGHTS_READ_BYTES,
     name::PACKED_EXCESS_NATS,
+    name::PACKED_KL_NATS,
+    name::PACKED_TOP1_AGREEMENT,
+    name::CACHE_READ_BYTES,
+    name::MBU,
 ];

@@ -18,6 +18,9 @@ pub struct Job {
     pub paths: BTreeMap<String, PathBuf>,
     /// The device's measured GEMM peak in the dtype that the trial computes in, for MFU.
     pub peak_flops_per_s: Option<f64>,
+    /// The device's measured bandwidth, for MBU.
+    #[serde(default)]
+    pub stream_bytes_per_s: Option<f64>,
     /// Where a long trial keeps what lets it go on after a kill.
     #[serde(default)]
     pub checkpoint: Option<PathBuf>,

@@ -14,6 +14,12 @@ const MOST_THREADS: usize = 1024;
 /// A wattmeter's clock that is further off than a day is set to another day.
 const MOST_OFFSET_S: f64 = 86_400.0;
 
+/// A cache of more tokens fits no memory.
+const MOST_DEPTH: usize = 1 << 22;
+/// Samples and problems beyond which sizes are a typing error.
+const MOST_SAMPLES: usize = 1 << 12;
+const MOST_PROBLEMS: usize = 1 << 20;
+
 /// Windows per step beyond which sizes are a typing error.
 const MOST_WINDOWS: usize = 1 << 16;
 
@@ -159,15 +165,51 @@ pub(super) const GENERATE: Knob<Whole> = Knob::whole(
 .follows("the rest of model.context");
 pub(super) const INFER_BATCH: Knob<Whole> =
     Knob::count("batch", "Windows served at once.").default(1);
+pub(super) const DEPTH: Knob<Whole> = Knob::whole(
+    "depth",
+    "Tokens in the cache before the prompt, put there and not timed: decoding slows down with them.",
+)
+.unit("tokens")
+.at_most(MOST_DEPTH)
+.optional();
 pub(super) const INFER_WEIGHTS: Knob<Word> = Knob::word(
     "weights",
-    "Matrices are packed in one of GGUF's formats before they serve; where it is not given they serve as they were trained.",
-    &["q8_0", "q6_k", "q4_k", "q4_0"],
+    "What matrices serve in: packed in one of GGUF's formats; `file`, each in the format that the file of model.from has it in; or f32, as without it.",
+    &[
+        "file", "f32", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0",
+    ],
 )
 .optional();
+pub(super) const ACTIVATIONS: Knob<Word> = Knob::word(
+    "activations",
+    "What multiplies packed matrices: activations as they are (f32), or rounded to 8 bits, each 32 with a scale of their own, as llama.cpp does it.",
+    &["f32", "int8"],
+)
+.optional();
+pub(super) const SAMPLES: Knob<Whole> = Knob::count(
+    "samples",
+    "Answers drawn at infer.temperature to each unseen problem, after a greedy one; none is asked where it is not given.",
+)
+.at_most(MOST_SAMPLES)
+.optional();
+pub(super) const PROBLEMS: Knob<Whole> = Knob::count(
+    "problems",
+    "Unseen problems that are asked at most, where infer.samples says how often.",
+)
+.at_most(MOST_PROBLEMS)
+.default(400);
 pub(super) const INFER: Section = Section {
     path: "infer",
-    knobs: &[&PROMPT, &GENERATE, &INFER_BATCH, &INFER_WEIGHTS],
+    knobs: &[
+        &PROMPT,
+        &GENERATE,
+        &DEPTH,
+        &INFER_BATCH,
+        &INFER_WEIGHTS,
+        &ACTIVATIONS,
+        &SAMPLES,
+        &PROBLEMS,
+    ],
 };
 
 /// Every key of a spec, in the order of reading.

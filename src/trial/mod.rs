@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::measure::energy::{Metering, Plan};
 use crate::measure::{Clock, Monotonic, clock, disturbance};
 use crate::model::weights;
-use crate::record::{Status, Trial};
+use crate::record::{Answers, Status, Trial};
 
 pub mod checkpoint;
 pub mod job;
@@ -15,12 +15,16 @@ mod energy;
 mod footprint;
 pub mod registry;
 pub mod keys;
+pub mod infer;
 pub mod settle;
 pub mod calibrate;
 pub mod quality;
 pub mod serving;
+mod answers;
 mod ahead;
 pub mod training;
+mod figure;
+mod served;
 mod absent;
 mod outcome;
 
@@ -73,7 +77,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     // A process that went on from a checkpoint also held that.
     let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
     keep_weights(job, &experiment, &training)?;
-    let serving = served(job, &experiment, &training, &opened, &clock, &meters)?;
+    let (serving, answers) = served(job, &experiment, &training, &opened, &clock, &meters)?;
     let energy = meters.end();
     let serving = serving.as_ref();
     let observed = outcome::Observed {
@@ -89,7 +93,10 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
             Status::Ok
         },
         reason: training.diverged.clone(),
-        metrics: observed.metrics(job, train_peak_bytes, &energy),
+        metrics: answers::metrics(answers.as_ref())
+            .chain(observed.metrics(job, train_peak_bytes, &energy))
+            .collect(),
+        answers,
         skills: observed.skills(),
         validity: observed.validity(&energy),
         energy: energy::energy(&energy, training.resumed_at.is_some()),
@@ -118,19 +125,14 @@ fn served(
     opened: &crate::device::Opened,
     clock: &dyn Clock,
     meters: &Metering,
-) -> Result<Option<serving::Serving>> {
+) -> Result<(Option<serving::Serving>, Option<Answers>)> {
     if training.diverged.is_some() || job.trial.in_sweep() {
-        return Ok(None);
+        return Ok((None, None));
     }
-    serving::serve(
-        experiment,
-        &training.params,
-        job.trial.seed,
-        opened,
-        clock,
-        meters,
-    )
-    .map(Some)
+    let (params, seed) = (&training.params, job.trial.seed);
+    let serving = serving::serve(experiment, params, seed, opened, clock, meters)?;
+    let answers = answers::ask(experiment, params, seed, opened, clock)?;
+    Ok((Some(serving), answers))
 }
 
 #[cfg(test)]

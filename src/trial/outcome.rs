@@ -3,15 +3,16 @@
 use std::collections::BTreeMap;
 
 use super::absent::{NOTHING_TRAINED, QUALITY, SERVING, TRAINING};
+use super::figure::{known, mean, to_tenth_us};
 use super::job::Job;
 use super::quality::{Mean, Quality};
 use super::serving::Serving;
 use super::settle::Experiment;
 use super::training::Training;
-use super::{energy, quality};
+use super::{energy, quality, served};
+use crate::measure::Window;
 use crate::measure::disturbance::{self, Disturbance};
 use crate::measure::gpu::watch;
-use crate::measure::{Window, window};
 use crate::ops;
 use crate::reading::{self, Absent, Phase};
 use crate::record::metric as name;
@@ -79,7 +80,10 @@ impl Observed<'_> {
                 .for_each(|name| put(name, Metric::absent(name, "diverged"))),
         }
         match self.serving {
-            Some(serving) => self.put_serving(&mut put, serving),
+            Some(serving) => {
+                let trained = self.training.quality.as_ref();
+                served::put(self.experiment, trained, serving, job, &mut put);
+            }
             None => {
                 let reason = if self.training.diverged.is_some() {
                     "diverged"
@@ -182,6 +186,7 @@ impl Observed<'_> {
                 ),
             },
         );
+        put(name::PERPLEXITY, perplexity(source.is_text(), quality));
         let violation = quality.loads.max_violation();
         let violation = violation.ok_or("the model has no experts");
         put(name::MAX_VIOLATION, known(name::MAX_VIOLATION, violation));
@@ -197,61 +202,6 @@ impl Observed<'_> {
                 },
             );
         }
-    }
-
-    fn put_serving(&self, put: &mut impl FnMut(&str, Metric), serving: &Serving) {
-        let infer = &self.experiment.infer;
-        // The first of each pays for first touches of memory.
-        let warm = |samples: &[f64]| {
-            samples[1.min(samples.len())..]
-                .iter()
-                .map(|&s| to_tenth_us(s))
-                .collect::<Vec<_>>()
-        };
-        let rate =
-            |name: &str, tokens: usize, samples_s: &[f64]| match window::median(&warm(samples_s)) {
-                Some(seconds) => {
-                    let rates = warm(samples_s).iter().map(|s| tokens as f64 / s).collect();
-                    Metric::samples(name, tokens as f64 / seconds, rates)
-                }
-                None => Metric::absent(name, "nothing was generated"),
-            };
-        put(
-            name::PREFILL_TOKENS_PER_S,
-            rate(
-                name::PREFILL_TOKENS_PER_S,
-                infer.batch * infer.prompt,
-                &serving.prefill_s,
-            ),
-        );
-        put(
-            name::DECODE_TOKENS_PER_S,
-            rate(name::DECODE_TOKENS_PER_S, infer.batch, &serving.decode_s),
-        );
-        put(
-            name::WEIGHTS_READ_BYTES,
-            Metric::value(name::WEIGHTS_READ_BYTES, serving.bytes_read as f64),
-        );
-        let both = serving.quality.as_ref().zip(self.training.quality.as_ref());
-        put(
-            name::PACKED_EXCESS_NATS,
-            match both {
-                Some((packed, trained)) => mean(name::PACKED_EXCESS_NATS, &packed.above(trained)),
-                None => Metric::absent(
-                    name::PACKED_EXCESS_NATS,
-                    "the weights serve as they were trained",
-                ),
-            },
-        );
-        let ttft_s = warm(&serving.ttft_s);
-        put(
-            name::TTFT_S,
-            Metric::samples(
-                name::TTFT_S,
-                window::median(&ttft_s).unwrap_or(f64::NAN),
-                ttft_s,
-            ),
-        );
     }
 
     /// Measured joules of training, prompts and generation, each over the tokens that they went into. Estimates never get here.
@@ -450,6 +400,18 @@ impl Observed<'_> {
     }
 }
 
+/// As llama.cpp defines it, of a text.
+fn perplexity(is_text: bool, quality: &Quality) -> Metric {
+    match quality.second_half.filter(|_| is_text) {
+        Some(Mean { mean, se, n }) => {
+            let (value, se) = (mean.exp(), se.unwrap_or(f64::NAN));
+            Metric::mean(name::PERPLEXITY, value, value * se, n)
+        }
+        None if is_text => Metric::absent(name::PERPLEXITY, "the text has no whole window"),
+        None => Metric::absent(name::PERPLEXITY, "tokens are not text"),
+    }
+}
+
 /// A larger share of unknown tokens is worth a warning: word-level vocabularies of the field leave 2 to 5% of a held-out text
 /// unknown, and their losses are compared all the same; a tokenizer of pieces leaves none.
 const MANY_UNKNOWN: f64 = 0.01;
@@ -474,20 +436,4 @@ fn disturbed(seen: &Disturbance) -> Option<Flag> {
         value: Some(value),
         limit: Some(limit),
     })
-}
-
-fn known(name: &str, value: Result<f64, &str>) -> Metric {
-    match value {
-        Ok(value) => Metric::value(name, value),
-        Err(reason) => Metric::absent(name, reason),
-    }
-}
-
-fn mean(name: &str, mean: &Mean) -> Metric {
-    Metric::mean(name, mean.mean, mean.se.unwrap_or(f64::NAN), mean.n)
-}
-
-/// The clock's own resolution is coarser than the digits of a double; results need not carry them.
-fn to_tenth_us(seconds: f64) -> f64 {
-    (seconds * 1e7).round() / 1e7
 }

@@ -85,6 +85,19 @@ pub struct Quality {
     pub loads: Loads,
     /// Losses, window by window.
     windows: Windows,
+    /// Of the second half of each whole window, where there is one: llama.cpp's choice.
+    pub second_half: Option<Mean>,
+}
+
+/// What weights that are packed are worth beside those that they were made of.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Packed {
+    /// With the packed ones.
+    pub quality: Quality,
+    /// Kullback-Leibler divergence from the distributions of the others, in nats per token.
+    pub kl: Mean,
+    /// Share of places at which both rank the same token first.
+    pub same_first: Mean,
 }
 
 impl Quality {
@@ -98,6 +111,7 @@ impl Quality {
 #[derive(Default, Clone)]
 struct Tally {
     loss: Windows,
+    second_half: Windows,
     accuracy: Windows,
     oracle: Windows,
     excess: Windows,
@@ -107,6 +121,7 @@ impl Tally {
     fn open(&mut self) {
         for windows in [
             &mut self.loss,
+            &mut self.second_half,
             &mut self.accuracy,
             &mut self.oracle,
             &mut self.excess,
@@ -133,30 +148,79 @@ pub fn evaluate(
     workers: &Workers,
     opened: &Opened,
 ) -> Result<Quality> {
-    let source = &experiment.source;
-    let names = source.labels();
-    let mut all = Tally::default();
-    let mut by_label = vec![Tally::default(); names.len()];
     let (model, weights) = (experiment.model.clone(), Arc::new(weights));
     let (ops, device) = (
         experiment.ops.for_device(&opened.device)?,
         opened.device.clone(),
     );
-    let scored = workers.run(
-        source.held_out(
-            experiment.held_out,
-            experiment.batch.div_ceil(experiment.shards),
-            experiment.model.shape.context,
-        )?,
-        move |validation: Validation| {
-            let (batch, beside) = (&validation.batch, Beside::default());
-            let scored = infer::evaluate(&model, &weights, batch, ops, &device, &beside)?;
-            Ok::<_, Error>((validation, scored, beside.loads()))
-        },
-    )?;
+    let scored = workers.run(held_out(experiment)?, move |validation: Validation| {
+        let (batch, beside) = (&validation.batch, Beside::default());
+        let scored = infer::evaluate(&model, &weights, batch, ops, &device, &beside)?;
+        Ok::<_, Error>((validation, scored, beside.loads()))
+    })?;
+    let scored = scored.into_iter().collect::<Result<Vec<_>>>()?;
+    Ok(tallied(experiment.source.labels(), scored))
+}
+
+/// Evaluates weights that were packed, and holds every distribution against that of the weights that they were made of.
+pub fn compare(
+    experiment: &Experiment,
+    [trained, packed]: [Weights; 2],
+    workers: &Workers,
+    opened: &Opened,
+) -> Result<Packed> {
+    let (model, trained, packed) = (
+        experiment.model.clone(),
+        Arc::new(trained),
+        Arc::new(packed),
+    );
+    let (ops, device) = (
+        experiment.ops.for_device(&opened.device)?,
+        opened.device.clone(),
+    );
+    let compared = workers.run(held_out(experiment)?, move |validation: Validation| {
+        let both = [trained.as_ref(), packed.as_ref()];
+        let compared = infer::compare(&model, both, &validation.batch, ops, &device)?;
+        Ok::<_, Error>((validation, compared))
+    })?;
+    let (mut kl, mut same_first, mut scored) = (Windows::default(), Windows::default(), Vec::new());
+    for compared in compared {
+        let (validation, compared) = compared?;
+        for window in compared.chunks(validation.batch.context) {
+            kl.open();
+            same_first.open();
+            for token in window.iter().flatten() {
+                kl.add(token.kl_nats);
+                same_first.add(f64::from(u8::from(token.same_first)));
+            }
+        }
+        let losses = compared.into_iter().map(|token| Some(token?.scored));
+        scored.push((validation, losses.collect(), Loads::default()));
+    }
+    Ok(Packed {
+        quality: tallied(experiment.source.labels(), scored),
+        kl: kl.mean(),
+        same_first: same_first.mean(),
+    })
+}
+
+/// The windows that losses are of, as many at a time as one part of a step has.
+fn held_out(experiment: &Experiment) -> Result<Vec<Validation>> {
+    experiment.source.held_out(
+        experiment.held_out,
+        experiment.batch.div_ceil(experiment.shards),
+        experiment.model.shape.context,
+    )
+}
+
+/// Windows, the losses of their targets, and what their experts were loaded with.
+type Scored = (Validation, Vec<Option<TokenLoss>>, Loads);
+
+fn tallied(names: Vec<String>, scored: Vec<Scored>) -> Quality {
+    let mut all = Tally::default();
+    let mut by_label = vec![Tally::default(); names.len()];
     let (mut has_oracle, mut loads) = (false, Loads::default());
-    for scored in scored {
-        let (validation, scored, told) = scored?;
+    for (validation, scored, told) in scored {
         loads.join(&told);
         has_oracle |= validation.oracle.is_some();
         tally(&validation, &scored, &mut all, &mut by_label);
@@ -174,7 +238,9 @@ pub fn evaluate(
         .map(label)
         .filter(|row| row.loss.n > 0)
         .collect();
-    Ok(Quality {
+    let second_half = all.second_half.mean();
+    Quality {
+        second_half: Some(second_half).filter(|half| half.n > 0),
         loss: all.loss.mean(),
         accuracy: all.accuracy.mean(),
         oracle: has_oracle.then(|| all.oracle.mean()),
@@ -182,7 +248,7 @@ pub fn evaluate(
         labels,
         loads,
         windows: all.loss,
-    })
+    }
 }
 
 fn tally(
@@ -192,12 +258,19 @@ fn tally(
     by_label: &mut [Tally],
 ) {
     let context = validation.batch.context;
-    for (position, scored) in scored.iter().enumerate() {
-        if position.is_multiple_of(context) {
+    let mut whole = false;
+    for (position, &one) in scored.iter().enumerate() {
+        let at = position % context;
+        if at == 0 {
             all.open();
             by_label.iter_mut().for_each(Tally::open);
+            let window = &scored[position..position + context];
+            whole = window.iter().all(Option::is_some);
         }
-        let Some(scored) = *scored else { continue };
+        let Some(scored) = one else { continue };
+        if whole && second_half(at, context) {
+            all.second_half.add(f64::from(scored.nats));
+        }
         let oracle: Option<&Oracle> = validation.oracle.as_ref();
         all.add(scored, oracle.map(|o| o.nats[position]));
         if let Some(oracle) = oracle
@@ -208,9 +281,23 @@ fn tally(
     }
 }
 
+/// Whether llama.cpp's `llama-perplexity` counts the prediction made at this place of a chunk: in the second half, but for the last,
+/// whose target is the next chunk's.
+fn second_half(at: usize, context: usize) -> bool {
+    at >= context / 2 && at + 1 < context
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_chunk_counts_what_llama_cpp_counts() {
+        let counted = |context| (0..context).filter(|at| second_half(*at, context)).count();
+        // n_ctx - 1 - n_ctx / 2
+        assert_eq!([counted(512), counted(7), counted(2)], [255, 3, 0]);
+        assert!(second_half(256, 512) && second_half(510, 512) && !second_half(255, 512));
+    }
 
     #[test]
     fn the_standard_error_takes_windows_as_the_unit() {

@@ -1,14 +1,14 @@
 //! The inference half of a trial: time to first token, prefill and decode rates.
 
-use super::quality::{self, Quality};
+use super::quality::{self, Packed};
 use super::settle::Experiment;
 use crate::device::{Opened, Workers};
 use crate::error::Result;
-use crate::infer::Generator;
+use crate::infer::{Generator, Sampling};
 use crate::measure::Clock;
 use crate::measure::energy::Metering;
-use crate::model::{Params, Weights};
-use crate::ops::Narrowed;
+use crate::model::{Cache, Params, Weights};
+use crate::ops::{Activations, Narrowed, Ops};
 use crate::reading::Phase;
 
 /// Seconds, sample by sample, and what is served.
@@ -16,8 +16,10 @@ use crate::reading::Phase;
 pub struct Serving {
     /// Bytes of weights that one step of decoding reads.
     pub bytes_read: u64,
-    /// What the weights that are served are worth, where they are packed.
-    pub quality: Option<Quality>,
+    /// Bytes of what is kept of earlier tokens that a step reads, half way through the generated ones.
+    pub cache_read: u64,
+    /// What the weights that are served are worth, where they were packed from others that are there.
+    pub packed: Option<Packed>,
     /// One prompt of every window, from the first to the logits after the last.
     pub prefill_s: Vec<f64>,
     /// Prefill and the first token picked.
@@ -30,11 +32,15 @@ pub struct Serving {
     pub metered_generations: u64,
 }
 
+/// Tokens of a window that are put into the cache at once before anything is timed.
+const FILLED_AT_ONCE: usize = 512;
+
 /// Where a meter is open, prompts and generations are each repeated for at least this long: more than a processor's counters
 /// need. A GPU's need `measure.window_s = 5`, which nobody should wait for who has not asked.
 const METERED_S: f64 = 0.3;
 
-/// Generates from validation prompts again and again for `measure.window_s`, at least three times.
+/// Generates from validation prompts again and again for `measure.window_s`, at least three times; before each, the cache holds
+/// `infer.depth` tokens.
 pub fn serve(
     experiment: &Experiment,
     params: &Params,
@@ -44,30 +50,27 @@ pub fn serve(
     meters: &Metering,
 ) -> Result<Serving> {
     let infer = &experiment.infer;
-    let prompt = prompts(experiment)?;
     let weights = experiment.model.serving(params, infer.weights)?;
+    let weights = weights.with_activations(infer.activations);
     let narrowed = Narrowed::default();
     let ops = experiment
         .ops
         .for_device(&opened.device)?
         .keeping(&narrowed);
+    let served = Served::fill(experiment, &weights, ops, opened)?;
+    let prompt = &served.prompt;
     let mut sampling = (infer.sampling)(seed);
     let mut serving = Serving {
         bytes_read: experiment.model.bytes_read(&weights, infer.batch),
-        quality: packed(experiment, &weights, opened)?,
+        cache_read: served.cache_read(),
+        packed: packed(experiment, params, &weights, opened)?,
         ..Serving::default()
     };
     let start_s = clock.now_s();
     while serving.ttft_s.len() < 4 || clock.now_s() - start_s < experiment.measure.window_s {
-        let mut generator = Generator::new(
-            &experiment.model,
-            &weights,
-            ops,
-            &opened.device,
-            infer.batch,
-        );
+        let mut generator = served.generator()?;
         let from_s = clock.now_s();
-        let mut logits = generator.feed(&prompt)?;
+        let mut logits = generator.feed(prompt)?;
         serving.prefill_s.push(clock.now_s() - from_s);
         let mut tokens = sampling.pick(&logits)?;
         serving.ttft_s.push(clock.now_s() - from_s);
@@ -79,64 +82,137 @@ pub fn serve(
         }
     }
     if meters.is_open() {
-        let seconds = experiment.measure.window_s.max(METERED_S);
-        let generator = || {
-            Generator::new(
-                &experiment.model,
-                &weights,
-                ops,
-                &opened.device,
-                infer.batch,
-            )
-        };
-        meters.begin(Phase::Prefill);
-        serving.metered_prompts = repeat(clock, seconds, || generator().feed(&prompt).map(drop))?;
-        meters.begin(Phase::Generate);
-        serving.metered_generations = repeat(clock, seconds, || {
-            generator()
-                .generate(&prompt, infer.generate, &mut sampling)
-                .map(drop)
-        })?;
-        meters.begin(Phase::Other);
+        metered(&served, &mut sampling, clock, meters, &mut serving)?;
     }
     Ok(serving)
 }
 
-/// The quality of weights that were packed.
-fn packed(experiment: &Experiment, weights: &Weights, opened: &Opened) -> Result<Option<Quality>> {
-    if experiment.infer.weights.is_none() {
+/// What is served, and where every repetition begins.
+struct Served<'a> {
+    experiment: &'a Experiment,
+    weights: &'a Weights,
+    ops: Ops<'a>,
+    opened: &'a Opened,
+    /// With `infer.depth` tokens of every window.
+    cache: Cache,
+    prompt: Vec<u32>,
+}
+
+impl<'a> Served<'a> {
+    fn fill(
+        experiment: &'a Experiment,
+        weights: &'a Weights,
+        ops: Ops<'a>,
+        opened: &'a Opened,
+    ) -> Result<Self> {
+        let infer = &experiment.infer;
+        let tokens = infer.depth + infer.prompt + infer.generate;
+        let mut served = Self {
+            experiment,
+            weights,
+            ops,
+            opened,
+            cache: experiment.model.cache(infer.batch, tokens),
+            prompt: Vec::new(),
+        };
+        let rows = rows(experiment)?;
+        let columns = |from: usize, to: usize| -> Vec<u32> {
+            let rows = rows.iter().flat_map(|row| &row[from..to]);
+            rows.copied().collect()
+        };
+        let mut generator = served.generator()?;
+        for from in (0..infer.depth).step_by(FILLED_AT_ONCE) {
+            generator.feed(&columns(from, (from + FILLED_AT_ONCE).min(infer.depth)))?;
+        }
+        served.cache = generator.cache().copied()?;
+        served.prompt = columns(infer.depth, infer.depth + infer.prompt);
+        Ok(served)
+    }
+
+    fn generator(&self) -> Result<Generator<'a>> {
+        let (model, batch) = (&self.experiment.model, self.experiment.infer.batch);
+        let generator = Generator::new(model, self.weights, self.ops, &self.opened.device, batch);
+        Ok(generator.with(self.cache.copied()?))
+    }
+
+    /// Bytes of cache that the middle one of the generated tokens reads.
+    fn cache_read(&self) -> u64 {
+        let infer = &self.experiment.infer;
+        let seen = infer.depth + infer.prompt + infer.generate / 2;
+        let scalars = self.experiment.model.state_scalars(seen) * infer.batch as u64;
+        scalars * self.experiment.ops.dtype().size_in_bytes() as u64
+    }
+}
+
+/// Prompts, then whole generations, each for as long as a meter needs. Where the cache is filled before, that is no part of either.
+fn metered(
+    served: &Served,
+    sampling: &mut Sampling,
+    clock: &dyn Clock,
+    meters: &Metering,
+    serving: &mut Serving,
+) -> Result<()> {
+    let infer = &served.experiment.infer;
+    let seconds = served.experiment.measure.window_s.max(METERED_S);
+    let repeat = |phase: Phase, once: &mut dyn FnMut(Generator) -> Result<()>| -> Result<u64> {
+        let (mut spent_s, mut times) = (0.0, 0);
+        meters.begin(phase);
+        while times == 0 || spent_s < seconds {
+            if infer.depth > 0 {
+                meters.begin(Phase::Other);
+            }
+            let generator = served.generator()?;
+            if infer.depth > 0 {
+                meters.begin(phase);
+            }
+            let from_s = clock.now_s();
+            once(generator)?;
+            spent_s += clock.now_s() - from_s;
+            times += 1;
+        }
+        Ok(times)
+    };
+    serving.metered_prompts = repeat(Phase::Prefill, &mut |mut generator| {
+        generator.feed(&served.prompt).map(drop)
+    })?;
+    serving.metered_generations = repeat(Phase::Generate, &mut |mut generator| {
+        let made = generator.generate(&served.prompt, infer.generate, sampling);
+        made.map(drop)
+    })?;
+    meters.begin(Phase::Other);
+    Ok(())
+}
+
+/// What packing did, where weights were packed from others that are there.
+fn packed(
+    experiment: &Experiment,
+    params: &Params,
+    weights: &Weights,
+    opened: &Opened,
+) -> Result<Option<Packed>> {
+    let as_in_file =
+        experiment.serves_the_file() && experiment.infer.activations == Activations::F32;
+    if experiment.infer.weights.is_none() || as_in_file {
         return Ok(None);
     }
     let workers = Workers::new(experiment.shards)?;
-    quality::evaluate(experiment, weights.clone(), &workers, opened).map(Some)
+    let both = [params.detached(), weights.clone()];
+    quality::compare(experiment, both, &workers, opened).map(Some)
 }
 
-/// Does it again and again for so many seconds, and says how often.
-fn repeat(clock: &dyn Clock, seconds: f64, mut once: impl FnMut() -> Result<()>) -> Result<u64> {
-    let start_s = clock.now_s();
-    let mut times = 0;
-    while times == 0 || clock.now_s() - start_s < seconds {
-        once()?;
-        times += 1;
-    }
-    Ok(times)
-}
-
-/// The first `infer.prompt` tokens of held-out windows, row-major; windows repeat where there are too few.
-fn prompts(experiment: &Experiment) -> Result<Vec<u32>> {
+/// The tokens that fill the cache and prompt, a row for each of `infer.batch` windows: of each held-out window, and of those behind it
+/// where it is too short, from the first again where there are too few.
+fn rows(experiment: &Experiment) -> Result<Vec<Vec<u32>>> {
     let (infer, context) = (&experiment.infer, experiment.model.shape.context);
     let validation = experiment
         .source
         .held_out(experiment.held_out, infer.batch, context)?;
-    let windows: Vec<&[u32]> = validation
-        .iter()
-        .flat_map(|v| v.batch.inputs.chunks(context))
-        .collect();
-    Ok(windows
-        .iter()
-        .cycle()
-        .take(infer.batch)
-        .flat_map(|window| &window[..infer.prompt])
-        .copied()
-        .collect())
+    let windows = validation.iter().map(|v| v.batch.inputs.as_slice());
+    let tokens: Vec<u32> = windows.flatten().copied().collect();
+    let row = |k: usize| -> Vec<u32> {
+        let from = k * context % tokens.len();
+        let stream = tokens[from..].iter().chain(tokens.iter().cycle());
+        stream.take(infer.depth + infer.prompt).copied().collect()
+    };
+    Ok((0..infer.batch).map(row).collect())
 }

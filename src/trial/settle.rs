@@ -9,21 +9,20 @@ use serde_json::Value;
 
 use super::Registry;
 use super::footprint::{guess_train_bytes, state_bytes};
+use super::infer::{self, Infer};
 use super::keys::{
     BATCH, CLIP, COMPUTE, CURVE_POINTS, DATA, DEVICE, DTYPE, EXTERNAL_METER,
-    EXTERNAL_METER_OFFSET_S, GENERATE, HELD_OUT, INFER, INFER_BATCH, INFER_WEIGHTS, MEASURE, OPS,
-    PROMPT, SHARDS, STEPS, STORED, TF32, THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, VAL_POINTS,
-    WARMUP_S, WINDOW_S, keys,
+    EXTERNAL_METER_OFFSET_S, HELD_OUT, MEASURE, OPS, SHARDS, STEPS, STORED, TF32, THREADS, TOKENS,
+    TOKENS_PER_PARAM, TRAIN, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
 };
 use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
 use crate::data::{HeldOut, Source};
 use crate::error::{Error, Result};
 use crate::foreign;
-use crate::infer::Sampling;
 use crate::measure::energy::{self, External};
-use crate::model::{Decl, Model, Part, Shape, Span};
-use crate::ops::{DType, Format, Ops};
+use crate::model::{Decl, Model, Packing, Part, Shape, Span};
+use crate::ops::{DType, Ops};
 use crate::record::{self, Asked, Cost};
 use crate::train::{OptimizerPlan, Rates, Schedule, Stored};
 
@@ -98,20 +97,6 @@ pub struct Measure {
     pub external: Option<External>,
 }
 
-/// `infer.*`
-pub struct Infer {
-    /// Tokens of the prompt.
-    pub prompt: usize,
-    /// Tokens generated after it.
-    pub generate: usize,
-    /// Windows at once.
-    pub batch: usize,
-    /// What matrices are packed in; none where they serve as they were trained.
-    pub weights: Option<Format>,
-    /// A sampling for a seed.
-    pub sampling: Box<dyn Fn(u64) -> Sampling + Send + Sync>,
-}
-
 /// A settled spec and what follows from it.
 pub struct Prepared {
     /// Built, not started.
@@ -156,6 +141,7 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
 
 fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let context = Shape::context(spec)?;
+    infer::refuse_no_file(spec)?;
     let (kind, knobs) = registry.sources.pick(spec)?;
     let source = kind.settle(&knobs, context)?;
     let held_out = HeldOut::of(spec.at(&DATA).read(&HELD_OUT)?).unwrap_or(HeldOut::Test);
@@ -173,7 +159,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let shards = shards(&compute, &device, batch)?;
     let (optimizer, of_optimizer) = registry.optimizers.pick(spec)?;
     let (schedule, of_schedule) = registry.schedules.pick(spec)?;
-    let infer = infer(spec, context, &model, &device)?;
+    let infer = infer::settle(spec, (context, source.as_ref()), &model, &device)?;
     Ok(Experiment {
         optimizer: optimizer.settle(&of_optimizer)?,
         schedule: schedule.settle(&of_schedule)?,
@@ -314,50 +300,6 @@ fn external(knobs: &Knobs) -> Result<Option<External>> {
     Ok(Some(External { path, offset_s }))
 }
 
-fn infer(spec: &Spec, context: usize, model: &Model, device: &str) -> Result<Infer> {
-    let knobs = spec.at(&INFER);
-    let prompt = knobs.read_or(&PROMPT, (context / 2).max(1))?;
-    let generate = knobs.read_or(&GENERATE, context - prompt.min(context))?;
-    if prompt > context {
-        let why = format!("it does not fit the context of {context} (model.context)");
-        return Err(knobs.refuse(&PROMPT, &why));
-    }
-    if prompt + generate > context {
-        let why = format!("with a prompt of {prompt} it does not fit the context of {context}");
-        return Err(knobs.refuse(&GENERATE, &why));
-    }
-    let weights = knobs.find(&INFER_WEIGHTS)?;
-    let weights = weights.and_then(Format::of);
-    if let Some(format) = weights {
-        knobs.write(&INFER_WEIGHTS, format.name().into());
-        if device != "cpu" {
-            let why = format!("packed weights serve on the CPU, and compute.device is {device}");
-            return Err(knobs.refuse(&INFER_WEIGHTS, &why));
-        }
-        if model.coarse().is_some() {
-            let why =
-                "weights that model.linear.kind rounds for every product would be rounded twice";
-            return Err(knobs.refuse(&INFER_WEIGHTS, why));
-        }
-        if let Some((name, columns)) = model.cannot_pack(format) {
-            let why = format!(
-                "it packs {} numbers of a row at a time, and {name} has rows of {columns}",
-                format.numbers()
-            );
-            let refused = knobs.refuse(&INFER_WEIGHTS, &why);
-            return Err(refused.hint("q8_0 and q4_0 pack 32 at a time"));
-        }
-    }
-    let sampling = Box::new(Sampling::settle(spec)?);
-    Ok(Infer {
-        prompt,
-        generate,
-        batch: knobs.read(&INFER_BATCH)?,
-        weights,
-        sampling,
-    })
-}
-
 /// Scalars that one more token adds to what decoding keeps, at the end of the context: those of a window that is full by then, or
 /// of a state of fixed size, are not among them.
 fn kv_scalars_per_token(model: &Model) -> u64 {
@@ -398,7 +340,7 @@ fn cost_of(experiment: &Experiment) -> Cost {
         train_flops_per_token: flops.train() as f64 / shape.context as f64,
         train_flops_per_sequence: flops.train(),
         train_flops_per_sequence_causal: None,
-        six_n_flops_per_token: record::six_n_d(total, 1),
+        six_n_flops_per_token: record::six_n_d(model.params_active(), 1),
         train_flops: windows as f64 * flops.train() as f64,
         train_flops_full_square: Some(windows as f64 * flops.full_square as f64),
         optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(&trained)
@@ -412,12 +354,17 @@ fn cost_of(experiment: &Experiment) -> Cost {
 }
 
 impl Experiment {
+    /// Whether it only measures a file's own weights, as they are there.
+    pub fn serves_the_file(&self) -> bool {
+        self.steps == 0 && self.infer.weights == Some(Packing::AsInFile)
+    }
+
     /// Bytes of parameters, of the gradients of those that train, and of what the optimizer keeps for those.
     fn state_bytes(&self) -> u64 {
         let trained = self.model.trained();
         let scalars = self.optimizer.state_scalars(&trained);
         let gradients = trained.iter().map(Decl::count).sum();
-        state_bytes(self.model.params_total(), gradients, scalars)
+        state_bytes(self.model.params_kept(), gradients, scalars)
     }
 
     /// Peak memory that a plan expects; a guess.
@@ -426,7 +373,10 @@ impl Experiment {
         let tokens = (self.batch * shape.context) as u64;
         if self.steps == 0 {
             // Evaluating keeps what one layer makes, and logits a few rows at a time.
-            let parameters = 4 * self.model.params_total();
+            let parameters = match self.serves_the_file() {
+                true => self.model.packed_bytes(),
+                false => 4 * self.model.params_total(),
+            };
             return guess_train_bytes(parameters, tokens, 1, shape.width as u64, 0);
         }
         let trained: u64 = self.model.trained().iter().map(Decl::count).sum();

@@ -1,6 +1,6 @@
 //! Trials as they run. What every variant obeys, whatever it is made of, is in the law (`tests/law`).
 
-use candle_core::{Device, Tensor};
+use candle_core::{Device, Tensor, quantized};
 use serde_json::{Value, json};
 
 use super::*;
@@ -11,7 +11,11 @@ use crate::device;
 use crate::infer::Generator;
 use crate::train::Trainer;
 
+mod answers;
+mod checkpoints;
+mod depth;
 mod experts;
+mod from_file;
 mod gpu;
 mod keys;
 mod latent;
@@ -188,6 +192,7 @@ fn job(prepared: &Prepared) -> Job {
         trial,
         paths: prepared.paths.clone(),
         peak_flops_per_s: Some(1e11),
+        stream_bytes_per_s: Some(1e10),
         checkpoint: None,
         keep_weights: None,
         checkpoint_every_s: 60.0,

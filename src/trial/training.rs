@@ -233,7 +233,10 @@ impl Experiment {
         let device = &opened.device;
         Trainer::new(Setup {
             model: self.model.clone(),
-            params: self.model.start(seed, device)?,
+            params: match self.serves_the_file() {
+                true => self.model.start_packed(seed)?,
+                false => self.model.start(seed, device)?,
+            },
             optimizer: self
                 .optimizer
                 .start(&self.moved(), device, self.ops.dtype())?,

@@ -85,10 +85,10 @@ pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) 
         .filter(|seen| known.insert(seen.trial, seen.file))
         .collect();
     of_cell.sort_by_key(|seen| (seen.session(), seen.trial.order));
-    let mut places: BTreeMap<(&str, String), Vec<Vec<Seen>>> = BTreeMap::new();
+    let mut places: BTreeMap<(String, String), Vec<Vec<Seen>>> = BTreeMap::new();
     for seen in of_cell {
         let groups = places
-            .entry((&seen.machine().class_id, computed(seen.trial)))
+            .entry((seen.machine().kind(), computed(seen.trial)))
             .or_default();
         match groups.iter_mut().find(|group| is_one(group[0], seen)) {
             Some(group) => group.push(seen),
@@ -98,7 +98,7 @@ pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) 
     let firsts: Vec<Seen> = places.values().flatten().map(|group| group[0]).collect();
     let found = places
         .iter()
-        .flat_map(|((class, _), groups)| groups.iter().map(move |group| (*class, group)));
+        .flat_map(|((class, _), groups)| groups.iter().map(move |group| (class, group)));
     let found = found
         .map(|(class, group)| history(group, cell, class, differs(group[0], &firsts), measure));
     found.filter(|history| !history.points.is_empty()).collect()

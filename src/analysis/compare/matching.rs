@@ -372,21 +372,19 @@ fn strata(side: &[Seen]) -> BTreeSet<String> {
 /// Where some kind of machine is on both sides, only its trials compare: a base may hold many machines.
 fn of_shared_machines<'a>(sides: [Vec<Seen<'a>>; 2]) -> [Vec<Seen<'a>>; 2] {
     let classes = sides.each_ref().map(|side| classes(side));
-    let shared: BTreeSet<&str> = classes[0].intersection(&classes[1]).copied().collect();
+    let shared: BTreeSet<&String> = classes[0].intersection(&classes[1]).collect();
     if shared.is_empty() {
         return sides;
     }
     sides.map(|side| {
         side.into_iter()
-            .filter(|seen| shared.contains(seen.machine().class_id.as_str()))
+            .filter(|seen| shared.contains(&seen.machine().kind()))
             .collect()
     })
 }
 
-fn classes<'a>(side: &[Seen<'a>]) -> BTreeSet<&'a str> {
-    side.iter()
-        .map(|seen| seen.machine().class_id.as_str())
-        .collect()
+fn classes(side: &[Seen]) -> BTreeSet<String> {
+    side.iter().map(|seen| seen.machine().kind()).collect()
 }
 
 fn setting(sides: &[Vec<Seen>; 2]) -> Setting {

@@ -43,11 +43,11 @@ impl Past {
         let past = past
             .filter(|seen| known.insert(seen.trial, seen.file))
             .collect::<Vec<_>>();
-        let mut sessions: BTreeMap<(&str, &str, String), Sittings> = BTreeMap::new();
+        let mut sessions: BTreeMap<(&str, String, String), Sittings> = BTreeMap::new();
         for seen in past {
             let place = (
                 seen.trial.cell.as_str(),
-                seen.machine().class_id.as_str(),
+                seen.machine().kind(),
                 setting(&seen),
             );
             sessions
@@ -76,7 +76,7 @@ impl Past {
                     fences.insert(
                         (
                             (*cell).to_owned(),
-                            (*class).to_owned(),
+                            class.clone(),
                             stratum.clone(),
                             measure.name,
                         ),
@@ -96,7 +96,7 @@ impl Past {
         self.0
             .get(&(
                 seen.trial.cell.clone(),
-                seen.machine().class_id.clone(),
+                seen.machine().kind(),
                 setting(seen),
                 metric,
             ))

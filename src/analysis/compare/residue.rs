@@ -104,7 +104,7 @@ fn machine(seen: &Seen) -> Vec<Fact> {
     let number =
         |value: Option<u64>| value.map_or_else(|| "unknown".to_owned(), |value| value.to_string());
     let mut facts = vec![
-        ("kind", machine.class_id.clone()),
+        ("kind", machine.kind()),
         ("processor", machine.cpu.model.clone()),
         ("processor features", machine.cpu.features.join(" ")),
         ("memory, bytes", number(machine.memory_bytes)),

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::analysis::answer::answer_pairs;
-use crate::analysis::gain::Gain;
+use crate::analysis::gain::{Blank, Gain};
 use crate::analysis::pairs::pair;
 use crate::analysis::question::Question;
 use crate::analysis::stratum::strata;
@@ -126,4 +126,34 @@ fn the_base_may_grow_in_size() {
     assert!((two - 4.0 * 7.7 / 8.0).abs() < 0.1, "{two}");
     // The interval may differ: more cells show what repeats share.
     assert_eq!(value(both.on(Axis::Tokens)), value(alone.on(Axis::Tokens)));
+}
+
+/// Where more compute makes the base worse, as it does with a text that is learned by heart, no cost stands for a loss; what the trials
+/// differ by is still told.
+#[test]
+fn a_base_that_rises_prices_nothing() {
+    let losses = [(400, 2.6), (800, 3.9), (1600, 5.2)];
+    let cells: Vec<(&str, u64)> = losses.map(|(steps, _)| ("gpt2", steps)).into();
+    let cells = [cells, vec![("modern", 800)]].concat();
+    let mut file = study_of(&cells, 3, |variant, steps, repeat| {
+        let known = losses.iter().find(|known| known.0 == steps).unwrap().1;
+        let ahead = f64::from(u8::from(variant == "modern"));
+        Some(known - 0.1 * ahead + 1e-3 * repeat as f64)
+    });
+    for trial in &mut file.trials {
+        trial.cost.as_mut().unwrap().train_flops = 7.7e7 * trial.budget.unwrap() as f64;
+    }
+    let answer = judged(&file, 800);
+    let gain = answer.headline();
+    assert!(
+        matches!(
+            gain,
+            Gain::Unknown {
+                why: Blank::BaseRises,
+                ..
+            }
+        ),
+        "{gain:?}"
+    );
+    assert!((answer.equal_compute_nats.unwrap().value - 0.1).abs() < 1e-9);
 }

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::{Amount, Part, Priced, Unit, Usage};
 use crate::config::Price;
-use crate::record::{ResultFile, Status};
+use crate::record::{ResultFile, Status, Trial};
 
 /// Sums over the trials that finished.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -13,6 +13,8 @@ pub struct Bill {
     pub trials: usize,
     /// Those that finished: only these are in the sums.
     pub finished: usize,
+    /// Those of them that trained a model, rather than measuring one as it is.
+    pub trained: usize,
     /// Money.
     pub money: Priced,
     /// Greenhouse gases.
@@ -28,6 +30,8 @@ impl Price {
             .trials
             .iter()
             .filter(|trial| trial.status == Status::Ok);
+        let trains = |trial: &&Trial| trial.train_tokens() != Some(0);
+        let trained = finished.clone().filter(trains).count();
         let used: Vec<Usage> = finished
             .filter_map(|trial| Some(Usage::of(trial, file.machines.get(trial.machine as usize)?)))
             .collect();
@@ -37,6 +41,7 @@ impl Price {
         Bill {
             trials: file.trials.len(),
             finished: used.len(),
+            trained,
             money: all(Unit::Money(self.currency.clone()), &|usage| {
                 self.money(usage)
             }),

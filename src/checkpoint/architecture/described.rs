@@ -6,13 +6,16 @@ use serde_json::Value;
 
 use crate::checkpoint::stored::{Piece, Stored, Turn};
 
+/// Keys of a spec and their values.
+pub type Keys = Vec<(&'static str, Value)>;
+
 /// A checkpoint's model in words of a spec.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Described {
     /// The variant that is nearest.
     pub base: &'static str,
     /// What differs from it.
-    pub keys: Vec<(&'static str, Value)>,
+    pub keys: Keys,
     /// Each parameter, by its name here, and the tensors that it is made of, one below the other.
     pub parts: BTreeMap<String, Vec<Piece>>,
 }
@@ -30,6 +33,17 @@ pub(super) fn turned(tensor: impl Into<String>, turn: Turn) -> Piece {
     Piece {
         tensor: tensor.into(),
         turn,
+    }
+}
+
+/// A number of blocks, of which each has a tensor at least.
+pub(super) fn believed(layers: usize, tensors: &BTreeMap<String, Stored>) -> Result<usize, String> {
+    match layers <= tensors.len() {
+        true => Ok(layers),
+        false => Err(format!(
+            "it claims {layers} layers and has {} tensors",
+            tensors.len()
+        )),
     }
 }
 

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use super::described::{CONTEXT, Described, rows, turned, whole};
+use super::described::{CONTEXT, Described, believed, rows, turned, whole};
 use crate::checkpoint::facts::Facts;
 use crate::checkpoint::stored::{Piece, Stored, Turn};
 
@@ -47,7 +47,7 @@ pub(super) fn describe(
         false => "",
     };
     let width = facts.count(("embedding_length", "n_embd"))?;
-    let layers = facts.count(("block_count", "n_layer"))?;
+    let layers = believed(facts.count(("block_count", "n_layer"))?, tensors)?;
     let heads = facts.count(("attention.head_count", "n_head"))?;
     let hidden = facts.count_or_none(("feed_forward_length", "n_inner"))?;
     let longest = facts.count(("context_length", "n_positions"))?;

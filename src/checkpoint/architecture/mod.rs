@@ -6,10 +6,17 @@ use super::facts::Facts;
 use super::stored::Stored;
 
 mod described;
+mod rotation;
+mod windows;
+mod decoder;
 mod gpt2;
 mod llama;
+mod qwen2;
+mod qwen3;
+mod olmo2;
+mod gemma3;
 
-pub use described::Described;
+pub use described::{Described, Keys};
 
 /// What a header and its tensors are a model of, or why that cannot be said.
 pub type Describe = fn(&Facts, &mut BTreeMap<String, Stored>) -> Result<Described, String>;
@@ -26,7 +33,7 @@ pub struct Architecture {
 }
 
 /// All that are known.
-pub const ALL: [Architecture; 3] = [
+pub const ALL: [Architecture; 8] = [
     Architecture {
         name: "llama",
         about: "Llama, SmolLM2, TinyLlama and their kin",
@@ -36,6 +43,31 @@ pub const ALL: [Architecture; 3] = [
         name: "mistral",
         about: "Mistral: Llama with a window",
         describe: llama::describe,
+    },
+    Architecture {
+        name: "qwen2",
+        about: "Qwen2 and Qwen2.5: Llama with biases on queries, keys and values",
+        describe: qwen2::describe,
+    },
+    Architecture {
+        name: "qwen3",
+        about: "Qwen3: Llama with normed heads of queries and keys",
+        describe: qwen3::describe,
+    },
+    Architecture {
+        name: "olmo2",
+        about: "OLMo 2: Llama with norms behind its branches, and normed queries and keys",
+        describe: olmo2::describe,
+    },
+    Architecture {
+        name: "gemma3",
+        about: "Gemma 3 of text, in GGUF",
+        describe: gemma3::describe,
+    },
+    Architecture {
+        name: "gemma3_text",
+        about: "Gemma 3 of text, in folders of Hugging Face's",
+        describe: gemma3::describe,
     },
     Architecture {
         name: "gpt2",

@@ -331,3 +331,29 @@ fn what_cannot_be_run_is_refused() {
             .ends_with("no cell left to run")
     );
 }
+
+/// Optimizers whose rates are of other sizes get as many rates each, around their own.
+#[test]
+fn a_sweep_can_try_multiples_of_each_variants_own_rate() {
+    let library = Library::builtin();
+    let suite = library.suite("zoo").unwrap();
+    let cells = suite
+        .cells(&library, &overrides("gpt2,gpt2+lion", "", &[], ""))
+        .unwrap();
+    let rates = |variant: &str| {
+        let cell = cells.iter().find(|cell| cell.variant == variant);
+        cell.unwrap().rates.clone()
+    };
+    assert_eq!(rates("gpt2"), [0.003, 0.006, 0.012, 0.024, 0.048]);
+    assert_eq!(rates("gpt2+lion"), [6e-4, 1.2e-3, 2.4e-3, 4.8e-3, 9.6e-3]);
+
+    let variant = Variant {
+        tree: Tree::default(),
+        ..library.variant("gpt2").unwrap()
+    };
+    let error = suite.tune.unwrap().tried.rates(&variant).unwrap_err();
+    assert_eq!(
+        error.message,
+        "variant `gpt2` says no train.optimizer.lr for `times` to multiply"
+    );
+}

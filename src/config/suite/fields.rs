@@ -97,10 +97,21 @@ pub(super) const CELL_FIELDS: Declarations = &[
     &SET_OF_ROW,
 ];
 
-pub(super) const TRIED: Knob<List<Number>> =
-    Knob::number("lr", "The learning rates that are tried, at least three.")
-        .above(0.0)
-        .list();
+pub(super) const TRIED: Knob<List<Number>> = Knob::number(
+    "lr",
+    "The learning rates that are tried, the same for every variant: at least three.",
+)
+.above(0.0)
+.list()
+.optional();
+pub(super) const TIMES: Knob<List<Number>> = Knob::number(
+    "times",
+    "The learning rates that are tried as multiples of each variant's own, in place of `lr`: for optimizers whose rates are \
+     of other sizes.",
+)
+.above(0.0)
+.list()
+.optional();
 pub(super) const AT: Knob<List<Text>> = Knob::text(
     "at",
     "Where every variant is swept, as `w32@400`: a width and steps; absent: at each of its cells.",
@@ -119,7 +130,8 @@ pub(super) const FIRST_TRIED_SEED: Knob<Whole> = Knob::count(
     "The first of them; none may be one that judges.",
 )
 .default(1001);
-pub(super) const TUNE_FIELDS: Declarations = &[&TRIED, &AT, &MISSING, &SEEDS, &FIRST_TRIED_SEED];
+pub(super) const TUNE_FIELDS: Declarations =
+    &[&TRIED, &TIMES, &AT, &MISSING, &SEEDS, &FIRST_TRIED_SEED];
 
 pub(super) const VARIANT: Knob<Text> = Knob::text(
     "variant",

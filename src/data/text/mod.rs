@@ -15,7 +15,7 @@ use self::split::{Parts, Split, cut, split};
 use self::tokens::Tokens;
 use super::{Batch, IGNORE, Source, SourceKind, Validation};
 use crate::checkpoint::{Checkpoint, tokenizer};
-use crate::config::knob::{Declared as _, Number, Text as AnyText, Whole, Word};
+use crate::config::knob::{Declared as _, Flag, Number, Text as AnyText, Whole, Word};
 use crate::config::names::TOKENIZER;
 use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::{Error, Result};
@@ -42,6 +42,11 @@ const TOKENIZER_BLAKE3: Knob<AnyText> = Knob::text(
     "Hash of that tokenizer.json; another one is refused.",
 )
 .follows("computed from the file, where there is one");
+const BOS: Knob<Flag> = Knob::flag(
+    "bos",
+    "Whether every window begins with the token that the tokenizer puts before a text, in place of its own first one; of a checkpoint whose tokenizer does so it is set.",
+)
+.default(false);
 const BPE_VOCAB: Knob<Whole> = Knob::whole(
     "bpe_vocab",
     "Tokens that data.tokenizer = \"bpe\" learns; every byte is one.",
@@ -82,6 +87,7 @@ impl Named for Kind {
             &BLAKE3,
             &TOKENIZED_BY,
             &TOKENIZER_BLAKE3,
+            &BOS,
             &BPE_VOCAB,
             &VAL_FRACTION,
             &SPLIT,
@@ -114,6 +120,7 @@ impl SourceKind for Kind {
         let lossless = tokens.give_back(&validation, &parts.validation);
         let text = Text {
             vocab: tokens.vocab(),
+            bos: beginning(knobs, &tokens)?,
             train: encode(&parts.train)?,
             validation_bytes: lossless.then_some(parts.validation.len()),
             unknown_share: tokens.unknown_share(&validation),
@@ -148,6 +155,16 @@ impl SourceKind for Kind {
         }
         Ok(Arc::new(text))
     }
+}
+
+/// Reads `bos`, silent where it is not said: the token that windows begin with.
+fn beginning(knobs: &Knobs, tokens: &Tokens) -> Result<Option<u32>> {
+    if !knobs.find(&BOS)?.unwrap_or(false) {
+        return Ok(None);
+    }
+    let why = "the tokenizer puts no token before a text";
+    let refuse = || knobs.refuse(&BOS, why).hint("data.bos = false");
+    tokens.beginning().ok_or_else(refuse).map(Some)
 }
 
 /// Settles a file's knob as its name, and the hash of its contents beside it, refusing a hash given before that differs.
@@ -272,11 +289,28 @@ fn byte_of_char(texts: &[&str], at: usize) -> usize {
 /// Tokenized text.
 struct Text {
     vocab: usize,
+    /// What every window begins with.
+    bos: Option<u32>,
     train: Vec<u32>,
     validation: Vec<u32>,
     /// `None` where the tokenizer does not give the text back.
     validation_bytes: Option<usize>,
     unknown_share: Option<f64>,
+}
+
+impl Text {
+    /// What goes into the window at a place of `tokens`, and what is asked for: the token behind each. Where windows begin with a token
+    /// of their own it stands in the first one's place, as in llama.cpp's perplexity.
+    fn window<'t>(
+        &self,
+        tokens: &'t [u32],
+        at: usize,
+        context: usize,
+    ) -> (impl Iterator<Item = u32> + use<'t>, &'t [u32]) {
+        let first = self.bos.unwrap_or(tokens[at]);
+        let inputs = std::iter::once(first).chain(tokens[at + 1..at + context].iter().copied());
+        (inputs, &tokens[at + 1..at + 1 + context])
+    }
 }
 
 impl Source for Text {
@@ -298,12 +332,9 @@ impl Source for Text {
                 step.wrapping_mul(rows as u64).wrapping_add(row),
             );
             let start = stream.below(self.train.len() - context);
-            batch
-                .inputs
-                .extend_from_slice(&self.train[start..start + context]);
-            batch
-                .targets
-                .extend_from_slice(&self.train[start + 1..start + 1 + context]);
+            let window = self.window(&self.train, start, context);
+            batch.inputs.extend(window.0);
+            batch.targets.extend_from_slice(window.1);
         }
         batch
     }
@@ -330,15 +361,11 @@ impl Source for Text {
             };
             for &start in starts {
                 let from = start.min(targets - context);
-                batch
-                    .inputs
-                    .extend_from_slice(&self.validation[from..from + context]);
-                batch
-                    .targets
-                    .extend(std::iter::repeat_n(IGNORE, start - from));
-                batch
-                    .targets
-                    .extend_from_slice(&self.validation[start + 1..from + context + 1]);
+                let (inputs, asked) = self.window(&self.validation, from, context);
+                let known = start - from;
+                batch.inputs.extend(inputs);
+                batch.targets.extend(std::iter::repeat_n(IGNORE, known));
+                batch.targets.extend_from_slice(&asked[known..]);
             }
             Validation {
                 batch,
@@ -358,6 +385,10 @@ impl Source for Text {
 
     fn unknown_share(&self) -> Option<f64> {
         self.unknown_share
+    }
+
+    fn is_text(&self) -> bool {
+        true
     }
 
     fn train_tokens(&self) -> Option<u64> {

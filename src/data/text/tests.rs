@@ -181,6 +181,48 @@ fn a_tokenizer_file_is_loaded_and_recorded_by_name_and_hash() {
 }
 
 #[test]
+fn windows_begin_with_the_token_that_a_tokenizer_puts_before_a_text() {
+    let (folder, path) = file(b"");
+    fs::write(&path, "ab".repeat(200)).unwrap();
+    let tokenizer = folder.path().join("mine.json");
+    let write = |processor: Value| {
+        let document = json!({
+            "version": "1.0", "added_tokens": [], "normalizer": null, "pre_tokenizer": null, "decoder": {"type": "Fuse"},
+            "truncation": null, "padding": null, "post_processor": processor,
+            "model": {"type": "BPE", "vocab": {"a": 0, "b": 1, "<s>": 2}, "merges": []},
+        });
+        fs::write(&tokenizer, document.to_string()).unwrap();
+    };
+    let (token, text) = (
+        json!({"SpecialToken": {"id": "<s>", "type_id": 0}}),
+        json!({"Sequence": {"id": "A", "type_id": 0}}),
+    );
+    let template = json!({
+        "type": "TemplateProcessing", "single": [token, text], "pair": [text, {"Sequence": {"id": "B", "type_id": 1}}],
+        "special_tokens": {"<s>": {"id": "<s>", "ids": [2], "tokens": ["<s>"]}},
+    });
+    write(template);
+    let spec = json!({"kind": "text", "path": path, "tokenizer": tokenizer, "bos": true});
+    let source = source(spec.clone(), 6).unwrap();
+    // Of the 40 tokens of the tail all but the first are asked for.
+    let tail: Vec<u32> = (1..40).map(|i| i % 2).collect();
+    assert_eq!(validation_targets(&*source, 4, 6), tail);
+    for v in source.validation(4, 6).unwrap() {
+        for (inputs, targets) in v.batch.inputs.chunks(6).zip(v.batch.targets.chunks(6)) {
+            let known = targets.iter().position(|t| *t != IGNORE).unwrap();
+            assert_eq!(inputs[0], 2);
+            assert_eq!(inputs[known + 1..], targets[known..5]);
+        }
+    }
+    let batch = source.train(1, 2, 3, 6);
+    for (inputs, targets) in batch.inputs.chunks(6).zip(batch.targets.chunks(6)) {
+        assert_eq!((inputs[0], &inputs[1..]), (2, &targets[..5]));
+    }
+    write(Value::Null);
+    assert!(refusal(spec, 6).contains("the tokenizer puts no token before a text"));
+}
+
+#[test]
 fn words_that_a_tokenizer_does_not_know_are_counted_and_too_many_are_refused() {
     let (folder, path) = file(b"");
     let tokenizer = folder.path().join("mine.json");

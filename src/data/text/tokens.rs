@@ -5,6 +5,8 @@ use tokenizers::models::TrainerWrapper;
 use tokenizers::models::bpe::{BPE, BpeTrainer};
 use tokenizers::tokenizer::Tokenizer;
 
+use crate::checkpoint::tokenizer;
+
 /// Bytes that are tokenized at a time, up to the end of a line: an encoding takes a hundred times the memory of its ids.
 const PIECE_BYTES: usize = 1 << 20;
 
@@ -66,6 +68,15 @@ impl Tokens {
                 .max()
                 .map_or(0, |&id| id as usize + 1),
         }
+    }
+
+    /// The token that a text begins with, where the tokenizer puts one there.
+    pub fn beginning(&self) -> Option<u32> {
+        let Self::Pieces(tokenizer) = self else {
+            return None;
+        };
+        let processor = serde_json::to_value(tokenizer.get_post_processor()?).ok()?;
+        tokenizer::beginning(&processor)
     }
 
     /// Share of ids that say "unknown", where the tokenizer has a token for what it does not know.

@@ -117,6 +117,20 @@ fn what_is_read_leniently_is_told() {
     );
 }
 
+/// A program that was killed while it wrote leaves half a row; a table whose rows are short here and there is written so.
+#[test]
+fn half_a_last_row_is_left_out() {
+    let rows_of = |text: &str| {
+        let table = Table::parse("x.csv", text, ',').unwrap();
+        (table.rows(), table.notes())
+    };
+    let (rows, notes) = rows_of("a,b\n1,2\n3,4\n5\n");
+    let told =
+        "x.csv: line 4, the last, has no end or not all cells and may be cut off: it is left out";
+    assert_eq!((rows, &notes[..]), (2, &[told.to_owned()][..]));
+    assert_eq!(rows_of("a,b\n1\n3,4\n5\n").0, 3);
+}
+
 #[test]
 fn what_cannot_be_read_is_placed() {
     let cases = [

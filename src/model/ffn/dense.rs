@@ -3,6 +3,7 @@
 
 use candle_core::Tensor;
 
+use super::hidden::{HIDDEN, hidden};
 use super::{Ffn, FfnKind};
 use crate::config::knob::Number;
 use crate::config::{Declarations, Knob, Named};
@@ -47,15 +48,16 @@ impl Named for Kind {
         }
     }
     fn knobs(&self) -> Declarations {
-        &[&RATIO]
+        &[&RATIO, &HIDDEN]
     }
 }
 
 impl FfnKind for Kind {
     fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Ffn>> {
         let (shape, c) = (site.shape, site.shape.width);
-        let ratio = site.knobs.read(&RATIO)?;
-        let hidden = ((ratio * c as f64).round() as usize).max(1);
+        let hidden = hidden(&site.knobs, &RATIO, |ratio| {
+            ((ratio * c as f64).round() as usize).max(1)
+        })?;
         let up = build.linear(
             "up",
             LinearSpec {

@@ -3,6 +3,7 @@
 
 use candle_core::Tensor;
 
+use super::hidden::{HIDDEN, hidden};
 use super::{Ffn, FfnKind};
 use crate::config::knob::Number;
 use crate::config::{Declarations, Knob, Named};
@@ -44,16 +45,17 @@ impl Named for Kind {
         }
     }
     fn knobs(&self) -> Declarations {
-        &[&RATIO]
+        &[&RATIO, &HIDDEN]
     }
 }
 
 impl FfnKind for Kind {
     fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Ffn>> {
         let (shape, c) = (site.shape, site.shape.width);
-        let ratio = site.knobs.read(&RATIO)?;
         // The small slack keeps 8/3 * 48 = 128.00000000000003 from becoming 136.
-        let hidden = ((ratio * c as f64 / 8.0 - 1e-9).ceil() as usize).max(1) * 8;
+        let hidden = hidden(&site.knobs, &RATIO, |ratio| {
+            ((ratio * c as f64 / 8.0 - 1e-9).ceil() as usize).max(1) * 8
+        })?;
         let up = build.linear(
             "gate_up",
             LinearSpec {

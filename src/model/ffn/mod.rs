@@ -6,6 +6,7 @@ use super::{Build, Pass, Site, Span, Work};
 use crate::config::Named;
 use crate::error::Result;
 
+mod hidden;
 pub mod dense;
 pub mod gated;
 pub mod moe;

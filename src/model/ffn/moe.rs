@@ -49,16 +49,24 @@ const BALANCE: Knob<Word> = Knob::word(
 .default("bias");
 const BIAS_STEP: Knob<Number> = Knob::number(
     "bias_step",
-    "What each step adds to the bias of an expert with less than the mean load, and takes from others.",
+    "What each step adds to the bias of an expert with less than the mean load, and takes from others, in place of bias_reach: 1e-3 \
+     over tens of thousands of steps (DeepSeek-V3).",
 )
 .within(0.0, 1e3)
-.default(1e-3);
+.optional();
+const BIAS_REACH: Knob<Number> = Knob::number(
+    "bias_reach",
+    "How far biases can move in a whole run, by steps that fall in a line to nothing: a short run needs larger ones at first and fine \
+     ones at the end.",
+)
+.within(0.0, 1e3)
+.default(4.0);
 const BIAS_UNTIL: Knob<Number> = Knob::number(
     "bias_until",
     "Share of the steps after which biases stay as they are.",
 )
 .within(0.0, 1.0)
-.default(0.9);
+.default(1.0);
 const LOSS_WEIGHT: Knob<Number> = Knob::number(
     "loss_weight",
     "Weight of the loss that evens loads within each window, 1 where they are even.",
@@ -87,6 +95,7 @@ impl Named for Kind {
             &BALANCE,
             &BIAS_STEP,
             &BIAS_UNTIL,
+            &BIAS_REACH,
             &LOSS_WEIGHT,
         ]
     }
@@ -161,12 +170,20 @@ fn balanced(
 ) -> Result<(Option<ParamId>, Option<f64>)> {
     match knobs.read(&BALANCE)? {
         "bias" => {
-            let (step, until) = (knobs.read(&BIAS_STEP)?, knobs.read(&BIAS_UNTIL)?);
+            let until = knobs.read(&BIAS_UNTIL)?;
+            let step = knobs.find(&BIAS_STEP)?;
+            let reach = match step {
+                Some(_) => 0.0,
+                None => knobs.read(&BIAS_REACH)?,
+            };
             let rule = move |bias: &mut [f32], loads: &Loads, at: After| {
-                let goes_on = (at.step as f64) < until * at.steps as f64;
-                if let Some(loads) = loads.of(router).filter(|_| goes_on) {
-                    balance(bias, loads, step);
-                }
+                let moving = until * at.steps as f64;
+                let left = 1.0 - at.step as f64 / moving;
+                let Some(loads) = loads.of(router).filter(|_| left > 0.0) else {
+                    return;
+                };
+                // A triangle as long as the movement and twice its mean high has the reach for its area.
+                balance(bias, loads, step.unwrap_or(2.0 * reach / moving * left));
             };
             let rule = Box::new(rule);
             let bias = build.buffer("router_bias", &[experts], Init::Zeros, rule);

@@ -2,7 +2,7 @@
 //! gradients and for each N x N block of weights. Its N is 128; here it is at most the model's width, since a tile that is a whole row
 //! or a block that is a whole matrix would test nothing.
 
-use super::rounded::{self, Precision};
+use super::rounded::{self, OUTLIER, Precision};
 use super::{Linear, LinearKind, LinearSpec};
 use crate::config::knob::{Flag, Whole, Word};
 use crate::config::{Declarations, Knob, Named};
@@ -42,7 +42,7 @@ impl Named for Kind {
         "a full matrix whose products take inputs, weights and gradients rounded to 8-bit floats (DeepSeek-V3, arXiv 2412.19437)"
     }
     fn knobs(&self) -> Declarations {
-        &[&SCALING, &TILE, &GRADIENTS, &POWER_OF_TWO]
+        &[&SCALING, &TILE, &GRADIENTS, &POWER_OF_TWO, &OUTLIER]
     }
 }
 
@@ -67,13 +67,13 @@ impl LinearKind for Kind {
         };
         let power_of_two = site.knobs.read(&POWER_OF_TWO)?;
         let rounding = |grid, share| Rounding {
-            grid,
-            share,
             power_of_two,
+            ..Rounding::new(grid, share)
         };
+        let outlier = site.knobs.read(&OUTLIER)?;
         let precision = Precision {
-            inputs: rounding(Grid::E4m3, of_rows),
-            weights: rounding(Grid::E4m3, of_weights),
+            inputs: rounding(Grid::E4m3, of_rows).with_first(outlier),
+            weights: rounding(Grid::E4m3, of_weights).with_first(1.0 / outlier),
             gradients: Some(rounding(gradients, of_rows)),
             normed: false,
         };

@@ -1,7 +1,7 @@
 //! Factors in whole numbers of 8 bits, -127 to 127 (Jacob et al. 2017, arXiv 1712.05877; a scale for each token and each output as LLM.int8(),
 //! Dettmers et al. 2022, arXiv 2208.07339, section 2.1). Gradients stay f32.
 
-use super::rounded::{self, Precision};
+use super::rounded::{self, OUTLIER, Precision};
 use super::{Linear, LinearKind, LinearSpec};
 use crate::config::knob::{Whole, Word};
 use crate::config::{Declarations, Knob, Named};
@@ -30,7 +30,7 @@ impl Named for Kind {
         "a full matrix whose products take inputs and weights rounded to 8-bit whole numbers (Jacob et al. 2017)"
     }
     fn knobs(&self) -> Declarations {
-        &[&SCALING, &TILE]
+        &[&SCALING, &TILE, &OUTLIER]
     }
 }
 
@@ -50,9 +50,10 @@ impl LinearKind for Kind {
             }
             _ => [Share::Row; 2],
         };
+        let outlier = site.knobs.read(&OUTLIER)?;
         let precision = Precision {
-            inputs: Rounding::new(Grid::Int8, of_rows),
-            weights: Rounding::new(Grid::Int8, of_weights),
+            inputs: Rounding::new(Grid::Int8, of_rows).with_first(outlier),
+            weights: Rounding::new(Grid::Int8, of_weights).with_first(1.0 / outlier),
             gradients: None,
             normed: false,
         };

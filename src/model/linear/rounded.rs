@@ -5,11 +5,23 @@
 use candle_core::Tensor;
 
 use super::{Linear, LinearSpec};
+use crate::config::Knob;
+use crate::config::knob::Number;
 use crate::error::Result;
 use crate::model::coarse::Coarse;
 use crate::model::param::{Declare, Init, ParamId, Role};
 use crate::model::{Pass, Work};
 use crate::ops::Rounding;
+
+/// A channel that is out of proportion, as large models grow some (Dettmers et al. 2022, arXiv 2208.07339, section 3): planted, since
+/// small ones do not.
+pub(super) const OUTLIER: Knob<Number> = Knob::number(
+    "outlier",
+    "How many times as large the first input is while it is rounded, and its weights as many times smaller: without rounding it \
+     changes nothing.",
+)
+.within(1.0, 1e6)
+.default(1.0);
 
 /// How the factors of a product are rounded.
 #[derive(Debug, Clone, Copy)]
@@ -155,6 +167,7 @@ mod tests {
             batch: 1,
             time: 6,
             offset: 0,
+            room: 6,
             ids: &ids,
             rope: None,
             beside: &Beside::default(),

@@ -8,13 +8,19 @@
 //! With `qk_norm`, queries and keys go through an RMSNorm head by head, before they are rotated, with a trained gain for all query
 //! heads and one for all key heads: scores are then bounded, at most sqrt(D) at the start (Henry et al. 2020, arXiv 2010.04245,
 //! normalise by length; Dehghani et al. 2023, arXiv 2302.05442, section 2, by LayerNorm; RMSNorm as in Qwen3, arXiv 2505.09388).
+//! Or all query heads together and all key heads together, a gain for each number (OLMo 2, arXiv 2501.00656).
+//!
+//! A layer with a `theta` of its own rotates by it, whatever the model's positions are: windows and all earlier tokens may then be
+//! told apart by different wavelengths (Gemma 3, arXiv 2503.19786, section 2).
 //!
 //! With a `gate`, what the heads bring is multiplied by sigmoid(W x) before the last product, number by number or head by head (Qiu
 //! et al. 2025, arXiv 2505.06708, equation 5; behind the last product a gate does nothing): a head may then bring nothing. With a
 //! `sink`, each head has a trained logit z, 0 at the start, whose exp(z) is added to the sum under the softmax (gpt-oss, arXiv
 //! 2508.10925): attention may then go nowhere.
 
-use candle_core::Tensor;
+use std::sync::Arc;
+
+use candle_core::{D, Tensor};
 
 use super::cache::{in_order, keep};
 use super::token_values::{TokenValues, VALUE_EMBEDDING};
@@ -24,6 +30,7 @@ use crate::config::{Declarations, Knob, Named};
 use crate::error::Result;
 use crate::model::linear::{Linear, LinearSpec};
 use crate::model::param::{Init, ParamId, Role};
+use crate::model::rotation::{Rotation, Stretch};
 use crate::model::{Build, Pass, Shape, Site, Span, Work};
 use crate::ops::{Axes, Cached, Gate};
 
@@ -32,6 +39,12 @@ const QK_NORM: Knob<Flag> = Knob::flag(
     "Whether queries and keys are brought to unit size, head by head, by an RMSNorm with trained gains.",
 )
 .default(false);
+const QK_NORM_OVER: Knob<Word> = Knob::word(
+    "qk_norm_over",
+    "What that norm brings to unit size: each head by itself, or all query heads together and all key heads together.",
+    &["head", "projection"],
+)
+.default("head");
 const QK_NORM_EPS: Knob<Number> = Knob::number(
     "qk_norm_eps",
     "Added to the mean square of a query or key in that norm.",
@@ -49,6 +62,23 @@ const SINK: Knob<Flag> = Knob::flag(
     "Whether each head has a trained logit beside its scores that takes a share of the softmax and brings nothing.",
 )
 .default(false);
+const QKV_BIAS: Knob<Flag> = Knob::flag(
+    "qkv_bias",
+    "Whether queries, keys and values have a bias, whatever the other products have.",
+)
+.follows("model.bias");
+const THETA: Knob<Number> = Knob::number(
+    "theta",
+    "Base of the wavelengths by which this layer's queries and keys are rotated, whatever model.position says.",
+)
+.within(1.0, 1e9)
+.follows("as model.position says");
+const SCORE_SCALE: Knob<Number> = Knob::number(
+    "score_scale",
+    "What products of queries and keys are multiplied by before the softmax.",
+)
+.within(0.0, 1e6)
+.follows("1 over the square root of a head's channels, or model.scaling's");
 const WINDOW: Knob<Whole> = Knob::count(
     "window",
     "Tokens that a token sees, itself the last of them.",
@@ -84,11 +114,25 @@ impl Named for Kind {
     }
     fn knobs(&self) -> Declarations {
         match self {
-            Kind::Full => &[&QK_NORM, &QK_NORM_EPS, &GATE, &SINK, &VALUE_EMBEDDING],
+            Kind::Full => &[
+                &QKV_BIAS,
+                &QK_NORM,
+                &QK_NORM_OVER,
+                &QK_NORM_EPS,
+                &THETA,
+                &SCORE_SCALE,
+                &GATE,
+                &SINK,
+                &VALUE_EMBEDDING,
+            ],
             Kind::Sliding => &[
                 &WINDOW,
+                &QKV_BIAS,
                 &QK_NORM,
+                &QK_NORM_OVER,
                 &QK_NORM_EPS,
+                &THETA,
+                &SCORE_SCALE,
                 &GATE,
                 &SINK,
                 &VALUE_EMBEDDING,
@@ -114,11 +158,13 @@ impl MixerKind for Kind {
             LinearSpec {
                 rows: &[q, kv, kv],
                 inputs: c,
-                bias: shape.bias,
+                bias: site.knobs.if_given(&QKV_BIAS)?.unwrap_or(shape.bias),
                 start: shape.init_std,
             },
         )?;
         let qk_norm = QkNorm::settle(site, build)?;
+        let rotation = rotation(site, build)?;
+        let own_scale = site.knobs.if_given(&SCORE_SCALE)?;
         let token_values = TokenValues::settle(site, build)?;
         let sinks = sinks(site, build)?;
         let gate = gate(site, build)?;
@@ -136,6 +182,8 @@ impl MixerKind for Kind {
             window,
             qkv,
             qk_norm,
+            rotation,
+            scale: own_scale.or(shape.scaling.score_scale(d)),
             token_values,
             sinks,
             gate,
@@ -150,12 +198,30 @@ struct Attention {
     window: Option<usize>,
     qkv: Box<dyn Linear>,
     qk_norm: Option<QkNorm>,
+    /// Of this layer alone, in place of the model's.
+    rotation: Option<Arc<Rotation>>,
+    /// On scores; `None` is 1 / sqrt(D).
+    scale: Option<f64>,
     token_values: Option<TokenValues>,
     /// Of each query head, and whether they train.
     sinks: Option<(ParamId, bool)>,
     /// To the gates' logits.
     gate: Option<Box<dyn Linear>>,
     out: Box<dyn Linear>,
+}
+
+/// Reads `theta`, silent where it is not said.
+fn rotation(site: &Site, build: &mut Build) -> Result<Option<Arc<Rotation>>> {
+    let Some(theta) = site.knobs.if_given(&THETA)? else {
+        return Ok(None);
+    };
+    let (d, context) = (site.shape.head_width(), site.shape.context);
+    if !d.is_multiple_of(2) {
+        let why = format!("pairs are rotated, and a head is {d} wide");
+        return Err(site.knobs.refuse(&THETA, &why));
+    }
+    let own = Rotation::new(theta, Stretch::None, d, context);
+    Ok(Some(build.rotation(own)))
 }
 
 /// Reads `sink`, silent where it is not said.
@@ -190,23 +256,50 @@ struct QkNorm {
     /// Of queries and of keys.
     gains: [ParamId; 2],
     trains: bool,
+    /// Whether of all heads together.
+    together: bool,
     eps: f64,
 }
 
 impl QkNorm {
     /// Reads `qk_norm`, silent where it is not said.
     fn settle(site: &Site, build: &mut Build) -> Result<Option<Self>> {
+        let over = site.knobs.if_given(&QK_NORM_OVER)?;
         if !site.knobs.given(&QK_NORM) || !site.knobs.read(&QK_NORM)? {
             return Ok(None);
         }
-        let width = [site.shape.head_width()];
-        let gains = ["q_gain", "k_gain"]
-            .map(|name| build.of_all_heads(name, &width, Role::Gain, Init::Ones));
+        let (shape, d) = (site.shape, site.shape.head_width());
+        let together = over == Some("projection");
+        let of = [("q_gain", shape.heads), ("k_gain", shape.kv_heads)];
+        let gains = of.map(|(name, heads)| match together {
+            true => build.param(name, &[heads * d], Role::Gain, Init::Ones),
+            false => build.of_all_heads(name, &[d], Role::Gain, Init::Ones),
+        });
         Ok(Some(Self {
             gains,
             trains: gains.iter().any(|gain| build.trains(*gain)),
+            together,
             eps: site.knobs.read(&QK_NORM_EPS)?,
         }))
+    }
+
+    /// Queries and keys of the packed input at unit size, values as they are.
+    fn forward(&self, qkv: &Tensor, axes: Axes, pass: &Pass) -> Result<Tensor> {
+        let gains = self.gains.map(|gain| &pass.weights[gain]);
+        if !self.together {
+            return Ok(pass.ops.head_norm(qkv, gains, axes, self.eps)?);
+        }
+        let (q, k) = (axes.heads * axes.head_width, axes.before_values());
+        let normed = |from: usize, to: usize, gain: &Tensor| {
+            let part = qkv.narrow(1, from, to - from)?.contiguous()?;
+            pass.ops.rms_norm(&part, gain, self.eps)
+        };
+        let parts = [
+            normed(0, q, gains[0])?,
+            normed(q, k, gains[1])?,
+            qkv.narrow(1, k, axes.packed_width() - k)?,
+        ];
+        Ok(Tensor::cat(&parts, D::Minus1)?)
     }
 }
 
@@ -219,21 +312,22 @@ impl Attention {
             kv_heads: self.shape.kv_heads,
             head_width: self.shape.head_width(),
             value_width: None,
-            scale: self.shape.scaling.score_scale(self.shape.head_width()),
+            scale: self.scale,
             window: self.window,
         }
     }
 
     fn project(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
         let mut qkv = self.qkv.forward(x_nc, pass)?;
-        if let Some(QkNorm { gains, eps, .. }) = &self.qk_norm {
-            let gains = gains.map(|gain| &pass.weights[gain]);
-            qkv = pass.ops.head_norm(&qkv, gains, self.axes(pass), *eps)?;
+        if let Some(norm) = &self.qk_norm {
+            qkv = norm.forward(&qkv, self.axes(pass), pass)?;
         }
         if let Some(values) = &self.token_values {
             qkv = values.add(x_nc, &qkv, self.axes(pass), pass)?;
         }
-        match pass.rope {
+        let own = self.rotation.as_ref();
+        let own = own.map(|own| own.angles(pass.offset, pass.time, qkv.device()));
+        match own.transpose()?.as_ref().or(pass.rope) {
             Some(table) => Ok(pass.ops.rope(&qkv, self.axes(pass), table)?),
             None => Ok(qkv),
         }
@@ -253,10 +347,9 @@ impl Attention {
         self.out.forward(&y, pass)
     }
 
-    /// Tokens that decoding keeps.
-    fn room(&self) -> usize {
-        let context = self.shape.context;
-        self.window.map_or(context, |window| window.min(context))
+    /// Of so many tokens those that decoding keeps.
+    fn room(&self, tokens: usize) -> usize {
+        self.window.map_or(tokens, |window| window.min(tokens))
     }
 
     /// Keys (0) or values (1) of the packed input, (B x KV, T, D).
@@ -271,6 +364,7 @@ impl Attention {
     /// Of new tokens over those that the caches hold, which take the new ones in.
     fn over_caches(&self, qkv: &Tensor, pass: &Pass, caches: &[Tensor]) -> Result<Tensor> {
         let (axes, seen) = (self.axes(pass), pass.offset + pass.time);
+        let room = self.room(pass.room);
         let new = [self.heads(qkv, 0, pass)?, self.heads(qkv, 1, pass)?];
         let store = || -> Result<()> {
             let mut both = caches.iter().zip(&new);
@@ -289,7 +383,7 @@ impl Attention {
             store()?;
             return Ok(pass.ops.attention_with(qkv, self.sinks(pass), axes)?);
         }
-        if seen <= self.room() {
+        if seen <= room {
             store()?;
             return over(&caches[0], &caches[1], pass.offset, axes);
         }
@@ -300,7 +394,7 @@ impl Attention {
                 window: None,
                 ..axes
             };
-            return over(&caches[0], &caches[1], self.room() - 1, all);
+            return over(&caches[0], &caches[1], room - 1, all);
         }
         // The first of several new tokens sees what the last of them would write over.
         let whole = |which: usize| -> Result<Tensor> {
@@ -308,7 +402,7 @@ impl Attention {
             Ok(Tensor::cat(&[&held, &new[which]], 1)?)
         };
         let (keys, values) = (whole(0)?, whole(1)?);
-        let y = over(&keys, &values, pass.offset.min(self.room()), axes)?;
+        let y = over(&keys, &values, pass.offset.min(room), axes)?;
         store()?;
         Ok(y)
     }
@@ -326,7 +420,7 @@ impl Mixer for Attention {
         let qkv = self.project(x_nc, pass)?;
         if state.0.is_empty() {
             let heads = pass.batch * self.shape.kv_heads;
-            let room = (heads, self.room(), self.shape.head_width());
+            let room = (heads, self.room(pass.room), self.shape.head_width());
             let empty = || Tensor::zeros(room, qkv.dtype(), qkv.device());
             state.0 = vec![empty()?, empty()?];
         }
@@ -355,6 +449,6 @@ impl Mixer for Attention {
 
     fn state_scalars(&self, tokens: usize) -> u64 {
         let of_token = 2 * self.shape.kv_heads * self.shape.head_width();
-        (self.room().min(tokens) * of_token) as u64
+        (self.room(tokens) * of_token) as u64
     }
 }

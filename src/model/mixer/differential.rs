@@ -181,7 +181,7 @@ impl Mixer for Differential {
         let (d, half, g) = (axes.of_values(), axes.head_width, axes.kv_heads);
         if state.0.is_empty() {
             let empty = |width: usize| {
-                let room = (pass.batch * g, self.shape.context, width);
+                let room = (pass.batch * g, pass.room, width);
                 Tensor::zeros(room, looks[0].dtype(), looks[0].device())
             };
             state.0 = vec![empty(half)?, empty(half)?, empty(d)?];
@@ -219,7 +219,7 @@ impl Mixer for Differential {
 
     fn state_scalars(&self, tokens: usize) -> u64 {
         let of_token = 2 * self.shape.kv_heads * self.shape.head_width();
-        (self.shape.context.min(tokens) * of_token) as u64
+        (tokens * of_token) as u64
     }
 }
 

@@ -24,6 +24,7 @@ use crate::config::{Declarations, Knob, Named};
 use crate::error::Result;
 use crate::model::linear::{Linear, LinearSpec};
 use crate::model::param::{Init, ParamId, Role};
+use crate::model::rotation::places;
 use crate::model::{Build, Pass, Shape, Site, Span, Work};
 use crate::ops::{Axes, Cached, LatentAxes, LatentHeads, RopeTable};
 
@@ -307,11 +308,12 @@ impl Latent {
     /// The rotation of these tokens' places.
     fn angles(&self, pass: &Pass, device: &Device) -> Result<RopeTable> {
         let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = match kept.take().filter(|table| table.is_on(device)) {
+        let last = pass.offset + pass.time;
+        let table = match kept.take().filter(|table| table.holds(last, device)) {
             Some(table) => table,
             None => {
-                let width = self.sizes.rotary;
-                RopeTable::new(self.context, 0, width, self.theta, DType::F32, device)?
+                let (width, places) = (self.sizes.rotary, places(self.context, last));
+                RopeTable::new(places, 0, width, self.theta, DType::F32, device)?
             }
         };
         Ok(kept.insert(table).slice(pass.offset, pass.time)?)
@@ -428,7 +430,7 @@ impl Mixer for Latent {
     fn advance(&self, x_nc: &Tensor, pass: &Pass, state: &mut State) -> Result<Tensor> {
         let (made, sizes) = (self.made(x_nc, pass)?, self.sizes);
         if state.0.is_empty() {
-            let room = (pass.batch, self.context, sizes.kept());
+            let room = (pass.batch, pass.room, sizes.kept());
             state.0 = vec![Tensor::zeros(room, made[0].dtype(), made[0].device())?];
         }
         let y = if pass.offset == 0 {
@@ -474,6 +476,6 @@ impl Mixer for Latent {
     }
 
     fn state_scalars(&self, tokens: usize) -> u64 {
-        (self.context.min(tokens) * self.sizes.kept()) as u64
+        (tokens * self.sizes.kept()) as u64
     }
 }

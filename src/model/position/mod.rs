@@ -1,13 +1,14 @@
 //! How a model knows where a token stands: added to the embedding (learned, sinusoidal), turned into queries and keys
 //! (RoPE), or not at all.
 
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
-use candle_core::{DType, Device, Tensor};
+use candle_core::{Device, Tensor};
 
+use super::rotation::{Rotation, Stretch, places};
 use super::{Build, Pass, Site};
-use crate::config::knob::Number;
-use crate::config::{Declarations, Knob, Named};
+use crate::config::knob::{List, Number, Whole, Word};
+use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::Result;
 use crate::model::param::{Init, ParamId, Role};
 use crate::ops::RopeTable;
@@ -17,6 +18,11 @@ pub trait Position: Send + Sync {
     /// Adds what it adds to the embeddings of positions `pass.offset..`; (B*T, C) to the same shape.
     fn embed(&self, x_nc: Tensor, _flow: &Pass) -> Result<Tensor> {
         Ok(x_nc)
+    }
+
+    /// The most tokens of a window that it can number, where there is such a limit.
+    fn longest(&self) -> Option<usize> {
+        None
     }
 
     /// The rotation of queries and keys for positions `offset..offset + time`, for those that rotate.
@@ -40,6 +46,43 @@ const THETA: Knob<Number> = Knob::number(
 )
 .within(1.0, 1e9)
 .default(10_000.0);
+const SCALING: Knob<Word> = Knob::word(
+    "scaling",
+    "How angles are stretched for windows longer than those trained on: all alike, as in Llama 3.1 those that turn slowly, or each by a number of its own.",
+    &["none", "linear", "llama3", "factors"],
+)
+.default("none");
+const FACTOR: Knob<Number> = Knob::number(
+    "scaling_factor",
+    "What the angles that are stretched are divided by.",
+)
+.within(1e-3, 1e6)
+.default(8.0);
+const LOW: Knob<Number> = Knob::number(
+    "scaling_low",
+    "Pairs that turn at most so often within model.position.scaling_context are stretched in full.",
+)
+.within(0.0, 1e6)
+.default(1.0);
+const HIGH: Knob<Number> = Knob::number(
+    "scaling_high",
+    "Pairs that turn at least so often within model.position.scaling_context are not stretched.",
+)
+.within(0.0, 1e6)
+.default(4.0);
+const ORIGINAL: Knob<Whole> = Knob::count(
+    "scaling_context",
+    "Longest window of before angles were stretched.",
+)
+.unit("tokens")
+.default(8192);
+const FACTORS: Knob<List<Number>> = Knob::number(
+    "scaling_factors",
+    "What the angles of each pair are divided by: half as many numbers as a head has channels.",
+)
+.within(1e-3, 1e6)
+.list()
+.follows("1 of each");
 
 /// Row of the catalog: `learned`.
 pub struct LearnedKind;
@@ -76,7 +119,7 @@ impl Named for RopeKind {
         "queries and keys rotated by an angle that grows with position (Su et al. 2021)"
     }
     fn knobs(&self) -> Declarations {
-        &[&THETA]
+        &[&THETA, &SCALING, &FACTOR, &LOW, &HIGH, &ORIGINAL, &FACTORS]
     }
 }
 
@@ -98,15 +141,21 @@ impl PositionKind for LearnedKind {
         );
         Ok(Box::new(Learned {
             table: build.param("position", &size, Role::Embedding, start),
+            rows: shape.context,
         }))
     }
 }
 
 struct Learned {
     table: ParamId,
+    rows: usize,
 }
 
 impl Position for Learned {
+    fn longest(&self) -> Option<usize> {
+        Some(self.rows)
+    }
+
     fn embed(&self, x_nc: Tensor, pass: &Pass) -> Result<Tensor> {
         let table = &pass.weights[self.table];
         let table = if pass.offset == 0 {
@@ -138,12 +187,12 @@ struct Sinusoidal {
 impl Position for Sinusoidal {
     fn embed(&self, x_nc: Tensor, pass: &Pass) -> Result<Tensor> {
         let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = match kept
-            .take()
-            .filter(|table| table.device().same_device(x_nc.device()))
-        {
+        let last = pass.offset + pass.time;
+        let holds =
+            |table: &Tensor| table.device().same_device(x_nc.device()) && table.dims()[0] >= last;
+        let table = match kept.take().filter(holds) {
             Some(table) => table,
-            None => self.waves(x_nc.device())?,
+            None => self.waves(places(self.context, last), x_nc.device())?,
         };
         let table = kept.insert(table).narrow(0, pass.offset, pass.time)?;
         Ok(pass.ops.add_positions(&x_nc, &table, pass.time)?)
@@ -151,8 +200,8 @@ impl Position for Sinusoidal {
 }
 
 impl Sinusoidal {
-    /// (context, C).
-    fn waves(&self, device: &Device) -> Result<Tensor> {
+    /// (places, C).
+    fn waves(&self, places: usize, device: &Device) -> Result<Tensor> {
         let angle = |t: usize, c: usize| {
             let even = (c / 2 * 2) as f64;
             let angle = t as f64 / 10_000f64.powf(even / self.width as f64);
@@ -162,17 +211,17 @@ impl Sinusoidal {
                 angle.cos()
             }
         };
-        let rows = (0..self.context).flat_map(|t| (0..self.width).map(move |c| angle(t, c) as f32));
+        let rows = (0..places).flat_map(|t| (0..self.width).map(move |c| angle(t, c) as f32));
         Ok(Tensor::from_vec(
             rows.collect::<Vec<_>>(),
-            (self.context, self.width),
+            (places, self.width),
             device,
         )?)
     }
 }
 
 impl PositionKind for RopeKind {
-    fn settle(&self, site: &Site, _build: &mut Build) -> Result<Box<dyn Position>> {
+    fn settle(&self, site: &Site, build: &mut Build) -> Result<Box<dyn Position>> {
         let (knobs, shape) = (&site.knobs, site.shape);
         let theta = knobs.read(&THETA)?;
         if !shape.head_width().is_multiple_of(2) {
@@ -181,39 +230,47 @@ impl PositionKind for RopeKind {
                 shape.head_width()
             )));
         }
-        let (head_width, context) = (shape.head_width(), shape.context);
-        Ok(Box::new(Rope {
-            theta,
-            head_width,
-            context,
-            table: Mutex::new(None),
-        }))
+        let stretch = stretch(knobs, shape.head_width() / 2)?;
+        let rotation = Rotation::new(theta, stretch, shape.head_width(), shape.context);
+        Ok(Box::new(Rope(build.rotation(rotation))))
     }
 }
 
-struct Rope {
-    theta: f64,
-    head_width: usize,
-    context: usize,
-    /// Of the whole context, on the device that asked last: its cosines would take as long as a small model's step.
-    table: Mutex<Option<RopeTable>>,
+/// Reads `scaling` and what it takes, silent where it is not said.
+fn stretch(knobs: &Knobs, pairs: usize) -> Result<Stretch> {
+    let word = knobs.given(&SCALING).then(|| knobs.read(&SCALING));
+    match word.transpose()? {
+        None | Some("none") => Ok(Stretch::None),
+        Some("linear") => Ok(Stretch::Linear(knobs.read(&FACTOR)?)),
+        Some("factors") => {
+            let all = knobs.read_or(&FACTORS, vec![1.0; pairs])?;
+            if all.len() != pairs {
+                let why = format!("{} numbers, and a head has {pairs} pairs", all.len());
+                return Err(knobs.refuse(&FACTORS, &why));
+            }
+            Ok(Stretch::Each(all))
+        }
+        Some(_) => {
+            let (low, high) = (knobs.read(&LOW)?, knobs.read(&HIGH)?);
+            if low >= high {
+                let why = format!("it must be more than scaling_low, {low}");
+                return Err(knobs.refuse(&HIGH, &why));
+            }
+            Ok(Stretch::Llama3 {
+                factor: knobs.read(&FACTOR)?,
+                low,
+                high,
+                original: knobs.read(&ORIGINAL)? as f64,
+            })
+        }
+    }
 }
+
+struct Rope(Arc<Rotation>);
 
 impl Position for Rope {
     fn rope(&self, offset: usize, time: usize, device: &Device) -> Result<Option<RopeTable>> {
-        let mut kept = self.table.lock().unwrap_or_else(PoisonError::into_inner);
-        let table = match kept.take().filter(|table| table.is_on(device)) {
-            Some(table) => table,
-            None => RopeTable::new(
-                self.context,
-                0,
-                self.head_width,
-                self.theta,
-                DType::F32,
-                device,
-            )?,
-        };
-        Ok(Some(kept.insert(table).slice(offset, time)?))
+        self.0.angles(offset, time, device).map(Some)
     }
 }
 

@@ -19,6 +19,7 @@ pub mod parallel;
 pub mod post;
 pub mod pre;
 pub mod sandwich;
+pub mod reordered;
 pub mod plain;
 
 /// How a pass goes through a mixer: whole windows, or the next tokens beside what it keeps of those before.

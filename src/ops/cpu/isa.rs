@@ -16,7 +16,7 @@ impl Isa for Baseline {
     const FMA: bool = cfg!(any(target_feature = "fma", target_arch = "aarch64"));
 }
 
-/// AVX2 or AVX-512: both come with FMA.
+/// AVX2 or AVX-512: both come with FMA, and with F16C.
 #[cfg(target_arch = "x86_64")]
 #[derive(Clone, Copy)]
 pub(in crate::ops) struct WithFma;
@@ -44,9 +44,13 @@ pub(in crate::ops) fn level() -> Level {
             && is_x86_feature_detected!("avx512bw")
             && is_x86_feature_detected!("avx512dq")
             && is_x86_feature_detected!("avx512vl")
+            && is_x86_feature_detected!("f16c")
         {
             Level::Avx512
-        } else if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+        } else if is_x86_feature_detected!("avx2")
+            && is_x86_feature_detected!("fma")
+            && is_x86_feature_detected!("f16c")
+        {
             Level::Avx2
         } else {
             Level::Baseline

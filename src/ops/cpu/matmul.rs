@@ -82,6 +82,19 @@ impl<'a, F: Real> MatrixMut<'a, F> {
         }
     }
 
+    /// Some of its columns.
+    pub fn columns(&mut self, columns: Range<usize>) -> MatrixMut<'_, F> {
+        assert!(columns.start < columns.end && columns.end <= self.columns);
+        MatrixMut {
+            // SAFETY: the constructors made sure that the first row, this number in it, lies in the memory borrowed for 'a.
+            start: unsafe { self.start.add(columns.start) },
+            rows: self.rows,
+            columns: columns.len(),
+            stride: self.stride,
+            lives: PhantomData,
+        }
+    }
+
     /// One row.
     pub fn row(&mut self, i: usize) -> &mut [F] {
         assert!(i < self.rows);

@@ -55,7 +55,8 @@ macro_rules! kernel {
             use crate::ops::cpu::matmul::MatrixMut;
             #[allow(unused_imports, reason = "AVX-512 has an intrinsic for it")]
             use crate::ops::cpu::tile::sum_of_eight;
-            use crate::ops::packed::format::{self, Format};
+            use crate::ops::packed::codes::{Codes, Packed, by_format};
+            use crate::ops::packed::format::Format;
             use std::arch::x86_64::*;
 
             /// Registers of a piece: 32 numbers.
@@ -66,129 +67,24 @@ macro_rules! kernel {
             $wide
             $wide_signed
 
-            /// A format's pieces of 32 numbers.
-            trait Packed {
-                const NUMBERS: usize;
-                const BYTES: usize;
-                /// Piece `p` of a block.
-                fn piece(block: &[u8], p: usize) -> Piece;
-            }
-
-            /// `scale (q - zero)` of 32 bytes.
+            /// The numbers that codes stand for.
             #[target_feature(enable = $features)]
             #[inline]
-            fn scaled(low: __m128i, high: __m128i, scale: [f32; 2], zero: f32) -> Piece {
-                let (low, high) = (wide(low), wide(high));
-                let mut piece = [$zero(); PIECE];
-                for i in 0..$parts {
-                    piece[i] = $mul($set(scale[0]), $sub(low[i], $set(zero)));
-                    piece[$parts + i] = $mul($set(scale[1]), $sub(high[i], $set(zero)));
-                }
-                piece
-            }
-
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn sixteen(bytes: &[u8]) -> __m128i {
-                let bytes = &bytes[..16];
-                // SAFETY: the slice has sixteen bytes.
-                unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
-            }
-
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn upper_half(bytes: __m128i) -> __m128i {
-                lower_half(_mm_srli_epi16::<4>(bytes))
-            }
-
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn lower_half(bytes: __m128i) -> __m128i {
-                _mm_and_si128(bytes, _mm_set1_epi8(15))
-            }
-
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn q8_0(block: &[u8], _p: usize) -> Piece {
-                let d = $set(format::half_at(block, 0));
-                let low = wide_signed(sixteen(&block[2..]));
-                let high = wide_signed(sixteen(&block[18..]));
-                let mut piece = [$zero(); PIECE];
-                for i in 0..$parts {
-                    piece[i] = $mul(d, low[i]);
-                    piece[$parts + i] = $mul(d, high[i]);
-                }
-                piece
-            }
-
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn q4_0(block: &[u8], _p: usize) -> Piece {
-                let (d, q) = (format::half_at(block, 0), sixteen(&block[2..]));
-                scaled(lower_half(q), upper_half(q), [d, d], 8.0)
-            }
-
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn q4_k(block: &[u8], p: usize) -> Piece {
-                let (d, e) = (format::half_at(block, 0), format::half_at(block, 2));
-                let (s, m) = format::of_part(&block[4..16], p);
-                let at = 16 + 32 * (p / 2);
-                let (low, high) = (sixteen(&block[at..]), sixteen(&block[at + 16..]));
-                let (low, high) = if p.is_multiple_of(2) {
-                    (lower_half(low), lower_half(high))
-                } else {
-                    (upper_half(low), upper_half(high))
+            fn numbers<P: Packed>(codes: &Codes) -> Piece {
+                let [low, high] = codes.q;
+                let (low, high) = match P::SIGNED {
+                    true => (wide_signed(low), wide_signed(high)),
+                    false => (wide(low), wide(high)),
                 };
-                let (low, high) = (wide(low), wide(high));
-                let (scale, offset) = ($set(d * s), $set(e * m));
+                let scales = [$set(codes.scale[0]), $set(codes.scale[1])];
+                let (zero, offset) = ($set(P::ZERO), $set(codes.offset));
                 let mut piece = [$zero(); PIECE];
                 for i in 0..$parts {
-                    piece[i] = $sub($mul(scale, low[i]), offset);
-                    piece[$parts + i] = $sub($mul(scale, high[i]), offset);
+                    piece[i] = $sub($mul(scales[0], $sub(low[i], zero)), offset);
+                    piece[$parts + i] = $sub($mul(scales[1], $sub(high[i], zero)), offset);
                 }
                 piece
             }
-
-            #[target_feature(enable = $features)]
-            #[inline]
-            fn q6_k(block: &[u8], p: usize) -> Piece {
-                let (half, stretch) = (p / 4, p % 4);
-                let d = format::half_at(block, 208);
-                let scale = |k: usize| d * f32::from(block[192 + 2 * p + k].cast_signed());
-                let (of_low, of_high) = (64 * half + 32 * (stretch % 2), 128 + 32 * half);
-                let two = _mm_cvtsi32_si128(2 * stretch as i32);
-                let mut q = [_mm_setzero_si128(); 2];
-                for (k, q) in q.iter_mut().enumerate() {
-                    let (low, high) = (
-                        sixteen(&block[of_low + 16 * k..]),
-                        sixteen(&block[of_high + 16 * k..]),
-                    );
-                    let low = if stretch < 2 { lower_half(low) } else { upper_half(low) };
-                    let high = _mm_and_si128(_mm_srl_epi16(high, two), _mm_set1_epi8(3));
-                    *q = _mm_or_si128(low, _mm_slli_epi16::<4>(high));
-                }
-                scaled(q[0], q[1], [scale(0), scale(1)], 32.0)
-            }
-
-            macro_rules! packed {
-                ($name:ident, $format:ident, $one:ident) => {
-                    struct $name;
-                    impl Packed for $name {
-                        const NUMBERS: usize = Format::$format.numbers();
-                        const BYTES: usize = Format::$format.bytes();
-                        #[inline(always)]
-                        fn piece(block: &[u8], p: usize) -> Piece {
-                            // SAFETY: only `all` gets here, whose caller found the instructions.
-                            unsafe { $one(block, p) }
-                        }
-                    }
-                };
-            }
-            packed!(OfQ8_0, Q8_0, q8_0);
-            packed!(OfQ4_0, Q4_0, q4_0);
-            packed!(OfQ4K, Q4K, q4_k);
-            packed!(OfQ6K, Q6K, q6_k);
 
             #[target_feature(enable = $features)]
             pub fn all(
@@ -198,22 +94,32 @@ macro_rules! kernel {
                 k: usize,
                 out: &mut MatrixMut<'_, f32>,
             ) {
-                match format {
-                    Format::Q8_0 => rows::<OfQ8_0>(blocks, x, k, out),
-                    Format::Q4_0 => rows::<OfQ4_0>(blocks, x, k, out),
-                    Format::Q4K => rows::<OfQ4K>(blocks, x, k, out),
-                    Format::Q6K => rows::<OfQ6K>(blocks, x, k, out),
+                by_format!(format, rows, blocks, x, k, out)
+            }
+
+            /// One row of x leaves registers for more of W, whose sums then do not wait for each other.
+            #[target_feature(enable = $features)]
+            #[inline]
+            fn rows<P: Packed>(blocks: &[u8], x: &[f32], k: usize, out: &mut MatrixMut<'_, f32>) {
+                match x.len() == k {
+                    true => rows_by::<P, 4>(blocks, x, k, out),
+                    false => rows_by::<P, $rows>(blocks, x, k, out),
                 }
             }
 
             #[target_feature(enable = $features)]
             #[inline]
-            fn rows<P: Packed>(blocks: &[u8], x: &[f32], k: usize, out: &mut MatrixMut<'_, f32>) {
+            fn rows_by<P: Packed, const R: usize>(
+                blocks: &[u8],
+                x: &[f32],
+                k: usize,
+                out: &mut MatrixMut<'_, f32>,
+            ) {
                 let of_row = k / P::NUMBERS * P::BYTES;
                 let (mut i, rows) = (0, blocks.len() / of_row);
-                while i + $rows <= rows {
-                    some::<P, $rows>(&blocks[i * of_row..], x, k, i, out);
-                    i += $rows;
+                while i + R <= rows {
+                    some::<P, R>(&blocks[i * of_row..], x, k, i, out);
+                    i += R;
                 }
                 while i < rows {
                     some::<P, 1>(&blocks[i * of_row..], x, k, i, out);
@@ -260,7 +166,7 @@ macro_rules! kernel {
                         let at = b * P::NUMBERS + 32 * p;
                         for (r, sums) in sums.iter_mut().enumerate() {
                             let block = &blocks[r * of_row + b * P::BYTES..][..P::BYTES];
-                            let piece = P::piece(block, p);
+                            let piece = numbers::<P>(&P::codes(block, p));
                             for (c, sum) in sums.iter_mut().enumerate() {
                                 for (v, w) in piece.iter().enumerate() {
                                     // SAFETY: c < C, and at + 32 <= k: this ends within C k numbers, which x has.
@@ -288,7 +194,7 @@ macro_rules! kernel {
 #[cfg(target_arch = "x86_64")]
 kernel!(
     avx512,
-    "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma",
+    "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c",
     16,
     1,
     4,
@@ -301,12 +207,12 @@ kernel!(
     _mm512_sub_ps,
     _mm512_fmadd_ps,
     _mm512_reduce_add_ps,
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     #[inline]
     fn wide(bytes: __m128i) -> [__m512; 1] {
         [_mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(bytes))]
     },
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     #[inline]
     fn wide_signed(bytes: __m128i) -> [__m512; 1] {
         [_mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(bytes))]
@@ -315,7 +221,7 @@ kernel!(
 #[cfg(target_arch = "x86_64")]
 kernel!(
     avx2,
-    "avx2,fma",
+    "avx2,fma,f16c",
     8,
     2,
     2,
@@ -328,13 +234,13 @@ kernel!(
     _mm256_sub_ps,
     _mm256_fmadd_ps,
     sum_of_eight,
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     fn wide(bytes: __m128i) -> [__m256; 2] {
         let upper = _mm_srli_si128::<8>(bytes);
         [bytes, upper].map(|half| _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(half)))
     },
-    #[target_feature(enable = "avx2,fma")]
+    #[target_feature(enable = "avx2,fma,f16c")]
     #[inline]
     fn wide_signed(bytes: __m128i) -> [__m256; 2] {
         let upper = _mm_srli_si128::<8>(bytes);
@@ -352,7 +258,8 @@ mod tests {
         use crate::ops::check::random;
         use candle_core::DType;
         use candle_core::quantized::QTensor;
-        if !(is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma")) {
+        let has = is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma");
+        if !(has && is_x86_feature_detected!("f16c")) {
             return Ok(());
         }
         let (weights, x) = (

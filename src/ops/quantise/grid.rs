@@ -74,7 +74,7 @@ pub enum Share {
 
 /// How a matrix is rounded: to the nearest number of the grid times a scale, of two to the even one, the largest where there is none
 /// beyond.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Rounding {
     /// What is left.
     pub grid: Grid,
@@ -82,16 +82,24 @@ pub struct Rounding {
     pub share: Share,
     /// Whether scales are rounded up to powers of two.
     pub power_of_two: bool,
+    /// How many times as large as it is the first column is while it is rounded: a planted outlier.
+    pub first: f64,
 }
 
 impl Rounding {
-    /// With scales of any size.
+    /// With scales of any size, and no outlier.
     pub const fn new(grid: Grid, share: Share) -> Self {
         Self {
             grid,
             share,
             power_of_two: false,
+            first: 1.0,
         }
+    }
+
+    /// The same with a planted outlier.
+    pub const fn with_first(self, first: f64) -> Self {
+        Self { first, ..self }
     }
 
     /// Whether a row's numbers depend on those of other rows.

@@ -47,7 +47,7 @@ pub(super) fn fused_gradient(
 
 /// By candle's plain operations; the difference of x and itself is an exact zero with x's gradient.
 pub(super) fn straight_through(x: &Tensor, rounding: Rounding) -> Result<Tensor> {
-    let rounded = reference(&x.detach(), rounding)?;
+    let rounded = planted(&x.detach(), rounding)?;
     if !x.track_op() {
         return Ok(rounded);
     }
@@ -57,6 +57,17 @@ pub(super) fn straight_through(x: &Tensor, rounding: Rounding) -> Result<Tensor>
 pub(super) fn plain_gradient(y: &Tensor, rounding: Rounding) -> Result<Tensor> {
     let plain = true;
     y.contiguous()?.apply_op1(Backwards { rounding, plain })
+}
+
+/// As [`reference`], with the first column out of proportion while it is rounded.
+fn planted(x: &Tensor, rounding: Rounding) -> Result<Tensor> {
+    if rounding.first == 1.0 {
+        return reference(x, rounding);
+    }
+    let mut sizes = vec![1.0; x.dim(1)?];
+    sizes[..1].fill(rounding.first);
+    let sizes = Tensor::new(sizes, x.device())?.to_dtype(x.dtype())?;
+    reference(&x.broadcast_mul(&sizes)?, rounding)?.broadcast_div(&sizes)
 }
 
 /// The rounded numbers by candle's operations, on any device and of any type.
@@ -151,7 +162,19 @@ impl<F: Real> CustomOp1 for StraightThrough<F> {
 
     fn cpu_fwd(&self, x: &CpuStorage, layout: &Layout) -> Result<(CpuStorage, Shape)> {
         let (_, columns) = layout.shape().dims2()?;
-        let y = rounded(numbers::<F>(x, layout)?, columns, self.0);
+        let x = numbers::<F>(x, layout)?;
+        let first = F::of(self.0.first);
+        if self.0.first == 1.0 {
+            let y = rounded(x, columns, self.0);
+            return Ok((F::to_cpu_storage_owned(y), layout.shape().clone()));
+        }
+        let mut x = x.to_vec();
+        x.iter_mut().step_by(columns).for_each(|x| *x = first * *x);
+        let mut y = rounded(&x, columns, self.0);
+        for y in y.iter_mut().step_by(columns) {
+            let rounded = *y;
+            *y = rounded / first;
+        }
         Ok((F::to_cpu_storage_owned(y), layout.shape().clone()))
     }
 

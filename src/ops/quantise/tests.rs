@@ -26,9 +26,8 @@ fn roundings() -> Vec<Rounding> {
         };
         shares.iter().flat_map(move |&share| {
             [false, true].map(|power_of_two| Rounding {
-                grid,
-                share,
                 power_of_two,
+                ..Rounding::new(grid, share)
             })
         })
     });
@@ -397,4 +396,34 @@ fn normal_weights_of_three_values() {
     assert!((zeros - 0.310).abs() < 0.005, "{zeros}");
     let error = distance(&seen, &w);
     assert!((error - 0.5135).abs() < 0.004, "{error}");
+}
+
+/// One large input spoils the scale of all others where they share it, and of none where they do not; in 8-bit floats, whose step is
+/// relative, hardly any.
+#[test]
+fn a_planted_outlier_coarsens_what_shares_its_scale() {
+    let numbers: Vec<f64> = (0..4 * 64)
+        .map(|i| f64::from(i * 37 % 101) / 50.0 - 1.0)
+        .collect();
+    let x = matrix(&numbers, 64);
+    let error = |rounding: Rounding| {
+        let y = quantised(&x, rounding);
+        let pairs = y.iter().zip(&numbers).enumerate();
+        let others = pairs.filter(|(i, _)| i % 64 != 0);
+        others
+            .map(|(_, (y, x))| (y - x).powi(2))
+            .sum::<f64>()
+            .sqrt()
+    };
+    let worse = |grid, share| {
+        let plain = Rounding::new(grid, share);
+        error(plain.with_first(256.0)) / error(plain)
+    };
+    assert!(worse(Grid::Int8, Share::Tensor) > 50.0);
+    assert!(worse(Grid::Int8, Share::Tile(16)) > 20.0);
+    assert!(worse(Grid::E4m3, Share::Tensor) < 1.5);
+    quantised(
+        &x,
+        Rounding::new(Grid::Int8, Share::Tensor).with_first(0.25),
+    );
 }

@@ -33,11 +33,25 @@ impl RopeTable {
         if !head_width.is_multiple_of(2) {
             bail!("rotary positions need heads of an even width, not {head_width}");
         }
-        let half = head_width / 2;
-        let angle = |i: usize| {
-            let (position, pair) = (offset + i / half, i % half);
-            position as f64 * base.powf(-2.0 * pair as f64 / head_width as f64)
-        };
+        let all = Self::frequencies(base, head_width);
+        Self::of(&all, (offset, time), dtype, device)
+    }
+
+    /// By how many radians each pair of a head turns from a position to the next: `base^(-2i / D)`.
+    pub fn frequencies(base: f64, head_width: usize) -> Vec<f64> {
+        let pair = |i: usize| base.powf(-2.0 * i as f64 / head_width as f64);
+        (0..head_width / 2).map(pair).collect()
+    }
+
+    /// The table of positions from the first on, so many, for pairs that turn by these angles from one position to the next.
+    pub fn of(
+        frequencies: &[f64],
+        (offset, time): (usize, usize),
+        dtype: DType,
+        device: &Device,
+    ) -> Result<Self> {
+        let half = frequencies.len();
+        let angle = |i: usize| (offset + i / half) as f64 * frequencies[i % half];
         let make = |f: fn(f64) -> f64| {
             let numbers: Vec<f64> = (0..time * half).map(|i| f(angle(i))).collect();
             Tensor::from_vec(numbers, (time, half), &Device::Cpu)?
@@ -50,9 +64,9 @@ impl RopeTable {
         })
     }
 
-    /// Whether it lies there.
-    pub fn is_on(&self, device: &Device) -> bool {
-        self.cos.device().same_device(device)
+    /// Whether it lies there, and has so many positions.
+    pub fn holds(&self, positions: usize, device: &Device) -> bool {
+        self.cos.device().same_device(device) && self.cos.dims()[0] >= positions
     }
 
     /// The rows of `time` positions from `start` on, without copying: for decoding token by token.

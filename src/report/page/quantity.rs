@@ -37,6 +37,8 @@ impl Quantity {
     pub fn tick(self, value: f64) -> String {
         match self {
             Self::Nats | Self::Times | Self::Rate => plain(value),
+            // Ticks that lie close together differ in their third digit and beyond.
+            Self::Plain if value.abs() < 1000.0 => plain(value),
             Self::Share => format!("{}%", plain(100.0 * value)),
             Self::Seconds if (1.0..10_000.0).contains(&value) => format!("{} s", plain(value)),
             _ => self.cell(value),
@@ -86,6 +88,7 @@ mod tests {
             (Quantity::Times, 20.0, "20", "20"),
             (Quantity::Share, 0.05, "5%", "5.0%"),
             (Quantity::Flops, 5e10, "50 GFLOP", "50 GFLOP"),
+            (Quantity::Plain, 3.4341, "3.4341", "3.4"),
             (Quantity::Count, 1600.0, "1.6 k", "1.6 k"),
         ];
         for (quantity, value, tick, cell) in rows {

@@ -4,6 +4,7 @@ use super::gain::{answers, at, headline};
 use super::hue::loss_label;
 use super::scale::opening;
 use super::sentence::sentence;
+use super::think;
 use crate::analysis::findings::{Cell, Findings};
 use crate::analysis::study::Study;
 use crate::analysis::{Answer, Unanswered};
@@ -29,8 +30,9 @@ fn not_finished(findings: &Findings) -> Option<Block> {
     let s = if trials == 1 { "" } else { "s" };
     run.finished_at.is_none().then(|| {
         let so_far = format!(
-            "Not finished: {trials} trial{s} so far, and what follows may change; `effbench run {} --resume` runs the rest.",
-            run.suite
+            "Not finished: {trials} trial{s} so far, and what follows may change; `{} --resume`, with the --out and the paths that it \
+             had, runs the rest.",
+            run.command
         );
         Block::Lead(so_far)
     })
@@ -77,6 +79,9 @@ fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
         Unanswered::NoQuestion => opening(findings),
         why => vec![Block::Lead(format!("No answer: {why}."))],
     };
+    if blocks.is_empty() {
+        blocks.extend(think::lead(findings.file));
+    }
     if blocks.is_empty() {
         blocks.extend(unasked(findings));
     }

@@ -8,7 +8,7 @@ use crate::unit::Count;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 20] = [
+const COLUMNS: [Column; 28] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -17,11 +17,24 @@ const COLUMNS: [Column; 20] = [
     ),
     ("val (nats)", metric::VAL_LOSS_NATS, Quantity::Nats, true),
     ("bits/byte", metric::VAL_BITS_PER_BYTE, Quantity::Nats, true),
+    ("perplexity", metric::PERPLEXITY, Quantity::Nats, false),
     (
         "packed (+nats)",
         metric::PACKED_EXCESS_NATS,
         Quantity::Nats,
         true,
+    ),
+    (
+        "packed KL (nats)",
+        metric::PACKED_KL_NATS,
+        Quantity::Nats,
+        false,
+    ),
+    (
+        "packed top-1",
+        metric::PACKED_TOP1_AGREEMENT,
+        Quantity::Share,
+        false,
     ),
     (
         "next token",
@@ -30,6 +43,14 @@ const COLUMNS: [Column; 20] = [
         false,
     ),
     ("task", metric::TASK_ACCURACY, Quantity::Share, false),
+    ("solved", metric::ANSWER_ACCURACY, Quantity::Share, false),
+    (
+        "per sample",
+        metric::SAMPLE_ACCURACY,
+        Quantity::Share,
+        false,
+    ),
+    ("by any", metric::COVERAGE, Quantity::Share, false),
     ("MaxVio", metric::MAX_VIOLATION, Quantity::Share, false),
     ("train", metric::TRAIN_WALL_S, Quantity::Seconds, false),
     (
@@ -58,6 +79,13 @@ const COLUMNS: [Column; 20] = [
         Quantity::Bytes,
         false,
     ),
+    (
+        "cache read/token",
+        metric::CACHE_READ_BYTES,
+        Quantity::Bytes,
+        false,
+    ),
+    ("MBU", metric::MBU, Quantity::Share, false),
     ("first token", metric::TTFT_S, Quantity::Seconds, false),
     ("iteration", metric::ITERATION_S, Quantity::Seconds, false),
     (

@@ -8,7 +8,7 @@ use super::gain_axes::{asked, short};
 use crate::analysis::axis::Axis;
 use crate::analysis::gain::Sign;
 use crate::analysis::study::Study;
-use crate::analysis::{Answer, Gain};
+use crate::analysis::{Answer, Caveat, Gain};
 use crate::config::Change;
 use crate::report::page::{Block, Page, Table};
 use crate::unit::{Count, Flops, Nats};
@@ -45,13 +45,16 @@ pub struct Measured {
     pub train_flops: Option<f64>,
     /// The base's loss at the same model FLOPs minus the change's.
     pub nats: Option<f64>,
-    /// Whether the interval of the gain in model FLOPs there leaves out 1, and to which side.
+    /// Whether the interval of the gain there leaves out 1, and to which side.
     pub sign: Sign,
-    /// The gain there in model FLOPs, with its 95% interval: `1.3 (1.0 to 1.6)`; a bound where the base does not reach so far.
+    /// The gain there in FLOPs of model and optimizer, with its 95% interval: `1.3 (1.0 to 1.6)`; a bound where the base does not
+    /// reach so far.
     pub gain: String,
-    /// The same in seconds; absent where they are not known.
+    /// The same in the model's FLOPs alone.
+    pub in_model_flops: String,
+    /// The same in seconds; absent where they are not known, or were other programs' as well.
     pub in_seconds: Option<String>,
-    /// The gain in model FLOPs at every length that ran, by place.
+    /// The gain at every length that ran, by place.
     pub along: Vec<(String, String)>,
 }
 
@@ -79,8 +82,10 @@ fn measured(study: &Study, change: &str) -> Option<Measured> {
     along.sort_by_key(|answer| answer.budget);
     let there = |a: &&&Answer| a.scale == asked.scale && a.budget == asked.budget;
     let here = along.iter().find(there).or(along.last())?;
-    let gain = here.headline();
+    let gain = of_all_flops(here);
     let in_seconds = here.on(Axis::WallSeconds);
+    let shared = here.caveats.iter().any(Caveat::is_of_seconds);
+    let has_seconds = !shared && !matches!(in_seconds, Gain::Unknown { .. });
     Some(Measured {
         data: study.data.clone(),
         base: study.base.clone(),
@@ -91,12 +96,21 @@ fn measured(study: &Study, change: &str) -> Option<Measured> {
         nats: here.equal_compute_nats.map(|nats| nats.value),
         sign: gain.sign(),
         gain: short(&gain),
-        in_seconds: (!matches!(in_seconds, Gain::Unknown { .. })).then(|| short(&in_seconds)),
+        in_model_flops: short(&here.headline()),
+        in_seconds: has_seconds.then(|| short(&in_seconds)),
         along: along
             .iter()
-            .map(|a| (place(a), short(&a.headline())))
+            .map(|a| (place(a), short(&of_all_flops(a))))
             .collect(),
     })
+}
+
+/// An optimizer's arithmetic is spent too; where it is not known, the model's stands alone.
+fn of_all_flops(answer: &Answer) -> Gain {
+    match answer.on(Axis::TotalFlops) {
+        Gain::Unknown { .. } => answer.headline(),
+        known => known,
+    }
 }
 
 fn place(answer: &Answer) -> String {
@@ -138,16 +152,16 @@ pub fn page(priced: &[Priced], document: bool) -> Page {
     }
     let mut page = Page::answer("What single changes are worth", Vec::new(), blocks);
     if document {
-        page.source = "Printed by `effbench list changes`.".to_owned();
+        page.source = "Printed by: effbench list changes".to_owned();
     }
     page
 }
 
 /// What stands before the tables where they are a document.
 const ABOUT: &str = "Each change alone over one base, with a learning rate of its own, found by as many trials as the base's. A \
-                     gain is how many times the base must spend to reach the change's loss, in model FLOPs, with its 95% interval \
-                     over repeats: above 1 the change is worth more than its compute. Where the interval holds 1, whether it gains \
-                     or loses is not told. Figures hold for the size and the data that they were read at, and no further.";
+                     gain is how many times the base must spend to reach the change's loss, in FLOPs of model and optimizer, \
+                     with its 95% interval over repeats: above 1 the change is worth more than its compute. Where the interval holds 1, whether it gains \
+                     or loses is not told. Seconds are left out where other programs had the machine too. Figures hold for the size and the data that they were read at, and no further.";
 
 /// What was measured on one kind of data over one base.
 fn on(priced: &[Priced], data: &str, base: &str, document: bool) -> Vec<Block> {
@@ -242,6 +256,7 @@ fn in_full(rows: &[(&Priced, &Measured)]) -> Table {
     columns.extend(headings);
     columns.extend(
         [
+            "in the model's FLOPs alone",
             "in seconds",
             "nats",
             "",
@@ -259,6 +274,7 @@ fn in_full(rows: &[(&Priced, &Measured)]) -> Table {
             there.map(|(_, gain)| gain.clone()).unwrap_or_default()
         }));
         row.extend([
+            found.in_model_flops.clone(),
             found.in_seconds.clone().unwrap_or_default(),
             found
                 .nats

@@ -99,6 +99,9 @@ fn not_measured(file: &ResultFile) -> String {
         .filter_map(|t| t.energy.reason.as_deref())
         .map(|reason| reason.replace('_', " "))
         .collect();
+    if reasons.is_empty() {
+        return "No energy was measured.".to_owned();
+    }
     format!(
         "No energy was measured ({}).",
         reasons.into_iter().collect::<Vec<_>>().join(", ")

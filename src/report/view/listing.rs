@@ -44,7 +44,7 @@ pub fn keys(keys: &[&Key], document: bool) -> Page {
     }
     let mut page = Page::answer("Keys of a spec", Vec::new(), blocks);
     if document {
-        page.source = "Printed by `effbench list keys`.".to_owned();
+        page.source = "Printed by: effbench list keys".to_owned();
     }
     page
 }
@@ -209,6 +209,13 @@ fn figures(shown: &Structure) -> Table {
     let full_square = cost
         .train_flops_full_square
         .map_or_else(|| "not counted".to_owned(), |v| Flops(v).to_string());
+    if cost.params_active != cost.params_total {
+        let active = Count(cost.params_active as f64);
+        figures.row([
+            "parameters used for one token".to_owned(),
+            active.to_string(),
+        ]);
+    }
     for (name, figure) in [
         (
             "training FLOPs per token",
@@ -216,10 +223,10 @@ fn figures(shown: &Structure) -> Table {
         ),
         (
             "training FLOPs per sequence",
-            cost.train_flops_per_sequence.to_string(),
+            Flops(cost.train_flops_per_sequence as f64).to_string(),
         ),
         (
-            "6 N per token, for orientation",
+            "6 N per token, of N used for it, for orientation",
             Flops(cost.six_n_flops_per_token).to_string(),
         ),
         (
@@ -360,6 +367,13 @@ pub fn plan(plan: &Plan) -> Page {
         Bytes(plan.memory_bytes_guess as f64),
     );
     let mut blocks = vec![Block::Text(lead)];
+    let judged = plan.trials.saturating_sub(plan.tuning_trials);
+    if plan.tuning_trials > judged && plan.shard.is_none() {
+        blocks.push(Block::Text(
+            "Most of them choose learning rates; where it is only to be seen at work, `--set train.optimizer.lr=0.01` goes without."
+                .to_owned(),
+        ));
+    }
     if plan.seconds_guess > LONG_S {
         blocks.push(Block::Caveat {
             message: format!("this would take {} here", Seconds(plan.seconds_guess)),

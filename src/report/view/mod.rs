@@ -28,6 +28,7 @@ mod fit_cases;
 #[cfg(test)]
 mod fit_ladders;
 pub mod scale;
+pub mod think;
 mod answer;
 mod gains;
 mod loss;

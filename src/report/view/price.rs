@@ -115,10 +115,14 @@ pub fn bill(bill: &Bill, prices: &str) -> String {
     let Bill {
         trials,
         finished,
+        trained,
         money,
         carbon,
         energy,
     } = bill;
+    if *finished > 0 && *trained == 0 {
+        return "Nothing was trained, so that training cost nothing".to_owned();
+    }
     let physical = match (&energy.total, &carbon.total) {
         (Amount::Absent { reason }, Amount::Absent { .. }) => {
             format!("energy and carbon not known: {}", plainly(reason))

@@ -3,7 +3,7 @@
 use super::compare::blocks;
 use super::{
     along, answer, cells, curves, energy, frontier, gains, loss, origin, scale, spectrum, speed,
-    unfinished, validity, valleys, words,
+    think, unfinished, validity, valleys, words,
 };
 use crate::analysis::findings::Findings;
 use crate::config::Price;
@@ -71,6 +71,12 @@ pub const SECTIONS: &[Kind] = &[
         title: "Loss against seconds, memory and joules",
         about: "What is the best that each budget buys?",
         build: frontier::build,
+    },
+    Kind {
+        id: "think",
+        title: "What thinking longer buys",
+        about: "How many problems does more compute for an answer solve, and what is it worth in training?",
+        build: think::build,
     },
     Kind {
         id: "speed",
@@ -151,7 +157,7 @@ pub fn page(file: &ResultFile, price: Option<&Price>, title: Option<&str>) -> Pa
     Page {
         title,
         source,
-        variants: findings.variants,
+        variants: [findings.variants, think::names(file)].concat(),
         sections,
     }
 }

@@ -124,6 +124,11 @@ fn moved(answer: &Answer) -> Option<String> {
         [_] => Some(format!(
             "Only {base}'s training length moved, not its size."
         )),
+        [first, .., last] if answer.one_length => Some(format!(
+            "Only {base}'s size moved ({first} to {last}), not its training length: what twice the compute buys it is more, if \
+             anything, and whether that is more than {variant} buys is left open.",
+            variant = answer.variant
+        )),
         [first, .., last] => Some(format!(
             "{base} could grow in size as well ({first} to {last})."
         )),
@@ -373,6 +378,12 @@ mod tests {
         );
         assert!(
             said.ends_with("gpt2 could grow in size as well (w32 to w64)."),
+            "{said}"
+        );
+        found.one_length = true;
+        let said = sentence(&found);
+        assert!(
+            said.contains("Only gpt2's size moved (w32 to w64)"),
             "{said}"
         );
     }

@@ -247,6 +247,7 @@ impl Rule<2> for Averaging {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::{Declare, Init, Role};
 
     const PLAN: Plan = Plan {
         lr: 0.1,
@@ -318,5 +319,25 @@ mod tests {
         assert!((seen.0 - expected).abs() < 1e-5, "{seen:?} {expected}");
         assert!((seen.1 - x).abs() < 1e-5, "{seen:?} {x}");
         assert!((f64::from(number(&all[0])) - expected).abs() < 1e-5);
+    }
+
+    /// Between steps a look shows x and not y, and leaves y where it was.
+    #[test]
+    fn a_look_shows_the_published_average() {
+        let mut declare = Declare::default();
+        declare.param("w", &[1, 1], Role::Matrix, Init::Zeros);
+        let decls = declare.finish();
+        let mut optimizer = PLAN.start(&decls, &Device::Cpu, DType::F32).unwrap();
+        let vars = [Var::new(&[[2.0_f32]], &Device::Cpu).unwrap()];
+        let at = |vars: &[Var]| f64::from(vars[0].to_vec2::<f32>().unwrap()[0][0]);
+        for step in 0..10 {
+            let grad = Tensor::new(&[[gradient(at(&vars), step) as f32]], &Device::Cpu).unwrap();
+            optimizer.step(&vars, &[grad], &now(step)).unwrap();
+        }
+        let (y, x) = as_published(2.0, 10);
+        optimizer.view(&vars, View::Evaluate).unwrap();
+        assert!((at(&vars) - x).abs() < 1e-5, "{} {x}", at(&vars));
+        optimizer.view(&vars, View::Train).unwrap();
+        assert!((at(&vars) - y).abs() < 1e-5, "{} {y}", at(&vars));
     }
 }

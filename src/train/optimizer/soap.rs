@@ -19,8 +19,19 @@ use crate::error::Result;
 use crate::model::{Decl, Factors};
 use crate::ops::{eigen, matmul, orthonormal, orthonormal_flops};
 
-const BETA1: Knob<Number> = adamw::BETA1.default(0.95);
-const BETA2: Knob<Number> = adamw::BETA2.default(0.95);
+const MATRIX_BETA1: Knob<Number> = Knob::number(
+    "matrix_beta1",
+    "Decay of the running mean of a matrix's gradients, per step.",
+)
+.within(0.0, 0.999_999)
+.default(0.95);
+const MATRIX_BETA2: Knob<Number> = Knob::number(
+    "matrix_beta2",
+    "Decay of the running means of a matrix's squared gradients, turned into its basis, and of their products with themselves, \
+     per step.",
+)
+.within(0.0, 0.999_999)
+.default(0.95);
 const EVERY: Knob<Whole> = Knob::count(
     "every",
     "Updates after which the bases that it works in are renewed.",
@@ -45,10 +56,12 @@ impl Named for Kind {
     fn knobs(&self) -> Declarations {
         &[
             &adamw::LR,
-            &BETA1,
-            &BETA2,
+            &MATRIX_BETA1,
+            &MATRIX_BETA2,
             &EVERY,
             &WIDEST,
+            &adamw::BETA1,
+            &adamw::BETA2,
             &adamw::EPS,
             &adamw::WEIGHT_DECAY,
         ]
@@ -57,14 +70,20 @@ impl Named for Kind {
 
 impl OptimizerKind for Kind {
     fn settle(&self, knobs: &Knobs) -> Result<Arc<dyn OptimizerPlan>> {
+        let rest = AdamW {
+            lr: knobs.read(&adamw::LR)?,
+            beta1: knobs.read(&adamw::BETA1)?,
+            beta2: knobs.read(&adamw::BETA2)?,
+            eps: knobs.read(&adamw::EPS)?,
+            weight_decay: knobs.read(&adamw::WEIGHT_DECAY)?,
+        };
         Ok(Arc::new(Soap {
-            rest: AdamW {
-                lr: knobs.read(&adamw::LR)?,
-                beta1: knobs.read(&BETA1)?,
-                beta2: knobs.read(&BETA2)?,
-                eps: knobs.read(&adamw::EPS)?,
-                weight_decay: knobs.read(&adamw::WEIGHT_DECAY)?,
+            own: AdamW {
+                beta1: knobs.read(&MATRIX_BETA1)?,
+                beta2: knobs.read(&MATRIX_BETA2)?,
+                ..rest
             },
+            rest,
             every: knobs.read(&EVERY)? as u64,
             widest: knobs.read(&WIDEST)?,
         }))
@@ -73,7 +92,9 @@ impl OptimizerKind for Kind {
 
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Soap {
-    /// Its own knobs too.
+    /// Of the matrices, in their bases.
+    pub own: AdamW,
+    /// Of all else.
     pub rest: AdamW,
     pub every: u64,
     pub widest: usize,
@@ -206,7 +227,7 @@ impl Mover for Turned {
         let both = self.matrices.iter().zip(&grads);
         if update == 1 {
             for (matrix, grad) in both {
-                matrix.see(grad, self.plan.rest.beta2)?;
+                matrix.see(grad, self.plan.own.beta2)?;
                 matrix.begin()?;
             }
             return Ok(());
@@ -215,7 +236,7 @@ impl Mover for Turned {
         let one = |(matrix, grad): (&Matrix, &Tensor)| matrix.update(plan, grad, steps);
         let updates = both.map(one).collect::<Result<Vec<_>>>()?;
         let lr = lr * self.factors.lr;
-        let kept = 1.0 - lr * plan.rest.weight_decay * self.factors.decay;
+        let kept = 1.0 - lr * plan.own.weight_decay * self.factors.decay;
         let moved = (var.as_detached_tensor() - (join(&updates, var.dims())? * lr)?)?;
         Ok(var.set(&(moved * kept)?)?)
     }
@@ -283,7 +304,7 @@ impl Matrix {
     fn update(&self, plan: &Soap, grad: &Tensor, steps: u64) -> Result<Tensor> {
         let AdamW {
             beta1, beta2, eps, ..
-        } = plan.rest;
+        } = plan.own;
         let turned = self.turn(grad)?;
         blend(&self.mean, beta1, &turned)?;
         blend(&self.squares, beta2, &turned.sqr()?)?;

@@ -227,10 +227,9 @@ fn a_bias_balances_what_is_uneven_without() {
         training.quality.unwrap().loads.max_violation().unwrap()
     };
     let plain = violation("gpt2+moe-unbalanced", json!({"experts": 8, "chosen": 2}));
-    // A step for runs as short as this.
-    let ffn = json!({"experts": 8, "chosen": 2, "bias_step": 0.005});
-    let bias = violation("gpt2+moe", ffn);
-    assert!(plain > 0.5 && bias < 0.4 * plain, "{plain} {bias}");
+    let bias = violation("gpt2+moe", json!({"experts": 8, "chosen": 2}));
+    // 0.06 here; what is left is the luck of 4096 tokens.
+    assert!(plain > 0.5 && bias < 0.12, "{plain} {bias}");
 }
 
 #[test]

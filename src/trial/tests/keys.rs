@@ -27,10 +27,22 @@ fn branches(folder: &Path) -> Vec<Value> {
     crate::model::weights::write(&weights, plain.experiment.model.decls(), &params).unwrap();
     let of_text =
         |tokenizer: Value| json!({"data": {"kind": "text", "path": text, "tokenizer": tokenizer}});
-    let attends = json!({"qk_norm": true, "gate": "head", "sink": true, "value_embedding": true});
+    let attends = json!({
+        "qk_norm": true, "qk_norm_over": "projection", "qkv_bias": true, "gate": "head", "sink": true, "value_embedding": true,
+        "score_scale": 0.3, "theta": 50.0,
+    });
+    let hidden = ["gelu", "relu", "relu2", "swiglu", "geglu"]
+        .map(|kind| json!({"model": {"ffn": {"kind": kind, "hidden": 24}}}));
+    let mut of_no_beginning = of_text(json!("byte"));
+    of_no_beginning["data"]["bos"] = json!(false);
     let mut slides = attends.clone();
     slides["kind"] = json!("sliding");
-    vec![
+    let mut specs = vec![
+        of_no_beginning,
+        json!({"model": {"head_width": 8, "embedding_scale": 2.0}}),
+        json!({"model": {"ffn": {"kind": "moe", "bias_step": 1e-3}}}),
+        json!({"infer": {"depth": 4, "prompt": 8, "generate": 4}}),
+        json!({"data": {"kind": "countdown"}, "infer": {"samples": 2, "problems": 4}}),
         json!({"train": {"tokens": 5000}}),
         json!({"train": {"tokens_per_param": 20}}),
         json!({"compute": {"device": "cuda", "dtype": "f32"}}),
@@ -45,7 +57,9 @@ fn branches(folder: &Path) -> Vec<Value> {
         of_text(json!("byte")),
         of_text(json!("bpe")),
         of_text(json!(tokenizer)),
-    ]
+    ];
+    specs.extend(hidden);
+    specs
 }
 
 /// The keys of a settled spec, each with the kind of its table where it is a kind's.

@@ -74,7 +74,8 @@ fn a_second_head_costs_a_block_and_a_product_and_is_gone_when_served() {
     assert_eq!(more.cost.params_active, plain.cost.params_total);
     // Two matrices with biases each in mixer and feed-forward layer, three norms.
     let own = 12 * c * c + (4 + 5) * c + 3 * 2 * c;
-    assert_eq!(more.cost.params_total - plain.cost.params_total, own);
+    let kept = |p: &Prepared| p.experiment.model.params_kept();
+    assert_eq!(kept(&more) - kept(&plain), own);
     let trial = run(&Registry::builtin(), &job(&more), &mut |_| {}).unwrap();
     assert_eq!(trial.status, Status::Ok, "{:?}", trial.reason);
     // Losses of 11 states are below ln 11 + 1, of two heads' sum they would not be.

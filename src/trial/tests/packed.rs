@@ -1,7 +1,7 @@
 //! Weights that are packed before they serve.
 
 use super::*;
-use crate::model::Beside;
+use crate::model::{Beside, Packing};
 use crate::ops::Format;
 use crate::record::metric as name;
 
@@ -34,7 +34,7 @@ fn what_packing_saves_and_costs_is_measured() {
     let value = |trial: &Trial, name: &str| trial.metrics[name].value;
     let bytes = |trial: &Trial| value(trial, name::WEIGHTS_READ_BYTES).unwrap();
     assert_eq!(value(&plain, name::PACKED_EXCESS_NATS), None);
-    let mut errors = Vec::new();
+    let (mut errors, mut divergences) = (Vec::new(), Vec::new());
     for (format, bits) in [("q8_0", 8.5), ("q4_0", 4.5)] {
         let packed = trial(format);
         // It learns the same; what is packed serves.
@@ -48,7 +48,18 @@ fn what_packing_saves_and_costs_is_measured() {
             "{format}: {ratio}"
         );
         errors.push(value(&packed, name::PACKED_EXCESS_NATS).unwrap());
+        divergences.push(value(&packed, name::PACKED_KL_NATS).unwrap());
+        let same_first = value(&packed, name::PACKED_TOP1_AGREEMENT).unwrap();
+        assert!((0.8..=1.0).contains(&same_first), "{format}: {same_first}");
     }
+    // Each bit less doubles the error, and a divergence grows with its square.
+    let [fine, coarse] = divergences[..] else {
+        panic!("{divergences:?}")
+    };
+    assert!(
+        0.0 < fine && 20.0 * fine < coarse && coarse < 0.01,
+        "{divergences:?}"
+    );
     assert!(errors[0].abs() < 0.01 && errors[0] != 0.0, "{errors:?}");
     assert!(
         errors[1].abs() < 0.1 && errors[0].abs() < errors[1].abs(),
@@ -77,7 +88,9 @@ fn packed_weights_serve_as_their_numbers_do() {
         let nats = scored.into_iter().flatten().map(|token| token.nats);
         nats.collect::<Vec<f32>>()
     };
-    let packed = model.serving(&params, Some(Format::Q8_0)).unwrap();
+    let packed = model
+        .serving(&params, Some(Packing::To(Format::Q8_0)))
+        .unwrap();
     let seen = score(&packed);
     assert_ne!(seen, score(&params.detached()));
     // The head's numbers are the table's, whose rows are looked up as they were trained: with a table of numbers that packing
@@ -90,7 +103,9 @@ fn packed_weights_serve_as_their_numbers_do() {
                 .unwrap();
         }
     }
-    let again = model.serving(&params, Some(Format::Q8_0)).unwrap();
+    let again = model
+        .serving(&params, Some(Packing::To(Format::Q8_0)))
+        .unwrap();
     let (packed, rounded) = (score(&again), score(&params.detached()));
     let worst = packed.iter().zip(&rounded).map(|(a, b)| (a - b).abs());
     assert!(worst.fold(0.0, f32::max) < 1e-4);
@@ -103,7 +118,9 @@ fn packed_recurrences_decode_what_they_read() {
     let experiment = settled(extra).unwrap().experiment;
     let (model, ops) = (&experiment.model, experiment.ops);
     let params = model.start(1, &Device::Cpu).unwrap();
-    let weights = model.serving(&params, Some(Format::Q8_0)).unwrap();
+    let weights = model
+        .serving(&params, Some(Packing::To(Format::Q8_0)))
+        .unwrap();
     let tokens = &batch(&experiment, 0).inputs[..12];
     let ids = Tensor::from_slice(tokens, 12, &Device::Cpu).unwrap();
     let whole = model.logits(&weights, &ids, 1, 12, ops).unwrap();

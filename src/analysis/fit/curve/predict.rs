@@ -102,6 +102,9 @@ pub struct Beyond {
     pub factor: f64,
 }
 
+/// An upper end so many times the loss itself is no bound.
+const MOST: f64 = 5.0;
+
 /// Predicts a run; `lies` says whether the runs lie on the law at all.
 pub fn predict(fit: &CurveFit, target: Target, lies: bool) -> Result<Prediction> {
     let (run, best_split) = settle(fit, target)?;
@@ -113,7 +116,9 @@ pub fn predict(fit: &CurveFit, target: Target, lies: bool) -> Result<Prediction>
     };
     let middle = reading(&fit.end.at);
     let bounds = fit.bounds_of(&reading);
-    let ends = bounds.and_then(|b| Some((b.low?, b.high?)));
+    // Ends that are found but far beyond any loss bound nothing.
+    let says = |(_, high): &(f64, f64)| nats(*high) < MOST * nats(middle);
+    let ends = bounds.and_then(|b| Some((b.low?, b.high?))).filter(says);
     let noise = fit
         .freedom()
         .and_then(|n| Some(critical(n as f64, LEVEL)? * fit.residual_sd()?));
@@ -154,8 +159,8 @@ pub fn predict(fit: &CurveFit, target: Target, lies: bool) -> Result<Prediction>
 fn settle(fit: &CurveFit, target: Target) -> Result<(Input, bool)> {
     let both = fit.curve.needs.contains(&Variable::Params);
     match (target, fit.curve.additive) {
-        (Target::Run(run), _) if both => Ok((run, false)),
-        (Target::Run(run), _) => Ok((spending(run.flops), false)),
+        // A law of C alone reads nothing else of a run.
+        (Target::Run(run), _) => Ok((run, false)),
         (Target::Flops(flops), _) if !both => Ok((spending(flops), false)),
         (Target::Flops(flops), Some(additive)) => {
             let best = optimum(&additive(&fit.at()), flops);

@@ -156,6 +156,8 @@ fn quality(row: &Row, change: f64) -> String {
         metric::EXCESS_LOSS_NATS => "excess loss",
         metric::TASK_ACCURACY => "task accuracy",
         metric::NEXT_TOKEN_ACCURACY => "next-token accuracy",
+        metric::ANSWER_ACCURACY => "share of problems solved",
+        metric::SAMPLE_ACCURACY => "share of right samples",
         other => other,
     };
     format!("has a {name} {} {side}", amount(row, change.abs()))

@@ -130,10 +130,11 @@ fn cautious_decay_is_of_what_shrinks() {
 }
 
 const SOAP: Soap = Soap {
-    rest: AdamW {
+    own: AdamW {
         beta1: 0.95,
         ..ADAMW
     },
+    rest: ADAMW,
     every: 2,
     widest: 10,
 };

@@ -1,6 +1,6 @@
 //! Rules of single numbers, of rows and of columns.
 
-use candle_core::{Device, Tensor};
+use candle_core::{DType, Device, Tensor};
 
 use super::super::adafactor::{Adafactor, Factored};
 use super::super::adam_mini::{AdamMini, Blocks};
@@ -10,6 +10,7 @@ use super::super::cautious::Cautious;
 use super::super::elementwise::{Of, Rule};
 use super::super::mars::Mars;
 use super::super::sophia::Sophia;
+use super::super::{Optimizer, OptimizerPlan};
 use super::{
     ADAMW, HOST, NEAR, by_mover, by_rule, check, decl, far, gradient, gradients, now, numbers,
     weights,
@@ -153,6 +154,44 @@ fn clipped_momentum_over_curvature_is_the_published_one() {
         [0.083867100, -0.053521529, 0.250073009],
         NEAR,
     );
+}
+
+/// What a probe leaves is the mean of squared gradients times the labels that were drawn, and steps use it: without the labels' number
+/// every update is clipped, and Sophia the sign of a momentum.
+#[test]
+fn a_probe_counts_its_labels() {
+    let sophia = Sophia {
+        lr: 0.01,
+        beta1: 0.965,
+        beta2: 0.99,
+        rho: 0.05,
+        every: 2,
+        weight_decay: 0.1,
+    };
+    let decl = decl(&[4, 3]);
+    let mut optimizer = sophia
+        .start(std::slice::from_ref(&decl), &Device::Cpu, DType::F32)
+        .unwrap();
+    assert!(optimizer.probes(0) && !optimizer.probes(1) && optimizer.probes(2));
+    let grad = gradient(0).to_dtype(DType::F32).unwrap();
+    let squares = numbers(&gradient(0).sqr().unwrap());
+    let curvature = |optimizer: &dyn Optimizer| {
+        let state = optimizer.state().unwrap().unwrap();
+        let of = |seen: &Tensor| seen.flatten_all().unwrap().to_vec1::<f32>().unwrap();
+        state.iter().map(of).collect::<Vec<_>>()
+    };
+    for times in [1.0, 1.99] {
+        optimizer.probe(std::slice::from_ref(&grad), 1e3).unwrap();
+        let near = |seen: &Vec<f32>| {
+            let pairs = seen.iter().zip(&squares);
+            pairs.clone().count() == squares.len()
+                && pairs
+                    .clone()
+                    .all(|(seen, g)| (f64::from(*seen) / (10.0 * times * g) - 1.0).abs() < 1e-5)
+        };
+        let state = curvature(optimizer.as_ref());
+        assert!(state.iter().any(near), "{state:?} {squares:?}");
+    }
 }
 
 #[test]
