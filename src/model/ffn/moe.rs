@@ -168,10 +168,10 @@ fn balanced(
     (router, experts): (ParamId, usize),
     build: &mut Build,
 ) -> Result<(Option<ParamId>, Option<f64>)> {
+    let step = knobs.find(&BIAS_STEP)?;
     match knobs.read(&BALANCE)? {
         "bias" => {
             let until = knobs.read(&BIAS_UNTIL)?;
-            let step = knobs.find(&BIAS_STEP)?;
             let reach = match step {
                 Some(_) => 0.0,
                 None => knobs.read(&BIAS_REACH)?,
