@@ -46,13 +46,24 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
             &cells,
         ))
     };
-    Some(vec![
-        plots,
-        Block::Details(
-            "Every cell, by kind of token".to_owned(),
-            all(&with_skills, &labels),
-        ),
-    ])
+    let mut blocks = vec![plots];
+    // Of a task it is right answers that a reader asks for.
+    let right = all(&with_skills, &labels, Quantity::Share, |skill| {
+        skill.accuracy
+    });
+    if right
+        .rows
+        .iter()
+        .any(|row| row[1..].iter().any(|cell| !cell.is_empty()))
+    {
+        blocks.push(Block::Table(right));
+    }
+    let excess = |skill: &Skill| Some(skill.excess_nats);
+    blocks.push(Block::Details(
+        "Every cell, by kind of token".to_owned(),
+        all(&with_skills, &labels, Quantity::Nats, excess),
+    ));
+    Some(blocks)
 }
 
 fn figure(title: &str, rows: Vec<Row>, cells: &[&Cell]) -> Figure {
@@ -188,25 +199,28 @@ fn share(cell: &Cell, label: &str) -> f64 {
     own as f64 / (own + other).max(1) as f64
 }
 
-fn all(cells: &[&Cell], labels: &[String]) -> Table {
-    let mut table = Table {
-        columns: vec!["cell".to_owned()],
-        rows: Vec::new(),
+/// Means over repeats of a figure of every cell and label; empty where a cell has none.
+fn all(
+    cells: &[&Cell],
+    labels: &[String],
+    quantity: Quantity,
+    of_skill: impl Fn(&Skill) -> Option<f64>,
+) -> Table {
+    let unit = match quantity {
+        Quantity::Share => "right",
+        _ => "nats",
     };
-    table
-        .columns
-        .extend(labels.iter().map(|label| format!("{label} (nats)")));
-    table.rows.extend(cells.iter().map(|cell| {
+    let headings = labels.iter().map(|label| format!("{label} ({unit})"));
+    let mut table = Table::new(std::iter::once("cell".to_owned()).chain(headings));
+    for cell in cells {
         let figure = |label: &String| {
-            let excess: Vec<f64> = of(cell, label).map(|skill| skill.excess_nats).collect();
-            crate::stat::mean(&excess)
-                .map(|mean| Quantity::Nats.cell(mean))
-                .unwrap_or_default()
+            let known: Vec<f64> = of(cell, label).filter_map(&of_skill).collect();
+            let mean = crate::stat::mean(&known);
+            mean.map(|mean| quantity.cell(mean)).unwrap_or_default()
         };
-        std::iter::once(cell.name.clone())
-            .chain(labels.iter().map(figure))
-            .collect()
-    }));
+        let name = std::iter::once(cell.name.clone());
+        table.row(name.chain(labels.iter().map(figure)));
+    }
     table
 }
 
@@ -247,6 +261,15 @@ mod tests {
             caption.ends_with("Shown: gpt2/w32@800, modern/w32@800."),
             "{caption}"
         );
+        assert_eq!(blocks.len(), 2, "no task, no right answers");
+        let mut task = example();
+        let skills = task.trials.iter_mut().flat_map(|trial| &mut trial.skills);
+        skills.for_each(|skill| skill.accuracy = Some(0.875));
+        let blocks = build(&Findings::of(&task)).unwrap();
+        let Block::Table(right) = &blocks[1] else {
+            panic!()
+        };
+        assert!(right.columns[1].ends_with("(right)") && right.rows[0][1] == "87.5%");
         let mut bare = example();
         bare.trials
             .iter_mut()
