@@ -7,7 +7,7 @@ use crate::config::{Broken, Origin, Tree};
 use crate::data::Batch;
 use crate::device;
 use crate::error::Result;
-use crate::model::{Model, Weights};
+use crate::model::{Coarse, Model, Weights};
 use crate::train::Trainer;
 use crate::trial::{Experiment, Prepared, Registry, settle};
 
@@ -88,10 +88,14 @@ pub(super) fn distance(found: &[f32], truth: &[f32]) -> f64 {
     norm(off) / norm(&mut truth.iter().map(|x| f64::from(*x))).max(1e-12)
 }
 
-/// How far apart two ways to compute the same may be: `near`, or a step where products round their factors, since what another order
-/// of a sum moves by a last bit may be rounded to the other side.
+/// How far apart two ways to compute the same may be: `near`, or a whole step where products round their factors, since what another
+/// order of a sum moves by a last bit may be rounded to the other side, and so in each layer.
 pub(super) fn allowed(model: &Model, near: f64) -> f64 {
-    model.coarse().map_or(near, |coarse| near.max(coarse.step))
+    let layers = model.shape.layers as f64;
+    let steps = |coarse: Coarse| 2.0 * coarse.step * layers.sqrt();
+    model
+        .coarse()
+        .map_or(near, |coarse| near.max(steps(coarse)))
 }
 
 /// Whether a token's numbers depend on what else is computed with it, by a scale that they share.

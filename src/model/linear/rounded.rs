@@ -37,7 +37,7 @@ pub(super) struct Precision {
 impl Precision {
     fn coarse(&self) -> Coarse {
         let changing = [Some(self.inputs), self.gradients].into_iter().flatten();
-        let step = changing.map(|rounding| rounding.grid.coarseness());
+        let step = changing.map(Rounding::coarseness);
         Coarse {
             step: step.fold(0.0, f64::max),
             mixes_tokens: self.inputs.mixes_rows(),

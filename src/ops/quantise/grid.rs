@@ -102,6 +102,14 @@ impl Rounding {
         Self { first, ..self }
     }
 
+    /// How far rounding may move a number: what its grid says, and where steps do not grow as many times as much beside a planted
+    /// outlier, which has their scale.
+    pub fn coarseness(self) -> f64 {
+        let grows = self.grid.numbers().relative > 0.0;
+        let beside = if grows { 1.0 } else { self.first.max(1.0) };
+        self.grid.coarseness() * beside
+    }
+
     /// Whether a row's numbers depend on those of other rows.
     pub fn mixes_rows(self) -> bool {
         self.grid != Grid::Bf16 && matches!(self.share, Share::Tensor | Share::Block(_))

@@ -426,4 +426,10 @@ fn a_planted_outlier_coarsens_what_shares_its_scale() {
         &x,
         Rounding::new(Grid::Int8, Share::Tensor).with_first(0.25),
     );
+    // What is called coarse is as coarse as it is.
+    for (grid, times) in [(Grid::Int8, 20.0), (Grid::E4m3, 1.0)] {
+        let plain = Rounding::new(grid, Share::Tensor);
+        let planted = plain.with_first(20.0).coarseness();
+        assert_eq!(planted, times * plain.coarseness());
+    }
 }
