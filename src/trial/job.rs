@@ -16,6 +16,9 @@ pub struct Job {
     pub trial: Trial,
     /// Keys that name files, with where those really lie; never recorded.
     pub paths: BTreeMap<String, PathBuf>,
+    /// The cell whose trained weights it begins with, those of the same repeat and build.
+    #[serde(default)]
+    pub parent: Option<String>,
     /// The device's measured GEMM peak in the dtype that the trial computes in, for MFU.
     pub peak_flops_per_s: Option<f64>,
     /// The device's measured bandwidth, for MBU.

@@ -63,6 +63,7 @@ fn cell(name: &str) -> PreparedCell {
         variant: name.into(),
         scale: "w32".into(),
         budget: None,
+        parent: None,
         lr_source: RateSource::Untuned,
         loadings: [0.0; 3],
         spec_sha256: spec_sha256(&spec),
