@@ -240,9 +240,10 @@ impl<'a> Campaign<'a> {
 /// Settles cells in their order, in which parents stand before what begins with their weights.
 fn settle_all(registry: &Registry, cells: &mut [Cell], device: &str) -> Result<Vec<SettledCell>> {
     let mut settled: Vec<SettledCell> = Vec::with_capacity(cells.len());
-    for cell in cells {
-        stages::begin(cell, &settled)?;
-        let one = settle_cell(registry, cell.clone(), device)?;
+    for at in 0..cells.len() {
+        let (before, rest) = cells.split_at_mut(at);
+        stages::begin(&mut rest[0], before, &settled)?;
+        let one = settle_cell(registry, rest[0].clone(), device)?;
         stages::refuse_misfit(&one, &settled)?;
         settled.push(one);
     }

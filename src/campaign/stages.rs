@@ -1,11 +1,13 @@
 //! Stages: cells that begin with what others have learnt are checked against those before anything runs, and joined to them trial
 //! by trial. What is trained once serves all of its children.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::path::Path;
 
+use serde_json::Value;
+
 use super::cells::SettledCell;
-use crate::config::{Cell, Origin};
+use crate::config::{Cell, HELD_OUT, Origin};
 use crate::error::{Error, Result};
 use crate::model::weights::can_begin;
 use crate::runner::plan::PreparedCell;
@@ -15,14 +17,32 @@ use crate::trial::Job;
 const FROM_SPEC: &str = "model.from_spec";
 const FROM: &str = "model.from";
 
-/// Writes into a cell's spec what it begins with: its identity holds its parent's.
-pub(super) fn begin(cell: &mut Cell, settled: &[SettledCell]) -> Result<()> {
-    if let Some(parent) = &cell.parent {
-        let hash = find(settled, parent)?.cell.spec_sha256.clone();
-        let origin = Origin::named("the suite");
-        cell.tree.set(FROM_SPEC, hash.into(), origin);
+/// Writes into a cell's spec what it begins with: its identity holds its parent's, and where the parent's data are others its loss
+/// on them is asked for. `before` are the cells before it, and `settled` what they are.
+pub(super) fn begin(cell: &mut Cell, before: &[Cell], settled: &[SettledCell]) -> Result<()> {
+    let Some(parent) = &cell.parent else {
+        return Ok(());
+    };
+    let hash = find(settled, parent)?.cell.spec_sha256.clone();
+    let origin = Origin::named("the suite");
+    cell.tree.set(FROM_SPEC, hash.into(), origin.clone());
+    let parent = before.iter().find(|other| other.name == *parent);
+    let (theirs, own) = (parent.map(data), data(cell));
+    if let Some(theirs) = theirs.filter(|theirs| *theirs != own) {
+        for (key, value) in theirs {
+            cell.tree
+                .set(&format!("before.{key}"), value, origin.clone());
+        }
     }
     Ok(())
+}
+
+/// The keys that say which data a cell is trained on.
+fn data(cell: &Cell) -> BTreeMap<String, Value> {
+    let of_data = |key: &str| key.starts_with("data.") && key != HELD_OUT;
+    let keys = cell.tree.iter().filter(|(key, _)| of_data(key));
+    keys.map(|(key, entry)| (key.to_owned(), entry.value.clone()))
+        .collect()
 }
 
 /// Refuses a cell whose parameters are not those of its parent.

@@ -53,7 +53,7 @@ pub use change::Change;
 pub use keys::{Key, Section, Slot};
 pub use knob::{Declarations, Knob};
 pub use knobs::{Knobs, Settled, Spec, settle};
-pub use layers::Overrides;
+pub use layers::{HELD_OUT, Overrides};
 pub use library::Library;
 pub use load::parse_set;
 pub use price::Price;

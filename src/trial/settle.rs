@@ -52,6 +52,8 @@ const MOST_SHARDS: usize = 4;
 pub struct Experiment {
     /// Where tokens come from.
     pub source: Arc<dyn Source>,
+    /// Where the tokens came from that its parent was trained on, where those are others: its loss there is told too.
+    pub before: Option<Arc<dyn Source>>,
     /// The part of the unseen windows that its loss is of.
     pub held_out: HeldOut,
     /// Structure without tensors.
@@ -123,6 +125,8 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
     let paths = [
         "data.path",
         "data.tokenizer",
+        "before.data.path",
+        "before.data.tokenizer",
         "measure.external_meter",
         "model.from",
     ]
@@ -145,6 +149,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let (kind, knobs) = registry.sources.pick(spec)?;
     let source = kind.settle(&knobs, context)?;
     let held_out = HeldOut::of(spec.at(&DATA).read(&HELD_OUT)?).unwrap_or(HeldOut::Test);
+    let before = before(registry, spec, source.as_ref(), context)?;
     let mut model = Model::settle(spec, &registry.slots, source.vocab())?;
     let rates = Rates::settle(spec)?;
     model.rate_roles(|role| rates.of(role));
@@ -170,6 +175,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
         measure: measure(&spec.at(&MEASURE))?,
         infer,
         source,
+        before,
         held_out,
         model,
         batch,
@@ -177,6 +183,30 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
         ops,
         shards,
     })
+}
+
+/// The data of the cell that this one begins with, which a suite writes into its spec (`before.data`) where they are others.
+fn before(
+    registry: &Registry,
+    spec: &Spec,
+    source: &dyn Source,
+    context: usize,
+) -> Result<Option<Arc<dyn Source>>> {
+    const BEFORE: &str = "before";
+    if !spec.has_any(BEFORE) {
+        return Ok(None);
+    }
+    let (kind, knobs) = registry.sources.pick(&spec.within(BEFORE))?;
+    let before = kind.settle(&knobs, context)?;
+    if before.vocab() != source.vocab() {
+        let message = format!(
+            "the data have {} tokens, and those that the weights to begin with were trained on {}",
+            source.vocab(),
+            before.vocab()
+        );
+        return Err(Error::input(message).hint("one tokenizer, or one vocabulary, for both"));
+    }
+    Ok(Some(before))
 }
 
 /// Parts that a step's windows are divided into.
