@@ -117,6 +117,7 @@ pub(super) fn settle_cell(
         scale: cell.scale,
         budget: cell.budget,
         parent: cell.parent,
+        teacher: cell.teacher,
         lr_source: cell.lr_source,
         loadings: cell.loadings,
         spec: settled.spec,

@@ -33,6 +33,8 @@ pub struct Cell {
     pub budget: Option<u64>,
     /// The cell whose trained weights it begins with.
     pub parent: Option<String>,
+    /// The cell that it learns from.
+    pub teacher: Option<String>,
     /// Everything asked for, raw.
     pub tree: Tree,
     /// Where the learning rate comes from.
@@ -100,14 +102,17 @@ impl Cell {
 /// A slot among the others.
 struct Place<'a> {
     slot: &'a Slot<'a>,
-    /// The name of the cell that it begins with.
-    parent: Option<&'a str>,
-    /// Whether others begin with it.
+    /// The name of the cell that it begins with, and of the one that it learns from.
+    parent: Option<String>,
+    teacher: Option<String>,
+    /// Whether others need it.
     is_lent: bool,
 }
 
 /// The cell whose weights a model starts with.
 const FROM_CELL: &str = "model.from_cell";
+/// And that of its teacher's.
+const TEACHER_CELL: &str = "teacher.model.from_cell";
 
 impl Suite {
     /// The cells to run, in the suite's order, each name once.
@@ -120,7 +125,8 @@ impl Suite {
             return Err(Error::input(message).hint("a suite without `tune` has only one"));
         }
         let slots = self.chosen(overrides)?;
-        let lent: BTreeSet<String> = slots.iter().filter_map(Slot::begins_with).collect();
+        let needs = |slot: &Slot| [slot.begins_with(), slot.learns_from()];
+        let lent: BTreeSet<String> = slots.iter().flat_map(needs).flatten().collect();
         let mut names: BTreeMap<String, String> = BTreeMap::new();
         let upper = Upper::of(library, overrides)?;
         let mut variants: BTreeMap<String, Variant> = BTreeMap::new();
@@ -139,10 +145,11 @@ impl Suite {
                 }
                 variants.insert(slot.variant.clone(), variant);
             }
-            let parent = slot.begins_with().and_then(|label| names.get(&label));
+            let named = |label: Option<String>| names.get(&label?).cloned();
             let place = Place {
                 slot: &slot,
-                parent: parent.map(String::as_str),
+                parent: named(slot.begins_with()),
+                teacher: named(slot.learns_from()),
                 is_lent: lent.contains(&slot.label()),
             };
             let cell = self.cell(&place, &variants[&slot.variant], &upper)?;
@@ -209,8 +216,10 @@ impl Suite {
             length.set("train.steps", steps.into(), slot.group.origin.clone());
         }
         let mut start = Tree::default();
-        if let Some(parent) = place.parent {
-            start.set(FROM_CELL, parent.into(), slot.group.origin.clone());
+        for (key, cell) in [(FROM_CELL, &place.parent), (TEACHER_CELL, &place.teacher)] {
+            if let Some(cell) = cell {
+                start.set(key, cell.as_str().into(), slot.group.origin.clone());
+            }
         }
         let layers = Layers {
             suite: &self.name,
@@ -262,7 +271,8 @@ impl Suite {
             variant: named,
             scale,
             budget,
-            parent: place.parent.map(str::to_owned),
+            parent: place.parent.clone(),
+            teacher: place.teacher.clone(),
             tree,
             lr_source,
             loadings,
@@ -327,6 +337,7 @@ impl Variant {
             scale,
             budget: None,
             parent: None,
+            teacher: None,
             tree,
             lr_source,
             loadings,

@@ -31,14 +31,32 @@ impl Slot<'_> {
         )
     }
 
-    /// What it begins with, in the same words.
+    /// The label of what it begins with.
     pub(super) fn begins_with(&self) -> Option<String> {
-        let from = self.group.from.as_ref()?;
-        Some(match (from.contains('/'), from.split_once('@')) {
-            (true, _) => from.clone(),
+        self.group.from.as_ref().map(|from| self.meant(from))
+    }
+
+    /// The label of what it learns from.
+    pub(super) fn learns_from(&self) -> Option<String> {
+        self.group.teacher.as_ref().map(|from| self.meant(from))
+    }
+
+    fn needs(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let both = [
+            ("from", self.begins_with()),
+            ("teacher", self.learns_from()),
+        ];
+        both.into_iter()
+            .filter_map(|(field, label)| Some((field, label?)))
+    }
+
+    /// A label from a row's words for it, which need not say the scale.
+    fn meant(&self, words: &str) -> String {
+        match (words.contains('/'), words.split_once('@')) {
+            (true, _) => words.to_owned(),
             (false, Some((variant, steps))) => format!("{variant}/{}@{steps}", self.scale),
-            (false, None) => format!("{from}/{}", self.scale),
-        })
+            (false, None) => format!("{words}/{}", self.scale),
+        }
     }
 
     fn is(&self, other: &Self) -> bool {
@@ -48,12 +66,12 @@ impl Slot<'_> {
     }
 }
 
-/// The chosen slots, and before each the one that it begins with, wherever that stands among `all`.
+/// The chosen slots, and before each those that it needs, wherever they stand among `all`.
 pub(super) fn after_their_parents<'a>(
     chosen: Vec<Slot<'a>>,
     all: &[Slot<'a>],
 ) -> Result<Vec<Slot<'a>>> {
-    if all.iter().all(|slot| slot.group.from.is_none()) {
+    if all.iter().all(|slot| slot.needs().next().is_none()) {
         return Ok(chosen);
     }
     let mut ordered = Vec::with_capacity(chosen.len());
@@ -63,7 +81,7 @@ pub(super) fn after_their_parents<'a>(
     Ok(ordered)
 }
 
-/// Puts a slot behind what it begins with; `below` are those that wait for it.
+/// Puts a slot behind what it needs; `below` are those that wait for it.
 fn put<'a>(
     slot: &Slot<'a>,
     all: &[Slot<'a>],
@@ -73,10 +91,10 @@ fn put<'a>(
     if ordered.iter().any(|other| other.is(slot)) {
         return Ok(());
     }
-    if let Some(asked) = slot.begins_with() {
+    for (field, asked) in slot.needs() {
         let refuse = |why: &str| {
             let origin = &slot.group.origin;
-            Error::input(format!("{origin}: from = \"{asked}\": {why}"))
+            Error::input(format!("{origin}: {field} = \"{asked}\": {why}"))
         };
         below.push(slot.label());
         let Some(parent) = all.iter().find(|other| other.label() == asked) else {
@@ -85,7 +103,7 @@ fn put<'a>(
             return Err(error.suggest(&asked, known.iter().map(String::as_str)));
         };
         if below.contains(&asked) {
-            return Err(refuse("a cell would begin with its own weights"));
+            return Err(refuse("a cell would need itself"));
         }
         put(parent, all, below, ordered)?;
         below.pop();

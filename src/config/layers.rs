@@ -145,6 +145,10 @@ impl Layers<'_> {
             "train.batch",
             "data.kind",
             "data.preset",
+            // Another grammar of the same kind is learnt at the same rates.
+            "data.grammar_seed",
+            "data.changed",
+            "data.changed_seed",
             "data.tokenizer",
             HELD_OUT,
             LR,

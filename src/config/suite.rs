@@ -23,6 +23,7 @@
 //! lr = [0.001, 0.002]                 # a sweep: gpt2/w32@400~0.001
 //! stage = "tuned"                     # named gpt2:tuned/w32@400, since variants may stand in several stages
 //! from = "gpt2:first@1600"            # begins with the weights of that cell, at the same scale and repeat
+//! teacher = "gpt2:first/w64@1600"     # or learns from that cell (train.distill)
 //! set = { train.clip = 0.5 }          # spec keys of these cells
 //! ```
 
@@ -43,7 +44,7 @@ pub use tune::{SweptAt, Tried, Tune};
 use fields::{
     ABOUT, BASE, BEGINS_WITH, BUDGET, CELL_FIELDS, CELLS, DATA_LABEL, FIELDS, FIRST_SEED, HEADLINE,
     HEADLINE_FIELDS, RATES, REPEATS, SCALE, SCALES, SET, SET_OF_ROW, SHAPES, SHAPES_OF_ROW, STAGE,
-    STEPS, TUNE, VARIANT, VARIANTS,
+    STEPS, TEACHER, TUNE, VARIANT, VARIANTS,
 };
 
 /// A suite's file.
@@ -99,6 +100,8 @@ pub struct Group {
     pub stage: Option<String>,
     /// The cell whose weights its cells begin with, as the row names it.
     pub from: Option<String>,
+    /// The cell that its cells learn from, in the same words.
+    pub teacher: Option<String>,
     /// Spec keys of these cells alone.
     pub set: Tree,
     /// Where the row stands.
@@ -229,6 +232,7 @@ impl Suite {
             lr: row.find(&RATES)?.unwrap_or_default(),
             stage: stage(&row)?,
             from: row.find(&BEGINS_WITH)?,
+            teacher: row.find(&TEACHER)?,
             set: row.tree(&SET_OF_ROW)?,
             origin: row.origin(&VARIANTS),
         })

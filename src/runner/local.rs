@@ -201,25 +201,30 @@ impl Session {
         outcome.map_err(|error| self.say_how_to_resume(error, jobs.len(), request))
     }
 
-    /// Refuses to go on where a trial that ended well should have left weights that others begin with, and they are gone.
+    /// Refuses to go on where a trial that ended well should have left weights that others need, and they are gone.
     fn refuse_lost_weights(&self, missing: &[&Job]) -> Result<()> {
         let ended_well = |id: &String| {
             let trial = self.trials.get(id);
             trial.is_some_and(|trial| trial.status == Status::Ok)
         };
-        let lost = |job: &&&Job| {
-            let path = job.paths.get("model.from");
-            let gone = path.is_some_and(|path| !path.exists());
-            gone && job.trial.parent.as_ref().is_some_and(ended_well)
+        let lost = |job: &Job| {
+            let both = [
+                ("model.from", &job.trial.parent),
+                ("teacher.model.from", &job.trial.teacher),
+            ];
+            both.into_iter().find_map(|(key, id)| {
+                let id = id.as_ref().filter(|id| ended_well(id));
+                let path = id.and(job.paths.get(key));
+                path.filter(|path| !path.exists()).cloned()
+            })
         };
-        let Some(job) = missing.iter().find(lost) else {
+        let mut found = missing
+            .iter()
+            .filter_map(|job| Some((lost(job)?, &job.trial.cell)));
+        let Some((path, cell)) = found.next() else {
             return Ok(());
         };
-        let path = job.paths["model.from"].display();
-        let message = format!(
-            "{path} is gone: {} begins with these weights",
-            job.trial.cell
-        );
+        let message = format!("{}: the weights are gone that {cell} needs", path.display());
         Err(Error::input(message).hint("put the file back, or run all of it again with --fresh"))
     }
 

@@ -42,6 +42,8 @@ pub struct PreparedCell {
     pub budget: Option<u64>,
     /// The cell whose trained weights it begins with.
     pub parent: Option<String>,
+    /// The cell that it learns from.
+    pub teacher: Option<String>,
     /// Where the learning rate comes from.
     pub lr_source: RateSource,
     /// What each of three standard normal numbers adds to ln lr in a repeat; nothing where all repeats have the same rate.
@@ -157,6 +159,7 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
         trial,
         paths: cell.paths.clone(),
         parent: cell.parent.clone(),
+        teacher: cell.teacher.clone(),
         peak_flops_per_s: None,
         stream_bytes_per_s: None,
         checkpoint: None,
@@ -224,6 +227,7 @@ mod tests {
             scale: "w32".into(),
             budget: None,
             parent: None,
+            teacher: None,
             lr_source: RateSource::Untuned,
             loadings: [0.0; 3],
             spec: Value::Null,

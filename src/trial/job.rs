@@ -19,6 +19,9 @@ pub struct Job {
     /// The cell whose trained weights it begins with, those of the same repeat and build.
     #[serde(default)]
     pub parent: Option<String>,
+    /// The cell that it learns from, its trial of the same repeat and build.
+    #[serde(default)]
+    pub teacher: Option<String>,
     /// The device's measured GEMM peak in the dtype that the trial computes in, for MFU.
     pub peak_flops_per_s: Option<f64>,
     /// The device's measured bandwidth, for MBU.

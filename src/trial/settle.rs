@@ -129,6 +129,7 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
         "before.data.tokenizer",
         "measure.external_meter",
         "model.from",
+        "teacher.model.from",
     ]
     .iter()
     .filter_map(moved)

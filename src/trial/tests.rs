@@ -192,6 +192,7 @@ fn job(prepared: &Prepared) -> Job {
         trial,
         paths: prepared.paths.clone(),
         parent: None,
+        teacher: None,
         peak_flops_per_s: Some(1e11),
         stream_bytes_per_s: Some(1e10),
         checkpoint: None,

@@ -98,6 +98,11 @@ pub(super) const BEGINS_WITH: Knob<Text> = Knob::text(
      `gpt2:first/w64@1600`. It is trained once, at a rate that no sweep of this suite chooses.",
 )
 .optional();
+pub(super) const TEACHER: Knob<Text> = Knob::text(
+    "teacher",
+    "The cell that these cells learn from (`train.distill`), in the same words as `from`.",
+)
+.optional();
 pub(super) const SET_OF_ROW: Inner = Inner::spec("set", "Spec keys of these cells alone.");
 pub(super) const CELL_FIELDS: Declarations = &[
     &VARIANTS,
@@ -107,6 +112,7 @@ pub(super) const CELL_FIELDS: Declarations = &[
     &RATES,
     &STAGE,
     &BEGINS_WITH,
+    &TEACHER,
     &SET_OF_ROW,
 ];
 
