@@ -310,7 +310,9 @@ fn parents(pairs: &Pairs) -> Option<Caveat> {
     let (code, message, remedy) = match flags.any(|flag| flag.code == COUNTED) {
         true => (
             "parents_counted",
-            format!("{variant} {how}: what that took to train is counted as if it had been trained for this alone"),
+            format!(
+                "{variant} {how}: what that took to train is counted as if it had been trained for this alone"
+            ),
             "without --parents it counts as there already",
         ),
         false => (

@@ -60,15 +60,25 @@ fn add(child: &mut Trial, parent: &Trial) {
     };
     let joules = joules(child, tokens[0]).zip(joules(parent, tokens[1]));
     let all_tokens = tokens[0].zip(tokens[1]).map(|(own, theirs)| own + theirs);
-    let per_token = joules.zip(all_tokens).map(|((own, theirs), all)| (own + theirs) / all);
+    let per_token = joules
+        .zip(all_tokens)
+        .map(|((own, theirs), all)| (own + theirs) / all);
     let seconds = child.metric(metric::TRAIN_WALL_S);
     let seconds = seconds.zip(parent.metric(metric::TRAIN_WALL_S));
     for (name, sum) in [
-        (metric::TRAIN_WALL_S, seconds.map(|(own, theirs)| own + theirs)),
+        (
+            metric::TRAIN_WALL_S,
+            seconds.map(|(own, theirs)| own + theirs),
+        ),
         (metric::ENERGY_J_PER_TRAIN_TOKEN, per_token),
     ] {
         let metric = sum.map_or_else(
-            || Metric::absent(name, "not known of the trial or of one that it goes back to"),
+            || {
+                Metric::absent(
+                    name,
+                    "not known of the trial or of one that it goes back to",
+                )
+            },
             |sum| Metric::value(name, sum),
         );
         child.metrics.insert(name.to_owned(), metric);
@@ -78,7 +88,10 @@ fn add(child: &mut Trial, parent: &Trial) {
     child.energy.channels.clear();
     if let (Some(own), Some(theirs)) = (&mut child.cost, &parent.cost) {
         own.train_flops += theirs.train_flops;
-        own.train_flops_full_square = own.train_flops_full_square.zip(theirs.train_flops_full_square).map(|(a, b)| a + b);
+        own.train_flops_full_square = own
+            .train_flops_full_square
+            .zip(theirs.train_flops_full_square)
+            .map(|(a, b)| a + b);
         own.optimizer_flops += theirs.optimizer_flops;
         own.train_tokens += theirs.train_tokens;
     }
@@ -89,7 +102,10 @@ fn add(child: &mut Trial, parent: &Trial) {
     let tokens = theirs.tokens.last().copied().unwrap_or(0);
     curve.tokens.iter_mut().for_each(|seen| *seen += tokens);
     let (flops, seconds) = (before(&theirs.train_flops), before(&theirs.wall_s));
-    curve.train_flops.iter_mut().for_each(|spent| *spent += flops);
+    curve
+        .train_flops
+        .iter_mut()
+        .for_each(|spent| *spent += flops);
     curve.wall_s.iter_mut().for_each(|spent| *spent += seconds);
     curve.energy_j = None;
     if !child.validity.flags.iter().any(|flag| flag.code == COUNTED) {
@@ -110,8 +126,16 @@ mod tests {
     #[test]
     fn a_grandchild_owes_all_that_it_goes_back_to_once() {
         let mut file = example();
-        let own: Vec<f64> = file.trials.iter().map(|t| t.train_flops().unwrap()).collect();
-        let seconds: Vec<f64> = file.trials.iter().map(|t| t.metric(metric::TRAIN_WALL_S).unwrap()).collect();
+        let own: Vec<f64> = file
+            .trials
+            .iter()
+            .map(|t| t.train_flops().unwrap())
+            .collect();
+        let seconds: Vec<f64> = file
+            .trials
+            .iter()
+            .map(|t| t.metric(metric::TRAIN_WALL_S).unwrap())
+            .collect();
         let ids: Vec<String> = file.trials.iter().map(|trial| trial.id.clone()).collect();
         // The second begins with the first; the third begins with the second and learns from the first.
         file.trials[1].parent = Some(ids[0].clone());
@@ -122,11 +146,20 @@ mod tests {
         for k in 0..3 {
             let trial = &counted.trials[k];
             assert!(near(trial.train_flops(), own[..=k].iter().sum()), "{k}");
-            assert!(near(trial.metric(metric::TRAIN_WALL_S), seconds[..=k].iter().sum()), "{k}");
+            assert!(
+                near(
+                    trial.metric(metric::TRAIN_WALL_S),
+                    seconds[..=k].iter().sum()
+                ),
+                "{k}"
+            );
         }
         assert_eq!(counted.trials[0], file.trials[0]);
         file.trials[1].parent = Some("gone".to_owned());
         let refused = with_parents_counted(&file).unwrap_err().to_string();
-        assert!(refused.contains("trial gone, is not in these files"), "{refused}");
+        assert!(
+            refused.contains("trial gone, is not in these files"),
+            "{refused}"
+        );
     }
 }
