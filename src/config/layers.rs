@@ -149,6 +149,8 @@ impl Layers<'_> {
             "data.grammar_seed",
             "data.changed",
             "data.changed_seed",
+            // A rate of scarce data is that of data without end, for as many steps.
+            "data.unique_tokens",
             "data.tokenizer",
             HELD_OUT,
             LR,

@@ -54,7 +54,7 @@ impl Job {
 
     /// What the file of its weights is called: cell, repeat, and enough of the id to tell it from the same cell with other keys.
     pub fn weights_name(&self) -> String {
-        let cell = self.trial.cell.replace(['/', '\\'], "-");
+        let cell = self.trial.cell.replace(['/', '\\', ':'], "-");
         let id = &self.trial.id[..self.trial.id.len().min(8)];
         format!("{cell}-{}-{id}.safetensors", self.trial.repeat)
     }

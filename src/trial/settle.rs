@@ -13,11 +13,11 @@ use super::infer::{self, Infer};
 use super::keys::{
     BATCH, CLIP, COMPUTE, CURVE_POINTS, DATA, DEVICE, DTYPE, EXTERNAL_METER,
     EXTERNAL_METER_OFFSET_S, HELD_OUT, MEASURE, OPS, SHARDS, STEPS, STORED, TF32, THREADS, TOKENS,
-    TOKENS_PER_PARAM, TRAIN, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
+    TOKENS_PER_PARAM, TRAIN, UNIQUE_TOKENS, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
 };
 use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
-use crate::data::{HeldOut, Source};
+use crate::data::{HeldOut, Repeated, Source};
 use crate::error::{Error, Result};
 use crate::foreign;
 use crate::measure::energy::{self, External};
@@ -148,7 +148,11 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let context = Shape::context(spec)?;
     infer::refuse_no_file(spec)?;
     let (kind, knobs) = registry.sources.pick(spec)?;
-    let source = kind.settle(&knobs, context)?;
+    let mut source = kind.settle(&knobs, context)?;
+    let to_train_on = source.train_tokens();
+    if let Some(unique) = spec.at(&DATA).find(&UNIQUE_TOKENS)? {
+        source = Arc::new(Repeated::new(source, unique, context));
+    }
     let held_out = HeldOut::of(spec.at(&DATA).read(&HELD_OUT)?).unwrap_or(HeldOut::Test);
     let before = before(registry, spec, source.as_ref(), context)?;
     let mut model = Model::settle(spec, &registry.slots, source.vocab())?;
@@ -158,7 +162,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let train = spec.at(&TRAIN);
     let batch = train.read(&BATCH)?;
     let steps = steps(&train, batch * context, model.params_total())?;
-    refuse_no_training_text(&train, steps, source.train_tokens(), context)?;
+    refuse_no_training_text(&train, steps, to_train_on, context)?;
     let compute = spec.at(&COMPUTE);
     let device = compute.read(&DEVICE)?;
     let ops = ops(&compute, &device)?;

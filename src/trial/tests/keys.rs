@@ -56,7 +56,7 @@ fn branches(folder: &Path) -> Vec<Value> {
         json!({"model": {"from": weights}}),
         json!({"model": {"from_cell": "gpt2/w32", "from_spec": "0"}}),
         json!({"teacher": {"model": {"from_cell": "gpt2/w64", "from_spec": "0", "width": 64}}}),
-        json!({"data": {"changed": 0.5}}),
+        json!({"data": {"changed": 0.5, "unique_tokens": 4096}}),
         of_text(json!("byte")),
         of_text(json!("bpe")),
         of_text(json!(tokenizer)),
