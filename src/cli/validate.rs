@@ -17,12 +17,25 @@ const SHOWN: usize = 20;
 /// Arguments of `effbench validate`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
-Example:
-  effbench validate results/")]
+Examples:
+  effbench validate results/
+  effbench validate theirs.json --rerun 3     three of its trials again, at random: are these its losses?")]
 pub struct ValidateArgs {
     /// Result files, or folders of them.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
+    /// Run so many trials of each file again, chosen at random, and compare their losses.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "N")]
+    pub rerun: Option<usize>,
+    /// Choose those trials by this number, as an earlier call printed it.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "N", requires = "rerun")]
+    pub seed: Option<u64>,
+    /// The text that the trials were trained on, where it was one.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "FILE", requires = "rerun")]
+    pub data: Option<PathBuf>,
     /// How to say what was found.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -52,13 +65,107 @@ pub fn execute(args: &ValidateArgs) -> Result<()> {
         .iter()
         .filter(|finding| !finding.problems.is_empty())
         .count();
-    if unsound == 0 {
-        return Ok(());
+    if unsound > 0 {
+        return Err(Error::input(format!(
+            "{unsound} of {} files not valid",
+            findings.len()
+        )));
     }
-    Err(Error::input(format!(
-        "{unsound} of {} files not valid",
-        findings.len()
-    )))
+    #[cfg(feature = "run")]
+    if let Some(count) = args.rerun {
+        return again::execute(args, count, &findings);
+    }
+    Ok(())
+}
+
+/// What running trials again says.
+#[cfg(feature = "run")]
+mod again {
+    use super::{Finding, ValidateArgs};
+    use crate::campaign::rerun::{Again, Verdict, rerun};
+    use crate::cli::print::{Format, print, print_json};
+    use crate::error::{Error, Kind, Result};
+    use crate::measure::clock::utc_now;
+    use crate::runner::{Interrupt, child};
+    use crate::trial::Registry;
+    use crate::unit::Nats;
+
+    pub(super) fn execute(args: &ValidateArgs, count: usize, findings: &[Finding]) -> Result<()> {
+        child::refuse_to_nest()?;
+        let seed = args.seed.unwrap_or_else(unforeseen);
+        let (interrupt, registry) = (Interrupt::on_signals()?, Registry::builtin());
+        let text = args.format == Format::Text;
+        if text {
+            print(&format!("run again, chosen by --seed {seed}:"))?;
+        }
+        let mut all = Vec::new();
+        for finding in findings {
+            let Some(file) = &finding.file else { continue };
+            let mut said = Ok(());
+            let mut each = |again: &Again| {
+                if text && said.is_ok() {
+                    said = print(&format!("{}: {}", finding.name, sentence(again)));
+                }
+            };
+            let data = args.data.as_deref();
+            let found = rerun(&registry, file, (count, seed), data, &interrupt, &mut each)
+                .map_err(|error| Error {
+                    message: format!("{}: {}", finding.name, error.message),
+                    ..error
+                })?;
+            said?;
+            all.extend(found);
+        }
+        if !text {
+            print_json(&serde_json::json!({"seed": seed, "again": all}))?;
+        }
+        let others = |verdict: Verdict| all.iter().filter(|again| again.verdict == verdict).count();
+        match (others(Verdict::Other), others(Verdict::Failed)) {
+            (0, 0) => Ok(()),
+            (other, failed) => Err(Error {
+                kind: Kind::Trials,
+                message: format!(
+                    "of {} trials run again {other} have another loss and {failed} did not end well",
+                    all.len()
+                ),
+                hint: None,
+            }),
+        }
+    }
+
+    /// A number that whoever wrote a file could not know.
+    fn unforeseen() -> u64 {
+        let said = format!("{} {}", utc_now(), std::process::id());
+        let hash = blake3::hash(said.as_bytes());
+        let digits = hash.as_bytes().iter().take(4);
+        digits.fold(0, |number, byte| number << 8 | u64::from(*byte))
+    }
+
+    fn sentence(again: &Again) -> String {
+        let Again {
+            cell,
+            repeat,
+            then_nats,
+            ..
+        } = again;
+        let off = again.now_nats.map(|now| Nats((now - then_nats).abs()));
+        let off = off.map_or_else(String::new, |off| off.to_string());
+        let what = match again.verdict {
+            Verdict::Same => "the same to the bit".to_owned(),
+            Verdict::Near => format!(
+                "{off} nats off, within what its repeats differ by (sums in another order, as on another processor)"
+            ),
+            Verdict::Other => format!("{off} nats off, more than its repeats differ by"),
+            Verdict::Unknown => format!(
+                "{off} nats off; with one repeat the file does not say how far a loss may be"
+            ),
+            Verdict::Failed => {
+                let why = again.reason.as_deref().unwrap_or("it did not end well");
+                return format!("{cell}, repeat {repeat}: {why}");
+            }
+        };
+        format!("{cell}, repeat {repeat}, {then_nats:.4} nats: {what}")
+    }
 }
 
 fn look(path: &Path) -> Finding {

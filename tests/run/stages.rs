@@ -116,7 +116,26 @@ fn a_parent_is_trained_once_a_repeat_and_its_children_begin_with_its_weights() {
         counted.contains("counted as if it had been trained for this alone"),
         "{counted}"
     );
+    whoever_doubts_a_file_runs_some_of_it_again(here);
     a_run_goes_on_only_with_the_same_weights(here);
+}
+
+/// Trials that go back to no other are found again to the bit; a loss that nobody measured is found out.
+fn whoever_doubts_a_file_runs_some_of_it_again(here: &std::path::Path) {
+    let said = ran(
+        here,
+        &["validate", "s.json", "--rerun", "2", "--seed", "7"],
+        0,
+    );
+    assert_eq!(said.matches("the same to the bit").count(), 2, "{said}");
+    let mut file = read(here, "s.json");
+    for trial in &mut file.trials {
+        let loss = trial.metrics.get_mut("val_loss_nats").unwrap();
+        loss.value = loss.value.map(|loss| loss - 0.5);
+    }
+    fs::write(here.join("better.json"), serde_json::to_vec(&file).unwrap()).unwrap();
+    let said = ran(here, &["validate", "better.json", "--rerun", "1"], 5);
+    assert!(said.contains("more than its repeats differ by"), "{said}");
 }
 
 /// A child that is missing needs its parent's file, which a file of results alone does not bring back.
