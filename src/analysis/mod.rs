@@ -34,6 +34,7 @@ pub mod scatter;
 pub mod form;
 mod local;
 pub mod gain;
+mod taught;
 pub mod caveat;
 pub mod answer;
 pub mod projection;

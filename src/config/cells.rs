@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::grid::{Slot, after_their_parents, bad_scale};
 use super::holds::whole;
-use super::layers::{HELD_OUT, Layers, Overrides, STEPS, Upper, WIDTH};
+use super::layers::{FROM_CELL, HELD_OUT, Layers, Overrides, STEPS, Upper, WIDTH};
 use super::library::Library;
 use super::names::{staged, width_of};
 use super::rate::{LR, Rate};
@@ -109,9 +109,20 @@ struct Place<'a> {
     is_lent: bool,
 }
 
-/// The cell whose weights a model starts with.
-const FROM_CELL: &str = "model.from_cell";
-/// And that of its teacher's.
+impl Place<'_> {
+    /// The keys that say what a cell begins with, and what it learns from.
+    fn start(&self) -> Tree {
+        let mut tree = Tree::default();
+        for (key, cell) in [(FROM_CELL, &self.parent), (TEACHER_CELL, &self.teacher)] {
+            if let Some(cell) = cell {
+                tree.set(key, cell.as_str().into(), self.slot.group.origin.clone());
+            }
+        }
+        tree
+    }
+}
+
+/// The cell whose weights a teacher has.
 const TEACHER_CELL: &str = "teacher.model.from_cell";
 
 impl Suite {
@@ -215,15 +226,9 @@ impl Suite {
         if let Some(steps) = slot.steps {
             length.set("train.steps", steps.into(), slot.group.origin.clone());
         }
-        let mut start = Tree::default();
-        for (key, cell) in [(FROM_CELL, &place.parent), (TEACHER_CELL, &place.teacher)] {
-            if let Some(cell) = cell {
-                start.set(key, cell.as_str().into(), slot.group.origin.clone());
-            }
-        }
         let layers = Layers {
             suite: &self.name,
-            files: &[&self.set, &dial, &length, &start, &slot.group.set],
+            files: &[&self.set, &dial, &length, &place.start(), &slot.group.set],
             grid: slot.lr,
             upper,
         };

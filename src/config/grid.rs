@@ -1,6 +1,6 @@
 //! The places of a suite's grid before any layer is laid on them, and which of them begin with what others have learnt.
 
-use super::names::{name_of, staged, width_of};
+use super::names::{staged, width_of};
 use super::suite::{Group, Suite};
 use crate::error::{Error, Result};
 
@@ -153,7 +153,7 @@ impl Suite {
         let own = |variant: &String| -> Vec<Slot<'a>> {
             slots
                 .iter()
-                .filter(|slot| slot.variant == *variant || slot.staged() == name_of(variant))
+                .filter(|slot| slot.variant == *variant || slot.staged() == *variant)
                 .cloned()
                 .collect()
         };

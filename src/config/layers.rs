@@ -13,6 +13,9 @@ use crate::error::{Error, Result};
 pub(super) const WIDTH: &str = "model.width";
 pub(super) const STEPS: &str = "train.steps";
 
+/// The cell whose weights a model starts with.
+pub(super) const FROM_CELL: &str = "model.from_cell";
+
 /// The part of the unseen windows that a trial is judged by: a sweep looks at another.
 pub const HELD_OUT: &str = "data.held_out";
 
@@ -100,7 +103,11 @@ impl Layers<'_> {
             Rate::given(RateSource::Suite {
                 suite: self.suite.to_owned(),
             })
-        } else if self.upper.own_rates || !same(&variant.tree, &tree, "train.optimizer.kind") {
+        } else if self.upper.own_rates
+            || tree.get(FROM_CELL).is_some()
+            || !same(&variant.tree, &tree, "train.optimizer.kind")
+        {
+            // A sweep of models that are trained from nothing says nothing of one that goes on.
             rate_of(&variant.name, &[], &[], &tree, true)
         } else {
             let altered = self.altered(variant, &plain, &tree);

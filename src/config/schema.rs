@@ -218,6 +218,9 @@ variants = ["gpt2"]
 scales = ["w32"]
 steps = [400]
 lr = [0.1]
+stage = "tuned"
+from = "gpt2@200"
+teacher = "gpt2/w64@200"
 set = {}
 [[cells]]
 variants = ["gpt2"]

@@ -41,9 +41,7 @@ impl Model {
             .losses
             .iter()
             .map(|l| l.work(span.with_gradient(learns)));
-        let teacher = self.teacher.as_ref();
-        let taught = teacher.map(|teacher| teacher.work(span.with_gradient(learns), &self.head));
-        blocks + self.head.work(span.new, learns) + beside.sum() + taught.unwrap_or_default()
+        blocks + self.head.work(span.new, learns) + beside.sum()
     }
 
     /// Scalars that decoding keeps of a window of so many tokens, all layers.

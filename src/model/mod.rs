@@ -45,7 +45,7 @@ mod start;
 mod both;
 pub mod loss;
 mod slots;
-mod teacher;
+pub mod teacher;
 mod counted;
 #[cfg(test)]
 mod testing;
@@ -54,7 +54,6 @@ use filling::{Filling, Kinds, Pattern};
 use freeze::Freeze;
 use recall::Recall;
 use stream::Parts;
-use teacher::Teacher;
 use weights::Given;
 
 pub use beside::Beside;
@@ -77,7 +76,6 @@ pub use shape::Shape;
 pub use site::Site;
 pub use slots::Slots;
 pub use stream::{Stream, StreamKind};
-pub use teacher::DISTILL;
 pub use told::{After, Loads, Rule};
 pub use work::{Span, Work};
 
@@ -120,8 +118,6 @@ pub struct Model {
     head: Head,
     /// Beside the head's own.
     losses: Vec<Box<dyn Loss>>,
-    /// What it is brought near while it trains.
-    teacher: Option<Teacher>,
     /// What parameters start with, where that is not drawn.
     given: Option<Given>,
 }
@@ -187,7 +183,6 @@ impl Model {
         let decls = declare.finish();
         freeze.check(spec, &decls)?;
         let given = Given::settle(spec, &decls)?;
-        let teacher = Teacher::settle(spec, slots, [shape.vocab, shape.context])?;
         Ok(Self {
             decls,
             rules,
@@ -199,7 +194,6 @@ impl Model {
             blocks,
             head,
             losses,
-            teacher,
             given,
         })
     }
@@ -340,13 +334,11 @@ impl Model {
             let trunk = Trunk {
                 x_nc: x,
                 targets: next,
+                head: &self.head,
             };
             let mut terms = vec![own];
             for loss in &self.losses {
                 terms.extend(loss.term(&trunk, pass)?);
-            }
-            if let Some(teacher) = &self.teacher {
-                terms.push(teacher.term(x, next, &self.head, pass)?);
             }
             terms.extend(beside.terms(next, batch)?);
             if terms.len() == 1 {

@@ -6,14 +6,14 @@ use std::sync::{Arc, OnceLock};
 
 use candle_core::{Device, Tensor};
 
-use super::head::Head;
+use super::loss::{Loss, Trunk};
 use super::param::Weights;
 use super::slots::Slots;
 use super::{Model, Pass, Span, Work};
 use crate::config::knob::{Number, Word};
 use crate::config::{Knob, Section, Spec};
 use crate::error::{Error, Result};
-use crate::ops::{Distillation, Divergence, Ops};
+use crate::ops::{Distillation, Divergence};
 
 const WEIGHT: Knob<Number> = Knob::number(
     "weight",
@@ -43,27 +43,17 @@ pub const DISTILL: Section = Section {
 /// Where a teacher's own spec stands.
 const TEACHER: &str = "teacher";
 
-/// A settled teacher.
-pub(super) struct Teacher {
-    model: Box<Model>,
-    weight: f64,
-    temperature: f64,
-    divergence: Divergence,
-    /// Read once, by whichever part of the first batch asks first.
-    weights: OnceLock<std::result::Result<Weights, Error>>,
-}
-
-impl Teacher {
-    /// Reads `train.distill` where the spec has a teacher, and is silent otherwise.
+impl Model {
+    /// Reads `train.distill` where the spec has a teacher, whose term is then a loss of the model's; silent otherwise.
     ///
     /// # Errors
     /// Where the teacher's tokens are others, or its windows shorter.
-    pub(super) fn settle(spec: &Spec, slots: &Slots, student: [usize; 2]) -> Result<Option<Self>> {
+    pub fn learn(&mut self, spec: &Spec, slots: &Slots) -> Result<()> {
         if !spec.has_any(TEACHER) {
-            return Ok(None);
+            return Ok(());
         }
-        let [vocab, context] = student;
-        let model = Model::settle(&spec.within(TEACHER), slots, vocab)?;
+        let (vocab, context) = (self.shape.vocab, self.shape.context);
+        let model = Self::settle(&spec.within(TEACHER), slots, vocab)?;
         let refuse = |why: String| Error::input(format!("the teacher {why}"));
         if model.shape.vocab != vocab {
             let why = format!("has {} tokens, and the student {vocab}", model.shape.vocab);
@@ -74,7 +64,8 @@ impl Teacher {
             return Err(refuse(why).hint("one model.context for both"));
         }
         let knobs = spec.at(&DISTILL);
-        Ok(Some(Self {
+        let head = |learns| self.head.work(1, learns);
+        self.losses.push(Box::new(Teacher {
             model: Box::new(model),
             weight: knobs.read(&WEIGHT)?,
             temperature: knobs.read(&TEMPERATURE)?,
@@ -83,9 +74,25 @@ impl Teacher {
                 _ => Divergence::Forward,
             },
             weights: OnceLock::new(),
-        }))
+            head: [head(false), head(true)],
+        }));
+        Ok(())
     }
+}
 
+/// A settled teacher.
+struct Teacher {
+    model: Box<Model>,
+    weight: f64,
+    temperature: f64,
+    divergence: Divergence,
+    /// Read once, by whichever part of the first batch asks first.
+    weights: OnceLock<std::result::Result<Weights, Error>>,
+    /// What the student's head costs for a token, no gradient of the stream asked for, or one.
+    head: [Work; 2],
+}
+
+impl Teacher {
     fn weights(&self, device: &Device) -> Result<&Weights> {
         let read = || Ok(self.model.start(0, device)?.detached());
         self.weights
@@ -93,41 +100,33 @@ impl Teacher {
             .as_ref()
             .map_err(Clone::clone)
     }
+}
 
-    /// What it adds to the student's cross-entropy: a scalar.
-    ///
-    /// # Errors
-    /// The operations', and where its weights cannot be read.
-    pub(super) fn term(
-        &self,
-        x_nc: &Tensor,
-        next: &[u32],
-        head: &Head,
-        pass: &Pass,
-    ) -> Result<Tensor> {
-        let weights = self.weights(x_nc.device())?;
-        let ops: Ops = pass.ops.untaped();
+impl Loss for Teacher {
+    fn term(&self, trunk: &Trunk, pass: &Pass) -> Result<Option<Tensor>> {
+        let weights = self.weights(trunk.x_nc.device())?;
+        let ops = pass.ops.untaped();
         let told = self
             .model
             .logits(weights, pass.ids, pass.batch, pass.time, ops)?;
-        let own = head.logits(x_nc, pass)?;
+        let own = trunk.head.logits(trunk.x_nc, pass)?;
         let distillation = Distillation {
             weight: self.weight,
             temperature: self.temperature,
             divergence: self.divergence,
-            targets: Arc::from(next),
+            targets: Arc::from(trunk.targets),
         };
-        Ok(pass.ops.run(distillation, [&own, &told])?)
+        Ok(Some(pass.ops.run(distillation, [&own, &told])?))
     }
 
-    /// What a window costs: the teacher's forward pass, and the student's head once more.
-    pub(super) fn work(&self, span: Span, head: &Head) -> Work {
+    /// The teacher's forward pass, and the student's head once more.
+    fn work(&self, span: Span) -> Work {
         let forward = self.model.work(span).forward;
-        let teacher = Work {
-            forward,
-            backward: 0,
-            full_square: forward,
-        };
-        teacher + head.work(span.new, span.learns)
+        let head = self.head[usize::from(span.learns)];
+        Work {
+            forward: forward + span.new * head.forward,
+            backward: span.new * head.backward,
+            full_square: forward + span.new * head.full_square,
+        }
     }
 }

@@ -242,7 +242,7 @@ pub fn keys(registry: &Registry) -> Vec<Key> {
         shape.keys().collect(),
         TRAIN.keys().chain(model::FREEZE.keys()).collect(),
         model::loss::keys(&slots.losses),
-        model::DISTILL.keys().collect(),
+        model::teacher::DISTILL.keys().collect(),
         registry.optimizers.keys(),
         rates::RATES.keys().collect(),
         registry.schedules.keys(),

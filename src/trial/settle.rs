@@ -156,6 +156,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let held_out = HeldOut::of(spec.at(&DATA).read(&HELD_OUT)?).unwrap_or(HeldOut::Test);
     let before = before(registry, spec, source.as_ref(), context)?;
     let mut model = Model::settle(spec, &registry.slots, source.vocab())?;
+    model.learn(spec, &registry.slots)?;
     let rates = Rates::settle(spec)?;
     model.rate_roles(|role| rates.of(role));
     let model = Arc::new(model);

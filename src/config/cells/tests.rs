@@ -375,9 +375,9 @@ fn parents_stand_before_their_children_whatever_is_chosen() {
         let lent = cells.iter().find(|cell| cell.name == "gpt2:first/same@800");
         assert!(lent.is_none_or(|cell| cell.rates.is_empty()));
     };
-    let first = "gpt2:first/same@800< gpt2:scratch/same@50<";
+    let first = "gpt2:first/same@800< gpt2:scratch/same@120<";
     check("reuse", overrides("", "", &[], ""), first);
-    let tuned = "gpt2:first/same@800< gpt2:tuned/same@50<gpt2:first/same@800";
+    let tuned = "gpt2:first/same@800< gpt2:tuned/same@120<gpt2:first/same@800";
     check("reuse", overrides("gpt2:tuned", "", &[], ""), tuned);
     let taught = "gpt2:teacher/w48@1600< gpt2:of-w48/w32@100<gpt2:teacher/w48@1600";
     check("distill", overrides("gpt2:of-w48", "", &[], ""), taught);

@@ -27,6 +27,8 @@ pub struct Trunk<'a> {
     pub x_nc: &'a Tensor,
     /// The next token of each place, window by window; [`IGNORED`](crate::ops::IGNORED) where none is asked for.
     pub targets: &'a [u32],
+    /// The model's head.
+    pub head: &'a Head,
 }
 
 /// A settled term.
