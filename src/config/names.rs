@@ -8,7 +8,7 @@ use super::tree::Tree;
 pub const WITH: char = '+';
 
 /// Changes that ship, in the order in which they stand in a variant's name.
-pub(super) const CHANGES: [&str; 65] = [
+pub(super) const CHANGES: [&str; 68] = [
     "prenorm",
     "rope",
     "rmsnorm",
@@ -74,6 +74,9 @@ pub(super) const CHANGES: [&str; 65] = [
     "int8-tensor",
     "int8-outlier",
     "ternary",
+    "lora",
+    "rslora",
+    "dora",
 ];
 
 /// Whether a reference is a path rather than a name.

@@ -76,8 +76,10 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
     let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
-    keep_weights(job, &experiment, &training)?;
-    let (serving, answers) = served(job, &experiment, &training, &opened, &clock, &meters)?;
+    let learnt = experiment.model.merged(&training.params)?;
+    let well = training.diverged.is_none().then_some(&learnt);
+    keep_weights(job, &experiment, well)?;
+    let (serving, answers) = served(job, &experiment, well, &opened, &clock, &meters)?;
     let energy = meters.end();
     let serving = serving.as_ref();
     let observed = outcome::Observed {
@@ -107,12 +109,14 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
 }
 
 /// Writes what was learnt where the job asks for it; nothing of a model that diverged.
-fn keep_weights(job: &Job, experiment: &Experiment, training: &training::Training) -> Result<()> {
-    match &job.keep_weights {
-        Some(path) if training.diverged.is_none() => {
-            weights::write(path, experiment.model.decls(), &training.params)
-        }
-        _ => Ok(()),
+fn keep_weights(
+    job: &Job,
+    experiment: &Experiment,
+    learnt: Option<&crate::model::Params>,
+) -> Result<()> {
+    match job.keep_weights.as_ref().zip(learnt) {
+        Some((path, learnt)) => weights::write(path, experiment.model.decls(), learnt),
+        None => Ok(()),
     }
 }
 
@@ -121,15 +125,15 @@ fn keep_weights(job: &Job, experiment: &Experiment, training: &training::Trainin
 fn served(
     job: &Job,
     experiment: &Experiment,
-    training: &training::Training,
+    learnt: Option<&crate::model::Params>,
     opened: &crate::device::Opened,
     clock: &dyn Clock,
     meters: &Metering,
 ) -> Result<(Option<serving::Serving>, Option<Answers>)> {
-    if training.diverged.is_some() || job.trial.in_sweep() {
+    let Some(params) = learnt.filter(|_| !job.trial.in_sweep()) else {
         return Ok((None, None));
-    }
-    let (params, seed) = (&training.params, job.trial.seed);
+    };
+    let seed = job.trial.seed;
     let serving = serving::serve(experiment, params, seed, opened, clock, meters)?;
     let answers = answers::ask(experiment, params, seed, opened, clock)?;
     Ok((Some(serving), answers))
