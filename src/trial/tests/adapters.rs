@@ -135,7 +135,7 @@ fn once_trained_a_change_is_in_its_matrix_and_costs_nothing() {
         let within = logits(experiment, &merged);
         assert!(farthest(&before, &beside) > 1e-2, "{kind}");
         assert!(farthest(&beside, &within) < 1e-5, "{kind}");
-        let ids = Tensor::zeros(CONTEXT, candle_core::DType::U32, &Device::Cpu).unwrap();
+        let ids = Tensor::from_slice(&[0u32; CONTEXT], CONTEXT, &Device::Cpu).unwrap();
         let forward = || model.logits(&merged, &ids, 1, CONTEXT, experiment.ops);
         let (done, flops) = counted(forward).unwrap();
         done.unwrap();
