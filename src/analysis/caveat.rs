@@ -7,6 +7,7 @@ use super::axis::Axis;
 use super::gain::{Gain, Sign};
 use super::pairs::Pairs;
 use super::scatter::Scatter;
+use crate::record::parents::COUNTED;
 use crate::record::{BySixND, ResultFile, Status, Trial};
 use crate::unit::{Nats, Share};
 
@@ -46,6 +47,7 @@ pub(super) fn caveats(
         invalid_trials(pairs),
         shared_machine(pairs),
         repeated_data(pairs),
+        parents(pairs),
         unknown_tokens(pairs),
         imported(pairs),
         drift(file),
@@ -290,6 +292,39 @@ fn repeated_data(pairs: &Pairs) -> Option<Caveat> {
             "the text is read up to {most:.0} times over: what is learned by heart is no gain of an algorithm"
         ),
         remedy: "a longer text, or fewer steps".to_owned(),
+    })
+}
+
+/// Whose training a gain leaves out, or counts.
+fn parents(pairs: &Pairs) -> Option<Caveat> {
+    let is_variant = |trial: &&&Trial| trial.variant == pairs.question.variant;
+    let mut trials = pairs.trials.iter().filter(is_variant);
+    let trial = trials.find(|trial| trial.parent.is_some() || trial.teacher.is_some())?;
+    let variant = &pairs.question.variant;
+    let how = match (&trial.parent, &trial.teacher) {
+        (Some(_), Some(_)) => "begins with another model's weights and learns from a teacher",
+        (Some(_), None) => "begins with another model's weights",
+        (None, _) => "learns from a teacher",
+    };
+    let mut flags = trial.validity.flags.iter();
+    let (code, message, remedy) = match flags.any(|flag| flag.code == COUNTED) {
+        true => (
+            "parents_counted",
+            format!(
+                "{variant} {how}: what that took to train is counted as if it had been trained for this alone"
+            ),
+            "without --parents it counts as there already",
+        ),
+        false => (
+            "parents_free",
+            format!("{variant} {how}: what that took to train is not counted"),
+            "`effbench gain --parents` counts it",
+        ),
+    };
+    Some(Caveat {
+        code,
+        message,
+        remedy: remedy.to_owned(),
     })
 }
 

@@ -1,10 +1,13 @@
 //! Cells of a suite, settled and counted.
 
+use std::sync::Arc;
+
 use super::options::Options;
 use crate::config::{Cell, Origin, Overrides, parse_set};
 use crate::data::HeldOut;
 use crate::error::{Error, Result};
 use crate::measure::{Clock, Monotonic};
+use crate::model::Model;
 use crate::runner::plan::{Besides, PreparedCell};
 use crate::trial::settle::refuse_no_meter;
 use crate::trial::{Experiment, Registry, settle};
@@ -13,6 +16,8 @@ use crate::trial::{Experiment, Registry, settle};
 pub(super) struct SettledCell {
     pub(super) cell: PreparedCell,
     pub(super) threads: usize,
+    /// Its parameters.
+    pub(super) model: Arc<Model>,
 }
 
 /// What the options lay over every cell of the suite.
@@ -111,6 +116,8 @@ pub(super) fn settle_cell(
         variant: cell.variant,
         scale: cell.scale,
         budget: cell.budget,
+        parent: cell.parent,
+        teacher: cell.teacher,
         lr_source: cell.lr_source,
         loadings: cell.loadings,
         spec: settled.spec,
@@ -120,5 +127,9 @@ pub(super) fn settle_cell(
         activation_bytes,
         besides: besides(&settled.experiment, settle_s),
     };
-    Ok(SettledCell { cell, threads })
+    Ok(SettledCell {
+        cell,
+        threads,
+        model: settled.experiment.model,
+    })
 }

@@ -9,6 +9,7 @@ use super::options::Against;
 use super::outcome::{Finished, Outcome, Written};
 use super::programs::{Program, programs};
 use super::resolve::Campaign;
+use super::stages;
 use crate::config::against::CONFIRM_REPEATS;
 use crate::error::{Error, Result};
 use crate::record::{Build, Machine, ResultFile, Run, SCHEMA, Trial};
@@ -70,7 +71,9 @@ pub(super) fn run(
     if let Some(against) = campaign.options.executor.against() {
         return session.two_builds(against, &jobs, file, out, observer);
     }
-    let judge = |trials: &[&Trial]| jobs.following(trials);
+    let folder = campaign.weights_folder(&out);
+    let lending = jobs.lending();
+    let judge = |trials: &[&Trial]| stages::join(jobs.following(trials)?, &lending, &folder);
     let then: Option<&Then> = if jobs.more_follow() {
         Some(&judge)
     } else {
@@ -82,6 +85,14 @@ pub(super) fn run(
         written: Written { file, out },
         missing: None,
     }))
+}
+
+impl Campaign<'_> {
+    /// Where trials leave weights that others begin with.
+    fn weights_folder(&self, out: &Path) -> PathBuf {
+        let asked = self.options.keep_weights.clone();
+        asked.unwrap_or_else(|| out.with_extension("weights"))
+    }
 }
 
 impl Session<'_> {
@@ -146,6 +157,7 @@ impl Session<'_> {
             limit: LEAST_LIMIT,
         };
         let resume = self.campaign.options.resume_command(out);
+        let jobs = stages::join(jobs, &[], &self.campaign.weights_folder(out))?;
         let request = Request {
             out,
             mode: self.campaign.options.mode,

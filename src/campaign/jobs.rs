@@ -1,7 +1,10 @@
 //! Which trials a campaign runs: a sweep and what follows from it, the rates of an earlier one, a part of all that, one build
 //! or two.
 
+use std::collections::HashSet;
+
 use super::resolve::Campaign;
+use super::stages;
 use crate::config::Suite;
 use crate::config::against::{BASE, CONFIRM_REPEATS, HEAD};
 use crate::error::{Error, Result};
@@ -25,7 +28,9 @@ impl Jobs<'_> {
     /// The trials to begin with: a sweep where one chooses rates, else those that judge.
     pub(super) fn first(&self) -> Result<Vec<Job>> {
         if self.sweeps() {
-            Ok(self.sweep())
+            let mut jobs = self.lending();
+            jobs.extend(self.sweep());
+            Ok(jobs)
         } else {
             self.judged(&self.cells()?)
         }
@@ -39,7 +44,26 @@ impl Jobs<'_> {
     /// The trials that judge, with the rates that a sweep's trials speak for.
     pub(super) fn following(&self, swept: &[&Trial]) -> Result<Vec<Job>> {
         let cells = self.campaign.rated(swept, None)?;
-        Ok(self.part(&cells))
+        let lending: HashSet<String> = self.lending().into_iter().map(|job| job.trial.id).collect();
+        let mut jobs = self.part(&cells);
+        jobs.retain(|job| !lending.contains(&job.trial.id));
+        Ok(jobs)
+    }
+
+    /// The trials whose weights others begin with, where a sweep comes before those that judge: it begins with them too. Where it
+    /// runs alone, it needs no more of them than it has repeats.
+    pub(super) fn lending(&self) -> Vec<Job> {
+        if !self.sweeps() {
+            return Vec::new();
+        }
+        let all = self.campaign.repeats;
+        let swept = self.suite().tune.as_ref().map_or(all, |tune| tune.repeats);
+        let repeats = match self.shard() {
+            Some(Shard::Sweep) => all.min(swept),
+            _ => all,
+        };
+        let cells = stages::lenders(&self.campaign.cells);
+        self.plan(&cells, repeats, self.suite().first_seed)
     }
 
     /// The trials of these cells that are this part's, of which there is one at least.
@@ -74,7 +98,8 @@ impl Jobs<'_> {
     /// Fresh repeats of some cells, on other seeds.
     pub(super) fn again(&self, cells: &[PreparedCell]) -> Vec<Job> {
         let first_seed = self.suite().first_seed + CONFIRM_SEEDS;
-        self.plan(cells, CONFIRM_REPEATS, first_seed)
+        let cells = stages::with_lenders(cells, &self.campaign.cells);
+        self.plan(&cells, CONFIRM_REPEATS, first_seed)
     }
 
     /// Whether this campaign chooses learning rates itself.
@@ -117,7 +142,9 @@ impl Jobs<'_> {
             arms: &arms,
             machine_index: 0,
         };
-        plan(cells, &design).jobs
+        let mut jobs = plan(cells, &design).jobs;
+        stages::parents_first(&mut jobs);
+        jobs
     }
 
     fn part(&self, cells: &[PreparedCell]) -> Vec<Job> {

@@ -24,7 +24,8 @@
 //! # }
 //! ```
 //!
-//! In the order of reading: `options` and their `command`; `cells`, settled, and the `sweep`s that choose their rates;
+//! In the order of reading: `options` and their `command`; `cells`, settled, `stages`, which join those that begin with
+//! others' weights to them, and the `sweep`s that choose their rates;
 //! `resolve` makes a campaign of them; `jobs` says which trials, `header` what is known before, `programs` who runs them and
 //! `outcome` what comes of it; `here` runs them on this machine, `cluster` on others, and `run` chooses between the two;
 //! `plan` says what they take.
@@ -32,6 +33,7 @@
 mod options;
 mod command;
 mod cells;
+mod stages;
 mod sweep;
 mod resolve;
 mod jobs;

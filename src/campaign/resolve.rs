@@ -4,6 +4,7 @@ use std::path::Path;
 
 use super::cells::{SettledCell, overrides, settle_cell, untuned};
 use super::options::Options;
+use super::stages;
 use super::sweep::{Sweep, sweeps};
 use crate::config::{Cell, Library, Suite};
 use crate::device;
@@ -88,10 +89,7 @@ impl<'a> Campaign<'a> {
             .first()
             .map(|cell| suite.data_words(&cell.tree))
             .unwrap_or_default();
-        let settled: Vec<SettledCell> = cells
-            .iter()
-            .map(|cell| settle_cell(registry, cell.clone(), &opened.name))
-            .collect::<Result<_>>()?;
+        let settled = settle_all(registry, &mut cells, &opened.name)?;
         let sweeps = sweeps(registry, &suite, cells, &settled, &opened.name)?;
         Ok(Self {
             registry,
@@ -237,6 +235,19 @@ impl<'a> Campaign<'a> {
         }
         Ok(cells)
     }
+}
+
+/// Settles cells in their order, in which parents stand before what begins with their weights.
+fn settle_all(registry: &Registry, cells: &mut [Cell], device: &str) -> Result<Vec<SettledCell>> {
+    let mut settled: Vec<SettledCell> = Vec::with_capacity(cells.len());
+    for at in 0..cells.len() {
+        let (before, rest) = cells.split_at_mut(at);
+        stages::begin(&mut rest[0], before, &settled)?;
+        let one = settle_cell(registry, rest[0].clone(), device)?;
+        stages::refuse_misfit(&one, &settled)?;
+        settled.push(one);
+    }
+    Ok(settled)
 }
 
 /// Cells that ask for different numbers of threads get them one by one; the machine is described with its own.

@@ -119,6 +119,9 @@ fn swept_cells(
     else {
         return Ok(own().collect());
     };
+    // Weights to begin with are of one width.
+    let fits = |place: &&SweptAt| model.parent.is_none() || place.scale == model.scale;
+    let at: Vec<&SweptAt> = at.iter().filter(fits).collect();
     let Some(first) = at.first() else {
         return Ok(own().collect());
     };
@@ -129,7 +132,7 @@ fn swept_cells(
         });
     let widths = || at.iter().filter_map(|at| width_of(&at.scale));
     let (narrow, wide) = (widths().min().unwrap_or(1), widths().max().unwrap_or(1));
-    let mut cells: Vec<Cell> = at.iter().map(|place| model.moved(place)).collect();
+    let mut cells: Vec<Cell> = at.iter().copied().map(|place| model.moved(place)).collect();
     for (place, cell) in judged {
         let Position { ln_steps, ln_width } = position(&settled[*place].cell)?;
         let within = |ln: f64, low: u64, high: u64| {

@@ -17,6 +17,7 @@ use crate::analysis::transfer::{Transfer, transfers};
 use crate::config::Price;
 use crate::error::{Error, Result};
 use crate::record::ResultFile;
+use crate::record::parents::with_parents_counted;
 use crate::record::pool::read_all;
 use crate::report;
 
@@ -31,6 +32,7 @@ Examples:
   effbench gain results/gain.json --along compute          does a gain grow or fade with compute?
   effbench gain runs.json --target 3.28             what it costs to reach a loss
   effbench gain runs.json --target base --against 1.1   are the gains above 1.1?
+  effbench gain results/reuse.json --parents          with what the models took that were begun with
 
 A target is in the unit of the logs' losses. Seeds that both arms ran are paired, others compared by Welch's t; a run that
 does not reach the target bounds the ratio and is not dropped.")]
@@ -57,6 +59,9 @@ pub struct GainArgs {
     /// Test whether the gains at the target are above this ratio (one-sided, Holm's correction over variants and axes).
     #[arg(long, value_name = "RATIO", value_parser = ratio, requires = "target")]
     pub against: Option<f64>,
+    /// Count with each model what the models took to train that it began with (a suite's `from`) or learnt from (`teacher`).
+    #[arg(long)]
+    pub parents: bool,
     /// At whose prices gains in money and carbon are counted.
     // A doc comment here would replace the command's own words.
     #[command(flatten)]
@@ -77,7 +82,10 @@ pub enum Along {
 
 /// Says what every variant is worth.
 pub fn execute(args: &GainArgs) -> Result<()> {
-    let file = read_all(&args.results)?;
+    let mut file = read_all(&args.results)?;
+    if args.parents {
+        file = with_parents_counted(&file)?;
+    }
     refuse_unknown(&file, args)?;
     if let Some(Along::Compute) = args.along {
         return along_compute(&file, args);

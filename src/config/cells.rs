@@ -4,17 +4,18 @@
 //! the tuned learning rate, `--data`, `--set`. A cell is named by what ends up in it, so that no name lies:
 //! `--set train.steps=100` turns `gpt2/w32@400` and `gpt2/w32@800` into one cell, `gpt2/w32@100`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
+use super::grid::{Slot, after_their_parents, bad_scale};
 use super::holds::whole;
 use super::layers::{HELD_OUT, Layers, Overrides, STEPS, Upper, WIDTH};
 use super::library::Library;
-use super::names::{name_of, width_of};
+use super::names::{staged, width_of};
 use super::rate::{LR, Rate};
 use super::rate_source::RateSource;
-use super::suite::{Group, Suite, SweptAt};
+use super::suite::{Suite, SweptAt};
 use super::tree::{BUDGETS, Origin, Tree};
 use super::variant::Variant;
 use crate::error::{Error, Result};
@@ -30,6 +31,10 @@ pub struct Cell {
     pub scale: String,
     /// Training steps, where the name carries them.
     pub budget: Option<u64>,
+    /// The cell whose trained weights it begins with.
+    pub parent: Option<String>,
+    /// The cell that it learns from.
+    pub teacher: Option<String>,
     /// Everything asked for, raw.
     pub tree: Tree,
     /// Where the learning rate comes from.
@@ -94,15 +99,20 @@ impl Cell {
     }
 }
 
-/// A cell before its layers are laid.
-#[derive(Clone)]
-struct Slot<'a> {
-    variant: String,
-    scale: String,
-    steps: Option<u64>,
-    lr: Option<f64>,
-    group: &'a Group,
+/// A slot among the others.
+struct Place<'a> {
+    slot: &'a Slot<'a>,
+    /// The name of the cell that it begins with, and of the one that it learns from.
+    parent: Option<String>,
+    teacher: Option<String>,
+    /// Whether others need it.
+    is_lent: bool,
 }
+
+/// The cell whose weights a model starts with.
+const FROM_CELL: &str = "model.from_cell";
+/// And that of its teacher's.
+const TEACHER_CELL: &str = "teacher.model.from_cell";
 
 impl Suite {
     /// The cells to run, in the suite's order, each name once.
@@ -114,13 +124,10 @@ impl Suite {
             );
             return Err(Error::input(message).hint("a suite without `tune` has only one"));
         }
-        let mut slots = self.slots();
-        if let Some(listed) = &overrides.variants {
-            slots = self.with_variants(&slots, listed);
-        }
-        if let Some(listed) = &overrides.scales {
-            slots = self.with_scales(&slots, listed)?;
-        }
+        let slots = self.chosen(overrides)?;
+        let needs = |slot: &Slot| [slot.begins_with(), slot.learns_from()];
+        let lent: BTreeSet<String> = slots.iter().flat_map(needs).flatten().collect();
+        let mut names: BTreeMap<String, String> = BTreeMap::new();
         let upper = Upper::of(library, overrides)?;
         let mut variants: BTreeMap<String, Variant> = BTreeMap::new();
         let mut cells: Vec<Cell> = Vec::new();
@@ -138,7 +145,15 @@ impl Suite {
                 }
                 variants.insert(slot.variant.clone(), variant);
             }
-            let cell = self.cell(&slot, &variants[&slot.variant], &upper)?;
+            let named = |label: Option<String>| names.get(&label?).cloned();
+            let place = Place {
+                slot: &slot,
+                parent: named(slot.begins_with()),
+                teacher: named(slot.learns_from()),
+                is_lent: lent.contains(&slot.label()),
+            };
+            let cell = self.cell(&place, &variants[&slot.variant], &upper)?;
+            names.insert(slot.label(), cell.name.clone());
             match cells.iter().find(|known| known.name == cell.name) {
                 None => cells.push(cell),
                 Some(known) if known.tree.same_values(&cell.tree) => {}
@@ -164,99 +179,19 @@ impl Suite {
         Ok(cells)
     }
 
-    fn slots(&self) -> Vec<Slot<'_>> {
-        fn each<T: Copy>(list: &[T]) -> Vec<Option<T>> {
-            if list.is_empty() {
-                vec![None]
-            } else {
-                list.iter().copied().map(Some).collect()
-            }
+    /// The slots that the command line leaves, each after what it begins with.
+    fn chosen(&self, overrides: &Overrides) -> Result<Vec<Slot<'_>>> {
+        let (mut all, mut chosen) = (self.slots(), self.slots());
+        if let Some(listed) = &overrides.variants {
+            chosen = self.with_variants(&chosen, listed);
         }
-        let mut slots = Vec::new();
-        for group in &self.groups {
-            for (variant, scale) in group
-                .variants
-                .iter()
-                .flat_map(|v| group.scales.iter().map(move |s| (v, s)))
-            {
-                for (steps, lr) in each(&group.steps)
-                    .iter()
-                    .flat_map(|s| each(&group.lr).into_iter().map(|lr| (*s, lr)))
-                {
-                    slots.push(Slot {
-                        variant: variant.clone(),
-                        scale: scale.clone(),
-                        steps,
-                        lr,
-                        group,
-                    });
-                }
-            }
+        if let Some(listed) = &overrides.scales {
+            (all, chosen) = (
+                self.with_scales(&all, listed)?,
+                self.with_scales(&chosen, listed)?,
+            );
         }
-        slots
-    }
-
-    /// The listed variants' own slots; one that the suite does not have gets the base's.
-    fn with_variants<'a>(&self, slots: &[Slot<'a>], listed: &[String]) -> Vec<Slot<'a>> {
-        let first = slots.first().map(|slot| name_of(&slot.variant));
-        let base = self.base.clone().or(first);
-        let own = |variant: &String| -> Vec<Slot<'a>> {
-            slots
-                .iter()
-                .filter(|slot| slot.variant == *variant)
-                .cloned()
-                .collect()
-        };
-        let lent = |variant: &String| -> Vec<Slot<'a>> {
-            let base = slots
-                .iter()
-                .filter(|slot| Some(name_of(&slot.variant)) == base);
-            base.map(|slot| Slot {
-                variant: variant.clone(),
-                ..slot.clone()
-            })
-            .collect()
-        };
-        listed
-            .iter()
-            .flat_map(|variant| {
-                Some(own(variant))
-                    .filter(|s| !s.is_empty())
-                    .unwrap_or_else(|| lent(variant))
-            })
-            .collect()
-    }
-
-    /// The slots at the listed scales; a scale that the suite does not have gets what each variant has at the headline's
-    /// scale, or at the variant's first where it has none there.
-    fn with_scales<'a>(&self, slots: &[Slot<'a>], listed: &[String]) -> Result<Vec<Slot<'a>>> {
-        let mut chosen = Vec::new();
-        for scale in listed {
-            if width_of(scale).is_none() && self.shape(scale).is_none() {
-                return Err(bad_scale(
-                    scale,
-                    self.shapes.iter().map(|(name, _)| name.as_str()),
-                ));
-            }
-            if slots.iter().any(|slot| slot.scale == *scale) {
-                chosen.extend(slots.iter().filter(|slot| slot.scale == *scale).cloned());
-                continue;
-            }
-            for slot in slots {
-                let of_variant = || slots.iter().filter(|other| other.variant == slot.variant);
-                let headline = self.headline.as_ref().map(|headline| &headline.scale);
-                let model = of_variant()
-                    .find(|s| Some(&s.scale) == headline)
-                    .or_else(|| of_variant().next());
-                if model.is_some_and(|model| model.scale == slot.scale) {
-                    chosen.push(Slot {
-                        scale: scale.clone(),
-                        ..slot.clone()
-                    });
-                }
-            }
-        }
-        Ok(chosen)
+        after_their_parents(chosen, &all)
     }
 
     fn variant_of(&self, library: &Library, slot: &Slot, overrides: &Overrides) -> Result<Variant> {
@@ -269,7 +204,8 @@ impl Suite {
             .map_err(|error| at.blame(error))
     }
 
-    fn cell(&self, slot: &Slot, variant: &Variant, upper: &Upper) -> Result<Cell> {
+    fn cell(&self, place: &Place, variant: &Variant, upper: &Upper) -> Result<Cell> {
+        let slot = place.slot;
         let mut dial = Tree::default();
         match width_of(&slot.scale) {
             Some(width) => dial.set("model.width", width.into(), slot.group.origin.clone()),
@@ -279,9 +215,15 @@ impl Suite {
         if let Some(steps) = slot.steps {
             length.set("train.steps", steps.into(), slot.group.origin.clone());
         }
+        let mut start = Tree::default();
+        for (key, cell) in [(FROM_CELL, &place.parent), (TEACHER_CELL, &place.teacher)] {
+            if let Some(cell) = cell {
+                start.set(key, cell.as_str().into(), slot.group.origin.clone());
+            }
+        }
         let layers = Layers {
             suite: &self.name,
-            files: &[&self.set, &dial, &length, &slot.group.set],
+            files: &[&self.set, &dial, &length, &start, &slot.group.set],
             grid: slot.lr,
             upper,
         };
@@ -303,7 +245,8 @@ impl Suite {
             .steps
             .filter(|_| self.names_budgets())
             .and_then(|_| final_count("train.steps"));
-        let mut name = format!("{}/{scale}", variant.name);
+        let named = staged(&variant.name, slot.group.stage.as_deref());
+        let mut name = format!("{named}/{scale}");
         if let Some(budget) = budget {
             name.push_str(&format!("@{budget}"));
         }
@@ -311,7 +254,9 @@ impl Suite {
             name.push_str(&format!("~{lr}"));
         }
         let chosen_here = !matches!(lr_source, RateSource::Grid | RateSource::Set);
-        let rates = match self.tune.as_ref().filter(|_| chosen_here) {
+        // What others begin with is trained before their sweeps, and so before any of its own could be read.
+        let is_swept = chosen_here && !place.is_lent;
+        let rates = match self.tune.as_ref().filter(|_| is_swept) {
             Some(tune) => tune.tried.rates(variant)?,
             None => Vec::new(),
         };
@@ -323,9 +268,11 @@ impl Suite {
         });
         Ok(Cell {
             name,
-            variant: variant.name.clone(),
+            variant: named,
             scale,
             budget,
+            parent: place.parent.clone(),
+            teacher: place.teacher.clone(),
             tree,
             lr_source,
             loadings,
@@ -389,25 +336,14 @@ impl Variant {
             variant: self.name.clone(),
             scale,
             budget: None,
+            parent: None,
+            teacher: None,
             tree,
             lr_source,
             loadings,
             refusal,
             rates: Vec::new(),
         })
-    }
-}
-
-fn bad_scale<'a>(scale: &str, shapes: impl IntoIterator<Item = &'a str>) -> Error {
-    let shapes: Vec<&str> = shapes.into_iter().collect();
-    let error = Error::input(format!("`{scale}` is no scale"));
-    if shapes.is_empty() {
-        error.hint("a scale is the model's width: w64")
-    } else {
-        error.hint(format!(
-            "a scale is the model's width (w64) or a shape of the suite: {}",
-            shapes.join(", ")
-        ))
     }
 }
 

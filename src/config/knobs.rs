@@ -47,6 +47,8 @@ impl Settled {
 pub struct Spec<'a> {
     tree: &'a Tree,
     settled: &'a RefCell<Settled>,
+    /// The table that holds all of it, with a dot behind; nothing where it is the whole.
+    within: String,
 }
 
 /// Reads the declared keys of one table, or of one and of others that say something else for a part of a model.
@@ -68,6 +70,7 @@ pub fn settle<T>(
     let built = build(&Spec {
         tree,
         settled: &settled,
+        within: String::new(),
     })?;
     let settled = settled.into_inner();
     match tree.iter().find(|(key, _)| !settled.0.contains_key(*key)) {
@@ -86,6 +89,20 @@ impl<'a> Spec<'a> {
         self.open(vec![section.path.to_owned()], section.knobs)
     }
 
+    /// A spec that stands within this one, below a table of this name: another model's, or other data.
+    #[must_use]
+    pub fn within(&self, table: &str) -> Self {
+        Self {
+            tree: self.tree,
+            settled: self.settled,
+            within: format!("{}{table}.", self.within),
+        }
+    }
+
+    fn path(&self, table: &str) -> String {
+        format!("{}{table}", self.within)
+    }
+
     /// A table that has no kind, and whose name only its reader knows.
     pub fn in_table(&self, table: &str, declared: Declarations) -> Knobs<'a> {
         self.open(vec![table.to_owned()], declared)
@@ -95,7 +112,7 @@ impl<'a> Spec<'a> {
     pub(super) fn open(&self, tables: Vec<String>, declared: Declarations) -> Knobs<'a> {
         Knobs {
             tree: self.tree,
-            tables,
+            tables: tables.iter().map(|table| self.path(table)).collect(),
             declared,
             settled: self.settled,
         }
@@ -103,8 +120,9 @@ impl<'a> Spec<'a> {
 
     /// Whether anything is given in a table.
     pub fn has_any(&self, table: &str) -> bool {
+        let table = self.path(table);
         let inside = |key: &str| {
-            let rest = key.strip_prefix(table);
+            let rest = key.strip_prefix(table.as_str());
             rest.is_some_and(|rest| rest.starts_with('.'))
         };
         self.tree.iter().any(|(key, _)| inside(key))
@@ -117,7 +135,7 @@ impl<'a> Spec<'a> {
         what: &str,
         known: &[(&'static str, K)],
     ) -> Result<Option<K>> {
-        let key = format!("{table}.kind");
+        let key = format!("{}.kind", self.path(table));
         let knobs = self.open(vec![table.to_owned()], &[]);
         let Some(entry) = self.tree.get(&key) else {
             return Ok(None);
@@ -148,7 +166,9 @@ impl<'a> Spec<'a> {
     /// Writes the kind of a table that names none.
     pub(super) fn write_kind(&self, table: &str, name: &str) {
         let mut settled = self.settled.borrow_mut();
-        settled.0.insert(format!("{table}.kind"), name.into());
+        settled
+            .0
+            .insert(format!("{}.kind", self.path(table)), name.into());
     }
 }
 

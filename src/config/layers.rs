@@ -145,6 +145,12 @@ impl Layers<'_> {
             "train.batch",
             "data.kind",
             "data.preset",
+            // Another grammar of the same kind is learnt at the same rates.
+            "data.grammar_seed",
+            "data.changed",
+            "data.changed_seed",
+            // A rate of scarce data is that of data without end, for as many steps.
+            "data.unique_tokens",
             "data.tokenizer",
             HELD_OUT,
             LR,

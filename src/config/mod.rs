@@ -5,7 +5,7 @@
 //! may hold, [`keys`] says where they stand, [`knobs`] reads them, [`catalog`] is what extension points are,
 //! [`names`] says what things are called, [`load`] turns TOML into [`table`]s; [`rate_source`] says where a learning rate comes
 //! from, [`rate_surface`] is what a sweep found, [`rate`] chooses; [`variant`], [`change`], [`suite`] and [`price`] are the kinds of files and
-//! [`library`] is what ships, [`schema`] describes their files to programs; [`cells`] makes trials' specs of them layer by layer; [`plan`] is what a run of them takes, and
+//! [`library`] is what ships, [`schema`] describes their files to programs; `grid` lists a suite's places and [`cells`] makes trials' specs of them layer by layer; [`plan`] is what a run of them takes, and
 //! [`against`] what two builds against each other are called.
 //!
 //! ```
@@ -41,6 +41,7 @@ pub mod price;
 pub mod library;
 pub mod schema;
 mod layers;
+mod grid;
 pub mod cells;
 pub mod plan;
 pub mod against;
@@ -52,7 +53,7 @@ pub use change::Change;
 pub use keys::{Key, Section, Slot};
 pub use knob::{Declarations, Knob};
 pub use knobs::{Knobs, Settled, Spec, settle};
-pub use layers::Overrides;
+pub use layers::{HELD_OUT, Overrides};
 pub use library::Library;
 pub use load::parse_set;
 pub use price::Price;

@@ -7,6 +7,22 @@ use super::tree::Tree;
 /// What stands between a variant and its changes in a name.
 pub const WITH: char = '+';
 
+/// What stands between a variant and its stage in a name.
+const IN: char = ':';
+
+/// The name of a reference in a stage: of `gpt2+muon` in `tuned` it is `gpt2:tuned+muon`, so that changes within a stage are changes
+/// of what the stage has without them.
+pub(super) fn staged(reference: &str, stage: Option<&str>) -> String {
+    let name = name_of(reference);
+    let Some(stage) = stage else {
+        return name;
+    };
+    match name.split_once(WITH) {
+        Some((plain, changes)) => format!("{plain}{IN}{stage}{WITH}{changes}"),
+        None => format!("{name}{IN}{stage}"),
+    }
+}
+
 /// Changes that ship, in the order in which they stand in a variant's name.
 pub(super) const CHANGES: [&str; 68] = [
     "prenorm",

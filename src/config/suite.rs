@@ -21,6 +21,9 @@
 //! scales = ["w32"]                    # or shapes = ["s"]
 //! steps = [400, 800]                  # several in one suite: the cell's name carries its budget, gpt2/w32@400
 //! lr = [0.001, 0.002]                 # a sweep: gpt2/w32@400~0.001
+//! stage = "tuned"                     # named gpt2:tuned/w32@400, since variants may stand in several stages
+//! from = "gpt2:first@1600"            # begins with the weights of that cell, at the same scale and repeat
+//! teacher = "gpt2:first/w64@1600"     # or learns from that cell (train.distill)
 //! set = { train.clip = 0.5 }          # spec keys of these cells
 //! ```
 
@@ -28,7 +31,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use super::load;
-use super::names::{data_label, join_path, name_of, width_of};
+use super::names::{data_label, join_path, staged, width_of};
 use super::table::{Fields, Table};
 use super::tree::{Origin, Tree};
 use crate::error::{Error, Result};
@@ -39,9 +42,9 @@ mod tune;
 pub use tune::{SweptAt, Tried, Tune};
 
 use fields::{
-    ABOUT, BASE, BUDGET, CELL_FIELDS, CELLS, DATA_LABEL, FIELDS, FIRST_SEED, HEADLINE,
-    HEADLINE_FIELDS, RATES, REPEATS, SCALE, SCALES, SET, SET_OF_ROW, SHAPES, SHAPES_OF_ROW, STEPS,
-    TUNE, VARIANT, VARIANTS,
+    ABOUT, BASE, BEGINS_WITH, BUDGET, CELL_FIELDS, CELLS, DATA_LABEL, FIELDS, FIRST_SEED, HEADLINE,
+    HEADLINE_FIELDS, RATES, REPEATS, SCALE, SCALES, SET, SET_OF_ROW, SHAPES, SHAPES_OF_ROW, STAGE,
+    STEPS, TEACHER, TUNE, VARIANT, VARIANTS,
 };
 
 /// A suite's file.
@@ -93,10 +96,25 @@ pub struct Group {
     pub steps: Vec<u64>,
     /// Learning rates of a sweep; mostly empty.
     pub lr: Vec<f64>,
+    /// The stage that its variants are named with.
+    pub stage: Option<String>,
+    /// The cell whose weights its cells begin with, as the row names it.
+    pub from: Option<String>,
+    /// The cell that its cells learn from, in the same words.
+    pub teacher: Option<String>,
     /// Spec keys of these cells alone.
     pub set: Tree,
     /// Where the row stands.
     pub origin: Origin,
+}
+
+impl Group {
+    /// Its variants by name, with the stage.
+    pub(super) fn names(&self) -> impl Iterator<Item = String> {
+        self.variants
+            .iter()
+            .map(|reference| staged(reference, self.stage.as_deref()))
+    }
 }
 
 impl Suite {
@@ -148,9 +166,8 @@ impl Suite {
         let mut budgets = BTreeMap::new();
         self.groups.iter().any(|group| {
             let pairs = group
-                .variants
-                .iter()
-                .flat_map(|v| group.scales.iter().map(move |s| (v, s)));
+                .names()
+                .flat_map(|v| group.scales.iter().map(move |s| (v.clone(), s)));
             let clash = |pair| *budgets.entry(pair).or_insert(&group.steps) != &group.steps;
             group.steps.len() > 1 || pairs.map(clash).fold(false, |a, b| a | b)
         })
@@ -213,6 +230,9 @@ impl Suite {
                 .map(|steps| steps as u64)
                 .collect(),
             lr: row.find(&RATES)?.unwrap_or_default(),
+            stage: stage(&row)?,
+            from: row.find(&BEGINS_WITH)?,
+            teacher: row.find(&TEACHER)?,
             set: row.tree(&SET_OF_ROW)?,
             origin: row.origin(&VARIANTS),
         })
@@ -230,12 +250,7 @@ impl Suite {
         let Some(base) = &self.base else {
             return Ok(());
         };
-        let names: Vec<String> = self
-            .groups
-            .iter()
-            .flat_map(|g| &g.variants)
-            .map(|v| name_of(v))
-            .collect();
+        let names: Vec<String> = self.groups.iter().flat_map(Group::names).collect();
         if names.contains(base) {
             return Ok(());
         }
@@ -269,7 +284,7 @@ impl Suite {
             return Ok(());
         };
         let holds = |group: &Group| {
-            group.variants.iter().any(|v| name_of(v) == *variant)
+            group.names().any(|name| name == *variant)
                 && group.scales.contains(scale)
                 && group.steps.contains(budget)
         };
@@ -287,10 +302,23 @@ impl Headline {
     fn parse(table: &Table) -> Result<Self> {
         let fields = table.fields(HEADLINE_FIELDS)?;
         Ok(Self {
-            variant: name_of(&fields.read(&VARIANT)?),
+            variant: staged(&fields.read(&VARIANT)?, None),
             scale: fields.read(&SCALE)?,
             budget: fields.read(&BUDGET)? as u64,
         })
+    }
+}
+
+/// A stage is a word, since it stands in names.
+fn stage(row: &Fields) -> Result<Option<String>> {
+    let stage = row.find(&STAGE)?;
+    let is_word = |stage: &String| {
+        let plain = |c: char| c.is_ascii_alphanumeric() || "_-".contains(c);
+        !stage.is_empty() && stage.chars().all(plain)
+    };
+    match stage.filter(|stage| !is_word(stage)) {
+        Some(_) => Err(row.refuse(&STAGE, "a stage is a word of letters, digits, - and _")),
+        None => row.find(&STAGE),
     }
 }
 

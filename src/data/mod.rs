@@ -23,10 +23,12 @@ mod testing;
 mod text;
 mod uniform;
 mod kinds;
+mod repeated;
 
 pub use held_out::HeldOut;
 pub use kinds::kinds;
 pub use problems::Problems;
+pub use repeated::Repeated;
 
 use std::sync::Arc;
 

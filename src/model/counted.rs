@@ -45,7 +45,8 @@ impl Model {
         all - self.merged_flops(span.new)
     }
 
-    /// What training one window of so many tokens costs: that, and what the losses take that the spec adds.
+    /// What training one window of so many tokens costs: that, and what the losses take that the spec adds, a teacher's pass among
+    /// them.
     pub fn training(&self, time: usize) -> Work {
         let span = Span::window(time);
         let (blocks, learns) = self.work_of_blocks(span);
@@ -53,7 +54,9 @@ impl Model {
             .losses
             .iter()
             .map(|l| l.work(span.with_gradient(learns)));
-        blocks + self.head.work(span.new, learns) + beside.sum()
+        let teacher = self.teacher.as_ref();
+        let taught = teacher.map(|teacher| teacher.work(span.with_gradient(learns), &self.head));
+        blocks + self.head.work(span.new, learns) + beside.sum() + taught.unwrap_or_default()
     }
 
     /// Scalars that decoding keeps of a window of so many tokens, all layers.

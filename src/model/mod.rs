@@ -47,6 +47,7 @@ mod start;
 mod both;
 pub mod loss;
 mod slots;
+mod teacher;
 mod counted;
 #[cfg(test)]
 mod testing;
@@ -56,6 +57,7 @@ use filling::{Filling, Kinds, Pattern};
 use freeze::Freeze;
 use recall::Recall;
 use stream::Parts;
+use teacher::Teacher;
 use weights::Given;
 
 pub use beside::Beside;
@@ -78,6 +80,7 @@ pub use shape::Shape;
 pub use site::Site;
 pub use slots::Slots;
 pub use stream::{Stream, StreamKind};
+pub use teacher::DISTILL;
 pub use told::{After, Loads, Rule};
 pub use work::{Span, Work};
 
@@ -122,6 +125,8 @@ pub struct Model {
     head: Head,
     /// Beside the head's own.
     losses: Vec<Box<dyn Loss>>,
+    /// What it is brought near while it trains.
+    teacher: Option<Teacher>,
     /// What parameters start with, where that is not drawn.
     given: Option<Given>,
 }
@@ -168,8 +173,6 @@ impl Model {
         let ends = stream.ends_in_norm();
         let head = Head::settle(spec, &outside, ends, (&shape, tokens), &mut declare)?;
         declare.leave_out_of_serving();
-        // What a loss adds is in no file.
-        declare.rest_stays(false);
         let losses = loss::settle(spec, &slots.losses, &shape, |name, settle| {
             settle(&mut Aside {
                 declare: &mut declare,
@@ -185,6 +188,7 @@ impl Model {
         let decls = declare.finish();
         freeze.check(spec, &decls)?;
         let given = Given::settle(spec, &decls)?;
+        let teacher = Teacher::settle(spec, slots, [shape.vocab, shape.context])?;
         Ok(Self {
             decls,
             rules,
@@ -197,6 +201,7 @@ impl Model {
             blocks,
             head,
             losses,
+            teacher,
             given,
         })
     }
@@ -341,6 +346,9 @@ impl Model {
             let mut terms = vec![own];
             for loss in &self.losses {
                 terms.extend(loss.term(&trunk, pass)?);
+            }
+            if let Some(teacher) = &self.teacher {
+                terms.push(teacher.term(x, next, &self.head, pass)?);
             }
             terms.extend(beside.terms(next, batch)?);
             if terms.len() == 1 {

@@ -304,6 +304,8 @@ impl Declare {
     /// What follows is a loss's alone.
     pub(super) fn leave_out_of_serving(&mut self) {
         self.aside = true;
+        // It is in no file, and starts anew.
+        self.stays = false;
     }
 
     /// Whether a parameter trains.

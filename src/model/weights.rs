@@ -29,11 +29,22 @@ const FROM_BLAKE3: Knob<Text> = Knob::text(
 )
 .follows("the hash of the file that model.from names");
 
-/// `model.from` and its hash.
+const FROM_CELL: Knob<Text> = Knob::text(
+    "from_cell",
+    "The cell whose trained weights parameters start with, repeat by repeat; a suite's row says which (`from`).",
+)
+.optional();
+const FROM_SPEC: Knob<Text> = Knob::text("from_spec", "Hash of that cell's settled spec.")
+    .follows("the cell that model.from_cell names");
+
+/// `model.from` and its hash, and what stands for both where a cell begins with another's weights.
 pub const WEIGHTS: Section = Section {
     path: "model",
-    knobs: &[&FROM, &FROM_BLAKE3],
+    knobs: &[&FROM, &FROM_BLAKE3, &FROM_CELL, &FROM_SPEC],
 };
+
+/// What stands for a path where weights are those of a cell: no path begins so.
+const OF_CELL: &str = "cell:";
 
 /// A file whose tensors parameters start with.
 #[derive(Debug, Clone)]
@@ -51,6 +62,9 @@ impl Given {
     /// Where the file cannot be read, holds others than these parameters, or is not the one that a hash was given of.
     pub fn settle(spec: &Spec, decls: &[Decl]) -> Result<Option<Self>> {
         let model = spec.at(&WEIGHTS);
+        if let Some(cell) = model.find(&FROM_CELL)? {
+            return Self::settle_cell(&model, &cell, decls).map(Some);
+        }
         let Some(path) = model.find(&FROM)?.map(PathBuf::from) else {
             return Ok(None);
         };
@@ -76,6 +90,36 @@ impl Given {
             path,
             checkpoint: None,
         }))
+    }
+
+    /// The same of a cell's weights, which are no file yet where a run is only planned. Which weights they are follows from that
+    /// cell's spec, the seed and the build, which are known before they are trained.
+    fn settle_cell(model: &Knobs, cell: &str, decls: &[Decl]) -> Result<Self> {
+        if !model.given(&FROM_SPEC) {
+            return Err(model
+                .refuse(&FROM_CELL, "only a suite can say which cell that is")
+                .hint("`from` in the suite's row; or `model.from`, the path of a file"));
+        }
+        model.find(&FROM_SPEC)?;
+        let path = model.find(&FROM)?.map(PathBuf::from);
+        model.write(&FROM, json!(format!("{OF_CELL}{cell}")));
+        let Some(path) = path.filter(|path| !path.to_string_lossy().starts_with(OF_CELL)) else {
+            return Ok(Self {
+                path: PathBuf::from(format!("{OF_CELL}{cell}")),
+                checkpoint: None,
+            });
+        };
+        let refuse = |why: String| Error::input(format!("the weights of {cell}: {why}"));
+        let bytes = fs::read(&path).map_err(|error| {
+            refuse(format!("{}: {error}", path.display()))
+                .hint("a trial of that cell that failed or diverged leaves none")
+        })?;
+        let shapes = shapes(bytes).map_err(&refuse)?;
+        fits(&shapes, decls).map_err(|(why, _)| refuse(why))?;
+        Ok(Self {
+            path,
+            checkpoint: None,
+        })
     }
 
     /// The same of a checkpoint: its header says whether it is this model, and every file of it is hashed.
@@ -161,9 +205,20 @@ fn expect(model: &Knobs, hash: &str) -> Result<()> {
     Ok(())
 }
 
-/// Whether a spec names a file.
+/// Whether a spec names a file, or a cell whose weights will be one.
 pub fn is_given(spec: &Spec) -> bool {
-    spec.at(&WEIGHTS).given(&FROM)
+    let model = spec.at(&WEIGHTS);
+    model.given(&FROM) || model.given(&FROM_CELL)
+}
+
+/// Whether a model with these parameters can begin with the weights of one that has `theirs`; else why not.
+///
+/// # Errors
+/// The first parameter that does not fit.
+pub fn can_begin(decls: &[Decl], theirs: &[Decl]) -> std::result::Result<(), String> {
+    let serving = theirs.iter().filter(|decl| decl.serves);
+    let shapes = serving.map(|decl| (decl.name.clone(), decl.shape.clone()));
+    fits(&shapes.collect(), decls).map_err(|(why, _)| why)
 }
 
 type Shapes = BTreeMap<String, Vec<usize>>;

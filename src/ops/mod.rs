@@ -40,6 +40,7 @@ mod embedding;
 mod positions;
 mod cross_entropy;
 mod head_loss;
+mod distillation;
 mod short_conv;
 mod gates;
 mod linear_attention;
@@ -62,6 +63,7 @@ pub use counted::{counted, matmul};
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use decomposed::{eigen, eigen_flops, orthonormal, orthonormal_flops};
 pub use dispatch::{Dispatched, dispatched, unaided};
+pub use distillation::{Distillation, Divergence};
 pub use experts::{Routing, Score};
 pub use gate::Gate;
 pub use gated_norm::{GatedNorm, NormGate};
@@ -222,6 +224,17 @@ impl<'t> Ops<'t> {
         Self {
             narrowed: None,
             ..self
+        }
+    }
+
+    /// The same recorded on nothing: another model's pass within this one's.
+    pub fn untaped(self) -> Ops<'static> {
+        Ops {
+            runs: self.runs,
+            dtype: self.dtype,
+            tf32: self.tf32,
+            tape: None,
+            narrowed: None,
         }
     }
 

@@ -84,6 +84,12 @@ pub struct Trial {
     /// RFC 3339, UTC: when the run began that it belongs to, where a file holds those of several runs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub run_started_at: Option<String>,
+    /// The trial whose trained weights it began with; what that cost is its own and no part of what this one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<String>,
+    /// The trial that it learnt from; what that computed meanwhile is this one's cost, what it took to train is its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub teacher: Option<String>,
     /// The settled spec, every default written out.
     pub spec: Value,
     /// Of the settled spec.
@@ -131,6 +137,8 @@ impl Trial {
             reason: None,
             started_at: String::new(),
             run_started_at: None,
+            parent: None,
+            teacher: None,
             spec: Value::Null,
             spec_sha256: String::new(),
             cost: None,

@@ -100,7 +100,7 @@ pub fn run(
         let judged = then(&swept)?;
         observer.note(&format!(
             "{} learning rates tried; the trials that judge begin",
-            swept.len()
+            swept.iter().filter(|trial| trial.in_sweep()).count()
         ));
         session.run_missing(&request, &judged, calibrate, observer, interrupt)?;
     }
@@ -194,10 +194,38 @@ impl Session {
         if missing.is_empty() {
             return Ok(());
         }
+        self.refuse_lost_weights(&missing)?;
         observer.begin(jobs.len(), &missing);
         let outcome = self.run_all(request, &missing, calibrate, observer, interrupt);
         observer.end();
         outcome.map_err(|error| self.say_how_to_resume(error, jobs.len(), request))
+    }
+
+    /// Refuses to go on where a trial that ended well should have left weights that others need, and they are gone.
+    fn refuse_lost_weights(&self, missing: &[&Job]) -> Result<()> {
+        let ended_well = |id: &String| {
+            let trial = self.trials.get(id);
+            trial.is_some_and(|trial| trial.status == Status::Ok)
+        };
+        let lost = |job: &Job| {
+            let both = [
+                ("model.from", &job.trial.parent),
+                ("teacher.model.from", &job.trial.teacher),
+            ];
+            both.into_iter().find_map(|(key, id)| {
+                let id = id.as_ref().filter(|id| ended_well(id));
+                let path = id.and(job.paths.get(key));
+                path.filter(|path| !path.exists()).cloned()
+            })
+        };
+        let mut found = missing
+            .iter()
+            .filter_map(|job| Some((lost(job)?, &job.trial.cell)));
+        let Some((path, cell)) = found.next() else {
+            return Ok(());
+        };
+        let message = format!("{}: the weights are gone that {cell} needs", path.display());
+        Err(Error::input(message).hint("put the file back, or run all of it again with --fresh"))
     }
 
     fn run_all(
@@ -247,10 +275,11 @@ impl Session {
         job.checkpoint = std::path::absolute(self.partial.checkpoint_of(&job.trial.id)).ok();
         job.checkpoint_every_s = checkpoint_every_s();
         let folder = request.keep_weights.filter(|_| !job.trial.in_sweep());
-        job.keep_weights = folder.and_then(|folder| {
+        let asked = folder.and_then(|folder| {
             let name = job.weights_name();
             std::path::absolute(folder.join(name)).ok()
         });
+        job.keep_weights = job.keep_weights.or(asked);
         let started = Instant::now();
         observer.trial(&job);
         let trial = isolate::run_trial(&worker, &job, request.limit, at, &mut |event| {

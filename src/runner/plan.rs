@@ -40,6 +40,10 @@ pub struct PreparedCell {
     pub scale: String,
     /// Planned steps, where the cell is named by its budget.
     pub budget: Option<u64>,
+    /// The cell whose trained weights it begins with.
+    pub parent: Option<String>,
+    /// The cell that it learns from.
+    pub teacher: Option<String>,
     /// Where the learning rate comes from.
     pub lr_source: RateSource,
     /// What each of three standard normal numbers adds to ln lr in a repeat; nothing where all repeats have the same rate.
@@ -154,6 +158,8 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
     Job {
         trial,
         paths: cell.paths.clone(),
+        parent: cell.parent.clone(),
+        teacher: cell.teacher.clone(),
         peak_flops_per_s: None,
         stream_bytes_per_s: None,
         checkpoint: None,
@@ -220,6 +226,8 @@ mod tests {
             variant: name.into(),
             scale: "w32".into(),
             budget: None,
+            parent: None,
+            teacher: None,
             lr_source: RateSource::Untuned,
             loadings: [0.0; 3],
             spec: Value::Null,

@@ -15,8 +15,9 @@ pub(super) const TRAINING: [&str; 7] = [
     name::TRAIN_LOSS_NATS,
 ];
 
-pub(super) const QUALITY: [&str; 8] = [
+pub(super) const QUALITY: [&str; 9] = [
     name::VAL_LOSS_NATS,
+    name::VAL_LOSS_BEFORE_NATS,
     name::VAL_BITS_PER_BYTE,
     name::PERPLEXITY,
     name::ORACLE_LOSS_NATS,

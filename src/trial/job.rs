@@ -16,6 +16,12 @@ pub struct Job {
     pub trial: Trial,
     /// Keys that name files, with where those really lie; never recorded.
     pub paths: BTreeMap<String, PathBuf>,
+    /// The cell whose trained weights it begins with, those of the same repeat and build.
+    #[serde(default)]
+    pub parent: Option<String>,
+    /// The cell that it learns from, its trial of the same repeat and build.
+    #[serde(default)]
+    pub teacher: Option<String>,
     /// The device's measured GEMM peak in the dtype that the trial computes in, for MFU.
     pub peak_flops_per_s: Option<f64>,
     /// The device's measured bandwidth, for MBU.
@@ -48,7 +54,7 @@ impl Job {
 
     /// What the file of its weights is called: cell, repeat, and enough of the id to tell it from the same cell with other keys.
     pub fn weights_name(&self) -> String {
-        let cell = self.trial.cell.replace(['/', '\\'], "-");
+        let cell = self.trial.cell.replace(['/', '\\', ':'], "-");
         let id = &self.trial.id[..self.trial.id.len().min(8)];
         format!("{cell}-{}-{id}.safetensors", self.trial.repeat)
     }

@@ -29,9 +29,16 @@ pub(super) const HELD_OUT: Knob<Word> = Knob::word(
     &HeldOut::WORDS,
 )
 .default("test");
+pub(super) const UNIQUE_TOKENS: Knob<Whole> = Knob::count(
+    "unique_tokens",
+    "Train on windows of so many tokens alone, over and over, each time in another order: scarce data.",
+)
+.unit("tokens")
+.at_most(1 << 28)
+.optional();
 pub(super) const DATA: Section = Section {
     path: "data",
-    knobs: &[&HELD_OUT],
+    knobs: &[&HELD_OUT, &UNIQUE_TOKENS],
 };
 
 pub(super) const BATCH: Knob<Whole> = Knob::count("batch", "Windows per optimizer step.")
@@ -235,6 +242,7 @@ pub fn keys(registry: &Registry) -> Vec<Key> {
         shape.keys().collect(),
         TRAIN.keys().chain(model::FREEZE.keys()).collect(),
         model::loss::keys(&slots.losses),
+        model::DISTILL.keys().collect(),
         registry.optimizers.keys(),
         rates::RATES.keys().collect(),
         registry.schedules.keys(),

@@ -160,6 +160,17 @@ impl Observed<'_> {
             name::VAL_LOSS_NATS,
             mean(name::VAL_LOSS_NATS, &quality.loss),
         );
+        let before = self.training.before.as_ref();
+        put(
+            name::VAL_LOSS_BEFORE_NATS,
+            match before {
+                Some(before) => mean(name::VAL_LOSS_BEFORE_NATS, &before.loss),
+                None => Metric::absent(
+                    name::VAL_LOSS_BEFORE_NATS,
+                    "it began with no weights that other data had trained",
+                ),
+            },
+        );
         put(
             name::NEXT_TOKEN_ACCURACY,
             mean(name::NEXT_TOKEN_ACCURACY, &quality.accuracy),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::settle::Experiment;
-use crate::data::{Oracle, Validation};
+use crate::data::{Oracle, Source, Validation};
 use crate::device::{Opened, Workers};
 use crate::error::{Error, Result};
 use crate::infer;
@@ -148,18 +148,30 @@ pub fn evaluate(
     workers: &Workers,
     opened: &Opened,
 ) -> Result<Quality> {
+    evaluate_on(experiment, &experiment.source, weights, workers, opened)
+}
+
+/// The same of other data with the same tokens.
+pub fn evaluate_on(
+    experiment: &Experiment,
+    source: &Arc<dyn Source>,
+    weights: Weights,
+    workers: &Workers,
+    opened: &Opened,
+) -> Result<Quality> {
     let (model, weights) = (experiment.model.clone(), Arc::new(weights));
     let (ops, device) = (
         experiment.ops.for_device(&opened.device)?,
         opened.device.clone(),
     );
-    let scored = workers.run(held_out(experiment)?, move |validation: Validation| {
+    let windows = held_out(experiment, source.as_ref())?;
+    let scored = workers.run(windows, move |validation: Validation| {
         let (batch, beside) = (&validation.batch, Beside::default());
         let scored = infer::evaluate(&model, &weights, batch, ops, &device, &beside)?;
         Ok::<_, Error>((validation, scored, beside.loads()))
     })?;
     let scored = scored.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok(tallied(experiment.source.labels(), scored))
+    Ok(tallied(source.labels(), scored))
 }
 
 /// Evaluates weights that were packed, and holds every distribution against that of the weights that they were made of.
@@ -178,7 +190,8 @@ pub fn compare(
         experiment.ops.for_device(&opened.device)?,
         opened.device.clone(),
     );
-    let compared = workers.run(held_out(experiment)?, move |validation: Validation| {
+    let windows = held_out(experiment, experiment.source.as_ref())?;
+    let compared = workers.run(windows, move |validation: Validation| {
         let both = [trained.as_ref(), packed.as_ref()];
         let compared = infer::compare(&model, both, &validation.batch, ops, &device)?;
         Ok::<_, Error>((validation, compared))
@@ -205,8 +218,8 @@ pub fn compare(
 }
 
 /// The windows that losses are of, as many at a time as one part of a step has.
-fn held_out(experiment: &Experiment) -> Result<Vec<Validation>> {
-    experiment.source.held_out(
+fn held_out(experiment: &Experiment, source: &dyn Source) -> Result<Vec<Validation>> {
+    source.held_out(
         experiment.held_out,
         experiment.batch.div_ceil(experiment.shards),
         experiment.model.shape.context,

@@ -13,11 +13,11 @@ use super::infer::{self, Infer};
 use super::keys::{
     BATCH, CLIP, COMPUTE, CURVE_POINTS, DATA, DEVICE, DTYPE, EXTERNAL_METER,
     EXTERNAL_METER_OFFSET_S, HELD_OUT, MEASURE, OPS, SHARDS, STEPS, STORED, TF32, THREADS, TOKENS,
-    TOKENS_PER_PARAM, TRAIN, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
+    TOKENS_PER_PARAM, TRAIN, UNIQUE_TOKENS, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
 };
 use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
-use crate::data::{HeldOut, Source};
+use crate::data::{HeldOut, Repeated, Source};
 use crate::error::{Error, Result};
 use crate::foreign;
 use crate::measure::energy::{self, External};
@@ -52,6 +52,8 @@ const MOST_SHARDS: usize = 4;
 pub struct Experiment {
     /// Where tokens come from.
     pub source: Arc<dyn Source>,
+    /// Where the tokens came from that its parent was trained on, where those are others: its loss there is told too.
+    pub before: Option<Arc<dyn Source>>,
     /// The part of the unseen windows that its loss is of.
     pub held_out: HeldOut,
     /// Structure without tensors.
@@ -123,8 +125,11 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
     let paths = [
         "data.path",
         "data.tokenizer",
+        "before.data.path",
+        "before.data.tokenizer",
         "measure.external_meter",
         "model.from",
+        "teacher.model.from",
     ]
     .iter()
     .filter_map(moved)
@@ -143,8 +148,13 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let context = Shape::context(spec)?;
     infer::refuse_no_file(spec)?;
     let (kind, knobs) = registry.sources.pick(spec)?;
-    let source = kind.settle(&knobs, context)?;
+    let mut source = kind.settle(&knobs, context)?;
+    let to_train_on = source.train_tokens();
+    if let Some(unique) = spec.at(&DATA).find(&UNIQUE_TOKENS)? {
+        source = Arc::new(Repeated::new(source, unique, context));
+    }
     let held_out = HeldOut::of(spec.at(&DATA).read(&HELD_OUT)?).unwrap_or(HeldOut::Test);
+    let before = before(registry, spec, source.as_ref(), context)?;
     let mut model = Model::settle(spec, &registry.slots, source.vocab())?;
     let rates = Rates::settle(spec)?;
     model.rate_roles(|role| rates.of(role));
@@ -152,7 +162,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let train = spec.at(&TRAIN);
     let batch = train.read(&BATCH)?;
     let steps = steps(&train, batch * context, model.params_total())?;
-    refuse_no_training_text(&train, steps, source.train_tokens(), context)?;
+    refuse_no_training_text(&train, steps, to_train_on, context)?;
     let compute = spec.at(&COMPUTE);
     let device = compute.read(&DEVICE)?;
     let ops = ops(&compute, &device)?;
@@ -171,6 +181,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
         measure: measure(&spec.at(&MEASURE))?,
         infer,
         source,
+        before,
         held_out,
         model,
         batch,
@@ -194,6 +205,30 @@ fn refuse_no_blocks(model: &Model, device: &str) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::input(format!("model.linear.base = \"file\": {why}")).hint(hint))
+}
+
+/// The data of the cell that this one begins with, which a suite writes into its spec (`before.data`) where they are others.
+fn before(
+    registry: &Registry,
+    spec: &Spec,
+    source: &dyn Source,
+    context: usize,
+) -> Result<Option<Arc<dyn Source>>> {
+    const BEFORE: &str = "before";
+    if !spec.has_any(BEFORE) {
+        return Ok(None);
+    }
+    let (kind, knobs) = registry.sources.pick(&spec.within(BEFORE))?;
+    let before = kind.settle(&knobs, context)?;
+    if before.vocab() != source.vocab() {
+        let message = format!(
+            "the data have {} tokens, and those that the weights to begin with were trained on {}",
+            source.vocab(),
+            before.vocab()
+        );
+        return Err(Error::input(message).hint("one tokenizer, or one vocabulary, for both"));
+    }
+    Ok(Some(before))
 }
 
 /// Parts that a step's windows are divided into.

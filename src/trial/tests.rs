@@ -192,6 +192,8 @@ fn job(prepared: &Prepared) -> Job {
     Job {
         trial,
         paths: prepared.paths.clone(),
+        parent: None,
+        teacher: None,
         peak_flops_per_s: Some(1e11),
         stream_bytes_per_s: Some(1e10),
         checkpoint: None,

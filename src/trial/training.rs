@@ -31,6 +31,8 @@ pub struct Training {
     pub diverged: Option<String>,
     /// The last evaluation, where training ended well.
     pub quality: Option<Quality>,
+    /// That of the data that its parent was trained on, where those are others.
+    pub before: Option<Quality>,
     /// Peak resident memory of the process, before anything was copied for a checkpoint.
     pub peak_bytes: Option<u64>,
     /// What one step asks of the fused ops, where those ran: each step asks the same.
@@ -62,6 +64,7 @@ pub fn train(
         trainer,
         log,
         quality: None,
+        before: None,
         peak_bytes: None,
         dispatched: None,
         said_s: clock.now_s(),
@@ -78,6 +81,7 @@ pub fn train(
     }
     meters.begin(Phase::Other);
     running.trainer.view(View::Evaluate)?;
+    running.look_back()?;
     Ok(running.end(resumed_at))
 }
 
@@ -93,6 +97,7 @@ struct Running<'a> {
     trainer: Trainer,
     log: Log,
     quality: Option<Quality>,
+    before: Option<Quality>,
     peak_bytes: Option<u64>,
     dispatched: Option<Dispatched>,
     said_s: f64,
@@ -156,6 +161,19 @@ impl Running<'_> {
         Ok(())
     }
 
+    /// Evaluates what it still knows of the data that its parent was trained on.
+    fn look_back(&mut self) -> Result<()> {
+        let Some(source) = &self.experiment.before else {
+            return Ok(());
+        };
+        self.meters.begin(Phase::Evaluate);
+        let (weights, workers) = (self.trainer.params().detached(), self.trainer.workers());
+        let found = quality::evaluate_on(self.experiment, source, weights, workers, self.opened)?;
+        self.before = Some(found);
+        self.meters.begin(Phase::Other);
+        Ok(())
+    }
+
     /// Says how far it is, a few times a second.
     fn say(&mut self, emit: &mut Emit) {
         if self.clock.now_s() - self.said_s > 0.2 {
@@ -195,6 +213,7 @@ impl Running<'_> {
             losses: log.losses,
             curve: log.curve,
             quality: self.quality.filter(|_| log.diverged.is_none()),
+            before: self.before.filter(|_| log.diverged.is_none()),
             diverged: log.diverged,
             peak_bytes: self.peak_bytes.or_else(memory::peak_bytes),
             dispatched: self.dispatched,

@@ -63,6 +63,8 @@ fn cell(name: &str) -> PreparedCell {
         variant: name.into(),
         scale: "w32".into(),
         budget: None,
+        parent: None,
+        teacher: None,
         lr_source: RateSource::Untuned,
         loadings: [0.0; 3],
         spec_sha256: spec_sha256(&spec),

@@ -4,6 +4,7 @@
 mod against;
 mod campaign;
 mod parts;
+mod stages;
 mod surroundings;
 
 use std::collections::BTreeSet;

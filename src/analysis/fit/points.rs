@@ -180,6 +180,14 @@ pub fn of_trials(judged: &[&Trial], counted: Counted) -> Result<Points> {
             judged.len()
         ));
     }
+    let repeating = points.iter().filter(|p| p.unique_tokens < p.tokens).count();
+    if repeating > 0 {
+        notes.push(format!(
+            "{repeating} of {} trials read their data more than once: `--law data-constrained` says what that is worth, other laws take \
+             every token for new",
+            points.len()
+        ));
+    }
     Ok(Points { points, notes })
 }
 
@@ -195,21 +203,34 @@ fn point(trial: &Trial, counted: Counted) -> Option<Point> {
             .metric(metric::VAL_LOSS_NATS)
             .filter(|loss| *loss > 0.0)?,
         oracle: trial.metric(metric::ORACLE_LOSS_NATS),
-        unique_tokens: None,
+        unique_tokens: unique_tokens(trial),
         rate: None,
         batch: None,
     })
 }
 
+/// Training tokens that were not read before.
+fn unique_tokens(trial: &Trial) -> Option<f64> {
+    let tokens = trial.train_tokens()? as f64;
+    let mut flags = trial.validity.flags.iter();
+    let repeated = flags.find(|flag| flag.code == "repeated_data");
+    let epochs = repeated.and_then(|flag| flag.value).unwrap_or(1.0);
+    Some(tokens / epochs.max(1.0))
+}
+
 fn one_data(trials: &[&Trial]) -> Result<()> {
-    let mut seen: Vec<(Option<&Value>, &str)> = Vec::new();
+    let mut seen: Vec<(Option<Value>, &str)> = Vec::new();
     for trial in trials {
-        let data = trial.asked().data();
+        // How much of it is read is no other data.
+        let mut data = trial.asked().data().cloned();
+        if let Some(Value::Object(keys)) = &mut data {
+            keys.remove("unique_tokens");
+        }
         if !seen.iter().any(|(other, _)| *other == data) {
             seen.push((data, &trial.cell));
         }
     }
-    let [(_, first), (_, second), ..] = seen[..] else {
+    let [(_, first), (_, second), ..] = &seen[..] else {
         return Ok(());
     };
     Err(Error::input(format!(

@@ -357,3 +357,32 @@ fn a_sweep_can_try_multiples_of_each_variants_own_rate() {
         "variant `gpt2` says no train.optimizer.lr for `times` to multiply"
     );
 }
+
+#[test]
+fn parents_stand_before_their_children_whatever_is_chosen() {
+    let library = Library::builtin();
+    let check = |suite: &str, over: Overrides, want: &str| {
+        let suite = library.suite(suite).unwrap();
+        let cells = suite.cells(&library, &over).unwrap();
+        let said = |cell: &Cell| {
+            let needs = cell.parent.iter().chain(&cell.teacher);
+            let needs: Vec<&str> = needs.map(String::as_str).collect();
+            format!("{}<{}", cell.name, needs.join(","))
+        };
+        let all: Vec<String> = cells.iter().map(said).collect();
+        assert!(all.join(" ").contains(want), "{all:?}");
+        // What others need is never swept: it is trained before any sweep.
+        let lent = cells.iter().find(|cell| cell.name == "gpt2:first/same@800");
+        assert!(lent.is_none_or(|cell| cell.rates.is_empty()));
+    };
+    let first = "gpt2:first/same@800< gpt2:scratch/same@50<";
+    check("reuse", overrides("", "", &[], ""), first);
+    let tuned = "gpt2:first/same@800< gpt2:tuned/same@50<gpt2:first/same@800";
+    check("reuse", overrides("gpt2:tuned", "", &[], ""), tuned);
+    let taught = "gpt2:teacher/w48@1600< gpt2:of-w48/w32@100<gpt2:teacher/w48@1600";
+    check("distill", overrides("gpt2:of-w48", "", &[], ""), taught);
+    // Names are those of what ends up in a cell, its parents' too.
+    let shorter = "gpt2:teacher/w48@7< gpt2:of-w48/w32@7<gpt2:teacher/w48@7";
+    let sets = overrides("gpt2:of-w48", "", &["train.steps=7"], "");
+    check("distill", sets, shorter);
+}

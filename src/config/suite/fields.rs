@@ -87,6 +87,22 @@ pub(super) const RATES: Knob<List<Number>> = Knob::number(
 .above(0.0)
 .list()
 .optional();
+pub(super) const STAGE: Knob<Text> = Knob::text(
+    "stage",
+    "What these cells are for, as a word behind the variant's name (`gpt2:tuned`): a variant may stand in several stages.",
+)
+.optional();
+pub(super) const BEGINS_WITH: Knob<Text> = Knob::text(
+    "from",
+    "The cell whose trained weights these cells begin with, repeat by repeat: `gpt2:first@1600` at the same scale, or \
+     `gpt2:first/w64@1600`. It is trained once, at a rate that no sweep of this suite chooses.",
+)
+.optional();
+pub(super) const TEACHER: Knob<Text> = Knob::text(
+    "teacher",
+    "The cell that these cells learn from (`train.distill`), in the same words as `from`.",
+)
+.optional();
 pub(super) const SET_OF_ROW: Inner = Inner::spec("set", "Spec keys of these cells alone.");
 pub(super) const CELL_FIELDS: Declarations = &[
     &VARIANTS,
@@ -94,6 +110,9 @@ pub(super) const CELL_FIELDS: Declarations = &[
     &SHAPES_OF_ROW,
     &STEPS,
     &RATES,
+    &STAGE,
+    &BEGINS_WITH,
+    &TEACHER,
     &SET_OF_ROW,
 ];
 

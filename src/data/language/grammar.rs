@@ -108,6 +108,28 @@ pub(super) struct Rule {
     pub deepest_nats: f64,
 }
 
+/// What of a grammar another author writes.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Changed {
+    /// Of all categories.
+    pub share: f64,
+    /// The other author's.
+    pub seed: u64,
+}
+
+impl Changed {
+    /// Which of so many categories are written anew: of a larger share all that are of a smaller one.
+    fn categories(self, count: usize) -> Vec<bool> {
+        let mut order: Vec<usize> = (0..count).collect();
+        stream("data/language/changed", self.seed, 0).shuffle(&mut order);
+        let mut changed = vec![false; count];
+        for category in &order[..(self.share * count as f64).round() as usize] {
+            changed[*category] = true;
+        }
+        changed
+    }
+}
+
 /// The whole language.
 #[derive(Debug, Clone)]
 pub(super) struct Grammar {
@@ -130,8 +152,8 @@ pub(super) struct Grammar {
 const NONE: u32 = u32::MAX;
 
 impl Grammar {
-    /// Draws a grammar that has no [flaw](Shape::flaw).
-    pub fn draw(shape: &Shape, seed: u64) -> Self {
+    /// Draws a grammar that has no [flaw](Shape::flaw), a share of whose categories is written anew where `changed` says so.
+    pub fn draw(shape: &Shape, seed: u64, changed: Option<Changed>) -> Self {
         let names = 1..1 + shape.names as u32;
         let features = names.end..names.end + shape.features as u32;
         let mut grammar = Self {
@@ -146,14 +168,20 @@ impl Grammar {
             opens: vec![NONE; shape.categories * shape.vocab],
         };
         let weights = zipf(shape.rules, shape.zipf);
-        let mut author = Author {
-            shape,
-            stream: stream("data/language/grammar", seed, 0),
-            terminals: Pack::new(shape.vocab - grammar.features.end as usize),
-            phrases: Pack::new(shape.categories),
-        };
-        for _ in 0..shape.categories {
-            let bodies = author.bodies(&weights, grammar.features.end);
+        let mut author = Author::new(shape, seed, &grammar);
+        let mut other = changed.map(|changed| {
+            let is_changed = changed.categories(shape.categories);
+            (Author::new(shape, changed.seed, &grammar), is_changed)
+        });
+        for category in 0..shape.categories {
+            let mut bodies = author.bodies(&weights, grammar.features.end);
+            // The other author writes every category too, so that the same ones are the same whatever the share is.
+            if let Some((other, is_changed)) = &mut other {
+                let others = other.bodies(&weights, grammar.features.end);
+                if is_changed[category] {
+                    bodies = others;
+                }
+            }
             grammar.add_category(&weights, bodies);
         }
         grammar
@@ -208,7 +236,16 @@ struct Author<'a> {
     phrases: Pack,
 }
 
-impl Author<'_> {
+impl<'a> Author<'a> {
+    fn new(shape: &'a Shape, seed: u64, grammar: &Grammar) -> Self {
+        Self {
+            shape,
+            stream: stream("data/language/grammar", seed, 0),
+            terminals: Pack::new(shape.vocab - grammar.features.end as usize),
+            phrases: Pack::new(shape.categories),
+        }
+    }
+
     /// Openers and bodies of one category's rules, whose weights sum to 1; terminals are numbered from `first_terminal`.
     ///
     /// The number of sub-phrases is binomial from 0 to 2. Each draw's mean makes up for the draws before it, so that the mean
@@ -288,10 +325,43 @@ mod tests {
         }
     }
 
+    /// Categories of two grammars that are alike, rule by rule.
+    fn alike(a: &Grammar, b: &Grammar, shape: &Shape) -> Vec<bool> {
+        let body = |grammar: &Grammar, rule: &Rule| {
+            let places = rule.body.start as usize..rule.body.end as usize;
+            (rule.opener, grammar.symbols[places].to_vec())
+        };
+        let both = a.rules.chunks(shape.rules).zip(b.rules.chunks(shape.rules));
+        both.map(|(one, other)| {
+            let mut rules = one.iter().zip(other);
+            rules.all(|(x, y)| body(a, x) == body(b, y))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn of_a_changed_grammar_the_other_categories_stay() {
+        let shape = shape();
+        let drawn = |share: f64| Grammar::draw(&shape, 0, Some(Changed { share, seed: 1 }));
+        let base = Grammar::draw(&shape, 0, None);
+        let kept = |share: f64| alike(&base, &drawn(share), &shape);
+        let mut before = kept(0.0);
+        assert!(before.iter().all(|same| *same));
+        for (share, left) in [(0.25, 15), (0.5, 10), (1.0, 0)] {
+            let now = kept(share);
+            assert_eq!(now.iter().filter(|same| **same).count(), left);
+            assert!(now.iter().zip(&before).all(|(now, before)| *before || !now));
+            before = now;
+        }
+        // All of it is the other author's own language.
+        let other = Grammar::draw(&shape, 1, None);
+        assert!(alike(&other, &drawn(1.0), &shape).iter().all(|same| *same));
+    }
+
     #[test]
     fn a_drawn_grammar_is_an_s_grammar_of_the_shape_asked_for() {
         let shape = shape();
-        let grammar = Grammar::draw(&shape, 0);
+        let grammar = Grammar::draw(&shape, 0, None);
         assert_eq!(grammar.rules.len(), 600);
         let mut uses = vec![0; shape.categories];
         for rules in grammar.rules.chunks(shape.rules) {
@@ -351,7 +421,7 @@ mod tests {
 
     #[test]
     fn the_seed_makes_the_grammar() {
-        let symbols = |seed| Grammar::draw(&shape(), seed).symbols;
+        let symbols = |seed| Grammar::draw(&shape(), seed, None).symbols;
         assert_eq!(symbols(1), symbols(1));
         assert_ne!(symbols(1), symbols(2));
     }

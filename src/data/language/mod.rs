@@ -18,7 +18,7 @@ mod walk;
 
 use std::sync::Arc;
 
-use self::grammar::{Grammar, Shape};
+use self::grammar::{Changed, Grammar, Shape};
 use self::urn::Habit;
 use self::walk::{LABELS, Walk};
 use super::generated::{Generated, Process};
@@ -103,6 +103,15 @@ const DISCOUNT: Knob<Number> = Knob::number(
 .default(0.5);
 const GRAMMAR_SEED: Knob<Whole> =
     Knob::whole("grammar_seed", "The seed that the grammar is drawn with.").default(0);
+const CHANGED: Knob<Number> = Knob::number(
+    "changed",
+    "Share of the kinds of phrases whose rules are another grammar's, drawn with changed_seed: what a model of the language without \
+     this key knows of this one is known.",
+)
+.within(0.0, 1.0)
+.optional();
+const CHANGED_SEED: Knob<Whole> =
+    Knob::whole("changed_seed", "The seed of that other grammar.").follows("grammar_seed + 1");
 const UNSEEN: Knob<Whole> = VALIDATION_TOKENS.follows("32768 in easy, 65536 in rich");
 
 const KNOBS: Declarations = &[
@@ -121,6 +130,8 @@ const KNOBS: Declarations = &[
     &THETA,
     &DISCOUNT,
     &GRAMMAR_SEED,
+    &CHANGED,
+    &CHANGED_SEED,
     &UNSEEN,
 ];
 
@@ -210,6 +221,13 @@ fn read(knobs: &Knobs) -> Result<(Language, usize)> {
         discount: knobs.read(&DISCOUNT)?,
     };
     let grammar_seed = knobs.read(&GRAMMAR_SEED)? as u64;
+    let changed = match knobs.find(&CHANGED)? {
+        Some(share) => Some(Changed {
+            share,
+            seed: knobs.read_or(&CHANGED_SEED, (grammar_seed as usize).saturating_add(1))? as u64,
+        }),
+        None => None,
+    };
     let validation_tokens = knobs.read_or(&UNSEEN, preset.validation_tokens)?;
     if let Some((name, why)) = shape.flaw()
         && let Some(knob) = KNOBS.iter().find(|knob| knob.name() == name)
@@ -218,7 +236,7 @@ fn read(knobs: &Knobs) -> Result<(Language, usize)> {
     }
     Ok((
         Language {
-            grammar: Grammar::draw(&shape, grammar_seed),
+            grammar: Grammar::draw(&shape, grammar_seed, changed),
             habit,
         },
         validation_tokens,

@@ -8,7 +8,7 @@ use crate::unit::Count;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 28] = [
+const COLUMNS: [Column; 29] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -16,6 +16,12 @@ const COLUMNS: [Column; 28] = [
         true,
     ),
     ("val (nats)", metric::VAL_LOSS_NATS, Quantity::Nats, true),
+    (
+        "before (nats)",
+        metric::VAL_LOSS_BEFORE_NATS,
+        Quantity::Nats,
+        true,
+    ),
     ("bits/byte", metric::VAL_BITS_PER_BYTE, Quantity::Nats, true),
     ("perplexity", metric::PERPLEXITY, Quantity::Nats, false),
     (
