@@ -256,6 +256,21 @@ impl Declare {
         id
     }
 
+    /// Stacked matrices whose inputs do not grow with the model's width, nor therefore their rate shrink with it.
+    pub(super) fn of_few_inputs(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+        rows: &[usize],
+    ) -> ParamId {
+        let of_model = self.growth;
+        self.growth.width = 1.0;
+        let id = self.stacked(name, shape, Role::Matrix, init, rows);
+        self.growth = of_model;
+        id
+    }
+
     /// A number by which everything is multiplied, at a share of its role's rate: its gradient does not grow with the width.
     pub(super) fn scalar(&mut self, name: &str, init: Init, lr_scale: f64) -> ParamId {
         let of_model = self.growth;

@@ -5,7 +5,8 @@
 //!
 //! s is alpha / r, or alpha / sqrt(r) (rsLoRA, Kalajdzievski 2023, arXiv 2312.03732, section 3): the first makes large ranks learn slowly.
 //! alpha is 32 by default, as in LoRA Without Regret (Schulman and Thinking Machines 2025), which finds the best rate at about ten times
-//! that of training everything, whatever the rank.
+//! that of training everything, whatever the rank, in models of 1000 channels and more. Where rates carry over widths (`model.scaling`), A's
+//! falls with the width as other matrices' do and B's does not, whose inputs are r at every width (LoRA+, Hayou et al. 2024, arXiv 2402.12354).
 //!
 //! DoRA (Liu et al. 2024, arXiv 2402.09353) trains a magnitude m of each output beside it: `y = m (W + s B A) x / ||W + s B A||`. m starts
 //! as the norm, and backwards the norm is a constant (section 4.3). It is computed once for all tokens of a pass, and as other norms are
@@ -120,11 +121,10 @@ impl LinearKind for Kind {
             let [down, up] = ["a", "b"].map(|which| format!("{name}_lora_{which}"));
             let start = Init::Uniform(-within, within);
             let shape = [rank * of_each.len(), inputs];
-            let matrix = Role::Matrix;
             Adapter {
                 weight,
-                down: declare.stacked(&down, &shape, matrix, start, &of_each),
-                up: declare.stacked(&up, &[outputs, rank], matrix, Init::Zeros, spec.rows),
+                down: declare.stacked(&down, &shape, Role::Matrix, start, &of_each),
+                up: declare.of_few_inputs(&up, &[outputs, rank], Init::Zeros, spec.rows),
                 magnitude: (*self == Kind::Dora).then(|| {
                     let name = format!("{name}_magnitude");
                     let start = Init::NormOfRows(weight);

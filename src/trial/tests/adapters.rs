@@ -205,6 +205,19 @@ fn what_a_model_was_drawn_with_trains_unless_it_is_told_to_stay() {
     assert_eq!(trains(all), [false, true]);
 }
 
+/// Hayou et al. 2024, LoRA+, arXiv 2402.12354: a rate that falls as 1 / width for A, and stays for B.
+#[test]
+fn rates_carry_over_widths() {
+    let extra = json!({"model": {"width": 128, "heads": 4, "linear": {"kind": "dora"}}});
+    let model = settled("llama", extra).experiment.model;
+    let rate = |name: &str| {
+        let mut decls = model.decls().iter();
+        decls.find(|decl| decl.name == name).unwrap().adaptive().lr
+    };
+    let found = ["lora_a", "lora_b", "magnitude"].map(|n| rate(&format!("blocks.01.ffn.down_{n}")));
+    assert_eq!(found, [0.25, 1.0, 1.0]);
+}
+
 /// B has rows of the rank, which no format packs: there is none by then.
 #[test]
 fn what_is_merged_is_packed_as_its_base_is() {
