@@ -43,7 +43,7 @@ const CHANGES: &[Shipped] = shipped!("changes":
     "parallel" "x0" "untied" "softcap" "zeroinit" "muon" "normuon" "polarexpress" "lion"
     "schedulefree" "cautious" "ademamix" "mars" "adafactor" "adam-mini" "shampoo" "soap" "sophia"
     "cosine" "wsd" "wsd-sqrt" "standard" "zloss" "mtp" "bf16" "fp8" "fp8-tensor" "fp8-outlier" "int8"
-    "int8-tensor" "int8-outlier" "ternary");
+    "int8-tensor" "int8-outlier" "ternary" "lora" "rslora" "dora");
 
 const SURFACE: Inner = Inner::rows(
     "surface",

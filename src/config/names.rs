@@ -24,7 +24,7 @@ pub(super) fn staged(reference: &str, stage: Option<&str>) -> String {
 }
 
 /// Changes that ship, in the order in which they stand in a variant's name.
-pub(super) const CHANGES: [&str; 65] = [
+pub(super) const CHANGES: [&str; 68] = [
     "prenorm",
     "rope",
     "rmsnorm",
@@ -90,6 +90,9 @@ pub(super) const CHANGES: [&str; 65] = [
     "int8-tensor",
     "int8-outlier",
     "ternary",
+    "lora",
+    "rslora",
+    "dora",
 ];
 
 /// Whether a reference is a path rather than a name.

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::adapter::Adapter;
 use super::{Decl, Model, Part, Span, Work};
 
 impl Model {
@@ -22,14 +23,26 @@ impl Model {
         blocks + self.head.work(span.new, learns)
     }
 
-    /// FLOPs of a prompt of so many tokens: only its last token is asked for logits.
+    /// FLOPs of these tokens of one window when the model serves: low-rank changes are in their matrices then, and cost nothing.
+    pub fn serving_flops(&self, span: Span) -> u64 {
+        self.work(span).forward - self.merged_flops(span.new)
+    }
+
+    /// Of so many tokens, what is spared where low-rank changes are in their matrices.
+    fn merged_flops(&self, tokens: u64) -> u64 {
+        let each = self.adapters.iter().flat_map(Adapter::multiply_adds);
+        2 * tokens * each.sum::<u64>()
+    }
+
+    /// FLOPs of a prompt of so many tokens when the model serves: only its last token is asked for logits.
     pub fn prompt_flops(&self, tokens: usize) -> u64 {
         let span = Span {
             seen: 0,
             new: tokens as u64,
             learns: false,
         };
-        self.work_of_blocks(span).0.forward + self.head.work(1, false).forward
+        let all = self.work_of_blocks(span).0.forward + self.head.work(1, false).forward;
+        all - self.merged_flops(span.new)
     }
 
     /// What training one window of so many tokens costs: that, and what the losses take that the spec adds, a teacher's pass among
@@ -56,7 +69,7 @@ impl Model {
         parameters.map(Decl::count).sum()
     }
 
-    /// All parameters of the model that is trained: what only a loss has serves nobody.
+    /// All parameters of the model that is trained: what only a loss has serves nobody, nor do low-rank changes beside their matrices.
     pub fn params_total(&self) -> u64 {
         self.of_service().map(Decl::count).sum()
     }

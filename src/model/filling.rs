@@ -124,6 +124,14 @@ impl<'a> Filling<'a> {
     }
 }
 
+impl Filling<'_> {
+    /// Whether what is no part of a product with weights stays as it starts; `given` says that the model starts with a file's numbers.
+    pub(super) fn rest_stays(&self, given: bool) -> Result<bool> {
+        let Chosen { kind, site } = &self.linear;
+        Ok(!kind.trains_rest(site, given)?)
+    }
+}
+
 /// A layer, or what is none, before its slots are filled.
 struct Place<'a, 'k> {
     spec: &'k Spec<'a>,

@@ -53,6 +53,11 @@ impl Weights {
         self.packed.get(&id.0).map(Arc::as_ref)
     }
 
+    /// The same, for what keeps it.
+    pub(super) fn shared(&self, id: ParamId) -> Option<&Arc<Packed>> {
+        self.packed.get(&id.0)
+    }
+
     /// The same where there is no tensor beside it.
     pub(super) fn only_packed(&self, id: ParamId) -> Option<&Packed> {
         let packed = self.packed(id);

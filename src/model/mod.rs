@@ -20,6 +20,8 @@ mod id;
 mod told;
 mod handles;
 mod rotation;
+mod adapter;
+mod init;
 pub mod param;
 mod buffer;
 mod beside;
@@ -50,6 +52,7 @@ mod counted;
 #[cfg(test)]
 mod testing;
 
+use adapter::Adapter;
 use filling::{Filling, Kinds, Pattern};
 use freeze::Freeze;
 use recall::Recall;
@@ -108,6 +111,8 @@ pub struct Model {
     decls: Vec<Decl>,
     /// What changes buffers.
     rules: Vec<(ParamId, Rule)>,
+    /// Low-rank changes of matrices that serve.
+    adapters: Vec<Adapter>,
     tokens: ParamId,
     position: Box<dyn Position>,
     /// What each block begins with, where that is not the stream alone.
@@ -130,7 +135,6 @@ impl Model {
     pub fn settle(spec: &Spec, slots: &Slots, default_vocab: usize) -> Result<Self> {
         let shape = Shape::settle(spec, default_vocab)?;
         let stream = stream_kind(spec, slots)?;
-        let scaling = shape.scaling;
         let pattern = Pattern::settle(spec, &slots.mixers, shape.layers)?;
         let kinds = Kinds {
             mixers: &slots.mixers,
@@ -142,30 +146,26 @@ impl Model {
         let outside = filling(None)?;
 
         let freeze = Freeze::settle(spec)?;
-        let frozen = freeze.clone();
+        let (frozen, is_given) = (freeze.clone(), weights::is_given(spec));
         let mut declare = Declare::freezing(move |name| frozen.holds(name));
-        declare.enter("embedding", Part::Embedding, &scaling, Place::Outside);
-        let start = Init::Normal(shape.table_std());
-        let tokens = declare.param(
-            "tokens",
-            &[shape.vocab, shape.width],
-            Role::Embedding,
-            start,
-        );
-        let position = position(spec, slots, &outside, &shape, &mut declare)?;
+        let stays = outside.rest_stays(is_given)?;
+        declare.rest_stays(stays);
+        let (tokens, position) = embedding(spec, slots, &outside, &shape, &mut declare)?;
         let embedding_trains = declare.any_trains(0);
         let recall = Recall::settle(spec, &shape, &mut declare)?;
         let blocks = (0..shape.layers)
             .map(|layer| {
-                let name = format!("blocks.{layer:02}");
+                let (name, filling) = (format!("blocks.{layer:02}"), filling(Some(layer))?);
+                declare.rest_stays(filling.rest_stays(is_given)?);
                 stream.settle(&mut Parts {
                     name: &name,
-                    filling: &filling(Some(layer))?,
+                    filling: &filling,
                     shape: &shape,
                     declare: &mut declare,
                 })
             })
             .collect::<Result<Vec<_>>>()?;
+        declare.rest_stays(stays);
         let ends = stream.ends_in_norm();
         let head = Head::settle(spec, &outside, ends, (&shape, tokens), &mut declare)?;
         declare.leave_out_of_serving();
@@ -180,12 +180,14 @@ impl Model {
             })
         })?;
         let rules = std::mem::take(&mut declare.rules);
+        let adapters = std::mem::take(&mut declare.adapters);
         let decls = declare.finish();
         freeze.check(spec, &decls)?;
         let given = Given::settle(spec, &decls)?;
         Ok(Self {
             decls,
             rules,
+            adapters,
             shape,
             embedding_trains,
             tokens,
@@ -452,14 +454,17 @@ fn stream_kind(spec: &Spec, slots: &Slots) -> Result<Arc<dyn StreamKind>> {
     })
 }
 
-/// How the model knows where a token stands.
-fn position<'a>(
+/// The token table, and how the model knows where a token stands.
+fn embedding<'a>(
     spec: &Spec<'a>,
     slots: &Slots,
     outside: &'a Filling<'a>,
     shape: &'a Shape,
     declare: &'a mut Declare,
-) -> Result<Box<dyn Position>> {
+) -> Result<(ParamId, Box<dyn Position>)> {
+    declare.enter("embedding", Part::Embedding, &shape.scaling, Place::Outside);
+    let (size, start) = ([shape.vocab, shape.width], Init::Normal(shape.table_std()));
+    let tokens = declare.param("tokens", &size, Role::Embedding, start);
     let (kind, knobs) = slots.positions.pick(spec)?;
     let site = Site {
         layer: None,
@@ -471,5 +476,5 @@ fn position<'a>(
         linear: &outside.linear,
         norm: &outside.norm,
     };
-    kind.settle(&site, &mut build)
+    Ok((tokens, kind.settle(&site, &mut build)?))
 }

@@ -6,15 +6,17 @@ use std::sync::Arc;
 
 use candle_core::{DType, Device, Tensor, Var};
 
+use super::adapter::{Adapter, row_norms};
 use super::coarse::Coarse;
 pub use super::handles::Weights;
 pub use super::id::ParamId;
+pub use super::init::Init;
 use super::rotation::Rotation;
 use super::scaling::{Factors, Growth, Place, Scaling};
 use super::told::Rule;
 use crate::error::Result;
 use crate::ops::Packed;
-use crate::stream::{Stream, stream};
+use crate::stream::stream;
 
 /// What a parameter is for; decides decay and which optimizer moves it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,29 +61,6 @@ impl Part {
     }
 }
 
-/// How a parameter starts.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Init {
-    /// Independent normal entries of this standard deviation.
-    Normal(f64),
-    /// All ones.
-    Ones,
-    /// All zeros.
-    Zeros,
-    /// All this.
-    Const(f64),
-    /// Uniform from the first to the second.
-    Uniform(f64, f64),
-    /// Logarithms of numbers that are uniform from the first to the second: what a decay is the exponential of.
-    LogOfUniform(f64, f64),
-    /// Numbers whose softplus, `ln(1 + exp(x))`, is log-uniform from the first to the second: what a step size is the softplus of
-    /// (Gu and Dao 2023, arXiv 2312.00752, section 3.6).
-    SoftplusLogUniform(f64, f64),
-    /// Matrices with orthonormal rows, or columns where those are fewer (Saxe et al. 2013, arXiv 1312.6120); each of several stacked
-    /// ones by itself.
-    Orthogonal,
-}
-
 /// A declared parameter.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Decl {
@@ -103,7 +82,7 @@ pub struct Decl {
     pub growth: Growth,
     /// Whether it trains: otherwise it stays as it starts, without gradient and without state of an optimizer.
     pub trains: bool,
-    /// Whether logits are made with it: what only a loss has is gone when the model is served.
+    /// Whether the model has it when it serves: what only a loss has is gone then, and a low-rank change is in its matrix.
     pub serves: bool,
     /// How its products round their factors, where they do.
     pub coarse: Option<Coarse>,
@@ -131,25 +110,9 @@ impl Decl {
     }
 
     fn start(&self, seed: u64, device: &Device) -> Result<Var> {
-        let n = self.count() as usize;
         let mut stream = stream(&format!("param/{}", self.name), seed, 0);
-        let mut draw = |number: &dyn Fn(&mut Stream) -> f64| -> Vec<f32> {
-            (0..n).map(|_| number(&mut stream) as f32).collect()
-        };
-        let between = |low: f64, high: f64, u: f64| low + (high - low) * u;
-        let values = match self.init {
-            Init::Ones => vec![1.0; n],
-            Init::Zeros | Init::Normal(0.0) => vec![0.0; n],
-            Init::Const(value) => vec![value as f32; n],
-            Init::Normal(sd) => draw(&|s| sd * s.normal()),
-            Init::Uniform(low, high) => draw(&|s| between(low, high, s.uniform())),
-            Init::LogOfUniform(low, high) => draw(&|s| between(low, high, s.uniform()).ln()),
-            Init::SoftplusLogUniform(low, high) => draw(&|s| {
-                let step = between(low.ln(), high.ln(), s.uniform()).exp();
-                step + (-(-step).exp_m1()).ln()
-            }),
-            Init::Orthogonal => orthogonal(&self.stacked_rows, self.columns(), &mut stream),
-        };
+        let shape = (self.count() as usize, self.columns());
+        let values = self.init.numbers(shape, &self.stacked_rows, &mut stream);
         Ok(Var::from_vec(values, self.shape.as_slice(), device)?)
     }
 
@@ -202,31 +165,6 @@ impl Decl {
     }
 }
 
-/// Matrices of these row counts, one below the other, each with orthonormal rows or columns: a normal one, Gram-Schmidt twice, which
-/// is orthogonal to rounding.
-fn orthogonal(stacked: &[usize], columns: usize, stream: &mut Stream) -> Vec<f32> {
-    let mut values = Vec::with_capacity(stacked.iter().sum::<usize>() * columns);
-    for &rows in stacked {
-        let (count, length) = (rows.min(columns), rows.max(columns));
-        let mut basis: Vec<Vec<f64>> = Vec::with_capacity(count);
-        while basis.len() < count {
-            let mut v: Vec<f64> = (0..length).map(|_| stream.normal()).collect();
-            for b in basis.iter().chain(&basis) {
-                let along: f64 = b.iter().zip(&v).map(|(b, v)| b * v).sum();
-                v.iter_mut().zip(b).for_each(|(v, b)| *v -= along * b);
-            }
-            let norm = v.iter().map(|v| v * v).sum::<f64>().sqrt();
-            basis.push(v.iter().map(|v| v / norm).collect());
-        }
-        let of = |row: usize, column: usize| match rows <= columns {
-            true => basis[row][column],
-            false => basis[column][row],
-        };
-        values.extend((0..rows * columns).map(|i| of(i / columns, i % columns) as f32));
-    }
-    values
-}
-
 /// Collects declarations while a model is settled.
 #[derive(Default)]
 pub struct Declare {
@@ -234,13 +172,17 @@ pub struct Declare {
     pub(super) rules: Vec<(ParamId, Rule)>,
     /// Those that parts share.
     pub(super) rotations: Vec<Arc<Rotation>>,
+    /// Of matrices that serve.
+    pub(super) adapters: Vec<Adapter>,
     prefix: String,
     part: Option<Part>,
     growth: Growth,
     /// H / H_base.
     heads: f64,
-    /// Whether what follows is a loss's alone.
+    /// Whether what follows is gone when the model serves.
     aside: bool,
+    /// Whether what follows stays as it starts.
+    stays: bool,
     /// Whether a parameter of that name stays as it starts.
     frozen: Option<Box<dyn Fn(&str) -> bool>>,
 }
@@ -278,7 +220,7 @@ impl Declare {
         debug_assert_eq!(rows.iter().sum::<usize>(), shape[0]);
         let name = format!("{}.{name}", self.prefix);
         self.decls.push(Decl {
-            trains: !self.frozen.as_ref().is_some_and(|frozen| frozen(&name)),
+            trains: !self.stays && !self.frozen.as_ref().is_some_and(|frozen| frozen(&name)),
             name,
             shape: shape.to_vec(),
             role,
@@ -314,6 +256,21 @@ impl Declare {
         id
     }
 
+    /// Stacked matrices whose inputs do not grow with the model's width, nor therefore their rate shrink with it.
+    pub(super) fn of_few_inputs(
+        &mut self,
+        name: &str,
+        shape: &[usize],
+        init: Init,
+        rows: &[usize],
+    ) -> ParamId {
+        let of_model = self.growth;
+        self.growth.width = 1.0;
+        let id = self.stacked(name, shape, Role::Matrix, init, rows);
+        self.growth = of_model;
+        id
+    }
+
     /// A number by which everything is multiplied, at a share of its role's rate: its gradient does not grow with the width.
     pub(super) fn scalar(&mut self, name: &str, init: Init, lr_scale: f64) -> ParamId {
         let of_model = self.growth;
@@ -333,9 +290,37 @@ impl Declare {
         made
     }
 
+    /// Whether what follows stays as it starts, whatever `train.freeze` says.
+    pub(super) fn rest_stays(&mut self, stays: bool) {
+        self.stays = stays;
+    }
+
+    /// What `declare` declares stays as it starts.
+    pub fn staying<T>(&mut self, declare: impl FnOnce(&mut Self) -> T) -> T {
+        let outer = std::mem::replace(&mut self.stays, true);
+        let made = declare(self);
+        self.stays = outer;
+        made
+    }
+
+    /// Declares a low-rank change, which trains whatever stays, and is gone when the model serves.
+    pub(super) fn adapting(&mut self, declare: impl FnOnce(&mut Self) -> Adapter) -> Adapter {
+        let outer = (self.stays, self.aside);
+        (self.stays, self.aside) = (false, true);
+        let adapter = declare(self);
+        (self.stays, self.aside) = outer;
+        // A loss's own are never served.
+        if !self.aside {
+            self.adapters.push(adapter.clone());
+        }
+        adapter
+    }
+
     /// What follows is a loss's alone.
     pub(super) fn leave_out_of_serving(&mut self) {
         self.aside = true;
+        // It is in no file, and starts anew.
+        self.stays = false;
     }
 
     /// Whether a parameter trains.
@@ -376,11 +361,13 @@ impl Params {
             .iter()
             .map(|decl| decl.start(seed, device))
             .collect::<Result<_>>()?;
-        Ok(Self {
+        let params = Self {
             vars,
             trains: decls.iter().map(|decl| decl.trains).collect(),
             packed: BTreeMap::new(),
-        })
+        };
+        params.take_norms(decls)?;
+        Ok(params)
     }
 
     /// Parameters that a file is to fill: zeros where logits are made with them, nothing at all where `packed` has them; the rest is
@@ -405,6 +392,30 @@ impl Params {
             vars: all.map(start).collect::<Result<_>>()?,
             packed,
         })
+    }
+
+    /// Gives what starts as norms of a matrix those of the matrix as it is.
+    pub(super) fn take_norms(&self, decls: &[Decl]) -> Result<()> {
+        for (var, decl) in self.vars.iter().zip(decls) {
+            if let Init::NormOfRows(of) = decl.init {
+                var.set(&row_norms(&self.numbers(of.0)?)?)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same with each low-rank change in its matrix, in f32, and gone beside it.
+    pub(super) fn merged(&self, adapters: &[Adapter]) -> Result<Self> {
+        let mut merged = self.clone();
+        for adapter in adapters {
+            let matrix = adapter.merged(|id| self.numbers(id.0))?;
+            for id in adapter.own() {
+                merged.vars[id.0] = Var::zeros(0, DType::F32, matrix.device())?;
+            }
+            merged.vars[adapter.weight.0] = Var::from_tensor(&matrix)?;
+            merged.packed.remove(&adapter.weight.0);
+        }
+        Ok(merged)
     }
 
     /// Whether a parameter is held in blocks alone.
@@ -440,7 +451,7 @@ impl Params {
             false => var.as_detached_tensor(),
         };
         let tensors = self.vars.iter().zip(&self.trains).map(handle);
-        Weights::of(tensors.collect(), BTreeMap::new())
+        Weights::of(tensors.collect(), self.packed.clone())
     }
 
     /// Handles on the same storage that record nothing, for evaluation and inference.

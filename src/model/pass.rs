@@ -37,7 +37,9 @@ impl Pass<'_> {
     /// The operations'.
     pub fn product(&self, x_nk: &Tensor, weight: ParamId, bias: Option<ParamId>) -> Result<Tensor> {
         let bias = bias.map(|bias| &self.weights[bias]);
-        match self.weights.packed(weight) {
+        match self.weights.shared(weight) {
+            // A gradient goes through packed weights where others train beside them.
+            Some(packed) if x_nk.track_op() => Ok(self.ops.packed_linear(x_nk, packed, bias)?),
             Some(packed) => Ok(packed.multiply(x_nk, bias, self.weights.activations())?),
             None => Ok(self.ops.linear(x_nk, &self.weights[weight], bias)?),
         }

@@ -103,6 +103,8 @@ impl Slots {
                     Arc::new(linear::fp8::Kind),
                     Arc::new(linear::int8::Kind),
                     Arc::new(linear::ternary::Kind),
+                    Arc::new(linear::lora::Kind::Lora),
+                    Arc::new(linear::lora::Kind::Dora),
                 ],
             ),
             losses: Catalog::new(

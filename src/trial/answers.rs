@@ -46,7 +46,8 @@ pub fn ask(
     let prompt_tokens = prompts.first().map_or(0, Vec::len);
     let right = |said: &[Vec<Vec<u32>>]| right(task, &prompts, said);
     // The first token follows from the prompt; each that is fed stands behind those before it.
-    let fed = (0..tokens - 1).map(|token| model.work(Span::token_after(prompt_tokens + token)));
+    let after = |token| model.serving_flops(Span::token_after(prompt_tokens + token));
+    let fed = (0..tokens - 1).map(after);
     Ok(Some(Answers {
         task: task.task(),
         thoughts,
@@ -61,7 +62,7 @@ pub fn ask(
         chance: chance(task, &prompts, samples),
         generated_tokens: (prompts.len() * (samples + 1) * tokens) as u64,
         prompt_flops: model.prompt_flops(prompt_tokens) as f64,
-        sample_flops: fed.map(|work| work.forward as f64).sum(),
+        sample_flops: fed.map(|flops| flops as f64).sum(),
         greedy_s,
         samples_s,
     }))

@@ -76,8 +76,9 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
     let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
-    keep_weights(job, &experiment, &training)?;
-    let (serving, answers) = served(job, &experiment, &training, &opened, &clock, &meters)?;
+    let learnt = learnt(job, &experiment, &training)?;
+    let learnt = (&experiment, learnt.as_ref());
+    let (serving, answers) = served(job, learnt, &opened, &clock, &meters)?;
     let energy = meters.end();
     let serving = serving.as_ref();
     let observed = outcome::Observed {
@@ -106,30 +107,35 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     })
 }
 
-/// Writes what was learnt where the job asks for it; nothing of a model that diverged.
-fn keep_weights(job: &Job, experiment: &Experiment, training: &training::Training) -> Result<()> {
-    match &job.keep_weights {
-        Some(path) if training.diverged.is_none() => {
-            weights::write(path, experiment.model.decls(), &training.params)
-        }
-        _ => Ok(()),
+/// What a model that did not diverge serves with, its low-rank changes in their matrices, written where the job asks for it.
+fn learnt(
+    job: &Job,
+    experiment: &Experiment,
+    training: &training::Training,
+) -> Result<Option<crate::model::Params>> {
+    if training.diverged.is_some() {
+        return Ok(None);
     }
+    let learnt = experiment.model.merged(&training.params)?;
+    if let Some(path) = &job.keep_weights {
+        weights::write(path, experiment.model.decls(), &learnt)?;
+    }
+    Ok(Some(learnt))
 }
 
 /// The inference half: not of a model that diverged, nor of a trial that only helps to choose a learning rate, which is asked for
 /// its loss alone.
 fn served(
     job: &Job,
-    experiment: &Experiment,
-    training: &training::Training,
+    (experiment, learnt): (&Experiment, Option<&crate::model::Params>),
     opened: &crate::device::Opened,
     clock: &dyn Clock,
     meters: &Metering,
 ) -> Result<(Option<serving::Serving>, Option<Answers>)> {
-    if training.diverged.is_some() || job.trial.in_sweep() {
+    let Some(params) = learnt.filter(|_| !job.trial.in_sweep()) else {
         return Ok((None, None));
-    }
-    let (params, seed) = (&training.params, job.trial.seed);
+    };
+    let seed = job.trial.seed;
     let serving = serving::serve(experiment, params, seed, opened, clock, meters)?;
     let answers = answers::ask(experiment, params, seed, opened, clock)?;
     Ok((Some(serving), answers))

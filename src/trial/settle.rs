@@ -168,6 +168,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     let device = compute.read(&DEVICE)?;
     let ops = ops(&compute, &device)?;
     let shards = shards(&compute, &device, batch)?;
+    refuse_no_blocks(&model, &device)?;
     let (optimizer, of_optimizer) = registry.optimizers.pick(spec)?;
     let (schedule, of_schedule) = registry.schedules.pick(spec)?;
     let infer = infer::settle(spec, (context, source.as_ref()), &model, &device)?;
@@ -189,6 +190,22 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
         ops,
         shards,
     })
+}
+
+/// Refuses matrices that are to stay in blocks, where there are none or none that can be computed with.
+fn refuse_no_blocks(model: &Model, device: &str) -> Result<()> {
+    let (why, hint) = match model.spared_by_blocks() {
+        Some(0) => (
+            "model.from names no file that has a matrix in blocks",
+            "a GGUF file in Q8_0, Q4_K or the like",
+        ),
+        Some(_) if device != "cpu" => (
+            "blocks are computed with on the CPU alone",
+            "base = \"f32\", or --device cpu",
+        ),
+        _ => return Ok(()),
+    };
+    Err(Error::input(format!("model.linear.base = \"file\": {why}")).hint(hint))
 }
 
 /// The data of the cell that this one begins with, which a suite writes into its spec (`before.data`) where they are others.
@@ -355,7 +372,7 @@ fn cost_of(experiment: &Experiment) -> Cost {
         .sum();
     let windows = experiment.steps * experiment.batch as u64;
     let bytes_per_number = experiment.ops.dtype().size_in_bytes() as u64;
-    let (serving, flops) = (
+    let (once, flops) = (
         model.work(Span::window(shape.context)),
         model.training(shape.context),
     );
@@ -372,7 +389,8 @@ fn cost_of(experiment: &Experiment) -> Cost {
             .map(|(part, n)| (part.name().to_owned(), *n))
             .collect(),
         embedding_share: tables as f64 / total as f64,
-        forward_flops_per_token: serving.forward as f64 / shape.context as f64,
+        forward_flops_per_token: model.serving_flops(Span::window(shape.context)) as f64
+            / shape.context as f64,
         train_flops_per_token: flops.train() as f64 / shape.context as f64,
         train_flops_per_sequence: flops.train(),
         train_flops_per_sequence_causal: None,
@@ -380,7 +398,7 @@ fn cost_of(experiment: &Experiment) -> Cost {
         train_flops: windows as f64 * flops.train() as f64,
         train_flops_full_square: Some(windows as f64 * flops.full_square as f64),
         optimizer_flops: experiment.steps as f64 * experiment.optimizer.flops_per_step(&trained)
-            + probes as f64 * (experiment.batch as u64 * (serving.forward + flops.train())) as f64,
+            + probes as f64 * (experiment.batch as u64 * (once.forward + flops.train())) as f64,
         tuning_flops: None,
         train_tokens: tokens,
         kv_bytes_per_token: bytes_per_number * kv_scalars_per_token(model),
@@ -392,7 +410,8 @@ fn cost_of(experiment: &Experiment) -> Cost {
 impl Experiment {
     /// Whether it only measures a file's own weights, as they are there.
     pub fn serves_the_file(&self) -> bool {
-        self.steps == 0 && self.infer.weights == Some(Packing::AsInFile)
+        let as_in_file = self.infer.weights == Some(Packing::AsInFile);
+        self.steps == 0 && as_in_file && !self.model.is_adapted()
     }
 
     /// Bytes of parameters, of the gradients of those that train, and of what the optimizer keeps for those.
@@ -400,7 +419,8 @@ impl Experiment {
         let trained = self.model.trained();
         let scalars = self.optimizer.state_scalars(&trained);
         let gradients = trained.iter().map(Decl::count).sum();
-        state_bytes(self.model.params_kept(), gradients, scalars)
+        let spared = self.model.spared_by_blocks().unwrap_or(0);
+        state_bytes(self.model.params_kept(), gradients, scalars) - spared
     }
 
     /// Peak memory that a plan expects; a guess.

@@ -11,6 +11,7 @@ use crate::device;
 use crate::infer::Generator;
 use crate::train::Trainer;
 
+mod adapters;
 mod answers;
 mod checkpoints;
 mod depth;

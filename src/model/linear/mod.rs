@@ -10,6 +10,7 @@ use crate::config::Named;
 use crate::error::Result;
 
 pub mod dense;
+pub mod lora;
 mod rounded;
 pub mod bf16;
 pub mod fp8;
@@ -53,6 +54,15 @@ pub trait Linear: Send + Sync {
 
 /// A kind of product: one file in this folder and one row in the registry.
 pub trait LinearKind: Named {
+    /// Whether what is no part of such a product trains where it stands; `given` says that the model starts with a file's numbers.
+    ///
+    /// # Errors
+    /// Where a knob has a value that it cannot have.
+    fn trains_rest(&self, site: &Site, given: bool) -> Result<bool> {
+        let _ = (site, given);
+        Ok(true)
+    }
+
     /// Reads the knobs below `model.linear`, declares the parameters of one product under `name` and returns it.
     ///
     /// # Errors

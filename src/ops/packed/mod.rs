@@ -1,4 +1,4 @@
-//! Products with packed weights, for inference: `y = x W^T + b` with W in one of GGUF's [`Format`]s.
+//! Products with packed weights, for inference and for what trains beside them: `y = x W^T + b` with W in one of GGUF's [`Format`]s.
 //!
 //! A few rows of W at a time are unpacked in registers, or with many rows of x into the first-level cache, and multiplied there: what
 //! is read from memory is the packed weight, once. Activations stay f32, so that a product is that with the unpacked matrix to the bit, and the
@@ -12,6 +12,7 @@ mod rounded;
 #[cfg(target_arch = "x86_64")]
 mod dots;
 mod products;
+mod back;
 
 use super::counted;
 use super::cpu::matmul::{Before, Matrix, MatrixMut, Shared, all_threads, multiply};
@@ -186,15 +187,7 @@ impl Packed {
         bias_m: Option<&Tensor>,
         activations: Activations,
     ) -> Result<Tensor> {
-        let (rows, columns) = x_nk.dims2()?;
-        if columns != self.columns || bias_m.is_some_and(|bias| bias.dims() != [self.rows]) {
-            bail!(
-                "a product of {:?} by packed ({}, {}) does not fit",
-                x_nk.shape(),
-                self.rows,
-                self.columns
-            );
-        }
+        let rows = self.check(x_nk, bias_m)?;
         let x_nk = x_nk.contiguous()?;
         let times = |x: &[f32], bias: Option<&[f32]>| match activations {
             Activations::F32 => self.times(Rows::AsTheyAre(x), bias),
@@ -207,6 +200,20 @@ impl Packed {
             None => with_numbers::<f32, _, 1>([&x_nk], |[x]| times(x, None))?,
         };
         tensor(y, (rows, self.rows))
+    }
+
+    /// The rows of inputs that fit.
+    fn check(&self, x_nk: &Tensor, bias_m: Option<&Tensor>) -> Result<usize> {
+        let (rows, columns) = x_nk.dims2()?;
+        if columns != self.columns || bias_m.is_some_and(|bias| bias.dims() != [self.rows]) {
+            bail!(
+                "a product of {:?} by packed ({}, {}) does not fit",
+                x_nk.shape(),
+                self.rows,
+                self.columns
+            );
+        }
+        Ok(rows)
     }
 
     fn times(&self, x: Rows, bias: Option<&[f32]>) -> Vec<f32> {

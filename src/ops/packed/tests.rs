@@ -145,3 +145,57 @@ fn rounded_activations_are_those_that_they_are_rounded_to() -> Result<()> {
     }
     Ok(())
 }
+
+/// Backwards too, through several panels and several formats in one matrix.
+#[test]
+fn a_gradient_is_that_through_the_unpacked_matrix() -> Result<()> {
+    let shapes = [
+        (
+            70,
+            256,
+            vec![(30, Format::Q4K), (7, Format::Q8_0), (33, Format::Q6K)],
+        ),
+        (90, 32 * 512, vec![(90, Format::Q4_1)]),
+    ];
+    for (m, k, formats) in shapes {
+        let packed = Packed::of_formats(&random(&[m, k], DType::F32, 1)?, &formats)?;
+        let (packed, numbers) = (std::sync::Arc::new(packed.clone()), packed.unpacked()?);
+        let x = candle_core::Var::from_tensor(&random(&[40, k], DType::F32, 2)?)?;
+        let (bias, dy) = (
+            random(&[m], DType::F32, 3)?,
+            random(&[40, m], DType::F32, 4)?,
+        );
+        let truth = (
+            dy.matmul(&numbers)?,
+            x.matmul(&numbers.t()?)?.broadcast_add(&bias)?,
+        );
+        let near = |found: &Tensor, truth: &Tensor, what: &str| {
+            let size = flat(truth).iter().fold(0.0, |a: f32, b| a.max(b.abs()));
+            let both = flat(&found.detach()).into_iter().zip(flat(&truth.detach()));
+            let worst = both.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+            assert!(
+                worst < 1e-5 * size,
+                "{what} of {formats:?}: {worst} of {size}"
+            );
+        };
+        let tape = super::super::Tape::new();
+        let y = Ops::fused()
+            .on(&tape)
+            .packed_linear(&x, &packed, Some(&bias))?;
+        near(&y, &truth.1, "the product");
+        let loss = (&y * &dy)?.sum_all()?;
+        near(
+            &tape.backward(&loss, 1.0)?.take(&x).unwrap(),
+            &truth.0,
+            "the gradient",
+        );
+        let y = Ops::reference().packed_linear(&x, &packed, Some(&bias))?;
+        let gradients = (y * &dy)?.sum_all()?.backward()?;
+        near(
+            gradients.get(&x).unwrap(),
+            &truth.0,
+            "the reference's gradient",
+        );
+    }
+    Ok(())
+}

@@ -295,3 +295,84 @@ fn what_is_in_no_file_is_refused() {
         .to_string();
     assert!(error.contains("would be rounded twice"), "{error}");
 }
+
+/// Blocks that stay, with low-rank changes that train beside them (QLoRA), learn as their numbers do in f32, and go on from a snapshot.
+#[test]
+fn changes_train_beside_blocks_that_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf(folder.path(), true);
+    let of = |kind: &str, base: &str| {
+        let extra = json!({
+            "model": {"linear": {"kind": kind, "base": base}}, "data": {"val_fraction": 0.5},
+            "train": {"steps": 2, "optimizer": {"lr": 1e-2}},
+        });
+        settled(folder.path(), &path, extra).unwrap()
+    };
+    for kind in ["lora", "dora"] {
+        let (kept, plain) = (of(kind, "file"), of(kind, "f32"));
+        let spared = plain.cost.state_bytes - kept.cost.state_bytes;
+        let model = &kept.experiment.model;
+        assert_eq!(Some(spared), model.spared_by_blocks());
+        let [mut in_blocks, mut in_f32] = [&kept, &plain].map(|of| trainer(&of.experiment, 1));
+        let held = |trainer: &Trainer| -> usize {
+            let all = trainer.params().vars().iter();
+            all.map(|var| 4 * var.elem_count()).sum()
+        };
+        // Seven matrices of two layers in some 5 bits of 32, but for the one that is in none.
+        assert!(
+            held(&in_blocks) < held(&in_f32) && spared > 150_000,
+            "{spared}"
+        );
+        for step in 0..2 {
+            let batch = batch(&kept.experiment, step);
+            let ((a, of_a), (b, of_b)) = (
+                in_blocks.gradient(&batch).unwrap(),
+                in_f32.gradient(&batch).unwrap(),
+            );
+            assert!((a - b).abs() < 1e-5, "{kind} {step}: {a} {b}");
+            let mut off = 0.0;
+            for (a, b) in of_a.tensors.iter().zip(&of_b.tensors) {
+                let pairs = values(a).into_iter().zip(values(b));
+                off += pairs
+                    .map(|(a, b)| f64::from((a - b) * (a - b)))
+                    .sum::<f64>();
+            }
+            assert!(
+                off.sqrt() < 1e-5 * of_b.norm.max(1.0),
+                "{kind} {step}: {off}"
+            );
+            let snapshot = in_blocks.snapshot().unwrap().unwrap();
+            in_blocks.restore(&snapshot).unwrap();
+            in_blocks.step(&batch).unwrap();
+            in_f32.step(&batch).unwrap();
+        }
+        let [a, b] = [&in_blocks, &in_f32].map(|of| model.merged(of.params()).unwrap());
+        for ((decl, a), b) in model.decls().iter().zip(a.vars()).zip(b.vars()) {
+            let far = values(a)
+                .into_iter()
+                .zip(values(b))
+                .map(|(a, b)| (a - b).abs());
+            assert!(far.fold(0.0, f32::max) < 1e-4, "{kind} {}", decl.name);
+        }
+    }
+    let trial = run(&Registry::builtin(), &job(&of("lora", "file")), &mut |_| {}).unwrap();
+    assert_eq!(trial.status, Status::Ok);
+}
+
+#[test]
+fn blocks_that_are_not_there_are_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf(folder.path(), true);
+    let on_a_gpu = json!({
+        "model": {"linear": {"kind": "lora", "base": "file"}}, "compute": {"device": "cuda"},
+    });
+    let refused = settled(folder.path(), &path, on_a_gpu).err().unwrap();
+    assert!(
+        refused.to_string().contains("on the CPU alone"),
+        "{refused}"
+    );
+    let mut tree = Library::builtin().variant("gpt2+lora").unwrap().tree;
+    tree.set("model.linear.base", json!("file"), Origin::named("test"));
+    let refused = settle(&Registry::builtin(), &tree).err().unwrap();
+    assert!(refused.to_string().contains("names no file"), "{refused}");
+}
