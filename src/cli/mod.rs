@@ -27,12 +27,14 @@ pub mod data;
 pub mod doctor;
 pub mod history;
 pub mod import;
+mod serving;
 pub mod fit;
 #[cfg(feature = "run")]
 pub mod list;
 pub mod merge;
 pub mod price;
 pub mod gain;
+pub mod lifecycle;
 pub mod report;
 #[cfg(feature = "run")]
 mod outcome;
@@ -99,6 +101,8 @@ pub enum Command {
     Fit(fit::FitArgs),
     /// Say what thinking longer buys: accuracy against FLOPs of a problem, and the exchange rate to training.
     Think(think::ThinkArgs),
+    /// Say what models cost over their lives, training and requests, and from how many requests on which of two costs less.
+    Lifecycle(lifecycle::LifecycleArgs),
     /// Know text corpora to train on, and fetch them when asked.
     #[cfg(feature = "run")]
     Data(data::DataArgs),
@@ -151,6 +155,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Think(args) => think::execute(&args),
+        Command::Lifecycle(args) => lifecycle::execute(&args),
         Command::Data(args) => data::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Merge(args) => merge::execute(&args),
@@ -174,6 +179,7 @@ pub fn main() -> ExitCode {
         Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Think(args) => think::execute(&args),
+        Command::Lifecycle(args) => lifecycle::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
@@ -240,6 +246,7 @@ fn judge_only(command: &str) -> Error {
                 "history",
                 "fit",
                 "think",
+                "lifecycle",
                 "summary",
                 "report",
                 "import",

@@ -34,6 +34,7 @@ pub mod loss;
 pub mod metric;
 pub mod origin;
 pub mod answers;
+mod token_flops;
 pub mod trial;
 pub mod asked;
 mod executed;
@@ -51,6 +52,7 @@ pub use gpu::{GpuRange, GpuState};
 pub use loss::LossUnit;
 pub use metric::{Better, Kind, Metric, finite};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
+pub use token_flops::TokenFlops;
 pub use trial::{
     BySixND, Channel, Cost, Curve, Energy, Flag, PhaseEnergy, Severity, Skill, Stated, Status,
     Trial, Validity,

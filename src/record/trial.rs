@@ -10,6 +10,7 @@ use super::answers::Answers;
 use super::gpu::GpuState;
 use super::loss::LossUnit;
 use super::metric::Metric;
+use super::token_flops::TokenFlops;
 use crate::config::rate_source::{RateSource, old_or_new};
 use crate::reading::{Method, Phase, Quality};
 
@@ -266,6 +267,9 @@ pub struct Cost {
     /// of fixed size. Absent in files from before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_bytes_per_window: Option<u64>,
+    /// Forward FLOPs of a token that is served, by how many stand before it. Absent in files from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_flops: Option<TokenFlops>,
     /// Parameters, gradients and optimizer state, in bytes.
     pub state_bytes: u64,
 }

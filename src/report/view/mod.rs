@@ -29,6 +29,8 @@ mod fit_cases;
 mod fit_ladders;
 pub mod scale;
 pub mod think;
+mod lifecycle_sentence;
+pub mod lifecycle;
 mod answer;
 mod gains;
 mod loss;
