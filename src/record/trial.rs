@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::answers::Answers;
+use super::choices::Choices;
 use super::gpu::GpuState;
 use super::loss::LossUnit;
 use super::metric::Metric;
@@ -103,6 +104,9 @@ pub struct Trial {
     /// What it said to the problems that it was asked (`infer.samples`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<Answers>,
+    /// Which answers it chose to the questions of its data (`data.choices`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Choices>,
     /// Joules, by meter.
     pub energy: Energy,
     /// What the GPU that it trained on showed meanwhile, where it was one.
@@ -140,6 +144,7 @@ impl Trial {
             metrics: BTreeMap::new(),
             skills: Vec::new(),
             answers: None,
+            choices: None,
             energy: Energy::default(),
             gpu: None,
             validity: Validity {

@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::measure::energy::{Metering, Plan};
 use crate::measure::{Clock, Monotonic, clock, disturbance};
 use crate::model::weights;
-use crate::record::{Answers, Status, Trial};
+use crate::record::{Answers, Choices, Status, Trial};
 
 pub mod checkpoint;
 pub mod job;
@@ -21,6 +21,7 @@ pub mod calibrate;
 pub mod quality;
 pub mod serving;
 mod answers;
+mod choices;
 mod ahead;
 pub mod training;
 mod figure;
@@ -77,7 +78,8 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     // A process that went on from a checkpoint also held that.
     let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
     keep_weights(job, &experiment, &training)?;
-    let (serving, answers) = served(job, &experiment, &training, &opened, &clock, &meters)?;
+    let (serving, answers, choices) =
+        served(job, &experiment, &training, &opened, &clock, &meters)?;
     let energy = meters.end();
     let serving = serving.as_ref();
     let observed = outcome::Observed {
@@ -94,9 +96,11 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         },
         reason: training.diverged.clone(),
         metrics: answers::metrics(answers.as_ref())
+            .chain(choices::metrics(choices.as_ref()))
             .chain(observed.metrics(job, train_peak_bytes, &energy))
             .collect(),
         answers,
+        choices,
         skills: observed.skills(),
         validity: observed.validity(&energy),
         energy: energy::energy(&energy, training.resumed_at.is_some()),
@@ -125,14 +129,15 @@ fn served(
     opened: &crate::device::Opened,
     clock: &dyn Clock,
     meters: &Metering,
-) -> Result<(Option<serving::Serving>, Option<Answers>)> {
+) -> Result<(Option<serving::Serving>, Option<Answers>, Option<Choices>)> {
     if training.diverged.is_some() || job.trial.in_sweep() {
-        return Ok((None, None));
+        return Ok((None, None, None));
     }
     let (params, seed) = (&training.params, job.trial.seed);
     let serving = serving::serve(experiment, params, seed, opened, clock, meters)?;
     let answers = answers::ask(experiment, params, seed, opened, clock)?;
-    Ok((Some(serving), answers))
+    let choices = choices::ask(experiment, params, opened)?;
+    Ok((Some(serving), answers, choices))
 }
 
 #[cfg(test)]

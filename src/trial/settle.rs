@@ -124,6 +124,7 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
     let paths = [
         "data.path",
         "data.tokenizer",
+        "data.choices",
         "measure.external_meter",
         "model.from",
     ]

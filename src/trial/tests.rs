@@ -13,6 +13,7 @@ use crate::train::Trainer;
 
 mod answers;
 mod checkpoints;
+mod choices;
 mod depth;
 mod experts;
 mod from_file;

@@ -41,6 +41,7 @@ mod latency;
 mod speed;
 mod energy;
 mod valleys;
+mod choices;
 mod curves;
 mod cells;
 mod validity;

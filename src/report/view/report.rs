@@ -2,7 +2,7 @@
 
 use super::compare::blocks;
 use super::{
-    along, answer, cells, curves, energy, frontier, gains, lifecycle, loss, origin, scale,
+    along, answer, cells, choices, curves, energy, frontier, gains, lifecycle, loss, origin, scale,
     spectrum, speed, think, unfinished, validity, valleys, words,
 };
 use crate::analysis::findings::Findings;
@@ -77,6 +77,12 @@ pub const SECTIONS: &[Kind] = &[
         title: "What thinking longer buys",
         about: "How many problems does more compute for an answer solve, and what is it worth in training?",
         build: think::build,
+    },
+    Kind {
+        id: "choices",
+        title: "Multiple choice",
+        about: "How many questions does each model answer rightly, and how many does guessing?",
+        build: choices::build,
     },
     Kind {
         id: "lifecycle",
