@@ -30,6 +30,8 @@ pub mod import;
 mod serving;
 pub mod fit;
 #[cfg(feature = "run")]
+pub mod export;
+#[cfg(feature = "run")]
 pub mod list;
 pub mod merge;
 pub mod price;
@@ -106,6 +108,9 @@ pub enum Command {
     /// Know text corpora to train on, and fetch them when asked.
     #[cfg(feature = "run")]
     Data(data::DataArgs),
+    /// Write weights that a run kept as a GGUF file for llama.cpp, or a folder for transformers.
+    #[cfg(feature = "run")]
+    Export(export::ExportArgs),
     /// Turn other people's training logs into a result file, for the commands that judge.
     Import(import::ImportArgs),
     /// Make one result file of several, unless they contradict each other.
@@ -157,6 +162,7 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::Think(args) => think::execute(&args),
         Command::Lifecycle(args) => lifecycle::execute(&args),
         Command::Data(args) => data::execute(&args),
+        Command::Export(args) => export::execute(&args, &registry),
         Command::Import(args) => import::execute(&args),
         Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
@@ -233,7 +239,7 @@ fn code(kind: Kind) -> u8 {
 /// What a build without the feature `run` says to a command that it does not have.
 #[cfg(not(feature = "run"))]
 fn judge_only(command: &str) -> Error {
-    let trains = ["run", "list", "show", "doctor", "data"];
+    let trains = ["run", "list", "show", "doctor", "data", "export"];
     if trains.contains(&command) {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")

@@ -17,6 +17,7 @@ pub mod registry;
 pub mod keys;
 pub mod infer;
 pub mod settle;
+pub mod export;
 pub mod calibrate;
 pub mod quality;
 pub mod serving;
@@ -76,7 +77,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let host_bytes = training.peak_bytes.filter(|_| own.is_none());
     let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
-    let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
+    let peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
     keep_weights(job, &experiment, &training)?;
     let (serving, answers, choices) =
         served(job, &experiment, &training, &opened, &clock, &meters)?;
@@ -89,15 +90,14 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         disturbances,
     };
     Ok(Trial {
-        status: if training.diverged.is_some() {
-            Status::Diverged
-        } else {
-            Status::Ok
+        status: match training.diverged {
+            Some(_) => Status::Diverged,
+            None => Status::Ok,
         },
         reason: training.diverged.clone(),
         metrics: answers::metrics(answers.as_ref())
             .chain(choices::metrics(choices.as_ref()))
-            .chain(observed.metrics(job, train_peak_bytes, &energy))
+            .chain(observed.metrics(job, peak_bytes, &energy))
             .collect(),
         answers,
         choices,
@@ -110,11 +110,12 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     })
 }
 
-/// Writes what was learnt where the job asks for it; nothing of a model that diverged.
+/// Writes what was learnt where the job asks for it, and what it is weights of; nothing of a model that diverged.
 fn keep_weights(job: &Job, experiment: &Experiment, training: &training::Training) -> Result<()> {
     match &job.keep_weights {
         Some(path) if training.diverged.is_none() => {
-            weights::write(path, experiment.model.decls(), &training.params)
+            weights::write(path, experiment.model.decls(), &training.params)?;
+            export::keep(path, &job.trial.cell, &job.trial.spec)
         }
         _ => Ok(()),
     }

@@ -16,6 +16,7 @@ mod checkpoints;
 mod choices;
 mod depth;
 mod experts;
+mod export;
 mod from_file;
 mod gpu;
 mod keys;

@@ -11,7 +11,7 @@
 
 use serde::Serialize;
 
-use super::curve::{CurveFit, Demand, PerFlop};
+use super::curve::{CurveFit, Demand, Input, PerFlop};
 use super::surface::{IRREDUCIBLE, Theta};
 use crate::error::{Error, Result};
 use crate::stat::{Interval, quantile};
@@ -130,13 +130,6 @@ pub fn lifetime(
         .map(|theta| cheapest(theta, loss, weighed).map(|model| model.params))
         .collect();
     let ends = drawn.and_then(|drawn| Some((quantile(&drawn, 0.025)?, quantile(&drawn, 0.975)?)));
-    let range = |of: fn(&super::curve::Input) -> f64| {
-        let values = fit.inputs.iter().map(of);
-        values.fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
-            (low.min(value), high.max(value))
-        })
-    };
-    let outside = |value: f64, (low, high): (f64, f64)| value < 0.99 * low || value > 1.01 * high;
     Ok(Lifetime {
         group,
         loss_nats: loss,
@@ -160,9 +153,21 @@ pub fn lifetime(
                 level: crate::stat::interval::LEVEL,
             }),
         not_identified: open,
-        extrapolated: outside(best.params, range(|i| i.params))
-            || outside(best.tokens, range(|i| i.tokens)),
+        extrapolated: outside(fit, best.params, |i| i.params)
+            || outside(fit, best.tokens, |i| i.tokens),
     })
+}
+
+/// Whether a size or a number of tokens lies outside those of the runs fitted.
+fn outside(fit: &CurveFit, value: f64, of: fn(&Input) -> f64) -> bool {
+    let (low, high) = fit
+        .inputs
+        .iter()
+        .map(of)
+        .fold((f64::INFINITY, 0.0_f64), |(low, high), value| {
+            (low.min(value), high.max(value))
+        });
+    value < 0.99 * low || value > 1.01 * high
 }
 
 #[cfg(test)]
