@@ -82,11 +82,10 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let (serving, answers, choices) =
         served(job, &experiment, &training, &opened, &clock, &meters)?;
     let energy = meters.end();
-    let serving = serving.as_ref();
     let observed = outcome::Observed {
         experiment: &experiment,
         training: &training,
-        serving,
+        serving: serving.as_ref(),
         disturbances,
     };
     Ok(Trial {

@@ -90,7 +90,7 @@ pub fn verdict(told: &Verdict, cells: &[String; 2]) -> String {
             let ends = match (low > 0.0, high) {
                 (true, Some(high)) if high - low < 1e-9 * at => "counted, not measured".to_owned(),
                 (true, Some(high)) => format!("{} to {}", count(low), count(high)),
-                (true, None) => format!("at least {}, and whether at all is not known", count(low)),
+                (true, None) => format!("at least {}; no upper end is known", count(low)),
                 (false, Some(high)) => format!("at most {}", count(high)),
                 (false, None) => "not bounded".to_owned(),
             };
@@ -262,7 +262,7 @@ mod tests {
             ),
             (
                 even(10_000.0, None),
-                "large costs less up to 12 k requests (at least 10 k, and whether at all is not known), and small beyond",
+                "large costs less up to 12 k requests (at least 10 k; no upper end is known), and small beyond",
             ),
             (
                 Verdict::Dominates { cheaper: Side::B },
