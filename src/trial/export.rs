@@ -131,7 +131,9 @@ fn settled(registry: &Registry, tree: Tree) -> Result<Experiment> {
 
 /// Reads what was written and holds its model against the one that it is to be; the architecture that it is read as.
 fn reads(registry: &Registry, path: &Path, model: &Map<String, Value>) -> Result<&'static str> {
-    let shown = path.to_string_lossy();
+    // A name alone would be looked up among variants.
+    let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let shown = whole.to_string_lossy();
     let architecture = crate::checkpoint::Checkpoint::open(path)?.architecture;
     let mut tree = registry.library().variant(&shown)?.tree;
     tree.remove("data.tokenizer");
