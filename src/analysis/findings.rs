@@ -3,21 +3,20 @@
 use std::collections::BTreeMap;
 
 use super::along::{OverCompute, over_compute};
+use super::cell::{cells, judged};
 use super::compare::{Comparison, Options, Side, compare};
 use super::fit::points::{Counted, groups, of_trials};
 use super::fit::{IsoFlop, isoflop};
 use super::ladder::{Ladder, ladders};
 use super::price::Bill;
-use super::stratum::{strata, words};
+use super::stratum::strata;
 use super::study::{Study, studies};
-use super::summary::summary;
-use super::{Answer, CellSummary, Unanswered, answer};
+use super::{Answer, Unanswered, answer};
 use crate::config::Price;
 use crate::config::against::{BASE, HEAD};
-use crate::record::identity::{cell_id, unlike};
-use crate::record::{Machine, ResultFile, Status, Trial, metric};
-use crate::stat::interval::LEVEL;
-use crate::stat::{Estimate, mean_estimate};
+use crate::record::{Machine, ResultFile, Trial, metric};
+
+pub use super::cell::Cell;
 
 /// Everything that sections draw on.
 #[derive(Debug)]
@@ -44,69 +43,9 @@ pub struct Findings<'a> {
     pub compared: Option<Comparison>,
     /// What all of it cost, and by whose prices.
     pub bill: Option<(Bill, String)>,
+    /// Those prices.
+    pub price: Option<&'a Price>,
 }
-
-/// A cell on one machine and one data source: what may be averaged.
-#[derive(Debug)]
-pub struct Cell<'a> {
-    /// The cell's name, with whatever else tells it apart in this file.
-    pub name: String,
-    /// Means and spreads over its finished repeats.
-    pub summary: CellSummary,
-    /// Its trials, finished or not; at least one.
-    pub trials: Vec<&'a Trial>,
-    /// Index into [`Findings::data`].
-    pub data: usize,
-}
-
-impl<'a> Cell<'a> {
-    /// Any of its trials: variant, scale, budget and machine are the same in all.
-    pub fn any(&self) -> &'a Trial {
-        self.trials[0]
-    }
-
-    /// The trials that finished.
-    pub fn finished(&self) -> impl Iterator<Item = &'a Trial> {
-        self.trials
-            .iter()
-            .copied()
-            .filter(|trial| trial.status == Status::Ok)
-    }
-
-    /// The mean of a metric over finished repeats.
-    pub fn mean(&self, name: &str) -> Option<f64> {
-        self.summary.metrics.get(name).map(|spread| spread.mean)
-    }
-
-    /// The same with its interval over repeats.
-    pub fn estimate(&self, name: &str) -> Option<Estimate> {
-        mean_estimate(
-            &self
-                .finished()
-                .filter_map(|trial| trial.metric(name))
-                .collect::<Vec<_>>(),
-            LEVEL,
-        )
-    }
-
-    /// Model FLOPs of training.
-    pub fn train_flops(&self) -> Option<f64> {
-        self.any().train_flops().filter(|flops| *flops > 0.0)
-    }
-
-    /// `n = 4`, or `n = 3 of 4`.
-    pub fn count(&self) -> String {
-        let (finished, trials) = (self.summary.finished(), self.summary.trials());
-        if finished == trials {
-            format!("n = {trials}")
-        } else {
-            format!("n = {finished} of {trials}")
-        }
-    }
-}
-
-/// What makes trials repeats of one thing.
-type Key<'a> = (&'a str, &'a str, u64, usize, String);
 
 impl<'a> Findings<'a> {
     /// Looks at a file once, without prices.
@@ -115,54 +54,10 @@ impl<'a> Findings<'a> {
     }
 
     /// Looks at a file once; `price` says what was spent in money and carbon.
-    pub fn at(file: &'a ResultFile, price: Option<&Price>) -> Self {
-        // A sweep beside what it chose for says nothing of its own.
-        let sweep_only = file.trials.iter().all(Trial::in_sweep);
-        let mut trials: Vec<&Trial> = file
-            .trials
-            .iter()
-            .filter(|t| sweep_only || !t.in_sweep())
-            .collect();
-        trials.sort_by_key(|trial| trial.order);
+    pub fn at(file: &'a ResultFile, price: Option<&'a Price>) -> Self {
+        let trials = judged(file);
         let variants = variants(file.run.base.as_deref(), &trials);
-        let mut data: Vec<String> = Vec::new();
-        let mut groups: Vec<(Key, Vec<&Trial>)> = Vec::new();
-        let mut places: BTreeMap<Key, usize> = BTreeMap::new();
-        for trial in trials {
-            let source = trial
-                .spec
-                .get("data")
-                .map(ToString::to_string)
-                .unwrap_or_default();
-            let source = data
-                .iter()
-                .position(|known| *known == source)
-                .unwrap_or_else(|| {
-                    data.push(source);
-                    data.len() - 1
-                });
-            let key = (
-                trial.cell.as_str(),
-                trial.arm.as_str(),
-                trial.machine,
-                source,
-                cell_id(trial),
-            );
-            let place = *places.entry(key.clone()).or_insert_with(|| {
-                groups.push((key, Vec::new()));
-                groups.len() - 1
-            });
-            groups[place].1.push(trial);
-        }
-        let several = data.len() > 1;
-        let settings: Vec<String> = groups
-            .iter()
-            .map(|group| other_settings(&groups, group))
-            .collect();
-        let named = groups.into_iter().zip(settings);
-        let cells = named
-            .map(|((key, trials), settings)| cell(file, key, trials, (several, &settings)))
-            .collect();
+        let (cells, data) = cells(file, trials);
         let studies = studies(file, price, None, None).unwrap_or_default();
         let bill = price.map(|price| (price.bill(file), price.name.clone()));
         Self {
@@ -171,12 +66,13 @@ impl<'a> Findings<'a> {
             studies,
             variants,
             cells,
-            data: names(file, &data),
+            data,
             along: over_compute(file, None, None, None).unwrap_or_default(),
             ladders: ladders(file),
             profiles: profiles(file),
             compared: compared(file),
             bill,
+            price,
         }
     }
 
@@ -284,64 +180,6 @@ fn profiles(file: &ResultFile) -> Vec<IsoFlop> {
     };
     found.retain(|one| valleys(one) > 1);
     found
-}
-
-/// What tells a group from the others of its name, where there are others: `, train.batch 8`.
-fn other_settings(groups: &[(Key, Vec<&Trial>)], (key, trials): &(Key, Vec<&Trial>)) -> String {
-    let same = |other: &&(Key, Vec<&Trial>)| {
-        (other.0.0, other.0.1, other.0.2, other.0.3) == (key.0, key.1, key.2, key.3)
-    };
-    let other = groups.iter().filter(same).find(|other| other.0.4 != key.4);
-    let unlike = other
-        .map(|(_, others)| unlike(others[0], trials[0]))
-        .unwrap_or_default();
-    let said = unlike
-        .iter()
-        .map(|u| format!(", {} {}", u.key, u.new.as_deref().unwrap_or("absent")));
-    said.collect()
-}
-
-fn cell<'a>(file: &ResultFile, key: Key, trials: Vec<&'a Trial>, told: (bool, &str)) -> Cell<'a> {
-    let (name, arm, machine, data, _) = key;
-    let (several_data, settings) = told;
-    let mut full = format!("{name}{settings}");
-    if arm != name {
-        full += &format!(" [{arm}]");
-    }
-    if file.machines.len() > 1 {
-        full += &file
-            .machines
-            .get(machine as usize)
-            .map(|m| format!(" on {}", m.class_id))
-            .unwrap_or_default();
-    }
-    if several_data {
-        full += &format!(" (data {})", data + 1);
-    }
-    Cell {
-        name: full,
-        summary: summary(name, arm, &trials),
-        trials,
-        data,
-    }
-}
-
-/// What to call each data source; those that would be called the same are numbered.
-fn names(file: &ResultFile, data: &[String]) -> Vec<String> {
-    if let [_] = data {
-        return vec![file.run.data.clone()];
-    }
-    let name = |spec: &String| words(serde_json::from_str(spec).ok().as_ref(), &file.run.data);
-    let names: Vec<String> = data.iter().map(name).collect();
-    let again = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
-    let numbered = |(k, name): (usize, &String)| {
-        if again(name) {
-            format!("{name} {}", k + 1)
-        } else {
-            name.clone()
-        }
-    };
-    names.iter().enumerate().map(numbered).collect()
 }
 
 #[cfg(test)]

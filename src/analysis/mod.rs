@@ -49,7 +49,9 @@ pub mod transfer;
 pub mod valley;
 pub mod ladder;
 pub mod think;
+pub mod cell;
 pub mod findings;
+pub mod lifecycle;
 #[cfg(test)]
 mod coverage;
 

@@ -16,6 +16,7 @@ mod facts;
 mod gguf;
 mod huggingface;
 pub mod architecture;
+pub mod outward;
 mod sentencepiece;
 pub mod tokenizer;
 

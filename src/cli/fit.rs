@@ -9,9 +9,9 @@ use serde_json::json;
 use super::import::loss_unit;
 use super::out::OutArgs;
 use super::print::to_json;
+use super::serving::ServingArgs;
 use crate::analysis::fit::{
-    self, Asked, Counted, Demand, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv,
-    law,
+    self, Asked, Counted, Filter, Findings, Irreducible, Plan, Points, Study, Target, csv, law,
 };
 use crate::analysis::projection::{
     Assumptions, Growth, Projection, Race, SMALL_NATS, Spread, YEARS, project,
@@ -75,13 +75,10 @@ pub struct FitArgs {
     /// Predict the loss of a run with its interval: C, or N,D, or N,D,U with U different tokens; may be given again.
     #[arg(long, value_name = "C|N,D")]
     pub predict: Vec<Target>,
-    /// Count so many tokens of inference: the size and tokens of least 6 N D + 2 N D_inf at the loss of the compute-optimal model of
-    /// the largest compute fitted, or at --target-loss.
-    #[arg(long, value_name = "TOKENS", value_parser = positive)]
-    pub inference_tokens: Option<f64>,
-    /// The loss that --inference-tokens is to reach, in nats.
-    #[arg(long, value_name = "NATS", value_parser = positive, requires = "inference_tokens")]
-    pub target_loss: Option<f64>,
+    // A doc comment here would replace the command's own words.
+    #[command(flatten)]
+    #[allow(missing_docs)]
+    pub serving: ServingArgs,
     /// The law to fit.
     #[arg(long, default_value = "power", value_parser = PossibleValuesParser::new(law::CATALOG.map(|law| law.name)))]
     pub law: String,
@@ -150,15 +147,11 @@ pub fn execute(args: &FitArgs) -> Result<()> {
     if let Some(filter) = &args.rows {
         (points, held_out) = filter.split(points)?;
     }
-    let demand = args.inference_tokens.map(|tokens| Demand {
-        tokens,
-        loss_nats: args.target_loss,
-    });
     let asked = Asked {
         hold: args.hold.clone(),
         held_out,
         predict: args.predict.clone(),
-        demand,
+        demand: args.serving.demand(&args.results)?,
     };
     refuse_unanswered(args)?;
     let plan = Plan {
@@ -196,7 +189,7 @@ fn refuse_unanswered(args: &FitArgs) -> Result<()> {
         );
     }
     let silent = matches!(law.form, fit::Form::IsoFlop | fit::Form::Joint);
-    if silent && !args.predict.is_empty() || (silent || rate) && args.inference_tokens.is_some() {
+    if silent && !args.predict.is_empty() || (silent || rate) && args.serving.is_asked() {
         return Err(Error::input(format!(
             "the law `{}` says nothing of the loss of other runs",
             args.law
@@ -290,13 +283,6 @@ fn mapping(text: &str) -> std::result::Result<(String, String), String> {
         return Ok((name.to_owned(), column.to_owned()));
     }
     Err(format!("`{name}` is none of {}", csv::NAMES.join(", ")))
-}
-
-fn positive(text: &str) -> std::result::Result<f64, String> {
-    match text.parse::<f64>() {
-        Ok(value) if value > 0.0 && value.is_finite() => Ok(value),
-        _ => Err("write a positive plain number, such as 1e12".to_owned()),
-    }
 }
 
 fn unit(text: &str) -> std::result::Result<Unit, String> {

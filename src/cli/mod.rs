@@ -27,12 +27,16 @@ pub mod data;
 pub mod doctor;
 pub mod history;
 pub mod import;
+mod serving;
 pub mod fit;
+#[cfg(feature = "run")]
+pub mod export;
 #[cfg(feature = "run")]
 pub mod list;
 pub mod merge;
 pub mod price;
 pub mod gain;
+pub mod lifecycle;
 pub mod report;
 #[cfg(feature = "run")]
 mod outcome;
@@ -99,9 +103,14 @@ pub enum Command {
     Fit(fit::FitArgs),
     /// Say what thinking longer buys: accuracy against FLOPs of a problem, and the exchange rate to training.
     Think(think::ThinkArgs),
+    /// Say what models cost over their lives, training and requests, and from how many requests on which of two costs less.
+    Lifecycle(lifecycle::LifecycleArgs),
     /// Know text corpora to train on, and fetch them when asked.
     #[cfg(feature = "run")]
     Data(data::DataArgs),
+    /// Write weights that a run kept as a GGUF file for llama.cpp, or a folder for transformers.
+    #[cfg(feature = "run")]
+    Export(export::ExportArgs),
     /// Turn other people's training logs into a result file, for the commands that judge.
     Import(import::ImportArgs),
     /// Make one result file of several, unless they contradict each other.
@@ -151,7 +160,9 @@ pub fn main(registry: Registry) -> ExitCode {
         Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Think(args) => think::execute(&args),
+        Command::Lifecycle(args) => lifecycle::execute(&args),
         Command::Data(args) => data::execute(&args),
+        Command::Export(args) => export::execute(&args, &registry),
         Command::Import(args) => import::execute(&args),
         Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
@@ -174,6 +185,7 @@ pub fn main() -> ExitCode {
         Command::History(args) => history::execute(&args),
         Command::Fit(args) => fit::execute(&args),
         Command::Think(args) => think::execute(&args),
+        Command::Lifecycle(args) => lifecycle::execute(&args),
         Command::Import(args) => import::execute(&args),
         Command::Merge(args) => merge::execute(&args),
         Command::Validate(args) => validate::execute(&args),
@@ -227,7 +239,7 @@ fn code(kind: Kind) -> u8 {
 /// What a build without the feature `run` says to a command that it does not have.
 #[cfg(not(feature = "run"))]
 fn judge_only(command: &str) -> Error {
-    let trains = ["run", "list", "show", "doctor", "data"];
+    let trains = ["run", "list", "show", "doctor", "data", "export"];
     if trains.contains(&command) {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")
@@ -240,6 +252,7 @@ fn judge_only(command: &str) -> Error {
                 "history",
                 "fit",
                 "think",
+                "lifecycle",
                 "summary",
                 "report",
                 "import",

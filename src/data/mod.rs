@@ -4,6 +4,7 @@
 //! so a resumed run needs no cursor and two arms of a repeat see the same data.
 
 mod chance;
+mod choices;
 pub mod corpus;
 mod held_out;
 mod problems;
@@ -25,6 +26,7 @@ mod uniform;
 mod kinds;
 mod repeated;
 
+pub use choices::{Choice, Question, Questions};
 pub use held_out::HeldOut;
 pub use kinds::kinds;
 pub use problems::Problems;
@@ -200,6 +202,11 @@ pub trait Source: Send + Sync {
 
     /// The problems that a trained model is asked, where it has some.
     fn problems(&self) -> Option<&dyn Problems> {
+        None
+    }
+
+    /// The questions with answers to choose from that a trained model is asked, where it has some.
+    fn choices(&self) -> Option<&Questions> {
         None
     }
 

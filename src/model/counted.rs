@@ -41,8 +41,13 @@ impl Model {
             new: tokens as u64,
             learns: false,
         };
-        let all = self.work_of_blocks(span).0.forward + self.head.work(1, false).forward;
+        let all = self.work_of_blocks(span).0.forward + self.head_flops();
         all - self.merged_flops(span.new)
+    }
+
+    /// FLOPs of the logits after one token.
+    pub fn head_flops(&self) -> u64 {
+        self.head.work(1, false).forward
     }
 
     /// What training one window of so many tokens costs: that, and what the losses take that the spec adds, a teacher's pass among

@@ -31,6 +31,7 @@ mod freeze;
 mod foreign;
 mod kept;
 pub mod weights;
+pub mod outward;
 mod pass;
 mod recall;
 pub mod norm;

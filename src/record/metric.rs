@@ -42,6 +42,10 @@ pub const ANSWER_ACCURACY: &str = "answer_accuracy";
 pub const SAMPLE_ACCURACY: &str = "sample_accuracy";
 /// Share of problems that any sample solves.
 pub const COVERAGE: &str = "coverage";
+/// Share of questions whose likeliest answer is right.
+pub const CHOICE_ACCURACY: &str = "choice_accuracy";
+/// The same by the character.
+pub const CHOICE_ACCURACY_NORM: &str = "choice_accuracy_norm";
 /// How unevenly experts are loaded.
 pub const MAX_VIOLATION: &str = "max_violation";
 /// Prompt processing.
@@ -125,6 +129,8 @@ registry! {
     ANSWER_ACCURACY, "1", Higher, Seeded, "Share of unseen problems that the model solves by generating one answer greedily, verified.";
     SAMPLE_ACCURACY, "1", Higher, Seeded, "Share of sampled answers that are right (pass@1), at infer.temperature.";
     COVERAGE, "1", Higher, Seeded, "Share of unseen problems that at least one of infer.samples sampled answers solves (pass@k at all of them).";
+    CHOICE_ACCURACY, "1", Higher, Seeded, "Share of the questions of data.choices of whose answers the right one has the likeliest tokens (lm-evaluation-harness's acc); ties are shared.";
+    CHOICE_ACCURACY_NORM, "1", Higher, Seeded, "The same by log-likelihood over the answer's characters (lm-evaluation-harness's acc_norm).";
     MAX_VIOLATION, "1", Lower, Seeded, "The largest load of an expert over the mean load, less 1, over all validation tokens, in the layer where it is largest.";
     PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";

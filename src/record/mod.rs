@@ -34,6 +34,8 @@ pub mod loss;
 pub mod metric;
 pub mod origin;
 pub mod answers;
+mod choices;
+mod token_flops;
 pub mod trial;
 pub mod asked;
 mod executed;
@@ -48,10 +50,12 @@ pub mod pool;
 pub use crate::config::RateSource;
 pub use answers::Answers;
 pub use asked::Asked;
+pub use choices::Choices;
 pub use gpu::{GpuRange, GpuState};
 pub use loss::LossUnit;
 pub use metric::{Better, Kind, Metric, finite};
 pub use origin::{At, Build, Calibration, Cpu, Gpu, Headline, Machine, Run};
+pub use token_flops::TokenFlops;
 pub use trial::{
     BySixND, Channel, Cost, Curve, Energy, Flag, PhaseEnergy, Severity, Skill, Stated, Status,
     Trial, Validity,

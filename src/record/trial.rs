@@ -7,9 +7,11 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::answers::Answers;
+use super::choices::Choices;
 use super::gpu::GpuState;
 use super::loss::LossUnit;
 use super::metric::Metric;
+use super::token_flops::TokenFlops;
 use crate::config::rate_source::{RateSource, old_or_new};
 use crate::reading::{Method, Phase, Quality};
 
@@ -108,6 +110,9 @@ pub struct Trial {
     /// What it said to the problems that it was asked (`infer.samples`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answers: Option<Answers>,
+    /// Which answers it chose to the questions of its data (`data.choices`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub choices: Option<Choices>,
     /// Joules, by meter.
     pub energy: Energy,
     /// What the GPU that it trained on showed meanwhile, where it was one.
@@ -147,6 +152,7 @@ impl Trial {
             metrics: BTreeMap::new(),
             skills: Vec::new(),
             answers: None,
+            choices: None,
             energy: Energy::default(),
             gpu: None,
             validity: Validity {
@@ -274,6 +280,9 @@ pub struct Cost {
     /// of fixed size. Absent in files from before.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cache_bytes_per_window: Option<u64>,
+    /// Forward FLOPs of a token that is served, by how many stand before it. Absent in files from before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_flops: Option<TokenFlops>,
     /// Parameters, gradients and optimizer state, in bytes.
     pub state_bytes: u64,
 }

@@ -23,4 +23,6 @@ pub use render::Style;
 pub use view::report::page as report;
 pub use view::sentence::sentence;
 pub use view::summary::{summary, summary_json};
-pub use view::{changes, compare, fit, gain, joint, listing, price, projection, target, think};
+pub use view::{
+    changes, compare, fit, gain, joint, lifecycle, listing, price, projection, target, think,
+};

@@ -251,6 +251,7 @@ mod tests {
                 train_tokens: 1,
                 kv_bytes_per_token: 1,
                 cache_bytes_per_window: None,
+                token_flops: None,
                 state_bytes: flops as u64,
             },
             activation_bytes: 5,

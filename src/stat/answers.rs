@@ -2,6 +2,7 @@
 
 use statrs::function::beta::ln_beta;
 
+use super::interval::{Interval, critical};
 use super::optimise::minimise_within;
 
 /// pass@k: the probability that at least one of k samples is right, from n samples of which c are: `1 - prod_{i=n-c+1}^{n} (1 - k/i)`,
@@ -107,6 +108,22 @@ pub fn beta_of(right: &[u64], n: u64) -> Option<[f64; 2]> {
     };
     let found = minimise_within(objective, &[0.0, 0.0], [&[-6.0; 2], &[6.0; 2]], 200);
     Some([found.at[0].exp(), found.at[1].exp()])
+}
+
+/// Wilson's interval (1927) of a share of `n` trials of which `right` are right; shares of trials count. `None` without a trial.
+pub fn wilson(right: f64, n: f64, level: f64) -> Option<Interval> {
+    if !(n > 0.0 && (0.0..=n).contains(&right)) {
+        return None;
+    }
+    let z2 = critical(f64::MAX, level)?.powi(2);
+    let (share, scale) = (right / n, 1.0 / (1.0 + z2 / n));
+    let centre = scale * (share + 0.5 * z2 / n);
+    let half = scale * (z2 * (share * (1.0 - share) / n + 0.25 * z2 / (n * n))).sqrt();
+    Some(Interval {
+        low: (centre - half).max(0.0),
+        high: (centre + half).min(1.0),
+        level,
+    })
 }
 
 #[cfg(test)]
@@ -253,5 +270,24 @@ mod tests {
         close(a, 1.0, 0.06);
         close(b, 2.0, 0.12);
         assert_eq!(beta_of(&[0, 64, 64], 64), None);
+    }
+
+    /// The defining equation: the ends are the shares that lie z standard errors of their own off.
+    #[test]
+    fn wilsons_ends_lie_just_so_far_off() {
+        let z2 = 1.959963984540054_f64.powi(2);
+        for (right, n) in [(7.0, 10.0), (0.5, 4.0), (60.0, 400.0)] {
+            let found = wilson(right, n, 0.95).unwrap();
+            for p in [found.low, found.high] {
+                let off = (right / n - p).powi(2) / (p * (1.0 - p) / n);
+                assert!((off / z2 - 1.0).abs() < 1e-9, "{right} of {n}: {found:?}");
+            }
+        }
+        let none = wilson(0.0, 10.0, 0.95).unwrap();
+        assert!(
+            none.low == 0.0 && (none.high - 0.27753).abs() < 1e-4,
+            "{none:?}"
+        );
+        assert_eq!(wilson(0.0, 0.0, 0.95), None);
     }
 }

@@ -15,6 +15,7 @@ pub mod resample;
 pub mod sample;
 pub mod change;
 pub mod interval;
+pub mod fieller;
 pub mod answers;
 pub mod bootstrap;
 pub mod power;
@@ -23,6 +24,7 @@ pub mod surface;
 
 pub use crossing::{Crossing, Descent};
 pub use curve::{Falling, Solution};
+pub use fieller::Fieller;
 pub use holm::holm;
 pub use interval::{Estimate, Interval, critical, mean_estimate, ratio_estimate, ratio_of_means};
 pub use optimise::{Minimum, minimise, minimise_within};

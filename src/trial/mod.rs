@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::measure::energy::{Metering, Plan};
 use crate::measure::{Clock, Monotonic, clock, disturbance};
 use crate::model::weights;
-use crate::record::{Answers, Status, Trial};
+use crate::record::{Answers, Choices, Status, Trial};
 
 pub mod checkpoint;
 pub mod job;
@@ -17,10 +17,12 @@ pub mod registry;
 pub mod keys;
 pub mod infer;
 pub mod settle;
+pub mod export;
 pub mod calibrate;
 pub mod quality;
 pub mod serving;
 mod answers;
+mod choices;
 mod ahead;
 pub mod training;
 mod figure;
@@ -75,29 +77,29 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let host_bytes = training.peak_bytes.filter(|_| own.is_none());
     let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
-    let train_peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
+    let peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
     let learnt = learnt(job, &experiment, &training)?;
     let learnt = (&experiment, learnt.as_ref());
-    let (serving, answers) = served(job, learnt, &opened, &clock, &meters)?;
+    let (serving, answers, choices) = served(job, learnt, &opened, &clock, &meters)?;
     let energy = meters.end();
-    let serving = serving.as_ref();
     let observed = outcome::Observed {
         experiment: &experiment,
         training: &training,
-        serving,
+        serving: serving.as_ref(),
         disturbances,
     };
     Ok(Trial {
-        status: if training.diverged.is_some() {
-            Status::Diverged
-        } else {
-            Status::Ok
+        status: match training.diverged {
+            Some(_) => Status::Diverged,
+            None => Status::Ok,
         },
         reason: training.diverged.clone(),
         metrics: answers::metrics(answers.as_ref())
-            .chain(observed.metrics(job, train_peak_bytes, &energy))
+            .chain(choices::metrics(choices.as_ref()))
+            .chain(observed.metrics(job, peak_bytes, &energy))
             .collect(),
         answers,
+        choices,
         skills: observed.skills(),
         validity: observed.validity(&energy),
         energy: energy::energy(&energy, training.resumed_at.is_some()),
@@ -119,6 +121,7 @@ fn learnt(
     let learnt = experiment.model.merged(&training.params)?;
     if let Some(path) = &job.keep_weights {
         weights::write(path, experiment.model.decls(), &learnt)?;
+        export::keep(path, &job.trial.cell, &job.trial.spec)?;
     }
     Ok(Some(learnt))
 }
@@ -131,14 +134,15 @@ fn served(
     opened: &crate::device::Opened,
     clock: &dyn Clock,
     meters: &Metering,
-) -> Result<(Option<serving::Serving>, Option<Answers>)> {
+) -> Result<(Option<serving::Serving>, Option<Answers>, Option<Choices>)> {
     let Some(params) = learnt.filter(|_| !job.trial.in_sweep()) else {
-        return Ok((None, None));
+        return Ok((None, None, None));
     };
     let seed = job.trial.seed;
     let serving = serving::serve(experiment, params, seed, opened, clock, meters)?;
     let answers = answers::ask(experiment, params, seed, opened, clock)?;
-    Ok((Some(serving), answers))
+    let choices = choices::ask(experiment, params, opened)?;
+    Ok((Some(serving), answers, choices))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! before anything runs.
 
 use std::collections::BTreeMap;
+use std::iter::{once, successors};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ use crate::foreign;
 use crate::measure::energy::{self, External};
 use crate::model::{Decl, Model, Packing, Part, Shape, Span};
 use crate::ops::{DType, Ops};
-use crate::record::{self, Asked, Cost};
+use crate::record::{self, Asked, Cost, TokenFlops};
 use crate::train::{OptimizerPlan, Rates, Schedule, Stored};
 
 /// Refuses to train where all of a text is kept for losses.
@@ -127,6 +128,7 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
         "data.tokenizer",
         "before.data.path",
         "before.data.tokenizer",
+        "data.choices",
         "measure.external_meter",
         "model.from",
         "teacher.model.from",
@@ -403,7 +405,26 @@ fn cost_of(experiment: &Experiment) -> Cost {
         train_tokens: tokens,
         kv_bytes_per_token: bytes_per_number * kv_scalars_per_token(model),
         cache_bytes_per_window: Some(bytes_per_number * model.state_scalars(shape.context)),
+        token_flops: Some(token_flops(experiment)),
         state_bytes: experiment.state_bytes(),
+    }
+}
+
+/// Forward FLOPs of a token by how many stand before it, up to the context and to the last token that the spec serves.
+fn token_flops(experiment: &Experiment) -> TokenFlops {
+    let (model, infer) = (&experiment.model, &experiment.infer);
+    let served = infer.depth + infer.prompt + infer.generate;
+    let most = model.shape.context.max(served);
+    let doubling = successors(Some(1), |seen| Some(2 * seen)).take_while(|seen| *seen < most);
+    let seen: Vec<usize> = once(0).chain(doubling).chain(once(most)).collect();
+    let token = |seen: &usize| model.work(Span::token_after(*seen)).forward as f64;
+    let head = model.head_flops();
+    let prompt = |tokens: &usize| (model.prompt_flops(*tokens) - head) as f64;
+    TokenFlops {
+        token: seen.iter().map(token).collect(),
+        prompt: seen.iter().map(prompt).collect(),
+        seen: seen.iter().map(|seen| *seen as u64).collect(),
+        head: head as f64,
     }
 }
 

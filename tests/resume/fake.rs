@@ -55,6 +55,7 @@ fn cell(name: &str) -> PreparedCell {
         train_tokens: 1,
         kv_bytes_per_token: 1,
         cache_bytes_per_window: None,
+        token_flops: None,
         state_bytes: 16,
     };
     let spec = serde_json::json!({"cell": name, "train": {"steps": 1}});

@@ -57,7 +57,7 @@ pub mod law;
 
 pub use allocation::Allocation;
 pub use counting::Counting;
-pub use curve::{Asked, CurveFit, Demand, Prediction, Shape, Target};
+pub use curve::{Asked, CurveFit, Demand, PerFlop, Prediction, Shape, Target};
 pub use filter::Filter;
 pub use fitting::Fitting;
 pub use form::{Form, Law};

@@ -4,6 +4,7 @@
 mod read;
 mod split;
 mod tokens;
+mod choices;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -13,12 +14,13 @@ use serde_json::json;
 use self::read::{Corpus, file_name, read};
 use self::split::{Parts, Split, cut, split};
 use self::tokens::Tokens;
-use super::{Batch, IGNORE, Source, SourceKind, Validation};
+use super::{Batch, IGNORE, Questions, Source, SourceKind, Validation};
 use crate::checkpoint::{Checkpoint, tokenizer};
 use crate::config::knob::{Declared as _, Flag, Number, Text as AnyText, Whole, Word};
 use crate::config::names::TOKENIZER;
 use crate::config::{Declarations, Knob, Knobs, Named};
 use crate::error::{Error, Result};
+use crate::foreign;
 use crate::stream::stream;
 use crate::unit::Share;
 
@@ -66,6 +68,17 @@ const SPLIT: Knob<Word> = Knob::word(
 )
 .default("tail");
 
+const CHOICES: Knob<AnyText> = Knob::text(
+    "choices",
+    "Questions that the trained model answers by likelihood: a file of JSON objects, one a line, with `context`, `choices` and `gold`. Settled as the name alone.",
+)
+.optional();
+const CHOICES_BLAKE3: Knob<AnyText> = Knob::text(
+    "choices_blake3",
+    "Hash of those questions; others are refused.",
+)
+.follows("computed from the file, where there is one");
+
 /// With a larger share of unknown tokens there is nothing to learn but that word.
 const MOST_UNKNOWN: f64 = 0.5;
 
@@ -91,6 +104,8 @@ impl Named for Kind {
             &BPE_VOCAB,
             &VAL_FRACTION,
             &SPLIT,
+            &CHOICES,
+            &CHOICES_BLAKE3,
         ]
     }
 }
@@ -118,9 +133,11 @@ impl SourceKind for Kind {
         };
         let validation = encode(&parts.validation)?;
         let lossless = tokens.give_back(&validation, &parts.validation);
+        let bos = beginning(knobs, &tokens)?;
         let text = Text {
             vocab: tokens.vocab(),
-            bos: beginning(knobs, &tokens)?,
+            choices: asked(knobs, &tokens, bos, context)?,
+            bos,
             train: encode(&parts.train)?,
             validation_bytes: lossless.then_some(parts.validation.len()),
             unknown_share: tokens.unknown_share(&validation),
@@ -165,6 +182,33 @@ fn beginning(knobs: &Knobs, tokens: &Tokens) -> Result<Option<u32>> {
     let why = "the tokenizer puts no token before a text";
     let refuse = || knobs.refuse(&BOS, why).hint("data.bos = false");
     tokens.beginning().ok_or_else(refuse).map(Some)
+}
+
+/// Reads `choices`, silent where it is not said.
+fn asked(
+    knobs: &Knobs,
+    tokens: &Tokens,
+    bos: Option<u32>,
+    context: usize,
+) -> Result<Option<Questions>> {
+    let Some(name) = knobs.find(&CHOICES)? else {
+        return Ok(None);
+    };
+    let path = Path::new(&name);
+    let refuse = |why: &str| {
+        let refused = knobs.refuse(&CHOICES, why);
+        refused.hint(r#"{"context": "2 + 2 =", "choices": ["3", "4"], "gold": 1}, one a line"#)
+    };
+    let text = foreign::text(path).map_err(|error| refuse(&error.message))?;
+    let cutting = choices::Cutting {
+        tokens,
+        bos,
+        context,
+    };
+    let found = choices::questions(&text, &cutting).map_err(|why| refuse(&why))?;
+    let hash = blake3::hash(text.as_bytes()).to_hex();
+    settle_file(knobs, &CHOICES, &CHOICES_BLAKE3, path, hash.as_str())?;
+    Ok(Some(found))
 }
 
 /// Settles a file's knob as its name, and the hash of its contents beside it, refusing a hash given before that differs.
@@ -296,6 +340,7 @@ struct Text {
     /// `None` where the tokenizer does not give the text back.
     validation_bytes: Option<usize>,
     unknown_share: Option<f64>,
+    choices: Option<Questions>,
 }
 
 impl Text {
@@ -389,6 +434,10 @@ impl Source for Text {
 
     fn is_text(&self) -> bool {
         true
+    }
+
+    fn choices(&self) -> Option<&Questions> {
+        self.choices.as_ref()
     }
 
     fn train_tokens(&self) -> Option<u64> {

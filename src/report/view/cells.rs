@@ -8,7 +8,7 @@ use crate::unit::Count;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 29] = [
+const COLUMNS: [Column; 31] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -57,6 +57,13 @@ const COLUMNS: [Column; 29] = [
         false,
     ),
     ("by any", metric::COVERAGE, Quantity::Share, false),
+    ("chosen", metric::CHOICE_ACCURACY, Quantity::Share, false),
+    (
+        "chosen by character",
+        metric::CHOICE_ACCURACY_NORM,
+        Quantity::Share,
+        false,
+    ),
     ("MaxVio", metric::MAX_VIOLATION, Quantity::Share, false),
     ("train", metric::TRAIN_WALL_S, Quantity::Seconds, false),
     (

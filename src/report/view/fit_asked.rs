@@ -4,7 +4,7 @@
 use super::number::{figure, interval, named};
 use crate::analysis::fit::curve::HeldOut;
 use crate::analysis::fit::lifetime::Model;
-use crate::analysis::fit::{Findings, Lifetime, Prediction};
+use crate::analysis::fit::{Findings, Lifetime, PerFlop, Prediction};
 use crate::report::page::{Block, Table};
 use crate::unit::Count;
 
@@ -50,10 +50,11 @@ pub fn blocks(findings: &Findings) -> Vec<Block> {
         table.row(model("compute-optimal", &found.compute_optimal));
         table.row(model("inference counted", &found.best));
         let head = format!(
-            "{}Models of {:.4} nats, {} tokens of inference:",
+            "{}Models of {:.4} nats, {} tokens of inference{}:",
             named(&found.group),
             found.loss_nats,
             Count(found.inference_tokens),
+            weighed(found),
         );
         blocks.extend([Block::Text(head), Block::Table(table)]);
     }
@@ -160,10 +161,11 @@ fn lifetime(found: &Lifetime) -> String {
         ""
     };
     format!(
-        "{}With {} tokens of inference counted, {:.3} nats cost least with {} parameters{range} on {} tokens{beyond}: {} times the \
+        "{}With {} tokens of inference counted{}, {:.3} nats cost least with {} parameters{range} on {} tokens{beyond}: {} times the \
          size and {} times the tokens of the compute-optimal model, {} times its training, {:.0}% less in all.",
         named(&found.group),
         Count(found.inference_tokens),
+        weighed(found),
         found.loss_nats,
         Count(found.best.params),
         Count(found.best.tokens),
@@ -172,6 +174,25 @@ fn lifetime(found: &Lifetime) -> String {
         figure(found.training_factor),
         100.0 * (1.0 - found.total_factor)
     )
+}
+
+/// What FLOPs cost, where they do not all cost the same.
+fn weighed(found: &Lifetime) -> String {
+    let PerFlop {
+        training,
+        prompt,
+        answer,
+    } = found.per_flop;
+    match found.per_flop == PerFlop::EQUAL {
+        true => String::new(),
+        false => format!(
+            " (where a FLOP of prompts costs {} times and one of answers {} times what one of training does, so that they weigh as {} \
+             tokens)",
+            figure(prompt / training),
+            figure(answer / training),
+            Count(found.weighed_tokens)
+        ),
+    }
 }
 
 /// `The 29 runs that it did not see are missed by 0.15 nats rms (2.1% of the loss on average).`

@@ -2,8 +2,8 @@
 
 use super::compare::blocks;
 use super::{
-    along, answer, cells, curves, energy, frontier, gains, loss, origin, scale, spectrum, speed,
-    think, unfinished, validity, valleys, words,
+    along, answer, cells, choices, curves, energy, frontier, gains, lifecycle, loss, origin, scale,
+    spectrum, speed, think, unfinished, validity, valleys, words,
 };
 use crate::analysis::findings::Findings;
 use crate::config::Price;
@@ -77,6 +77,18 @@ pub const SECTIONS: &[Kind] = &[
         title: "What thinking longer buys",
         about: "How many problems does more compute for an answer solve, and what is it worth in training?",
         build: think::build,
+    },
+    Kind {
+        id: "choices",
+        title: "Multiple choice",
+        about: "How many questions does each model answer rightly, and how many does guessing?",
+        build: choices::build,
+    },
+    Kind {
+        id: "lifecycle",
+        title: "What it costs over its life",
+        about: "From how many requests on does what costs more to train pay for itself?",
+        build: lifecycle::build,
     },
     Kind {
         id: "speed",

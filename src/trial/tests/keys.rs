@@ -35,6 +35,8 @@ fn branches(folder: &Path) -> Vec<Value> {
         .map(|kind| json!({"model": {"ffn": {"kind": kind, "hidden": 24}}}));
     let mut of_no_beginning = of_text(json!("byte"));
     of_no_beginning["data"]["bos"] = json!(false);
+    let question = r#"{"context": "2 + 2 =", "choices": ["3", "4"], "gold": 1}"#;
+    of_no_beginning["data"]["choices"] = json!(write("choices.jsonl", question));
     let mut slides = attends.clone();
     slides["kind"] = json!("sliding");
     let mut specs = vec![

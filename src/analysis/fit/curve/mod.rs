@@ -9,7 +9,7 @@ mod asked;
 pub mod study;
 pub mod trust;
 
-pub use asked::{Asked, Demand};
+pub use asked::{Asked, Demand, PerFlop};
 pub use fitted::CurveFit;
 pub use formula::{Curve, Figure, Input, Residual, Slot, refuse_flat};
 pub use predict::{Prediction, Target};

@@ -157,6 +157,8 @@ fn quality(row: &Row, change: f64) -> String {
         metric::TASK_ACCURACY => "task accuracy",
         metric::NEXT_TOKEN_ACCURACY => "next-token accuracy",
         metric::ANSWER_ACCURACY => "share of problems solved",
+        metric::CHOICE_ACCURACY => "share of right choices",
+        metric::CHOICE_ACCURACY_NORM => "share of right choices by the character",
         metric::SAMPLE_ACCURACY => "share of right samples",
         other => other,
     };
