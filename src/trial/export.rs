@@ -168,7 +168,7 @@ fn reads(registry: &Registry, path: &Path, model: &Map<String, Value>) -> Result
     flatten("", &json!(model), &mut here);
     let written = |key: &&String| {
         let within = |name: &&str| key.as_str() == *name || key.starts_with(&format!("{name}."));
-        !NOT_WRITTEN.iter().any(|name| within(name))
+        !NOT_WRITTEN.iter().any(within)
     };
     let mut keys: Vec<&String> = here.keys().chain(there.keys()).filter(written).collect();
     keys.sort_unstable();
