@@ -9,6 +9,7 @@ use super::question::Unanswered;
 use super::settings::{conflicts, facts};
 use crate::config::Price;
 use crate::record::{Build, Machine, ResultFile, Status, Trial, metric};
+use crate::unit::{Count, Share};
 
 /// Trials on the same data with the same context, sweeps left out.
 #[derive(Debug, Clone)]
@@ -96,11 +97,19 @@ fn grouped<'a, K: PartialEq>(
 /// What data are called where a file holds several.
 pub fn words(data: Option<&Value>, otherwise: &str) -> String {
     let text = |key: &str| data.and_then(|data| data.get(key)?.as_str());
-    match (text("kind"), text("preset"), text("path")) {
+    let number = |key: &str| data.and_then(|data| data.get(key)?.as_f64());
+    let named = match (text("kind"), text("preset"), text("path")) {
         (Some("text"), _, Some(path)) => path.rsplit('/').next().unwrap_or(path).to_owned(),
-        (Some("language"), Some(preset), _) => format!("synthetic language ({preset})"),
+        (Some("language"), Some(preset), _) => match number("changed").map(Share) {
+            Some(changed) => format!("synthetic language ({preset}, {changed} changed)"),
+            None => format!("synthetic language ({preset})"),
+        },
         (Some(kind), _, _) => format!("data `{kind}`"),
         (None, ..) => otherwise.to_owned(),
+    };
+    match number("unique_tokens").map(Count) {
+        Some(unique) => format!("{unique} tokens of {named}, over and over"),
+        None => named,
     }
 }
 

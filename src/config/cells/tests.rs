@@ -379,7 +379,7 @@ fn parents_stand_before_their_children_whatever_is_chosen() {
     check("reuse", overrides("", "", &[], ""), first);
     let tuned = "gpt2:first/same@800< gpt2:tuned/same@120<gpt2:first/same@800";
     check("reuse", overrides("gpt2:tuned", "", &[], ""), tuned);
-    let taught = "gpt2:teacher/w48@1600< gpt2:of-w48/w32@100<gpt2:teacher/w48@1600";
+    let taught = "gpt2:teacher/w48@1600< gpt2:of-w48/w32@120<gpt2:teacher/w48@1600";
     check("distill", overrides("gpt2:of-w48", "", &[], ""), taught);
     // Names are those of what ends up in a cell, its parents' too.
     let shorter = "gpt2:teacher/w48@7< gpt2:of-w48/w32@7<gpt2:teacher/w48@7";
