@@ -218,13 +218,13 @@ variants = ["gpt2"]
 scales = ["w32"]
 steps = [400]
 lr = [0.1]
-stage = "tuned"
-from = "gpt2@200"
-teacher = "gpt2/w64@200"
 set = {}
 [[cells]]
 variants = ["gpt2"]
 shapes = ["s"]
+stage = "tuned"
+from = "gpt2/w32@400"
+teacher = "gpt2/w32@400"
 "#;
 
     const PRICE: &str = r#"about = "Mine."
