@@ -26,7 +26,7 @@ stage = "seen"
 from = "gpt2:first@40"
 variants = ["gpt2"]
 scales = ["w8"]
-steps = [0]
+set = { train.steps = 0 }
 [[cells]]
 stage = "scratch"
 variants = ["gpt2"]
@@ -76,7 +76,7 @@ fn a_parent_is_trained_once_a_repeat_and_its_children_begin_with_its_weights() {
     assert!(file.trials.iter().all(|trial| trial.status == Status::Ok));
     for repeat in 0..2 {
         let of = |cell: &str| named(&file, cell, repeat);
-        let (first, seen) = (of("gpt2:first/w8@40"), of("gpt2:seen/w8@0"));
+        let (first, seen) = (of("gpt2:first/w8@40"), of("gpt2:seen/w8"));
         let (tuned, taught) = (of("gpt2:tuned/w8@10"), of("gpt2:taught/w8@10"));
         let loss = |trial: &Trial, name: &str| trial.metric(name);
         // What only measures its parent finds its parent.
@@ -142,7 +142,7 @@ fn whoever_doubts_a_file_runs_some_of_it_again(here: &std::path::Path) {
 fn a_run_goes_on_only_with_the_same_weights(here: &std::path::Path) {
     let run = ["run", "./s.toml", "--out", "s.json", "--resume"];
     let mut file = read(here, "s.json");
-    file.trials.retain(|trial| trial.cell != "gpt2:seen/w8@0");
+    file.trials.retain(|trial| trial.cell != "gpt2:seen/w8");
     fs::write(here.join("s.json"), serde_json::to_vec(&file).unwrap()).unwrap();
     let weights = fs::read_dir(here.join("s.weights")).unwrap();
     let weights = weights.filter(|entry| {
@@ -154,7 +154,7 @@ fn a_run_goes_on_only_with_the_same_weights(here: &std::path::Path) {
     fs::rename(here.join("s.weights"), here.join("aside")).unwrap();
     let said = ran(here, &run, 2);
     assert!(
-        said.contains("the weights are gone that gpt2:seen/w8@0 needs"),
+        said.contains("the weights are gone that gpt2:seen/w8 needs"),
         "{said}"
     );
     fs::rename(here.join("aside"), here.join("s.weights")).unwrap();
@@ -185,7 +185,7 @@ fn what_cannot_begin_is_refused_before_anything_runs() {
     );
     check(
         "stage = \"first\"\n",
-        "stage = \"first\"\nfrom = \"gpt2:seen/w8@0\"\n",
+        "stage = \"first\"\nfrom = \"gpt2:seen/w8\"\n",
         "a cell would need itself",
     );
     check(
