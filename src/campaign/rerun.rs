@@ -15,6 +15,7 @@ use crate::runner::machine::{child_environment, default_threads};
 use crate::runner::{Interrupt, Worker};
 use crate::stat::{mean, sd};
 use crate::stream::stream;
+use crate::trial::checkpoint::EVERY_S;
 use crate::trial::settle::tree_of;
 use crate::trial::{Job, Registry, settle};
 
@@ -194,7 +195,7 @@ fn job(registry: &Registry, trial: &Trial, data: Option<&Path>) -> Result<Job> {
         stream_bytes_per_s: None,
         checkpoint: None,
         keep_weights: None,
-        checkpoint_every_s: f64::INFINITY,
+        checkpoint_every_s: EVERY_S,
     })
 }
 

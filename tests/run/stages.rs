@@ -181,7 +181,7 @@ fn what_cannot_begin_is_refused_before_anything_runs() {
     check(
         "from = \"gpt2:first@40\"",
         "from = \"gpt2:fist@40\"",
-        "s.toml:15: from = \"gpt2:fist/w8@40\": the suite has no such cell\nhint: did you mean `gpt2:first/w8@40`?",
+        "s.toml:18: from = \"gpt2:fist/w8@40\": the suite has no such cell\nhint: did you mean `gpt2:first/w8@40`?",
     );
     check(
         "stage = \"first\"\n",
