@@ -100,7 +100,7 @@ pub enum Command {
     /// Show a metric of one cell over time, what is usual, and where it changed.
     History(history::HistoryArgs),
     /// Fit a scaling law to result files or a table, and say what the data can tell and what not.
-    Fit(fit::FitArgs),
+    Fit(Box<fit::FitArgs>),
     /// Say what thinking longer buys: accuracy against FLOPs of a problem, and the exchange rate to training.
     Think(think::ThinkArgs),
     /// Say what models cost over their lives, training and requests, and from how many requests on which of two costs less.

@@ -191,7 +191,7 @@ fn what_cannot_begin_is_refused_before_anything_runs() {
     check(
         "from = \"gpt2:first@40\"\nvariants = [\"gpt2\"]",
         "from = \"gpt2:first@40\"\nvariants = [\"llama\"]",
-        "llama:seen/w8@0 cannot begin with the weights of gpt2:first/w8@40",
+        "llama:seen/w8 cannot begin with the weights of gpt2:first/w8@40",
     );
     check(
         "stage = \"first\"",
