@@ -197,10 +197,13 @@ impl Suite {
             chosen = self.with_variants(&chosen, listed);
         }
         if let Some(listed) = &overrides.scales {
+            // What others begin with may stand at a scale that nobody listed.
+            let elsewhere = all.clone();
             (all, chosen) = (
                 self.with_scales(&all, listed)?,
                 self.with_scales(&chosen, listed)?,
             );
+            all.extend(elsewhere);
         }
         after_their_parents(chosen, &all)
     }

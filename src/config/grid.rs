@@ -1,6 +1,6 @@
 //! The places of a suite's grid before any layer is laid on them, and which of them begin with what others have learnt.
 
-use super::names::{staged, width_of};
+use super::names::{of_stage, staged, width_of};
 use super::suite::{Group, Suite};
 use crate::error::{Error, Result};
 
@@ -146,7 +146,8 @@ impl Suite {
         slots
     }
 
-    /// The listed variants' own slots; one that the suite does not have gets the base's.
+    /// The listed variants' own slots; one that the suite does not have gets the base's, or where it names a stage
+    /// (`gpt2:tuned+lora`) those of the first variant of that stage.
     pub(super) fn with_variants<'a>(&self, slots: &[Slot<'a>], listed: &[String]) -> Vec<Slot<'a>> {
         let first = slots.first().map(Slot::staged);
         let base = self.base.clone().or(first);
@@ -158,12 +159,21 @@ impl Suite {
                 .collect()
         };
         let lent = |variant: &String| -> Vec<Slot<'a>> {
-            let base = slots.iter().filter(|slot| Some(slot.staged()) == base);
-            base.map(|slot| Slot {
-                variant: variant.clone(),
-                ..slot.clone()
-            })
-            .collect()
+            let (variant, stage) = of_stage(variant);
+            let of = |slot: &&Slot| match &stage {
+                Some(stage) => slot.group.stage.as_ref() == Some(stage),
+                None => Some(slot.staged()) == base,
+            };
+            let model = slots.iter().find(of).map(|slot| slot.variant.clone());
+            let same = |slot: &&Slot| of(slot) && Some(&slot.variant) == model.as_ref();
+            slots
+                .iter()
+                .filter(same)
+                .map(|slot| Slot {
+                    variant: variant.clone(),
+                    ..slot.clone()
+                })
+                .collect()
         };
         listed
             .iter()

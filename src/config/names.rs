@@ -23,6 +23,16 @@ pub(super) fn staged(reference: &str, stage: Option<&str>) -> String {
     }
 }
 
+/// A reference without the stage that it names, and that: `gpt2:tuned+lora` is `gpt2+lora` in `tuned`. No path names one.
+pub(super) fn of_stage(reference: &str) -> (String, Option<String>) {
+    let (plain, changes) = reference.split_once(WITH).unwrap_or((reference, ""));
+    let Some((variant, stage)) = plain.split_once(IN).filter(|_| !is_path(plain)) else {
+        return (reference.to_owned(), None);
+    };
+    let with = if changes.is_empty() { "" } else { "+" };
+    (format!("{variant}{with}{changes}"), Some(stage.to_owned()))
+}
+
 /// Changes that ship, in the order in which they stand in a variant's name.
 pub(super) const CHANGES: [&str; 68] = [
     "prenorm",

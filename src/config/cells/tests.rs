@@ -379,6 +379,12 @@ fn parents_stand_before_their_children_whatever_is_chosen() {
     check("reuse", overrides("", "", &[], ""), first);
     let tuned = "gpt2:first/same@800< gpt2:tuned/same@120<gpt2:first/same@800";
     check("reuse", overrides("gpt2:tuned", "", &[], ""), tuned);
+    // A parent stands where it stands, whatever scales are listed; a change of a stage's own is one more variant of it.
+    let half = "gpt2:first/same@800< gpt2:tuned/half@120<gpt2:first/same@800";
+    check("reuse", overrides("gpt2:tuned", "half", &[], ""), half);
+    let low_rank = "gpt2:first/same@800< gpt2:tuned+lora/half@120<gpt2:first/same@800";
+    let asked = overrides("gpt2:tuned+lora", "half", &[], "");
+    check("reuse", asked, low_rank);
     let taught = "gpt2:teacher/w48@1600< gpt2:of-w48/w32@120<gpt2:teacher/w48@1600";
     check("distill", overrides("gpt2:of-w48", "", &[], ""), taught);
     // Names are those of what ends up in a cell, its parents' too.
