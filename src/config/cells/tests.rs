@@ -375,7 +375,7 @@ fn parents_stand_before_their_children_whatever_is_chosen() {
         let lent = cells.iter().find(|cell| cell.name == "gpt2:first/same@800");
         assert!(lent.is_none_or(|cell| cell.rates.is_empty()));
     };
-    let first = "gpt2:first/same@800< gpt2:scratch/same@120<";
+    let first = "gpt2:first/same@800< gpt2:meaningless/chain@800< gpt2:scratch/same@120<";
     check("reuse", overrides("", "", &[], ""), first);
     let tuned = "gpt2:first/same@800< gpt2:tuned/same@120<gpt2:first/same@800";
     check("reuse", overrides("gpt2:tuned", "", &[], ""), tuned);
