@@ -63,7 +63,11 @@ impl Jobs<'_> {
             _ => all,
         };
         let cells = stages::lenders(&self.campaign.cells);
-        self.plan(&cells, repeats, self.suite().first_seed)
+        let mut jobs = self.plan(&cells, repeats, self.suite().first_seed);
+        if self.shard() == Some(Shard::Sweep) {
+            stages::serve_a_sweep_alone(&mut jobs, self.builds);
+        }
+        jobs
     }
 
     /// The trials of these cells that are this part's, of which there is one at least.

@@ -10,7 +10,8 @@ use super::cells::SettledCell;
 use crate::config::{Cell, HELD_OUT, Origin, Tree};
 use crate::error::{Error, Result};
 use crate::model::weights::can_begin;
-use crate::runner::plan::PreparedCell;
+use crate::record::{Build, RateSource, Trial};
+use crate::runner::plan::{PreparedCell, trial_id};
 use crate::trial::Job;
 
 /// A model that a spec holds: the key of the file of its weights, and the one that says what those are.
@@ -126,6 +127,26 @@ pub(super) fn parents_first(jobs: &mut [Job]) {
     });
 }
 
+/// Makes parents a sweep's own, which judge nothing: the parts that judge train theirs themselves, and two results for one trial would
+/// not fit together.
+pub(super) fn serve_a_sweep_alone(jobs: &mut [Job], builds: &[Build]) {
+    for Job { trial, .. } in jobs {
+        trial.cell.push_str("~sweep");
+        trial.arm.clone_from(&trial.cell);
+        trial.lr_source = RateSource::Grid;
+        let Trial {
+            repeat, seed, cell, ..
+        } = &*trial;
+        trial.id = trial_id(&trial.spec_sha256, *repeat, *seed, cell, &builds[0]);
+    }
+}
+
+/// A trial's cell, without what it is called in a sweep.
+fn cell(job: &Job) -> &str {
+    let name = &job.trial.cell;
+    name.split_once('~').map_or(name, |(cell, _)| cell)
+}
+
 /// The cells that a trial needs.
 fn needs(job: &Job) -> impl Iterator<Item = &String> {
     job.parent.iter().chain(&job.teacher)
@@ -140,21 +161,22 @@ pub(super) fn join(mut jobs: Vec<Job>, before: &[Job], folder: &Path) -> Result<
     }
     let folder = std::path::absolute(folder)
         .map_err(|error| Error::input(format!("{}: {error}", folder.display())))?;
-    let lends = |job: &Job| lent.contains(&job.trial.cell) && !job.trial.in_sweep();
+    // What others need is never swept itself.
+    let lends = |job: &Job| lent.contains(cell(job));
     let all = jobs.iter().chain(before);
     let lending: Vec<Job> = all.filter(|job| lends(job)).cloned().collect();
     for job in &mut jobs {
         if lends(job) {
             job.keep_weights = Some(folder.join(job.weights_name()));
         }
-        if let Some(cell) = job.parent.clone() {
-            let lender = lender(job, &cell, &lending)?;
+        if let Some(parent) = job.parent.clone() {
+            let lender = lender(job, &parent, &lending)?;
             job.trial.parent = Some(lender.trial.id.clone());
             let path = folder.join(lender.weights_name());
             job.paths.insert(OWN[0].to_owned(), path);
         }
-        if let Some(cell) = job.teacher.clone() {
-            let lender = lender(job, &cell, &lending)?;
+        if let Some(teacher) = job.teacher.clone() {
+            let lender = lender(job, &teacher, &lending)?;
             job.trial.teacher = Some(lender.trial.id.clone());
             let path = folder.join(lender.weights_name());
             job.paths.insert(TEACHER[0].to_owned(), path);
@@ -163,8 +185,8 @@ pub(super) fn join(mut jobs: Vec<Job>, before: &[Job], folder: &Path) -> Result<
     Ok(jobs)
 }
 
-fn lender<'a>(job: &Job, cell: &str, lending: &'a [Job]) -> Result<&'a Job> {
-    let same = |other: &&Job| other.trial.cell == cell && other.trial.build == job.trial.build;
+fn lender<'a>(job: &Job, name: &str, lending: &'a [Job]) -> Result<&'a Job> {
+    let same = |other: &&Job| cell(other) == name && other.trial.build == job.trial.build;
     let of_cell = || lending.iter().filter(same);
     let repeats = of_cell().map(|other| other.trial.repeat + 1).max();
     let repeat = match job.trial.in_sweep() {
@@ -174,5 +196,5 @@ fn lender<'a>(job: &Job, cell: &str, lending: &'a [Job]) -> Result<&'a Job> {
     let mut found = of_cell().filter(|other| other.trial.repeat == repeat);
     found
         .next()
-        .ok_or_else(|| Error::internal(format!("no trial of {cell} for {}", job.trial.cell)))
+        .ok_or_else(|| Error::internal(format!("no trial of {name} for {}", job.trial.cell)))
 }

@@ -169,6 +169,55 @@ fn a_run_goes_on_only_with_the_same_weights(here: &std::path::Path) {
     );
 }
 
+/// A sweep and the parts that judge by it, each by itself, are what a whole run is.
+#[test]
+fn parts_of_a_run_with_stages_fit_together() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let rate = "set = { train.optimizer.lr = 0.01 }";
+    let suite = STAGES
+        .replace("optimizer.lr = 0.01 }", "clip = 1 }")
+        .replace(
+            "repeats = 2",
+            "repeats = 2\ntune = { lr = [0.005, 0.01, 0.02] }",
+        )
+        .replace("steps = [40]", &format!("steps = [40]\n{rate}"));
+    let keep = suite.find("[[cells]]\nstage = \"taught\"").unwrap();
+    fs::write(here.join("s.toml"), &suite[..keep]).unwrap();
+    let run = |args: &[&str]| ran(here, &[&["run", "./s.toml"], args].concat(), 0);
+    let variants = ["--variants", "gpt2:tuned"];
+    let with = |args: &[&str]| run(&[&variants, args].concat());
+    with(&["--out", "whole.json"]);
+    with(&["--shard", "sweep", "--out", "sweep.json"]);
+    with(&["--shard", "1/2", "--rates", "sweep.json", "--out", "1.json"]);
+    with(&["--shard", "2/2", "--rates", "sweep.json", "--out", "2.json"]);
+    ran(
+        here,
+        &[
+            "merge",
+            "sweep.json",
+            "1.json",
+            "2.json",
+            "--out",
+            "all.json",
+        ],
+        0,
+    );
+    let judged = |name: &str| {
+        let file = read(here, name);
+        let loss = |trial: &Trial| trial.metric("val_loss_nats").unwrap().to_bits();
+        let mut found: Vec<_> = file
+            .trials
+            .iter()
+            .filter(|trial| !trial.in_sweep())
+            .map(|trial| (trial.id.clone(), trial.parent.clone(), loss(trial)))
+            .collect();
+        found.sort();
+        found
+    };
+    assert_eq!(judged("whole.json"), judged("all.json"));
+}
+
 #[test]
 fn what_cannot_begin_is_refused_before_anything_runs() {
     let folder = tempfile::tempdir().unwrap();
