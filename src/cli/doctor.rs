@@ -307,6 +307,9 @@ fn estimate(channel: &Channel) -> Checked {
 fn simd(features: &[String]) -> Checked {
     let has = |name: &str| features.iter().any(|feature| feature == name);
     match (has("avx512f"), has("avx2") && has("fma")) {
+        (true, _) if has("amx-bf16") => {
+            Checked::yes("vector unit", "AVX-512, and AMX for compute.products=bf16")
+        }
         (true, _) => Checked::yes("vector unit", "AVX-512"),
         (_, true) => Checked::yes("vector unit", "AVX2 and FMA"),
         _ if cfg!(target_arch = "x86_64") => Checked::no(

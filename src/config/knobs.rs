@@ -24,7 +24,7 @@ impl Settled {
     /// As the nested object that result files hold and [`Tree::from_json`] reads back.
     pub fn to_json(&self) -> Value {
         let mut root = Map::new();
-        for (key, value) in &self.0 {
+        for (key, value) in self.0.iter().filter(|(_, value)| !value.is_null()) {
             let mut table = &mut root;
             let mut parts: Vec<&str> = key.split('.').collect();
             let leaf = parts.pop().unwrap_or_default();
@@ -260,6 +260,23 @@ impl Knobs<'_> {
             self.write(knob, H::json(value));
         }
         Ok(found)
+    }
+
+    /// The same where one value means what an absent key means: nothing is written of it then, so that a spec is the same with and
+    /// without it.
+    pub fn find_other_than<H: Holds>(
+        &self,
+        knob: &Knob<H>,
+        absent: &H::Value,
+    ) -> Result<Option<H::Value>> {
+        let found = self.find(knob)?;
+        match found {
+            Some(value) if H::json(&value) == H::json(absent) => {
+                self.write(knob, Value::Null);
+                Ok(None)
+            }
+            found => Ok(found),
+        }
     }
 
     /// The same for a part that others wrap without declaring all of its keys: what is not given is not read.

@@ -114,7 +114,7 @@ fn inputs(shapes: &[&[usize]], dtypes: [DType; 2]) -> Result<Vec<Var>> {
 }
 
 /// The output, and the gradient of each input, of the output times fixed random weights, summed.
-fn gradients(ops: Ops, vars: &[Var], run: &impl Run) -> Result<Vec<Tensor>> {
+pub(super) fn gradients(ops: Ops, vars: &[Var], run: &impl Run) -> Result<Vec<Tensor>> {
     let tensors: Vec<Tensor> = vars.iter().map(|var| var.as_tensor().clone()).collect();
     let tape = ops.tape();
     let y = run(ops.on(&tape), &tensors)?;

@@ -18,6 +18,7 @@ mod dispatch;
 mod tape;
 mod unaided;
 mod axes;
+mod narrowed;
 mod gpu;
 mod linear;
 mod stacked;
@@ -54,12 +55,16 @@ mod pointwise;
 pub(crate) mod check;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod rounding_tests;
 
 pub use attention::gpu::{WIDEST as WIDEST_HEAD_ON_GPU, has_attention as gpu_has_attention};
 pub use axes::Axes;
 pub use blend::Blend;
 pub use cached::Cached;
 pub use counted::{counted, matmul};
+use cpu::factors::Rounded;
+pub use cpu::factors::{Factors, bf16_unit, tile_unit};
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use decomposed::{eigen, eigen_flops, orthonormal, orthonormal_flops};
 pub use dispatch::{Dispatched, dispatched, unaided};
@@ -69,10 +74,11 @@ pub use gate::Gate;
 pub use gated_norm::{GatedNorm, NormGate};
 pub use gates::{DecayGate, Gates, WriteGate};
 pub(crate) use gpu::Gpu;
-pub use gpu::{Kernels, Narrowed};
+pub use gpu::Kernels;
 pub use latent::{LatentAxes, LatentHeads};
 pub use linear_attention::{Decay, Features, LinearAxes, LinearInputs, Products};
 pub use lstm::Lstm;
+pub use narrowed::Narrowed;
 pub use op::{Arg, Launch, Made, Number, OnGpu, OnGpuMade, Op, View};
 pub(crate) use optimizer::{AdamwFactors, Updated};
 pub use packed::{Activations, Format, Packed};
@@ -95,6 +101,8 @@ pub struct Ops<'t> {
     dtype: DType,
     /// Whether f32 factors are rounded to TF32.
     tf32: bool,
+    /// What factors of products on a CPU are rounded to.
+    factors: Factors,
     tape: Option<&'t Tape>,
     narrowed: Option<&'t Narrowed>,
 }
@@ -116,6 +124,7 @@ impl Ops<'static> {
             runs: Runs::Cpu,
             dtype: DType::F32,
             tf32: false,
+            factors: Factors::F32,
             tape: None,
             narrowed: None,
         }
@@ -167,6 +176,13 @@ impl<'t> Ops<'t> {
     #[must_use]
     pub fn with_tf32(self, tf32: bool) -> Self {
         Self { tf32, ..self }
+    }
+
+    /// The same with the factors of matrix products on a CPU rounded: those of weights and of attention. Sums, activations between
+    /// products, states of recurrences and products of up to 32 rows, which wait for memory, stay f32.
+    #[must_use]
+    pub fn with_factors(self, factors: Factors) -> Self {
+        Self { factors, ..self }
     }
 
     /// The same where the device has own kernels, else the reference.
@@ -233,9 +249,15 @@ impl<'t> Ops<'t> {
             runs: self.runs,
             dtype: self.dtype,
             tf32: self.tf32,
+            factors: self.factors,
             tape: None,
             narrowed: None,
         }
+    }
+
+    /// Whether the factors of products on a CPU are rounded.
+    pub fn rounds_factors(self) -> bool {
+        matches!(self.runs, Runs::Cpu) && self.factors != Factors::F32
     }
 
     /// Of activations.
@@ -273,6 +295,15 @@ impl<'t> Ops<'t> {
         )
     }
 
+    /// What factors of products on a CPU are rounded to, and what was packed of them before.
+    fn rounding(self) -> Rounded {
+        let kept = self.narrowed.filter(|_| self.factors != Factors::F32);
+        Rounded {
+            factors: self.factors,
+            kept: kept.map(|narrowed| narrowed.on_cpu.clone()),
+        }
+    }
+
     /// One of the three ways to compute: on a CPU, on a GPU, or by candle's operations.
     fn choose<R>(
         self,
@@ -294,7 +325,7 @@ impl<'t> Ops<'t> {
     /// `x W^T (+ bias)`: x (N, K), W (M, K), bias (M) to (N, M).
     pub fn linear(self, x_nk: &Tensor, w_mk: &Tensor, bias_m: Option<&Tensor>) -> Result<Tensor> {
         self.choose(
-            |tape| linear::fused(tape, x_nk, w_mk, bias_m),
+            |tape| linear::fused(tape, self.rounding(), [x_nk, w_mk], bias_m),
             |pass| linear::gpu::fused(pass, x_nk, w_mk, bias_m, x_nk.dtype()),
             || linear::reference(x_nk, w_mk, bias_m),
         )
@@ -303,7 +334,7 @@ impl<'t> Ops<'t> {
     /// [`linear`](Self::linear) without bias, in f32 whatever the type of activations: the logits of a head.
     pub fn logits(self, x_nk: &Tensor, w_mk: &Tensor) -> Result<Tensor> {
         self.choose(
-            |tape| linear::fused(tape, x_nk, w_mk, None),
+            |tape| linear::fused(tape, self.rounding(), [x_nk, w_mk], None),
             |pass| linear::gpu::fused(pass, x_nk, w_mk, None, DType::F32),
             || linear::reference(x_nk, w_mk, None),
         )
@@ -409,7 +440,7 @@ impl<'t> Ops<'t> {
         axes.check(qkv)?;
         cached::check_sinks(sinks, axes)?;
         self.choose(
-            |tape| attention::fused(tape, qkv, sinks, axes),
+            |tape| attention::fused(tape, self.factors, qkv, sinks, axes),
             |pass| attention::gpu::fused(pass, qkv, sinks, axes),
             || attention::reference(qkv, sinks, axes),
         )
@@ -465,7 +496,7 @@ impl<'t> Ops<'t> {
         z: f64,
     ) -> Result<Tensor> {
         self.choose(
-            |tape| head_loss::fused(tape, x_nc, w_vc, targets, z),
+            |tape| head_loss::fused(tape, self.rounding(), [x_nc, w_vc, targets], z),
             |pass| head_loss::gpu::fused(pass, x_nc, w_vc, targets, z),
             || cross_entropy::reference(&linear::reference(x_nc, w_vc, None)?, targets, z),
         )

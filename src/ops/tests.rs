@@ -427,7 +427,7 @@ fn weights_are_narrowed_once(place: &Place) -> Result<()> {
         );
         assert_eq!(flat(&first)?, flat(&truth)?);
         assert_eq!(flat(&again)?, flat(&truth)?);
-        assert_eq!(narrowed.0.lock().unwrap().len(), 1);
+        assert_eq!(narrowed.on_gpu.lock().unwrap().len(), 1);
     }
     Ok(())
 }

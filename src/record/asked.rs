@@ -87,6 +87,11 @@ impl<'a> Asked<'a> {
         self.at("/compute/tf32").and_then(Value::as_bool) == Some(true)
     }
 
+    /// What factors of products on a CPU are rounded to, where they are: `bf16`.
+    pub fn products(self) -> Option<&'a str> {
+        self.text("/compute/products")
+    }
+
     /// Threads of its own, where it asks for a number of them.
     pub fn threads(self) -> Option<usize> {
         let threads = self.at("/compute/threads")?.as_u64().filter(|n| *n > 0)?;

@@ -94,11 +94,13 @@ pub struct Machine {
 }
 
 impl Machine {
-    /// Where seconds, bytes and joules compare: the class, and the wide registers that kernels are chosen by, for processors of one
-    /// family may have them or not: `epyc-19h-2c-linux` are Zen 3 and Zen 4.
+    /// Where seconds, bytes and joules compare: the class, and the units that kernels are chosen by, for processors of one family may have
+    /// them or not: `epyc-19h-2c-linux` are Zen 3 and Zen 4.
     pub fn kind(&self) -> String {
-        let wide = self.cpu.features.iter().any(|unit| unit == "avx512f");
-        format!("{}{}", self.class_id, if wide { "+avx512" } else { "" })
+        let has = |unit: &str| self.cpu.features.iter().any(|it| it == unit);
+        let units = [("avx512f", "+avx512"), ("amx-bf16", "+amx")];
+        let units = units.into_iter().filter(|(unit, _)| has(unit));
+        units.fold(self.class_id.clone(), |kind, (_, unit)| kind + unit)
     }
 }
 

@@ -10,6 +10,7 @@ use super::{memory, settings};
 use crate::error::{Error, Result};
 use crate::measure::gpu::{self, Drivers, Facts};
 use crate::measure::{processor, virtualization};
+use crate::ops::tile_unit;
 use crate::record::{Cpu, Gpu, Machine};
 
 /// Threads that a trial uses unless told otherwise: what the system lets this process have. On Linux that is the
@@ -137,6 +138,7 @@ fn features() -> Vec<(&'static str, bool)> {
         ("avx512vnni", is_x86_feature_detected!("avx512vnni")),
         ("avx512bf16", is_x86_feature_detected!("avx512bf16")),
         ("avx512fp16", is_x86_feature_detected!("avx512fp16")),
+        ("amx-bf16", tile_unit().is_ok()),
     ]
 }
 

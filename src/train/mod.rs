@@ -8,7 +8,7 @@ use crate::data::Batch;
 use crate::device::Workers;
 use crate::error::{Error, Result};
 use crate::model::{After, Beside, Loads, Model, Params, Weights};
-use crate::ops::Ops;
+use crate::ops::{Narrowed, Ops};
 
 pub mod gradient;
 pub mod optimizer;
@@ -223,8 +223,14 @@ impl Trainer {
             .collect();
         let (model, ops, device) = (setup.model.clone(), setup.ops, setup.device.clone());
         let weights = Arc::new(setup.params.tracked());
+        let packed = Arc::new(Narrowed::default());
         let parts = self.workers.run(shards, move |shard| {
             let share = shard.targets_known() as f64 / all;
+            let ops = if ops.rounds_factors() {
+                ops.keeping(&packed)
+            } else {
+                ops
+            };
             shard_gradients(&model, &weights, &shard, ops, &device, share)
         })?;
         let parts = parts.into_iter().collect::<Result<Vec<_>>>()?;

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use candle_core::Tensor;
 use serde_json::json;
 
 use super::{Registry, gpu, settle};
@@ -10,12 +11,15 @@ use crate::device::{self, Opened, Precision};
 use crate::error::Result;
 use crate::measure::calibrate::Rate;
 use crate::measure::{Clock, Monotonic, calibrate, energy};
+use crate::ops::{Factors, Ops, bf16_unit};
 use crate::record::{At, Calibration};
 
 /// Side of the square product to begin with: a few milliseconds on two cores.
 const GEMM_SIZE: usize = 1024;
 /// Side at which it stops growing: 0.8 GB for three matrices.
 const LARGEST_GEMM: usize = 8192;
+/// Side of the product of rounded factors: some ten milliseconds on two cores with a tile unit.
+const ROUNDED_GEMM: usize = 2048;
 /// One product takes at least this long.
 const LEAST_GEMM_S: f64 = 0.01;
 /// Bytes of the copied buffer: past every cache.
@@ -31,8 +35,10 @@ pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Res
     let clock = Monotonic::start();
     let idle_w = energy::idle::power_w(&registry.meters, own.clone(), Arc::new(clock));
     let full = product(Precision::F32, &opened, &clock)?;
-    // On a CPU bf16 is emulated: its rate is nobody's peak.
-    let half = own.map(|_| product(Precision::Bf16, &opened, &clock).map(|rate| rate.peak_per_s));
+    let half = match own {
+        Some(_) => Some(product(Precision::Bf16, &opened, &clock).map(|rate| rate.peak_per_s)),
+        None => of_rounded(&opened, &clock).transpose(),
+    };
     let mut stream = device::StreamCopy::new(STREAM_BYTES, &opened.device)?;
     let bytes = stream.bytes();
     let copy = calibrate::rate(&clock, &mut || stream.run(), bytes, SHORT_S)?;
@@ -62,6 +68,22 @@ pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Res
             .map(|absent| absent.code().to_owned()),
         ..Calibration::empty(machine, at, &opened.name)
     })
+}
+
+/// The rate of products whose factors are rounded to bf16 on a CPU that has a unit for that; on another it is nobody's peak.
+fn of_rounded(opened: &Opened, clock: &dyn Clock) -> Result<Option<f64>> {
+    if bf16_unit(settle::now_s).is_err() {
+        return Ok(None);
+    }
+    let ops = Ops::fused().with_factors(Factors::Bf16);
+    let values = (0..ROUNDED_GEMM * ROUNDED_GEMM).map(|i| (i % 251) as f32 / 251.0 - 0.5);
+    let shape = (ROUNDED_GEMM, ROUNDED_GEMM);
+    let factor = Tensor::from_vec(values.collect(), shape, &opened.device)?;
+    let flops = 2.0 * (ROUNDED_GEMM as f64).powi(3);
+    let mut run = || Ok(ops.logits(&factor, &factor).map(drop)?);
+    Ok(Some(
+        calibrate::rate(clock, &mut run, flops, SHORT_S)?.peak_per_s,
+    ))
 }
 
 /// The product's rate. A fast device needs a larger product, and then several before it is waited for, or its overheads would be

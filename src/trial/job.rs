@@ -43,13 +43,13 @@ fn checkpoint_every_s() -> f64 {
 }
 
 impl Job {
-    /// What it computes in: `f32`, `bf16`, or `tf32` where products of f32 are rounded to that.
+    /// What it multiplies in: `f32`, `bf16`, or `tf32` where products of f32 are rounded to that.
     pub fn dtype(&self) -> &str {
         let asked = Asked::of(&self.trial.spec);
         if asked.tf32() {
             return "tf32";
         }
-        asked.dtype().unwrap_or("f32")
+        asked.products().or(asked.dtype()).unwrap_or("f32")
     }
 
     /// What the file of its weights is called: cell, repeat, and enough of the id to tell it from the same cell with other keys.

@@ -99,6 +99,12 @@ pub(super) const TF32: Knob<Flag> = Knob::flag(
     "Whether a GPU may round the factors of f32 products to 10 bits, which is faster.",
 )
 .default(false);
+pub(super) const PRODUCTS: Knob<Word> = Knob::word(
+    "products",
+    "What a CPU rounds the factors of matrix products to; bf16 is faster on a processor with AMX, or with AVX512-BF16 on some.",
+    &["f32", "bf16"],
+)
+.optional();
 pub(super) const SHARDS: Knob<Whole> = Knob::count(
     "shards",
     "Parts that a step's windows are divided into on a CPU, each with its share of the threads.",
@@ -112,7 +118,7 @@ pub(super) const THREADS: Knob<Whole> = Knob::whole(
 .default(0);
 pub(super) const COMPUTE: Section = Section {
     path: "compute",
-    knobs: &[&DEVICE, &OPS, &DTYPE, &TF32, &SHARDS, &THREADS],
+    knobs: &[&DEVICE, &OPS, &DTYPE, &TF32, &PRODUCTS, &SHARDS, &THREADS],
 };
 
 pub(super) const WARMUP_S: Knob<Number> = Knob::number(

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::iter::{once, successors};
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use serde_json::Value;
 
@@ -13,8 +13,8 @@ use super::footprint::{guess_train_bytes, state_bytes};
 use super::infer::{self, Infer};
 use super::keys::{
     BATCH, CLIP, COMPUTE, CURVE_POINTS, DATA, DEVICE, DTYPE, EXTERNAL_METER,
-    EXTERNAL_METER_OFFSET_S, HELD_OUT, MEASURE, OPS, SHARDS, STEPS, STORED, TF32, THREADS, TOKENS,
-    TOKENS_PER_PARAM, TRAIN, UNIQUE_TOKENS, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
+    EXTERNAL_METER_OFFSET_S, HELD_OUT, MEASURE, OPS, PRODUCTS, SHARDS, STEPS, STORED, TF32,
+    THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, UNIQUE_TOKENS, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
 };
 use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
@@ -22,8 +22,9 @@ use crate::data::{HeldOut, Repeated, Source};
 use crate::error::{Error, Result};
 use crate::foreign;
 use crate::measure::energy::{self, External};
+use crate::measure::{Clock, Monotonic};
 use crate::model::{Decl, Model, Packing, Part, Shape, Span};
-use crate::ops::{DType, Ops};
+use crate::ops::{DType, Factors, Ops, bf16_unit};
 use crate::record::{self, Asked, Cost, TokenFlops};
 use crate::train::{OptimizerPlan, Rates, Schedule, Stored};
 
@@ -263,6 +264,13 @@ fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
             .refuse(&TF32, why)
             .hint("with --device cuda, also --set compute.dtype=f32"));
     }
+    let rounded = compute.find_other_than(&PRODUCTS, &"f32")?.is_some();
+    if rounded && (!fused || device != "cpu") {
+        let why = "it rounds the factors of products that fused operations make on a CPU";
+        return Err(compute
+            .refuse(&PRODUCTS, why)
+            .hint("on a GPU compute.dtype=bf16; without either, products of f32"));
+    }
     match (fused, dtype) {
         (false, "bf16") => Err(compute
             .refuse(&DTYPE, "the reference operations compute in f32")
@@ -270,14 +278,28 @@ fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
         (true, "bf16") => Ok(Ops::fused().with_dtype(DType::BF16)),
         // A CPU has no such thing, and its specs are silent about it.
         (true, _) if narrow => Ok(Ops::fused().with_tf32(compute.read(&TF32)?)),
+        (true, _) if rounded => Ok(Ops::fused().with_factors(Factors::Bf16)),
         (true, _) => Ok(Ops::fused()),
         (false, _) => Ok(Ops::reference()),
     }
 }
 
-/// Refuses to run what would say nothing: bf16 on a CPU. It may be planned and counted.
+/// Seconds of a clock that never goes back.
+pub(super) fn now_s() -> f64 {
+    static START: LazyLock<Monotonic> = LazyLock::new(Monotonic::start);
+    START.now_s()
+}
+
+/// Refuses to run what would say nothing: bf16 on a CPU, and rounded factors on one that is not faster by them. Both may be planned
+/// and counted.
 pub fn refuse_emulation(spec: &Value) -> Result<()> {
     let asked = Asked::of(spec);
+    if asked.products() == Some("bf16") {
+        bf16_unit(now_s).map_err(|why| {
+            Error::input(format!("compute.products = \"bf16\": {why}"))
+                .hint("--set compute.products=f32, which is the default")
+        })?;
+    }
     match (asked.device(), asked.dtype()) {
         (Some("cpu"), Some("bf16")) => {
             let why =

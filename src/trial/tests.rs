@@ -26,6 +26,7 @@ mod layers;
 mod losses;
 mod metering;
 mod packed;
+mod products;
 mod resuming;
 mod scaling;
 mod streams;

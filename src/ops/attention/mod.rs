@@ -23,7 +23,8 @@ mod reference;
 pub(super) mod gpu;
 
 use super::axes::Axes;
-use super::cpu::matmul::{Before, Matrix, MatrixMut, Shared, multiply};
+use super::cpu::factors::Factors;
+use super::cpu::matmul::{Before, Matrix, MatrixMut, Shared};
 use super::cpu::real::{Real, typed};
 use super::cpu::rows::{build, chunks, numbers, tensor, with_numbers};
 use super::cpu::simd::{accumulate, dot, max, simd, sum};
@@ -41,13 +42,14 @@ const BLOCK: usize = 64;
 
 pub(super) fn fused(
     tape: Option<&Tape>,
+    factors: Factors,
     qkv: &Tensor,
     sinks: Option<&Tensor>,
     axes: Axes,
 ) -> Result<Tensor> {
     let qkv = qkv.contiguous()?;
     typed!(qkv, F => {
-        let op = Attention::<F> { axes, lse: OnceLock::new() };
+        let op = Attention::<F> { factors, axes, lse: OnceLock::new() };
         match sinks {
             None => apply1(tape, op, &qkv),
             Some(sinks) => apply2(tape, op, [&qkv, &sinks.contiguous()?]),
@@ -56,6 +58,7 @@ pub(super) fn fused(
 }
 
 struct Attention<F> {
+    factors: Factors,
     axes: Axes,
     /// ln sum exp of the scores: (B, H, T).
     lse: OnceLock<Vec<F>>,
@@ -193,17 +196,19 @@ fn blocks(time: usize) -> impl DoubleEndedIterator<Item = Range<usize>> {
     (0..time.div_ceil(BLOCK)).map(move |i| i * BLOCK..((i + 1) * BLOCK).min(time))
 }
 
-/// `out = scale a b` on this thread: heads run in parallel.
-fn put<F: Real>(out: &mut MatrixMut<F>, scale: F, factors: (Matrix<F>, Matrix<F>)) {
-    multiply(out, Before::Overwritten, scale, factors, Parallelism::None);
-}
-
-/// `out += scale a b` on this thread.
-fn add<F: Real>(out: &mut MatrixMut<F>, scale: F, factors: (Matrix<F>, Matrix<F>)) {
-    multiply(out, Before::AddedTo, scale, factors, Parallelism::None);
-}
-
 impl<F: Real> Attention<F> {
+    /// `out = scale a b` on this thread: heads run in parallel.
+    fn put(&self, out: &mut MatrixMut<F>, scale: F, product: (Matrix<F>, Matrix<F>)) {
+        self.factors
+            .multiply(out, Before::Overwritten, scale, product, Parallelism::None);
+    }
+
+    /// `out += scale a b` on this thread.
+    fn add(&self, out: &mut MatrixMut<F>, scale: F, product: (Matrix<F>, Matrix<F>)) {
+        self.factors
+            .multiply(out, Before::AddedTo, scale, product, Parallelism::None);
+    }
+
     /// What scores are multiplied by.
     fn root(&self) -> F {
         F::of(self.axes.score_scale())
@@ -232,7 +237,7 @@ impl<F: Real> Attention<F> {
             beyond_the_mask([1, 1], &times, &range, axes);
             let mut scores = MatrixMut::new(&mut scratch, n, keys, keys);
             let qk = (head.q(times.clone()), head.k(range.clone()).t());
-            put(&mut scores, self.root(), qk);
+            self.put(&mut scores, self.root(), qk);
             softmax(
                 &mut scratch[..n * keys],
                 keys,
@@ -246,7 +251,7 @@ impl<F: Real> Attention<F> {
             // SAFETY: no other task, and no other block of this one, writes this head at these times.
             let mut y = unsafe { out.part(corner, n, width) };
             let pv = (Matrix::new(&scratch, n, keys, keys), head.v(range));
-            put(&mut y, F::ONE, pv);
+            self.put(&mut y, F::ONE, pv);
         }
     }
 
@@ -282,9 +287,9 @@ impl<F: Real> Attention<F> {
             let mut scores = MatrixMut::new(p, n, keys, keys);
             let mut score_slopes = MatrixMut::new(ds, n, keys, keys);
             let qk = (queries, head.k(range.clone()).t());
-            put(&mut scores, self.root(), qk);
+            self.put(&mut scores, self.root(), qk);
             let gv = (g_rows, head.v(range.clone()).t());
-            put(&mut score_slopes, F::ONE, gv);
+            self.put(&mut score_slopes, F::ONE, gv);
             let at = (from + times.start) * axes.width() + columns.start;
             inner_products(&g[at..], &y[at..], axes.width(), of_values, &mut means[..n]);
             d_sink += of_sink(head.sink, &lse[times.clone()], &means[..n]);
@@ -301,11 +306,11 @@ impl<F: Real> Attention<F> {
                 Matrix::new(p, n, keys, keys),
                 Matrix::new(ds, n, keys, keys),
             );
-            add(&mut dv.some(range.clone()), F::ONE, (p.t(), g_rows));
-            add(&mut dk.some(range.clone()), self.root(), (ds.t(), queries));
+            self.add(&mut dv.some(range.clone()), F::ONE, (p.t(), g_rows));
+            self.add(&mut dk.some(range.clone()), self.root(), (ds.t(), queries));
             // SAFETY: no other task, and no other block of this one, writes this head's queries at these times.
             let mut dq = unsafe { d.part((from + times.start, head.head * width), n, width) };
-            put(&mut dq, self.root(), (ds, head.k(range)));
+            self.put(&mut dq, self.root(), (ds, head.k(range)));
         }
         (d_kv, d_sink)
     }

@@ -5,6 +5,7 @@
 
 use super::real::Real;
 use crate::ops::counted;
+use candle_core::DType;
 use gemm::Parallelism;
 use std::marker::PhantomData;
 use std::ops::Range;
@@ -12,10 +13,10 @@ use std::ops::Range;
 /// A matrix to read: element (i, j) is `numbers[i * row + j * column]`.
 #[derive(Clone, Copy)]
 pub(in crate::ops) struct Matrix<'a, F> {
-    numbers: &'a [F],
-    rows: usize,
-    columns: usize,
-    strides: (usize, usize),
+    pub(super) numbers: &'a [F],
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) strides: (usize, usize),
 }
 
 impl<'a, F: Real> Matrix<'a, F> {
@@ -49,14 +50,41 @@ fn fits(len: usize, rows: usize, columns: usize, stride: usize) -> bool {
 
 /// A matrix to write, its rows `stride` numbers apart.
 pub(in crate::ops) struct MatrixMut<'a, F> {
-    start: *mut F,
-    rows: usize,
-    columns: usize,
-    stride: usize,
+    pub(super) start: *mut F,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    pub(super) stride: usize,
     lives: PhantomData<&'a mut [F]>,
 }
 
+impl<'a, F: Real> Matrix<'a, F> {
+    /// The same numbers, which are f32.
+    pub(super) fn as_f32(self) -> Matrix<'a, f32> {
+        assert_eq!(F::DTYPE, DType::F32);
+        let (start, len) = (self.numbers.as_ptr().cast(), self.numbers.len());
+        Matrix {
+            // SAFETY: the type tells that it is f32; the slice is that of `self`.
+            numbers: unsafe { std::slice::from_raw_parts(start, len) },
+            rows: self.rows,
+            columns: self.columns,
+            strides: self.strides,
+        }
+    }
+}
+
 impl<'a, F: Real> MatrixMut<'a, F> {
+    /// The same numbers, which are f32.
+    pub(super) fn as_f32(&mut self) -> MatrixMut<'_, f32> {
+        assert_eq!(F::DTYPE, DType::F32);
+        MatrixMut {
+            start: self.start.cast(),
+            rows: self.rows,
+            columns: self.columns,
+            stride: self.stride,
+            lives: PhantomData,
+        }
+    }
+
     /// The first `columns` of each of `rows` rows, which begin `stride` numbers apart.
     pub fn new(numbers: &'a mut [F], rows: usize, columns: usize, stride: usize) -> Self {
         assert!(fits(numbers.len(), rows, columns, stride));
@@ -92,6 +120,27 @@ impl<'a, F: Real> MatrixMut<'a, F> {
             columns: columns.len(),
             stride: self.stride,
             lives: PhantomData,
+        }
+    }
+
+    /// The same, for several threads to write parts of.
+    pub(super) fn shared(&mut self) -> Shared<'_, F> {
+        Shared {
+            start: self.start,
+            len: (self.rows * self.stride + self.columns).saturating_sub(self.stride),
+            stride: self.stride,
+            lives: PhantomData,
+        }
+    }
+
+    /// Writes the same numbers to each row.
+    pub(super) fn fill_rows(&mut self, numbers: &[F]) {
+        assert_eq!(numbers.len(), self.columns);
+        for i in 0..self.rows {
+            // SAFETY: the constructors made sure that row i lies in the memory borrowed for 'a; it need not have been written before.
+            let start = unsafe { self.start.add(i * self.stride) };
+            // SAFETY: as many numbers as the row has, from other memory.
+            unsafe { start.copy_from_nonoverlapping(numbers.as_ptr(), self.columns) };
         }
     }
 
@@ -210,26 +259,25 @@ pub(in crate::ops) fn multiply<F: Real>(
     }
 }
 
-/// The product `a b` as a new vector, on all threads.
-pub(in crate::ops) fn product<F: Real>(a: Matrix<'_, F>, b: Matrix<'_, F>) -> Vec<F> {
-    let (rows, columns) = (a.rows, b.columns);
+/// A new vector of `rows` x `columns` numbers.
+///
+/// # Safety
+/// `write` writes every number, and reads none before.
+pub(super) unsafe fn of_new<F: Real>(
+    rows: usize,
+    columns: usize,
+    write: impl FnOnce(&mut MatrixMut<'_, F>),
+) -> Vec<F> {
     let mut out = Vec::with_capacity(rows * columns);
     let start = out.spare_capacity_mut().as_mut_ptr().cast::<F>();
-    let mut view = MatrixMut {
+    write(&mut MatrixMut {
         start,
         rows,
         columns,
         stride: columns,
         lives: PhantomData,
-    };
-    multiply(
-        &mut view,
-        Before::Overwritten,
-        F::ONE,
-        (a, b),
-        all_threads(),
-    );
-    // SAFETY: gemm wrote every element and read none (`Before::Overwritten`).
+    });
+    // SAFETY: every element was written, as the caller promised.
     unsafe { out.set_len(rows * columns) };
     out
 }
@@ -255,7 +303,16 @@ mod tests {
                 .map(|c| (0..k).map(|x| a[c / m * k + x] * b[c % m * k + x]).sum())
                 .collect();
             let (a, b) = (Matrix::new(&a, n, k, k), Matrix::new(&b, m, k, k));
-            assert_eq!(product(a, b.t()), truth, "{n} {k} {m}");
+            let mut once = vec![f64::NAN; n * m];
+            let mut out = MatrixMut::new(&mut once, n, m, m);
+            multiply(
+                &mut out,
+                Before::Overwritten,
+                1.0,
+                (a, b.t()),
+                Parallelism::None,
+            );
+            assert_eq!(once, truth, "{n} {k} {m}");
             let mut twice = truth.clone();
             let mut out = MatrixMut::new(&mut twice, n, m, m);
             multiply(

@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use super::Ops;
 use super::counted;
-use super::cpu::matmul::{Before, Matrix, Shared, multiply};
+use super::cpu::factors::Factors;
+use super::cpu::matmul::{Before, Matrix, Shared};
 use super::cpu::real::typed;
 use super::cpu::rows::{build, numbers, tensor, with_numbers};
 use super::cpu::simd::{dot, simd};
@@ -56,7 +57,7 @@ impl Ops<'_> {
         routing: &Arc<Routing>,
     ) -> Result<Tensor> {
         self.choose(
-            |tape| fused(tape, x_nc, gates_nk, weights, routing),
+            |tape| fused((tape, self.factors), x_nc, gates_nk, weights, routing),
             |_| reference(x_nc, gates_nk, weights, routing),
             || reference(x_nc, gates_nk, weights, routing),
         )
@@ -138,7 +139,7 @@ fn reference(
 }
 
 fn fused(
-    tape: Option<&Tape>,
+    (tape, factors): (Option<&Tape>, Factors),
     x: &Tensor,
     gates: &Tensor,
     [up, down]: [&Tensor; 2],
@@ -148,11 +149,11 @@ fn fused(
     let inputs = [x, gates, up, down].map(Tensor::contiguous);
     let [x, gates, up, down] = inputs;
     let inputs = [&x?, &gates?, &up?, &down?];
-    typed!(inputs[0], F => of_type::<F>(tape, inputs, sizes, routing))
+    typed!(inputs[0], F => of_type::<F>((tape, factors), inputs, sizes, routing))
 }
 
 fn of_type<F: FewRows>(
-    tape: Option<&Tape>,
+    (tape, factors): (Option<&Tape>, Factors),
     inputs: [&Tensor; 4],
     sizes: Sizes,
     routing: &Arc<Routing>,
@@ -166,6 +167,7 @@ fn of_type<F: FewRows>(
         inputs,
         |[x, gates, up, down]| {
             let of = Given {
+                factors,
                 sizes,
                 routing,
                 x: numbers(x.0, x.1)?,
@@ -182,6 +184,7 @@ fn of_type<F: FewRows>(
             let given = [x, gates, up, down, &g.contiguous()?];
             let all = with_numbers::<F, _, 5>(given, |[x, gates, up, down, g]| {
                 let of = Given {
+                    factors,
                     sizes,
                     routing: &back,
                     x,
@@ -206,6 +209,7 @@ struct Hidden<F> {
 }
 
 struct Given<'a, F> {
+    factors: Factors,
     sizes: Sizes,
     routing: &'a Routing,
     x: &'a [F],
@@ -331,7 +335,8 @@ impl<F: FewRows> Given<'_, F> {
             };
             let product = (Matrix::new(x, n, k, k), w);
             let serial = Parallelism::None;
-            multiply(&mut out, Before::Overwritten, F::ONE, product, serial);
+            self.factors
+                .multiply(&mut out, Before::Overwritten, F::ONE, product, serial);
         });
         y
     }
@@ -355,7 +360,8 @@ impl<F: FewRows> Given<'_, F> {
             let a = Matrix::new(&a[rows.start * m + of_m.start..], rows.len(), n, m).t();
             let b = Matrix::new(&b[rows.start * k..], rows.len(), k, k);
             let serial = Parallelism::None;
-            multiply(&mut out, Before::Overwritten, F::ONE, (a, b), serial);
+            self.factors
+                .multiply(&mut out, Before::Overwritten, F::ONE, (a, b), serial);
         });
         d
     }

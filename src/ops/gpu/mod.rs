@@ -25,7 +25,6 @@ mod profile;
 pub(crate) use backend::Gpu;
 pub use backend::Kernels;
 pub(super) use backend::{Argument, name_of, read, write};
-pub use pass::Narrowed;
 pub(super) use pass::Pass;
 #[cfg(test)]
 pub(crate) use profile::Profile;

@@ -1,15 +1,10 @@
 //! What a forward pass on a GPU carries from op to op, and tensors that every op needs: zeros, and narrowed weights.
 
 use super::backend::{Fit, Gpu, Kernel, count, read, write};
+use crate::ops::narrowed::Narrowed;
 use crate::ops::tape::{Back, Tape, tracked};
-use candle_core::{DType, Result, Shape, Tensor, TensorId, bail};
-use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
-
-/// Weights that were narrowed already, for as long as they do not change: decoding would otherwise read them in full for every
-/// token.
-#[derive(Default)]
-pub struct Narrowed(pub(in crate::ops) Mutex<HashMap<TensorId, Tensor>>);
+use candle_core::{DType, Result, Shape, Tensor, bail};
+use std::sync::PoisonError;
 
 /// What a forward pass on a GPU carries: where it runs, what it is recorded on, and weights narrowed before.
 #[derive(Clone, Copy)]
@@ -40,7 +35,7 @@ impl<'t> Pass<'t> {
 
     /// A matrix of parameters as products take it.
     pub(in crate::ops) fn narrow(self, w: &Tensor) -> Result<Tensor> {
-        let Some(Narrowed(known)) = self.narrowed else {
+        let Some(Narrowed { on_gpu: known, .. }) = self.narrowed else {
             return self.gpu.narrow(w);
         };
         if let Some(known) = known

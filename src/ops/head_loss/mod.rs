@@ -9,20 +9,20 @@
 
 pub(super) mod gpu;
 
-use super::cpu::matmul::{Before, Matrix, MatrixMut, all_threads, multiply};
+use super::cpu::factors::Rounded;
+use super::cpu::matmul::{Before, Matrix, MatrixMut, all_threads};
 use super::cpu::real::{Real, typed};
 use super::cpu::rows::{chunks, numbers, tensor};
 use super::cpu::simd::{max, simd, sum};
 use super::cross_entropy::{IGNORED, means_of, of_sum, rows_per_task, valid};
 use super::tape::{Tape, apply3};
-use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{CpuStorage, CustomOp3, Layout, Result, Shape, Tensor, TensorId, bail};
 use std::sync::{Mutex, PoisonError};
 
 pub(super) fn fused(
     tape: Option<&Tape>,
-    x: &Tensor,
-    w: &Tensor,
-    targets: &Tensor,
+    rounded: Rounded,
+    [x, w, targets]: [&Tensor; 3],
     z: f64,
 ) -> Result<Tensor> {
     let targets = targets.flatten_all()?.contiguous()?;
@@ -37,7 +37,7 @@ pub(super) fn fused(
     }
     let tracked = [x.track_op(), w.track_op()];
     typed!(x, F => {
-        let op = HeadLoss::<F> { z, tracked, gradients: Mutex::new(None) };
+        let op = HeadLoss::<F> { rounded, weights: w.id(), z, tracked, gradients: Mutex::new(None) };
         apply3(tape, op, [&x.contiguous()?, &w.contiguous()?, &targets])
     })
 }
@@ -49,6 +49,8 @@ fn rows_at_once(vocabulary: usize) -> usize {
 }
 
 struct HeadLoss<F> {
+    rounded: Rounded,
+    weights: TensorId,
     z: f64,
     /// Whether anyone will ask for gradients of x, and of W.
     tracked: [bool; 2],
@@ -87,7 +89,7 @@ impl<F: Real> HeadLoss<F> {
     /// The sums of all tokens' losses and squares of l; keeps the gradients of the means where they are wanted.
     fn run(&self, x: &[F], w: &[F], targets: &[u32], width: usize, count: usize) -> [f64; 2] {
         let vocabulary = w.len() / width;
-        let factors = [1.0 / count as f64, self.z].map(F::of);
+        let weighs = [1.0 / count as f64, self.z].map(F::of);
         let [of_x, of_w] = self.tracked;
         let zeros = |wanted: bool, len: usize| vec![F::ZERO; if wanted { len } else { 0 }];
         let (mut dx, mut dw) = (zeros(of_x, x.len()), zeros(of_w, w.len()));
@@ -95,31 +97,22 @@ impl<F: Real> HeadLoss<F> {
         let mut logits = vec![F::ZERO; size.min(targets.len()) * vocabulary];
         let mut losses = vec![[0f64; 2]; size.min(targets.len())];
         let w_vc = Matrix::new(w, vocabulary, width, width);
+        let right = |w, transposed| self.rounded.right(w, (self.weights, transposed));
+        let [w_forward, w_back] = [right(w_vc.t(), true), right(w_vc, false)];
+        let factors = self.rounded.factors;
         let mut total = [0.0; 2];
         for (i, targets) in targets.chunks(size).enumerate() {
             let (rows, at) = (targets.len(), i * size * width);
             let logits = &mut logits[..rows * vocabulary];
             let x_nc = Matrix::new(&x[at..], rows, width, width);
             let mut made = MatrixMut::new(logits, rows, vocabulary, vocabulary);
-            multiply(
-                &mut made,
-                Before::Overwritten,
-                F::ONE,
-                (x_nc, w_vc.t()),
-                all_threads(),
-            );
-            let of_part = grads(logits, targets, factors, &mut losses);
+            factors.overwrite(&mut made, (x_nc, &w_forward));
+            let of_part = grads(logits, targets, weighs, &mut losses);
             total = [total[0] + of_part[0], total[1] + of_part[1]];
             let g = Matrix::new(logits, rows, vocabulary, vocabulary);
             if of_x {
                 let mut dx = MatrixMut::new(&mut dx[at..], rows, width, width);
-                multiply(
-                    &mut dx,
-                    Before::Overwritten,
-                    F::ONE,
-                    (g, w_vc),
-                    all_threads(),
-                );
+                factors.overwrite(&mut dx, (g, &w_back));
             }
             if of_w {
                 let mut dw = MatrixMut::new(&mut dw, vocabulary, width, width);
@@ -128,7 +121,8 @@ impl<F: Real> HeadLoss<F> {
                 } else {
                     Before::AddedTo
                 };
-                multiply(&mut dw, before, F::ONE, (g.t(), x_nc), all_threads());
+                let product = (g.t(), x_nc);
+                factors.multiply(&mut dw, before, F::ONE, product, all_threads());
             }
         }
         *self

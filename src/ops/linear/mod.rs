@@ -7,13 +7,16 @@
 pub(super) mod gpu;
 
 use super::counted;
-use super::cpu::matmul::{Before, Matrix, MatrixMut, Shared, all_threads, multiply, product};
+use super::cpu::factors::{Right, Rounded};
+use super::cpu::matmul::{Matrix, Shared};
 use super::cpu::real::{Real, typed};
-use super::cpu::rows::{build, column_sums, numbers, tensor, with_numbers};
+use super::cpu::rows::{column_sums, numbers, tensor, with_numbers};
 use super::cpu::simd::accumulate;
 use super::cpu::tile::FewRows;
 use super::tape::{Tape, apply2, apply3};
-use candle_core::{CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, bail};
+use candle_core::{
+    CpuStorage, CustomOp2, CustomOp3, Layout, Result, Shape, Tensor, TensorId, bail,
+};
 use rayon::prelude::*;
 use std::marker::PhantomData;
 
@@ -27,8 +30,8 @@ pub(super) fn reference(x: &Tensor, w: &Tensor, bias: Option<&Tensor>) -> Result
 
 pub(super) fn fused(
     tape: Option<&Tape>,
-    x: &Tensor,
-    w: &Tensor,
+    rounded: Rounded,
+    [x, w]: [&Tensor; 2],
     bias: Option<&Tensor>,
 ) -> Result<Tensor> {
     let ((_, k), (m, k_of_w)) = (x.dims2()?, w.dims2()?);
@@ -41,9 +44,12 @@ pub(super) fn fused(
         );
     }
     let (x, w) = (x.contiguous()?, w.contiguous()?);
-    typed!(x, F => match bias {
-        Some(bias) => apply3(tape, Linear::<F>(PhantomData), [&x, &w, &bias.contiguous()?]),
-        None => apply2(tape, Linear::<F>(PhantomData), [&x, &w]),
+    typed!(x, F => {
+        let op = Linear::<F> { rounded, weights: w.id(), type_: PhantomData };
+        match bias {
+            Some(bias) => apply3(tape, op, [&x, &w, &bias.contiguous()?]),
+            None => apply2(tape, op, [&x, &w]),
+        }
     })
 }
 
@@ -80,7 +86,11 @@ fn few_rows<F: FewRows>(x: &[F], w: &[F], k: usize, bias: Option<&[F]>) -> Vec<F
     y_nm
 }
 
-struct Linear<F>(PhantomData<F>);
+struct Linear<F> {
+    rounded: Rounded,
+    weights: TensorId,
+    type_: PhantomData<F>,
+}
 
 impl<F: FewRows> CustomOp2 for Linear<F> {
     fn name(&self) -> &'static str {
@@ -98,7 +108,7 @@ impl<F: FewRows> CustomOp2 for Linear<F> {
         let (x, w) = (numbers::<F>(x, lx)?, numbers::<F>(w, lw)?);
         let y = match n {
             1..=FEW_ROWS if k > 0 => few_rows(x, w, k, None),
-            _ => product(Matrix::new(x, n, k, k), Matrix::new(w, m, k, k).t()),
+            _ => self.product(x, w, [n, k, m], None),
         };
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
     }
@@ -110,7 +120,7 @@ impl<F: FewRows> CustomOp2 for Linear<F> {
         _y: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>)> {
-        let (dx, dw, _) = gradients::<F>(x, w, &g.contiguous()?, false)?;
+        let (dx, dw, _) = self.gradients(x, w, &g.contiguous()?, false)?;
         Ok((dx, dw))
     }
 }
@@ -139,18 +149,7 @@ impl<F: FewRows> CustomOp3 for Linear<F> {
             let y = few_rows(x, w, k, Some(bias));
             return Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))));
         }
-        let (x, w) = (Matrix::new(x, n, k, k), Matrix::new(w, m, k, k));
-        let mut y = build(n, m, |_, rows| {
-            rows.chunks_exact_mut(m)
-                .for_each(|row| row.copy_from_slice(bias))
-        });
-        multiply(
-            &mut MatrixMut::new(&mut y, n, m, m),
-            Before::AddedTo,
-            F::ONE,
-            (x, w.t()),
-            all_threads(),
-        );
+        let y = self.product(x, w, [n, k, m], Some(bias));
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
     }
 
@@ -162,27 +161,42 @@ impl<F: FewRows> CustomOp3 for Linear<F> {
         _y: &Tensor,
         g: &Tensor,
     ) -> Result<(Option<Tensor>, Option<Tensor>, Option<Tensor>)> {
-        gradients::<F>(x, w, &g.contiguous()?, bias.track_op())
+        self.gradients(x, w, &g.contiguous()?, bias.track_op())
     }
 }
 
 type Gradients = (Option<Tensor>, Option<Tensor>, Option<Tensor>);
 
-fn gradients<F: Real>(x: &Tensor, w: &Tensor, g: &Tensor, with_bias: bool) -> Result<Gradients> {
-    let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
-    let (dx, dw, db) = with_numbers::<F, _, 3>([x, w, g], |[x_nk, w_mk, g_nm]| {
-        let g = Matrix::new(g_nm, n, m, m);
-        let dx = x.track_op().then(|| product(g, Matrix::new(w_mk, m, k, k)));
-        let dw = w
-            .track_op()
-            .then(|| product(g.t(), Matrix::new(x_nk, n, k, k)));
-        (dx, dw, with_bias.then(|| column_sums(g_nm, m)))
-    })?;
-    Ok((
-        dx.map(|dx| tensor(dx, (n, k))).transpose()?,
-        dw.map(|dw| tensor(dw, (m, k))).transpose()?,
-        db.map(|db| tensor(db, m)).transpose()?,
-    ))
+impl<F: Real> Linear<F> {
+    /// `x W^T (+ bias)`.
+    fn product(&self, x: &[F], w: &[F], [n, k, m]: [usize; 3], bias: Option<&[F]>) -> Vec<F> {
+        let (x, w) = (Matrix::new(x, n, k, k), Matrix::new(w, m, k, k).t());
+        let w = self.rounded.right(w, (self.weights, true));
+        self.rounded.factors.product(x, &w, bias)
+    }
+
+    /// Of x, W and the bias, where they are asked for.
+    fn gradients(&self, x: &Tensor, w: &Tensor, g: &Tensor, with_bias: bool) -> Result<Gradients> {
+        let ((n, k), (m, _)) = (x.dims2()?, w.dims2()?);
+        let (dx, dw, db) = with_numbers::<F, _, 3>([x, w, g], |[x_nk, w_mk, g_nm]| {
+            let g = Matrix::new(g_nm, n, m, m);
+            let product = |a, b: &Right<F>| self.rounded.factors.product(a, b, None);
+            let dx = x.track_op().then(|| {
+                let w = Matrix::new(w_mk, m, k, k);
+                product(g, &self.rounded.right(w, (self.weights, false)))
+            });
+            let dw = w.track_op().then(|| {
+                let x = Matrix::new(x_nk, n, k, k);
+                product(g.t(), &Right::once(x))
+            });
+            (dx, dw, with_bias.then(|| column_sums(g_nm, m)))
+        })?;
+        Ok((
+            dx.map(|dx| tensor(dx, (n, k))).transpose()?,
+            dw.map(|dw| tensor(dw, (m, k))).transpose()?,
+            db.map(|db| tensor(db, m)).transpose()?,
+        ))
+    }
 }
 
 #[cfg(test)]

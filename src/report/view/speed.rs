@@ -127,6 +127,7 @@ fn peaks(findings: &Findings) -> Option<Block> {
         "device",
         "when",
         "matrix product",
+        "in bf16",
         "memory copy",
         "why not",
     ]);
@@ -147,6 +148,10 @@ fn peaks(findings: &Findings) -> Option<Block> {
                 .to_owned(),
                 found
                     .gemm_f32_flops_per_s
+                    .map(|peak| FlopsPerSecond(peak).to_string())
+                    .unwrap_or_default(),
+                found
+                    .gemm_bf16_flops_per_s
                     .map(|peak| FlopsPerSecond(peak).to_string())
                     .unwrap_or_default(),
                 found

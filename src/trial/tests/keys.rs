@@ -48,6 +48,7 @@ fn branches(folder: &Path) -> Vec<Value> {
         json!({"train": {"tokens": 5000}}),
         json!({"train": {"tokens_per_param": 20}}),
         json!({"compute": {"device": "cuda", "dtype": "f32"}}),
+        json!({"compute": {"products": "bf16"}}),
         json!({"measure": {"external_meter": watts}}),
         json!({"model": {"mixer": attends, "x0": true, "zero_init": true}}),
         json!({"model": {"mixer": slides, "head": {"zero_init": false}}}),

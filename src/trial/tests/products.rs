@@ -1,0 +1,83 @@
+//! Training with the factors of products rounded to bf16 (`compute.products`).
+
+use super::*;
+
+fn sets(compute: Value) -> Value {
+    json!({
+        "model": {"layers": 2, "width": 48, "heads": 4, "context": 24},
+        "train": {"batch": 4, "steps": 60, "optimizer": {"lr": 0.01}},
+        "data": {"kind": "markov", "states": 24},
+        "compute": compute,
+    })
+}
+
+/// The loss of each step.
+fn losses(variant: &str, compute: Value, steps: u64) -> Vec<f64> {
+    let experiment = prepared(variant, sets(compute)).experiment;
+    let mut trainer = trainer(&experiment, 1);
+    (0..steps)
+        .map(|step| trainer.step(&batch(&experiment, step)).unwrap().loss)
+        .collect()
+}
+
+#[test]
+fn rounded_products_train_as_products_of_f32_do_whatever_the_threads() {
+    for variant in ["gpt2", "llama"] {
+        let full = losses(variant, json!({}), 60);
+        let rounded = losses(variant, json!({"products": "bf16"}), 60);
+        assert_ne!(full, rounded);
+        let mean = |losses: &[f64]| losses[50..].iter().sum::<f64>() / 10.0;
+        let (full, far) = (mean(&full), mean(&full) - mean(&rounded));
+        assert!(
+            full < 3.0 && far.abs() < 0.02 * full,
+            "{variant}: {full}, {far}"
+        );
+        let pool = |threads| rayon::ThreadPoolBuilder::new().num_threads(threads).build();
+        let [one, three] = [1, 3].map(|threads| {
+            pool(threads)
+                .unwrap()
+                .install(|| losses(variant, json!({"products": "bf16"}), 5))
+        });
+        assert_eq!(one, three);
+        assert_eq!(one, rounded[..5]);
+    }
+}
+
+#[test]
+fn products_of_f32_are_what_a_spec_without_the_key_asks_for() {
+    let of = |compute: Value| prepared("gpt2", sets(compute)).spec_sha256;
+    assert_eq!(of(json!({})), of(json!({"products": "f32"})));
+    assert_ne!(of(json!({})), of(json!({"products": "bf16"})));
+}
+
+#[test]
+fn rounded_products_are_refused_where_nothing_rounds_them() {
+    for compute in [json!({"ops": "reference"}), json!({"device": "cuda"})] {
+        let mut compute = compute;
+        compute["products"] = json!("bf16");
+        let mut tree = Library::builtin().variant("gpt2").unwrap().tree;
+        tree.overlay(&Tree::from_json(&sets(compute), &Origin::named("test")).unwrap());
+        let error = settle(&Registry::builtin(), &tree).err().unwrap();
+        assert!(
+            error.message.contains("compute.products = \"bf16\""),
+            "{}",
+            error.message
+        );
+    }
+}
+
+#[test]
+fn a_processor_without_a_unit_for_them_is_told_so() {
+    let spec = prepared("gpt2", sets(json!({"products": "bf16"}))).spec;
+    let refused = settle::refuse_emulation(&spec);
+    match crate::ops::bf16_unit(settle::now_s) {
+        Ok(_) => assert!(refused.is_ok()),
+        Err(why) => {
+            let error = refused.err().unwrap();
+            assert!(error.message.ends_with(&why), "{}", error.message);
+            assert!(error.hint.unwrap().contains("--set compute.products=f32"));
+        }
+    }
+    let full = prepared("gpt2", sets(json!({}))).spec;
+    assert!(settle::refuse_emulation(&full).is_ok());
+}
