@@ -16,12 +16,14 @@ pub struct Rate {
     pub samples_s: Vec<f64>,
 }
 
-/// Runs `work`, each run worth `amount`, for at least `seconds` and at least five times after one to warm up.
+/// Runs `work`, each run worth `amount`, for at least `seconds` and at least five times after one to warm up; where no seconds are
+/// asked for, three times, the fewest that have a peak.
 pub fn rate(clock: &dyn Clock, work: &mut dyn Work, amount: f64, seconds: f64) -> Result<Rate> {
     work.once()?;
     let mut samples_s = Vec::new();
+    let least = if seconds > 0.0 { 5 } else { 3 };
     let start = clock.now_s();
-    while samples_s.len() < 5 || clock.now_s() - start < seconds {
+    while samples_s.len() < least || clock.now_s() - start < seconds {
         samples_s.push(clock.time(work)?);
     }
     let kept = |three: &[f64]| amount / three.iter().copied().fold(0.0, f64::max);
