@@ -142,7 +142,7 @@ fn a_finished_trial_has_every_metric_or_a_reason() {
     let sets = json!({
         "model": {"layers": 1, "width": 16, "heads": 2, "context": 16},
         "train": {"batch": 4, "steps": 20},
-        "data": {"kind": "language"},
+        "data": {"kind": "language", "validation_tokens": 4096},
         "measure": {"val_points": 2, "curve_points": 5, "window_s": 0.01},
     });
     let prepared = prepared("gpt2", sets);

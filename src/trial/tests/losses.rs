@@ -7,7 +7,7 @@ fn with(variant: &str) -> Prepared {
     let sets = json!({
         "model": {"width": 16, "heads": 2, "layers": 2, "context": 12},
         "train": {"batch": 2, "steps": 3},
-        "data": {"kind": "markov", "states": 11},
+        "data": {"kind": "markov", "states": 11, "validation_tokens": 480},
         "measure": {"window_s": 0.01},
     });
     prepared(variant, sets)

@@ -40,7 +40,7 @@ fn a_trial_goes_on_to_the_same_bits() {
         let mut sets = json!({
             "model": {"layers": 1, "width": 16, "heads": 2, "context": 8},
             "train": {"batch": 2, "steps": 7, "optimizer": {"kind": optimizer, "lr": 0.01}},
-            "data": {"kind": "markov", "states": 7},
+            "data": {"kind": "markov", "states": 7, "validation_tokens": 64},
         });
         if let Some(stored) = stored {
             sets["train"]["stored"] = json!(stored);

@@ -6,7 +6,7 @@ fn tree(extra: Value) -> Tree {
     let sets = json!({
         "model": {"width": 16, "heads": 2, "layers": 2, "context": 12},
         "train": {"batch": 2, "steps": 3},
-        "data": {"kind": "markov", "states": 11},
+        "data": {"kind": "markov", "states": 11, "validation_tokens": 480},
         "measure": {"window_s": 0.01},
     });
     let mut tree = Library::builtin().variant("gpt2+mtp").unwrap().tree;
