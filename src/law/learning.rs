@@ -105,11 +105,15 @@ pub(super) fn one_batch_is_overfitted(recipe: &Recipe) -> Outcome {
     let mut last = f64::NAN;
     for _ in 0..experiment.steps {
         last = trainer.step(&distinct)?.loss;
+        // What is learnt needs no further steps to show it.
+        if last < ENOUGH_NATS {
+            return Ok(());
+        }
     }
     expect(
-        last < ENOUGH_NATS,
+        false,
         format!(
-            "less than {ENOUGH_NATS} nats after {} steps on one batch",
+            "less than {ENOUGH_NATS} nats within {} steps on one batch",
             experiment.steps
         ),
         format!("{last:.3}"),
@@ -160,7 +164,7 @@ pub(super) fn windows_are_strangers(recipe: &Recipe) -> Outcome {
 
 /// A batch whole, so that two threads work on one operation, and in parts.
 pub(super) fn threads_change_no_bit(recipe: &Recipe) -> Outcome {
-    const STEPS: u64 = 6;
+    const STEPS: u64 = 3;
     for shards in [1, 3] {
         let mut sets = small();
         sets["compute"] = json!({"shards": shards});

@@ -62,13 +62,22 @@ fn part_of_variants(part: usize) {
     }
 }
 
-/// Whether a change says more than which kind one part is, or how the optimizer is set: each kind has obeyed its own law already.
+/// Whether a change says more than which kind one part is, how wide its layer, or how the optimizer, its schedule or a loss is set:
+/// each kind has obeyed its own law already. Two kinds together, such as a mixer without positions, are more.
 fn is_more_than_a_kind(variant: &Variant) -> bool {
-    let is_choice = |key: &str| {
-        key.starts_with("train.optimizer.")
-            || ["model.mixer.kind", "model.ffn.kind", "model.linear.kind"].contains(&key)
+    let is_kind = |key: &str| {
+        key.starts_with("model.") && (key.ends_with(".kind") || key == "model.norm.place")
     };
-    !variant.name.contains('+') || variant.own.iter().any(|(key, _)| !is_choice(key))
+    let is_setting = |key: &str| {
+        key == "model.ffn.ratio"
+            || ["train.optimizer.", "train.schedule.", "train.loss."]
+                .iter()
+                .any(|table| key.starts_with(table))
+    };
+    let keys = || variant.own.iter().map(|(key, _)| key);
+    !variant.name.contains('+')
+        || keys().any(|key| !is_kind(key) && !is_setting(key))
+        || keys().filter(|key| is_kind(key)).count() > 1
 }
 
 /// They are tried side by side.
