@@ -9,6 +9,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use effbench::analysis::fit::solve::on_all_cores;
 use effbench::record::pool::read_all;
 use effbench::report::summary_json;
 use effbench::unit::{Nats, Times};
@@ -154,28 +155,32 @@ fn said(path: &str) -> BTreeMap<&'static str, String> {
 /// The headline's figures and, where a page lists all gains, each of them.
 #[test]
 fn the_headline_is_one_in_every_medium() {
-    for path in files() {
-        let studies = json(&["gain", &path])["studies"].clone();
-        let said = said(&path);
-        for study in studies.as_array().unwrap() {
-            let answers = study["answers"].as_array().unwrap();
-            if let Some(place) = study["headline"].as_u64() {
-                for part in told(&answers[place as usize]) {
-                    for (medium, text) in &said {
-                        assert!(text.contains(&part), "{path}, {medium} lacks {part:?}");
-                    }
+    // Side by side: each file is read by a process for every medium.
+    let files = files();
+    on_all_cores(files.len(), |k| one_headline(&files[k]));
+}
+
+fn one_headline(path: &str) {
+    let studies = json(&["gain", path])["studies"].clone();
+    let said = said(path);
+    for study in studies.as_array().unwrap() {
+        let answers = study["answers"].as_array().unwrap();
+        if let Some(place) = study["headline"].as_u64() {
+            for part in told(&answers[place as usize]) {
+                for (medium, text) in &said {
+                    assert!(text.contains(&part), "{path}, {medium} lacks {part:?}");
                 }
             }
-            for answer in answers {
-                let Some((gain, _)) = solved(&answer["gains"]["model_flops"]) else {
-                    continue;
-                };
-                for medium in ["gain", "report.html"] {
-                    assert!(
-                        said[medium].contains(&gain),
-                        "{path}, {medium} lacks {gain}"
-                    );
-                }
+        }
+        for answer in answers {
+            let Some((gain, _)) = solved(&answer["gains"]["model_flops"]) else {
+                continue;
+            };
+            for medium in ["gain", "report.html"] {
+                assert!(
+                    said[medium].contains(&gain),
+                    "{path}, {medium} lacks {gain}"
+                );
             }
         }
     }
