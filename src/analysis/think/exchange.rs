@@ -80,8 +80,10 @@ pub fn exchange(solvers: &[&Solver]) -> Result<Exchange, String> {
         ));
     }
     let repeats = solvers.iter().map(|s| s.repeats).min().unwrap_or(0);
+    let chances: Vec<_> = (0..repeats).map(|r| chances(solvers, r)).collect();
     let all = |weights: &[f64]| -> Vec<Vec<Need>> {
-        (0..repeats).map(|r| needs(solvers, r, weights)).collect()
+        let of_repeat = |r: usize| needs(solvers, r, &chances[r], weights);
+        (0..repeats).map(of_repeat).collect()
     };
     let problems = solvers.iter().map(|s| s.answers[0].problems()).max();
     let by_repeat = all(&vec![1.0; problems.unwrap_or(0)]);
@@ -126,18 +128,32 @@ pub fn exchange(solvers: &[&Solver]) -> Result<Exchange, String> {
     })
 }
 
-/// Of one repeat: what each solver needs for each accuracy, where its samples reach it; problems count by their weights.
-fn needs(solvers: &[&Solver], repeat: usize, weights: &[f64]) -> Vec<Need> {
-    let mut found = Vec::new();
-    for solver in solvers {
+/// By number of samples: the probability that each problem is solved.
+type Chances = Vec<(u64, Vec<f64>)>;
+
+/// Of one repeat, of each solver.
+fn chances(solvers: &[&Solver], repeat: usize) -> Vec<Chances> {
+    let of_solver = |solver: &&Solver| {
         let answers = &solver.answers[repeat];
-        let share = |k: u64| {
-            let solved = solved(answers, Way::Best(k));
-            let total: f64 = weights.iter().zip(&solved).map(|(w, s)| w * s).sum();
+        doubling(answers.samples)
+            .map(|k| (k, solved(answers, Way::Best(k))))
+            .collect()
+    };
+    solvers.iter().map(of_solver).collect()
+}
+
+/// Of one repeat: what each solver needs for each accuracy, where its samples reach it; problems count by their weights.
+fn needs(solvers: &[&Solver], repeat: usize, chances: &[Chances], weights: &[f64]) -> Vec<Need> {
+    let mut found = Vec::new();
+    for (solver, chances) in solvers.iter().zip(chances) {
+        let answers = &solver.answers[repeat];
+        let share = |solved: &[f64]| {
+            let total: f64 = weights.iter().zip(solved).map(|(w, s)| w * s).sum();
             total / weights.iter().take(solved.len()).sum::<f64>()
         };
-        let curve: Vec<(f64, f64)> = doubling(answers.samples)
-            .map(|k| ((k as f64).ln(), share(k)))
+        let curve: Vec<(f64, f64)> = chances
+            .iter()
+            .map(|(k, solved)| ((*k as f64).ln(), share(solved)))
             .collect();
         for level in LEVELS {
             let within = |pair: &&[(f64, f64)]| (pair[0].1..=pair[1].1).contains(&level);
