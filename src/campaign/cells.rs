@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::measure::{Clock, Monotonic};
 use crate::model::Model;
 use crate::runner::plan::{Besides, PreparedCell};
-use crate::trial::settle::refuse_no_meter;
+use crate::trial::refusal::refuse_no_meter;
 use crate::trial::{Experiment, Registry, settle};
 
 /// A settled cell, and the threads its spec asks for (0: all).

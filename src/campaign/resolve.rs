@@ -14,7 +14,7 @@ use crate::runner::machine::default_threads;
 use crate::runner::plan::PreparedCell;
 use crate::runner::{Mode, Shard, pin};
 use crate::trial::Registry;
-use crate::trial::settle::refuse_emulation;
+use crate::trial::refusal::refuse_emulation;
 
 /// FLOP/s that a plan assumes for two cores until a calibration has measured: a guess, shown as one.
 const NOMINAL_FLOPS_PER_S: f64 = 3e10;

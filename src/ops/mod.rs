@@ -19,6 +19,7 @@ mod tape;
 mod unaided;
 mod axes;
 mod narrowed;
+mod rounding;
 mod gpu;
 mod linear;
 mod stacked;
@@ -63,8 +64,7 @@ pub use axes::Axes;
 pub use blend::Blend;
 pub use cached::Cached;
 pub use counted::{counted, matmul};
-use cpu::factors::Rounded;
-pub use cpu::factors::{Factors, bf16_unit, tile_unit};
+pub use cpu::factors::{Factors, RoundedProduct, bf16_unit, tile_unit};
 pub use cross_entropy::{IGNORED, TokenLoss};
 pub use decomposed::{eigen, eigen_flops, orthonormal, orthonormal_flops};
 pub use dispatch::{Dispatched, dispatched, unaided};
@@ -178,13 +178,6 @@ impl<'t> Ops<'t> {
         Self { tf32, ..self }
     }
 
-    /// The same with the factors of matrix products on a CPU rounded: those of weights and of attention. Sums, activations between
-    /// products, states of recurrences and products of up to 32 rows, which wait for memory, stay f32.
-    #[must_use]
-    pub fn with_factors(self, factors: Factors) -> Self {
-        Self { factors, ..self }
-    }
-
     /// The same where the device has own kernels, else the reference.
     ///
     /// # Errors
@@ -222,27 +215,6 @@ impl<'t> Ops<'t> {
         }
     }
 
-    /// The same with weights that stay as they are, so that each is narrowed to the type of activations once.
-    #[must_use]
-    pub fn keeping<'u>(self, narrowed: &'u Narrowed) -> Ops<'u>
-    where
-        't: 'u,
-    {
-        Ops {
-            narrowed: Some(narrowed),
-            ..self
-        }
-    }
-
-    /// The same with weights that are made anew for each product: nothing is kept of them.
-    #[must_use]
-    pub fn keeping_nothing(self) -> Self {
-        Self {
-            narrowed: None,
-            ..self
-        }
-    }
-
     /// The same recorded on nothing: another model's pass within this one's.
     pub fn untaped(self) -> Ops<'static> {
         Ops {
@@ -253,11 +225,6 @@ impl<'t> Ops<'t> {
             tape: None,
             narrowed: None,
         }
-    }
-
-    /// Whether the factors of products on a CPU are rounded.
-    pub fn rounds_factors(self) -> bool {
-        matches!(self.runs, Runs::Cpu) && self.factors != Factors::F32
     }
 
     /// Of activations.
@@ -293,15 +260,6 @@ impl<'t> Ops<'t> {
             |pass| op::on_gpu(pass, &op, inputs),
             || op.reference(inputs),
         )
-    }
-
-    /// What factors of products on a CPU are rounded to, and what was packed of them before.
-    fn rounding(self) -> Rounded {
-        let kept = self.narrowed.filter(|_| self.factors != Factors::F32);
-        Rounded {
-            factors: self.factors,
-            kept: kept.map(|narrowed| narrowed.on_cpu.clone()),
-        }
     }
 
     /// One of the three ways to compute: on a CPU, on a GPU, or by candle's operations.

@@ -2,16 +2,15 @@
 
 use std::sync::Arc;
 
-use candle_core::Tensor;
 use serde_json::json;
 
-use super::{Registry, gpu, settle};
+use super::{Registry, gpu, refusal, settle};
 use crate::config::{Library, Origin, Tree};
 use crate::device::{self, Opened, Precision};
 use crate::error::Result;
 use crate::measure::calibrate::Rate;
 use crate::measure::{Clock, Monotonic, calibrate, energy};
-use crate::ops::{Factors, Ops, bf16_unit};
+use crate::ops::{RoundedProduct, bf16_unit};
 use crate::record::{At, Calibration};
 
 /// Side of the square product to begin with: a few milliseconds on two cores.
@@ -41,7 +40,7 @@ pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Res
     let full = product(Precision::F32, &opened, &clock)?;
     let half = match own {
         Some(_) => Some(product(Precision::Bf16, &opened, &clock).map(|rate| rate.peak_per_s)),
-        None => of_rounded(&opened, &clock).transpose(),
+        None => of_rounded(&clock).transpose(),
     };
     let mut stream = device::StreamCopy::new(STREAM_BYTES, &opened.device)?;
     let bytes = stream.bytes();
@@ -75,19 +74,17 @@ pub fn calibrate(registry: &Registry, device: &str, machine: u64, at: At) -> Res
 }
 
 /// The rate of products whose factors are rounded to bf16 on a CPU that has a unit for that; on another it is nobody's peak.
-fn of_rounded(opened: &Opened, clock: &dyn Clock) -> Result<Option<f64>> {
-    if bf16_unit(settle::now_s).is_err() {
+fn of_rounded(clock: &dyn Clock) -> Result<Option<f64>> {
+    if bf16_unit(refusal::now_s).is_err() {
         return Ok(None);
     }
-    let ops = Ops::fused().with_factors(Factors::Bf16);
-    let values = (0..ROUNDED_GEMM * ROUNDED_GEMM).map(|i| (i % 251) as f32 / 251.0 - 0.5);
-    let shape = (ROUNDED_GEMM, ROUNDED_GEMM);
-    let factor = Tensor::from_vec(values.collect(), shape, &opened.device)?;
-    let flops = 2.0 * (ROUNDED_GEMM as f64).powi(3);
-    let mut run = || Ok(ops.logits(&factor, &factor).map(drop)?);
-    Ok(Some(
-        calibrate::rate(clock, &mut run, flops, SHORT_S)?.peak_per_s,
-    ))
+    let product = RoundedProduct::new(ROUNDED_GEMM);
+    let mut run = || {
+        product.run();
+        Ok(())
+    };
+    let rate = calibrate::rate(clock, &mut run, product.flops(), SHORT_S)?;
+    Ok(Some(rate.peak_per_s))
 }
 
 /// The product's rate. A fast device needs a larger product, and then several before it is waited for, or its overheads would be

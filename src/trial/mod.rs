@@ -17,6 +17,7 @@ pub mod registry;
 pub mod keys;
 pub mod infer;
 pub mod settle;
+pub mod refusal;
 pub mod export;
 pub mod calibrate;
 pub mod quality;
@@ -48,7 +49,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         ));
     }
     let experiment = prepared.experiment;
-    settle::refuse_emulation(&prepared.spec)?;
+    refusal::refuse_emulation(&prepared.spec)?;
     let (opened, own) = gpu::open(&experiment.device)?;
     let plan = Plan {
         gpu: own.clone(),

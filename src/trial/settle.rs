@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::iter::{once, successors};
 use std::path::PathBuf;
-use std::sync::{Arc, LazyLock};
+use std::sync::Arc;
 
 use serde_json::Value;
 
@@ -20,12 +20,10 @@ use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
 use crate::data::{HeldOut, Repeated, Source};
 use crate::error::{Error, Result};
-use crate::foreign;
-use crate::measure::energy::{self, External};
-use crate::measure::{Clock, Monotonic};
+use crate::measure::energy::External;
 use crate::model::{Decl, Model, Packing, Part, Shape, Span};
-use crate::ops::{DType, Factors, Ops, bf16_unit};
-use crate::record::{self, Asked, Cost, TokenFlops};
+use crate::ops::{DType, Factors, Ops};
+use crate::record::{self, Cost, TokenFlops};
 use crate::train::{OptimizerPlan, Rates, Schedule, Stored};
 
 /// Refuses to train where all of a text is kept for losses.
@@ -253,7 +251,7 @@ fn shards(compute: &Knobs, device: &str, batch: usize) -> Result<usize> {
 }
 
 /// Which operations run, and in what. On a GPU activations are bf16 unless something else is asked for; on a CPU that can be
-/// planned, and is refused when it is to run ([`refuse_emulation`]).
+/// planned, and is refused when it is to run.
 fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
     let fused = compute.read(&OPS)? == "fused";
     let narrow = fused && device != "cpu";
@@ -282,54 +280,6 @@ fn ops(compute: &Knobs, device: &str) -> Result<Ops<'static>> {
         (true, _) => Ok(Ops::fused()),
         (false, _) => Ok(Ops::reference()),
     }
-}
-
-/// Seconds of a clock that never goes back.
-pub(super) fn now_s() -> f64 {
-    static START: LazyLock<Monotonic> = LazyLock::new(Monotonic::start);
-    START.now_s()
-}
-
-/// Refuses to run what would say nothing: bf16 on a CPU, and rounded factors on one that is not faster by them. Both may be planned
-/// and counted.
-pub fn refuse_emulation(spec: &Value) -> Result<()> {
-    let asked = Asked::of(spec);
-    if asked.products() == Some("bf16") {
-        bf16_unit(now_s).map_err(|why| {
-            Error::input(format!("compute.products = \"bf16\": {why}"))
-                .hint("--set compute.products=f32, which is the default")
-        })?;
-    }
-    match (asked.device(), asked.dtype()) {
-        (Some("cpu"), Some("bf16")) => {
-            let why =
-                "on the CPU it is emulated, slower than f32 and with another rounding than a GPU's";
-            Err(Error::input(format!("compute.dtype = \"bf16\": {why}"))
-                .hint("--device cuda, or --set compute.dtype=f32"))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Refuses what is to measure and is not there, or is no wattmeter's log.
-pub fn refuse_no_meter(experiment: &Experiment) -> Result<()> {
-    let Some(external) = &experiment.measure.external else {
-        return Ok(());
-    };
-    let refuse = |why: &str| {
-        let path = external.path.display();
-        Error::input(format!("measure.external_meter = \"{path}\": {why}"))
-    };
-    if let Some(why) = foreign::once(&external.path) {
-        return Err(refuse(why));
-    }
-    let found = energy::external::read(&external.path, external.offset_s);
-    found.map(drop).map_err(|error| {
-        let refused = refuse(&error.message);
-        error
-            .hint
-            .map_or(refused.clone(), |hint| refused.hint(hint))
-    })
 }
 
 /// Exactly one of `steps`, `tokens` and `tokens_per_param` says how long to train; 400 steps where none does.
@@ -361,7 +311,7 @@ fn measure(knobs: &Knobs) -> Result<Measure> {
 }
 
 /// A wattmeter's log. The spec keeps its name alone: its folder may say whose it is. Whether it is there is asked before a run
-/// ([`refuse_no_meter`]) and not of each trial: a meter that fails costs figures of energy, never a trial.
+/// (`refusal`) and not of each trial: a meter that fails costs figures of energy, never a trial.
 fn external(knobs: &Knobs) -> Result<Option<External>> {
     let Some(path) = knobs.find(&EXTERNAL_METER)?.map(PathBuf::from) else {
         let offset = &EXTERNAL_METER_OFFSET_S;

@@ -94,6 +94,35 @@ fn unit() -> Unit {
 #[derive(Default)]
 pub(in crate::ops) struct Kept(Mutex<HashMap<(TensorId, bool), Arc<OnceLock<Packed>>>>);
 
+/// A square product of rounded factors: what the peak of a processor's unit for them is measured by.
+pub struct RoundedProduct {
+    numbers: Vec<f32>,
+    side: usize,
+}
+
+impl RoundedProduct {
+    /// Of so many rows and columns.
+    pub fn new(side: usize) -> Self {
+        let numbers = (0..side * side).map(|i| (i % 251) as f32 / 251.0 - 0.5);
+        Self {
+            numbers: numbers.collect(),
+            side,
+        }
+    }
+
+    /// Multiplies, on all threads.
+    pub fn run(&self) {
+        let factor = Matrix::new(&self.numbers, self.side, self.side, self.side);
+        let product = Factors::Bf16.product(factor, &Right::once(factor), None);
+        std::hint::black_box(product);
+    }
+
+    /// FLOPs of one run.
+    pub fn flops(&self) -> f64 {
+        2.0 * (self.side as f64).powi(3)
+    }
+}
+
 /// What an operation that multiplies by weights carries to its way back.
 pub(in crate::ops) struct Rounded {
     pub factors: Factors,

@@ -37,7 +37,13 @@ pub(super) fn fused(
     }
     let tracked = [x.track_op(), w.track_op()];
     typed!(x, F => {
-        let op = HeadLoss::<F> { rounded, weights: w.id(), z, tracked, gradients: Mutex::new(None) };
+        let op = HeadLoss::<F> {
+            rounded,
+            weights: w.id(),
+            z,
+            tracked,
+            gradients: Mutex::new(None),
+        };
         apply3(tape, op, [&x.contiguous()?, &w.contiguous()?, &targets])
     })
 }

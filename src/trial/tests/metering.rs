@@ -7,7 +7,7 @@ use crate::config::{Library, Named, Origin, Tree};
 use crate::measure::energy::meter::{About, Found, Law, Meter, MeterKind, Place, Value as Reading};
 use crate::measure::{Clock, Monotonic, clock};
 use crate::reading::{Absent, Method, Phase, Quality};
-use crate::trial::settle::refuse_no_meter;
+use crate::trial::refusal::refuse_no_meter;
 use crate::trial::{Registry, run, settle};
 
 /// A processor that takes 50 W whatever it does, as counters of microjoules on a clock of their own.

@@ -69,8 +69,8 @@ fn rounded_products_are_refused_where_nothing_rounds_them() {
 #[test]
 fn a_processor_without_a_unit_for_them_is_told_so() {
     let spec = prepared("gpt2", sets(json!({"products": "bf16"}))).spec;
-    let refused = settle::refuse_emulation(&spec);
-    match crate::ops::bf16_unit(settle::now_s) {
+    let refused = refusal::refuse_emulation(&spec);
+    match crate::ops::bf16_unit(refusal::now_s) {
         Ok(_) => assert!(refused.is_ok()),
         Err(why) => {
             let error = refused.err().unwrap();
@@ -79,5 +79,5 @@ fn a_processor_without_a_unit_for_them_is_told_so() {
         }
     }
     let full = prepared("gpt2", sets(json!({}))).spec;
-    assert!(settle::refuse_emulation(&full).is_ok());
+    assert!(refusal::refuse_emulation(&full).is_ok());
 }

@@ -92,7 +92,11 @@ fn holds(
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig {
+        cases: 24,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
 
     #[test]
     fn any_product_is_the_sum_of_rounded_factors(
@@ -228,10 +232,8 @@ fn block(unit: Unit, left: &[Tile], right: &[Tile], start: Start<'_>) -> Vec<u32
 
 #[test]
 fn the_tile_unit_does_what_the_emulated_one_does_to_the_bit() {
-    let Ok(unit) = Unit::tiles() else {
-        eprintln!("no tile unit here: only the emulated one is tried");
-        return;
-    };
+    // Elsewhere there is nothing to hold against it.
+    let Ok(unit) = Unit::tiles() else { return };
     let random = |seed: u32, mask: u32| {
         let mut state = seed;
         let mut tile = || {
