@@ -14,3 +14,10 @@ pub struct Narrowed {
     /// On a CPU, rounded and packed.
     pub(super) on_cpu: Arc<Kept>,
 }
+
+impl Narrowed {
+    /// Bytes by which weights that were packed on a CPU are smaller than the f32 that they were made of.
+    pub fn spared_bytes(&self) -> u64 {
+        2 * self.on_cpu.numbers() as u64
+    }
+}

@@ -6,7 +6,7 @@ use super::{Ops, Runs};
 
 impl<'t> Ops<'t> {
     /// The same with the factors of matrix products on a CPU rounded: those of weights and of attention. Sums, activations between
-    /// products, states of recurrences and products of up to 32 rows, which wait for memory, stay f32.
+    /// products, states of recurrences and products of up to 32 rows, unless their weights are [kept](Ops::keeping), stay f32.
     #[must_use]
     pub fn with_factors(self, factors: Factors) -> Self {
         Self { factors, ..self }

@@ -81,6 +81,7 @@ pub fn serve(
             serving.decode_s.push(clock.now_s() - from_s);
         }
     }
+    serving.bytes_read -= narrowed.spared_bytes();
     if meters.is_open() {
         metered(&served, &mut sampling, clock, meters, &mut serving)?;
     }

@@ -123,6 +123,15 @@ impl RoundedProduct {
     }
 }
 
+impl Kept {
+    /// Numbers of all that was packed.
+    pub fn numbers(&self) -> usize {
+        let known = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let packed = known.values().filter_map(|packed| packed.get());
+        packed.map(Packed::numbers).sum()
+    }
+}
+
 /// What an operation that multiplies by weights carries to its way back.
 pub(in crate::ops) struct Rounded {
     pub factors: Factors,
@@ -152,6 +161,12 @@ impl<'a, F: Real> Right<'a, F> {
 }
 
 impl Rounded {
+    /// Whether weights stay packed from one product to the next: then a few rows are multiplied as many are, since that reads the fewest
+    /// bytes.
+    pub fn keeps<F: Real>(&self) -> bool {
+        self.factors == Factors::Bf16 && self.kept.is_some() && F::DTYPE == DType::F32
+    }
+
     /// A matrix of weights as a right factor, packed where it is rounded: once for all products by one value of this, and once for all that
     /// share what is kept, by its tensor and whether it is transposed.
     pub(in crate::ops) fn right<'a, F: Real>(

@@ -107,7 +107,7 @@ impl<F: FewRows> CustomOp2 for Linear<F> {
         let ((n, k), (m, _)) = (lx.shape().dims2()?, lw.shape().dims2()?);
         let (x, w) = (numbers::<F>(x, lx)?, numbers::<F>(w, lw)?);
         let y = match n {
-            1..=FEW_ROWS if k > 0 => few_rows(x, w, k, None),
+            1..=FEW_ROWS if k > 0 && !self.rounded.keeps::<F>() => few_rows(x, w, k, None),
             _ => self.product(x, w, [n, k, m], None),
         };
         Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))))
@@ -145,7 +145,7 @@ impl<F: FewRows> CustomOp3 for Linear<F> {
             numbers::<F>(w, lw)?,
             numbers::<F>(bias, lb)?,
         );
-        if (1..=FEW_ROWS).contains(&n) && k > 0 {
+        if (1..=FEW_ROWS).contains(&n) && k > 0 && !self.rounded.keeps::<F>() {
             let y = few_rows(x, w, k, Some(bias));
             return Ok((F::to_cpu_storage_owned(y), Shape::from((n, m))));
         }

@@ -58,6 +58,12 @@ fn shares(inner: usize) -> impl Iterator<Item = Range<usize>> + Clone {
         .map(move |start| start..(start + SHARE).min(inner))
 }
 
+/// 0 to `count` in pieces of `each`.
+fn ranges(count: usize, each: usize) -> impl ExactSizeIterator<Item = Range<usize>> {
+    let starts = (0..count).step_by(each);
+    starts.map(move |start| start..(start + each).min(count))
+}
+
 /// The share's tiles of all panels of a factor, share by share.
 fn tiles_of(factor: &Factor<'_>, inner: usize) -> usize {
     factor.panels() * shares(inner).map(|share| tiles(share.len())).sum::<usize>()
@@ -105,6 +111,11 @@ impl Packed {
             rows: b.rows,
             columns: b.columns,
         }
+    }
+
+    /// Numbers of the matrix.
+    pub fn numbers(&self) -> usize {
+        self.rows * self.columns
     }
 }
 
@@ -186,7 +197,10 @@ impl Product<'_> {
     /// Threads worth waking.
     fn threads(&self, threads: Parallelism) -> usize {
         match threads {
-            Parallelism::Rayon(_) if self.own.outer * self.shared * self.inner >= SERIAL => {
+            // A panel of one row takes as long as a whole one.
+            Parallelism::Rayon(_)
+                if self.own.panels() * PANEL * self.shared * self.inner >= SERIAL =>
+            {
                 rayon::current_num_threads()
             }
             _ => 1,
@@ -197,6 +211,7 @@ impl Product<'_> {
         if self.inner == 0 {
             return self.of_nothing(out);
         }
+        let others = self.shared.div_ceil(PANEL);
         let out = out.shared();
         let each = match threads {
             1 => PANELS_PER_TASK,
@@ -206,16 +221,18 @@ impl Product<'_> {
                 .div_ceil(threads * TASKS_PER_THREAD)
                 .min(PANELS_PER_TASK),
         };
-        let tasks = (0..self.own.panels()).step_by(each.max(1));
-        let tasks = tasks.map(|first| first..(first + each).min(self.own.panels()));
+        let own = ranges(self.own.panels(), each.max(1));
         if threads == 1 {
-            tasks.for_each(|own| self.task(own, packed, &out));
-        } else {
-            let tasks: Vec<_> = tasks.collect();
-            tasks
-                .into_par_iter()
-                .for_each(|own| self.task(own, packed, &out));
+            return own.for_each(|own| self.task((own, 0..others), packed, &out));
         }
+        // Where there are few panels to share out, as of a few rows, those that all read are shared out too.
+        let groups = (threads * TASKS_PER_THREAD).div_ceil(own.len().max(1));
+        let group = others.div_ceil(groups).max(1);
+        let tasks = own.flat_map(|own| ranges(others, group).map(move |some| (own.clone(), some)));
+        let tasks: Vec<_> = tasks.collect();
+        tasks
+            .into_par_iter()
+            .for_each(|task| self.task(task, packed, &out));
     }
 
     /// A product over no inner dimension.
@@ -229,8 +246,13 @@ impl Product<'_> {
         }
     }
 
-    /// The blocks of some panels of a task's own and all of the shared ones.
-    fn task(&self, own: Range<usize>, packed: &[Tile], out: &Shared<'_, f32>) {
+    /// The blocks of some panels of a task's own and some of the shared ones.
+    fn task(
+        &self,
+        (own, others): (Range<usize>, Range<usize>),
+        packed: &[Tile],
+        out: &Shared<'_, f32>,
+    ) {
         let most = own.len() * tiles(self.inner.min(SHARE));
         let panels = self.shared.div_ceil(PANEL);
         with_tiles(1, most, |mine| {
@@ -244,7 +266,8 @@ impl Product<'_> {
                 let (of_share, rest) = packed.split_at(panels * each);
                 packed = rest;
                 let first = share.start == 0;
-                for (other, theirs) in of_share.chunks_exact(each).enumerate() {
+                for other in others.clone() {
+                    let theirs = &of_share[other * each..][..each];
                     for (panel, mine) in own.clone().zip(mine.chunks_exact(each)) {
                         let (corner, factors) = match self.own_is_left {
                             true => ([panel, other], (mine, theirs)),

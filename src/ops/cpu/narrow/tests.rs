@@ -313,3 +313,33 @@ fn a_packed_factor_and_a_bias_give_the_same_product() {
         }
     }
 }
+
+#[test]
+fn a_few_rows_are_shared_out_by_columns_and_threads_change_no_bit() {
+    let (rows, inner, columns) = (5, 600, 610);
+    let [x, y] = [rows * (inner + 3), (inner + 3) * (columns + 3)].map(|n| numbers(n, 13));
+    let a = factor(&x, rows, inner, false);
+    let b = factor(&y, inner, columns, true);
+    for unit in units() {
+        let packed = Packed::of(unit, b);
+        assert_eq!(packed.numbers(), inner * columns);
+        let write = |threads| {
+            let mut out = vec![f32::NAN; rows * columns];
+            let mut view = MatrixMut::new(&mut out, rows, columns, columns);
+            let made = Made {
+                before: Before::Overwritten,
+                scale: 1.0,
+                bias: None,
+            };
+            multiply_packed(&mut view, made, (a, &packed), threads);
+            out
+        };
+        let alone = write(Parallelism::None);
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build();
+        assert_eq!(
+            alone,
+            pool.unwrap().install(|| write(Parallelism::Rayon(3)))
+        );
+        assert!(alone.iter().all(|x| x.is_finite()));
+    }
+}
