@@ -1,5 +1,6 @@
 //! Every op, fused against reference: forward, and forward and backward, at the shape of suite `throughput`'s `m` and at that
-//! of suite `quick`; first the machine's own limits, the f32 matrix product and a copy of memory, to hold them against.
+//! of suite `quick`; first the machine's own limits, the f32 matrix product and a copy of memory, to hold them against, and single
+//! products in f32 and bf16 (`-- product/`).
 //! `cargo bench --bench ops -- m/attention` runs one; `-- peak` the limits. An op's throughput is in FLOPs where it multiplies
 //! matrices, else in bytes of its inputs and its output, each touched once (and twice more backwards).
 //!
@@ -9,7 +10,8 @@ use candle_core::{DType, Device, Result, Tensor, Var};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use effbench::device::{Gemm, Precision, StreamCopy};
 use effbench::ops::{
-    Axes, Decay, Features, LinearAxes, LinearInputs, Ops, RopeTable, Routing, Score, Tape,
+    Axes, Decay, Factors, Features, LinearAxes, LinearInputs, Narrowed, Ops, RopeTable, Routing,
+    Score, Tape,
 };
 use std::sync::Arc;
 use std::time::Duration;
@@ -239,6 +241,35 @@ fn peak(criterion: &mut Criterion) {
     group.finish();
 }
 
+/// Rows, inner dimension and columns of single products: of `w32` to a model of width 768.
+const PRODUCTS: [[usize; 3]; 6] = [
+    [256, 32, 96],
+    [1024, 32, 128],
+    [512, 128, 512],
+    [2048, 384, 1536],
+    [2048, 768, 768],
+    [2048, 768, 3072],
+];
+
+/// Products of f32 and of factors rounded to bf16, packed each time or with weights that are kept packed.
+fn products(criterion: &mut Criterion) {
+    let rounded = Ops::fused().with_factors(Factors::Bf16);
+    for [n, k, m] in PRODUCTS {
+        let of = |rows| Tensor::randn(0f32, 1f32, (rows, k), &Device::Cpu).unwrap();
+        let (x, w, kept) = (of(n), of(m), Narrowed::default());
+        let mut group = criterion.benchmark_group(format!("product/{n}x{k}x{m}"));
+        group.throughput(Throughput::Elements(2 * (n * k * m) as u64));
+        for (name, ops) in [
+            ("f32", Ops::fused()),
+            ("bf16", rounded),
+            ("bf16-kept", rounded.keeping(&kept)),
+        ] {
+            group.bench_function(name, |b| b.iter(|| ops.linear(&x, &w, None).unwrap()));
+        }
+        group.finish();
+    }
+}
+
 fn ops(criterion: &mut Criterion) {
     for shape in SHAPES {
         for case in cases(shape).unwrap() {
@@ -253,6 +284,6 @@ criterion_group! {
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_millis(1000));
-    targets = peak, ops
+    targets = peak, products, ops
 }
 criterion_main!(benches);
