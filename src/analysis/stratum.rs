@@ -113,9 +113,16 @@ pub fn words(data: Option<&Value>, otherwise: &str) -> String {
     }
 }
 
-impl Stratum<'_> {
+impl<'a> Stratum<'a> {
+    /// The same with some of its trials.
+    pub(super) fn where_trial(&self, keep: impl Fn(&Trial) -> bool) -> Self {
+        let mut some = self.clone();
+        some.trials.retain(|trial| keep(trial));
+        some
+    }
+
     /// The variants that finished a trial, in the order in which they first stand.
-    pub fn variants(&self) -> Vec<&str> {
+    pub fn variants(&self) -> Vec<&'a str> {
         let mut seen = BTreeSet::new();
         let finished = self
             .trials

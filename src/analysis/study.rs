@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::answer::{Answer, answer_pairs};
+use super::forecast::{Forecast, Untold, forecasts};
 use super::pairs::pair_in;
 use super::question::{Question, Unanswered};
 use super::recipe::{Recipe, recipes};
@@ -39,6 +40,10 @@ pub struct Study {
     pub spectra: Vec<Spectrum>,
     /// How each variant's gain moves with compute.
     pub trends: Vec<Trend>,
+    /// What each variant's cheaper runs foretold of its dearest, and what came.
+    pub forecasts: Vec<Forecast>,
+    /// Variants of which nothing could be foretold.
+    pub untold: Vec<Untold>,
     /// The error that repeats share, which is in the intervals; `null` where no cell ran twice.
     pub scatter: Option<Scatter>,
 }
@@ -155,14 +160,17 @@ fn study(file: &ResultFile, stratum: &Stratum, base: &str, only: Option<&str>) -
         recipes: Vec::new(),
         spectra: Vec::new(),
         trends: Vec::new(),
+        forecasts: Vec::new(),
+        untold: Vec::new(),
         scatter: Scatter::of(stratum),
     };
     let scatter = study.scatter;
     let asked = Question::of(file).ok();
-    for question in questions(stratum, base, only) {
-        match pair_in(stratum, &question) {
+    let questions = questions(stratum, base, only);
+    for question in &questions {
+        match pair_in(stratum, question) {
             Ok(pairs) => {
-                if asked.as_ref() == Some(&question) {
+                if asked.as_ref() == Some(question) {
                     study.headline = Some(study.answers.len());
                 }
                 study
@@ -170,7 +178,7 @@ fn study(file: &ResultFile, stratum: &Stratum, base: &str, only: Option<&str>) -
                     .push(answer_pairs(file, &pairs, scatter.as_ref()));
                 study
                     .spectra
-                    .extend(spectrum(stratum, &question, scatter.as_ref()));
+                    .extend(spectrum(stratum, question, scatter.as_ref()));
             }
             Err(why) => study.unanswered.push(Refused {
                 cell: question.cell(),
@@ -178,6 +186,7 @@ fn study(file: &ResultFile, stratum: &Stratum, base: &str, only: Option<&str>) -
             }),
         }
     }
+    (study.forecasts, study.untold) = forecasts(stratum, &questions);
     study.trends = trends(&study.answers, scatter.as_ref());
     let places: BTreeSet<(&str, Option<u64>)> = stratum
         .trials

@@ -116,6 +116,12 @@ impl<'a> Campaign<'a> {
         self.options.command()
     }
 
+    /// The settled spec of a cell that judges, by its name.
+    pub fn spec(&self, cell: &str) -> Option<&serde_json::Value> {
+        let of_name = self.cells.iter().find(|known| known.name == cell);
+        of_name.map(|cell| &cell.spec)
+    }
+
     /// `cpu`, `cuda:0`.
     pub fn device(&self) -> &str {
         &self.device

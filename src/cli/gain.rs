@@ -11,6 +11,7 @@ use super::price::PriceArgs;
 use crate::analysis::Unanswered;
 use crate::analysis::along::over_compute;
 use crate::analysis::fit::Irreducible;
+use crate::analysis::forecast::Calibration;
 use crate::analysis::study::studies;
 use crate::analysis::target::{Goal, Question, reached};
 use crate::analysis::transfer::{Transfer, transfers};
@@ -18,8 +19,9 @@ use crate::config::Price;
 use crate::error::{Error, Result};
 use crate::record::ResultFile;
 use crate::record::parents::with_parents_counted;
-use crate::record::pool::read_all;
+use crate::record::pool::{read_all, read_each};
 use crate::report;
+use crate::report::forecast::{Foretold, Skipped};
 
 /// Arguments of `effbench gain`.
 #[derive(Debug, Clone, Args)]
@@ -30,6 +32,7 @@ Examples:
   effbench gain results/ladder.json --base llama --format json
   effbench gain results/gain.json --out gain.html     or .md, .svg (the plot), .csv (the table)
   effbench gain results/gain.json --along compute          does a gain grow or fade with compute?
+  effbench gain results/*.json --forecast                  did cheap runs foretell what dear ones gain?
   effbench gain runs.json --target 3.28             what it costs to reach a loss
   effbench gain runs.json --target base --against 1.1   are the gains above 1.1?
   effbench gain results/reuse.json --parents          with what the models took that were begun with
@@ -59,6 +62,10 @@ pub struct GainArgs {
     /// Test whether the gains at the target are above this ratio (one-sided, Holm's correction over variants and axes).
     #[arg(long, value_name = "RATIO", value_parser = ratio, requires = "target")]
     pub against: Option<f64>,
+    /// Foretell each variant's dearest runs from its cheaper ones, hold that against what came, and count how often the intervals
+    /// held; each file by itself.
+    #[arg(long, conflicts_with_all = ["along", "target"])]
+    pub forecast: bool,
     /// Count with each model what the models took to train that it began with (a suite's `from`) or learnt from (`teacher`).
     #[arg(long)]
     pub parents: bool,
@@ -82,6 +89,9 @@ pub enum Along {
 
 /// Says what every variant is worth.
 pub fn execute(args: &GainArgs) -> Result<()> {
+    if args.forecast {
+        return forecasts(args);
+    }
     let mut file = read_all(&args.results)?;
     if args.parents {
         file = with_parents_counted(&file)?;
@@ -113,6 +123,39 @@ pub fn execute(args: &GainArgs) -> Result<()> {
         || {
             let document =
                 json!({ "studies": studies, "transfers": compared, "price": price.name });
+            Ok(Some(document))
+        },
+    )
+}
+
+/// Says what cheap runs foretold of dear ones, in each file by itself, for their bases differ.
+fn forecasts(args: &GainArgs) -> Result<()> {
+    let (mut found, mut skipped) = (Vec::new(), Vec::new());
+    for (name, mut file) in read_each(&args.results)? {
+        if args.parents {
+            file = with_parents_counted(&file)?;
+        }
+        match studies(&file, None, args.base.as_deref(), args.variant.as_deref()) {
+            Ok(studies) => found.extend(studies.into_iter().map(|study| Foretold {
+                file: name.clone(),
+                data: study.data,
+                base: study.base,
+                forecasts: study.forecasts,
+                untold: study.untold,
+            })),
+            Err(why) => skipped.push(Skipped {
+                file: name,
+                reason: why.to_string(),
+            }),
+        }
+    }
+    args.out.show(
+        || Ok(report::forecast::page(&found, &skipped)),
+        || {
+            let all = found.iter().flat_map(|one| &one.forecasts);
+            let document = json!({
+                "calibration": Calibration::of(all), "studies": found, "skipped": skipped,
+            });
             Ok(Some(document))
         },
     )

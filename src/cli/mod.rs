@@ -42,6 +42,8 @@ pub mod report;
 mod outcome;
 #[cfg(feature = "run")]
 pub mod run;
+#[cfg(feature = "run")]
+pub mod challenge;
 pub mod schema;
 pub mod summary;
 pub mod think;
@@ -80,6 +82,9 @@ pub enum Command {
     /// Train a suite's variants, measure them, and answer its question.
     #[cfg(feature = "run")]
     Run(run::RunArgs),
+    /// Judge a variant of anyone's under the protocol that is the same for all: one line for a table.
+    #[cfg(feature = "run")]
+    Challenge(challenge::ChallengeArgs),
     /// Say what there is: variants, suites, data, and the parts that variants are made of.
     #[cfg(feature = "run")]
     List(list::ListArgs),
@@ -150,6 +155,7 @@ pub fn main(registry: Registry) -> ExitCode {
     }
     parsed(|command| match command {
         Command::Run(args) => run::execute(&args, &registry),
+        Command::Challenge(args) => challenge::execute(&args, &registry),
         Command::List(args) => list::execute(&args, &registry),
         Command::Show(args) => show::execute(&args, &registry),
         Command::Doctor(args) => doctor::execute(&args, &registry),
@@ -239,7 +245,15 @@ fn code(kind: Kind) -> u8 {
 /// What a build without the feature `run` says to a command that it does not have.
 #[cfg(not(feature = "run"))]
 fn judge_only(command: &str) -> Error {
-    let trains = ["run", "list", "show", "doctor", "data", "export"];
+    let trains = [
+        "run",
+        "challenge",
+        "list",
+        "show",
+        "doctor",
+        "data",
+        "export",
+    ];
     if trains.contains(&command) {
         Error::input(format!("this effbench is the judge only, built without the feature `run`: it cannot `{command}`"))
             .hint("build it with its default features: `cargo build --release`")

@@ -15,6 +15,7 @@ pub mod resample;
 pub mod sample;
 pub mod change;
 pub mod interval;
+pub mod binomial;
 pub mod fieller;
 pub mod answers;
 pub mod bootstrap;

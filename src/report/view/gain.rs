@@ -1,6 +1,7 @@
 //! What each variant is worth: the winner first, then every variant in a sentence, as a forest, on every axis, against training
 //! length, change by change, and on other data.
 
+use super::forecast;
 use super::gain_axes::{against_length, asked, axes, short, silent, trends, vectors};
 use super::gain_recipe::{combined, spectra};
 use super::hue::Hues;
@@ -67,6 +68,7 @@ pub(super) fn of_study(study: &Study, hue: Hues) -> Vec<Block> {
     blocks.extend(silent(study));
     blocks.extend(against_length(study, hue).map(Block::Plot));
     blocks.extend(trends(study));
+    blocks.extend(forecast::of_study(study));
     let asked = asked(study);
     let here = |recipe: &&Recipe| {
         asked.is_none_or(|a| recipe.scale == a.scale && recipe.budget == a.budget)

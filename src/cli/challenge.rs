@@ -1,0 +1,197 @@
+//! `effbench challenge`: a variant of anyone's under the protocol that is the same for all, and lines for a table.
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use super::outcome::Watching;
+use super::print::{Format, print, print_json, print_page, say, to_json};
+use crate::analysis::challenge::{Entry, Protocol};
+use crate::campaign::rerun::{Again, Verdict, rerun};
+use crate::campaign::{Campaign, Mode, Options, Outcome};
+use crate::config::{Gate, Library};
+use crate::error::{Error, Kind, Result};
+use crate::record::store;
+use crate::report;
+use crate::runner::{Interrupt, child};
+use crate::trial::Registry;
+
+/// The suite that is the protocol.
+const SUITE: &str = "challenge";
+/// The committed result that challengers are held against, from the root of a clone.
+const FRONTIER: &str = "results/zoo-epyc-19h-1c-linux.json";
+
+/// Arguments of `effbench challenge`.
+#[derive(Debug, Clone, Args)]
+#[command(after_help = "\
+Examples:
+  effbench challenge mine.toml                 tunes, trains and judges it: some minutes on two cores
+  effbench challenge mine.toml --dry-run       what that would take, and whether the rules let it
+  effbench challenge challenge-mine.json       its line again, and whether the file keeps the rules
+  effbench validate challenge-mine.json --rerun 3     three of its trials again: are these its losses?
+
+The rules are in docs/challenge.md.")]
+pub struct ChallengeArgs {
+    /// The variant, a file or as `--variants` takes it (gpt2+rope+mine.toml); or result files of challenges, for their lines.
+    #[arg(required = true, value_name = "FILE.toml|RESULT.json")]
+    pub files: Vec<String>,
+    /// The result file [default: challenge-VARIANT.json].
+    #[arg(long, value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Run only what is missing from an earlier run.
+    #[arg(long, conflicts_with = "fresh")]
+    pub resume: bool,
+    /// Start over and replace what is there.
+    #[arg(long)]
+    pub fresh: bool,
+    /// Say what would be run and what it would take, and run nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// The result of suite zoo whose base it is held against.
+    #[arg(long, value_name = "RESULT", default_value = FRONTIER)]
+    pub against: PathBuf,
+    /// How to say what was found.
+    #[arg(long, value_enum, default_value_t)]
+    pub format: Format,
+}
+
+/// Judges a variant, or says again what was judged.
+pub fn execute(args: &ChallengeArgs, registry: &Registry) -> Result<()> {
+    let library = registry.library();
+    let protocol = protocol(args, &library)?;
+    let is_result = |file: &String| file.ends_with(".json");
+    if args.files.iter().all(is_result) {
+        let mut entries = Vec::new();
+        for file in &args.files {
+            entries.extend(protocol.judge(file, &store::read_valid(Path::new(file))?)?);
+        }
+        return tell(&entries, args.format);
+    }
+    let [variant] = &args.files[..] else {
+        return Err(Error::input(
+            "one variant at a time runs, and result files are told without one",
+        )
+        .hint("`effbench challenge mine.toml`, then `effbench challenge *.json`"));
+    };
+    challenge(args, registry, &library, &protocol, variant)
+}
+
+fn protocol(args: &ChallengeArgs, library: &Library) -> Result<Protocol> {
+    let frontier = store::read_valid(&args.against).map_err(|error| {
+        let hint = "run it in the root of a clone of the repository, or say where the file is: --against RESULT";
+        if args.against.exists() {
+            error
+        } else {
+            error.hint(hint)
+        }
+    })?;
+    Protocol::of(library.suite(SUITE)?, frontier)
+}
+
+fn challenge(
+    args: &ChallengeArgs,
+    registry: &Registry,
+    library: &Library,
+    protocol: &Protocol,
+    reference: &str,
+) -> Result<()> {
+    let variant = library.variant(reference)?;
+    protocol.refuse_variant(&variant)?;
+    let out = args.out.clone();
+    let options = Options {
+        suite: SUITE.to_owned(),
+        device: "cpu".to_owned(),
+        variants: vec![reference.to_owned()],
+        out: Some(out.unwrap_or_else(|| format!("challenge-{}.json", variant.name).into())),
+        mode: match (args.resume, args.fresh) {
+            (true, _) => Mode::Resume,
+            (_, true) => Mode::Fresh,
+            _ => Mode::New,
+        },
+        ..Options::default()
+    };
+    let campaign = Campaign::resolve(registry, library, &options)?;
+    for cell in campaign.plan()?.cells {
+        let budget = cell.cell.rsplit('@').next().and_then(|n| n.parse().ok());
+        if let Some(spec) = campaign.spec(&cell.cell) {
+            protocol.refuse_spec(&cell.cell, budget, spec)?;
+        }
+    }
+    if args.dry_run {
+        let plan = campaign.plan_at(&campaign.speed(&Interrupt::default()))?;
+        return match args.format {
+            Format::Text => print_page(&report::listing::plan(&plan)),
+            Format::Json => print_json(&to_json(&plan)?),
+        };
+    }
+    find_again(registry, protocol)?;
+    let outcome = campaign.run(&mut Watching::new(Gate::default()))?;
+    let Outcome::Finished(finished) = outcome else {
+        return Err(Error::internal("a challenge ran as something else"));
+    };
+    let path = finished.written.out.display().to_string();
+    say(&format!("result file: {path}"));
+    finished.verdict()?;
+    tell(&protocol.judge(&path, &finished.written.file)?, args.format)?;
+    say(&format!(
+        "others check it with `effbench challenge {path}` and `effbench validate {path} --rerun 3`"
+    ));
+    Ok(())
+}
+
+/// Runs a trial of the base again: whether this machine finds what it found where it was committed.
+fn find_again(registry: &Registry, protocol: &Protocol) -> Result<()> {
+    child::refuse_to_nest()?;
+    let file = protocol.to_find_again();
+    let interrupt = Interrupt::on_signals()?;
+    let base = protocol.base();
+    say(&format!(
+        "a trial of {base} first: does this machine find its loss again?"
+    ));
+    let found = rerun(registry, &file, (1, 0), None, &interrupt, &mut |_| {})?;
+    let Some(again) = found.first() else {
+        return Err(Error::internal("no trial of the base was run"));
+    };
+    match again.verdict {
+        Verdict::Same => say(&format!("{}: the same to the bit", said(again))),
+        Verdict::Near => say(&format!(
+            "{}: not the same bits, but within what its repeats differ by, as on another type of processor",
+            said(again)
+        )),
+        Verdict::Other | Verdict::Unknown | Verdict::Failed => {
+            let why = again.reason.as_deref().unwrap_or("another loss");
+            return Err(Error {
+                kind: Kind::NotComparable,
+                message: format!(
+                    "{}: this machine does not find it again: {why}",
+                    said(again)
+                ),
+                hint: Some(format!(
+                    "`effbench run zoo --variants {base} --out base.json` trains the base here, then `--against base.json`"
+                )),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn said(again: &Again) -> String {
+    let now = again.now_nats.map(|now| format!(", here {now:.4}"));
+    format!(
+        "{}, repeat {}, {:.4} nats{}",
+        again.cell,
+        again.repeat,
+        again.then_nats,
+        now.unwrap_or_default()
+    )
+}
+
+fn tell(entries: &[Entry], format: Format) -> Result<()> {
+    if format == Format::Json {
+        return print_json(&serde_json::json!({ "challengers": to_json(&entries)? }));
+    }
+    for entry in entries.iter().filter(|_| entries.len() == 1) {
+        say(&report::sentence(&entry.answer));
+    }
+    print(&report::challenge::table(entries))
+}
