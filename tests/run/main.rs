@@ -3,6 +3,7 @@
 
 mod against;
 mod campaign;
+mod challenge;
 mod parts;
 mod stages;
 mod surroundings;
