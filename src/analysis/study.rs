@@ -186,7 +186,11 @@ fn study(file: &ResultFile, stratum: &Stratum, base: &str, only: Option<&str>) -
             }),
         }
     }
-    (study.forecasts, study.untold) = forecasts(stratum, &questions);
+    // Over all variants, whichever is asked for: what cells scatter by is known from all.
+    (study.forecasts, study.untold) = forecasts(stratum, &self::questions(stratum, base, None));
+    let wanted = |variant: &str| only.is_none_or(|only| only == variant);
+    study.forecasts.retain(|one| wanted(&one.variant));
+    study.untold.retain(|one| wanted(&one.variant));
     study.trends = trends(&study.answers, scatter.as_ref());
     let places: BTreeSet<(&str, Option<u64>)> = stratum
         .trials

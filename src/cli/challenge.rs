@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::outcome::Watching;
-use super::print::{Format, print, print_json, print_page, say, to_json};
+use super::print::{Format, print, print_json, say, to_json};
 use crate::analysis::challenge::{Entry, Protocol};
 use crate::campaign::rerun::{Again, Verdict, rerun};
 use crate::campaign::{Campaign, Mode, Options, Outcome};
@@ -15,6 +15,7 @@ use crate::record::store;
 use crate::report;
 use crate::runner::{Interrupt, child};
 use crate::trial::Registry;
+use crate::unit::{Bytes, Flops, Seconds};
 
 /// The suite that is the protocol.
 const SUITE: &str = "challenge";
@@ -118,11 +119,7 @@ fn challenge(
         }
     }
     if args.dry_run {
-        let plan = campaign.plan_at(&campaign.speed(&Interrupt::default()))?;
-        return match args.format {
-            Format::Text => print_page(&report::listing::plan(&plan)),
-            Format::Json => print_json(&to_json(&plan)?),
-        };
+        return dry_run(&campaign, args.format);
     }
     find_again(registry, protocol)?;
     let outcome = campaign.run(&mut Watching::new(Gate::default()))?;
@@ -139,11 +136,31 @@ fn challenge(
     Ok(())
 }
 
+/// Says what a challenge would take; the rules let it.
+fn dry_run(campaign: &Campaign, format: Format) -> Result<()> {
+    let plan = campaign.plan_at(&campaign.speed(&Interrupt::default()))?;
+    if format == Format::Json {
+        return print_json(&to_json(&plan)?);
+    }
+    let cells: Vec<&str> = plan.cells.iter().map(|cell| cell.cell.as_str()).collect();
+    print(&format!(
+        "The rules let it. After one trial of the base it would run {} trials, {} of them to choose learning rates: {} at {} repeats each, {}, about {} and {} at a time here (guesses).",
+        plan.trials,
+        plan.tuning_trials,
+        cells.join(", "),
+        plan.repeats,
+        Flops(plan.total_flops),
+        Seconds(plan.seconds_guess),
+        Bytes(plan.memory_bytes_guess as f64),
+    ))
+}
+
 /// Runs a trial of the base again: whether this machine finds what it found where it was committed.
 fn find_again(registry: &Registry, protocol: &Protocol) -> Result<()> {
     child::refuse_to_nest()?;
     let file = protocol.to_find_again();
-    let interrupt = Interrupt::on_signals()?;
+    // A program can ask for signals only once, and the campaign will: until then they end it.
+    let interrupt = Interrupt::default();
     let base = protocol.base();
     say(&format!(
         "a trial of {base} first: does this machine find its loss again?"

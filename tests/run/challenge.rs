@@ -87,11 +87,11 @@ fn a_plan_is_of_the_challenger_alone() {
     let said = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
     assert!(
-        said.contains("would run 32 trials (3 cells, 4 repeats each, after 20"),
+        said.contains("would run 32 trials, 20 of them to choose learning rates: mine/w32@400"),
         "{said}"
     );
     assert!(
-        said.contains("mine/w32@1600") && !said.contains("gpt2/"),
+        said.contains("mine/w32@1600 at 4 repeats") && !said.contains("gpt2/"),
         "{said}"
     );
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
