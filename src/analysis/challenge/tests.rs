@@ -1,3 +1,5 @@
+//! The rules of a challenge, on the committed file.
+
 use super::*;
 use crate::config::Library;
 use crate::record::store::read_valid;
