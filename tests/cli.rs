@@ -49,7 +49,7 @@ fn usage_exits_with_2_and_help_with_0() {
             2,
             "",
             if whole {
-                "a similar subcommand exists: 'schema'"
+                "'schema'"
             } else {
                 "did you mean `schema`?"
             },
