@@ -19,12 +19,11 @@ const VARIANTS: [(&str, f64, f64); 6] = [
     ("f", 0.25, 0.02),
 ];
 
-/// What a simulated study scatters by: of a seed, and of a cell, in nats; and how far its gaps bend in two doublings.
+/// What a simulated study scatters by: of a seed, and of a cell, in nats.
 #[derive(Clone, Copy, Debug)]
 struct World {
     seed: f64,
     cell: f64,
-    bend: f64,
     /// How many times the slopes of [`VARIANTS`]: at 0 all gaps stay what they are.
     slopes: f64,
 }
@@ -33,7 +32,6 @@ struct World {
 const QUIET: World = World {
     seed: 0.02,
     cell: 0.02,
-    bend: 0.0,
     slopes: 0.0,
 };
 
@@ -53,11 +51,10 @@ impl World {
         for (variant, at, more) in VARIANTS {
             for steps in BUDGETS {
                 let doublings = (steps as f64 / 400.0).log2();
-                let bent = self.bend * doublings * (doublings - 1.0) / 2.0;
                 run(
                     variant,
                     steps,
-                    base(steps) - at - self.slopes * more * doublings - bent,
+                    base(steps) - at - self.slopes * more * doublings,
                 );
             }
         }
@@ -99,7 +96,6 @@ fn a_straight_gap_is_foretold() {
     let world = World {
         seed: 0.0,
         cell: 0.0,
-        bend: 0.0,
         slopes: 1.0,
     };
     let found = told(&world.study(3, 0));
@@ -113,10 +109,9 @@ fn a_straight_gap_is_foretold() {
     }
 }
 
-/// Where variants' curves are parallel the intervals hold what they promise; where they are not, more, as the scatter of cells then
-/// counts what slopes differ by.
+/// The intervals hold about what they promise, of parallel curves and others, whether or not cells scatter besides their seeds.
 #[test]
-fn intervals_hold_at_least_what_they_promise() {
+fn intervals_hold_about_what_they_promise() {
     for (cell, slopes) in [(0.0, 0.0), (0.03, 0.0), (0.02, 1.0)] {
         let world = World {
             cell,
@@ -126,27 +121,34 @@ fn intervals_hold_at_least_what_they_promise() {
         let found = world.calibration(4, 40);
         let share = found.held.map(|held| held as f64 / found.forecasts as f64);
         let promised = found.rms_promised_nats / found.rms_nats;
-        let most = if slopes == 0.0 { 0.92 } else { 0.99 };
-        assert!((0.74..=most).contains(&share[0]), "{world:?}: {found:?}");
+        assert!((0.74..=0.92).contains(&share[0]), "{world:?}: {found:?}");
         assert!(share[1] >= 0.92, "{world:?}: {found:?}");
         assert!((0.85..=1.6).contains(&promised), "{world:?}: {found:?}");
     }
 }
 
-/// A gap that bends by more than its luck is missed, and the calibration says so.
+/// Whoever promises too much or too little is told so.
 #[test]
-fn a_bend_shows_as_too_few_outcomes() {
-    let world = World {
-        seed: 0.004,
-        cell: 0.004,
-        bend: 0.3,
-        slopes: 0.0,
+fn intervals_that_lie_are_told() {
+    let all: Vec<Forecast> = (0..10)
+        .flat_map(|index| told(&QUIET.study(4, index)))
+        .collect();
+    let off = |outcome: fn(&Forecast) -> f64| {
+        let moved = all.iter().map(|one| Forecast {
+            outcome_nats: outcome(one),
+            ..one.clone()
+        });
+        let moved: Vec<Forecast> = moved.collect();
+        Calibration::of(moved.iter()).unwrap().off()
     };
-    let found = world.calibration(4, 10);
-    assert_eq!(found.off(), [Some(Off::Short); 2], "{found:?}");
+    assert_eq!(off(|one| one.outcome_nats), [None, None]);
+    assert_eq!(off(|one| one.predicted_nats + 1.0), [Some(Off::Short); 2]);
+    // All of 60 are too few to tell from 95%.
+    assert_eq!(off(|one| one.predicted_nats), [Some(Off::Over), None]);
+    assert_eq!(Calibration::of(std::iter::empty()), None);
 }
 
-/// Nothing of the dearest cells is in a forecast: with other outcomes it is the same.
+/// Nothing of its dearest cell is in a variant's forecast: with another outcome it is the same.
 #[test]
 fn a_forecast_has_not_seen_the_outcome() {
     let world = World {
@@ -156,23 +158,18 @@ fn a_forecast_has_not_seen_the_outcome() {
     let file = world.study(4, 7);
     let mut other = file.clone();
     let dearest = |trial: &&mut crate::record::Trial| {
-        trial.variant != "gpt2" && trial.budget == Some(BUDGETS[2])
+        trial.variant == "a" && trial.budget == Some(BUDGETS[2])
     };
     for (k, trial) in other.trials.iter_mut().filter(dearest).enumerate() {
         let excess = trial.metrics.get_mut("excess_loss_nats").unwrap();
         excess.value = excess.value.map(|nats| nats + 0.05 * (k % 3) as f64);
     }
     let forecast = |one: &Forecast| (one.predicted_nats, one.intervals, one.last_nats);
-    let (one, two) = (told(&file), told(&other));
-    assert_eq!(
-        one.iter().map(forecast).collect::<Vec<_>>(),
-        two.iter().map(forecast).collect::<Vec<_>>()
-    );
-    assert!(
-        one.iter()
-            .zip(&two)
-            .any(|(a, b)| a.outcome_nats != b.outcome_nats)
-    );
+    let of = |file: &ResultFile| told(file).remove(0);
+    let (one, two) = (of(&file), of(&other));
+    assert_eq!(one.variant, "a");
+    assert_eq!(forecast(&one), forecast(&two));
+    assert!((one.outcome_nats - two.outcome_nats).abs() > 0.01);
 }
 
 #[test]
@@ -202,9 +199,8 @@ fn too_few_budgets_or_repeats_are_told() {
 
 /// What the file's header says.
 #[test]
-#[ignore = "500 studies a row: cargo test --lib forecast -- --ignored"]
+#[ignore = "100 studies a row: cargo test --lib forecast -- --ignored"]
 fn coverage_of_forecasts() {
-    let mut off = Vec::new();
     for (cell, slopes) in [(0.0, 0.0), (0.03, 0.0), (0.02, 1.0)] {
         for repeats in [3, 5] {
             let world = World {
@@ -214,11 +210,8 @@ fn coverage_of_forecasts() {
             };
             let found = world.calibration(repeats, 100);
             let share = found.held.map(|held| held as f64 / found.forecasts as f64);
-            if slopes == 0.0 && !((0.78..0.83).contains(&share[0]) && share[1] > 0.94) {
-                off.push(format!("{world:?}, n = {repeats}: {share:?}"));
-            }
-            off.push(format!("{world:?}, n = {repeats}: {share:?} FIGURES"));
+            let held = (0.775..0.87).contains(&share[0]) && (0.955..0.995).contains(&share[1]);
+            assert!(held, "{world:?}, n = {repeats}: {share:?}");
         }
     }
-    assert!(off.is_empty(), "{off:#?}");
 }
