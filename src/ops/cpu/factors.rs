@@ -89,10 +89,10 @@ fn unit() -> Unit {
     }
 }
 
-/// Right factors that were packed already, for as long as their numbers do not change: by the tensor they are of, and whether it
-/// is transposed.
+/// Transposed weights that were packed already, for as long as their numbers do not change, by the tensor they are of. On the way
+/// back, where nothing need be transposed, packing costs too little to pay for the memory.
 #[derive(Default)]
-pub(in crate::ops) struct Kept(Mutex<HashMap<(TensorId, bool), Arc<OnceLock<Packed>>>>);
+pub(in crate::ops) struct Kept(Mutex<HashMap<TensorId, Arc<OnceLock<Packed>>>>);
 
 /// A square product of rounded factors: what the peak of a processor's unit for them is measured by.
 pub struct RoundedProduct {
@@ -167,23 +167,30 @@ impl Rounded {
         self.factors == Factors::Bf16 && self.kept.is_some() && F::DTYPE == DType::F32
     }
 
-    /// A matrix of weights as a right factor, packed where it is rounded: once for all products by one value of this, and once for all that
-    /// share what is kept, by its tensor and whether it is transposed.
+    /// A matrix of weights as a right factor, packed once for all that share what is kept, by the tensor that it is of, where
+    /// something is.
     pub(in crate::ops) fn right<'a, F: Real>(
         &self,
         matrix: Matrix<'a, F>,
-        of: (TensorId, bool),
+        of: TensorId,
     ) -> Right<'a, F> {
+        let Some(kept) = self.kept.as_ref().filter(|_| self.keeps::<F>()) else {
+            return Right::once(matrix);
+        };
+        let mut known = kept.0.lock().unwrap_or_else(PoisonError::into_inner);
+        Right {
+            matrix,
+            packed: Some(known.entry(of).or_default().clone()),
+        }
+    }
+
+    /// A right factor that is packed, where it is rounded, once for all products by this value.
+    pub(in crate::ops) fn several<'a, F: Real>(&self, matrix: Matrix<'a, F>) -> Right<'a, F> {
         let rounded = self.factors == Factors::Bf16 && F::DTYPE == DType::F32;
-        let packed = rounded.then(|| match &self.kept {
-            Some(kept) => {
-                let Kept(known) = &**kept;
-                let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
-                known.entry(of).or_default().clone()
-            }
-            None => Arc::default(),
-        });
-        Right { matrix, packed }
+        Right {
+            matrix,
+            packed: rounded.then(Arc::default),
+        }
     }
 }
 

@@ -103,8 +103,11 @@ impl<F: Real> HeadLoss<F> {
         let mut logits = vec![F::ZERO; size.min(targets.len()) * vocabulary];
         let mut losses = vec![[0f64; 2]; size.min(targets.len())];
         let w_vc = Matrix::new(w, vocabulary, width, width);
-        let right = |w, transposed| self.rounded.right(w, (self.weights, transposed));
-        let [w_forward, w_back] = [right(w_vc.t(), true), right(w_vc, false)];
+        let w_forward = match self.rounded.keeps::<F>() {
+            true => self.rounded.right(w_vc.t(), self.weights),
+            false => self.rounded.several(w_vc.t()),
+        };
+        let w_back = self.rounded.several(w_vc);
         let factors = self.rounded.factors;
         let mut total = [0.0; 2];
         for (i, targets) in targets.chunks(size).enumerate() {

@@ -171,7 +171,7 @@ impl<F: Real> Linear<F> {
     /// `x W^T (+ bias)`.
     fn product(&self, x: &[F], w: &[F], [n, k, m]: [usize; 3], bias: Option<&[F]>) -> Vec<F> {
         let (x, w) = (Matrix::new(x, n, k, k), Matrix::new(w, m, k, k).t());
-        let w = self.rounded.right(w, (self.weights, true));
+        let w = self.rounded.right(w, self.weights);
         self.rounded.factors.product(x, &w, bias)
     }
 
@@ -183,7 +183,7 @@ impl<F: Real> Linear<F> {
             let product = |a, b: &Right<F>| self.rounded.factors.product(a, b, None);
             let dx = x.track_op().then(|| {
                 let w = Matrix::new(w_mk, m, k, k);
-                product(g, &self.rounded.right(w, (self.weights, false)))
+                product(g, &Right::once(w))
             });
             let dw = w.track_op().then(|| {
                 let x = Matrix::new(x_nk, n, k, k);

@@ -81,12 +81,16 @@ fn pack_all(
         let each = tiles(share.len());
         let (of_share, rest) = packed.split_at_mut(factor.panels() * each);
         packed = rest;
-        let pack = |(panel, out): (usize, &mut [Tile])| unit.pack(factor, panel, &share, out);
+        let pack = |(i, out): (usize, &mut [Tile])| {
+            let first = i * PANELS_PER_TASK;
+            let panels = first..first + out.len() / each;
+            unit.pack_panels(factor, panels, &share, out);
+        };
+        let some = each * PANELS_PER_TASK;
         if threads == 1 {
-            of_share.chunks_exact_mut(each).enumerate().for_each(pack);
+            of_share.chunks_mut(some).enumerate().for_each(pack);
         } else {
-            let panels = of_share.par_chunks_exact_mut(each).enumerate();
-            panels.with_min_len(4).for_each(pack);
+            of_share.par_chunks_mut(some).enumerate().for_each(pack);
         }
     }
 }
@@ -260,9 +264,8 @@ impl Product<'_> {
             let mut packed = packed;
             for share in shares(self.inner) {
                 let each = tiles(share.len());
-                for (panel, mine) in own.clone().zip(mine.chunks_exact_mut(each)) {
-                    self.unit.pack(&self.own, panel, &share, mine);
-                }
+                let mine = &mut mine[..own.len() * each];
+                self.unit.pack_panels(&self.own, own.clone(), &share, mine);
                 let (of_share, rest) = packed.split_at(panels * each);
                 packed = rest;
                 let first = share.start == 0;

@@ -44,6 +44,11 @@ impl<'a> Factor<'a> {
         }
     }
 
+    /// Whether numbers beside each other are those of one outer index.
+    pub fn inner_is_together(&self) -> bool {
+        self.strides.1 == 1
+    }
+
     pub fn panels(&self) -> usize {
         self.outer.div_ceil(PANEL)
     }

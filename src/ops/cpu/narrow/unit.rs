@@ -2,7 +2,7 @@
 
 use super::emulated;
 use super::pack::Factor;
-use super::tiles::{Block, Start, Tile};
+use super::tiles::{Block, CHUNK, Start, Tile, tiles};
 #[cfg(target_arch = "x86_64")]
 use super::{amx, dot};
 use std::marker::PhantomData;
@@ -81,6 +81,29 @@ impl Unit {
             unsafe { amx::open() };
         }
         Opened(self.0, PhantomData)
+    }
+
+    /// Packs a share of the inner dimension of some panels, one behind the other. Where outer indices lie beside each other, it goes along
+    /// those first: memory is then read in long pieces.
+    pub fn pack_panels(
+        self,
+        factor: &Factor<'_>,
+        panels: Range<usize>,
+        inner: &Range<usize>,
+        out: &mut [Tile],
+    ) {
+        let each = tiles(inner.len());
+        let piece = match factor.inner_is_together() {
+            true => inner.len().max(1),
+            false => CHUNK,
+        };
+        for start in inner.clone().step_by(piece) {
+            let piece = start..(start + piece).min(inner.end);
+            let at = tiles(start - inner.start);
+            for (panel, out) in panels.clone().zip(out.chunks_exact_mut(each)) {
+                self.pack(factor, panel, &piece, &mut out[at..at + tiles(piece.len())]);
+            }
+        }
     }
 
     /// Packs one panel's share of the inner dimension.
