@@ -25,19 +25,56 @@ fn commands(readme: &str) -> Vec<String> {
     commands
 }
 
+/// The table of what the committed results say.
+const CLAIMS: &str = "results/README.md";
+
 /// The pages at the top and those of docs/, with their paths below the root.
 fn pages() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let of_docs = std::fs::read_dir(root.join("docs")).unwrap();
     let mut paths: Vec<PathBuf> = of_docs.map(|entry| entry.unwrap().path()).collect();
     paths.retain(|path| path.extension().is_some_and(|end| end == "md"));
-    paths.extend(["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(|name| root.join(name)));
+    let others = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md", CLAIMS];
+    paths.extend(others.map(|name| root.join(name)));
     paths.sort();
     let read = |path: PathBuf| {
         let text = std::fs::read_to_string(&path).unwrap();
         (path, text)
     };
     paths.into_iter().map(read).collect()
+}
+
+/// Every sentence that the results are claimed to say is printed by the command beside it.
+#[test]
+fn what_results_are_said_to_say_they_say() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let text = std::fs::read_to_string(root.join(CLAIMS)).unwrap();
+    let rows = text.lines().filter(|line| line.ends_with("` |"));
+    let claims: Vec<[&str; 2]> = rows
+        .filter_map(|row| {
+            let (before, command) = row.trim_end_matches("` |").rsplit_once("| `effbench ")?;
+            Some([before.trim().rsplit_once("| ")?.1, command])
+        })
+        .collect();
+    assert!(claims.len() > 15, "{claims:?}");
+    let wrong: Vec<String> = std::thread::scope(|scope| {
+        let run = |[said, command]: [&str; 2]| {
+            let mut program = Command::new(env!("CARGO_BIN_EXE_effbench"));
+            let args: Vec<&str> = command.split_whitespace().collect();
+            let output = program.args(args).current_dir(root).output().unwrap();
+            let printed = String::from_utf8(output.stdout).unwrap();
+            let said_so = printed.contains(said.trim());
+            (!said_so).then(|| format!("`effbench {command}` does not say: {said}"))
+        };
+        let runs: Vec<_> = claims
+            .iter()
+            .map(|claim| scope.spawn(move || run(*claim)))
+            .collect();
+        runs.into_iter()
+            .filter_map(|run| run.join().unwrap())
+            .collect()
+    });
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 #[test]
