@@ -256,20 +256,21 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
     })
 }
 
-fn shared_machine(pairs: &Pairs) -> Option<Caveat> {
-    let share = |t: &&Trial| {
+/// The share of the processors that other programs had in the median trial, where it is too large to trust seconds.
+pub(super) fn taken_by_others<'a>(trials: impl Iterator<Item = &'a Trial>) -> Option<f64> {
+    let share = |t: &Trial| {
         let mut flags = t.validity.flags.iter();
         let foreign = flags.find(|flag| flag.code == "foreign_load")?;
         foreign.value
     };
-    let mut shares: Vec<f64> = pairs
-        .trials
-        .iter()
-        .map(|t| share(t).unwrap_or(0.0))
-        .collect();
+    let mut shares: Vec<f64> = trials.map(|t| share(t).unwrap_or(0.0)).collect();
     shares.sort_by(f64::total_cmp);
     let median = *shares.get(shares.len() / 2)?;
-    (median > OTHERS).then(|| Caveat {
+    (median > OTHERS).then_some(median)
+}
+
+fn shared_machine(pairs: &Pairs) -> Option<Caveat> {
+    taken_by_others(pairs.trials.iter().copied()).map(|median| Caveat {
         code: Caveat::SHARED_MACHINE,
         message: format!(
             "other programs had {} of the processors in the median trial: do not trust its seconds",

@@ -18,11 +18,15 @@ use crate::stream::stream;
 use crate::trial::checkpoint::EVERY_S;
 use crate::trial::settle::tree_of;
 use crate::trial::{Job, Registry, settle};
+use crate::unit::{Count, Flops};
 
 /// The longest that one trial may take.
 const LIMIT: Duration = Duration::from_secs(24 * 3600);
 /// Standard deviations of a cell's repeats within which another machine's sums may end.
 const SPREADS: f64 = 3.0;
+
+/// What a count may be off by, of itself: it is exact, and was printed in decimals.
+const COUNTED: f64 = 1e-9;
 
 /// What came of a trial that was run again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,6 +81,8 @@ pub fn rerun(
         return Err(Error::input(message));
     }
     stream("validate/rerun", seed, 0).shuffle(&mut can);
+    // What an answer is read from comes before what chose its learning rates.
+    can.sort_by_key(|trial| trial.in_sweep());
     let own = &programs(&Options::default())?[0];
     let mut all = Vec::new();
     for trial in can.into_iter().take(count) {
@@ -87,6 +93,41 @@ pub fn rerun(
         all.push(found);
     }
     Ok(all)
+}
+
+/// Trials whose parameters, FLOPs or tokens are not those of their specs, each in a sentence: a loss may be found again, and what it is
+/// said to have cost be another's. What cannot be settled here is passed over; [`rerun`] says why.
+pub fn miscounted(registry: &Registry, file: &ResultFile, data: Option<&Path>) -> Vec<String> {
+    let mut known = BTreeMap::new();
+    let can = file.trials.iter().filter(|trial| has_all(trial));
+    let of = |trial: &Trial| {
+        let counted = known
+            .entry(trial.spec_sha256.as_str().to_owned())
+            .or_insert_with(|| {
+                job(registry, trial, data)
+                    .ok()
+                    .and_then(|job| job.trial.cost)
+            });
+        let (by_spec, said) = (counted.as_ref()?, trial.cost.as_ref()?);
+        let off = (by_spec.train_flops - said.train_flops).abs();
+        let same = by_spec.params_total == said.params_total
+            && by_spec.train_tokens == said.train_tokens
+            && off <= COUNTED * by_spec.train_flops;
+        (!same).then(|| {
+            format!(
+                "{}, repeat {}: by its spec it has {} parameters and trains {} tokens for {}, and the file says {}, {} and {}",
+                trial.cell,
+                trial.repeat,
+                Count(by_spec.params_total as f64),
+                Count(by_spec.train_tokens as f64),
+                Flops(by_spec.train_flops),
+                Count(said.params_total as f64),
+                Count(said.train_tokens as f64),
+                Flops(said.train_flops)
+            )
+        })
+    };
+    can.filter_map(of).collect()
 }
 
 /// Whether a trial's spec is all that it takes.

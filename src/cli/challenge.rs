@@ -7,7 +7,7 @@ use clap::Args;
 use super::outcome::Watching;
 use super::print::{Format, print, print_json, say, to_json};
 use crate::analysis::challenge::{Entry, Protocol};
-use crate::campaign::rerun::{Again, Verdict, rerun};
+use crate::campaign::rerun::{Again, Verdict, miscounted, rerun};
 use crate::campaign::{Campaign, Mode, Options, Outcome};
 use crate::config::{Gate, Library};
 use crate::error::{Error, Kind, Result};
@@ -64,7 +64,15 @@ pub fn execute(args: &ChallengeArgs, registry: &Registry) -> Result<()> {
     if args.files.iter().all(is_result) {
         let mut entries = Vec::new();
         for file in &args.files {
-            entries.extend(protocol.judge(file, &store::read_valid(Path::new(file))?)?);
+            let found = store::read_valid(Path::new(file))?;
+            if let Some(first) = miscounted(registry, &found, None).first() {
+                return Err(Error {
+                    kind: Kind::NotComparable,
+                    message: format!("{file}: {first}"),
+                    hint: Some("a gain is counted in FLOPs, which follow from the spec".to_owned()),
+                });
+            }
+            entries.extend(protocol.judge(file, &found)?);
         }
         return tell(&entries, args.format);
     }

@@ -15,8 +15,8 @@ use crate::trial::{Registry, export};
 #[command(after_help = "\
 Examples:
   effbench run quick --keep-weights kept
-  effbench export kept/llama-w64@800-0-1a2b3c4d.safetensors --to model.gguf    for llama.cpp
-  effbench export kept/llama-w64@800-0-1a2b3c4d.safetensors --to model/        for transformers
+  effbench export kept/llama-w32@800-0-1a2b3c4d.safetensors --to model.gguf    for llama.cpp
+  effbench export kept/llama-w32@800-0-1a2b3c4d.safetensors --to model/        for transformers
 
 Only what others know goes out: llama (rmsnorm, rope, swiglu, no biases) and gpt2 (layernorm, learned positions, gelu, biases),
 all numbers in f32. A vocabulary of bytes goes along; other tokenizers do not.")]

@@ -82,7 +82,7 @@ pub fn execute(args: &ValidateArgs) -> Result<()> {
 #[cfg(feature = "run")]
 mod again {
     use super::{Finding, ValidateArgs};
-    use crate::campaign::rerun::{Again, Verdict, rerun};
+    use crate::campaign::rerun::{Again, Verdict, miscounted, rerun};
     use crate::cli::print::{Format, print, print_json};
     use crate::error::{Error, Kind, Result};
     use crate::measure::clock::utc_now;
@@ -98,9 +98,15 @@ mod again {
         if text {
             print(&format!("run again, chosen by --seed {seed}:"))?;
         }
-        let mut all = Vec::new();
+        let (mut all, mut counts) = (Vec::new(), Vec::new());
         for finding in findings {
             let Some(file) = &finding.file else { continue };
+            for said in miscounted(&registry, file, args.data.as_deref()) {
+                if text {
+                    print(&format!("{}: {said}", finding.name))?;
+                }
+                counts.push(said);
+            }
             let mut said = Ok(());
             let mut each = |again: &Again| {
                 if text && said.is_ok() {
@@ -117,15 +123,20 @@ mod again {
             all.extend(found);
         }
         if !text {
-            print_json(&serde_json::json!({"seed": seed, "again": all}))?;
+            print_json(&serde_json::json!({"seed": seed, "again": all, "miscounted": counts}))?;
         }
         let others = |verdict: Verdict| all.iter().filter(|again| again.verdict == verdict).count();
-        match (others(Verdict::Other), others(Verdict::Failed)) {
-            (0, 0) => Ok(()),
-            (other, failed) => Err(Error {
+        match (
+            others(Verdict::Other),
+            others(Verdict::Failed),
+            counts.len(),
+        ) {
+            (0, 0, 0) => Ok(()),
+            (other, failed, counts) => Err(Error {
                 kind: Kind::Trials,
                 message: format!(
-                    "of {} trials run again {other} have another loss and {failed} did not end well",
+                    "of {} trials run again {other} have another loss and {failed} did not end well; {counts} trials cost by their \
+                     specs what the file does not say",
                     all.len()
                 ),
                 hint: None,
@@ -153,7 +164,8 @@ mod again {
         let what = match again.verdict {
             Verdict::Same => "the same to the bit".to_owned(),
             Verdict::Near => format!(
-                "{off} nats off, within what its repeats differ by (sums in another order, as on another processor)"
+                "NOT the same bits: {off} nats off, within what its repeats differ by. Another type of processor or another build may do \
+                 that, and so may a changed file"
             ),
             Verdict::Other => format!("{off} nats off, more than its repeats differ by"),
             Verdict::Unknown => format!(

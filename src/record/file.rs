@@ -57,13 +57,13 @@ pub fn check_new(path: &Path, force: bool) -> Result<()> {
     };
     if there.permissions().readonly() {
         return Err(
-            Error::input(format!("{name}: is write-protected")).hint("`--out` takes another name")
+            Error::input(format!("{name}: is write-protected")).hint("write under another name")
         );
     }
     match force {
         true => Ok(()),
         false => Err(Error::input(format!("{name}: is already there"))
-            .hint("`--force` replaces it, `--out` takes another name")),
+            .hint("`--force` replaces it; or write under another name")),
     }
 }
 

@@ -244,6 +244,7 @@ fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
     for (name, figure) in &row.metrics {
         metric(&check.at(&format!("metrics.{name}")), name, figure);
     }
+    sums_up(check, row);
     for (index, share) in row.skills.iter().enumerate() {
         skill(&check.at(&format!("skills[{index}]")), share);
     }
@@ -264,6 +265,22 @@ fn trial<'a>(check: &Check, row: &'a Trial, known: &mut Known<'a>) {
             if sound { "no" } else { "a" }
         )
     });
+}
+
+/// A loss is the source's and what is above that, on the same tokens.
+fn sums_up(check: &Check, row: &Trial) {
+    let of = |name: &str| row.metric(name);
+    let parts = (
+        of(metric::VAL_LOSS_NATS),
+        of(metric::ORACLE_LOSS_NATS),
+        of(metric::EXCESS_LOSS_NATS),
+    );
+    if let (Some(loss), Some(oracle), Some(excess)) = parts {
+        check.at("metrics").that(
+            (loss - oracle - excess).abs() <= 1e-6 * (1.0 + loss.abs()),
+            || format!("a loss of {loss} nats is not {oracle} of the source and {excess} above it"),
+        );
+    }
 }
 
 /// Shares are shares, and FLOPs are counts.

@@ -128,14 +128,29 @@ fn whoever_doubts_a_file_runs_some_of_it_again(here: &std::path::Path) {
         0,
     );
     assert_eq!(said.matches("the same to the bit").count(), 2, "{said}");
-    let mut file = read(here, "s.json");
-    for trial in &mut file.trials {
-        let loss = trial.metrics.get_mut("val_loss_nats").unwrap();
-        loss.value = loss.value.map(|loss| loss - 0.5);
-    }
-    fs::write(here.join("better.json"), serde_json::to_vec(&file).unwrap()).unwrap();
+    let forged = |name: &str, forge: fn(&mut Trial)| {
+        let mut file = read(here, "s.json");
+        file.trials.iter_mut().for_each(forge);
+        fs::write(here.join(name), serde_json::to_vec(&file).unwrap()).unwrap();
+    };
+    forged("better.json", |trial| {
+        for name in ["val_loss_nats", "excess_loss_nats"] {
+            if let Some(loss) = trial.metrics.get_mut(name) {
+                loss.value = loss.value.map(|loss| loss - 0.5);
+            }
+        }
+    });
     let said = ran(here, &["validate", "better.json", "--rerun", "1"], 5);
     assert!(said.contains("more than its repeats differ by"), "{said}");
+    // The loss is honest, and what it took is not.
+    forged("cheaper.json", |trial| {
+        trial.cost.as_mut().unwrap().train_flops /= 2.0;
+        let of_curve = trial.curve.train_flops.iter_mut();
+        of_curve.for_each(|flops| *flops /= 2.0);
+    });
+    let said = ran(here, &["validate", "cheaper.json", "--rerun", "1"], 5);
+    assert!(said.contains("the same to the bit"), "{said}");
+    assert!(said.contains("by its spec it has"), "{said}");
 }
 
 /// A child that is missing needs its parent's file, which a file of results alone does not bring back.

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::spent::{Measure, Request, Served, Told, request, training};
 use super::utilisation::{Speeds, speeds};
 use super::verdict::{Side, Verdict, judge};
+use crate::analysis::caveat::taken_by_others;
 use crate::analysis::findings::Cell;
 use crate::config::Price;
 use crate::record::{Machine, Trial, metric};
@@ -69,6 +70,8 @@ pub struct Comparison {
     pub loss: Option<Gap>,
     /// Whether both are the weights of one file, so that what training cost is the same, if not known.
     pub shared_training: bool,
+    /// The share of the processors that other programs had in the median trial, where it is too large to trust seconds.
+    pub taken_by_others: Option<f64>,
     /// Money first.
     pub rows: Vec<Row>,
 }
@@ -105,6 +108,7 @@ pub(super) fn compare(a: &Cell, b: &Cell, given: Given) -> Comparison {
         repeats: pairs.len(),
         loss: gap(&pairs),
         shared_training,
+        taken_by_others: taken_by_others(pairs.iter().flatten().copied()),
         rows: Measure::ALL.map(row).into(),
     }
 }

@@ -13,7 +13,7 @@ fn the_example_is_valid() {
 type Spoil = fn(&mut ResultFile);
 
 /// Where each is found, and how it is made.
-const MISTAKES: [(&str, Spoil); 30] = [
+const MISTAKES: [(&str, Spoil); 31] = [
     ("schema", |f| f.schema = "effbench.result/0".to_owned()),
     ("run.started_at", |f| {
         f.run.started_at = "yesterday".to_owned()
@@ -51,6 +51,10 @@ const MISTAKES: [(&str, Spoil); 30] = [
         spoil_metric(f, |m| m.kind = crate::record::Kind::Exact)
     }),
     ("metrics.mfu", |f| spoil_metric(f, |m| m.value = None)),
+    ("metrics", |f| {
+        let loss = f.trials[0].metrics.get_mut("val_loss_nats").unwrap();
+        loss.value = loss.value.map(|loss| loss - 0.1);
+    }),
     ("metrics.mfu.value", |f| {
         spoil_metric(f, |m| m.value = Some(f64::NAN))
     }),

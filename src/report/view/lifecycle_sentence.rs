@@ -5,7 +5,7 @@ use crate::analysis::lifecycle::{Comparison, Measure, Row, Side, Verdict};
 use crate::config::Price;
 use crate::record::metric;
 use crate::report::page::Quantity;
-use crate::unit::{Count, GramsCo2e, Money};
+use crate::unit::{Count, GramsCo2e, Money, Share};
 
 /// Requests whose cost is told: of one alone it has too many zeros.
 pub(super) const MANY: f64 = 1e6;
@@ -39,12 +39,24 @@ pub fn sentence(found: &Comparison, price: &Price) -> String {
         return String::new();
     };
     format!(
-        "Trained once and asked again and again, {} (counted in {}; {}){}.",
+        "Trained once and asked again and again, {} (counted in {}; {}){}.{}",
         verdict(told, &found.cells),
         row.measure.words(),
         repeats(found, told),
-        costs(found, row, price)
+        costs(found, row, price),
+        doubt(found, row)
     )
+}
+
+/// Where seconds are not to be trusted, nor what they are priced by.
+fn doubt(found: &Comparison, row: &Row) -> String {
+    match found.taken_by_others {
+        Some(share) if !row.measure.is_counted() => format!(
+            " Other programs had {} of the processors in the median trial: do not trust it; FLOPs below are counted, and hold.",
+            Share(share)
+        ),
+        _ => String::new(),
+    }
 }
 
 fn repeats(found: &Comparison, told: &Verdict) -> String {
@@ -54,26 +66,33 @@ fn repeats(found: &Comparison, told: &Verdict) -> String {
     }
 }
 
-/// `: training costs 0.0021 USD and 0.0014 USD, a million requests 0.12 USD and 0.20 USD`.
+/// `: training gpt2 costs 0.0021 USD and modern 0.0014 USD, a million requests 0.12 USD and 0.20 USD`.
 fn costs(found: &Comparison, row: &Row, price: &Price) -> String {
+    let [first, second] = &found.cells;
     let both = |of: &[Result<crate::stat::Estimate, String>; 2], times: f64| {
         let said = of.each_ref().map(|told| {
             told.as_ref()
                 .map(|cost| shown(row.measure, times * cost.value, price))
         });
         match said {
-            [Ok(a), Ok(b)] => Some(format!("{a} and {b}")),
+            [Ok(a), Ok(b)] => Some([a, b]),
             _ => None,
         }
     };
-    let training = match found.shared_training {
-        true => Some("is the same".to_owned()),
-        false => both(&row.training, 1.0).map(|said| format!("costs {said}")),
-    };
-    let (Some(training), Some(request)) = (training, both(&row.request, MANY)) else {
+    let Some([of_first, of_second]) = both(&row.request, MANY) else {
         return String::new();
     };
-    format!(": training {training}, a million requests {request}")
+    if found.shared_training {
+        return format!(
+            ": training is the same, a million requests cost {of_first} with {first} and {of_second} with {second}"
+        );
+    }
+    let Some([a, b]) = both(&row.training, 1.0) else {
+        return String::new();
+    };
+    format!(
+        ": training {first} costs {a} and {second} {b}, a million requests {of_first} and {of_second}"
+    )
 }
 
 /// `gpt2 costs less up to 12 k requests (10 k to 14 k), and modern beyond`.
@@ -193,7 +212,10 @@ pub fn quality(found: &Comparison) -> String {
         _ => "nats",
     };
     let [of_a, of_b] = gap.of;
-    let losses = format!("{of_a:.3} and {of_b:.3} {unit}");
+    let losses = match gap.worse {
+        Some(Side::B) => format!("{of_b:.3} and {of_a:.3} {unit}"),
+        _ => format!("{of_a:.3} and {of_b:.3} {unit}"),
+    };
     let ends = |low: f64, high: f64| format!("{} to {}", signless(low), signless(high));
     match (gap.worse, gap.difference.interval) {
         (Some(side), Some(interval)) => {
