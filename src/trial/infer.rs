@@ -49,13 +49,18 @@ pub(super) fn settle(
     let knobs = spec.at(&INFER);
     let prompt = knobs.read_or(&PROMPT, (context / 2).max(1))?;
     let generate = knobs.read_or(&GENERATE, context - prompt.min(context))?;
+    let half = (context / 2).max(1);
+    let fits = format!(
+        "--set infer.prompt={half} --set infer.generate={}",
+        context - half
+    );
     if prompt > context {
         let why = format!("it does not fit the context of {context} (model.context)");
-        return Err(knobs.refuse(&PROMPT, &why));
+        return Err(knobs.refuse(&PROMPT, &why).hint(fits));
     }
     if prompt + generate > context {
         let why = format!("with a prompt of {prompt} it does not fit the context of {context}");
-        return Err(knobs.refuse(&GENERATE, &why));
+        return Err(knobs.refuse(&GENERATE, &why).hint(fits));
     }
     let depth = knobs.find(&DEPTH)?;
     if let Some((depth, longest)) = depth.zip(model.longest())

@@ -74,11 +74,13 @@ const CURVE: Curve = Curve {
             name: "most_worth",
             about: "however often it is repeated, a data set is worth at most this many times its size:",
             of: most_worth,
+            rises_with: Some(5),
         },
         Figure {
             name: "half_worth_epochs",
             about: "a token seen again is worth half a fresh one after this many epochs:",
             of: half_worth,
+            rises_with: Some(5),
         },
     ],
     additive: Some(additive),

@@ -55,11 +55,13 @@ const CURVE: Curve = Curve {
             name: "eta",
             about: "with compute it falls as C^-eta at every ratio of tokens to parameters, eta",
             of: eta,
+            rises_with: None,
         },
         Figure {
             name: "best_tokens_per_param",
             about: "a given compute buys the lowest loss at this many tokens a parameter:",
             of: best_ratio,
+            rises_with: None,
         },
     ],
     additive: Some(additive),

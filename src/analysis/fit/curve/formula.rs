@@ -74,6 +74,8 @@ pub struct Figure {
     pub about: &'static str,
     /// The figure.
     pub of: fn(&[f64]) -> f64,
+    /// The one parameter that it rises with and that nothing else of it depends on, where there is one: then its interval is that one's.
+    pub rises_with: Option<usize>,
 }
 
 /// A law given by its formula.

@@ -151,7 +151,7 @@ pub fn study(fit: &CurveFit) -> Shape {
         tokens_per_param: range(&|i| i.tokens / i.params),
         epochs: range(&|i| i.tokens / i.unique_tokens),
         figures: on_all_cores(fit.curve.figures.len(), |k| {
-            derived(fit, &fit.curve.figures[k])
+            derived(fit, &fit.curve.figures[k], &bounds)
         }),
         interval_method: method(fit),
         draws: fit.draws.len(),
@@ -211,14 +211,27 @@ fn parameter(fit: &CurveFit, index: usize, interval: Option<Bounds>) -> Paramete
     }
 }
 
-fn derived(fit: &CurveFit, figure: &Figure) -> Derived {
-    let reading = |inner: &[f64]| (figure.of)(&fit.outward(inner)).ln();
-    let logs = fit.bounds_of(&reading);
-    let interval = logs.map(|b| Bounds {
-        low: b.low.map(f64::exp),
-        high: b.high.map(f64::exp),
-        level: b.level,
-    });
+fn derived(fit: &CurveFit, figure: &Figure, bounds: &[Option<Bounds>]) -> Derived {
+    let mapped = |bounds: Bounds, of: &dyn Fn(f64) -> f64| Bounds {
+        low: bounds.low.map(of),
+        high: bounds.high.map(of),
+        level: bounds.level,
+    };
+    let interval = match figure.rises_with {
+        Some(slot) => bounds[slot].map(|bounds| {
+            let at = |value: f64| {
+                let mut at = fit.at().clone();
+                at[slot] = value;
+                (figure.of)(&at)
+            };
+            mapped(bounds, &at)
+        }),
+        None => {
+            let reading = |inner: &[f64]| (figure.of)(&fit.outward(inner)).ln();
+            let logs = fit.bounds_of(&reading);
+            logs.map(|logs| mapped(logs, &f64::exp))
+        }
+    };
     Derived {
         name: figure.name,
         about: figure.about,
