@@ -5,9 +5,10 @@ use super::emulated::rounded;
 use super::tiles::{CHUNK, PANEL, SIDE, Tile, tiles};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
-    __m512i, __mmask16, _mm512_cvtne2ps_pbh, _mm512_maskz_loadu_ps, _mm512_permutexvar_epi16,
-    _mm512_set_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4, _mm512_store_si512,
-    _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32, _mm512_unpacklo_epi64,
+    __m512bh, __m512i, __mmask16, _mm512_cvtne2ps_pbh, _mm512_maskz_loadu_ps,
+    _mm512_permutexvar_epi16, _mm512_set_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4,
+    _mm512_store_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
+    _mm512_unpacklo_epi64,
 };
 use std::ops::Range;
 
@@ -114,7 +115,7 @@ impl<'a> Factor<'a> {
                 [_mm512_maskz_loadu_ps(low, at), b]
             };
             // SAFETY: both are 64 bytes, of which every pattern is valid.
-            *row = unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(b, a)) };
+            *row = unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a)) };
         }
         rows
     }
@@ -141,7 +142,8 @@ impl<'a> Factor<'a> {
                 [_mm512_maskz_loadu_ps(all, at), b]
             };
             // SAFETY: both are 64 bytes, of which every pattern is valid.
-            let both = unsafe { std::mem::transmute(_mm512_cvtne2ps_pbh(b, a)) };
+            let both =
+                unsafe { std::mem::transmute::<__m512bh, __m512i>(_mm512_cvtne2ps_pbh(b, a)) };
             *row = _mm512_permutexvar_epi16(interleaved, both);
         }
         rows

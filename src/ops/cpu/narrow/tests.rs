@@ -239,7 +239,7 @@ fn the_tile_unit_does_what_the_emulated_one_does_to_the_bit() {
         let mut tile = || {
             let mut next = |_| {
                 state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
-                (state >> 16 | state << 16) & mask
+                state.rotate_left(16) & mask
             };
             Tile(std::array::from_fn(&mut next))
         };
