@@ -106,7 +106,11 @@ impl Head {
     pub fn logits(&self, x_nc: &Tensor, pass: &Pass) -> Result<Tensor> {
         let normed = self.normed(x_nc, pass)?;
         let logits = match pass.weights.packed(self.weight) {
-            Some(packed) => packed.multiply(&normed, None, pass.weights.activations())?,
+            Some(packed) => {
+                let activations = pass.weights.activations();
+                pass.ops
+                    .packed_product(&normed, packed, None, activations)?
+            }
             None => pass.ops.logits(&normed, &pass.weights[self.weight])?,
         };
         if self.softcap > 0.0 {

@@ -40,7 +40,10 @@ impl Pass<'_> {
         match self.weights.shared(weight) {
             // A gradient goes through packed weights where others train beside them.
             Some(packed) if x_nk.track_op() => Ok(self.ops.packed_linear(x_nk, packed, bias)?),
-            Some(packed) => Ok(packed.multiply(x_nk, bias, self.weights.activations())?),
+            Some(packed) => {
+                let activations = self.weights.activations();
+                Ok(self.ops.packed_product(x_nk, packed, bias, activations)?)
+            }
             None => Ok(self.ops.linear(x_nk, &self.weights[weight], bias)?),
         }
     }

@@ -409,7 +409,7 @@ impl<'t> Ops<'t> {
     pub fn cached_attention(self, qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
         cached.check(qkv, axes)?;
         self.choose(
-            |_| cached::fused(qkv, cached, axes),
+            |_| cached::fused(qkv, cached, axes, self.factors),
             |pass| cached::gpu::fused(pass.gpu, qkv, cached, axes),
             || cached::reference(qkv, cached, axes),
         )

@@ -62,6 +62,11 @@ impl<'a> Asked<'a> {
         self.positive("/infer/batch").unwrap_or(1.0)
     }
 
+    /// Tokens in the cache before each prompt; 0 where it does not say.
+    pub fn served_depth(self) -> f64 {
+        self.positive("/infer/depth").unwrap_or(0.0)
+    }
+
     /// The learning rate at the schedule's peak.
     pub fn lr(self) -> Option<f64> {
         self.at("/train/optimizer/lr")?.as_f64()

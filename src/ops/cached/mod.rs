@@ -8,9 +8,12 @@
 //! decodes so.
 
 pub(super) mod gpu;
+mod blocks;
+mod splits;
 
 use super::axes::Axes;
 use super::counted;
+use super::cpu::factors::Factors;
 use super::cpu::matmul::MatrixMut;
 use super::cpu::real::typed;
 use super::cpu::rows::{chunks, tensor, with_numbers};
@@ -181,7 +184,7 @@ simd! {
     }
 }
 
-pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> {
+pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes, factors: Factors) -> Result<Tensor> {
     let (qkv, keys) = (qkv.contiguous()?, cached.keys.contiguous()?);
     let values = cached.values.map(Tensor::contiguous).transpose()?;
     let (values, of_value) = match &values {
@@ -195,7 +198,13 @@ pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tensor> 
         let given = [&qkv, &keys, values, sinks.as_ref().unwrap_or(&no_sinks)];
         let y = with_numbers::<F, _, 4>(given, |[qkv, keys, values, sinks]| {
             let over = Over { axes, keys, values, of_value, sinks, room, offset: cached.offset };
-            over.attended(qkv)
+            if axes.time >= blocks::FEWEST {
+                over.by_blocks(qkv, factors)
+            } else if over.longest() >= splits::FEWEST {
+                over.by_splits(qkv)
+            } else {
+                over.attended(qkv)
+            }
         })?;
         tensor(y, (axes.rows(), axes.width()))
     })
@@ -236,6 +245,12 @@ impl<F: FewRows> Over<'_, F> {
             self.look(queries, head, tokens, y);
         });
         y
+    }
+
+    /// Keys that the last new query sees.
+    fn longest(&self) -> usize {
+        let last = self.offset + self.axes.time - 1;
+        last + 1 - self.axes.first_seen(last)
     }
 
     /// Query heads that look at the same keys side by side: all that share them, where there are enough of such for the threads.
@@ -304,6 +319,16 @@ mod tests {
             (2, 3, 4, 2, 7, 9, 12, Some(5)),
             (1, 1, 2, 1, 7, 4, 6, Some(1)),
             (1, 3, 2, 1, 7, 2, 6, Some(9)),
+            // So long that keys are split.
+            (2, 1, 6, 2, 16, 700, 800, None),
+            (1, 3, 4, 4, 7, 510, 600, None),
+            (1, 2, 2, 1, 8, 900, 1000, Some(600)),
+            // As many that matrices are multiplied: of a block and more, of several stretches of keys.
+            (1, 16, 2, 1, 7, 0, 16, None),
+            (2, 70, 4, 2, 16, 3, 80, None),
+            (1, 65, 3, 3, 8, 1100, 1200, None),
+            (1, 130, 2, 1, 8, 600, 800, Some(40)),
+            (1, 20, 2, 2, 8, 1030, 1060, Some(600)),
         ] {
             let axes = Axes {
                 batch,

@@ -263,7 +263,7 @@ pub(in crate::ops) fn multiply<F: Real>(
 ///
 /// # Safety
 /// `write` writes every number, and reads none before.
-pub(super) unsafe fn of_new<F: Real>(
+pub(in crate::ops) unsafe fn of_new<F: Real>(
     rows: usize,
     columns: usize,
     write: impl FnOnce(&mut MatrixMut<'_, F>),

@@ -7,6 +7,8 @@ pub(super) mod real;
 pub(super) mod simd;
 pub(super) mod rows;
 pub(super) mod matmul;
+#[cfg(target_arch = "x86_64")]
+pub(super) mod transpose;
 pub(super) mod narrow;
 pub(super) mod factors;
 pub(super) mod tile;

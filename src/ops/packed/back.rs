@@ -8,10 +8,25 @@ use super::super::cpu::real::Real;
 use super::super::cpu::rows::{numbers, tensor, with_numbers};
 use super::super::tape::{Tape, put};
 use super::super::{Ops, linear};
-use super::{PANEL, Packed, Rows};
+use super::{Activations, FEW_ROWS, Packed, panel_rows};
+use crate::ops::Factors;
 use candle_core::{Result, Shape, Tensor, WithDType};
 
 impl Ops<'_> {
+    /// `x W^T (+ bias)`: x (N, K) of f32 on the CPU, bias (M), to (N, M). No gradient.
+    ///
+    /// # Errors
+    /// Shapes that do not fit.
+    pub fn packed_product(
+        self,
+        x_nk: &Tensor,
+        w_mk: &Packed,
+        bias_m: Option<&Tensor>,
+        activations: Activations,
+    ) -> Result<Tensor> {
+        w_mk.multiply(x_nk, bias_m, activations, self.factors)
+    }
+
     /// `x W^T (+ bias)`: x (N, K) of f32, bias (M) without a gradient, to (N, M). On a GPU, and by candle's operations, W is unpacked
     /// whole.
     ///
@@ -46,7 +61,11 @@ fn fused(
         [&x],
         |[(x, lx)]| {
             let n = lx.shape().dims2()?.0;
-            let y = w.times(Rows::AsTheyAre(numbers::<f32>(x, lx)?), bias.as_deref());
+            let (x, bias) = (numbers::<f32>(x, lx)?, bias.as_deref());
+            let y = match n <= FEW_ROWS {
+                true => w.times_plain(x, bias),
+                false => w.by_panels(x, bias, Factors::F32),
+            };
             Ok((f32::to_cpu_storage_owned(y), Shape::from((n, w.rows))))
         },
         move |inputs, _, g| {
@@ -61,7 +80,7 @@ impl Packed {
     fn gradient(&self, dy: &[f32]) -> Vec<f32> {
         let (m, k) = (self.rows, self.columns);
         let n = dy.len() / m;
-        let most = (PANEL / k).clamp(1, m);
+        let most = panel_rows(m, k);
         let (mut dx, mut panel) = (vec![0.0; n * k], vec![0.0; most * k]);
         for from in (0..m).step_by(most) {
             let rows = from..(from + most).min(m);

@@ -83,7 +83,8 @@ fn one<P: Packed, const R: usize, const C: usize>(
                     let q = unsafe { _mm256_loadu_si256(q.as_ptr().cast()) };
                     let scales = scaled(&codes, scale);
                     sums[r][c] = _mm256_fmadd_ps(scales, fours::<P>(&codes, q), sums[r][c]);
-                    less[r][c] += below::<P>(&codes, x[c].sums[at]);
+                    let sums = x[c].sums[at].map(|sum| scale * sum as f32);
+                    less[r][c] += below::<P>(&codes, sums);
                 }
             }
         }

@@ -11,26 +11,33 @@ mod kernel;
 mod rounded;
 #[cfg(target_arch = "x86_64")]
 mod dots;
+#[cfg(target_arch = "x86_64")]
+mod interleaved;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod products;
 mod back;
 
 use super::counted;
-use super::cpu::matmul::{Before, Matrix, MatrixMut, Shared, all_threads, multiply};
+use super::cpu::factors::{Factors, Right};
+use super::cpu::matmul::{Matrix, MatrixMut, Shared, of_new};
 use super::cpu::rows::{build, chunks, tensor, with_numbers};
 use super::cpu::simd::accumulate;
 use super::cpu::tile::FewRows;
 use candle_core::quantized::QTensor;
 use candle_core::{DType, Result, Tensor, bail};
 use rayon::prelude::*;
+use std::cell::Cell;
 use std::ops::Range;
 
 pub use format::Format;
-use rounded::Rounded;
+use rounded::{Plain, Rounded, SHARED};
 
-/// Rows of W that are unpacked at a time.
-const UNPACKED: usize = 4;
-/// Rows of W that one task multiplies.
+/// Rows of W that are unpacked at a time, and that lie side by side where a processor reads them so.
+const UNPACKED: usize = 16;
+/// Rows of W that one task multiplies at most, and tasks that a product is cut into rather than fewer larger ones.
 const ROWS_PER_TASK: usize = 64;
+const TASKS: usize = 64;
 /// Rows of x up to which W is unpacked piece by piece; more, and it is unpacked a panel at a time.
 const FEW_ROWS: usize = 32;
 /// Numbers of a panel: 4 MiB, which a third-level cache holds.
@@ -48,6 +55,11 @@ pub enum Activations {
     Int8,
 }
 
+thread_local! {
+    /// Memory of the last panel, to be written over by the next.
+    static PANEL_KEPT: Cell<Vec<f32>> = const { Cell::new(Vec::new()) };
+}
+
 /// A packed matrix (M, K) in the memory of the host.
 #[derive(Debug, Clone)]
 pub struct Packed {
@@ -60,7 +72,7 @@ pub struct Packed {
 /// Rows of x.
 #[derive(Clone, Copy)]
 enum Rows<'a> {
-    AsTheyAre(&'a [f32]),
+    AsTheyAre(Plain<'a>),
     Rounded(&'a Rounded),
 }
 
@@ -68,7 +80,7 @@ impl Rows<'_> {
     /// Numbers of all rows.
     fn len(self) -> usize {
         match self {
-            Self::AsTheyAre(x) => x.len(),
+            Self::AsTheyAre(plain) => plain.x.len(),
             Self::Rounded(x) => x.q.len(),
         }
     }
@@ -78,8 +90,27 @@ impl Rows<'_> {
 #[derive(Debug, Clone)]
 struct Part {
     format: Format,
+    layout: Layout,
     rows: Range<usize>,
     blocks: Vec<u8>,
+}
+
+/// How the blocks of rows lie in memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// As in a file: a row behind the other.
+    Rows,
+    /// Sixteen rows side by side, block by block, as kernels of sixteen lanes read them.
+    #[cfg(target_arch = "x86_64")]
+    Sixteens,
+}
+
+/// Rows of one part.
+#[derive(Clone, Copy)]
+struct Stretch<'a> {
+    format: Format,
+    layout: Layout,
+    blocks: &'a [u8],
 }
 
 impl Packed {
@@ -123,14 +154,16 @@ impl Packed {
             if of_row == 0 || !blocks.len().is_multiple_of(of_row) {
                 bail!("{} bytes are no whole rows of {of_row}", blocks.len());
             }
-            let from = rows;
-            rows += blocks.len() / of_row;
-            let rows = from..rows;
-            kept.push(Part {
-                format,
-                rows,
-                blocks,
-            });
+            for (layout, blocks) in laid_out(format, blocks, columns) {
+                let from = rows;
+                rows += blocks.len() / of_row;
+                kept.push(Part {
+                    format,
+                    layout,
+                    rows: from..rows,
+                    blocks,
+                });
+            }
         }
         Ok(Self {
             rows,
@@ -177,21 +210,26 @@ impl Packed {
         tensor(rows, (ids.len(), k))
     }
 
-    /// `x W^T (+ bias)`: x (N, K), bias (M) to (N, M), all of f32 on the CPU. No gradient.
+    /// `x W^T (+ bias)`: x (N, K), bias (M) to (N, M), all of f32 on the CPU; with many rows both factors are rounded as `factors` says.
+    /// No gradient.
     ///
     /// # Errors
     /// Shapes that do not fit.
-    pub fn multiply(
+    pub(super) fn multiply(
         &self,
         x_nk: &Tensor,
         bias_m: Option<&Tensor>,
         activations: Activations,
+        factors: Factors,
     ) -> Result<Tensor> {
         let rows = self.check(x_nk, bias_m)?;
         let x_nk = x_nk.contiguous()?;
         let times = |x: &[f32], bias: Option<&[f32]>| match activations {
-            Activations::F32 => self.times(Rows::AsTheyAre(x), bias),
-            Activations::Int8 => self.times(Rows::Rounded(&Rounded::of(x)), bias),
+            Activations::Int8 if rows <= FEW_ROWS || factors == Factors::F32 => {
+                self.times_rounded(&Rounded::of(x), bias)
+            }
+            Activations::F32 if rows <= FEW_ROWS => self.times_plain(x, bias),
+            _ => self.by_panels(x, bias, factors),
         };
         let y = match bias_m {
             Some(bias) => {
@@ -216,19 +254,26 @@ impl Packed {
         Ok(rows)
     }
 
-    fn times(&self, x: Rows, bias: Option<&[f32]>) -> Vec<f32> {
+    /// `x W^T (+ bias)`, of rows as they are.
+    fn times_plain(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
+        let mut sums = vec![0.0; x.len() / SHARED];
+        rounded::sums(x, &mut sums);
+        self.by_rows(Rows::AsTheyAre(Plain { x, sums: &sums }), bias)
+    }
+
+    /// The same of rounded rows.
+    fn times_rounded(&self, x: &Rounded, bias: Option<&[f32]>) -> Vec<f32> {
+        let side_by_side = self.parts.iter().all(|part| part.layout != Layout::Rows);
+        match x.q.len() / self.columns <= FEW_ROWS || side_by_side {
+            true => self.by_rows(Rows::Rounded(x), bias),
+            false => self.by_panels(&x.numbers(), bias, Factors::F32),
+        }
+    }
+
+    /// Some rows of W at a time, unpacked in registers where they are multiplied.
+    fn by_rows(&self, x: Rows, bias: Option<&[f32]>) -> Vec<f32> {
         let (n, m, k) = (x.len() / self.columns, self.rows, self.columns);
         let mut y_nm = vec![0.0; n * m];
-        if n > FEW_ROWS {
-            match x {
-                Rows::AsTheyAre(x) => self.by_panels(x, &mut y_nm),
-                Rows::Rounded(x) => self.by_panels(&x.numbers(), &mut y_nm),
-            }
-            if let Some(bias) = bias {
-                chunks(&mut y_nm, m, n * m, |_, row| accumulate(row, bias));
-            }
-            return y_nm;
-        }
         counted::add((2 * n * m * k) as i64);
         let y = Shared::new(&mut y_nm, m);
         let task = |rows: Range<usize>| {
@@ -240,90 +285,116 @@ impl Packed {
             }
         };
         if m * k <= SERIAL {
-            self.tasks(0..m).into_iter().for_each(task);
+            self.tasks().into_iter().for_each(task);
         } else {
-            self.tasks(0..m).into_par_iter().for_each(task);
+            self.tasks().into_par_iter().for_each(task);
         }
         y_nm
     }
 
     /// With many rows of x: some of W are unpacked for all of them.
-    fn by_panels(&self, x: &[f32], y_nm: &mut [f32]) {
+    fn by_panels(&self, x: &[f32], bias: Option<&[f32]>, factors: Factors) -> Vec<f32> {
         let (n, m, k) = (x.len() / self.columns, self.rows, self.columns);
-        let most = (PANEL / k).clamp(1, m);
-        let mut numbers = vec![0.0; most * k];
-        let y = Shared::new(y_nm, m);
-        for from in (0..m).step_by(most) {
-            let rows = from..(from + most).min(m);
-            let numbers = &mut numbers[..rows.len() * k];
-            self.numbers(rows.clone(), numbers);
-            // SAFETY: no other part exists at this time.
-            let mut part = unsafe { y.part((0, from), n, rows.len()) };
-            let product = (
-                Matrix::new(x, n, k, k),
-                Matrix::new(numbers, rows.len(), k, k).t(),
-            );
-            multiply(&mut part, Before::Overwritten, 1.0, product, all_threads());
+        let most = panel_rows(m, k);
+        let mut numbers = PANEL_KEPT.take();
+        if numbers.len() < most * k {
+            numbers.resize(most * k, 0.0);
         }
+        let write = |out: &mut MatrixMut<'_, f32>| {
+            for from in (0..m).step_by(most) {
+                let rows = from..(from + most).min(m);
+                let numbers = &mut numbers[..rows.len() * k];
+                self.numbers(rows.clone(), numbers);
+                let numbers = Right::once(Matrix::new(numbers, rows.len(), k, k).t());
+                let factors_of = (Matrix::new(x, n, k, k), &numbers);
+                factors.overwrite(&mut out.columns(rows), factors_of);
+            }
+        };
+        // SAFETY: the panels are all columns, and a product that overwrites reads nothing of what was there.
+        let mut y_nm = unsafe { of_new(n, m, write) };
+        PANEL_KEPT.set(numbers);
+        if let Some(bias) = bias {
+            chunks(&mut y_nm, m, n * m, |_, row| accumulate(row, bias));
+        }
+        y_nm
     }
 
-    /// Those rows, at most so many at a time as one task takes, and each time of one part.
-    fn tasks(&self, rows: Range<usize>) -> Vec<Range<usize>> {
-        let inside = |part: &Part| {
-            part.rows.start.max(rows.start)..part.rows.end.min(rows.end).max(rows.start)
-        };
-        let parts = self.parts.iter().map(inside);
-        let tasks = parts.flat_map(|rows| {
-            let starts = rows.clone().step_by(ROWS_PER_TASK);
-            starts.map(move |from| from..(from + ROWS_PER_TASK).min(rows.end))
+    /// All rows, at most so many at a time as one task takes, and each time of one part.
+    fn tasks(&self) -> Vec<Range<usize>> {
+        let each = (self.rows / TASKS)
+            .next_multiple_of(UNPACKED)
+            .clamp(UNPACKED, ROWS_PER_TASK);
+        let tasks = self.parts.iter().flat_map(|part| {
+            let (rows, end) = (part.rows.clone(), part.rows.end);
+            rows.step_by(each)
+                .map(move |from| from..(from + each).min(end))
         });
         tasks.collect()
     }
 
     /// Some rows of W, all of one part, with all of x.
     fn some(&self, x: Rows, rows: Range<usize>, out: &mut MatrixMut<'_, f32>) {
-        let (format, blocks) = self.stretch(rows.clone());
-        let k = self.columns;
+        let (stretch, k) = (self.stretch(&rows), self.columns);
+        let Stretch { format, blocks, .. } = stretch;
+        #[cfg(target_arch = "x86_64")]
+        if stretch.layout == Layout::Sixteens {
+            return match x {
+                Rows::AsTheyAre(x) => lanes::multiply(format, blocks, x, k, out),
+                Rows::Rounded(x) => lanes::multiply(format, blocks, x, k, out),
+            };
+        }
         let x = match x {
-            Rows::AsTheyAre(x) => x,
+            Rows::AsTheyAre(plain) => plain.x,
             Rows::Rounded(x) => return products::multiply(format, blocks, x, k, out),
         };
         if kernel::multiplied(format, blocks, x, k, out) {
             return;
         }
         let mut numbers = vec![0.0; UNPACKED * k];
-        let of_row = format.bytes_of_row(k);
         for from in (0..rows.len()).step_by(UNPACKED) {
             let some = from..(from + UNPACKED).min(rows.len());
             let numbers = &mut numbers[..some.len() * k];
-            format::unpack::<f32>(
-                format,
-                &blocks[some.start * of_row..some.end * of_row],
-                numbers,
-            );
+            stretch.unpack(some.clone(), k, numbers);
             f32::rows_by_rows(x, numbers, k, &mut out.columns(some));
         }
     }
 
-    /// The blocks of rows that are all of one part.
-    fn stretch(&self, rows: Range<usize>) -> (Format, &[u8]) {
+    /// The blocks of rows that are all of one part, and of rows side by side the first and the last of sixteen.
+    fn stretch(&self, rows: &Range<usize>) -> Stretch<'_> {
         let holds = |part: &&Part| part.rows.contains(&rows.start);
         let Some(part) = self.parts.iter().find(holds) else {
-            return (Format::Q8_0, &[]);
+            return Stretch {
+                format: Format::Q8_0,
+                layout: Layout::Rows,
+                blocks: &[],
+            };
         };
         let of_row = part.format.bytes_of_row(self.columns);
         let [from, to] = [rows.start, rows.end].map(|row| (row - part.rows.start) * of_row);
-        (part.format, &part.blocks[from..to])
+        Stretch {
+            format: part.format,
+            layout: part.layout,
+            blocks: &part.blocks[from..to],
+        }
     }
 
     /// The numbers of some rows, on one thread.
     fn serial(&self, rows: Range<usize>, out: &mut [f32]) {
-        let mut done = 0;
-        for rows in self.tasks(rows) {
-            let (format, blocks) = self.stretch(rows.clone());
-            let part = &mut out[done..done + rows.len() * self.columns];
-            format::unpack::<f32>(format, blocks, part);
-            done += rows.len() * self.columns;
+        let mut rest = out;
+        for part in &self.parts {
+            let inside = part.rows.start.max(rows.start)..part.rows.end.min(rows.end);
+            if inside.is_empty() {
+                continue;
+            }
+            let (out, after) = rest.split_at_mut(inside.len() * self.columns);
+            rest = after;
+            let inside = inside.start - part.rows.start..inside.end - part.rows.start;
+            let of_part = Stretch {
+                format: part.format,
+                layout: part.layout,
+                blocks: &part.blocks,
+            };
+            of_part.unpack(inside, self.columns, out);
         }
     }
 
@@ -335,6 +406,60 @@ impl Packed {
             self.serial(from..from + part.len() / self.columns, part);
         });
     }
+}
+
+impl Stretch<'_> {
+    /// The numbers of some of its rows.
+    fn unpack(&self, rows: Range<usize>, columns: usize, out: &mut [f32]) {
+        let of_row = self.format.bytes_of_row(columns);
+        match self.layout {
+            Layout::Rows => {
+                let blocks = &self.blocks[rows.start * of_row..rows.end * of_row];
+                format::unpack::<f32>(self.format, blocks, out);
+            }
+            #[cfg(target_arch = "x86_64")]
+            Layout::Sixteens => {
+                let (mut rest, mut row) = (out, rows.start);
+                let mut sixteen = Vec::new();
+                while row < rows.end {
+                    let first = row / UNPACKED * UNPACKED;
+                    let end = rows.end.min(first + UNPACKED);
+                    let blocks = &self.blocks[first * of_row..(first + UNPACKED) * of_row];
+                    let (out, after) = rest.split_at_mut((end - row) * columns);
+                    if end - row == UNPACKED {
+                        interleaved::unpack(self.format, blocks, columns, out);
+                    } else {
+                        sixteen.resize(UNPACKED * columns, 0.0);
+                        interleaved::unpack(self.format, blocks, columns, &mut sixteen);
+                        let from = (row - first) * columns;
+                        out.copy_from_slice(&sixteen[from..from + out.len()]);
+                    }
+                    (rest, row) = (after, end);
+                }
+            }
+        }
+    }
+}
+
+/// Rows of one format as they are multiplied here: sixteen side by side where kernels read them so, and what is left.
+fn laid_out(format: Format, blocks: Vec<u8>, columns: usize) -> Vec<(Layout, Vec<u8>)> {
+    #[cfg(target_arch = "x86_64")]
+    if interleaved::is_read_here() {
+        let sixteens = UNPACKED * format.bytes_of_row(columns);
+        let (whole, rest) = blocks.split_at(blocks.len() / sixteens * sixteens);
+        let whole = interleaved::interleave(format, whole, columns);
+        let parts = [(Layout::Sixteens, whole), (Layout::Rows, rest.to_vec())];
+        return parts
+            .into_iter()
+            .filter(|(_, blocks)| !blocks.is_empty())
+            .collect();
+    }
+    vec![(Layout::Rows, blocks)]
+}
+
+/// Rows of a panel of a matrix (M, K).
+fn panel_rows(m: usize, k: usize) -> usize {
+    (PANEL / k / UNPACKED * UNPACKED).clamp(1, m)
 }
 
 fn whole_blocks(format: Format, columns: usize) -> Result<()> {

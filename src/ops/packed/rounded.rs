@@ -4,25 +4,42 @@
 //! (its `q8_0`; there d is a half, here it is f32). The products of whole numbers are exact, and each 32 of them bring one number to the
 //! sum: whatever rows are multiplied beside it, a row's result has the same bits.
 
-use crate::ops::cpu::simd::simd;
+use crate::ops::cpu::simd::{simd, sum};
 
 /// Numbers that share a scale.
 pub(super) const SHARED: usize = 32;
+
+/// Rows of x as they are, and of each 32 of their numbers the sum.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<'a> {
+    pub x: &'a [f32],
+    #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
+    pub sums: &'a [f32],
+}
+
+simd! {
+    /// Sums of each 32 numbers.
+    pub(super) fn sums<S, F>(x: &[F], sums: &mut [F]) {
+        for (x, to) in x.as_chunks::<SHARED>().0.iter().zip(sums) {
+            *to = sum(x);
+        }
+    }
+}
 
 /// Some rows, rounded.
 pub(super) struct Rounded {
     pub q: Vec<i8>,
     /// Of each 32.
     pub scale: Vec<f32>,
-    /// Of each 32 the sums of the first and the last sixteen numbers.
-    pub sums: Vec<[f32; 2]>,
+    /// Of each 32 the sums of the first and the last sixteen whole numbers.
+    pub sums: Vec<[i32; 2]>,
 }
 
 impl Rounded {
     /// Rounds rows of a multiple of 32 numbers.
     pub(super) fn of(x: &[f32]) -> Self {
         let (mut q, blocks) = (vec![0; x.len()], x.len() / SHARED);
-        let (mut scale, mut sums) = (vec![0.0; blocks], vec![[0.0; 2]; blocks]);
+        let (mut scale, mut sums) = (vec![0.0; blocks], vec![[0; 2]; blocks]);
         round::<f32>(x, &mut q, &mut scale, &mut sums);
         Self { q, scale, sums }
     }
@@ -50,11 +67,11 @@ impl Rounded {
 pub(super) struct Row<'a> {
     pub q: &'a [i8],
     pub scale: &'a [f32],
-    pub sums: &'a [[f32; 2]],
+    pub sums: &'a [[i32; 2]],
 }
 
 simd! {
-    fn round<S, F>(x: &[f32], q: &mut [i8], scale: &mut [f32], sums: &mut [[f32; 2]]) {
+    fn round<S, F>(x: &[f32], q: &mut [i8], scale: &mut [f32], sums: &mut [[i32; 2]]) {
         let (x, q) = (x.as_chunks::<SHARED>().0, q.as_chunks_mut::<SHARED>().0);
         for (((x, q), scale), sums) in x.iter().zip(q).zip(scale).zip(sums) {
             let largest = x.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
@@ -65,7 +82,7 @@ simd! {
                 halves[i / 16] += i32::from(*q);
             }
             *scale = d;
-            *sums = halves.map(|sum| d * sum as f32);
+            *sums = halves;
         }
     }
 }
@@ -88,9 +105,9 @@ mod tests {
             assert!((x - y).abs() <= 0.5001 * step, "{x} {y} {step}");
         }
         assert!(numbers[64..96].iter().all(|&y| y == 0.0) && (numbers[100] + 40.0).abs() < 1e-5);
-        for (block, sums) in numbers.chunks(SHARED).zip(&rounded.sums) {
+        for (block, sums) in rounded.q.chunks(SHARED).zip(&rounded.sums) {
             for (half, sum) in block.chunks(16).zip(sums) {
-                assert!((half.iter().sum::<f32>() - sum).abs() < 1e-4);
+                assert_eq!(half.iter().map(|&q| i32::from(q)).sum::<i32>(), *sum);
             }
         }
         Ok(())

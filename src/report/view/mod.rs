@@ -40,6 +40,7 @@ mod along;
 mod spectrum;
 mod frontier;
 mod latency;
+mod serving;
 mod speed;
 mod energy;
 mod valleys;

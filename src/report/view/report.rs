@@ -3,7 +3,7 @@
 use super::compare::blocks;
 use super::{
     along, answer, cells, choices, curves, energy, frontier, gains, lifecycle, loss, origin, scale,
-    spectrum, speed, think, unfinished, validity, valleys, words,
+    serving, spectrum, speed, think, unfinished, validity, valleys, words,
 };
 use crate::analysis::findings::Findings;
 use crate::config::Price;
@@ -95,6 +95,12 @@ pub const SECTIONS: &[Kind] = &[
         title: "Throughput and utilisation",
         about: "How fast does it train and generate, and how much of the machine does it use?",
         build: speed::build,
+    },
+    Kind {
+        id: "serving",
+        title: "Serving over depth and batch",
+        about: "What does a token cost the longer the text before it is, and the more sequences are served at once?",
+        build: serving::build,
     },
     Kind {
         id: "energy",

@@ -1,14 +1,14 @@
 //! From matrices of f32 to panels of bf16 pairs, each number rounded to the nearest.
 
 use super::super::matmul::Matrix;
+#[cfg(target_arch = "x86_64")]
+use super::super::transpose::transpose;
 use super::emulated::rounded;
 use super::tiles::{CHUNK, PANEL, SIDE, Tile, tiles};
 #[cfg(target_arch = "x86_64")]
 use std::arch::x86_64::{
     __m512bh, __m512i, __mmask16, _mm512_cvtne2ps_pbh, _mm512_maskz_loadu_ps,
-    _mm512_permutexvar_epi16, _mm512_set_epi16, _mm512_setzero_si512, _mm512_shuffle_i32x4,
-    _mm512_store_si512, _mm512_unpackhi_epi32, _mm512_unpackhi_epi64, _mm512_unpacklo_epi32,
-    _mm512_unpacklo_epi64,
+    _mm512_permutexvar_epi16, _mm512_set_epi16, _mm512_setzero_si512, _mm512_store_si512,
 };
 use std::ops::Range;
 
@@ -154,31 +154,4 @@ impl<'a> Factor<'a> {
 #[cfg(target_arch = "x86_64")]
 fn first(n: usize) -> __mmask16 {
     if n >= SIDE { u16::MAX } else { (1 << n) - 1 }
-}
-
-/// 16 x 16 numbers of 32 bits, rows for columns.
-#[cfg(target_arch = "x86_64")]
-#[target_feature(enable = "avx512f")]
-fn transpose(m: &mut [__m512i; SIDE]) {
-    let mut t = [_mm512_setzero_si512(); SIDE];
-    for i in (0..SIDE).step_by(2) {
-        t[i] = _mm512_unpacklo_epi32(m[i], m[i + 1]);
-        t[i + 1] = _mm512_unpackhi_epi32(m[i], m[i + 1]);
-    }
-    for i in (0..SIDE).step_by(4) {
-        m[i] = _mm512_unpacklo_epi64(t[i], t[i + 2]);
-        m[i + 1] = _mm512_unpackhi_epi64(t[i], t[i + 2]);
-        m[i + 2] = _mm512_unpacklo_epi64(t[i + 1], t[i + 3]);
-        m[i + 3] = _mm512_unpackhi_epi64(t[i + 1], t[i + 3]);
-    }
-    for i in 0..4 {
-        t[i] = _mm512_shuffle_i32x4(m[i], m[i + 4], 0x88);
-        t[i + 4] = _mm512_shuffle_i32x4(m[i], m[i + 4], 0xdd);
-        t[i + 8] = _mm512_shuffle_i32x4(m[i + 8], m[i + 12], 0x88);
-        t[i + 12] = _mm512_shuffle_i32x4(m[i + 8], m[i + 12], 0xdd);
-    }
-    for i in 0..8 {
-        m[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
-        m[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
-    }
 }

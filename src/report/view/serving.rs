@@ -1,0 +1,264 @@
+//! What a token costs the longer the text before it is and the more sequences are served at once, beside what reading the bytes would
+//! take.
+
+use super::hue::hue;
+use crate::analysis::findings::{Cell, Findings};
+use crate::record::metric;
+use crate::report::page::{
+    Axis, Block, Chart, Figure, Mark, Point, Quantity, Scatter, Series, Table,
+};
+use crate::unit::{Bytes, Seconds, Share};
+
+/// A cell that was served.
+struct Served<'a> {
+    cell: &'a Cell<'a>,
+    variant: &'a str,
+    depth: f64,
+    batch: f64,
+    /// A token of every sequence.
+    step_s: f64,
+    /// Its interval over repeats.
+    step_s_interval: Option<(f64, f64)>,
+    /// What the bytes that a step reads take at the bandwidth of a copy.
+    bound_s: Option<f64>,
+}
+
+/// Where a variant was served at several depths or with several sequences at once.
+pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
+    let mut served: Vec<Served> = findings.cells.iter().filter_map(of_cell).collect();
+    served.sort_by(|a, b| {
+        a.depth
+            .total_cmp(&b.depth)
+            .then(a.batch.total_cmp(&b.batch))
+    });
+    let depths = series(
+        findings,
+        &served,
+        &|one| one.batch,
+        &|one| one.depth,
+        &|name, batch| {
+            if batch > 1.0 {
+                format!("{name}, {batch} at once")
+            } else {
+                name.to_owned()
+            }
+        },
+    );
+    let batches = series(
+        findings,
+        &served,
+        &|one| one.depth,
+        &|one| one.batch,
+        &|name, depth| {
+            if depth > 0.0 {
+                format!("{name}, behind {depth} tokens")
+            } else {
+                name.to_owned()
+            }
+        },
+    );
+    let memory = "Broken: what reading the weights and the cache would take at the bandwidth of a copy, measured in the same run.";
+    let plot = |title: &str, x: Axis, what: &str, series: Vec<Series>| {
+        let some = !series.is_empty();
+        some.then(|| Figure {
+            title: title.to_owned(),
+            caption: format!("{what} {memory}"),
+            chart: Chart::Scatter(Scatter {
+                x,
+                y: Axis::linear("seconds a step of decoding", Quantity::Seconds),
+                series,
+                rules: Vec::new(),
+            }),
+        })
+    };
+    let figures: Vec<Figure> = [
+        plot(
+            "Decoding against depth",
+            Axis::linear("tokens in the cache before the prompt", Quantity::Count),
+            "A token of every sequence, the more text there is before it.",
+            depths,
+        ),
+        plot(
+            "Decoding against sequences at once",
+            Axis::log("sequences at once", Quantity::Count),
+            "A token of every sequence: as long as it is flat, more sequences cost nothing.",
+            batches,
+        ),
+    ]
+    .into_iter()
+    .flatten()
+    .collect();
+    if figures.is_empty() {
+        return None;
+    }
+    Some(vec![Block::Plots(figures), Block::Table(table(&served))])
+}
+
+fn of_cell<'a>(cell: &'a Cell<'a>) -> Option<Served<'a>> {
+    let asked = cell.any().asked();
+    let batch = asked.served_batch();
+    let rate = cell.estimate(metric::DECODE_TOKENS_PER_S)?;
+    let step_s = batch / rate.value;
+    let ends = rate.interval.filter(|ends| ends.low > 0.0);
+    Some(Served {
+        cell,
+        variant: &cell.any().variant,
+        depth: asked.served_depth(),
+        batch,
+        step_s,
+        step_s_interval: ends.map(|ends| (batch / ends.high, batch / ends.low)),
+        bound_s: cell.mean(metric::MBU).map(|mbu| mbu * step_s),
+    })
+}
+
+/// Of each variant and each `fixed` a line along what varies, where that is more than one thing, and a broken one of what memory allows.
+fn series(
+    findings: &Findings,
+    served: &[Served],
+    fixed: &dyn Fn(&Served) -> f64,
+    along: &dyn Fn(&Served) -> f64,
+    name: &dyn Fn(&str, f64) -> String,
+) -> Vec<Series> {
+    let mut all = Vec::new();
+    for variant in &findings.variants {
+        let mut known: Vec<f64> = Vec::new();
+        let of_variant: Vec<&Served> = served.iter().filter(|one| one.variant == variant).collect();
+        for one in &of_variant {
+            let value = fixed(one);
+            if known.contains(&value) {
+                continue;
+            }
+            known.push(value);
+            let mut line: Vec<&&Served> = of_variant.iter().filter(|o| fixed(o) == value).collect();
+            line.sort_by(|a, b| along(a).total_cmp(&along(b)));
+            if line.windows(2).all(|pair| along(pair[0]) == along(pair[1])) {
+                continue;
+            }
+            let named = name(variant, value);
+            let point = |one: &Served, y: f64, interval| Point {
+                x: along(one),
+                y,
+                interval,
+                note: one.cell.name.clone(),
+            };
+            let lines = [
+                (
+                    Mark::Joined,
+                    named.clone(),
+                    line.iter()
+                        .map(|one| point(one, one.step_s, one.step_s_interval))
+                        .collect(),
+                ),
+                (
+                    Mark::Dashed,
+                    format!("{named}: bytes over bandwidth"),
+                    line.iter()
+                        .filter_map(|one| Some(point(one, one.bound_s?, None)))
+                        .collect::<Vec<Point>>(),
+                ),
+            ];
+            let lines = lines
+                .into_iter()
+                .filter(|(_, _, points)| !points.is_empty());
+            all.extend(lines.map(|(mark, name, points)| Series {
+                name,
+                hue: hue(findings, variant),
+                mark,
+                points,
+            }));
+        }
+    }
+    all
+}
+
+fn table(served: &[Served]) -> Table {
+    let mut table = Table::new([
+        "cell",
+        "depth",
+        "at once",
+        "prompt tok/s",
+        "decode tok/s",
+        "a step",
+        "weights read",
+        "cache read",
+        "bandwidth used",
+        "J/decode token",
+        "n",
+    ]);
+    for one in served {
+        let mean = |name: &str, quantity: &dyn Fn(f64) -> String| {
+            one.cell.mean(name).map(quantity).unwrap_or_default()
+        };
+        let count = |value: f64| Quantity::TokensPerSecond.cell(value);
+        table.row(vec![
+            one.cell.name.clone(),
+            one.depth.to_string(),
+            one.batch.to_string(),
+            mean(metric::PREFILL_TOKENS_PER_S, &count),
+            mean(metric::DECODE_TOKENS_PER_S, &count),
+            Seconds(one.step_s).to_string(),
+            mean(metric::WEIGHTS_READ_BYTES, &|bytes| {
+                Bytes(bytes).to_string()
+            }),
+            mean(metric::CACHE_READ_BYTES, &|bytes| Bytes(bytes).to_string()),
+            mean(metric::MBU, &|share| Share(share).to_string()),
+            mean(metric::ENERGY_J_PER_DECODE_TOKEN, &|joules| {
+                Quantity::Joules.cell(joules)
+            }),
+            one.cell.count(),
+        ]);
+    }
+    table.without_empty_columns()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Metric;
+    use crate::record::example::example;
+    use serde_json::json;
+
+    #[test]
+    fn depths_and_batches_are_lines_beside_what_memory_allows() {
+        let mut file = example();
+        assert!(build(&Findings::of(&file)).is_none());
+        let name = file.trials[0].cell.clone();
+        file.trials.retain(|trial| trial.cell == name);
+        let settings = [(0, 1, 100.0), (2048, 1, 50.0), (0, 8, 400.0)];
+        file.trials.truncate(settings.len());
+        for (trial, (depth, batch, rate)) in file.trials.iter_mut().zip(settings) {
+            trial.spec["infer"] = json!({"depth": depth, "batch": batch});
+            trial.cell = format!("d{depth}-b{batch}");
+            for (name, value) in [(metric::DECODE_TOKENS_PER_S, rate), (metric::MBU, 0.5)] {
+                let metric = Metric::value(name, value);
+                trial.metrics.insert(name.to_owned(), metric);
+            }
+        }
+        let blocks = build(&Findings::of(&file)).unwrap();
+        let Block::Plots(figures) = &blocks[0] else {
+            panic!()
+        };
+        assert_eq!(figures.len(), 2);
+        let lines = |figure: &Figure| match &figure.chart {
+            Chart::Scatter(scatter) => scatter
+                .series
+                .iter()
+                .map(|line| line.points.iter().map(|p| (p.x, p.y)).collect::<Vec<_>>())
+                .collect::<Vec<_>>(),
+            _ => Vec::new(),
+        };
+        // 100 and 50 tokens a second; half the bandwidth was used.
+        let depths = [
+            [(0.0, 0.01), (2048.0, 0.02)],
+            [(0.0, 0.005), (2048.0, 0.01)],
+        ];
+        assert_eq!(lines(&figures[0]), depths);
+        let batches = [[(1.0, 0.01), (8.0, 0.02)], [(1.0, 0.005), (8.0, 0.01)]];
+        assert_eq!(lines(&figures[1]), batches);
+        let Block::Table(table) = &blocks[1] else {
+            panic!()
+        };
+        assert_eq!(table.rows.len(), 3);
+        assert_eq!(table.rows[2][1], "2048");
+    }
+}
