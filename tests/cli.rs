@@ -408,3 +408,43 @@ fn the_judge_says_that_it_cannot_run() {
         );
     }
 }
+
+/// Repeats that are copies of one another are named, and the file is not sound.
+#[test]
+fn copied_repeats_are_named() {
+    let good = fs::read_to_string(GOOD).unwrap();
+    let mut file: Value = serde_json::from_str(&good).unwrap();
+    let trials = file["trials"].as_array_mut().unwrap();
+    let cell = trials[0]["cell"].clone();
+    let other = trials
+        .iter()
+        .position(|trial| trial["cell"] == cell && trial["seed"] != trials[0]["seed"])
+        .unwrap();
+    for part in ["curve", "metrics", "skills"] {
+        trials[other][part] = trials[0][part].clone();
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("copied.json");
+    fs::write(&path, file.to_string()).unwrap();
+    let output = effbench(&["validate", path.to_str().unwrap()]);
+    let said = text(&output.stdout);
+    assert_eq!(code(&output), 2, "{said}");
+    assert!(
+        said.contains("have the same losses to the bit with the seeds"),
+        "{said}"
+    );
+}
+
+/// Where data are read over and over there is another question to ask.
+#[test]
+fn gains_over_scarce_data_hint_at_their_law() {
+    let scarce = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/results/scarce-epyc-19h-1c-linux.json"
+    );
+    let said = text(&effbench(&["gain", scarce]).stderr);
+    assert!(
+        said.contains("--law data-constrained` says what a token is worth"),
+        "{said}"
+    );
+}

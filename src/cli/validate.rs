@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::print::{Format, print, print_json};
 use crate::error::{Error, Result};
+use crate::record::copies::copies;
 use crate::record::validate::validate;
 use crate::record::{ResultFile, Status, folder, store};
 
@@ -184,7 +185,9 @@ fn look(path: &Path) -> Finding {
     let name = path.display().to_string();
     match store::read(path) {
         Ok(file) => {
-            let problems = validate(&file).iter().map(ToString::to_string).collect();
+            let mut problems: Vec<String> =
+                validate(&file).iter().map(ToString::to_string).collect();
+            problems.extend(copies(&file));
             Finding {
                 name,
                 file: Some(file),

@@ -3,7 +3,7 @@
 //!
 //! [`origin`], [`trial`], [`answers`] and [`gpu`] hold the types, [`asked`] reads single keys of a settled spec, [`metric`] the one registry of metric names, [`validate`] what the types alone
 //! cannot promise, [`store`] files, [`journal`] what survives a kill, [`pool`] several files as one and [`identity`] what is one cell
-//! and one trial, [`parents`] adds the costs of what a trial goes back to, [`folder`] folders in place of files.
+//! and one trial, [`parents`] adds the costs of what a trial goes back to, [`copies`] finds repeats that are none, [`folder`] folders in place of files.
 //!
 //! ```
 //! # fn main() -> effbench::error::Result<()> {
@@ -40,6 +40,7 @@ pub mod trial;
 pub mod asked;
 mod executed;
 pub mod parents;
+pub mod copies;
 pub mod identity;
 pub mod validate;
 pub mod journal;
