@@ -13,6 +13,8 @@ use super::Answer;
 use super::forecast::Forecast;
 use super::study::{Study, studies};
 use super::trend::Trend;
+use crate::config::rate::LR;
+use crate::config::suite::Tried;
 use crate::config::{Suite, Variant};
 use crate::error::{Error, Kind, Result};
 use crate::record::pool::pool;
@@ -37,8 +39,12 @@ const NONE: [&str; 4] = [
     "model.from_spec",
     "train.distill",
 ];
-/// Tables that say how to measure and compute, and nothing of the variant.
+/// Tables that say how to measure and compute, and nothing of the variant ...
 const SURROUNDINGS: [&str; 3] = ["measure", "infer", "compute"];
+/// ... but for this key: numbers that are rounded more are another algorithm.
+const DTYPE: &str = "compute.dtype";
+/// What a rate of a sweep may be off by, of itself: it has four digits.
+const OFF: f64 = 2e-3;
 
 /// The rules, and the trials that a challenger is held against.
 #[derive(Debug)]
@@ -147,7 +153,7 @@ impl Protocol {
             let mut fixed = FIXED.iter().chain(&NONE).chain(&SURROUNDINGS);
             let same = self.suite.set.get(key).map(|set| &set.value) == Some(&entry.value);
             let within = |group: &str| key == group || key.starts_with(&format!("{group}."));
-            if fixed.any(|group| within(group)) && key != "compute.dtype" && !same {
+            if fixed.any(|group| within(group)) && key != DTYPE && !same {
                 return Err(broken(format!(
                     "{}: {key} = {}: the protocol fixes this key for all",
                     entry.origin, entry.value
@@ -294,9 +300,57 @@ impl Protocol {
             .collect();
         let tried = |trials: &[&Trial], steps: u64| -> Vec<u64> {
             let here = trials.iter().filter(|trial| trial.budget == Some(steps));
+        self.refuse_rates(variant, &swept)?;
+        refuse_others(file)?;
             let mut seeds: Vec<u64> = here.map(|trial| trial.seed).collect();
             seeds.sort_unstable();
             seeds
+    /// The rates of a sweep are the protocol's multiples of one, the same for each seed and place.
+    fn refuse_rates(&self, variant: &str, swept: &[&Trial]) -> Result<()> {
+        let tried = self.suite.tune.as_ref().map(|tune| &tune.tried);
+        let Some(Tried::Times(times)) = tried else {
+            return Ok(());
+        };
+        let mut tried: BTreeMap<(Option<u64>, u64), Vec<f64>> = BTreeMap::new();
+        for trial in swept {
+            let rates = tried.entry((trial.budget, trial.seed)).or_default();
+            rates.extend(trial.asked().lr());
+        }
+        tried
+            .values_mut()
+            .for_each(|rates| rates.sort_by(f64::total_cmp));
+        let lowest = tried.values().find_map(|rates| rates.first().copied());
+        let Some((own, first)) = lowest.zip(times.first()) else {
+            return Ok(());
+        };
+        let is = |rates: &Vec<f64>| {
+            let mut wanted = times.iter().map(|times| own * times / first);
+            rates.len() == times.len()
+                && rates.iter().all(|lr| {
+                    wanted
+                        .next()
+                        .is_some_and(|want| (lr / want - 1.0).abs() < OFF)
+                })
+        };
+        let Some(((steps, seed), rates)) = tried.iter().find(|(_, rates)| !is(rates)) else {
+            return Ok(());
+        };
+        let words = |rates: &[f64]| {
+            rates
+                .iter()
+                .map(f64::to_string)
+                .collect::<Vec<_>>()
+                .join(", ")
+        };
+        let all: Vec<f64> = times.iter().map(|times| own * times / first).collect();
+        Err(broken(format!(
+            "{variant}: its sweep at {} steps with seed {seed} tried rates of {}, and the protocol's multiples of the lowest are {}",
+            steps.unwrap_or_default(),
+            words(rates),
+            words(&all)
+        )))
+    }
+
         };
         for place in at {
             let (own, base) = (tried(swept, place.steps), tried(&of_base, place.steps));
@@ -333,15 +387,52 @@ fn refuse_other(cell: &str, own: &Value, fixed: &Value) -> Result<()> {
         let (own, fixed) = (flat(own, group), flat(fixed, group));
         let mut keys = own.keys().chain(fixed.keys());
         if let Some(key) = keys.find(|key| own.get(*key) != fixed.get(*key)) {
-            let said = |of: &BTreeMap<String, &Value>| {
-                of.get(key)
-                    .map_or_else(|| "nothing".to_owned(), ToString::to_string)
-            };
             return Err(broken(format!(
                 "{cell}: {key} is {}, and the protocol fixes {}",
-                said(&own),
-                said(&fixed)
+                said(own.get(key)),
+                said(fixed.get(key))
             )));
+/// Refuses trials of one variant that are not of one recipe: a sweep speaks for what it swept.
+fn refuse_others(file: &ResultFile) -> Result<()> {
+    let Some(first) = file.trials.first() else {
+        return Ok(());
+    };
+    let wanted = recipe(&first.spec);
+    for trial in &file.trials {
+        let own = recipe(&trial.spec);
+        let mut keys = own.keys().chain(wanted.keys());
+        if let Some(key) = keys.find(|key| own.get(*key) != wanted.get(*key)) {
+            return Err(broken(format!(
+                "{}: {key} is {}, and {} in {}: a challenger is one recipe at every length and in its sweep",
+                trial.cell,
+                said(own.get(key)),
+                said(wanted.get(key)),
+                first.cell
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// What a spec says of the variant alone: all but what the protocol fixes, how it is measured, and the rate, which a sweep chooses.
+fn recipe(spec: &Value) -> BTreeMap<String, &Value> {
+    let tables = spec.as_object().into_iter().flat_map(|spec| spec.keys());
+    let mut found: BTreeMap<String, &Value> = tables.flat_map(|key| flat(spec, key)).collect();
+    let of = |group: &&str, key: &str| {
+        key.strip_prefix(*group)
+            .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    found.retain(|key, _| {
+        let mut others = FIXED.iter().chain(&SURROUNDINGS).chain(&[LR]);
+        key == DTYPE || !others.any(|group| of(&group, key))
+    });
+    found
+}
+
+fn said(value: Option<&&Value>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), ToString::to_string)
+}
+
         }
     }
     match NONE.iter().find(|key| !flat(own, key).is_empty()) {

@@ -28,7 +28,7 @@
 //! others' weights to them, and the `sweep`s that choose their rates;
 //! `resolve` makes a campaign of them; `jobs` says which trials, `header` what is known before, `programs` who runs them and
 //! `outcome` what comes of it; `here` runs them on this machine, `cluster` on others, and `run` chooses between the two;
-//! `plan` says what they take, and `rerun` runs trials of a file again.
+//! `plan` says what they take, `rates` whether a file's rates are those of its sweep, and `rerun` runs trials of a file again.
 
 mod options;
 mod command;
@@ -45,6 +45,7 @@ mod here;
 mod cluster;
 mod run;
 mod plan;
+pub mod rates;
 pub mod rerun;
 
 pub use crate::config::plan::{Plan, PlannedCell};

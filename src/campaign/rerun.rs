@@ -81,8 +81,7 @@ pub fn rerun(
         return Err(Error::input(message));
     }
     stream("validate/rerun", seed, 0).shuffle(&mut can);
-    // What an answer is read from comes before what chose its learning rates.
-    can.sort_by_key(|trial| trial.in_sweep());
+    let can = interleaved(can);
     let own = &programs(&Options::default())?[0];
     let mut all = Vec::new();
     for trial in can.into_iter().take(count) {
@@ -93,6 +92,23 @@ pub fn rerun(
         all.push(found);
     }
     Ok(all)
+}
+
+/// Two trials that an answer is read from, then one that chose their learning rates, and so on: a loss that was lowered in a sweep
+/// moves what is trained.
+fn interleaved(trials: Vec<&Trial>) -> Vec<&Trial> {
+    let (swept, judged): (Vec<&Trial>, Vec<&Trial>) =
+        trials.into_iter().partition(|trial| trial.in_sweep());
+    let (mut swept, mut judged) = (swept.into_iter(), judged.into_iter());
+    let mut mixed = Vec::new();
+    loop {
+        let three = judged.by_ref().take(2).chain(swept.next());
+        let before = mixed.len();
+        mixed.extend(three);
+        if mixed.len() == before {
+            return mixed;
+        }
+    }
 }
 
 /// Trials whose parameters, FLOPs or tokens are not those of their specs, each in a sentence: a loss may be found again, and what it is
@@ -243,6 +259,26 @@ fn job(registry: &Registry, trial: &Trial, data: Option<&Path>) -> Result<Job> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Three trials drawn are two that judge and one of the sweep, and every trial is drawn in the end.
+    #[test]
+    fn a_sweeps_trials_are_among_those_that_are_run_again() {
+        let of = |k: u64| Trial {
+            repeat: k,
+            lr_source: if k < 4 {
+                RateSource::Grid
+            } else {
+                RateSource::Set
+            },
+            ..Trial::blank()
+        };
+        let trials: Vec<Trial> = (0..7).map(of).collect();
+        let order: Vec<u64> = interleaved(trials.iter().collect())
+            .iter()
+            .map(|trial| trial.repeat)
+            .collect();
+        assert_eq!(order, [4, 5, 0, 6, 1, 2, 3]);
+    }
 
     #[test]
     fn a_loss_is_the_same_near_or_another() {

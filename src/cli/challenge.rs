@@ -7,11 +7,13 @@ use clap::Args;
 use super::outcome::Watching;
 use super::print::{Format, print, print_json, say, to_json};
 use crate::analysis::challenge::{Entry, Protocol};
+use crate::campaign::rates::misrated;
 use crate::campaign::rerun::{Again, Verdict, miscounted, rerun};
 use crate::campaign::{Campaign, Mode, Options, Outcome};
 use crate::config::{Gate, Library};
-use crate::error::{Error, Kind, Result};
-use crate::record::store;
+use crate::error::{Error, Kind, Result, quoted};
+use crate::record::copies::copies;
+use crate::record::{ResultFile, store};
 use crate::report;
 use crate::runner::{Interrupt, child};
 use crate::trial::Registry;
@@ -65,14 +67,7 @@ pub fn execute(args: &ChallengeArgs, registry: &Registry) -> Result<()> {
         let mut entries = Vec::new();
         for file in &args.files {
             let found = store::read_valid(Path::new(file))?;
-            if let Some(first) = miscounted(registry, &found, None).first() {
-                return Err(Error {
-                    kind: Kind::NotComparable,
-                    message: format!("{file}: {first}"),
-                    hint: Some("a gain is counted in FLOPs, which follow from the spec".to_owned()),
-                });
-            }
-            entries.extend(protocol.judge(file, &found)?);
+            entries.extend(judge(registry, &protocol, file, &found)?);
         }
         return tell(&entries, args.format);
     }
@@ -86,6 +81,43 @@ pub fn execute(args: &ChallengeArgs, registry: &Registry) -> Result<()> {
 }
 
 fn protocol(args: &ChallengeArgs, library: &Library) -> Result<Protocol> {
+/// Every challenger of a file, whoever made it: costs are those of its specs, rates those of its sweeps, and the rest as the rules
+/// have it.
+fn judge(
+    registry: &Registry,
+    protocol: &Protocol,
+    name: &str,
+    file: &ResultFile,
+) -> Result<Vec<Entry>> {
+    let refused = |said: &str, hint: &str| {
+        let error = Error {
+            kind: Kind::NotComparable,
+            message: format!("{name}: {said}"),
+            hint: None,
+        };
+        error.hint(hint)
+    };
+    if let Some(first) = miscounted(registry, file, None).first() {
+        return Err(refused(
+            first,
+            "a gain is counted in FLOPs, which follow from the spec",
+        ));
+    }
+    if let Some(first) = copies(file).first() {
+        return Err(refused(first, "repeats are there to show what luck does"));
+    }
+    let entries = protocol.judge(name, file)?;
+    for entry in &entries {
+        if let Some(first) = misrated(file, &entry.variant).first() {
+            return Err(refused(
+                first,
+                "a rate follows from the losses of its sweep: docs/challenge.md has the rule",
+            ));
+        }
+    }
+    Ok(entries)
+}
+
     let frontier = store::read_valid(&args.against).map_err(|error| {
         let hint = "run it in the root of a clone of the repository, or say where the file is: --against RESULT";
         if args.against.exists() {
@@ -94,7 +126,15 @@ fn protocol(args: &ChallengeArgs, library: &Library) -> Result<Protocol> {
             error.hint(hint)
         }
     })?;
-    Protocol::of(library.suite(SUITE)?, frontier)
+    let protocol = Protocol::of(library.suite(SUITE)?, frontier.clone())?;
+    match misrated(&frontier, protocol.base()).first() {
+        None => Ok(protocol),
+        Some(first) => Err(Error {
+            kind: Kind::NotComparable,
+            message: format!("{}: {first}", args.against.display()),
+            hint: Some("a base is tuned as every challenger is".to_owned()),
+        }),
+    }
 }
 
 fn challenge(
@@ -137,7 +177,10 @@ fn challenge(
     let path = finished.written.out.display().to_string();
     say(&format!("result file: {path}"));
     finished.verdict()?;
-    tell(&protocol.judge(&path, &finished.written.file)?, args.format)?;
+    tell(
+        &judge(registry, protocol, &path, &finished.written.file)?,
+        args.format,
+    )?;
     say(&format!(
         "others check it with `effbench challenge {path}` and `effbench validate {path} --rerun 3`"
     ));

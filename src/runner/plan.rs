@@ -168,18 +168,12 @@ fn job(cell: &PreparedCell, arm: &Arm, design: &Design, repeat: u64, order: u64)
     }
 }
 
-/// A repeat's own learning rate, where the cell's comes from a surface: of a surface drawn from that one's uncertainty, the same
-/// for all cells of a variant at this seed.
+/// A repeat's own learning rate, where the cell's comes from a surface.
 fn drawn(cell: &PreparedCell, seed: u64) -> (RateSource, Value, String) {
     let mut spec = cell.spec.clone();
     match (&cell.lr_source, spec.pointer_mut("/train/optimizer/lr")) {
         (RateSource::Surface { ln_lr, .. }, Some(lr)) if cell.loadings != [0.0; 3] => {
-            let mut normals = stream(&format!("rate/{}", cell.variant), seed, 0);
-            let draw = cell
-                .loadings
-                .iter()
-                .map(|loading| loading * normals.normal())
-                .sum::<f64>();
+            let draw = draw(&cell.variant, cell.loadings, seed);
             *lr = four_digits((ln_lr + draw).exp()).into();
             let mut source = cell.lr_source.clone();
             if let RateSource::Surface {
@@ -193,6 +187,14 @@ fn drawn(cell: &PreparedCell, seed: u64) -> (RateSource, Value, String) {
         }
         _ => (cell.lr_source.clone(), spec, cell.spec_sha256.clone()),
     }
+}
+
+/// What a repeat adds to ln lr: of a surface drawn from the fitted one's uncertainty, the same for all cells of a variant at this
+/// seed, and the same whoever draws it again.
+pub fn draw(variant: &str, loadings: [f64; 3], seed: u64) -> f64 {
+    let mut normals = stream(&format!("rate/{variant}"), seed, 0);
+    let parts = loadings.iter().map(|loading| loading * normals.normal());
+    parts.sum()
 }
 
 /// 16 hexadecimal digits that are equal only for the same settled spec, repeat, seed, arm and build.

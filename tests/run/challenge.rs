@@ -121,3 +121,32 @@ fn the_table_of_the_page_is_what_the_program_prints() {
     assert_eq!(said.lines().count(), 2 + files.len() - 1 + 6);
     assert!(page.contains(said.trim()), "{said}");
 }
+
+/// A sweep whose losses were lowered where somebody wanted his rate to be chosen is found out from the file alone.
+#[test]
+fn a_file_whose_rates_are_not_its_sweeps_is_refused() {
+    let theirs = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/results/challenge/rope-lean.json"
+    );
+    let text = fs::read_to_string(theirs).unwrap();
+    let mut file: serde_json::Value = serde_json::from_str(&text).unwrap();
+    for trial in file["trials"].as_array_mut().unwrap() {
+        let lr = trial["spec"]["train"]["optimizer"]["lr"].as_f64().unwrap();
+        if trial["lr_source"]["kind"] == "grid" && lr > 0.04 {
+            for name in ["val_loss_nats", "excess_loss_nats"] {
+                let loss = &mut trial["metrics"][name]["value"];
+                *loss = (loss.as_f64().unwrap() - 0.4).into();
+            }
+        }
+    }
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("forged.json"), file.to_string()).unwrap();
+    let args = ["challenge", "forged.json", "--against", FRONTIER];
+    let output = effbench(folder.path(), &args);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{said}");
+    let hand = "rate chosen by hand: not comparable (it trained at 0.0";
+    assert!(said.contains(hand), "{said}");
+    assert!(output.stdout.is_empty());
+}

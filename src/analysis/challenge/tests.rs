@@ -70,7 +70,7 @@ fn the_protocol_is_that_of_the_suite_it_is_held_against() {
 #[test]
 fn a_file_that_breaks_a_rule_is_refused() {
     type Spoil = fn(&mut ResultFile);
-    let rows: [(&str, Spoil); 9] = [
+    let rows: [(&str, Spoil); 13] = [
         (
             "data.agreement is 0.5, and the protocol fixes 0.25",
             |file| set(file, false, "/data/agreement", 0.5.into()),
@@ -99,6 +99,23 @@ fn a_file_that_breaks_a_rule_is_refused() {
         ),
         ("the protocol has 400, 800, 1600 steps", |file| {
             first(file, false).budget = Some(3200)
+        }),
+        // A sweep of other rates, of fewer, and of another recipe; and a recipe for one length alone.
+        ("seed 1001 tried rates of 0.006, 0.011, 0.012", |file| {
+            let lr: f64 = 0.011;
+            set(file, true, "/train/optimizer/lr", lr.into())
+        }),
+        (
+            "and the protocol's multiples of the lowest are 0.0",
+            |file| first(file, true).spec["train"]["optimizer"]["lr"] = 1e-4.into(),
+        ),
+        (
+            "a challenger is one recipe at every length and in its sweep",
+            |file| set(file, true, "/model/ffn/ratio", 2.0.into()),
+        ),
+        ("train.optimizer.weight_decay is 0.3, and 0", |file| {
+            let last = file.trials.iter_mut().rfind(|t| !t.in_sweep()).unwrap();
+            last.spec["train"]["optimizer"]["weight_decay"] = 0.3.into();
         }),
     ];
     let frontier = committed();
