@@ -190,3 +190,107 @@ pub fn gain(pairs: &Pairs, axis: Axis, scatter: Option<&Scatter>) -> (Gain, Opti
         None => unknown(Blank::OutOfReach),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::analysis::study::studies;
+    use crate::record::example::{add_variant, study};
+    use crate::record::parents::with_parents_counted;
+    use crate::record::{ResultFile, Trial};
+    use crate::stream::stream;
+
+    /// A base of three budgets and two variants, scattered by luck, that all begin with models of another data; who pays for those is
+    /// no luck, so that a gain is what it was over the ratio of costs, and so is each end of its interval.
+    #[test]
+    fn parents_that_are_counted_divide_a_gain_and_its_interval() {
+        for seed in 0..40 {
+            let mut luck = stream("parents", seed, 0);
+            let noise: Vec<f64> = (0..64).map(|_| 0.02 * luck.normal()).collect();
+            let worth = 0.4 * (8.0_f64).powf(luck.uniform());
+            let mut file = study(4, |variant, steps, repeat| {
+                let worth = if variant == "modern" { worth } else { 1.0 };
+                let place = (steps / 100 + 16 * repeat) as usize % noise.len();
+                Some(2.0 * (worth * steps as f64 / 400.0).powf(-0.3) + noise[place])
+            });
+            add_variant(&mut file, "other", &[("model", "position", "rope")], |k| {
+                1.3 + noise[k as usize]
+            });
+            let parents = adopt(&mut file);
+            let (free, paid) = (
+                answers(&file),
+                answers(&with_parents_counted(&file).unwrap()),
+            );
+            for (free, paid) in free.iter().zip(&paid) {
+                for axis in [
+                    Axis::ModelFlops,
+                    Axis::TotalFlops,
+                    Axis::Tokens,
+                    Axis::Steps,
+                ] {
+                    let ratio = 1.0 + parents / free.budget.unwrap() as f64;
+                    same(free.on(axis), paid.on(axis), ratio, seed);
+                }
+            }
+        }
+    }
+
+    /// Gives each trial of a variant a parent of the base's cost at 800 steps, on other data; returns the parent's steps in those of
+    /// the child, which are as dear.
+    fn adopt(file: &mut ResultFile) -> f64 {
+        let of_base = |t: &&Trial| t.variant == "gpt2" && t.budget == Some(800);
+        let parents: Vec<Trial> = file.trials.iter().filter(of_base).cloned().collect();
+        for mut parent in parents {
+            let repeat = parent.repeat;
+            parent.id = format!("parent-{repeat}");
+            parent.variant = "first".to_owned();
+            parent.cell = "first/w32@800".to_owned();
+            parent.spec["data"]["vocab"] = 999.into();
+            let steps = parent.budget.unwrap() as f64;
+            for child in &mut file.trials {
+                if child.variant != "gpt2" && child.repeat == repeat && child.parent.is_none() {
+                    child.parent = Some(parent.id.clone());
+                    let per_step = |of: &Trial, steps: f64| of.train_flops().unwrap() / steps;
+                    let times =
+                        per_step(&parent, steps) / per_step(child, child.budget.unwrap() as f64);
+                    let cost = child.cost.as_mut().unwrap();
+                    cost.train_flops *= times;
+                    cost.optimizer_flops = parent.cost.as_ref().unwrap().optimizer_flops / steps
+                        * child.budget.unwrap() as f64;
+                }
+            }
+            file.trials.push(parent);
+        }
+        800.0
+    }
+
+    fn answers(file: &ResultFile) -> Vec<crate::analysis::Answer> {
+        let of_base = |study: &crate::analysis::study::Study| !study.answers.is_empty();
+        let mut found = studies(file, None, None, None).unwrap();
+        found.retain(of_base);
+        let mut answers = found.remove(0).answers;
+        answers.retain(|answer| answer.variant != "first");
+        assert_eq!(answers.len(), 3);
+        answers
+    }
+
+    fn same(free: Gain, paid: Gain, ratio: f64, seed: u64) {
+        let near = |a: f64, b: f64| a == b / ratio || (a * ratio / b - 1.0).abs() < 1e-9;
+        match (free, paid) {
+            (Gain::Solved(free), Gain::Solved(paid)) => {
+                let (a, b) = (paid.interval.unwrap(), free.interval.unwrap());
+                assert!(near(paid.value, free.value), "{seed}: {paid:?} {free:?}");
+                assert!(
+                    near(a.low, b.low) && near(a.high, b.high),
+                    "{seed}: {a:?} {b:?}"
+                );
+            }
+            (Gain::MoreThan(free), Gain::MoreThan(paid))
+            | (Gain::LessThan(free), Gain::LessThan(paid)) => {
+                assert!(near(paid.bound, free.bound), "{seed}: {paid:?} {free:?}");
+            }
+            (Gain::Unknown { .. }, Gain::Unknown { .. }) => {}
+            other => panic!("{seed}: {other:?}"),
+        }
+    }
+}

@@ -14,6 +14,7 @@ use serde::Serialize;
 
 use super::stratum::Stratum;
 use crate::record::Status;
+use crate::record::parents::own_flops;
 use crate::stat::linear::residual_of;
 use crate::stat::mean;
 
@@ -108,7 +109,7 @@ fn cells<'a>(stratum: &Stratum<'a>) -> Vec<Cell<'a>> {
         .iter()
         .filter(|trial| trial.status == Status::Ok)
     {
-        let (Some(flops), Some(loss)) = (trial.train_flops(), trial.metric(loss)) else {
+        let (Some(flops), Some(loss)) = (own_flops(trial), trial.metric(loss)) else {
             continue;
         };
         if !(flops > 0.0 && loss > 0.0 && loss.is_finite()) {

@@ -7,8 +7,17 @@ use super::metric::{self, Metric};
 use super::{Flag, ResultFile, Severity, Trial};
 use crate::error::{Error, Result};
 
-/// The flag of a trial whose costs hold its parents'.
+/// The flag of a trial whose costs hold its parents'; its value is the trial's own model FLOPs.
 pub const COUNTED: &str = "parents_counted";
+
+/// Model FLOPs of a trial's own training, whatever was added to them: how losses fall with what a run trained does not depend on who
+/// pays for what it began with.
+pub fn own_flops(trial: &Trial) -> Option<f64> {
+    let mut flags = trial.validity.flags.iter();
+    let own = flags.find(|flag| flag.code == COUNTED);
+    own.and_then(|flag| flag.value)
+        .or_else(|| trial.train_flops())
+}
 
 /// A file's trials with the costs of what they began with, and of what they learnt from, added to their own, each once.
 ///
@@ -54,6 +63,7 @@ fn ancestors<'a>(trial: &'a Trial, by_id: &BTreeMap<&str, &'a Trial>) -> Result<
 }
 
 fn add(child: &mut Trial, parent: &Trial) {
+    let own = own_flops(child);
     let tokens = [&*child, parent].map(|trial| trial.train_tokens().map(|tokens| tokens as f64));
     let joules = |trial: &Trial, tokens: Option<f64>| {
         Some(trial.metric(metric::ENERGY_J_PER_TRAIN_TOKEN)? * tokens?)
@@ -112,7 +122,7 @@ fn add(child: &mut Trial, parent: &Trial) {
         child.validity.flags.push(Flag {
             code: COUNTED.to_owned(),
             severity: Severity::Info,
-            value: None,
+            value: own,
             limit: None,
         });
     }
@@ -146,6 +156,7 @@ mod tests {
         for k in 0..3 {
             let trial = &counted.trials[k];
             assert!(near(trial.train_flops(), own[..=k].iter().sum()), "{k}");
+            assert!(near(own_flops(trial), own[k]), "{k}");
             assert!(
                 near(
                     trial.metric(metric::TRAIN_WALL_S),
