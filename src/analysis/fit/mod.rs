@@ -123,8 +123,10 @@ pub struct Findings {
     pub held_out: Vec<curve::HeldOut>,
     /// Runs that were asked about.
     pub predictions: Vec<Prediction>,
-    /// The cheapest models with inference counted.
+    /// The cheapest models with inference counted, of laws that describe their runs.
     pub lifetimes: Vec<Lifetime>,
+    /// Groups that were asked for one and whose law does not describe their runs: no model is read off it.
+    pub unsplit: Vec<String>,
 }
 
 /// Fits a law to every group.
@@ -163,6 +165,7 @@ pub fn fit_asked(
         held_out: Vec::new(),
         predictions: Vec::new(),
         lifetimes: Vec::new(),
+        unsplit: Vec::new(),
     };
     match &law.form {
         Form::IsoFlop => {
@@ -276,9 +279,11 @@ fn ask(
             .push(curve::predict::predict(fit, *target, lies)?);
     }
     if let Some(demand) = asked.demand {
-        findings
-            .lifetimes
-            .push(lifetime::lifetime(fit, draws, demand, open)?);
+        let found = lifetime::lifetime(fit, draws, demand, open)?;
+        match lies {
+            true => findings.lifetimes.push(found),
+            false => findings.unsplit.push(found.group),
+        }
     }
     Ok(())
 }

@@ -26,6 +26,12 @@ pub fn sentences(findings: &Findings) -> String {
                 .iter()
                 .map(|found| format!(" {}", lifetime(found))),
         )
+        .chain(findings.unsplit.iter().map(|group| {
+            format!(
+                " {}No size is named for what was asked with inference counted: the law does not describe the runs.",
+                named(group)
+            )
+        }))
         .collect()
 }
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::group::about;
+use super::group::{about, capital};
 use super::number::{bounds, chance, figure};
 use crate::analysis::fit::curve::Residual;
 use crate::analysis::fit::{Bounds, Parameter, Shape};
@@ -28,28 +28,35 @@ pub fn sentence(shape: &Shape) -> String {
         )
     });
     let open = shape.open();
-    let lead = if open.contains(&"E") {
-        "as far as the data tell, the loss falls toward"
-    } else {
-        "the loss falls toward"
+    let misfit = shape.misfit.filter(|found| found.is_clear());
+    let lead = match (&misfit, open.contains(&"E")) {
+        (Some(_), _) => "the nearest such law falls toward",
+        (None, true) => "as far as the data tell, the loss falls toward",
+        (None, false) => "the loss falls toward",
     };
     let falls = format!(
         "{lead} {floor}{}; n = {} points{repeats}.",
         figures.collect::<String>(),
         shape.n
     );
-    let mut text = about(&shape.group, &falls);
+    let mut text = match misfit {
+        None => about(&shape.group, &falls),
+        // Whoever reads one sentence must read this one.
+        Some(found) => {
+            let [a, b] = found.freedom;
+            let doubt = format!(
+                "this law does not describe the runs (lack of fit, F = {:.1} with {a} and {b}, p = {}): it summarises them, and \
+                 predicts nothing.",
+                found.f,
+                chance(found.p)
+            );
+            format!("{} {}", about(&shape.group, &doubt), capital(&falls))
+        }
+    };
     if shape.residual_sd.is_none() {
         text += " There are as many parameters as points: nothing tests the law, and nothing bounds its parameters.";
     } else if !open.is_empty() {
         let _ = write!(text, " The data do not identify {}.", list(&open));
-    }
-    if let Some(found) = shape.misfit.filter(|found| found.is_clear()) {
-        let p = chance(found.p);
-        let _ = write!(
-            text,
-            " The runs do not lie on this law (lack of fit, p = {p}): it summarises them, and predicts nothing."
-        );
     }
     text
 }
@@ -205,7 +212,7 @@ fn fit_quality(shape: &Shape) -> Vec<String> {
     if let Some(found) = &shape.misfit {
         let [a, b] = found.freedom;
         let verdict = if found.is_clear() {
-            "the runs do not lie on this law"
+            "this law does not describe the runs"
         } else {
             "nothing speaks against the law's form"
         };

@@ -108,6 +108,8 @@ const MOST: f64 = 5.0;
 /// Predicts a run; `lies` says whether the runs lie on the law at all.
 pub fn predict(fit: &CurveFit, target: Target, lies: bool) -> Result<Prediction> {
     let (run, best_split) = settle(fit, target)?;
+    // The best split of a law that its runs do not lie on is none.
+    let named = lies || !best_split;
     let log = fit.curve.residual == Residual::Log;
     let nats = |value: f64| if log { value.exp() } else { value };
     let reading = |inner: &[f64]| {
@@ -131,17 +133,17 @@ pub fn predict(fit: &CurveFit, target: Target, lies: bool) -> Result<Prediction>
     let reason = match (bounds, ends, lies) {
         (None, ..) => Some("as many parameters as points"),
         (Some(_), None, _) => Some("the data do not bound the loss there"),
-        (_, _, false) => Some("the runs do not lie on this law"),
+        (_, _, false) => Some("this law does not describe the runs"),
         _ => None,
     };
     Ok(Prediction {
         group: fit.group().to_owned(),
-        params: run.params.is_finite().then_some(run.params),
-        tokens: run.tokens.is_finite().then_some(run.tokens),
+        params: Some(run.params).filter(|n| n.is_finite() && named),
+        tokens: Some(run.tokens).filter(|n| n.is_finite() && named),
         unique_tokens: Some(run.unique_tokens)
             .filter(|_| fit.curve.needs.contains(&Variable::UniqueTokens)),
         flops: run.flops,
-        best_split,
+        best_split: best_split && named,
         loss_nats: nats(middle),
         law_interval: ends.map(|(low, high)| interval(low.min(middle), high.max(middle))),
         run_interval: of_run.map(|((low, high), noise)| {
@@ -151,7 +153,7 @@ pub fn predict(fit: &CurveFit, target: Target, lies: bool) -> Result<Prediction>
                 middle + (high - middle).hypot(noise),
             )
         }),
-        extrapolated: beyond(fit, &run),
+        extrapolated: if named { beyond(fit, &run) } else { Vec::new() },
         reason,
     })
 }
@@ -367,7 +369,7 @@ mod tests {
         let none = predict(&fit, Target::Run(Input::fresh(5e7, 1e9)), false).unwrap();
         assert_eq!(
             (none.run_interval, none.reason),
-            (None, Some("the runs do not lie on this law"))
+            (None, Some("this law does not describe the runs"))
         );
         let best = predict(&fit, Target::Flops(1e18), true).unwrap();
         assert!(
