@@ -30,6 +30,9 @@ impl Options {
 
     /// The command that goes on with this in `out`.
     pub fn resume_command(&self, out: &Path) -> String {
+        if let Some(command) = &self.resume {
+            return command.clone();
+        }
         let executor = match &self.executor {
             Executor::Slurm { .. } => Executor::Slurm { collect: false },
             other => other.clone(),
@@ -85,6 +88,8 @@ fn words(options: &Options, name: impl Fn(&str) -> String) -> Words {
         pin,
         mode,
         format,
+        // Of another command.
+        resume: _,
         // Whoever types the command chooses the program by its first word.
         program: _,
     } = options;

@@ -39,6 +39,8 @@ pub struct Options {
     pub mode: Mode,
     /// The word after `--format`: a campaign repeats it in its command, and makes nothing of it.
     pub format: String,
+    /// The command that goes on with this, where another than `run` began it.
+    pub resume: Option<String>,
     /// The effbench that runs the trials; where none is named this very program, whose `main` then begins with
     /// [`serve`](super::serve).
     pub program: Option<PathBuf>,
@@ -65,6 +67,7 @@ impl Default for Options {
             pin: None,
             mode: Mode::New,
             format: TEXT.to_owned(),
+            resume: None,
             program: None,
         }
     }

@@ -15,6 +15,7 @@ use crate::error::{Error, Kind, Result, quoted};
 use crate::record::copies::copies;
 use crate::record::{ResultFile, store};
 use crate::report;
+use crate::runner::found::{kept, refuse_there};
 use crate::runner::{Interrupt, child};
 use crate::trial::Registry;
 use crate::unit::{Bytes, Flops, Seconds};
@@ -80,7 +81,6 @@ pub fn execute(args: &ChallengeArgs, registry: &Registry) -> Result<()> {
     challenge(args, registry, &library, &protocol, variant)
 }
 
-fn protocol(args: &ChallengeArgs, library: &Library) -> Result<Protocol> {
 /// Every challenger of a file, whoever made it: costs are those of its specs, rates those of its sweeps, and the rest as the rules
 /// have it.
 fn judge(
@@ -118,6 +118,7 @@ fn judge(
     Ok(entries)
 }
 
+fn protocol(args: &ChallengeArgs, library: &Library) -> Result<Protocol> {
     let frontier = store::read_valid(&args.against).map_err(|error| {
         let hint = "run it in the root of a clone of the repository, or say where the file is: --against RESULT";
         if args.against.exists() {
@@ -147,11 +148,13 @@ fn challenge(
     let variant = library.variant(reference)?;
     protocol.refuse_variant(&variant)?;
     let out = args.out.clone();
+    let out = out.unwrap_or_else(|| format!("challenge-{}.json", variant.name).into());
     let options = Options {
         suite: SUITE.to_owned(),
         device: "cpu".to_owned(),
         variants: vec![reference.to_owned()],
-        out: Some(out.unwrap_or_else(|| format!("challenge-{}.json", variant.name).into())),
+        out: Some(out.clone()),
+        resume: Some(resume_command(args, reference)),
         mode: match (args.resume, args.fresh) {
             (true, _) => Mode::Resume,
             (_, true) => Mode::Fresh,
@@ -166,10 +169,20 @@ fn challenge(
             protocol.refuse_spec(&cell.cell, budget, spec)?;
         }
     }
+    campaign.check()?;
     if args.dry_run {
         return dry_run(&campaign, args.format);
     }
-    find_again(registry, protocol)?;
+    refuse_there(&out, options.mode)?;
+    // What was kept was trained after the base's loss had been found again.
+    if options.mode == Mode::Resume && !kept(&out)?.is_empty() {
+        let base = protocol.base();
+        say(&format!(
+            "the loss of {base} was found again when this began"
+        ));
+    } else {
+        find_again(registry, protocol)?;
+    }
     let outcome = campaign.run(&mut Watching::new(Gate::default()))?;
     let Outcome::Finished(finished) = outcome else {
         return Err(Error::internal("a challenge ran as something else"));
@@ -185,6 +198,17 @@ fn challenge(
         "others check it with `effbench challenge {path}` and `effbench validate {path} --rerun 3`"
     ));
     Ok(())
+}
+
+/// The command that goes on where this one was interrupted.
+fn resume_command(args: &ChallengeArgs, reference: &str) -> String {
+    let mut words = vec![quoted(reference), "--resume".to_owned()];
+    let against = Some(&args.against).filter(|path| *path != Path::new(FRONTIER));
+    for (flag, path) in [("--out", args.out.as_ref()), ("--against", against)] {
+        words.extend(path.map(|path| format!("{flag} {}", quoted(&path.display().to_string()))));
+    }
+    words.extend((args.format == Format::Json).then(|| "--format json".to_owned()));
+    format!("effbench challenge {}", words.join(" "))
 }
 
 /// Says what a challenge would take; the rules let it.
@@ -262,4 +286,30 @@ fn tell(entries: &[Entry], format: Format) -> Result<()> {
         say(&report::sentence(&entry.answer));
     }
     print(&report::challenge::table(entries))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What goes on with a challenge is a challenge: `run` would neither judge nor tell.
+    #[test]
+    fn what_goes_on_with_a_challenge_is_a_challenge() {
+        let args = |out: Option<&str>, against: &str| ChallengeArgs {
+            files: vec!["my own.toml".to_owned()],
+            out: out.map(PathBuf::from),
+            resume: false,
+            fresh: true,
+            dry_run: false,
+            against: against.into(),
+            format: Format::Text,
+        };
+        let command = resume_command(&args(None, FRONTIER), "my own.toml");
+        assert_eq!(command, "effbench challenge 'my own.toml' --resume");
+        let command = resume_command(&args(Some("x.json"), "base.json"), "mine.toml");
+        assert_eq!(
+            command,
+            "effbench challenge mine.toml --resume --out x.json --against base.json"
+        );
+    }
 }

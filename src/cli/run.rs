@@ -195,6 +195,7 @@ impl RunArgs {
             keep_weights,
             pin,
             mode,
+            resume: None,
             format: format.to_owned(),
             program: None,
         }

@@ -111,21 +111,15 @@ pub(super) fn refuse_to_touch(request: &Request) -> Result<()> {
         );
     }
     store::check_writable(out)?;
-    let folder = Partial::folder_of(out);
-    match [out, folder.as_path()]
-        .into_iter()
-        .find(|path| path.exists())
-    {
-        Some(there) if request.mode == Mode::New => Err(refused(there)),
-        _ if request.mode == Mode::Fresh && out.exists() => {
-            store::read(out).map(drop).map_err(|error| {
-                Error::input(format!(
-                    "{}; `--fresh` replaces result files only",
-                    error.message
-                ))
-                .hint("remove it yourself, or write elsewhere with `--out`")
-            })
-        }
+    refuse_there(out, request.mode)?;
+    match request.mode {
+        Mode::Fresh if out.exists() => store::read(out).map(drop).map_err(|error| {
+            Error::input(format!(
+                "{}; `--fresh` replaces result files only",
+                error.message
+            ))
+            .hint("remove it yourself, or write elsewhere with `--out`")
+        }),
         _ => Ok(()),
     }
 }
@@ -148,6 +142,16 @@ fn refuse_foreign(trials: &[Trial], request: &Request) -> Result<()> {
     );
     Err(Error::input(message)
         .hint("repeat the command that began it, or start over with `--fresh`"))
+}
+
+/// Refuses a place that holds something, a result or a run that began, where nobody said what to do about that.
+pub fn refuse_there(out: &Path, mode: Mode) -> Result<()> {
+    let folder = Partial::folder_of(out);
+    let mut places = [out, folder.as_path()].into_iter();
+    match places.find(|path| path.exists()) {
+        Some(there) if mode == Mode::New => Err(refused(there)),
+        _ => Ok(()),
+    }
 }
 
 fn refused(there: &Path) -> Error {

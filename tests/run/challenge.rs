@@ -70,6 +70,42 @@ fn without_the_file_it_is_held_against_there_is_a_hint() {
         folder.path(),
         &["challenge", "gpt2+rope", "--against", fixture],
     );
+/// Nothing is trained for a command that cannot go on, nor twice for one that does.
+#[test]
+fn what_is_there_is_refused_or_taken_before_the_base_is_trained() {
+    let folder = tempfile::tempdir().unwrap();
+    let mine = "base = \"gpt2+rope\"\n[model]\nffn.ratio = 2\n";
+    fs::write(folder.path().join("mine.toml"), mine).unwrap();
+    let run = |more: &[&str]| {
+        let args = ["challenge", "mine.toml", "--against", FRONTIER];
+        effbench(folder.path(), &[&args[..], more].concat())
+    };
+    fs::create_dir(folder.path().join("challenge-mine.json.partial")).unwrap();
+    let output = run(&[]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("challenge-mine.json.partial is already there"),
+        "{said}"
+    );
+    assert!(!said.contains("a trial of gpt2 first"), "{said}");
+    fs::remove_dir(folder.path().join("challenge-mine.json.partial")).unwrap();
+    // What was kept is another's here, which is found out next.
+    let theirs = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/results/challenge/rope-lean.json"
+    );
+    fs::copy(theirs, folder.path().join("challenge-mine.json")).unwrap();
+    let output = run(&["--resume"]);
+    let said = stderr(&output);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(
+        said.contains("the loss of gpt2 was found again when this began"),
+        "{said}"
+    );
+    assert!(said.contains("not part of this plan"), "{said}");
+}
+
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("held against a result of suite zoo"));
 }
