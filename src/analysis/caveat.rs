@@ -6,6 +6,7 @@ use super::Caveat;
 use super::axis::Axis;
 use super::gain::{Gain, Sign};
 use super::pairs::Pairs;
+use super::planned::missing;
 use super::scatter::Scatter;
 use super::taught::{parents, repeated_data, unknown_tokens};
 use crate::record::{BySixND, ResultFile, Status, Trial};
@@ -57,8 +58,9 @@ pub(super) fn caveats(
 }
 
 fn incomplete(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
-    let (n, planned) = (pairs.pairs.len() as u64, file.run.repeats);
-    (n < planned).then(|| Caveat {
+    let (n, missing) = (pairs.pairs.len() as u64, missing(file, pairs));
+    let planned = n + missing;
+    (missing > 0).then(|| Caveat {
         code: "incomplete_repeats",
         message: format!(
             "{n} of {planned} repeats finished every trial this needs; the others are left out"
@@ -184,8 +186,7 @@ fn learning_rate(pairs: &Pairs) -> Option<Caveat> {
 
 /// Repeats that are missing here and were run on other data; a whole study on other data is another study.
 fn other_data(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
-    let missing = (pairs.pairs.len() as u64) < file.run.repeats;
-    (pairs.elsewhere > 0 && missing).then(|| Caveat {
+    (pairs.elsewhere > 0 && missing(file, pairs) > 0).then(|| Caveat {
         code: "data_differ",
         message: format!(
             "{} trials of these cells saw other data, so they are left out",

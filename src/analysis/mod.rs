@@ -35,6 +35,7 @@ pub mod form;
 mod local;
 pub mod gain;
 mod taught;
+mod planned;
 pub mod caveat;
 pub mod answer;
 pub mod projection;
