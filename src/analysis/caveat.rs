@@ -9,7 +9,7 @@ use super::pairs::Pairs;
 use super::planned::missing;
 use super::scatter::Scatter;
 use super::taught::{parents, repeated_data, unknown_tokens};
-use crate::record::{BySixND, ResultFile, Status, Trial};
+use crate::record::{BySixND, RateSource, ResultFile, Status, Trial};
 use crate::unit::{Nats, Share};
 
 /// Above this share of embeddings, parameters and FLOPs no longer grow together.
@@ -135,6 +135,8 @@ fn left_out(pairs: &Pairs) -> Option<Caveat> {
 /// What repeats share is in the interval: where it is large it is told, and where it could not be seen what stands in for it.
 fn shared_error(pairs: &Pairs, scatter: &Scatter) -> Option<Caveat> {
     let (luck, n) = (scatter.luck_sd_nats?, pairs.pairs.len() as f64);
+    let surface = |trial: &&Trial| matches!(trial.lr_source, RateSource::Surface { .. });
+    let surfaces = pairs.trials.iter().all(surface);
     let (code, message, remedy) = match scatter.cell_sd_nats {
         None if luck > 0.0 => (
             "shared_error_assumed",
@@ -153,7 +155,14 @@ fn shared_error(pairs: &Pairs, scatter: &Scatter) -> Option<Caveat> {
                 Nats(cells),
                 cells * n.sqrt() / luck
             ),
-            "rates from one surface over all cells, drawn anew in each repeat; more repeats do not help",
+            match surfaces {
+                true => {
+                    "the interval holds it; more repeats do not help, and the rates are from one surface already"
+                }
+                false => {
+                    "rates from one surface over all cells, drawn anew in each repeat; more repeats do not help"
+                }
+            },
         ),
         _ => return None,
     };
@@ -349,119 +358,21 @@ fn synthetic(file: &ResultFile, pairs: &Pairs) -> Option<Caveat> {
             "the data are a {}: whether the gain carries over to text is not shown here",
             pairs.data
         ),
-        remedy: "--data FILE runs the same suite on a text of yours".to_owned(),
+        remedy: match staged(pairs) {
+            // Another text for all of its data would leave nothing to carry over.
+            true => "a suite of your own whose stages read two texts: docs/reuse.md".to_owned(),
+            false => "--data FILE runs the same suite on a text of yours".to_owned(),
+        },
+    })
+}
+
+/// Whether the variant begins with a model of other data, or part of the data is another language's.
+fn staged(pairs: &Pairs) -> bool {
+    pairs.trials.iter().any(|trial| {
+        let changed = trial.spec.pointer("/data/changed");
+        changed.is_some_and(|changed| !changed.is_null()) || trial.parent.is_some()
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use crate::analysis::answer;
-    use crate::record::example::{example, study};
-    use crate::record::{Flag, RateSource, ResultFile, Severity, Stated, metric};
-
-    fn codes(file: &ResultFile) -> Vec<&'static str> {
-        answer(file)
-            .unwrap()
-            .caveats
-            .iter()
-            .map(|caveat| caveat.code)
-            .collect()
-    }
-
-    type Change = fn(&mut ResultFile);
-
-    /// A reason for doubt, and what brings it up.
-    const DOUBTS: [(&str, Change); 13] = [
-        ("calibration_drift", |f| {
-            f.calibrations[1].gemm_f32_flops_per_s = Some(1.2e11)
-        }),
-        ("incomplete_repeats", |f| f.run.repeats = 5),
-        ("few_repeats", |f| {
-            (f.run.repeats, _) = (2, f.trials.retain(|t| t.repeat < 2))
-        }),
-        ("few_budgets", |f| {
-            f.trials
-                .retain(|t| t.variant == "modern" || t.budget != Some(1600))
-        }),
-        ("learning_rate", |f| {
-            f.trials[0].lr_source = RateSource::Untuned
-        }),
-        ("learning_rate", |f| {
-            let base = f.trials.iter_mut().filter(|t| t.variant == "gpt2");
-            base.for_each(|t| t.lr_source = RateSource::Set);
-        }),
-        ("learning_rate", |f| {
-            f.trials[0].lr_source = RateSource::of_words("tuned: x.json (at its grid's edge)")
-        }),
-        ("data_differ", |f| {
-            f.trials[0].spec["data"]["vocab"] = 256.into()
-        }),
-        ("embedding_share", |f| {
-            f.trials[0].cost.as_mut().unwrap().embedding_share = 0.31
-        }),
-        ("invalid_trials", |f| {
-            let flag = Flag {
-                code: "cpu_steal".to_owned(),
-                severity: Severity::Invalid,
-                value: None,
-                limit: None,
-            };
-            f.trials[0].validity.flags.push(flag);
-            f.trials[0].validity.ok = false;
-        }),
-        ("unknown_tokens", |f| {
-            let flag = Flag {
-                code: "unknown_tokens".to_owned(),
-                severity: Severity::Warn,
-                value: Some(0.2),
-                limit: Some(0.01),
-            };
-            f.trials[0].validity.flags.push(flag);
-        }),
-        ("imported", |f| {
-            f.trials[0].stated = Some(Stated {
-                train_flops: f.trials[0].train_flops(),
-                ..Stated::default()
-            });
-            f.trials[0].cost = None;
-        }),
-        ("axes_disagree", |f| {
-            for trial in f.trials.iter_mut().filter(|t| t.variant == "modern") {
-                let wall = trial.metrics.get_mut(metric::TRAIN_WALL_S).unwrap();
-                wall.value = wall.value.map(|s| 3.0 * s);
-            }
-        }),
-    ];
-
-    #[test]
-    fn each_reason_for_doubt_is_found() {
-        assert_eq!(
-            codes(&example()),
-            ["shared_error_assumed", "synthetic_data"]
-        );
-        // What a file is called says nothing of its rates.
-        let mut named = example();
-        named
-            .trials
-            .iter_mut()
-            .for_each(|t| t.lr_source = RateSource::of_words("tuned: knowl-edge.json"));
-        assert_eq!(codes(&named), ["shared_error_assumed", "synthetic_data"]);
-        for (code, change) in DOUBTS {
-            let mut file = example();
-            change(&mut file);
-            assert!(codes(&file).contains(&code), "{code}: {:?}", codes(&file));
-        }
-    }
-
-    #[test]
-    fn text_needs_no_caveat_for_its_data() {
-        let mut file = study(4, |variant, steps, _| {
-            Some(1.0 / steps as f64 - if variant == "modern" { 1e-4 } else { 0.0 })
-        });
-        file.run.data = "tinyshakespeare".to_owned();
-        file.trials
-            .iter_mut()
-            .for_each(|trial| trial.spec = serde_json::json!({"data": {"kind": "text"}}));
-        assert!(!codes(&file).contains(&"synthetic_data"));
-    }
-}
+mod tests;

@@ -60,12 +60,36 @@ pub struct Picked<'a> {
 }
 
 impl Study {
+    /// The answer to the question, where one was asked. Else the best one where most variants are answered, of several such places
+    /// that of the most steps: nobody asked for the one that happens to stand last.
+    pub fn asked(&self) -> Option<&Answer> {
+        if let Some(asked) = self.headline.and_then(|place| self.answers.get(place)) {
+            return Some(asked);
+        }
+        let known = |answer: &&Answer| answer.headline().value().is_some();
+        let here = |a: &Answer, b: &Answer| a.scale == b.scale && a.budget == b.budget;
+        let beside = |answer: &Answer| {
+            let all = self.answers.iter().filter(known);
+            all.filter(|other| here(other, answer)).count()
+        };
+        // Where the base ran nothing as dear, the gain itself says which is best.
+        let worth = |answer: &Answer| {
+            let nats = answer.equal_compute_nats.map(|nats| nats.value);
+            let gain = answer.headline().value().unwrap_or(0.0);
+            (nats.unwrap_or(f64::NEG_INFINITY), gain)
+        };
+        let place = self.answers.iter().filter(known);
+        let place = place.max_by_key(|answer| (beside(answer), answer.budget))?;
+        let there = self.answers.iter().filter(known);
+        there.filter(|answer| here(answer, place)).max_by(|a, b| {
+            let ((a, a_gain), (b, b_gain)) = (worth(a), worth(b));
+            a.total_cmp(&b).then(a_gain.total_cmp(&b_gain))
+        })
+    }
+
     /// The variant with the largest gain at the question's place, where several have one.
     pub fn picked(&self) -> Option<Picked<'_>> {
-        let asked = self
-            .headline
-            .and_then(|place| self.answers.get(place))
-            .or(self.answers.last())?;
+        let asked = self.asked()?;
         let here = |answer: &&Answer| answer.scale == asked.scale && answer.budget == asked.budget;
         let here: Vec<&Answer> = self.answers.iter().filter(here).collect();
         // A bound is less than what it stands for, so that gains at equal compute rank first.
@@ -304,6 +328,24 @@ mod tests {
         let mut file = example();
         file.run.base = None;
         assert_eq!(studied(&file, None, None), Err(Unanswered::NoQuestion));
+    }
+
+    /// Nobody asks for the answer that happens to stand last: without a question the best one opens, where most are answered.
+    #[test]
+    fn without_a_question_the_best_answer_opens() {
+        let mut file = example_of(3, |variant, steps, _| {
+            (variant == "gpt2").then_some(2.0 * (steps as f64 / 400.0).powf(-0.3))
+        });
+        file.run.headline = None;
+        for (variant, worth) in [("a", 1.2), ("b", 1.5), ("c", 0.8)] {
+            let set = [("model", "position", variant)];
+            add_variant(&mut file, variant, &set, move |k| worth + 1e-3 * k as f64);
+        }
+        let found = &studied(&file, None, None).unwrap()[0];
+        assert_eq!(found.answers.last().unwrap().variant, "c");
+        assert_eq!(found.asked().unwrap().variant, "b");
+        let only = &studied(&file, None, Some("c")).unwrap()[0];
+        assert_eq!(only.asked().unwrap().variant, "c");
     }
 
     /// Where the base ran at a variant's own cost, the gain at equal compute is what the two trials differ by, to the digit of

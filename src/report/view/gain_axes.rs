@@ -12,15 +12,12 @@ use crate::report::page::{
 use crate::stat::{Estimate, Interval};
 use crate::unit::{Count, Nats, Times};
 
-/// Whether two figures are the same but for rounding.
-/// The answer whose scale and budget the rest is shown at: the headline's, else the last.
+/// The answer whose scale and budget the rest is shown at.
 pub(super) fn asked(study: &Study) -> Option<&Answer> {
-    study
-        .headline
-        .and_then(|place| study.answers.get(place))
-        .or(study.answers.last())
+    study.asked().or(study.answers.last())
 }
 
+/// Whether two figures are the same but for rounding.
 fn alike(a: Option<f64>, b: Option<f64>) -> bool {
     a.zip(b).is_some_and(|(a, b)| (a / b - 1.0).abs() < 1e-9)
 }
