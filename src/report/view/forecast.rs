@@ -44,6 +44,9 @@ pub fn page(all: &[Foretold], skipped: &[Skipped]) -> Page {
         let Foretold {
             file, data, base, ..
         } = one;
+        if blocks.len() == 2 {
+            blocks.push(Block::Text(COLUMNS.to_owned()));
+        }
         blocks.push(Block::Heading(format!("{file}: {data}, over {base}")));
         blocks.push(Block::Table(table(&one.forecasts)));
     }
@@ -70,10 +73,27 @@ pub(super) fn of_study(study: &Study) -> Vec<Block> {
     vec![
         Block::Text(sentence(&found)),
         Block::Details(
-            "What each variant's cheaper runs foretold of its dearest, and what came".to_owned(),
+            format!(
+                "What each variant's cheaper runs foretold of its dearest, and what came. {COLUMNS}"
+            ),
             table(&study.forecasts),
         ),
     ]
+}
+
+/// What stands in each column of the table.
+const COLUMNS: &str = "A gap is the base's loss less the variant's at equal FLOPs, in nats: above 0 the variant is ahead. Read up to: \
+                       model FLOPs of the variant's dearest run that was looked at; gap there: at that run; foretold for: its dearest \
+                       run of all; gap foretold, with its 80% and 95% intervals: a line through the cheaper runs drawn to there; gap \
+                       that came: as it was measured; repeats: of that; held by: the intervals that it lies in.";
+
+/// `+0.33`: which side a gap is on must not be looked for.
+fn signed(nats: f64) -> String {
+    let said = Nats(nats).to_string();
+    match nats > 0.0 {
+        true => format!("+{said}"),
+        false => said,
+    }
 }
 
 /// How many outcomes the intervals held.
@@ -146,12 +166,21 @@ fn trust(found: &Calibration) -> String {
 
 fn table(forecasts: &[Forecast]) -> Table {
     let mut table = Table::new([
-        "variant", "from", "at", "before", "foretold", "80%", "95%", "came", "n", "held by",
+        "variant",
+        "read up to",
+        "gap there (nats)",
+        "foretold for",
+        "gap foretold (nats)",
+        "80%",
+        "95%",
+        "gap that came (nats)",
+        "repeats",
+        "held by",
     ]);
     for one in forecasts {
         let ends = |k: usize| {
             let interval = &one.intervals[k];
-            format!("{} to {}", Nats(interval.low), Nats(interval.high))
+            format!("{} to {}", signed(interval.low), signed(interval.high))
         };
         let held = match one.held() {
             [true, _] => "both",
@@ -162,12 +191,12 @@ fn table(forecasts: &[Forecast]) -> Table {
         table.row([
             format!("{}{}", one.variant, scale.unwrap_or_default()),
             Flops(one.from_flops).to_string(),
+            signed(one.last_nats),
             Flops(one.at_flops).to_string(),
-            Nats(one.last_nats).to_string(),
-            Nats(one.predicted_nats).to_string(),
+            signed(one.predicted_nats),
             ends(0),
             ends(1),
-            Nats(one.outcome_nats).to_string(),
+            signed(one.outcome_nats),
             one.n.to_string(),
             held.to_owned(),
         ]);
