@@ -3,6 +3,7 @@
 use super::hue::hue;
 pub use super::lifecycle_sentence::sentence;
 use super::lifecycle_sentence::{MANY, quality, requests, shown, verdict};
+use super::number::decimals;
 use crate::analysis::findings::Findings;
 use crate::analysis::lifecycle::{
     Asked, Comparison, Measure, Row, Served, Side, Verdict, compared,
@@ -114,9 +115,14 @@ fn gap(found: &Comparison) -> String {
     let Some(gap) = &found.loss else {
         return "not known".to_owned();
     };
-    let ends = gap.difference.interval;
-    let ends = ends.map(|i| format!(" ({:+.3} to {:+.3})", i.low, i.high));
-    format!("{:+.3}{}", gap.difference.value, ends.unwrap_or_default())
+    let (value, ends) = (gap.difference.value, gap.difference.interval);
+    if value == 0.0 && ends.is_none_or(|i| i.low == i.high) {
+        return "none, to the bit".to_owned();
+    }
+    let shown = ends.map_or_else(|| vec![value], |i| vec![value, i.low, i.high]);
+    let digits = decimals(&shown);
+    let ends = ends.map(|i| format!(" ({:+.digits$} to {:+.digits$})", i.low, i.high));
+    format!("{value:+.digits$}{}", ends.unwrap_or_default())
 }
 
 fn measures(found: &Comparison, price: &Price) -> Table {

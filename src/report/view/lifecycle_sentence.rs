@@ -1,6 +1,7 @@
 //! Who costs less over a model's life, in words: the break-even with its interval, or that one dominates, or that nobody can tell; and what
 //! stands beside it of quality.
 
+use super::number::decimals;
 use crate::analysis::lifecycle::{Comparison, Measure, Row, Side, Verdict};
 use crate::config::Price;
 use crate::record::metric;
@@ -216,8 +217,14 @@ pub fn quality(found: &Comparison) -> String {
         Some(Side::B) => format!("{of_b:.3} and {of_a:.3} {unit}"),
         _ => format!("{of_a:.3} and {of_b:.3} {unit}"),
     };
-    let ends = |low: f64, high: f64| format!("{} to {}", signless(low), signless(high));
+    let apart = gap.difference.value.abs();
+    let shown = gap.difference.interval;
+    let shown = shown.map_or_else(|| vec![apart], |i| vec![apart, i.low, i.high]);
+    let digits = decimals(&shown);
     match (gap.worse, gap.difference.interval) {
+        (None, Some(interval)) if interval.low == interval.high => {
+            format!("Their losses are the same to the bit: {of_a:.3} {unit}.")
+        }
         (Some(side), Some(interval)) => {
             let (worse, better) = match side {
                 Side::A => (a, b),
@@ -228,26 +235,18 @@ pub fn quality(found: &Comparison) -> String {
                 Side::B => (-interval.high, -interval.low),
             };
             format!(
-                "They are not of equal quality: {worse} is worse than {better} by {} ({}) of loss, {losses}. What it saves, it saves \
-                 at that quality.",
-                signless(gap.difference.value.abs()),
-                ends(low, high)
+                "They are not of equal quality: {worse} is worse than {better} by {apart:.digits$} ({low:.digits$} to {high:.digits$}) of \
+                 loss, {losses}. What it saves, it saves at that quality."
             )
         }
         (None, Some(interval)) => format!(
-            "Their losses cannot be told apart: {losses}, {} apart ({} to {}).",
-            signless(gap.difference.value.abs()),
-            signless(interval.low),
-            signless(interval.high)
+            "Their losses cannot be told apart: {losses}, {apart:.digits$} apart ({:.digits$} to {:.digits$}).",
+            interval.low, interval.high
         ),
         (_, None) => format!(
             "Their losses are {losses}; with one repeat nobody can say whether they differ."
         ),
     }
-}
-
-fn signless(value: f64) -> String {
-    format!("{value:.3}")
 }
 
 fn count(requests: f64) -> String {
@@ -258,6 +257,18 @@ fn count(requests: f64) -> String {
 mod tests {
     use super::*;
     use crate::analysis::lifecycle::Range;
+
+    /// A difference that is told from nothing does not read as nothing.
+    #[test]
+    fn a_small_gap_shows_its_digits() {
+        let told = |value: f64, low: f64, high: f64| {
+            let digits = decimals(&[value, low, high]);
+            format!("{value:.digits$} ({low:.digits$} to {high:.digits$})")
+        };
+        let small = told(0.00004, 0.00002, 0.00006);
+        assert_eq!(small, "0.000040 (0.000020 to 0.000060)");
+        assert_eq!(told(0.091, 0.018, 0.164), "0.091 (0.018 to 0.164)");
+    }
 
     #[test]
     fn every_verdict_is_a_sentence() {

@@ -17,6 +17,15 @@ pub(super) fn figure(value: f64) -> String {
     }
 }
 
+/// Decimals of figures that stand beside each other: three, and more where the largest of them would not show two digits.
+pub(super) fn decimals(values: &[f64]) -> usize {
+    let largest = values.iter().map(|value| value.abs()).fold(0.0, f64::max);
+    match largest > 0.0 && largest.is_finite() {
+        true => 3.max((-largest.log10()).ceil().clamp(0.0, 12.0) as usize + 1),
+        false => 3,
+    }
+}
+
 /// `0.34`, `0.0034`, `below 0.0001`.
 pub(super) fn chance(p: f64) -> String {
     match p {
