@@ -6,7 +6,7 @@ use std::process::Command;
 
 use super::options::Options;
 use crate::error::{Error, Result, plain};
-use crate::record::Build;
+use crate::record::{Build, store};
 use crate::runner::{Worker, build_info};
 
 /// An effbench.
@@ -66,6 +66,15 @@ fn ask_build(option: &str, binary: &Path) -> Result<Program> {
             "give the program file of another build of effbench, one that knows --against itself",
         )
     };
+    if store::read(binary).is_ok() {
+        let shown = binary.display();
+        return Err(Error::input(format!(
+            "{option} {shown}: a result file, and no program that could run the other arm"
+        ))
+        .hint(format!(
+            "`effbench compare {shown} NEW.json` holds a result against another; --against takes the program file of another build"
+        )));
+    }
     let program = std::path::absolute(binary).map_err(|error| refuse(plain(&error)))?;
     let output = Command::new(&program)
         .arg("build")
@@ -79,6 +88,15 @@ fn ask_build(option: &str, binary: &Path) -> Result<Program> {
             file: Some(program),
             build,
         }),
-        None => Err(refuse("it does not say which build it is".to_owned())),
+        None => {
+            let said = String::from_utf8_lossy(&output.stderr);
+            let said = said.lines().find(|line| !line.trim().is_empty());
+            let said = said.map_or_else(String::new, |said| format!(": {}", said.trim()));
+            Err(refuse(format!(
+                "it does not say which build it is; `{} build`, which should, ended with {}{said}",
+                binary.display(),
+                output.status
+            )))
+        }
     }
 }

@@ -120,10 +120,9 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
 }
 
 fn show_plan(campaign: &Campaign, format: Format) -> Result<()> {
+    // What a run would refuse is no plan of one.
+    campaign.check()?;
     let plan = campaign.plan_at(&campaign.speed(&Interrupt::default()))?;
-    if let Err(refusal) = campaign.check() {
-        say(&format!("a run here would be refused: {}", refusal.message));
-    }
     match format {
         Format::Text => print_page(&listing::plan(&plan)),
         Format::Json => print_json(&to_json(&plan)?),
@@ -195,8 +194,8 @@ impl RunArgs {
             keep_weights,
             pin,
             mode,
-            resume: None,
             format: format.to_owned(),
+            resume: None,
             program: None,
         }
     }

@@ -5,6 +5,7 @@ mod against;
 mod campaign;
 mod challenge;
 mod parts;
+mod refused;
 mod stages;
 mod surroundings;
 
