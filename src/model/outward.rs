@@ -7,11 +7,12 @@ use std::io::BufWriter;
 use std::path::Path;
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
-use candle_core::{Device, Tensor, safetensors};
+use candle_core::{Device, Tensor};
 use serde_json::Value;
 
 use super::param::{Decl, Params};
 use super::shape::Shape;
+use super::weights::save;
 use crate::checkpoint::outward::{Form, Outward, outward};
 use crate::checkpoint::{Piece, Turn};
 use crate::error::{Error, Result};
@@ -226,5 +227,5 @@ fn to_folder(
     fs::write(path.join("config.json"), config).map_err(|error| error.to_string())?;
     let tensors: HashMap<String, Tensor> = tensors.into_iter().collect();
     let weights = path.join("model.safetensors");
-    safetensors::save(&tensors, weights).map_err(|error| error.to_string())
+    save(&tensors, &weights)
 }

@@ -268,6 +268,18 @@ fn fits(shapes: &Shapes, decls: &[Decl]) -> std::result::Result<(), (String, Str
     }
 }
 
+/// Writes tensors as a file that whoever may read this user's other files may read: the library makes one that nobody else may.
+pub(super) fn save(
+    tensors: &HashMap<String, Tensor>,
+    path: &Path,
+) -> std::result::Result<(), String> {
+    let plain = |error: std::io::Error| error.to_string();
+    let usual = fs::File::create(path).and_then(|file| file.metadata());
+    let usual = usual.map_err(plain)?.permissions();
+    safetensors::save(tensors, path).map_err(|error| error.to_string())?;
+    fs::set_permissions(path, usual).map_err(plain)
+}
+
 /// Writes all parameters that logits are made with, in f32, in place of what is there, whole or not at all.
 ///
 /// # Errors
@@ -291,7 +303,7 @@ pub fn write(path: &Path, decls: &[Decl], params: &Params) -> Result<()> {
         fs::create_dir_all(folder).map_err(|error| refuse(error.to_string()))?;
     }
     let unfinished = path.with_extension("unfinished");
-    let written = safetensors::save(&tensors, &unfinished).map_err(|error| error.to_string());
+    let written = save(&tensors, &unfinished);
     let moved = written.and_then(|()| fs::rename(&unfinished, path).map_err(|e| e.to_string()));
     moved.map_err(|why| {
         let _ = fs::remove_file(&unfinished);

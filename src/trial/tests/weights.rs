@@ -40,6 +40,14 @@ fn kept(folder: &std::path::Path, seed: u64) -> std::path::PathBuf {
 fn what_is_kept_comes_back_to_the_bit_and_is_a_part_of_the_spec() {
     let folder = tempfile::tempdir().unwrap();
     let (first, second) = (kept(folder.path(), 1), kept(folder.path(), 2));
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        let usual = folder.path().join("usual");
+        std::fs::write(&usual, "").unwrap();
+        let mode = |path| std::fs::metadata(path).unwrap().permissions().mode();
+        assert_eq!(mode(&first), mode(&usual), "as the umask has it");
+    }
     // Trained here by the same seed.
     let experiment = settle(&Registry::builtin(), &tree(json!({})))
         .unwrap()
