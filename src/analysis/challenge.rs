@@ -100,17 +100,25 @@ impl Protocol {
             suite,
             frontier,
         };
-        for budget in &protocol.budgets {
-            let seeds = seeds(protocol.of_base(*budget));
-            if seeds != protocol.seeds() {
-                let (base, scale) = (&protocol.base, &protocol.scale);
-                return Err(broken(format!(
-                    "the file to be held against has {} finished repeats of {base}/{scale}@{budget} on the protocol's {} seeds",
-                    seeds.intersection(&protocol.seeds()).count(),
-                    protocol.suite.repeats
-                ))
-                .hint("a challenge is held against a result of suite zoo"));
-            }
+        let wanted = protocol.seeds();
+        let lacking = |budget: &u64| {
+            let found = seeds(protocol.of_base(*budget));
+            let (base, scale) = (&protocol.base, &protocol.scale);
+            let there = found.intersection(&wanted).count();
+            (found != wanted)
+                .then(|| format!("{there} finished repeats of {base}/{scale}@{budget}"))
+        };
+        let lacking: Vec<String> = protocol.budgets.iter().filter_map(lacking).collect();
+        if !lacking.is_empty() {
+            return Err(broken(format!(
+                "the file to be held against has {} on the protocol's {} seeds",
+                lacking.join(", "),
+                protocol.suite.repeats
+            ))
+            .hint(format!(
+                "a challenge is held against a result of suite zoo; `effbench run zoo --variants {} --out base.json` makes one here",
+                protocol.base
+            )));
         }
         Ok(protocol)
     }
@@ -148,6 +156,13 @@ impl Protocol {
                 variant.name
             ))
             .hint("give the file another name"));
+        }
+        if variant.tree.get(LR).is_none() {
+            return Err(broken(format!(
+                "{}: it begins with no variant, and so has no {LR} whose multiples the protocol tries",
+                variant.name
+            ))
+            .hint("its first line is `base = \"gpt2\"`, or another that `effbench list variants` names"));
         }
         for (key, entry) in variant.tree.iter() {
             let mut fixed = FIXED.iter().chain(&NONE).chain(&SURROUNDINGS);
@@ -285,26 +300,11 @@ impl Protocol {
             }
         }
         self.refuse_sweep(variant, &swept)?;
+        self.refuse_rates(variant, &swept)?;
+        refuse_others(file)?;
         Ok(swept.len())
     }
 
-    /// As many rates were tried at each place, on the same seeds, as of the base.
-    fn refuse_sweep(&self, variant: &str, swept: &[&Trial]) -> Result<()> {
-        let tune = self.suite.tune.as_ref();
-        let at = tune.map_or(&[][..], |tune| &tune.at);
-        let of_base: Vec<&Trial> = self
-            .frontier
-            .trials
-            .iter()
-            .filter(|trial| trial.variant == self.base && trial.in_sweep())
-            .collect();
-        let tried = |trials: &[&Trial], steps: u64| -> Vec<u64> {
-            let here = trials.iter().filter(|trial| trial.budget == Some(steps));
-        self.refuse_rates(variant, &swept)?;
-        refuse_others(file)?;
-            let mut seeds: Vec<u64> = here.map(|trial| trial.seed).collect();
-            seeds.sort_unstable();
-            seeds
     /// The rates of a sweep are the protocol's multiples of one, the same for each seed and place.
     fn refuse_rates(&self, variant: &str, swept: &[&Trial]) -> Result<()> {
         let tried = self.suite.tune.as_ref().map(|tune| &tune.tried);
@@ -351,6 +351,21 @@ impl Protocol {
         )))
     }
 
+    /// As many rates were tried at each place, on the same seeds, as of the base.
+    fn refuse_sweep(&self, variant: &str, swept: &[&Trial]) -> Result<()> {
+        let tune = self.suite.tune.as_ref();
+        let at = tune.map_or(&[][..], |tune| &tune.at);
+        let of_base: Vec<&Trial> = self
+            .frontier
+            .trials
+            .iter()
+            .filter(|trial| trial.variant == self.base && trial.in_sweep())
+            .collect();
+        let tried = |trials: &[&Trial], steps: u64| -> Vec<u64> {
+            let here = trials.iter().filter(|trial| trial.budget == Some(steps));
+            let mut seeds: Vec<u64> = here.map(|trial| trial.seed).collect();
+            seeds.sort_unstable();
+            seeds
         };
         for place in at {
             let (own, base) = (tried(swept, place.steps), tried(&of_base, place.steps));
@@ -381,17 +396,6 @@ impl Protocol {
     }
 }
 
-/// Refuses a spec that is not what the protocol fixes: what the base's `fixed` is.
-fn refuse_other(cell: &str, own: &Value, fixed: &Value) -> Result<()> {
-    for group in FIXED {
-        let (own, fixed) = (flat(own, group), flat(fixed, group));
-        let mut keys = own.keys().chain(fixed.keys());
-        if let Some(key) = keys.find(|key| own.get(*key) != fixed.get(*key)) {
-            return Err(broken(format!(
-                "{cell}: {key} is {}, and the protocol fixes {}",
-                said(own.get(key)),
-                said(fixed.get(key))
-            )));
 /// Refuses trials of one variant that are not of one recipe: a sweep speaks for what it swept.
 fn refuse_others(file: &ResultFile) -> Result<()> {
     let Some(first) = file.trials.first() else {
@@ -433,6 +437,17 @@ fn said(value: Option<&&Value>) -> String {
     value.map_or_else(|| "nothing".to_owned(), ToString::to_string)
 }
 
+/// Refuses a spec that is not what the protocol fixes: what the base's `fixed` is.
+fn refuse_other(cell: &str, own: &Value, fixed: &Value) -> Result<()> {
+    for group in FIXED {
+        let (own, fixed) = (flat(own, group), flat(fixed, group));
+        let mut keys = own.keys().chain(fixed.keys());
+        if let Some(key) = keys.find(|key| own.get(*key) != fixed.get(*key)) {
+            return Err(broken(format!(
+                "{cell}: {key} is {}, and the protocol fixes {}",
+                said(own.get(key)),
+                said(fixed.get(key))
+            )));
         }
     }
     match NONE.iter().find(|key| !flat(own, key).is_empty()) {

@@ -16,7 +16,7 @@ use crate::analysis::study::studies;
 use crate::analysis::target::{Goal, Question, reached};
 use crate::analysis::transfer::{Transfer, transfers};
 use crate::config::Price;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, quoted};
 use crate::record::ResultFile;
 use crate::record::parents::with_parents_counted;
 use crate::record::pool::{read_all, read_each};
@@ -110,7 +110,7 @@ pub fn execute(args: &GainArgs) -> Result<()> {
         args.base.as_deref(),
         args.variant.as_deref(),
     )
-    .map_err(refused)?;
+    .map_err(|why| refused_of(&file, args, why))?;
     let others = || {
         studies
             .iter()
@@ -242,6 +242,26 @@ fn refuse_unknown(file: &ResultFile, args: &GainArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Why there is no gain; of data that are read over and over, what says what that is worth.
+fn refused_of(file: &ResultFile, args: &GainArgs, why: Unanswered) -> Error {
+    let scarce = file.trials.iter().any(|trial| {
+        let unique = trial.spec.pointer("/data/unique_tokens");
+        unique.is_some_and(|unique| !unique.is_null())
+    });
+    let error = refused(why);
+    if !scarce {
+        return error;
+    }
+    let names = args
+        .results
+        .iter()
+        .map(|path| quoted(&path.display().to_string()));
+    error.hint(format!(
+        "`effbench fit {} --law data-constrained` says what a token is worth that was read before",
+        names.collect::<Vec<_>>().join(" ")
+    ))
 }
 
 fn refused(why: Unanswered) -> Error {

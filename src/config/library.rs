@@ -378,6 +378,26 @@ fn meant(what: &str, reference: &str) -> Option<String> {
     composed.filter(|_| what == "variant")
 }
 
+/// Why a folder is nothing of the kind, and what of it may have been meant.
+fn of_folder(what: &str, folder: &Path) -> Error {
+    let shown = folder.display();
+    let error = Error::input(format!(
+        "cannot read the {what} {shown}: it is a folder, and none of a model, which has a config.json"
+    ));
+    let named = |entry: std::io::Result<std::fs::DirEntry>| {
+        let path = entry.ok()?.path();
+        let own = path.extension().is_some_and(|ends| ends == "toml");
+        own.then(|| path.display().to_string())
+    };
+    let files = std::fs::read_dir(folder).into_iter().flatten();
+    match files.filter_map(named).min() {
+        Some(first) => error.hint(format!("name a file in it, such as `{first}`")),
+        None => error.hint(format!(
+            "`effbench list {what}s` shows the names that need no file"
+        )),
+    }
+}
+
 fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
     if !is_path(reference) {
         let names = shelf.iter().map(|shipped| shipped.name);
@@ -385,6 +405,9 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
             let error = Error::input(format!("unknown {what} `{reference}`"));
             match meant(what, reference) {
                 Some(meant) => error.hint(format!("did you mean `{meant}`?")),
+                None if Path::new(reference).is_dir() => {
+                    error.hint(format!("the folder of that name is `./{reference}/`"))
+                }
                 None => error.suggest(reference, names),
             }
         };
@@ -407,6 +430,9 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
         ))
     };
     let path = Path::new(reference);
+    if path.is_dir() {
+        return Err(of_folder(what, path));
+    }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let text = crate::foreign::decoded(reference, bytes)?;
     Ok(Found {

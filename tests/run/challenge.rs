@@ -22,6 +22,7 @@ fn what_breaks_a_rule_is_refused_in_a_sentence() {
             "base = \"gpt2\"\n[model]\nfrom = \"kept.safetensors\"\n",
         ),
         ("gpt2.toml", "base = \"llama\"\n[model]\nlayers = 3\n"),
+        ("alone.toml", "[model]\nffn.ratio = 2\n"),
         ("typo.toml", "base = \"gpt2\"\n[model]\nlayerz = 3\n"),
         (
             "suite.toml",
@@ -40,6 +41,16 @@ fn what_breaks_a_rule_is_refused_in_a_sentence() {
         ("./begun.toml", 4, "model.from = "),
         ("./gpt2.toml", 4, "gpt2: the name of the base"),
         ("gpt2", 4, "gpt2: the name of the base"),
+        (
+            "./alone.toml",
+            4,
+            "alone: it begins with no variant, and so has no train",
+        ),
+        (
+            "./alone.toml",
+            4,
+            "hint: its first line is `base = \"gpt2\"`",
+        ),
         ("./typo.toml", 2, "layerz"),
         ("./suite.toml", 2, "cells"),
         ("./nowhere.toml", 2, "nowhere.toml"),
@@ -59,17 +70,6 @@ fn what_breaks_a_rule_is_refused_in_a_sentence() {
     assert_eq!(left, files.len(), "nothing is written");
 }
 
-#[test]
-fn without_the_file_it_is_held_against_there_is_a_hint() {
-    let folder = tempfile::tempdir().unwrap();
-    let output = effbench(folder.path(), &["challenge", "gpt2+rope"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("in the root of a clone of the repository"));
-    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
-    let output = effbench(
-        folder.path(),
-        &["challenge", "gpt2+rope", "--against", fixture],
-    );
 /// Nothing is trained for a command that cannot go on, nor twice for one that does.
 #[test]
 fn what_is_there_is_refused_or_taken_before_the_base_is_trained() {
@@ -106,6 +106,17 @@ fn what_is_there_is_refused_or_taken_before_the_base_is_trained() {
     assert!(said.contains("not part of this plan"), "{said}");
 }
 
+#[test]
+fn without_the_file_it_is_held_against_there_is_a_hint() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = effbench(folder.path(), &["challenge", "gpt2+rope"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("in the root of a clone of the repository"));
+    let fixture = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/fixtures/quick.json");
+    let output = effbench(
+        folder.path(),
+        &["challenge", "gpt2+rope", "--against", fixture],
+    );
     assert_eq!(output.status.code(), Some(4), "{}", stderr(&output));
     assert!(stderr(&output).contains("held against a result of suite zoo"));
 }

@@ -227,10 +227,15 @@ fn what_is_not_there_is_refused_with_what_is() {
         variant("no/such.toml")
     );
     assert!(
-        variant("models/").starts_with("cannot read the variant models/: "),
+        variant("models/").starts_with("cannot read the variant models/: it is a folder"),
         "{}",
         variant("models/")
     );
+    let folder = "./examples/challengers";
+    let first = "hint: name a file in it, such as `./examples/challengers/deep.toml`";
+    assert!(variant(folder).ends_with(first), "{}", variant(folder));
+    let folder = "unknown variant `docs`\nhint: the folder of that name is `./docs/`";
+    assert_eq!(variant("docs"), folder);
     assert!(
         variant("a b.toml")
             .starts_with("a b.toml: the file's name becomes the variant's name\nhint: ")
