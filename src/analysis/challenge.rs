@@ -428,7 +428,7 @@ fn recipe(spec: &Value) -> BTreeMap<String, &Value> {
     };
     found.retain(|key, _| {
         let mut others = FIXED.iter().chain(&SURROUNDINGS).chain(&[LR]);
-        key == DTYPE || !others.any(|group| of(&group, key))
+        key == DTYPE || !others.any(|group| of(group, key))
     });
     found
 }
