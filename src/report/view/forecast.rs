@@ -203,3 +203,42 @@ fn table(forecasts: &[Forecast]) -> Table {
     }
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Every column is explained in the line above the table, units stand in the heads, and signs before the figures.
+    #[test]
+    fn every_column_is_explained_and_every_gap_has_its_sign() {
+        let interval = |low, high| Interval {
+            low,
+            high,
+            level: 0.95,
+        };
+        let one = Forecast {
+            variant: "llama".to_owned(),
+            scale: None,
+            levels: 2,
+            from_flops: 8e10,
+            at_flops: 1.6e11,
+            predicted_nats: 0.066,
+            intervals: [interval(-0.038, 0.17), interval(-0.11, 0.24)],
+            last_nats: 0.089,
+            outcome_nats: -0.012,
+            n: 4,
+        };
+        let table = table(&[one]);
+        let explained = COLUMNS.to_lowercase();
+        for column in &table.columns[1..] {
+            let name = column.trim_end_matches(" (nats)");
+            assert!(explained.contains(name), "{column}");
+        }
+        let row = table.rows[0].join("|");
+        assert!(
+            row.contains("|+0.089|") && row.contains("|+0.066|-0.038 to +0.17|"),
+            "{row}"
+        );
+        assert!(row.contains("|-0.012|"), "{row}");
+    }
+}
