@@ -9,7 +9,7 @@ A prompt of 512 tokens, then 128 one by one, behind each depth of --depths. Sequ
 
 Each round runs both programs once, one after the other, so that a machine's slow minutes fall on both. A ratio is effbench's tokens
 per second over llama.cpp's within a round; printed are its median, lowest and highest over the rounds. Of llama.cpp the better of its
-flash attention on and off counts, round by round.
+flash attention on and off counts (--flash), round by round.
 """
 import argparse
 import json
@@ -45,7 +45,7 @@ def ours(asked, depth, batch, prompt):
 def theirs(asked, depth, batch, prompt):
     """The same of llama.cpp, but for its bytes."""
     best = (0.0, 0.0)
-    for flash in ("0", "1"):
+    for flash in asked.flash.split(","):
         common = ["-m", asked.model, "-t", str(asked.threads), "-fa", flash]
         if batch == 1:
             command = [asked.llama_bench, *common, "-p", str(prompt), "-n", str(GENERATE), "-d", str(depth)]
@@ -77,6 +77,7 @@ def main():
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--depths", default="0,2048,8192")
     parser.add_argument("--batches", default="8")
+    parser.add_argument("--flash", default="0,1", help="llama.cpp's flash attention; the better one counts")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="handed on to effbench")
     asked = parser.parse_args()
     rows = [(int(depth), 1, PROMPT) for depth in asked.depths.split(",") if depth]

@@ -26,6 +26,9 @@ simd! {
     }
 }
 
+/// 1.5 times 2^23.
+const NEAREST: f32 = 12_582_912.0;
+
 /// Some rows, rounded.
 pub(super) struct Rounded {
     pub q: Vec<i8>,
@@ -76,11 +79,14 @@ simd! {
         for (((x, q), scale), sums) in x.iter().zip(q).zip(scale).zip(sums) {
             let largest = x.iter().fold(0.0_f32, |most, x| most.max(x.abs()));
             let (d, by) = (largest / 127.0, if largest > 0.0 { 127.0 / largest } else { 0.0 });
-            let mut halves = [0_i32; 2];
-            for (i, (q, x)) in q.iter_mut().zip(x).enumerate() {
-                *q = (x * by).round_ties_even() as i8;
-                halves[i / 16] += i32::from(*q);
-            }
+            // Beside this number the spacing of f32 is 1: the last bits of a sum with it are the nearest whole number, ties to even. A
+            // cast would be one number at a time.
+            let whole: [i32; SHARED] = std::array::from_fn(|i| {
+                (x[i] * by + NEAREST).to_bits().cast_signed() - NEAREST.to_bits().cast_signed()
+            });
+            *q = whole.map(|whole| whole as i8);
+            let (first, last) = whole.split_at(SHARED / 2);
+            let halves = [first, last].map(|half| half.iter().sum::<i32>());
             *scale = d;
             *sums = halves;
         }
