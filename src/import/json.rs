@@ -40,7 +40,9 @@ pub fn table(file: &str, text: &str) -> Result<(Table, &'static str)> {
         Ok(Value::Array(rows)) => Ok((rows_of(file, &rows)?, "json list")),
         Ok(Value::Object(document)) => match document.get("log_history") {
             Some(Value::Array(rows)) => {
-                let points = rows.iter().filter(|row| row.get(SUMMARY).is_none());
+                let points = rows
+                    .iter()
+                    .filter(|row| !row.as_object().is_some_and(is_summary));
                 let points: Vec<Value> = points.cloned().collect();
                 Ok((rows_of(file, &points)?, TRAINER_STATE))
             }
@@ -59,6 +61,11 @@ pub fn table(file: &str, text: &str) -> Result<(Table, &'static str)> {
     }
 }
 
+/// Whether an entry is about the whole run; some trainers say the time so far beside each loss.
+fn is_summary(entry: &Map<String, Value>) -> bool {
+    entry.contains_key(SUMMARY) && !entry.contains_key("loss")
+}
+
 /// Whether a document is what lm-evaluation-harness writes of its tasks.
 fn is_lm_eval(document: &Map<String, Value>) -> bool {
     let of_tasks = |results: &Map<String, Value>| {
@@ -69,20 +76,36 @@ fn is_lm_eval(document: &Map<String, Value>) -> bool {
     results.is_some_and(of_tasks) && told.iter().any(|key| document.contains_key(*key))
 }
 
-/// A row for each task: its name, the model's, and what was measured; `acc,none` is `acc` through no filter.
+/// A row for each task: its name, the model's, and what was measured; `acc,none` is `acc` through no filter. A checkpoint of a model is
+/// another model, and a task with examples in its prompt another task.
 fn tasks(document: &Map<String, Value>) -> Vec<Value> {
     let config = &document.get("config").unwrap_or(&Value::Null);
     let given = config["model_args"].as_str().unwrap_or_default();
-    let pretrained = given
-        .split(',')
-        .find_map(|part| part.strip_prefix("pretrained="));
+    let argument = |name: &str| {
+        let parts = given.split(',').filter_map(|part| part.split_once('='));
+        let mut found = parts.filter(|(known, _)| *known == name);
+        found.next().map(|(_, value)| value)
+    };
     let named = document.get("model_name").and_then(Value::as_str);
-    let model = named.or(pretrained).unwrap_or(given);
+    let mut model = named.or(argument("pretrained")).unwrap_or(given).to_owned();
+    for (name, mark) in [("revision", '@'), ("peft", '+')] {
+        if let Some(value) = argument(name).filter(|value| *value != "main") {
+            model.extend([mark.to_string().as_str(), value]);
+        }
+    }
+    let shots = |task: &str| {
+        let own = document
+            .get("n-shot")
+            .and_then(|shots| shots[task].as_u64());
+        own.or(config["num_fewshot"].as_u64())
+            .filter(|shots| *shots > 0)
+    };
     let results = document.get("results").and_then(Value::as_object);
     let row = |(name, task): (&String, &Value)| {
         let mut row = Map::new();
-        row.insert("task".to_owned(), name.as_str().into());
-        row.insert("model".to_owned(), model.into());
+        let shots = shots(name).map_or(String::new(), |shots| format!(", {shots}-shot"));
+        row.insert("task".to_owned(), format!("{name}{shots}").into());
+        row.insert("model".to_owned(), model.as_str().into());
         row.insert("alias".to_owned(), name.as_str().into());
         for (key, value) in task.as_object().into_iter().flatten() {
             let key = key.strip_suffix(",none").unwrap_or(key);
@@ -137,7 +160,7 @@ fn lines(file: &str, text: &str) -> Result<Table> {
         }
         let mut cells = Vec::new();
         match serde_json::from_str(&not_a_number_quoted(line)) {
-            Ok(Value::Object(object)) if object.contains_key(SUMMARY) => continue,
+            Ok(Value::Object(object)) if is_summary(&object) => continue,
             Ok(Value::Object(object)) => flatten("", &Value::Object(object), &mut cells),
             Ok(_) => {
                 return Err(Error::input(format!(

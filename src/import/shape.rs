@@ -136,42 +136,39 @@ fn count(table: &Table, row: usize, name: &str) -> u64 {
     found.unwrap_or(0)
 }
 
-/// What llama-bench can be set to, under the names of its JSON and of its table.
-const SETTINGS: [&str; 24] = [
-    "backends",
-    "backend",
-    "n_batch",
-    "n_ubatch",
-    "n_threads",
-    "threads",
-    "cpu_mask",
-    "poll",
-    "type_k",
-    "type_v",
-    "n_gpu_layers",
-    "ngl",
-    "n_cpu_moe",
-    "split_mode",
-    "sm",
-    "main_gpu",
-    "no_kv_offload",
-    "flash_attn",
-    "fa",
-    "tensor_split",
-    "ts",
-    "use_mmap",
-    "mmap",
-    "embeddings",
+/// What llama-bench's columns say of the model, of the test and of what was measured; every other one is a setting, of which each of
+/// its versions has more.
+const NO_SETTINGS: [&str; 19] = [
+    "model",
+    "model_filename",
+    "model_type",
+    "model_size",
+    "model_n_params",
+    "size",
+    "params",
+    "test",
+    "t/s",
+    "n_prompt",
+    "n_gen",
+    "n_depth",
+    "test_time",
+    "avg_ns",
+    "stddev_ns",
+    "avg_ts",
+    "stddev_ts",
+    "samples_ns",
+    "samples_ts",
 ];
 
 /// Each row's model, with the settings that differ from row to row: what differs in them is no repeat.
 fn set_ups(table: &Table) -> Vec<String> {
     let rows = 0..table.rows();
-    let differs = |name: &&&str| {
+    let differs = |name: &&String| {
         let first = cell(table, 0, name);
-        rows.clone().any(|row| cell(table, row, name) != first)
+        let is_setting = !NO_SETTINGS.contains(&name.as_str());
+        is_setting && rows.clone().any(|row| cell(table, row, name) != first)
     };
-    let settings: Vec<&&str> = SETTINGS.iter().filter(differs).collect();
+    let settings: Vec<&String> = table.columns.iter().filter(differs).collect();
     let set_up = |row: usize| {
         let set = settings.iter().filter_map(|name| {
             let value = cell(table, row, name)?;

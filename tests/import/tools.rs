@@ -388,3 +388,31 @@ fn what_is_no_result_is_not_taken_for_one() {
         err(&output)
     );
 }
+
+/// Each version of llama-bench has more settings: whatever differs from row to row is no repeat, unless it is what was measured.
+#[test]
+fn a_setting_that_nobody_has_heard_of_is_no_repeat() {
+    let csv = "build_commit,model_type,model_n_params,use_magic,n_prompt,n_gen,n_depth,test_time,avg_ts,stddev_ts\n\
+               0a1b,llama 1B,1100048384,0,512,0,0,2026-01-01T00:00:00Z,72.0,0.5\n\
+               0a1b,llama 1B,1100048384,1,512,0,0,2026-01-01T00:00:09Z,81.0,0.6\n";
+    let trials = import("bench.csv", csv, "");
+    let cells: Vec<&str> = trials.iter().map(|trial| &*trial.cell).collect();
+    assert_eq!(
+        cells,
+        ["llama 1B, use_magic 0/pp512", "llama 1B, use_magic 1/pp512"]
+    );
+}
+
+/// Two checkpoints of one model, as lm-evaluation-harness wrote them in 2023, are no repeats; nor are other numbers of examples.
+#[test]
+fn a_checkpoint_of_a_model_is_another_model() {
+    let of = |revision: &str, shots: u32| {
+        let text = format!(
+            r#"{{"results": {{"quiz": {{"acc": 0.5, "acc_stderr": 0.01}}}}, "versions": {{"quiz": 0}},
+                "config": {{"model": "hf-causal", "model_args": "pretrained=org/m,revision={revision}", "num_fewshot": {shots}}}}}"#
+        );
+        import("results.json", &text, "").remove(0).cell
+    };
+    assert_eq!(of("step9", 0), "org/m@step9/quiz");
+    assert_eq!(of("main", 5), "org/m/quiz, 5-shot");
+}
