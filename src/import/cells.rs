@@ -17,6 +17,16 @@ const WHOLE: f64 = 9_007_199_254_740_992.0;
 /// Below this a count with a fraction is one of thousands, millions or billions.
 const SMALL: f64 = 1000.0;
 
+/// Letters of a file that are enough to know it by.
+const BEGINNING: usize = 60;
+
+/// Whether a file's name is that of what a program prints.
+fn is_log(file: &str) -> bool {
+    [".log", ".txt", ".out", ".err"]
+        .iter()
+        .any(|end| file.ends_with(end))
+}
+
 /// A table whose columns have roles.
 pub struct Cells<'a> {
     /// The log.
@@ -38,7 +48,14 @@ impl Cells<'_> {
             self.table.file,
             role.name()
         ))
-        .hint(format!("{how}. The file has: {}", self.table.names())))
+        .hint(match role == Role::Loss && is_log(&self.table.file) {
+            true => format!(
+                "lines that name a step and a loss are read as well, such as `step 100, loss 3.2`: this log has none. A table's column \
+                 is named by --map loss=COLUMN; it begins: {}",
+                self.table.names().chars().take(BEGINNING).collect::<String>()
+            ),
+            false => format!("{how}. The file has: {}", self.table.names()),
+        }))
     }
 
     /// A name, without control characters.
@@ -149,6 +166,17 @@ impl Cells<'_> {
     pub fn whole(&self, role: Role, row: usize) -> Result<Option<u64>> {
         match self.figure(role, row)? {
             Some(value) if value.fract() == 0.0 && value <= WHOLE => Ok(Some(value as u64)),
+            Some(value) if value > WHOLE => {
+                let error = self.at(role, row, &format!("{value:e} is too large for a count"));
+                let column = self.bound.column(role, self.table);
+                Err(match role {
+                    Role::Budget => error.hint(format!(
+                        "planned steps are meant; FLOPs are read with --map flops=\"{}\"",
+                        column.escape_debug()
+                    )),
+                    _ => error,
+                })
+            }
             Some(value) => Err(self.at(role, row, &format!("{value} is not a whole number"))),
             None => Ok(None),
         }

@@ -99,6 +99,8 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
                 "n_tokens",
                 "total_tokens",
                 "consumed_tokens",
+                "num_input_tokens_seen",
+                "trained_tokens",
             ],
             &["D"],
         ],
@@ -118,6 +120,8 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
                 "training_flops",
                 "training_flop",
                 "total_flops",
+                "compute_flops",
+                "flops_budget",
             ],
             &["C"],
         ],
@@ -169,6 +173,7 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
         &[
             &["train_loss"],
             &["training_loss", "loss_train"],
+            &["train_loss_bits"],
             &["trl"], // llm.c's
         ],
     ),
@@ -200,7 +205,7 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
                 "tokens_per_second",
                 "tokens_per_sec",
             ],
-            &["tok_s", "tok_sec", "tps"],
+            &["tok_s", "tok_sec", "tokens_sec", "tps"],
         ],
     ),
     ("prefill_tokens_per_s", &[&["prefill_tokens_per_s"]]),
@@ -304,6 +309,13 @@ pub fn name_unit(column: &str, quantity: Quantity) -> Option<f64> {
             (&["m", "mm", "million", "millions"], 1e6),
             (&["b", "bn", "billion", "billions"], 1e9),
             (&["t", "trillions"], 1e12),
+        ],
+        Quantity::Flops => &[
+            (&["gflop", "gflops"], 1e9),
+            (&["tflop", "tflops"], 1e12),
+            (&["pflop", "pflops"], 1e15),
+            (&["eflop", "eflops"], 1e18),
+            (&["zflop", "zflops"], 1e21),
         ],
         _ => &[],
     };

@@ -4,7 +4,9 @@
 use std::borrow::Cow;
 
 /// Ways to write that a figure is missing.
-const MISSING: [&str; 5] = ["", "na", "n/a", "null", "none"];
+const MISSING: [&str; 6] = [
+    "", "na", "n/a", "null", "none", "no log", // of a model card of Hugging Face's
+];
 
 /// How a column writes its numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -259,10 +259,16 @@ fn passed_over(logs: &[Cow<Log>], read: &[Runs]) -> Vec<String> {
         } else {
             "loss"
         };
-        said.push(format!(
-            "{} without any {what}, which are left out (first: {first})",
-            many(count, "row")
-        ));
+        let rows = many(count, "row");
+        let other = read.iter().find_map(|read| read.other_loss.as_deref());
+        said.push(match other.filter(|_| !tools) {
+            Some(column) => format!(
+                "{rows} without the losses that are taken, which are left out (first: {first}); some state `{}`: \
+                 --map train_loss=COLUMN takes it",
+                column.escape_debug()
+            ),
+            None => format!("{rows} without any {what}, which are left out (first: {first})"),
+        });
     }
     if let Some((count, _, first)) = sum(&|k| read[k].unread) {
         let cells = many(count, "cell");

@@ -4,7 +4,7 @@ use serde::Serialize;
 
 use super::log::Log;
 use super::mapping::{Mapping, Named};
-use super::role::ROLES;
+use super::role::{ROLES, Role};
 use crate::error::Result;
 
 /// One log.
@@ -57,9 +57,12 @@ pub fn preview(log: &Log, mapping: &Mapping) -> Result<Preview> {
         let Some(source) = said("columns", name).or_else(|| said("constants", name)) else {
             continue;
         };
+        // A training loss beside no other is judged, and stands there.
+        let judged = role == Role::TrainLoss && bound.judges_training();
+        let role = if judged { Role::Loss } else { role };
         let first = (0..table.rows()).find_map(|row| bound.text(role, table, row));
         roles.push(Taken {
-            role: name,
+            role: if judged { role.name() } else { name },
             source,
             first: first.map(|text| text.into_owned()),
         });

@@ -9,8 +9,9 @@ use super::logged::{Identity, LoggedRun, Point, describe};
 use super::mapping::{Mapping, Named};
 use super::role::{FIGURES, Role};
 use crate::error::{Error, Result};
-use crate::import::delimited::Passed;
+use crate::import::delimited::{Passed, Table};
 use crate::import::dialect;
+use crate::import::figures::{self, Marks};
 use crate::import::log::Log;
 use crate::record::loss::plain;
 
@@ -21,10 +22,22 @@ pub struct Runs {
     pub runs: Vec<LoggedRun>,
     /// Rows that state no loss at all.
     pub lossless: Passed,
+    /// Of these, a column of losses that nothing is taken from.
+    pub other_loss: Option<String>,
     /// Rows that are to be runs of their own and state a training loss only.
     pub unjudged: Passed,
     /// Cells of figures that were taken for their columns' names and are none.
     pub unread: Passed,
+}
+
+impl Runs {
+    /// Counts a row that states none of the losses that are taken.
+    fn without_loss(&mut self, table: &Table, row: usize) {
+        self.lossless.add(table.line(row));
+        if self.other_loss.is_none() {
+            self.other_loss = another_loss(table, row);
+        }
+    }
 }
 
 /// Reads the runs of a log.
@@ -51,7 +64,7 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
         let measured = of_measures && (!figures.is_empty() || point.joules.is_some());
         let point = (measured || point.states_a_loss()).then_some(point);
         if point.is_none() {
-            found.lossless.add(line);
+            found.without_loss(table, row);
         }
         if by_row && !measured && point.is_none_or(|point| point.loss.is_none()) {
             if point.is_some() {
@@ -105,6 +118,17 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
     let ordered = found.runs.into_iter().map(|run| reader.ordered(run));
     found.runs = ordered.collect::<Result<_>>()?;
     Ok(found)
+}
+
+/// A column of a row that states some loss, and has no role: an iteration's, beside the mean that is printed now and then.
+fn another_loss(table: &Table, row: usize) -> Option<String> {
+    let states = |place: &usize| {
+        let words = plain(&table.columns[*place]);
+        let is_loss = words.split('_').any(|word| word == "loss");
+        is_loss && figures::number(table.cell(row, *place), Marks::Point).is_some()
+    };
+    let place = (0..table.columns.len()).find(states)?;
+    Some(table.columns[place].clone())
 }
 
 /// A log's cells by role, where the roles that every run needs are there, and any row.

@@ -3,7 +3,7 @@
 use super::*;
 use crate::import::delimited::Table;
 use crate::record::BySixND;
-use crate::record::metric::{TRAIN_WALL_S, VAL_LOSS_NATS};
+use crate::record::metric::{TASK_ACCURACY, TRAIN_LOSS_NATS, TRAIN_WALL_S, VAL_LOSS_NATS};
 use crate::record::validate::validate;
 
 fn log(name: &str, text: &str) -> Log {
@@ -334,4 +334,35 @@ fn a_trial_is_known_by_what_it_came_from() {
     );
     assert_eq!(one, same);
     assert_ne!(one, ids("variant,loss\na,3\nb,5\n"));
+}
+
+/// As a model card of Hugging Face's says it, whose training loss is `No log` where none was printed yet.
+#[test]
+fn answers_along_a_training_are_those_of_its_end() {
+    let text = "Training Loss,Epoch,Step,Validation Loss,Accuracy\nNo log,1.0,10,2.5,0.25\n2.0,2.0,20,2.25,0.5\n";
+    let found = sound(&[log("card.csv", text)], &[], &["variant=a"]);
+    let trial = &found.file.trials[0];
+    let metrics = [VAL_LOSS_NATS, TRAIN_LOSS_NATS, TASK_ACCURACY].map(|name| trial.metric(name));
+    assert_eq!(metrics, [Some(2.25), Some(2.0), Some(0.5)]);
+}
+
+#[test]
+fn a_columns_name_says_how_large_its_figures_are() {
+    let text =
+        "Name,total_tokens,total_gflops,parameter_count,loss\na,20000000,3.0e9,25000000,3.5\n";
+    let columns = ["variant=Name", "flops=total_gflops"];
+    let found = sound(&[log("runs.csv", text)], &columns, &[]);
+    let trial = &found.file.trials[0];
+    let counts = (trial.train_flops(), trial.train_tokens(), trial.params());
+    assert_eq!(counts, (Some(3e18), Some(20_000_000), Some(25_000_000)));
+
+    let text = "variant,budget,loss\na,6e+19,3.5\n";
+    let error = of(&[log("runs.csv", text)], &[], &[]).unwrap_err();
+    assert_eq!(
+        error.message,
+        "runs.csv:2: column `budget`: 6e19 is too large for a count"
+    );
+    let hint = error.hint.unwrap();
+    assert!(hint.contains("--map flops=\"budget\""), "{hint}");
+    assert!(of(&[log("runs.csv", text)], &["flops=budget"], &[]).is_ok());
 }

@@ -242,7 +242,14 @@ fn metrics(
     .into();
     for (role, name) in FIGURES {
         if let Some(found) = run.figures.get(&role).filter(|_| ended.is_ok()) {
-            metrics.insert(name.to_owned(), figure(name, found));
+            // Along a training answers get better: the last evaluation is the run's, as its last loss is.
+            let along = role == Role::Accuracy && run.axis.is_some();
+            let from = if along {
+                found.len().saturating_sub(1)
+            } else {
+                0
+            };
+            metrics.insert(name.to_owned(), figure(name, &found[from..]));
         }
     }
     let joules = run.joules().filter(|_| ended.is_ok());
