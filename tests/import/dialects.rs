@@ -26,6 +26,30 @@ fn import(log: &str, options: &str) -> (ResultFile, String) {
     )
 }
 
+/// A step's lines are one row, a launcher's marks are none, a model card is a log too; fairseq counts in bits.
+#[test]
+fn logs_of_other_forms_are_read_by_one_command() {
+    let bits = std::f64::consts::LN_2;
+    let rows = [
+        ("olmo.log", "olmo", 7.625, 20),
+        ("composer.log", "composer", 7.375, 20),
+        ("torchtune.log", "named", 1.75, 2),
+        ("mlperf.txt", "mlperf", 4.5, 20),
+        ("card.md", "a table in Markdown", 3.375, 200),
+        ("fairseq.log", "fairseq", 8.0 * bits, 200),
+    ];
+    for (log, dialect, loss, step) in rows {
+        let (file, said) = import(log, "--let variant=a");
+        let trial = &file.trials[0];
+        assert_eq!(value(trial, "val_loss_nats"), Some(loss), "{log}: {said}");
+        assert_eq!(trial.curve.step.last(), Some(&step), "{log}");
+        assert!(
+            said.contains(&format!("read as {dialect}")),
+            "{log}: {said}"
+        );
+    }
+}
+
 #[test]
 fn a_log_of_each_program_is_read_by_one_command() {
     // The log, its options, what it is read as, its last judged loss, and the steps of its last row.

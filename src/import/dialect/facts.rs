@@ -5,28 +5,59 @@ use crate::import::figures::Marks;
 use crate::import::quantity::{self, Quantity};
 
 /// What stands before a figure (in small letters), what stands behind it, and the column that it is.
-const SAID: [(&str, &str, &str); 8] = [
+const SAID: [(&str, &str, &str); 14] = [
     ("number of parameters:", "", "params"),
     ("total parameters:", "", "params"),
     ("size:", "total parameters", "params"),
     ("num_parameters:", "", "params"),
+    ("| num_parameters", "", "params"),
+    ("model_params:", "", "params"),
+    ("total params:", "", "params"),
+    ("total parameters ", "", "params"),
+    ("train_batch_tokens:", "", "tokens_per_step"),
     ("tokens per iteration will be:", "", "tokens_per_step"),
     ("total batch size", "=>", "tokens_per_step"),
     ("total batch size:", "", "tokens_per_step"),
     ("tokens per step:", "", "tokens_per_step"),
+    ("| total batch size", "", "tokens_per_step"),
 ];
 
 /// The column and the figure that a line states for all that follow.
 pub fn of(line: &str) -> Option<(&'static str, String)> {
     let small = line.to_ascii_lowercase();
+    let product = batch_by_length(&small).map(|tokens| ("tokens_per_step", tokens.to_string()));
+    if product.is_some() {
+        return product;
+    }
+    if let Some(total) = total(&small) {
+        return Some(("params", total));
+    }
     SAID.iter().find_map(|(before, behind, column)| {
         let at = small.find(before)? + before.len();
-        let mut words = small[at..].split_whitespace();
+        let mut words = small[at..].split_whitespace().filter(|word| *word != "|");
         let figure = words.next()?.trim_end_matches([',', '.', ';', ')']);
         let follows = behind.is_empty() || small[at..].contains(behind);
         let value = quantity::read(figure, Marks::Point, Quantity::Count)?;
         (follows && is_figure(figure) && value >= 1.0).then(|| (*column, value.to_string()))
     })
+}
+
+/// torchtitan's `global batch size 64, .., sequence length 2048`: samples of a step, and their tokens.
+fn batch_by_length(line: &str) -> Option<u64> {
+    let of = |name: &str| {
+        let (_, rest) = line.split_once(name)?;
+        rest.split([' ', ',']).next()?.parse::<u64>().ok()
+    };
+    of("global batch size ")?.checked_mul(of("sequence length ")?)
+}
+
+/// The last line of nanochat's parameter counts: `total                   : 285,214,240`.
+fn total(line: &str) -> Option<String> {
+    let (name, figure) = line.split_once(" : ")?;
+    let figure = figure.trim();
+    let is_count = figure.chars().all(|c| c.is_ascii_digit() || c == ',');
+    (name.trim_end() == "total" && is_count && figure.contains(','))
+        .then(|| figure.replace(',', ""))
 }
 
 #[cfg(test)]
@@ -60,6 +91,30 @@ mod tests {
                 "Model llama3 8B size: 8,030,261,248 total parameters",
                 Some(("params", "8030261248")),
             ),
+            (
+                "total                   : 285,214,240",
+                Some(("params", "285214240")),
+            ),
+            ("active_total            : 210,508,369", None),
+            ("Total parameters 70,426,624", Some(("params", "70426624"))),
+            (
+                "| num_parameters        | 124475904        |",
+                Some(("params", "124475904")),
+            ),
+            ("total params: 1,024 parameters", Some(("params", "1024"))),
+            (
+                "model_params:1315360 vocab_size:1024",
+                Some(("params", "1315360")),
+            ),
+            (
+                "iterations:600 train_batch_tokens:16384 grad_accum_steps:1",
+                Some(("tokens_per_step", "16384")),
+            ),
+            (
+                "- local batch size 8, global batch size 64, gradient accumulation steps 1, sequence length 2048, total steps 10",
+                Some(("tokens_per_step", "131072")),
+            ),
+            ("Total number of parameters in billions: 0.09", None),
             ("vocab size: 65,536", None),
             ("number of parameters: unknown", None),
         ];

@@ -10,8 +10,34 @@ pub struct Before {
     pub step: Option<String>,
     /// Where the training's progress bar ends.
     pub end: u64,
-    /// The step of the last validation.
+    /// The step of the last training loss.
+    pub trained: Option<String>,
+    /// The step of the last validation, or what it gave.
     pub judged: Option<String>,
-    /// What a line said that a later one says the step of.
+    /// What a line said that a later one says the step of, or lines of one step that has not ended.
     pub held: Option<Cells>,
+    /// Samples of one optimizer step.
+    pub batch: Option<f64>,
+    /// Tokens of a sample.
+    pub length: Option<f64>,
+    /// When the run began, in milliseconds since 1970.
+    pub began_ms: Option<f64>,
+    /// Whether what the program calls its accuracy is a loss.
+    pub of_loss: bool,
+}
+
+/// Begins the lines of a step; those of the step before it are a row.
+pub fn begun(before: &mut Before, step: Cells) -> Cells {
+    before.held.replace(step).unwrap_or_default()
+}
+
+/// Adds a cell.
+pub fn push(cells: &mut Cells, name: &str, value: &str) {
+    cells.push((name.to_owned(), value.to_owned()));
+}
+
+/// What a row says under a name.
+pub fn cell_of<'c>(cells: &'c Cells, name: &str) -> Option<&'c str> {
+    let found = cells.iter().find(|(known, _)| known == name);
+    found.map(|(_, value)| value.as_str())
 }

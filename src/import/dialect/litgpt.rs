@@ -1,5 +1,6 @@
 //! LitGPT: `Epoch 1 | iter 100 step 25 | loss train: 2.123, val: n/a | iter time: 400.12 ms (step) remaining time: 0:10:00` and
-//! `iter 100: val loss 2.0123, val time: 1000.00 ms`. A step is an optimizer's, of several iterations: a validation belongs to the last one.
+//! `iter 100: val loss 2.0123, val time: 1000.00 ms`; before 2024 `iter 100 | step 25: loss 2.123, iter time: 89.96 ms (optimizer.step)`.
+//! A step is an optimizer's, of several iterations: a validation belongs to the last one.
 
 use super::line::{Before, Cells};
 use super::words::{after, count, is_figure, pair};
@@ -26,19 +27,36 @@ pub fn line(text: &str, before: &mut Before) -> Option<Cells> {
             ]
         });
     }
-    let (step, rest) = count(rest.trim_start().strip_prefix("step ")?)?;
+    let rest = rest.trim_start_matches([' ', '|']);
+    let (step, rest) = count(after_exact(rest, "step ")?)?;
     before.step = Some(step.to_owned());
     // Of the iterations whose gradients make one step, the last says so.
-    if rest.contains("iter time") && !rest.contains("(step)") {
+    if rest.contains("iter time") && !rest.contains("step)") {
         return Some(Vec::new());
     }
     // The `val` beside it is that of an earlier step, or `n/a`.
-    let loss = after(rest, "loss train:")?.split([',', '|']).next()?.trim();
-    is_figure(loss).then(|| {
-        vec![
-            cell("step", step),
-            cell("iter", iteration),
-            cell("loss", loss),
-        ]
-    })
+    let loss = after(rest, "loss")?.trim_start_matches(|c: char| !c.is_ascii_digit() && c != ',');
+    let loss = loss.split([',', ' ', '|']).next()?.trim();
+    let loss = if is_figure(loss) {
+        loss
+    } else {
+        not_a_number(rest)?
+    };
+    Some(vec![
+        cell("step", step),
+        cell("iter", iteration),
+        cell("loss", loss),
+    ])
+}
+
+/// What stands behind a word that a text begins with, whatever the case of its letters: `stEp` was printed once.
+fn after_exact<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let (begin, rest) = text.split_at_checked(word.len())?;
+    begin.eq_ignore_ascii_case(word).then_some(rest)
+}
+
+/// A loss that diverged: `loss train: nan`.
+fn not_a_number(rest: &str) -> Option<&str> {
+    let mut words = after(rest, "loss")?.split([',', ' ', ':', '|']);
+    words.find(|word| word.eq_ignore_ascii_case("nan") || word.eq_ignore_ascii_case("inf"))
 }

@@ -18,11 +18,9 @@ pub fn line(text: &str, before: &mut Before) -> Option<Cells> {
     let (head, rest) = text.strip_prefix("step")?.split_once('|')?;
     let (step, of) = count(head.trim())?;
     let (steps, behind) = count(of.strip_prefix('/')?)?;
-    let loss = rest
-        .trim()
-        .strip_prefix("loss ")?
-        .split([' ', '|'])
-        .next()?;
+    // `nan` is set to the width of a figure.
+    let loss = rest.trim().strip_prefix("loss ")?.trim_start();
+    let loss = loss.split([' ', '|']).next()?;
     if !behind.is_empty() || !is_figure(loss) {
         return None;
     }

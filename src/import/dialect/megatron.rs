@@ -1,12 +1,17 @@
 //! Megatron-LM: `[time] iteration 100/ 500000 | consumed samples: 25600 | elapsed time per iteration (ms): 512.3 | lm loss: 7.1E+00 |`
-//! and `validation loss at iteration 1000 | lm loss value: 2.1E+00 | lm loss PPL: 8.2E+00 |`. What a test set gives is passed over.
+//! and `validation loss at iteration 1000 | lm loss value: 2.1E+00 | lm loss PPL: 8.2E+00 |`; GPT-NeoX:
+//! `samples/sec: 26.5 | iteration 10/ 143000 | .. | lm_loss: 1.1E+01 |` and `validation results at iteration 10 | lm_loss value: ..`. What
+//! a test set gives is passed over.
 
 use super::line::{Before, Cells};
 use super::words::{after, count, pairs};
 
 /// Reads a line.
 pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
-    let (head, rest) = text.split_once('|')?;
+    let (mut head, mut rest) = text.split_once('|')?;
+    if head.contains("samples/sec") {
+        (head, rest) = rest.split_once('|')?;
+    }
     let (step, of) = count(after(head, "iteration")?.trim_start())?;
     if head.contains("test") {
         return None;
@@ -19,10 +24,12 @@ pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
     }
     for (name, value) in pairs(rest, "|") {
         cells.push(match (name.as_str(), judged) {
-            ("lm loss" | "loss", false) => ("loss".to_owned(), value),
-            ("lm loss value" | "loss value" | "lm loss", true) => ("val loss".to_owned(), value),
+            ("lm loss" | "lm_loss" | "loss", false) => ("loss".to_owned(), value),
+            ("lm loss value" | "lm_loss value" | "loss value" | "lm loss", true) => {
+                ("val loss".to_owned(), value)
+            }
             // The same loss in another unit.
-            ("lm loss PPL" | "loss PPL", true) => continue,
+            ("lm loss PPL" | "lm_loss_ppl value" | "loss PPL", true) => continue,
             ("consumed tokens", _) => ("tokens".to_owned(), value),
             _ => (name, value),
         });

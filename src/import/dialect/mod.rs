@@ -21,6 +21,12 @@ mod megatron;
 mod litgpt;
 mod llmc;
 mod trainer;
+mod fairseq;
+mod olmo;
+mod composer;
+mod nemo;
+mod mlperf;
+mod named;
 
 /// A program's way to write a log.
 #[derive(Debug, Clone)]
@@ -33,7 +39,7 @@ pub struct Dialect {
 }
 
 /// Those that are known, in the order in which they are preferred where several read as many lines.
-pub static CATALOG: [Dialect; 8] = [
+pub static CATALOG: [Dialect; 14] = [
     Dialect {
         name: "key-value",
         about: "lines of key:value or key=value words with a step: modded-nanogpt, llm.c",
@@ -74,12 +80,51 @@ pub static CATALOG: [Dialect; 8] = [
         about: "Hugging Face's `{'loss': .., 'epoch': ..}` between the frames of its progress bar",
         line: trainer::line,
     },
+    Dialect {
+        name: "fairseq",
+        about: "`epoch 001: .. loss=.., num_updates=..` and `valid on 'valid' subset | loss ..`, in bits",
+        line: fairseq::line,
+    },
+    Dialect {
+        name: "olmo",
+        about: "`[step=N/M]` and below it `train/CrossEntropyLoss=..`",
+        line: olmo::line,
+    },
+    Dialect {
+        name: "composer",
+        about: "`[batch=N/M]:` and below it `Train loss/train/total: ..`: LLM Foundry",
+        line: composer::line,
+    },
+    Dialect {
+        name: "nemo",
+        about: "`Training epoch E, iteration N/M | .. | reduced_train_loss: .. | val_loss: ..`",
+        line: nemo::line,
+    },
+    Dialect {
+        name: "mlperf",
+        about: "`:::MLLOG {..}` with `train_loss`, `eval_loss` or a language model's `eval_accuracy`",
+        line: mlperf::line,
+    },
+    Dialect {
+        name: NAMED,
+        about: "any line that names a step and a loss: torchtune, MaxText; the last resort",
+        line: named::line,
+    },
 ];
+
+/// The dialect of no program in particular.
+const NAMED: &str = "named";
 
 impl Dialect {
     /// A file's lines as rows, and those that are none.
     pub fn read(&self, file: &str, text: &str) -> (Table, Passed) {
-        let (mut table, mut passed) = (Sparse::default(), Passed::default());
+        let (table, passed, _) = self.scan(file, text);
+        (table, passed)
+    }
+
+    /// The same, and how many lines are of this form, whether they are rows or parts of one.
+    fn scan(&self, file: &str, text: &str) -> (Table, Passed, usize) {
+        let (mut table, mut passed, mut known) = (Sparse::default(), Passed::default(), 0);
         let mut before = Before::default();
         let mut facts: BTreeMap<&str, String> = BTreeMap::new();
         let mut push = |line: usize, mut cells: Cells, facts: &BTreeMap<&str, String>| {
@@ -100,7 +145,10 @@ impl Dialect {
             last = index + 1;
             for part in line.split('\r') {
                 match (self.line)(part, &mut before) {
-                    Some(cells) => push(last, cells, &facts),
+                    Some(cells) => {
+                        known += 1;
+                        push(last, cells, &facts);
+                    }
                     None if part.trim().is_empty() => {}
                     None => match facts::of(part) {
                         Some((column, figure)) => drop(facts.insert(column, figure)),
@@ -109,13 +157,16 @@ impl Dialect {
                 }
             }
         }
-        if let Some(cells) = trainer::rest(&mut before) {
-            push(last, cells, &facts);
+        let held = before.held.is_some();
+        match trainer::rest(&mut before) {
+            Some(cells) => push(last, cells, &facts),
+            None if held => passed.add(last),
+            None => {}
         }
         // What a program prints has points for decimals, and commas between thousands if anything.
         let mut table = table.table(file, !text.ends_with('\n'));
         table.mark_all(Marks::Point);
-        (table, passed)
+        (table, passed, known)
     }
 }
 
@@ -125,17 +176,19 @@ pub fn is_program(name: &str) -> bool {
     document || CATALOG.iter().any(|dialect| dialect.name == name)
 }
 
-/// The dialect that reads most rows of a text; `None` where none reads any.
+/// The dialect that knows most lines of a text; `None` where none reads any row. What fits no program in particular must know more
+/// than twice as many as the best of them.
 pub fn of(file: &str, text: &str) -> Option<(&'static Dialect, Table, Passed)> {
-    let mut best: Option<(&Dialect, Table, Passed)> = None;
+    let mut best: Option<(usize, &Dialect, Table, Passed)> = None;
     for dialect in &CATALOG {
-        let (table, passed) = dialect.read(file, text);
-        let most = best.as_ref().map_or(0, |(_, best, _)| best.rows());
-        if table.rows() > most {
-            best = Some((dialect, table, passed));
+        let (table, passed, known) = dialect.scan(file, text);
+        let most = best.as_ref().map_or(0, |(most, ..)| *most);
+        let handicap = if dialect.name == NAMED { 2 } else { 1 };
+        if table.rows() > 0 && known > handicap * most {
+            best = Some((known, dialect, table, passed));
         }
     }
-    best
+    best.map(|(_, dialect, table, passed)| (dialect, table, passed))
 }
 
 #[cfg(test)]

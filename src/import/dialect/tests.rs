@@ -2,6 +2,8 @@
 
 use super::of;
 
+mod programs;
+
 /// What a text is read as: the dialect, its columns, its rows, and the lines passed over.
 fn read(text: &str) -> (String, Vec<String>, Vec<Vec<String>>, usize) {
     let (dialect, table, passed) = of("x.log", text).expect("a dialect");

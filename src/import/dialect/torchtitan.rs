@@ -16,6 +16,10 @@ pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
             (key, "") => (key, words.next()?),
             both => both,
         };
+        // Between its figures torchtitan sets blanks only; MaxText's line is alike, but for the commas.
+        if value.ends_with(',') {
+            return None;
+        }
         let key = match key {
             "loss" if judged => "val loss",
             "global_avg_loss" => "loss",

@@ -4,7 +4,7 @@
 //! A bar skips frames, and is drawn anew behind what is printed: the frame behind a dict has its step. The training's bar is the
 //! first without a name; those of an evaluation have other ends.
 
-use super::line::{Before, Cells};
+use super::line::{Before, Cells, cell_of};
 use super::words::is_figure;
 
 /// What the Trainer prints once at the end, means over the whole run.
@@ -37,14 +37,21 @@ pub fn line(text: &str, before: &mut Before) -> Option<Cells> {
     }
 }
 
-/// What was held at the end of a file.
+/// What was held at the end of a file; nothing where the bar that would say its step is cut off, and the last that there is said the
+/// step of another.
 pub fn rest(before: &mut Before) -> Option<Cells> {
-    before.held.take().map(|held| stepped(held, before))
+    let held = before.held.take()?;
+    let trained = cell_of(&held, "train_loss").is_some();
+    let known = trained && before.step.is_some() && before.trained == before.step;
+    (!known).then(|| stepped(held, before))
 }
 
-fn stepped(mut cells: Cells, before: &Before) -> Cells {
-    if let Some(step) = &before.step {
-        cells.insert(0, ("step".to_owned(), step.clone()));
+fn stepped(mut cells: Cells, before: &mut Before) -> Cells {
+    if let Some(step) = before.step.clone() {
+        if cell_of(&cells, "train_loss").is_some() {
+            before.trained = Some(step.clone());
+        }
+        cells.insert(0, ("step".to_owned(), step));
     }
     cells
 }
@@ -68,7 +75,8 @@ fn figures(text: &str) -> Option<Cells> {
     let is_loss = |(name, _): &(String, String)| {
         name == "train_loss" || (name.starts_with("eval") && name.ends_with("loss"))
     };
-    let summary = dict.contains(SUMMARY);
+    // Some trainers say the time so far beside each loss.
+    let summary = dict.contains(SUMMARY) && !dict.contains("'loss'");
     (!summary && cells.iter().any(is_loss)).then_some(cells)
 }
 
