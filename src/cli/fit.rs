@@ -43,7 +43,7 @@ Laws:
   rate              the best learning rate c N^-p D^q and batch k D^r of a sweep
 
 Columns of a table: flops, params, tokens, loss, group, repeat, run, unique_tokens or epochs, lr, batch, or what
-others call them (`Training FLOP`, `N`, `val_loss`; case does not count). Where flops are missing they are 6 N D;
+others call them (`Training FLOP`, `N (B)`, `val_loss`; case does not count). Where flops are missing they are 6 N D;
 where tokens are missing they are C / (6 N). Rows of one repeat share a seed; rows of one run are its checkpoints. A
 row with an empty figure is left out, and said. 3,28 and 16,450,387.5 are read where the table shows which mark is
 which.")]
@@ -62,7 +62,8 @@ pub struct FitArgs {
     #[arg(long, value_name = "NAME=COLUMN", value_parser = mapping, requires = "csv")]
     pub map: Vec<(String, String)>,
     /// Multiply a column, such as params=1e9 for a table in billions, or say what losses are counted in: loss=bits, bits-per-byte or
-    /// perplexity [default: what the column's name says, else nats]; may be given again.
+    /// perplexity [default: what the column's name says, such as `params_m`, `tokens (B)`, `C (PF-days)` or `loss_bits`, else ones
+    /// and nats]; may be given again.
     #[arg(long, value_name = "NAME=FACTOR", value_parser = unit, requires = "csv")]
     pub unit: Vec<Unit>,
     /// Fit these rows only, such as "tokens/params=20 and params<1e9 or tokens/params=320": comparisons (= within 1%) of columns

@@ -1,6 +1,10 @@
 //! What columns of tables are called: one list of names for every command that reads one. Case, blanks and punctuation do not
 //! count (`Training FLOP`, `training_flop` and `training-flop` are one name); a single letter counts as it stands (`N`, `D`).
 
+mod unit;
+
+pub use unit::{energy_unit, name_unit};
+
 use super::delimited::Table;
 use super::quantity::Quantity;
 use crate::error::{Error, Result};
@@ -124,6 +128,13 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
                 "flops_budget",
             ],
             &["C"],
+            &[
+                "compute_budget",
+                "train_compute_flop",
+                "train_compute_flops",
+                "training_compute_flop",
+                "training_compute_flops",
+            ],
         ],
     ),
     (
@@ -247,6 +258,9 @@ pub fn find(table: &Table, name: &str) -> Result<Option<usize>> {
             (None, _) => {}
         }
     }
+    if let Some(place) = find_with_unit(table, name, ranks)? {
+        return Ok(Some(place));
+    }
     // A loss of which the table says nothing else, beside one that is judged, is the training loss.
     if name == "train_loss" {
         let loss = (0..table.columns.len()).find(|&k| is(&table.columns[k], "loss"));
@@ -274,53 +288,44 @@ fn twice(table: &Table, name: &str, one: usize, other: usize) -> Error {
     ))
 }
 
-/// The unit that a column of energies names, in joules.
-pub fn energy_unit(column: &str) -> Option<f64> {
-    let units = [
-        ("kwh", 3.6e6),
-        ("wh", 3600.0),
-        ("kj", 1e3),
-        ("joules", 1.0),
-        ("j", 1.0),
-    ];
-    let name = plain(column);
-    let last = name.rsplit('_').next().unwrap_or_default();
-    units
-        .iter()
-        .find(|(unit, _)| *unit == last)
-        .map(|(_, joules)| *joules)
-}
-
-/// What a column's name says that its figures are counted in: seconds of a duration (`train_time_ms`), ones of a count
-/// (`tokens (B)`).
-pub fn name_unit(column: &str, quantity: Quantity) -> Option<f64> {
-    let name = plain(column);
-    let last = name.rsplit('_').next().unwrap_or_default();
-    let units: &[(&[&str], f64)] = match quantity {
-        Quantity::Duration => &[
-            (&["us"], 1e-6),
-            (&["ms", "msec", "millis", "milliseconds"], 1e-3),
-            (&["min", "mins", "minutes"], 60.0),
-            (&["h", "hr", "hrs", "hours"], 3600.0),
-            (&["days"], 86_400.0),
-        ],
-        Quantity::Count => &[
-            (&["k", "thousands"], 1e3),
-            (&["m", "mm", "million", "millions"], 1e6),
-            (&["b", "bn", "billion", "billions"], 1e9),
-            (&["t", "trillions"], 1e12),
-        ],
-        Quantity::Flops => &[
-            (&["gflop", "gflops"], 1e9),
-            (&["tflop", "tflops"], 1e12),
-            (&["pflop", "pflops"], 1e15),
-            (&["eflop", "eflops"], 1e18),
-            (&["zflop", "zflops"], 1e21),
+/// A column that is called by a known name and a unit behind it: `params_m`, `N (B)`, `loss_bits`, `total_gflops`.
+fn find_with_unit(table: &Table, name: &str, ranks: &[&[&str]]) -> Result<Option<usize>> {
+    let stem = |column: &str| {
+        let stem = match name {
+            "params" | "tokens" | "unique_tokens" => unit::split(column, Quantity::Count)?.0,
+            "flops" => unit::split(column, Quantity::Flops)?.0,
+            "loss" | "train_loss" => unit::split_loss(column)?,
+            _ => return None,
+        };
+        // `N_b` may be anything, and `tflops` is mostly a speed.
+        let clear = match stem.as_str() {
+            letter if letter.len() == 1 => !column.contains('_'),
+            "flops" => plain(column).starts_with("flops_"),
+            _ => true,
+        };
+        clear.then_some(stem)
+    };
+    // A unit says of a compute that it is one of FLOPs.
+    let computes: &[&str] = match name {
+        "flops" => &[
+            "compute",
+            "train_compute",
+            "training_compute",
+            "total_compute",
         ],
         _ => &[],
     };
-    let found = units.iter().find(|(words, _)| words.contains(&last));
-    found.map(|(_, unit)| *unit)
+    for rank in ranks.iter().chain([&computes]) {
+        let mut places = (0..table.columns.len()).filter(|&k| {
+            stem(&table.columns[k]).is_some_and(|stem| rank.iter().any(|known| is(&stem, known)))
+        });
+        match (places.next(), places.next()) {
+            (Some(place), None) => return Ok(Some(place)),
+            (Some(one), Some(other)) => return Err(twice(table, name, one, other)),
+            (None, _) => {}
+        }
+    }
+    Ok(None)
 }
 
 /// Whether a column is the loss of one evaluation set among others: `eval_wiki_loss`.
@@ -372,6 +377,22 @@ mod tests {
             ("step,ppl", "loss", Some("ppl")),
             ("step,ppl,loss", "loss", Some("loss")),
             ("x,y", "loss", None),
+            ("params_m,params", "params", Some("params")),
+            ("params_m,tokens (B)", "params", Some("params_m")),
+            ("params_m,tokens (B)", "tokens", Some("tokens (B)")),
+            ("N (B),N_b,D", "params", Some("N (B)")),
+            ("step,N_b", "params", None),
+            ("loss_bits,N", "loss", Some("loss_bits")),
+            ("train_loss,L (bits)", "loss", Some("L (bits)")),
+            ("total_gflops", "flops", Some("total_gflops")),
+            ("Compute (PF-days)", "flops", Some("Compute (PF-days)")),
+            ("FLOPs (P)", "flops", Some("FLOPs (P)")),
+            ("tflops,compute_ms", "flops", None),
+            (
+                "Training compute (FLOP)",
+                "flops",
+                Some("Training compute (FLOP)"),
+            ),
         ];
         for (header, name, expected) in rows {
             assert_eq!(

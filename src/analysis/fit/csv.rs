@@ -7,6 +7,7 @@ use std::path::Path;
 use super::points::{Point, Points, UNNAMED};
 use crate::error::{Error, Result, listed};
 use crate::import::delimited::{Table, delimiter};
+use crate::import::figures::Marks;
 use crate::import::quantity::{self, Quantity};
 use crate::import::{columns, figures};
 use crate::record::LossUnit;
@@ -40,6 +41,10 @@ const SMALLEST: f64 = 2000.0;
 /// Lines that a sentence names one by one.
 const NAMED_LINES: usize = 5;
 
+/// A column may hold the FLOPs where it is 6 N D within this factor, in this share of the rows.
+const ABOUT: f64 = 2.0;
+const NEARLY_ALL: f64 = 0.9;
+
 /// What a table's figures are counted in.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Units {
@@ -67,22 +72,34 @@ pub fn points(text: &str, file: &str, map: &[(String, String)], units: &Units) -
             .product()
     };
     let unit = units.loss.or(told).unwrap_or_default();
+    // What somebody says of a column's unit holds, whatever its name says.
+    let named = std::array::from_fn(|place| {
+        let said = units.factors.iter().any(|(from, _)| from == NAMES[place]);
+        let column = columns[place].filter(|_| !said)?;
+        columns::name_unit(&table.columns[column], quantity(place))
+    });
     let bound = Bound {
         table: &table,
         columns,
+        named,
         factors: NAMES.map(factor),
         unit,
     };
     let mut points = Vec::with_capacity(table.rows());
+    let mut rows = Vec::with_capacity(table.rows());
     let mut skipped = Vec::new();
     let mut runs = Runs::default();
     for row in 0..table.rows() {
         match bound.point(row, &mut runs)? {
-            Some(point) => points.push(point),
+            Some(point) => {
+                points.push(point);
+                rows.push(row);
+            }
             None => skipped.push(table.line(row)),
         }
     }
     let mut notes = bound.notes(&skipped, &points);
+    notes.extend(bound.compute_elsewhere(&points, &rows));
     notes.extend(small(&points));
     Ok(Points { points, notes })
 }
@@ -156,7 +173,24 @@ struct Bound<'a> {
     columns: [Option<usize>; 11],
     /// What the figures of each column are multiplied by.
     factors: [f64; 11],
+    /// What the figures of each column are counted in, as its name says.
+    named: [Option<f64>; 11],
     unit: LossUnit,
+}
+
+/// What the figures of a name are of, by its place among [`NAMES`].
+fn quantity(place: usize) -> Quantity {
+    match NAMES[place] {
+        "params" | "tokens" | "unique_tokens" | "batch" => Quantity::Count,
+        "flops" => Quantity::Flops,
+        _ => Quantity::Plain,
+    }
+}
+
+/// A figure; one without a unit of its own is in the unit that its column's name tells.
+fn figure(text: &str, marks: Marks, of: Quantity, named: Option<f64>) -> Option<f64> {
+    let bare = named.and_then(|unit| Some(unit * figures::number(text, marks)?));
+    bare.or_else(|| quantity::read(text, marks, of))
 }
 
 impl Bound<'_> {
@@ -252,16 +286,10 @@ impl Bound<'_> {
                 text.escape_debug()
             ))
         };
-        let of = |place: usize| self.columns[place] == Some(column);
-        let quantity = match (0..NAMES.len())
-            .find(|place| of(*place))
-            .map(|place| NAMES[place])
-        {
-            Some("params" | "tokens" | "unique_tokens" | "batch") => Quantity::Count,
-            Some("flops") => Quantity::Flops,
-            _ => Quantity::Plain,
-        };
-        match quantity::read(text, self.table.marks(column), quantity) {
+        let place = (0..NAMES.len()).find(|place| self.columns[*place] == Some(column));
+        let of = place.map_or(Quantity::Plain, quantity);
+        let named = place.and_then(|place| self.named[place]);
+        match figure(text, self.table.marks(column), of, named) {
             Some(value) if value > 0.0 && value.is_finite() => Ok(Some(value)),
             Some(_) => Err(wrong("is not a positive finite number")),
             None => Err(wrong("is no number").hint(figures::hint(text))),
@@ -275,6 +303,53 @@ impl Bound<'_> {
             Error::input(format!("{place}: `{}` is no whole number from 0", text.escape_debug()))
                 .hint("a repeat is a seed or a run's number; leave the column out where runs are not repeated")
         })
+    }
+
+    /// What the names of columns say that their figures are counted in.
+    fn scaled(&self) -> impl Iterator<Item = String> {
+        (0..NAMES.len()).filter_map(|place| {
+            let (unit, column) = (self.named[place]?, self.columns[place]?);
+            Some(format!(
+                "figures of `{}` are multiplied by {unit:e}, as its name says: `--unit {}=1` takes them as they are",
+                self.table.columns[column].escape_debug(),
+                NAMES[place]
+            ))
+        })
+    }
+
+    /// A column that nobody asked for and that holds about 6 N D, where the table has no FLOPs by name.
+    fn compute_elsewhere(&self, points: &[Point], rows: &[usize]) -> Option<String> {
+        if self.columns[2].is_some() {
+            return None;
+        }
+        let near = |column: usize| {
+            let marks = self.table.marks(column);
+            let named = columns::name_unit(&self.table.columns[column], Quantity::Flops);
+            let agrees = |(point, row): (&Point, &usize)| {
+                let text = self.table.cell(*row, column);
+                let found = figure(text, marks, Quantity::Flops, named);
+                found.is_some_and(|c| (1.0 / ABOUT..=ABOUT).contains(&(c / point.flops)))
+            };
+            let those = points.iter().zip(rows);
+            those.filter(|pair| agrees(*pair)).count()
+        };
+        let least = (NEARLY_ALL * points.len() as f64).ceil().max(1.0) as usize;
+        let (column, count) = (0..self.table.columns.len())
+            .filter(|column| !self.columns.contains(&Some(*column)))
+            .map(|column| (column, near(column)))
+            .find(|(_, count)| *count >= least)?;
+        let name = self.table.columns[column].escape_debug().to_string();
+        let quoted = match name
+            .chars()
+            .all(|c| c.is_alphanumeric() || "_/.-".contains(c))
+        {
+            true => name.clone(),
+            false => format!("\"{name}\""),
+        };
+        Some(format!(
+            "`{name}` is within a factor of {ABOUT} of 6 N D in {count} of {}: if it holds the FLOPs, `--map flops={quoted}` takes them",
+            self::rows(points.len())
+        ))
     }
 
     fn notes(&self, skipped: &[usize], points: &[Point]) -> Vec<String> {
@@ -292,6 +367,7 @@ impl Bound<'_> {
             }
             _ => {}
         }
+        notes.extend(self.scaled());
         let column = loss.map_or("loss", |column| self.table.columns[column].as_str());
         match self.unit {
             LossUnit::Nats if points.iter().any(|point| self.unit.is_doubtful(point.loss)) => {

@@ -135,6 +135,78 @@ fn losses_in_other_units_become_nats() {
     );
 }
 
+#[test]
+fn a_columns_name_says_what_its_figures_are_counted_in() {
+    let map = [("flops", "throughput/total_gflops")];
+    let found = read("throughput/total_gflops,loss\n3e11,3\n3e12,2.9\n", &map).unwrap();
+    assert_eq!(found.points[0].flops, 3e20);
+    let says = |found: &Points, what: &str| {
+        let said = found.notes.iter().any(|note| note.contains(what));
+        assert!(said, "{what}: {:?}", found.notes);
+    };
+    says(
+        &found,
+        "`throughput/total_gflops` are multiplied by 1e9, as its name says",
+    );
+    let table = "params_m,Tokens (B),C (PF-days),loss_bits\n100,2,0.5,5\n0.2B,4,2,4.9\n";
+    let found = read(table, &[]).unwrap();
+    let point = &found.points[0];
+    assert_eq!(
+        (point.params, point.tokens, point.flops),
+        (Some(1e8), Some(2e9), 4.32e19)
+    );
+    assert_eq!(point.loss, 5.0 * std::f64::consts::LN_2);
+    assert_eq!(found.points[1].params, Some(2e8), "a cell's own unit holds");
+    for what in [
+        "`params_m`",
+        "`Tokens (B)`",
+        "`C (PF-days)`",
+        "`loss_bits` is in bits",
+    ] {
+        says(&found, what);
+    }
+    // What somebody says holds, whatever the name says.
+    for (factor, params) in [(1.0, 100.0), (1e6, 1e8)] {
+        let units = Units {
+            factors: vec![("params".to_owned(), factor)],
+            loss: None,
+        };
+        let found = points(table, "t.csv", &[], &units).unwrap();
+        assert_eq!(found.points[0].params, Some(params));
+        assert!(found.notes.iter().all(|note| !note.contains("`params_m`")));
+    }
+    // A column called by a letter alone has no unit.
+    let found = read("flops,loss,B\n1e18,3,64\n", &[("batch", "B")]).unwrap();
+    assert_eq!(found.points[0].batch, Some(64.0));
+}
+
+#[test]
+fn a_column_that_holds_the_flops_under_another_name_is_suggested() {
+    let suggested = |header: &str, factor: f64| {
+        let row = |k: u32| {
+            let (n, d) = (1e8 * f64::from(k), 2e9 * f64::from(k));
+            format!("{n},{d},{},{}\n", 6.0 * n * d * factor, 3.0 / f64::from(k))
+        };
+        let table: String = (1..5).map(row).collect();
+        let found = read(&format!("{header}\n{table}"), &[]).unwrap();
+        let note = found
+            .notes
+            .into_iter()
+            .find(|note| note.contains("--map flops"));
+        note.unwrap_or_default()
+    };
+    let note = suggested("params,tokens,budget,loss", 1.3);
+    assert!(
+        note.contains("`budget`")
+            && note.contains("4 of 4 rows")
+            && note.contains("`--map flops=budget`"),
+        "{note}"
+    );
+    assert!(suggested("params,tokens,my budget,loss", 0.6).contains("`--map flops=\"my budget\"`"));
+    assert_eq!(suggested("params,tokens,budget,loss", 3.0), "");
+    assert_eq!(suggested("params,tokens,flops,loss", 1.3), "");
+}
+
 type Row<'a> = (&'a str, &'a [(&'a str, &'a str)], &'a str, &'a str);
 
 /// A table, its mapping, and what is said of it: the sentence, and the hint.

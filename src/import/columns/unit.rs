@@ -1,0 +1,225 @@
+//! What a column's name says that its figures are counted in: `params_m`, `tokens (B)`, `total_gflops`, `C (PF-days)`.
+
+use crate::import::quantity::Quantity;
+use crate::record::loss::plain;
+
+/// SI prefixes of FLOPs, in short and in full.
+const PREFIXES: [(&str, &str, f64); 8] = [
+    ("k", "kilo", 1e3),
+    ("m", "mega", 1e6),
+    ("g", "giga", 1e9),
+    ("t", "tera", 1e12),
+    ("p", "peta", 1e15),
+    ("e", "exa", 1e18),
+    ("z", "zetta", 1e21),
+    ("y", "yotta", 1e24),
+];
+const SECONDS_OF_A_DAY: f64 = 86_400.0;
+/// Units of losses, in the order in which an ending is looked for.
+const OF_LOSSES: [&str; 7] = [
+    "bits_per_token",
+    "bits_per_character",
+    "bits_per_byte",
+    "bits",
+    "nats_per_token",
+    "nats",
+    "bpb",
+];
+
+/// The unit that a column of energies names, in joules.
+pub fn energy_unit(column: &str) -> Option<f64> {
+    let units = [
+        ("kwh", 3.6e6),
+        ("wh", 3600.0),
+        ("kj", 1e3),
+        ("joules", 1.0),
+        ("j", 1.0),
+    ];
+    let name = plain(column);
+    let last = name.rsplit('_').next().unwrap_or_default();
+    units
+        .iter()
+        .find(|(unit, _)| *unit == last)
+        .map(|(_, joules)| *joules)
+}
+
+/// What a column's name says that its figures are counted in: seconds of a duration (`train_time_ms`), ones of a count
+/// (`tokens (B)`), FLOPs (`total_gflops`).
+pub fn name_unit(column: &str, quantity: Quantity) -> Option<f64> {
+    split(column, quantity).map(|(_, unit)| unit)
+}
+
+/// A name without the unit that it ends with, and that unit: `tokens` and 1e9 of `tokens (B)`, `total_flops` of `total_gflops`.
+pub fn split(column: &str, quantity: Quantity) -> Option<(String, f64)> {
+    let words: Vec<&str> = column
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    let small: Vec<String> = words.iter().map(|word| word.to_lowercase()).collect();
+    let small: Vec<&str> = small.iter().map(String::as_str).collect();
+    let (taken, kept, unit) = match quantity {
+        Quantity::Duration => (1, None, duration(small.last()?)?),
+        Quantity::Count => count(&small).or_else(|| power_of_ten(&small))?,
+        Quantity::Flops => flops(&small).or_else(|| power_of_ten(&small))?,
+        _ => return None,
+    };
+    let mut rest = words[..words.len() - taken].to_vec();
+    if rest.last().is_some_and(|word| *word == "in") {
+        rest.pop();
+    }
+    rest.extend(kept);
+    Some((rest.join("_"), unit))
+}
+
+/// A name of a loss without the unit that it ends with.
+pub fn split_loss(column: &str) -> Option<String> {
+    let name = plain(column);
+    let taken = OF_LOSSES
+        .iter()
+        .find(|unit| name.ends_with(&format!("_{unit}")))?;
+    let words = taken.split('_').count();
+    let mut rest: Vec<&str> = column
+        .split(|c: char| !c.is_alphanumeric())
+        .filter(|word| !word.is_empty())
+        .collect();
+    rest.truncate(rest.len().saturating_sub(words));
+    if rest.last().is_some_and(|word| *word == "in") {
+        rest.pop();
+    }
+    Some(rest.join("_"))
+}
+
+fn duration(last: &str) -> Option<f64> {
+    match last {
+        "us" => Some(1e-6),
+        "ms" | "msec" | "millis" | "milliseconds" => Some(1e-3),
+        "min" | "mins" | "minutes" => Some(60.0),
+        "h" | "hr" | "hrs" | "hours" => Some(3600.0),
+        "days" => Some(SECONDS_OF_A_DAY),
+        _ => None,
+    }
+}
+
+/// How many words a unit takes of a name, what of them belongs to the name all the same, and the unit.
+type Ending = (usize, Option<&'static str>, f64);
+
+fn count(words: &[&str]) -> Option<Ending> {
+    let last = words.last()?;
+    // `B` is a batch and `T` are tokens where nothing stands before them.
+    if words.len() == 1 && last.len() == 1 {
+        return None;
+    }
+    let unit = match *last {
+        "k" | "thousand" | "thousands" => 1e3,
+        "m" | "mm" | "million" | "millions" => 1e6,
+        "b" | "bn" | "billion" | "billions" => 1e9,
+        "t" | "trillion" | "trillions" => 1e12,
+        _ => return None,
+    };
+    Some((1, None, unit))
+}
+
+/// `flops (1e18)`, `tokens (10^9)`.
+fn power_of_ten(words: &[&str]) -> Option<Ending> {
+    let whole = |text: &str| text.parse::<i32>().ok().filter(|e| (1..=30).contains(e));
+    match words {
+        [.., ten, exponent] if matches!(*ten, "10" | "x10") && words.len() > 2 => {
+            Some((2, None, 10f64.powi(whole(exponent)?)))
+        }
+        [_, .., last] => {
+            let exponent = last.trim_start_matches('x').strip_prefix("1e")?;
+            Some((1, None, 10f64.powi(whole(exponent)?)))
+        }
+        _ => None,
+    }
+}
+
+fn flops(words: &[&str]) -> Option<Ending> {
+    let prefix = |text: &str| {
+        let known = PREFIXES
+            .iter()
+            .find(|(short, long, _)| text == *short || text == *long)?;
+        Some(known.2)
+    };
+    let fused = |word: &str, ends: &[&str]| {
+        ends.iter()
+            .find_map(|end| prefix(word.strip_suffix(end).filter(|left| !left.is_empty())?))
+    };
+    // PF-days, PFLOP/s-days, petaflop days.
+    if let [before @ .., "day" | "days"] = words {
+        let (before, per) = match before {
+            [before @ .., "s"] => (before, 1),
+            _ => (before, 0),
+        };
+        let second = fused(before.last()?, &["flops", "flop", "fs", "f"])?;
+        return Some((2 + per, None, SECONDS_OF_A_DAY * second));
+    }
+    match words {
+        [.., "flop" | "flops", short] => Some((1, None, prefix(short)?)),
+        [.., last] => {
+            let unit = fused(last, &["flops", "flop"])?;
+            Some((1, Some("flops"), unit))
+        }
+        [] => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_says_what_its_figures_are_counted_in() {
+        use Quantity::{Count, Duration, Flops, Plain};
+        let rows: [(Quantity, &str, Option<(&str, f64)>); 30] = [
+            (Count, "params_m", Some(("params", 1e6))),
+            (Count, "N (B)", Some(("N", 1e9))),
+            (Count, "Tokens [billions]", Some(("Tokens", 1e9))),
+            (Count, "tokens in millions", Some(("tokens", 1e6))),
+            (Count, "tokens (1e9)", Some(("tokens", 1e9))),
+            (Count, "Tokens (x10^9)", Some(("Tokens", 1e9))),
+            (Count, "tokens", None),
+            (Count, "B", None),
+            (Count, "T", None),
+            (Count, "1e9", None),
+            (Count, "top10_5", None),
+            (
+                Flops,
+                "throughput/total_gflops",
+                Some(("throughput_total_flops", 1e9)),
+            ),
+            (Flops, "Training ZFLOP", Some(("Training_flops", 1e21))),
+            (Flops, "teraflops", Some(("flops", 1e12))),
+            (Flops, "FLOPs (P)", Some(("FLOPs", 1e15))),
+            (Flops, "FLOPs (1e18)", Some(("FLOPs", 1e18))),
+            (Flops, "C (PF-days)", Some(("C", 8.64e19))),
+            (Flops, "compute [PFLOP/s-days]", Some(("compute", 8.64e19))),
+            (Flops, "petaflop_days", Some(("", 8.64e19))),
+            (Flops, "compute_petaflops_days", Some(("compute", 8.64e19))),
+            (Flops, "zettaflops", Some(("flops", 1e21))),
+            (Flops, "total_flops", None),
+            (Flops, "flops", None),
+            (Flops, "days", None),
+            (Flops, "gpu_days", None),
+            (Flops, "m", None),
+            (Duration, "train_time_ms", Some(("train_time", 1e-3))),
+            (Duration, "hours", Some(("", 3600.0))),
+            (Duration, "elapsed", None),
+            (Plain, "lr_m", None),
+        ];
+        for (quantity, name, expected) in rows {
+            let found = split(name, quantity);
+            let expected = expected.map(|(stem, unit)| (stem.to_owned(), unit));
+            assert_eq!(found, expected, "{quantity:?} {name}");
+        }
+        for (name, stem) in [
+            ("loss_bits", Some("loss")),
+            ("L (nats per token)", Some("L")),
+            ("val/loss in bits", Some("val_loss")),
+            ("bits", None),
+            ("loss", None),
+        ] {
+            assert_eq!(split_loss(name).as_deref(), stem, "{name}");
+        }
+    }
+}
