@@ -41,7 +41,8 @@ fn a_table_of_anybodys_runs_is_fitted_filtered_and_predicted() {
     let unitless = json(&table);
     let notes = unitless["fit"]["notes"].to_string();
     assert!(
-        notes.contains("--unit params=1e9")
+        notes.contains("`Model (B)` are multiplied by 1e9, as its name says")
+            && notes.contains("`--unit tokens=1` takes them as they are")
             && notes.contains("1 row left out for want of a figure (line 22)"),
         "{notes}"
     );
@@ -103,6 +104,18 @@ fn a_table_of_anybodys_runs_is_fitted_filtered_and_predicted() {
         text.contains("for one run; extrapolated: N 4.000 times the largest fitted"),
         "{text}"
     );
+}
+
+/// What a name says and what `--unit` says are one: neither is counted on top of the other.
+#[test]
+fn a_unit_is_counted_once() {
+    let (_folder, path) = csv(&in_billions());
+    let law = ["--law", "chinchilla", "--bootstrap", "0"];
+    let fitted = |more: &[&str]| {
+        let found = json(&[&columns(&path)[..], &law, more].concat());
+        found["fit"]["groups"][0]["parameters"].clone()
+    };
+    assert_eq!(fitted(&[]), fitted(&UNITS));
 }
 
 #[test]
