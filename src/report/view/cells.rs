@@ -87,13 +87,13 @@ const COLUMNS: [Column; 31] = [
         false,
     ),
     (
-        "read/token",
+        "read/step",
         metric::WEIGHTS_READ_BYTES,
         Quantity::Bytes,
         false,
     ),
     (
-        "cache read/token",
+        "cache read/step",
         metric::CACHE_READ_BYTES,
         Quantity::Bytes,
         false,

@@ -121,7 +121,7 @@ pub fn bill(bill: &Bill, prices: &str) -> String {
         energy,
     } = bill;
     if *finished > 0 && *trained == 0 {
-        return "Nothing was trained, so that training cost nothing".to_owned();
+        return "Nothing was trained here, so that training cost nothing here".to_owned();
     }
     let physical = match (&energy.total, &carbon.total) {
         (Amount::Absent { reason }, Amount::Absent { .. }) => {
