@@ -2,7 +2,7 @@
 //! other, and sums of exponentials go along (Milakov and Gimelshein 2018, arXiv:1805.02867; FlashAttention, Dao et al. 2022,
 //! arXiv:2205.14135).
 
-use super::Over;
+use super::over::Over;
 use crate::ops::counted;
 use crate::ops::cpu::factors::Factors;
 use crate::ops::cpu::matmul::{Before, Matrix, MatrixMut, Shared};
@@ -23,7 +23,12 @@ const KEYS: usize = 512;
 simd! {
     /// Scores of one query as exponentials, those that it sees, and all others as 0; the largest score so far was `top`. Returns the
     /// largest now, what all that was summed before is to be multiplied by, and the sum of these.
-    pub(super) fn exponentials<S, F>(scores: &mut [F], from: usize, to: usize, top: F) -> (F, F, F) {
+    pub(super) fn exponentials<S, F>(
+        scores: &mut [F],
+        from: usize,
+        to: usize,
+        top: F,
+    ) -> (F, F, F) {
         scores[..from].fill(F::ZERO);
         scores[to..].fill(F::ZERO);
         if from == to {

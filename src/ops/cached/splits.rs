@@ -3,7 +3,7 @@
 //! The number of threads changes no bit.
 
 use super::blocks::exponentials;
-use super::{Over, VALUES_AT_ONCE, weigh};
+use super::over::{Over, VALUES_AT_ONCE, weigh};
 use crate::ops::counted;
 use crate::ops::cpu::matmul::MatrixMut;
 use crate::ops::cpu::rows::chunks;

@@ -13,7 +13,7 @@ use crate::ops::cpu::transpose::transpose;
 use std::arch::x86_64::*;
 
 /// Rows side by side.
-pub(super) const SIDE: usize = super::UNPACKED;
+pub(super) const SIDE: usize = 16;
 /// Numbers of a piece.
 const PIECE: usize = 32;
 /// Bytes of a register.
@@ -50,7 +50,9 @@ pub(super) struct Scales {
 }
 
 macro_rules! interleaved {
-    ($($name:ident: [$($half:literal),*], $small:expr, $bits:literal, $scales:literal, $one:ident;)*) => {$(
+    ($(
+        $name:ident: [$($half:literal),*], $small:expr, $bits:literal, $scales:literal, $one:ident;
+    )*) => {$(
         impl Interleaved for super::codes::$name {
             const HALVES: &'static [usize] = &[$($half),*];
             const SMALL: std::ops::Range<usize> = $small;

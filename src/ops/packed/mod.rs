@@ -35,6 +35,8 @@ use rounded::{Plain, Rounded, SHARED};
 
 /// Rows of W that are unpacked at a time, and that lie side by side where a processor reads them so.
 const UNPACKED: usize = 16;
+#[cfg(target_arch = "x86_64")]
+const _: () = assert!(UNPACKED == interleaved::SIDE);
 /// Rows of W that one task multiplies at most, and tasks that a product is cut into rather than fewer larger ones.
 const ROWS_PER_TASK: usize = 64;
 const TASKS: usize = 64;
