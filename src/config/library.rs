@@ -386,7 +386,8 @@ fn of_folder(what: &str, folder: &Path) -> Error {
     ));
     let named = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.ok()?.path();
-        let own = path.extension().is_some_and(|ends| ends == "toml");
+        let ends = |kind: &str| path.extension().is_some_and(|ends| ends == kind);
+        let own = ends("toml") || what == "variant" && ends("gguf");
         own.then(|| path.display().to_string())
     };
     let files = std::fs::read_dir(folder).into_iter().flatten();
@@ -405,9 +406,13 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
             let error = Error::input(format!("unknown {what} `{reference}`"));
             match meant(what, reference) {
                 Some(meant) => error.hint(format!("did you mean `{meant}`?")),
+                None if matches!(reference, "." | "..") => of_folder(what, Path::new(reference)),
                 None if Path::new(reference).is_dir() => {
                     error.hint(format!("the folder of that name is `./{reference}/`"))
                 }
+                None if Path::new(reference).is_file() => error.hint(format!(
+                    "the file of that name is none that ends in .toml or .gguf; what a result file holds is told by `effbench summary {reference}`"
+                )),
                 None => error.suggest(reference, names),
             }
         };

@@ -236,6 +236,19 @@ fn what_is_not_there_is_refused_with_what_is() {
     assert!(variant(folder).ends_with(first), "{}", variant(folder));
     let folder = "unknown variant `docs`\nhint: the folder of that name is `./docs/`";
     assert_eq!(variant("docs"), folder);
+    let here = variant(".");
+    assert!(
+        here.starts_with("cannot read the variant .: it is a folder"),
+        "{here}"
+    );
+    let file = variant("README.md");
+    assert!(
+        file.contains("told by `effbench summary README.md`"),
+        "{file}"
+    );
+    let with_weights = folder_of_gguf();
+    let found = variant(&with_weights.path().display().to_string());
+    assert!(found.ends_with("model.gguf`"), "{found}");
     assert!(
         variant("a b.toml")
             .starts_with("a b.toml: the file's name becomes the variant's name\nhint: ")
@@ -250,6 +263,10 @@ fn what_is_not_there_is_refused_with_what_is() {
         assert!(refused.starts_with(&start), "{refused}");
         assert!(refused.ends_with("`effbench data list` names corpora to fetch"));
     }
+}
+
+fn folder_of_gguf() -> tempfile::TempDir {
+    folder(&[("model.gguf", "")])
 }
 
 /// Variants that are well, and variants that are not.
