@@ -407,8 +407,15 @@ impl Experiment {
         self.steps == 0 && as_in_file && !self.model.is_adapted()
     }
 
-    /// Bytes of parameters, of the gradients of those that train, and of what the optimizer keeps for those.
+    /// Bytes of parameters, of the gradients of those that train, and of what the optimizer keeps for those; of parameters alone
+    /// where nothing trains.
     fn state_bytes(&self) -> u64 {
+        if self.steps == 0 {
+            return match self.serves_the_file() {
+                true => self.model.packed_bytes(),
+                false => 4 * self.model.params_total(),
+            };
+        }
         let trained = self.model.trained();
         let scalars = self.optimizer.state_scalars(&trained);
         let gradients = trained.iter().map(Decl::count).sum();
@@ -421,12 +428,13 @@ impl Experiment {
         let (shape, state) = (&self.model.shape, self.state_bytes());
         let tokens = (self.batch * shape.context) as u64;
         if self.steps == 0 {
-            // Evaluating keeps what one layer makes, and logits a few rows at a time.
-            let parameters = match self.serves_the_file() {
-                true => self.model.packed_bytes(),
-                false => 4 * self.model.params_total(),
-            };
-            return guess_train_bytes(parameters, tokens, 1, shape.width as u64, 0);
+            // Evaluating keeps what one layer makes, and logits a few rows at a time; serving two caches, one to begin anew from.
+            let infer = &self.infer;
+            let seen = infer.depth + infer.prompt + infer.generate;
+            let bytes_per_number = self.ops.dtype().size_in_bytes() as u64;
+            let cache = infer.batch as u64 * self.model.state_scalars(seen) * bytes_per_number;
+            let evaluating = guess_train_bytes(state, tokens, 1, shape.width as u64, 0);
+            return evaluating + 2 * cache;
         }
         let trained: u64 = self.model.trained().iter().map(Decl::count).sum();
         // Each shard has a gradient of its own.

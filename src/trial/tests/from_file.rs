@@ -143,6 +143,32 @@ fn blocks_stay_as_they_are_and_mean_the_same_numbers() {
     }
 }
 
+/// What trains nothing holds parameters, and what serves behind a long text its cache too.
+#[test]
+fn a_plan_to_serve_counts_what_serving_holds() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = gguf(folder.path(), true);
+    let of = |extra: Value| settled(folder.path(), &path, extra).unwrap();
+    let plain = of(json!({"infer": {"weights": "f32"}}));
+    assert_eq!(
+        plain.cost.state_bytes,
+        4 * plain.experiment.model.params_total()
+    );
+    let kept = of(json!({"infer": {"weights": "file"}}));
+    assert_eq!(kept.cost.state_bytes, kept.experiment.model.packed_bytes());
+    let deep = of(json!({"infer": {"weights": "file", "depth": 1000, "batch": 2}}));
+    let model = &deep.experiment.model;
+    let more = 2 * model.state_scalars(1016) - model.state_scalars(16);
+    let guesses = [&deep, &kept].map(|plan| plan.experiment.guess_bytes());
+    assert_eq!(guesses[0] - guesses[1], 2 * 4 * more);
+    assert!(
+        of(json!({"train": {"steps": 1}, "data": {"val_fraction": 0.1, "held_out": "validation"}}))
+            .cost
+            .state_bytes
+            > 3 * plain.cost.state_bytes
+    );
+}
+
 fn batch_of(experiment: &Experiment) -> Vec<u32> {
     let held_out = experiment.source.held_out(experiment.held_out, 3, 16);
     held_out.unwrap()[0].batch.inputs.clone()
