@@ -1,8 +1,8 @@
 //! Products with packed weights, for inference and for what trains beside them: `y = x W^T + b` with W in one of GGUF's [`Format`]s.
 //!
 //! A few rows of W at a time are unpacked in registers, or with many rows of x into the first-level cache, and multiplied there: what
-//! is read from memory is the packed weight, once. Activations stay f32, so that a product is that with the unpacked matrix to the bit, and the
-//! rounding of the weights is all that it costs in quality; or they are [rounded](Activations) too, which is faster.
+//! is read from memory is the packed weight, once. Activations stay f32, so that a product is that with the unpacked matrix but for the order
+//! of its sums, and the rounding of the weights is all that it costs in quality; or they are [rounded](Activations) too, which is faster.
 
 mod format;
 #[cfg(target_arch = "x86_64")]
@@ -226,12 +226,17 @@ impl Packed {
     ) -> Result<Tensor> {
         let rows = self.check(x_nk, bias_m)?;
         let x_nk = x_nk.contiguous()?;
+        let few = rows <= FEW_ROWS;
         let times = |x: &[f32], bias: Option<&[f32]>| match activations {
-            Activations::Int8 if rows <= FEW_ROWS || factors == Factors::F32 => {
-                self.times_rounded(&Rounded::of(x), bias)
+            Activations::F32 if few => self.times_plain(x, bias),
+            Activations::F32 => self.by_panels(x, bias, factors),
+            Activations::Int8 => {
+                let x = Rounded::of(x);
+                match few || factors == Factors::F32 && self.is_side_by_side() {
+                    true => self.by_rows(Rows::Rounded(&x), bias),
+                    false => self.by_panels(&x.numbers(), bias, factors),
+                }
             }
-            Activations::F32 if rows <= FEW_ROWS => self.times_plain(x, bias),
-            _ => self.by_panels(x, bias, factors),
         };
         let y = match bias_m {
             Some(bias) => {
@@ -263,13 +268,9 @@ impl Packed {
         self.by_rows(Rows::AsTheyAre(Plain { x, sums: &sums }), bias)
     }
 
-    /// The same of rounded rows.
-    fn times_rounded(&self, x: &Rounded, bias: Option<&[f32]>) -> Vec<f32> {
-        let side_by_side = self.parts.iter().all(|part| part.layout != Layout::Rows);
-        match x.q.len() / self.columns <= FEW_ROWS || side_by_side {
-            true => self.by_rows(Rows::Rounded(x), bias),
-            false => self.by_panels(&x.numbers(), bias, Factors::F32),
-        }
+    /// Whether all of W lies in sixteens, whose kernels of whole numbers are as good for many rows of x.
+    fn is_side_by_side(&self) -> bool {
+        self.parts.iter().all(|part| part.layout != Layout::Rows)
     }
 
     /// Some rows of W at a time, unpacked in registers where they are multiplied.
@@ -461,7 +462,7 @@ fn laid_out(format: Format, blocks: Vec<u8>, columns: usize) -> Vec<(Layout, Vec
 
 /// Rows of a panel of a matrix (M, K).
 fn panel_rows(m: usize, k: usize) -> usize {
-    (PANEL / k / UNPACKED * UNPACKED).clamp(1, m)
+    (PANEL / k / UNPACKED * UNPACKED).max(UNPACKED).min(m)
 }
 
 fn whole_blocks(format: Format, columns: usize) -> Result<()> {

@@ -4,7 +4,9 @@
 //! (its `q8_0`; there d is a half, here it is f32). The products of whole numbers are exact, and each 32 of them bring one number to the
 //! sum: whatever rows are multiplied beside it, a row's result has the same bits.
 
+use crate::ops::cpu::rows::chunks;
 use crate::ops::cpu::simd::{simd, sum};
+use rayon::prelude::*;
 
 /// Numbers that share a scale.
 pub(super) const SHARED: usize = 32;
@@ -26,6 +28,9 @@ simd! {
     }
 }
 
+/// Blocks that one task takes.
+const BLOCKS_PER_TASK: usize = 256;
+
 /// 1.5 times 2^23.
 const NEAREST: f32 = 12_582_912.0;
 
@@ -43,15 +48,27 @@ impl Rounded {
     pub(super) fn of(x: &[f32]) -> Self {
         let (mut q, blocks) = (vec![0; x.len()], x.len() / SHARED);
         let (mut scale, mut sums) = (vec![0.0; blocks], vec![[0; 2]; blocks]);
-        round::<f32>(x, &mut q, &mut scale, &mut sums);
+        let each = BLOCKS_PER_TASK;
+        if blocks <= 4 * each {
+            round::<f32>(x, &mut q, &mut scale, &mut sums);
+        } else {
+            let factors = scale.par_chunks_mut(each).zip(sums.par_chunks_mut(each));
+            let tasks = q.par_chunks_mut(each * SHARED).zip(factors);
+            let tasks = tasks.zip(x.par_chunks(each * SHARED));
+            tasks.for_each(|((q, (scale, sums)), x)| round::<f32>(x, q, scale, sums));
+        }
         Self { q, scale, sums }
     }
 
     /// The numbers that it stands for.
     pub(super) fn numbers(&self) -> Vec<f32> {
-        let blocks = self.q.as_chunks::<SHARED>().0.iter().zip(&self.scale);
-        let numbers = blocks.flat_map(|(q, &d)| q.iter().map(move |&q| d * f32::from(q)));
-        numbers.collect()
+        let mut numbers = vec![0.0; self.q.len()];
+        let (size, work) = (BLOCKS_PER_TASK * SHARED, numbers.len());
+        chunks(&mut numbers, size, work, |i, numbers| {
+            let (q, scale) = (&self.q[i * size..], &self.scale[i * BLOCKS_PER_TASK..]);
+            unround::<f32>(q, scale, numbers);
+        });
+        numbers
     }
 
     /// Row `j` of K numbers.
@@ -74,6 +91,15 @@ pub(super) struct Row<'a> {
 }
 
 simd! {
+    fn unround<S, F>(q: &[i8], scale: &[f32], numbers: &mut [f32]) {
+        let (q, numbers) = (q.as_chunks::<SHARED>().0, numbers.as_chunks_mut::<SHARED>().0);
+        for ((numbers, q), &d) in numbers.iter_mut().zip(q).zip(scale) {
+            *numbers = q.map(|q| d * f32::from(q));
+        }
+    }
+}
+
+simd! {
     fn round<S, F>(x: &[f32], q: &mut [i8], scale: &mut [f32], sums: &mut [[i32; 2]]) {
         let (x, q) = (x.as_chunks::<SHARED>().0, q.as_chunks_mut::<SHARED>().0);
         for (((x, q), scale), sums) in x.iter().zip(q).zip(scale).zip(sums) {
@@ -85,10 +111,10 @@ simd! {
                 (x[i] * by + NEAREST).to_bits().cast_signed() - NEAREST.to_bits().cast_signed()
             });
             *q = whole.map(|whole| whole as i8);
-            let (first, last) = whole.split_at(SHARED / 2);
-            let halves = [first, last].map(|half| half.iter().sum::<i32>());
+            // Of the eight bits that stay, also where a number is none.
+            let (first, last) = q.split_at(SHARED / 2);
+            *sums = [first, last].map(|half| half.iter().map(|&q| i32::from(q)).sum());
             *scale = d;
-            *sums = halves;
         }
     }
 }
@@ -109,6 +135,12 @@ mod tests {
         for (k, (x, y)) in x.iter().zip(&numbers).enumerate() {
             let step = rounded.scale[k / SHARED];
             assert!((x - y).abs() <= 0.5001 * step, "{x} {y} {step}");
+        }
+        // What is no number spoils nothing but its own place, and no sum goes beyond what eight bits can be.
+        let mut odd = vec![1.0; 64];
+        (odd[3], odd[40]) = (f32::NAN, f32::INFINITY);
+        for sums in Rounded::of(&odd).sums {
+            assert!(sums.iter().all(|sum| sum.abs() <= 16 * 128));
         }
         assert!(numbers[64..96].iter().all(|&y| y == 0.0) && (numbers[100] + 40.0).abs() < 1e-5);
         for (block, sums) in rounded.q.chunks(SHARED).zip(&rounded.sums) {
