@@ -45,7 +45,7 @@ impl Bytes {
     /// The next so many bytes.
     pub fn take(&mut self, count: u64) -> Found<Vec<u8>> {
         if count > self.left {
-            return Err(format!("it ends {} bytes too early", count - self.left));
+            return Err("it is cut: it ends within its header".to_owned());
         }
         let mut all = vec![0; usize::try_from(count).map_err(|_| "it is too large".to_owned())?];
         self.file
