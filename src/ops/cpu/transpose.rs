@@ -1,4 +1,4 @@
-//! Rows for columns within registers (AVX-512).
+//! Rows for columns within registers (AVX-512 and AVX2).
 
 use std::arch::x86_64::*;
 
@@ -28,4 +28,27 @@ pub(in crate::ops) fn transpose(m: &mut [__m512i; SIDE]) {
         m[i] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0x88);
         m[i + 8] = _mm512_shuffle_i32x4(t[i], t[i + 8], 0xdd);
     }
+}
+
+/// 8 x 8 numbers, rows for columns.
+#[target_feature(enable = "avx2,fma,f16c")]
+pub(in crate::ops) fn transpose_eight(m: [__m256; 8]) -> [__m256; 8] {
+    let mut pairs = [_mm256_setzero_ps(); 8];
+    for i in (0..8).step_by(2) {
+        pairs[i] = _mm256_unpacklo_ps(m[i], m[i + 1]);
+        pairs[i + 1] = _mm256_unpackhi_ps(m[i], m[i + 1]);
+    }
+    let mut fours = [_mm256_setzero_ps(); 8];
+    for i in (0..8).step_by(4) {
+        fours[i] = _mm256_shuffle_ps::<0x44>(pairs[i], pairs[i + 2]);
+        fours[i + 1] = _mm256_shuffle_ps::<0xee>(pairs[i], pairs[i + 2]);
+        fours[i + 2] = _mm256_shuffle_ps::<0x44>(pairs[i + 1], pairs[i + 3]);
+        fours[i + 3] = _mm256_shuffle_ps::<0xee>(pairs[i + 1], pairs[i + 3]);
+    }
+    let mut m = [_mm256_setzero_ps(); 8];
+    for i in 0..4 {
+        m[i] = _mm256_permute2f128_ps::<0x20>(fours[i], fours[i + 4]);
+        m[i + 4] = _mm256_permute2f128_ps::<0x31>(fours[i], fours[i + 4]);
+    }
+    m
 }

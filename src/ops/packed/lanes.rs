@@ -1,20 +1,24 @@
-//! Products of [sixteen rows side by side](super::interleaved) with a few rows of numbers, as they are or rounded to eight bits
-//! (AVX-512 with VNNI). A lane sums for a row of W, piece by piece in their order: however many rows are multiplied beside it, a row's
-//! result has the same bits.
+//! Products of [sixteen rows side by side](super::interleaved) with a few rows of numbers, as they are or rounded to eight bits, in
+//! registers of as many lanes as this processor has. A lane sums for a row of W, piece by piece in their order: however many rows are
+//! multiplied beside it, a row's result has the same bits.
 
 use super::codes::by_format;
+use super::eights::Narrow;
 use super::format::Format;
-use super::interleaved::{Interleaved, SIDE, codes, zero};
-use super::rounded::{Plain, Rounded, SHARED};
+use super::interleaved::{Interleaved, Lanes, SIDE, lanes};
+use super::rounded::SHARED;
+use super::sixteens::Wide;
 use crate::ops::cpu::matmul::MatrixMut;
 use std::arch::x86_64::*;
 
 /// How far ahead of what is multiplied memory is asked for: the processor's own guesses stop at every page.
 const AHEAD: usize = 4096;
+/// Bytes that memory is read in.
+const LINE: usize = 64;
 
 /// Asks for piece `p` of a block some blocks ahead.
 #[inline(always)]
-fn ask_ahead<P: Interleaved>(block: &[u8], p: usize) {
+pub(super) fn ask_ahead<P: Interleaved>(block: &[u8], p: usize) {
     let lines = (SIDE * P::BYTES / LINE).div_ceil(P::NUMBERS / SHARED);
     for line in p * lines..(p + 1) * lines {
         let at = block.as_ptr().wrapping_add(AHEAD + line * LINE);
@@ -22,9 +26,6 @@ fn ask_ahead<P: Interleaved>(block: &[u8], p: usize) {
         unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
     }
 }
-
-/// Bytes that memory is read in.
-const LINE: usize = 64;
 
 /// Rows that kernels multiply.
 pub(super) trait Few: Copy {
@@ -35,23 +36,34 @@ pub(super) trait Few: Copy {
     /// Sixteen rows of W with `C` rows from `j` on.
     ///
     /// # Safety
-    /// The processor has AVX-512 with VNNI, `block`s are whole, and there are so many rows of `k` numbers.
+    /// The processor has the instructions, the blocks of `rows` are whole, and there are so many rows of `k` numbers.
     unsafe fn some<P: Interleaved, const C: usize>(
         self,
         rows: &[u8],
         k: usize,
         j: usize,
-    ) -> [__m512; C];
+    ) -> [[f32; SIDE]; C];
 }
 
 /// Some rows of W, a multiple of sixteen side by side, with all of x: written to (rows of x, rows of W).
-pub(super) fn multiply(
+pub(super) fn multiply<X: Copy>(
     format: Format,
     rows: &[u8],
-    x: impl Few,
+    x: X,
     k: usize,
     out: &mut MatrixMut<'_, f32>,
-) {
+) where
+    Wide<X>: Few,
+    Narrow<X>: Few,
+{
+    match lanes() {
+        Some(Lanes::Sixteen) => by_sixteen(format, rows, Wide(x), k, out),
+        Some(Lanes::Eight) => by_sixteen(format, rows, Narrow(x), k, out),
+        None => unreachable!("rows lie side by side only where a processor reads them so"),
+    }
+}
+
+fn by_sixteen(format: Format, rows: &[u8], x: impl Few, k: usize, out: &mut MatrixMut<'_, f32>) {
     let of_all = SIDE * format.bytes_of_row(k);
     assert!(k.is_multiple_of(format.numbers()) && x.len().is_multiple_of(k));
     assert!(of_all > 0 && rows.len().is_multiple_of(of_all));
@@ -86,178 +98,114 @@ fn write<P: Interleaved, const C: usize>(
     (i, j): (usize, usize),
     out: &mut MatrixMut<'_, f32>,
 ) -> usize {
-    // SAFETY: rows lie side by side only where the processor has the instructions; `multiply` and `sixteen` saw to the lengths.
+    // SAFETY: the callers of `by_sixteen` chose what the processor has, and it and `sixteen` saw to the lengths.
     let sums = unsafe { x.some::<P, C>(rows, k, j) };
     for (c, sums) in sums.into_iter().enumerate() {
-        let to = &mut out.row(j + c)[SIDE * i..][..SIDE];
-        // SAFETY: the slice has sixteen numbers.
-        unsafe { to.as_mut_ptr().cast::<__m512>().write_unaligned(sums) };
+        out.row(j + c)[SIDE * i..][..SIDE].copy_from_slice(&sums);
     }
     C
 }
 
-impl Few for Plain<'_> {
-    fn most(self) -> usize {
-        4
-    }
+#[cfg(test)]
+mod tests {
+    use super::super::eights::{self, shift};
+    use super::super::interleaved::interleave;
+    use super::super::rounded::{Plain, Rounded, sums};
+    use super::super::sixteens;
+    use super::*;
+    use crate::ops::check::random;
+    use candle_core::quantized::QTensor;
+    use candle_core::{DType, Result};
 
-    fn len(self) -> usize {
-        self.x.len()
-    }
+    const ROWS: usize = 32;
+    const K: usize = 512;
 
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    #[inline]
-    unsafe fn some<P: Interleaved, const C: usize>(
-        self,
-        rows: &[u8],
-        k: usize,
-        j: usize,
-    ) -> [__m512; C] {
-        let x = &self.x[j * k..][..C * k];
-        let sums = &self.sums[j * (k / SHARED)..][..C * (k / SHARED)];
-        let table = Table::of::<P>();
-        let mut y = [_mm512_setzero_ps(); C];
-        for (b, block) in rows.chunks_exact(SIDE * P::BYTES).enumerate() {
-            for p in 0..P::NUMBERS / SHARED {
-                ask_ahead::<P>(block, p);
-                let (codes, scales) = (codes::<P>(block, p), P::scales(block, p));
-                let at = b * P::NUMBERS + p * SHARED;
-                let mut of_halves = [[_mm512_setzero_ps(); 2]; C];
-                for (t, codes) in codes.into_iter().enumerate() {
-                    for (i, w) in table.numbers::<P>(codes).into_iter().enumerate() {
-                        for (c, sums) in of_halves.iter_mut().enumerate() {
-                            // SAFETY: at + 32 <= k and c < C: the slice has C k numbers.
-                            let x = unsafe { *x.get_unchecked(c * k + at + 4 * t + i) };
-                            sums[t / 4] = _mm512_fmadd_ps(w, _mm512_set1_ps(x), sums[t / 4]);
-                        }
-                    }
-                }
-                for (c, [first, last]) in of_halves.into_iter().enumerate() {
-                    if P::SCALES == 1 {
-                        let both = _mm512_add_ps(first, last);
-                        y[c] = _mm512_fmadd_ps(scales.scale[0], both, y[c]);
-                    } else {
-                        y[c] = _mm512_fmadd_ps(scales.scale[0], first, y[c]);
-                        y[c] = _mm512_fmadd_ps(scales.scale[1], last, y[c]);
-                    }
-                    if P::ZERO == 0.0 && !P::SIGNED {
-                        let sum = _mm512_set1_ps(sums[c * (k / SHARED) + at / SHARED]);
-                        y[c] = _mm512_fnmadd_ps(scales.offset, sum, y[c]);
-                    }
-                }
-            }
+    /// x, C rows from `j` on, as they are or rounded, with the rows of a format.
+    fn seen(by: Lanes, format: Format, rows: &[u8], x: &[f32], rounded: bool) -> Vec<f32> {
+        let n = x.len() / K;
+        let mut y = vec![f32::NAN; n * ROWS];
+        let out = &mut MatrixMut::new(&mut y, n, ROWS, ROWS);
+        let q = Rounded::of(x);
+        let mut of_32 = vec![0.0; x.len() / SHARED];
+        sums(x, &mut of_32);
+        let plain = Plain {
+            x,
+            sums: &of_32,
+            shifted: &shift(x),
+        };
+        match (by, rounded) {
+            (Lanes::Sixteen, false) => by_sixteen(format, rows, Wide(plain), K, out),
+            (Lanes::Sixteen, true) => by_sixteen(format, rows, Wide(&q), K, out),
+            (Lanes::Eight, false) => by_sixteen(format, rows, Narrow(plain), K, out),
+            (Lanes::Eight, true) => by_sixteen(format, rows, Narrow(&q), K, out),
         }
         y
     }
-}
 
-/// What makes numbers `q - zero` of codes: up to five bits are looked up, others computed.
-struct Table {
-    /// Of codes up to 15, and from there to 31.
-    looked_up: [__m512; 2],
-    /// 2^23 in bits, whose last bits then are a whole number, and 2^23 + zero.
-    big: (__m512i, __m512),
-}
-
-impl Table {
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    #[inline]
-    fn of<P: Interleaved>() -> Self {
-        let first: [f32; SIDE] = std::array::from_fn(|q| q as f32 - P::ZERO);
-        // SAFETY: there are sixteen numbers.
-        let first = unsafe { _mm512_loadu_ps(first.as_ptr()) };
-        let big = 8_388_608.0_f32;
-        Self {
-            looked_up: [first, _mm512_add_ps(first, _mm512_set1_ps(16.0))],
-            big: (
-                _mm512_set1_epi32(big.to_bits().cast_signed()),
-                _mm512_set1_ps(big + zero::<P>() as f32),
-            ),
+    /// A processor with the widest registers has the narrower ones too.
+    fn here() -> Vec<Lanes> {
+        match lanes() {
+            Some(Lanes::Sixteen) => vec![Lanes::Sixteen, Lanes::Eight],
+            one => one.into_iter().collect(),
         }
     }
 
-    /// The numbers of the four bytes of each lane.
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    #[inline]
-    fn numbers<P: Interleaved>(&self, codes: __m512i) -> [__m512; 4] {
-        let [low, high] = self.looked_up;
-        let bytes = [
-            codes,
-            _mm512_srli_epi32::<8>(codes),
-            _mm512_srli_epi32::<16>(codes),
-            _mm512_srli_epi32::<24>(codes),
-        ];
-        match P::BITS {
-            // Only as many bits of a lane are looked at as a table has places.
-            4 => bytes.map(|q| _mm512_permutexvar_ps(q, low)),
-            5 => bytes.map(|q| _mm512_permutex2var_ps(low, q, high)),
-            _ => bytes.map(|q| {
-                let (big, zero) = self.big;
-                // (q & 255) | big
-                let whole = _mm512_ternarylogic_epi32::<0xea>(q, _mm512_set1_epi32(255), big);
-                _mm512_sub_ps(_mm512_castsi512_ps(whole), zero)
-            }),
-        }
-    }
-}
-
-impl Few for &Rounded {
-    fn most(self) -> usize {
-        8
-    }
-
-    fn len(self) -> usize {
-        self.q.len()
-    }
-
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx2,fma,f16c")]
-    #[inline]
-    unsafe fn some<P: Interleaved, const C: usize>(
-        self,
-        rows: &[u8],
-        k: usize,
-        j: usize,
-    ) -> [__m512; C] {
-        let each = k / SHARED;
-        let q = &self.q[j * k..][..C * k];
-        let (scale, sums) = (
-            &self.scale[j * each..][..C * each],
-            &self.sums[j * each..][..C * each],
-        );
-        let mut y = [_mm512_setzero_ps(); C];
-        for (b, block) in rows.chunks_exact(SIDE * P::BYTES).enumerate() {
-            for p in 0..P::NUMBERS / SHARED {
-                ask_ahead::<P>(block, p);
-                let (codes, scales) = (codes::<P>(block, p), P::scales(block, p));
-                let at = b * (P::NUMBERS / SHARED) + p;
-                for (c, y) in y.iter_mut().enumerate() {
-                    let (of_x, sums) = (scale[c * each + at], sums[c * each + at]);
-                    // What codes are above whole numbers is taken off before.
-                    let mut halves = sums.map(|sum| _mm512_set1_epi32(-zero::<P>() * sum));
-                    for (t, codes) in codes.into_iter().enumerate() {
-                        // SAFETY: 32 at + 32 <= k and c < C: the slice has C k numbers.
-                        let four = unsafe { q.as_ptr().add(c * k + at * SHARED + 4 * t) };
-                        // SAFETY: four of those, which need not be aligned.
-                        let four = unsafe { four.cast::<i32>().read_unaligned() };
-                        let four = _mm512_set1_epi32(four);
-                        halves[t / 4] = _mm512_dpbusd_epi32(halves[t / 4], codes, four);
-                    }
-                    let of_x = _mm512_set1_ps(of_x);
-                    let [first, last] = scales.scale.map(|scale| _mm512_mul_ps(scale, of_x));
-                    if P::SCALES == 1 {
-                        let both = _mm512_add_epi32(halves[0], halves[1]);
-                        *y = _mm512_fmadd_ps(first, _mm512_cvtepi32_ps(both), *y);
-                    } else {
-                        *y = _mm512_fmadd_ps(first, _mm512_cvtepi32_ps(halves[0]), *y);
-                        *y = _mm512_fmadd_ps(last, _mm512_cvtepi32_ps(halves[1]), *y);
-                    }
-                    if P::ZERO == 0.0 && !P::SIGNED {
-                        let sum = _mm512_cvtepi32_ps(_mm512_set1_epi32(sums[0] + sums[1]));
-                        *y = _mm512_fnmadd_ps(scales.offset, _mm512_mul_ps(of_x, sum), *y);
-                    }
+    #[test]
+    fn lanes_of_any_width_hold_the_products_of_what_codes_stand_for() -> Result<()> {
+        let weights = random(&[ROWS, K], DType::F32, 1)?;
+        let x = random(&[15, K], DType::F32, 2)?
+            .flatten_all()?
+            .to_vec1::<f32>()?;
+        let rounded = Rounded::of(&x).numbers();
+        for (by, format) in here()
+            .into_iter()
+            .flat_map(|by| Format::ALL.map(|f| (by, f)))
+        {
+            let packed = QTensor::quantize(&weights, format.of_candle())?;
+            let truth = packed.dequantize(weights.device())?.to_vec2::<f32>()?;
+            let rows = interleave(format, &packed.data()?, K);
+            for (is_rounded, x_then) in [(false, &x), (true, &rounded)] {
+                let all = seen(by, format, &rows, &x, is_rounded);
+                for (n, seen) in all.iter().enumerate() {
+                    let (j, i) = (n / ROWS, n % ROWS);
+                    let both = x_then[j * K..][..K].iter().zip(&truth[i]);
+                    let best: f64 = both.map(|(x, w)| f64::from(*x) * f64::from(*w)).sum();
+                    let off = (f64::from(*seen) - best).abs();
+                    assert!(off < 1e-4, "{by:?} {format:?} {is_rounded}: {seen} {best}");
+                }
+                // Whatever rows are beside it: one, and those that eight, four and two leave.
+                for j in [0, 8, 12, 14] {
+                    let alone = seen(by, format, &rows, &x[j * K..][..K], is_rounded);
+                    let same = alone == all[j * ROWS..][..ROWS];
+                    assert!(same, "{by:?} {format:?} {is_rounded} {j}");
                 }
             }
         }
-        y
+        Ok(())
+    }
+
+    #[test]
+    fn rows_are_unpacked_to_the_bit() -> Result<()> {
+        let weights = random(&[SIDE, K], DType::F32, 1)?;
+        for (by, format) in here()
+            .into_iter()
+            .flat_map(|by| Format::ALL.map(|f| (by, f)))
+        {
+            let packed = QTensor::quantize(&weights, format.of_candle())?;
+            let truth = packed
+                .dequantize(weights.device())?
+                .flatten_all()?
+                .to_vec1::<f32>()?;
+            let rows = interleave(format, &packed.data()?, K);
+            let mut numbers = vec![f32::NAN; SIDE * K];
+            match by {
+                // SAFETY: the processor has them.
+                Lanes::Sixteen => unsafe { sixteens::unpack(format, &rows, K, &mut numbers) },
+                // SAFETY: as above.
+                Lanes::Eight => unsafe { eights::unpack(format, &rows, K, &mut numbers) },
+            }
+            assert_eq!(numbers, truth, "{by:?} {format:?}");
+        }
+        Ok(())
     }
 }

@@ -7,14 +7,15 @@
 mod format;
 #[cfg(target_arch = "x86_64")]
 mod codes;
-mod kernel;
 mod rounded;
-#[cfg(target_arch = "x86_64")]
-mod dots;
 #[cfg(target_arch = "x86_64")]
 mod interleaved;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+#[cfg(target_arch = "x86_64")]
+mod eights;
+#[cfg(target_arch = "x86_64")]
+mod sixteens;
 mod products;
 mod back;
 
@@ -102,7 +103,7 @@ struct Part {
 enum Layout {
     /// As in a file: a row behind the other.
     Rows,
-    /// Sixteen rows side by side, block by block, as kernels of sixteen lanes read them.
+    /// Sixteen rows side by side, block by block, as kernels whose lanes are rows read them.
     #[cfg(target_arch = "x86_64")]
     Sixteens,
 }
@@ -265,7 +266,16 @@ impl Packed {
     fn times_plain(&self, x: &[f32], bias: Option<&[f32]>) -> Vec<f32> {
         let mut sums = vec![0.0; x.len() / SHARED];
         rounded::sums(x, &mut sums);
-        self.by_rows(Rows::AsTheyAre(Plain { x, sums: &sums }), bias)
+        let plain = Plain {
+            x,
+            sums: &sums,
+            #[cfg(target_arch = "x86_64")]
+            shifted: &match interleaved::lanes() {
+                Some(interleaved::Lanes::Eight) => eights::shift(x),
+                _ => Vec::new(),
+            },
+        };
+        self.by_rows(Rows::AsTheyAre(plain), bias)
     }
 
     /// Whether all of W lies in sixteens, whose kernels of whole numbers are as good for many rows of x.
@@ -350,9 +360,6 @@ impl Packed {
             Rows::AsTheyAre(plain) => plain.x,
             Rows::Rounded(x) => return products::multiply(format, blocks, x, k, out),
         };
-        if kernel::multiplied(format, blocks, x, k, out) {
-            return;
-        }
         let mut numbers = vec![0.0; UNPACKED * k];
         for from in (0..rows.len()).step_by(UNPACKED) {
             let some = from..(from + UNPACKED).min(rows.len());
@@ -447,7 +454,7 @@ impl Stretch<'_> {
 /// Rows of one format as they are multiplied here: sixteen side by side where kernels read them so, and what is left.
 fn laid_out(format: Format, blocks: Vec<u8>, columns: usize) -> Vec<(Layout, Vec<u8>)> {
     #[cfg(target_arch = "x86_64")]
-    if interleaved::is_read_here() {
+    if interleaved::lanes().is_some() {
         let sixteens = UNPACKED * format.bytes_of_row(columns);
         let (whole, rest) = blocks.split_at(blocks.len() / sixteens * sixteens);
         let whole = interleaved::interleave(format, whole, columns);

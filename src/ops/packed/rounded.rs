@@ -17,6 +17,9 @@ pub(super) struct Plain<'a> {
     pub x: &'a [f32],
     #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code))]
     pub sums: &'a [f32],
+    /// Moved for [`eights`](super::eights), where this processor reads those.
+    #[cfg(target_arch = "x86_64")]
+    pub shifted: &'a [f32],
 }
 
 simd! {
@@ -76,8 +79,7 @@ impl Rounded {
         let (numbers, blocks) = (j * k..(j + 1) * k, j * k / SHARED..(j + 1) * k / SHARED);
         Row {
             q: &self.q[numbers],
-            scale: &self.scale[blocks.clone()],
-            sums: &self.sums[blocks],
+            scale: &self.scale[blocks],
         }
     }
 }
@@ -87,7 +89,6 @@ impl Rounded {
 pub(super) struct Row<'a> {
     pub q: &'a [i8],
     pub scale: &'a [f32],
-    pub sums: &'a [[i32; 2]],
 }
 
 simd! {
