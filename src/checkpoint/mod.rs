@@ -18,6 +18,7 @@ mod huggingface;
 pub mod architecture;
 pub mod outward;
 mod sentencepiece;
+mod cuts;
 pub mod tokenizer;
 
 pub use facts::Facts;

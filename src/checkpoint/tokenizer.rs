@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 
 use super::Facts;
 use super::bytes::Bytes;
+use super::cuts::{self, Cut};
 use super::sentencepiece;
 
 const CONTROL: u64 = 3;
@@ -55,8 +56,8 @@ pub fn beginning(processor: &Value) -> Option<u32> {
 fn first(facts: &Facts) -> Option<u64> {
     let text = |key: &str| facts.named(key).and_then(Value::as_str);
     let said = facts.named("tokenizer.ggml.add_bos_token");
-    let usual = of_pieces(facts)
-        || text("tokenizer.ggml.pre").is_some_and(|pre| LLAMA3_NAMES.contains(&pre));
+    let cut = text("tokenizer.ggml.pre").and_then(cuts::named);
+    let usual = of_pieces(facts) || cut.is_some_and(|cut| cut.begins);
     if !said.and_then(Value::as_bool).unwrap_or(usual) {
         return None;
     }
@@ -73,7 +74,8 @@ pub fn of_gguf(facts: &Facts) -> Result<String, String> {
     let parts = match text("tokenizer.ggml.model") {
         Some("gpt2") => json!({
             "normalizer": null,
-            "pre_tokenizer": cuts(text("tokenizer.ggml.pre").unwrap_or("default"))?,
+            "pre_tokenizer": cut(facts)?.pre_tokenizer,
+            "ignore_merges": cut(facts)?.ignores_merges,
             "decoder": {"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": true},
             "unk_token": null,
             "merges": words(facts, "tokenizer.ggml.merges")?,
@@ -100,11 +102,20 @@ pub fn of_gguf(facts: &Facts) -> Result<String, String> {
         "post_processor": processor(facts, &tokens)?, "decoder": parts["decoder"],
         "model": {
             "type": "BPE", "dropout": null, "unk_token": parts["unk_token"], "continuing_subword_prefix": null,
-            "end_of_word_suffix": null, "fuse_unk": in_bytes, "byte_fallback": in_bytes, "ignore_merges": false,
+            "end_of_word_suffix": null, "fuse_unk": in_bytes, "byte_fallback": in_bytes,
+            "ignore_merges": parts["ignore_merges"].as_bool().unwrap_or(false),
             "vocab": vocab, "merges": parts["merges"],
         },
     });
     Ok(document.to_string())
+}
+
+/// How it cuts texts before it merges.
+fn cut(facts: &Facts) -> Result<Cut, String> {
+    let name = facts.named("tokenizer.ggml.pre").and_then(Value::as_str);
+    let name = name.unwrap_or("default");
+    cuts::named(name)
+        .ok_or_else(|| format!("how its tokenizer cuts texts (`{name}`) is not known here"))
 }
 
 /// Whether it is SentencePiece's.
@@ -154,31 +165,3 @@ fn processor(facts: &Facts, tokens: &[&str]) -> Result<Value, String> {
         "special_tokens": {*name: {"id": name, "ids": [id], "tokens": [name]}},
     }))
 }
-
-/// How a text is cut before merging, by the name that llama.cpp has for it.
-fn cuts(name: &str) -> Result<Value, String> {
-    let digits = json!({"type": "Digits", "individual_digits": true});
-    let bytes = |use_regex: bool| json!({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": use_regex});
-    let split = |pattern: &str| json!({"type": "Split", "pattern": {"Regex": pattern}, "behavior": "Isolated", "invert": false});
-    Ok(match name {
-        // SmolLM's own tokenizer.json: each digit by itself, then GPT-2's pattern.
-        "smollm" => json!({"type": "Sequence", "pretokenizers": [digits, bytes(true)]}),
-        "gpt-2" | "gpt2" | "default" => bytes(true),
-        name if LLAMA3_NAMES.contains(&name) => {
-            json!({"type": "Sequence", "pretokenizers": [split(LLAMA3), bytes(false)]})
-        }
-        "qwen2" => json!({"type": "Sequence", "pretokenizers": [split(QWEN2), bytes(false)]}),
-        other => {
-            return Err(format!(
-                "how its tokenizer cuts texts (`{other}`) is not known here"
-            ));
-        }
-    })
-}
-
-/// What files call Llama 3's way.
-const LLAMA3_NAMES: [&str; 3] = ["llama-bpe", "llama3", "llama-v3"];
-/// Llama 3's pattern, as in its `tokenizer.json`.
-const LLAMA3: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
-/// Qwen2's, which is that but for digits one by one.
-const QWEN2: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";

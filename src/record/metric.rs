@@ -58,6 +58,8 @@ pub const TTFT_S: &str = "ttft_s";
 pub const WEIGHTS_READ_BYTES: &str = "weights_read_bytes";
 /// What packing costs in quality.
 pub const PACKED_EXCESS_NATS: &str = "packed_excess_nats";
+/// What is served, by llama.cpp's rule.
+pub const PACKED_PERPLEXITY: &str = "packed_perplexity";
 /// What packing does to every distribution.
 pub const PACKED_KL_NATS: &str = "packed_kl_nats";
 /// How often packing leaves the first place as it was.
@@ -137,6 +139,7 @@ registry! {
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
     WEIGHTS_READ_BYTES, "bytes", Lower, Exact, "Bytes of weights that a step of decoding reads: of every matrix, packed or not, of experts those that infer.batch tokens are expected to choose, and a row of each table.";
     PACKED_EXCESS_NATS, "nats", Lower, Seeded, "Validation loss with packed weights (infer.weights) minus that with the trained ones, on the same tokens.";
+    PACKED_PERPLEXITY, "1", Lower, Seeded, "Perplexity with what serves: packed weights (infer.weights), and rounded activations (infer.activations) where they are; what llama.cpp's llama-perplexity measures.";
     PACKED_KL_NATS, "nats", Lower, Seeded, "Mean Kullback-Leibler divergence of what packed weights predict from what the trained ones do, over the validation tokens.";
     PACKED_TOP1_AGREEMENT, "1", Higher, Seeded, "Share of validation tokens at which packed weights and the trained ones rank the same token first.";
     CACHE_READ_BYTES, "bytes", Lower, Exact, "Bytes of what is kept of the tokens before that a step of decoding reads, of all windows, half way through the generated tokens.";

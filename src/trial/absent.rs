@@ -27,12 +27,13 @@ pub(super) const QUALITY: [&str; 9] = [
     name::MAX_VIOLATION,
 ];
 
-pub(super) const SERVING: [&str; 9] = [
+pub(super) const SERVING: [&str; 10] = [
     name::PREFILL_TOKENS_PER_S,
     name::DECODE_TOKENS_PER_S,
     name::TTFT_S,
     name::WEIGHTS_READ_BYTES,
     name::PACKED_EXCESS_NATS,
+    name::PACKED_PERPLEXITY,
     name::PACKED_KL_NATS,
     name::PACKED_TOP1_AGREEMENT,
     name::CACHE_READ_BYTES,

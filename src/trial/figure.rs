@@ -1,6 +1,6 @@
 //! One observation as one metric.
 
-use super::quality::Mean;
+use super::quality::{Mean, Quality};
 use crate::record::Metric;
 
 /// A figure, or why there is none.
@@ -19,4 +19,16 @@ pub(super) fn mean(name: &str, mean: &Mean) -> Metric {
 /// The clock's own resolution is coarser than the digits of a double; results need not carry them.
 pub(super) fn to_tenth_us(seconds: f64) -> f64 {
     (seconds * 1e7).round() / 1e7
+}
+
+/// As llama.cpp defines it, of a text.
+pub(super) fn perplexity(name: &str, is_text: bool, quality: &Quality) -> Metric {
+    match quality.second_half.filter(|_| is_text) {
+        Some(Mean { mean, se, n }) => {
+            let (value, se) = (mean.exp(), se.unwrap_or(f64::NAN));
+            Metric::mean(name, value, value * se, n)
+        }
+        None if is_text => Metric::absent(name, "the text has no whole window"),
+        None => Metric::absent(name, "tokens are not text"),
+    }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::absent::{NOTHING_TRAINED, QUALITY, SERVING, TRAINING};
-use super::figure::{known, mean, to_tenth_us};
+use super::figure::{known, mean, perplexity, to_tenth_us};
 use super::job::Job;
 use super::quality::{Mean, Quality};
 use super::serving::Serving;
@@ -197,7 +197,8 @@ impl Observed<'_> {
                 ),
             },
         );
-        put(name::PERPLEXITY, perplexity(source.is_text(), quality));
+        let of = perplexity(name::PERPLEXITY, source.is_text(), quality);
+        put(name::PERPLEXITY, of);
         let violation = quality.loads.max_violation();
         let violation = violation.ok_or("the model has no experts");
         put(name::MAX_VIOLATION, known(name::MAX_VIOLATION, violation));
@@ -408,18 +409,6 @@ impl Observed<'_> {
             value: Some(share),
             limit: Some(MANY_UNKNOWN),
         })
-    }
-}
-
-/// As llama.cpp defines it, of a text.
-fn perplexity(is_text: bool, quality: &Quality) -> Metric {
-    match quality.second_half.filter(|_| is_text) {
-        Some(Mean { mean, se, n }) => {
-            let (value, se) = (mean.exp(), se.unwrap_or(f64::NAN));
-            Metric::mean(name::PERPLEXITY, value, value * se, n)
-        }
-        None if is_text => Metric::absent(name::PERPLEXITY, "the text has no whole window"),
-        None => Metric::absent(name::PERPLEXITY, "tokens are not text"),
     }
 }
 

@@ -1,8 +1,8 @@
 //! What serving was seen to be, as metrics.
 
-use super::figure::{known, mean, to_tenth_us};
+use super::figure::{known, mean, perplexity, to_tenth_us};
 use super::job::Job;
-use super::quality::Quality;
+use super::quality::{Packed, Quality};
 use super::serving::Serving;
 use super::settle::Experiment;
 use crate::measure::window;
@@ -81,6 +81,9 @@ fn packing(
             found.map_or_else(|| Metric::absent(name, why), |found| mean(name, found)),
         );
     }
+    let name = name::PACKED_PERPLEXITY;
+    let of = |packed: &Packed| perplexity(name, experiment.source.is_text(), &packed.quality);
+    put(name, packed.map_or_else(|| Metric::absent(name, why), of));
 }
 
 /// Bytes that a step reads, over its median time, as a share of the machine's measured bandwidth.

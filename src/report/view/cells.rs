@@ -8,7 +8,7 @@ use crate::unit::Count;
 /// A column: its header, the metric, how it is shown, and whether with its spread.
 type Column = (&'static str, &'static str, Quantity, bool);
 
-const COLUMNS: [Column; 31] = [
+const COLUMNS: [Column; 32] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -29,6 +29,12 @@ const COLUMNS: [Column; 31] = [
         metric::PACKED_EXCESS_NATS,
         Quantity::Nats,
         true,
+    ),
+    (
+        "packed perplexity",
+        metric::PACKED_PERPLEXITY,
+        Quantity::Nats,
+        false,
     ),
     (
         "packed KL (nats)",

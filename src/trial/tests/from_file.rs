@@ -220,6 +220,9 @@ fn rounded_activations_have_their_quality_told() {
     let same_first = value(name::PACKED_TOP1_AGREEMENT);
     assert!((0.5..=1.0).contains(&same_first), "{same_first}");
     assert!(value(name::PACKED_EXCESS_NATS).abs() < 1e-2);
+    // The perplexity of both: nearly the same, and not the same number twice.
+    let ratio = value(name::PACKED_PERPLEXITY) / value(name::PERPLEXITY);
+    assert!(ratio != 1.0 && (ratio - 1.0).abs() < 5e-2, "{ratio}");
     let refused = of(json!({"infer": {"weights": "f32", "activations": "int8"}}));
     let refused = refused.err().unwrap().to_string();
     assert!(refused.contains("no matrix is packed"), "{refused}");
