@@ -141,7 +141,7 @@ impl fmt::Display for GramsCo2e {
 /// `decimals` decimals, more where the figure is so small that fewer than two of its digits would show.
 fn fixed(value: f64, decimals: usize) -> String {
     if value == 0.0 || !value.is_finite() {
-        return format!("{value:.decimals$}");
+        return format!("{:.decimals$}", value + 0.0);
     }
     let leading = (-value.abs().log10()).ceil().clamp(0.0, 12.0) as usize;
     format!("{value:.*}", decimals.max(leading + 1))
@@ -149,7 +149,8 @@ fn fixed(value: f64, decimals: usize) -> String {
 
 /// A value in steps of a thousand with its SI prefix; counts stay whole and take no prefix below one.
 fn scaled(value: f64, unit: &str) -> String {
-    let (mut figure, mut step) = (value, 0);
+    // Of -0, the sum of no numbers, no sign is shown.
+    let (mut figure, mut step) = (value + 0.0, 0);
     while figure.abs() >= 999.5 && figure.is_finite() && step + 1 < LARGE.len() {
         figure /= 1000.0;
         step += 1;
@@ -184,7 +185,9 @@ mod tests {
     #[test]
     fn quantities_read_well() {
         let money = |amount: f64, currency: &str| Money { amount, currency }.to_string();
-        let rows: [(String, &str); 40] = [
+        let rows: [(String, &str); 42] = [
+            (Flops(-0.0).to_string(), "0 FLOP"),
+            (Nats(-0.0).to_string(), "0.00"),
             (Flops(3.14e9).to_string(), "3.1 GFLOP"),
             (Flops(0.0).to_string(), "0 FLOP"),
             (FlopsPerSecond(98e9).to_string(), "98 GFLOP/s"),

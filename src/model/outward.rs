@@ -3,7 +3,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fs;
-use std::io::BufWriter;
+use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
 use candle_core::quantized::{GgmlDType, QTensor, gguf_file};
@@ -16,6 +16,11 @@ use super::weights::save;
 use crate::checkpoint::outward::{Form, Outward, outward};
 use crate::checkpoint::{Piece, Turn};
 use crate::error::{Error, Result};
+
+/// GGUF's key of what byte-level pairs merge.
+const MERGES: &str = "tokenizer.ggml.merges";
+/// Bytes that the header of a vocabulary of bytes lies within.
+const MOST_HEADER: u64 = 1 << 20;
 
 /// What stands beside the numbers in the file.
 #[derive(Debug, Clone, PartialEq)]
@@ -169,10 +174,7 @@ fn of_bytes() -> Vec<(String, Value)> {
         ("tokenizer.ggml.pre".to_owned(), "gpt-2".into()),
         ("tokenizer.ggml.tokens".to_owned(), tokens.into()),
         ("tokenizer.ggml.token_type".to_owned(), kinds.into()),
-        (
-            "tokenizer.ggml.merges".to_owned(),
-            Vec::<String>::new().into(),
-        ),
+        (MERGES.to_owned(), Vec::<String>::new().into()),
         ("tokenizer.ggml.add_bos_token".to_owned(), false.into()),
     ]
 }
@@ -198,18 +200,51 @@ fn to_gguf(
     let values: Vec<(&str, gguf_file::Value)> = values.collect();
     let values: Vec<(&str, &gguf_file::Value)> = values.iter().map(|(k, v)| (*k, v)).collect();
     let packed: Vec<(&str, &QTensor)> = packed.iter().map(|(k, t)| (*k, t)).collect();
-    let file = fs::File::create(path).map_err(|error| error.to_string())?;
-    let mut file = BufWriter::new(file);
+    let file = fs::File::options()
+        .create(true)
+        .truncate(true)
+        .read(true)
+        .write(true)
+        .open(path);
+    let mut file = BufWriter::new(file.map_err(|error| error.to_string())?);
     gguf_file::write(&mut file, &values, &packed).map_err(|error| error.to_string())?;
-    let file = file.into_inner().map_err(|error| error.to_string())?;
+    let mut file = file.into_inner().map_err(|error| error.to_string())?;
+    no_merges_are_texts(&mut file).map_err(|error| error.to_string())?;
     file.sync_all().map_err(|error| error.to_string())
+}
+
+/// The library writes a list of nothing as one of numbers; llama.cpp loads no model whose merges are not texts, be there none.
+fn no_merges_are_texts(file: &mut fs::File) -> std::io::Result<()> {
+    const LIST: u32 = 9;
+    const NUMBERS: u32 = 4;
+    const TEXTS: u32 = 8;
+    let mut before = (MERGES.len() as u64).to_le_bytes().to_vec();
+    before.extend(MERGES.as_bytes());
+    before.extend(LIST.to_le_bytes());
+    let none = [&before[..], &NUMBERS.to_le_bytes(), &[0; 8]].concat();
+    let mut header = Vec::new();
+    file.seek(SeekFrom::Start(0))?;
+    file.take(MOST_HEADER).read_to_end(&mut header)?;
+    let at = header.windows(none.len()).position(|bytes| bytes == none);
+    if let Some(at) = at {
+        file.seek(SeekFrom::Start((at + before.len()) as u64))?;
+        file.write_all(&TEXTS.to_le_bytes())?;
+    }
+    Ok(())
 }
 
 fn as_gguf(value: &Value) -> gguf_file::Value {
     match value {
         Value::Bool(value) => gguf_file::Value::Bool(*value),
         Value::String(text) => gguf_file::Value::String(text.clone()),
-        Value::Array(all) => gguf_file::Value::Array(all.iter().map(as_gguf).collect()),
+        // Counts in a list have a sign: llama.cpp loads no kinds of tokens that have none.
+        Value::Array(all) => {
+            let element = |value: &Value| match value.as_i64().map(i32::try_from) {
+                Some(Ok(count)) => gguf_file::Value::I32(count),
+                _ => as_gguf(value),
+            };
+            gguf_file::Value::Array(all.iter().map(element).collect())
+        }
         other => match other.as_u64().and_then(|count| u32::try_from(count).ok()) {
             Some(count) => gguf_file::Value::U32(count),
             None => gguf_file::Value::F32(other.as_f64().unwrap_or(0.0) as f32),

@@ -211,7 +211,8 @@ impl Metric {
     pub fn value(name: &str, value: f64) -> Self {
         let mut metric = Self::blank(name);
         if value.is_finite() {
-            metric.value = Some(value);
+            // The sum of no numbers is -0, which nobody means.
+            metric.value = Some(value + 0.0);
         } else {
             metric.reason = Some(format!("not a finite number ({value})"));
         }

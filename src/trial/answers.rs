@@ -62,7 +62,7 @@ pub fn ask(
         chance: chance(task, &prompts, samples),
         generated_tokens: (prompts.len() * (samples + 1) * tokens) as u64,
         prompt_flops: model.prompt_flops(prompt_tokens) as f64,
-        sample_flops: fed.map(|flops| flops as f64).sum(),
+        sample_flops: fed.sum::<u64>() as f64,
         greedy_s,
         samples_s,
     }))

@@ -112,6 +112,14 @@ fn a_tokenizer_of_bytes_goes_along() {
     );
     let to = folder.path().join("bytes.gguf");
     out(&weights, &to).unwrap();
+    // llama.cpp takes merges that are texts, and kinds of tokens that are counts with a sign, and nothing else.
+    let bytes = std::fs::read(&to).unwrap();
+    for (key, kind) in [("merges", 8), ("token_type", 5)] {
+        let key = [b"tokenizer.ggml.", key.as_bytes()].concat();
+        let at = bytes.windows(key.len()).position(|at| at == key).unwrap() + key.len();
+        let said = [bytes[at], bytes[at + 4]];
+        assert_eq!(said, [9, kind], "{}", String::from_utf8_lossy(&key));
+    }
     let mut tree = Library::builtin()
         .variant(to.to_str().unwrap())
         .unwrap()
