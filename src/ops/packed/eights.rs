@@ -96,55 +96,55 @@ fn of_part(block: &[u8], p: usize, half: usize) -> [__m128i; 2] {
     ]
 }
 
-/// The codes of a piece as bytes without a sign: register t has numbers `4 t` to `4 t + 3` of a row in each lane. What has a sign
-/// is 128 more.
+/// The codes of a piece as bytes without a sign, of each row the numbers `4 t` to `4 t + 3`. What has a sign is 128 more.
 #[target_feature(enable = "avx2,fma,f16c")]
 #[inline]
-fn codes<P: Interleaved>(block: &[u8], p: usize, half: usize) -> [__m256i; 8] {
+fn code<P: Interleaved>(block: &[u8], p: usize, half: usize, t: usize) -> __m256i {
     let piece = &block[P::FIELDS + p * P::BYTES_OF_PIECE..][..P::BYTES_OF_PIECE];
     let register = |i: usize| {
         let bytes = &piece[i * REGISTER + half * REGISTER / 2..][..REGISTER / 2];
         // SAFETY: the slice has 32 bytes.
         unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) }
     };
-    let mut codes = [_mm256_setzero_si256(); 8];
     if P::BITS == 8 {
-        for (t, codes) in codes.iter_mut().enumerate() {
-            *codes = register(t);
-        }
-        return codes;
+        return register(t);
     }
-    let four = _mm256_set1_epi8(15);
-    for t in 0..4 {
-        let both = register(t);
-        codes[2 * t] = _mm256_and_si256(both, four);
-        codes[2 * t + 1] = _mm256_and_si256(_mm256_srli_epi16::<4>(both), four);
-    }
+    let both = register(t / 2);
+    let four = match t % 2 {
+        0 => both,
+        _ => _mm256_srli_epi16::<4>(both),
+    };
+    let four = _mm256_and_si256(four, _mm256_set1_epi8(15));
     match P::BITS {
         5 => {
-            let (upper, bit) = (register(4), _mm256_set1_epi8(16));
-            for (t, codes) in codes.iter_mut().enumerate() {
-                let moved = match t {
-                    0..4 => _mm256_sll_epi32(upper, _mm_cvtsi32_si128(4 - t as i32)),
-                    _ => _mm256_srl_epi32(upper, _mm_cvtsi32_si128(t as i32 - 4)),
-                };
-                *codes = _mm256_or_si256(*codes, _mm256_and_si256(moved, bit));
-            }
+            let upper = register(4);
+            let moved = match t {
+                0..4 => _mm256_sll_epi32(upper, _mm_cvtsi32_si128(4 - t as i32)),
+                _ => _mm256_srl_epi32(upper, _mm_cvtsi32_si128(t as i32 - 4)),
+            };
+            _mm256_or_si256(four, _mm256_and_si256(moved, _mm256_set1_epi8(16)))
         }
         6 => {
-            let (upper, bits) = ([register(4), register(5)], _mm256_set1_epi8(48));
-            for (t, codes) in codes.iter_mut().enumerate() {
-                let upper = upper[t / 4];
-                let moved = match t % 4 {
-                    0 => _mm256_slli_epi32::<4>(upper),
-                    1 => _mm256_slli_epi32::<2>(upper),
-                    2 => upper,
-                    _ => _mm256_srli_epi32::<2>(upper),
-                };
-                *codes = _mm256_or_si256(*codes, _mm256_and_si256(moved, bits));
-            }
+            let upper = register(4 + t / 4);
+            let moved = match t % 4 {
+                0 => _mm256_slli_epi32::<4>(upper),
+                1 => _mm256_slli_epi32::<2>(upper),
+                2 => upper,
+                _ => _mm256_srli_epi32::<2>(upper),
+            };
+            _mm256_or_si256(four, _mm256_and_si256(moved, _mm256_set1_epi8(48)))
         }
-        _ => {}
+        _ => four,
+    }
+}
+
+/// All of them.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn codes<P: Interleaved>(block: &[u8], p: usize, half: usize) -> [__m256i; 8] {
+    let mut codes = [_mm256_setzero_si256(); 8];
+    for (t, codes) in codes.iter_mut().enumerate() {
+        *codes = code::<P>(block, p, half, t);
     }
     codes
 }
@@ -216,49 +216,36 @@ impl Few for Narrow<Plain<'_>> {
     ) -> [[f32; SIDE]; C] {
         let x = &self.0.shifted[j * k..][..C * k];
         let sums = &self.0.sums[j * (k / SHARED)..][..C * (k / SHARED)];
-        let byte = [255, 255 << 8, 255 << 16].map(|bits| _mm256_set1_epi32(bits));
-        let zeros = SHIFTED.map(|by| _mm256_set1_ps(zero::<P>() as f32 / by));
         let mut y = [[_mm256_setzero_ps(); 2]; C];
         for (b, block) in rows.chunks_exact(SIDE * P::BYTES).enumerate() {
             for p in 0..P::NUMBERS / SHARED {
                 ask_ahead::<P>(block, p);
                 let at = b * P::NUMBERS + p * SHARED;
-                for half in 0..2 {
-                    let codes = codes::<P>(block, p, half);
-                    let mut parts = [[_mm256_setzero_ps(); 2]; C];
-                    for (t, q) in codes.into_iter().enumerate() {
-                        let bytes = [
-                            _mm256_and_si256(q, byte[0]),
-                            _mm256_and_si256(q, byte[1]),
-                            _mm256_and_si256(q, byte[2]),
-                            _mm256_srli_epi32::<24>(q),
-                        ];
-                        for (i, q) in bytes.into_iter().enumerate() {
-                            let mut w = _mm256_cvtepi32_ps(q);
-                            if !is_taken_off_sums::<P>() {
-                                w = _mm256_sub_ps(w, zeros[i]);
-                            }
-                            for (c, parts) in parts.iter_mut().enumerate() {
-                                // SAFETY: at + 32 <= k and c < C: the slice has C k numbers.
-                                let x = unsafe { *x.get_unchecked(c * k + at + 4 * t + i) };
-                                let part = &mut parts[if P::SCALES == 1 { 0 } else { t / 4 }];
-                                *part = _mm256_fmadd_ps(w, _mm256_set1_ps(x), *part);
-                            }
-                        }
-                    }
-                    let Scales { scale, mut offset } = scales::<P>(block, p, half);
-                    if is_taken_off_sums::<P>() {
-                        offset = _mm256_fmadd_ps(scale[0], zeros[0], offset);
-                    }
-                    for (c, part) in parts.into_iter().enumerate() {
-                        let y = &mut y[c][half];
-                        *y = _mm256_fmadd_ps(scale[0], part[0], *y);
-                        if P::SCALES == 2 {
-                            *y = _mm256_fmadd_ps(scale[1], part[1], *y);
-                        }
+                // With few rows a number of x that was loaded multiplies both halves; of more the sums would not fit registers.
+                for first in (0..2).step_by(at_once(C)) {
+                    let parts = [
+                        part::<P, C>(block, p, first, 0, x, k, at),
+                        part::<P, C>(block, p, first, 1, x, k, at),
+                    ];
+                    for h in 0..at_once(C) {
+                        let Scales { scale, mut offset } = scales::<P>(block, p, first + h);
                         if is_taken_off_sums::<P>() {
-                            let sum = _mm256_set1_ps(sums[c * (k / SHARED) + at / SHARED]);
-                            *y = _mm256_fnmadd_ps(offset, sum, *y);
+                            let zero = _mm256_set1_ps(zero::<P>() as f32);
+                            offset = _mm256_fmadd_ps(scale[0], zero, offset);
+                        }
+                        for c in 0..C {
+                            let y = &mut y[c][first + h];
+                            let [one, other] = [parts[0][c][h], parts[1][c][h]];
+                            if P::SCALES == 1 {
+                                *y = _mm256_fmadd_ps(scale[0], _mm256_add_ps(one, other), *y);
+                            } else {
+                                *y = _mm256_fmadd_ps(scale[0], one, *y);
+                                *y = _mm256_fmadd_ps(scale[1], other, *y);
+                            }
+                            if is_taken_off_sums::<P>() {
+                                let sum = _mm256_set1_ps(sums[c * (k / SHARED) + at / SHARED]);
+                                *y = _mm256_fnmadd_ps(offset, sum, *y);
+                            }
                         }
                     }
                 }
@@ -266,6 +253,62 @@ impl Few for Narrow<Plain<'_>> {
         }
         written(y)
     }
+}
+
+/// Halves whose products are summed side by side.
+const fn at_once(rows: usize) -> usize {
+    if rows > 4 { 1 } else { 2 }
+}
+
+/// Products of one half of a piece's numbers with those of x at `at`: of the first or the last sixteen, which may have scales of their
+/// own, else of every second four, so that sums wait less for one another.
+#[target_feature(enable = "avx2,fma,f16c")]
+#[inline]
+fn part<P: Interleaved, const C: usize>(
+    block: &[u8],
+    p: usize,
+    first: usize,
+    part: usize,
+    x: &[f32],
+    k: usize,
+    at: usize,
+) -> [[__m256; 2]; C] {
+    assert!(x.len() == C * k && at + SHARED <= k);
+    let byte = [255, 255 << 8, 255 << 16].map(|bits| _mm256_set1_epi32(bits));
+    let zeros = SHIFTED.map(|by| _mm256_set1_ps(zero::<P>() as f32 / by));
+    let mut sums = [[_mm256_setzero_ps(); 2]; C];
+    for j in 0..4 {
+        let t = match P::SCALES {
+            1 => 2 * j + part,
+            _ => 4 * part + j,
+        };
+        let mut q = [_mm256_setzero_si256(); 2];
+        for h in 0..at_once(C) {
+            q[h] = code::<P>(block, p, first + h, t);
+        }
+        for i in 0..4 {
+            let mut w = [_mm256_setzero_ps(); 2];
+            for h in 0..at_once(C) {
+                let whole = match i {
+                    3 => _mm256_srli_epi32::<24>(q[h]),
+                    _ => _mm256_and_si256(q[h], byte[i]),
+                };
+                w[h] = _mm256_cvtepi32_ps(whole);
+                if !is_taken_off_sums::<P>() {
+                    w[h] = _mm256_sub_ps(w[h], zeros[i]);
+                }
+            }
+            for (c, sums) in sums.iter_mut().enumerate() {
+                // SAFETY: at + 32 <= k and c < C: there are C k numbers.
+                let x = unsafe { *x.get_unchecked(c * k + at + 4 * t + i) };
+                let x = _mm256_set1_ps(x);
+                for h in 0..at_once(C) {
+                    sums[h] = _mm256_fmadd_ps(w[h], x, sums[h]);
+                }
+            }
+        }
+    }
+    sums
 }
 
 /// The numbers of registers.
