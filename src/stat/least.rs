@@ -98,13 +98,18 @@ impl Problem<'_> {
 
     /// Searches from `start`, moving only the coordinates `free`. The end is never worse than the start.
     pub fn search(&self, start: &[f64], free: &[usize]) -> Least {
+        self.search_for(start, free, STEPS)
+    }
+
+    /// The same for at most so many steps.
+    pub fn search_for(&self, start: &[f64], free: &[usize], steps: usize) -> Least {
         let mut at: Vec<f64> = start.to_vec();
         for &k in free {
             at[k] = at[k].clamp(self.low[k], self.high[k]);
         }
         let mut objective = self.objective(&at);
         let (mut damping, mut idle) = (1e-3, 0);
-        for _ in 0..STEPS {
+        for _ in 0..steps {
             let Some((next, lower)) = self.step(&at, objective, free, &mut damping) else {
                 break;
             };

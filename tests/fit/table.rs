@@ -184,3 +184,39 @@ fn what_a_law_cannot_answer_is_refused() {
         assert!(said.contains(message), "{args:?}: {said}");
     }
 }
+
+/// Points made by a formula: every figure is told, as exact to rounding, and what they cannot show is said.
+#[test]
+fn runs_that_lie_on_their_law_identify_it() {
+    let mut text = "params,tokens,loss\n".to_owned();
+    for n in [1e7_f64, 3e7, 1e8, 3e8, 1e9] {
+        for d in [3e8_f64, 1e9, 1e10, 1e11] {
+            let loss = 1.69 + 406.4 * n.powf(-0.34) + 410.7 * d.powf(-0.28);
+            text += &format!("{n},{d},{loss}\n");
+        }
+    }
+    let (_folder, path) = csv(&text);
+    let table = ["--csv", path.to_str().unwrap(), "--bootstrap", "0"];
+    let found = json(&[&table[..], &["--law", "chinchilla"]].concat());
+    let group = &found["fit"]["groups"][0];
+    assert_eq!(group["exact"], true);
+    for (parameter, truth) in group["parameters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .zip([1.69, 406.4, 0.34, 410.7, 0.28])
+    {
+        assert_eq!(parameter["identified"], true, "{parameter}");
+        assert!((parameter["value"].as_f64().unwrap() / truth - 1.0).abs() < 1e-5);
+    }
+    let said = found["sentence"].as_str().unwrap();
+    assert!(
+        said.contains("N ~ C^0.452") && !said.contains("not identified"),
+        "{said}"
+    );
+    let page = out(&[&table[..], &["--law", "chinchilla"]].concat());
+    assert!(
+        page.contains("exact to rounding") && page.contains("they hold no luck"),
+        "{page}"
+    );
+}

@@ -5,7 +5,8 @@
 //! It is fitted as published, by Huber's loss of ln L with delta 1e-3. The paper first fits E, A, B, alpha and beta to runs that
 //! repeat nothing and holds them (`--hold`), and then R_D* and R_N* to all runs; nothing held, all seven are fitted together.
 
-use super::curve::{Curve, Figure, Input, Residual, Slot, refuse_flat};
+use super::curve::formula::split;
+use super::curve::{Curve, Figure, Held, Input, Residual, Slot, refuse_flat};
 use super::form::{Form, Law};
 use super::points::Variable;
 use super::surface::Theta;
@@ -142,9 +143,9 @@ fn refuse(runs: &[Input], free: &[usize]) -> Option<(String, &'static str)> {
     refuse_flat(runs, free)
 }
 
-/// Chinchilla's exponents and shares of the lowest loss, with both terms alike in size at the middle run; the paper's grid of
-/// R_D* and R_N*, coarser and wider.
-fn starts(runs: &[(Input, f64)]) -> Vec<Vec<f64>> {
+/// Chinchilla's exponents and shares of the lowest loss, with coefficients that meet the middle run; the paper's grid of R_D* and
+/// R_N*, wider, and coarser where much else is free.
+fn starts(runs: &[(Input, f64)], held: &Held) -> Vec<Vec<f64>> {
     let lowest = runs
         .iter()
         .map(|(_, loss)| *loss)
@@ -152,39 +153,73 @@ fn starts(runs: &[(Input, f64)]) -> Vec<Vec<f64>> {
     let middle = |of: fn(&Input) -> f64| {
         runs.iter().map(|(run, _)| of(run).ln()).sum::<f64>() / runs.len() as f64
     };
-    let excess = runs.iter().map(|(_, loss)| loss).sum::<f64>() / runs.len() as f64;
+    let mean = runs.iter().map(|(_, loss)| loss).sum::<f64>() / runs.len() as f64;
     let (params, tokens) = (
         middle(|run| run.params),
         middle(|run| run.unique_tokens.min(run.tokens)),
     );
+    let stars = stars(held);
     let mut starts = Vec::new();
-    for share in [0.3, 0.6, 0.85] {
-        for exponent in [0.2, 0.35, 0.5] {
-            for part in [0.3, 0.7] {
-                let left = excess - share * lowest;
-                let a = (part * left).ln() + exponent * params;
-                let b = ((1.0 - part) * left).ln() + exponent * tokens;
-                for star in [
-                    [4.0, 2.0],
-                    [15.0, 5.0],
-                    [30.0, 3.0],
-                    [60.0, 2.0],
-                    [120.0, 1.5],
-                ] {
-                    starts.push(vec![
-                        share * lowest,
-                        a.exp(),
-                        exponent,
-                        b.exp(),
-                        exponent,
+    for e in held.or(0, &[0.3, 0.6, 0.85].map(|share| share * lowest)) {
+        for (alpha, beta) in exponents(held) {
+            let (of_params, of_tokens) = ((-alpha * params).exp(), (-beta * tokens).exp());
+            let terms = [
+                held.value(1).map(|a| a * of_params),
+                held.value(3).map(|b| b * of_tokens),
+            ];
+            for share in [0.3, 0.7] {
+                let [a, b] = split(mean - e, share, terms);
+                let place = |star: &[f64; 2]| {
+                    vec![
+                        e,
+                        a / of_params,
+                        alpha,
+                        b / of_tokens,
+                        beta,
                         star[0],
                         star[1],
-                    ]);
-                }
+                    ]
+                };
+                starts.extend(stars.iter().map(place));
             }
         }
     }
     starts
+}
+
+/// Both alike, but for one that is held.
+fn exponents(held: &Held) -> Vec<(f64, f64)> {
+    let pair = |each: &f64| {
+        (
+            held.value(2).unwrap_or(*each),
+            held.value(4).unwrap_or(*each),
+        )
+    };
+    [0.2, 0.35, 0.5].iter().map(pair).collect()
+}
+
+/// A grid where both are all that is free, else places on the ridge along which they go together.
+fn stars(held: &Held) -> Vec<[f64; 2]> {
+    let ridge = [
+        [4.0, 2.0],
+        [15.0, 5.0],
+        [30.0, 3.0],
+        [60.0, 2.0],
+        [120.0, 1.5],
+    ];
+    if (0..5).any(|place| held.value(place).is_none()) {
+        return ridge.to_vec();
+    }
+    let tried = [0.1, 0.5, 1.5, 4.0, 10.0, 25.0, 80.0, 500.0];
+    let of_tokens = held.or(5, &tried);
+    let of_params = held.or(6, &tried);
+    let pairs = |data: &f64| {
+        of_params
+            .iter()
+            .map(|size| [*data, *size])
+            .collect::<Vec<_>>()
+    };
+    of_tokens.iter().flat_map(pairs).collect()
 }
 
 #[cfg(test)]

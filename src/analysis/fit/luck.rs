@@ -20,8 +20,8 @@ use super::series::Series;
 use super::solve::Fitted;
 use super::surface::{IRREDUCIBLE, NOTHING, Surface, Theta};
 
-/// A law that misses its runs by less than this share of the loss goes through them.
-const EXACT: f64 = 1e-9;
+/// A law that misses its runs by less than this share of the loss goes through them: what is left is a computer's rounding.
+pub const EXACT: f64 = 1e-8;
 
 /// Residuals that a window of their own width suits.
 const WINDOWED: f64 = 30.0;
@@ -109,7 +109,7 @@ impl Luck {
         let residuals = surface.residuals(&fit.theta);
         let size = (residuals.iter().map(|r| r * r).sum::<f64>() / n).sqrt();
         if size < EXACT {
-            return Err(Silence::NoScatter);
+            return Self::of_rounding(surface, n, p);
         }
         let curvature = curvature(&residuals, surface.delta, n / (n - p));
         let influence: Vec<f64> = residuals
@@ -144,6 +144,23 @@ impl Luck {
             curvature,
             kind,
             stretch,
+        })
+    }
+
+    /// Of runs that lie on their law: rounding, which is no luck. A law with as many parameters as cells lies on any runs.
+    fn of_rounding(surface: &Surface, n: f64, p: f64) -> Result<Self, Silence> {
+        if surface.cells() as f64 <= p {
+            return Err(Silence::NoScatter);
+        }
+        let rows = surface.rows.len();
+        Ok(Self {
+            influence: vec![EXACT; rows],
+            curvature: vec![1.0; rows],
+            kind: Kind::Single {
+                variance: EXACT * EXACT,
+                freedom: n - p,
+            },
+            stretch: 1.0,
         })
     }
 

@@ -4,7 +4,8 @@
 //! constants, eta = alpha / 2: at every ratio M the loss falls with the same power of compute, and only the factor before it
 //! depends on M. It is fitted as published: least squares of the loss in nats from a grid of starts.
 
-use super::curve::{Curve, Figure, Input, Residual, Slot, refuse_flat};
+use super::curve::formula::split;
+use super::curve::{Curve, Figure, Held, Input, Residual, Slot, refuse_flat};
 use super::form::{Form, Law};
 use super::points::Variable;
 use super::surface::Theta;
@@ -91,8 +92,8 @@ fn additive(at: &[f64]) -> Theta {
     ]
 }
 
-/// Exponents and shares of the lowest loss, with both terms alike in size at the middle run.
-fn starts(runs: &[(Input, f64)]) -> Vec<Vec<f64>> {
+/// Exponents and shares of the lowest loss, with coefficients that meet the middle run.
+fn starts(runs: &[(Input, f64)], held: &Held) -> Vec<Vec<f64>> {
     let lowest = runs
         .iter()
         .map(|(_, loss)| *loss)
@@ -100,16 +101,22 @@ fn starts(runs: &[(Input, f64)]) -> Vec<Vec<f64>> {
     let middle = |of: fn(&Input) -> f64| {
         runs.iter().map(|(run, _)| of(run).ln()).sum::<f64>() / runs.len() as f64
     };
-    let excess = runs.iter().map(|(_, loss)| loss).sum::<f64>() / runs.len() as f64;
-    let (params, tokens) = (middle(|run| run.params), middle(|run| run.tokens));
+    let mean = runs.iter().map(|(_, loss)| loss).sum::<f64>() / runs.len() as f64;
+    let (params, tokens) = (
+        middle(|run| run.params),
+        middle(|run| run.tokens) + 0.5 * 6f64.ln(),
+    );
     let mut starts = Vec::new();
-    for share in [0.0, 0.4, 0.7, 0.9] {
-        for alpha in [0.1, 0.2, 0.3, 0.5, 0.8] {
-            for part in [0.2, 0.5, 0.8] {
-                let left = excess - share * lowest;
-                let a = (part * left).ln() + alpha * params;
-                let b = ((1.0 - part) * left).ln() + alpha * (tokens + 0.5 * 6f64.ln());
-                starts.push(vec![share * lowest, a.exp(), b.exp(), alpha]);
+    for e in held.or(0, &[0.0, 0.4, 0.7, 0.9].map(|share| share * lowest)) {
+        for alpha in held.or(3, &[0.1, 0.2, 0.3, 0.5, 0.8]) {
+            let [of_params, of_tokens] = [params, tokens].map(|log| (-alpha * log).exp());
+            let terms = [
+                held.value(1).map(|a| a * of_params),
+                held.value(2).map(|b| b * of_tokens),
+            ];
+            for share in [0.2, 0.5, 0.8] {
+                let [a, b] = split(mean - e, share, terms);
+                starts.push(vec![e, a / of_params, b / of_tokens, alpha]);
             }
         }
     }

@@ -9,7 +9,7 @@ use super::allocation::{Allocation, allocation};
 use super::counting::Counting;
 use super::fitting::Fitting;
 use super::interval::{Bounds, Held};
-use super::luck::Silence;
+use super::luck::{EXACT, Silence};
 use super::misfit::{Misfit, misfit};
 use super::points::Point;
 use super::returns::{Returns, returns};
@@ -63,6 +63,8 @@ pub struct Study {
     pub objective: f64,
     /// Standard deviation of the residuals in ln L.
     pub residual_sd: Option<f64>,
+    /// Whether the runs lie on the law but for a computer's rounding, so that there is no luck to put into an interval.
+    pub exact: bool,
     /// Whether the runs lie on the law at all, where cells were repeated.
     pub misfit: Option<Misfit>,
     /// Whether neighbours miss the law alike.
@@ -191,6 +193,7 @@ pub(super) fn study(fitting: Fitting, dropped: &[Point], source: Irreducible) ->
         draws: fitting.draws.len(),
         objective: fitting.end.objective,
         residual_sd: fitting.residual_sd(),
+        exact: fitting.tests_form() && fitting.residual_sd().is_some_and(|sd| sd < EXACT),
         misfit: misfit(fitting),
         series: fitting.series,
         counting: fitting.counting,

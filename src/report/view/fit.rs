@@ -4,7 +4,7 @@ use super::fit_ranked::{claim, matched, winner};
 use super::fit_sentence::floor;
 pub use super::fit_sentence::sentence;
 use super::fit_split::{allocation, isoflop, returns};
-use super::number::{bounds, chance, figure};
+use super::number::{NO_LUCK, bounds, chance, figure};
 use super::profiles::figure as figure_of;
 use super::{joint, projection};
 use crate::analysis::fit::{Findings, ProfileOf, Ranking, Refit, Study, Verdict};
@@ -114,6 +114,9 @@ fn open_parameters(study: &Study) -> Vec<String> {
 
 fn residuals(study: &Study) -> Option<String> {
     let sd = study.residual_sd?;
+    if study.exact {
+        return Some(NO_LUCK.to_owned());
+    }
     let worst = study
         .residuals_nats
         .iter()

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use super::group::{about, capital};
-use super::number::{bounds, chance, figure};
+use super::number::{NO_LUCK, bounds, chance, figure};
 use crate::analysis::fit::curve::Residual;
 use crate::analysis::fit::{Bounds, Parameter, Shape};
 use crate::report::page::{Block, Table};
@@ -204,11 +204,14 @@ fn fit_quality(shape: &Shape) -> Vec<String> {
         .iter()
         .copied()
         .fold(0.0, |a: f64, b| if b.abs() > a.abs() { b } else { a });
-    let mut items = vec![format!(
-        "Residuals: {sd}, worst {} nats; objective {:.8e}{squared}.",
-        figure(worst),
-        shape.objective
-    )];
+    let mut items = vec![match shape.exact {
+        true => NO_LUCK.to_owned(),
+        false => format!(
+            "Residuals: {sd}, worst {} nats; objective {:.8e}{squared}.",
+            figure(worst),
+            shape.objective
+        ),
+    }];
     if let Some(found) = &shape.misfit {
         let [a, b] = found.freedom;
         let verdict = if found.is_clear() {

@@ -35,8 +35,22 @@ pub(super) fn chance(p: f64) -> String {
     }
 }
 
-/// `95% 0.32 to 0.37`.
+const EXACT: &str = "exact to rounding";
+/// What has to be said of runs without luck.
+pub(super) const NO_LUCK: &str = "Residuals: none but a computer's rounding. The runs lie on the law to the last digits, as points made by a \
+                                  formula do: they hold no luck, and what runs with luck would leave open is not seen.";
+/// An interval no wider than this share of its ends is that of runs that lie on their law: a computer's rounding.
+const ROUNDING: f64 = 1e-6;
+
+fn is_rounding(low: f64, high: f64) -> bool {
+    high - low <= ROUNDING * low.abs().max(high.abs())
+}
+
+/// `95% 0.32 to 0.37`, `exact to rounding`.
 pub(super) fn interval(found: &Interval) -> String {
+    if is_rounding(found.low, found.high) {
+        return EXACT.to_owned();
+    }
     format!(
         "{:.0}% {} to {}",
         100.0 * found.level,
@@ -49,6 +63,7 @@ pub(super) fn interval(found: &Interval) -> String {
 pub(super) fn bounds(found: &Bounds) -> String {
     let level = format!("{:.0}%", 100.0 * found.level);
     match (found.low, found.high) {
+        (Some(low), Some(high)) if is_rounding(low, high) => EXACT.to_owned(),
         (Some(low), Some(high)) => format!("{level} {} to {}", figure(low), figure(high)),
         (None, Some(high)) => format!("{level} at most {}", figure(high)),
         (Some(low), None) => format!("{level} at least {}", figure(low)),

@@ -1,6 +1,6 @@
 //! A curve fitted to the points of one group.
 
-use super::formula::{Curve, Input, Residual, Slot};
+use super::formula::{Curve, Held, Input, Residual, Slot};
 use crate::analysis::fit::points::Point;
 use crate::analysis::fit::solve::on_all_cores;
 use crate::error::{Error, Result};
@@ -10,8 +10,6 @@ use crate::stream::stream;
 
 /// E is at most this share of the lowest loss.
 const BELOW: f64 = 0.9999;
-/// Promising starts followed to their end.
-const FOLLOWED: usize = 24;
 
 /// A law with its points and where the search ended.
 pub struct CurveFit {
@@ -59,22 +57,12 @@ impl CurveFit {
             .copied()
             .zip(fit.points.iter().map(|p| p.loss))
             .collect();
-        let starts: Vec<Vec<f64>> = (curve.starts)(&runs)
+        let starts: Vec<Vec<f64>> = (curve.starts)(&runs, &Held(hold))
             .iter()
             .map(|start| fit.inward(start, hold))
             .collect();
-        let weights = vec![1.0; fit.points.len()];
-        let mut glances: Vec<(f64, &Vec<f64>)> = starts
-            .iter()
-            .map(|start| (fit.objective(start, &weights), start))
-            .filter(|(o, _)| o.is_finite())
-            .collect();
-        glances.sort_by(|a, b| a.0.total_cmp(&b.0));
-        glances.truncate(FOLLOWED);
-        let ends = on_all_cores(glances.len(), |k| fit.search(glances[k].1, &weights));
-        fit.end = ends
-            .into_iter()
-            .min_by(|a, b| a.objective.total_cmp(&b.objective))
+        fit.end = fit
+            .lowest(starts)
             .ok_or_else(|| Error::input(format!("{group}: no search ended at a finite fit")))?;
         fit.refuse_rising()?;
         fit.draws = fit.resamples(draws);
@@ -90,7 +78,7 @@ impl CurveFit {
     ) -> Result<Self> {
         let mut fit = Self::prepared(curve, points, hold)?;
         let at = fit.inward(at, hold);
-        let objective = fit.objective(&at, &vec![1.0; fit.points.len()]);
+        let objective = fit.objective(&at);
         fit.end = Least { at, objective };
         Ok(fit)
     }
@@ -248,11 +236,27 @@ impl CurveFit {
         })
     }
 
-    fn objective(&self, inner: &[f64], weights: &[f64]) -> f64 {
-        self.with_problem(weights, &|_, _| {}, |problem| problem.objective(inner))
+    pub(super) fn objective(&self, inner: &[f64]) -> f64 {
+        self.with_problem(&self.once(), &|_, _| {}, |problem| problem.objective(inner))
     }
 
-    fn search(&self, start: &[f64], weights: &[f64]) -> Least {
+    /// A search that moves only `free`, over at most so many steps.
+    pub(super) fn search(&self, start: &[f64], free: &[usize], steps: usize) -> Least {
+        self.with_problem(&self.once(), &|_, _| {}, |problem| {
+            problem.search_for(start, free, steps)
+        })
+    }
+
+    pub(super) fn search_to_end(&self, start: &[f64]) -> Least {
+        self.refit(start, &self.once())
+    }
+
+    /// Every point once.
+    fn once(&self) -> Vec<f64> {
+        vec![1.0; self.points.len()]
+    }
+
+    fn refit(&self, start: &[f64], weights: &[f64]) -> Least {
         self.with_problem(weights, &|_, _| {}, |problem| {
             problem.search(start, &self.free)
         })
@@ -262,7 +266,7 @@ impl CurveFit {
         on_all_cores(draws, |k| {
             let mut stream = stream("fit/curve-bootstrap", 0, k as u64);
             let weights = resample::counts(&self.clusters, |n| stream.below(n));
-            self.outward(&self.search(&self.end.at, &weights).at)
+            self.outward(&self.refit(&self.end.at, &weights).at)
         })
     }
 

@@ -65,6 +65,39 @@ impl Input {
     }
 }
 
+/// Parameters at values that are not searched, by their places.
+#[derive(Debug, Clone, Copy)]
+pub struct Held<'a>(pub &'a [(usize, f64)]);
+
+impl Held<'_> {
+    /// The value of a parameter that is held.
+    pub fn value(&self, place: usize) -> Option<f64> {
+        let held = self.0.iter().find(|(held, _)| *held == place);
+        held.map(|(_, value)| *value)
+    }
+
+    /// That value alone, or what is tried of a parameter that is free.
+    pub fn or(&self, place: usize, tried: &[f64]) -> Vec<f64> {
+        self.value(place)
+            .map_or_else(|| tried.to_vec(), |value| vec![value])
+    }
+}
+
+/// What is left of a loss, split between two terms: what is held of either is kept, the rest is the other's, `share` the first's where
+/// both are free.
+pub fn split(left: f64, share: f64, held: [Option<f64>; 2]) -> [f64; 2] {
+    let rest = |taken: f64| (left - taken).max(LEAST * left);
+    match held {
+        [None, None] => [share * left, (1.0 - share) * left],
+        [Some(a), None] => [a, rest(a)],
+        [None, Some(b)] => [rest(b), b],
+        [Some(a), Some(b)] => [a, b],
+    }
+}
+
+/// A term that begins from nothing would have no slopes.
+const LEAST: f64 = 0.02;
+
 /// A figure that follows from a law's parameters.
 #[derive(Debug)]
 pub struct Figure {
@@ -91,8 +124,8 @@ pub struct Curve {
     pub residual: Residual,
     /// Of Huber's loss, in the residual's unit; infinite for least squares.
     pub delta: f64,
-    /// Where searches start, given the runs with their losses.
-    pub starts: fn(&[(Input, f64)]) -> Vec<Vec<f64>>,
+    /// Where searches start, given the runs with their losses and the parameters that are held.
+    pub starts: fn(&[(Input, f64)], &Held) -> Vec<Vec<f64>>,
     /// What else it says.
     pub figures: &'static [Figure],
     /// The law in parameters and tokens that it is where no token comes twice: ln A, alpha, ln B, beta, ln E.

@@ -9,6 +9,7 @@ use super::asked::Asked;
 use super::fitted::CurveFit;
 use super::formula::{Curve, Figure, Input, Residual};
 use crate::analysis::fit::interval::Bounds;
+use crate::analysis::fit::luck::EXACT;
 use crate::analysis::fit::misfit::Misfit;
 use crate::analysis::fit::points::Point;
 use crate::analysis::fit::solve::on_all_cores;
@@ -52,6 +53,8 @@ pub struct Shape {
     pub residual: Residual,
     /// Standard deviation of the residuals, in that unit.
     pub residual_sd: Option<f64>,
+    /// Whether the runs lie on the law but for a computer's rounding, so that there is no luck to put into an interval.
+    pub exact: bool,
     /// 1 - sum of squared residuals in nats / sum of squared deviations of the loss from its mean.
     pub r_squared: Option<f64>,
     /// Whether the runs lie on the law, where cells were repeated.
@@ -158,6 +161,7 @@ pub fn study(fit: &CurveFit) -> Shape {
         objective: fit.end.objective,
         residual: fit.curve.residual,
         residual_sd: fit.residual_sd(),
+        exact: fit.residual_sd().is_some_and(|sd| sd < EXACT),
         r_squared: r_squared(&fit.points, &residuals_nats),
         misfit: misfit(fit),
         profiles: profiles(fit, &parameters),

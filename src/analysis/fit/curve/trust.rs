@@ -8,6 +8,7 @@ use statrs::distribution::{ContinuousCDF, Normal};
 
 use super::fitted::CurveFit;
 use crate::analysis::fit::interval::Bounds;
+use crate::analysis::fit::luck::EXACT;
 use crate::stat::interval::LEVEL;
 use crate::stat::least::Least;
 use crate::stat::{critical, huber, quantile, sd};
@@ -20,8 +21,6 @@ const FIRST: f64 = 0.4;
 const HALVINGS: usize = 24;
 /// That share.
 const KNOWN: f64 = 1e-4;
-/// Misses below this share of what is seen are a computer's.
-const EXACT: f64 = 1e-8;
 /// How many times stiffer a figure is held than the data hold it.
 const STIFFNESS: f64 = 300.0;
 
