@@ -25,6 +25,10 @@ const SUITE: &str = "challenge";
 /// The committed result that challengers are held against, from the root of a clone.
 const FRONTIER: &str = "results/zoo-epyc-19h-1c-linux.json";
 
+/// What a line rests on.
+const CHECKED: &str = "Checked: the rules, FLOPs and parameters by the specs, learning rates by the losses of each sweep. Not checked: whether \
+                       these losses were seen, in the sweep or at the end; `effbench validate FILE --rerun 6` trains some of both again.";
+
 /// Arguments of `effbench challenge`.
 #[derive(Debug, Clone, Args)]
 #[command(after_help = "\
@@ -285,6 +289,7 @@ fn tell(entries: &[Entry], format: Format) -> Result<()> {
     for entry in entries.iter().filter(|_| entries.len() == 1) {
         say(&report::sentence(&entry.answer));
     }
+    say(CHECKED);
     print(&report::challenge::table(entries))
 }
 

@@ -132,7 +132,19 @@ mod again {
             others(Verdict::Failed),
             counts.len(),
         ) {
-            (0, 0, 0) => Ok(()),
+            (0, 0, 0) => {
+                if text {
+                    let of: usize = findings
+                        .iter()
+                        .filter_map(|f| Some(f.file.as_ref()?.trials.len()))
+                        .sum();
+                    print(&format!(
+                        "{} of {of} trials were trained again; of the others nothing says whether their losses were seen",
+                        all.len()
+                    ))?;
+                }
+                Ok(())
+            }
             (other, failed, counts) => Err(Error {
                 kind: Kind::Trials,
                 message: format!(
