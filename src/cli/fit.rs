@@ -42,9 +42,9 @@ Laws:
   data-constrained  L = E + A/N'^alpha + B/D'^beta, where what repeats counts for less
   rate              the best learning rate c N^-p D^q and batch k D^r of a sweep
 
-Columns of a table: flops, params, tokens, loss, group, repeat, run, unique_tokens or epochs, lr, batch, or what
-others call them (`Training FLOP`, `N (B)`, `val_loss`; case does not count). Where flops are missing they are 6 N D;
-where tokens are missing they are C / (6 N). Rows of one repeat share a seed; rows of one run are its checkpoints. A
+Columns of a table: flops, params, tokens or tokens_per_param, loss, group, repeat, run, unique_tokens or epochs, lr,
+batch, or what others call them (`Training FLOP`, `N (B)`, `val_loss`; case does not count). Where flops are missing
+they are 6 N D; where tokens are missing they are C / (6 N). Rows of one repeat share a seed; rows of one run are its checkpoints. A
 row with an empty figure is left out, and said. 3,28 and 16,450,387.5 are read where the table shows which mark is
 which.")]
 pub struct FitArgs {

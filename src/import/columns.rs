@@ -48,8 +48,11 @@ const VALIDATION_IN_OTHER_UNITS: [&str; 11] = [
     "val_bits_per_byte",
 ];
 
+/// wandb's own, which counts the calls of its log: a step where there is no other.
+const CALLS: &str = "_step";
+
 /// What is looked for, in the order of preference; of the names of one rank only one may be there.
-const NAMES: [(&str, &[&[&str]]); 24] = [
+const NAMES: [(&str, &[&[&str]]); 25] = [
     ("run", &[&["run"], &["run_id", "run_name"]]),
     (
         "variant",
@@ -75,7 +78,6 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
     (
         "step",
         &[
-            // wandb's own `_step` counts log calls.
             &["train_global_step", "trainer_global_step"],
             &["step"],
             &[
@@ -84,6 +86,8 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
                 "train_step",
                 "training_step",
                 "optimizer_step",
+                "current_steps", // LLaMA-Factory's
+                "current_step",
                 "iter",
                 "iteration",
                 "iterations",
@@ -107,6 +111,13 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
                 "trained_tokens",
             ],
             &["D"],
+        ],
+    ),
+    (
+        "tokens_per_param",
+        &[
+            &["tokens_per_param", "tokens_per_parameter"],
+            &["token_multiplier", "d_n", "tokens_param"],
         ],
     ),
     (
@@ -204,6 +215,12 @@ const NAMES: [(&str, &[&[&str]]); 24] = [
         &[
             &["joules"],
             &["energy_j", "energy_joules", "energy_kwh", "energy_wh"],
+            &[
+                "total_energy_j",
+                "total_energy_joules",
+                "total_energy_kwh",
+                "total_energy_wh",
+            ],
         ],
     ),
     (
@@ -250,15 +267,24 @@ pub fn find(table: &Table, name: &str) -> Result<Option<usize>> {
                 (None, _) => {}
             }
         }
-        let mut places = (0..table.columns.len())
-            .filter(|&k| rank.iter().any(|known| is(&table.columns[k], known)));
+        let called = |k: &usize| {
+            let column = &table.columns[*k];
+            column != CALLS && rank.iter().any(|known| is(column, known))
+        };
+        let mut places = (0..table.columns.len()).filter(called);
         match (places.next(), places.next()) {
             (Some(place), None) => return Ok(Some(place)),
             (Some(one), Some(other)) => return Err(twice(table, name, one, other)),
             (None, _) => {}
         }
     }
+    if name == "step" {
+        return Ok(table.columns.iter().position(|column| column == CALLS));
+    }
     if let Some(place) = find_with_unit(table, name, ranks)? {
+        return Ok(Some(place));
+    }
+    if let Some(place) = find_below(table, name, ranks) {
         return Ok(Some(place));
     }
     // A loss of which the table says nothing else, beside one that is judged, is the training loss.
@@ -328,6 +354,29 @@ fn find_with_unit(table: &Table, name: &str, ranks: &[&[&str]]) -> Result<Option
     Ok(None)
 }
 
+/// An amount that stands below a heading of its tool's: `throughput/total_tokens`, `throughput/total_gflops`.
+fn find_below(table: &Table, name: &str, ranks: &[&[&str]]) -> Option<usize> {
+    let quantity = match name {
+        "tokens" => Quantity::Count,
+        "flops" => Quantity::Flops,
+        _ => return None,
+    };
+    let known = |name: &str| {
+        ranks
+            .iter()
+            .any(|rank| rank.iter().any(|known| is(name, known)))
+    };
+    let mut places = (0..table.columns.len()).filter(|&k| {
+        let below = table.columns[k].rsplit_once('/').map(|(_, name)| name);
+        below.is_some_and(|below| {
+            let stem = unit::split(below, quantity).map(|(stem, _)| stem);
+            known(stem.as_deref().unwrap_or(below)) && below.len() > 1
+        })
+    });
+    let place = places.next()?;
+    places.next().is_none().then_some(place)
+}
+
 /// Whether a column is the loss of one evaluation set among others: `eval_wiki_loss`.
 fn is_of_a_set(column: &str) -> bool {
     let name = plain(column);
@@ -370,6 +419,12 @@ mod tests {
             ("N,D,n,d", "tokens", Some("D")),
             ("n,d", "params", None),
             ("_step,val/loss,loss", "step", Some("_step")),
+            ("_step,val/loss,iter", "step", Some("iter")),
+            (
+                "x,throughput/total_tokens",
+                "tokens",
+                Some("throughput/total_tokens"),
+            ),
             ("_step,val/loss,loss", "loss", Some("val/loss")),
             ("_step,val/loss,loss", "train_loss", Some("loss")),
             ("step,loss", "train_loss", None),

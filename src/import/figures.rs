@@ -119,8 +119,48 @@ fn ungrouped(text: &str) -> Cow<'_, str> {
     }
 }
 
+/// What stands behind a figure to point to a note, and before one to say that it is about so much.
+const NOTES: [char; 8] = ['*', '†', '‡', '§', '¶', 'ᵃ', 'ᵇ', 'ᶜ'];
+const ABOUT: [char; 3] = ['~', '≈', '∼'];
+
+/// A figure without the signs of footnotes around it.
+pub fn unmarked(text: &str) -> &str {
+    let text = text.trim_start_matches(ABOUT).trim_matches(NOTES);
+    text.trim()
+}
+
+/// `1.5×10^9`, `3 x 10⁹`, `10^18`, `2·10**20`.
+fn by_power_of_ten(text: &str, marks: Marks) -> Option<f64> {
+    let times = ['×', 'x', 'X', '·', '⋅'];
+    let (figure, power) = text.split_once(times).unwrap_or(("1", text));
+    let raised = power.trim_start().strip_prefix("10")?;
+    let told = ["**", "^"]
+        .iter()
+        .find_map(|mark| raised.strip_prefix(mark));
+    let superscripts = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+    let digit = |c: char| match superscripts.chars().position(|known| known == c) {
+        Some(value) => char::from_digit(value as u32, 10),
+        None if c == '⁻' => Some('-'),
+        None => None,
+    };
+    let exponent: String = match told {
+        Some(plain) => plain.trim_matches(['{', '}']).to_owned(),
+        None => raised.chars().map(digit).collect::<Option<_>>()?,
+    };
+    let exponent: i32 = exponent.parse().ok().filter(|e: &i32| e.abs() < 100)?;
+    let figure = number(figure.trim(), marks)?;
+    format!("{figure}e{exponent}").parse().ok()
+}
+
 /// The number that a text is, in a column that writes its numbers so.
 pub fn number(text: &str, marks: Marks) -> Option<f64> {
+    let text = unmarked(text);
+    if text.contains("10") && !text.starts_with(['-', '+']) {
+        let found = by_power_of_ten(text, marks);
+        if found.is_some() {
+            return found;
+        }
+    }
     let text = ungrouped(text);
     let text = text.as_ref();
     let (decimal, thousands) = match marks {

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value};
 
 use super::delimited::Table;
+use super::shape;
 use super::sparse::Sparse;
 use crate::error::{Error, Result};
 
@@ -46,9 +47,9 @@ pub fn table(file: &str, text: &str) -> Result<(Table, &'static str)> {
                 let points: Vec<Value> = points.cloned().collect();
                 Ok((rows_of(file, &points)?, TRAINER_STATE))
             }
-            _ if by_lines => Ok((lines(file, text)?, "json lines")),
             _ if is_lm_eval(&document) => Ok((rows_of(file, &tasks(&document))?, "lm-eval")),
-            _ => Err(one_document(file, &document)),
+            _ if by_lines => Ok((lines(file, text)?, "json lines")),
+            _ => known(file, document),
         },
         Ok(_) => Err(Error::input(format!("{file}: JSON, and no object in it"))),
         Err(_) if by_lines || first.trim().len() > 2 => Ok((lines(file, text)?, "json lines")),
@@ -114,6 +115,17 @@ fn tasks(document: &Map<String, Value>) -> Vec<Value> {
         Value::Object(row)
     };
     results.into_iter().flatten().map(row).collect()
+}
+
+/// A document of a known tool's, which is a row.
+fn known(file: &str, document: Map<String, Value>) -> Result<(Table, &'static str)> {
+    let row = Value::Object(document);
+    let table = rows_of(file, std::slice::from_ref(&row))?;
+    match (shape::of(&table), row) {
+        (Some(shape), _) => Ok((table, shape.name)),
+        (None, Value::Object(document)) => Err(one_document(file, &document)),
+        (None, _) => Ok((table, "json")),
+    }
 }
 
 /// A document that holds no list that is known, with the lists that it has.

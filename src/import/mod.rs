@@ -101,6 +101,7 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
         .collect::<Result<Vec<Runs>>>()?;
     let mut said = dialects(logs);
     said.extend(tools(logs));
+    said.extend(of_preferences(logs));
     said.extend(taken(logs, mapping));
     said.extend(passed_over(logs, &read));
     let runs: Vec<LoggedRun> = read.into_iter().flat_map(|read| read.runs).collect();
@@ -204,6 +205,17 @@ fn tools(logs: &[Cow<Log>]) -> BTreeSet<String> {
         .filter_map(|shape| shape.note)
         .map(str::to_owned)
         .collect()
+}
+
+/// What trainers of preferences call a loss is none of text.
+fn of_preferences(logs: &[Cow<Log>]) -> Option<String> {
+    let names = ["rewards/chosen", "eval_rewards/chosen", "rewards/margins"];
+    let told = |column: &String| names.contains(&column.as_str());
+    let log = logs.iter().find(|log| log.table.columns.iter().any(told))?;
+    Some(format!(
+        "{}: its loss is one of preferences (DPO and its like), in nats of a choice between two answers: it stands beside no loss of text",
+        log.table.file
+    ))
 }
 
 /// The columns that were taken because they are called so.

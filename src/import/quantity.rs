@@ -1,7 +1,7 @@
 //! Figures with what people write behind them: `124M`, `1.5 GFLOP`, `0:01:40`, `85%`, `0.067 kWh`, `12.3k tok/s`. Which endings mean
 //! something depends on what the figure is; one that means nothing there is refused, not dropped.
 
-use super::figures::{Marks, number};
+use super::figures::{Marks, number, unmarked};
 
 /// What a figure is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -71,7 +71,7 @@ const RATES: [&str; 8] = [
 /// The figure of a text, in the unit that its kind is counted in; the column's marks say how it writes its numbers.
 pub fn read(text: &str, marks: Marks, quantity: Quantity) -> Option<f64> {
     // What stands behind `±` is how far the figure may be off.
-    let text = text.split('±').next().unwrap_or(text).trim_end();
+    let text = unmarked(text.split('±').next().unwrap_or(text).trim_end());
     let plain = |text: &str| number(text, marks);
     if let Some(value) = plain(text) {
         return Some(value);
@@ -95,7 +95,7 @@ pub fn read(text: &str, marks: Marks, quantity: Quantity) -> Option<f64> {
             });
             by_prefix.or_else(|| plain(bare))
         }
-        Quantity::Duration => clock(text, marks).or_else(|| spelt(text)),
+        Quantity::Duration => clock(text, marks).or_else(|| spelt(text, marks)),
         Quantity::Energy => ENERGIES
             .iter()
             .find_map(|(unit, joules)| Some(plain(text.strip_suffix(unit)?.trim_end())? * joules)),
@@ -148,7 +148,14 @@ fn clock(text: &str, marks: Marks) -> Option<f64> {
 }
 
 /// `387ms`, `2 min`, `1h 23m 45s`, in seconds.
-fn spelt(text: &str) -> Option<f64> {
+fn spelt(text: &str, marks: Marks) -> Option<f64> {
+    // Whose comma sets thousands apart, and whose decimals, the column says.
+    if text.contains(',') {
+        let unit = text.find(char::is_alphabetic)?;
+        let (figure, unit) = text.split_at(unit);
+        let one = spelt(&format!("1{unit}"), marks).filter(|_| !unit.contains(','))?;
+        return Some(one * number(figure.trim(), marks)?);
+    }
     // With colons it is a clock's, whose minutes end at 59.
     let span: jiff::Span = Some(text)
         .filter(|text| !text.contains(':'))?
@@ -167,8 +174,9 @@ mod tests {
     #[test]
     fn figures_are_read_with_what_stands_behind_them() {
         use Quantity::{Count, Duration, Energy, Flops, Plain, Rate, Share};
-        let rows: [(Quantity, &str, Option<f64>); 44] = [
+        let rows: [(Quantity, &str, Option<f64>); 45] = [
             (Plain, "1.5e9", Some(1.5e9)),
+            (Duration, "11,200ms", None),
             (Plain, "16 450 387", Some(16_450_387.0)),
             (Plain, "16\u{202f}450\u{202f}387.5", Some(16_450_387.5)),
             (Plain, "1_000_000", Some(1e6)),
@@ -222,5 +230,7 @@ mod tests {
             assert!(near, "{quantity:?} {text}: {found:?}");
         }
         assert_eq!(read("1,5M", Marks::Comma, Count), Some(1.5e6));
+        assert_eq!(read("12,000ms", Marks::Point, Duration), Some(12.0));
+        assert_eq!(read("12,5 ms", Marks::Comma, Duration), Some(0.0125));
     }
 }

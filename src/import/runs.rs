@@ -15,6 +15,9 @@ use crate::import::figures::{self, Marks};
 use crate::import::log::Log;
 use crate::record::loss::plain;
 
+/// What may order the points of a run, in the order of preference.
+const AXES: [Role; 4] = [Role::Step, Role::Tokens, Role::Flops, Role::Seconds];
+
 /// The runs of a log, and its rows that are none of them.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct Runs {
@@ -31,6 +34,12 @@ pub struct Runs {
 }
 
 impl Runs {
+    /// Whether no run states a figure.
+    fn says_nothing(&self) -> bool {
+        let told = |run: &LoggedRun| !run.points.is_empty() || !run.figures.is_empty();
+        !self.runs.iter().any(told)
+    }
+
     /// Counts a row that states none of the losses that are taken.
     fn without_loss(&mut self, table: &Table, row: usize) {
         self.lossless.add(table.line(row));
@@ -107,7 +116,7 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
                 .extend(samples);
         }
     }
-    if found.runs.is_empty() {
+    if found.runs.is_empty() || (of_measures && found.says_nothing()) {
         return Err(match of_measures {
             true => Error::input(format!("{}: no row states what was measured", table.file)),
             false => Error::input(format!("{}: no row states a loss", table.file))
@@ -218,9 +227,13 @@ impl Cells<'_> {
 
     /// What orders the points of a run.
     fn axis(&self) -> Option<Role> {
-        [Role::Step, Role::Tokens, Role::Flops, Role::Seconds]
-            .into_iter()
-            .find(|axis| self.bound.has(*axis))
+        AXES.into_iter().find(|axis| self.bound.has(*axis))
+    }
+
+    /// The first of what may order points that all of a run's points state: some logs say of a validation its step alone.
+    fn told_of_all(&self, run: &LoggedRun) -> Option<Role> {
+        AXES.into_iter()
+            .find(|axis| run.points.iter().all(|point| point.on(*axis).is_some()))
     }
 
     fn two_runs(
@@ -279,6 +292,8 @@ impl Cells<'_> {
                 Error::input(format!("{message}, and nothing that orders them")).hint(hint),
             );
         };
+        let axis = self.told_of_all(&run).unwrap_or(axis);
+        run.axis = Some(axis);
         if let Some(point) = run.points.iter().find(|point| point.on(axis).is_none()) {
             let column = self.bound.column(axis, self.table);
             return Err(Error::input(format!(

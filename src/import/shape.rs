@@ -3,32 +3,15 @@
 use super::delimited::Table;
 use super::role::Role;
 
-/// A tool's table.
-pub struct Shape {
-    /// The tool.
-    pub name: &'static str,
-    /// Columns by which it is known.
-    needs: &'static [&'static str],
-    /// What they mean.
-    roles: &'static [(Role, From)],
-    /// Whether each row is a run; else the rows of one run follow it, and the last of them is its result.
-    pub by_row: bool,
-    /// The unit of its energies, in joules.
-    pub energy_j: f64,
-    /// What has to be said of its figures.
-    pub note: Option<&'static str>,
-}
+mod form;
+mod powers;
+mod served;
 
-/// Where a role of a known table comes from.
-#[derive(Clone, Copy)]
-pub enum From {
-    /// A column as it stands.
-    Column(&'static str),
-    /// Made of a row; `None` where the row says nothing of it.
-    Made(fn(&Table, usize) -> Option<String>),
-    /// Made of all rows at once, a text a row: what differs between rows is found once.
-    Whole(fn(&Table) -> Vec<String>),
-}
+pub use form::{From, Shape};
+use form::{cell, differing};
+
+/// The column that says whose figures a block is that a program printed.
+pub const PRINTED: &str = "printed by";
 
 const JOULES_PER_KWH: f64 = 3.6e6;
 const OF_CODECARBON: &str = "CodeCarbon's kWh are sums of readings (RAPL, NVML) and of estimates (memory always, the processor where \
@@ -36,7 +19,34 @@ const OF_CODECARBON: &str = "CodeCarbon's kWh are sums of readings (RAPL, NVML) 
 const OF_LLAMA_BENCH: &str = "the repetitions of one llama-bench are one trial and its samples: repeats are further runs of it";
 
 /// Every tool whose tables are known; where the columns are those of several, the first.
-static CATALOG: [Shape; 5] = [
+static CATALOG: [Shape; 17] = [
+    served::SERVING,
+    served::BATCHED,
+    served::BATCHED_PASTED,
+    served::OPTIMUM,
+    powers::NVIDIA_SMI[0],
+    powers::NVIDIA_SMI[1],
+    powers::NVIDIA_SMI[2],
+    powers::ENERGIBRIDGE[0],
+    powers::ENERGIBRIDGE[1],
+    powers::ENERGIBRIDGE[2],
+    powers::ZEUS,
+    Shape {
+        name: "what was printed",
+        needs: &[PRINTED],
+        roles: &[
+            (Role::Seconds, From::Column("seconds")),
+            (Role::Joules, From::Column("joules")),
+            (
+                Role::PrefillTokensPerS,
+                From::Column("prefill_tokens_per_s"),
+            ),
+            (Role::DecodeTokensPerS, From::Column("decode_tokens_per_s")),
+        ],
+        by_row: true,
+        energy_j: 1.0,
+        note: None,
+    },
     Shape {
         name: "codecarbon, a task a row",
         needs: &["task_name", "duration", "emissions", "energy_consumed"],
@@ -118,19 +128,6 @@ pub fn of(table: &Table) -> Option<&'static Shape> {
     CATALOG.iter().find(|shape| shape.needs.iter().all(has))
 }
 
-impl Shape {
-    /// Where a role comes from.
-    pub fn source(&self, role: Role) -> Option<From> {
-        let found = self.roles.iter().find(|(known, _)| *known == role);
-        found.map(|(_, from)| *from)
-    }
-}
-
-fn cell<'t>(table: &'t Table, row: usize, name: &str) -> Option<&'t str> {
-    let place = table.columns.iter().position(|column| column == name)?;
-    Some(table.cell(row, place)).filter(|cell| !cell.is_empty())
-}
-
 fn count(table: &Table, row: usize, name: &str) -> u64 {
     let found = cell(table, row, name).and_then(|cell| cell.parse().ok());
     found.unwrap_or(0)
@@ -162,22 +159,11 @@ const NO_SETTINGS: [&str; 19] = [
 
 /// Each row's model, with the settings that differ from row to row: what differs in them is no repeat.
 fn set_ups(table: &Table) -> Vec<String> {
-    let rows = 0..table.rows();
-    let differs = |name: &&String| {
-        let first = cell(table, 0, name);
-        let is_setting = !NO_SETTINGS.contains(&name.as_str());
-        is_setting && rows.clone().any(|row| cell(table, row, name) != first)
-    };
-    let settings: Vec<&String> = table.columns.iter().filter(differs).collect();
-    let set_up = |row: usize| {
-        let set = settings.iter().filter_map(|name| {
-            let value = cell(table, row, name)?;
-            Some(format!(", {name} {value}"))
-        });
-        let set: String = set.collect();
+    let settings = differing(table, |name| !NO_SETTINGS.contains(&name));
+    let set_up = |(row, set): (usize, String)| {
         model(table, row).map_or_else(String::new, |model| model + &set)
     };
-    rows.clone().map(set_up).collect()
+    settings.into_iter().enumerate().map(set_up).collect()
 }
 
 /// The test as llama-bench's other forms spell it.

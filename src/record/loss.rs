@@ -44,6 +44,10 @@ impl LossUnit {
                 .iter()
                 .any(|word| name == *word || name.ends_with(&format!("_{word}")))
         };
+        let within = |word: &str| {
+            let mut words = name.split('_');
+            words.any(|known| known == word) && !name.contains("log_")
+        };
         match () {
             () if any(&["log_ppl", "log_perplexity"]) => Some(Self::Nats),
             () if any(&["ppl", "perplexity"]) => Some(Self::Perplexity),
@@ -52,6 +56,9 @@ impl LossUnit {
                 Some(Self::Bits)
             }
             () if any(&["nats", "nll"]) => Some(Self::Nats),
+            // `Perplexity (Pile)`: what it is of may stand behind it.
+            () if within("perplexity") || within("ppl") => Some(Self::Perplexity),
+            () if within("bpb") || name.contains("bits_per_byte") => Some(Self::BitsPerByte),
             () => None,
         }
     }

@@ -13,6 +13,7 @@ mod criterion;
 mod dialects;
 mod tools;
 mod optimizers;
+mod served;
 mod sizes;
 
 /// As the modded-nanogpt speedruns print it: the program's own text, then lines of figures, the clock restarted at step 11.

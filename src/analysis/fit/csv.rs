@@ -13,7 +13,7 @@ use crate::import::{columns, figures};
 use crate::record::LossUnit;
 
 /// What columns may be called for, in the order of the help.
-pub const NAMES: [&str; 11] = [
+pub const NAMES: [&str; 12] = [
     "params",
     "tokens",
     "flops",
@@ -25,6 +25,7 @@ pub const NAMES: [&str; 11] = [
     "lr",
     "batch",
     "run",
+    "tokens_per_param",
 ];
 /// Those of them that hold figures, which may come in thousands or billions.
 pub const FIGURES: [&str; 7] = [
@@ -84,6 +85,7 @@ pub fn points(text: &str, file: &str, map: &[(String, String)], units: &Units) -
         named,
         factors: NAMES.map(factor),
         unit,
+        mapped: NAMES.map(|name| map.iter().any(|(from, _)| from == name)),
     };
     let mut points = Vec::with_capacity(table.rows());
     let mut rows = Vec::with_capacity(table.rows());
@@ -132,8 +134,8 @@ fn small(points: &[Point]) -> Option<String> {
 }
 
 /// The column of each name, where there is one.
-fn places(table: &Table, map: &[(String, String)]) -> Result<[Option<usize>; 11]> {
-    let mut places = [None; 11];
+fn places(table: &Table, map: &[(String, String)]) -> Result<[Option<usize>; 12]> {
+    let mut places = [None; 12];
     for (place, name) in places.iter_mut().zip(NAMES) {
         let mapped = map
             .iter()
@@ -147,10 +149,14 @@ fn places(table: &Table, map: &[(String, String)]) -> Result<[Option<usize>; 11]
                 );
             }
             Some(column) => Some(table.column(column)?),
-            None => columns::find(table, name)?,
+            None => match columns::find(table, name)? {
+                Some(found) => Some(found),
+                None => guess::column(table, name)?,
+            },
         };
     }
     let [params, tokens, flops, loss, ..] = places;
+    let tokens = tokens.or(places[11]);
     let (file, there) = (&table.file, listed(&table.columns, "`, `"));
     if loss.is_none() {
         return Err(
@@ -170,12 +176,14 @@ fn places(table: &Table, map: &[(String, String)]) -> Result<[Option<usize>; 11]
 /// A table whose columns are found.
 struct Bound<'a> {
     table: &'a Table,
-    columns: [Option<usize>; 11],
+    columns: [Option<usize>; 12],
     /// What the figures of each column are multiplied by.
-    factors: [f64; 11],
+    factors: [f64; 12],
     /// What the figures of each column are counted in, as its name says.
-    named: [Option<f64>; 11],
+    named: [Option<f64>; 12],
     unit: LossUnit,
+    /// Whether somebody said which column it is.
+    mapped: [bool; 12],
 }
 
 /// What the figures of a name are of, by its place among [`NAMES`].
@@ -209,6 +217,11 @@ impl Bound<'_> {
             .zip(self.factors)
             .for_each(|(figure, factor)| *figure = figure.map(|value| value * factor));
         let [params, tokens, flops, loss] = figures;
+        let ratio = match (tokens, self.columns[11]) {
+            (None, Some(column)) => self.number(row, column)?,
+            _ => None,
+        };
+        let tokens = tokens.or_else(|| Some(ratio? * params?));
         let six = |a: Option<f64>, b: Option<f64>| Some(6.0 * a? * b?);
         let (Some(flops), Some(loss)) = (flops.or_else(|| six(params, tokens)), loss) else {
             return Ok(None);
@@ -223,15 +236,14 @@ impl Bound<'_> {
             .transpose()?;
         // These are asked for by some laws only: a row without one is a point all the same.
         let mut more = [None; 4];
-        for (figure, (column, factor)) in more
-            .iter_mut()
-            .zip(self.columns[6..10].iter().zip(&self.factors[6..]))
-        {
-            let found = column
-                .map(|column| self.number(row, column))
-                .transpose()?
-                .flatten();
-            *figure = found.map(|value| value * factor);
+        for (figure, place) in more.iter_mut().zip(6..) {
+            let found = match self.columns[place].map(|column| self.number(row, column)) {
+                // Nobody asked for a column that was taken for its name.
+                Some(Err(_)) if !self.mapped[place] => None,
+                Some(found) => found?,
+                None => None,
+            };
+            *figure = found.map(|value| value * self.factors[place]);
         }
         let [unique, epochs, rate, batch] = more;
         let unique_tokens = unique.or_else(|| Some(tokens? / epochs?));
@@ -305,6 +317,22 @@ impl Bound<'_> {
         })
     }
 
+    /// Columns that were taken although they are called by no name of the list.
+    fn guessed(&self) -> impl Iterator<Item = String> {
+        (0..4).filter_map(|place| {
+            let column = self.columns[place].filter(|_| !self.mapped[place])?;
+            let listed = guess::is_listed(self.table, NAMES[place], column);
+            (!listed).then(|| {
+                format!(
+                    "{} is taken from `{}`: --map {}=COLUMN takes another",
+                    NAMES[place],
+                    self.table.columns[column].escape_debug(),
+                    NAMES[place]
+                )
+            })
+        })
+    }
+
     /// What the names of columns say that their figures are counted in.
     fn scaled(&self) -> impl Iterator<Item = String> {
         (0..NAMES.len()).filter_map(|place| {
@@ -360,7 +388,15 @@ impl Bound<'_> {
                 "N is what the table calls its parameters: whether embeddings count is its own choice".to_owned(),
             );
         }
-        match (flops, tokens) {
+        let ratio = self.columns[11].filter(|_| tokens.is_none());
+        notes.extend(self.guessed());
+        if let Some(column) = ratio {
+            notes.push(format!(
+                "D is N times `{}`",
+                self.table.columns[column].escape_debug()
+            ));
+        }
+        match (flops, tokens.or(ratio)) {
             (None, _) => notes.push("C is 6 N D, as the table has no FLOPs".to_owned()),
             (_, None) if params.is_some() => {
                 notes.push("D is C / (6 N), as the table has no tokens".to_owned())
@@ -416,5 +452,6 @@ fn lines(found: &[usize]) -> String {
     format!("line {}{rest}", named.join(", "))
 }
 
+mod guess;
 #[cfg(test)]
 mod tests;

@@ -22,6 +22,12 @@ pub struct Before {
     pub length: Option<f64>,
     /// When the run began, in milliseconds since 1970.
     pub began_ms: Option<f64>,
+    /// The epoch that its lines are of, from 1.
+    pub epoch: Option<u64>,
+    /// What the rows below a header hold.
+    pub columns: Vec<String>,
+    /// What a block of figures has said so far, where its end is still to come.
+    pub block: Option<Cells>,
     /// Whether what the program calls its accuracy is a loss.
     pub of_loss: bool,
 }

@@ -26,6 +26,13 @@ mod olmo;
 mod composer;
 mod nemo;
 mod mlperf;
+mod keras;
+mod levanter;
+mod rwkv;
+mod xlm;
+mod tinygrad;
+mod notebook;
+mod printed;
 mod named;
 
 /// A program's way to write a log.
@@ -39,7 +46,7 @@ pub struct Dialect {
 }
 
 /// Those that are known, in the order in which they are preferred where several read as many lines.
-pub static CATALOG: [Dialect; 14] = [
+pub static CATALOG: [Dialect; 21] = [
     Dialect {
         name: "key-value",
         about: "lines of key:value or key=value words with a step: modded-nanogpt, llm.c",
@@ -106,6 +113,41 @@ pub static CATALOG: [Dialect; 14] = [
         line: mlperf::line,
     },
     Dialect {
+        name: "keras",
+        about: "`Epoch E/M` and `N/N .. - loss: .. - val_loss: ..` of `model.fit`",
+        line: keras::line,
+    },
+    Dialect {
+        name: "levanter",
+        about: "`Progress on:train N it/M it .. postfix:loss=..` and `eval loss: ..`",
+        line: levanter::line,
+    },
+    Dialect {
+        name: "rwkv",
+        about: "RWKV-LM's train_log.txt: epoch, loss, perplexity, rate, time",
+        line: rwkv::line,
+    },
+    Dialect {
+        name: "xlm",
+        about: "`.. - N - .. words/s - MLM-en: .. - model LR: ..` and `__log__:{..}`",
+        line: xlm::line,
+    },
+    Dialect {
+        name: "tinygrad",
+        about: "`N .. ms run, .. loss, .. LR, .. GFLOPS` and `.. val_loss STEP=N`",
+        line: tinygrad::line,
+    },
+    Dialect {
+        name: "notebook",
+        about: "the Trainer's table of a notebook: `Step  Training Loss  Validation Loss`",
+        line: notebook::line,
+    },
+    Dialect {
+        name: "printed",
+        about: "speeds and energies as ollama, llama.cpp, mlx-lm, serving benchmarks, perf stat and EnergiBridge print them",
+        line: printed::line,
+    },
+    Dialect {
         name: NAMED,
         about: "any line that names a step and a loss: torchtune, MaxText; the last resort",
         line: named::line,
@@ -163,6 +205,7 @@ impl Dialect {
             None if held => passed.add(last),
             None => {}
         }
+        push(last, before.block.take().unwrap_or_default(), &facts);
         // What a program prints has points for decimals, and commas between thousands if anything.
         let mut table = table.table(file, !text.ends_with('\n'));
         table.mark_all(Marks::Point);

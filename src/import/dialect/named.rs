@@ -54,6 +54,16 @@ const JUDGED: [&str; 12] = [
 ];
 /// What some name of a loss holds.
 const LOSSES: [&str; 5] = ["loss", "_ce", "bpb", "perplexity", "entropy"];
+/// Words before a loss that say that it is no training's.
+const EVALUATIONS: [&str; 7] = [
+    "eval",
+    "evaluation",
+    "validation",
+    "validate",
+    "valid",
+    "val",
+    "dev",
+];
 /// Training tokens up to here.
 const TOKENS: [&str; 5] = [
     "tokens_seen",
@@ -119,8 +129,26 @@ pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
     for (column, names) in others {
         cells.extend(find(names).map(|figure| (column.to_owned(), figure.to_owned())));
     }
+    if judged.is_none() && is_evaluation(text) {
+        cells
+            .iter_mut()
+            .filter(|(name, _)| name == "train_loss")
+            .for_each(|cell| cell.0 = "val_loss".to_owned());
+    }
     let is_loss = |(name, _): &(String, String)| name == "train_loss" || name.starts_with("val");
     cells.iter().any(is_loss).then_some(cells)
+}
+
+/// Whether a line says before its loss that it is of an evaluation: `eval metrics after step: 1, loss=10.1`, `[valid] step 200 | loss 4`.
+fn is_evaluation(text: &str) -> bool {
+    let words = text.split_whitespace();
+    let mut before = words.take_while(|word| !word.to_ascii_lowercase().contains("loss"));
+    before.any(|word| {
+        let word = word.trim_matches(|c: char| !c.is_alphanumeric());
+        EVALUATIONS
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known))
+    })
 }
 
 /// The pairs of a line.
@@ -192,7 +220,7 @@ impl Scan {
             let alone = words == 2 || name.len() < 2 || is_apart(&name[name.len() - 2]);
             if is_known && alone && cell_of(&self.pairs, &plain).is_none() {
                 self.pairs
-                    .push((plain, figure.trim_end_matches(':').to_owned()));
+                    .push((plain, figure.trim_end_matches([':', '.']).to_owned()));
                 return;
             }
         }
@@ -205,5 +233,8 @@ fn is_apart(word: &str) -> bool {
     !word.chars().any(char::is_alphabetic)
         || word.chars().all(|c| c.is_uppercase())
         || small.contains(['.', '/'])
-        || ["train", "training", "completed", "at", "current"].contains(&small.as_str())
+        || ["train", "training", "completed", "at", "after", "current"]
+            .iter()
+            .chain(&EVALUATIONS)
+            .any(|known| *known == small)
 }

@@ -2,6 +2,7 @@
 
 use super::of;
 
+mod others;
 mod programs;
 
 /// What a text is read as: the dialect, its columns, its rows, and the lines passed over.

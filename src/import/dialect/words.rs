@@ -37,7 +37,7 @@ pub fn pair(text: &str) -> Option<(String, String)> {
     let unit = words.next().filter(|unit| ["ms", "s"].contains(unit));
     let name = name.trim();
     (!name.is_empty()).then(|| {
-        let figure = figure.trim_end_matches([',', ';']);
+        let figure = figure.trim_end_matches([',', ';', '.']);
         (name.to_owned(), format!("{figure}{}", unit.unwrap_or("")))
     })
 }

@@ -282,3 +282,71 @@ fn what_cannot_be_read_is_refused_where_it_stands() {
         assert!(error.hint.unwrap_or_default().contains(hint), "{message}");
     }
 }
+
+/// Columns as papers and tools call them, each read as the same two runs, with what has to be told of it.
+#[test]
+fn published_tables_are_read_as_they_come() {
+    let rows = [
+        ("FLOPs,Test Loss\n1e18,3.5\n2e18,3.25\n", "`Test Loss`"),
+        ("FLOPs,train_loss\n1e18,3.5\n2e18,3.25\n", "`train_loss`"),
+        (
+            "FLOPs,Loss (Pile),loss_std\n1e18,3.5,0.1\n2e18,3.25,0.1\n",
+            "`Loss (Pile)`",
+        ),
+        (
+            "Compute Budget C,loss\n1e18,3.5\n2e18,3.25\n",
+            "`Compute Budget C`",
+        ),
+        ("FLOPs,loss\n1×10^18,3.5\n2·10¹⁸,3.25*\n", ""),
+        ("FLOPs†,loss\n10**18,3.5†\n~2e18,3.25¶\n", ""),
+    ];
+    for (text, told) in rows {
+        let found = read(text, &[]).unwrap();
+        let losses: Vec<f64> = found.points.iter().map(|p| p.loss).collect();
+        let flops: Vec<f64> = found.points.iter().map(|p| p.flops).collect();
+        assert_eq!(
+            (losses, flops),
+            (vec![3.5, 3.25], vec![1e18, 2e18]),
+            "{text}"
+        );
+        let said = found.notes.join("\n");
+        assert!(said.contains(told), "{text}: {said}");
+    }
+    // What is no number costs the table where somebody asked for it.
+    let batch = "FLOPs,loss,Batch Size\n1e18,3.5,0.5M tokens\n2e18,3.25,0.5M tokens\n";
+    assert_eq!(read(batch, &[]).unwrap().points[0].batch, None);
+    assert!(read(batch, &[("batch", "Batch Size")]).is_err());
+    let perplexity = read("FLOPs,Perplexity (Pile)\n1e18,20\n2e18,19\n", &[]).unwrap();
+    assert!((perplexity.points[0].loss - 20f64.ln()).abs() < 1e-12);
+    let sized = [
+        "Size,Tokens,loss\n70M,300B,3.5\n1.4B,300B,3\n",
+        "N (B),throughput/total_tokens,loss\n0.07,3e11,3.5\n1.4,3e11,3\n",
+        "Parameters N,Data Scale D (tokens),loss\n7e7,3e11,3.5\n1.4e9,3e11,3\n",
+    ];
+    for text in sized {
+        let found = read(text, &[]).unwrap().points;
+        assert_eq!(found[0].params, Some(7e7), "{text}");
+        assert_eq!(found[1].tokens, Some(3e11), "{text}");
+    }
+    let ratio = read("params,D/N,loss\n1e8,20,3.5\n2e8,40,3\n", &[]).unwrap();
+    assert_eq!(ratio.points[1].tokens, Some(8e9));
+    assert!(
+        ratio
+            .notes
+            .iter()
+            .any(|note| note.contains("D is N times `D/N`"))
+    );
+}
+
+/// Of two evaluation sets none is the loss; a spread, or a size without its magnitude, is none.
+#[test]
+fn what_may_be_two_things_is_asked_about() {
+    let error = read("flops,loss_c4_val,loss_openlm_val\n1e18,3,4\n", &[]).unwrap_err();
+    assert!(error.message.contains("`loss_c4_val` or `loss_openlm_val`"));
+    for text in [
+        "flops,loss_std\n1e18,3\n",
+        "Size,Tokens,loss\n70,3e11,3.5\n",
+    ] {
+        assert!(read(text, &[]).is_err(), "{text}");
+    }
+}

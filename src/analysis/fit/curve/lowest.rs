@@ -14,9 +14,11 @@ const LOOK: usize = 12;
 const FOLLOWED: usize = 6;
 /// Values over a parameter's range.
 const TRIED: usize = 6;
+/// Logarithms of the factors that a coefficient is moved by.
+const FACTORS: [f64; 4] = [-6.0, -2.0, 4.0, 10.0];
 /// Rounds of them, while they find something.
 const ROUNDS: usize = 4;
-/// A wider range of a logarithm is that of a coefficient, which follows from its exponent.
+/// A wider range of a logarithm is that of a coefficient.
 const WIDEST: f64 = 20.0;
 /// Ends that differ by less are one.
 const ALIKE: f64 = 1e-9;
@@ -57,25 +59,35 @@ impl CurveFit {
             .min_by(|a, b| a.objective.total_cmp(&b.objective))
     }
 
-    /// Every free parameter of a known range, at values over it.
+    /// Every free parameter at values over its range, E at none of it too; a coefficient, which may be of any size, at factors of its own.
     fn jumps(&self, from: &[f64]) -> Vec<(usize, Vec<f64>)> {
         let mut jumps = Vec::new();
         for &k in &self.free {
-            let (low, high) = self.range(k);
-            if high - low > WIDEST {
-                continue;
-            }
-            for value in 0..TRIED {
-                let share = (value as f64 + 0.5) / TRIED as f64;
-                // Exponents crowd at the lower end of what they may be.
-                let exponent = k > 0 && !self.curve.slots[k].log;
-                let share = if exponent { share * share } else { share };
+            for value in self.values(k, from[k]) {
                 let mut at = from.to_vec();
-                at[k] = low + (high - low) * share;
+                at[k] = value;
                 jumps.push((k, at));
             }
         }
         jumps
+    }
+
+    fn values(&self, k: usize, at: f64) -> Vec<f64> {
+        let (low, high) = self.range(k);
+        if k > 0 && high - low > WIDEST {
+            let moved = FACTORS.map(|by| (at + by).clamp(low, high));
+            return moved.to_vec();
+        }
+        let exponent = k > 0 && !self.curve.slots[k].log;
+        let share = |place: usize| match (k, exponent) {
+            (0, _) => place as f64 / TRIED as f64,
+            // Exponents crowd at the lower end of what they may be.
+            (_, true) => ((place as f64 + 0.5) / TRIED as f64).powi(2),
+            (_, false) => (place as f64 + 0.5) / TRIED as f64,
+        };
+        (0..TRIED)
+            .map(|place| low + (high - low) * share(place))
+            .collect()
     }
 
     /// The others answer to a parameter's value, and then it is let go.
