@@ -215,6 +215,7 @@ impl CompareArgs {
         OutArgs {
             format: None,
             out: self.out.clone(),
+            plot: None,
             force: self.force,
         }
     }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, ValueEnum};
 use serde_json::Value;
 
-use super::print::{print, style};
+use super::print::{print, say, style};
 use crate::error::{Error, Result};
 use crate::record::store::{check_new, write_whole};
 use crate::report::Style;
@@ -19,10 +19,13 @@ pub struct OutArgs {
     /// How to say what was found [default: as the name of --out ends, else text].
     #[arg(long, value_enum)]
     pub format: Option<Medium>,
-    /// Where to write it, by its name as .html, .md, .json, .txt, or its main table as .csv, its first plot as .svg; `-` is
-    /// standard output.
+    /// Where to write it, by its name as .html, .md, .json, .txt, or its main table as .csv, its first plot as .svg; all of its plots
+    /// into `FOLDER/`; `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
+    /// As .svg: this plot instead of the first, by the beginning of its name; a wrong name lists them.
+    #[arg(long, value_name = "NAME")]
+    pub plot: Option<String>,
     /// Replace a file that is there already and was not written by effbench, or is a result.
     #[arg(long, requires = "out")]
     pub force: bool,
@@ -65,12 +68,39 @@ impl OutArgs {
         self.out.as_deref().filter(|out| *out != Path::new("-"))
     }
 
+    /// The folder that is to hold every plot.
+    fn folder(&self) -> Option<&Path> {
+        let is_folder =
+            |out: &&Path| out.is_dir() || out.to_string_lossy().ends_with(std::path::is_separator);
+        self.file().filter(is_folder)
+    }
+
     /// As what it is to be shown.
     ///
     /// # Errors
     ///
     /// A file whose name asks for nothing known.
     pub fn medium(&self) -> Result<Medium> {
+        let drawn = self
+            .folder()
+            .map(|folder| format!("--out {}", folder.display()));
+        let drawn = drawn.or_else(|| Some(format!("--plot {}", self.plot.as_ref()?)));
+        let Some(drawn) = drawn else {
+            return self.named_medium();
+        };
+        let other = match self.folder() {
+            Some(_) => self.format.filter(|format| *format != Medium::Svg),
+            None => Some(self.named_medium()?).filter(|format| *format != Medium::Svg),
+        };
+        match other {
+            None => Ok(Medium::Svg),
+            Some(_) => Err(Error::input(format!("{drawn}: only plots, as .svg, are chosen so"))
+                .hint("`--format svg`, or a name that ends in .svg; all other formats hold the whole page in one file")),
+        }
+    }
+
+    /// As its format or the file's name says.
+    fn named_medium(&self) -> Result<Medium> {
         let (Some(file), None) = (self.file(), self.format) else {
             return Ok(self.format.unwrap_or_default());
         };
@@ -111,6 +141,9 @@ impl OutArgs {
 
     /// Shows the page.
     pub fn page(&self, page: &Page, medium: Medium) -> Result<()> {
+        if medium == Medium::Svg {
+            return self.plots(page);
+        }
         let style = if self.file().is_some() {
             Style::plain(100)
         } else {
@@ -122,23 +155,62 @@ impl OutArgs {
             Medium::Html => Html.show(page),
             Medium::Json => Json.show(page),
             Medium::Csv => Csv.show(page),
-            Medium::Svg => Picture.show(page),
+            Medium::Svg => None,
         };
-        let nothing = || {
-            let what = if medium == Medium::Csv {
-                "table"
-            } else {
-                "plot"
+        self.write(&shown.ok_or_else(|| nothing("table"))?)
+    }
+
+    /// The plot that was asked for, the first where none was, or all of them into a folder.
+    fn plots(&self, page: &Page) -> Result<()> {
+        let plots = page.plots();
+        let Some((first, figure)) = plots.first() else {
+            return Err(nothing("plot"));
+        };
+        let names: Vec<&str> = plots.iter().map(|(name, _)| name.as_str()).collect();
+        if let Some(folder) = self.folder() {
+            let chosen = |name: &str| {
+                self.plot
+                    .as_ref()
+                    .is_none_or(|asked| name.starts_with(asked))
             };
-            Error::input(format!("there is no {what} in this"))
-                .hint("`--format text` shows what there is")
+            let mut chosen = plots.iter().filter(|(name, _)| chosen(name)).peekable();
+            if chosen.peek().is_none() {
+                return Err(self.no_plot(&names));
+            }
+            return chosen.try_for_each(|(name, figure)| {
+                let file = folder.join(format!("{name}.svg"));
+                self.write_to(Some(&file), &Picture::of(figure, page))
+            });
+        }
+        let Some(asked) = &self.plot else {
+            if self.file().is_some() && plots.len() > 1 {
+                say(&format!(
+                    "{first} is the first of {} plots; `--plot NAME` takes another, `--out FOLDER/` all: {}",
+                    plots.len(),
+                    names.join(", ")
+                ));
+            }
+            return self.write(&Picture::of(figure, page));
         };
-        self.write(&shown.ok_or_else(nothing)?)
+        let exact = plots.iter().find(|(name, _)| name == asked);
+        let begins = || plots.iter().find(|(name, _)| name.starts_with(asked));
+        let (_, figure) = exact.or_else(begins).ok_or_else(|| self.no_plot(&names))?;
+        self.write(&Picture::of(figure, page))
+    }
+
+    fn no_plot(&self, names: &[&str]) -> Error {
+        let asked = self.plot.as_deref().unwrap_or_default();
+        Error::input(format!("--plot {asked}: there is no such plot in this"))
+            .hint(format!("there is: {}", names.join(", ")))
     }
 
     /// Writes text to where it was asked for, with a line break at its end.
     pub fn write(&self, text: &str) -> Result<()> {
-        match self.file() {
+        self.write_to(self.file(), text)
+    }
+
+    fn write_to(&self, file: Option<&Path>, text: &str) -> Result<()> {
+        match file {
             Some(file) => {
                 check_new(file, self.force || is_page(file, text))?;
                 write_whole(file, format!("{text}\n").as_bytes())
@@ -146,6 +218,10 @@ impl OutArgs {
             None => print(text),
         }
     }
+}
+
+fn nothing(what: &str) -> Error {
+    Error::input(format!("there is no {what} in this")).hint("`--format text` shows what there is")
 }
 
 /// How much of a file is looked at to say whose it is, in bytes.
@@ -173,6 +249,7 @@ mod tests {
         let asked = |out: Option<&str>, format| OutArgs {
             format,
             out: out.map(PathBuf::from),
+            plot: None,
             force: false,
         };
         let rows = [
@@ -190,6 +267,40 @@ mod tests {
         for (out, hint) in [("fig.png", ".svg"), ("report", "--format")] {
             let refused = asked(Some(out), None).medium().unwrap_err();
             assert!(refused.to_string().contains(hint), "{refused}");
+        }
+    }
+
+    #[test]
+    fn plots_are_chosen_by_name_and_all_of_them_fill_a_folder() {
+        let file = crate::record::example::example();
+        let page = crate::report::report(&file, None, None);
+        let folder = tempfile::tempdir().unwrap();
+        let asked = |out: &str, plot: Option<&str>| {
+            let asked = OutArgs {
+                format: None,
+                out: Some(folder.path().join(out)),
+                plot: plot.map(str::to_owned),
+                force: false,
+            };
+            asked.medium().and_then(|medium| asked.page(&page, medium))
+        };
+        let read = |file: &str| std::fs::read_to_string(folder.path().join(file)).unwrap();
+        asked("all/", None).unwrap();
+        let plots = page.plots();
+        assert!(plots.len() > 3);
+        for (name, figure) in &plots {
+            let drawn = read(&format!("all/{name}.svg"));
+            assert!(drawn.contains("</svg>") && figure.slug().len() <= name.len());
+        }
+        let last = &plots[plots.len() - 1].0;
+        asked("one.svg", Some(last)).unwrap();
+        assert_eq!(read("one.svg"), read(&format!("all/{last}.svg")));
+        let refused = asked("other.svg", Some("nonsense"))
+            .unwrap_err()
+            .to_string();
+        assert!(refused.contains(last), "{refused}");
+        for (out, plot) in [("x.html", Some(last.as_str())), ("x.csv", Some("loss"))] {
+            assert!(asked(out, plot).unwrap_err().to_string().contains("--plot"));
         }
     }
 }

@@ -17,7 +17,8 @@ Examples:
   effbench report results/quick.json                     in the terminal
   effbench report results/*.json --out report.html       one file for a browser
   effbench report results/quick.json --out report.md     Markdown
-  effbench report results/quick.json --out answer.svg    its first plot
+  effbench report results/quick.json --out answer.svg    its first plot; --plot NAME takes another
+  effbench report results/quick.json --out plots/        all of its plots, a file each
   effbench report results/quick.json --out cells.csv     its table of all figures")]
 pub struct ReportArgs {
     /// Result files, or folders of them, reported as one.

@@ -201,6 +201,17 @@ pub struct Bar {
 }
 
 impl Figure {
+    /// Its title as the name of a file: letters and digits, lower case, with a dash for all else.
+    pub fn slug(&self) -> String {
+        let letters = self.title.to_lowercase();
+        let words = letters.split(|c: char| !c.is_ascii_alphanumeric());
+        let words: Vec<&str> = words.filter(|word| !word.is_empty()).collect();
+        match words.is_empty() {
+            true => "plot".to_owned(),
+            false => words.join("-"),
+        }
+    }
+
     /// The data of the plot, as a table.
     pub fn table(&self) -> Table {
         match &self.chart {

@@ -41,6 +41,18 @@ pub struct Section {
     pub blocks: Vec<Block>,
 }
 
+/// The plots of blocks and of what is folded into them.
+fn drawn<'a>(blocks: impl IntoIterator<Item = &'a Block>, all: &mut Vec<&'a Figure>) {
+    for block in blocks {
+        match block {
+            Block::Plot(figure) => all.push(figure),
+            Block::Plots(figures) => all.extend(figures),
+            Block::More(_, inside) => drawn(inside, all),
+            _ => {}
+        }
+    }
+}
+
 impl Page {
     /// One command's answer, without headings.
     pub fn answer(title: &str, variants: Vec<String>, blocks: Vec<Block>) -> Self {
@@ -65,11 +77,27 @@ impl Page {
 
     /// The plot that a reader who takes one plot away takes: the first.
     pub fn plot(&self) -> Option<&Figure> {
-        self.blocks().find_map(|block| match block {
-            Block::Plot(figure) => Some(figure),
-            Block::Plots(figures) => figures.first(),
-            _ => None,
-        })
+        let mut all = Vec::new();
+        drawn(self.blocks(), &mut all);
+        all.first().copied()
+    }
+
+    /// Every plot, in reading order, by a name made of its title: unique, lower case, no blanks.
+    pub fn plots(&self) -> Vec<(String, &Figure)> {
+        let mut all = Vec::new();
+        drawn(self.blocks(), &mut all);
+        let mut named: Vec<(String, &Figure)> = Vec::new();
+        for figure in all {
+            let plain = figure.slug();
+            let taken = |name: &str| named.iter().any(|(known, _)| known == name);
+            let mut names = (2..).map(|k| format!("{plain}-{k}"));
+            let name = match taken(&plain) {
+                false => plain.clone(),
+                true => names.find(|name| !taken(name)).unwrap_or_default(),
+            };
+            named.push((name, figure));
+        }
+        named
     }
 
     /// The table that a reader who takes one table away takes: the one with all figures where a page has such a section, else

@@ -21,6 +21,13 @@ impl Medium for Picture {
     }
 }
 
+impl Picture {
+    /// Any plot of a page.
+    pub fn of(figure: &Figure, page: &Page) -> String {
+        picture(figure, page)
+    }
+}
+
 /// A plot as an SVG file: its title above, its caption as a description.
 fn picture(figure: &Figure, page: &Page) -> String {
     let drawn = svg(figure, &WIDE);
