@@ -46,7 +46,7 @@ pub(super) fn caveats(
         axes_disagree(pairs, gains),
         embeddings(pairs),
         invalid_trials(pairs),
-        shared_machine(pairs),
+        shared_machine(pairs.trials.iter().copied()),
         repeated_data(pairs),
         parents(pairs),
         unknown_tokens(pairs),
@@ -279,11 +279,21 @@ pub(super) fn taken_by_others<'a>(trials: impl Iterator<Item = &'a Trial>) -> Op
     (median > OTHERS).then_some(median)
 }
 
-fn shared_machine(pairs: &Pairs) -> Option<Caveat> {
-    taken_by_others(pairs.trials.iter().copied()).map(|median| Caveat {
+/// What speaks against the seconds of a whole file, whatever is asked of it.
+pub fn of_machine<'a>(
+    file: &ResultFile,
+    trials: impl Iterator<Item = &'a Trial>,
+) -> impl Iterator<Item = Caveat> {
+    shared_machine(trials).into_iter().chain(drift(file))
+}
+
+fn shared_machine<'a>(trials: impl Iterator<Item = &'a Trial>) -> Option<Caveat> {
+    let trials: Vec<&Trial> = trials.collect();
+    let which = if trials.len() == 1 { "only" } else { "median" };
+    taken_by_others(trials.into_iter()).map(|median| Caveat {
         code: Caveat::SHARED_MACHINE,
         message: format!(
-            "other programs had {} of the processors in the median trial: do not trust its seconds",
+            "other programs had {} of the processors in the {which} trial: do not trust its seconds",
             Share(median)
         ),
         remedy: "run again on a quiet machine".to_owned(),

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::along::{OverCompute, over_compute};
+use super::caveat::of_machine;
 use super::cell::{cells, judged};
 use super::compare::{Comparison, Options, Side, compare};
 use super::fit::points::{Counted, groups, of_trials};
@@ -11,7 +12,7 @@ use super::ladder::{Ladder, ladders};
 use super::price::Bill;
 use super::stratum::strata;
 use super::study::{Study, studies};
-use super::{Answer, Unanswered, answer};
+use super::{Answer, Caveat, Unanswered, answer};
 use crate::config::Price;
 use crate::config::against::{BASE, HEAD};
 use crate::record::{Machine, ResultFile, Trial, metric};
@@ -74,6 +75,19 @@ impl<'a> Findings<'a> {
             bill,
             price,
         }
+    }
+
+    /// Every reason for doubt: of the answer, where there is one, and of the machine, whatever is asked.
+    pub fn doubts(&self) -> Vec<Caveat> {
+        let answer = self.answer.as_ref();
+        let mut found = answer.map_or_else(|_| Vec::new(), |answer| answer.caveats.clone());
+        let trials = self.cells.iter().flat_map(Cell::finished);
+        for caveat in of_machine(self.file, trials) {
+            if found.iter().all(|known| known.code != caveat.code) {
+                found.push(caveat);
+            }
+        }
+        found
     }
 
     /// Whether more than one scale was run.

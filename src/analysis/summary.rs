@@ -17,6 +17,10 @@ pub struct Spread {
     pub sd: Option<f64>,
     /// Repeats that have the figure.
     pub n: usize,
+    /// Standard error over what all repeats are judged by, a text or tasks; the mean of theirs.
+    pub se: Option<f64>,
+    /// Parts of it that the standard error takes as independent.
+    pub se_parts: Option<u64>,
 }
 
 /// One cell of a run, in one arm.
@@ -80,15 +84,19 @@ pub fn summary(cell: &str, arm: &str, trials: &[&Trial]) -> CellSummary {
         *status.entry(trial.status).or_insert(0) += 1;
     }
     let spread = |name: &'static str| {
-        let finished = trials.iter().filter(|t| t.status == Status::Ok);
-        let values: Vec<f64> = finished.filter_map(|t| t.metric(name)).collect();
+        let finished = || trials.iter().filter(|t| t.status == Status::Ok);
+        let values: Vec<f64> = finished().filter_map(|t| t.metric(name)).collect();
         let found = stat::summary(&values)?;
+        let metrics = || finished().filter_map(|t| t.metrics.get(name));
+        let errors: Vec<f64> = metrics().filter_map(|metric| metric.se).collect();
         Some((
             name,
             Spread {
                 mean: found.mean,
                 sd: found.sd,
                 n: found.n,
+                se: stat::summary(&errors).map(|errors| errors.mean),
+                se_parts: metrics().filter_map(|metric| metric.se_parts).min(),
             },
         ))
     };
@@ -140,7 +148,9 @@ mod tests {
             Spread {
                 mean: 1.5,
                 sd: Some(0.5_f64.sqrt()),
-                n: 2
+                n: 2,
+                se: Some(0.003),
+                se_parts: None,
             }
         );
         assert_eq!(
@@ -148,7 +158,8 @@ mod tests {
             Spread {
                 mean: 2.0,
                 sd: Some(1.0),
-                n: 3
+                n: 3,
+                ..modern.metrics[metric::EXCESS_LOSS_NATS]
             }
         );
         assert!(

@@ -7,8 +7,10 @@ use crate::config::{Cell, Origin, Overrides, parse_set};
 use crate::data::HeldOut;
 use crate::error::{Error, Result};
 use crate::measure::{Clock, Monotonic};
-use crate::model::Model;
-use crate::runner::plan::{Besides, PreparedCell};
+use crate::model::{Model, Packing};
+use crate::ops::Activations;
+use crate::record::Cost;
+use crate::runner::plan::{Besides, Decoded, PreparedCell, Served};
 use crate::trial::refusal::refuse_no_meter;
 use crate::trial::{Experiment, Registry, settle};
 
@@ -57,23 +59,72 @@ pub(super) fn untuned(cells: &[Cell]) -> Option<Error> {
     })
 }
 
-/// Phases of inference that are repeated for a window each: prefill, decode, first token.
-const INFERENCE_PHASES: f64 = 3.0;
-
 /// How often inference is repeated at the least, whatever the window.
 const REPETITIONS: usize = 4;
+/// Sequences of answers that are decoded at once.
+const ANSWERS_AT_ONCE: f64 = 1024.0;
 
-/// Tokens of problems and of their answers, the greedy one and those that are sampled.
-fn asked_tokens(experiment: &Experiment) -> f64 {
+/// Bytes of the weights that a step reads, and of the cache of one sequence that is so long.
+fn read(experiment: &Experiment, seen: usize) -> [f64; 2] {
+    let model = &experiment.model;
+    let weights = match experiment.infer.weights {
+        Some(Packing::AsInFile) => model.packed_bytes() as f64,
+        Some(Packing::To(format)) => {
+            let of_row = format.bytes_of_row(format.numbers()) as f64 / format.numbers() as f64;
+            model.params_total() as f64 * of_row
+        }
+        None => 4.0 * model.params_total() as f64,
+    };
+    let bytes_per_number = experiment.ops.dtype().size_in_bytes() as f64;
+    [weights, model.state_scalars(seen) as f64 * bytes_per_number]
+}
+
+/// What serving takes: the cache filled once, then prompts and generations.
+fn served(experiment: &Experiment, cost: &Cost) -> Served {
+    let infer = &experiment.infer;
+    let (batch, depth) = (infer.batch as f64, infer.depth as u64);
+    let (prompt, generated) = (infer.prompt as u64, infer.generate as u64);
+    let of = |seen, tokens| {
+        let table = cost.token_flops.as_ref().filter(|_| tokens > 0);
+        table.and_then(|table| table.prompt(seen, tokens))
+    };
+    let half = depth + prompt + generated / 2;
+    let [weights, cache] = read(experiment, infer.depth + infer.prompt + infer.generate / 2);
+    Served {
+        fill_flops: batch * of(0, depth).unwrap_or(0.0),
+        prompt_flops: batch * of(depth, prompt).unwrap_or(0.0),
+        decoded: Decoded {
+            steps: generated.saturating_sub(1) as f64,
+            step_flops: batch * of(half, 1).unwrap_or(0.0),
+            step_bytes: weights + batch * cache,
+        },
+        least: REPETITIONS as f64,
+        window_s: experiment.measure.window_s,
+    }
+}
+
+/// What answering takes, the greedy answers and those that are sampled; prompts are as long as a window at the most.
+fn asked(experiment: &Experiment, cost: &Cost) -> Decoded {
     let asked = experiment.infer.asked.zip(experiment.source.problems());
-    asked.map_or(0.0, |(asked, task)| {
-        let tokens = (asked.samples + 1) * task.answer_tokens();
-        (asked.problems * (tokens + 2 * experiment.model.shape.context)) as f64
-    })
+    let Some((asked, task)) = asked else {
+        return Decoded::default();
+    };
+    let context = experiment.model.shape.context;
+    let at_once = ANSWERS_AT_ONCE.min((asked.problems * asked.samples) as f64);
+    let rounds = |answers: usize| (answers as f64 / ANSWERS_AT_ONCE).ceil();
+    let rounds = rounds(asked.problems) + rounds(asked.problems * asked.samples);
+    let token = cost.token_flops.as_ref();
+    let token = token.and_then(|table| table.prompt(context as u64 / 2, 1));
+    let [weights, cache] = read(experiment, context / 2);
+    Decoded {
+        steps: rounds * (task.answer_tokens() + 1) as f64,
+        step_flops: at_once * token.unwrap_or(0.0),
+        step_bytes: weights + at_once * cache,
+    }
 }
 
 /// What the trials of an experiment do beside training.
-fn besides(experiment: &Experiment, settle_s: f64) -> Besides {
+fn besides(experiment: &Experiment, cost: &Cost, settle_s: f64) -> Besides {
     let (source, infer) = (&experiment.source, &experiment.infer);
     let whole = source.validation_tokens().unwrap_or(0) as f64;
     // Of a text each part is a half of what is held out; what writes its own has as much for each.
@@ -84,13 +135,21 @@ fn besides(experiment: &Experiment, settle_s: f64) -> Besides {
         (_, true) => 0.5,
         (_, false) => 1.0,
     };
-    let served = infer.prompt + infer.generate;
+    let points = match experiment.steps {
+        0 => 1.0,
+        _ => experiment.measure.val_points as f64,
+    };
+    // Weights that are packed for serving are held against those that they were made of.
+    let rounded = infer.weights.is_some()
+        && !(experiment.serves_the_file() && infer.activations == Activations::F32);
+    let held = if rounded { 2.0 } else { 0.0 };
+    let served_tokens = infer.prompt + infer.generate;
     Besides {
         settle_s,
-        evaluated_tokens: whole * part * experiment.measure.val_points as f64
-            + asked_tokens(experiment),
-        served_tokens: (infer.batch * (infer.depth + REPETITIONS * served)) as f64,
-        inference_s: INFERENCE_PHASES * experiment.measure.window_s,
+        evaluated_tokens: whole * part * (points + held),
+        served_tokens: (infer.batch * (infer.depth + REPETITIONS * served_tokens)) as f64,
+        served: served(experiment, cost),
+        asked: asked(experiment, cost),
     }
 }
 
@@ -111,6 +170,7 @@ pub(super) fn settle_cell(
         .guess_bytes()
         .saturating_sub(settled.cost.state_bytes);
     let threads = settled.experiment.threads;
+    let besides = besides(&settled.experiment, &settled.cost, settle_s);
     let cell = PreparedCell {
         name: cell.name,
         variant: cell.variant,
@@ -125,7 +185,7 @@ pub(super) fn settle_cell(
         paths: settled.paths,
         cost: settled.cost,
         activation_bytes,
-        besides: besides(&settled.experiment, settle_s),
+        besides,
     };
     Ok(SettledCell {
         cell,

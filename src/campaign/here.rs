@@ -177,7 +177,8 @@ impl Session<'_> {
         // A model that is only measured is evaluated once, and once more where its weights are packed.
         let flops = |cell: &PreparedCell| {
             let tokens = 2.0 * cell.besides.evaluated_tokens + cell.besides.served_tokens;
-            cell.cost.train_flops + tokens * cell.cost.forward_flops_per_token
+            let answers = cell.besides.asked.steps * cell.besides.asked.step_flops;
+            cell.cost.train_flops + answers + tokens * cell.cost.forward_flops_per_token
         };
         let longest = self.campaign.cells.iter().map(flops).fold(0.0, f64::max);
         let planned = longest / self.campaign.nominal_flops_per_s();

@@ -1,11 +1,11 @@
 //! What a campaign would run and what that would take; times are guesses from the device's speed.
 
 use std::collections::{HashMap, HashSet};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use super::cluster::spread;
 use super::jobs::Jobs;
-use super::options::{Executor, Options};
+use super::options::Executor;
 use super::programs::programs;
 use super::resolve::Campaign;
 use super::run::RESULTS;
@@ -13,7 +13,7 @@ use crate::config::plan::{Plan, PlannedCell};
 use crate::error::Result;
 use crate::record::pool::read_all;
 use crate::record::{Build, Trial};
-use crate::runner::found::{is_settled, kept};
+use crate::runner::found::{foreign, is_settled, kept, not_of_plan};
 use crate::runner::guess::{CALIBRATIONS_S, Speed, trial_s};
 use crate::runner::partial::newest_partial;
 use crate::runner::plan::PreparedCell;
@@ -41,6 +41,7 @@ impl Campaign<'_> {
             Vec::new()
         };
         let (cells, judged) = self.judging(&jobs, &swept, &there)?;
+        let beyond = self.beyond(&there, &[&swept[..], &judged].concat())?;
         let done: HashSet<&str> = there.iter().map(|trial| trial.id.as_str()).collect();
         let tried = self.swept();
         let each: HashMap<&str, f64> = tried
@@ -79,6 +80,7 @@ impl Campaign<'_> {
             trials,
             tuning_trials: tuning.len() as u64,
             done_trials: (swept.len() + judged.len()) as u64 - trials,
+            beyond_trials: beyond as u64,
             builds: builds.len() as u64,
             shard: shard.map(|shard| shard.to_string()),
             device: self.device.clone(),
@@ -101,21 +103,10 @@ impl Campaign<'_> {
 
     /// The trials that need not be run, as they are there.
     fn there(&self) -> Result<Vec<Trial>> {
-        let Options {
-            executor,
-            mode,
-            out,
-            ..
-        } = &self.options;
-        let newest = || newest_partial(Path::new(RESULTS), &self.suite.name);
-        let Some(out) = out
-            .clone()
-            .or_else(newest)
-            .filter(|_| *mode == Mode::Resume)
-        else {
+        let Some(out) = self.resumed() else {
             return Ok(Vec::new());
         };
-        let mut trials = match executor {
+        let mut trials = match self.options.executor {
             Executor::Slurm { .. } => match spread(self, &out)?.parts() {
                 parts if parts.is_empty() => Vec::new(),
                 parts => read_all(&parts)?.trials,
@@ -124,6 +115,27 @@ impl Campaign<'_> {
         };
         trials.retain(is_settled);
         Ok(trials)
+    }
+
+    /// The file that is resumed.
+    fn resumed(&self) -> Option<PathBuf> {
+        let newest = || newest_partial(Path::new(RESULTS), &self.suite.name);
+        let out = self.options.out.clone().or_else(newest);
+        out.filter(|_| self.options.mode == Mode::Resume)
+    }
+
+    /// How many trials are there that this plan does not ask for: refused as a run refuses it, unless the file has all that is asked.
+    fn beyond(&self, there: &[Trial], jobs: &[Job]) -> Result<usize> {
+        let beyond = foreign(there, jobs);
+        let Some(out) = self.resumed().filter(|_| beyond > 0) else {
+            return Ok(0);
+        };
+        let done: HashSet<&str> = there.iter().map(|trial| trial.id.as_str()).collect();
+        let whole = jobs.iter().all(|job| done.contains(job.trial.id.as_str()));
+        match whole && out.exists() || self.options.executor.is_elsewhere() {
+            true => Ok(beyond),
+            false => Err(not_of_plan(beyond, there.len(), &out)),
+        }
     }
 
     /// The cells that are shown and the trials that judge: with the rates that a sweep chose, where it is `there`.

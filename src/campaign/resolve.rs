@@ -6,7 +6,7 @@ use super::cells::{SettledCell, overrides, settle_cell, untuned};
 use super::options::Options;
 use super::stages;
 use super::sweep::{Sweep, sweeps};
-use crate::config::{Cell, Library, Suite};
+use crate::config::{Cell, Library, Overrides, Suite};
 use crate::device;
 use crate::error::{Error, Result};
 use crate::record::Trial;
@@ -28,6 +28,27 @@ fn no_base(suite: &Suite, cells: &[Cell]) -> Option<String> {
     missing.then(|| format!("{base}, which gains are counted in, is not among the variants: nothing will be compared"))
 }
 
+/// Keys of training that are set where nothing trains; its batch is that of losses too.
+fn idle(overrides: &Overrides, cells: &[SettledCell]) -> Option<String> {
+    const HOW_LONG: [&str; 4] = [
+        "train.steps",
+        "train.tokens",
+        "train.tokens_per_param",
+        "train.batch",
+    ];
+    let trains = cells.iter().any(|one| one.cell.cost.train_tokens > 0);
+    let keys = overrides.sets.iter().map(|(key, _)| key.as_str());
+    let keys: Vec<&str> = keys
+        .filter(|key| key.starts_with("train.") && !HOW_LONG.contains(key))
+        .collect();
+    (!trains && !keys.is_empty()).then(|| {
+        format!(
+            "--set {}: nothing is trained here (train.steps = 0), so that it changes nothing",
+            keys.join(", ")
+        )
+    })
+}
+
 /// Threads for each processor beyond which nothing runs.
 const CROWD: usize = 8;
 
@@ -43,7 +64,7 @@ pub struct Campaign<'a> {
     pub(super) repeats: u64,
     pub(super) device: String,
     why_device: Option<String>,
-    note: Option<String>,
+    notes: Vec<String>,
     pub(super) threads: usize,
     /// The data, in words.
     pub(super) data: String,
@@ -90,6 +111,9 @@ impl<'a> Campaign<'a> {
             .map(|cell| suite.data_words(&cell.tree))
             .unwrap_or_default();
         let settled = settle_all(registry, &mut cells, &opened.name)?;
+        let mut notes: Vec<String> = note.into_iter().collect();
+        notes.extend(overrides.over_models(library)?);
+        notes.extend(idle(&overrides, &settled));
         let sweeps = sweeps(registry, &suite, cells, &settled, &opened.name)?;
         Ok(Self {
             registry,
@@ -101,7 +125,7 @@ impl<'a> Campaign<'a> {
             repeats,
             device: opened.name,
             why_device: opened.why,
-            note,
+            notes,
             data,
         })
     }
@@ -132,9 +156,9 @@ impl<'a> Campaign<'a> {
         self.why_device.as_deref()
     }
 
-    /// What somebody should know before it runs: that no sweep speaks for the rates of a suite of one's own.
-    pub fn note(&self) -> Option<&str> {
-        self.note.as_deref()
+    /// What somebody should know before it runs: that no sweep speaks for the rates of a suite of one's own, that a setting changes nothing.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Whether this can run as it is asked, before anything does: parts of a run that each chose rates for themselves would not

@@ -109,7 +109,7 @@ pub fn execute(args: &RunArgs, registry: &Registry) -> Result<()> {
     if let Some(why) = campaign.why_device() {
         say(&format!("device: {} ({why})", campaign.device()));
     }
-    if let Some(note) = campaign.note() {
+    for note in campaign.notes() {
         say(&format!("note: {note}"));
     }
     if args.dry_run {

@@ -137,6 +137,7 @@ impl Suite {
         }
         let slots = self.chosen(overrides)?;
         let needs = |slot: &Slot| [slot.begins_with(), slot.learns_from()];
+        self.refuse_other_shapes(&slots, overrides)?;
         let lent: BTreeSet<String> = slots.iter().flat_map(needs).flatten().collect();
         let mut names: BTreeMap<String, String> = BTreeMap::new();
         let upper = Upper::of(library, overrides)?;
@@ -188,6 +189,36 @@ impl Suite {
             );
         }
         Ok(cells)
+    }
+
+    /// Refuses `--set` of what a shape sets to something else: cells are named by their shapes.
+    fn refuse_other_shapes(&self, slots: &[Slot], overrides: &Overrides) -> Result<()> {
+        let shapes: BTreeSet<&str> = slots.iter().map(|slot| slot.scale.as_str()).collect();
+        for shape in shapes {
+            for (key, value) in &overrides.sets {
+                let own = self.shape(shape).and_then(|tree| tree.get(key));
+                if let Some(own) = own.filter(|own| own.value != *value) {
+                    let message = format!(
+                        "--set {key}={value}: shape `{shape}` of suite {} has {key} = {}, and its cells are named by it",
+                        self.name, own.value
+                    );
+                    let others = self
+                        .shapes
+                        .iter()
+                        .filter(|(_, tree)| tree.get(key).is_none());
+                    let others: Vec<&str> = others.map(|(name, _)| name.as_str()).collect();
+                    let hint = match others.is_empty() {
+                        true => "a suite of your own with other shapes".to_owned(),
+                        false => format!(
+                            "--scales {}, or a suite of your own with other shapes",
+                            others.join(",")
+                        ),
+                    };
+                    return Err(Error::input(message).hint(hint));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// The slots that the command line leaves, each after what it begins with.

@@ -34,6 +34,43 @@ pub struct Overrides {
     pub own_rates: bool,
 }
 
+impl Overrides {
+    /// Keys that `--set` gives another value than the file of a model that exists, each in a sentence: what is measured then is no longer
+    /// that model.
+    ///
+    /// # Errors
+    /// Those of reading the variants.
+    pub fn over_models(&self, library: &Library) -> Result<Vec<String>> {
+        let mut said = Vec::new();
+        for reference in self.variants.iter().flatten() {
+            if self.sets.iter().all(|(key, _)| !key.starts_with("model.")) {
+                break;
+            }
+            let variant = library.variant(reference)?;
+            if variant.own.get("model.from").is_none() {
+                continue;
+            }
+            let of_model = self
+                .sets
+                .iter()
+                .filter(|(key, _)| key.starts_with("model."));
+            for (key, value) in of_model {
+                let alike = |own: &Value| {
+                    own == value || own.as_f64().is_some_and(|own| value.as_f64() == Some(own))
+                };
+                let own = variant.own.get(key).filter(|own| !alike(&own.value));
+                said.extend(own.map(|own| {
+                    format!(
+                        "--set {key}={value}: {} has {}, and what is measured is another model than it",
+                        variant.name, own.value
+                    )
+                }));
+            }
+        }
+        Ok(said)
+    }
+}
+
 /// The command line's layers.
 pub(super) struct Upper {
     data: Tree,

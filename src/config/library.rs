@@ -387,7 +387,7 @@ fn of_folder(what: &str, folder: &Path) -> Error {
     let named = |entry: std::io::Result<std::fs::DirEntry>| {
         let path = entry.ok()?.path();
         let ends = |kind: &str| path.extension().is_some_and(|ends| ends == kind);
-        let own = ends("toml") || what == "variant" && ends("gguf");
+        let own = ends("toml") && is_of_kind(what, &path) || what == "variant" && ends("gguf");
         own.then(|| path.display().to_string())
     };
     let files = std::fs::read_dir(folder).into_iter().flatten();
@@ -397,6 +397,37 @@ fn of_folder(what: &str, folder: &Path) -> Error {
             "`effbench list {what}s` shows the names that need no file"
         )),
     }
+}
+
+/// Whether a file holds a thing of the kind: a folder of somebody's has others that end in .toml.
+fn is_of_kind(what: &str, path: &Path) -> bool {
+    let shown = path.display().to_string();
+    let Some(text) = std::fs::read_to_string(path).ok() else {
+        return false;
+    };
+    let (name, folder) = (name_of(&shown), path.parent().unwrap_or(Path::new("")));
+    match what {
+        "variant" => Variant::parse(name, &shown, &text).is_ok(),
+        "change" => Change::parse(name, &shown, &text).is_ok(),
+        "suite" => Suite::parse(name, &shown, &text, folder).is_ok(),
+        _ => load::parse(&shown, &text).is_ok(),
+    }
+}
+
+/// A file that is nothing of the kind, by what it holds.
+fn other(what: &str, reference: &str, text: &str) -> Error {
+    let kind = match what {
+        "variant" => "a model's .gguf or folder, or a .toml file that says what a variant changes",
+        _ => "a .toml file",
+    };
+    let hint = match serde_json::from_str::<Value>(text).is_ok() {
+        true => format!("what a result file holds is told by `effbench summary {reference}`"),
+        false => format!("`effbench list {what}s` shows the names that need no file"),
+    };
+    Error::input(format!(
+        "{reference}: the file is no {what}, which is {kind}"
+    ))
+    .hint(hint)
 }
 
 fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
@@ -410,9 +441,10 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
                 None if Path::new(reference).is_dir() => {
                     error.hint(format!("the folder of that name is `./{reference}/`"))
                 }
-                None if Path::new(reference).is_file() => error.hint(format!(
-                    "the file of that name is none that ends in .toml or .gguf; what a result file holds is told by `effbench summary {reference}`"
-                )),
+                None if Path::new(reference).is_file() => {
+                    let text = std::fs::read_to_string(reference);
+                    other(what, reference, &text.unwrap_or_default())
+                }
                 None => error.suggest(reference, names),
             }
         };
@@ -440,6 +472,9 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let text = crate::foreign::decoded(reference, bytes)?;
+    if !reference.ends_with(".toml") && load::parse(reference, &text).is_err() {
+        return Err(other(what, reference, &text));
+    }
     Ok(Found {
         name,
         file: reference.to_owned(),

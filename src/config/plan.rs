@@ -38,6 +38,8 @@ pub struct Plan {
     pub tuning_trials: u64,
     /// Trials of it that are there already, where an earlier run is resumed.
     pub done_trials: u64,
+    /// Trials in the file that is resumed that are not asked for now.
+    pub beyond_trials: u64,
     /// Builds of effbench that run every cell.
     pub builds: u64,
     /// The part of the run that this is, where it is not all: `2/3`, `sweep`.

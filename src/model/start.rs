@@ -6,7 +6,7 @@ use std::sync::Arc;
 use candle_core::Device;
 
 use super::Model;
-use super::param::{Decl, Params, Weights};
+use super::param::{Decl, Params, Part, Weights};
 use super::serving::{self, Packing};
 use crate::error::Result;
 use crate::ops::Packed;
@@ -73,6 +73,19 @@ impl Model {
     pub fn packed_bytes(&self) -> u64 {
         let ids = serving::in_blocks(&self.decls, self.head.weight, self.tokens);
         4 * self.params_total() - self.spared(ids.into_iter())
+    }
+
+    /// Those by part.
+    pub fn packed_bytes_by_part(&self) -> BTreeMap<Part, u64> {
+        let ids = serving::in_blocks(&self.decls, self.head.weight, self.tokens);
+        let mut parts = BTreeMap::new();
+        for (id, decl) in self.decls.iter().enumerate() {
+            if decl.serves && !decl.buffer {
+                let spared = self.spared(ids.iter().copied().filter(|packed| *packed == id));
+                *parts.entry(decl.part).or_default() += 4 * decl.count() - spared;
+            }
+        }
+        parts
     }
 
     /// Bytes that these take less in their file's blocks than in f32.

@@ -67,6 +67,21 @@ impl<'a> Asked<'a> {
         self.positive("/infer/depth").unwrap_or(0.0)
     }
 
+    /// Tokens of each prompt that is served.
+    pub fn served_prompt(self) -> Option<f64> {
+        self.positive("/infer/prompt")
+    }
+
+    /// Tokens that are generated behind each prompt.
+    pub fn generated(self) -> Option<f64> {
+        self.positive("/infer/generate")
+    }
+
+    /// What weights serve in, where they do not as they were trained: `q8_0`, `file`.
+    pub fn served_weights(self) -> Option<&'a str> {
+        self.text("/infer/weights")
+    }
+
     /// The learning rate at the schedule's peak.
     pub fn lr(self) -> Option<f64> {
         self.at("/train/optimizer/lr")?.as_f64()
@@ -95,6 +110,14 @@ impl<'a> Asked<'a> {
     /// What factors of products on a CPU are rounded to, where they are: `bf16`.
     pub fn products(self) -> Option<&'a str> {
         self.text("/compute/products")
+    }
+
+    /// What it multiplies in: `f32`, `bf16`, or `tf32` where products of f32 are rounded to that.
+    pub fn multiplies_in(self) -> &'a str {
+        if self.tf32() {
+            return "tf32";
+        }
+        self.products().or(self.dtype()).unwrap_or("f32")
     }
 
     /// Threads of its own, where it asks for a number of them.

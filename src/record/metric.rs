@@ -116,7 +116,7 @@ macro_rules! registry {
 registry! {
     TRAIN_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Training tokens over all seconds of the window after the warm-up, data among them.";
     TRAIN_STEP_S, "s", Lower, Sampled, "Median duration of one optimizer step after the warm-up, its data among it.";
-    MFU, "1", Higher, Sampled, "FLOPs of the model's matrix products, as executed, per second over the GEMM peak measured in the same run.";
+    MFU, "1", Higher, Sampled, "FLOPs of the model's matrix products, as executed, per second over the best GEMM peak measured around the run.";
     PEAK_MEMORY_BYTES, "bytes", Lower, Sampled, "Peak memory of the trial's own process.";
     TRAIN_WALL_S, "s", Lower, Sampled, "Seconds of training, data among them; evaluation and checkpoints left out.";
     TRAIN_LOSS_NATS, "nats", Lower, Seeded, "Mean training loss over the last tenth of the steps.";
@@ -143,7 +143,7 @@ registry! {
     PACKED_KL_NATS, "nats", Lower, Seeded, "Mean Kullback-Leibler divergence of what packed weights predict from what the trained ones do, over the validation tokens.";
     PACKED_TOP1_AGREEMENT, "1", Higher, Seeded, "Share of validation tokens at which packed weights and the trained ones rank the same token first.";
     CACHE_READ_BYTES, "bytes", Lower, Exact, "Bytes of what is kept of the tokens before that a step of decoding reads, of all windows, half way through the generated tokens.";
-    MBU, "1", Higher, Sampled, "Bytes of weights and cache that a step of decoding reads, over its median time, over the bandwidth of a copy measured in the same run.";
+    MBU, "1", Higher, Sampled, "Bytes of weights and cache that a step of decoding reads, over its median time, over the best bandwidth of a copy measured around the run.";
     STEP_OPS, "ops", Lower, Exact, "Fused ops that one training step dispatches forward, in all of its shards.";
     STEP_TENSOR_BYTES, "bytes", Lower, Exact, "Bytes of the tensors that those ops make and the step keeps for its way back.";
     ITERATION_S, "s", Lower, Sampled, "Median duration of one iteration of an imported benchmark.";
@@ -197,6 +197,9 @@ pub struct Metric {
     pub sd: Option<f64>,
     /// Standard error of the value, where it is a mean over `n` items.
     pub se: Option<f64>,
+    /// Parts that `se` takes as independent: windows, of a text blocks of neighbouring windows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub se_parts: Option<u64>,
     /// Raw samples in the order taken.
     pub samples: Vec<f64>,
     /// Why the value is absent.
@@ -239,6 +242,13 @@ impl Metric {
         metric
     }
 
+    /// Whose standard error takes so many parts as independent.
+    #[must_use]
+    pub fn over(mut self, parts: u64) -> Self {
+        self.se_parts = Some(parts).filter(|_| self.se.is_some());
+        self
+    }
+
     /// A figure that could not be had, and why.
     pub fn absent(name: &str, reason: &str) -> Self {
         Self {
@@ -259,6 +269,7 @@ impl Metric {
             n: None,
             sd: None,
             se: None,
+            se_parts: None,
             samples: Vec::new(),
             reason: None,
         }

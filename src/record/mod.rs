@@ -39,6 +39,7 @@ mod token_flops;
 pub mod trial;
 pub mod asked;
 mod executed;
+pub mod utilisation;
 pub mod parents;
 pub mod copies;
 pub mod identity;

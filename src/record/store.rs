@@ -38,7 +38,10 @@ pub fn read(path: &Path) -> Result<ResultFile> {
     let bytes = foreign::unmarked(foreign::bytes(path)?);
     match serde_json::from_slice::<ResultFile>(&bytes) {
         Ok(mut file) if file.schema == SCHEMA || OLDER.contains(&file.schema.as_str()) => {
-            file.trials.iter_mut().for_each(Trial::count_as_executed);
+            for trial in &mut file.trials {
+                trial.count_as_executed();
+                trial.withhold_impossible();
+            }
             Ok(ResultFile {
                 schema: SCHEMA.to_owned(),
                 ..file
@@ -64,6 +67,7 @@ pub fn so_far(folder: &Path) -> Result<ResultFile> {
     trials.sort_by_key(|trial| trial.order);
     let mut file = ResultFile { trials, ..head };
     file.run.finished_at = None;
+    file.trials.iter_mut().for_each(Trial::withhold_impossible);
     Ok(file)
 }
 

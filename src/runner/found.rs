@@ -73,6 +73,10 @@ pub(super) fn found(
     };
     if let Some(file) = &finished {
         if all_settled(&file.trials, request)? {
+            let beyond = foreign(&file.trials, &known(&file.trials, request)?.0);
+            if beyond > 0 {
+                observer.note(&beyond_plan(beyond, file.trials.len(), out));
+            }
             return Ok(Found::Complete(Box::new(file.clone())));
         }
         refuse_foreign(&file.trials, request)?;
@@ -127,21 +131,41 @@ pub(super) fn refuse_to_touch(request: &Request) -> Result<()> {
 /// Trials that this plan does not hold may be neither mixed with its own nor thrown away.
 fn refuse_foreign(trials: &[Trial], request: &Request) -> Result<()> {
     let (jobs, _) = known(trials, request)?;
-    let planned: HashSet<&str> = jobs.iter().map(|job| job.trial.id.as_str()).collect();
-    let foreign = trials
-        .iter()
-        .filter(|trial| !planned.contains(trial.id.as_str()))
-        .count();
-    if foreign == 0 {
-        return Ok(());
+    match foreign(trials, &jobs) {
+        0 => Ok(()),
+        foreign => Err(not_of_plan(foreign, trials.len(), request.out)),
     }
+}
+
+/// How many trials are none of these jobs'.
+pub fn foreign(trials: &[Trial], jobs: &[Job]) -> usize {
+    let planned: HashSet<&str> = jobs.iter().map(|job| job.trial.id.as_str()).collect();
+    let others = trials
+        .iter()
+        .filter(|trial| !planned.contains(trial.id.as_str()));
+    others.count()
+}
+
+/// Why what is kept is not resumed.
+pub fn not_of_plan(foreign: usize, all: usize, out: &Path) -> Error {
     let message = format!(
-        "{foreign} of the {} trials kept for {} are not part of this plan: other settings, or another build of effbench",
-        trials.len(),
-        request.out.display()
+        "{foreign} of the {all} trials kept for {} are not part of this plan: fewer cells or repeats, other settings, or another build of \
+         effbench",
+        out.display()
     );
-    Err(Error::input(message)
-        .hint("repeat the command that began it, or start over with `--fresh`"))
+    Error::input(message).hint("repeat the command that began it, or start over with `--fresh`")
+}
+
+/// What is said where a file has all that is asked for, and more.
+pub fn beyond_plan(beyond: usize, all: usize, out: &Path) -> String {
+    let (are, stay) = match beyond {
+        1 => ("is", "it stays, and is"),
+        _ => ("are", "they stay, and are"),
+    };
+    format!(
+        "{beyond} of the {all} trials in {} {are} not asked for here; {stay} told with the others",
+        out.display()
+    )
 }
 
 /// Refuses a place that holds something, a result or a run that began, where nobody said what to do about that.

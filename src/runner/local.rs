@@ -242,7 +242,7 @@ impl Session {
         for job in missing {
             cool_down(began_c, interrupt);
             let mut job = (*job).clone();
-            job.peak_flops_per_s = peaks.peak_flops_per_s(job.dtype());
+            job.peak_flops_per_s = peaks.peak_flops_per_s(job.trial.asked().multiplies_in());
             job.stream_bytes_per_s = peaks.stream_bytes_per_s;
             self.run_one(job, request, observer, interrupt)?;
         }
@@ -376,6 +376,7 @@ impl Session {
     fn merge(self, out: &Path) -> Result<ResultFile> {
         let mut file = journal::merge(self.head, self.trials.into_values().collect())?;
         file.run.finished_at = Some(utc_now());
+        file.hold_against_best();
         store::write(out, &file)?;
         self.partial.remove()?;
         Ok(file)

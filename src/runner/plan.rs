@@ -25,8 +25,36 @@ pub struct Besides {
     pub evaluated_tokens: f64,
     /// Tokens that are put into a cache, prompted and generated at the least.
     pub served_tokens: f64,
-    /// Seconds for which inference is measured.
-    pub inference_s: f64,
+    /// What serving takes.
+    pub served: Served,
+    /// What answering problems takes.
+    pub asked: Decoded,
+}
+
+/// Prompts and what is generated behind them, again and again.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Served {
+    /// FLOPs of what is put into the cache once.
+    pub fill_flops: f64,
+    /// FLOPs of the prompts of all sequences.
+    pub prompt_flops: f64,
+    /// What follows them.
+    pub decoded: Decoded,
+    /// Repetitions at the least.
+    pub least: f64,
+    /// Seconds for which it is repeated.
+    pub window_s: f64,
+}
+
+/// Steps of decoding, a token of every sequence each.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+pub struct Decoded {
+    /// How many.
+    pub steps: f64,
+    /// FLOPs of one.
+    pub step_flops: f64,
+    /// Bytes of weights and cache that one reads.
+    pub step_bytes: f64,
 }
 
 /// A cell that is settled, counted and ready to be repeated.

@@ -13,7 +13,7 @@ pub(super) fn known(name: &str, value: Result<f64, &str>) -> Metric {
 
 /// A mean over tokens with its standard error.
 pub(super) fn mean(name: &str, mean: &Mean) -> Metric {
-    Metric::mean(name, mean.mean, mean.se.unwrap_or(f64::NAN), mean.n)
+    Metric::mean(name, mean.mean, mean.se.unwrap_or(f64::NAN), mean.n).over(mean.parts)
 }
 
 /// The clock's own resolution is coarser than the digits of a double; results need not carry them.
@@ -24,9 +24,15 @@ pub(super) fn to_tenth_us(seconds: f64) -> f64 {
 /// As llama.cpp defines it, of a text.
 pub(super) fn perplexity(name: &str, is_text: bool, quality: &Quality) -> Metric {
     match quality.second_half.filter(|_| is_text) {
-        Some(Mean { mean, se, n }) => {
-            let (value, se) = (mean.exp(), se.unwrap_or(f64::NAN));
-            Metric::mean(name, value, value * se, n)
+        Some(half) => {
+            let value = half.mean.exp();
+            // By the delta method.
+            let perplexity = Mean {
+                mean: value,
+                se: half.se.map(|se| value * se),
+                ..half
+            };
+            mean(name, &perplexity)
         }
         None if is_text => Metric::absent(name, "the text has no whole window"),
         None => Metric::absent(name, "tokens are not text"),

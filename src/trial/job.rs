@@ -6,7 +6,8 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use super::checkpoint::EVERY_S;
-use crate::record::{Asked, Trial};
+use crate::record::Trial;
+use crate::record::utilisation::Peaks;
 
 /// One trial to run: everything a fresh process needs, as one JSON document on its standard input.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -43,13 +44,12 @@ fn checkpoint_every_s() -> f64 {
 }
 
 impl Job {
-    /// What it multiplies in: `f32`, `bf16`, or `tf32` where products of f32 are rounded to that.
-    pub fn dtype(&self) -> &str {
-        let asked = Asked::of(&self.trial.spec);
-        if asked.tf32() {
-            return "tf32";
+    /// The peaks that were measured before it began.
+    pub fn peaks(&self) -> Peaks {
+        Peaks {
+            flops_per_s: self.peak_flops_per_s,
+            bytes_per_s: self.stream_bytes_per_s,
         }
-        asked.products().or(asked.dtype()).unwrap_or("f32")
     }
 
     /// What the file of its weights is called: cell, repeat, and enough of the id to tell it from the same cell with other keys.

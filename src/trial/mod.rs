@@ -40,6 +40,12 @@ pub use settle::{Experiment, Prepared, settle};
 
 /// Runs one trial in this process: the job's settled spec, trained, evaluated, served, recorded.
 pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
+    let mut trial = observed(registry, job, emit)?;
+    trial.hold_against(job.peaks());
+    Ok(trial)
+}
+
+fn observed(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
     let started_at = clock::utc_now();
     let clock = Monotonic::start();
     let prepared = settle(registry, &settle::tree_of(&job.trial.spec, &job.paths)?)?;
@@ -73,8 +79,6 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         emit,
     )?;
     let gpu = watch.map(|watch| watch.end());
-    let mut disturbances = disturbance::between(&before, &disturbance::snapshot(clock.now_s()));
-    disturbances.extend(gpu.iter().flat_map(|seen| seen.disturbances()));
     let host_bytes = training.peak_bytes.filter(|_| own.is_none());
     let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
     // A process that went on from a checkpoint also held that.
@@ -87,7 +91,7 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         experiment: &experiment,
         training: &training,
         serving: serving.as_ref(),
-        disturbances,
+        disturbances: disturbances(&before, &clock, gpu.as_ref()),
     };
     Ok(Trial {
         status: match training.diverged {
@@ -108,6 +112,17 @@ pub fn run(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })
+}
+
+/// Of all that was timed, training and serving.
+fn disturbances(
+    before: &disturbance::Snapshot,
+    clock: &dyn Clock,
+    gpu: Option<&crate::measure::gpu::watch::Seen>,
+) -> Vec<disturbance::Disturbance> {
+    let mut found = disturbance::between(before, &disturbance::snapshot(clock.now_s()));
+    found.extend(gpu.into_iter().flat_map(|seen| seen.disturbances()));
+    found
 }
 
 /// What a model that did not diverge serves with, its low-rank changes in their matrices, written where the job asks for it.

@@ -29,7 +29,7 @@ pub struct Observed<'a> {
     pub training: &'a Training,
     /// The inference half, where training ended well.
     pub serving: Option<&'a Serving>,
-    /// What else happened on the machine and on its GPU during training.
+    /// What else happened on the machine while it trained and served, and on its GPU while it trained.
     pub disturbances: Vec<Disturbance>,
 }
 
@@ -82,7 +82,7 @@ impl Observed<'_> {
         match self.serving {
             Some(serving) => {
                 let trained = self.training.quality.as_ref();
-                served::put(self.experiment, trained, serving, job, &mut put);
+                served::put(self.experiment, trained, serving, &mut put);
             }
             None => {
                 let reason = if self.training.diverged.is_some() {
@@ -115,8 +115,6 @@ impl Observed<'_> {
         let mean_s = steady.iter().sum::<f64>() / steady.len() as f64;
         let context = self.experiment.model.shape.context;
         let tokens = (self.experiment.batch * context) as f64;
-        let flops =
-            (self.experiment.batch as u64 * self.experiment.model.training(context).train()) as f64;
         put(
             name::TRAIN_TOKENS_PER_S,
             Metric::value(name::TRAIN_TOKENS_PER_S, tokens / mean_s),
@@ -129,9 +127,9 @@ impl Observed<'_> {
             name::TRAIN_WALL_S,
             Metric::value(name::TRAIN_WALL_S, step_s.iter().sum()),
         );
-        let unknown = format!("no calibration of this device in {}", job.dtype());
-        let mfu = job.peak_flops_per_s.map(|peak| flops / mean_s / peak);
-        put(name::MFU, known(name::MFU, mfu.ok_or(unknown.as_str())));
+        let dtype = job.trial.asked().multiplies_in();
+        let unknown = format!("no calibration of this device in {dtype}");
+        put(name::MFU, Metric::absent(name::MFU, &unknown));
         let work = self.training.dispatched;
         for (name, count) in [
             (name::STEP_OPS, work.map(|work| work.ops)),
@@ -187,9 +185,12 @@ impl Observed<'_> {
             match source.bytes_per_token() {
                 Some(bytes) => {
                     let factor = 1.0 / (std::f64::consts::LN_2 * bytes);
-                    let Mean { mean, se, n } = quality.loss;
-                    let se = se.unwrap_or(f64::NAN) * factor;
-                    Metric::mean(name::VAL_BITS_PER_BYTE, mean * factor, se, n)
+                    let bits = Mean {
+                        mean: quality.loss.mean * factor,
+                        se: quality.loss.se.map(|se| se * factor),
+                        ..quality.loss
+                    };
+                    mean(name::VAL_BITS_PER_BYTE, &bits)
                 }
                 None => Metric::absent(
                     name::VAL_BITS_PER_BYTE,

@@ -19,6 +19,8 @@ pub struct Mean {
     pub se: Option<f64>,
     /// Tokens.
     pub n: u64,
+    /// Parts that the standard error takes as independent.
+    pub parts: u64,
 }
 
 /// Sum and number of tokens of each window.
@@ -49,9 +51,30 @@ impl Windows {
             mean,
             se,
             n: n as u64,
+            parts: windows as u64,
         }
     }
+
+    /// Neighbouring windows of one text tell of the same things, and are no independent parts of it: as many of them in each part as
+    /// there are parts, by number the root of that of the windows (batch means; Flegal and Jones 2010, section 3). A few windows stand
+    /// alone, and so do those that a source draws one by one.
+    fn in_blocks(&self, is_text: bool) -> Self {
+        let all: Vec<(f64, f64)> = self.0.iter().copied().filter(|w| w.1 > 0.0).collect();
+        if !is_text || all.len() < FEW {
+            return Self(all);
+        }
+        let blocks = all.len().isqrt();
+        let mut sums = vec![(0.0, 0.0); blocks];
+        for (k, (sum, n)) in all.iter().enumerate() {
+            let block = &mut sums[k * blocks / all.len()];
+            *block = (block.0 + sum, block.1 + n);
+        }
+        Self(sums)
+    }
 }
+
+/// Fewer windows make too few blocks for a standard error of theirs.
+const FEW: usize = 16;
 
 /// Loss on the tokens of one label.
 #[derive(Debug, Clone, PartialEq)]
@@ -85,6 +108,8 @@ pub struct Quality {
     pub loads: Loads,
     /// Losses, window by window.
     windows: Windows,
+    /// Whether its windows are neighbours in a text.
+    is_text: bool,
     /// Of the second half of each whole window, where there is one: llama.cpp's choice.
     pub second_half: Option<Mean>,
 }
@@ -104,7 +129,8 @@ impl Quality {
     /// How much more it loses than another evaluation of the same windows.
     pub fn above(&self, other: &Quality) -> Mean {
         let pairs = self.windows.0.iter().zip(&other.windows.0);
-        Windows(pairs.map(|(a, b)| (a.0 - b.0, a.1)).collect()).mean()
+        let differences = Windows(pairs.map(|(a, b)| (a.0 - b.0, a.1)).collect());
+        differences.in_blocks(self.is_text).mean()
     }
 }
 
@@ -171,7 +197,7 @@ pub fn evaluate_on(
         Ok::<_, Error>((validation, scored, beside.loads()))
     })?;
     let scored = scored.into_iter().collect::<Result<Vec<_>>>()?;
-    Ok(tallied(source.labels(), scored))
+    Ok(tallied(source.as_ref(), scored))
 }
 
 /// Evaluates weights that were packed, and holds every distribution against that of the weights that they were made of.
@@ -210,10 +236,11 @@ pub fn compare(
         let losses = compared.into_iter().map(|token| Some(token?.scored));
         scored.push((validation, losses.collect(), Loads::default()));
     }
+    let is_text = experiment.source.is_text();
     Ok(Packed {
-        quality: tallied(experiment.source.labels(), scored),
-        kl: kl.mean(),
-        same_first: same_first.mean(),
+        quality: tallied(experiment.source.as_ref(), scored),
+        kl: kl.in_blocks(is_text).mean(),
+        same_first: same_first.in_blocks(is_text).mean(),
     })
 }
 
@@ -229,7 +256,8 @@ fn held_out(experiment: &Experiment, source: &dyn Source) -> Result<Vec<Validati
 /// Windows, the losses of their targets, and what their experts were loaded with.
 type Scored = (Validation, Vec<Option<TokenLoss>>, Loads);
 
-fn tallied(names: Vec<String>, scored: Vec<Scored>) -> Quality {
+fn tallied(source: &dyn Source, scored: Vec<Scored>) -> Quality {
+    let (names, is_text) = (source.labels(), source.is_text());
     let mut all = Tally::default();
     let mut by_label = vec![Tally::default(); names.len()];
     let (mut has_oracle, mut loads) = (false, Loads::default());
@@ -251,16 +279,18 @@ fn tallied(names: Vec<String>, scored: Vec<Scored>) -> Quality {
         .map(label)
         .filter(|row| row.loss.n > 0)
         .collect();
-    let second_half = all.second_half.mean();
+    let mean = |windows: &Windows| windows.in_blocks(is_text).mean();
+    let second_half = mean(&all.second_half);
     Quality {
         second_half: Some(second_half).filter(|half| half.n > 0),
-        loss: all.loss.mean(),
-        accuracy: all.accuracy.mean(),
-        oracle: has_oracle.then(|| all.oracle.mean()),
-        excess: has_oracle.then(|| all.excess.mean()),
+        loss: mean(&all.loss),
+        accuracy: mean(&all.accuracy),
+        oracle: has_oracle.then(|| mean(&all.oracle)),
+        excess: has_oracle.then(|| mean(&all.excess)),
         labels,
         loads,
         windows: all.loss,
+        is_text,
     }
 }
 
@@ -321,7 +351,8 @@ mod tests {
             Mean {
                 mean: 2.0,
                 se: Some(1.0),
-                n: 4
+                n: 4,
+                parts: 2
             }
         );
         assert_eq!(Windows(vec![(3.0, 2.0)]).mean().se, None);
@@ -330,5 +361,22 @@ mod tests {
             Windows(vec![(2.0, 2.0), (0.0, 0.0), (6.0, 2.0)]).mean().se,
             Some(1.0)
         );
+    }
+
+    /// Neighbours that are alike: by windows the standard error would be a quarter of what it is.
+    #[test]
+    fn windows_of_a_text_stand_in_blocks() {
+        let windows = |n: usize| {
+            let of = |k: usize| (if (k / 16).is_multiple_of(2) { 2.0 } else { 4.0 }, 1.0);
+            Windows((0..n).map(of).collect())
+        };
+        let many = windows(256);
+        let apart = many.in_blocks(false).mean();
+        let blocks = many.in_blocks(true).mean();
+        assert_eq!((apart.parts, blocks.parts), (256, 16));
+        assert_eq!((apart.mean, blocks.mean, blocks.n), (3.0, 3.0, 256));
+        let (apart, blocks) = (apart.se.unwrap(), blocks.se.unwrap());
+        assert!((blocks - 1.0 / 15f64.sqrt()).abs() < 1e-9 && blocks > 4.0 * apart);
+        assert_eq!(windows(15).in_blocks(true).mean().parts, 15);
     }
 }

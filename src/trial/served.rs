@@ -1,7 +1,6 @@
 //! What serving was seen to be, as metrics.
 
-use super::figure::{known, mean, perplexity, to_tenth_us};
-use super::job::Job;
+use super::figure::{mean, perplexity, to_tenth_us};
 use super::quality::{Packed, Quality};
 use super::serving::Serving;
 use super::settle::Experiment;
@@ -18,7 +17,6 @@ pub(super) fn put(
     experiment: &Experiment,
     trained: Option<&Quality>,
     serving: &Serving,
-    job: &Job,
     put: &mut impl FnMut(&str, Metric),
 ) {
     let infer = &experiment.infer;
@@ -40,7 +38,8 @@ pub(super) fn put(
     ] {
         put(name, Metric::value(name, bytes as f64));
     }
-    put(name::MBU, known(name::MBU, mbu(serving, job)));
+    let unknown = "no calibration of this device's bandwidth";
+    put(name::MBU, Metric::absent(name::MBU, unknown));
     packing(experiment, trained, serving, put);
     let ttft_s = warm(&serving.ttft_s);
     put(
@@ -84,14 +83,6 @@ fn packing(
     let name = name::PACKED_PERPLEXITY;
     let of = |packed: &Packed| perplexity(name, experiment.source.is_text(), &packed.quality);
     put(name, packed.map_or_else(|| Metric::absent(name, why), of));
-}
-
-/// Bytes that a step reads, over its median time, as a share of the machine's measured bandwidth.
-fn mbu(serving: &Serving, job: &Job) -> Result<f64, &'static str> {
-    let step_s = window::median(&warm(&serving.decode_s)).ok_or("nothing was generated")?;
-    let peak = job.stream_bytes_per_s;
-    let peak = peak.ok_or("no calibration of this device's bandwidth")?;
-    Ok((serving.bytes_read + serving.cache_read) as f64 / step_s / peak)
 }
 
 /// The first of each pays for first touches of memory.

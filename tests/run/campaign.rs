@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use effbench::campaign::{Campaign, Mode, Observer, Options};
+use effbench::config::plan::Plan;
 use effbench::record::{ResultFile, Trial, journal};
 use effbench::trial::Registry;
 
@@ -73,13 +74,24 @@ fn a_campaign_from_rust_has_the_trials_of_the_command_line() {
     let resumed = effbench(here, &words(&options.resume_command(&out)));
     let said = stderr(&resumed);
     assert_eq!((resumed.status.code(), said.as_str()), (Some(0), ""));
-    let more = Options {
+    let again = Options {
         mode: Mode::Resume,
-        repeats: Some(2),
         ..options
     };
+    let with = |set: &str, repeats| Options {
+        set: vec![set.to_owned()],
+        repeats: Some(repeats),
+        ..again.clone()
+    };
+    let more = with("train.batch=4", 2);
     let plan = resolve(&more).plan().unwrap();
-    assert_eq!((plan.trials, plan.done_trials), (2, 2));
+    let counted = |plan: &Plan| (plan.trials, plan.done_trials, plan.beyond_trials);
+    assert_eq!(counted(&plan), (2, 2, 0));
+    // A plan of less says what else is there, one of other trials is refused.
+    let fewer = resolve(&with("train.steps=10", 1)).plan().unwrap();
+    assert_eq!(counted(&fewer), (0, 1, 1));
+    let other = resolve(&with("train.steps=11", 1)).plan().unwrap_err();
+    assert!(other.message.contains("not part of this plan"), "{other}");
 }
 
 #[test]

@@ -392,3 +392,22 @@ fn parents_stand_before_their_children_whatever_is_chosen() {
     let sets = overrides("gpt2:of-w48", "", &["train.steps=7"], "");
     check("distill", sets, shorter);
 }
+
+#[test]
+fn what_a_shape_sets_is_not_set_otherwise() {
+    let library = Library::builtin();
+    let cells = |suite: &str, sets: &[&str]| {
+        let suite = library.suite(suite).unwrap();
+        suite.cells(&library, &overrides("", "", sets, ""))
+    };
+    let refused = cells("serve-depth", &["infer.depth=50"])
+        .unwrap_err()
+        .to_string();
+    for part in [
+        "--set infer.depth=50: shape `depth-0` of suite serve-depth",
+        "--scales batch-2,batch-8,batch-32",
+    ] {
+        assert!(refused.contains(part), "{refused}");
+    }
+    assert!(cells("serve-depth", &["infer.generate=50"]).is_ok());
+}

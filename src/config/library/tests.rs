@@ -236,16 +236,6 @@ fn what_is_not_there_is_refused_with_what_is() {
     assert!(variant(folder).ends_with(first), "{}", variant(folder));
     let folder = "unknown variant `docs`\nhint: the folder of that name is `./docs/`";
     assert_eq!(variant("docs"), folder);
-    let here = variant(".");
-    assert!(
-        here.starts_with("cannot read the variant .: it is a folder"),
-        "{here}"
-    );
-    let file = variant("README.md");
-    assert!(
-        file.contains("told by `effbench summary README.md`"),
-        "{file}"
-    );
     let with_weights = folder_of_gguf();
     let found = variant(&with_weights.path().display().to_string());
     assert!(found.ends_with("model.gguf`"), "{found}");
@@ -263,6 +253,61 @@ fn what_is_not_there_is_refused_with_what_is() {
         assert!(refused.starts_with(&start), "{refused}");
         assert!(refused.ends_with("`effbench data list` names corpora to fetch"));
     }
+}
+
+#[test]
+fn what_lies_beside_variants_is_called_what_it_is() {
+    let library = Library::builtin();
+    let variant = |name: &str| library.variant(name).unwrap_err().to_string();
+    let here = variant(".");
+    // Cargo.toml is there, and is no variant.
+    assert_eq!(
+        here,
+        "cannot read the variant .: it is a folder, and none of a model, which has a config.json\n\
+         hint: `effbench list variants` shows the names that need no file"
+    );
+    let fixture = "tests/fixtures/quick.json";
+    for (file, hint) in [
+        ("README.md", "`effbench list variants` shows"),
+        ("results/README.md", "`effbench list variants` shows"),
+        (
+            fixture,
+            "told by `effbench summary tests/fixtures/quick.json`",
+        ),
+    ] {
+        let refused = variant(file);
+        let start = format!(
+            "{file}: the file is no variant, which is a model's .gguf or folder, or a .toml"
+        );
+        assert!(
+            refused.starts_with(&start) && refused.contains(hint),
+            "{refused}"
+        );
+    }
+}
+
+/// What `--set` makes of a model that exists is told, the same number in other words is not.
+#[test]
+fn what_a_models_file_says_is_not_changed_in_silence() {
+    use crate::config::{Overrides, parse_set};
+    let told = |set: &str| {
+        let overrides = Overrides {
+            variants: Some(vec![
+                "tests/fixtures/checkpoints/llama3/model.gguf".to_owned(),
+            ]),
+            sets: vec![parse_set(set).unwrap()],
+            ..Overrides::default()
+        };
+        overrides.over_models(&Library::builtin()).unwrap()
+    };
+    let own = Library::builtin();
+    let own = own
+        .variant("tests/fixtures/checkpoints/llama3/model.gguf")
+        .unwrap();
+    let layers = own.own.get("model.layers").unwrap().value.clone();
+    assert!(told(&format!("model.layers={layers}")).is_empty());
+    assert!(told("model.context=32").is_empty());
+    assert_eq!(told("model.layers=77").len(), 1);
 }
 
 fn folder_of_gguf() -> tempfile::TempDir {

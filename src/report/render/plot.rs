@@ -476,18 +476,20 @@ fn round_125(value: f64, up: bool) -> f64 {
     found.copied().unwrap_or(value)
 }
 
-/// A row's name, cut to the room there is.
+/// A row's name, cut to the room there is: in the middle, since names of one plot differ at their ends.
 fn name(text: &str, canvas: &Canvas) -> String {
-    let cut = text.chars().count() > canvas.name;
-    let kept: String = text
-        .chars()
-        .take(if cut {
-            canvas.name.saturating_sub(1)
-        } else {
-            canvas.name
-        })
-        .collect();
-    literal(&if cut { kept + "…" } else { kept })
+    let letters: Vec<char> = text.chars().collect();
+    let room = canvas.name.saturating_sub(1);
+    if letters.len() <= canvas.name {
+        return literal(text);
+    }
+    let first = room / 3;
+    let (begin, end) = (
+        &letters[..first],
+        &letters[letters.len() - (room - first)..],
+    );
+    let cut: String = begin.iter().chain(&['…']).chain(end).collect();
+    literal(&cut)
 }
 
 /// Text that kuva must not read as mathematics between dollars.

@@ -4,7 +4,7 @@ use super::gain::{answers, at, headline};
 use super::hue::loss_label;
 use super::scale::opening;
 use super::sentence::sentence;
-use super::think;
+use super::{served, think};
 use crate::analysis::findings::{Cell, Findings};
 use crate::analysis::study::Study;
 use crate::analysis::{Answer, Unanswered};
@@ -14,7 +14,7 @@ use crate::unit::Nats;
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let mut blocks = said(findings);
     blocks.push(Block::Facts(facts(findings)));
-    blocks.extend(findings.answer.as_ref().ok().into_iter().flat_map(doubt));
+    blocks.extend(doubt(findings));
     Some(blocks)
 }
 
@@ -83,34 +83,55 @@ fn unanswered(findings: &Findings, why: &Unanswered) -> Vec<Block> {
         blocks.extend(think::lead(findings.file));
     }
     if blocks.is_empty() {
+        blocks.extend(served::lead(findings));
+    }
+    if blocks.is_empty() {
         blocks.extend(unasked(findings));
     }
-    let loss = findings.loss();
-    let best = |cells: &[&Cell]| {
-        let with_loss = cells
-            .iter()
-            .filter_map(|cell| Some((cell.name.clone(), cell.mean(loss)?, cell.count())));
-        let (name, value, count) = with_loss.min_by(|a, b| a.1.total_cmp(&b.1))?;
-        let of = cells.len();
-        let hint = if of > 1 {
-            format!(" The best of {of} cells looks better than it is: run it again.")
-        } else {
-            String::new()
-        };
-        Some(Block::Text(format!(
-            "Lowest {}: {} by {name} ({count}).{hint}",
-            loss_label(findings),
-            Nats(value)
-        )))
-    };
-    let comparable = findings.comparable();
-    let best = if let [(_, cells)] = &comparable[..] {
-        best(cells)
-    } else {
-        None
-    };
-    blocks.extend(best);
+    if let [(_, cells)] = &findings.comparable()[..] {
+        blocks.extend(lowest(findings, cells));
+    }
     blocks
+}
+
+/// Which cell has the lowest loss; losses that are told alike are not ranked.
+fn lowest(findings: &Findings, cells: &[&Cell]) -> Option<Block> {
+    let (loss, label) = (findings.loss(), loss_label(findings));
+    let losses: Vec<(&Cell, f64)> = cells
+        .iter()
+        .filter_map(|cell| Some((*cell, cell.mean(loss)?)))
+        .collect();
+    let lowest = losses.iter().map(|(_, loss)| *loss).reduce(f64::min)?;
+    let shown = Nats(lowest).to_string();
+    let same = losses
+        .iter()
+        .filter(|(_, loss)| Nats(*loss).to_string() == shown);
+    let same: Vec<&Cell> = same.map(|(cell, _)| *cell).collect();
+    let (all, of) = (losses.len(), cells.len());
+    let said = match &same[..] {
+        [one] => {
+            let hint = if of > 1 {
+                format!(" The best of {of} cells looks better than it is: run it again.")
+            } else {
+                String::new()
+            };
+            format!(
+                "Lowest {label}: {shown} by {} ({}).{hint}",
+                one.name,
+                one.count()
+            )
+        }
+        several if several.len() == all => format!("The same in all {all} cells: {label} {shown}."),
+        [one, others @ ..] => {
+            let others = others.len();
+            format!(
+                "Lowest {label}: {shown}, the same in {} and {others} more of {of} cells.",
+                one.name
+            )
+        }
+        [] => return None,
+    };
+    Some(Block::Text(said))
 }
 
 /// What there is to say where no question was fixed: of the gains over the base, where there is one, else that there is none.
@@ -193,8 +214,9 @@ fn machines(findings: &Findings) -> String {
 }
 
 /// The first caveat is the strongest; the others have a section.
-fn doubt(answer: &Answer) -> Vec<Block> {
-    let Some((first, others)) = answer.caveats.split_first() else {
+fn doubt(findings: &Findings) -> Vec<Block> {
+    let doubts = findings.doubts();
+    let Some((first, others)) = doubts.split_first() else {
         return Vec::new();
     };
     let caveat = Block::Caveat {

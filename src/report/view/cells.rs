@@ -1,151 +1,282 @@
 //! Every cell with every figure.
 
+use std::collections::BTreeSet;
+
 use crate::analysis::findings::{Cell, Findings};
-use crate::record::metric;
+use crate::record::{Asked, metric};
 use crate::report::page::{Block, Quantity, Table};
 use crate::unit::Count;
 
-/// A column: its header, the metric, how it is shown, and whether with its spread.
-type Column = (&'static str, &'static str, Quantity, bool);
+/// What of a metric a column shows.
+#[derive(Clone, Copy, PartialEq)]
+enum Show {
+    /// Its mean over repeats.
+    Mean,
+    /// With their standard deviation.
+    Spread,
+    /// The standard error over the text that all repeats are judged by.
+    Error,
+}
 
-const COLUMNS: [Column; 32] = [
+/// A column: its header, the metric, how it is shown, and what of it.
+type Column = (&'static str, &'static str, Quantity, Show);
+
+const COLUMNS: [Column; 34] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
         Quantity::Nats,
-        true,
+        Show::Spread,
     ),
-    ("val (nats)", metric::VAL_LOSS_NATS, Quantity::Nats, true),
+    (
+        "val (nats)",
+        metric::VAL_LOSS_NATS,
+        Quantity::Nats,
+        Show::Spread,
+    ),
     (
         "before (nats)",
         metric::VAL_LOSS_BEFORE_NATS,
         Quantity::Nats,
-        true,
+        Show::Spread,
     ),
-    ("bits/byte", metric::VAL_BITS_PER_BYTE, Quantity::Nats, true),
-    ("perplexity", metric::PERPLEXITY, Quantity::Nats, false),
+    (
+        "bits/byte",
+        metric::VAL_BITS_PER_BYTE,
+        Quantity::Nats,
+        Show::Spread,
+    ),
+    (
+        "bits/byte ± text",
+        metric::VAL_BITS_PER_BYTE,
+        Quantity::Nats,
+        Show::Error,
+    ),
+    ("perplexity", metric::PERPLEXITY, Quantity::Nats, Show::Mean),
+    (
+        "perplexity ± text",
+        metric::PERPLEXITY,
+        Quantity::Nats,
+        Show::Error,
+    ),
     (
         "packed (+nats)",
         metric::PACKED_EXCESS_NATS,
         Quantity::Nats,
-        true,
+        Show::Spread,
     ),
     (
         "packed perplexity",
         metric::PACKED_PERPLEXITY,
         Quantity::Nats,
-        false,
+        Show::Mean,
     ),
     (
         "packed KL (nats)",
         metric::PACKED_KL_NATS,
         Quantity::Nats,
-        false,
+        Show::Mean,
     ),
     (
         "packed top-1",
         metric::PACKED_TOP1_AGREEMENT,
         Quantity::Share,
-        false,
+        Show::Mean,
     ),
     (
         "next token",
         metric::NEXT_TOKEN_ACCURACY,
         Quantity::Share,
-        false,
+        Show::Mean,
     ),
-    ("task", metric::TASK_ACCURACY, Quantity::Share, false),
-    ("solved", metric::ANSWER_ACCURACY, Quantity::Share, false),
+    ("task", metric::TASK_ACCURACY, Quantity::Share, Show::Mean),
+    (
+        "solved",
+        metric::ANSWER_ACCURACY,
+        Quantity::Share,
+        Show::Mean,
+    ),
     (
         "per sample",
         metric::SAMPLE_ACCURACY,
         Quantity::Share,
-        false,
+        Show::Mean,
     ),
-    ("by any", metric::COVERAGE, Quantity::Share, false),
-    ("chosen", metric::CHOICE_ACCURACY, Quantity::Share, false),
+    ("by any", metric::COVERAGE, Quantity::Share, Show::Mean),
+    (
+        "chosen",
+        metric::CHOICE_ACCURACY,
+        Quantity::Share,
+        Show::Mean,
+    ),
     (
         "chosen by character",
         metric::CHOICE_ACCURACY_NORM,
         Quantity::Share,
-        false,
+        Show::Mean,
     ),
-    ("MaxVio", metric::MAX_VIOLATION, Quantity::Share, false),
-    ("train", metric::TRAIN_WALL_S, Quantity::Seconds, false),
+    ("MaxVio", metric::MAX_VIOLATION, Quantity::Share, Show::Mean),
+    ("train", metric::TRAIN_WALL_S, Quantity::Seconds, Show::Mean),
     (
         "tok/s",
         metric::TRAIN_TOKENS_PER_S,
         Quantity::TokensPerSecond,
-        false,
+        Show::Mean,
     ),
-    ("MFU", metric::MFU, Quantity::Share, false),
-    ("memory", metric::PEAK_MEMORY_BYTES, Quantity::Bytes, false),
+    ("MFU", metric::MFU, Quantity::Share, Show::Mean),
+    (
+        "memory",
+        metric::PEAK_MEMORY_BYTES,
+        Quantity::Bytes,
+        Show::Mean,
+    ),
     (
         "prefill tok/s",
         metric::PREFILL_TOKENS_PER_S,
         Quantity::TokensPerSecond,
-        false,
+        Show::Mean,
     ),
     (
         "decode tok/s",
         metric::DECODE_TOKENS_PER_S,
         Quantity::TokensPerSecond,
-        false,
+        Show::Mean,
     ),
     (
         "read/step",
         metric::WEIGHTS_READ_BYTES,
         Quantity::Bytes,
-        false,
+        Show::Mean,
     ),
     (
         "cache read/step",
         metric::CACHE_READ_BYTES,
         Quantity::Bytes,
-        false,
+        Show::Mean,
     ),
-    ("MBU", metric::MBU, Quantity::Share, false),
-    ("first token", metric::TTFT_S, Quantity::Seconds, false),
-    ("iteration", metric::ITERATION_S, Quantity::Seconds, false),
+    ("MBU", metric::MBU, Quantity::Share, Show::Mean),
+    ("first token", metric::TTFT_S, Quantity::Seconds, Show::Mean),
+    (
+        "iteration",
+        metric::ITERATION_S,
+        Quantity::Seconds,
+        Show::Mean,
+    ),
     (
         "train energy",
         metric::TRAIN_ENERGY_J,
         Quantity::Joules,
-        false,
+        Show::Mean,
     ),
     (
         "J/train token",
         metric::ENERGY_J_PER_TRAIN_TOKEN,
         Quantity::Joules,
-        false,
+        Show::Mean,
     ),
     (
         "J/prefill token",
         metric::ENERGY_J_PER_PREFILL_TOKEN,
         Quantity::Joules,
-        false,
+        Show::Mean,
     ),
     (
         "J/decode token",
         metric::ENERGY_J_PER_DECODE_TOKEN,
         Quantity::Joules,
-        false,
+        Show::Mean,
     ),
 ];
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     let mut table = Table::new(["cell", "n", "params"]);
+    let settings = varying(findings);
+    table
+        .columns
+        .extend(settings.iter().map(|(header, _)| (*header).to_owned()));
     table
         .columns
         .extend(COLUMNS.map(|(header, ..)| header.to_owned()));
-    table.rows.extend(findings.cells.iter().map(row));
-    let note = Block::Text(
-        "Means over the repeats that finished; ± is one standard deviation of a repeat.".to_owned(),
-    );
-    (!table.rows.is_empty()).then(|| vec![note, Block::Table(table.without_empty_columns())])
+    let rows = findings.cells.iter().map(|cell| row(cell, &settings));
+    table.rows.extend(rows);
+    let once = |cell: &Cell| cell.summary.finished() < 2;
+    let note = match findings.cells.iter().all(once) {
+        true => "One repeat of each cell, without any spread.",
+        false => "Means over the repeats that finished; ± is one standard deviation of a repeat.",
+    };
+    let note = Block::Text(note.to_owned());
+    let rows = !table.rows.is_empty();
+    let mut blocks = vec![note, Block::Table(table.without_empty_columns())];
+    blocks.extend(of_text(findings));
+    blocks.extend(withheld(findings));
+    rows.then_some(blocks)
 }
 
-fn row(cell: &Cell) -> Vec<String> {
+/// What the errors over a text are over.
+fn of_text(findings: &Findings) -> Option<Block> {
+    let of = |cell: &Cell| {
+        let found = cell.summary.metrics.get(metric::VAL_BITS_PER_BYTE)?;
+        found.se.and(found.se_parts)
+    };
+    let parts: BTreeSet<u64> = findings.cells.iter().filter_map(of).collect();
+    let (least, most) = (parts.first()?, parts.last()?);
+    let range = match least == most {
+        true => format!("n = {least}"),
+        false => format!("n = {least} to {most}"),
+    };
+    Some(Block::Text(format!(
+        "± text is the standard error over the validation text, which all repeats share: over blocks of neighbouring windows ({range})."
+    )))
+}
+
+/// Why a share of a peak is missing where both its rate and a peak are there.
+fn withheld(findings: &Findings) -> impl Iterator<Item = Block> {
+    let shares = [
+        ("MFU", metric::MFU, metric::TRAIN_TOKENS_PER_S),
+        ("MBU", metric::MBU, metric::DECODE_TOKENS_PER_S),
+    ];
+    let calibrated = !findings.file.calibrations.is_empty();
+    let trials = || findings.cells.iter().flat_map(Cell::finished);
+    shares.into_iter().filter_map(move |(name, share, rate)| {
+        let without: Vec<&str> = trials()
+            .filter(|trial| calibrated && trial.metric(rate).is_some())
+            .filter_map(|trial| trial.metrics.get(share)?.reason.as_deref())
+            .collect();
+        let why = without.first()?;
+        let all = trials()
+            .filter(|trial| trial.metric(rate).is_some())
+            .count();
+        Some(Block::Text(format!(
+            "No {name} of {} of {all} trials: {why}.",
+            without.len()
+        )))
+    })
+}
+
+/// A setting of serving, by its header.
+type Setting = (&'static str, fn(Asked) -> Option<String>);
+
+const SETTINGS: [Setting; 5] = [
+    ("depth", |asked| Some(asked.served_depth().to_string())),
+    ("at once", |asked| Some(asked.served_batch().to_string())),
+    ("prompt", |asked| Some(asked.served_prompt()?.to_string())),
+    ("generated", |asked| Some(asked.generated()?.to_string())),
+    ("weights", |asked| {
+        Some(asked.served_weights().unwrap_or("f32").to_owned())
+    }),
+];
+
+/// Settings of serving that are not the same in all cells: a cell's name need not say them.
+fn varying(findings: &Findings) -> Vec<Setting> {
+    let differ = |(_, of): &Setting| {
+        let mut values = findings.cells.iter().map(|cell| of(cell.any().asked()));
+        let first = values.next();
+        values.any(|value| Some(value) != first)
+    };
+    SETTINGS.into_iter().filter(differ).collect()
+}
+
+fn row(cell: &Cell, settings: &[Setting]) -> Vec<String> {
     let (finished, trials) = (cell.summary.finished(), cell.summary.trials());
     let n = if finished == trials {
         trials.to_string()
@@ -157,18 +288,24 @@ fn row(cell: &Cell) -> Vec<String> {
         .params_total
         .map(|n| Count(n as f64).to_string())
         .unwrap_or_default();
-    let figure = |(_, name, quantity, spread): Column| {
+    let figure = |(_, name, quantity, show): Column| {
         let Some(found) = cell.summary.metrics.get(name) else {
             return String::new();
         };
+        if show == Show::Error {
+            return found.se.map(|se| quantity.cell(se)).unwrap_or_default();
+        }
         let sd = found
             .sd
-            .filter(|_| spread)
+            .filter(|_| show == Show::Spread)
             .map(|sd| format!(" ± {}", quantity.cell(sd)));
         quantity.cell(found.mean) + &sd.unwrap_or_default()
     };
+    let asked = cell.any().asked();
+    let settings = settings.iter().map(|(_, of)| of(asked).unwrap_or_default());
     [cell.name.clone(), n, params]
         .into_iter()
+        .chain(settings)
         .chain(COLUMNS.map(figure))
         .collect()
 }

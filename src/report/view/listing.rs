@@ -1,5 +1,7 @@
 //! Tables for looking around: what there is, what a variant is, what a run would do, what this machine can measure.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 use serde_json::Value;
 
@@ -169,8 +171,12 @@ pub struct Structure<'a> {
     pub source: &'a str,
     /// Counted from its structure.
     pub cost: &'a Cost,
-    /// A guess at a training process's peak.
+    /// A guess at the peak of a process that trains it, or that serves it where that is what it is shown for.
     pub memory_guess_bytes: u64,
+    /// Whether it is shown for serving: a model that exists.
+    pub serves: bool,
+    /// Bytes of the weights that it then serves with, by part, where they are known without loading it.
+    pub bytes: Option<&'a BTreeMap<String, u64>>,
     /// Where the learning rate comes from.
     pub lr_source: &'a RateSource,
     /// Every default written out.
@@ -182,23 +188,33 @@ pub struct Structure<'a> {
 /// Parameters by part, FLOPs, memory, and the settled spec.
 pub fn structure(shown: &Structure) -> Page {
     let cost = shown.cost;
-    let mut parts = Table::new(["part", "parameters", "share"]);
+    let mut parts = Table::new(["part", "parameters", "share", "bytes"]);
+    let bytes = |bytes: Option<u64>| bytes.map(|bytes| Bytes(bytes as f64).to_string());
     for (part, count) in &cost.params_by_part {
         let share = format!("{:.1}%", 100.0 * *count as f64 / cost.params_total as f64);
-        parts.row([part.clone(), count.to_string(), share]);
+        let bytes = bytes(shown.bytes.and_then(|parts| parts.get(part).copied()));
+        parts.row([
+            part.clone(),
+            count.to_string(),
+            share,
+            bytes.unwrap_or_default(),
+        ]);
     }
+    let all = bytes(shown.bytes.map(|parts| parts.values().sum()));
     parts.row([
         "total".to_owned(),
         cost.params_total.to_string(),
         "100%".to_owned(),
+        all.unwrap_or_default(),
     ]);
+    let parts = parts.without_empty_columns();
     let blocks = vec![
         Block::Heading(shown.title.to_owned()),
         Block::Text(shown.about.to_owned()),
         Block::Text(format!("source: {}", shown.source)),
         Block::Table(parts),
         Block::Table(figures(shown)),
-        Block::Table(settled(shown.spec, shown.keys)),
+        Block::Table(settled(shown)),
     ];
     Page::answer(shown.title, Vec::new(), blocks)
 }
@@ -206,6 +222,12 @@ pub fn structure(shown: &Structure) -> Page {
 /// What a trial of it computes and holds.
 fn figures(shown: &Structure) -> Table {
     let (cost, mut figures) = (shown.cost, Table::new(["", ""]));
+    if shown.serves {
+        for (name, figure) in of_serving(shown) {
+            figures.row([name, figure]);
+        }
+        return figures;
+    }
     let full_square = cost
         .train_flops_full_square
         .map_or_else(|| "not counted".to_owned(), |v| Flops(v).to_string());
@@ -269,10 +291,47 @@ fn figures(shown: &Structure) -> Table {
     figures
 }
 
+/// What serving it computes and holds.
+fn of_serving(shown: &Structure) -> Vec<(String, String)> {
+    let (cost, mut rows) = (shown.cost, Vec::new());
+    let mut row = |name: String, figure: String| rows.push((name, figure));
+    if cost.params_active != cost.params_total {
+        let active = Count(cost.params_active as f64).to_string();
+        row("parameters used for one token".to_owned(), active);
+    }
+    if let Some(flops) = &cost.token_flops {
+        let last = flops.seen.last().copied().unwrap_or_default();
+        for seen in [0, last] {
+            let token = flops.one_by_one(seen, 1).unwrap_or(f64::NAN);
+            row(
+                format!("FLOPs of a token behind {seen} others"),
+                Flops(token).to_string(),
+            );
+        }
+        let prompt = flops.prompt(0, last).unwrap_or(f64::NAN);
+        row(
+            format!("FLOPs of a prompt of {last} tokens"),
+            Flops(prompt).to_string(),
+        );
+    }
+    let bytes = |bytes: u64| Bytes(bytes as f64).to_string();
+    row("cache per token".to_owned(), bytes(cost.kv_bytes_per_token));
+    if let Some(window) = cost.cache_bytes_per_window {
+        row("cache of a whole window".to_owned(), bytes(window));
+    }
+    let guess = bytes(shown.memory_guess_bytes);
+    row("serving process, a guess".to_owned(), guess);
+    rows
+}
+
 /// A settled spec's keys with their values and what they mean.
-fn settled(spec: &Value, keys: &[Key]) -> Table {
+fn settled(shown: &Structure) -> Table {
+    let (spec, keys) = (shown.spec, shown.keys);
     let mut table = Table::new(["key", "value", "meaning"]);
-    for (key, value) in flat(spec) {
+    // What is not trained has no use for how.
+    let told = flat(spec).into_iter();
+    let told = told.filter(|(key, _)| !(shown.serves && key.starts_with("train.")));
+    for (key, value) in told {
         let at = |key: &str| spec.pointer(&format!("/{}", key.replace('.', "/")));
         let chosen = |known: &&Key| {
             let kind = at(&format!("{}.kind", known.table)).and_then(Value::as_str);
@@ -316,6 +375,33 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{}", if count == 1 { "" } else { "s" })
 }
 
+/// How many trials, for how long.
+fn would_run(plan: &Plan) -> String {
+    let mut how = vec![
+        counted(plan.cells.len() as u64, "cell"),
+        format!("{} each", counted(plan.repeats, "repeat")),
+    ];
+    how.extend((plan.builds > 1).then(|| format!("by {} builds", plan.builds)));
+    how.extend(match (&plan.shard, plan.tuning_trials) {
+        (None, 0) => None,
+        (None, n) => Some(format!("after {n} that choose learning rates")),
+        (Some(part), 0) => Some(format!("of which this is part {part}")),
+        (Some(_), _) => Some("all of them to choose learning rates".to_owned()),
+    });
+    how.extend((plan.done_trials > 0).then(|| format!("{} are done", plan.done_trials)));
+    format!(
+        "Suite {} would run {} ({}) on {} with {}: {}, about {} and {} at a time (guesses).",
+        plan.suite,
+        counted(plan.trials, "trial"),
+        how.join(", "),
+        plan.device,
+        counted(plan.threads, "thread"),
+        Flops(plan.total_flops),
+        Seconds(plan.seconds_guess),
+        Bytes(plan.memory_bytes_guess as f64),
+    )
+}
+
 /// A plan as a table, with one sentence before it.
 pub fn plan(plan: &Plan) -> Page {
     let mut table = Table::new([
@@ -343,30 +429,13 @@ pub fn plan(plan: &Plan) -> Page {
             ),
         ]);
     }
-    let mut how = vec![
-        counted(plan.cells.len() as u64, "cell"),
-        format!("{} each", counted(plan.repeats, "repeat")),
-    ];
-    how.extend((plan.builds > 1).then(|| format!("by {} builds", plan.builds)));
-    how.extend(match (&plan.shard, plan.tuning_trials) {
-        (None, 0) => None,
-        (None, n) => Some(format!("after {n} that choose learning rates")),
-        (Some(part), 0) => Some(format!("of which this is part {part}")),
-        (Some(_), _) => Some("all of them to choose learning rates".to_owned()),
-    });
-    how.extend((plan.done_trials > 0).then(|| format!("{} are done", plan.done_trials)));
-    let lead = format!(
-        "Suite {} would run {} ({}) on {} with {}: {}, about {} and {} at a time (guesses).",
-        plan.suite,
-        counted(plan.trials, "trial"),
-        how.join(", "),
-        plan.device,
-        counted(plan.threads, "thread"),
-        Flops(plan.total_flops),
-        Seconds(plan.seconds_guess),
-        Bytes(plan.memory_bytes_guess as f64),
-    );
-    let mut blocks = vec![Block::Text(lead)];
+    let mut blocks = vec![Block::Text(would_run(plan))];
+    blocks.extend((plan.beyond_trials > 0).then(|| {
+        let beyond = counted(plan.beyond_trials, "trial");
+        Block::Text(format!(
+            "Besides, the file holds {beyond} that this does not ask for."
+        ))
+    }));
     let judged = plan.trials.saturating_sub(plan.tuning_trials);
     if plan.tuning_trials > judged && plan.shard.is_none() {
         blocks.push(Block::Text(

@@ -33,6 +33,7 @@ pub mod scale;
 pub mod think;
 mod lifecycle_sentence;
 pub mod lifecycle;
+mod served;
 mod answer;
 mod gains;
 mod loss;

@@ -175,7 +175,12 @@ pub fn page(file: &ResultFile, price: Option<&Price>, title: Option<&str>) -> Pa
     Page {
         title,
         source,
-        variants: [findings.variants, think::names(file)].concat(),
+        variants: [
+            findings.variants.clone(),
+            think::names(file),
+            serving::names(&findings),
+        ]
+        .concat(),
         sections,
     }
 }

@@ -2,10 +2,12 @@
 //! take.
 
 use super::hue::hue;
+use super::think;
 use crate::analysis::findings::{Cell, Findings};
 use crate::record::metric;
+use crate::record::utilisation::Peaks;
 use crate::report::page::{
-    Axis, Block, Chart, Figure, Mark, Point, Quantity, Scatter, Series, Table,
+    Axis, Block, Chart, Figure, Hue, Mark, Point, Quantity, Scatter, Series, Table,
 };
 use crate::unit::{Bytes, Seconds, Share};
 
@@ -23,40 +25,75 @@ struct Served<'a> {
     read: Option<(f64, f64)>,
 }
 
-/// Where a variant was served at several depths or with several sequences at once.
-pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
-    let mut served: Vec<Served> = findings.cells.iter().filter_map(of_cell).collect();
+/// The cells that were served, from the shallowest with the fewest sequences on.
+fn served<'a>(findings: &'a Findings<'a>) -> Vec<Served<'a>> {
+    let cells = findings.cells.iter();
+    let mut served: Vec<Served> = cells.filter_map(|cell| of_cell(findings, cell)).collect();
     served.sort_by(|a, b| {
-        a.depth
-            .total_cmp(&b.depth)
-            .then(a.batch.total_cmp(&b.batch))
+        let depth = a.depth.total_cmp(&b.depth);
+        depth.then(a.batch.total_cmp(&b.batch))
     });
+    served
+}
+
+/// Lines against depth, and lines against sequences at once.
+fn lines(findings: &Findings, served: &[Served]) -> [Vec<Series>; 2] {
     let depths = series(
         findings,
-        &served,
+        served,
         &|one| one.batch,
         &|one| one.depth,
-        &|name, batch| {
-            if batch > 1.0 {
-                format!("{name}, {batch} at once")
-            } else {
-                name.to_owned()
-            }
+        &|name, batch| match batch > 1.0 {
+            true => format!("{name}, {batch} at once"),
+            false => name.to_owned(),
         },
     );
     let batches = series(
         findings,
-        &served,
+        served,
         &|one| one.depth,
         &|one| one.batch,
-        &|name, depth| {
-            if depth > 0.0 {
-                format!("{name}, behind {depth} tokens")
-            } else {
-                name.to_owned()
-            }
+        &|name, depth| match depth > 0.0 {
+            true => format!("{name}, behind {depth} tokens"),
+            false => name.to_owned(),
         },
     );
+    [depths, batches]
+}
+
+/// What a line of the bound is called behind the name of its own.
+const BOUND: &str = ": bytes over bandwidth";
+
+/// Lines that are not simply a variant's: what hues stand for here, behind the variants' and those of [`think`].
+pub(super) fn names(findings: &Findings) -> Vec<String> {
+    let mut names: Vec<String> = Vec::new();
+    for line in lines(findings, &served(findings)).iter().flatten() {
+        let known = findings.variants.contains(&line.name) || names.contains(&line.name);
+        if !known && !line.name.ends_with(BOUND) {
+            names.push(line.name.clone());
+        }
+    }
+    names
+}
+
+/// Every line and its bound in a colour of their own.
+fn colour(findings: &Findings, line: &mut Series) {
+    let name = line.name.strip_suffix(BOUND).unwrap_or(&line.name);
+    let first = findings.variants.len() + think::names(findings.file).len();
+    let place = names(findings).iter().position(|known| known == name);
+    line.hue = match place {
+        Some(place) => Hue::Variant(first + place),
+        None => hue(findings, name),
+    };
+}
+
+/// Where a variant was served at several depths or with several sequences at once.
+pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
+    let served = served(findings);
+    let [mut depths, mut batches] = lines(findings, &served);
+    for line in depths.iter_mut().chain(&mut batches) {
+        colour(findings, line);
+    }
     let memory = "The line without signs: what reading the weights and the cache would take at the fastest copy that was measured beside these cells.";
     let plot = |title: &str, x: Axis, what: &str, series: Vec<Series>| {
         let some = !series.is_empty();
@@ -94,7 +131,7 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     Some(vec![Block::Plots(figures), Block::Table(table(&served))])
 }
 
-fn of_cell<'a>(cell: &'a Cell<'a>) -> Option<Served<'a>> {
+fn of_cell<'a>(findings: &Findings, cell: &'a Cell<'a>) -> Option<Served<'a>> {
     let asked = cell.any().asked();
     let batch = asked.served_batch();
     let rate = cell.estimate(metric::DECODE_TOKENS_PER_S)?;
@@ -109,10 +146,10 @@ fn of_cell<'a>(cell: &'a Cell<'a>) -> Option<Served<'a>> {
         batch,
         step_s,
         step_s_interval: ends.map(|ends| (batch / ends.high, batch / ends.low)),
-        read: cell
-            .mean(metric::MBU)
+        read: Peaks::best(&findings.file.calibrations, cell.any())
+            .bytes_per_s
             .zip(bytes)
-            .map(|(mbu, bytes)| (bytes, bytes / step_s / mbu)),
+            .map(|(bandwidth, bytes)| (bytes, bandwidth)),
     })
 }
 
@@ -159,7 +196,7 @@ fn series(
                 ),
                 (
                     Mark::Line,
-                    format!("{named}: bytes over bandwidth"),
+                    format!("{named}{BOUND}"),
                     line.iter()
                         .filter_map(|one| Some(point(one, one.read?.0 / fastest, None)))
                         .collect::<Vec<Point>>(),
@@ -170,7 +207,7 @@ fn series(
                 .filter(|(_, _, points)| !points.is_empty());
             all.extend(lines.map(|(mark, name, points)| Series {
                 name,
-                hue: hue(findings, variant),
+                hue: Hue::Neutral,
                 mark,
                 points,
             }));
@@ -230,6 +267,10 @@ mod tests {
     fn depths_and_batches_are_lines_beside_what_memory_allows() {
         let mut file = example();
         assert!(build(&Findings::of(&file)).is_none());
+        // The first copy was slowed down.
+        for (calibration, copied) in file.calibrations.iter_mut().zip([1e8, 1e9]) {
+            calibration.stream_bytes_per_s = Some(copied);
+        }
         let name = file.trials[0].cell.clone();
         file.trials.retain(|trial| trial.cell == name);
         let settings = [(0, 1, 100.0), (2048, 1, 50.0), (0, 8, 400.0)];
@@ -237,12 +278,10 @@ mod tests {
         for (trial, (depth, batch, rate)) in file.trials.iter_mut().zip(settings) {
             trial.spec["infer"] = json!({"depth": depth, "batch": batch});
             trial.cell = format!("d{depth}-b{batch}");
-            // At 1 GB/s a step of the first reads 5 ms long; of the second copies were slower.
-            let (bytes, mbu) = [(5e6, 0.5), (1e7, 1.0), (1e7, 0.5)]
-                [usize::from(depth > 0) + 2 * usize::from(batch > 1)];
+            // At 1 GB/s a step of the first reads 5 ms long.
+            let bytes = [5e6, 1e7][usize::from(depth > 0 || batch > 1)];
             for (name, value) in [
                 (metric::DECODE_TOKENS_PER_S, rate),
-                (metric::MBU, mbu),
                 (metric::WEIGHTS_READ_BYTES, 4e6),
                 (metric::CACHE_READ_BYTES, bytes - 4e6),
             ] {
@@ -255,6 +294,8 @@ mod tests {
             panic!()
         };
         assert_eq!(figures.len(), 2);
+        let hues: Vec<Vec<usize>> = figures.iter().map(Figure::variants).collect();
+        assert_eq!(hues, [[0], [0]]);
         let lines = |figure: &Figure| match &figure.chart {
             Chart::Scatter(scatter) => scatter
                 .series
@@ -276,5 +317,31 @@ mod tests {
         };
         assert_eq!(table.rows.len(), 3);
         assert_eq!(table.rows[2][1], "2048");
+    }
+
+    #[test]
+    fn lines_of_one_variant_have_colours_of_their_own() {
+        let mut file = example();
+        file.trials.truncate(4);
+        for (k, trial) in file.trials.iter_mut().enumerate() {
+            let (depth, batch) = (2048 * (k % 2), 1 + 7 * (k / 2));
+            trial.spec["infer"] = json!({"depth": depth, "batch": batch});
+            trial.spec_sha256 = crate::record::spec_sha256(&trial.spec);
+            (trial.variant, trial.cell) = ("model".to_owned(), format!("d{depth}-b{batch}"));
+            let rate = Metric::value(metric::DECODE_TOKENS_PER_S, 100.0);
+            trial
+                .metrics
+                .insert(metric::DECODE_TOKENS_PER_S.to_owned(), rate);
+        }
+        let findings = Findings::of(&file);
+        let expected = ["model, 8 at once", "model, behind 2048 tokens"];
+        assert_eq!(names(&findings), expected);
+        let blocks = build(&findings).unwrap();
+        let Block::Plots(figures) = &blocks[0] else {
+            panic!()
+        };
+        let hues: Vec<Vec<usize>> = figures.iter().map(Figure::variants).collect();
+        let first = findings.variants.len();
+        assert_eq!(hues, [[0, first], [0, first + 1]]);
     }
 }

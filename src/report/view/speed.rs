@@ -110,14 +110,20 @@ fn figure(findings: &Findings, cells: &[&Cell], rate: &Rate, shared: &str) -> Op
     };
     (!bars.is_empty()).then(|| Figure {
         title: format!("{}{of}", rate.title),
-        caption: format!(
-            "Longer is better. Means over all trials of a variant with their 95% intervals.{cut}"
-        ),
+        caption: format!("Longer is better. {}{cut}", spread(&bars)),
         chart: Chart::Bars {
             x: Axis::linear(rate.axis, rate.quantity),
             bars,
         },
     })
+}
+
+/// What the bars are means of, and what their ends are, where they have any.
+pub(super) fn spread(bars: &[Bar]) -> &'static str {
+    match bars.iter().any(|bar| bar.interval.is_some()) {
+        true => "Means over all trials of a variant with their 95% intervals.",
+        false => "One trial each, without intervals.",
+    }
 }
 
 /// What utilisation is a share of.

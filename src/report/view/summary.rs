@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::gain::rest;
 use super::price::bill;
 use super::sentence::{details, sentence};
-use super::{answer as opening, cells, energy, unfinished};
+use super::{answer as opening, cells, energy, unfinished, validity};
 use crate::analysis::findings::Findings;
 use crate::analysis::study::studies;
 use crate::analysis::{Unanswered, answer, summarise};
@@ -31,12 +31,8 @@ pub fn summary(file: &ResultFile, path: &str, price: &Price) -> Page {
         "{}.",
         bill(&price.bill(file), &price.name)
     )));
-    if let Ok(answer) = &findings.answer {
-        blocks.extend(answer.caveats.iter().map(|caveat| Block::Caveat {
-            message: caveat.message.clone(),
-            remedy: caveat.remedy.clone(),
-        }));
-    }
+    blocks.extend(validity::line(&findings));
+    blocks.extend(validity::caveats(&findings));
     blocks.push(Block::Text(format!("Result file: {path}")));
     let title = format!("effbench: {}", file.run.suite);
     Page::answer(&title, findings.variants, blocks)
@@ -45,12 +41,14 @@ pub fn summary(file: &ResultFile, path: &str, price: &Price) -> Page {
 /// The same for programs, as one JSON document.
 pub fn summary_json(file: &ResultFile, path: &str) -> Value {
     let found = answer(file);
+    let doubts = Findings::of(file).doubts();
     json!({
         "file": path,
         "sentence": found.as_ref().ok().map(sentence),
         "others": found.as_ref().ok().and_then(|_| others(file)),
         "answer": found.as_ref().ok(),
         "unanswered": found.as_ref().err().map(Unanswered::to_string),
+        "caveats": doubts,
         "cells": summarise(file),
     })
 }
@@ -67,8 +65,8 @@ fn others(file: &ResultFile) -> Option<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::Status;
     use crate::record::example::{example, study};
+    use crate::record::{Flag, Severity, Status};
     use crate::report::Style;
     use crate::report::render::text::golden;
     use crate::report::render::text::text;
@@ -104,6 +102,29 @@ mod tests {
                 },
             ),
         );
+    }
+
+    #[test]
+    fn a_busy_machine_is_told_whatever_is_asked() {
+        let mut file = example();
+        (file.run.base, file.run.headline) = (None, None);
+        for trial in &mut file.trials {
+            trial.validity.flags = vec![Flag {
+                code: "foreign_load".to_owned(),
+                severity: Severity::Warn,
+                value: Some(0.6),
+                limit: Some(0.1),
+            }];
+        }
+        let said = shown(&file, Style::default());
+        for part in [
+            "foreign load in 20 (up to 0.60, limit 0.10)",
+            "other programs had 60.0% of the processors in the median trial",
+        ] {
+            assert!(said.to_lowercase().contains(part), "{said}");
+        }
+        let document = summary_json(&file, "x");
+        assert_eq!(document["caveats"][0]["code"], "shared_machine");
     }
 
     #[test]

@@ -2,25 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::analysis::caveat::drift;
+use crate::analysis::Caveat;
 use crate::analysis::findings::Findings;
 use crate::record::Severity;
 use crate::report::page::{Block, Table};
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
-    let mut blocks: Vec<Block> = Vec::new();
-    if let Ok(answer) = &findings.answer {
-        let caveats = answer.caveats.iter();
-        blocks.extend(caveats.map(|c| Block::Caveat {
-            message: c.message.clone(),
-            remedy: c.remedy.clone(),
-        }));
-    } else {
-        blocks.extend(drift(findings.file).map(|c| Block::Caveat {
-            message: c.message,
-            remedy: c.remedy,
-        }));
-    }
+    let mut blocks = caveats(findings);
     let trials = findings.file.trials.len();
     let invalid = findings
         .file
@@ -47,6 +35,37 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     Some(blocks)
 }
 
+/// Every reason for doubt.
+pub(super) fn caveats(findings: &Findings) -> Vec<Block> {
+    let doubts = findings.doubts().into_iter();
+    let caveat = |found: Caveat| Block::Caveat {
+        message: found.message,
+        remedy: found.remedy,
+    };
+    doubts.map(caveat).collect()
+}
+
+/// What trials flagged that is more than good to know, in one line for a run's last words.
+pub(super) fn line(findings: &Findings) -> Option<Block> {
+    let trials = findings.file.trials.len();
+    let said: Vec<String> = seen(findings)
+        .into_iter()
+        .filter(|(_, seen)| seen.severity != Severity::Info)
+        .map(|((_, code), seen)| {
+            let limit = seen.limit.map(|limit| format!(", limit {limit:.2}"));
+            let furthest = seen.value.map_or_else(String::new, |value| {
+                format!(" (up to {value:.2}{})", limit.unwrap_or_default())
+            });
+            format!("{} in {}{furthest}", code.replace('_', " "), seen.trials)
+        })
+        .collect();
+    let told = format!(
+        "Of {trials} trials some flagged their own measurement: {}.",
+        said.join("; ")
+    );
+    (!said.is_empty()).then_some(Block::Text(told))
+}
+
 /// A row for each kind of flag.
 struct Seen<'a> {
     severity: Severity,
@@ -56,7 +75,8 @@ struct Seen<'a> {
     limit: Option<f64>,
 }
 
-fn flags(findings: &Findings) -> Table {
+/// By falling severity.
+fn seen<'a>(findings: &'a Findings) -> BTreeMap<(u8, &'a str), Seen<'a>> {
     let mut seen: BTreeMap<(u8, &str), Seen> = BTreeMap::new();
     for trial in &findings.file.trials {
         for flag in &trial.validity.flags {
@@ -78,6 +98,10 @@ fn flags(findings: &Findings) -> Table {
                 .max_by(|a, b| a.abs().total_cmp(&b.abs()));
         }
     }
+    seen
+}
+
+fn flags(findings: &Findings) -> Table {
     let mut table = Table::new([
         "flag",
         "severity",
@@ -86,7 +110,7 @@ fn flags(findings: &Findings) -> Table {
         "furthest value",
         "limit",
     ]);
-    table.rows = seen
+    table.rows = seen(findings)
         .into_iter()
         .map(|((_, code), seen)| row(code, &seen))
         .collect();

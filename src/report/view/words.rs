@@ -3,7 +3,7 @@
 use crate::analysis::findings::Findings;
 use crate::report::page::Block;
 
-const WORDS: [(&str, &str); 8] = [
+const WORDS: [(&str, &str); 9] = [
     (
         "variant",
         "an algorithm: architecture, optimizer and schedule together",
@@ -31,7 +31,11 @@ const WORDS: [(&str, &str); 8] = [
     ),
     (
         "MFU",
-        "model FLOPs utilisation: the model’s arithmetic over what the machine’s matrix product did when measured",
+        "model FLOPs utilisation: the model’s arithmetic over the best that the machine’s matrix product did around the run",
+    ),
+    (
+        "MBU",
+        "memory bandwidth utilisation: bytes that a step of decoding reads a second, over the best copy in memory around the run",
     ),
 ];
 
