@@ -177,6 +177,8 @@ pub enum Phase {
     Prefill,
     /// Whole generations: a prompt and the tokens after it.
     Generate,
+    /// Tokens behind a prompt, some of them guessed ahead.
+    Draft,
 }
 
 /// One phase's joules by one meter.

@@ -233,3 +233,31 @@ fn the_sample_is_what_the_program_prints() {
     let said = String::from_utf8(output.stdout).unwrap();
     assert!(said.starts_with(sample), "{said}");
 }
+
+/// The page for who reads nothing else is what the program makes of the files that results/README.md names.
+#[test]
+fn the_page_of_results_is_what_the_program_makes() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let claims = std::fs::read_to_string(root.join(CLAIMS)).unwrap();
+    let (_, rest) = claims.split_once("`effbench report results/").unwrap();
+    let (files, _) = rest
+        .split_once(" --overview --out results/index.html`")
+        .unwrap();
+    let files = format!("results/{files}");
+    let output = Command::new(env!("CARGO_BIN_EXE_effbench"))
+        .arg("report")
+        .args(files.split(' '))
+        .args(["--overview", "--format", "html"])
+        .current_dir(root)
+        .output()
+        .unwrap();
+    let page = String::from_utf8(output.stdout).unwrap();
+    let committed = std::fs::read_to_string(root.join("results/index.html")).unwrap();
+    assert!(
+        page == committed,
+        "results/index.html is another: run the command of {CLAIMS} again"
+    );
+    for asked in ["<script", "src=\"http", "href=\"http", "url(http"] {
+        assert!(!page.contains(asked), "{asked}");
+    }
+}

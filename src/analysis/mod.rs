@@ -53,6 +53,8 @@ pub mod valley;
 pub mod ladder;
 pub mod think;
 pub mod cell;
+pub mod drafted;
+pub mod scarce;
 pub mod findings;
 pub mod lifecycle;
 #[cfg(test)]

@@ -64,6 +64,23 @@ fn first(facts: &Facts) -> Option<u64> {
     facts.named("tokenizer.ggml.bos_token_id")?.as_u64()
 }
 
+/// What GPT-2's byte-level encodings call each of the 256 bytes.
+pub fn byte_words() -> Vec<String> {
+    let printable = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
+    let mut further = 256;
+    let words = (0..256).map(|byte| {
+        let point = match printable(byte) {
+            true => byte,
+            false => {
+                further += 1;
+                further - 1
+            }
+        };
+        char::from_u32(point).map(String::from).unwrap_or_default()
+    });
+    words.collect()
+}
+
 /// The `tokenizer.json` of a GGUF file's metadata.
 ///
 /// # Errors

@@ -118,6 +118,11 @@ impl<'a> Spec<'a> {
         }
     }
 
+    /// What has been settled of a key until now.
+    pub fn settled(&self, key: &str) -> Option<Value> {
+        self.settled.borrow().get(&self.path(key)).cloned()
+    }
+
     /// Whether anything is given in a table.
     pub fn has_any(&self, table: &str) -> bool {
         let table = self.path(table);

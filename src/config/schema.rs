@@ -237,6 +237,8 @@ hardware.embodied_kgco2e = 300
 energy.per_kwh = 0.3
 energy.pue = 1.1
 energy.gco2e_per_kwh = 300
+data.per_m_tokens = 2
+data.per_label = 0.1
 modelled.idle_w = 10
 modelled.max_w = 100
 "#;

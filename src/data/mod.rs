@@ -31,6 +31,7 @@ pub use held_out::HeldOut;
 pub use kinds::kinds;
 pub use problems::Problems;
 pub use repeated::Repeated;
+pub use text::tokenizer_of;
 
 use std::sync::Arc;
 
@@ -129,6 +130,11 @@ impl Validation {
 pub trait Source: Send + Sync {
     /// Token ids are below this.
     fn vocab(&self) -> usize;
+
+    /// A hash of what each token id means, where they stand for pieces of a text: two models with the same one can speak to each other.
+    fn tokenizer(&self) -> Option<String> {
+        None
+    }
 
     /// Training batch number `step` of a seed.
     fn train(&self, seed: u64, step: u64, rows: usize, context: usize) -> Batch;

@@ -73,6 +73,10 @@ impl Repeated {
 }
 
 impl Source for Repeated {
+    fn tokenizer(&self) -> Option<String> {
+        self.inner.tokenizer()
+    }
+
     fn vocab(&self) -> usize {
         self.inner.vocab()
     }

@@ -4,14 +4,18 @@ use candle_core::{DType, Device, Tensor};
 
 use crate::data::Batch;
 use crate::error::Result;
-use crate::model::{Beside, Cache, Model, Weights};
+use crate::model::{Beside, Cache, Mark, Model, Weights};
 use crate::ops::{Ops, TokenLoss};
 
 pub mod sampling;
 mod samples;
+mod drafter;
+pub mod speculative;
 
+pub use drafter::{Drafter, Drafting, Lookup};
 pub use samples::answers;
 pub use sampling::Sampling;
+pub use speculative::Speculative;
 
 /// Logits that an evaluation holds at once: of a large vocabulary those of a whole batch are more than all else.
 const LOGITS_AT_ONCE: usize = 1 << 22;
@@ -42,6 +46,9 @@ pub fn evaluate(
     )?;
     Ok(scored)
 }
+
+/// Tokens of a text that go through a model at once where nothing is asked of them.
+const FED_AT_ONCE: usize = 512;
 
 /// What other weights make of a target.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -149,6 +156,42 @@ impl<'a> Generator<'a> {
             .advance(self.weights, &ids, &mut self.cache, self.ops)?;
         self.device.synchronize()?;
         Ok(logits)
+    }
+
+    /// Takes in a text of any length of the only window, some tokens at a time, whose logits nobody asks for.
+    ///
+    /// # Errors
+    /// The operations'.
+    pub fn feed_long(&mut self, ids: &[u32]) -> Result<()> {
+        ids.chunks(FED_AT_ONCE)
+            .try_for_each(|ids| self.feed(ids).map(drop))
+    }
+
+    /// The same of the only window, and the logits (T, V) after each of the T tokens.
+    ///
+    /// # Errors
+    /// The operations'.
+    pub fn feed_all(&mut self, ids: &[u32]) -> Result<Tensor> {
+        let ids = Tensor::from_slice(ids, ids.len(), self.device)?;
+        let logits = self
+            .model
+            .advance_all(self.weights, &ids, &mut self.cache, self.ops)?;
+        self.device.synchronize()?;
+        Ok(logits)
+    }
+
+    /// Where it is, to go back to.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn mark(&self) -> Result<Mark> {
+        self.cache.mark()
+    }
+
+    /// Forgets all but `seen` tokens, or to the mark where a layer can go back no other way; how many it has seen then.
+    pub fn back(&mut self, mark: Mark, seen: usize) -> usize {
+        self.cache.back(mark, seen);
+        self.cache.seen()
     }
 
     /// The same generator with each of its windows `times` over: their prompts are fed once, whatever follows them.

@@ -78,6 +78,15 @@ impl Sampling {
         if self.temperature == 0.0 {
             return likeliest(logits) as u32;
         }
+        let chances = self.chances(logits);
+        self.draw(&chances)
+    }
+
+    /// The tokens that one row of logits leaves, and how likely each is.
+    pub(super) fn chances(&self, logits: &[f32]) -> Chances {
+        if self.temperature == 0.0 {
+            return Chances::of_one(likeliest(logits) as u32);
+        }
         let mut order: Vec<usize> = (0..logits.len()).collect();
         let likelier = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
         if self.top_k > 0 && self.top_k < order.len() {
@@ -90,15 +99,60 @@ impl Sampling {
             .map(|&i| logits[i])
             .fold(f32::NEG_INFINITY, f32::max);
         let weight = |i: usize| (f64::from(logits[i] - top) / self.temperature).exp();
-        let total: f64 = order.iter().map(|&i| weight(i)).sum();
-        let mut left = self.stream.uniform() * total;
-        for &i in &order {
-            left -= weight(i);
+        Chances::new(order.iter().map(|&i| (i as u32, weight(i))).collect())
+    }
+
+    /// One of these tokens, each as often as it is likely.
+    pub(super) fn draw(&mut self, chances: &Chances) -> u32 {
+        let mut left = self.stream.uniform() * chances.total;
+        for &(token, weight) in &chances.weights {
+            left -= weight;
             if left < 0.0 {
-                return i as u32;
+                return token;
             }
         }
-        order.last().copied().unwrap_or_default() as u32
+        let last = chances.weights.last();
+        last.map(|(token, _)| *token).unwrap_or_default()
+    }
+
+    /// True as often as `p` says.
+    pub(super) fn happens(&mut self, p: f64) -> bool {
+        self.stream.uniform() < p
+    }
+}
+
+/// Tokens that may come next, in the order of their numbers, with weights that need not sum to one; all others never come.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Chances {
+    weights: Vec<(u32, f64)>,
+    total: f64,
+}
+
+impl Chances {
+    fn new(weights: Vec<(u32, f64)>) -> Self {
+        let total = weights.iter().map(|(_, weight)| weight).sum();
+        Self { weights, total }
+    }
+
+    /// Always this token.
+    pub(super) fn of_one(token: u32) -> Self {
+        Self::new(vec![(token, 1.0)])
+    }
+
+    /// How likely a token is.
+    pub(super) fn of(&self, token: u32) -> f64 {
+        let found = self.weights.binary_search_by_key(&token, |(t, _)| *t);
+        found.map_or(0.0, |at| self.weights[at].1 / self.total)
+    }
+
+    /// What is left of these where others are taken off, `max(0, p - q)` token by token; these again where that is nothing.
+    pub(super) fn less(&self, others: &Self) -> Self {
+        let left = self.weights.iter().map(|(token, weight)| {
+            let left = weight / self.total - others.of(*token);
+            (*token, left.max(0.0))
+        });
+        let left = Self::new(left.collect());
+        if left.total > 0.0 { left } else { self.clone() }
     }
 }
 

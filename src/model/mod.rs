@@ -10,7 +10,7 @@ use candle_core::Tensor;
 
 use crate::config::knob::Text;
 use crate::config::{Knob, Section, Spec};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ops::{Format, Ops};
 
 pub mod work;
@@ -44,6 +44,7 @@ mod filling;
 pub mod stream;
 mod head;
 mod serving;
+mod decode;
 mod start;
 mod both;
 pub mod loss;
@@ -75,7 +76,7 @@ pub use param::{Decl, Declare, Init, Params, Part, Role, Weights};
 pub use pass::Pass;
 pub use position::{Position, PositionKind};
 pub use scaling::{Factors, Growth, Place, Scaling};
-pub use serving::{Cache, Packing};
+pub use serving::{Cache, Mark, Packing};
 pub use shape::Shape;
 pub use site::Site;
 pub use slots::Slots;
@@ -398,49 +399,6 @@ impl Model {
             see(&x);
         }
         Ok(x)
-    }
-
-    /// Logits (B, V) of the last of `time` new tokens, given what `cache` has seen; `ids` is (B*time) of type U32.
-    pub fn advance(
-        &self,
-        weights: &Weights,
-        ids: &Tensor,
-        cache: &mut Cache,
-        ops: Ops,
-    ) -> Result<Tensor> {
-        let batch = cache.batch;
-        let time = ids.elem_count() / batch;
-        if cache.seen + time > cache.room {
-            let asked = cache.seen + time;
-            return Err(Error::input(format!(
-                "{asked} tokens do not fit a cache of {}",
-                cache.room
-            )));
-        }
-        let rope = self.position.rope(cache.seen, time, ids.device())?;
-        let pass = Pass {
-            weights,
-            ops,
-            batch,
-            time,
-            offset: cache.seen,
-            room: cache.room,
-            ids,
-            rope: rope.as_ref(),
-            beside: &Beside::default(),
-        };
-        let states = &mut cache.states;
-        let mix = &mut |layer: usize, mixer: &dyn Mixer, x: &Tensor| {
-            mixer.advance(x, &pass, &mut states[layer])
-        };
-        let x = self.through(&pass, mix, &mut |_| {})?;
-        cache.seen += time;
-        let last = x
-            .reshape((batch, time, self.shape.width))?
-            .narrow(1, time - 1, 1)?
-            .squeeze(1)?
-            .contiguous()?;
-        self.head.logits(&last, &pass)
     }
 }
 

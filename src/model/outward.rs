@@ -14,6 +14,7 @@ use super::param::{Decl, Params};
 use super::shape::Shape;
 use super::weights::save;
 use crate::checkpoint::outward::{Form, Outward, outward};
+use crate::checkpoint::tokenizer::byte_words;
 use crate::checkpoint::{Piece, Turn};
 use crate::error::{Error, Result};
 
@@ -155,19 +156,7 @@ fn laid(piece: &Piece, own: &Tensor) -> Result<Tensor> {
 
 /// A vocabulary of the 256 bytes, spelled as byte-level pairs spell them, without a pair.
 fn of_bytes() -> Vec<(String, Value)> {
-    let printable = |byte: u32| matches!(byte, 33..=126 | 161..=172 | 174..=255);
-    let mut further = 256;
-    let tokens = (0..256).map(|byte| {
-        let point = match printable(byte) {
-            true => byte,
-            false => {
-                further += 1;
-                further - 1
-            }
-        };
-        char::from_u32(point).map(String::from).unwrap_or_default()
-    });
-    let tokens: Vec<String> = tokens.collect();
+    let tokens = byte_words();
     let kinds = vec![1; tokens.len()];
     vec![
         ("tokenizer.ggml.model".to_owned(), "gpt2".into()),

@@ -89,18 +89,44 @@ pub(super) fn bytes_read(decls: &[Decl], head: ParamId, weights: &Weights, batch
 
 /// What decoding has seen of `batch` windows.
 pub struct Cache {
-    pub(super) states: Vec<State>,
+    pub(super) kept: Vec<Kept>,
     pub(super) batch: usize,
     pub(super) seen: usize,
     /// Tokens of each window that it has room for.
     pub(super) room: usize,
 }
 
+/// What one layer keeps.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Kept {
+    pub(super) state: State,
+    /// Whether its last tokens are forgotten by not looking at them.
+    pub(super) by_place: bool,
+}
+
+impl Kept {
+    /// Every tensor as `each` has it.
+    fn map(&self, each: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let tensors = self.state.0.iter().map(each);
+        Ok(Self {
+            state: State(tensors.collect::<Result<_>>()?),
+            by_place: self.by_place,
+        })
+    }
+}
+
+/// A place in a window that decoding can go back to: copies of what later tokens change.
+pub struct Mark {
+    /// Of each layer that needs one.
+    copies: Vec<Option<Kept>>,
+    seen: usize,
+}
+
 impl Cache {
     /// Nothing seen yet, of at most `room` tokens of each window.
     pub(super) fn new(layers: usize, batch: usize, room: usize) -> Self {
         Self {
-            states: vec![State::default(); layers],
+            kept: vec![Kept::default(); layers],
             batch,
             seen: 0,
             room,
@@ -112,14 +138,7 @@ impl Cache {
     /// # Errors
     /// The device's.
     pub fn copied(&self) -> Result<Self> {
-        let copied = |state: &State| -> Result<State> {
-            let tensors = state.0.iter().map(|tensor| Ok(tensor.copy()?));
-            Ok(State(tensors.collect::<Result<_>>()?))
-        };
-        Ok(Self {
-            states: self.states.iter().map(copied).collect::<Result<_>>()?,
-            ..*self
-        })
+        self.map(|tensor| Ok(tensor.copy()?))
     }
 
     /// The same with each window `times` over, one copy behind the other: what several continuations of one prompt share.
@@ -127,13 +146,16 @@ impl Cache {
     /// # Errors
     /// The device's.
     pub fn repeated(&self, times: usize) -> Result<Self> {
-        let of_state = |state: &State| -> Result<State> {
-            let repeated = state.0.iter().map(|kept| self.repeat(kept, times));
-            Ok(State(repeated.collect::<Result<_>>()?))
-        };
         Ok(Self {
-            states: self.states.iter().map(of_state).collect::<Result<_>>()?,
             batch: self.batch * times,
+            ..self.map(|kept| self.repeat(kept, times))?
+        })
+    }
+
+    fn map(&self, each: impl Fn(&Tensor) -> Result<Tensor>) -> Result<Self> {
+        let kept = self.kept.iter().map(|kept| kept.map(&each));
+        Ok(Self {
+            kept: kept.collect::<Result<_>>()?,
             ..*self
         })
     }
@@ -150,6 +172,40 @@ impl Cache {
         Ok(rows.contiguous()?.reshape(repeated)?)
     }
 
+    /// Where it is now, to go [`back`](Self::back) to. Costs a copy of what layers keep that cannot forget their last tokens.
+    ///
+    /// # Errors
+    /// The device's.
+    pub fn mark(&self) -> Result<Mark> {
+        let copy = |kept: &Kept| match kept.by_place {
+            true => Ok(None),
+            false => kept.map(|tensor| Ok(tensor.copy()?)).map(Some),
+        };
+        Ok(Mark {
+            copies: self.kept.iter().map(copy).collect::<Result<_>>()?,
+            seen: self.seen,
+        })
+    }
+
+    /// Forgets the last tokens, all but `seen` of each window or, where a layer can only go back to its copy, to the mark.
+    pub fn back(&mut self, mark: Mark, seen: usize) {
+        if seen >= self.seen {
+            return;
+        }
+        let copied = mark.copies.iter().any(Option::is_some);
+        self.seen = if copied {
+            mark.seen
+        } else {
+            seen.max(mark.seen)
+        };
+        let copies = self.kept.iter_mut().zip(mark.copies);
+        copies.for_each(|(kept, copy)| {
+            if let Some(copy) = copy {
+                *kept = copy;
+            }
+        });
+    }
+
     /// Tokens of each window seen.
     pub fn seen(&self) -> usize {
         self.seen
@@ -157,7 +213,7 @@ impl Cache {
 
     /// Scalars that it holds, all layers and windows: what a mixer claims is held against this.
     pub fn held_scalars(&self) -> u64 {
-        let tensors = self.states.iter().flat_map(|state| &state.0);
+        let tensors = self.kept.iter().flat_map(|kept| &kept.state.0);
         tensors.map(|tensor| tensor.elem_count() as u64).sum()
     }
 }

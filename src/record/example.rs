@@ -270,6 +270,7 @@ fn cost(variant: &str, steps: u64) -> Cost {
         train_flops: model * steps as f64,
         train_flops_full_square: Some(1.05 * model * steps as f64),
         optimizer_flops: optimizer * steps as f64,
+        train_labels: None,
         tuning_flops: None,
         train_tokens: 1024 * steps,
         kv_bytes_per_token: 512,

@@ -66,6 +66,16 @@ pub const PACKED_KL_NATS: &str = "packed_kl_nats";
 pub const PACKED_TOP1_AGREEMENT: &str = "packed_top1_agreement";
 /// What a decoded token reads of the cache.
 pub const CACHE_READ_BYTES: &str = "cache_read_bytes";
+/// Generation with tokens guessed ahead.
+pub const SPECULATIVE_TOKENS_PER_S: &str = "speculative_tokens_per_s";
+/// That over generation without.
+pub const SPECULATIVE_SPEEDUP: &str = "speculative_speedup";
+/// How often a guess is taken.
+pub const DRAFT_ACCEPTANCE: &str = "draft_acceptance";
+/// What a pass brings.
+pub const TOKENS_PER_PASS: &str = "tokens_per_pass";
+/// Measured energy of generation with tokens guessed ahead.
+pub const ENERGY_J_PER_SPECULATIVE_TOKEN: &str = "energy_j_per_speculative_token";
 /// Model bandwidth utilisation.
 pub const MBU: &str = "mbu";
 /// Fused ops of one training step.
@@ -136,6 +146,10 @@ registry! {
     MAX_VIOLATION, "1", Lower, Seeded, "The largest load of an expert over the mean load, less 1, over all validation tokens, in the layer where it is largest.";
     PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
+    SPECULATIVE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second where infer.draft guesses ahead, the smaller model's time among it; reading the prompt is not.";
+    SPECULATIVE_SPEEDUP, "1", Higher, Sampled, "Seconds of plain decoding over those with infer.draft, of the same model behind the same prompts, one beside the other.";
+    DRAFT_ACCEPTANCE, "1", Higher, Seeded, "Share of the tokens that infer.draft guessed which the model took; standard error over prompts.";
+    TOKENS_PER_PASS, "1", Higher, Seeded, "Tokens generated for each pass through the model where infer.draft guesses ahead; 1 without.";
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
     WEIGHTS_READ_BYTES, "bytes", Lower, Exact, "Bytes of weights that a step of decoding reads: of every matrix, packed or not, of experts those that infer.batch tokens are expected to choose, and a row of each table.";
     PACKED_EXCESS_NATS, "nats", Lower, Seeded, "Validation loss with packed weights (infer.weights) minus that with the trained ones, on the same tokens.";
@@ -151,6 +165,7 @@ registry! {
     ENERGY_J_PER_TRAIN_TOKEN, "J/token", Lower, Sampled, "Measured joules per training token.";
     ENERGY_J_PER_PREFILL_TOKEN, "J/token", Lower, Sampled, "Measured joules per prompt token.";
     ENERGY_J_PER_DECODE_TOKEN, "J/token", Lower, Sampled, "Measured joules per generated token.";
+    ENERGY_J_PER_SPECULATIVE_TOKEN, "J/token", Lower, Sampled, "Measured joules per generated token where infer.draft guesses ahead, both models' among them.";
 }
 
 /// The registry's row of a name.

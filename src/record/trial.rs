@@ -8,6 +8,7 @@ use serde_json::Value;
 
 use super::answers::Answers;
 use super::choices::Choices;
+use super::drafted::Drafted;
 use super::gpu::GpuState;
 use super::loss::LossUnit;
 use super::metric::Metric;
@@ -113,6 +114,9 @@ pub struct Trial {
     /// Which answers it chose to the questions of its data (`data.choices`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub choices: Option<Choices>,
+    /// What guessing tokens ahead brought (`infer.draft`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drafted: Option<Drafted>,
     /// Joules, by meter.
     pub energy: Energy,
     /// What the GPU that it trained on showed meanwhile, where it was one.
@@ -153,6 +157,7 @@ impl Trial {
             skills: Vec::new(),
             answers: None,
             choices: None,
+            drafted: None,
             energy: Energy::default(),
             gpu: None,
             validity: Validity {
@@ -187,6 +192,18 @@ impl Trial {
             .as_ref()
             .map(|cost| cost.train_tokens)
             .or_else(|| self.stated.as_ref()?.train_tokens)
+    }
+
+    /// Times that it read its data, on average; 1 where it did not come to their end.
+    pub fn epochs(&self) -> f64 {
+        let mut flags = self.validity.flags.iter();
+        let repeated = flags.find(|flag| flag.code == "repeated_data");
+        repeated.and_then(|flag| flag.value).unwrap_or(1.0).max(1.0)
+    }
+
+    /// Training tokens that were not read before.
+    pub fn unique_tokens(&self) -> Option<f64> {
+        Some(self.train_tokens()? as f64 / self.epochs())
     }
 
     /// What its losses are told in.
@@ -274,6 +291,9 @@ pub struct Cost {
     pub tuning_flops: Option<f64>,
     /// Training tokens of the whole trial.
     pub train_tokens: u64,
+    /// Those of them that training is asked for, where the data ask a task and leave the others out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub train_labels: Option<u64>,
     /// What one more token adds to what decoding keeps, at the end of the context.
     pub kv_bytes_per_token: u64,
     /// What decoding keeps of a window of the whole context: keys and values, of sliding windows no more than those hold, and states

@@ -24,6 +24,6 @@ pub use view::report::page as report;
 pub use view::sentence::sentence;
 pub use view::summary::{summary, summary_json};
 pub use view::{
-    challenge, changes, compare, fit, forecast, gain, joint, lifecycle, listing, price, projection,
-    target, think,
+    challenge, changes, compare, fit, forecast, gain, joint, lifecycle, listing, overview, price,
+    projection, target, think,
 };

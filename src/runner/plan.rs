@@ -277,6 +277,7 @@ mod tests {
                 train_flops: flops,
                 train_flops_full_square: None,
                 optimizer_flops: 1.0,
+                train_labels: None,
                 tuning_flops: None,
                 train_tokens: 1,
                 kv_bytes_per_token: 1,

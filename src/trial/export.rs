@@ -7,13 +7,12 @@ use std::path::{Path, PathBuf};
 use serde_json::{Map, Value, json};
 
 use super::Registry;
+use super::kept::{beside, kept, own_keys};
 use super::settle::{Experiment, settle};
 use crate::config::{Origin, Tree};
 use crate::device::Opened;
 use crate::error::{Error, Result};
-use crate::foreign;
 use crate::model::outward::{Besides, write};
-use crate::record::store::write_whole;
 
 /// What starts and learning rates follow from, which no file of weights says; the feed-forward layers' width is in their shapes.
 const NOT_WRITTEN: [&str; 10] = [
@@ -29,36 +28,6 @@ const NOT_WRITTEN: [&str; 10] = [
     "vocab",
 ];
 
-/// Kinds of products that are merged before they serve.
-const LOW_RANK: [&str; 2] = ["lora", "dora"];
-
-/// The file beside kept weights that says what they are weights of.
-pub fn beside(weights: &Path) -> PathBuf {
-    weights.with_extension("spec")
-}
-
-/// Writes it.
-///
-/// # Errors
-/// Where it cannot be written.
-pub(super) fn keep(weights: &Path, cell: &str, spec: &Value) -> Result<()> {
-    let document = json!({"cell": cell, "spec": merged(spec)});
-    write_whole(&beside(weights), format!("{document:#}\n").as_bytes())
-}
-
-/// The spec of what is kept, in which low-rank changes are merged into their matrices.
-fn merged(spec: &Value) -> Value {
-    let mut spec = spec.clone();
-    let is_low_rank = |model: &Value| {
-        let kind = model.pointer("/linear/kind").and_then(Value::as_str);
-        kind.is_some_and(|kind| LOW_RANK.contains(&kind))
-    };
-    if is_low_rank(&spec["model"]) {
-        spec["model"]["linear"] = json!({"kind": "dense"});
-    }
-    spec
-}
-
 /// Writes kept weights to a GGUF file, where the path ends so, or to a folder for `transformers`; says which architecture it is.
 ///
 /// # Errors
@@ -69,12 +38,8 @@ pub fn export(
     to: &Path,
     opened: &Opened,
 ) -> Result<&'static str> {
-    let said = beside(weights);
-    let text = foreign::text(&said).map_err(|error| {
-        error.hint("`effbench run --keep-weights DIR` writes the spec beside the weights, with the ending .spec")
-    })?;
-    let broken = |why: String| Error::input(format!("{}: {why}", said.display()));
-    let document: Value = serde_json::from_str(&text).map_err(|error| broken(error.to_string()))?;
+    let broken = |why: String| Error::input(format!("{}: {why}", beside(weights).display()));
+    let document = kept(weights)?;
     let (cell, spec) = (&document["cell"], &document["spec"]);
     let Some(model) = spec.get("model").and_then(Value::as_object) else {
         return Err(broken("it has no table `spec.model`".to_owned()));
@@ -129,16 +94,10 @@ fn refuse_scores(model: &Map<String, Value>) -> Result<()> {
 
 /// A model alone, on tokens that nobody reads.
 fn model_of(model: &Map<String, Value>, weights: &Path) -> Result<Tree> {
-    let mut own = model.clone();
-    for key in ["from_blake3", "from_cell", "from_spec"] {
-        own.remove(key);
-    }
-    let from = weights
-        .to_str()
-        .ok_or_else(|| Error::input(format!("{} is not valid UTF-8", weights.display())))?;
-    own.insert("from".to_owned(), from.into());
-    let spec = json!({"model": own, "data": alone(model)});
-    Tree::from_json(&spec, &Origin::named("the spec beside the weights"))
+    let mut tree = own_keys(model, weights)?;
+    let data = json!({"data": alone(model)});
+    tree.overlay(&Tree::from_json(&data, &Origin::named("effbench export"))?);
+    Ok(tree)
 }
 
 fn alone(model: &Map<String, Value>) -> Value {

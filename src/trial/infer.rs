@@ -1,5 +1,7 @@
 //! What is generated to measure inference, and what the weights are packed in for it: `infer.*`.
 
+use super::Registry;
+use super::draft::{self, Draft};
 use super::keys::{
     ACTIVATIONS, DEPTH, GENERATE, INFER, INFER_BATCH, INFER_WEIGHTS, PROBLEMS, PROMPT, SAMPLES,
 };
@@ -24,6 +26,8 @@ pub struct Infer {
     pub weights: Option<Packing>,
     /// What multiplies packed matrices.
     pub activations: Activations,
+    /// What guesses tokens ahead, where something does.
+    pub draft: Option<Draft>,
     /// How often which problems are asked, where they are.
     pub asked: Option<Questions>,
     /// A sampling for a seed.
@@ -41,6 +45,7 @@ pub struct Questions {
 
 /// Reads `infer.*`; prompt and generation fit the context, what is in the cache before them need not.
 pub(super) fn settle(
+    registry: &Registry,
     spec: &Spec,
     (context, source): (usize, &dyn Source),
     model: &Model,
@@ -72,12 +77,21 @@ pub(super) fn settle(
         return Err(knobs.refuse(&DEPTH, &why).hint("a larger model.context"));
     }
     let weights = packing(&knobs, model, device)?;
+    let batch = knobs.read(&INFER_BATCH)?;
+    let longest = depth.unwrap_or(0) + prompt + generate;
+    let served = (longest, batch, device);
+    let draft = draft::settle(registry, spec, model, source, served)?;
+    if draft.is_some() && generate < 2 {
+        let why = "the first token follows from the prompt, and draft has no other to guess";
+        return Err(knobs.refuse(&GENERATE, why).hint(fits));
+    }
     let sampling = Box::new(Sampling::settle(spec)?);
     Ok(Infer {
         prompt,
         generate,
         depth: depth.unwrap_or(0),
-        batch: knobs.read(&INFER_BATCH)?,
+        batch,
+        draft,
         activations: activations(&knobs, weights)?,
         asked: questions(&knobs, source)?,
         weights,

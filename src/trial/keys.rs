@@ -20,6 +20,9 @@ const MOST_DEPTH: usize = 1 << 22;
 const MOST_SAMPLES: usize = 1 << 12;
 const MOST_PROBLEMS: usize = 1 << 20;
 
+/// Guesses beyond which a pass is no longer one of decoding.
+const MOST_DRAFT: usize = 64;
+
 /// Windows per step beyond which sizes are a typing error.
 const MOST_WINDOWS: usize = 1 << 16;
 
@@ -211,6 +214,21 @@ pub(super) const PROBLEMS: Knob<Whole> = Knob::count(
 )
 .at_most(MOST_PROBLEMS)
 .default(400);
+pub(super) const DRAFT: Knob<Text> = Knob::text(
+    "draft",
+    "What guesses tokens ahead while decoding, for the model to judge several in one pass: lookup (what followed in the text before), or a smaller model of the same tokenizer (a GGUF file, a folder of Hugging Face's, a file of --keep-weights); settled as the name alone.",
+)
+.such_as(&["lookup"])
+.optional();
+pub(super) const DRAFT_BLAKE3: Knob<Text> = Knob::text(
+    "draft_blake3",
+    "Hash of that model's file, which is refused where it has another one.",
+)
+.follows("the hash of the file that infer.draft names");
+pub(super) const DRAFT_TOKENS: Knob<Whole> =
+    Knob::count("draft_tokens", "Tokens guessed at most before each pass.")
+        .at_most(MOST_DRAFT)
+        .default(4);
 pub(super) const INFER: Section = Section {
     path: "infer",
     knobs: &[
@@ -220,6 +238,9 @@ pub(super) const INFER: Section = Section {
         &INFER_BATCH,
         &INFER_WEIGHTS,
         &ACTIVATIONS,
+        &DRAFT,
+        &DRAFT_BLAKE3,
+        &DRAFT_TOKENS,
         &SAMPLES,
         &PROBLEMS,
     ],

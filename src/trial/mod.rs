@@ -6,7 +6,8 @@ use crate::error::{Error, Result};
 use crate::measure::energy::{Metering, Plan};
 use crate::measure::{Clock, Monotonic, clock, disturbance};
 use crate::model::weights;
-use crate::record::{Answers, Choices, Status, Trial};
+use crate::reading::Energy;
+use crate::record::{Answers, Choices, Drafted, Metric, Status, Trial};
 
 pub mod checkpoint;
 pub mod job;
@@ -15,6 +16,8 @@ mod energy;
 mod footprint;
 pub mod registry;
 pub mod keys;
+pub mod kept;
+pub mod draft;
 pub mod infer;
 pub mod settle;
 pub mod refusal;
@@ -27,6 +30,7 @@ mod choices;
 mod ahead;
 pub mod training;
 mod figure;
+mod speculation;
 mod served;
 mod absent;
 mod outcome;
@@ -62,8 +66,7 @@ fn observed(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         external: experiment.measure.external.clone(),
     };
     let meters = Metering::start(&registry.meters, plan, Arc::new(clock));
-    let checkpoint = job.checkpoint.clone();
-    let checkpoint = checkpoint.map(|path| Checkpoint {
+    let checkpoint = job.checkpoint.clone().map(|path| Checkpoint {
         path,
         id: job.trial.id.clone(),
         every_s: job.checkpoint_every_s,
@@ -79,18 +82,20 @@ fn observed(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         emit,
     )?;
     let gpu = watch.map(|watch| watch.end());
-    let host_bytes = training.peak_bytes.filter(|_| own.is_none());
-    let peak_bytes = host_bytes.or_else(|| gpu::peak_bytes(&opened, gpu.as_ref()));
-    // A process that went on from a checkpoint also held that.
-    let peak_bytes = peak_bytes.filter(|_| training.resumed_at.is_none());
+    let peak_bytes = peak_bytes(&training, &opened, own.is_none(), gpu.as_ref());
     let learnt = learnt(job, &experiment, &training)?;
-    let learnt = (&experiment, learnt.as_ref());
-    let (serving, answers, choices) = served(job, learnt, &opened, &clock, &meters)?;
+    let served = served(
+        job,
+        (&experiment, learnt.as_ref()),
+        &opened,
+        &clock,
+        &meters,
+    )?;
     let energy = meters.end();
     let observed = outcome::Observed {
         experiment: &experiment,
         training: &training,
-        serving: serving.as_ref(),
+        serving: served.serving.as_ref(),
         disturbances: disturbances(&before, &clock, gpu.as_ref()),
     };
     Ok(Trial {
@@ -99,12 +104,13 @@ fn observed(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
             None => Status::Ok,
         },
         reason: training.diverged.clone(),
-        metrics: answers::metrics(answers.as_ref())
-            .chain(choices::metrics(choices.as_ref()))
+        metrics: served
+            .metrics(&energy)
             .chain(observed.metrics(job, peak_bytes, &energy))
             .collect(),
-        answers,
-        choices,
+        answers: served.answers,
+        choices: served.choices,
+        drafted: served.drafted,
         skills: observed.skills(),
         validity: observed.validity(&energy),
         energy: energy::energy(&energy, training.resumed_at.is_some()),
@@ -112,6 +118,18 @@ fn observed(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })
+}
+
+/// What training held: of the process, or of the GPU. A process that went on from a checkpoint also held that.
+fn peak_bytes(
+    training: &training::Training,
+    opened: &crate::device::Opened,
+    of_host: bool,
+    gpu: Option<&crate::measure::gpu::watch::Seen>,
+) -> Option<u64> {
+    let host = training.peak_bytes.filter(|_| of_host);
+    let peak = host.or_else(|| gpu::peak_bytes(opened, gpu));
+    peak.filter(|_| training.resumed_at.is_none())
 }
 
 /// Of all that was timed, training and serving.
@@ -137,9 +155,27 @@ fn learnt(
     let learnt = experiment.model.merged(&training.params)?;
     if let Some(path) = &job.keep_weights {
         weights::write(path, experiment.model.decls(), &learnt)?;
-        export::keep(path, &job.trial.cell, &job.trial.spec)?;
+        kept::keep(path, &job.trial.cell, &job.trial.spec)?;
     }
     Ok(Some(learnt))
+}
+
+/// What was seen of inference.
+#[derive(Default)]
+struct Served {
+    serving: Option<serving::Serving>,
+    answers: Option<Answers>,
+    choices: Option<Choices>,
+    drafted: Option<Drafted>,
+}
+
+impl Served {
+    /// What was asked of the model and guessed for it, in figures.
+    fn metrics(&self, energy: &Energy) -> impl Iterator<Item = (String, Metric)> {
+        answers::metrics(self.answers.as_ref())
+            .chain(choices::metrics(self.choices.as_ref()))
+            .chain(speculation::metrics(self.drafted.as_ref(), energy))
+    }
 }
 
 /// The inference half: not of a model that diverged, nor of a trial that only helps to choose a learning rate, which is asked for
@@ -150,15 +186,18 @@ fn served(
     opened: &crate::device::Opened,
     clock: &dyn Clock,
     meters: &Metering,
-) -> Result<(Option<serving::Serving>, Option<Answers>, Option<Choices>)> {
+) -> Result<Served> {
     let Some(params) = learnt.filter(|_| !job.trial.in_sweep()) else {
-        return Ok((None, None, None));
+        return Ok(Served::default());
     };
     let seed = job.trial.seed;
     let serving = serving::serve(experiment, params, seed, opened, clock, meters)?;
-    let answers = answers::ask(experiment, params, seed, opened, clock)?;
-    let choices = choices::ask(experiment, params, opened)?;
-    Ok((Some(serving), answers, choices))
+    Ok(Served {
+        serving: Some(serving),
+        answers: answers::ask(experiment, params, seed, opened, clock)?,
+        choices: choices::ask(experiment, params, opened)?,
+        drafted: speculation::measure(experiment, params, seed, opened, clock, meters)?,
+    })
 }
 
 #[cfg(test)]

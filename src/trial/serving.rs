@@ -37,7 +37,7 @@ const FILLED_AT_ONCE: usize = 512;
 
 /// Where a meter is open, prompts and generations are each repeated for at least this long: more than a processor's counters
 /// need. A GPU's need `measure.window_s = 5`, which nobody should wait for who has not asked.
-const METERED_S: f64 = 0.3;
+pub(super) const METERED_S: f64 = 0.3;
 
 /// Generates from validation prompts again and again for `measure.window_s`, at least three times; before each, the cache holds
 /// `infer.depth` tokens.
@@ -116,7 +116,7 @@ impl<'a> Served<'a> {
             cache: experiment.model.cache(infer.batch, tokens),
             prompt: Vec::new(),
         };
-        let rows = rows(experiment)?;
+        let rows = rows(experiment, infer.batch)?;
         let columns = |from: usize, to: usize| -> Vec<u32> {
             let rows = rows.iter().flat_map(|row| &row[from..to]);
             rows.copied().collect()
@@ -201,13 +201,13 @@ fn packed(
     quality::compare(experiment, both, &workers, opened).map(Some)
 }
 
-/// The tokens that fill the cache and prompt, a row for each of `infer.batch` windows: of each held-out window, and of those behind it
+/// The tokens that fill the cache and prompt, so many rows: of each held-out window, and of those behind it
 /// where it is too short, from the first again where there are too few.
-fn rows(experiment: &Experiment) -> Result<Vec<Vec<u32>>> {
+pub(super) fn rows(experiment: &Experiment, n: usize) -> Result<Vec<Vec<u32>>> {
     let (infer, context) = (&experiment.infer, experiment.model.shape.context);
     let validation = experiment
         .source
-        .held_out(experiment.held_out, infer.batch, context)?;
+        .held_out(experiment.held_out, n, context)?;
     let windows = validation.iter().map(|v| v.batch.inputs.as_slice());
     let tokens: Vec<u32> = windows.flatten().copied().collect();
     let row = |k: usize| -> Vec<u32> {
@@ -215,5 +215,5 @@ fn rows(experiment: &Experiment) -> Result<Vec<Vec<u32>>> {
         let stream = tokens[from..].iter().chain(tokens.iter().cycle());
         stream.take(infer.depth + infer.prompt).copied().collect()
     };
-    Ok((0..infer.batch).map(row).collect())
+    Ok((0..n).map(row).collect())
 }

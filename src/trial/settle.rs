@@ -9,6 +9,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::Registry;
+use super::draft::Draft;
 use super::footprint::{guess_train_bytes, state_bytes};
 use super::infer::{self, Infer};
 use super::keys::{
@@ -131,6 +132,7 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
         "measure.external_meter",
         "model.from",
         "teacher.model.from",
+        "infer.draft",
     ]
     .iter()
     .filter_map(moved)
@@ -172,7 +174,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
     refuse_no_blocks(&model, &device)?;
     let (optimizer, of_optimizer) = registry.optimizers.pick(spec)?;
     let (schedule, of_schedule) = registry.schedules.pick(spec)?;
-    let infer = infer::settle(spec, (context, source.as_ref()), &model, &device)?;
+    let infer = infer::settle(registry, spec, (context, source.as_ref()), &model, &device)?;
     Ok(Experiment {
         optimizer: optimizer.settle(&of_optimizer)?,
         schedule: schedule.settle(&of_schedule)?,
@@ -375,11 +377,24 @@ fn cost_of(experiment: &Experiment) -> Cost {
             + probes as f64 * (experiment.batch as u64 * (once.forward + flops.train())) as f64,
         tuning_flops: None,
         train_tokens: tokens,
+        train_labels: labels(experiment, tokens),
         kv_bytes_per_token: bytes_per_number * kv_scalars_per_token(model),
         cache_bytes_per_window: Some(bytes_per_number * model.state_scalars(shape.context)),
         token_flops: Some(token_flops(experiment)),
         state_bytes: experiment.state_bytes(),
     }
+}
+
+/// Of so many tokens those that a task asks for: as many as of its first windows.
+fn labels(experiment: &Experiment, tokens: u64) -> Option<u64> {
+    let source = experiment.source.as_ref();
+    if !source.is_task() || tokens == 0 {
+        return None;
+    }
+    let (rows, context) = (experiment.batch.min(16), experiment.model.shape.context);
+    let first = source.train(1, 0, rows, context);
+    let share = first.targets_known() as f64 / first.targets.len() as f64;
+    Some((share * tokens as f64).round() as u64)
 }
 
 /// Forward FLOPs of a token by how many stand before it, up to the context and to the last token that the spec serves.
@@ -427,6 +442,7 @@ impl Experiment {
     pub fn guess_bytes(&self) -> u64 {
         let (shape, state) = (&self.model.shape, self.state_bytes());
         let tokens = (self.batch * shape.context) as u64;
+        let state = state + self.infer.draft.as_ref().map_or(0, Draft::bytes);
         if self.steps == 0 {
             // Evaluating keeps what one layer makes, and logits a few rows at a time; serving two caches, one to begin anew from.
             let infer = &self.infer;

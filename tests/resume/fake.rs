@@ -51,6 +51,7 @@ fn cell(name: &str) -> PreparedCell {
         train_flops: 10.0,
         train_flops_full_square: None,
         optimizer_flops: 1.0,
+        train_labels: None,
         tuning_flops: None,
         train_tokens: 1,
         kv_bytes_per_token: 1,

@@ -203,19 +203,10 @@ fn point(trial: &Trial, counted: Counted) -> Option<Point> {
             .metric(metric::VAL_LOSS_NATS)
             .filter(|loss| *loss > 0.0)?,
         oracle: trial.metric(metric::ORACLE_LOSS_NATS),
-        unique_tokens: unique_tokens(trial),
+        unique_tokens: trial.unique_tokens(),
         rate: None,
         batch: None,
     })
-}
-
-/// Training tokens that were not read before.
-fn unique_tokens(trial: &Trial) -> Option<f64> {
-    let tokens = trial.train_tokens()? as f64;
-    let mut flags = trial.validity.flags.iter();
-    let repeated = flags.find(|flag| flag.code == "repeated_data");
-    let epochs = repeated.and_then(|flag| flag.value).unwrap_or(1.0);
-    Some(tokens / epochs.max(1.0))
 }
 
 fn one_data(trials: &[&Trial]) -> Result<()> {

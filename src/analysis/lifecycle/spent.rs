@@ -163,6 +163,7 @@ fn serving(trial: &Trial, machine: &Machine, asked: Request) -> Usage {
             joules(metric::ENERGY_J_PER_DECODE_TOKEN),
         ),
         metered: "measured".to_owned(),
+        data: None,
         ..Usage::of(trial, machine)
     }
 }

@@ -1,8 +1,9 @@
 //! What a run's training cost altogether.
 
 use serde::Serialize;
+use serde_json::Value;
 
-use super::{Amount, Part, Priced, Unit, Usage};
+use super::{Amount, Part, Priced, Read, Unit, Usage};
 use crate::config::Price;
 use crate::record::{ResultFile, Status, Trial};
 
@@ -32,24 +33,60 @@ impl Price {
             .filter(|trial| trial.status == Status::Ok);
         let trains = |trial: &&Trial| trial.train_tokens() != Some(0);
         let trained = finished.clone().filter(trains).count();
-        let used: Vec<Usage> = finished
-            .filter_map(|trial| Some(Usage::of(trial, file.machines.get(trial.machine as usize)?)))
-            .collect();
+        let mut bought: Vec<(Option<Value>, Read)> = Vec::new();
+        finished.clone().for_each(|trial| buy(&mut bought, trial));
+        let used = |trial: &Trial| -> Option<Usage> {
+            Some(Usage {
+                // Many trials read the same data, which are bought once.
+                data: None,
+                ..Usage::of(trial, file.machines.get(trial.machine as usize)?)
+            })
+        };
+        let used: Vec<Usage> = finished.filter_map(used).collect();
         let all = |unit: Unit, priced: &dyn Fn(&Usage) -> Priced| {
             Priced::all(unit, used.iter().map(priced))
         };
+        let mut money = all(Unit::Money(self.currency.clone()), &|usage| {
+            self.money(usage)
+        });
+        let of_data = bought.iter().flat_map(|(_, read)| self.data_money(read));
+        let of_data: Vec<Part> = of_data.collect();
+        if !of_data.is_empty() {
+            let unit = money.unit.clone();
+            let data = Priced::of(unit.clone(), of_data);
+            money = Priced::all(unit, [money, data].into_iter());
+        }
         Bill {
             trials: file.trials.len(),
             finished: used.len(),
             trained,
-            money: all(Unit::Money(self.currency.clone()), &|usage| {
-                self.money(usage)
-            }),
+            money,
             carbon: all(Unit::GramsCo2e, &|usage| self.carbon(usage)),
             energy: all(Unit::Joules, &|usage| self.energy(usage)),
         }
     }
 }
+
+/// Adds what a trial read to what was bought: of each data set as much as the trial that read most of it.
+fn buy(bought: &mut Vec<(Option<Value>, Read)>, trial: &Trial) {
+    let Some(read) = Read::of(trial) else {
+        return;
+    };
+    let mut data = trial.asked().data().cloned();
+    if let Some(Value::Object(keys)) = &mut data {
+        HOW_MUCH.iter().for_each(|key| drop(keys.remove(*key)));
+    }
+    match bought.iter_mut().find(|(other, _)| *other == data) {
+        Some((_, most)) => {
+            most.tokens = most.tokens.max(read.tokens);
+            most.labels = most.labels.max(read.labels);
+        }
+        None => bought.push((data, read)),
+    }
+}
+
+/// Keys of data that say how much of them is read, and which part losses are of.
+const HOW_MUCH: [&str; 2] = ["unique_tokens", "held_out"];
 
 impl Priced {
     /// Several costs of one unit as one, part by part; of none there is none, which is not nothing.

@@ -2,15 +2,15 @@
 //!
 //! Money: hardware hours x rent, or x purchase / hours of the machine's life; and energy x PUE x tariff where the rent does
 //! not pay for it. Carbon: energy x PUE x grid intensity, and where it is given the embodied carbon x hours / hours of life
-//! (Luccioni et al. 2022, arXiv 2211.02001). Joules are the meter's where there is one; without one they are a range, and
+//! (Luccioni et al. 2022, arXiv 2211.02001). Data: different tokens x their price, once however often they are read. Joules are the meter's where there is one; without one they are a range, and
 //! everything that they are part of is one too; without that they are absent, and so is what needs them.
 
 use serde::Serialize;
 
 use crate::config::Price;
-use crate::config::price::{Hardware, Life};
+use crate::config::price::{Figure, Hardware, Life};
 use crate::record::{Machine, Trial};
-use crate::unit::{GramsCo2e, Joules, Money};
+use crate::unit::{Count, GramsCo2e, Joules, Money};
 
 mod amount;
 mod usage;
@@ -18,7 +18,7 @@ mod bill;
 
 pub use amount::Amount;
 pub use bill::Bill;
-pub use usage::{Cores, Usage};
+pub use usage::{Cores, Read, Usage};
 
 /// What is counted, for whoever reads a figure of here.
 pub const BOUNDARY: &str = "training alone: start-up, evaluation, decoding, the search for learning rates, other repeats and \
@@ -27,6 +27,8 @@ pub const BOUNDARY: &str = "training alone: start-up, evaluation, decoding, the 
 const SECONDS_PER_HOUR: f64 = 3600.0;
 const JOULES_PER_KWH: f64 = 3.6e6;
 const GRAMS_PER_KG: f64 = 1000.0;
+/// Tokens that a price is of.
+const TOKENS: f64 = 1e6;
 
 /// What an amount is of.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -60,7 +62,7 @@ impl Unit {
 /// One component of a cost.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Part {
-    /// `hardware`, `energy`, `embodied`.
+    /// `hardware`, `energy`, `embodied`, `data`, `labels`.
     pub what: &'static str,
     /// In the unit of the whole.
     pub amount: Amount,
@@ -107,7 +109,39 @@ impl Price {
                 how,
             });
         }
+        parts.extend(usage.data.iter().flat_map(|read| self.data_money(read)));
         Priced::of(Unit::Money(self.currency.clone()), parts)
+    }
+
+    /// Money for what was read, where it has a price.
+    fn data_money(&self, read: &Read) -> Vec<Part> {
+        let priced = self.data.iter().flat_map(|data| {
+            let tokens = data
+                .per_m_tokens
+                .as_ref()
+                .map(|f| ("data", read.tokens, f, TOKENS));
+            let labels = data
+                .per_label
+                .as_ref()
+                .map(|f| ("labels", read.labels, f, 1.0));
+            [tokens, labels].into_iter().flatten()
+        });
+        let part = |(what, amount, figure, per): (&'static str, f64, &Figure, f64)| Part {
+            what,
+            amount: Amount::Measured {
+                value: amount / per * figure.value,
+            },
+            how: format!(
+                "{} different x {} each {}",
+                Count(amount),
+                self.show(figure.value),
+                Count(per)
+            ),
+        };
+        priced
+            .filter(|(_, amount, ..)| *amount > 0.0)
+            .map(part)
+            .collect()
     }
 
     /// Greenhouse gases of what was used.

@@ -38,6 +38,7 @@ fn used(hours: f64, watts: f64) -> Usage {
             value: watts * seconds,
         },
         metered: "measured".to_owned(),
+        data: None,
     }
 }
 
@@ -293,4 +294,38 @@ fn a_rent_per_core_knows_the_trials_cores_and_no_gpu() {
     };
     assert!(reason.contains("give hardware.rent_per_h"), "{reason}");
     assert!(rented(2.0, 1.0, 0.0).money(&gpu).total.value().is_some());
+}
+
+/// Data are bought once, however often they are read and by however many trials.
+#[test]
+fn data_are_paid_for_once() {
+    let mut file = example();
+    let data = crate::config::price::Data {
+        per_m_tokens: Some(figure(2.0)),
+        per_label: Some(figure(0.5)),
+    };
+    let price = Price {
+        data: Some(data),
+        ..rented(0.0, 1.0, 0.0)
+    };
+    for (k, trial) in file.trials.iter_mut().enumerate() {
+        let cost = trial.cost.as_mut().unwrap();
+        (cost.train_tokens, cost.train_labels) = (1_000_000 + k as u64, Some(40));
+    }
+    let flag = crate::record::Flag {
+        code: "repeated_data".to_owned(),
+        severity: crate::record::Severity::Info,
+        value: Some(4.0),
+        limit: None,
+    };
+    let fresh = price.money_of(&file.trials[0], &file.machines[0]);
+    close(&fresh.total, 2.0 + 20.0, 1e-12);
+    file.trials[0].validity.flags.push(flag);
+    let again = price.money_of(&file.trials[0], &file.machines[0]);
+    close(&again.total, 0.5 + 5.0, 1e-12);
+    let bill = price.bill(&file).money;
+    let most = 1.0 + (file.trials.len() - 1) as f64 / 1e6;
+    close(&bill.total, 2.0 * most + 20.0, 1e-12);
+    let parts: Vec<&str> = bill.parts.iter().map(|part| part.what).collect();
+    assert_eq!(parts, ["hardware", "data", "labels"]);
 }

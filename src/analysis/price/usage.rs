@@ -26,6 +26,28 @@ pub struct Usage {
     pub joules: Amount,
     /// What the joules cover, and by which meters.
     pub metered: String,
+    /// What was read to train on; nothing of what is no training.
+    pub data: Option<Read>,
+}
+
+/// Data, as often as they were paid for: once.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Read {
+    /// Different tokens.
+    pub tokens: f64,
+    /// Those of them that a task asked for.
+    pub labels: f64,
+}
+
+impl Read {
+    /// What a trial read; nothing where nobody knows how much that was.
+    pub fn of(trial: &Trial) -> Option<Self> {
+        let labels = trial.cost.as_ref().and_then(|cost| cost.train_labels);
+        Some(Self {
+            tokens: trial.unique_tokens()?,
+            labels: labels.unwrap_or(0) as f64 / trial.epochs(),
+        })
+    }
 }
 
 impl Usage {
@@ -37,6 +59,7 @@ impl Usage {
             cores: cores(trial, machine),
             joules,
             metered,
+            data: Read::of(trial),
         }
     }
 }

@@ -25,10 +25,25 @@ pub(super) const MODELLED: Inner = Inner::table(
     "Bounds of the machine's power, for one without a meter.",
     MODELLED_FIELDS,
 );
+pub(super) const DATA: Inner = Inner::table(
+    "data",
+    "What data cost, each paid for once however often they are read; without it they are not counted.",
+    DATA_FIELDS,
+);
 
 /// The fields of a price file.
 pub(in crate::config) const FIELDS: Declarations =
-    &[&ABOUT, &CURRENCY, &HARDWARE, &ENERGY, &MODELLED];
+    &[&ABOUT, &CURRENCY, &HARDWARE, &ENERGY, &DATA, &MODELLED];
+
+pub(super) const PER_M_TOKENS: Cited = Cited::new(
+    "per_m_tokens",
+    "Money for a million different tokens that are trained on.",
+);
+pub(super) const PER_LABEL: Cited = Cited::new(
+    "per_label",
+    "Money for a different token that training is asked for, where the data ask a task and leave others out.",
+);
+pub(super) const DATA_FIELDS: Declarations = &[&PER_M_TOKENS, &PER_LABEL];
 
 pub(super) const RENT_PER_H: Cited = Cited::new("rent_per_h", "Rent of a whole machine, per hour.");
 pub(super) const RENT_PER_VCPU_H: Cited =

@@ -15,6 +15,10 @@
 //! pue = 1.0                         # energy of the building over that of its computers
 //! gco2e_per_kwh = 380               # or: mix = { coal = 0.2, gas = 0.3, wind = 0.5 }
 //!
+//! [data]                            # each paid for once, however often it is read
+//! per_m_tokens = 2.0
+//! per_label = 0.05
+//!
 //! [modelled]                        # bounds of the machine's power, for one without a meter
 //! idle_w = 60
 //! max_w = 250
@@ -37,9 +41,10 @@ mod mix;
 pub(super) mod fields;
 
 use fields::{
-    ABOUT, BOUGHT, CURRENCY, EMBODIED_KGCO2E, ENERGY, ENERGY_FIELDS, FIELDS, GCO2E_PER_KWH,
-    HARDWARE, HARDWARE_FIELDS, IDLE_W, LIFETIME_YEARS, MAX_W, MIX, MODELLED, MODELLED_FIELDS,
-    PER_KWH, PUE, RENT_INCLUDES_ENERGY, RENT_PER_H, RENT_PER_VCPU_H, UTILISATION,
+    ABOUT, BOUGHT, CURRENCY, DATA, DATA_FIELDS, EMBODIED_KGCO2E, ENERGY, ENERGY_FIELDS, FIELDS,
+    GCO2E_PER_KWH, HARDWARE, HARDWARE_FIELDS, IDLE_W, LIFETIME_YEARS, MAX_W, MIX, MODELLED,
+    MODELLED_FIELDS, PER_KWH, PER_LABEL, PER_M_TOKENS, PUE, RENT_INCLUDES_ENERGY, RENT_PER_H,
+    RENT_PER_VCPU_H, UTILISATION,
 };
 pub use figure::Figure;
 use figure::{Cited, over};
@@ -92,6 +97,15 @@ pub struct Modelled {
     pub max_w: Figure,
 }
 
+/// What data cost, each paid for once.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Data {
+    /// Money for a million different tokens.
+    pub per_m_tokens: Option<Figure>,
+    /// Money for a different token that a task asks for.
+    pub per_label: Option<Figure>,
+}
+
 /// Everything that turns seconds and joules into money and carbon; `analysis::price` does the turning.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Price {
@@ -117,6 +131,8 @@ pub struct Price {
     pub gco2e_per_kwh: Figure,
     /// For machines without a meter; absent: no energy figure there.
     pub modelled: Option<Modelled>,
+    /// Absent: data are not counted.
+    pub data: Option<Data>,
 }
 
 impl Price {
@@ -171,6 +187,7 @@ impl Price {
             )?,
             gco2e_per_kwh: intensity(&energy, shipped)?,
             modelled: fields.table(&MODELLED)?.map(Modelled::read).transpose()?,
+            data: fields.table(&DATA)?.map(Data::read).transpose()?,
             currency,
         })
     }
@@ -195,6 +212,16 @@ impl Modelled {
             return Err(fields.refuse(&IDLE_W, "above max_w"));
         }
         Ok(Self { idle_w, max_w })
+    }
+}
+
+impl Data {
+    fn read(table: &Table) -> Result<Self> {
+        let fields = table.fields(DATA_FIELDS)?;
+        Ok(Self {
+            per_m_tokens: Figure::read(&fields, &PER_M_TOKENS)?,
+            per_label: Figure::read(&fields, &PER_LABEL)?,
+        })
     }
 }
 

@@ -136,6 +136,7 @@ impl SourceKind for Kind {
         let bos = beginning(knobs, &tokens)?;
         let text = Text {
             vocab: tokens.vocab(),
+            tokenizer: tokens.hash(),
             choices: asked(knobs, &tokens, bos, context)?,
             bos,
             train: encode(&parts.train)?,
@@ -299,17 +300,7 @@ fn load(knobs: &Knobs, name: &str) -> Result<Tokens> {
             .suggest(name, ["char", "byte", "bpe", "PATH to a tokenizer.json"]));
     };
     let refuse = |why: String| knobs.refuse(&TOKENIZED_BY, &why);
-    let json = match bytes.starts_with(b"GGUF") {
-        true => {
-            let found = Checkpoint::open(path).map_err(|error| refuse(error.message))?;
-            tokenizer::of_gguf(&found.facts)
-                .map_err(refuse)?
-                .into_bytes()
-        }
-        false => bytes,
-    };
-    let tokens = Tokens::from_json(&json).map_err(refuse)?;
-    let bytes = json;
+    let (tokens, bytes) = tokenizer_in(path, bytes).map_err(refuse)?;
     settle_file(
         knobs,
         &TOKENIZED_BY,
@@ -318,6 +309,31 @@ fn load(knobs: &Knobs, name: &str) -> Result<Tokens> {
         blake3::hash(&bytes).to_hex().as_str(),
     )?;
     Ok(tokens)
+}
+
+/// The tokenizer of a GGUF file or a `tokenizer.json` that has these bytes, and those that it is read from.
+fn tokenizer_in(path: &Path, bytes: Vec<u8>) -> std::result::Result<(Tokens, Vec<u8>), String> {
+    let json = match bytes.starts_with(b"GGUF") {
+        true => {
+            let found = Checkpoint::open(path).map_err(|error| error.message)?;
+            tokenizer::of_gguf(&found.facts)?.into_bytes()
+        }
+        false => bytes,
+    };
+    Ok((Tokens::from_json(&json)?, json))
+}
+
+/// What [`Source::tokenizer`] is of a text that a checkpoint's own tokenizer cuts.
+///
+/// # Errors
+/// Where it has none that is known here.
+pub fn tokenizer_of(checkpoint: &Path) -> Result<String> {
+    let refuse = |why: String| Error::input(format!("{}: {why}", checkpoint.display()));
+    let path =
+        tokenizer::of(checkpoint).ok_or_else(|| refuse("it has no tokenizer.json".into()))?;
+    let bytes = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
+    let (tokens, _) = tokenizer_in(&path, bytes).map_err(refuse)?;
+    Ok(tokens.hash())
 }
 
 /// The byte at which character number `at` of the concatenated texts begins.
@@ -333,6 +349,7 @@ fn byte_of_char(texts: &[&str], at: usize) -> usize {
 /// Tokenized text.
 struct Text {
     vocab: usize,
+    tokenizer: String,
     /// What every window begins with.
     bos: Option<u32>,
     train: Vec<u32>,
@@ -361,6 +378,10 @@ impl Text {
 impl Source for Text {
     fn vocab(&self) -> usize {
         self.vocab
+    }
+
+    fn tokenizer(&self) -> Option<String> {
+        Some(self.tokenizer.clone())
     }
 
     fn train(&self, seed: u64, step: u64, rows: usize, context: usize) -> Batch {

@@ -70,6 +70,25 @@ impl Tokens {
         }
     }
 
+    /// A hash of what each id means: of the words, in the order of ids.
+    pub fn hash(&self) -> String {
+        let mut words: Vec<(u32, String)> = match self {
+            Self::Byte => (0..).zip(tokenizer::byte_words()).collect(),
+            Self::Char(chars) => (0..).zip(chars.iter().map(char::to_string)).collect(),
+            Self::Pieces(tokenizer) => {
+                let words = tokenizer.get_vocab(true).into_iter();
+                words.map(|(word, id)| (id, word)).collect()
+            }
+        };
+        words.sort_unstable();
+        let mut hash = blake3::Hasher::new();
+        for (id, word) in words {
+            hash.update(&id.to_le_bytes()).update(word.as_bytes());
+            hash.update(&[0]);
+        }
+        hash.finalize().to_hex().to_string()
+    }
+
     /// The token that a text begins with, where the tokenizer puts one there.
     pub fn beginning(&self) -> Option<u32> {
         let Self::Pieces(tokenizer) = self else {

@@ -451,4 +451,8 @@ impl Mixer for Attention {
         let of_token = 2 * self.shape.kv_heads * self.shape.head_width();
         (self.room(tokens) * of_token) as u64
     }
+
+    fn keeps_by_place(&self, tokens: usize) -> bool {
+        self.room(tokens) == tokens
+    }
 }

@@ -221,6 +221,10 @@ impl Mixer for Differential {
         let of_token = 2 * self.shape.kv_heads * self.shape.head_width();
         (tokens * of_token) as u64
     }
+
+    fn keeps_by_place(&self, _: usize) -> bool {
+        true
+    }
 }
 
 #[cfg(test)]

@@ -478,4 +478,8 @@ impl Mixer for Latent {
     fn state_scalars(&self, tokens: usize) -> u64 {
         (tokens * self.sizes.kept()) as u64
     }
+
+    fn keeps_by_place(&self, _: usize) -> bool {
+        true
+    }
 }

@@ -39,6 +39,13 @@ pub trait Mixer: Send + Sync {
 
     /// Scalars that [`State`] holds of a window of so many tokens while decoding.
     fn state_scalars(&self, tokens: usize) -> u64;
+
+    /// Whether [`State`], of a window of at most so many tokens, has each token at a place of its own which only that token's coming
+    /// again writes over: the last tokens are then forgotten by not looking at them. A state that is summed up, or a ring, has not.
+    fn keeps_by_place(&self, tokens: usize) -> bool {
+        let _ = tokens;
+        false
+    }
 }
 
 /// A kind of mixer: one file in this folder and one row in the registry.

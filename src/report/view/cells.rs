@@ -323,6 +323,12 @@ mod tests {
             metric::ORACLE_LOSS_NATS,
             metric::STEP_OPS,
             metric::STEP_TENSOR_BYTES,
+            // Those of guesses have a section of their own.
+            metric::SPECULATIVE_TOKENS_PER_S,
+            metric::SPECULATIVE_SPEEDUP,
+            metric::DRAFT_ACCEPTANCE,
+            metric::TOKENS_PER_PASS,
+            metric::ENERGY_J_PER_SPECULATIVE_TOKEN,
         ];
         for row in metric::REGISTRY
             .iter()

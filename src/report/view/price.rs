@@ -21,6 +21,9 @@ pub fn assumptions(price: &Price) -> Vec<Block> {
     if price.modelled.is_none() {
         missing.push("energy where no meter reads it");
     }
+    if price.data.is_none() {
+        missing.push("data");
+    }
     if price.embodied_kgco2e.is_none() {
         missing.push("carbon of making the machine");
     }
@@ -82,6 +85,18 @@ fn rows(price: &Price) -> Vec<(&'static str, &Figure, String)> {
     }
     rows.push(("PUE", &price.pue, "1".to_owned()));
     rows.push(("grid", &price.gco2e_per_kwh, "gCO2e/kWh".to_owned()));
+    if let Some(data) = &price.data {
+        let tokens = data.per_m_tokens.iter();
+        rows.extend(tokens.map(|f| ("data", f, format!("{money}/million different tokens"))));
+        let labels = data.per_label.iter();
+        rows.extend(labels.map(|f| {
+            (
+                "labels",
+                f,
+                format!("{money}/different token that a task asks for"),
+            )
+        }));
+    }
     if let Some(bounds) = &price.modelled {
         rows.push(("least power, modelled", &bounds.idle_w, "W".to_owned()));
         rows.push(("most power, modelled", &bounds.max_w, "W".to_owned()));
@@ -186,7 +201,7 @@ mod tests {
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");
         }
-        assert!(!text.contains("Not priced"), "{text}");
+        assert!(text.contains("Not priced: data."), "{text}");
     }
 
     #[test]
@@ -197,6 +212,7 @@ mod tests {
             cores: Cores::Cpu(2),
             joules,
             metered: "measured".to_owned(),
+            data: None,
         };
         let check = |text: &str, joules: Amount, want: &str| {
             assert_eq!(itemised(&price(text).money(&hour(joules))), want);

@@ -2,8 +2,8 @@
 
 use super::compare::blocks;
 use super::{
-    along, answer, cells, choices, curves, energy, frontier, gains, lifecycle, loss, origin, scale,
-    serving, spectrum, speed, think, unfinished, validity, valleys, words,
+    along, answer, cells, choices, curves, drafted, energy, frontier, gains, lifecycle, loss,
+    origin, scale, scarce, serving, spectrum, speed, think, unfinished, validity, valleys, words,
 };
 use crate::analysis::findings::Findings;
 use crate::config::Price;
@@ -91,6 +91,12 @@ pub const SECTIONS: &[Kind] = &[
         build: lifecycle::build,
     },
     Kind {
+        id: "scarce",
+        title: "Scarce data",
+        about: "What does reading again save in data, and what does it cost in compute?",
+        build: scarce::build,
+    },
+    Kind {
         id: "speed",
         title: "Throughput and utilisation",
         about: "How fast does it train and generate, and how much of the machine does it use?",
@@ -101,6 +107,12 @@ pub const SECTIONS: &[Kind] = &[
         title: "Serving over depth and batch",
         about: "What does a token cost the longer the text before it is, and the more sequences are served at once?",
         build: serving::build,
+    },
+    Kind {
+        id: "drafted",
+        title: "Tokens guessed ahead",
+        about: "How much faster is decoding when something cheap guesses and the model only judges?",
+        build: drafted::build,
     },
     Kind {
         id: "energy",

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::gain::rest;
 use super::price::bill;
 use super::sentence::{details, sentence};
-use super::{answer as opening, cells, energy, unfinished, validity};
+use super::{answer as opening, cells, drafted, energy, unfinished, validity};
 use crate::analysis::findings::Findings;
 use crate::analysis::study::studies;
 use crate::analysis::{Unanswered, answer, summarise};
@@ -24,6 +24,7 @@ pub fn summary(file: &ResultFile, path: &str, price: &Price) -> Page {
                 .map(|line| Block::Text(line.to_owned())),
         );
     }
+    blocks.extend(drafted::lead(&findings));
     blocks.extend(cells::build(&findings).into_iter().flatten());
     blocks.extend(unfinished::build(&findings).into_iter().flatten());
     blocks.push(Block::Text(energy::line(file)));

@@ -4,7 +4,8 @@
 use std::path::Path;
 
 use super::*;
-use crate::trial::export::{beside, export};
+use crate::trial::export::export;
+use crate::trial::kept::beside;
 
 /// A trial's weights, with the spec beside them.
 fn kept(folder: &Path, variant: &str, sets: Value) -> (Prepared, std::path::PathBuf) {

@@ -39,12 +39,18 @@ fn branches(folder: &Path) -> Vec<Value> {
     of_no_beginning["data"]["choices"] = json!(write("choices.jsonl", question));
     let mut slides = attends.clone();
     slides["kind"] = json!("sliding");
+    let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/llama3");
+    let drafted = json!({
+        "data": {"kind": "uniform", "vocab": 64}, "infer": {"draft": model.join("model.gguf")}, "model": {"context": 16},
+    });
     let mut specs = vec![
         of_no_beginning,
         json!({"model": {"head_width": 8, "embedding_scale": 2.0}}),
         json!({"model": {"ffn": {"kind": "moe", "bias_step": 1e-3}}}),
         json!({"infer": {"depth": 4, "prompt": 8, "generate": 4}}),
         json!({"data": {"kind": "countdown"}, "infer": {"samples": 2, "problems": 4}}),
+        json!({"infer": {"draft": "lookup"}}),
+        drafted,
         json!({"train": {"tokens": 5000}}),
         json!({"train": {"tokens_per_param": 20}}),
         json!({"compute": {"device": "cuda", "dtype": "f32"}}),
