@@ -376,7 +376,6 @@ impl Session {
     fn merge(self, out: &Path) -> Result<ResultFile> {
         let mut file = journal::merge(self.head, self.trials.into_values().collect())?;
         file.run.finished_at = Some(utc_now());
-        file.hold_against_best();
         store::write(out, &file)?;
         self.partial.remove()?;
         Ok(file)

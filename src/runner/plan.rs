@@ -1,8 +1,7 @@
 //! From cells to jobs: which trials, in which order, under which names.
 //!
-//! Arms are interleaved within each repeat, so that slow drift of the machine falls on all of them. Repeats come in pairs:
-//! the second of a pair runs the arms in the reverse order of the first (ABBA), so that over a pair each arm has the same
-//! mean position and a linear drift cancels; each pair starts elsewhere in the list of arms.
+//! Arms are interleaved within each repeat, so that slow drift of the machine falls on all of them. Repeats come in pairs: the second
+//! runs the arms in reverse (ABBA), so that over a pair each has the same mean position; each pair starts elsewhere in the list.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;

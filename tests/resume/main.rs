@@ -274,7 +274,11 @@ fn trials_of_another_plan_are_neither_mixed_nor_lost() {
     let (more, lines) = run_jobs(&out, Mode::Resume, &four, &ok, &Interrupt::default());
     assert_eq!((more.unwrap().trials.len(), lines.lines().count()), (4, 3));
     let (fewer, lines) = run_jobs(&out, Mode::Resume, &two, &ok, &Interrupt::default());
-    assert_eq!((fewer.unwrap().trials.len(), lines.as_str()), (4, ""));
+    assert_eq!(fewer.unwrap().trials.len(), 4);
+    assert!(
+        lines.starts_with("2 of the 4 trials in ") && lines.contains("they stay"),
+        "{lines}"
+    );
 }
 
 #[test]

@@ -47,5 +47,5 @@ fn steps(text: &str) -> Option<String> {
         .find_map(|(unit, size)| Some((figure.strip_suffix(unit)?, *size)));
     let (figure, size) = known.unwrap_or((figure, 1.0));
     let steps = (figure.parse::<f64>().ok()? * size).round();
-    (steps >= 0.0 && steps < 1e12).then(|| format!("{steps:.0}"))
+    (0.0..1e12).contains(&steps).then(|| format!("{steps:.0}"))
 }

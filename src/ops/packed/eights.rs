@@ -2,9 +2,9 @@
 //! those of the last, and their products with a few rows of numbers, as they are or rounded to eight bits.
 
 use super::codes::by_format;
+use super::few::{Few, ask_ahead};
 use super::format::Format;
 use super::interleaved::{Fields, Interleaved, PIECE, REGISTER, SIDE, zero};
-use super::lanes::{Few, ask_ahead};
 use super::rounded::{Plain, Rounded, SHARED};
 use crate::ops::cpu::transpose::transpose_eight;
 use std::arch::x86_64::*;
@@ -283,8 +283,8 @@ fn part<P: Interleaved, const C: usize>(
             _ => 4 * part + j,
         };
         let mut q = [_mm256_setzero_si256(); 2];
-        for h in 0..at_once(C) {
-            q[h] = code::<P>(block, p, first + h, t);
+        for (h, q) in q.iter_mut().take(at_once(C)).enumerate() {
+            *q = code::<P>(block, p, first + h, t);
         }
         for i in 0..4 {
             let mut w = [_mm256_setzero_ps(); 2];
@@ -341,10 +341,10 @@ unsafe fn whole<P: Interleaved>(codes: &[__m256i; 8], x: *const i8) -> [__m256i;
     let mut sums = [_mm256_setzero_si256(); 2];
     for from in (0..8).step_by(together::<P>()) {
         let mut twos = _mm256_setzero_si256();
-        for t in from..from + together::<P>() {
+        for (t, codes) in codes.iter().enumerate().skip(from).take(together::<P>()) {
             // SAFETY: the caller's, four of them, which need not be aligned.
             let x = unsafe { x.add(4 * t).cast::<i32>().read_unaligned() };
-            let (mut q, mut x) = (codes[t], _mm256_set1_epi32(x));
+            let (mut q, mut x) = (*codes, _mm256_set1_epi32(x));
             if P::SIGNED {
                 // One factor must have no sign.
                 let signed = _mm256_xor_si256(q, _mm256_set1_epi8(-128));

@@ -9,7 +9,6 @@
 
 use super::codes::{Packed, by_format};
 use super::format::Format;
-use super::{eights, sixteens};
 use crate::ops::cpu::isa::{Level, level};
 use std::sync::OnceLock;
 
@@ -150,17 +149,5 @@ fn piece<P: Interleaved>(block: &[&[u8]; SIDE], p: usize, all: &mut Vec<u8>) {
                 .sum()
         }),
         _ => {}
-    }
-}
-
-/// The numbers of sixteen rows, a row behind the other, to the bit those that the rows stand for.
-pub(super) fn unpack(format: Format, rows: &[u8], columns: usize, out: &mut [f32]) {
-    assert!(rows.len() == SIDE * format.bytes_of_row(columns) && out.len() == SIDE * columns);
-    match lanes() {
-        // SAFETY: the processor has the instructions.
-        Some(Lanes::Sixteen) => unsafe { sixteens::unpack(format, rows, columns, out) },
-        // SAFETY: the processor has the instructions.
-        Some(Lanes::Eight) => unsafe { eights::unpack(format, rows, columns, out) },
-        None => unreachable!("rows lie side by side only where a processor reads them so"),
     }
 }

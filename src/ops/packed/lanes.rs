@@ -1,49 +1,14 @@
-//! Products of [sixteen rows side by side](super::interleaved) with a few rows of numbers, as they are or rounded to eight bits, in
-//! registers of as many lanes as this processor has. A lane sums for a row of W, piece by piece in their order: however many rows are
-//! multiplied beside it, a row's result has the same bits.
+//! Products of [sixteen rows side by side](super::interleaved) with a few rows of numbers, as they are or rounded to eight bits, and the
+//! numbers that those stand for, in registers of as many lanes as this processor has. A lane sums for a row of W, piece by piece in
+//! their order: however many rows are multiplied beside it, a row's result has the same bits.
 
 use super::codes::by_format;
-use super::eights::Narrow;
+use super::eights::{self, Narrow};
+use super::few::Few;
 use super::format::Format;
 use super::interleaved::{Interleaved, Lanes, SIDE, lanes};
-use super::rounded::SHARED;
-use super::sixteens::Wide;
+use super::sixteens::{self, Wide};
 use crate::ops::cpu::matmul::MatrixMut;
-use std::arch::x86_64::*;
-
-/// How far ahead of what is multiplied memory is asked for: the processor's own guesses stop at every page.
-const AHEAD: usize = 4096;
-/// Bytes that memory is read in.
-const LINE: usize = 64;
-
-/// Asks for piece `p` of a block some blocks ahead.
-#[inline(always)]
-pub(super) fn ask_ahead<P: Interleaved>(block: &[u8], p: usize) {
-    let lines = (SIDE * P::BYTES / LINE).div_ceil(P::NUMBERS / SHARED);
-    for line in p * lines..(p + 1) * lines {
-        let at = block.as_ptr().wrapping_add(AHEAD + line * LINE);
-        // SAFETY: a hint, which any address may be given to.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
-    }
-}
-
-/// Rows that kernels multiply.
-pub(super) trait Few: Copy {
-    /// Rows that are multiplied at once, at most: one, two, four or eight.
-    fn most(self) -> usize;
-    /// Numbers of all rows.
-    fn len(self) -> usize;
-    /// Sixteen rows of W with `C` rows from `j` on.
-    ///
-    /// # Safety
-    /// The processor has the instructions, the blocks of `rows` are whole, and there are so many rows of `k` numbers.
-    unsafe fn some<P: Interleaved, const C: usize>(
-        self,
-        rows: &[u8],
-        k: usize,
-        j: usize,
-    ) -> [[f32; SIDE]; C];
-}
 
 /// Some rows of W, a multiple of sixteen side by side, with all of x: written to (rows of x, rows of W).
 pub(super) fn multiply<X: Copy>(
@@ -106,12 +71,23 @@ fn write<P: Interleaved, const C: usize>(
     C
 }
 
+/// The numbers of sixteen rows, a row behind the other, to the bit those that the rows stand for.
+pub(super) fn unpack(format: Format, rows: &[u8], columns: usize, out: &mut [f32]) {
+    assert!(rows.len() == SIDE * format.bytes_of_row(columns) && out.len() == SIDE * columns);
+    match lanes() {
+        // SAFETY: the processor has the instructions.
+        Some(Lanes::Sixteen) => unsafe { sixteens::unpack(format, rows, columns, out) },
+        // SAFETY: the processor has the instructions.
+        Some(Lanes::Eight) => unsafe { eights::unpack(format, rows, columns, out) },
+        None => unreachable!("rows lie side by side only where a processor reads them so"),
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::eights::{self, shift};
+    use super::super::eights::shift;
     use super::super::interleaved::interleave;
-    use super::super::rounded::{Plain, Rounded, sums};
-    use super::super::sixteens;
+    use super::super::rounded::{Plain, Rounded, SHARED, sums};
     use super::*;
     use crate::ops::check::random;
     use candle_core::quantized::QTensor;

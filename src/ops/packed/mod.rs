@@ -11,11 +11,13 @@ mod rounded;
 #[cfg(target_arch = "x86_64")]
 mod interleaved;
 #[cfg(target_arch = "x86_64")]
-mod lanes;
+mod few;
 #[cfg(target_arch = "x86_64")]
 mod eights;
 #[cfg(target_arch = "x86_64")]
 mod sixteens;
+#[cfg(target_arch = "x86_64")]
+mod lanes;
 mod products;
 mod back;
 
@@ -437,10 +439,10 @@ impl Stretch<'_> {
                     let blocks = &self.blocks[first * of_row..(first + UNPACKED) * of_row];
                     let (out, after) = rest.split_at_mut((end - row) * columns);
                     if end - row == UNPACKED {
-                        interleaved::unpack(self.format, blocks, columns, out);
+                        lanes::unpack(self.format, blocks, columns, out);
                     } else {
                         sixteen.resize(UNPACKED * columns, 0.0);
-                        interleaved::unpack(self.format, blocks, columns, &mut sixteen);
+                        lanes::unpack(self.format, blocks, columns, &mut sixteen);
                         let from = (row - first) * columns;
                         out.copy_from_slice(&sixteen[from..from + out.len()]);
                     }

@@ -2,9 +2,9 @@
 //! of numbers, as they are or rounded to eight bits.
 
 use super::codes::by_format;
+use super::few::{Few, ask_ahead};
 use super::format::Format;
 use super::interleaved::{Fields, Interleaved, PIECE, REGISTER, SIDE, zero};
-use super::lanes::{Few, ask_ahead};
 use super::rounded::{Plain, Rounded, SHARED};
 use crate::ops::cpu::transpose::transpose;
 use std::arch::x86_64::*;

@@ -1,7 +1,7 @@
 //! A page for who reads nothing else: of each file its question, one sentence, one picture, and the command that says all.
 
 use super::sentence::sentence;
-use super::{drafted, gain, loss, scarce, serving, think};
+use super::{drafted, gain, loss, scarce, served, serving, think};
 use crate::analysis::findings::Findings;
 use crate::config::Price;
 use crate::record::ResultFile;
@@ -71,13 +71,8 @@ const QUESTIONS: [Question; 7] = [
         title: "What does serving cost?",
         about: "A token, the longer the text before it is and the more sequences are served at once.",
         told: |findings| {
-            let blocks = serving::build(findings)?;
-            let cells = findings.cells.len();
-            let n = findings.file.trials.len();
-            Some((
-                format!("{cells} ways to serve, {n} trials."),
-                plot(Some(blocks)),
-            ))
+            let (said, _) = lead_of(vec![served::lead(findings)?])?;
+            Some((said, plot(serving::build(findings))))
         },
     },
 ];

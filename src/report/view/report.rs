@@ -166,6 +166,7 @@ pub const SECTIONS: &[Kind] = &[
 
 /// The report of a file, or of several pooled, at these prices; `title` instead of its own.
 pub fn page(file: &ResultFile, price: Option<&Price>, title: Option<&str>) -> Page {
+    let file = &file.held_against_best();
     let findings = Findings::at(file, price);
     let section = |kind: &Kind| {
         let blocks = (kind.build)(&findings)?;

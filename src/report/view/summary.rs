@@ -15,6 +15,7 @@ use crate::report::page::{Block, Page};
 
 /// A run's closing page; `path` is where its result file lies.
 pub fn summary(file: &ResultFile, path: &str, price: &Price) -> Page {
+    let file = &file.held_against_best();
     let findings = Findings::at(file, Some(price));
     let mut blocks = opening::said(&findings);
     if let Ok(answer) = &findings.answer {
@@ -41,6 +42,7 @@ pub fn summary(file: &ResultFile, path: &str, price: &Price) -> Page {
 
 /// The same for programs, as one JSON document.
 pub fn summary_json(file: &ResultFile, path: &str) -> Value {
+    let file = &file.held_against_best();
     let found = answer(file);
     let doubts = Findings::of(file).doubts();
     json!({
