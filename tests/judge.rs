@@ -69,9 +69,9 @@ fn what_is_printed_is_the_same_in_every_build() {
             &["history", QUICK, ORIGIN, LADDER, "--cell", "gpt2/w32@400"],
             0,
         ),
-        ("gain.txt", &["gain", QUICK], 0),
+        ("gain.txt", &["gain", QUICK, "--full"], 0),
         ("fit.txt", &["fit", QUICK, "--group", "gpt2"], 0),
-        ("report.txt", &["report", QUICK], 0),
+        ("report.txt", &["report", QUICK, "--full"], 0),
         ("validate.txt", &["validate", QUICK, ORIGIN, LADDER], 0),
     ];
     for (name, args, code) in rows {

@@ -143,8 +143,8 @@ fn said(path: &str) -> BTreeMap<&'static str, String> {
         }
     };
     BTreeMap::from([
-        ("gain", plain(&effbench(&["gain", path]))),
-        ("report", plain(&effbench(&["report", path]))),
+        ("gain", plain(&effbench(&["gain", path, "--full"]))),
+        ("report", plain(&effbench(&["report", path, "--full"]))),
         ("report.html", page("html")),
         ("report.md", page("md")),
         ("run", plain(&effbench(&["summary", path]))),

@@ -267,7 +267,7 @@ fn invalid_trials(pairs: &Pairs) -> Option<Caveat> {
 }
 
 /// The share of the processors that other programs had in the median trial, where it is too large to trust seconds.
-pub(super) fn taken_by_others<'a>(trials: impl Iterator<Item = &'a Trial>) -> Option<f64> {
+pub fn taken_by_others<'a>(trials: impl Iterator<Item = &'a Trial>) -> Option<f64> {
     let share = |t: &Trial| {
         let mut flags = t.validity.flags.iter();
         let foreign = flags.find(|flag| flag.code == "foreign_load")?;
@@ -292,9 +292,10 @@ fn shared_machine<'a>(trials: impl Iterator<Item = &'a Trial>) -> Option<Caveat>
     let which = if trials.len() == 1 { "only" } else { "median" };
     taken_by_others(trials.into_iter()).map(|median| Caveat {
         code: Caveat::SHARED_MACHINE,
+        // To ten per cent, so that cells of which the same is to be said share one caveat.
         message: format!(
-            "other programs had {} of the processors in the {which} trial: do not trust its seconds",
-            Share(median)
+            "other programs had about {:.0}% of the processors in the {which} trial: do not trust its seconds",
+            (median * 10.0).round() * 10.0
         ),
         remedy: "run again on a quiet machine".to_owned(),
     })

@@ -29,15 +29,23 @@ pub struct Stratum<'a> {
 pub fn strata<'a>(file: &'a ResultFile, price: Option<&'a Price>) -> Vec<Stratum<'a>> {
     let judged = || file.trials.iter().filter(|trial| !trial.in_sweep());
     let by_data = grouped(judged(), |trial| {
-        ["/data", "/model/context"].map(|place| trial.spec.pointer(place))
+        let of = ["/data", "/model/context"].map(|place| trial.spec.pointer(place));
+        (of, trial.is_per_byte())
     });
     let alone = by_data.len() == 1;
+    // Said only where it tells two worlds apart.
+    let units: BTreeSet<bool> = by_data.iter().map(|((_, bytes), _)| *bytes).collect();
+    let unit = |per_byte: bool| match (units.len(), per_byte) {
+        (2, true) => ", per byte",
+        (2, false) => ", per token",
+        _ => "",
+    };
     let mut strata: Vec<Stratum> = Vec::new();
-    for (key, trials) in by_data {
+    for ((key, per_byte), trials) in by_data {
         let data = if alone {
             file.run.data.clone()
         } else {
-            words(key[0], &file.run.data)
+            words(key[0], &file.run.data) + unit(per_byte)
         };
         let generated = key[0]
             .and_then(|data| data.get("kind")?.as_str())

@@ -217,6 +217,7 @@ impl CompareArgs {
             out: self.out.clone(),
             plot: None,
             force: self.force,
+            brief: false,
         }
     }
 }

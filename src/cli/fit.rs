@@ -246,7 +246,13 @@ fn read(args: &FitArgs) -> Result<Points> {
     }
     let shown = path.display().to_string();
     let text = foreign::text(path)?;
-    csv::points(&text, &shown, &args.map, &units)
+    let points = csv::points(&text, &shown, &args.map, &units)?;
+    let of_rates = matches!(law::find(&args.law)?.form, fit::Form::Rate);
+    Ok(if of_rates {
+        points
+    } else {
+        csv::sweep::best_of_cells(points)
+    })
 }
 
 /// Keeps the groups asked for.

@@ -78,6 +78,9 @@ pub struct GainArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub out: OutArgs,
+    /// In a terminal: all of it, not only what comes first.
+    #[arg(long)]
+    pub full: bool,
 }
 
 /// What a gain can change along.
@@ -118,7 +121,7 @@ pub fn execute(args: &GainArgs) -> Result<()> {
             .flat_map(|(k, a)| studies[k + 1..].iter().map(move |b| (a, b)))
     };
     let compared: Vec<Transfer> = others().flat_map(|(a, b)| transfers(a, b)).collect();
-    args.out.show(
+    args.out.clone().in_brief(!args.full).show(
         || Ok(report::gain::page(&studies, &compared, &price)),
         || {
             let document =

@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::record::store::{check_new, write_whole};
 use crate::report::Style;
 use crate::report::page::Page;
+use crate::report::render::brief::brief;
 use crate::report::render::{Csv, Html, Json, Markdown, Medium as _, Picture, Text};
 
 /// How and where.
@@ -29,6 +30,9 @@ pub struct OutArgs {
     /// Replace a file that is there already and was not written by effbench, or is a result.
     #[arg(long, requires = "out")]
     pub force: bool,
+    /// Whether a terminal is shown only what comes first, and how to see the rest; set by commands that say much.
+    #[arg(skip)]
+    pub brief: bool,
 }
 
 /// What a page can be shown as.
@@ -73,6 +77,11 @@ impl OutArgs {
         let is_folder =
             |out: &&Path| out.is_dir() || out.to_string_lossy().ends_with(std::path::is_separator);
         self.file().filter(is_folder)
+    }
+
+    /// The same, with only what comes first where it is text for a terminal.
+    pub fn in_brief(self, brief: bool) -> Self {
+        Self { brief, ..self }
     }
 
     /// As what it is to be shown.
@@ -150,6 +159,9 @@ impl OutArgs {
             style()
         };
         let shown = match medium {
+            Medium::Text if self.brief && self.file().is_none() => {
+                Text(style).show(&brief(page, WHOLE))
+            }
             Medium::Text => Text(style).show(page),
             Medium::Markdown => Markdown.show(page),
             Medium::Html => Html.show(page),
@@ -220,6 +232,9 @@ impl OutArgs {
     }
 }
 
+/// What shows all of a page that a terminal is shown the beginning of.
+const WHOLE: &str = "`--full` prints all of it, `--out FILE.html` writes it for a browser.";
+
 fn nothing(what: &str) -> Error {
     Error::input(format!("there is no {what} in this")).hint("`--format text` shows what there is")
 }
@@ -251,6 +266,7 @@ mod tests {
             out: out.map(PathBuf::from),
             plot: None,
             force: false,
+            brief: false,
         };
         let rows = [
             (None, None, Medium::Text),
@@ -281,6 +297,7 @@ mod tests {
                 out: Some(folder.path().join(out)),
                 plot: plot.map(str::to_owned),
                 force: false,
+                brief: false,
             };
             asked.medium().and_then(|medium| asked.page(&page, medium))
         };

@@ -29,6 +29,9 @@ pub struct ReportArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub out: OutArgs,
+    /// In a terminal: all of it, not only what comes first.
+    #[arg(long)]
+    pub full: bool,
     /// Each file for itself, by its question, one sentence and one picture: a page for who reads nothing else.
     #[arg(long)]
     pub overview: bool,
@@ -47,7 +50,8 @@ pub fn execute(args: &ReportArgs) -> Result<()> {
     let title = args.title.as_deref();
     if !args.overview {
         let file = pool::read_all(&args.files)?;
-        return args.out.page(&page(&file, Some(&price), title), medium);
+        let out = args.out.clone().in_brief(!args.full);
+        return out.page(&page(&file, Some(&price), title), medium);
     }
     let files = pool::read_each(&args.files)?;
     if files.len() > overview::MOST {

@@ -8,6 +8,7 @@ pub use unit::{energy_unit, name_unit};
 use super::delimited::Table;
 use super::quantity::Quantity;
 use crate::error::{Error, Result};
+use crate::record::LossUnit;
 use crate::record::loss::plain;
 
 /// Names of validation losses: where one stands beside a plain `loss`, that one is the training loss.
@@ -111,6 +112,7 @@ const NAMES: [(&str, &[&[&str]]); 25] = [
                 "trained_tokens",
             ],
             &["D"],
+            &["dataset_tokens", "dataset_size_tokens", "data_tokens"],
         ],
     ),
     (
@@ -179,8 +181,16 @@ const NAMES: [(&str, &[&[&str]]); 25] = [
                 "param_count",
                 "parameter_count",
             ],
-            &["model_size", "total_params"],
+            &["model_size", "total_params", "size_parameters"],
             &["N"],
+            &[
+                "non_embedding_params",
+                "non_embedding_parameters",
+                "params_non_embedding",
+                "parameters_non_embedding",
+                "params_non_emb",
+                "non_emb_params",
+            ],
         ],
     ),
     (
@@ -189,7 +199,15 @@ const NAMES: [(&str, &[&[&str]]); 25] = [
     ),
     ("epochs", &[&["epochs"], &["num_epochs", "n_epochs"]]),
     ("lr", &[&["lr"], &["learning_rate", "peak_lr", "max_lr"]]),
-    ("batch", &[&["batch"], &["batch_size", "global_batch_size"]]),
+    (
+        "batch",
+        &[
+            &["batch"],
+            &["batch_size", "global_batch_size", "total_batch_size"],
+            &["bs", "gbs", "global_bs"],
+            &["batch_size_tokens", "batch_size_in_tokens", "batch_tokens"],
+        ],
+    ),
     (
         "train_loss",
         &[
@@ -314,11 +332,30 @@ fn twice(table: &Table, name: &str, one: usize, other: usize) -> Error {
     ))
 }
 
+/// Decimal logarithms of a perplexity are no loss in any unit that is known.
+///
+/// # Errors
+///
+/// A column whose name says so.
+pub fn refuse_decimal(table: &Table, column: usize) -> Result<()> {
+    let (file, name) = (&table.file, &table.columns[column]);
+    if !LossUnit::is_decimal(name) {
+        return Ok(());
+    }
+    let name = name.escape_debug();
+    Err(Error::input(format!(
+        "{file}: `{name}` holds decimal logarithms of a perplexity, which is no unit of a loss here"
+    ))
+    .hint("multiply the column by 2.302585, which makes nats of it, and call it `loss`"))
+}
+
 /// A column that is called by a known name and a unit behind it: `params_m`, `N (B)`, `loss_bits`, `total_gflops`.
 fn find_with_unit(table: &Table, name: &str, ranks: &[&[&str]]) -> Result<Option<usize>> {
     let stem = |column: &str| {
         let stem = match name {
-            "params" | "tokens" | "unique_tokens" => unit::split(column, Quantity::Count)?.0,
+            "params" | "tokens" | "unique_tokens" | "batch" => {
+                unit::split(column, Quantity::Count)?.0
+            }
             "flops" => unit::split(column, Quantity::Flops)?.0,
             "loss" | "train_loss" => unit::split_loss(column)?,
             _ => return None,
@@ -401,86 +438,4 @@ fn is(column: &str, known: &str) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn found(header: &str, name: &str) -> Result<Option<String>> {
-        let table = Table::parse("x.csv", header, ',').unwrap();
-        Ok(find(&table, name)?.map(|place| table.columns[place].clone()))
-    }
-
-    #[test]
-    fn columns_are_found_by_what_people_call_them() {
-        let rows = [
-            ("Step,Loss", "loss", Some("Loss")),
-            ("FLOPs,x", "flops", Some("FLOPs")),
-            ("Model Size,Training FLOP", "params", Some("Model Size")),
-            ("Model Size,Training FLOP", "flops", Some("Training FLOP")),
-            ("N,D,n,d", "tokens", Some("D")),
-            ("n,d", "params", None),
-            ("_step,val/loss,loss", "step", Some("_step")),
-            ("_step,val/loss,iter", "step", Some("iter")),
-            (
-                "x,throughput/total_tokens",
-                "tokens",
-                Some("throughput/total_tokens"),
-            ),
-            ("_step,val/loss,loss", "loss", Some("val/loss")),
-            ("_step,val/loss,loss", "train_loss", Some("loss")),
-            ("step,loss", "train_loss", None),
-            ("step,steps", "step", Some("step")),
-            ("step,ppl", "loss", Some("ppl")),
-            ("step,ppl,loss", "loss", Some("loss")),
-            ("x,y", "loss", None),
-            ("params_m,params", "params", Some("params")),
-            ("params_m,tokens (B)", "params", Some("params_m")),
-            ("params_m,tokens (B)", "tokens", Some("tokens (B)")),
-            ("N (B),N_b,D", "params", Some("N (B)")),
-            ("step,N_b", "params", None),
-            ("loss_bits,N", "loss", Some("loss_bits")),
-            ("train_loss,L (bits)", "loss", Some("L (bits)")),
-            ("total_gflops", "flops", Some("total_gflops")),
-            ("Compute (PF-days)", "flops", Some("Compute (PF-days)")),
-            ("FLOPs (P)", "flops", Some("FLOPs (P)")),
-            ("tflops,compute_ms", "flops", None),
-            (
-                "Training compute (FLOP)",
-                "flops",
-                Some("Training compute (FLOP)"),
-            ),
-        ];
-        for (header, name, expected) in rows {
-            assert_eq!(
-                found(header, name).unwrap().as_deref(),
-                expected,
-                "{header} {name}"
-            );
-        }
-    }
-
-    #[test]
-    fn two_columns_that_could_be_it_are_asked_about() {
-        let error = found("eval_loss,val_loss", "loss").unwrap_err();
-        assert_eq!(
-            error.message,
-            "x.csv: the column of loss could be `eval_loss` or `val_loss`"
-        );
-        assert!(error.hint.unwrap().contains("--map loss=\"val_loss\""));
-        assert_eq!(
-            found("loss,loss", "loss").unwrap_err().message,
-            "x.csv: two columns are called `loss`"
-        );
-    }
-
-    #[test]
-    fn every_name_is_plain_and_has_a_rank() {
-        for (name, ranks) in NAMES {
-            for known in ranks.iter().flat_map(|rank| rank.iter()) {
-                assert!(
-                    known.len() == 1 || plain(known) == *known,
-                    "{name}: {known}"
-                );
-            }
-        }
-    }
-}
+mod tests;

@@ -232,6 +232,9 @@ impl Mapping {
                     _ => None,
                 },
             };
+            if let Some(place) = column.and_then(|name| table.column(name).ok()) {
+                columns::refuse_decimal(table, place)?;
+            }
             Ok(column.and_then(LossUnit::of_column))
         };
         let (loss, train) = (

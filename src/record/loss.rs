@@ -7,6 +7,20 @@ use serde::{Deserialize, Serialize};
 /// Above this no model that learned anything is: the uniform guess over a vocabulary of 160,000 tokens has 12 nats.
 const MOST_NATS: f64 = 12.0;
 
+/// Words that make a perplexity a loss in nats.
+const LOGARITHMS: [&str; 5] = ["log", "ln", "loge", "logged", "logarithm"];
+/// What bits per token or character are called.
+const BITS: [&str; 8] = [
+    "bits",
+    "bpt",
+    "bpc",
+    "bits_per_token",
+    "bits_per_character",
+    "bits_per_char",
+    "bits_token",
+    "bits_char",
+];
+
 /// What a log's losses are counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -44,23 +58,27 @@ impl LossUnit {
                 .iter()
                 .any(|word| name == *word || name.ends_with(&format!("_{word}")))
         };
-        let within = |word: &str| {
-            let mut words = name.split('_');
-            words.any(|known| known == word) && !name.contains("log_")
-        };
+        // `Perplexity (Pile)`: what it is of may stand behind it.
+        let has = |those: &[&str]| name.split('_').any(|word| those.contains(&word));
+        let perplexity = has(&["ppl", "perplexity"]);
         match () {
-            () if any(&["log_ppl", "log_perplexity"]) => Some(Self::Nats),
-            () if any(&["ppl", "perplexity"]) => Some(Self::Perplexity),
-            () if any(&["bpb", "bits_per_byte"]) => Some(Self::BitsPerByte),
-            () if any(&["bits", "bpt", "bpc", "bits_per_token", "bits_per_character"]) => {
-                Some(Self::Bits)
+            () if perplexity && has(&["log2"]) => Some(Self::Bits),
+            () if perplexity && has(&LOGARITHMS) => Some(Self::Nats),
+            () if perplexity => Some(Self::Perplexity),
+            () if has(&["bpb"]) || name.contains("bits_per_byte") || any(&["bits_byte"]) => {
+                Some(Self::BitsPerByte)
             }
-            () if any(&["nats", "nll"]) => Some(Self::Nats),
-            // `Perplexity (Pile)`: what it is of may stand behind it.
-            () if within("perplexity") || within("ppl") => Some(Self::Perplexity),
-            () if within("bpb") || name.contains("bits_per_byte") => Some(Self::BitsPerByte),
+            () if any(&BITS) => Some(Self::Bits),
+            () if any(&["nats", "nll", "nats_token", "nats_per_token"]) => Some(Self::Nats),
             () => None,
         }
+    }
+
+    /// Whether a column's name says decimal logarithms of a perplexity, which are no unit here.
+    pub fn is_decimal(name: &str) -> bool {
+        let name = plain(name);
+        let has = |those: &[&str]| name.split('_').any(|word| those.contains(&word));
+        has(&["log10", "lg"]) && has(&["ppl", "perplexity"])
     }
 
     /// A figure in this unit as nats; not a number where it cannot be one: a perplexity below 1 is no perplexity.
@@ -160,7 +178,14 @@ mod tests {
             ("val_loss_nats", Some(LossUnit::Nats)),
             ("loss", None),
             ("appl", None),
+            ("Loss (bits/token)", Some(LossUnit::Bits)),
+            ("Loss (bits per char)", Some(LossUnit::Bits)),
+            ("loss [bits/byte]", Some(LossUnit::BitsPerByte)),
+            ("ln ppl", Some(LossUnit::Nats)),
+            ("perplexity_log", Some(LossUnit::Nats)),
+            ("log2 ppl", Some(LossUnit::Bits)),
         ];
+        assert!(LossUnit::is_decimal("log10 ppl") && !LossUnit::is_decimal("log ppl"));
         for (name, unit) in rows {
             assert_eq!(LossUnit::of_column(name), unit, "{name}");
         }

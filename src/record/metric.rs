@@ -127,7 +127,7 @@ registry! {
     TRAIN_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Training tokens over all seconds of the window after the warm-up, data among them.";
     TRAIN_STEP_S, "s", Lower, Sampled, "Median duration of one optimizer step after the warm-up, its data among it.";
     MFU, "1", Higher, Sampled, "FLOPs of the model's matrix products, as executed, per second over the best GEMM peak measured around the run.";
-    PEAK_MEMORY_BYTES, "bytes", Lower, Sampled, "Peak memory of the trial's own process.";
+    PEAK_MEMORY_BYTES, "bytes", Lower, Sampled, "Peak memory of the trial's own process while it trains; where nothing is trained, of all that it does, serving among it.";
     TRAIN_WALL_S, "s", Lower, Sampled, "Seconds of training, data among them; evaluation and checkpoints left out.";
     TRAIN_LOSS_NATS, "nats", Lower, Seeded, "Mean training loss over the last tenth of the steps.";
     VAL_LOSS_NATS, "nats", Lower, Seeded, "Mean validation loss per token at the end of training.";

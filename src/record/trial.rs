@@ -214,6 +214,11 @@ impl Trial {
             .unwrap_or_default()
     }
 
+    /// Whether its losses are nats of a byte, which stand beside no nats of a token.
+    pub fn is_per_byte(&self) -> bool {
+        self.loss_unit() == LossUnit::BitsPerByte
+    }
+
     /// Model FLOPs of the whole training, counted as they are executed, or stated.
     pub fn train_flops(&self) -> Option<f64> {
         let counted = self

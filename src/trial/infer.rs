@@ -174,7 +174,16 @@ fn packing(knobs: &Knobs, model: &Model, device: &str) -> Result<Option<Packing>
             format.numbers()
         );
         let refused = knobs.refuse(&INFER_WEIGHTS, &why);
-        return Err(refused.hint("q8_0, q5_0 and q4_0 pack 32 at a time"));
+        let fit: Vec<&str> = Format::ALL
+            .into_iter()
+            .filter(|other| model.cannot_pack(*other).is_none())
+            .map(Format::name)
+            .collect();
+        return Err(refused.hint(match &fit[..] {
+            [] => "no format packs them: they take rows of multiples of 32, as at --scales w64"
+                .to_owned(),
+            fit => format!("these fit: {}", fit.join(", ")),
+        }));
     }
     Ok(Some(Packing::To(format)))
 }

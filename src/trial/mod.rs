@@ -66,11 +66,7 @@ fn observed(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         external: experiment.measure.external.clone(),
     };
     let meters = Metering::start(&registry.meters, plan, Arc::new(clock));
-    let checkpoint = job.checkpoint.clone().map(|path| Checkpoint {
-        path,
-        id: job.trial.id.clone(),
-        every_s: job.checkpoint_every_s,
-    });
+    let checkpoint = checkpoint(job);
     let before = disturbance::snapshot(clock.now_s());
     let watch = own.as_ref().and_then(gpu::watch);
     let training = training::train(
@@ -91,6 +87,10 @@ fn observed(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         &clock,
         &meters,
     )?;
+    let peak_bytes = match experiment.steps {
+        0 => peak_so_far(&opened, own.is_none()),
+        _ => peak_bytes,
+    };
     let energy = meters.end();
     let observed = outcome::Observed {
         experiment: &experiment,
@@ -118,6 +118,24 @@ fn observed(registry: &Registry, job: &Job, emit: &mut Emit) -> Result<Trial> {
         curve: training.curve.clone(),
         ..blank(job, started_at)
     })
+}
+
+/// Where training goes on from, and is kept.
+fn checkpoint(job: &Job) -> Option<Checkpoint> {
+    job.checkpoint.clone().map(|path| Checkpoint {
+        path,
+        id: job.trial.id.clone(),
+        every_s: job.checkpoint_every_s,
+    })
+}
+
+/// What the process, or the GPU, has held at most so far. Where nothing was trained it is there to serve, and its memory is serving's.
+fn peak_so_far(opened: &crate::device::Opened, of_host: bool) -> Option<u64> {
+    if of_host {
+        crate::measure::memory::peak_bytes()
+    } else {
+        opened.peak_bytes()
+    }
 }
 
 /// What training held: of the process, or of the GPU. A process that went on from a checkpoint also held that.

@@ -267,7 +267,7 @@ fn a_dash_is_standard_input_and_output() {
         child.stdin.take().unwrap().write_all(input).unwrap();
         child.wait_with_output().unwrap()
     };
-    let report = piped(&printed.stdout, &["report", "-"]);
+    let report = piped(&printed.stdout, &["report", "-", "--full"]);
     assert!(out(&report).contains("a/all@2"), "{}", out(&report));
     let again = piped(
         b"variant,step,val_loss\na,1,3\na,2,2\n",

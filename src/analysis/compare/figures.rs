@@ -218,7 +218,7 @@ pub(super) fn unlike_devices(cell: &Match, measure: &Measure) -> Option<String> 
 /// A loss on other data is another thing.
 fn unlike_data(cell: &Match, measure: &Measure) -> Option<String> {
     let unlike = measure.group.is_quality() && !cell.same_world;
-    unlike.then(|| "the data or the context differ".to_owned())
+    unlike.then(|| "the data, the context or the unit of the loss differ".to_owned())
 }
 
 /// Only joules that were read in the same way compare.

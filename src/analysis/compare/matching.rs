@@ -47,7 +47,13 @@ impl<'a> Seen<'a> {
         }
         data.sort_all_objects();
         let context = self.trial.asked().context();
-        format!("{data} {}", context.unwrap_or_default())
+        // Nats a byte and nats a token are no nats of each other.
+        let each = if self.trial.is_per_byte() {
+            " per byte"
+        } else {
+            ""
+        };
+        format!("{data} {}{each}", context.unwrap_or_default())
     }
 
     /// Whether a figure of it counts: measured, and not declared invalid.

@@ -39,6 +39,9 @@ pub const FIGURES: [&str; 7] = [
 ];
 /// Fewer parameters or tokens than this were hardly meant.
 const SMALLEST: f64 = 2000.0;
+/// More parameters, or training tokens, than any model has or has seen.
+const MOST_PARAMS: f64 = 1e14;
+const MOST_TOKENS: f64 = 1e15;
 /// Lines that a sentence names one by one.
 const NAMED_LINES: usize = 5;
 
@@ -72,6 +75,9 @@ pub fn points(text: &str, file: &str, map: &[(String, String)], units: &Units) -
             .map(|(_, factor)| factor)
             .product()
     };
+    if let Some(column) = columns[3].filter(|_| units.loss.is_none()) {
+        columns::refuse_decimal(&table, column)?;
+    }
     let unit = units.loss.or(told).unwrap_or_default();
     // What somebody says of a column's unit holds, whatever its name says.
     let named = std::array::from_fn(|place| {
@@ -102,7 +108,11 @@ pub fn points(text: &str, file: &str, map: &[(String, String)], units: &Units) -
     }
     let mut notes = bound.notes(&skipped, &points);
     notes.extend(bound.compute_elsewhere(&points, &rows));
+    if bound.columns[8].is_some() && bound.columns[9].is_none() {
+        notes.extend(sweep::unread(&table, &bound.columns, &points, &rows));
+    }
     notes.extend(small(&points));
+    bound.refuse_magnitudes(&points)?;
     Ok(Points { points, notes })
 }
 
@@ -228,6 +238,7 @@ impl Bound<'_> {
         };
         let loss = self.nats(row, loss)?;
         let tokens = tokens.or_else(|| Some(flops / (6.0 * params?)));
+        let params = params.or_else(|| Some(flops / (6.0 * tokens?)));
         let group = self.columns[4]
             .map(|column| self.table.cell(row, column))
             .filter(|group| !group.is_empty());
@@ -345,6 +356,33 @@ impl Bound<'_> {
         })
     }
 
+    /// A magnitude in a column's name that makes of all of its figures what nobody has trained is a symbol.
+    fn refuse_magnitudes(&self, points: &[Point]) -> Result<()> {
+        let least = |of: fn(&Point) -> Option<f64>| {
+            let all = points.iter().filter_map(of);
+            all.fold(f64::INFINITY, f64::min)
+        };
+        let rows = [
+            (0, least(|p| p.params), MOST_PARAMS),
+            (1, least(|p| p.tokens), MOST_TOKENS),
+        ];
+        for (place, least, most) in rows {
+            let (Some(unit), Some(column)) = (self.named[place], self.columns[place]) else {
+                continue;
+            };
+            if least.is_finite() && least > most {
+                let column = self.table.columns[column].escape_debug();
+                let name = NAMES[place];
+                return Err(Error::input(format!(
+                    "{}: `{column}` multiplied by {unit:e}, as its name says, has no figure below {least:.1e}",
+                    self.table.file
+                ))
+                .hint(format!("`--unit {name}=1` takes its figures as they are")));
+            }
+        }
+        Ok(())
+    }
+
     /// A column that nobody asked for and that holds about 6 N D, where the table has no FLOPs by name.
     fn compute_elsewhere(&self, points: &[Point], rows: &[usize]) -> Option<String> {
         if self.columns[2].is_some() {
@@ -401,6 +439,9 @@ impl Bound<'_> {
             (_, None) if params.is_some() => {
                 notes.push("D is C / (6 N), as the table has no tokens".to_owned())
             }
+            (_, Some(_)) if params.is_none() => {
+                notes.push("N is C / (6 D), as the table has no parameters".to_owned())
+            }
             _ => {}
         }
         notes.extend(self.scaled());
@@ -453,5 +494,6 @@ fn lines(found: &[usize]) -> String {
 }
 
 mod guess;
+pub mod sweep;
 #[cfg(test)]
 mod tests;

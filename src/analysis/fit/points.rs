@@ -210,6 +210,17 @@ fn point(trial: &Trial, counted: Counted) -> Option<Point> {
 }
 
 fn one_data(trials: &[&Trial]) -> Result<()> {
+    let per_byte = |trial: &&&Trial| trial.is_per_byte();
+    if let (Some(bytes), Some(tokens)) = (
+        trials.iter().find(per_byte),
+        trials.iter().find(|trial| !trial.is_per_byte()),
+    ) {
+        let (bytes, tokens) = (&bytes.cell, &tokens.cell);
+        return Err(Error::input(format!(
+            "losses of {bytes} are per byte and those of {tokens} per token: no law holds for both"
+        ))
+        .hint("give result files whose losses are counted alike"));
+    }
     let mut seen: Vec<(Option<Value>, &str)> = Vec::new();
     for trial in trials {
         // How much of it is read is no other data.

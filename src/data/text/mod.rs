@@ -165,7 +165,7 @@ impl SourceKind for Kind {
                     .hint("give more text, or a smaller model.context"));
             }
         }
-        if text.validation.len() == context + 1 {
+        if text.validation.len() == context + 1 && fraction < 1.0 {
             let why = "too short: its validation part is a single window, and a sweep and its judge need one each";
             return Err(knobs
                 .refuse(&PATH, why)

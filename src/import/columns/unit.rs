@@ -16,14 +16,30 @@ const PREFIXES: [(&str, &str, f64); 8] = [
 ];
 const SECONDS_OF_A_DAY: f64 = 86_400.0;
 /// Units of losses, in the order in which an ending is looked for.
-const OF_LOSSES: [&str; 7] = [
+const OF_LOSSES: [&str; 13] = [
     "bits_per_token",
     "bits_per_character",
+    "bits_per_char",
     "bits_per_byte",
+    "bits_token",
+    "bits_char",
+    "bits_byte",
     "bits",
     "nats_per_token",
+    "nats_token",
     "nats",
     "bpb",
+    "bpc",
+];
+/// What counts are of, where a unit stands in front of it: `batch size (M tokens)`.
+const COUNTED: [&str; 7] = [
+    "tokens",
+    "tok",
+    "toks",
+    "params",
+    "parameters",
+    "samples",
+    "sequences",
 ];
 
 /// The unit that a column of energies names, in joules.
@@ -51,6 +67,7 @@ pub fn name_unit(column: &str, quantity: Quantity) -> Option<f64> {
 
 /// A name without the unit that it ends with, and that unit: `tokens` and 1e9 of `tokens (B)`, `total_flops` of `total_gflops`.
 pub fn split(column: &str, quantity: Quantity) -> Option<(String, f64)> {
+    let column = &raised(column);
     let words: Vec<&str> = column
         .split(|c: char| !c.is_alphanumeric())
         .filter(|word| !word.is_empty())
@@ -64,11 +81,27 @@ pub fn split(column: &str, quantity: Quantity) -> Option<(String, f64)> {
         _ => return None,
     };
     let mut rest = words[..words.len() - taken].to_vec();
-    if rest.last().is_some_and(|word| *word == "in") {
+    while rest.last().is_some_and(|word| ["in", "x"].contains(word)) {
         rest.pop();
     }
     rest.extend(kept);
     Some((rest.join("_"), unit))
+}
+
+/// A name with raised digits written as a power is: `10^6` for `10⁶`.
+fn raised(column: &str) -> String {
+    const RAISED: &str = "⁰¹²³⁴⁵⁶⁷⁸⁹";
+    let mut plain = String::with_capacity(column.len());
+    let mut before = false;
+    for c in column.chars() {
+        let digit = RAISED.chars().zip('0'..).find(|(raised, _)| *raised == c);
+        if digit.is_some() && !before {
+            plain.push('^');
+        }
+        before = digit.is_some();
+        plain.push(digit.map_or(c, |(_, digit)| digit));
+    }
+    plain
 }
 
 /// A name of a loss without the unit that it ends with.
@@ -104,6 +137,18 @@ fn duration(last: &str) -> Option<f64> {
 type Ending = (usize, Option<&'static str>, f64);
 
 fn count(words: &[&str]) -> Option<Ending> {
+    // FLOPs of a token are no count, and `M` is what DeepSeek calls them.
+    if words.iter().any(|word| ["flop", "flops"].contains(word)) {
+        return None;
+    }
+    if let [before @ .., unit, of] = words
+        && COUNTED.contains(of)
+        && !before.is_empty()
+        && !COUNTED.contains(unit)
+    {
+        let (taken, _, factor) = count(&[before, &[*unit]].concat())?;
+        return Some((taken + 1, None, factor));
+    }
     let last = words.last()?;
     // `B` is a batch and `T` are tokens where nothing stands before them.
     if words.len() == 1 && last.len() == 1 {
@@ -111,9 +156,9 @@ fn count(words: &[&str]) -> Option<Ending> {
     }
     let unit = match *last {
         "k" | "thousand" | "thousands" => 1e3,
-        "m" | "mm" | "million" | "millions" => 1e6,
-        "b" | "bn" | "billion" | "billions" => 1e9,
-        "t" | "trillion" | "trillions" => 1e12,
+        "m" | "mm" | "mn" | "mln" | "mio" | "million" | "millions" => 1e6,
+        "b" | "bn" | "bln" | "billion" | "billions" => 1e9,
+        "t" | "tn" | "trillion" | "trillions" => 1e12,
         _ => return None,
     };
     Some((1, None, unit))
@@ -154,6 +199,12 @@ fn flops(words: &[&str]) -> Option<Ending> {
         let second = fused(before.last()?, &["flops", "flop", "fs", "f"])?;
         return Some((2 + per, None, SECONDS_OF_A_DAY * second));
     }
+    // `C (1e18 FLOPs)`
+    if let [before @ .., "flop" | "flops"] = words
+        && let Some((taken, kept, unit)) = power_of_ten(before)
+    {
+        return Some((taken + 1, kept, unit));
+    }
     match words {
         [.., "flop" | "flops", short] => Some((1, None, prefix(short)?)),
         [.., last] => {
@@ -171,7 +222,17 @@ mod tests {
     #[test]
     fn a_name_says_what_its_figures_are_counted_in() {
         use Quantity::{Count, Duration, Flops, Plain};
-        let rows: [(Quantity, &str, Option<(&str, f64)>); 30] = [
+        let rows: [(Quantity, &str, Option<(&str, f64)>); 40] = [
+            (Flops, "C (1e18 FLOPs)", Some(("C", 1e18))),
+            (Flops, "C [10^18 FLOPs]", Some(("C", 1e18))),
+            (Flops, "Compute (x 1e18 FLOP)", Some(("Compute", 1e18))),
+            (Flops, "training FLOPs", None),
+            (Count, "Params ×10⁶", Some(("Params", 1e6))),
+            (Count, "params (Mn)", Some(("params", 1e6))),
+            (Count, "batch size (M tokens)", Some(("batch_size", 1e6))),
+            (Count, "batch size (tokens)", None),
+            (Count, "M tokens", None),
+            (Count, "Non-embedding FLOPs/token M", None),
             (Count, "params_m", Some(("params", 1e6))),
             (Count, "N (B)", Some(("N", 1e9))),
             (Count, "Tokens [billions]", Some(("Tokens", 1e9))),
@@ -215,6 +276,8 @@ mod tests {
         for (name, stem) in [
             ("loss_bits", Some("loss")),
             ("L (nats per token)", Some("L")),
+            ("Loss (bits/token)", Some("Loss")),
+            ("val loss [bits per char]", Some("val_loss")),
             ("val/loss in bits", Some("val_loss")),
             ("bits", None),
             ("loss", None),

@@ -10,6 +10,7 @@ mod plot_tests;
 mod svg;
 mod characters;
 pub mod text;
+pub mod brief;
 pub mod markdown;
 pub mod html;
 pub mod json;

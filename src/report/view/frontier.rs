@@ -68,7 +68,9 @@ fn figure(
         .filter_map(|cell| Some((*cell, place(cell)?)))
         .collect();
     let costs: Vec<(f64, f64)> = placed.iter().map(|(_, place)| *place).collect();
-    if costs.len() < 2 {
+    // Where all losses are one, as of a model that is served in several ways, there is nothing to buy.
+    let alike = costs.iter().all(|(_, loss)| *loss == costs[0].1);
+    if costs.len() < 2 || alike {
         return None;
     }
     let best = front(&costs);

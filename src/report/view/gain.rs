@@ -74,7 +74,13 @@ pub(super) fn of_study(study: &Study, hue: Hues) -> Vec<Block> {
         asked.is_none_or(|a| recipe.scale == a.scale && recipe.budget == a.budget)
     };
     let recipes = study.recipes.iter().filter(here);
-    blocks.extend(recipes.flat_map(|recipe| combined(study, recipe)));
+    let recipes: Vec<Block> = recipes.flat_map(|recipe| combined(study, recipe)).collect();
+    if !recipes.is_empty() {
+        blocks.push(Block::More(
+            "How the gains of a recipe’s changes combine".to_owned(),
+            recipes,
+        ));
+    }
     blocks.extend(unanswered(study));
     blocks
 }

@@ -82,7 +82,13 @@ pub(super) fn spectra(study: &Study) -> Vec<Block> {
     if here.len() > 1 {
         blocks.extend(shares(&here, &study.base));
     }
-    blocks
+    if blocks.is_empty() {
+        return blocks;
+    }
+    vec![Block::More(
+        "What is learnt, by what a token takes".to_owned(),
+        blocks,
+    )]
 }
 
 /// What each variant's gain at equal budget is made of, where it is told from 0.

@@ -1,11 +1,15 @@
 //! A page for who reads nothing else: of each file its question, one sentence, one picture, and the command that says all.
 
-use super::sentence::sentence;
-use super::{drafted, gain, loss, scarce, served, serving, think};
+use super::sentence::{sentence, worth};
+use super::{drafted, gain, loss, scale, scarce, served, serving, think};
+use crate::analysis::caveat::taken_by_others;
 use crate::analysis::findings::Findings;
+use crate::analysis::gain::Sign;
 use crate::config::Price;
 use crate::record::ResultFile;
+use crate::record::parents::with_parents_counted;
 use crate::report::page::{Block, Chart, Figure, Hue, Page, Section};
+use crate::unit::Share;
 
 /// Anchors, one a file.
 const IDS: [&str; 12] = [
@@ -24,16 +28,11 @@ struct Question {
     told: fn(&Findings) -> Option<(String, Option<Figure>)>,
 }
 
-const QUESTIONS: [Question; 7] = [
+const QUESTIONS: [Question; 8] = [
     Question {
         title: "Is it worth thinking longer?",
         about: "Compute spent on an answer against compute spent on training.",
         told: |findings| lead_of(think::build(findings)?),
-    },
-    Question {
-        title: "Is it worth guessing ahead?",
-        about: "Decoding when something cheap guesses and the model only judges.",
-        told: |findings| lead_of(drafted::build(findings)?),
     },
     Question {
         title: "What are data worth that were read before?",
@@ -50,7 +49,12 @@ const QUESTIONS: [Question; 7] = [
             let lent =
                 |trial: &crate::record::Trial| trial.parent.is_some() || trial.teacher.is_some();
             findings.file.trials.iter().find(|trial| lent(trial))?;
-            best(findings)
+            let (said, picture) = best(findings)?;
+            let counted = with_parents(findings).map_or_else(
+                || " What the other model took to train is not in it.".to_owned(),
+                |worth| format!(" With what the other model took to train it is worth {worth}."),
+            );
+            Some((said + &counted, picture))
         },
     },
     Question {
@@ -59,7 +63,19 @@ const QUESTIONS: [Question; 7] = [
         told: |findings| {
             let answer = findings.answer.as_ref().ok()?;
             let grows = answer.base_scales.len() > 1;
-            grows.then(|| (sentence(answer), plot(loss::build(findings))))
+            let (said, picture) = best(findings)?;
+            let lines = || plot(loss::build(findings));
+            let alone = findings.variants.len() == 2;
+            (grows || alone).then(|| {
+                (
+                    said,
+                    if grows {
+                        lines()
+                    } else {
+                        picture.or_else(lines)
+                    },
+                )
+            })
         },
     },
     Question {
@@ -68,11 +84,21 @@ const QUESTIONS: [Question; 7] = [
         told: best,
     },
     Question {
+        title: "What does scale buy?",
+        about: "Models of several sizes, or trained for longer.",
+        told: |findings| lead_of(scale::opening(findings)),
+    },
+    Question {
+        title: "Is it worth guessing ahead?",
+        about: "Decoding when something cheap guesses and the model only judges.",
+        told: |findings| of_seconds(findings, lead_of(drafted::build(findings)?)),
+    },
+    Question {
         title: "What does serving cost?",
         about: "A token, the longer the text before it is and the more sequences are served at once.",
         told: |findings| {
             let (said, _) = lead_of(vec![served::lead(findings)?])?;
-            Some((said, plot(serving::build(findings))))
+            of_seconds(findings, Some((said, plot(serving::build(findings)))))
         },
     },
 ];
@@ -81,7 +107,10 @@ const QUESTIONS: [Question; 7] = [
 pub fn page(files: &[(String, ResultFile)], price: &Price) -> Page {
     let mut page = Page {
         title: "effbench: what was found".to_owned(),
-        source: format!("{} result files, each for itself", files.len()),
+        source: match files.len() {
+            1 => "One result file".to_owned(),
+            many => format!("{many} result files, each for itself"),
+        },
         variants: Vec::new(),
         sections: vec![opening()],
     };
@@ -101,9 +130,14 @@ pub fn page(files: &[(String, ResultFile)], price: &Price) -> Page {
             (question.title, question.about, blocks)
         });
         let nothing = || {
-            let said = format!(
-                "{name} answers no question by itself: `effbench report` shows what it holds."
-            );
+            let said = match file.run.suite.as_str() {
+                "challenge" => format!(
+                    "{name} holds a challenger's runs: `effbench challenge {name}` judges them against the frontier."
+                ),
+                _ => format!(
+                    "{name} answers no question by itself: `effbench report` shows what it holds."
+                ),
+            };
             (
                 "No answer",
                 "What was measured without one.",
@@ -168,6 +202,40 @@ fn best(findings: &Findings) -> Option<(String, Option<Figure>)> {
     ))
 }
 
+/// What is said of seconds, with a doubt where the machine was not theirs alone.
+fn of_seconds(
+    findings: &Findings,
+    told: Option<(String, Option<Figure>)>,
+) -> Option<(String, Option<Figure>)> {
+    let (said, picture) = told?;
+    let doubt = taken_by_others(findings.file.trials.iter()).map(|share| {
+        format!(
+            " Other programs had {} of the processors in the median trial: do not trust it.",
+            Share(share)
+        )
+    });
+    Some((said + &doubt.unwrap_or_default(), picture))
+}
+
+/// What the variant that is told of is worth when what its parents or teachers took to train is counted with it.
+fn with_parents(findings: &Findings) -> Option<String> {
+    let told = |findings: &Findings| {
+        let study = findings.studies.iter().find(|s| s.asked().is_some())?;
+        let picked = study.picked().map_or(study.asked()?, |picked| picked.best);
+        Some((picked.variant.clone(), picked.scale.clone(), picked.budget))
+    };
+    let (variant, scale, budget) = told(findings)?;
+    let counted = with_parents_counted(findings.file).ok()?;
+    let counted = Findings::at(&counted, None);
+    let mut answers = counted.studies.iter().flat_map(|study| &study.answers);
+    let same = answers.find(|a| a.variant == variant && a.scale == scale && a.budget == budget)?;
+    let sure = match same.headline().sign() {
+        Sign::Unclear => ": whether it gains or loses cannot be told",
+        Sign::More | Sign::Less => "",
+    };
+    Some(format!("{}{sure}", worth(&same.headline())))
+}
+
 /// Gives a figure the hues of the whole page: one name, one hue.
 fn recolour(figure: &mut Figure, names: &[String], all: &mut Vec<String>) {
     let mut place = |hue: &mut Hue| {
@@ -214,7 +282,7 @@ mod tests {
         let ids: Vec<&str> = page.sections.iter().map(|s| s.id).collect();
         assert_eq!(ids, ["answer", "first", "second", "third"]);
         for (section, name) in page.sections[1..].iter().zip(["a.json", "b.json"]) {
-            assert_eq!(section.title, "Which change is worth most?");
+            assert_eq!(section.title, "More scale, or a better algorithm?");
             let [Block::Lead(said), Block::Plot(_), Block::Code(command)] = &section.blocks[..]
             else {
                 panic!("{:?}", section.blocks)

@@ -122,7 +122,7 @@ mod tests {
         let said = shown(&file, Style::default());
         for part in [
             "foreign load in 20 (up to 0.60, limit 0.10)",
-            "other programs had 60.0% of the processors in the median trial",
+            "other programs had about 60% of the processors in the median trial",
         ] {
             assert!(said.to_lowercase().contains(part), "{said}");
         }

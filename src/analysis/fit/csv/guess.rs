@@ -9,7 +9,10 @@ use crate::import::quantity::{self, Quantity};
 use crate::record::loss::plain;
 
 /// Words that make a column one of losses.
-const OF_LOSS: [&str; 7] = [
+const OF_LOSS: [&str; 10] = [
+    "xent",
+    "crossentropy",
+    "bpc",
     "loss",
     "losses",
     "perplexity",
