@@ -207,7 +207,11 @@ impl CompareArgs {
             Medium::Html => CompareFormat::Html,
             Medium::Json => CompareFormat::Json,
             Medium::Csv => CompareFormat::Csv,
-            Medium::Text | Medium::Svg => CompareFormat::Text,
+            Medium::Text => CompareFormat::Text,
+            Medium::Svg => {
+                return Err(Error::input("a comparison has no plot")
+                    .hint("--out NAME.html, .md, .csv or .json"));
+            }
         })
     }
 

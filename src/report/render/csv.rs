@@ -58,8 +58,95 @@ fn in_columns(table: &Table) -> Table {
     wide
 }
 
+/// Magnitudes before a unit or alone.
+const MAGNITUDES: [(&str, f64); 9] = [
+    ("n", 1e-9),
+    ("µ", 1e-6),
+    ("m", 1e-3),
+    ("k", 1e3),
+    ("M", 1e6),
+    ("G", 1e9),
+    ("T", 1e12),
+    ("P", 1e15),
+    ("E", 1e18),
+];
+/// Units that figures have here, longest first.
+const UNITS: [&str; 8] = ["FLOP/s", "FLOP", "gCO2e", "B/s", "USD", "Wh", "B", "J"];
+const DURATIONS: [(&str, f64); 7] = [
+    ("d", 86_400.0),
+    ("h", 3600.0),
+    ("min", 60.0),
+    ("s", 1.0),
+    ("ms", 1e-3),
+    ("µs", 1e-6),
+    ("ns", 1e-9),
+];
+
+/// A figure with a unit as a number, and the unit without a magnitude: 4.5e8 and `B` of `450 MB`, 82 and `s` of `1 min 22 s`, 0.717 and
+/// none of `71.7%`.
+fn number(cell: &str) -> Option<(f64, &'static str)> {
+    if let Some(percent) = cell.strip_suffix('%') {
+        return Some((percent.parse::<f64>().ok()? / 100.0, ""));
+    }
+    let words: Vec<&str> = cell.split(' ').collect();
+    let durations = words.chunks(2).map(|pair| {
+        let [figure, unit] = pair else { return None };
+        let (_, seconds) = DURATIONS.iter().find(|(known, _)| known == unit)?;
+        Some(figure.parse::<f64>().ok()? * seconds)
+    });
+    if let Some(seconds) = durations.sum::<Option<f64>>() {
+        return Some((seconds, "s"));
+    }
+    let (figure, unit) = match words[..] {
+        [figure] => (figure, ""),
+        [figure, unit] => (figure, unit),
+        _ => return None,
+    };
+    let figure: f64 = figure.parse().ok()?;
+    let base = UNITS.iter().find(|base| unit.ends_with(**base));
+    let base = base.copied().unwrap_or_default();
+    let magnitude = match unit.strip_suffix(base)? {
+        "" => 1.0,
+        prefix => MAGNITUDES.iter().find(|(known, _)| *known == prefix)?.1,
+    };
+    Some((figure * magnitude, base))
+}
+
+/// The table with columns of figures that have units as columns of numbers in one unit, which their names tell.
+fn in_numbers(mut table: Table) -> Table {
+    for k in 0..table.columns.len() {
+        let cells = table.rows.iter().map(|row| row[k].as_str());
+        let filled = || {
+            cells
+                .clone()
+                .filter(|cell| !cell.is_empty() && *cell != "-")
+        };
+        let Some(found) = filled().map(number).collect::<Option<Vec<_>>>() else {
+            continue;
+        };
+        let has_units = filled().any(|cell| cell.parse::<f64>().is_err());
+        let Some((_, unit)) = found.first().copied().filter(|_| has_units) else {
+            continue;
+        };
+        if found.iter().any(|(_, other)| *other != unit) {
+            continue;
+        }
+        if !unit.is_empty() {
+            table.columns[k] = format!("{} ({unit})", table.columns[k]);
+        }
+        for row in &mut table.rows {
+            if let Some((value, _)) = number(&row[k]) {
+                // The figure has a few digits, and a product's last bits are none of them.
+                let rounded = format!("{value:.9e}").parse().unwrap_or(value);
+                row[k] = f64::to_string(&rounded);
+            }
+        }
+    }
+    table
+}
+
 fn csv(table: &Table) -> String {
-    let table = &in_columns(table);
+    let table = &in_numbers(in_columns(table));
     let line = |cells: &Vec<String>| {
         let cells: Vec<String> = cells.iter().map(|cell| field(cell)).collect();
         cells.join(",")
@@ -97,6 +184,17 @@ mod tests {
             csv(&table),
             "cell,\"says, \"\"what\"\"\",\"says, \"\"what\"\" low\",\"says, \"\"what\"\" high\"\n'=1+1,-0.21,-0.3,-0.1"
         );
+    }
+
+    #[test]
+    fn figures_with_units_are_numbers_in_one_unit() {
+        let mut table = Table::new(["cell", "memory", "wait", "MBU", "rate", "mixed", "n"]);
+        table.row(["a", "450 MB", "1 min 22 s", "71.7%", "76.1 k", "3 MB", "4"]);
+        table.row(["b", "1.1 GB", "773 ms", "", "512", "3 s", "3"]);
+        let expected = "cell,memory (B),wait (s),MBU,rate,mixed,n\n\
+                        a,450000000,82,0.717,76100,3 MB,4\n\
+                        b,1100000000,0.773,,512,3 s,3";
+        assert_eq!(csv(&table), expected);
     }
 
     #[test]

@@ -389,14 +389,15 @@ fn would_run(plan: &Plan) -> String {
         (Some(_), _) => Some("all of them to choose learning rates".to_owned()),
     });
     how.extend((plan.done_trials > 0).then(|| format!("{} are done", plan.done_trials)));
+    let training = (plan.total_flops > 0.0).then(|| format!("{}, ", Flops(plan.total_flops)));
     format!(
-        "Suite {} would run {} ({}) on {} with {}: {}, about {} and {} at a time (guesses).",
+        "Suite {} would run {} ({}) on {} with {}: {}about {} and {} at a time (guesses).",
         plan.suite,
         counted(plan.trials, "trial"),
         how.join(", "),
         plan.device,
         counted(plan.threads, "thread"),
-        Flops(plan.total_flops),
+        training.unwrap_or_default(),
         Seconds(plan.seconds_guess),
         Bytes(plan.memory_bytes_guess as f64),
     )
@@ -415,20 +416,29 @@ pub fn plan(plan: &Plan) -> Page {
         "learning rate",
     ]);
     for cell in &plan.cells {
+        // What only serves has nothing to train with.
+        let trained = |text: String| {
+            if cell.train_tokens > 0 {
+                text
+            } else {
+                String::new()
+            }
+        };
         table.row([
             cell.cell.clone(),
             Count(cell.params as f64).to_string(),
-            Count(cell.train_tokens as f64).to_string(),
-            Flops(cell.train_flops).to_string(),
-            Flops(cell.optimizer_flops).to_string(),
+            trained(Count(cell.train_tokens as f64).to_string()),
+            trained(Flops(cell.train_flops).to_string()),
+            trained(Flops(cell.optimizer_flops).to_string()),
             Seconds(cell.seconds_guess).to_string(),
             Bytes(cell.memory_bytes_guess as f64).to_string(),
-            cell.lr_source.as_ref().map_or_else(
+            trained(cell.lr_source.as_ref().map_or_else(
                 || "to be chosen by a sweep here".to_owned(),
                 ToString::to_string,
-            ),
+            )),
         ]);
     }
+    let table = table.without_empty_columns();
     let mut blocks = vec![Block::Text(would_run(plan))];
     blocks.extend((plan.beyond_trials > 0).then(|| {
         let beyond = counted(plan.beyond_trials, "trial");
