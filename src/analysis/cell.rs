@@ -69,6 +69,9 @@ impl<'a> Cell<'a> {
     }
 }
 
+/// Behind the name of data whose losses are counted so.
+const PER_BYTE: &str = ", per byte";
+
 /// What makes trials repeats of one thing.
 type Key<'a> = (&'a str, &'a str, u64, usize, String);
 
@@ -90,11 +93,10 @@ pub fn cells<'a>(file: &ResultFile, trials: Vec<&'a Trial>) -> (Vec<Cell<'a>>, V
     let mut groups: Vec<(Key, Vec<&Trial>)> = Vec::new();
     let mut places: BTreeMap<Key, usize> = BTreeMap::new();
     for trial in trials {
-        let source = trial
-            .spec
-            .get("data")
-            .map(ToString::to_string)
-            .unwrap_or_default();
+        let source = trial.spec.get("data").map(ToString::to_string);
+        // Nats a byte stand beside no nats a token, as if they were of other data.
+        let each = if trial.is_per_byte() { PER_BYTE } else { "" };
+        let source = source.unwrap_or_default() + each;
         let source = data
             .iter()
             .position(|known| *known == source)
@@ -172,7 +174,12 @@ fn names(file: &ResultFile, data: &[String]) -> Vec<String> {
     if let [_] = data {
         return vec![file.run.data.clone()];
     }
-    let name = |spec: &String| words(serde_json::from_str(spec).ok().as_ref(), &file.run.data);
+    let name = |spec: &String| {
+        let (spec, each) = spec
+            .strip_suffix(PER_BYTE)
+            .map_or((spec.as_str(), ""), |spec| (spec, PER_BYTE));
+        words(serde_json::from_str(spec).ok().as_ref(), &file.run.data) + each
+    };
     let names: Vec<String> = data.iter().map(name).collect();
     let again = |name: &String| names.iter().filter(|other| *other == name).count() > 1;
     let numbered = |(k, name): (usize, &String)| {

@@ -132,3 +132,44 @@ fn small_budgets_in_flops_stay_apart() {
         );
     }
 }
+
+/// The same losses once per byte and once per token stand beside each other in no command.
+#[test]
+fn losses_per_byte_and_per_token_share_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let here = folder.path();
+    let table = |variant: &str, shift: f64| {
+        let mut text = "step,seed,flops,loss\n".to_owned();
+        for (k, seed) in (0..9).map(|k| (k / 3, k % 3)) {
+            let loss = 3.0 - 0.2 * f64::from(k) + 0.01 * f64::from(seed) - shift;
+            let step = 100 << k;
+            text += &format!("{step},{seed},{step}e9,{loss}\n");
+        }
+        fs::write(here.join(format!("{variant}.csv")), text).unwrap();
+    };
+    table("old", 0.0);
+    table("new", 0.1);
+    for (name, unit) in [("old", "nats"), ("new", "bits-per-byte")] {
+        let (csv, json) = (format!("{name}.csv"), format!("{name}.json"));
+        let variant = format!("variant={name}");
+        let args = ["import", &csv, "--unit", unit, "--let", &variant];
+        let args = [&args[..], &["--map", "run=@row,budget=step"]].concat();
+        let output = effbench(
+            here,
+            &[&args[..], &["--base", name, "--out", &json]].concat(),
+        );
+        assert!(output.status.success(), "{}", err(&output));
+    }
+    let files = ["old.json", "new.json"];
+    let compared = effbench(here, &[&["compare"][..], &files].concat());
+    assert!(!out(&compared).contains("nats lower"), "{}", out(&compared));
+    let gain = effbench(here, &[&["gain"][..], &files, &["--base", "old"]].concat());
+    assert!(!out(&gain).contains("times the compute"), "{}", out(&gain));
+    let fit = effbench(here, &[&["fit"][..], &files, &["--law", "joint"]].concat());
+    assert!(err(&fit).contains("per byte"), "{}", err(&fit));
+    let report = out(&effbench(
+        here,
+        &[&["report"][..], &files, &["--full"]].concat(),
+    ));
+    assert!(report.contains("per byte"), "{report}");
+}

@@ -19,8 +19,8 @@ use serde::Serialize;
 
 use super::matching::{Seen, is_one};
 use super::measure::{Measure, Scale};
-use crate::record::ResultFile;
 use crate::record::identity::{Known, computed, facts};
+use crate::record::{ResultFile, Trial};
 use crate::stat::change::{Change, change, outliers};
 use crate::stat::{median, quantile};
 
@@ -73,6 +73,16 @@ pub struct History {
     pub recent: Option<(usize, f64)>,
 }
 
+/// How a trial was computed, and whether its losses are per byte.
+fn way(trial: &Trial) -> String {
+    let each = match (trial.stated.is_some(), trial.is_per_byte()) {
+        (_, true) => ", losses per byte",
+        (true, false) => ", losses per token",
+        (false, false) => "",
+    };
+    computed(trial) + each
+}
+
 /// One history for each kind of machine that ran the cell, each cell that has the name, and each way in which it was computed. A trial
 /// that is in several files counts once.
 pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) -> Vec<History> {
@@ -88,7 +98,7 @@ pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) 
     let mut places: BTreeMap<(String, String), Vec<Vec<Seen>>> = BTreeMap::new();
     for seen in of_cell {
         let groups = places
-            .entry((seen.machine().kind(), computed(seen.trial)))
+            .entry((seen.machine().kind(), way(seen.trial)))
             .or_default();
         match groups.iter_mut().find(|group| is_one(group[0], seen)) {
             Some(group) => group.push(seen),
@@ -107,7 +117,7 @@ pub fn histories(files: &[(String, ResultFile)], cell: &str, measure: &Measure) 
 /// In what a history differs from each of the others: as few keys as tell it apart, those of training and model first.
 fn differs(own: Seen, others: &[Seen]) -> String {
     let all = |seen: &Seen| {
-        let computed = computed(seen.trial);
+        let computed = way(seen.trial);
         let parts = computed.split(", ").filter_map(|part| part.split_once(' '));
         let mut all = facts(seen.trial);
         all.extend(parts.map(|(key, value)| (key.to_owned(), value.to_owned())));

@@ -50,6 +50,9 @@ pub struct Measured {
     /// The gain there in FLOPs of model and optimizer, with its 95% interval: `1.3 (1.0 to 1.6)`; a bound where the base does not
     /// reach so far.
     pub gain: String,
+    /// That gain, or its bound, as a number: what changes are ranked by.
+    #[serde(default)]
+    pub times: Option<f64>,
     /// The same in the model's FLOPs alone.
     pub in_model_flops: String,
     /// The same in seconds; absent where they are not known, or were other programs' as well.
@@ -96,6 +99,7 @@ fn measured(study: &Study, change: &str) -> Option<Measured> {
         nats: here.equal_compute_nats.map(|nats| nats.value),
         sign: gain.sign(),
         gain: short(&gain),
+        times: gain.value(),
         in_model_flops: short(&here.headline()),
         in_seconds: has_seconds.then(|| short(&in_seconds)),
         along: along
@@ -171,8 +175,10 @@ fn on(priced: &[Priced], data: &str, base: &str, document: bool) -> Vec<Block> {
         rows.extend(change.measured.iter().find(here).map(|m| (change, m)));
     }
     rows.sort_by(|(_, a), (_, b)| {
+        let times = |m: &Measured| m.times.unwrap_or(f64::NEG_INFINITY);
         let nats = |m: &Measured| m.nats.unwrap_or(f64::NEG_INFINITY);
-        nats(b).total_cmp(&nats(a))
+        let by_times = times(b).total_cmp(&times(a));
+        by_times.then(nats(b).total_cmp(&nats(a)))
     });
     let at: BTreeSet<&str> = rows.iter().map(|(_, m)| m.at.as_str()).collect();
     let n: BTreeSet<usize> = rows.iter().map(|(_, m)| m.n).collect();
