@@ -75,8 +75,7 @@ fn read(experiment: &Experiment, seen: usize) -> [f64; 2] {
         }
         None => 4.0 * model.params_total() as f64,
     };
-    let bytes_per_number = experiment.ops.dtype().size_in_bytes() as f64;
-    [weights, model.state_scalars(seen) as f64 * bytes_per_number]
+    [weights, experiment.cache_bytes(seen) as f64]
 }
 
 /// What serving takes: the cache filled once, then prompts and generations.

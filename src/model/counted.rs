@@ -68,6 +68,13 @@ impl Model {
         of_blocks.sum()
     }
 
+    /// Whether all that decoding keeps are keys and values of tokens, as many of each, which may be kept more coarsely than a state that
+    /// is summed up.
+    pub fn keeps_tokens_only(&self) -> bool {
+        let of = |tokens| self.state_scalars(tokens);
+        of(1) > 0 && of(2) == 2 * of(1)
+    }
+
     /// All parameters that are kept while it trains, those of losses among them.
     pub fn params_kept(&self) -> u64 {
         let parameters = self.decls.iter().filter(|decl| !decl.buffer);

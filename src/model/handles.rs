@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Index;
 use std::sync::Arc;
 
-use candle_core::Tensor;
+use candle_core::{DType, Tensor};
 
 use super::id::ParamId;
 use crate::error::Result;
@@ -18,6 +18,8 @@ pub struct Weights {
     packed: BTreeMap<usize, Arc<Packed>>,
     /// What multiplies those.
     activations: Activations,
+    /// What keys and values are kept as while decoding, where that is not what is computed with.
+    cache: Option<DType>,
 }
 
 impl Weights {
@@ -26,7 +28,19 @@ impl Weights {
             tensors,
             packed,
             activations: Activations::F32,
+            cache: None,
         }
+    }
+
+    /// The same whose keys and values are kept in another type.
+    #[must_use]
+    pub fn with_cache(self, cache: Option<DType>) -> Self {
+        Self { cache, ..self }
+    }
+
+    /// The type that keys and values are kept in, of what is computed in another.
+    pub(super) fn of_cache(&self, computed: DType) -> DType {
+        self.cache.unwrap_or(computed)
     }
 
     /// The same whose packed matrices are multiplied with activations of another kind.

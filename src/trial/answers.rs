@@ -26,6 +26,7 @@ pub fn ask(
     };
     let model = &experiment.model;
     let weights = model.serving(params, experiment.infer.weights)?;
+    let weights = weights.with_cache(experiment.infer.cache);
     let ops = experiment.ops.for_device(&opened.device)?;
     let prompts = task.prompts(experiment.held_out, problems);
     let tokens = task.answer_tokens();

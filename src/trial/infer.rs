@@ -3,14 +3,15 @@
 use super::Registry;
 use super::draft::{self, Draft};
 use super::keys::{
-    ACTIVATIONS, DEPTH, GENERATE, INFER, INFER_BATCH, INFER_WEIGHTS, PROBLEMS, PROMPT, SAMPLES,
+    ACTIVATIONS, CACHE, DEPTH, GENERATE, INFER, INFER_BATCH, INFER_WEIGHTS, PROBLEMS, PROMPT,
+    SAMPLES,
 };
 use crate::config::{Knobs, Spec};
 use crate::data::Source;
 use crate::error::Result;
 use crate::infer::Sampling;
 use crate::model::{Model, Packing, weights};
-use crate::ops::{Activations, Format};
+use crate::ops::{Activations, DType, Format};
 
 /// `infer.*`
 pub struct Infer {
@@ -26,6 +27,8 @@ pub struct Infer {
     pub weights: Option<Packing>,
     /// What multiplies packed matrices.
     pub activations: Activations,
+    /// What keys and values are kept as, where that is not what is computed with.
+    pub cache: Option<DType>,
     /// What guesses tokens ahead, where something does.
     pub draft: Option<Draft>,
     /// How often which problems are asked, where they are.
@@ -93,6 +96,7 @@ pub(super) fn settle(
         batch,
         draft,
         activations: activations(&knobs, weights)?,
+        cache: cache(&knobs, model, device)?,
         asked: questions(&knobs, source)?,
         weights,
         sampling,
@@ -144,6 +148,22 @@ fn activations(knobs: &Knobs, weights: Option<Packing>) -> Result<Activations> {
             )
             .hint("infer.weights = \"file\" or one of the packed formats, on the CPU")),
     }
+}
+
+/// What keys and values are kept as, where they are.
+fn cache(knobs: &Knobs, model: &Model, device: &str) -> Result<Option<DType>> {
+    if knobs.find(&CACHE)? != Some("f16") {
+        return Ok(None);
+    }
+    if device != "cpu" {
+        let why = format!("it is read on the CPU, and compute.device is {device}");
+        return Err(knobs.refuse(&CACHE, &why));
+    }
+    if !model.keeps_tokens_only() {
+        let why = "a layer keeps a state that is summed up, and only keys and values are kept so";
+        return Err(knobs.refuse(&CACHE, why));
+    }
+    Ok(Some(DType::F16))
 }
 
 /// The word of `infer.weights` for the formats of the file.

@@ -202,6 +202,12 @@ pub(super) const ACTIVATIONS: Knob<Word> = Knob::word(
     &["f32", "int8"],
 )
 .optional();
+pub(super) const CACHE: Knob<Word> = Knob::word(
+    "cache",
+    "What keys and values are kept as while decoding: f16 is half to read and to hold, as llama.cpp keeps them unless told otherwise; losses are of whole windows and do not show it.",
+    &["f32", "f16"],
+)
+.optional();
 pub(super) const SAMPLES: Knob<Whole> = Knob::count(
     "samples",
     "Answers drawn at infer.temperature to each unseen problem, after a greedy one; none is asked where it is not given.",
@@ -238,6 +244,7 @@ pub(super) const INFER: Section = Section {
         &INFER_BATCH,
         &INFER_WEIGHTS,
         &ACTIVATIONS,
+        &CACHE,
         &DRAFT,
         &DRAFT_BLAKE3,
         &DRAFT_TOKENS,

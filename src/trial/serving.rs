@@ -52,6 +52,7 @@ pub fn serve(
     let infer = &experiment.infer;
     let weights = experiment.model.serving(params, infer.weights)?;
     let weights = weights.with_activations(infer.activations);
+    let weights = weights.with_cache(infer.cache);
     let narrowed = Narrowed::default();
     let ops = experiment
         .ops
@@ -140,8 +141,7 @@ impl<'a> Served<'a> {
     fn cache_read(&self) -> u64 {
         let infer = &self.experiment.infer;
         let seen = infer.depth + infer.prompt + infer.generate / 2;
-        let scalars = self.experiment.model.state_scalars(seen) * infer.batch as u64;
-        scalars * self.experiment.ops.dtype().size_in_bytes() as u64
+        infer.batch as u64 * self.experiment.cache_bytes(seen)
     }
 }
 

@@ -347,7 +347,6 @@ fn cost_of(experiment: &Experiment) -> Cost {
         .filter_map(|part| by_part.get(part))
         .sum();
     let windows = experiment.steps * experiment.batch as u64;
-    let bytes_per_number = experiment.ops.dtype().size_in_bytes() as u64;
     let (once, flops) = (
         model.work(Span::window(shape.context)),
         model.training(shape.context),
@@ -378,8 +377,8 @@ fn cost_of(experiment: &Experiment) -> Cost {
         tuning_flops: None,
         train_tokens: tokens,
         train_labels: labels(experiment, tokens),
-        kv_bytes_per_token: bytes_per_number * kv_scalars_per_token(model),
-        cache_bytes_per_window: Some(bytes_per_number * model.state_scalars(shape.context)),
+        kv_bytes_per_token: experiment.bytes_kept() * kv_scalars_per_token(model),
+        cache_bytes_per_window: Some(experiment.cache_bytes(shape.context)),
         token_flops: Some(token_flops(experiment)),
         state_bytes: experiment.state_bytes(),
     }
@@ -422,6 +421,17 @@ impl Experiment {
         self.steps == 0 && as_in_file && !self.model.is_adapted()
     }
 
+    /// Bytes of a number that decoding keeps.
+    fn bytes_kept(&self) -> u64 {
+        let dtype = self.infer.cache.unwrap_or(self.ops.dtype());
+        dtype.size_in_bytes() as u64
+    }
+
+    /// Bytes that decoding keeps of a window of so many tokens.
+    pub fn cache_bytes(&self, tokens: usize) -> u64 {
+        self.bytes_kept() * self.model.state_scalars(tokens)
+    }
+
     /// Bytes of parameters, of the gradients of those that train, and of what the optimizer keeps for those; of parameters alone
     /// where nothing trains.
     fn state_bytes(&self) -> u64 {
@@ -447,8 +457,7 @@ impl Experiment {
             // Evaluating keeps what one layer makes, and logits a few rows at a time; serving two caches, one to begin anew from.
             let infer = &self.infer;
             let seen = infer.depth + infer.prompt + infer.generate;
-            let bytes_per_number = self.ops.dtype().size_in_bytes() as u64;
-            let cache = infer.batch as u64 * self.model.state_scalars(seen) * bytes_per_number;
+            let cache = infer.batch as u64 * self.cache_bytes(seen);
             let evaluating = guess_train_bytes(state, tokens, 1, shape.width as u64, 0);
             return evaluating + 2 * cache;
         }

@@ -34,6 +34,7 @@ pub fn measure(
     };
     let weights = experiment.model.serving(params, infer.weights)?;
     let weights = weights.with_activations(infer.activations);
+    let weights = weights.with_cache(infer.cache);
     let guessing = guessing(experiment, draft, opened)?;
     let narrowed = Narrowed::default();
     let ops = experiment.ops.for_device(&opened.device)?;

@@ -21,6 +21,7 @@ mod experts;
 mod export;
 mod from_file;
 mod gpu;
+mod halves;
 mod keys;
 mod latent;
 mod layers;

@@ -399,7 +399,8 @@ impl Attention {
         // The first of several new tokens sees what the last of them would write over.
         let whole = |which: usize| -> Result<Tensor> {
             let held = in_order(&caches[which], pass.offset)?;
-            Ok(Tensor::cat(&[&held, &new[which]], 1)?)
+            let new = new[which].to_dtype(held.dtype())?;
+            Ok(Tensor::cat(&[&held, &new], 1)?)
         };
         let (keys, values) = (whole(0)?, whole(1)?);
         let y = over(&keys, &values, pass.offset.min(room), axes)?;
@@ -421,7 +422,8 @@ impl Mixer for Attention {
         if state.0.is_empty() {
             let heads = pass.batch * self.shape.kv_heads;
             let room = (heads, self.room(pass.room), self.shape.head_width());
-            let empty = || Tensor::zeros(room, qkv.dtype(), qkv.device());
+            let dtype = pass.weights.of_cache(qkv.dtype());
+            let empty = || Tensor::zeros(room, dtype, qkv.device());
             state.0 = vec![empty()?, empty()?];
         }
         let y = self.over_caches(&qkv, pass, &state.0)?;

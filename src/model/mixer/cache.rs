@@ -1,4 +1,5 @@
-//! Keys or values of the tokens so far, (B x KV, room, D): all of them, or the last as a ring, where token t lies at t mod room.
+//! Keys or values of the tokens so far, (B x KV, room, D): all of them, or the last as a ring, where token t lies at t mod room. They
+//! are kept in the type of the cache, which may be f16 where all else is f32.
 
 use candle_core::{Result, Tensor};
 
@@ -10,7 +11,8 @@ pub(super) fn keep(cache: &Tensor, new: &Tensor, offset: usize) -> Result<()> {
     while done < time {
         let at = (offset + done) % room;
         let run = (room - at).min(time - done);
-        cache.slice_set(&new.narrow(1, done, run)?.contiguous()?, 1, at)?;
+        let new = new.narrow(1, done, run)?.contiguous()?;
+        cache.slice_set(&new.to_dtype(cache.dtype())?, 1, at)?;
         done += run;
     }
     Ok(())

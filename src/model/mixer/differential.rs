@@ -182,7 +182,8 @@ impl Mixer for Differential {
         if state.0.is_empty() {
             let empty = |width: usize| {
                 let room = (pass.batch * g, pass.room, width);
-                Tensor::zeros(room, looks[0].dtype(), looks[0].device())
+                let dtype = pass.weights.of_cache(looks[0].dtype());
+                Tensor::zeros(room, dtype, looks[0].device())
             };
             state.0 = vec![empty(half)?, empty(half)?, empty(d)?];
         }

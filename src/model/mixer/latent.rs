@@ -431,7 +431,8 @@ impl Mixer for Latent {
         let (made, sizes) = (self.made(x_nc, pass)?, self.sizes);
         if state.0.is_empty() {
             let room = (pass.batch, pass.room, sizes.kept());
-            state.0 = vec![Tensor::zeros(room, made[0].dtype(), made[0].device())?];
+            let dtype = pass.weights.of_cache(made[0].dtype());
+            state.0 = vec![Tensor::zeros(room, dtype, made[0].device())?];
         }
         let y = if pass.offset == 0 {
             let packed = self.packed(&made, pass)?;

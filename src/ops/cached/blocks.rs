@@ -2,7 +2,7 @@
 //! other, and sums of exponentials go along (Milakov and Gimelshein 2018, arXiv:1805.02867; FlashAttention, Dao et al. 2022,
 //! arXiv:2205.14135).
 
-use super::over::Over;
+use super::over::{Kept, Over};
 use crate::ops::counted;
 use crate::ops::cpu::factors::Factors;
 use crate::ops::cpu::matmul::{Before, Matrix, MatrixMut, Shared};
@@ -51,7 +51,7 @@ struct Sums<F> {
     values: Vec<F>,
 }
 
-impl<F: Real> Over<'_, F> {
+impl<F: Real, K: Kept<F>> Over<'_, F, K> {
     /// The output of all queries.
     pub(super) fn by_blocks(&self, qkv: &[F], factors: Factors) -> Vec<F> {
         let axes = self.axes;
@@ -139,12 +139,14 @@ impl<F: Real> Over<'_, F> {
             axes.first_seen(query)..query + 1
         };
         let mut scratch = vec![F::ZERO; rows * KEYS];
+        let mut wide = Vec::new();
         let mut not_seen = 0;
         for start in (seen(0).start..seen(n - 1).end).step_by(KEYS) {
             let keys = start..(start + KEYS).min(seen(n - 1).end);
             let scores = &mut scratch[..rows * keys.len()];
             let at = of_cache * self.room + start;
-            let of_keys = Matrix::new(&self.keys[at * width..], keys.len(), width, width);
+            let kept = &self.keys[at * width..(at + keys.len()) * width];
+            let of_keys = Matrix::new(K::widened(kept, &mut wide), keys.len(), width, width);
             let mut product = MatrixMut::new(scores, rows, keys.len(), keys.len());
             let scale = F::of(axes.score_scale());
             let put = (Before::Overwritten, scale);
@@ -162,7 +164,8 @@ impl<F: Real> Over<'_, F> {
                 }
                 not_seen += keys.len() - (to - from);
             }
-            let values = &self.values[at * self.of_value..];
+            let kept = &self.values[at * self.of_value..(at + keys.len()) * self.of_value];
+            let values = K::widened(kept, &mut wide);
             let values = Matrix::new(values, keys.len(), of_values, self.of_value);
             let mut product = MatrixMut::new(&mut sums.values, rows, of_values, of_values);
             let scores = Matrix::new(scores, rows, keys.len(), keys.len());

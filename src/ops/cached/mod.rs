@@ -5,7 +5,7 @@
 //! Keys and values are (B x KV, room, D): a window's shared head, its tokens one behind the other, with room for more. Each is read
 //! once for the query heads that share it, or for each of them where all together are few, which is what decoding costs. Values may be
 //! of another width than keys, and may be the first numbers of the keys themselves, which are then kept once: multi-head latent attention
-//! decodes so.
+//! decodes so. What is kept may be f16, which is half to read: it is widened as it is looked at, and all sums are f32.
 
 pub(super) mod gpu;
 mod over;
@@ -15,9 +15,10 @@ mod splits;
 use super::axes::Axes;
 use super::cpu::factors::Factors;
 use super::cpu::real::typed;
-use super::cpu::rows::{tensor, with_numbers};
-use candle_core::{D, Result, Tensor, bail};
-use over::Over;
+use super::cpu::rows::{tensor, with_halves, with_numbers};
+use super::cpu::tile::FewRows;
+use candle_core::{D, DType, Result, Tensor, bail};
+use over::{Kept, Over};
 
 /// Keys and values of all tokens so far, and how many there were before the new ones.
 #[derive(Debug, Clone, Copy)]
@@ -103,9 +104,10 @@ pub(super) fn reference(qkv: &Tensor, cached: Cached, axes: Axes) -> Result<Tens
             .contiguous()?
             .reshape((batch * kv_heads, group * time, head_width))?;
     let q = (q * axes.score_scale())?;
-    let (k, width) = (cached.keys.narrow(1, 0, seen)?, axes.of_values());
+    let wide = |kept: &Tensor| kept.narrow(1, 0, seen)?.to_dtype(qkv.dtype());
+    let (k, width) = (wide(cached.keys)?, axes.of_values());
     let v = match cached.values {
-        Some(values) => values.narrow(1, 0, seen)?,
+        Some(values) => wide(values)?,
         None => k.narrow(2, 0, width)?.contiguous()?,
     };
     let row = |i: usize| {
@@ -147,20 +149,43 @@ pub(super) fn fused(qkv: &Tensor, cached: Cached, axes: Axes, factors: Factors) 
     let no_sinks = Tensor::zeros(0, qkv.dtype(), qkv.device())?;
     let sinks = cached.sinks.map(Tensor::contiguous).transpose()?;
     let room = keys.dims3()?.1;
+    let given = [&qkv, sinks.as_ref().unwrap_or(&no_sinks)];
+    if qkv.dtype() == DType::F32 && keys.dtype() == DType::F16 {
+        let y = with_numbers::<f32, _, 2>(given, |[qkv, sinks]| {
+            with_halves([&keys, values], |[keys, values]| {
+                let over = Over {
+                    axes,
+                    keys,
+                    values,
+                    of_value,
+                    sinks,
+                    room,
+                    offset: cached.offset,
+                };
+                look(&over, qkv, factors)
+            })
+        })?;
+        return tensor(y?, (axes.rows(), axes.width()));
+    }
     typed!(qkv, F => {
-        let given = [&qkv, &keys, values, sinks.as_ref().unwrap_or(&no_sinks)];
-        let y = with_numbers::<F, _, 4>(given, |[qkv, keys, values, sinks]| {
+        let [qkv, sinks] = given;
+        let y = with_numbers::<F, _, 4>([qkv, &keys, values, sinks], |[qkv, keys, values, sinks]| {
             let over = Over { axes, keys, values, of_value, sinks, room, offset: cached.offset };
-            if axes.time >= blocks::FEWEST {
-                over.by_blocks(qkv, factors)
-            } else if over.longest() >= splits::FEWEST {
-                over.by_splits(qkv)
-            } else {
-                over.attended(qkv)
-            }
+            look(&over, qkv, factors)
         })?;
         tensor(y, (axes.rows(), axes.width()))
     })
+}
+
+/// In the way that suits how many new tokens there are, and how many keys.
+fn look<F: FewRows, K: Kept<F>>(over: &Over<F, K>, qkv: &[F], factors: Factors) -> Vec<F> {
+    if over.axes.time >= blocks::FEWEST {
+        over.by_blocks(qkv, factors)
+    } else if over.longest() >= splits::FEWEST {
+        over.by_splits(qkv)
+    } else {
+        over.attended(qkv)
+    }
 }
 
 #[cfg(test)]
@@ -225,9 +250,21 @@ mod tests {
                     sinks: sinks.then_some(&of_heads),
                     offset,
                 };
-                let [fused, truth] = [Ops::fused(), Ops::reference()]
-                    .map(|ops| flat(&ops.cached_attention(&qkv, cached, axes).unwrap()).unwrap());
-                assert!(distance(&fused, &truth) < 1e-5, "{axes:?}");
+                let apart = |cached: Cached| {
+                    let [fused, truth] = [Ops::fused(), Ops::reference()].map(|ops| {
+                        flat(&ops.cached_attention(&qkv, cached, axes).unwrap()).unwrap()
+                    });
+                    distance(&fused, &truth)
+                };
+                assert!(apart(cached) < 1e-5, "{axes:?}");
+                let [keys, values] =
+                    [&keys, &values].map(|kept| kept.to_dtype(DType::F16).unwrap());
+                let halves = Cached {
+                    keys: &keys,
+                    values: (!of_keys).then_some(&values),
+                    ..cached
+                };
+                assert!(apart(halves) < 1e-5, "{axes:?} in f16");
             }
         }
         Ok(())

@@ -6,6 +6,8 @@ use crate::ops::cpu::matmul::MatrixMut;
 use crate::ops::cpu::rows::chunks;
 use crate::ops::cpu::simd::{max, simd, sum};
 use crate::ops::cpu::tile::FewRows;
+use half::f16;
+use half::slice::HalfFloatSliceExt;
 use std::ops::Range;
 
 simd! {
@@ -52,11 +54,39 @@ simd! {
     }
 }
 
+/// What keys and values are kept as: numbers to compute with, or such as are widened to them when they are looked at.
+pub(super) trait Kept<F>: Sync {
+    /// Some of them as numbers to compute with, in `scratch` where they are none yet.
+    fn widened<'a>(kept: &'a [Self], scratch: &'a mut Vec<F>) -> &'a [F]
+    where
+        Self: Sized;
+}
+
+impl Kept<f32> for f32 {
+    fn widened<'a>(kept: &'a [f32], _: &'a mut Vec<f32>) -> &'a [f32] {
+        kept
+    }
+}
+
+impl Kept<f64> for f64 {
+    fn widened<'a>(kept: &'a [f64], _: &'a mut Vec<f64>) -> &'a [f64] {
+        kept
+    }
+}
+
+impl Kept<f32> for f16 {
+    fn widened<'a>(kept: &'a [f16], scratch: &'a mut Vec<f32>) -> &'a [f32] {
+        scratch.resize(kept.len(), 0.0);
+        kept.convert_to_f32_slice(scratch);
+        scratch
+    }
+}
+
 /// What new queries look at.
-pub(super) struct Over<'a, F> {
+pub(super) struct Over<'a, F, K> {
     pub axes: Axes,
-    pub keys: &'a [F],
-    pub values: &'a [F],
+    pub keys: &'a [K],
+    pub values: &'a [K],
     /// From one value to the next.
     pub of_value: usize,
     /// None, or one of each query head.
@@ -66,7 +96,7 @@ pub(super) struct Over<'a, F> {
     pub offset: usize,
 }
 
-impl<F: FewRows> Over<'_, F> {
+impl<F: FewRows, K: Kept<F>> Over<'_, F, K> {
     /// The output of all queries, query by query.
     pub fn attended(&self, qkv: &[F]) -> Vec<F> {
         let axes = self.axes;
@@ -111,9 +141,11 @@ impl<F: FewRows> Over<'_, F> {
         let (heads, keys) = (queries.len() / width, tokens.len());
         let each = keys + usize::from(!self.sinks.is_empty());
         let mut scores = vec![F::ZERO; heads * each];
+        let mut scratch = Vec::new();
+        let kept = &self.keys[tokens.start * width..tokens.end * width];
         F::rows_by_rows(
             queries,
-            &self.keys[tokens.start * width..tokens.end * width],
+            K::widened(kept, &mut scratch),
             width,
             &mut MatrixMut::new(&mut scores, heads, keys, each),
         );
@@ -129,7 +161,7 @@ impl<F: FewRows> Over<'_, F> {
         for from in (0..keys).step_by(VALUES_AT_ONCE) {
             let to = (from + VALUES_AT_ONCE).min(keys);
             let [first, end] = [from, to].map(|at| (tokens.start + at) * self.of_value);
-            let values = &self.values[first..end];
+            let values = K::widened(&self.values[first..end], &mut scratch);
             for (scores, y) in scores.chunks(each).zip(y.chunks_mut(of_values)) {
                 weigh(&scores[from..to], values, self.of_value, y);
             }

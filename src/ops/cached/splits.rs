@@ -3,7 +3,7 @@
 //! The number of threads changes no bit.
 
 use super::blocks::exponentials;
-use super::over::{Over, VALUES_AT_ONCE, weigh};
+use super::over::{Kept, Over, VALUES_AT_ONCE, weigh};
 use crate::ops::counted;
 use crate::ops::cpu::matmul::MatrixMut;
 use crate::ops::cpu::rows::chunks;
@@ -22,7 +22,7 @@ struct Split {
     keys: Range<usize>,
 }
 
-impl<F: FewRows> Over<'_, F> {
+impl<F: FewRows, K: Kept<F>> Over<'_, F, K> {
     /// The output of all queries.
     pub(super) fn by_splits(&self, qkv: &[F]) -> Vec<F> {
         let axes = self.axes;
@@ -76,9 +76,10 @@ impl<F: FewRows> Over<'_, F> {
         let of_cache = split.row / axes.time * axes.kv_heads + split.kv_head;
         let (at, keys) = (of_cache * self.room + split.keys.start, split.keys.len());
         let mut scores = vec![F::ZERO; group * keys];
+        let mut scratch = Vec::new();
         F::rows_by_rows(
             queries,
-            &self.keys[at * width..(at + keys) * width],
+            K::widened(&self.keys[at * width..(at + keys) * width], &mut scratch),
             width,
             &mut MatrixMut::new(&mut scores, group, keys, keys),
         );
@@ -91,6 +92,7 @@ impl<F: FewRows> Over<'_, F> {
         for from in (0..keys).step_by(VALUES_AT_ONCE) {
             let to = (from + VALUES_AT_ONCE).min(keys);
             let values = &self.values[(at + from) * self.of_value..(at + to) * self.of_value];
+            let values = K::widened(values, &mut scratch);
             for (scores, sums) in scores.chunks(keys).zip(sums.chunks_mut(of_values + 2)) {
                 let y = &mut sums[..of_values];
                 weigh(&scores[from..to], values, self.of_value, y);

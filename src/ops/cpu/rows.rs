@@ -46,6 +46,22 @@ pub(in crate::ops) fn with_numbers<F: Real, R, const N: usize>(
     Ok(f(slices))
 }
 
+/// Runs `f` on half-precision numbers of tensors on the CPU, all contiguous.
+pub(in crate::ops) fn with_halves<R, const N: usize>(
+    tensors: [&Tensor; N],
+    f: impl FnOnce([&[half::f16]; N]) -> R,
+) -> Result<R> {
+    let held = tensors.map(Tensor::storage_and_layout);
+    let mut slices: [&[half::f16]; N] = [&[]; N];
+    for (slice, (storage, layout)) in slices.iter_mut().zip(&held) {
+        match &**storage {
+            Storage::Cpu(storage) => *slice = numbers(storage, layout)?,
+            other => bail!("a fused op got a tensor on {:?}", other.device().location()),
+        }
+    }
+    Ok(f(slices))
+}
+
 /// A tensor on the CPU that takes over the vector.
 pub(in crate::ops) fn tensor<F: Real>(numbers: Vec<F>, shape: impl Into<Shape>) -> Result<Tensor> {
     Tensor::from_vec(numbers, shape.into(), &Device::Cpu)
