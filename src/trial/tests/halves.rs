@@ -48,13 +48,13 @@ fn decoding_over_halves_is_nearly_decoding_over_floats() {
         let size = last[0].iter().fold(0f32, |top, x| top.max(x.abs()));
         let apart = last[0].iter().zip(&last[1]).map(|(a, b)| (a - b).abs());
         let apart = apart.fold(0f32, f32::max) / size;
-        assert!(apart > 0.0 && apart < 3e-3, "{mixer}: {apart}");
+        assert!(apart > 0.0 && apart < 1e-2, "{mixer}: {apart}");
     }
 }
 
 #[test]
 fn a_state_that_is_summed_up_is_kept_whole() {
-    for kind in ["gdn", "lstm", "mamba2"] {
+    for kind in ["gated-deltanet", "lstm", "mamba2"] {
         let mut tree = Library::builtin().variant("llama").unwrap().tree;
         let sets = sets(&json!({"kind": kind}), "f16");
         tree.overlay(&Tree::from_json(&sets, &Origin::named("test")).unwrap());
