@@ -150,17 +150,17 @@ fn shared_error(pairs: &Pairs, scatter: &Scatter) -> Option<Caveat> {
         Some(cells) if cells > (SCATTER * luck / n.sqrt()).max(SMALL_SCATTER) => (
             "cell_scatter",
             format!(
-                "cells lie {} nats off smooth curves, {:.1} times what the luck of their seeds explains: no one law \
-                 describes them, and the interval holds it",
+                "runs scatter {} nats around a smooth loss curve, {:.1} times what seed noise explains: no one scaling law \
+                 fits them, and the intervals include this scatter",
                 Nats(cells),
                 cells * n.sqrt() / luck
             ),
             match surfaces {
                 true => {
-                    "the interval holds it; more repeats do not help, and the rates are from one surface already"
+                    "none is needed, and more seeds would not reduce it: the rates are from one surface already"
                 }
                 false => {
-                    "rates from one surface over all cells, drawn anew in each repeat; more repeats do not help"
+                    "rates from one surface over all cells, drawn anew in each repeat; more seeds would not reduce it"
                 }
             },
         ),

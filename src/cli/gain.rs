@@ -1,4 +1,4 @@
-//! `effbench gain`: how many times more the base must spend to match each variant, on every axis, with intervals.
+//! `effbench gain`: how many times a variant's compute the base needs for the same loss, on every axis, with intervals.
 
 use std::path::PathBuf;
 
@@ -32,7 +32,7 @@ Examples:
   effbench gain results/ladder.json --base llama --format json
   effbench gain results/gain.json --out gain.html     or .md, .svg (the plot), .csv (the table)
   effbench gain results/gain.json --along compute          does a gain grow or fade with compute?
-  effbench gain results/*.json --forecast                  did cheap runs foretell what dear ones gain?
+  effbench gain results/*.json --forecast                  did cheap runs forecast what expensive ones gain?
   effbench gain runs.json --target 3.28             what it costs to reach a loss
   effbench gain runs.json --target base --against 1.1   are the gains above 1.1?
   effbench gain results/reuse.json --parents          with what the models took that were begun with
@@ -43,7 +43,7 @@ pub struct GainArgs {
     /// Result files, or folders of them; several are judged together, each kind of data by itself.
     #[arg(required = true, value_name = "RESULT")]
     pub results: Vec<PathBuf>,
-    /// The variant whose compute is the currency [default: the suite's base].
+    /// The reference variant: gains are counted in its compute [default: the suite's base].
     #[arg(long, value_name = "VARIANT")]
     pub base: Option<String>,
     /// Only this variant.
@@ -62,8 +62,8 @@ pub struct GainArgs {
     /// Test whether the gains at the target are above this ratio (one-sided, Holm's correction over variants and axes).
     #[arg(long, value_name = "RATIO", value_parser = ratio, requires = "target")]
     pub against: Option<f64>,
-    /// Foretell each variant's dearest runs from its cheaper ones, hold that against what came, and count how often the intervals
-    /// held; each file by itself.
+    /// Forecast each variant's most expensive runs from its cheaper ones, compare that with what was measured, and count how often the
+    /// intervals covered it; each file by itself.
     #[arg(long, conflicts_with_all = ["along", "target"])]
     pub forecast: bool,
     /// Count with each model what the models took to train that it began with (a suite's `from`) or learnt from (`teacher`).
@@ -78,7 +78,7 @@ pub struct GainArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub out: OutArgs,
-    /// In a terminal: all of it, not only what comes first.
+    /// As text: print everything, not only the main findings.
     #[arg(long)]
     pub full: bool,
 }

@@ -69,7 +69,7 @@ pub struct ImportArgs {
 fn after_help() -> String {
     let roles: String = ROLES
         .iter()
-        .map(|(name, _, about)| format!("\n  {name:<16}{about}"))
+        .map(|(name, _, about)| format!("\n  {name:<24}{about}"))
         .collect();
     let dialects: String = dialect::CATALOG
         .iter()

@@ -154,7 +154,7 @@ fn begin_with<'a>(prefix: &str, all: &'a [Key]) -> Result<Vec<&'a Key>> {
         let tables = key.key.match_indices('.').map(|(at, _)| &key.key[..at]);
         known.extend(tables.chain([key.key.as_str()]));
     }
-    let message = format!("list keys {prefix}: no key begins so");
+    let message = format!("list keys {prefix}: no key starts with `{prefix}`");
     let error = Error::input(message);
     let leaf = all
         .iter()

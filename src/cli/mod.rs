@@ -94,7 +94,7 @@ pub enum Command {
     /// Say what can be measured on this machine, what not, why, and the remedy.
     #[cfg(feature = "run")]
     Doctor(doctor::DoctorArgs),
-    /// Say what each variant is worth: how many times more the base must spend to match it, with intervals.
+    /// Say what each variant is worth: how many times its compute the base needs for the same loss, with intervals.
     Gain(gain::GainArgs),
     /// Say again what a run ended with, from its result file.
     Summary(summary::SummaryArgs),

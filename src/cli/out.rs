@@ -20,14 +20,14 @@ pub struct OutArgs {
     /// How to say what was found [default: as the name of --out ends, else text].
     #[arg(long, value_enum)]
     pub format: Option<Medium>,
-    /// Where to write it, by its name as .html, .md, .json, .txt, or its main table as .csv, its first plot as .svg; all of its plots
-    /// into `FOLDER/`; `-` is standard output.
+    /// Output file; its ending chooses the format: .html, .md, .json, .txt, .csv (the main table), .svg (the first plot). `FOLDER/`
+    /// writes every plot, `-` is standard output.
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
-    /// As .svg: this plot instead of the first, by the beginning of its name; a wrong name lists them.
+    /// With .svg: the plot to write, by the beginning of its name; an unknown name lists them.
     #[arg(long, value_name = "NAME")]
     pub plot: Option<String>,
-    /// Replace a file that is there already and was not written by effbench, or is a result.
+    /// Overwrite an existing file even if effbench did not write it, or if it is a result file.
     #[arg(long, requires = "out")]
     pub force: bool,
     /// Whether a terminal is shown only what comes first, and how to see the rest; set by commands that say much.

@@ -29,7 +29,7 @@ pub struct ReportArgs {
     #[command(flatten)]
     #[allow(missing_docs)]
     pub out: OutArgs,
-    /// In a terminal: all of it, not only what comes first.
+    /// As text: print everything, not only the main findings.
     #[arg(long)]
     pub full: bool,
     /// Each file for itself, by its question, one sentence and one picture: a page for who reads nothing else.

@@ -86,7 +86,7 @@ pub use work::{Span, Work};
 
 const PLACE: Knob<Text> = Knob::text(
     "place",
-    "Where norms stand around the branches of a block: a kind of `effbench list streams`.",
+    "Norm placement around the branches of a block (pre-LN, post-LN, sandwich): a kind of `effbench list streams`.",
 )
 .such_as(&["pre", "post", "sandwich", "reordered", "parallel", "plain"])
 .default("pre");

@@ -35,10 +35,13 @@ const VOCAB: Knob<Whole> = Knob::count(
 )
 .within(1, 1 << 24)
 .follows("the data's number of tokens");
-const CONTEXT: Knob<Whole> = Knob::count("context", "Longest window that the model sees.")
-    .unit("tokens")
-    .within(1, 1 << 22)
-    .default(64);
+const CONTEXT: Knob<Whole> = Knob::count(
+    "context",
+    "Context length: the longest sequence that the model sees.",
+)
+.unit("tokens")
+.within(1, 1 << 22)
+.default(64);
 const BIAS: Knob<Flag> =
     Knob::flag("bias", "Whether linear layers and LayerNorm have a bias.").default(true);
 const EMBEDDING_SCALE: Knob<Number> = Knob::number(

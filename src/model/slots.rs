@@ -35,7 +35,7 @@ const POSITION: Slot = Slot {
 const LINEAR: Slot = Slot {
     path: "model.linear",
     default: "dense",
-    about: "How a part multiplies with weights.",
+    about: "Kind of linear layer: dense, with rounding around each product (bf16, fp8, int8, ternary), or with an adapter (lora, dora).",
 };
 
 /// The catalogs a model's slots are filled from.

@@ -130,7 +130,7 @@ registry! {
     PEAK_MEMORY_BYTES, "bytes", Lower, Sampled, "Peak memory of the trial's own process while it trains; where nothing is trained, of all that it does, serving among it.";
     TRAIN_WALL_S, "s", Lower, Sampled, "Seconds of training, data among them; evaluation and checkpoints left out.";
     TRAIN_LOSS_NATS, "nats", Lower, Seeded, "Mean training loss over the last tenth of the steps.";
-    VAL_LOSS_NATS, "nats", Lower, Seeded, "Mean validation loss per token at the end of training.";
+    VAL_LOSS_NATS, "nats", Lower, Seeded, "Mean loss per token on the held-out sequences (data.held_out: the test part, but for a sweep) at the end of training.";
     VAL_LOSS_BEFORE_NATS, "nats", Lower, Seeded, "Validation loss, after this training, on the data of the cell whose weights it began with: what it has kept of those.";
     VAL_BITS_PER_BYTE, "bits/byte", Lower, Seeded, "Validation loss in bits per byte of the text, whatever the tokenizer.";
     PERPLEXITY, "1", Lower, Seeded, "exp of the mean loss over n targets, those of the second half of each whole window of model.context tokens of a text, as llama.cpp's llama-perplexity has it.";

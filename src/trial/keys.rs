@@ -44,9 +44,10 @@ pub(super) const DATA: Section = Section {
     knobs: &[&HELD_OUT, &UNIQUE_TOKENS],
 };
 
-pub(super) const BATCH: Knob<Whole> = Knob::count("batch", "Windows per optimizer step.")
-    .at_most(MOST_WINDOWS)
-    .default(16);
+pub(super) const BATCH: Knob<Whole> =
+    Knob::count("batch", "Batch size: sequences per optimizer step.")
+        .at_most(MOST_WINDOWS)
+        .default(16);
 pub(super) const STEPS: Knob<Whole> = Knob::whole(
     "steps",
     "How long to train, in optimizer steps; 0 measures a model as it is.",
@@ -104,7 +105,7 @@ pub(super) const TF32: Knob<Flag> = Knob::flag(
 .default(false);
 pub(super) const PRODUCTS: Knob<Word> = Knob::word(
     "products",
-    "What a CPU rounds the factors of matrix products to; bf16 is faster on a processor with AMX, or with AVX512-BF16 on some.",
+    "Precision of matrix multiplications on the CPU (inputs rounded, sums in f32), as in torch.autocast; bf16 is faster with AMX, or with AVX512-BF16 on some processors.",
     &["f32", "bf16"],
 )
 .optional();
@@ -180,7 +181,7 @@ pub(super) const GENERATE: Knob<Whole> = Knob::whole(
 .unit("tokens")
 .follows("the rest of model.context");
 pub(super) const INFER_BATCH: Knob<Whole> =
-    Knob::count("batch", "Windows served at once.").default(1);
+    Knob::count("batch", "Batch size: sequences decoded at once.").default(1);
 pub(super) const DEPTH: Knob<Whole> = Knob::whole(
     "depth",
     "Tokens in the cache before the prompt, put there and not timed: decoding slows down with them.",
@@ -190,7 +191,7 @@ pub(super) const DEPTH: Knob<Whole> = Knob::whole(
 .optional();
 pub(super) const INFER_WEIGHTS: Knob<Word> = Knob::word(
     "weights",
-    "What matrices serve in: packed in one of GGUF's formats; `file`, each in the format that the file of model.from has it in; or f32, as without it.",
+    "Weight format for inference: quantized (packed) in one of GGUF's types; `file`, each as the file of model.from has it; or f32, as without it.",
     &[
         "file", "f32", "q8_0", "q6_k", "q5_k", "q5_1", "q5_0", "q4_k", "q4_1", "q4_0",
     ],
@@ -222,7 +223,7 @@ pub(super) const PROBLEMS: Knob<Whole> = Knob::count(
 .default(400);
 pub(super) const DRAFT: Knob<Text> = Knob::text(
     "draft",
-    "What guesses tokens ahead while decoding, for the model to judge several in one pass: lookup (what followed in the text before), or a smaller model of the same tokenizer (a GGUF file, a folder of Hugging Face's, a file of --keep-weights); settled as the name alone.",
+    "Draft for speculative decoding: lookup (n-gram lookup in the text before), or a smaller model of the same tokenizer (a GGUF file, a folder of Hugging Face's, a file of --keep-weights); settled as the name alone.",
 )
 .such_as(&["lookup"])
 .optional();

@@ -170,7 +170,7 @@ pub fn of_trials(judged: &[&Trial], counted: Counted) -> Result<Points> {
         .filter_map(|trial| point(trial, counted))
         .collect();
     let mut notes = vec![
-        format!("N is {} (`--params` chooses)", counted.words()),
+        format!("N is {} (`effbench fit --params` chooses)", counted.words()),
         "C is the model's own FLOPs, matmul by matmul, without the optimizer's; D is training tokens".to_owned(),
     ];
     let lost = judged.len() - points.len();

@@ -23,7 +23,8 @@ const EXPERTS: Knob<Whole> = Knob::count(
     "Experts of a layer of which each token takes a few.",
 )
 .default(16);
-const CHOSEN: Knob<Whole> = Knob::count("chosen", "Experts that each token goes to.").default(4);
+const CHOSEN: Knob<Whole> =
+    Knob::count("chosen", "Experts that each token goes to (top-k).").default(4);
 const SHARED: Knob<Whole> =
     Knob::whole("shared", "Experts beside those, which every token goes to.").default(1);
 const RATIO: Knob<Number> = Knob::number(
@@ -38,12 +39,15 @@ const ROUTER: Knob<Word> = Knob::word(
     &["sigmoid", "softmax"],
 )
 .default("sigmoid");
-const SCALE: Knob<Number> = Knob::number("scale", "What the gates of a token sum to.")
-    .above(0.0)
-    .default(1.0);
+const SCALE: Knob<Number> = Knob::number(
+    "scale",
+    "Sum of a token's gate weights (routed_scaling_factor).",
+)
+.above(0.0)
+.default(1.0);
 const BALANCE: Knob<Word> = Knob::word(
     "balance",
-    "What evens the loads of experts: a bias on the choice, a loss, or nothing.",
+    "Load balancing: a bias on the choice (DeepSeek-V3, no auxiliary loss), an auxiliary loss, or none.",
     &["bias", "loss", "none"],
 )
 .default("bias");

@@ -13,7 +13,7 @@ use crate::ops::{Grid, Rounding, Share};
 
 const SCALING: Knob<Word> = Knob::word(
     "scaling",
-    "What shares a scale: 1 x tile numbers of inputs and gradients and tile x tile of weights, or a whole tensor.",
+    "Quantization granularity, what shares a scale: 1 x tile numbers of inputs and gradients and tile x tile of weights, or a whole tensor.",
     &["tiles", "tensor"],
 )
 .default("tiles");

@@ -12,7 +12,7 @@ use crate::ops::{Grid, Rounding, Share};
 
 const SCALING: Knob<Word> = Knob::word(
     "scaling",
-    "What shares a scale: a token's inputs and an output's weights, 1 x tile of inputs and tile x tile of weights, or a whole tensor.",
+    "Quantization granularity, what shares a scale: a token's inputs and an output's weights, 1 x tile of inputs and tile x tile of weights, or a whole tensor.",
     &["token", "tiles", "tensor"],
 )
 .default("token");

@@ -48,7 +48,7 @@ const THETA: Knob<Number> = Knob::number(
 .default(10_000.0);
 const SCALING: Knob<Word> = Knob::word(
     "scaling",
-    "How angles are stretched for windows longer than those trained on: all alike, as in Llama 3.1 those that turn slowly, or each by a number of its own.",
+    "RoPE scaling, how angles are stretched for sequences longer than those trained on: all alike, as in Llama 3.1 those that turn slowly, or each by a number of its own.",
     &["none", "linear", "llama3", "factors"],
 )
 .default("none");
@@ -60,19 +60,19 @@ const FACTOR: Knob<Number> = Knob::number(
 .default(8.0);
 const LOW: Knob<Number> = Knob::number(
     "scaling_low",
-    "Pairs that turn at most so often within model.position.scaling_context are stretched in full.",
+    "Pairs that turn at most so often within model.position.scaling_context are stretched in full (low_freq_factor).",
 )
 .within(0.0, 1e6)
 .default(1.0);
 const HIGH: Knob<Number> = Knob::number(
     "scaling_high",
-    "Pairs that turn at least so often within model.position.scaling_context are not stretched.",
+    "Pairs that turn at least so often within model.position.scaling_context are not stretched (high_freq_factor).",
 )
 .within(0.0, 1e6)
 .default(4.0);
 const ORIGINAL: Knob<Whole> = Knob::count(
     "scaling_context",
-    "Longest window of before angles were stretched.",
+    "Context length of training before RoPE scaling (original_max_position_embeddings).",
 )
 .unit("tokens")
 .default(8192);

@@ -59,8 +59,12 @@ pub enum Mood {
     Unclear,
 }
 
-/// A caveat's message as a sentence: with a capital at its start and a full stop at its end.
+/// A caveat's message as a sentence: with a capital at its start, unless a name stands there, and a full stop at its end.
 pub(in crate::report) fn sentence(text: &str) -> String {
+    let first = text.split_whitespace().next().unwrap_or_default();
+    if !first.chars().all(char::is_alphabetic) {
+        return format!("{text}.");
+    }
     let mut letters = text.chars();
     let first: String = letters
         .next()

@@ -230,13 +230,13 @@ fn told(sign: Sign) -> &'static str {
     match sign {
         Sign::More => "gains",
         Sign::Less => "loses",
-        Sign::Unclear => "not told",
+        Sign::Unclear => "inconclusive",
     }
 }
 
 /// For a terminal: what it is worth, in compute and in seconds, beside what was thought.
 fn in_short(rows: &[(&Priced, &Measured)]) -> Table {
-    let mut table = Table::new(["change", "gain", "in seconds", "", "hypothesis"]);
+    let mut table = Table::new(["change", "gain", "in seconds", "verdict", "hypothesis"]);
     for (change, found) in rows {
         table.row([
             change.name.as_str(),
@@ -265,7 +265,7 @@ fn in_full(rows: &[(&Priced, &Measured)]) -> Table {
             "in the model's FLOPs alone",
             "in seconds",
             "nats",
-            "",
+            "verdict",
             "hypothesis",
             "published",
             "source",

@@ -36,7 +36,7 @@ pub fn page(all: &[Foretold], skipped: &[Skipped]) -> Page {
     let mut blocks = match Calibration::of(of_all()) {
         Some(found) => vec![Block::Lead(sentence(&found)), Block::Text(trust(&found))],
         None => vec![Block::Lead(
-            "Nothing can be foretold: no variant ran at three budgets as far as its base did."
+            "Nothing can be forecast: no variant ran at three budgets as far as its base did."
                 .to_owned(),
         )],
     };
@@ -45,7 +45,7 @@ pub fn page(all: &[Foretold], skipped: &[Skipped]) -> Page {
             file, data, base, ..
         } = one;
         if blocks.len() == 2 {
-            blocks.push(Block::Text(COLUMNS.to_owned()));
+            blocks.push(Block::Text(format!("{COLUMNS}.")));
         }
         blocks.push(Block::Heading(format!("{file}: {data}, over {base}")));
         blocks.push(Block::Table(table(&one.forecasts)));
@@ -59,10 +59,14 @@ pub fn page(all: &[Foretold], skipped: &[Skipped]) -> Page {
         .map(|skipped| format!("{}: {}", skipped.file, skipped.reason));
     let items: Vec<String> = untold.chain(skipped).collect();
     if !items.is_empty() {
-        let head = "Nothing is foretold of:".to_owned();
+        let head = "No forecast of:".to_owned();
         blocks.push(Block::List { head, items });
     }
-    Page::answer("What cheap runs foretold of dear ones", Vec::new(), blocks)
+    Page::answer(
+        "What cheap runs forecast of expensive ones",
+        Vec::new(),
+        blocks,
+    )
 }
 
 /// The same within a page on one study.
@@ -74,7 +78,7 @@ pub(super) fn of_study(study: &Study) -> Vec<Block> {
         Block::Text(sentence(&found)),
         Block::Details(
             format!(
-                "What each variant's cheaper runs foretold of its dearest, and what came. {COLUMNS}"
+                "What each variant's cheaper runs forecast of its largest, and what was measured. {COLUMNS}"
             ),
             table(&study.forecasts),
         ),
@@ -83,9 +87,9 @@ pub(super) fn of_study(study: &Study) -> Vec<Block> {
 
 /// What stands in each column of the table.
 const COLUMNS: &str = "A gap is the base's loss less the variant's at equal FLOPs, in nats: above 0 the variant is ahead. Read up to: \
-                       model FLOPs of the variant's dearest run that was looked at; gap there: at that run; foretold for: its dearest \
-                       run of all; gap foretold, with its 80% and 95% intervals: a line through the cheaper runs drawn to there; gap \
-                       that came: as it was measured; repeats: of that; held by: the intervals that it lies in.";
+                       model FLOPs of the variant's largest run that was looked at; gap there: at that run; forecast for: its largest \
+                       run of all; forecast gap, with its 80% and 95% intervals: a line through the cheaper runs drawn to there; \
+                       measured gap: what came of it; repeats: of that; held by: the intervals that it lies in";
 
 /// `+0.33`: which side a gap is on must not be looked for.
 fn signed(nats: f64) -> String {
@@ -107,8 +111,8 @@ fn sentence(found: &Calibration) -> String {
         ..
     } = found;
     let whose = match forecasts {
-        1 => "Of one variant the gap".to_owned(),
-        n => format!("Of {n} variants the gap"),
+        1 => "For one variant the gap".to_owned(),
+        n => format!("For {n} variants the gap"),
     };
     let of = |k: usize| {
         let (share, level) = (range(&shares[k]), percent(LEVELS[k]));
@@ -118,8 +122,8 @@ fn sentence(found: &Calibration) -> String {
         )
     };
     format!(
-        "{whose} to the base at their dearest budget was foretold from their cheaper runs alone, and then held against what came: \
-         {}, {}. Forecasts were off by {} nats (root mean square); that a gap stays what it was was off by {}.",
+        "{whose} to the base at their largest budget was forecast from their cheaper runs alone, and then held against what was \
+         measured: {}, {}. Forecasts were off by {} nats (root mean square); assuming an unchanged gap, by {}.",
         of(1),
         of(0),
         Nats(*rms_nats),
@@ -158,7 +162,7 @@ fn trust(found: &Calibration) -> String {
     };
     format!(
         "{off} The intervals promise an error of {} nats. A forecast is a straight line over the logarithm of compute; its interval \
-         holds the luck of seeds and what repeats share, and no bend. The shares' ends are exact (Clopper and Pearson 1934), as if \
+         holds seed noise and what repeats share, and no bend. The shares' ends are exact (Clopper and Pearson 1934), as if \
          forecasts over one base were independent.",
         Nats(found.rms_promised_nats)
     )
@@ -169,11 +173,11 @@ fn table(forecasts: &[Forecast]) -> Table {
         "variant",
         "read up to",
         "gap there (nats)",
-        "foretold for",
-        "gap foretold (nats)",
+        "forecast for",
+        "forecast gap (nats)",
         "80%",
         "95%",
-        "gap that came (nats)",
+        "measured gap (nats)",
         "repeats",
         "held by",
     ]);

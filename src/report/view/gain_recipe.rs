@@ -125,7 +125,7 @@ fn learnt(spectrum: &Spectrum, base: &str) -> Vec<Block> {
     let mut table = Table::new([
         "what it takes",
         "tokens",
-        "base excess",
+        "of the base’s excess",
         "variant",
         "ahead by, nats",
         "share of gain",

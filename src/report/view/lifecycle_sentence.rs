@@ -75,10 +75,14 @@ fn costs(found: &Comparison, row: &Row, price: &Price) -> String {
             told.as_ref()
                 .map(|cost| shown(row.measure, times * cost.value, price))
         });
-        match said {
-            [Ok(a), Ok(b)] => Some([a, b]),
-            _ => None,
-        }
+        let [Ok(a), Ok(b)] = said else { return None };
+        // Two figures that are written alike are still two.
+        let value = |k: usize| of[k].as_ref().map_or(0.0, |cost| times * cost.value);
+        let apart = value(1) - value(0);
+        let how = if apart < 0.0 { "less" } else { "more" };
+        let more = (a == b && apart != 0.0)
+            .then(|| format!(" ({} {how})", shown(row.measure, apart.abs(), price)));
+        Some([a, b + &more.unwrap_or_default()])
     };
     let Some([of_first, of_second]) = both(&row.request, MANY) else {
         return String::new();

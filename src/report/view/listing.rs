@@ -449,7 +449,7 @@ pub fn plan(plan: &Plan) -> Page {
     let judged = plan.trials.saturating_sub(plan.tuning_trials);
     if plan.tuning_trials > judged && plan.shard.is_none() {
         blocks.push(Block::Text(
-            "Most of them choose learning rates; where it is only to be seen at work, `--set train.optimizer.lr=0.01` goes without."
+            "Most of these trials are the sweep of learning rates; for a quick look, `--set train.optimizer.lr=0.01` goes without."
                 .to_owned(),
         ));
     }

@@ -51,7 +51,7 @@ pub const SECTIONS: &[Kind] = &[
     Kind {
         id: "gains",
         title: "What each variant is worth",
-        about: "How many times more must the base spend to match it, and do gains multiply and carry over?",
+        about: "How many times its compute does the base need for the same loss, and do gains multiply and carry over?",
         build: gains::build,
     },
     Kind {

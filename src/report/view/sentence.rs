@@ -217,7 +217,7 @@ pub(super) fn ends(interval: &Interval) -> String {
         (true, true) => format!("{} to {}", Times(interval.low), Times(interval.high)),
         (true, false) => format!("{} or more", Times(interval.low)),
         (false, true) => format!("{} or less", Times(interval.high)),
-        (false, false) => "anything".to_owned(),
+        (false, false) => "not bounded".to_owned(),
     }
 }
 

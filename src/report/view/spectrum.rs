@@ -66,6 +66,11 @@ pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
     Some(blocks)
 }
 
+/// What the labels of the generated language mean (`data.kind = "language"`).
+const KEY: &str = "Of the generated language: rule depth d, choosing a rule of the grammar d phrases deep; forced, the grammar allows one \
+                   token only; feature, a marker that is chosen freely; agreement, that marker repeated later; name, a name that \
+                   comes again. ";
+
 fn figure(title: &str, rows: Vec<Row>, cells: &[&Cell]) -> Figure {
     let sure = if rows.iter().any(|row| row.interval.is_some()) {
         "Bars are 95% intervals over repeats."
@@ -78,11 +83,14 @@ fn figure(title: &str, rows: Vec<Row>, cells: &[&Cell]) -> Figure {
         let names: Vec<&str> = cells.iter().map(|cell| cell.name.as_str()).collect();
         format!(" Shown: {}.", names.join(", "))
     };
+    let language =
+        rows.iter().any(|row| row.name.contains("forced")) || title.contains("rule depth 0");
+    let key = if language { KEY } else { "" };
     Figure {
         title: title.to_owned(),
         caption: format!(
             "Each token carries a label that says what predicting it needs. At 0 a variant has learnt all there is to learn \
-             about that kind. {sure}{about}"
+             about that kind. {key}{sure}{about}"
         ),
         chart: Chart::Forest(Forest {
             x: Axis::linear("loss above the oracle (nats per token)", Quantity::Nats),

@@ -27,7 +27,7 @@ const WORDS: [(&str, &str); 9] = [
     ),
     (
         "gain",
-        "how many times more the base must spend to reach the loss that the variant reaches",
+        "compute-equivalent gain: how many times the variant's compute the base needs to reach the same loss; 1 is no gain; model FLOPs unless a table says otherwise",
     ),
     (
         "MFU",
