@@ -4,6 +4,7 @@ use std::cell::RefCell;
 
 use super::mapping::Bound;
 use super::role::Role;
+use super::unfit;
 use crate::error::{Error, Result};
 use crate::import::columns;
 use crate::import::delimited::{Passed, Table};
@@ -35,6 +36,8 @@ pub struct Cells<'a> {
     pub bound: Bound<'a>,
     /// Cells of figures that nobody asked for and that are none.
     pub unread: RefCell<Passed>,
+    /// Whether a program printed it, so that nobody can name another column.
+    pub printed: bool,
 }
 
 impl Cells<'_> {
@@ -42,6 +45,9 @@ impl Cells<'_> {
     pub fn need(&self, role: Role, how: &str) -> Result<()> {
         if self.bound.has(role) {
             return Ok(());
+        }
+        if let Some(error) = unfit::why(self.table).filter(|_| role == Role::Loss) {
+            return Err(error);
         }
         Err(Error::input(format!(
             "{}: nothing says what the {} is",
@@ -195,6 +201,13 @@ impl Cells<'_> {
         let bare = (role == Role::Joules).then(|| figures::number(text, marks));
         if let Some(bare) = bare.flatten() {
             return Ok(Some(bare * self.bound.joules()));
+        }
+        if role == Role::Watts
+            && let Some(bare) = figures::number(text, marks)
+        {
+            return Ok(Some(
+                bare * columns::power_unit(self.bound.column(role, self.table)),
+            ));
         }
         let unit = columns::name_unit(self.bound.column(role, self.table), role.quantity());
         let bare = unit.and_then(|unit| Some(unit * figures::number(text, marks)?));

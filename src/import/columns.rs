@@ -3,7 +3,7 @@
 
 mod unit;
 
-pub use unit::{energy_unit, name_unit};
+pub use unit::{energy_unit, name_unit, power_unit};
 
 use super::delimited::Table;
 use super::quantity::Quantity;
@@ -165,6 +165,7 @@ const NAMES: [(&str, &[&[&str]]); 25] = [
             ],
             &["wall_s", "wall_seconds", "runtime", "runtime_s"],
             &["relative_time_process", "relative_time_wall"],
+            &["accumulated_submission_time"], // AlgoPerf's
             &["wall_time", "timestamp"],
         ],
     ),
@@ -212,7 +213,7 @@ const NAMES: [(&str, &[&[&str]]); 25] = [
         "train_loss",
         &[
             &["train_loss"],
-            &["training_loss", "loss_train"],
+            &["training_loss", "loss_train", "loss_out"], // Lingua's
             &["train_loss_bits"],
             &["trl"], // llm.c's
         ],
@@ -260,7 +261,8 @@ const NAMES: [(&str, &[&[&str]]); 25] = [
         "accuracy",
         &[
             &["accuracy"],
-            &["val_accuracy", "eval_accuracy", "test_accuracy"],
+            &["val_accuracy", "eval_accuracy", "validation_accuracy"],
+            &["test_accuracy"],
         ],
     ),
 ];
@@ -433,7 +435,9 @@ fn is(column: &str, known: &str) -> bool {
     if known.len() == 1 {
         column == known
     } else {
-        plain(column) == known
+        // MLflow's and Neptune's tables of runs have what was measured below `metrics`.
+        let name = plain(column);
+        name == known || name.strip_prefix("metrics_") == Some(known)
     }
 }
 

@@ -12,6 +12,9 @@ pub const TRAINER_STATE: &str = "trainer_state.json";
 /// What Hugging Face's Trainer adds to its last entry, whose `train_loss` is a mean over the run and no point of it.
 const SUMMARY: &str = "train_runtime";
 
+/// A step and the last one in one text.
+const STEP_OF: &str = "global_step/max_steps";
+
 /// The one list that is kept: llama-bench's tokens per second, repetition by repetition.
 const SAMPLES: &str = "samples_ts";
 
@@ -215,6 +218,23 @@ fn not_a_number_quoted(line: &str) -> String {
     text
 }
 
+/// The object that a text begins with, whatever stands behind it.
+pub(super) fn object(text: &str) -> Option<Map<String, Value>> {
+    let text = not_a_number_quoted(text);
+    let mut values = serde_json::Deserializer::from_str(&text).into_iter::<Value>();
+    match values.next()?.ok()? {
+        Value::Object(object) => Some(object),
+        _ => None,
+    }
+}
+
+/// An object's cells: nested names are joined by points, lists left out.
+pub(super) fn cells(object: &Map<String, Value>) -> Vec<(String, String)> {
+    let mut cells = Vec::new();
+    flatten("", &Value::Object(object.clone()), &mut cells);
+    cells
+}
+
 fn flatten(prefix: &str, value: &Value, cells: &mut Vec<(String, String)>) {
     match value {
         Value::Object(object) => {
@@ -232,6 +252,11 @@ fn flatten(prefix: &str, value: &Value, cells: &mut Vec<(String, String)>) {
             cells.push((prefix.to_owned(), samples.join(";")));
         }
         Value::Array(_) => {}
+        // ms-swift's `12/94`.
+        Value::String(text) if prefix == STEP_OF => {
+            let step = text.split('/').next().unwrap_or_default();
+            cells.push(("global_step".to_owned(), step.trim().to_owned()));
+        }
         Value::Null => cells.push((prefix.to_owned(), String::new())),
         Value::String(text) => cells.push((prefix.to_owned(), text.trim().to_owned())),
         other => cells.push((prefix.to_owned(), other.to_string())),

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::delimited::{Passed, Table, delimiter};
 use super::dialect::{self, Dialect};
-use super::{json, markdown, shape};
+use super::{json, markdown, mlflow, prefix, shape, unfit};
 use crate::error::{Error, Result, plain};
 use crate::foreign;
 
@@ -138,12 +138,7 @@ fn table(
             let message = format!("{shown}: no line of {}'s", dialect.name);
             return Err(Error::input(message).hint(format!("expected {}", dialect.about)));
         }
-        let dialect = dialect.name;
-        return Ok(Read {
-            table,
-            passed,
-            dialect,
-        });
+        return Ok(Read::of((dialect, table, passed)));
     }
     let of_table = |table, dialect| Read {
         table,
@@ -151,20 +146,21 @@ fn table(
         dialect,
     };
     if json::begins(&text) {
-        let (table, dialect) = json::table(shown, &text)?;
-        return Ok(of_table(table, dialect));
+        // Among a program's own text the lines that are JSON are a log.
+        let among = |error| match dialect::of(shown, &text).filter(|_| lines) {
+            Some(found) if found.0.name == "jsonl" => Ok(Read::of(found)),
+            _ => Err(error),
+        };
+        return json::table(shown, &text)
+            .map(|(table, dialect)| of_table(table, dialect))
+            .or_else(among);
     }
     let found = match ends(&["csv", "tsv", "tab"]) {
-        true => None,
-        false => dialect::of(shown, &text),
+        true => dialect::of_delimited(shown, &text),
+        false => printed(shown, &text),
     };
-    if let Some((dialect, table, passed)) = found {
-        let dialect = dialect.name;
-        return Ok(Read {
-            table,
-            passed,
-            dialect,
-        });
+    if let Some(found) = found {
+        return Ok(Read::of(found));
     }
     if let Some((table, passed)) = markdown::table(shown, &text) {
         return Ok(Read {
@@ -177,8 +173,32 @@ fn table(
     Ok(of_table(table, dialect))
 }
 
+impl Read {
+    fn of((dialect, table, passed): dialect::Found) -> Self {
+        Self {
+            table,
+            passed,
+            dialect: dialect.name,
+        }
+    }
+}
+
+/// What a program printed: as it stands, or without what a launcher set before its lines where that says more.
+fn printed(shown: &str, text: &str) -> Option<dialect::Found> {
+    let cells = |found: &dialect::Found| found.1.rows() * found.1.columns.len();
+    let whole = dialect::of(shown, text);
+    let most = whole.as_ref().map_or(0, cells);
+    let bare = prefix::stripped(text).and_then(|bare| dialect::of(shown, &bare));
+    bare.filter(|bare| cells(bare) > most).or(whole)
+}
+
 /// Delimited text, and what it was read as; `lines` where a training program's own lines were expected.
 fn delimited(path: &Path, shown: &str, text: &str, lines: bool) -> Result<(Table, &'static str)> {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    if let Some(table) = mlflow::table(&stem, shown, text) {
+        return Ok((table, "a metric of MLflow"));
+    }
+    unfit::text(shown, text).map_or(Ok(()), Err)?;
     let table = Table::parse(shown, text, delimiter(path, text)).map_err(|error| {
         let known = dialect::CATALOG
             .each_ref()
@@ -195,7 +215,6 @@ fn delimited(path: &Path, shown: &str, text: &str, lines: bool) -> Result<(Table
     let mut table = table;
     // TensorBoard writes one tag a file, whose name says which.
     if table.columns == OF_TENSORBOARD {
-        let stem = path.file_stem().unwrap_or_default().to_string_lossy();
         let tag = tagged(&stem).map_or(stem.as_ref(), |(_, tag)| tag);
         table.columns[2] = tag.to_owned();
         return Ok((table, TAGS));

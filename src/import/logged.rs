@@ -68,12 +68,19 @@ pub struct Point {
     pub loss: Option<f64>,
     /// Joules spent.
     pub joules: Option<f64>,
+    /// Power.
+    pub watts: Option<f64>,
 }
 
 impl Point {
     /// Whether it states a loss of any kind.
     pub fn states_a_loss(&self) -> bool {
         self.train_loss.is_some() || self.loss.is_some()
+    }
+
+    /// Whether it states an energy, or a power that becomes one.
+    pub fn states_energy(&self) -> bool {
+        self.joules.is_some() || self.watts.is_some()
     }
 
     /// The figure on one of the axes of a curve.

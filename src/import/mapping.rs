@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
+use super::assignments::{assignment, pairs};
 use super::pattern::Pattern;
 use super::role::{ROLES, Role};
 use super::shape;
@@ -139,6 +140,7 @@ impl Mapping {
                     Some(Unmentioned::Column(place)) => Place::Cells(vec![place]),
                     Some(Unmentioned::Made(made)) => Place::Made(made),
                     Some(Unmentioned::Whole(made)) => Place::Whole(made(table)),
+                    Some(Unmentioned::File) => Place::Text(named.stem.to_owned()),
                     None => continue,
                 },
             };
@@ -158,7 +160,10 @@ impl Mapping {
             Some(_) if asked.contains(&Role::Run) => false,
             _ => match shape {
                 Some(shape) => shape.by_row,
-                None => measured && !places.contains_key(&Role::Loss),
+                // A log of power is one run, unless somebody says that its rows are.
+                None => {
+                    measured && !places.contains_key(&Role::Loss) && !asked.contains(&Role::Watts)
+                }
             },
         };
         if by_row {
@@ -198,9 +203,12 @@ impl Mapping {
             let mut sources = self.sources.values();
             sources.any(|source| matches!(source, Source::Column(named) if named == column))
         };
+        let found = found.filter(|place| !taken(*place));
+        // What a tool measured without a name is called like its file; standard input has none.
+        let named = shape.is_some() && role == Role::Variant && table.file != "-";
         Ok(found
-            .filter(|place| !taken(*place))
-            .map(Unmentioned::Column))
+            .map(Unmentioned::Column)
+            .or(named.then_some(Unmentioned::File)))
     }
 
     fn part<'a>(
@@ -212,7 +220,8 @@ impl Mapping {
     ) -> Result<Place<'a>> {
         let Split { column, pattern } = &self.splits[split];
         let Some(column) = column else {
-            return match names(named, pattern).iter().find_map(|name| pattern.take(role, name)) {
+            let names = pattern.names(named.path);
+            return match names.iter().find_map(|name| pattern.take(role, name)) {
                 Some(text) => Ok(Place::Text(text)),
                 None => Err(Error::input(format!("{}: its name does not look like `{}`", table.file, pattern.text))
                     .hint("{variant} takes a name, {seed} digits, * anything; the extension may be left out")),
@@ -253,9 +262,10 @@ impl Mapping {
             .iter()
             .filter(|(_, role, _)| !self.sources.contains_key(role));
         let found = unasked.filter_map(|(name, role, _)| {
-            let Unmentioned::Column(place) = self.unmentioned(table, name, *role).ok().flatten()?
-            else {
-                return None;
+            let place = match self.unmentioned(table, name, *role).ok().flatten()? {
+                Unmentioned::Column(place) => place,
+                Unmentioned::File => return Some(format!("{name} = @file (the file's name)")),
+                _ => return None,
             };
             let column = &table.columns[place];
             (column != name).then(|| format!("{name} = {}", column.escape_debug()))
@@ -266,6 +276,15 @@ impl Mapping {
     /// Whether somebody said where a role is taken from.
     pub fn says(&self, role: Role) -> bool {
         self.sources.contains_key(&role)
+    }
+
+    /// The column that somebody said a role is taken from.
+    pub fn column(&self, role: Role) -> Option<&str> {
+        let source = self.sources.get(&role);
+        source.and_then(|source| match source {
+            Source::Column(column) => Some(column.as_str()),
+            _ => None,
+        })
     }
 
     /// For the record: what was asked for, with the columns that were taken because of their names.
@@ -288,6 +307,7 @@ impl Mapping {
                     (Ok(Some(Unmentioned::Column(place))), _) => {
                         (&mut columns, table.columns[place].clone())
                     }
+                    (Ok(Some(Unmentioned::File)), _) => (&mut columns, "@file".to_owned()),
                     (Ok(Some(Unmentioned::Made(_) | Unmentioned::Whole(_))), Some(shape)) => {
                         (&mut columns, format!("@{}", shape.name))
                     }
@@ -303,56 +323,7 @@ impl Mapping {
     }
 }
 
-/// What of a path a pattern may mean: as many of its last parts as the pattern has, with the extension and without.
-fn names(named: Named, pattern: &Pattern) -> Vec<String> {
-    let parts: Vec<&str> = named.path.split(['/', '\\']).collect();
-    let wanted = pattern.text.matches('/').count() + 1;
-    let whole = parts[parts.len().saturating_sub(wanted)..].join("/");
-    let stem = whole.rsplit_once('.').map(|(stem, _)| stem.to_owned());
-    stem.into_iter().chain([whole]).collect()
-}
-
-/// The pairs of a list; what does not begin with a role and `=` belongs to the pair before it, as a column's name may hold commas
-/// and equals signs.
-fn pairs(list: &str) -> Vec<String> {
-    let begins = |part: &str| {
-        part.split_once('=')
-            .is_some_and(|(role, _)| Role::of(role.trim()).is_ok())
-    };
-    let mut pairs: Vec<String> = Vec::new();
-    for part in list.split(',') {
-        match pairs.last_mut() {
-            Some(last) if !begins(part) => last.extend([",", part]),
-            _ => pairs.push(part.to_owned()),
-        }
-    }
-    pairs
-}
-
-fn assignment<'a>(flag: &str, what: &str, text: &'a str) -> Result<(Role, &'a str)> {
-    match text
-        .split_once('=')
-        .map(|(role, source)| (role.trim(), source.trim()))
-    {
-        Some((role, source)) if !role.is_empty() && !source.is_empty() => {
-            Ok((Role::of(role)?, source))
-        }
-        _ => Err(Error::input(format!(
-            "{flag} {}: expected ROLE={what}",
-            text.escape_debug()
-        ))
-        .hint(format!(
-            "such as {flag} loss={}",
-            if what == "COLUMN" {
-                "validation_loss"
-            } else {
-                "3.2"
-            }
-        ))),
-    }
-}
-
-/// The place of a column, or of several that make a name: `optimizer+norm`.
+/// The place of a column, or of several that make a name.
 fn cells(table: &Table, column: &str, role: Role) -> Result<Vec<usize>> {
     let whole = table.columns.iter().any(|known| known == column);
     if whole || !role.is_name() || !column.contains('+') {
@@ -369,6 +340,8 @@ enum Unmentioned {
     Column(usize),
     Made(Made),
     Whole(fn(&Table) -> Vec<String>),
+    /// The file's name.
+    File,
 }
 
 /// A figure or a name that a known tool's row gives.

@@ -38,15 +38,22 @@ mod shape;
 mod json;
 pub mod dialect;
 mod markdown;
+mod mlflow;
+mod prefix;
+mod unfit;
 pub mod log;
 mod tensorboard;
 pub mod criterion;
 pub mod pattern;
+mod assignments;
 pub mod mapping;
 mod cells;
 pub mod preview;
 mod wide;
+mod long;
 pub mod logged;
+mod powered;
+mod sizes;
 mod parts;
 pub mod runs;
 mod outcome;
@@ -150,7 +157,10 @@ pub fn import(logs: &[Log], mapping: &Mapping, about: About) -> Result<Imported>
 
 /// Logs whose columns are runs as logs whose rows are.
 fn melted<'a>(logs: &'a [Log], mapping: &Mapping) -> Vec<Cow<'a, Log>> {
-    let of = |log: &'a Log| wide::melted(log, mapping).map_or(Cow::Borrowed(log), Cow::Owned);
+    let of = |log: &'a Log| {
+        let found = long::pivoted(log, mapping).or_else(|| wide::melted(log, mapping));
+        found.map_or(Cow::Borrowed(log), Cow::Owned)
+    };
     logs.iter().map(of).collect()
 }
 

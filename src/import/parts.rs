@@ -127,6 +127,7 @@ mod tests {
             train_loss: None,
             loss: Some(shift + 5.0 / (1.0 + step as f64)),
             joules: None,
+            watts: None,
         };
         LoggedRun {
             log,

@@ -71,6 +71,15 @@ impl Pattern {
         }
     }
 
+    /// What of a path it may mean: as many of its last parts as it has itself, with the extension and without.
+    pub fn names(&self, path: &str) -> Vec<String> {
+        let parts: Vec<&str> = path.split(['/', '\\']).collect();
+        let wanted = self.text.matches('/').count() + 1;
+        let whole = parts[parts.len().saturating_sub(wanted)..].join("/");
+        let stem = whole.rsplit_once('.').map(|(stem, _)| stem.to_owned());
+        stem.into_iter().chain([whole]).collect()
+    }
+
     /// What it takes.
     pub fn roles(&self) -> impl Iterator<Item = Role> {
         self.pieces.iter().filter_map(|piece| {

@@ -16,6 +16,8 @@ pub enum Quantity {
     Duration,
     /// In joules.
     Energy,
+    /// In watts.
+    Power,
     /// Per second.
     Rate,
     /// Of a whole.
@@ -56,6 +58,8 @@ const ENERGIES: [(&str, f64); 9] = [
     ("MJ", 1e6),
     ("J", 1.0),
 ];
+/// Units of power in watts.
+const POWERS: [(&str, f64); 4] = [("mW", 1e-3), ("kW", 1e3), ("Watts", 1.0), ("W", 1.0)];
 /// How tokens per second are spelt.
 const RATES: [&str; 8] = [
     "tokens/sec",
@@ -95,10 +99,19 @@ pub fn read(text: &str, marks: Marks, quantity: Quantity) -> Option<f64> {
             });
             by_prefix.or_else(|| plain(bare))
         }
-        Quantity::Duration => clock(text, marks).or_else(|| spelt(text, marks)),
-        Quantity::Energy => ENERGIES
-            .iter()
-            .find_map(|(unit, joules)| Some(plain(text.strip_suffix(unit)?.trim_end())? * joules)),
+        Quantity::Duration => clock(text, marks)
+            .or_else(|| spelt(text, marks))
+            .or_else(|| moment(text)),
+        Quantity::Energy | Quantity::Power => {
+            let units: &[(&str, f64)] = match quantity {
+                Quantity::Energy => &ENERGIES,
+                _ => &POWERS,
+            };
+            let of = |(unit, size): &(&str, f64)| {
+                Some(plain(text.strip_suffix(unit)?.trim_end())? * size)
+            };
+            units.iter().find_map(of)
+        }
         Quantity::Rate => {
             let bare = RATES.iter().find_map(|unit| ending(text, unit));
             counted(bare.unwrap_or(text))
@@ -113,6 +126,20 @@ fn ending<'t>(text: &'t str, known: &str) -> Option<&'t str> {
     let (figure, ending) = (text.get(..at)?, text.get(at..)?);
     let is = ending.eq_ignore_ascii_case(known);
     is.then_some(figure.trim_end())
+}
+
+/// A date with its time of day, `2025-01-31 12:00:00.5`, `2025/01/31 12:00:00`, `2025-01-31T12:00:00Z`, in seconds since 1970; without
+/// an offset it is taken for UTC's, as only differences count.
+pub fn moment(text: &str) -> Option<f64> {
+    let plain = text.trim().trim_end_matches(" UTC").replace('/', "-");
+    let told: Option<jiff::Timestamp> = plain.parse().ok();
+    let at = told.or_else(|| {
+        // Python prints milliseconds behind a comma.
+        let civil: jiff::civil::DateTime = plain.replace(',', ".").parse().ok()?;
+        let zoned = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?;
+        (plain.contains(':')).then(|| zoned.timestamp())
+    })?;
+    Some(at.as_microsecond() as f64 / 1e6)
 }
 
 /// `1:40`, `0:01:40`, `0:01:40.5`, `1 day, 2:03:04` as Python prints them, `2-03:04:05` as Slurm does; in seconds.
@@ -173,8 +200,8 @@ mod tests {
 
     #[test]
     fn figures_are_read_with_what_stands_behind_them() {
-        use Quantity::{Count, Duration, Energy, Flops, Plain, Rate, Share};
-        let rows: [(Quantity, &str, Option<f64>); 45] = [
+        use Quantity::{Count, Duration, Energy, Flops, Plain, Power, Rate, Share};
+        let rows: [(Quantity, &str, Option<f64>); 51] = [
             (Plain, "1.5e9", Some(1.5e9)),
             (Duration, "11,200ms", None),
             (Plain, "16 450 387", Some(16_450_387.0)),
@@ -217,6 +244,12 @@ mod tests {
             (Energy, "12 J", Some(12.0)),
             (Energy, "1.5MJ", Some(1.5e6)),
             (Energy, "3 apples", None),
+            (Power, "111.2 W", Some(111.2)),
+            (Power, "45 mW", Some(0.045)),
+            (Duration, "2001-09-09 01:46:41.5", Some(1_000_000_001.5)),
+            (Duration, "2001/09/09 01:46:41,500", Some(1_000_000_001.5)),
+            (Duration, "2001-09-09T03:46:41+02:00", Some(1_000_000_001.0)),
+            (Duration, "2001-09-09", None),
             (Rate, "12.3k tok/s", Some(12_300.0)),
             (Share, "85%", Some(0.85)),
             (Share, "0.41", Some(0.41)),

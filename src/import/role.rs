@@ -35,6 +35,8 @@ pub enum Role {
     Loss,
     /// Energy of training.
     Joules,
+    /// Power, of which energy is made.
+    Watts,
     /// Training tokens per second.
     TokensPerS,
     /// Prompt tokens per second.
@@ -46,7 +48,7 @@ pub enum Role {
 }
 
 /// Every role by its name on the command line, with one sentence.
-pub const ROLES: [(&str, Role, &str); 18] = [
+pub const ROLES: [(&str, Role, &str); 19] = [
     (
         "run",
         Role::Run,
@@ -102,6 +104,11 @@ pub const ROLES: [(&str, Role, &str); 18] = [
         "energy of training (`12`, `0.067 kWh`, or a column whose name ends in kwh)",
     ),
     (
+        "watts",
+        Role::Watts,
+        "power, integrated over the rows' seconds; with run=@row a row's mean, times its seconds",
+    ),
+    (
         "tokens_per_s",
         Role::TokensPerS,
         "training tokens per second",
@@ -150,7 +157,7 @@ impl Role {
 
     /// Whether a table may hold it and no loss: a table of speeds, of energies, of accuracies.
     pub fn is_measure(self) -> bool {
-        self == Self::Joules || FIGURES.iter().any(|(role, _)| *role == self)
+        matches!(self, Self::Joules | Self::Watts) || FIGURES.iter().any(|(role, _)| *role == self)
     }
 
     /// What its figures are of.
@@ -162,6 +169,7 @@ impl Role {
             Self::Flops => Quantity::Flops,
             Self::Seconds => Quantity::Duration,
             Self::Joules => Quantity::Energy,
+            Self::Watts => Quantity::Power,
             Self::TokensPerS | Self::PrefillTokensPerS | Self::DecodeTokensPerS => Quantity::Rate,
             Self::Accuracy => Quantity::Share,
             _ => Quantity::Plain,

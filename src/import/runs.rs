@@ -8,6 +8,7 @@ use super::cells::Cells;
 use super::logged::{Identity, LoggedRun, Point, describe};
 use super::mapping::{Mapping, Named};
 use super::role::{FIGURES, Role};
+use super::{powered, sizes};
 use crate::error::{Error, Result};
 use crate::import::delimited::{Passed, Table};
 use crate::import::dialect;
@@ -70,7 +71,7 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
     for row in 0..table.rows() {
         let (identity, point, line) = (reader.identity(row)?, reader.point(row)?, table.line(row));
         let figures = reader.figures(row)?;
-        let measured = of_measures && (!figures.is_empty() || point.joules.is_some());
+        let measured = of_measures && (!figures.is_empty() || point.states_energy());
         let point = (measured || point.states_a_loss()).then_some(point);
         if point.is_none() {
             found.without_loss(table, row);
@@ -89,12 +90,11 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
         let at = *places.entry(key).or_insert(found.runs.len());
         if at == found.runs.len() {
             let (axis, unit) = (reader.axis(), reader.bound.unit(Role::Loss));
-            let points = Vec::new();
             found.runs.push(LoggedRun {
                 log: place,
                 line,
                 identity,
-                points,
+                points: Vec::new(),
                 axis,
                 sorted: false,
                 untimed: 0,
@@ -118,7 +118,8 @@ pub fn read_runs(log: &Log, place: usize, mapping: &Mapping) -> Result<Runs> {
     }
     if found.runs.is_empty() || (of_measures && found.says_nothing()) {
         return Err(match of_measures {
-            true => Error::input(format!("{}: no row states what was measured", table.file)),
+            true => Error::input(format!("{}: no row states what was measured", table.file))
+                .hint("times that go back and counters that fall begin anew: nothing tells what came between; log each run and meter to a file of its own"),
             false => Error::input(format!("{}: no row states a loss", table.file))
                 .hint("--map loss=COLUMN names its column"),
         });
@@ -154,6 +155,7 @@ fn reader<'a>(log: &'a Log, mapping: &'a Mapping) -> Result<Cells<'a>> {
         table,
         bound,
         unread: RefCell::default(),
+        printed: dialect::is_program(log.dialect),
     };
     if !reader.bound.is_measured() {
         reader.need(
@@ -222,6 +224,7 @@ impl Cells<'_> {
             train_loss: self.loss(Role::TrainLoss, row)?,
             loss: self.loss(Role::Loss, row)?,
             joules: self.samples(Role::Joules, row)?.first().copied(),
+            watts: self.samples(Role::Watts, row)?.first().copied(),
         })
     }
 
@@ -255,7 +258,8 @@ impl Cells<'_> {
 
     /// The points in the order of training, one for each place on the axis.
     fn ordered(&self, run: LoggedRun) -> Result<LoggedRun> {
-        let run = self.in_order(run)?;
+        let mut run = self.in_order(run)?;
+        powered::integrate(&mut run, self.table, self.bound.is_by_row())?;
         // What a table of speeds says of seconds is a result, and no budget.
         let axis = run.axis.filter(|_| !run.is_measured());
         Ok(LoggedRun { axis, ..run })
@@ -281,7 +285,7 @@ impl Cells<'_> {
                 .any(|column| column.eq_ignore_ascii_case("epoch"));
             let hint = match of_epochs {
                 true => {
-                    "an epoch is no step: Hugging Face's trainer_state.json has the steps, and `--map run=@row` makes a run of each row"
+                    "an epoch is no step: Hugging Face's trainer_state.json has the steps, `--map step=epoch` orders a run by whole epochs, and `--map run=@row` makes a run of each row"
                 }
                 false => {
                     "--map step=COLUMN (or tokens, flops, seconds), --map seed=COLUMN where they are several runs, or \
@@ -311,13 +315,14 @@ impl Cells<'_> {
             .windows(2)
             .any(|pair| place(&pair[1]) < place(&pair[0]));
         run.points.sort_by(|a, b| place(a).total_cmp(&place(b)));
-        let points = merged(&run, axis, file)?;
+        let points = merged(&run, axis, file, self.printed)?;
         let all = points.len();
         run.points = timed(points);
         run.untimed = all - run.points.len();
         for other in [Role::Tokens, Role::Flops] {
             self.rising(&run, axis, other)?;
         }
+        sizes::one(&run, file)?;
         Ok(run)
     }
 
@@ -402,11 +407,13 @@ fn resumed(points: &[Point], axis: Role) -> Option<Vec<Point>> {
 fn differ(one: &Point, other: &Point) -> bool {
     let differ =
         |a: Option<f64>, b: Option<f64>| a.zip(b).is_some_and(|(a, b)| a.to_bits() != b.to_bits());
-    differ(one.loss, other.loss) || differ(one.train_loss, other.train_loss)
+    differ(one.loss, other.loss)
+        || differ(one.train_loss, other.train_loss)
+        || differ(one.watts, other.watts)
 }
 
 /// Rows of one place on the axis as one point: a training loss here, a validation loss there.
-fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
+fn merged(run: &LoggedRun, axis: Role, file: &str, printed: bool) -> Result<Vec<Point>> {
     let mut points: Vec<Point> = Vec::new();
     for point in &run.points {
         let Some(last) = points
@@ -419,11 +426,20 @@ fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
         if differ(last, point) {
             let at = format!("{} {}", axis.name(), point.on(axis).unwrap_or_default());
             let (a, b) = (last.line.min(point.line), last.line.max(point.line));
+            let what = if point.watts.is_some() {
+                "powers"
+            } else {
+                "losses"
+            };
             return Err(Error::input(format!(
-                "{file}:{b}: {} has two losses at {at}, here and at line {a}",
+                "{file}:{b}: {} has two {what} at {at}, here and at line {a}",
                 describe(&run.identity)
             ))
-            .hint("two runs in one? `--map run=COLUMN` or `--map seed=COLUMN` tells them apart, `--map run=@row` where each row is a run"));
+            .hint(match printed {
+                _ if a == b => "its columns are runs, whose names they have: leave out what says the variant",
+                true => "several ranks, runs or epochs that count anew in one log? Keep one of them: `grep -F '[rank0]' LOG > one.log`",
+                false => "two runs in one? `--map run=COLUMN` or `--map seed=COLUMN` tells them apart, `--map run=@row` where each row is a run",
+            }));
         }
         *last = Point {
             line: point.line,
@@ -434,6 +450,7 @@ fn merged(run: &LoggedRun, axis: Role, file: &str) -> Result<Vec<Point>> {
             train_loss: point.train_loss.or(last.train_loss),
             loss: point.loss.or(last.loss),
             joules: point.joules.or(last.joules),
+            watts: point.watts.or(last.watts),
         };
     }
     Ok(points)

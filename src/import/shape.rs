@@ -1,12 +1,16 @@
 //! Tables of known tools, recognised by their columns: which of them is what, and in which unit.
 
+use std::collections::BTreeMap;
+
 use super::delimited::Table;
 use super::role::Role;
 
 mod form;
+mod counted;
 mod powers;
 mod served;
 
+pub use counted::domain_joules;
 pub use form::{From, Shape};
 use form::{cell, differing};
 
@@ -19,14 +23,24 @@ const OF_CODECARBON: &str = "CodeCarbon's kWh are sums of readings (RAPL, NVML) 
 const OF_LLAMA_BENCH: &str = "the repetitions of one llama-bench are one trial and its samples: repeats are further runs of it";
 
 /// Every tool whose tables are known; where the columns are those of several, the first.
-static CATALOG: [Shape; 17] = [
+static CATALOG: [Shape; 28] = [
     served::SERVING,
+    served::THROUGHPUT,
+    served::OLLAMA,
+    served::TIMINGS,
+    served::AIPERF,
+    counted::PYJOULES,
+    counted::AI_ENERGY_SCORE,
+    counted::ECO2AI,
+    counted::PERF_JSON,
+    counted::POWERCAP,
     served::BATCHED,
     served::BATCHED_PASTED,
     served::OPTIMUM,
     powers::NVIDIA_SMI[0],
     powers::NVIDIA_SMI[1],
     powers::NVIDIA_SMI[2],
+    powers::NVIDIA_SMI[3],
     powers::ENERGIBRIDGE[0],
     powers::ENERGIBRIDGE[1],
     powers::ENERGIBRIDGE[2],
@@ -35,6 +49,8 @@ static CATALOG: [Shape; 17] = [
         name: "what was printed",
         needs: &[PRINTED],
         roles: &[
+            (Role::Variant, From::Column("model")),
+            (Role::Scale, From::Column("part")),
             (Role::Seconds, From::Column("seconds")),
             (Role::Joules, From::Column("joules")),
             (
@@ -108,6 +124,17 @@ static CATALOG: [Shape; 17] = [
         note: Some(OF_LLAMA_BENCH),
     },
     Shape {
+        name: "lm-eval, as Markdown",
+        needs: &["Tasks", "Metric", "Value"],
+        roles: &[
+            (Role::Scale, From::Whole(told_tasks)),
+            (Role::Accuracy, From::Whole(told_accuracies)),
+        ],
+        by_row: true,
+        energy_j: 1.0,
+        note: None,
+    },
+    Shape {
         name: "lm-eval",
         needs: &["task", "alias", "model"],
         roles: &[
@@ -121,6 +148,40 @@ static CATALOG: [Shape; 17] = [
         note: None,
     },
 ];
+
+/// The tasks of lm-evaluation-harness' table, which names each once.
+fn told_tasks(table: &Table) -> Vec<String> {
+    let mut last = String::new();
+    let task = |row: usize| {
+        if let Some(task) = cell(table, row, "Tasks") {
+            last = task.to_owned();
+        }
+        last.clone()
+    };
+    (0..table.rows()).map(task).collect()
+}
+
+/// Its shares of right answers: of several of a task the plain one.
+fn told_accuracies(table: &Table) -> Vec<String> {
+    let names = ["acc", "exact_match", "acc_norm"];
+    let tasks = told_tasks(table);
+    let mut first: BTreeMap<&str, (usize, usize)> = BTreeMap::new();
+    for (row, task) in tasks.iter().enumerate() {
+        let metric = cell(table, row, "Metric").unwrap_or_default();
+        if let Some(rank) = names.iter().position(|name| *name == metric) {
+            let best = first.entry(task).or_insert((rank, row));
+            *best = (*best).min((rank, row));
+        }
+    }
+    let told = |row: usize| {
+        let taken = first
+            .get(tasks[row].as_str())
+            .is_some_and(|(_, best)| *best == row);
+        let value = cell(table, row, "Value").filter(|_| taken);
+        value.unwrap_or_default().to_owned()
+    };
+    (0..table.rows()).map(told).collect()
+}
 
 /// The tool whose table this is, where it is a known one.
 pub fn of(table: &Table) -> Option<&'static Shape> {

@@ -14,8 +14,17 @@ pub fn melted(log: &Log, mapping: &Mapping) -> Option<Log> {
     }
     let runs: Vec<(usize, &str, &str)> = (0..table.columns.len())
         .filter_map(|place| {
-            let (run, metric) = table.columns[place].rsplit_once(" - ")?;
-            columns::is_loss(metric).then_some((place, run, metric))
+            let column = &table.columns[place];
+            let named = column
+                .rsplit_once(" - ")
+                .filter(|(_, metric)| columns::is_loss(metric));
+            // ClearML's has the metric first.
+            let turned = || {
+                let (metric, run) = column.split_once(" - ")?;
+                columns::is_loss(metric).then_some((run, metric))
+            };
+            let (run, metric) = named.or_else(turned)?;
+            Some((place, run, metric))
         })
         .collect();
     let axis = ["step", "seconds"].into_iter().find_map(|name| {

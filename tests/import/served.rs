@@ -104,3 +104,60 @@ fn a_document_on_one_line_is_the_same_document() {
     assert_eq!(trials[0].cell, "v/piqa");
     assert_eq!(trials[0].metric(TASK_ACCURACY), Some(0.5));
 }
+
+/// What a tool measured is called as the tool says, else as its file.
+#[test]
+fn a_measurement_without_a_name_is_called_like_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, text: &str| fs::write(folder.path().join(name), text).unwrap();
+    write("idle.csv", "12.5,Joules,power/energy-pkg/,1,100.00,,\n");
+    write(
+        "q4.txt",
+        "prompt eval rate:     199.5 tokens/s\neval rate:            61.5 tokens/s\n",
+    );
+    write(
+        "energies.csv",
+        "model,total_gpu_energy,energy_score\nm1,0.001,5\n",
+    );
+    write(
+        "meter.csv",
+        "at,draw_mw\n2025-01-31 12:00:00,1000\n2025-01-31 12:00:10,3000\n",
+    );
+    let told = |line: &str| {
+        let output = run(
+            folder.path(),
+            &format!("import {line} --out a.json --force"),
+        );
+        assert_eq!(output.status.code(), Some(0), "{line}: {}", err(&output));
+        let file = store::read_valid(&folder.path().join("a.json")).unwrap();
+        let trial = &file.trials[0];
+        let metrics = [TRAIN_ENERGY_J, PREFILL_TOKENS_PER_S].map(|name| trial.metric(name));
+        (trial.variant.clone(), metrics)
+    };
+    write(
+        "lmeval.md",
+        "|Tasks|Version|Filter|n-shot|Metric| |Value | |Stderr|\n|-----|------:|------|-----:|------|---|-----:|---|-----:|\n\
+         |arc  |      1|none  |     0|acc   |↑  |0.6540|±  |0.0098|\n|     |       |none  |     0|acc_norm|↑  |0.6|±  |0.0101|\n",
+    );
+    let output = run(folder.path(), "import lmeval.md --out l.json");
+    let shares: Vec<Option<f64>> = store::read_valid(&folder.path().join("l.json"))
+        .unwrap_or_else(|_| panic!("{}", err(&output)))
+        .trials
+        .iter()
+        .map(|trial| trial.metric(TASK_ACCURACY))
+        .collect();
+    assert_eq!(shares, [Some(0.654)]);
+    let rows = [
+        ("idle.csv", "idle", [Some(12.5), None]),
+        ("q4.txt", "q4", [None, Some(199.5)]),
+        ("energies.csv", "m1", [Some(3600.0), None]),
+        (
+            "meter.csv --map variant=@file,seconds=at,watts=draw_mw",
+            "meter",
+            [Some(20.0), None],
+        ),
+    ];
+    for (line, variant, metrics) in rows {
+        assert_eq!(told(line), (variant.to_owned(), metrics), "{line}");
+    }
+}

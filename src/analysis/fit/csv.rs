@@ -177,8 +177,15 @@ fn places(table: &Table, map: &[(String, String)]) -> Result<[Option<usize>; 12]
     if flops.is_none() && (params.is_none() || tokens.is_none()) {
         let message =
             format!("{file}: no column `flops`, nor both `params` and `tokens`, among `{there}`");
-        return Err(Error::input(message)
-            .hint("--map flops=COLUMN, or --map params=COLUMN --map tokens=COLUMN"));
+        // Kaplan's L(N) and L(D) are power laws as well.
+        let alone = params.or(tokens).map(|place| &table.columns[place]);
+        return Err(Error::input(message).hint(match alone {
+            Some(column) => format!(
+                "--map flops=\"{0}\" fits the loss as a power law in `{0}` alone, which then stands in the place of C",
+                column.escape_debug()
+            ),
+            None => "--map flops=COLUMN, or --map params=COLUMN --map tokens=COLUMN".to_owned(),
+        }));
     }
     Ok(places)
 }

@@ -50,6 +50,8 @@ pub fn energy_unit(column: &str) -> Option<f64> {
         ("kj", 1e3),
         ("joules", 1.0),
         ("j", 1.0),
+        ("uj", 1e-6),
+        ("microjoules", 1e-6),
     ];
     let name = plain(column);
     let last = name.rsplit('_').next().unwrap_or_default();
@@ -57,6 +59,16 @@ pub fn energy_unit(column: &str) -> Option<f64> {
         .iter()
         .find(|(unit, _)| *unit == last)
         .map(|(_, joules)| *joules)
+}
+
+/// The unit of power that a column names, in watts: `power_mw`, `draw (kW)`; watts where it names none.
+pub fn power_unit(column: &str) -> f64 {
+    let name = plain(column);
+    match name.rsplit('_').next() {
+        Some("mw") => 1e-3,
+        Some("kw") => 1e3,
+        _ => 1.0,
+    }
 }
 
 /// What a column's name says that its figures are counted in: seconds of a duration (`train_time_ms`), ones of a count

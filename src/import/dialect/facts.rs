@@ -5,7 +5,7 @@ use crate::import::figures::Marks;
 use crate::import::quantity::{self, Quantity};
 
 /// What stands before a figure (in small letters), what stands behind it, and the column that it is.
-const SAID: [(&str, &str, &str); 14] = [
+const SAID: [(&str, &str, &str); 17] = [
     ("number of parameters:", "", "params"),
     ("total parameters:", "", "params"),
     ("size:", "total parameters", "params"),
@@ -14,6 +14,9 @@ const SAID: [(&str, &str, &str); 14] = [
     ("model_params:", "", "params"),
     ("total params:", "", "params"),
     ("total parameters ", "", "params"),
+    ("number of parameters =", "", "params"),
+    ("#params =", "", "params"),
+    ("number parameters:", "", "params"),
     ("train_batch_tokens:", "", "tokens_per_step"),
     ("tokens per iteration will be:", "", "tokens_per_step"),
     ("total batch size", "=>", "tokens_per_step"),
@@ -32,14 +35,55 @@ pub fn of(line: &str) -> Option<(&'static str, String)> {
     if let Some(total) = total(&small) {
         return Some(("params", total));
     }
+    if let Some(model) = model(line) {
+        return Some(("model", model.to_owned()));
+    }
+    if let Some(tokens) = batch_in_brackets(&small) {
+        return Some(("tokens_per_step", tokens));
+    }
     SAID.iter().find_map(|(before, behind, column)| {
         let at = small.find(before)? + before.len();
         let mut words = small[at..].split_whitespace().filter(|word| *word != "|");
         let figure = words.next()?.trim_end_matches([',', '.', ';', ')']);
         let follows = behind.is_empty() || small[at..].contains(behind);
-        let value = quantity::read(figure, Marks::Point, Quantity::Count)?;
+        // `0.596 billion`.
+        let size = words
+            .next()
+            .filter(|word| ["million", "billion", "trillion"].contains(word));
+        let text = format!("{figure} {}", size.unwrap_or_default());
+        let value = quantity::read(text.trim_end(), Marks::Point, Quantity::Count)?;
         (follows && is_figure(figure) && value >= 1.0).then(|| (*column, value.to_string()))
     })
+}
+
+/// flame's `Global batch size (w. parallel, ..) = 8 (524,288 tokens)`.
+fn batch_in_brackets(line: &str) -> Option<String> {
+    let (_, rest) = line.split_once("global batch size")?;
+    let (tokens, _) = rest.rsplit_once('(')?.1.split_once(" tokens)")?;
+    let plain = tokens.replace(',', "");
+    plain.parse::<u64>().ok()?;
+    Some(plain)
+}
+
+/// What runs, in what llama.cpp, vLLM and TensorRT-LLM print before they measure: a file without its folders and ending, or a name.
+fn model(line: &str) -> Option<&str> {
+    let between = |begin: &str, end: &str| {
+        let (_, rest) = line.split_once(begin)?;
+        Some(rest.split(end).next()?.trim_matches(['\'', '"', ' ']))
+    };
+    let file = between("loaded meta data with ", " (version")
+        .and_then(|rest| rest.split_once(" from ").map(|(_, file)| file));
+    let file = file.or_else(|| between("llama.cpp: loading model from ", "\n"));
+    let named = file.map(|file| {
+        let name = file.rsplit(['/', '\\']).next().unwrap_or(file);
+        name.trim_end_matches(".gguf").trim_end_matches(".bin")
+    });
+    let named = named.or_else(|| line.strip_prefix("Model:").map(str::trim));
+    let named = named.or_else(|| {
+        line.contains("Namespace(")
+            .then(|| between(" model='", "'"))?
+    });
+    named.filter(|name| !name.is_empty() && !name.contains(char::is_control))
 }
 
 /// torchtitan's `global batch size 64, .., sequence length 2048`: samples of a step, and their tokens.

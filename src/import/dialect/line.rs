@@ -30,6 +30,38 @@ pub struct Before {
     pub block: Option<Cells>,
     /// Whether what the program calls its accuracy is a loss.
     pub of_loss: bool,
+    /// What a meter has counted in the block so far.
+    pub meter: Meter,
+    /// Steps that are counted within epochs.
+    pub epochs: Epochs,
+}
+
+/// Steps that may begin anew with each epoch.
+#[derive(Debug, Default)]
+pub struct Epochs {
+    /// The last epoch.
+    pub epoch: u64,
+    /// Steps of the epochs that have ended.
+    pub offset: u64,
+    /// The first step of this epoch.
+    pub first: u64,
+    /// The last step within its epoch, and how many after the one before.
+    pub last: Option<(u64, Option<u64>)>,
+}
+
+/// Energy that is still being counted.
+#[derive(Debug, Default)]
+pub struct Meter {
+    /// Of package and memory.
+    pub joules: Option<f64>,
+    /// Of the whole platform, where nothing else is told.
+    pub platform: Option<f64>,
+    /// How long.
+    pub seconds: Option<f64>,
+    /// Which counters were told.
+    pub seen: Vec<String>,
+    /// Whether the figures below are measured, and not foretold.
+    pub actual: bool,
 }
 
 /// Begins the lines of a step; those of the step before it are a row.

@@ -33,6 +33,14 @@ mod xlm;
 mod tinygrad;
 mod notebook;
 mod printed;
+mod energy;
+mod dmon;
+mod clu;
+mod epochs;
+mod marian;
+mod jsonl;
+mod sql;
+mod mmengine;
 mod named;
 
 /// A program's way to write a log.
@@ -46,7 +54,7 @@ pub struct Dialect {
 }
 
 /// Those that are known, in the order in which they are preferred where several read as many lines.
-pub static CATALOG: [Dialect; 21] = [
+pub static CATALOG: [Dialect; 29] = [
     Dialect {
         name: "key-value",
         about: "lines of key:value or key=value words with a step: modded-nanogpt, llm.c",
@@ -144,8 +152,48 @@ pub static CATALOG: [Dialect; 21] = [
     },
     Dialect {
         name: "printed",
-        about: "speeds and energies as ollama, llama.cpp, mlx-lm, serving benchmarks, perf stat and EnergiBridge print them",
+        about: "speeds as ollama, llama.cpp, mlx-lm, serving benchmarks and MLPerf inference print them",
         line: printed::line,
+    },
+    Dialect {
+        name: "energy",
+        about: "energies as perf stat (-x, too), CodeCarbon, carbontracker, pyJoules, powermetrics, powerstat, turbostat print them",
+        line: energy::line,
+    },
+    Dialect {
+        name: "dmon",
+        about: "`nvidia-smi dmon -o DT`",
+        line: dmon::line,
+    },
+    Dialect {
+        name: "clu",
+        about: "`[N] collection=train loss=.., accuracy=..`: T5X, Flax's examples, Big Vision",
+        line: clu::line,
+    },
+    Dialect {
+        name: "epochs",
+        about: "`| epoch 1 | 200/ 2983 batches | .. | loss ..`: word_language_model, AWD-LSTM, muP; minGPT of 2020",
+        line: epochs::line,
+    },
+    Dialect {
+        name: "marian",
+        about: "`Ep. 1 : Up. 500 : .. : Cost .. * ..` and `[valid] .. : ce-mean-words : ..`",
+        line: marian::line,
+    },
+    Dialect {
+        name: "mmengine",
+        about: "`Iter(train) [N/M]  lr: ..  loss: ..` and `Epoch [E][N/M]  ..`: MMEngine, XTuner",
+        line: mmengine::line,
+    },
+    Dialect {
+        name: "sql",
+        about: "`INSERT INTO test (..) VALUES (..);`: llama-bench -o sql",
+        line: sql::line,
+    },
+    Dialect {
+        name: "jsonl",
+        about: "JSON behind what a logger puts before it: DLLogger",
+        line: jsonl::line,
     },
     Dialect {
         name: NAMED,
@@ -175,13 +223,15 @@ impl Dialect {
                 return;
             }
             for (column, figure) in facts {
+                // A name behind the figures would say that the last of them is whole.
+                let place = if *column == "model" { 0 } else { cells.len() };
                 if cells.iter().all(|(known, _)| known != column) {
-                    cells.push(((*column).to_owned(), figure.clone()));
+                    cells.insert(place, ((*column).to_owned(), figure.clone()));
                 }
             }
             table.push(line, cells);
         };
-        let mut last = 1;
+        let (mut last, mut known_at) = (1, 1);
         // A progress bar writes over its line: what stands behind each carriage return is a line.
         for (index, line) in text.lines().enumerate() {
             last = index + 1;
@@ -189,6 +239,7 @@ impl Dialect {
                 match (self.line)(part, &mut before) {
                     Some(cells) => {
                         known += 1;
+                        known_at = last;
                         push(last, cells, &facts);
                     }
                     None if part.trim().is_empty() => {}
@@ -207,7 +258,8 @@ impl Dialect {
         }
         push(last, before.block.take().unwrap_or_default(), &facts);
         // What a program prints has points for decimals, and commas between thousands if anything.
-        let mut table = table.table(file, !text.ends_with('\n'));
+        let open = !text.ends_with('\n') && known_at == last;
+        let mut table = table.table(file, open);
         table.mark_all(Marks::Point);
         (table, passed, known)
     }
@@ -219,11 +271,26 @@ pub fn is_program(name: &str) -> bool {
     document || CATALOG.iter().any(|dialect| dialect.name == name)
 }
 
+/// A dialect, what it read, and the lines that are none of it.
+pub type Found = (&'static Dialect, Table, Passed);
+
+/// The dialect of what a meter or a benchmark writes between commas; `None` where the text is a table with a header.
+pub fn of_delimited(file: &str, text: &str) -> Option<Found> {
+    let known = CATALOG
+        .iter()
+        .filter(|dialect| ["printed", "energy"].contains(&dialect.name));
+    best(known, file, text)
+}
+
 /// The dialect that knows most lines of a text; `None` where none reads any row. What fits no program in particular must know more
 /// than twice as many as the best of them.
-pub fn of(file: &str, text: &str) -> Option<(&'static Dialect, Table, Passed)> {
+pub fn of(file: &str, text: &str) -> Option<Found> {
+    best(CATALOG.iter(), file, text)
+}
+
+fn best(known: impl Iterator<Item = &'static Dialect>, file: &str, text: &str) -> Option<Found> {
     let mut best: Option<(usize, &Dialect, Table, Passed)> = None;
-    for dialect in &CATALOG {
+    for dialect in known {
         let (table, passed, known) = dialect.scan(file, text);
         let most = best.as_ref().map_or(0, |(most, ..)| *most);
         let handicap = if dialect.name == NAMED { 2 } else { 1 };

@@ -6,6 +6,10 @@ use super::words::{after, count, pairs};
 
 /// Reads a line.
 pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
+    // TensorFlow's estimators end with `Saving dict for global step 200: loss = 3.61`.
+    if text.contains("Saving dict for global step") {
+        return None;
+    }
     let (step, cells) = match text.split_once(" | loss ") {
         // What stands before the bar is the step alone.
         Some((step, _)) if count(step.trim())?.1.is_empty() => (step.trim(), pairs(text, "|")),

@@ -2,7 +2,9 @@
 
 use super::of;
 
+mod meters;
 mod others;
+mod loggers;
 mod programs;
 
 /// What a text is read as: the dialect, its columns, its rows, and the lines passed over.

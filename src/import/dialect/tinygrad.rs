@@ -18,7 +18,8 @@ pub fn line(text: &str, _before: &mut Before) -> Option<Cells> {
         return Some(cells);
     }
     let (step, rest) = count(text.trim_start())?;
-    if !rest.contains(" ms run,") || !rest.contains("GFLOPS") {
+    let ran = [" ms run,", " s run,"].iter().any(|ran| rest.contains(ran));
+    if !ran || !rest.contains("GFLOPS") {
         return None;
     }
     push(&mut cells, "step", step);

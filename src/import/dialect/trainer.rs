@@ -5,7 +5,7 @@
 //! first without a name; those of an evaluation have other ends.
 
 use super::line::{Before, Cells, cell_of};
-use super::words::is_figure;
+use super::words::{count, is_figure};
 
 /// What the Trainer prints once at the end, means over the whole run.
 const SUMMARY: &str = "train_runtime";
@@ -16,6 +16,16 @@ pub fn line(text: &str, before: &mut Before) -> Option<Cells> {
         Some(at) => (&text[..at], figures(&text[at..])),
         None => (text, None),
     };
+    // CodeParrot's has no bar, and says the step before its dict.
+    let step = bars.rsplit_once(" Step ").and_then(|(_, rest)| count(rest));
+    if let Some((step, ": ")) = step
+        && dict.is_some()
+    {
+        let mut cells = dict?;
+        cells.retain(|(name, _)| name != "steps");
+        cells.insert(0, ("step".to_owned(), step.to_owned()));
+        return Some(cells);
+    }
     let mut told = None;
     let own = |frame: &Frame| before.end == 0 || before.end == frame.end;
     if let Some(frame) = frame(bars).filter(own) {
@@ -64,9 +74,17 @@ fn figures(text: &str) -> Option<Cells> {
     for pair in dict.split(", '") {
         let (name, value) = pair.split_once("':")?;
         let value = value.trim().trim_matches(['\'', '"']);
+        // ms-swift's say the step.
+        if name.contains("global_step/")
+            && let Some((step, _)) = value.split_once('/')
+        {
+            cells.push(("step".to_owned(), step.to_owned()));
+            continue;
+        }
         if is_figure(value) {
             let name = match name.trim_start_matches('\'') {
-                "loss" => "train_loss",
+                "loss" | "loss/train" => "train_loss",
+                "loss/eval" => "eval_loss",
                 name => name,
             };
             cells.push((name.to_owned(), value.to_owned()));

@@ -2,13 +2,21 @@
 
 use super::line::Cells;
 
-/// Whether a text begins like a figure: `1.5e-3`, `-2`, `.5`, `nan`.
+/// Whether a text begins like a figure: `1.5e-3`, `-2`, `.5`, `nan`, `inf`; `INFO` and `nanogpt` do not.
 pub fn is_figure(text: &str) -> bool {
     let text = text.trim_start_matches(['+', '-']);
-    let word = |word: &str| text.len() >= 3 && text[..3].eq_ignore_ascii_case(word);
-    text.trim_start_matches('.')
-        .starts_with(|c: char| c.is_ascii_digit())
-        || (text.is_char_boundary(3.min(text.len())) && (word("nan") || word("inf")))
+    let begins = |c: char| c.is_ascii_digit();
+    if text.trim_start_matches('.').starts_with(begins) {
+        return true;
+    }
+    text.split_at_checked(3).is_some_and(|(word, rest)| {
+        let known = ["nan", "inf"]
+            .iter()
+            .any(|known| word.eq_ignore_ascii_case(known));
+        let small = rest.to_ascii_lowercase();
+        let ends = !rest.starts_with(char::is_alphanumeric);
+        known && (ends || small.starts_with("inity") || ["ms", "s"].contains(&small.as_str()))
+    })
 }
 
 /// A whole number at a text's beginning, and what follows it.
@@ -51,4 +59,19 @@ pub fn pairs(text: &str, separator: &str) -> Cells {
 pub fn after<'t>(text: &'t str, word: &str) -> Option<&'t str> {
     let at = text.to_ascii_lowercase().find(word)?;
     Some(&text[at + word.len()..])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_of_a_logger_is_no_infinity() {
+        let figures = [
+            "1", "-.5", "nan", "NaN,", "-inf", "Infinity", "nanms", "inf)",
+        ];
+        assert!(figures.iter().all(|text| is_figure(text)));
+        let words = ["INFO", "INFO:loss", "info]", "nanogpt", "e5", "", "-", "na"];
+        assert!(!words.iter().any(|text| is_figure(text)));
+    }
 }

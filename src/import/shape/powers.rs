@@ -5,16 +5,18 @@ use std::collections::BTreeMap;
 
 use super::form::{From, Shape, cell};
 use crate::import::delimited::Table;
+use crate::import::quantity;
 use crate::import::role::Role;
 
 const OF_POWER: &str = "joules are the power that was logged, integrated over its times: what rose and fell between two readings is not in them";
 const OF_COUNTERS: &str = "joules are what the counters rose by between the first row and the last: package and DRAM where both are there";
 
 /// `nvidia-smi --query-gpu=timestamp,power.draw --format=csv -l 1`.
-pub const NVIDIA_SMI: [Shape; 3] = [
+pub const NVIDIA_SMI: [Shape; 4] = [
     smi(&["timestamp", "power.draw [W]"]),
     smi(&["timestamp", "power.draw.average [W]"]),
     smi(&["timestamp", "power.draw.instant [W]"]),
+    smi(&["timestamp", "power.draw"]),
 ];
 /// EnergiBridge's CSV on Intel, on AMD, and of what gives a power.
 pub const ENERGIBRIDGE: [Shape; 3] = [
@@ -106,12 +108,7 @@ fn integrated(times: &[Option<f64>], watts: &[Option<f64>], meters: &[String]) -
 }
 
 fn smi_times(table: &Table) -> Vec<Option<f64>> {
-    let of = |row: usize| {
-        let text = cell(table, row, "timestamp")?.replace('/', "-");
-        let civil: jiff::civil::DateTime = text.parse().ok()?;
-        let at = civil.to_zoned(jiff::tz::TimeZone::UTC).ok()?.timestamp();
-        Some(at.as_millisecond() as f64 / 1000.0)
-    };
+    let of = |row: usize| quantity::moment(cell(table, row, "timestamp")?);
     (0..table.rows()).map(of).collect()
 }
 
@@ -124,6 +121,7 @@ fn smi_joules(table: &Table) -> Vec<String> {
         "power.draw [W]",
         "power.draw.average [W]",
         "power.draw.instant [W]",
+        "power.draw",
     ];
     let rows = 0..table.rows();
     let watts = |row: usize| {

@@ -70,6 +70,93 @@ pub const OPTIMUM: Shape = Shape {
     note: None,
 };
 
+/// `vllm bench throughput --output-json`.
+pub const THROUGHPUT: Shape = Shape {
+    name: "vLLM's throughput benchmark",
+    needs: &[
+        "elapsed_time",
+        "requests_per_second",
+        "output_tokens_per_second",
+    ],
+    roles: &[
+        (Role::Variant, From::Made(model)),
+        (Role::Seconds, From::Column("elapsed_time")),
+        (
+            Role::DecodeTokensPerS,
+            From::Column("output_tokens_per_second"),
+        ),
+    ],
+    by_row: true,
+    energy_j: 1.0,
+    note: Some(OF_SERVING),
+};
+
+/// What ollama answers a request with; its durations are nanoseconds.
+pub const OLLAMA: Shape = Shape {
+    name: "ollama",
+    needs: &["model", "eval_count", "eval_duration"],
+    roles: &[
+        (Role::Variant, From::Column("model")),
+        (Role::PrefillTokensPerS, From::Made(prompt_rate)),
+        (Role::DecodeTokensPerS, From::Made(eval_rate)),
+    ],
+    by_row: true,
+    energy_j: 1.0,
+    note: None,
+};
+
+/// What llama-server answers a request with.
+pub const TIMINGS: Shape = Shape {
+    name: "llama-server",
+    needs: &["timings.prompt_per_second", "timings.predicted_per_second"],
+    roles: &[
+        (Role::Variant, From::Column("model")),
+        (
+            Role::PrefillTokensPerS,
+            From::Column("timings.prompt_per_second"),
+        ),
+        (
+            Role::DecodeTokensPerS,
+            From::Column("timings.predicted_per_second"),
+        ),
+    ],
+    by_row: true,
+    energy_j: 1.0,
+    note: None,
+};
+
+/// GenAI-Perf's and AIPerf's JSON.
+pub const AIPERF: Shape = Shape {
+    name: "AIPerf",
+    needs: &["output_token_throughput.avg"],
+    roles: &[(
+        Role::DecodeTokensPerS,
+        From::Column("output_token_throughput.avg"),
+    )],
+    by_row: true,
+    energy_j: 1.0,
+    note: Some(OF_SERVING),
+};
+
+/// Tokens over the nanoseconds that they took.
+fn rate(table: &Table, row: usize, part: &str) -> Option<String> {
+    let of = |what: &str| {
+        cell(table, row, &format!("{part}_{what}"))?
+            .parse::<f64>()
+            .ok()
+    };
+    let (tokens, nanoseconds) = (of("count")?, of("duration")?);
+    (nanoseconds > 0.0).then(|| (1e9 * tokens / nanoseconds).to_string())
+}
+
+fn prompt_rate(table: &Table, row: usize) -> Option<String> {
+    rate(table, row, "prompt_eval")
+}
+
+fn eval_rate(table: &Table, row: usize) -> Option<String> {
+    rate(table, row, "eval")
+}
+
 fn model(table: &Table, row: usize) -> Option<String> {
     let names = ["model_id", "model", "model_name", "backend"];
     names

@@ -222,7 +222,7 @@ const REFUSED: [Row<'static>; 11] = [
         "params,loss\n1,2\n",
         &[],
         "t.csv: no column `flops`, nor both",
-        "--map flops=COLUMN",
+        "--map flops=\"params\" fits the loss as a power law in `params` alone",
     ),
     (
         "flops,loss\n1,2\n",

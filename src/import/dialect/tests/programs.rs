@@ -3,7 +3,7 @@
 use super::read;
 
 /// Checks the dialect, and what its rows say: `step 1, loss 3.5` for each row, empty cells left out.
-fn says(text: &str, name: &str, rows: &[&str]) {
+pub(super) fn says(text: &str, name: &str, rows: &[&str]) {
     let (dialect, columns, cells, _) = read(text);
     let row = |cells: &Vec<String>| {
         let said = columns
