@@ -7,6 +7,8 @@ use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -18,8 +20,9 @@ use crate::error::{Error, Result};
 
 /// How often a silent child is looked at.
 const TICK: Duration = Duration::from_millis(50);
-/// How long the pipes of a child that ended may stay open, because a child of its own holds them.
-const GRACE: Duration = Duration::from_millis(500);
+/// How long the pipes of a child that ended may stay open, because a child of its own holds them, where nothing says whether they
+/// are empty.
+const GRACE: Duration = Duration::from_secs(30);
 /// Longest line of standard output; a whole trial with its samples is one.
 const LINE_BYTES: u64 = 256 << 20;
 /// Longest line of standard error that is kept in one piece.
@@ -114,7 +117,8 @@ pub fn run(
         pipe.write_all(input.as_bytes())
             .and_then(|()| pipe.write_all(b"\n"))
     });
-    let said = listen(&mut child);
+    let gone = Arc::new(AtomicBool::new(false));
+    let said = listen(&mut child, &gone);
     let mut complaints = VecDeque::new();
     let mut end = None;
     let mut exited: Option<(ExitStatus, Instant)> = None;
@@ -123,7 +127,9 @@ pub fn run(
         if let Some((status, at)) = exited {
             match heard {
                 Err(RecvTimeoutError::Disconnected) => break status,
-                Err(RecvTimeoutError::Timeout) if at.elapsed() > GRACE => break status,
+                Err(RecvTimeoutError::Timeout) if !cfg!(unix) && at.elapsed() > GRACE => {
+                    break status;
+                }
                 _ => {}
             }
         }
@@ -140,6 +146,7 @@ pub fn run(
                 kill(&mut child);
             }
             exited = poll(&mut child)?.map(|status| (status, Instant::now()));
+            gone.store(exited.is_some(), Ordering::Release);
         }
     };
     let end = end.unwrap_or(End::Exited(status));
@@ -218,17 +225,67 @@ fn kill(child: &mut Child) {
     let _ = child.kill();
 }
 
-/// Reads both pipes on threads of their own, which end when the pipes close.
-fn listen(child: &mut Child) -> Receiver<Said> {
+/// Reads both pipes on threads of their own, which end when the pipes close, or are empty once the child is `gone`. However long a
+/// busy machine lets those threads wait, what the child said before it ended is heard.
+fn listen(child: &mut Child, gone: &Arc<AtomicBool>) -> Receiver<Said> {
     let (say, said) = sync_channel(1024);
-    if let Some(stdout) = child.stdout.take() {
-        let say = say.clone();
-        thread::spawn(move || forward(stdout, LINE_BYTES, Said::Line, &say));
+    if let Some(pipe) = child.stdout.take() {
+        let (say, pipe) = (say.clone(), UntilGone::new(pipe, gone));
+        thread::spawn(move || forward(pipe, LINE_BYTES, Said::Line, &say));
     }
-    if let Some(stderr) = child.stderr.take() {
-        thread::spawn(move || forward(stderr, COMPLAINT_BYTES, Said::Complaint, &say));
+    if let Some(pipe) = child.stderr.take() {
+        let pipe = UntilGone::new(pipe, gone);
+        thread::spawn(move || forward(pipe, COMPLAINT_BYTES, Said::Complaint, &say));
     }
     said
+}
+
+/// A pipe that ends where whoever wrote is gone and nothing is left in it, although a child of theirs may still hold it open.
+struct UntilGone<P> {
+    pipe: P,
+    #[cfg_attr(not(unix), expect(dead_code))]
+    gone: Arc<AtomicBool>,
+}
+
+impl<P> UntilGone<P> {
+    fn new(pipe: P, gone: &Arc<AtomicBool>) -> Self {
+        Self {
+            pipe,
+            gone: Arc::clone(gone),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl<P: Read + std::os::fd::AsRawFd> Read for UntilGone<P> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        loop {
+            // Asked before the pipe is looked at: what was written before the end is in it by then.
+            let gone = self.gone.load(Ordering::Acquire);
+            let mut of_pipe = libc::pollfd {
+                fd: self.pipe.as_raw_fd(),
+                events: libc::POLLIN,
+                revents: 0,
+            };
+            // SAFETY: poll reads and writes the one entry that it is given, for as long as the call takes.
+            match unsafe { libc::poll(&raw mut of_pipe, 1, TICK.as_millis() as libc::c_int) } {
+                0 if gone => return Ok(0),
+                0 => {}
+                1.. => return self.pipe.read(buffer),
+                _ => match std::io::Error::last_os_error() {
+                    error if error.kind() == std::io::ErrorKind::Interrupted => {}
+                    error => return Err(error),
+                },
+            }
+        }
+    }
+}
+
+#[cfg(not(unix))]
+impl<P: Read> Read for UntilGone<P> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        self.pipe.read(buffer)
+    }
 }
 
 /// Sends a pipe on line by line; a line longer than `limit` arrives in pieces.
@@ -243,5 +300,40 @@ fn forward(pipe: impl Read, limit: u64, wrap: fn(String) -> Said, say: &SyncSend
             return;
         }
         line.clear();
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A result that was said before the end is heard, however late it is looked for, and whoever still holds the pipe.
+    #[test]
+    fn what_was_said_before_the_end_is_heard_and_then_nothing_is_waited_for() {
+        let (reader, mut writer) = std::io::pipe().unwrap();
+        writer.write_all(b"done\n").unwrap();
+        let mut heard = String::new();
+        let mut pipe = UntilGone::new(reader, &Arc::new(AtomicBool::new(true)));
+        pipe.read_to_string(&mut heard).unwrap();
+        assert_eq!(heard, "done\n");
+        drop(writer);
+    }
+
+    #[test]
+    fn a_child_that_leaves_another_behind_ends_with_its_own_end() {
+        let worker = Worker {
+            program: "/bin/sh".into(),
+            args: ["-c", "sleep 20 & echo done"].map(str::to_owned).into(),
+            env: Vec::new(),
+        };
+        let (mut heard, started) = (Vec::new(), Instant::now());
+        let mut hear = |line: &str| {
+            heard.push(line.to_owned());
+            Ok(())
+        };
+        let ended = run(&worker, "", GRACE, &Interrupt::default(), &mut hear).unwrap();
+        assert!(matches!(ended.end, End::Exited(status) if status.success()));
+        assert_eq!(heard, ["done"]);
+        assert!(started.elapsed() < Duration::from_secs(10));
     }
 }
