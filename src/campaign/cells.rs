@@ -172,6 +172,7 @@ pub(super) fn settle_cell(
     let besides = besides(&settled.experiment, &settled.cost, settle_s);
     let cell = PreparedCell {
         name: cell.name,
+        drawn_by: cell.variant.clone(),
         variant: cell.variant,
         scale: cell.scale,
         budget: cell.budget,

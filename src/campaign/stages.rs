@@ -15,8 +15,8 @@ use crate::runner::plan::{PreparedCell, trial_id};
 use crate::trial::Job;
 
 /// A model that a spec holds: the key of the file of its weights, and the one that says what those are.
-const OWN: [&str; 2] = ["model.from", "model.from_spec"];
-const TEACHER: [&str; 2] = ["teacher.model.from", "teacher.model.from_spec"];
+pub(super) const OWN: [&str; 2] = ["model.from", "model.from_spec"];
+pub(super) const TEACHER: [&str; 2] = ["teacher.model.from", "teacher.model.from_spec"];
 
 /// Writes into a cell's spec what it begins with: its identity holds its parent's, and where the parent's data are others its loss
 /// on them is asked for. `before` are the cells before it, and `settled` what they are.

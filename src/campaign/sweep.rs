@@ -6,8 +6,9 @@ use crate::config::suite::SweptAt;
 use crate::config::{Cell, Suite};
 use crate::error::{Error, Result};
 use crate::record::Trial;
+use crate::record::swept::Position;
 use crate::runner::plan::PreparedCell;
-use crate::runner::sweep::{Position, Swept};
+use crate::runner::sweep::Swept;
 use crate::trial::Registry;
 
 /// The trials that choose one arm's learning rates.
@@ -46,6 +47,7 @@ impl Sweep {
             let chosen = cell.with_rate(choice.lr, choice.source, choice.loadings);
             cells[*place] = settle_cell(registry, chosen, device)?.cell;
             cells[*place].cost.tuning_flops = Some(swept.flops);
+            cells[*place].drawn_by = swept.key().to_owned();
         }
         Ok(())
     }

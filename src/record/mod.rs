@@ -39,6 +39,7 @@ mod drafted;
 mod token_flops;
 pub mod trial;
 pub mod asked;
+pub mod swept;
 mod executed;
 pub mod utilisation;
 pub mod parents;

@@ -5,33 +5,13 @@
 //! from that one's own uncertainty, the same for all cells of an arm in a repeat, so that what the choice of rates adds to the
 //! luck of seeds shows in the spread of the repeats. Every arm gets the same number of trials.
 
-use serde_json::Value;
+use std::collections::BTreeSet;
 
 use crate::config::rate::four_digits;
 use crate::error::{Error, Kind, Result};
-use crate::record::{Asked, Cost, RateSource, Status, Trial, metric};
-use crate::stat::surface::{Point, Surface, Unfit, fit};
-
-/// Where a cell lies on its arm's surface.
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Position {
-    /// Natural logarithm of the optimizer steps.
-    pub ln_steps: f64,
-    /// Natural logarithm of the width.
-    pub ln_width: f64,
-}
-
-impl Position {
-    /// Of a settled spec and its cost; `None` where the spec does not say.
-    pub fn of(spec: &Value, cost: &Cost) -> Option<Self> {
-        let asked = Asked::of(spec);
-        let steps = cost.train_tokens as f64 / (asked.batch()? * asked.context()?);
-        Some(Self {
-            ln_steps: steps.ln(),
-            ln_width: asked.width()?.ln(),
-        })
-    }
-}
+use crate::record::swept::{Position, points};
+use crate::record::{RateSource, Trial};
+use crate::stat::surface::{Surface, Unfit, fit};
 
 /// A learning rate, where it comes from, and how it is drawn.
 #[derive(Debug, Clone, PartialEq)]
@@ -48,6 +28,8 @@ pub struct Choice {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Swept {
     surface: Surface,
+    /// What its trials were of, whatever they are called.
+    key: String,
     from: Option<String>,
     /// Model FLOPs of its trials.
     pub flops: f64,
@@ -56,8 +38,7 @@ pub struct Swept {
 impl Swept {
     /// Fits the surface of the arm `name`; `from` is the file that the trials lie in, where this run did not make them.
     pub fn of(name: &str, trials: &[&Trial], from: Option<String>) -> Result<Self> {
-        let points: Vec<Point> = points(trials);
-        let surface = fit(&points).map_err(|unfit| {
+        let surface = fit(&points(trials)).map_err(|unfit| {
             let why = match unfit {
                 Unfit::NothingFinished => "no learning rate of its sweep finished",
                 Unfit::TooFewRates => "no cell of its sweep has three rates that finished",
@@ -77,6 +58,7 @@ impl Swept {
             .sum();
         Ok(Self {
             surface,
+            key: key(trials),
             from,
             flops,
         })
@@ -85,6 +67,11 @@ impl Swept {
     /// The fitted surface.
     pub fn surface(&self) -> &Surface {
         &self.surface
+    }
+
+    /// What repeats draw their rates by: the specs that were swept. The same under another name has the same rates.
+    pub fn key(&self) -> &str {
+        &self.key
     }
 
     /// The rate at a place.
@@ -108,39 +95,17 @@ impl Swept {
     }
 }
 
-/// What the fit needs of each trial. A cell is its place; a trial that did not finish diverged, as far as its rate goes.
-fn points(trials: &[&Trial]) -> Vec<Point> {
-    let mut places: Vec<(u64, u64)> = Vec::new();
-    let point = |trial: &&Trial| {
-        let Position { ln_steps, ln_width } = Position::of(&trial.spec, trial.cost.as_ref()?)?;
-        let ln_lr = trial.asked().lr()?.ln();
-        let place = (ln_steps.to_bits(), ln_width.to_bits());
-        let cell = places
-            .iter()
-            .position(|known| *known == place)
-            .unwrap_or_else(|| {
-                places.push(place);
-                places.len() - 1
-            });
-        let loss_nats = trial
-            .metric(metric::VAL_LOSS_NATS)
-            .filter(|_| trial.status == Status::Ok);
-        Some(Point {
-            cell,
-            seed: trial.seed,
-            ln_steps,
-            ln_size: ln_width,
-            ln_lr,
-            loss_nats,
-        })
-    };
-    trials.iter().filter_map(point).collect()
+/// The specs of a sweep, each once.
+fn key(trials: &[&Trial]) -> String {
+    let specs: BTreeSet<&str> = trials.iter().map(|t| t.spec_sha256.as_str()).collect();
+    specs.into_iter().collect::<Vec<_>>().join(" ")
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::record::example::example;
+    use crate::record::{Status, metric};
     use serde_json::json;
 
     /// A sweep of one arm over steps and rates, best at 0.02 for 400 steps and at half of that for four times as many.
@@ -201,6 +166,27 @@ mod tests {
         );
         let cost = trials[0].cost.as_ref().unwrap().train_flops;
         assert!((swept.flops / (20.0 * cost) - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_sweep_is_known_by_its_specs_and_not_by_its_name() {
+        let mut trials = sweep(|off| Some(2.0 + 0.1 * off * off));
+        for (k, trial) in trials.iter_mut().enumerate() {
+            trial.spec_sha256 = format!("{:02}", k / 2);
+        }
+        let key = |trials: &[Trial]| {
+            let all: Vec<&Trial> = trials.iter().collect();
+            Swept::of("gpt2", &all, None).unwrap().key().to_owned()
+        };
+        let mut renamed = trials.clone();
+        renamed.reverse();
+        for trial in &mut renamed {
+            trial.variant = "mine".to_owned();
+            trial.cell = format!("mine/{}", trial.cell);
+        }
+        assert_eq!(key(&trials), key(&renamed));
+        renamed[0].spec_sha256 = "another".to_owned();
+        assert_ne!(key(&trials), key(&renamed));
     }
 
     #[test]

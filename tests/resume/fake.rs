@@ -69,6 +69,7 @@ fn cell(name: &str) -> PreparedCell {
         teacher: None,
         lr_source: RateSource::Untuned,
         loadings: [0.0; 3],
+        drawn_by: String::new(),
         spec_sha256: spec_sha256(&spec),
         spec,
         paths: BTreeMap::new(),
