@@ -39,9 +39,6 @@ pub const FIGURES: [&str; 7] = [
 ];
 /// Fewer parameters or tokens than this were hardly meant.
 const SMALLEST: f64 = 2000.0;
-/// More parameters, or training tokens, than any model has or has seen.
-const MOST_PARAMS: f64 = 1e14;
-const MOST_TOKENS: f64 = 1e15;
 /// Lines that a sentence names one by one.
 const NAMED_LINES: usize = 5;
 
@@ -112,7 +109,15 @@ pub fn points(text: &str, file: &str, map: &[(String, String)], units: &Units) -
         notes.extend(sweep::unread(&table, &bound.columns, &points, &rows));
     }
     notes.extend(small(&points));
-    bound.refuse_magnitudes(&points)?;
+    let named = |place: usize| {
+        let column = bound.columns[place]?;
+        Some((
+            NAMES[place],
+            bound.named[place]?,
+            table.columns[column].as_str(),
+        ))
+    };
+    magnitudes::refuse(&table.file, [named(0), named(1)], &points)?;
     Ok(Points { points, notes })
 }
 
@@ -363,33 +368,6 @@ impl Bound<'_> {
         })
     }
 
-    /// A magnitude in a column's name that makes of all of its figures what nobody has trained is a symbol.
-    fn refuse_magnitudes(&self, points: &[Point]) -> Result<()> {
-        let least = |of: fn(&Point) -> Option<f64>| {
-            let all = points.iter().filter_map(of);
-            all.fold(f64::INFINITY, f64::min)
-        };
-        let rows = [
-            (0, least(|p| p.params), MOST_PARAMS),
-            (1, least(|p| p.tokens), MOST_TOKENS),
-        ];
-        for (place, least, most) in rows {
-            let (Some(unit), Some(column)) = (self.named[place], self.columns[place]) else {
-                continue;
-            };
-            if least.is_finite() && least > most {
-                let column = self.table.columns[column].escape_debug();
-                let name = NAMES[place];
-                return Err(Error::input(format!(
-                    "{}: `{column}` multiplied by {unit:e}, as its name says, has no figure below {least:.1e}",
-                    self.table.file
-                ))
-                .hint(format!("`--unit {name}=1` takes its figures as they are")));
-            }
-        }
-        Ok(())
-    }
-
     /// A column that nobody asked for and that holds about 6 N D, where the table has no FLOPs by name.
     fn compute_elsewhere(&self, points: &[Point], rows: &[usize]) -> Option<String> {
         if self.columns[2].is_some() {
@@ -501,6 +479,7 @@ fn lines(found: &[usize]) -> String {
 }
 
 mod guess;
+mod magnitudes;
 pub mod sweep;
 #[cfg(test)]
 mod tests;

@@ -182,15 +182,14 @@ fn bridge_joules(table: &Table) -> Vec<String> {
         .into_iter()
         .chain(numbers(table, "DRAM_ENERGY (J)"))
     {
-        let mut last = None;
-        let mut joules = 0.0;
+        let told: Vec<f64> = counter.iter().flatten().copied().collect();
+        // A counter that starts anew has risen by an amount that nothing tells.
+        let first = told.first().copied().filter(|_| told.is_sorted());
         for (sum, now) in sums.iter_mut().zip(counter) {
-            // A counter that starts anew has risen by an amount that nothing tells.
-            joules += last
+            *sum = sum
                 .zip(now)
-                .map_or(0.0, |(last, now): (f64, f64)| (now - last).max(0.0));
-            last = now.or(last);
-            *sum = sum.zip(now).map(|(sum, _)| sum + joules);
+                .zip(first)
+                .map(|((sum, now), first)| sum + now - first);
         }
     }
     texts(sums)
