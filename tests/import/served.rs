@@ -53,15 +53,15 @@ fn a_load_of_a_serving_benchmark_is_a_cell() {
     assert_eq!(batched[0].metric(PREFILL_TOKENS_PER_S), Some(1295.19));
 }
 
-/// Two GPUs at 100 W and 50 W over two seconds; a counter that began anew; joules of a window.
+/// Two GPUs at 100 W and 50 W over two seconds; counters that rise, and one that begins anew; joules of a window.
 #[test]
 fn power_over_time_is_energy() {
     let smi = "timestamp, index, power.draw [W]\n2026/06/18 00:00:00.000, 0, 100.00 W\n2026/06/18 00:00:00.000, 1, 50.00 W\n\
                2026/06/18 00:00:01.000, 0, 100.00 W\n2026/06/18 00:00:01.000, 1, [N/A]\n2026/06/18 00:00:02.000, 0, 100.00 W\n\
                2026/06/18 00:00:02.000, 1, 50.00 W\n";
     let bridge = "Delta,Time,DRAM_ENERGY (J),PACKAGE_ENERGY (J)\n0,1700000000000,100,1000\n200,1700000000500,101,1010\n\
-                  201,1700000001000,102,3\n200,1700000002000,103,13\n";
-    for (name, text, joules) in [("smi.csv", smi, 300.0), ("bridge.csv", bridge, 23.0)] {
+                  201,1700000001000,102,1013\n200,1700000002000,103,1023\n";
+    for (name, text, joules) in [("smi.csv", smi, 300.0), ("bridge.csv", bridge, 26.0)] {
         let trials = import(name, text);
         assert_eq!(trials.len(), 1, "{name}");
         let (found, seconds) = (
@@ -73,11 +73,16 @@ fn power_over_time_is_energy() {
     let zeus = "start_time,window_name,elapsed_time,gpu0_energy,gpu1_energy\n1690000000.1,epoch,12.5,1500.5,500\n";
     let window = import("zeus.csv", zeus);
     assert_eq!(window[0].metric(TRAIN_ENERGY_J), Some(2000.5));
-    // Meters that nothing tells apart give no energy.
+    // Meters that nothing tells apart give no energy, nor does a counter that begins anew.
     let folder = tempfile::tempdir().unwrap();
-    fs::write(folder.path().join("x.csv"), smi.replace(" 1, 50", " 0, 50")).unwrap();
-    let output = run(folder.path(), "import x.csv --let variant=v --out a.json");
-    assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    for text in [
+        smi.replace(" 1, 50", " 0, 50"),
+        bridge.replace(",1013", ",3"),
+    ] {
+        fs::write(folder.path().join("x.csv"), text).unwrap();
+        let output = run(folder.path(), "import x.csv --let variant=v --out a.json");
+        assert_eq!(output.status.code(), Some(2), "{}", err(&output));
+    }
 }
 
 /// LLaMA-Factory says tokens beside a training loss only: the steps order the points.
