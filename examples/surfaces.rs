@@ -14,8 +14,9 @@ use std::path::Path;
 
 use effbench::config::names::data_label;
 use effbench::config::{Origin, RateSurface, Tree};
+use effbench::record::swept::Position;
 use effbench::record::{Trial, store};
-use effbench::runner::sweep::{Position, Swept};
+use effbench::runner::sweep::Swept;
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let args: Vec<String> = std::env::args().skip(1).collect();
