@@ -45,6 +45,7 @@ pub mod summary;
 pub mod target;
 pub mod trend;
 pub mod forecast;
+pub mod beside;
 pub mod study;
 pub mod challenge;
 pub mod along;
@@ -55,6 +56,7 @@ pub mod think;
 pub mod cell;
 pub mod drafted;
 pub mod scarce;
+pub mod mixture;
 pub mod findings;
 pub mod lifecycle;
 #[cfg(test)]

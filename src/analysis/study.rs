@@ -7,6 +7,7 @@ use std::collections::BTreeSet;
 use serde::Serialize;
 
 use super::answer::{Answer, answer_pairs};
+use super::beside::{Beside, besides};
 use super::forecast::{Forecast, Untold, forecasts};
 use super::pairs::pair_in;
 use super::question::{Question, Unanswered};
@@ -38,6 +39,8 @@ pub struct Study {
     pub recipes: Vec<Recipe>,
     /// The gains by what a token takes, for the answers that have it.
     pub spectra: Vec<Spectrum>,
+    /// What each cell wants and takes beside the base's of the same scale and budget.
+    pub besides: Vec<Beside>,
     /// How each variant's gain moves with compute.
     pub trends: Vec<Trend>,
     /// What each variant's cheaper runs foretold of its dearest, and what came.
@@ -183,6 +186,7 @@ fn study(file: &ResultFile, stratum: &Stratum, base: &str, only: Option<&str>) -
         unanswered: Vec::new(),
         recipes: Vec::new(),
         spectra: Vec::new(),
+        besides: Vec::new(),
         trends: Vec::new(),
         forecasts: Vec::new(),
         untold: Vec::new(),
@@ -210,6 +214,7 @@ fn study(file: &ResultFile, stratum: &Stratum, base: &str, only: Option<&str>) -
             }),
         }
     }
+    study.besides = besides(file, stratum, &questions);
     // Over all variants, whichever is asked for: what cells scatter by is known from all.
     (study.forecasts, study.untold) = forecasts(stratum, &self::questions(stratum, base, None));
     let wanted = |variant: &str| only.is_none_or(|only| only == variant);

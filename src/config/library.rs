@@ -60,7 +60,7 @@ const RATES: &[Shipped] = shipped!("rates": "language-easy" "language-rich" "tex
 
 const SUITES: &[Shipped] = shipped!("suites":
     "quick" "ci" "gain" "gain-text" "gain-night" "frontier" "frontier-small" "frontier-text" "ladder" "isoflop" "origin"
-    "origin-wide" "zoo" "challenge" "mixers" "precision" "deepseek" "skills" "serve" "serve-depth" "think" "reuse" "distill" "scarce" "throughput" "nanogpt-char" "tune-quick" "transfer" "gain-gpu" "ladder-gpu" "throughput-gpu");
+    "origin-wide" "zoo" "challenge" "mixers" "precision" "deepseek" "skills" "serve" "serve-depth" "think" "reuse" "lora" "distill" "scarce" "mixture" "throughput" "nanogpt-char" "tune-quick" "transfer" "gain-gpu" "ladder-gpu" "throughput-gpu");
 
 const PRICES: &[Shipped] = shipped!("prices": "default");
 

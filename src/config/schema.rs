@@ -93,6 +93,12 @@ fn spec(keys: &[Key]) -> Value {
             table.insert("allOf".to_owned(), json!(rules));
         }
     }
+    // What is mixed into the data is described as they are.
+    let data = root.pointer("/properties/data").cloned();
+    let mixed = root.pointer_mut("/properties/mixed/properties");
+    if let (Some(data), Some(Value::Object(mixed))) = (data, mixed) {
+        mixed.insert("data".to_owned(), data);
+    }
     root
 }
 

@@ -25,10 +25,12 @@ mod text;
 mod uniform;
 mod kinds;
 mod repeated;
+mod mixed;
 
 pub use choices::{Choice, Question, Questions};
 pub use held_out::HeldOut;
 pub use kinds::kinds;
+pub use mixed::Mixed;
 pub use problems::Problems;
 pub use repeated::Repeated;
 pub use text::tokenizer_of;

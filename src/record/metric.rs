@@ -24,6 +24,8 @@ pub const TRAIN_LOSS_NATS: &str = "train_loss_nats";
 pub const VAL_LOSS_NATS: &str = "val_loss_nats";
 /// Validation loss on the data of the cell that it began with.
 pub const VAL_LOSS_BEFORE_NATS: &str = "val_loss_before_nats";
+/// Validation loss on the data that were mixed into those that it was trained on.
+pub const VAL_LOSS_MIXED_NATS: &str = "val_loss_mixed_nats";
 /// Validation loss per byte of text.
 pub const VAL_BITS_PER_BYTE: &str = "val_bits_per_byte";
 /// What llama.cpp's perplexity is.
@@ -132,6 +134,7 @@ registry! {
     TRAIN_LOSS_NATS, "nats", Lower, Seeded, "Mean training loss over the last tenth of the steps.";
     VAL_LOSS_NATS, "nats", Lower, Seeded, "Mean loss per token on the held-out sequences (data.held_out: the test part, but for a sweep) at the end of training.";
     VAL_LOSS_BEFORE_NATS, "nats", Lower, Seeded, "Validation loss, after this training, on the data of the cell whose weights it began with: what it has kept of those.";
+    VAL_LOSS_MIXED_NATS, "nats", Lower, Seeded, "Validation loss on the data that were mixed into those that it was trained on (mixed.data).";
     VAL_BITS_PER_BYTE, "bits/byte", Lower, Seeded, "Validation loss in bits per byte of the text, whatever the tokenizer.";
     PERPLEXITY, "1", Lower, Seeded, "exp of the mean loss over n targets, those of the second half of each whole window of model.context tokens of a text, as llama.cpp's llama-perplexity has it.";
     ORACLE_LOSS_NATS, "nats", Lower, Seeded, "The source's own mean -ln p on the same tokens: the lowest loss any model can have.";

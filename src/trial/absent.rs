@@ -15,9 +15,10 @@ pub(super) const TRAINING: [&str; 7] = [
     name::TRAIN_LOSS_NATS,
 ];
 
-pub(super) const QUALITY: [&str; 9] = [
+pub(super) const QUALITY: [&str; 10] = [
     name::VAL_LOSS_NATS,
     name::VAL_LOSS_BEFORE_NATS,
+    name::VAL_LOSS_MIXED_NATS,
     name::VAL_BITS_PER_BYTE,
     name::PERPLEXITY,
     name::ORACLE_LOSS_NATS,

@@ -44,6 +44,17 @@ pub(super) const DATA: Section = Section {
     knobs: &[&HELD_OUT, &UNIQUE_TOKENS],
 };
 
+pub(super) const SHARE: Knob<Number> = Knob::number(
+    "share",
+    "Share of the windows trained on that another source writes, which mixed.data describes as data does this one; its loss is told too, and the same vocabulary is asked of both.",
+)
+.within(0.0, 1.0)
+.default(0.5);
+pub(super) const MIXED: Section = Section {
+    path: "mixed",
+    knobs: &[&SHARE],
+};
+
 pub(super) const BATCH: Knob<Whole> =
     Knob::count("batch", "Batch size: sequences per optimizer step.")
         .at_most(MOST_WINDOWS)
@@ -260,7 +271,7 @@ pub fn keys(registry: &Registry) -> Vec<Key> {
     let [sizes, recall, layers, weights, norm, head, scaling, shape] = model::SECTIONS;
     let parts = [
         registry.sources.keys(),
-        DATA.keys().collect(),
+        DATA.keys().chain(MIXED.keys()).collect(),
         sizes
             .keys()
             .chain(recall.keys())

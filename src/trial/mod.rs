@@ -19,6 +19,7 @@ pub mod keys;
 pub mod kept;
 pub mod draft;
 pub mod infer;
+mod other_data;
 pub mod settle;
 pub mod refusal;
 pub mod export;

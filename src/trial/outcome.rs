@@ -158,17 +158,22 @@ impl Observed<'_> {
             name::VAL_LOSS_NATS,
             mean(name::VAL_LOSS_NATS, &quality.loss),
         );
-        let before = self.training.before.as_ref();
-        put(
-            name::VAL_LOSS_BEFORE_NATS,
-            match before {
-                Some(before) => mean(name::VAL_LOSS_BEFORE_NATS, &before.loss),
-                None => Metric::absent(
-                    name::VAL_LOSS_BEFORE_NATS,
-                    "it began with no weights that other data had trained",
-                ),
-            },
-        );
+        let elsewhere = [
+            (
+                name::VAL_LOSS_BEFORE_NATS,
+                &self.training.before,
+                "it began with no weights that other data had trained",
+            ),
+            (
+                name::VAL_LOSS_MIXED_NATS,
+                &self.training.mixed,
+                "nothing was mixed into its data",
+            ),
+        ];
+        for (name, found, why) in elsewhere {
+            let found = found.as_ref().map(|found| mean(name, &found.loss));
+            put(name, found.unwrap_or_else(|| Metric::absent(name, why)));
+        }
         put(
             name::NEXT_TOKEN_ACCURACY,
             mean(name::NEXT_TOKEN_ACCURACY, &quality.accuracy),

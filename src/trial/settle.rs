@@ -14,12 +14,14 @@ use super::footprint::{guess_train_bytes, state_bytes};
 use super::infer::{self, Infer};
 use super::keys::{
     BATCH, CLIP, COMPUTE, CURVE_POINTS, DATA, DEVICE, DTYPE, EXTERNAL_METER,
-    EXTERNAL_METER_OFFSET_S, HELD_OUT, MEASURE, OPS, PRODUCTS, SHARDS, STEPS, STORED, TF32,
-    THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, UNIQUE_TOKENS, VAL_POINTS, WARMUP_S, WINDOW_S, keys,
+    EXTERNAL_METER_OFFSET_S, HELD_OUT, MEASURE, MIXED, OPS, PRODUCTS, SHARDS, SHARE, STEPS, STORED,
+    TF32, THREADS, TOKENS, TOKENS_PER_PARAM, TRAIN, UNIQUE_TOKENS, VAL_POINTS, WARMUP_S, WINDOW_S,
+    keys,
 };
+use super::other_data::{BEFORE, other};
 use crate::config::knob::Declared;
 use crate::config::{Knobs, Spec, Tree, knobs};
-use crate::data::{HeldOut, Repeated, Source};
+use crate::data::{HeldOut, Mixed, Repeated, Source};
 use crate::error::{Error, Result};
 use crate::measure::energy::External;
 use crate::model::{Decl, Model, Packing, Part, Shape, Span};
@@ -55,6 +57,8 @@ pub struct Experiment {
     pub source: Arc<dyn Source>,
     /// Where the tokens came from that its parent was trained on, where those are others: its loss there is told too.
     pub before: Option<Arc<dyn Source>>,
+    /// What is mixed into the source, whose loss is told too.
+    pub mixed: Option<Arc<dyn Source>>,
     /// The part of the unseen windows that its loss is of.
     pub held_out: HeldOut,
     /// Structure without tensors.
@@ -128,6 +132,8 @@ pub fn settle(registry: &Registry, tree: &Tree) -> Result<Prepared> {
         "data.tokenizer",
         "before.data.path",
         "before.data.tokenizer",
+        "mixed.data.path",
+        "mixed.data.tokenizer",
         "data.choices",
         "measure.external_meter",
         "model.from",
@@ -157,7 +163,12 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
         source = Arc::new(Repeated::new(source, unique, context));
     }
     let held_out = HeldOut::of(spec.at(&DATA).read(&HELD_OUT)?).unwrap_or(HeldOut::Test);
-    let before = before(registry, spec, source.as_ref(), context)?;
+    let before = other(registry, spec, BEFORE, source.as_ref(), context)?;
+    let mixed = other(registry, spec, MIXED.path, source.as_ref(), context)?;
+    if let Some(second) = &mixed {
+        let share = spec.at(&MIXED).read(&SHARE)?;
+        source = Arc::new(Mixed::new(source, second.clone(), share));
+    }
     let mut model = Model::settle(spec, &registry.slots, source.vocab())?;
     model.learn(spec, &registry.slots)?;
     let rates = Rates::settle(spec)?;
@@ -186,6 +197,7 @@ fn build(registry: &Registry, spec: &Spec) -> Result<Experiment> {
         infer,
         source,
         before,
+        mixed,
         held_out,
         model,
         batch,
@@ -209,30 +221,6 @@ fn refuse_no_blocks(model: &Model, device: &str) -> Result<()> {
         _ => return Ok(()),
     };
     Err(Error::input(format!("model.linear.base = \"file\": {why}")).hint(hint))
-}
-
-/// The data of the cell that this one begins with, which a suite writes into its spec (`before.data`) where they are others.
-fn before(
-    registry: &Registry,
-    spec: &Spec,
-    source: &dyn Source,
-    context: usize,
-) -> Result<Option<Arc<dyn Source>>> {
-    const BEFORE: &str = "before";
-    if !spec.has_any(BEFORE) {
-        return Ok(None);
-    }
-    let (kind, knobs) = registry.sources.pick(&spec.within(BEFORE))?;
-    let before = kind.settle(&knobs, context)?;
-    if before.vocab() != source.vocab() {
-        let message = format!(
-            "the data have {} tokens, and those that the weights to begin with were trained on {}",
-            source.vocab(),
-            before.vocab()
-        );
-        return Err(Error::input(message).hint("one tokenizer, or one vocabulary, for both"));
-    }
-    Ok(Some(before))
 }
 
 /// Parts that a step's windows are divided into.

@@ -1,5 +1,7 @@
 //! The training half of a trial: steps, each timed alone, and the loss curve.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
 
 use super::ahead::Ahead;
@@ -7,6 +9,7 @@ use super::checkpoint::Checkpoint;
 use super::job::{Emit, Event};
 use super::quality::{self, Quality};
 use super::settle::Experiment;
+use crate::data::Source;
 use crate::device::Opened;
 use crate::error::Result;
 use crate::measure::energy::Metering;
@@ -33,6 +36,8 @@ pub struct Training {
     pub quality: Option<Quality>,
     /// That of the data that its parent was trained on, where those are others.
     pub before: Option<Quality>,
+    /// That of what was mixed into its data, where something was.
+    pub mixed: Option<Quality>,
     /// Peak resident memory of the process, before anything was copied for a checkpoint.
     pub peak_bytes: Option<u64>,
     /// What one step asks of the fused ops, where those ran: each step asks the same.
@@ -65,6 +70,7 @@ pub fn train(
         log,
         quality: None,
         before: None,
+        mixed: None,
         peak_bytes: None,
         dispatched: None,
         said_s: clock.now_s(),
@@ -81,7 +87,7 @@ pub fn train(
     }
     meters.begin(Phase::Other);
     running.trainer.view(View::Evaluate)?;
-    running.look_back()?;
+    running.look_elsewhere()?;
     Ok(running.end(resumed_at))
 }
 
@@ -98,6 +104,7 @@ struct Running<'a> {
     log: Log,
     quality: Option<Quality>,
     before: Option<Quality>,
+    mixed: Option<Quality>,
     peak_bytes: Option<u64>,
     dispatched: Option<Dispatched>,
     said_s: f64,
@@ -161,17 +168,20 @@ impl Running<'_> {
         Ok(())
     }
 
-    /// Evaluates what it still knows of the data that its parent was trained on.
-    fn look_back(&mut self) -> Result<()> {
-        let Some(source) = &self.experiment.before else {
-            return Ok(());
-        };
+    /// Evaluates what it still knows of the data that its parent was trained on, and what it knows of those mixed into its own.
+    fn look_elsewhere(&mut self) -> Result<()> {
+        let (before, mixed) = (&self.experiment.before, &self.experiment.mixed);
+        self.before = before.as_ref().map(|data| self.look_at(data)).transpose()?;
+        self.mixed = mixed.as_ref().map(|data| self.look_at(data)).transpose()?;
+        Ok(())
+    }
+
+    fn look_at(&self, source: &Arc<dyn Source>) -> Result<Quality> {
         self.meters.begin(Phase::Evaluate);
         let (weights, workers) = (self.trainer.params().detached(), self.trainer.workers());
         let found = quality::evaluate_on(self.experiment, source, weights, workers, self.opened)?;
-        self.before = Some(found);
         self.meters.begin(Phase::Other);
-        Ok(())
+        Ok(found)
     }
 
     /// Says how far it is, a few times a second.
@@ -214,6 +224,7 @@ impl Running<'_> {
             curve: log.curve,
             quality: self.quality.filter(|_| log.diverged.is_none()),
             before: self.before.filter(|_| log.diverged.is_none()),
+            mixed: self.mixed.filter(|_| log.diverged.is_none()),
             diverged: log.diverged,
             peak_bytes: self.peak_bytes.or_else(memory::peak_bytes),
             dispatched: self.dispatched,

@@ -219,7 +219,7 @@ fn what_is_not_there_is_refused_with_what_is() {
     );
     assert_eq!(
         suite("zzz"),
-        "unknown suite `zzz`\nhint: there is: quick, ci, gain, gain-text, gain-night, frontier, frontier-small, frontier-text, ladder, isoflop, origin, origin-wide, zoo, challenge, mixers, precision, deepseek, skills, serve, serve-depth, think, reuse, distill, scarce, throughput, nanogpt-char, tune-quick, transfer, gain-gpu, ladder-gpu, throughput-gpu"
+        "unknown suite `zzz`\nhint: there is: quick, ci, gain, gain-text, gain-night, frontier, frontier-small, frontier-text, ladder, isoflop, origin, origin-wide, zoo, challenge, mixers, precision, deepseek, skills, serve, serve-depth, think, reuse, lora, distill, scarce, mixture, throughput, nanogpt-char, tune-quick, transfer, gain-gpu, ladder-gpu, throughput-gpu"
     );
     assert!(
         variant("no/such.toml").starts_with("cannot read the variant no/such.toml: "),

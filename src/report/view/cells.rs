@@ -21,7 +21,7 @@ enum Show {
 /// A column: its header, the metric, how it is shown, and what of it.
 type Column = (&'static str, &'static str, Quantity, Show);
 
-const COLUMNS: [Column; 34] = [
+const COLUMNS: [Column; 35] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -37,6 +37,12 @@ const COLUMNS: [Column; 34] = [
     (
         "before (nats)",
         metric::VAL_LOSS_BEFORE_NATS,
+        Quantity::Nats,
+        Show::Spread,
+    ),
+    (
+        "mixed in (nats)",
+        metric::VAL_LOSS_MIXED_NATS,
         Quantity::Nats,
         Show::Spread,
     ),

@@ -1,6 +1,7 @@
 //! What each variant is worth: the winner first, then every variant in a sentence, as a forest, on every axis, against training
 //! length, change by change, and on other data.
 
+use super::beside;
 use super::forecast;
 use super::gain_axes::{against_length, asked, axes, short, silent, trends, vectors};
 use super::gain_recipe::{combined, spectra};
@@ -66,6 +67,7 @@ pub(super) fn of_study(study: &Study, hue: Hues) -> Vec<Block> {
     let mut blocks: Vec<Block> = strip.map(Block::Plot).into_iter().collect();
     blocks.extend(vectors(study));
     blocks.extend(silent(study));
+    blocks.extend(beside::of_study(study));
     blocks.extend(against_length(study, hue).map(Block::Plot));
     blocks.extend(trends(study));
     blocks.extend(forecast::of_study(study));

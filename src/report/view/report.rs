@@ -3,7 +3,8 @@
 use super::compare::blocks;
 use super::{
     along, answer, cells, choices, curves, drafted, energy, frontier, gains, lifecycle, loss,
-    origin, scale, scarce, serving, spectrum, speed, think, unfinished, validity, valleys, words,
+    mixture, origin, scale, scarce, serving, spectrum, speed, think, unfinished, validity, valleys,
+    words,
 };
 use crate::analysis::findings::Findings;
 use crate::config::Price;
@@ -95,6 +96,12 @@ pub const SECTIONS: &[Kind] = &[
         title: "Scarce data",
         about: "What does reading again save in data, and what does it cost in compute?",
         build: scarce::build,
+    },
+    Kind {
+        id: "mixture",
+        title: "Proportions of two sources",
+        about: "How much of each source should a model read?",
+        build: mixture::build,
     },
     Kind {
         id: "speed",
