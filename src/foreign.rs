@@ -145,6 +145,10 @@ pub fn decoded(shown: &str, bytes: Vec<u8>) -> Result<String> {
             Some(rest) => rest.to_owned(),
             None => text,
         }),
+        // No encoding of a text has this byte but the wide ones.
+        Err(error) if error.as_bytes().contains(&0) => Err(Error::input(format!(
+            "{shown}: no text, but bytes of another kind"
+        ))),
         Err(error) => {
             let sound = &error.as_bytes()[..error.utf8_error().valid_up_to()];
             let line = sound.iter().filter(|b| **b == b'\n').count() + 1;

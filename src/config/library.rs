@@ -18,6 +18,7 @@ use super::suite::Suite;
 use super::table::Table;
 use super::tree::{Origin, Tree};
 use super::variant::Variant;
+use super::weights::{is_weights, of_weights};
 use crate::checkpoint::{Checkpoint, tokenizer};
 use crate::error::{Error, Result, near};
 use crate::unit::{Bytes, Count};
@@ -441,6 +442,7 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
                 None if Path::new(reference).is_dir() => {
                     error.hint(format!("the folder of that name is `./{reference}/`"))
                 }
+                None if is_weights(Path::new(reference)) => of_weights(what, reference),
                 None if Path::new(reference).is_file() => {
                     let text = std::fs::read_to_string(reference);
                     other(what, reference, &text.unwrap_or_default())
@@ -469,6 +471,9 @@ fn find(what: &str, shelf: &[Shipped], reference: &str) -> Result<Found> {
     let path = Path::new(reference);
     if path.is_dir() {
         return Err(of_folder(what, path));
+    }
+    if is_weights(path) {
+        return Err(of_weights(what, reference));
     }
     let bytes = std::fs::read(path).map_err(unreadable)?;
     let text = crate::foreign::decoded(reference, bytes)?;

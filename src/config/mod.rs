@@ -38,6 +38,7 @@ pub mod variant;
 pub mod change;
 pub mod suite;
 pub mod price;
+mod weights;
 pub mod library;
 pub mod schema;
 mod layers;

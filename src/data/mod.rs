@@ -33,7 +33,7 @@ pub use kinds::kinds;
 pub use mixed::Mixed;
 pub use problems::Problems;
 pub use repeated::Repeated;
-pub use text::tokenizer_of;
+pub use text::{byte_tokenizer, tokenizer_of};
 
 use std::sync::Arc;
 

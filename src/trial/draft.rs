@@ -10,9 +10,12 @@ use super::kept::{kept, own_keys};
 use super::keys::{DRAFT, DRAFT_BLAKE3, DRAFT_TOKENS, INFER, keys};
 use crate::checkpoint::Checkpoint;
 use crate::config::{Knobs, Origin, Spec, Tree, knobs};
-use crate::data::{Source, tokenizer_of};
+use crate::data::{Source, byte_tokenizer, tokenizer_of};
 use crate::error::{Error, Result};
 use crate::model::{Model, Packing};
+
+/// Prompts at most that are continued with guesses and without: acceptance is over several texts.
+pub const PROMPTS: usize = 8;
 
 /// `infer.draft`
 pub struct Draft {
@@ -78,13 +81,21 @@ pub(super) fn settle(
         return Ok(Some(Draft { name, tokens, by }));
     }
     let path = Path::new(&name);
+    if !path.exists() {
+        return Err(not_there(&knobs, &name));
+    }
     let refuse = |why: String| {
         let refused = knobs.refuse(&DRAFT, &why);
         refused.hint("lookup, or a smaller model that the same tokenizer was used with")
     };
     let (tree, other) = match Checkpoint::is_one(path) {
         true => of_checkpoint(registry, &name, target, source)?,
-        false => of_kept(spec, path).map_err(|error| refuse(error.message))?,
+        false if path.is_dir() => return Err(refuse("a folder without a config.json".to_owned())),
+        false => of_kept(spec, source, path).map_err(|error| {
+            let own = format!("{}: ", path.display());
+            let why = error.message.strip_prefix(&own).unwrap_or(&error.message);
+            refuse(why.to_owned())
+        })?,
     };
     if let Some(why) = other {
         return Err(refuse(why));
@@ -116,6 +127,15 @@ pub(super) fn settle(
     Ok(Some(Draft { name, tokens, by }))
 }
 
+fn not_there(knobs: &Knobs, name: &str) -> Error {
+    let refused = knobs.refuse(&DRAFT, "no such file or folder");
+    let file = "a smaller model's .gguf, folder or kept .safetensors";
+    match LOOKUP.eq_ignore_ascii_case(name) {
+        true => refused.hint("did you mean `lookup`?"),
+        false => refused.suggest(name, [LOOKUP, file]),
+    }
+}
+
 fn file_name(path: &Path) -> String {
     let name = path.file_name().unwrap_or(path.as_os_str());
     name.to_string_lossy().into_owned()
@@ -137,7 +157,8 @@ fn named(knobs: &Knobs, path: &Path, hash: Option<&Value>) -> Result<()> {
 /// A model's own keys, and why its tokens are others where they are.
 type Found = (Tree, Option<String>);
 
-/// Of a file that others wrote, which brings its tokenizer.
+/// Of a file that others wrote, which brings its tokenizer. A folder that has none is taken to have the tokens of the model it guesses
+/// for: what is guessed is judged, whatever it means.
 fn of_checkpoint(
     registry: &Registry,
     name: &str,
@@ -154,21 +175,22 @@ fn of_checkpoint(
     }
     let context = target.shape.context.into();
     tree.insert("model.context", context, Origin::named("infer.draft"));
-    let other = match source.tokenizer() {
-        None => false,
-        Some(ours) => tokenizer_of(&whole)? != ours,
+    let other = match (source.tokenizer(), tokenizer_of(&whole)?) {
+        (Some(ours), Some(theirs)) => ours != theirs,
+        _ => false,
     };
     Ok((tree, other.then(|| OTHER.to_owned())))
 }
 
 const OTHER: &str = "its tokenizer is another: the same token would not mean the same to both";
 
-/// Keys of data that say what a token means, where it comes with a tokenizer that was there before, and where it was made from the text.
-const OF_TOKENS: [&str; 3] = ["kind", "tokenizer", "tokenizer_blake3"];
-const OF_TEXT: [&str; 3] = ["blake3", "val_fraction", "bpe_vocab"];
+/// Keys of data that say what a token means: what kind they are of, a tokenizer's file by its hash, and the text that one was made from.
+const OF_TOKENS: [&str; 2] = ["kind", "tokenizer"];
+const OF_FILE: [&str; 2] = ["kind", "tokenizer_blake3"];
+const OF_TEXT: [&str; 5] = ["kind", "tokenizer", "blake3", "val_fraction", "bpe_vocab"];
 
 /// Of weights that a run kept, with their spec beside them.
-fn of_kept(spec: &Spec, path: &Path) -> Result<Found> {
+fn of_kept(spec: &Spec, source: &dyn Source, path: &Path) -> Result<Found> {
     let kept = kept(path)?;
     let model = kept.pointer("/spec/model").and_then(Value::as_object);
     let model =
@@ -176,9 +198,15 @@ fn of_kept(spec: &Spec, path: &Path) -> Result<Found> {
     let tree = own_keys(model, path)?;
     let ours = |key: &str| spec.settled(&format!("data.{key}"));
     let theirs = |key: &str| kept.pointer(&format!("/spec/data/{key}")).cloned();
-    let made = theirs("tokenizer").is_some_and(|name| name == "char" || name == "bpe");
-    let keys = OF_TOKENS.iter().chain(OF_TEXT.iter().filter(|_| made));
-    let mut differing = keys.filter(|key| ours(key) != theirs(key));
+    let both_have = |key: &str| ours(key).is_some() && theirs(key).is_some();
+    let keys: &[&str] = match theirs("tokenizer").as_ref().and_then(Value::as_str) {
+        // Bytes are bytes, whichever file says so.
+        Some("byte") if source.tokenizer() == Some(byte_tokenizer()) => &[],
+        Some("char" | "bpe") => &OF_TEXT,
+        _ if both_have("tokenizer_blake3") => &OF_FILE,
+        _ => &OF_TOKENS,
+    };
+    let mut differing = keys.iter().filter(|key| ours(key) != theirs(key));
     let why = differing.next().map(|key| {
         let said = |value: Option<Value>| value.map_or("nothing".to_owned(), |v| v.to_string());
         let (theirs, ours) = (said(theirs(key)), said(ours(key)));

@@ -42,12 +42,22 @@ fn merged(spec: &Value) -> Value {
 /// What it says: `cell` and `spec`.
 ///
 /// # Errors
-/// Where it is not there, or no JSON.
+/// Where the weights or the spec are not there, or it is no JSON.
 pub(super) fn kept(weights: &Path) -> Result<Value> {
+    let refuse = |why: &str| Error::input(format!("{}: {why}", weights.display()));
+    if weights.is_dir() {
+        let refused = refuse("a folder, and kept weights are a file");
+        return Err(refused.hint("`effbench run --keep-weights DIR` writes one a trial"));
+    }
+    if !weights.exists() {
+        return Err(refuse("no such file"));
+    }
     let said = beside(weights);
-    let text = foreign::text(&said).map_err(|error| {
-        error.hint("`effbench run --keep-weights DIR` writes the spec beside the weights, with the ending .spec")
-    })?;
+    if !said.exists() {
+        let refused = refuse("no .spec lies beside it, which says what it has weights of");
+        return Err(refused.hint("`effbench run --keep-weights DIR` writes both"));
+    }
+    let text = foreign::text(&said)?;
     let broken = |why: String| Error::input(format!("{}: {why}", said.display()));
     serde_json::from_str(&text).map_err(|error| broken(error.to_string()))
 }

@@ -323,17 +323,23 @@ fn tokenizer_in(path: &Path, bytes: Vec<u8>) -> std::result::Result<(Tokens, Vec
     Ok((Tokens::from_json(&json)?, json))
 }
 
-/// What [`Source::tokenizer`] is of a text that a checkpoint's own tokenizer cuts.
+/// What [`Source::tokenizer`] is of a text that a checkpoint's own tokenizer cuts; nothing of a folder that brings none.
 ///
 /// # Errors
-/// Where it has none that is known here.
-pub fn tokenizer_of(checkpoint: &Path) -> Result<String> {
+/// Where it cannot be read, or is none that is known here.
+pub fn tokenizer_of(checkpoint: &Path) -> Result<Option<String>> {
     let refuse = |why: String| Error::input(format!("{}: {why}", checkpoint.display()));
-    let path =
-        tokenizer::of(checkpoint).ok_or_else(|| refuse("it has no tokenizer.json".into()))?;
+    let Some(path) = tokenizer::of(checkpoint) else {
+        return Ok(None);
+    };
     let bytes = std::fs::read(&path).map_err(|error| refuse(error.to_string()))?;
     let (tokens, _) = tokenizer_in(&path, bytes).map_err(refuse)?;
-    Ok(tokens.hash())
+    Ok(Some(tokens.hash()))
+}
+
+/// What it is of a text in bytes.
+pub fn byte_tokenizer() -> String {
+    Tokens::Byte.hash()
 }
 
 /// The byte at which character number `at` of the concatenated texts begins.
