@@ -7,10 +7,12 @@ use crate::config::{Cell, Origin, Overrides, parse_set};
 use crate::data::HeldOut;
 use crate::error::{Error, Result};
 use crate::measure::{Clock, Monotonic};
-use crate::model::{Model, Packing};
+use crate::model::{Model, Packing, Span};
 use crate::ops::Activations;
 use crate::record::Cost;
-use crate::runner::plan::{Besides, Decoded, PreparedCell, Served};
+use crate::runner::besides::{Besides, Decoded, Drafting, Served};
+use crate::runner::plan::PreparedCell;
+use crate::trial::draft::{By, PROMPTS};
 use crate::trial::refusal::refuse_no_meter;
 use crate::trial::{Experiment, Registry, settle};
 
@@ -102,6 +104,63 @@ fn served(experiment: &Experiment, cost: &Cost) -> Served {
     }
 }
 
+/// Prompts that are continued with guesses and without: as many as there are held-out windows, to a point.
+fn drafted_prompts(experiment: &Experiment, held_out: f64) -> f64 {
+    let windows = held_out / experiment.model.shape.context as f64;
+    match experiment.infer.draft {
+        Some(_) => windows.floor().clamp(1.0, PROMPTS as f64),
+        None => 0.0,
+    }
+}
+
+/// What guessing ahead takes, of so many prompts.
+fn drafted(experiment: &Experiment, cost: &Cost, prompts: f64) -> Drafting {
+    let infer = &experiment.infer;
+    let Some(draft) = &infer.draft else {
+        return Drafting::default();
+    };
+    let seen = infer.depth + infer.prompt;
+    let half = (seen + infer.generate / 2) as u64;
+    let own = |from: u64, tokens: u64| {
+        let table = cost.token_flops.as_ref();
+        table
+            .and_then(|table| table.prompt(from, tokens))
+            .unwrap_or(0.0)
+    };
+    let steps = infer.generate.saturating_sub(1) as f64;
+    let [weights, cache] = read(experiment, seen + infer.generate / 2);
+    let (fill, guessed) = match &draft.by {
+        By::Lookup => (0.0, Decoded::default()),
+        By::Model { model, .. } => {
+            let of = |seen, new| {
+                let span = Span {
+                    seen,
+                    new,
+                    learns: false,
+                };
+                model.serving_flops(span) as f64
+            };
+            let guessed = Decoded {
+                steps,
+                step_flops: of(half, 1),
+                step_bytes: draft.bytes() as f64,
+            };
+            (of(0, seen as u64), guessed)
+        }
+    };
+    Drafting {
+        prompts,
+        fill_flops: own(0, seen as u64) + fill,
+        decoded: Decoded {
+            steps,
+            step_flops: own(half, 1),
+            step_bytes: weights + cache,
+        },
+        guessed,
+        window_s: experiment.measure.window_s,
+    }
+}
+
 /// What answering takes, the greedy answers and those that are sampled; prompts are as long as a window at the most.
 fn asked(experiment: &Experiment, cost: &Cost) -> Decoded {
     let asked = experiment.infer.asked.zip(experiment.source.problems());
@@ -143,11 +202,21 @@ fn besides(experiment: &Experiment, cost: &Cost, settle_s: f64) -> Besides {
         && !(experiment.serves_the_file() && infer.activations == Activations::F32);
     let held = if rounded { 2.0 } else { 0.0 };
     let served_tokens = infer.prompt + infer.generate;
+    let prompts = drafted_prompts(
+        experiment,
+        if whole > 0.0 { whole * part } else { f64::MAX },
+    );
+    let filled = (infer.depth + infer.prompt) as f64;
+    // Each prompt is read once by each model, and continued both ways, the first of them twice.
+    let drafted_tokens = 2.0 * prompts * filled + 3.0 * (prompts + 1.0) * infer.generate as f64;
+    let drafted_tokens = if prompts > 0.0 { drafted_tokens } else { 0.0 };
     Besides {
         settle_s,
         evaluated_tokens: whole * part * (points + held),
-        served_tokens: (infer.batch * (infer.depth + REPETITIONS * served_tokens)) as f64,
+        served_tokens: (infer.batch * (infer.depth + REPETITIONS * served_tokens)) as f64
+            + drafted_tokens,
         served: served(experiment, cost),
+        drafted: drafted(experiment, cost, prompts),
         asked: asked(experiment, cost),
     }
 }

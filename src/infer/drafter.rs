@@ -7,7 +7,7 @@ use crate::model::{Mark, Span};
 
 /// Guesses the next tokens of a text.
 pub trait Drafter {
-    /// Takes in the text before generation begins.
+    /// Takes in the text before generation begins, but what it has seen of it.
     ///
     /// # Errors
     /// The operations'.
@@ -91,7 +91,7 @@ pub struct Drafting<'a> {
 }
 
 impl<'a> Drafting<'a> {
-    /// With a cache that has seen nothing.
+    /// With a cache that has seen nothing, or the beginning of the text.
     pub fn new(generator: Generator<'a>) -> Self {
         Self {
             generator,
@@ -116,7 +116,8 @@ impl<'a> Drafting<'a> {
 
 impl Drafter for Drafting<'_> {
     fn read(&mut self, text: &[u32]) -> Result<()> {
-        self.generator.feed_long(text)
+        let seen = self.generator.cache().seen();
+        self.generator.feed_long(&text[seen.min(text.len())..])
     }
 
     fn guess(&mut self, text: &[u32], most: usize, sampling: &mut Sampling) -> Result<Guesses> {

@@ -148,6 +148,11 @@ impl<'a> Generator<'a> {
         &self.cache
     }
 
+    /// What it has seen, for others to go on from.
+    pub fn into_cache(self) -> Cache {
+        self.cache
+    }
+
     /// Feeds the next tokens of every window (row-major) and returns the logits (B, V) after the last.
     pub fn feed(&mut self, ids: &[u32]) -> Result<Tensor> {
         let ids = Tensor::from_slice(ids, ids.len(), self.device)?;

@@ -38,7 +38,7 @@ pub struct Counted {
 }
 
 impl<'a> Speculative<'a> {
-    /// Nothing read yet; at most `most` guesses a pass.
+    /// Nothing read yet but what the caches have seen of the text; at most `most` guesses a pass.
     pub fn new(target: Generator<'a>, drafter: Box<dyn Drafter + 'a>, most: usize) -> Self {
         Self {
             target,
@@ -55,7 +55,8 @@ impl<'a> Speculative<'a> {
     /// The operations'.
     pub fn begin(&mut self, text: &[u32], sampling: &mut Sampling) -> Result<u32> {
         let (last, before) = text.split_last().unwrap_or((&0, &[]));
-        self.target.feed_long(before)?;
+        let seen = self.target.cache().seen();
+        self.target.feed_long(&before[seen.min(before.len())..])?;
         let logits = self.target.feed(&[*last])?;
         self.text = text.to_vec();
         self.text.extend(sampling.pick(&logits)?);

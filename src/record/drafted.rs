@@ -34,6 +34,40 @@ pub struct Drafted {
     pub plain_s: Vec<f64>,
     /// The same with guesses, each beside the plain one.
     pub drafted_s: Vec<f64>,
-    /// Seconds in which the smaller model read a prompt, on average.
+    /// Seconds in which the smaller model read a prompt and what was in the cache before it, on average.
     pub read_s: f64,
+    /// FLOPs of that; files of before do not have them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub read_flops: Option<f64>,
+}
+
+impl Drafted {
+    /// Passes that judge, prompt by prompt: each brings what it takes of the guesses and one token more.
+    pub fn judging(&self) -> impl Iterator<Item = u64> + '_ {
+        let left = |taken: &u64| self.generated.saturating_sub(*taken);
+        self.taken.iter().map(left)
+    }
+
+    /// Two prompts, 31 tokens behind the first of each.
+    #[cfg(test)]
+    pub(crate) fn example() -> Self {
+        Self {
+            draft: "lookup".to_owned(),
+            draft_tokens: 4,
+            generated: 31,
+            temperature: 0.0,
+            guessed: vec![16, 20],
+            taken: vec![15, 16],
+            passes: vec![16, 15],
+            same: Some(2),
+            plain_flops: 1e6,
+            model_flops: 2e6,
+            draft_flops: 0.0,
+            draft_bytes: 0,
+            plain_s: vec![0.2; 4],
+            drafted_s: vec![0.1; 4],
+            read_s: 0.0,
+            read_flops: Some(0.0),
+        }
+    }
 }

@@ -150,9 +150,9 @@ registry! {
     PREFILL_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Prompt tokens processed per second.";
     DECODE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second with a KV cache, all sequences of the batch together.";
     SPECULATIVE_TOKENS_PER_S, "tokens/s", Higher, Sampled, "Tokens generated per second where infer.draft guesses ahead, the smaller model's time among it; reading the prompt is not.";
-    SPECULATIVE_SPEEDUP, "1", Higher, Sampled, "Seconds of plain decoding over those with infer.draft, of the same model behind the same prompts, one beside the other.";
+    SPECULATIVE_SPEEDUP, "1", Higher, Sampled, "All seconds of plain decoding over all those with infer.draft, of the same model behind the same prompts, one beside the other; of none where nothing was guessed.";
     DRAFT_ACCEPTANCE, "1", Higher, Seeded, "Share of the tokens that infer.draft guessed which the model took; standard error over prompts.";
-    TOKENS_PER_PASS, "1", Higher, Seeded, "Tokens generated for each pass through the model where infer.draft guesses ahead; 1 without.";
+    TOKENS_PER_PASS, "1", Higher, Seeded, "Tokens generated for each pass that judges what infer.draft guessed, 1 where it guessed nothing; passes that only feed a recurrent state again are not among them.";
     TTFT_S, "s", Lower, Sampled, "From the prompt's arrival to the first generated token.";
     WEIGHTS_READ_BYTES, "bytes", Lower, Exact, "Bytes of weights that a step of decoding reads: of every matrix, packed or not, of experts those that infer.batch tokens are expected to choose, and a row of each table.";
     PACKED_EXCESS_NATS, "nats", Lower, Seeded, "Validation loss with packed weights (infer.weights) minus that with the trained ones, on the same tokens.";

@@ -2,7 +2,8 @@
 
 use crate::record::{Asked, Calibration};
 
-use super::plan::{Decoded, PreparedCell, Served};
+use super::besides::{Decoded, Drafting, Served};
+use super::plan::PreparedCell;
 
 /// How fast a device is.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -55,6 +56,14 @@ impl Speed {
         let fill_s = self.seconds(served.fill_flops, served.fill_flops);
         fill_s + served.window_s.max(served.least * once_s)
     }
+
+    /// Seconds of decoding with guesses beside decoding without: as if each took a step for each token, and the first prompt twice.
+    fn drafting(&self, drafting: &Drafting) -> f64 {
+        let fill_s = self.seconds(drafting.fill_flops, drafting.fill_flops);
+        let pair_s = 2.0 * self.decoding(&drafting.decoded) + self.decoding(&drafting.guessed);
+        let warm_s = if drafting.prompts > 0.0 { pair_s } else { 0.0 };
+        drafting.prompts * fill_s + warm_s + drafting.window_s.max(drafting.prompts * pair_s)
+    }
 }
 
 /// A few rows and a cache are multiplied slower than large matrices, by SmolLM2-135M in Q4_1 on two cores.
@@ -94,6 +103,7 @@ pub fn trial_s(cell: &PreparedCell, speed: &Speed) -> f64 {
     speed.seconds(flops, step_flops)
         + speed.seconds(forward, cost.forward_flops_per_token * step_tokens)
         + speed.serving(&besides.served)
+        + speed.drafting(&besides.drafted)
         + speed.decoding(&besides.asked)
         + besides.settle_s
         + START_S
@@ -148,5 +158,17 @@ mod tests {
             let found = speed.serving(&served);
             assert!((found / expected - 1.0).abs() < 0.05, "{found}, {expected}");
         }
+        // Eight prompts, each filled once, and nine pairs of 127 tokens each way.
+        let drafting = Drafting {
+            prompts: 8.0,
+            fill_flops: 4.5e12,
+            decoded: decoded(127.0, 2.7e8, 1.2e8),
+            ..Drafting::default()
+        };
+        let (fill_s, each_s) = (56.3, 10.2 / 4.0);
+        let expected = 8.0 * fill_s + 18.0 * each_s;
+        let found = speed.drafting(&drafting);
+        assert!((found / expected - 1.0).abs() < 0.05, "{found}, {expected}");
+        assert_eq!(speed.drafting(&Drafting::default()), 0.0);
     }
 }

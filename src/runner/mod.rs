@@ -16,6 +16,7 @@ mod settings;
 pub mod machine;
 pub mod pin;
 pub mod partial;
+pub mod besides;
 pub mod plan;
 pub mod guess;
 pub mod process;

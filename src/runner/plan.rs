@@ -8,53 +8,13 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
+use super::besides::Besides;
 use crate::config::RateSource;
 use crate::config::rate::four_digits;
 use crate::record::{Build, Cost, Trial, spec_sha256};
 use crate::stream::stream;
 use crate::trial::Job;
 use crate::trial::checkpoint::EVERY_S;
-
-/// What a trial does beside training.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Besides {
-    /// Seconds that settling took here, which each trial does again: reading a text, training a tokenizer.
-    pub settle_s: f64,
-    /// Tokens of all evaluations.
-    pub evaluated_tokens: f64,
-    /// Tokens that are put into a cache, prompted and generated at the least.
-    pub served_tokens: f64,
-    /// What serving takes.
-    pub served: Served,
-    /// What answering problems takes.
-    pub asked: Decoded,
-}
-
-/// Prompts and what is generated behind them, again and again.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Served {
-    /// FLOPs of what is put into the cache once.
-    pub fill_flops: f64,
-    /// FLOPs of the prompts of all sequences.
-    pub prompt_flops: f64,
-    /// What follows them.
-    pub decoded: Decoded,
-    /// Repetitions at the least.
-    pub least: f64,
-    /// Seconds for which it is repeated.
-    pub window_s: f64,
-}
-
-/// Steps of decoding, a token of every sequence each.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub struct Decoded {
-    /// How many.
-    pub steps: f64,
-    /// FLOPs of one.
-    pub step_flops: f64,
-    /// Bytes of weights and cache that one reads.
-    pub step_bytes: f64,
-}
 
 /// A cell that is settled, counted and ready to be repeated.
 #[derive(Debug, Clone, PartialEq)]

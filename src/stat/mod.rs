@@ -15,6 +15,7 @@ pub mod resample;
 pub mod sample;
 pub mod change;
 pub mod interval;
+pub mod crossed;
 pub mod binomial;
 pub mod fieller;
 pub mod answers;
@@ -23,6 +24,7 @@ pub mod power;
 pub mod student;
 pub mod surface;
 
+pub use crossed::{Crossed, Pair};
 pub use crossing::{Crossing, Descent};
 pub use curve::{Falling, Solution};
 pub use fieller::Fieller;

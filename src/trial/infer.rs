@@ -84,8 +84,8 @@ pub(super) fn settle(
     let longest = depth.unwrap_or(0) + prompt + generate;
     let served = (longest, batch, device);
     let draft = draft::settle(registry, spec, model, source, served)?;
-    if draft.is_some() && generate < 2 {
-        let why = "the first token follows from the prompt, and draft has no other to guess";
+    if draft.is_some() && generate < 3 {
+        let why = "the first token follows from the prompt and the last from the model itself, which leaves infer.draft nothing to guess";
         return Err(knobs.refuse(&GENERATE, why).hint(fits));
     }
     let sampling = Box::new(Sampling::settle(spec)?);

@@ -1,6 +1,6 @@
 //! Decoding with tokens guessed ahead (`infer.draft`) beside decoding without, behind the same held-out prompts.
 
-use super::draft::{By, Draft};
+use super::draft::{By, Draft, PROMPTS};
 use super::figure::{known, to_tenth_us};
 use super::serving::{METERED_S, rows};
 use super::settle::Experiment;
@@ -9,15 +9,12 @@ use crate::error::Result;
 use crate::infer::{Drafter, Drafting, Generator, Lookup, Sampling, Speculative};
 use crate::measure::Clock;
 use crate::measure::energy::Metering;
-use crate::model::{Model, Params, Span, Weights};
+use crate::model::{Cache, Model, Params, Span, Weights};
 use crate::ops::{Narrowed, Ops};
 use crate::reading::{self, Absent, Phase};
 use crate::record::Drafted;
 use crate::record::metric::{self as name, Metric};
 use crate::stat;
-
-/// Prompts at most: acceptance is over several texts.
-const PROMPTS: usize = 8;
 
 /// What guessing ahead brings; nothing where the spec asks for none.
 pub fn measure(
@@ -81,11 +78,21 @@ struct Race<'a> {
     meters: &'a Metering,
 }
 
+/// A prompt, with what both models have seen of it before anything is timed.
+struct Begun {
+    prompt: Vec<u32>,
+    /// All but its last token.
+    own: Cache,
+    /// All of it.
+    draft: Option<Cache>,
+    /// Seconds in which the smaller model did.
+    read_s: f64,
+}
+
 /// One prompt with guesses.
 struct Run {
     tokens: Vec<u32>,
     seconds: f64,
-    read_s: f64,
     guessed: u64,
     taken: u64,
     passes: u64,
@@ -93,44 +100,68 @@ struct Run {
     draft_flops: u64,
 }
 
+impl Run {
+    /// Counts what does not differ when it is run again, `same` whether plain decoding had the same tokens.
+    fn count(&self, found: &mut Drafted, same: bool) {
+        found.guessed.push(self.guessed);
+        found.taken.push(self.taken);
+        found.passes.push(self.passes);
+        found.model_flops += self.model_flops as f64;
+        found.draft_flops += self.draft_flops as f64;
+        if let Some(all) = found.same.as_mut() {
+            *all += u64::from(same);
+        }
+    }
+}
+
 impl Race<'_> {
     fn run(&self, seed: u64) -> Result<Drafted> {
         let infer = &self.experiment.infer;
         let prompts = self.prompts()?;
-        let sampling = || (infer.sampling)(seed);
-        let (mut plain, mut drafted) = (sampling(), sampling());
+        let (mut plain, mut drafted) = ((infer.sampling)(seed), (infer.sampling)(seed));
         let greedy = plain.temperature() == 0.0;
-        // The first pays for first touches of memory.
-        self.plain(&prompts[0], &mut sampling())?;
-        self.drafted(&prompts[0], &mut sampling())?;
         let mut found = self.blank(greedy, plain.temperature());
         let least_s = match self.meters.is_open() {
             true => self.experiment.measure.window_s.max(METERED_S),
             false => self.experiment.measure.window_s,
         };
-        let (start_s, mut times) = (self.clock.now_s(), 0);
-        while times < prompts.len() || self.clock.now_s() - start_s < least_s {
-            let prompt = &prompts[times % prompts.len()];
-            let (tokens, seconds) = self.plain(prompt, &mut plain)?;
-            let run = self.drafted(prompt, &mut drafted)?;
-            found.plain_s.push(to_tenth_us(seconds));
-            found.drafted_s.push(to_tenth_us(run.seconds));
-            if times < prompts.len() {
-                found.guessed.push(run.guessed);
-                found.taken.push(run.taken);
-                found.passes.push(run.passes);
-                found.model_flops += run.model_flops as f64;
-                found.draft_flops += run.draft_flops as f64;
-                found.read_s += run.read_s / prompts.len() as f64;
-                if let Some(same) = found.same.as_mut() {
-                    *same += u64::from(tokens == run.tokens);
-                }
+        let share_s = least_s / prompts.len() as f64;
+        // As often as the first is continued in its share of the window, so are the others: one cache at a time is filled, and once.
+        let (mut times, mut timed) = (None, Vec::new());
+        for (k, prompt) in prompts.into_iter().enumerate() {
+            let begun = self.begin(prompt)?;
+            if k == 0 {
+                // The first pays for first touches of memory.
+                self.plain(&begun, &mut (infer.sampling)(seed))?;
+                self.drafted(&begun, &mut (infer.sampling)(seed))?;
             }
-            times += 1;
+            found.read_s += begun.read_s;
+            let (from_s, mut pairs) = (self.clock.now_s(), Vec::new());
+            while pairs.is_empty()
+                || times.map_or(self.clock.now_s() - from_s < share_s, |n| pairs.len() < n)
+            {
+                let (tokens, seconds) = self.plain(&begun, &mut plain)?;
+                let run = self.drafted(&begun, &mut drafted)?;
+                if pairs.is_empty() {
+                    run.count(&mut found, tokens == run.tokens);
+                }
+                pairs.push([seconds, run.seconds].map(to_tenth_us));
+            }
+            times = Some(pairs.len());
+            timed.push(pairs);
         }
-        let tokens = (prompts.len() as u64 * found.generated) as f64;
+        for time in 0..times.unwrap_or(0) {
+            found
+                .plain_s
+                .extend(timed.iter().map(|pairs| pairs[time][0]));
+            found
+                .drafted_s
+                .extend(timed.iter().map(|pairs| pairs[time][1]));
+        }
+        let tokens = (timed.len() as u64 * found.generated) as f64;
         found.model_flops /= tokens;
         found.draft_flops /= tokens;
+        found.read_s /= timed.len() as f64;
         Ok(found)
     }
 
@@ -143,6 +174,14 @@ impl Race<'_> {
         let cache = self.guessing.map_or(0, |(model, _)| {
             let bytes = self.experiment.ops.dtype().size_in_bytes() as u64;
             model.state_scalars(seen + infer.generate) * bytes
+        });
+        let read = self.guessing.map_or(0, |(model, _)| {
+            let span = Span {
+                seen: 0,
+                new: seen as u64,
+                learns: false,
+            };
+            unasked_but_last(model, &span)
         });
         Drafted {
             draft: self.draft.name.clone(),
@@ -160,6 +199,7 @@ impl Race<'_> {
             plain_s: Vec::new(),
             drafted_s: Vec::new(),
             read_s: 0.0,
+            read_flops: Some(read as f64),
         }
     }
 
@@ -174,18 +214,49 @@ impl Race<'_> {
         rows(experiment, windows.min(PROMPTS))
     }
 
-    fn generator<'g>(&'g self, model: &'g Model, weights: &'g Weights) -> Generator<'g> {
-        let infer = &self.experiment.infer;
-        let tokens = infer.depth + infer.prompt + infer.generate;
-        let generator = Generator::new(model, weights, self.ops, &self.opened.device, 1);
-        generator.with(model.cache(1, tokens))
+    fn generator<'g>(
+        &'g self,
+        (model, weights): (&'g Model, &'g Weights),
+        cache: Cache,
+    ) -> Generator<'g> {
+        Generator::new(model, weights, self.ops, &self.opened.device, 1).with(cache)
+    }
+
+    /// Fills the caches, which every run then goes on from.
+    fn begin(&self, prompt: Vec<u32>) -> Result<Begun> {
+        let filled = |model: &Model, weights: &Weights, text: &[u32]| -> Result<Cache> {
+            let infer = &self.experiment.infer;
+            let tokens = infer.depth + infer.prompt + infer.generate;
+            let mut generator = self.generator((model, weights), model.cache(1, tokens));
+            generator.feed_long(text)?;
+            Ok(generator.into_cache())
+        };
+        let before = &prompt[..prompt.len().saturating_sub(1)];
+        let own = filled(&self.experiment.model, self.weights, before)?;
+        let from_s = self.clock.now_s();
+        let draft = self
+            .guessing
+            .map(|(model, weights)| filled(model, weights, &prompt));
+        let draft = draft.transpose()?;
+        let read_s = draft.as_ref().map_or(0.0, |_| self.clock.now_s() - from_s);
+        Ok(Begun {
+            prompt,
+            own,
+            draft,
+            read_s,
+        })
+    }
+
+    /// The model that is served, behind what it has seen.
+    fn target(&self, begun: &Begun) -> Result<Generator<'_>> {
+        let model: &Model = &self.experiment.model;
+        Ok(self.generator((model, self.weights), begun.own.copied()?))
     }
 
     /// Token by token.
-    fn plain(&self, prompt: &[u32], sampling: &mut Sampling) -> Result<(Vec<u32>, f64)> {
-        let mut generator = self.generator(&self.experiment.model, self.weights);
-        let (last, before) = prompt.split_last().unwrap_or((&0, &[]));
-        generator.feed_long(before)?;
+    fn plain(&self, begun: &Begun, sampling: &mut Sampling) -> Result<(Vec<u32>, f64)> {
+        let mut generator = self.target(begun)?;
+        let last = begun.prompt.last().unwrap_or(&0);
         let mut next = sampling.pick(&generator.feed(&[*last])?)?;
         let mut tokens = next.clone();
         let from_s = self.clock.now_s();
@@ -197,18 +268,17 @@ impl Race<'_> {
     }
 
     /// With guesses.
-    fn drafted(&self, prompt: &[u32], sampling: &mut Sampling) -> Result<Run> {
+    fn drafted(&self, begun: &Begun, sampling: &mut Sampling) -> Result<Run> {
         let model = &self.experiment.model;
-        let target = self.generator(model, self.weights);
-        let mut drafter: Box<dyn Drafter + '_> = match self.guessing {
-            Some((model, weights)) => Box::new(Drafting::new(self.generator(model, weights))),
+        let drafter: Box<dyn Drafter + '_> = match self.guessing.zip(begun.draft.as_ref()) {
+            Some(((model, weights), cache)) => {
+                let generator = self.generator((model, weights), cache.copied()?);
+                Box::new(Drafting::new(generator))
+            }
             None => Box::new(Lookup),
         };
-        let from_s = self.clock.now_s();
-        drafter.read(prompt)?;
-        let read_s = self.clock.now_s() - from_s;
-        let mut speculative = Speculative::new(target, drafter, self.draft.tokens);
-        let mut tokens = vec![speculative.begin(prompt, sampling)?];
+        let mut speculative = Speculative::new(self.target(begun)?, drafter, self.draft.tokens);
+        let mut tokens = vec![speculative.begin(&begun.prompt, sampling)?];
         self.meters.begin(Phase::Draft);
         let from_s = self.clock.now_s();
         tokens.extend(speculative.generate(self.experiment.infer.generate - 1, sampling)?);
@@ -217,14 +287,12 @@ impl Race<'_> {
         let counted = &speculative.counted;
         let all = |spans: &[Span]| -> u64 { spans.iter().map(|s| model.serving_flops(*s)).sum() };
         let short = |model: &Model, spans: &[Span]| -> u64 {
-            let unasked = |span: &Span| (span.new - 1) * model.head_flops();
-            let flops = |span: &Span| model.serving_flops(*span) - unasked(span);
+            let flops = |span: &Span| unasked_but_last(model, span);
             spans.iter().map(flops).sum()
         };
         Ok(Run {
             tokens,
             seconds,
-            read_s,
             guessed: counted.guessed,
             taken: counted.taken,
             passes: (counted.passes.len() + counted.again.len()) as u64,
@@ -234,6 +302,11 @@ impl Race<'_> {
                 .map_or(0, |(model, _)| short(model, speculative.drafting())),
         })
     }
+}
+
+/// FLOPs of tokens of which only the last is asked for what follows it.
+fn unasked_but_last(model: &Model, span: &Span) -> u64 {
+    model.serving_flops(*span) - span.new.saturating_sub(1) * model.head_flops()
 }
 
 /// Its figures; nothing where no tokens were guessed ahead.
@@ -249,12 +322,17 @@ pub fn metrics(
         let each = plain_s.iter().zip(drafted_s).map(|(a, b)| a / b).collect();
         let timed = tokens * drafted_s.len() as f64;
         let joules = energy.phase_j(Phase::Draft).map(|spent| spent / timed);
-        let generated = vec![drafted.generated; drafted.passes.len()];
+        let judging: Vec<u64> = drafted.judging().collect();
+        let generated = vec![drafted.generated; judging.len()];
+        let speedup = match drafted.guessed.iter().sum() {
+            0 => Metric::absent(name::SPECULATIVE_SPEEDUP, NOTHING_GUESSED),
+            1.. => Metric::samples(name::SPECULATIVE_SPEEDUP, plain / with, each),
+        };
         [
             Metric::samples(name::SPECULATIVE_TOKENS_PER_S, timed / with, rates),
-            Metric::samples(name::SPECULATIVE_SPEEDUP, plain / with, each),
+            speedup,
             ratio(name::DRAFT_ACCEPTANCE, &drafted.taken, &drafted.guessed),
-            ratio(name::TOKENS_PER_PASS, &generated, &drafted.passes),
+            ratio(name::TOKENS_PER_PASS, &generated, &judging),
             known(
                 name::ENERGY_J_PER_SPECULATIVE_TOKEN,
                 joules.map_err(Absent::code),
@@ -274,14 +352,14 @@ pub fn metrics(
     named.map(|(name, metric)| (name.to_owned(), metric))
 }
 
+/// Only the text itself can have nothing to guess: a model always has.
+const NOTHING_GUESSED: &str = "nothing was guessed: no end of the text was there before";
+
 /// All of these over all of those, with its standard error over prompts.
 fn ratio(name: &str, of: &[u64], over: &[u64]) -> Metric {
     let sum = |all: &[u64]| all.iter().sum::<u64>() as f64;
     if sum(over) == 0.0 {
-        return Metric::absent(
-            name,
-            "nothing was guessed: no end of the text was there before",
-        );
+        return Metric::absent(name, NOTHING_GUESSED);
     }
     let mean = sum(of) / sum(over);
     let off = of

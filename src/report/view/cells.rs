@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 
+use crate::analysis::drafted::guessed;
 use crate::analysis::findings::{Cell, Findings};
 use crate::record::{Asked, metric};
 use crate::report::page::{Block, Quantity, Table};
@@ -21,7 +22,7 @@ enum Show {
 /// A column: its header, the metric, how it is shown, and what of it.
 type Column = (&'static str, &'static str, Quantity, Show);
 
-const COLUMNS: [Column; 35] = [
+const COLUMNS: [Column; 40] = [
     (
         "excess (nats)",
         metric::EXCESS_LOSS_NATS,
@@ -192,6 +193,36 @@ const COLUMNS: [Column; 35] = [
         Quantity::Joules,
         Show::Mean,
     ),
+    (
+        "drafted tok/s",
+        metric::SPECULATIVE_TOKENS_PER_S,
+        Quantity::TokensPerSecond,
+        Show::Mean,
+    ),
+    (
+        "draft speed-up",
+        metric::SPECULATIVE_SPEEDUP,
+        Quantity::Times,
+        Show::Mean,
+    ),
+    (
+        "guesses taken",
+        metric::DRAFT_ACCEPTANCE,
+        Quantity::Share,
+        Show::Mean,
+    ),
+    (
+        "tokens/judging pass",
+        metric::TOKENS_PER_PASS,
+        Quantity::Times,
+        Show::Mean,
+    ),
+    (
+        "J/drafted token",
+        metric::ENERGY_J_PER_SPECULATIVE_TOKEN,
+        Quantity::Joules,
+        Show::Mean,
+    ),
 ];
 
 pub(super) fn build(findings: &Findings) -> Option<Vec<Block>> {
@@ -294,7 +325,12 @@ fn row(cell: &Cell, settings: &[Setting]) -> Vec<String> {
         .params_total
         .map(|n| Count(n as f64).to_string())
         .unwrap_or_default();
+    let drafted = guessed(cell);
     let figure = |(_, name, quantity, show): Column| {
+        // As the section about guesses has them: of all repeats together.
+        if let Some(found) = drafted.as_ref().and_then(|one| one.figure(name)) {
+            return quantity.cell(found);
+        }
         let Some(found) = cell.summary.metrics.get(name) else {
             return String::new();
         };
@@ -329,12 +365,6 @@ mod tests {
             metric::ORACLE_LOSS_NATS,
             metric::STEP_OPS,
             metric::STEP_TENSOR_BYTES,
-            // Those of guesses have a section of their own.
-            metric::SPECULATIVE_TOKENS_PER_S,
-            metric::SPECULATIVE_SPEEDUP,
-            metric::DRAFT_ACCEPTANCE,
-            metric::TOKENS_PER_PASS,
-            metric::ENERGY_J_PER_SPECULATIVE_TOKEN,
         ];
         for row in metric::REGISTRY
             .iter()

@@ -169,10 +169,14 @@ fn text(folder: &Path) -> PathBuf {
 }
 
 fn small(folder: &Path, width: usize, infer: Value) -> Result<Prepared> {
+    cut_by(folder, width, infer, Path::new("byte"))
+}
+
+fn cut_by(folder: &Path, width: usize, infer: Value, tokenizer: &Path) -> Result<Prepared> {
     let sets = json!({
         "model": {"layers": 1, "width": width, "heads": 2, "context": 24},
         "train": {"steps": 3, "batch": 2},
-        "data": {"kind": "text", "path": text(folder), "tokenizer": "byte"},
+        "data": {"kind": "text", "path": text(folder), "tokenizer": tokenizer},
         "measure": {"window_s": 0.01},
         "infer": infer,
     });
@@ -212,6 +216,48 @@ fn a_kept_cell_guesses_for_another() {
     assert!(joules.value.is_some() != joules.reason.is_some());
 }
 
+/// Bytes are bytes: the same small model guesses for the larger one as it was kept, as a GGUF file, and as a folder that has no tokenizer;
+/// and it guesses as well for a model whose tokenizer is a file of bytes.
+#[test]
+fn kept_weights_guess_in_whatever_form_they_were_written() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let mut one = job(&small(folder.path(), 8, json!({"prompt": 8, "generate": 8})).unwrap());
+    one.keep_weights = Some(at("small.safetensors"));
+    let registry = Registry::builtin();
+    run(&registry, &one, &mut |_| {}).unwrap();
+    let opened = device::open("cpu").unwrap();
+    for to in ["small.gguf", "small"] {
+        crate::trial::export::export(&registry, &at("small.safetensors"), &at(to), &opened)
+            .unwrap();
+    }
+    for draft in ["small.safetensors", "small.gguf", "small"] {
+        let infer = json!({"prompt": 8, "generate": 8, "draft": at(draft)});
+        let prepared = small(folder.path(), 16, infer).unwrap();
+        assert_eq!(prepared.spec["infer"]["draft"], draft);
+    }
+    let infer = json!({"prompt": 8, "generate": 8, "draft": at("small.safetensors")});
+    let by_file = cut_by(folder.path(), 16, infer, &at("small.gguf")).unwrap();
+    assert_eq!(by_file.spec["data"]["tokenizer"], "small.gguf");
+}
+
+/// Continuing every prompt once is what a window of nothing asks for, and caches that are filled once are what empty ones give.
+#[test]
+fn prompts_behind_a_filled_cache_are_continued_as_by_plain_decoding() {
+    let folder = tempfile::tempdir().unwrap();
+    let infer = json!({"depth": 40, "prompt": 8, "generate": 8, "draft": "lookup"});
+    let prepared = small(folder.path(), 8, infer).unwrap();
+    let trial = run(&Registry::builtin(), &job(&prepared), &mut |_| {}).unwrap();
+    let drafted = trial.drafted.clone().unwrap();
+    let prompts = drafted.passes.len();
+    assert_eq!(drafted.same, Some(prompts as u64));
+    // Each prompt as often as the others, and each pass that judges brings a token and what it took.
+    assert_eq!(drafted.plain_s.len() % prompts, 0);
+    assert_eq!(drafted.plain_s.len(), drafted.drafted_s.len());
+    assert!(drafted.judging().eq(drafted.passes.iter().copied()));
+    assert_eq!((drafted.read_s, drafted.read_flops), (0.0, Some(0.0)));
+}
+
 #[test]
 fn what_cannot_guess_is_refused_in_a_sentence() {
     let folder = tempfile::tempdir().unwrap();
@@ -227,13 +273,31 @@ fn what_cannot_guess_is_refused_in_a_sentence() {
         said.contains("infer.draft does not say what guesses"),
         "{said}"
     );
-    let said = refused(json!({"draft": "lookup", "generate": 1}));
-    assert!(said.contains("draft has no other to guess"), "{said}");
+    for generate in [1, 2] {
+        let said = refused(json!({"draft": "lookup", "prompt": 8, "generate": generate}));
+        assert!(
+            said.contains("leaves infer.draft nothing to guess"),
+            "{said}"
+        );
+    }
+    // What is not there is told by its own name, and a word by the one that was meant.
     let said = refused(json!({"draft": kept}));
-    assert!(said.contains("small.spec"), "{said}");
+    assert!(
+        said.contains("small.safetensors\": no such file or folder"),
+        "{said}"
+    );
+    let said = small(folder.path(), 8, json!({"draft": "Lookup"}))
+        .err()
+        .unwrap();
+    assert_eq!(said.hint.unwrap(), "did you mean `lookup`?");
+    let said = refused(json!({"draft": folder.path()}));
+    assert!(
+        said.contains("a folder without a config.json") && !said.contains(".spec"),
+        "{said}"
+    );
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/llama3");
     let said = refused(json!({"draft": fixture}));
-    assert!(said.contains("tokenizer"), "{said}");
+    assert!(said.contains("tokens, and the model 256"), "{said}");
     // Other data, other tokens.
     let mut one = job(&small(folder.path(), 8, json!({})).unwrap());
     one.keep_weights = Some(kept.clone());
@@ -244,6 +308,9 @@ fn what_cannot_guess_is_refused_in_a_sentence() {
         .replace("\"byte\"", "\"char\"");
     std::fs::write(&spec, other).unwrap();
     let said = refused(json!({"draft": kept}));
+    std::fs::remove_file(kept.with_extension("spec")).unwrap();
+    let bare = refused(json!({"draft": kept}));
+    assert!(bare.contains("no .spec lies beside it"), "{bare}");
     assert!(
         said.contains("it was trained with data.tokenizer = \"char\""),
         "{said}"
