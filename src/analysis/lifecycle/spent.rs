@@ -5,7 +5,7 @@ use serde_json::Value;
 
 use crate::analysis::price::{Amount, Usage};
 use crate::config::Price;
-use crate::record::{Machine, Trial, metric};
+use crate::record::{Drafted, Machine, Trial, metric};
 
 /// What costs are counted in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -70,6 +70,8 @@ pub struct Served {
     pub batch: u64,
     /// `infer.depth`.
     pub depth: u64,
+    /// Whether tokens were guessed ahead (`infer.draft`).
+    pub drafted: bool,
 }
 
 impl Served {
@@ -81,6 +83,7 @@ impl Served {
             generate: read("/infer/generate")?,
             batch: read("/infer/batch").unwrap_or(1),
             depth: read("/infer/depth").unwrap_or(0),
+            drafted: trial.drafted.is_some(),
         })
     }
 }
@@ -142,7 +145,19 @@ fn amount(measure: Measure, used: &Usage, price: Option<&Price>) -> Told {
     }
 }
 
-/// What serving one request takes of the machine.
+/// The smaller model that guesses ahead, where one does: the text itself reads nothing and computes nothing.
+fn small_model(trial: &Trial) -> Option<&Drafted> {
+    let drafted = trial.drafted.as_ref();
+    drafted.filter(|drafted| drafted.draft_flops > 0.0)
+}
+
+/// A part of what the smaller model's reading took, for each token of a prompt.
+fn per_read_token(trial: &Trial, whole: f64) -> f64 {
+    let read = Served::of(trial).map_or(1, |served| served.depth + served.prompt);
+    whole / read.max(1) as f64
+}
+
+/// What serving one request takes of the machine: where tokens are guessed ahead, as that was measured.
 fn serving(trial: &Trial, machine: &Machine, asked: Request) -> Usage {
     let [prompt, further] = tokens(asked);
     let rate = |name: &str| told(trial, name).map(|rate| 1.0 / rate);
@@ -153,15 +168,28 @@ fn serving(trial: &Trial, machine: &Machine, asked: Request) -> Usage {
         },
         (Err(reason), _) | (_, Err(reason)) => Amount::absent(reason),
     };
+    let (decoding, decoding_j) = match trial.drafted {
+        Some(_) => (
+            metric::SPECULATIVE_TOKENS_PER_S,
+            metric::ENERGY_J_PER_SPECULATIVE_TOKEN,
+        ),
+        None => (
+            metric::DECODE_TOKENS_PER_S,
+            metric::ENERGY_J_PER_DECODE_TOKEN,
+        ),
+    };
+    let small = small_model(trial);
+    let read_s = small.map_or(0.0, |small| per_read_token(trial, small.read_s));
+    let prompt_j = match small {
+        Some(_) => Err("no meter was read while the smaller model read a prompt".to_owned()),
+        None => joules(metric::ENERGY_J_PER_PREFILL_TOKEN),
+    };
     Usage {
         seconds: sum(
-            rate(metric::PREFILL_TOKENS_PER_S),
-            rate(metric::DECODE_TOKENS_PER_S),
+            rate(metric::PREFILL_TOKENS_PER_S).map(|own| own + read_s),
+            rate(decoding),
         ),
-        joules: sum(
-            joules(metric::ENERGY_J_PER_PREFILL_TOKEN),
-            joules(metric::ENERGY_J_PER_DECODE_TOKEN),
-        ),
+        joules: sum(prompt_j, joules(decoding_j)),
         metered: "measured".to_owned(),
         data: None,
         ..Usage::of(trial, machine)
@@ -185,6 +213,9 @@ pub(super) fn told(trial: &Trial, name: &str) -> Told {
 fn flops(trial: &Trial, asked: Request) -> Told {
     let cost = trial.cost.as_ref().ok_or("the record counts none")?;
     let seen = Served::of(trial).map_or(0, |served| served.depth);
+    if let Some(drafted) = &trial.drafted {
+        return guessing_flops(trial, drafted, asked, seen);
+    }
     let further = asked.answer.saturating_sub(1);
     let counted = cost.token_flops.as_ref().and_then(|table| {
         let answer = table.one_by_one(seen.saturating_add(asked.prompt), further)?;
@@ -192,6 +223,25 @@ fn flops(trial: &Trial, asked: Request) -> Told {
     });
     let [prompt, further] = tokens(asked);
     Ok(counted.unwrap_or((prompt + further) * cost.forward_flops_per_token))
+}
+
+/// Where tokens are guessed ahead: what a token then took of both models, thrown away or not, and the prompt for each of them.
+fn guessing_flops(trial: &Trial, drafted: &Drafted, asked: Request, seen: u64) -> Told {
+    let table = trial
+        .cost
+        .as_ref()
+        .and_then(|cost| cost.token_flops.as_ref());
+    let own = table.and_then(|table| table.prompt(seen, asked.prompt));
+    let own = own.ok_or("the record counts no FLOPs of a prompt")?;
+    let read = match small_model(trial) {
+        Some(small) => {
+            let why = "the record does not count what the smaller model computes to read a prompt";
+            asked.prompt as f64 * per_read_token(trial, small.read_flops.ok_or(why)?)
+        }
+        None => 0.0,
+    };
+    let [_, further] = tokens(asked);
+    Ok(own + read + further * (drafted.model_flops + drafted.draft_flops))
 }
 
 /// FLOPs of a prompt's tokens and of those decoded after it as they were served, per token, where both were timed.

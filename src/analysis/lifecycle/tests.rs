@@ -6,7 +6,7 @@ use super::*;
 use crate::config::{Library, Price};
 use crate::error::Kind;
 use crate::record::example::{example, served};
-use crate::record::{ResultFile, TokenFlops, metric};
+use crate::record::{Drafted, Metric, ResultFile, TokenFlops, Trial, metric};
 
 fn price() -> Price {
     Library::builtin().price("default").unwrap()
@@ -90,7 +90,7 @@ fn only_what_was_read_is_told() {
             metric::ENERGY_J_PER_DECODE_TOKEN,
         ] {
             let joules = 1e-5 * (1.0 + trial.repeat as f64);
-            let read = metric::Metric::value(name, joules);
+            let read = Metric::value(name, joules);
             trial.metrics.insert(name.to_owned(), read);
         }
     }
@@ -209,4 +209,62 @@ fn a_flop_of_answers_costs_what_was_measured() {
     );
     assert!((found.answer / found.prompt / 10.0 - 1.0).abs() < 1e-9);
     assert_eq!(per_flop(&example()), None);
+}
+
+/// A cell that guesses ahead costs what decoding with guesses took: an answer of 33 tokens has 32 that follow the first, at 50 tokens a
+/// second; the smaller model reads each of 32 prompt tokens in 1/32 of 0.5 s, and computes as counted.
+#[test]
+fn a_cell_that_guesses_ahead_is_priced_as_it_decodes() {
+    let mut file = served(example());
+    let cell = "modern/w32@800";
+    let shape = Served::of(file.trials.iter().find(|t| t.cell == cell).unwrap()).unwrap();
+    let request = Request {
+        prompt: shape.prompt,
+        answer: shape.generate,
+    };
+    let further = (request.answer - 1) as f64;
+    let cost = |trial: &Trial, measure, machine: &crate::record::Machine| {
+        spent::request(measure, trial, machine, None, request)
+    };
+    let machine = file.machines[0].clone();
+    let trial = file.trials.iter_mut().find(|t| t.cell == cell).unwrap();
+    let table = TokenFlops {
+        seen: vec![0, 1, 128],
+        token: vec![100.0, 102.0, 356.0],
+        prompt: vec![0.0, 90.0, 128.0 * 217.0],
+        head: 10.0,
+    };
+    let prompt_flops = table.prompt(0, request.prompt).unwrap();
+    trial.cost.as_mut().unwrap().token_flops = Some(table);
+    let plain_s = cost(trial, Measure::Seconds, &machine).unwrap();
+    let prompt_s = request.prompt as f64 / trial.metric(metric::PREFILL_TOKENS_PER_S).unwrap();
+    trial.metrics.insert(
+        metric::SPECULATIVE_TOKENS_PER_S.to_owned(),
+        Metric::value(metric::SPECULATIVE_TOKENS_PER_S, 50.0),
+    );
+    let mut drafted = Drafted {
+        draft: "small.gguf".to_owned(),
+        draft_flops: 1e5,
+        read_s: 0.5,
+        read_flops: Some(1e7),
+        ..Drafted::example()
+    };
+    trial.drafted = Some(drafted.clone());
+    let near = |found: f64, wanted: f64| assert!((found / wanted - 1.0).abs() < 1e-9, "{found}");
+    near(
+        cost(trial, Measure::Seconds, &machine).unwrap(),
+        prompt_s + 0.5 + further / 50.0,
+    );
+    near(
+        cost(trial, Measure::Flops, &machine).unwrap(),
+        prompt_flops + 1e7 + further * (2e6 + 1e5),
+    );
+    let joules = cost(trial, Measure::Joules, &machine).unwrap_err();
+    assert!(joules.contains("smaller model"), "{joules}");
+    // The text itself reads nothing.
+    drafted.draft_flops = 0.0;
+    trial.drafted = Some(drafted);
+    let found = cost(trial, Measure::Seconds, &machine).unwrap();
+    near(found, prompt_s + further / 50.0);
+    assert!((found / plain_s - 1.0).abs() > 1e-3);
 }

@@ -187,13 +187,26 @@ fn basis(found: &[&Comparison], price: &Price) -> String {
             0 => String::new(),
             depth => format!(" behind {depth} tokens"),
         };
+        let guessed = if served.drafted {
+            ", tokens guessed ahead"
+        } else {
+            ""
+        };
         format!(
-            "{} and {} tokens{depth}, batch {}",
+            "{} and {} tokens{depth}, batch {}{guessed}",
             served.prompt, served.generate, served.batch
         )
     };
+    let all = || found.iter().flat_map(|one| one.served.iter().flatten());
+    let guessed = match all().any(|served| served.drafted) {
+        true => {
+            " Where tokens are guessed ahead, a token of an answer costs what it was then measured and counted to; of other texts other shares of \
+             the guesses are taken."
+        }
+        false => "",
+    };
     let mut ways: Vec<String> = Vec::new();
-    for served in found.iter().flat_map(|one| one.served.iter().flatten()) {
+    for served in all() {
         let way = how(served);
         if !ways.contains(&way) {
             ways.push(way);
@@ -208,7 +221,7 @@ fn basis(found: &[&Comparison], price: &Price) -> String {
     format!(
         "{request}Rates and joules were measured with {}; a request of another shape is priced at the same cost of a token. Seconds are the \
          machine's, all sequences of a batch sharing them. FLOPs of training include the optimizer's. Training counts once and as recorded: \
-         no search for learning rates, no other repeats, no failed trials. Prices `{}`.",
+         no search for learning rates, no other repeats, no failed trials.{guessed} Prices `{}`.",
         ways.join("; "),
         price.name
     )
