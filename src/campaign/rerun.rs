@@ -69,7 +69,30 @@ pub struct Again {
     pub reason: Option<String>,
 }
 
-/// `count` trials of a file, chosen by `seed`, and `each` of them as it ends. `data` is where the text lies that they were trained on.
+/// Where files lie that trials name: a result file holds their names and hashes alone.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Here<'a> {
+    /// The text that they were trained on.
+    pub data: Option<&'a Path>,
+    /// Weights that they begin with, tokenizers: each is told by its name.
+    pub files: &'a [PathBuf],
+}
+
+impl Here<'_> {
+    /// The file of that name, or the one of that name in a folder that is given.
+    fn named(&self, name: &str) -> Option<PathBuf> {
+        let fits = |path: &Path| path.file_name().is_some_and(|own| own == name);
+        self.files.iter().find_map(|path| {
+            let within = path.join(name);
+            match fits(path) {
+                true => Some(path.clone()),
+                false => within.exists().then_some(within),
+            }
+        })
+    }
+}
+
+/// `count` trials of a file, chosen by `seed`, and `each` of them as it ends.
 ///
 /// # Errors
 /// Where none can be run again, or somebody interrupts.
@@ -77,20 +100,19 @@ pub fn rerun(
     registry: &Registry,
     file: &ResultFile,
     (count, seed): (usize, u64),
-    data: Option<&Path>,
+    here: Here,
     interrupt: &Interrupt,
     each: &mut dyn FnMut(&Again),
 ) -> Result<Vec<Again>> {
-    let can = file.trials.iter();
-    let mut can: Vec<&Trial> = can.filter(|trial| has_all(trial, file, DEEPEST)).collect();
+    let lacking = |trial: &&Trial| lacks(trial, file, here, DEEPEST).is_none();
+    let mut can: Vec<&Trial> = file.trials.iter().filter(lacking).collect();
     if can.is_empty() {
-        let message = "no trial can be run again: none is finished, or all begin with or learn from what is not in the file";
-        return Err(Error::input(message));
+        return Err(none_of(file, here));
     }
     let mut again = Rerun {
         registry,
         file,
-        data,
+        here,
         own: &programs(&Options::default())?[0],
         interrupt,
         folder: tempfile::tempdir().map_err(|error| Error::internal(error.to_string()))?,
@@ -126,17 +148,17 @@ fn interleaved(trials: Vec<&Trial>) -> Vec<&Trial> {
 
 /// Trials whose parameters, FLOPs or tokens are not those of their specs, each in a sentence: a loss may be found again, and what it is
 /// said to have cost be another's. What cannot be settled here is passed over; [`rerun`] says why.
-pub fn miscounted(registry: &Registry, file: &ResultFile, data: Option<&Path>) -> Vec<String> {
+pub fn miscounted(registry: &Registry, file: &ResultFile, here: Here) -> Vec<String> {
     let mut known = BTreeMap::new();
     let can = file
         .trials
         .iter()
-        .filter(|trial| has_all(trial, file, DEEPEST));
+        .filter(|trial| lacks(trial, file, here, DEEPEST).is_none());
     let of = |trial: &Trial| {
         let counted = known
             .entry(trial.spec_sha256.as_str().to_owned())
             .or_insert_with(|| {
-                job(registry, trial, data)
+                job(registry, trial, here)
                     .ok()
                     .and_then(|job| job.trial.cost)
             });
@@ -162,18 +184,75 @@ pub fn miscounted(registry: &Registry, file: &ResultFile, data: Option<&Path>) -
     can.filter_map(of).collect()
 }
 
-/// Whether a trial's spec is all that it takes, with those of the trials in the file that it begins with or learns from.
-fn has_all(trial: &Trial, file: &ResultFile, deepest: usize) -> bool {
-    let needs = [&trial.parent, &trial.teacher];
-    let mut needs = needs.into_iter().flatten();
-    let own = trial.spec.pointer("/model/from").is_some();
-    let from_file = own && trial.parent.is_none();
-    let counted = trial.cost.is_some() && trial.metric(metric::VAL_LOSS_NATS).is_some();
-    let is_there = |id: &String| {
-        let found = in_file(file, id).filter(|_| deepest > 0);
-        found.is_some_and(|other| has_all(other, file, deepest - 1))
+/// Keys that name a file without which a trial's loss is another, the text aside, and what each names.
+const NEEDED: [(&str, &str); 4] = [
+    ("model.from", "begin with the weights of"),
+    ("teacher.model.from", "learn from the weights of"),
+    ("data.tokenizer", "are cut by the tokenizer"),
+    ("before.data.tokenizer", "are cut by the tokenizer"),
+];
+
+/// The file that a spec names at a key; a tokenizer that is no file has no hash.
+fn named<'a>(spec: &'a Value, key: &str) -> Option<&'a str> {
+    let of = |key: String| spec.pointer(&format!("/{}", key.replace('.', "/")));
+    of(format!("{key}_blake3")).or_else(|| of(format!("{key}_cell")))?;
+    of(key.to_owned())?.as_str()
+}
+
+/// What a trial lacks to be run again, for "they ..."; nothing where its spec, those of the trials in the file that it begins with or
+/// learns from, and the files that are here are all that it takes.
+fn lacks(trial: &Trial, file: &ResultFile, here: Here, deepest: usize) -> Option<String> {
+    if trial.status != Status::Ok {
+        return Some("did not finish".to_owned());
+    }
+    let others = [
+        (&trial.parent, "begin with weights"),
+        (&trial.teacher, "learn from a model"),
+    ];
+    for (id, what) in others {
+        let Some(id) = id else { continue };
+        let other = in_file(file, id).filter(|_| deepest > 0);
+        if other.is_none_or(|other| lacks(other, file, here, deepest - 1).is_some()) {
+            let why = "of a trial that is not in the file, or cannot be run again itself";
+            return Some(format!("{what} {why}"));
+        }
+    }
+    if trial.cost.is_none() || trial.metric(metric::VAL_LOSS_NATS).is_none() {
+        return Some("have no loss or no cost that could be compared".to_owned());
+    }
+    let of_a_trial = |key: &str| match key {
+        "model.from" => trial.parent.is_some(),
+        "teacher.model.from" => trial.teacher.is_some(),
+        _ => false,
     };
-    trial.status == Status::Ok && !from_file && counted && needs.all(is_there)
+    let mut needed = NEEDED.iter().filter(|(key, _)| !of_a_trial(key));
+    needed.find_map(|(key, what)| {
+        let name = named(&trial.spec, key).filter(|name| here.named(name).is_none())?;
+        Some(format!("{what} {name}, which the result file only names"))
+    })
+}
+
+/// Why none of the trials can be run again, each reason with how many it holds for.
+fn none_of(file: &ResultFile, here: Here) -> Error {
+    let mut counts: BTreeMap<String, usize> = BTreeMap::new();
+    for trial in &file.trials {
+        let why = lacks(trial, file, here, DEEPEST).unwrap_or_default();
+        *counts.entry(why).or_default() += 1;
+    }
+    let files = counts.keys().any(|why| why.ends_with("only names"));
+    let said: Vec<String> = counts
+        .iter()
+        .map(|(why, n)| format!("they {why} ({n})"))
+        .collect();
+    let said = match said.is_empty() {
+        true => "there is none".to_owned(),
+        false => said.join("; "),
+    };
+    let error = Error::input(format!("no trial can be run again: {said}"));
+    match files {
+        true => error.hint("--file PATH says where such a file lies, or the folder that it is in"),
+        false => error,
+    }
 }
 
 fn in_file<'a>(file: &'a ResultFile, id: &str) -> Option<&'a Trial> {
@@ -194,7 +273,7 @@ fn threads(trial: &Trial, file: &ResultFile) -> usize {
 struct Rerun<'a> {
     registry: &'a Registry,
     file: &'a ResultFile,
-    data: Option<&'a Path>,
+    here: Here<'a>,
     own: &'a Program,
     interrupt: &'a Interrupt,
     folder: TempDir,
@@ -216,7 +295,8 @@ impl Rerun<'_> {
             repeat: trial.repeat,
             then_nats: trial.metric(metric::VAL_LOSS_NATS).unwrap_or(f64::NAN),
             now_nats: None,
-            sd_nats: mean(&losses).and(sd(&losses)),
+            // Repeats of what nobody trained are one computation, which does not say how far it may be.
+            sd_nats: mean(&losses).and(sd(&losses)).filter(|sd| *sd > 0.0),
             verdict: Verdict::Failed,
             reason: None,
         };
@@ -249,7 +329,7 @@ impl Rerun<'_> {
 
     /// A trial's job, once all is trained that it begins with and learns from; the inner error is the trial's own.
     fn prepared(&mut self, trial: &Trial) -> Result<Result<Job>> {
-        let mut job = match job(self.registry, trial, self.data) {
+        let mut job = match job(self.registry, trial, self.here) {
             Ok(job) => job,
             Err(error) => return Ok(Err(error)),
         };
@@ -298,9 +378,9 @@ fn verdict(again: &Again) -> Verdict {
 }
 
 /// The trial's training alone, without what serving it would take.
-fn job(registry: &Registry, trial: &Trial, data: Option<&Path>) -> Result<Job> {
+fn job(registry: &Registry, trial: &Trial, here: Here) -> Result<Job> {
     let is_text = trial.spec.pointer("/data/path").is_some();
-    let paths: BTreeMap<String, PathBuf> = match (is_text, data) {
+    let mut paths: BTreeMap<String, PathBuf> = match (is_text, here.data) {
         (true, None) => {
             let message = "it was trained on a text that is not in the file";
             return Err(Error::input(message).hint("--data FILE says where it is"));
@@ -308,10 +388,20 @@ fn job(registry: &Registry, trial: &Trial, data: Option<&Path>) -> Result<Job> {
         (true, Some(path)) => [("data.path".to_owned(), path.to_owned())].into(),
         (false, _) => BTreeMap::new(),
     };
+    for (key, _) in NEEDED {
+        let file = named(&trial.spec, key).and_then(|name| here.named(name));
+        paths.extend(file.map(|path| (key.to_owned(), path)));
+    }
     let mut spec = trial.spec.clone();
-    // A wattmeter's log of then says nothing about now.
-    if let Some(measure) = spec["measure"].as_object_mut() {
-        measure.retain(|key, _| !key.starts_with("external_meter"));
+    // No loss depends on them: a wattmeter's log of then says nothing about now.
+    for (table, beginning) in [
+        ("measure", "external_meter"),
+        ("infer", "draft"),
+        ("data", "choices"),
+    ] {
+        if let Some(table) = spec[table].as_object_mut() {
+            table.retain(|key, _| !key.starts_with(beginning));
+        }
     }
     looked_then(&mut spec);
     // Settled anew: a later program may have keys that this spec could not know, at what was the only choice then.
@@ -397,6 +487,36 @@ mod tests {
             .map(|trial| trial.repeat)
             .collect();
         assert_eq!(order, [4, 5, 0, 6, 1, 2, 3]);
+    }
+
+    /// A trial that names a file is run again where that file, or its folder, is given, and what is lacking is told as it is.
+    #[test]
+    fn what_a_trial_lacks_is_told_and_a_file_that_is_given_is_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("small.gguf");
+        std::fs::write(&file, "GGUF").unwrap();
+        let mut trial = crate::record::example::example().trials.remove(0);
+        assert_eq!(lacks(&trial, Here::default()), None);
+        trial.spec["model"]["from"] = "small.gguf".into();
+        trial.spec["model"]["from_blake3"] = "00".into();
+        let error = none_of(&[trial.clone()], Here::default());
+        let said = "no trial can be run again: they begin with the weights of small.gguf, which the result file only names (1)";
+        assert_eq!(error.message, said);
+        assert!(error.hint.unwrap().contains("--file PATH"));
+        for files in [vec![file], vec![folder.path().to_owned()]] {
+            let here = Here {
+                data: None,
+                files: &files,
+            };
+            assert_eq!(lacks(&trial, here), None);
+        }
+        trial.status = Status::Failed;
+        let error = none_of(&[trial], Here::default());
+        assert_eq!(
+            error.message,
+            "no trial can be run again: they did not finish (1)"
+        );
+        assert_eq!(error.hint, None);
     }
 
     #[test]

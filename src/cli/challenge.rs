@@ -8,7 +8,7 @@ use super::outcome::Watching;
 use super::print::{Format, print, print_json, say, to_json};
 use crate::analysis::challenge::{Entry, Protocol};
 use crate::campaign::rates::misrated;
-use crate::campaign::rerun::{Again, Verdict, miscounted, rerun};
+use crate::campaign::rerun::{Again, Here, Verdict, miscounted, rerun};
 use crate::campaign::{Campaign, Mode, Options, Outcome};
 use crate::config::{Gate, Library};
 use crate::error::{Error, Kind, Result, quoted};
@@ -101,7 +101,7 @@ fn judge(
         };
         error.hint(hint)
     };
-    if let Some(first) = miscounted(registry, file, None).first() {
+    if let Some(first) = miscounted(registry, file, Here::default()).first() {
         return Err(refused(
             first,
             "a gain is counted in FLOPs, which follow from the spec",
@@ -244,7 +244,14 @@ fn find_again(registry: &Registry, protocol: &Protocol) -> Result<()> {
     say(&format!(
         "a trial of {base} first: does this machine find its loss again?"
     ));
-    let found = rerun(registry, &file, (1, 0), None, &interrupt, &mut |_| {})?;
+    let found = rerun(
+        registry,
+        &file,
+        (1, 0),
+        Here::default(),
+        &interrupt,
+        &mut |_| {},
+    )?;
     let Some(again) = found.first() else {
         return Err(Error::internal("no trial of the base was run"));
     };

@@ -20,7 +20,8 @@ const SHOWN: usize = 20;
 #[command(after_help = "\
 Examples:
   effbench validate results/
-  effbench validate theirs.json --rerun 3     three of its trials again, at random: are these its losses?")]
+  effbench validate theirs.json --rerun 3     three of its trials again, at random: are these its losses?
+  effbench validate served.json --rerun 1 --data text.txt --file SmolLM2-135M.gguf")]
 pub struct ValidateArgs {
     /// Result files, or folders of them.
     #[arg(required = true, value_name = "FILE")]
@@ -37,6 +38,10 @@ pub struct ValidateArgs {
     #[cfg(feature = "run")]
     #[arg(long, value_name = "FILE", requires = "rerun")]
     pub data: Option<PathBuf>,
+    /// A file that the trials name, or its folder: the weights that they begin with, a tokenizer. As often as needed.
+    #[cfg(feature = "run")]
+    #[arg(long, value_name = "PATH", requires = "rerun")]
+    pub file: Vec<PathBuf>,
     /// How to say what was found.
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -83,7 +88,7 @@ pub fn execute(args: &ValidateArgs) -> Result<()> {
 #[cfg(feature = "run")]
 mod again {
     use super::{Finding, ValidateArgs};
-    use crate::campaign::rerun::{Again, Verdict, miscounted, rerun};
+    use crate::campaign::rerun::{Again, Here, Verdict, miscounted, rerun};
     use crate::cli::print::{Format, print, print_json};
     use crate::error::{Error, Kind, Result};
     use crate::measure::clock::utc_now;
@@ -99,10 +104,14 @@ mod again {
         if text {
             print(&format!("run again, chosen by --seed {seed}:"))?;
         }
+        let here = Here {
+            data: args.data.as_deref(),
+            files: &args.file,
+        };
         let (mut all, mut counts) = (Vec::new(), Vec::new());
         for finding in findings {
             let Some(file) = &finding.file else { continue };
-            for said in miscounted(&registry, file, args.data.as_deref()) {
+            for said in miscounted(&registry, file, here) {
                 if text {
                     print(&format!("{}: {said}", finding.name))?;
                 }
@@ -114,8 +123,7 @@ mod again {
                     said = print(&format!("{}: {}", finding.name, sentence(again)));
                 }
             };
-            let data = args.data.as_deref();
-            let found = rerun(&registry, file, (count, seed), data, &interrupt, &mut each)
+            let found = rerun(&registry, file, (count, seed), here, &interrupt, &mut each)
                 .map_err(|error| Error {
                     message: format!("{}: {}", finding.name, error.message),
                     ..error
@@ -139,7 +147,7 @@ mod again {
                         .filter_map(|f| Some(f.file.as_ref()?.trials.len()))
                         .sum();
                     print(&format!(
-                        "{} of {of} trials were trained again; of the others nothing says whether their losses were seen",
+                        "{} of {of} trials were run again; of the others nothing says whether their losses were seen",
                         all.len()
                     ))?;
                 }
@@ -182,7 +190,7 @@ mod again {
             ),
             Verdict::Other => format!("{off} nats off, more than its repeats differ by"),
             Verdict::Unknown => format!(
-                "{off} nats off; with one repeat the file does not say how far a loss may be"
+                "{off} nats off; with one repeat, or repeats that are one computation, the file does not say how far a loss may be"
             ),
             Verdict::Failed => {
                 let why = again.reason.as_deref().unwrap_or("it did not end well");
