@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use effbench::error::Result;
 use effbench::record::{At, Calibration, Cost, RateSource, ResultFile, Run, SCHEMA, spec_sha256};
+use effbench::runner::besides::Besides;
 use effbench::runner::local::{Calibrate, run};
-use effbench::runner::plan::{Arm, Besides, Design, PreparedCell, plan};
+use effbench::runner::plan::{Arm, Design, PreparedCell, plan};
 use effbench::runner::{Interrupt, Mode, Progress, Request, Worker, build_info, machine};
 use effbench::trial::Job;
 

@@ -239,11 +239,11 @@ mod tests {
     }
 
     fn table(blocks: &[Block]) -> &Table {
-        let of = |block| match block {
-            &Block::Table(ref table) => Some(table),
+        let mut tables = blocks.iter().filter_map(|block| match block {
+            Block::Table(table) => Some(table),
             _ => None,
-        };
-        blocks.iter().find_map(of).unwrap()
+        });
+        tables.next().unwrap()
     }
 
     #[test]
