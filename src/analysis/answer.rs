@@ -453,6 +453,7 @@ mod tests {
             panic!("{:?}", answer.headline())
         };
         close(bound.bound, 1.0);
+        assert!(answer.p.unwrap() < 0.05 && answer.headline().sign() == Sign::More);
     }
 
     #[test]

@@ -172,7 +172,7 @@ pub fn gain(pairs: &Pairs, axis: Axis, scatter: Option<&Scatter>) -> (Gain, Opti
             two_sided,
             end,
         }) => {
-            let bound = bound(one_sided, end, two_sided.is_some_and(|log| log > 0.0));
+            let bound = bound(one_sided, end, two_sided.is_some_and(|log| log >= 0.0));
             bound.map_or(unknown(Blank::OutOfReach), |bound| {
                 (Gain::MoreThan(bound), None)
             })
@@ -182,7 +182,7 @@ pub fn gain(pairs: &Pairs, axis: Axis, scatter: Option<&Scatter>) -> (Gain, Opti
             two_sided,
             end,
         }) => {
-            let bound = bound(one_sided, end, two_sided.is_some_and(|log| log < 0.0));
+            let bound = bound(one_sided, end, two_sided.is_some_and(|log| log <= 0.0));
             bound.map_or(unknown(Blank::OutOfReach), |bound| {
                 (Gain::LessThan(bound), None)
             })
@@ -199,6 +199,42 @@ mod tests {
     use crate::record::parents::with_parents_counted;
     use crate::record::{ResultFile, Trial};
     use crate::stream::stream;
+
+    /// Costs that differ by less than 2% are equal: which side of the base's dearest or cheapest run the variant's own fall by a
+    /// hair decides nothing, and the sign is that of the test at equal cost.
+    #[test]
+    fn at_equal_budgets_the_sign_is_that_of_the_difference() {
+        for (steps, worth, sign) in [
+            (1600, 1.5, Sign::More),
+            (1600, 0.6, Sign::Less),
+            (400, 0.6, Sign::Less),
+            (400, 1.5, Sign::More),
+        ] {
+            for off in [1.0, 1.0 + 1e-12, 1.0 - 1e-12, 1.01, 0.99] {
+                let mut file = study(4, |_, steps, k| {
+                    Some(2.0 * (steps as f64 / 400.0).powf(-0.3) * (1.0 + 0.05 * k as f64))
+                });
+                let base = 7.7e7 * steps as f64;
+                for trial in file.trials.iter_mut().filter(|t| t.variant == "modern") {
+                    let cell = (trial.budget == Some(800)).then_some(steps);
+                    trial.budget = cell.or(Some(200));
+                    trial.cost.as_mut().unwrap().train_flops = off * base;
+                    let loss = 2.0 * (worth * steps as f64 / 400.0).powf(-0.3);
+                    let loss = loss * (1.0 + 0.05 * trial.repeat as f64);
+                    for metric in trial.metrics.values_mut().filter(|m| m.unit == "nats") {
+                        metric.value = Some(loss);
+                    }
+                }
+                file.run.headline.as_mut().unwrap().budget = steps;
+                let answer = crate::analysis::answer(&file).unwrap();
+                let told = answer.p.is_some_and(|p| p < 0.05);
+                assert!(
+                    told && answer.headline().sign() == sign,
+                    "{steps} {worth} {off}"
+                );
+            }
+        }
+    }
 
     /// A base of three budgets and two variants, scattered by luck, that all begin with models of another data; who pays for those is
     /// no luck, so that a gain is what it was over the ratio of costs, and so is each end of its interval.

@@ -23,10 +23,8 @@ use crate::stat::Shift;
 
 mod path;
 
-use path::{Path, Read};
+use path::{Path, Read, SAME_COST, rows};
 
-/// Tokens to a parameter that differ by no more than this factor are on one ray.
-const SAME_RAY: f64 = 1.3;
 /// Places tried on the way from a solution to the end of the base's runs.
 const PLACES: usize = 24;
 /// Halvings between two of them.
@@ -122,6 +120,17 @@ impl<'a> Local<'a> {
             scatter,
         };
         (!found.paths.is_empty()).then_some(found)
+    }
+
+    /// The log ratio at an end of the base's runs; none where the base ran at the variant's own cost there, to [`SAME_COST`], so
+    /// that no rounding of a logarithm decides what is told at equal cost.
+    fn end(&self, x: f64) -> f64 {
+        let ratio = x - self.own;
+        if ratio.abs() <= SAME_COST.ln_1p() {
+            0.0
+        } else {
+            ratio
+        }
     }
 
     /// ln cost at which the base begins and ends.
@@ -357,14 +366,17 @@ impl<'a> Local<'a> {
         let (from, to) = self.range();
         let one = 2.0 * level - 1.0;
         let ratio = |x: f64| x - self.own;
-        let edge = |start, end, sign, level| self.edge(start, end, sign, level).map(ratio);
+        let edge = |start, end, sign, level| {
+            let x = self.edge(start, end, sign, level)?;
+            Some(if x == start { self.end(x) } else { ratio(x) })
+        };
         let slack = 1e-12 * self.loss;
         if self.value(to)? > slack {
             let (one_sided, two_sided) = (edge(to, from, 1.0, one), edge(to, from, 1.0, level));
             return Some(Crossing::Beyond {
                 one_sided,
                 two_sided,
-                end: ratio(to),
+                end: self.end(to),
             });
         }
         if self.value(from)? < -slack {
@@ -372,13 +384,14 @@ impl<'a> Local<'a> {
             return Some(Crossing::Below {
                 one_sided,
                 two_sided,
-                end: ratio(from),
+                end: self.end(from),
             });
         }
         let x = self.solved(from, to, slack)?;
         let interval = (self.pairs.len() > 1).then(|| {
-            let low = edge(x, from, 1.0, level).unwrap_or(f64::NEG_INFINITY);
-            (low, edge(x, to, -1.0, level).unwrap_or(f64::INFINITY))
+            let edge = |end, sign| self.edge(x, end, sign, level).map(ratio);
+            let low = edge(from, 1.0).unwrap_or(f64::NEG_INFINITY);
+            (low, edge(to, -1.0).unwrap_or(f64::INFINITY))
         });
         Some(Crossing::At(self.log_gain(x)?, interval))
     }
@@ -447,45 +460,6 @@ fn covariance(apart: &[Vec<(f64, f64)>], own: &[(f64, f64)]) -> Vec<Vec<f64>> {
         .iter()
         .map(|a| columns.iter().map(|b| product(a, b)).collect())
         .collect()
-}
-
-/// The rows that cells of the base make: each size, and each ray of at least two sizes. In tokens and steps a larger model costs
-/// no more, so there only the variant's own size counts.
-fn rows(cells: &[BaseCell], scale: &str, axis: Axis) -> Vec<Vec<usize>> {
-    let of_scale = |scale: &str| {
-        (0..cells.len())
-            .filter(|&k| cells[k].scale == scale)
-            .collect::<Vec<usize>>()
-    };
-    if matches!(axis, Axis::Tokens | Axis::Steps) {
-        return Some(of_scale(scale))
-            .filter(|row| !row.is_empty())
-            .into_iter()
-            .collect();
-    }
-    let mut scales: Vec<&str> = cells.iter().map(|cell| cell.scale.as_str()).collect();
-    scales.sort_unstable();
-    scales.dedup();
-    let mut rows: Vec<Vec<usize>> = scales.iter().map(|scale| of_scale(scale)).collect();
-    for first in cells {
-        let Some(read_at) = first.tokens_per_param else {
-            continue;
-        };
-        let near = |k: &usize| {
-            cells[*k]
-                .tokens_per_param
-                .is_some_and(|other| (other / read_at).ln().abs() < SAME_RAY.ln())
-        };
-        let row: Vec<usize> = (0..cells.len()).filter(near).collect();
-        let sizes = row
-            .iter()
-            .map(|&k| &cells[k].scale)
-            .collect::<std::collections::BTreeSet<_>>();
-        if sizes.len() > 1 && sizes.len() == row.len() && !rows.contains(&row) {
-            rows.push(row);
-        }
-    }
-    rows
 }
 
 #[cfg(test)]

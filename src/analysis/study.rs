@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::answer::{Answer, answer_pairs};
 use super::beside::{Beside, besides};
 use super::forecast::{Forecast, Untold, forecasts};
+use super::gain::Gain;
 use super::pairs::pair_in;
 use super::question::{Question, Unanswered};
 use super::recipe::{Recipe, recipes};
@@ -64,7 +65,7 @@ pub struct Picked<'a> {
 
 impl Study {
     /// The answer to the question, where one was asked. Else the best one where most variants are answered, of several such places
-    /// that of the most steps: nobody asked for the one that happens to stand last.
+    /// that of the most steps at which the best gain says how much: nobody asked for the one that happens to stand last.
     pub fn asked(&self) -> Option<&Answer> {
         if let Some(asked) = self.headline.and_then(|place| self.answers.get(place)) {
             return Some(asked);
@@ -81,13 +82,23 @@ impl Study {
             let gain = answer.headline().value().unwrap_or(0.0);
             (nats.unwrap_or(f64::NEG_INFINITY), gain)
         };
+        let best = |place: &Answer| {
+            let there = self.answers.iter().filter(known);
+            there.filter(|answer| here(answer, place)).max_by(|a, b| {
+                let ((a, a_gain), (b, b_gain)) = (worth(a), worth(b));
+                a.total_cmp(&b).then(a_gain.total_cmp(&b_gain))
+            })
+        };
+        // At the base's own dearest budget a gain is no more than a side by design: the dearest place that says how much opens.
+        let says = |gain: Gain| match gain {
+            Gain::Solved(_) => true,
+            Gain::MoreThan(bound) => bound.told && bound.bound > 1.0,
+            Gain::LessThan(bound) => bound.told && bound.bound < 1.0,
+            Gain::Unknown { .. } => false,
+        };
+        let figure = |place: &Answer| best(place).is_some_and(|best| says(best.headline()));
         let place = self.answers.iter().filter(known);
-        let place = place.max_by_key(|answer| (beside(answer), answer.budget))?;
-        let there = self.answers.iter().filter(known);
-        there.filter(|answer| here(answer, place)).max_by(|a, b| {
-            let ((a, a_gain), (b, b_gain)) = (worth(a), worth(b));
-            a.total_cmp(&b).then(a_gain.total_cmp(&b_gain))
-        })
+        best(place.max_by_key(|place| (beside(place), figure(place), place.budget))?)
     }
 
     /// The variant with the largest gain at the question's place, where several have one.
@@ -266,8 +277,8 @@ fn questions(stratum: &Stratum, base: &str, only: Option<&str>) -> Vec<Question>
 mod tests {
     use super::*;
     use crate::analysis::axis::Axis;
+    use crate::analysis::gain::Sign;
     use crate::analysis::transfer::transfers;
-    use crate::analysis::{Gain, gain::Sign};
     use crate::config::Library;
     use crate::record::example::{add_variant, example, study as example_of};
 

@@ -1,9 +1,16 @@
 //! Cells of the base in a row, and what they say between each other.
 
+use std::collections::BTreeSet;
+
+use crate::analysis::axis::Axis;
+use crate::analysis::pairs::BaseCell;
 use crate::stat::{Falling, mean};
 
 /// Costs that differ by no more than this share are the same.
-const SAME_COST: f64 = 0.02;
+pub(super) const SAME_COST: f64 = 0.02;
+
+/// Tokens to a parameter that differ by no more than this factor are on one ray.
+const SAME_RAY: f64 = 1.3;
 
 /// Cells of the base in a row, with their means over repeats.
 pub(super) struct Path {
@@ -99,4 +106,43 @@ impl Path {
         };
         (apart(&nearest) <= SAME_COST.ln_1p()).then(read)
     }
+}
+
+/// The rows that cells of the base make: each size, and each ray of at least two sizes. In tokens and steps a larger model costs
+/// no more, so there only the variant's own size counts.
+pub(super) fn rows(cells: &[BaseCell], scale: &str, axis: Axis) -> Vec<Vec<usize>> {
+    let of_scale = |scale: &str| {
+        (0..cells.len())
+            .filter(|&k| cells[k].scale == scale)
+            .collect::<Vec<usize>>()
+    };
+    if matches!(axis, Axis::Tokens | Axis::Steps) {
+        return Some(of_scale(scale))
+            .filter(|row| !row.is_empty())
+            .into_iter()
+            .collect();
+    }
+    let mut scales: Vec<&str> = cells.iter().map(|cell| cell.scale.as_str()).collect();
+    scales.sort_unstable();
+    scales.dedup();
+    let mut rows: Vec<Vec<usize>> = scales.iter().map(|scale| of_scale(scale)).collect();
+    for first in cells {
+        let Some(read_at) = first.tokens_per_param else {
+            continue;
+        };
+        let near = |k: &usize| {
+            cells[*k]
+                .tokens_per_param
+                .is_some_and(|other| (other / read_at).ln().abs() < SAME_RAY.ln())
+        };
+        let row: Vec<usize> = (0..cells.len()).filter(near).collect();
+        let sizes = row
+            .iter()
+            .map(|&k| &cells[k].scale)
+            .collect::<BTreeSet<_>>();
+        if sizes.len() > 1 && sizes.len() == row.len() && !rows.contains(&row) {
+            rows.push(row);
+        }
+    }
+    rows
 }

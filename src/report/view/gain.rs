@@ -7,7 +7,7 @@ use super::gain_axes::{against_length, asked, axes, short, silent, trends, vecto
 use super::gain_recipe::{combined, spectra};
 use super::hue::Hues;
 use super::price;
-use super::sentence::{line, scientific, sentence, worth};
+use super::sentence::{apart, line, scientific, sentence, side, worth};
 use crate::analysis::axis::Axis as Counted;
 use crate::analysis::gain::Sign;
 use crate::analysis::recipe::Recipe;
@@ -147,9 +147,17 @@ fn verdict(answer: &Answer, of: usize) -> String {
     } else {
         String::new()
     };
+    if let Some(side) = side(answer, &at) {
+        let aside = if of > 1 { "," } else { "" };
+        return format!("{variant}{most}{aside} {side}.");
+    }
     match gain.sign() {
         Sign::More => format!("{variant} is worth {times} times {base}’s compute{at}{most}."),
         Sign::Less => format!("{variant} is worth only {times} times {base}’s compute{at}."),
+        Sign::Unclear if apart(answer).is_some() => format!(
+            "Whether {variant} beats {base} at equal compute cannot be told: {base} {}.",
+            apart(answer).unwrap_or_default()
+        ),
         Sign::Unclear => format!(
             "Whether {variant} beats {base} cannot be told from {}.",
             repeats(answer.n)

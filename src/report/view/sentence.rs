@@ -27,8 +27,9 @@ pub fn sentence(answer: &Answer) -> String {
             change(-nats.value)
         ),
         None => {
+            let lacks = apart(answer).unwrap_or("ran nothing as dear");
             format!(
-                "Change to {variant}: the difference at the same cost is not known, as {base} ran nothing as dear"
+                "Change to {variant}: the difference at the same cost is not known, as {base} {lacks}"
             )
         }
     };
@@ -76,6 +77,12 @@ pub(super) fn line(answer: &Answer) -> String {
 /// How much of its compute the base needs to do as well.
 fn need(gain: &Gain, base: &str) -> String {
     match gain {
+        Gain::MoreThan(bound) if bound.told && bound.bound <= 1.0 => {
+            format!("{base} would need more compute for that than it ran with")
+        }
+        Gain::LessThan(bound) if bound.told && bound.bound >= 1.0 => {
+            format!("{base} needs less compute for that than its cheapest run took")
+        }
         Gain::Unknown { why, .. } => {
             format!(
                 "how much compute {base} would need for that is not known: {}",
@@ -86,6 +93,34 @@ fn need(gain: &Gain, base: &str) -> String {
             format!("{base} needs {} the compute for that", worth(gain))
         }
         gain => format!("{base} would need {} the compute for that", worth(gain)),
+    }
+}
+
+/// Ahead or behind by so much where the base ran nothing beyond the variant's own cost: there is a difference, and no figure of
+/// how many times.
+pub(super) fn side(answer: &Answer, at: &str) -> Option<String> {
+    let (base, nats) = (&answer.base, answer.equal_compute_nats?.value);
+    let by = Nats(nats.abs());
+    match answer.headline() {
+        Gain::MoreThan(Bound { bound, told, .. }) if told && bound <= 1.0 => Some(format!(
+            "beats {base} by {by} nats for the same compute{at}; how much more compute {base} would need for that is not known, as \
+             it ran nothing dearer"
+        )),
+        Gain::LessThan(Bound { bound, told, .. }) if told && bound >= 1.0 => Some(format!(
+            "is behind {base} by {by} nats for the same compute{at}; how much less compute {base} needs for that is not known, as \
+             it ran nothing cheaper"
+        )),
+        _ => None,
+    }
+}
+
+/// What the base lacks to be compared at the variant's own cost: no repeat would help.
+pub(super) fn apart(answer: &Answer) -> Option<&'static str> {
+    match answer.headline() {
+        _ if answer.equal_compute_nats.is_some() => None,
+        Gain::MoreThan(_) => Some("ran nothing as dear"),
+        Gain::LessThan(bound) if bound.bound > 1.0 => Some("ran nothing as cheap"),
+        _ => None,
     }
 }
 
@@ -102,6 +137,9 @@ fn verdict(answer: &Answer) -> String {
         Step::Unclear => String::new(),
     };
     let sign = match gain.sign() {
+        Sign::Unclear if apart(answer).is_some() => {
+            format!("Whether {variant} gains or loses cannot be told at these costs.")
+        }
         Sign::Unclear if answer.n == 1 => {
             format!("One repeat cannot tell whether {variant} gains or loses.")
         }
@@ -288,7 +326,7 @@ mod tests {
     /// The gain, the difference at equal cost, the better step, and what is said.
     type Said = (Gain, Option<f64>, Step, &'static str);
 
-    fn every_finding() -> [Said; 7] {
+    fn every_finding() -> [Said; 8] {
         [
             (
                 solved(3.12, Some((2.71, 3.58)), 4),
@@ -323,6 +361,13 @@ mod tests {
                 Some(0.61),
                 Step::Unclear,
                 "Change to modern at the same cost: -0.61 nats; gpt2 would need more than 1.93 times the compute for that \
+                 (one-sided 95%, n = 4, PLACE). Which of the two buys more cannot be told.",
+            ),
+            (
+                Gain::MoreThan(bound(1.0, Some(0.95), 4, true)),
+                Some(0.1),
+                Step::Unclear,
+                "Change to modern at the same cost: -0.10 nats; gpt2 would need more compute for that than it ran with \
                  (one-sided 95%, n = 4, PLACE). Which of the two buys more cannot be told.",
             ),
             (
