@@ -38,6 +38,7 @@ pub(super) fn caveats(
         diverged(pairs),
         incomplete(file, pairs),
         few_repeats(pairs),
+        unpaired(pairs),
         few_budgets(pairs),
         left_out(pairs),
         scatter.and_then(|scatter| shared_error(pairs, scatter)),
@@ -102,6 +103,15 @@ fn few_repeats(pairs: &Pairs) -> Option<Caveat> {
             if n == 1 { "repeat is" } else { "repeats are" }
         ),
         remedy: format!("--repeats {} or more", REPEATS + 1),
+    })
+}
+
+fn unpaired(pairs: &Pairs) -> Option<Caveat> {
+    pairs.unpaired.then(|| Caveat {
+        code: "seeds_unpaired",
+        message: "cells have no seeds in common: their repeats are paired by the order of their seeds, as independent draws"
+            .to_owned(),
+        remedy: "run every arm and budget with the same seeds: what a seed does to all of them then cancels".to_owned(),
     })
 }
 

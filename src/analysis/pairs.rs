@@ -64,6 +64,8 @@ pub struct Pairs<'a> {
     pub trials: Vec<&'a Trial>,
     /// Trials of the same cells that saw other data.
     pub elsewhere: usize,
+    /// Whether some cells have no seeds in common, so that their repeats pair by their order.
+    pub unpaired: bool,
 }
 
 /// Finds the trials that answer a file's headline question, where most of them are.
@@ -101,7 +103,8 @@ pub fn pair_in<'a>(stratum: &Stratum<'a>, question: &Question) -> Result<Pairs<'
         return Err(Unanswered::NoTrial(question.base.clone()));
     }
     stratum.of_one_kind(&trials)?;
-    let (cells, left_out, pairs) = matched(&finished, question);
+    let shared = Shared::of(&trials, question);
+    let (cells, left_out, pairs) = matched(&finished, question, &shared);
     if pairs.is_empty() {
         return Err(Unanswered::NoPair);
     }
@@ -116,27 +119,81 @@ pub fn pair_in<'a>(stratum: &Stratum<'a>, question: &Question) -> Result<Pairs<'
         pairs,
         trials,
         elsewhere: 0,
+        unpaired: !shared.order.is_empty(),
     })
 }
 
 /// A cell of the base by size and budget.
 type Key<'a> = (&'a str, Option<u64>);
 
+/// The variant in question (`None`), or a cell of the base.
+type Side<'a> = Option<Key<'a>>;
+
+/// Which seed of a cell stands beside which of the base. Where cells have none in common, as where every run of a log has a seed of
+/// its own, repeats pair by their order: draws that are independent may be paired as one likes.
+struct Shared<'a> {
+    /// The seeds by which everything is paired, by cell whose own are others.
+    order: BTreeMap<Side<'a>, BTreeMap<u64, u64>>,
+}
+
+impl<'a> Shared<'a> {
+    /// Of all trials, finished or not: seeds that were planned together and diverged are missing, not unpaired.
+    fn of(trials: &[&'a Trial], question: &Question) -> Self {
+        let mut seeds: BTreeMap<Side, BTreeSet<u64>> = BTreeMap::new();
+        for &trial in trials {
+            let cell = side(trial, question);
+            seeds.entry(cell).or_default().insert(trial.seed);
+        }
+        let of_base = seeds.iter().filter(|(cell, _)| cell.is_some());
+        // Of several as large the first one.
+        let most = of_base.rev().max_by_key(|(_, seeds)| seeds.len());
+        let first = most.map_or(BTreeSet::new(), |(_, seeds)| seeds.clone());
+        let by_order = seeds.iter().filter(|(_, own)| {
+            let common = own.intersection(&first).count();
+            common == 0 || common == 1 && own.len().min(first.len()) > 1
+        });
+        let order = by_order
+            .map(|(cell, own)| {
+                (
+                    *cell,
+                    own.iter().copied().zip(first.iter().copied()).collect(),
+                )
+            })
+            .collect();
+        Self { order }
+    }
+
+    fn seed(&self, trial: &Trial, question: &Question) -> Option<u64> {
+        match self.order.get(&side(trial, question)) {
+            Some(order) => order.get(&trial.seed).copied(),
+            None => Some(trial.seed),
+        }
+    }
+}
+
+fn side<'t>(trial: &'t Trial, question: &Question) -> Side<'t> {
+    (!question.is_variant(trial)).then_some((trial.scale.as_str(), trial.budget))
+}
+
 /// The seeds of the variant that the base has too. A cell of the base that fewer than half of them have is left out; then a seed
 /// that lacks one of the others.
 fn matched<'a>(
     finished: &[(&'a Trial, Point)],
     question: &Question,
+    shared: &Shared,
 ) -> (Vec<BaseCell>, Vec<String>, Vec<Pair>) {
     let mut variant: BTreeMap<u64, Vec<(&Trial, Point)>> = BTreeMap::new();
     let mut base: BTreeMap<Key, BTreeMap<u64, Vec<(&Trial, Point)>>> = BTreeMap::new();
     for (trial, point) in finished {
+        let Some(seed) = shared.seed(trial, question) else {
+            continue;
+        };
         let of = if question.is_variant(trial) {
             &mut variant
         } else {
             base.entry((&trial.scale, trial.budget)).or_default()
         };
-        of.entry(trial.seed).or_default().push((trial, *point));
+        of.entry(seed).or_default().push((trial, *point));
     }
     let shared = |of: &BTreeMap<u64, Vec<(&'a Trial, Point)>>| {
         variant.keys().filter(|seed| of.contains_key(seed)).count()
@@ -298,8 +355,9 @@ mod tests {
                 f.trials.retain(|t| t.variant == "modern")
             }),
             ("no repeat finished both", |f| {
-                f.trials
-                    .retain(|t| (t.variant == "modern") == (t.repeat == 0))
+                let lost = |t: &&mut Trial| (t.variant == "modern") != (t.repeat == 0);
+                let lost = f.trials.iter_mut().filter(lost);
+                lost.for_each(|t| t.status = Status::Diverged);
             }),
             (
                 "gpt2/w32@400 ran in 2 builds (0.1.0 00112233aabbccdd; 0.2.0 ff)",
@@ -356,6 +414,37 @@ mod tests {
         );
         assert_eq!(one.pairs, other.pairs);
         assert_eq!(one.pairs[..4], found(&first).unwrap().pairs);
+    }
+
+    /// Seeds that the arms do not share, or that no two runs share, pair by their order, and nothing is refused.
+    #[test]
+    fn repeats_without_a_seed_in_common_pair_by_their_order() {
+        let together = example();
+        let shared = found(&together).unwrap();
+        assert!(!shared.unpaired);
+        let apart = |seed: fn(&Trial) -> u64| {
+            let mut file = example();
+            file.trials.iter_mut().for_each(|t| t.seed = seed(t));
+            file
+        };
+        let files = [
+            apart(|t| t.seed + if t.variant == "modern" { 10 } else { 0 }),
+            apart(|t| t.seed + if t.variant == "modern" { 3 } else { 0 }),
+            apart(|t| 10 * t.order + t.seed),
+        ];
+        for file in &files {
+            let by_order = found(file).unwrap();
+            assert!(by_order.unpaired);
+            let values = |pairs: &Pairs| {
+                let of = |pair: &Pair| (pair.base.clone(), pair.variant);
+                pairs.pairs.iter().map(of).collect::<Vec<_>>()
+            };
+            assert_eq!(values(&by_order), values(&shared));
+            let caveats = crate::analysis::answer(file).unwrap().caveats;
+            let codes: Vec<&str> = caveats.iter().map(|caveat| caveat.code).collect();
+            assert!(codes.contains(&"seeds_unpaired"), "{codes:?}");
+            assert!(!codes.contains(&"incomplete_repeats"), "{codes:?}");
+        }
     }
 
     /// Trials of one name and other settings are other cells: they share no world and no mean.

@@ -9,6 +9,10 @@ use crate::record::{ResultFile, Trial};
 /// its cells; where a file holds several runs, those of a cell are those of the runs that it is in, and seeds that only other cells have
 /// are no repeats of it.
 pub(super) fn missing(file: &ResultFile, pairs: &Pairs) -> u64 {
+    // Seeds that nobody planned together say nothing of what is missing.
+    if pairs.unpaired {
+        return 0;
+    }
     let mut runs: BTreeMap<&Option<String>, BTreeSet<u64>> = BTreeMap::new();
     let judged = || file.trials.iter().filter(|trial| !trial.in_sweep());
     for trial in judged() {

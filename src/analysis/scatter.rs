@@ -152,8 +152,9 @@ fn luck(cells: &[Cell]) -> Option<f64> {
     }
     let trials: usize = deviations.values().map(Vec::len).sum();
     let several = cells.iter().filter(|cell| cell.losses.len() > 1).count();
+    // A seed of one cell only does nothing to others.
     let squares = deviations.values().map(|of_seed| {
-        let shared = if several > 1 {
+        let shared = if several > 1 && of_seed.len() > 1 {
             mean(of_seed).unwrap_or(0.0)
         } else {
             0.0
@@ -163,7 +164,12 @@ fn luck(cells: &[Cell]) -> Option<f64> {
             .map(|deviation| (deviation - shared).powi(2))
             .sum::<f64>()
     });
-    let common = if several > 1 { deviations.len() - 1 } else { 0 };
+    let shared = deviations.values().filter(|of_seed| of_seed.len() > 1);
+    let common = if several > 1 {
+        shared.count().saturating_sub(1)
+    } else {
+        0
+    };
     let freedom = trials
         .checked_sub(several + common)
         .filter(|freedom| *freedom > 0)?;
