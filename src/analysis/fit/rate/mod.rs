@@ -3,7 +3,9 @@
 //!
 //! The runs of one N and D are a cell. Near a cell's best run the loss is nearly a parabola in ln lr and ln B, whose lowest point is the
 //! cell's best rate and batch ([`valley`]); the law is least squares of their logarithms over the cells, so that what cells scatter
-//! by is in the intervals. The paper's own code instead regresses every run within 0.25% of its cell's best: that is told beside.
+//! by is in the intervals. A cell whose loss is lowest at the first or last rate has no best. One side is usually steeper, and what
+//! a coarse grid hides of that moves all cells alike: half a step of the grid is in the interval of a level, though not of an
+//! exponent. The paper's own code instead regresses every run within 0.25% of its cell's best: that is told beside.
 
 use serde::Serialize;
 
@@ -119,7 +121,7 @@ pub fn fit(points: &[Point], asked: &[(f64, f64)]) -> Result<RateLaw> {
         .iter()
         .filter_map(|cell| Some(cell.rate?.ln()))
         .collect();
-    let rate = Line::new(&told, &terms, &rates).ok_or_else(|| {
+    let rate = Line::new(&told, &terms, &rates, 0).ok_or_else(|| {
         Error::input(format!(
             "{group}: sizes and tokens of the cells are too much alike"
         ))
@@ -180,7 +182,7 @@ fn batch_line(told: &[&Cell]) -> Option<Line> {
         of: |cell| cell.tokens.ln(),
     }];
     (swept.len() > 3)
-        .then(|| Line::new(&swept, &of_tokens, &batches))
+        .then(|| Line::new(&swept, &of_tokens, &batches, 1))
         .flatten()
 }
 
@@ -250,10 +252,14 @@ struct Line {
     slopes: Vec<f64>,
     /// Seen less fitted of each cell.
     left: Vec<f64>,
+    /// Half a step of the cells' grids: what their valleys lean to one side by, if they do, they lean by together, and no number
+    /// of cells takes it from the level.
+    common: f64,
 }
 
 impl Line {
-    fn new(cells: &[&Cell], terms: &[Term], y: &[f64]) -> Option<Self> {
+    /// `of` says which of the grids: that of rates or of batches.
+    fn new(cells: &[&Cell], terms: &[Term], y: &[f64], of: usize) -> Option<Self> {
         let ones = vec![1.0; cells.len()];
         let columns: Vec<Vec<f64>> = [ones]
             .into_iter()
@@ -282,6 +288,7 @@ impl Line {
             y: y.to_vec(),
             slopes,
             left,
+            common: 0.5 * cells.iter().map(|cell| cell.grid[of]).sum::<f64>() / cells.len() as f64,
         })
     }
 
@@ -314,7 +321,12 @@ impl Line {
     fn powers(&self, coefficient: &'static str) -> Vec<Power> {
         let t = critical(self.freedom(), LEVEL);
         let around = |value: f64, k: usize| {
-            let half = t? * self.se(&self.columns, k);
+            let luck = t? * self.se(&self.columns, k);
+            let half = if k == 0 {
+                luck.hypot(self.common)
+            } else {
+                luck
+            };
             half.is_finite().then_some(Interval {
                 low: value - half,
                 high: value + half,
@@ -366,8 +378,8 @@ impl Line {
                     .collect()
             })
             .collect();
-        let half =
-            critical(self.freedom(), LEVEL).map(|t| t * self.se(&shifted, 0).hypot(self.sd()));
+        let luck = |t: f64| t * self.se(&shifted, 0).hypot(self.sd());
+        let half = critical(self.freedom(), LEVEL).map(|t| luck(t).hypot(self.common));
         let interval = half.filter(|half| half.is_finite()).map(|half| Interval {
             low: (value - half).exp(),
             high: (value + half).exp(),

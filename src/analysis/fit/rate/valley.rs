@@ -11,10 +11,20 @@ use crate::stat::linear::least_squares;
 const WINDOW: f64 = 0.02;
 /// How often it is doubled.
 const DOUBLINGS: u32 = 3;
+/// Fewer runs near the best, without batches and with, see one side of the valley only: a rate more on either side is looked at.
+const LOPSIDED: [usize; 2] = [6, 14];
+/// So many runs, with those, take a cube.
+const CUBE: [usize; 2] = [5, 12];
 /// Sizes or tokens within this share are one cell.
 const ALIKE: f64 = 1e-3;
 /// Factors by which a rate may be wrong.
 const FACTORS: [f64; 4] = [0.25, 0.5, 2.0, 4.0];
+
+/// Why there is no best: the losses themselves say so ...
+const AT_END: &str =
+    "the loss is lowest at the first or last rate tried: the best is there or beyond";
+/// ... or the curve through them.
+const BEYOND: &str = "the best lies beyond the rates or batches tried";
 
 /// The best of one size and number of tokens.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -37,6 +47,9 @@ pub struct Cell {
     pub curvature: f64,
     /// Why there is no best.
     pub reason: Option<&'static str>,
+    /// Steps of the grid around the best, in ln lr and ln B: nothing between two of its places is seen.
+    #[serde(skip)]
+    pub grid: [f64; 2],
 }
 
 /// What a rate that is wrong by a factor costs.
@@ -91,7 +104,13 @@ fn best(runs: &[&Point]) -> Cell {
         batch: None,
         curvature: f64::NAN,
         reason: Some("too few rates"),
+        grid: [grid(runs, |p| p.rate), grid(runs, |p| p.batch)],
     };
+    // Between rates a curve may turn where the losses themselves do not: then the best is nowhere seen, however far one looks.
+    if at_end(&envelope(runs)) {
+        cell.reason = Some(AT_END);
+        return cell;
+    }
     let with_batch = runs.iter().all(|p| p.batch.is_some()) && distinct(runs, |p| p.batch) > 2;
     for doubling in 0..=DOUBLINGS {
         let limit = (1.0 + WINDOW * f64::from(2_u32.pow(doubling))) * best_loss;
@@ -104,6 +123,7 @@ fn best(runs: &[&Point]) -> Cell {
         if !enough || distinct(&near, |p| p.rate) < 3 {
             continue;
         }
+        let near = with_neighbours(runs, near, with_batch);
         cell.near = near.len();
         match lowest(&near, with_batch) {
             Ok((rate, batch, curvature)) => {
@@ -113,8 +133,76 @@ fn best(runs: &[&Point]) -> Cell {
             }
             Err(reason) => cell.reason = Some(reason),
         }
+        // A wider window is another shape, and would only hide that the best lies outside.
+        if cell.reason == Some(BEYOND) {
+            break;
+        }
     }
     cell
+}
+
+/// Whether the lowest loss is at the first or the last rate.
+fn at_end(by_rate: &[(f64, f64)]) -> bool {
+    let [first, inside @ .., last] = by_rate else {
+        return false;
+    };
+    let inside = inside
+        .iter()
+        .map(|rate| rate.1)
+        .fold(f64::INFINITY, f64::min);
+    by_rate.len() > 2 && first.1.min(last.1) < inside
+}
+
+/// Where runs near the best are few, on a coarse grid, those within a share of the loss reach further down the flat side than up the
+/// steep one, and a parabola through them leans to it: with the best of the next rate on either side there is a cube to see that.
+fn with_neighbours<'p>(
+    runs: &[&'p Point],
+    mut near: Vec<&'p Point>,
+    with_batch: bool,
+) -> Vec<&'p Point> {
+    let place = |p: &Point| p.rate.unwrap_or(1.0).ln();
+    if near.len() >= LOPSIDED[usize::from(with_batch)] && distinct(&near, |p| p.rate) > 4 {
+        return near;
+    }
+    let ends = near.iter().map(|p| place(p));
+    let (low, high) = ends.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| {
+        (low.min(x), high.max(x))
+    });
+    let of = |side: &dyn Fn(f64) -> f64| {
+        let beyond = || runs.iter().filter(|p| side(place(p)) > 0.02);
+        let next = beyond()
+            .map(|p| side(place(p)))
+            .fold(f64::INFINITY, f64::min);
+        let there = || beyond().filter(|p| side(place(p)) < next + 0.02);
+        let best = there().map(|p| p.loss).fold(f64::INFINITY, f64::min);
+        let good = there().filter(|p| !with_batch || p.loss <= (1.0 + WINDOW) * best);
+        good.copied().collect::<Vec<&Point>>()
+    };
+    let more = [of(&|x| low - x), of(&|x| x - high)];
+    near.extend(more.into_iter().flatten());
+    near
+}
+
+/// The mean step from the lowest loss to the next places on either side, in logarithms; nothing where there is one place.
+fn grid(runs: &[&Point], of: fn(&Point) -> Option<f64>) -> f64 {
+    let places: Vec<(f64, f64)> = runs
+        .iter()
+        .filter_map(|p| Some((of(p)?.ln(), p.loss)))
+        .collect();
+    let Some(best) = places.iter().min_by(|a, b| a.1.total_cmp(&b.1)) else {
+        return 0.0;
+    };
+    let next = |sign: f64| {
+        let apart = places.iter().map(|place| sign * (place.0 - best.0));
+        apart
+            .filter(|apart| *apart > 0.02)
+            .fold(f64::INFINITY, f64::min)
+    };
+    let steps: Vec<f64> = [next(1.0), next(-1.0)]
+        .into_iter()
+        .filter(|step| step.is_finite())
+        .collect();
+    steps.iter().sum::<f64>() / steps.len().max(1) as f64
 }
 
 fn distinct(runs: &[&Point], of: fn(&Point) -> Option<f64>) -> usize {
@@ -145,7 +233,7 @@ fn lowest(runs: &[&Point], with_batch: bool) -> Result<(f64, Option<f64>, f64), 
         column(&|x, _| x),
         column(&|x, _| x * x),
     ];
-    if runs.len() >= if with_batch { 14 } else { 6 } && distinct(runs, |p| p.rate) > 4 {
+    if runs.len() >= CUBE[usize::from(with_batch)] && distinct(runs, |p| p.rate) > 4 {
         columns.push(column(&|x, _| x * x * x));
     }
     let cubes = columns.len() - 3;
@@ -189,7 +277,7 @@ fn lowest(runs: &[&Point], with_batch: bool) -> Result<(f64, Option<f64>, f64), 
             with_batch.then(|| (y + y0).exp()),
             (c[2] + 3.0 * cube * x).max(0.0),
         )),
-        false => Err("the best lies beyond the rates or batches tried"),
+        false => Err(BEYOND),
     }
 }
 
