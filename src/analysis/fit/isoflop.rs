@@ -3,7 +3,7 @@
 //!
 //! A valley is no parabola: its sides fall with different exponents, and one parabola through sizes that span a factor of a
 //! hundred moves N* by up to a third ("Problems with Chinchilla Approach 2", Open Athena 2026). So the lowest point is read off
-//! locally: a cubic of ln L in ln N (a parabola where few sizes lie close together) by least squares, weights falling with distance from the lowest point itself (Cleveland 1979's
+//! locally: a cubic of ln L in ln N (a parabola where at every budget few sizes lie close together) by least squares, weights falling with distance from the lowest point itself (Cleveland 1979's
 //! tricube, nothing beyond a factor of 20), moved until it stays. Where a law is known its N* is met to 0.01 in ln N over sizes
 //! that span a factor of 300; under noise it scatters a third as much as an interpolation through the points (Akima 1970, as
 //! Porian et al. 2024 have it), which follows each of them.
@@ -23,7 +23,7 @@ use crate::stat::{Interval, critical};
 mod valley;
 
 pub use valley::Reason;
-use valley::{drawn, sizes, valley};
+use valley::{Size, drawn, sizes, valley, wide};
 
 /// The law.
 pub const LAW: Law = Law {
@@ -118,10 +118,17 @@ pub fn profiles(points: &[Point]) -> Result<IsoFlop> {
         .chunk_by(|a, b| b.flops - a.flops < SAME_BUDGET.ln())
         .collect();
     let falls = falls(&budgets);
-    let profiles: Vec<Profile> = budgets
+    let carried: Vec<Vec<Size>> = budgets
         .iter()
         .zip(falls)
-        .map(|(runs, fall)| profile(runs, fall))
+        .map(|(runs, fall)| carried(runs, fall))
+        .collect();
+    // One form for all budgets: two would differ by what each misses, and the exponent with them.
+    let cubic = carried.iter().any(|sizes| wide(sizes));
+    let profiles: Vec<Profile> = budgets
+        .iter()
+        .zip(&carried)
+        .map(|(runs, sizes)| profile(runs, sizes, cubic))
         .collect();
     let line = line(&profiles);
     let largest = profiles
@@ -176,9 +183,28 @@ fn falls(budgets: &[&[Run]]) -> Vec<f64> {
     lowest.iter().map(|run| slope(run).min(0.0)).collect()
 }
 
-fn profile(runs: &[Run], fall: f64) -> Profile {
+/// Mean ln C of a budget's runs.
+fn middle(runs: &[Run]) -> f64 {
+    runs.iter().map(|run| run.flops).sum::<f64>() / runs.len() as f64
+}
+
+/// A budget's sizes with their losses at its mean C; none where its runs are at no one budget.
+fn carried(runs: &[Run], fall: f64) -> Vec<Size> {
+    if spread(runs) > WIDEST.ln() {
+        return Vec::new();
+    }
+    let middle = middle(runs);
+    let at_middle = |run: &Run| (run.size, run.loss - fall * (run.flops - middle));
+    sizes(runs.iter().map(at_middle).collect())
+}
+
+fn spread(runs: &[Run]) -> f64 {
+    runs[runs.len() - 1].flops - runs[0].flops
+}
+
+fn profile(runs: &[Run], sizes: &[Size], cubic: bool) -> Profile {
     let n = runs.len();
-    let middle = runs.iter().map(|run| run.flops).sum::<f64>() / n as f64;
+    let middle = middle(runs);
     let mut profile = Profile {
         flops: middle.exp(),
         n,
@@ -191,20 +217,15 @@ fn profile(runs: &[Run], fall: f64) -> Profile {
         sizes: Vec::new(),
         valley: Vec::new(),
     };
-    if runs[n - 1].flops - runs[0].flops > WIDEST.ln() {
+    if spread(runs) > WIDEST.ln() {
         profile.reason = Some(Reason::ManyBudgets);
         return profile;
     }
-    let sizes = sizes(
-        runs.iter()
-            .map(|run| (run.size, run.loss - fall * (run.flops - middle)))
-            .collect(),
-    );
     profile.sizes = sizes
         .iter()
         .map(|size| [size.at.exp(), size.loss.exp()])
         .collect();
-    match valley(&sizes) {
+    match valley(sizes, cubic) {
         Err(reason) => profile.reason = Some(reason),
         Ok(lowest) => {
             let factors = |below: f64, above: f64| {
@@ -223,7 +244,7 @@ fn profile(runs: &[Run], fall: f64) -> Profile {
             profile.reach = factors(sizes[0].at, sizes[sizes.len() - 1].at);
             profile.nearest = factors(below, above);
             profile.influence = Some(lowest.influence);
-            profile.valley = drawn(&sizes, lowest.at);
+            profile.valley = drawn(sizes, lowest.at, cubic);
         }
     }
     profile

@@ -3,6 +3,7 @@
 use super::fit_ranked::together;
 use super::group::{about, capital};
 use super::number::{bounds, chance, figure, interval};
+use crate::analysis::fit::isoflop::{Profile, Reason};
 use crate::analysis::fit::{Findings, Irreducible, IsoFlop, Study};
 use crate::unit::Count;
 
@@ -60,12 +61,31 @@ pub(super) fn isoflop(found: &IsoFlop) -> String {
         }
         _ => {
             let untold = format!(
-                "how the best model size grows cannot be told: {used} of {} budgets have a lowest point, and it takes three.",
-                found.profiles.len()
+                "how the best model size grows cannot be told: {used} of {} budgets have a lowest point, and it takes three.{}",
+                found.profiles.len(),
+                no_budgets(found)
             );
             about(group, &untold)
         }
     }
+}
+
+/// What to do about runs that are at no common budgets.
+fn no_budgets(found: &IsoFlop) -> String {
+    let chained = |profile: &&Profile| profile.reason == Some(Reason::ManyBudgets);
+    let runs: usize = found
+        .profiles
+        .iter()
+        .filter(chained)
+        .map(|profile| profile.n)
+        .sum();
+    if runs == 0 {
+        return String::new();
+    }
+    format!(
+        " {runs} of {} runs lie at no budget in common with gaps between: --law chinchilla, over sizes and tokens, needs none.",
+        found.n
+    )
 }
 
 /// What speaks against a study, a sentence each, without a subject: the reader must see these before any figure.

@@ -241,3 +241,76 @@ fn an_optimum_beyond_the_sizes_is_told_from_one_within() {
     let within = of(&|size, best| size > 0.6 * best);
     assert_eq!(within, [None; 5], "one size below the best is enough");
 }
+
+/// Five sizes that double span a factor of 16 to the last digit, which decided between parabola and cubic budget by budget.
+#[test]
+fn all_budgets_are_read_by_one_form() {
+    let law = |params: f64, tokens: f64| 1.69 + 4e3 * params.powf(-0.5) + 60.0 * tokens.powf(-0.2);
+    let points = |factor: f64| {
+        let mut points = Vec::new();
+        for budget in 0..9 {
+            let flops = 1e18 * 10f64.powf(0.5 * f64::from(budget));
+            // Last digits of the span differ from budget to budget.
+            let smallest = 1.25e8 * (flops / 1e18).powf(2.0 / 7.0) / 4.0;
+            for k in 0..5 {
+                let params = 1.2 * smallest * factor.powi(k);
+                let tokens = flops / (6.0 * params);
+                points.push(Point {
+                    params: Some(params),
+                    ..Point::new("a".into(), flops, law(params, tokens))
+                });
+            }
+        }
+        points
+    };
+    let told = |factor| {
+        let found = profiles(&points(factor)).unwrap();
+        let of = |p: &Profile| p.best_params.map(|n| (n / p.flops.powf(2.0 / 7.0)).ln());
+        found.profiles.iter().filter_map(of).collect::<Vec<f64>>()
+    };
+    let (just, below) = (told(2.0), told(2.0 - 1e-9));
+    assert!(just.len() == 9 && below.len() == 9, "{just:?}");
+    let spread = |of: &[f64]| {
+        let ends = of.iter().fold((f64::MAX, f64::MIN), |(low, high), v| {
+            (low.min(*v), high.max(*v))
+        });
+        ends.1 - ends.0
+    };
+    assert!(spread(&just) < 0.04, "{just:?}");
+    assert!(
+        just.iter().zip(&below).all(|(a, b)| (a - b).abs() < 1e-3),
+        "{just:?} {below:?}"
+    );
+}
+
+/// One shape at three budgets, lowest at its smallest size: none has a best size, whatever turn a curve takes between them.
+#[test]
+fn a_loss_lowest_at_the_smallest_size_has_no_best() {
+    let mut points = Vec::new();
+    for budget in 0..3 {
+        for (k, loss) in [3.0, 3.002, 3.006, 3.05, 3.3].into_iter().enumerate() {
+            points.push(Point {
+                params: Some(1e7 * 2f64.powi(budget + k as i32)),
+                ..Point::new(
+                    "a".into(),
+                    1e18 * 10f64.powi(budget),
+                    loss - 0.3 * f64::from(budget),
+                )
+            });
+        }
+    }
+    let found = profiles(&points).unwrap();
+    let smallest = |p: &Profile| p.reason == Some(Reason::AtSmallest);
+    assert!(found.profiles.iter().all(smallest), "{:?}", found.profiles);
+}
+
+/// A run that failed takes its budget's best size with it, by name; it moved it to a third.
+#[test]
+fn a_run_that_failed_is_no_part_of_a_valley() {
+    let mut points = law_points(&[1e18, 1e19, 1e20, 1e21], |_| 0.0);
+    points[8].loss *= 3.0;
+    let found = profiles(&points).unwrap();
+    let reasons: Vec<Option<Reason>> = found.profiles.iter().map(|p| p.reason).collect();
+    assert_eq!(reasons, [None, Some(Reason::Bump), None, None]);
+    assert!((found.exponent.unwrap() - 0.5).abs() < 2e-3, "{found:?}");
+}

@@ -6,14 +6,16 @@ use crate::stat::linear::solve;
 
 /// Fewer sizes are no valley.
 const SIZES: usize = 4;
-/// A cubic through fewer follows each of them: over sizes that span no more than [`SPAN`] a parabola will do.
+/// A cubic through fewer follows each of them: where no budget's sizes span more than [`SPAN`] a parabola will do.
 const CUBIC: usize = 6;
-/// Sizes over no more than this factor see no lopsidedness.
-const SPAN: f64 = 16.0;
+/// Sizes over no more than this factor see no lopsidedness; five that double span it, whatever their last digits.
+const SPAN: f64 = 16.0 * (1.0 + 1e-6);
 /// Sizes this factor from the lowest point have no weight.
 const FAR: f64 = 20.0;
 /// Next to the lowest point a size should lie within this factor on either side, or the valley is not seen.
 const GAP: f64 = 6.0;
+/// A size this much of the loss above both its neighbours is no part of a valley.
+const BUMP: f64 = 0.03;
 /// Moves of the middle until it stays.
 const MOVES: usize = 60;
 /// Steps of the look for a cubic's lowest point.
@@ -37,6 +39,8 @@ pub enum Reason {
     NoValley,
     /// The sizes next to the lowest point are too far from it.
     Sparse,
+    /// A size lies far above both its neighbours, as where a run failed.
+    Bump,
 }
 
 impl Reason {
@@ -54,6 +58,9 @@ impl Reason {
             Self::NoValley => "the loss has no clear lowest point",
             Self::Sparse => {
                 "the sizes next to the lowest point are more than a factor of six from it"
+            }
+            Self::Bump => {
+                "one size's loss is more than 3% above those of both its neighbours: leave out with --where what failed"
             }
         }
     }
@@ -91,22 +98,42 @@ pub(super) struct Lowest {
     pub(super) influence: f64,
 }
 
-/// The lowest point that a local cubic has, or why there is none.
-pub(super) fn valley(sizes: &[Size]) -> Result<Lowest, Reason> {
+/// Whether sizes reach far enough to see that one side is steeper.
+pub(super) fn wide(sizes: &[Size]) -> bool {
+    let (first, last) = (sizes.first(), sizes.last());
+    first
+        .zip(last)
+        .is_some_and(|(first, last)| last.at - first.at > SPAN.ln())
+}
+
+/// The lowest point that a local curve has, or why there is none; `cubic` even of few sizes, as one form reads all budgets.
+pub(super) fn valley(sizes: &[Size], cubic: bool) -> Result<Lowest, Reason> {
     if sizes.len() < SIZES {
         return Err(Reason::FewSizes);
+    }
+    // One such run moved the best size of its budget by a factor of three, and nothing else told.
+    let bump = |three: &[Size]| three[1].loss - three[0].loss.max(three[2].loss) > BUMP.ln_1p();
+    if sizes.windows(3).any(bump) {
+        return Err(Reason::Bump);
     }
     let ends = [sizes[0].at, sizes[sizes.len() - 1].at];
     let seen = sizes
         .iter()
         .min_by(|a, b| a.loss.total_cmp(&b.loss))
         .map_or(ends[0], |size| size.at);
+    // A curve may turn inside where the losses themselves do not: then the best is nowhere seen.
+    if seen == ends[0] {
+        return Err(Reason::AtSmallest);
+    }
+    if seen == ends[1] {
+        return Err(Reason::AtLargest);
+    }
     let mut middle = seen;
     for _ in 0..MOVES {
-        let cubic = Cubic::around(sizes, middle).ok_or(Reason::FewSizes)?;
-        let lowest = cubic.lowest(ends);
+        let curve = Cubic::around(sizes, middle, cubic).ok_or(Reason::FewSizes)?;
+        let lowest = curve.lowest(ends);
         if (lowest - middle).abs() < 1e-4 {
-            return settled(sizes, &cubic, lowest, ends);
+            return settled(sizes, &curve, lowest, ends);
         }
         // A step of half the way keeps two places from taking turns.
         middle = 0.5 * (middle + lowest);
@@ -159,7 +186,7 @@ struct Cubic {
 }
 
 impl Cubic {
-    fn around(sizes: &[Size], middle: f64) -> Option<Self> {
+    fn around(sizes: &[Size], middle: f64, cubic: bool) -> Option<Self> {
         let weight = |size: &Size| {
             let near = 1.0 - ((size.at - middle).abs() / FAR.ln()).powi(3);
             size.runs * near.max(0.0).powi(3)
@@ -174,11 +201,10 @@ impl Cubic {
         if weighed.len() < SIZES {
             return None;
         }
-        let narrow = weighed[weighed.len() - 1].at - weighed[0].at <= SPAN.ln();
-        let terms = if weighed.len() < CUBIC && narrow {
-            3
-        } else {
+        let terms = if cubic || weighed.len() >= CUBIC {
             4
+        } else {
+            3
         };
         let columns: Vec<[f64; 4]> = sizes
             .iter()
@@ -251,8 +277,8 @@ impl Cubic {
 }
 
 /// The curve that a lowest point was read off, among the sizes that it was fitted to.
-pub(super) fn drawn(sizes: &[Size], at: f64) -> Vec<[f64; 2]> {
-    let Some(cubic) = Cubic::around(sizes, at) else {
+pub(super) fn drawn(sizes: &[Size], at: f64, cubic: bool) -> Vec<[f64; 2]> {
+    let Some(cubic) = Cubic::around(sizes, at, cubic) else {
         return Vec::new();
     };
     let (low, high) = (
