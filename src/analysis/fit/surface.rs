@@ -92,15 +92,21 @@ impl Surface {
         self.clusters < self.rows.len()
     }
 
-    /// Distinct values of the variable that has fewest.
-    pub fn distinct(&self) -> usize {
+    /// The variable that has fewest distinct values, and how many: what lies within a hundredth of the first is one.
+    pub fn fewest(&self) -> (usize, usize) {
         let of = |k: usize| {
             let mut x: Vec<f64> = self.rows.iter().map(|row| row.x[k]).collect();
             x.sort_by(f64::total_cmp);
-            x.dedup_by(|a, b| (*a - *b).abs() < 1e-6);
-            x.len()
+            x.dedup_by(|next, first| *next - *first < 0.01);
+            (x.len(), k)
         };
-        (0..self.terms).map(of).min().unwrap_or(0)
+        let (count, place) = (0..self.terms).map(of).min().unwrap_or((0, 0));
+        (place, count)
+    }
+
+    /// Distinct values of the variable that has fewest.
+    pub fn distinct(&self) -> usize {
+        self.fewest().1
     }
 
     /// Distinct combinations of the law's variables.

@@ -12,6 +12,8 @@ use crate::stat::mean;
 const SAME_BUDGET: f64 = 1.25;
 /// Sizes this close in compute are not steps of one ladder.
 const SAME_RUNG: f64 = 1.05;
+/// Runs of one size this close in compute are at one budget: a warm-up or a last batch more is no other.
+const ALIKE: f64 = 1.01;
 /// More cells than this of one size are taken together, neighbours in compute as one: a law is smooth.
 const MANY: usize = 500;
 /// So many are left of them.
@@ -110,9 +112,11 @@ impl Arm {
         }
     }
 
-    /// Distinct budgets.
+    /// Distinct budgets: what lies within a hundredth of the first of it is one.
     pub fn budgets(&self) -> usize {
-        self.cells.chunk_by(|a, b| a.flops == b.flops).count()
+        let mut flops: Vec<f64> = self.cells.iter().map(|cell| cell.flops).collect();
+        flops.dedup_by(|next, first| *next <= ALIKE * *first);
+        flops.len()
     }
 
     /// Smallest and largest C, in FLOP.
@@ -140,17 +144,42 @@ impl Arm {
     }
 }
 
-/// Points of equal compute and size together, by rising compute; several rows of one repeat are averaged.
+/// Points of one size and budget together, by rising compute; several rows of one repeat are averaged.
 fn cells(points: &[Point]) -> Vec<Cell> {
-    let mut found: BTreeMap<(u64, u64), Vec<&Point>> = BTreeMap::new();
-    for point in points {
-        // Positive floats sort as their bits do.
-        found
-            .entry((point.flops.to_bits(), point.params.unwrap_or(0.0).to_bits()))
-            .or_default()
-            .push(point);
+    let size = |point: &Point| point.params.unwrap_or(0.0);
+    let mut sorted: Vec<&Point> = points.iter().collect();
+    sorted.sort_by(|a, b| {
+        let of_size = size(a).total_cmp(&size(b));
+        of_size.then(a.flops.total_cmp(&b.flops))
+    });
+    let mut found = Vec::new();
+    let mut rest = &sorted[..];
+    while let Some(first) = rest.first() {
+        let near = |p: &&&Point| size(p) == size(first) && p.flops <= ALIKE * first.flops;
+        let near = rest.iter().take_while(near).count();
+        found.extend(budget(&rest[..near]));
+        rest = &rest[near..];
     }
-    found.into_values().map(|points| cell(&points)).collect()
+    found.sort_by(|a: &Cell, b| {
+        let of_flops = a.flops.total_cmp(&b.flops);
+        of_flops.then(a.params.unwrap_or(0.0).total_cmp(&b.params.unwrap_or(0.0)))
+    });
+    found
+}
+
+/// Neighbours in compute are one cell where each is another repeat; places along one run's curve stay apart.
+fn budget(near: &[&Point]) -> Vec<Cell> {
+    let mut places: BTreeMap<u64, f64> = BTreeMap::new();
+    let one_each = near.iter().all(|point| {
+        let known = point
+            .repeat
+            .map(|repeat| *places.entry(repeat).or_insert(point.flops));
+        known == Some(point.flops)
+    });
+    match one_each {
+        true => vec![cell(near)],
+        false => near.chunk_by(|a, b| a.flops == b.flops).map(cell).collect(),
+    }
 }
 
 fn cell(points: &[&Point]) -> Cell {
@@ -167,8 +196,11 @@ fn cell(points: &[&Point]) -> Cell {
             .iter()
             .filter_map(|(repeat, logs)| Some((Some(*repeat), mean(logs)?))),
     );
+    // Relative to the first, so that equal ones stay what they are.
+    let first = points[0].flops;
+    let off = points.iter().map(|point| (point.flops / first).ln());
     Cell {
-        flops: points[0].flops,
+        flops: first * (off.sum::<f64>() / points.len() as f64).exp(),
         params: points[0].params,
         runs,
     }
@@ -267,6 +299,31 @@ mod tests {
         );
         assert!((arm.cells[0].log_loss() - 0.5 * (3f64.ln() + 3.1f64.ln())).abs() < 1e-12);
         assert_eq!((arm.used, arm.budgets(), arm.runs()), (Used::All, 2, 3));
+    }
+
+    /// FLOPs that differ by a thousandth between seeds are one budget, and no curve's.
+    #[test]
+    fn seeds_of_nearly_equal_compute_are_one_cell() {
+        let runs = |repeat: &dyn Fn(i32) -> Option<u64>| {
+            let run = |k: i32| Point {
+                repeat: repeat(k),
+                ..point(
+                    1e6,
+                    [1e15, 4e15][k as usize / 3] * 1.001f64.powi(k % 3),
+                    3.0,
+                )
+            };
+            Arm::of(&(0..6).map(run).collect::<Vec<_>>())
+        };
+        let by_seed = runs(&|k| Some(k as u64 % 3));
+        assert_eq!(
+            (by_seed.cells.len(), by_seed.budgets(), by_seed.runs()),
+            (2, 2, 6)
+        );
+        assert!((by_seed.cells[0].flops / 1.001e15 - 1.0).abs() < 1e-12);
+        for one in [runs(&|_| Some(0)), runs(&|_| None)] {
+            assert_eq!((one.cells.len(), one.budgets()), (6, 2));
+        }
     }
 
     #[test]
