@@ -4,12 +4,13 @@ use super::additive::Additive;
 use super::counting::Counting;
 use super::interval::{Bounds, Inquiry};
 use super::luck::Silence;
-use super::points::Point;
+use super::points::{Point, Variable};
 use super::series::Series;
 use super::solve::{self, EXPONENTS, Fitted};
 use super::surface::{IRREDUCIBLE, NOTHING, Surface, Theta};
 use crate::error::{Error, Result};
 use crate::stat::{Interval, mean, sd};
+use crate::unit::Count;
 
 /// Fewer clusters than this have too few multisets to resample: three repeats have ten.
 pub const FEWEST_CLUSTERS: usize = 4;
@@ -48,7 +49,7 @@ impl Fitting {
         let group = points.first().map_or("", |point| point.group.as_str());
         let surface = surface(law, &points, group)?;
         let held: Vec<usize> = irreducible.map(|_| IRREDUCIBLE).into_iter().collect();
-        enough(&surface, &held, group)?;
+        enough(law, &surface, &held, group)?;
         let mut at = [0.0; 5];
         if let Some(value) = irreducible {
             below_all(value, &points, group)?;
@@ -217,7 +218,7 @@ fn surface(law: &Additive, points: &[Point], group: &str) -> Result<Surface> {
     })
 }
 
-fn enough(surface: &Surface, held: &[usize], group: &str) -> Result<()> {
+fn enough(law: &Additive, surface: &Surface, held: &[usize], group: &str) -> Result<()> {
     let (n, needed) = (surface.rows.len(), surface.free(held).len());
     if n < needed {
         return Err(
@@ -225,17 +226,45 @@ fn enough(surface: &Surface, held: &[usize], group: &str) -> Result<()> {
                 .hint("more budgets, or --irreducible VALUE to fix E"),
         );
     }
-    let (found, needed) = (
-        surface.distinct(),
-        if surface.terms == 1 { needed } else { 2 },
-    );
-    if found < needed {
-        let message =
-            format!("{group}: runs at {found} distinct values cannot tell {needed} parameters");
+    let (place, found) = surface.fewest();
+    if surface.terms > 1 && found < 2 {
+        let value = (surface.centre[place]).exp();
+        let (message, hint) = alike(law.terms[place].variable, value);
+        return Err(Error::input(format!("{group}: {message}")).hint(hint));
+    }
+    if surface.terms == 1 && found < needed {
+        let name = law.terms[place].variable.name();
+        let message = format!(
+            "{group}: runs at {found} distinct values of {name}, where those within 1% are one, cannot tell {needed} parameters"
+        );
         return Err(Error::input(message)
             .hint("runs at more budgets or sizes, or --group to name the other groups"));
     }
     Ok(())
+}
+
+/// All runs have this much of one of the law's variables, so that nothing is known of what more of it buys; and what to do.
+fn alike(variable: Variable, value: f64) -> (String, &'static str) {
+    let value = Count(value);
+    match variable {
+        Variable::Tokens => (
+            format!("all runs see {value} tokens, so that what more tokens buy cannot be told"),
+            "add runs of other lengths; --law power, over FLOPs alone, tells what growing in size at this length buys",
+        ),
+        Variable::Params => (
+            format!(
+                "all runs have {value} parameters, so that what a larger model buys cannot be told"
+            ),
+            "add runs of other sizes; --law power, over FLOPs alone, tells what training this size longer buys",
+        ),
+        other => (
+            format!(
+                "all runs have one {} ({value}), so that what more of it buys cannot be told",
+                other.name()
+            ),
+            "add runs that differ in it",
+        ),
+    }
 }
 
 fn below_all(irreducible: f64, points: &[Point], group: &str) -> Result<()> {

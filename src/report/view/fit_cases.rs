@@ -151,7 +151,9 @@ fn designs_that_cannot_tell_the_split_say_so_first_and_give_no_interval() {
         tried("chinchilla", &one, None)
             .unwrap_err()
             .message
-            .contains("runs at 1 distinct values")
+            .contains(
+                "all runs have 100 M parameters, so that what a larger model buys cannot be told"
+            )
     );
 }
 
