@@ -2,7 +2,9 @@
 
 use super::number::{bounds, chance, figure};
 use crate::analysis::fit::Irreducible;
-use crate::analysis::fit::joint::{Along, Joint, Limit, Member, Place, Refused, Side, Trend, Why};
+use crate::analysis::fit::joint::{
+    Along, Joint, Limit, Member, Odd, Place, Refused, Side, Trend, Why,
+};
 use crate::stat::Interval;
 use crate::unit::{Flops, Times};
 
@@ -34,7 +36,14 @@ fn of_one_size(joint: &Joint) -> Option<String> {
 
 /// That runs do not lie on the law.
 fn refusal(refused: &Refused) -> Option<String> {
-    let Refused { group, why } = refused;
+    let Refused { group, why, .. } = refused;
+    if let Some(Odd { flops, loss }) = refused.but_for {
+        return Some(format!(
+            "One cell of {group}, at {} with a loss of {loss:.4}, is above its cheaper runs, and without it its runs lie on the law: \
+             leave it out with --where if that run failed; with it no law of compute describes them.",
+            Flops(flops)
+        ));
+    }
     match why {
         Why::Short { .. } => None,
         Why::Rises => Some(format!(

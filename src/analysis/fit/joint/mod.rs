@@ -108,6 +108,18 @@ pub struct Refused {
     /// Why.
     #[serde(flatten)]
     pub why: Why,
+    /// The one cell without which its runs lie on the law, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub but_for: Option<Odd>,
+}
+
+/// A cell that reached less than a cheaper one did, as a run that diverged does.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Odd {
+    /// C, in FLOP.
+    pub flops: f64,
+    /// Its loss.
+    pub loss: f64,
 }
 
 /// Why there is no gain.
@@ -151,6 +163,7 @@ fn short(arm: &Arm) -> Refused {
             budgets: arm.budgets(),
             of,
         },
+        but_for: None,
     }
 }
 
@@ -172,7 +185,10 @@ pub fn joint(groups: &[Vec<Point>], asks: Asks) -> Result<Joint> {
     let mut law = Joined::fit(arms, asks.held)?;
     // The worst arm goes, and with it what it did to E, until none is off; a base that is off leaves nothing to compare with.
     while let Some((place, why)) = law.worst() {
-        refused.push(why);
+        refused.push(Refused {
+            but_for: law.odd(place, asks.held),
+            ..why
+        });
         if place == 0 || law.arms.len() == 2 {
             return Ok(law.found(asks, refused, false));
         }
@@ -289,6 +305,7 @@ impl Joined {
                 Refused {
                     group: self.arms[place].group.clone(),
                     why,
+                    but_for: None,
                 },
             ))
         };
@@ -306,6 +323,32 @@ impl Joined {
         } else {
             None
         }
+    }
+
+    /// The cell that rises most above a cheaper one, where without it this arm lies on the law: what one bad run does is said of it
+    /// and not of the arm.
+    fn odd(&self, place: usize, held: Option<f64>) -> Option<Odd> {
+        let cells = &self.arms[place].cells;
+        let mut lowest = f64::INFINITY;
+        let rise = |cell: &arm::Cell| {
+            let rise = cell.log_loss() - lowest;
+            lowest = lowest.min(cell.log_loss());
+            rise
+        };
+        let rises: Vec<f64> = cells.iter().map(rise).collect();
+        let most = (0..cells.len()).max_by(|a, b| rises[*a].total_cmp(&rises[*b]))?;
+        let mut arms = self.arms.clone();
+        arms[place].cells.remove(most);
+        if rises[most] <= 0.0 || arms[place].budgets() < BUDGETS {
+            return None;
+        }
+        let without = Self::fit(arms, held).ok()?.worst();
+        without
+            .is_none_or(|(other, _)| other != place)
+            .then(|| Odd {
+                flops: cells[most].flops,
+                loss: cells[most].log_loss().exp(),
+            })
     }
 
     fn found(self, asks: Asks, refused: Vec<Refused>, with_gains: bool) -> Joint {

@@ -149,7 +149,8 @@ fn too_little_is_refused_with_a_hint() {
             why: Why::Short {
                 budgets: 2,
                 of: None
-            }
+            },
+            but_for: None
         }]
     );
     assert_eq!(found.gains.len(), 1);
@@ -220,7 +221,8 @@ fn a_loss_that_rises_is_no_law() {
         found.refused,
         [Refused {
             group: "rising".into(),
-            why: Why::Rises
+            why: Why::Rises,
+            but_for: None
         }]
     );
     assert_eq!(
@@ -364,4 +366,20 @@ fn neighbours_that_are_alike_count_as_fewer() {
         found.scatter
     );
     assert!(found.scatter.freedom < 60.0, "{:?}", found.scatter);
+}
+
+/// What one run that diverged does to its arm is said of that run; an arm that rises throughout has none to name.
+#[test]
+fn one_bad_run_is_named() {
+    let mut points = runs("new", law(1.5, 0.12), &SEVEN, 1);
+    points[5].loss = 9.9;
+    let found = free(&[base(), points.clone()]).unwrap();
+    let odd = found.refused[0].but_for.unwrap();
+    assert!(
+        (odd.loss - 9.9).abs() < 1e-9 && odd.flops == points[5].flops,
+        "{odd:?}"
+    );
+    points.remove(5);
+    let without = free(&[base(), points]).unwrap();
+    assert!(without.refused.is_empty() && without.gains.len() == 1);
 }
