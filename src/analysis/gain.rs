@@ -212,7 +212,7 @@ mod tests {
         ] {
             for off in [1.0, 1.0 + 1e-12, 1.0 - 1e-12, 1.01, 0.99] {
                 let mut file = study(4, |_, steps, k| {
-                    Some(2.0 * (steps as f64 / 400.0).powf(-0.3) * (1.0 + 0.05 * k as f64))
+                    Some(2.0 * (steps as f64 / 400.0).powf(-0.3) * (1.0 + 0.005 * k as f64))
                 });
                 let base = 7.7e7 * steps as f64;
                 for trial in file.trials.iter_mut().filter(|t| t.variant == "modern") {
@@ -220,7 +220,7 @@ mod tests {
                     trial.budget = cell.or(Some(200));
                     trial.cost.as_mut().unwrap().train_flops = off * base;
                     let loss = 2.0 * (worth * steps as f64 / 400.0).powf(-0.3);
-                    let loss = loss * (1.0 + 0.05 * trial.repeat as f64);
+                    let loss = loss * (1.0 + 0.005 * trial.repeat as f64);
                     for metric in trial.metrics.values_mut().filter(|m| m.unit == "nats") {
                         metric.value = Some(loss);
                     }
@@ -230,7 +230,9 @@ mod tests {
                 let told = answer.p.is_some_and(|p| p < 0.05);
                 assert!(
                     told && answer.headline().sign() == sign,
-                    "{steps} {worth} {off}"
+                    "{steps} {worth} {off}: p {:?}, {:?}",
+                    answer.p,
+                    answer.headline()
                 );
             }
         }

@@ -124,6 +124,12 @@ pub fn reached(
     question: Question,
 ) -> Result<Vec<Reached>> {
     let strata = strata(file, price);
+    // One target is in one unit, whatever worlds there are.
+    let all: Vec<&Trial> = strata
+        .iter()
+        .flat_map(|s| s.trials.iter().copied())
+        .collect();
+    unit(&all)?;
     let mut found = Vec::new();
     for stratum in &strata {
         let of_base = stratum

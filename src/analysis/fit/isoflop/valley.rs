@@ -121,18 +121,18 @@ pub(super) fn valley(sizes: &[Size], cubic: bool) -> Result<Lowest, Reason> {
         .iter()
         .min_by(|a, b| a.loss.total_cmp(&b.loss))
         .map_or(ends[0], |size| size.at);
-    // A curve may turn inside where the losses themselves do not: then the best is nowhere seen.
-    if seen == ends[0] {
-        return Err(Reason::AtSmallest);
-    }
-    if seen == ends[1] {
-        return Err(Reason::AtLargest);
-    }
     let mut middle = seen;
     for _ in 0..MOVES {
         let curve = Cubic::around(sizes, middle, cubic).ok_or(Reason::FewSizes)?;
         let lowest = curve.lowest(ends);
         if (lowest - middle).abs() < 1e-4 {
+            // A curve may turn far inside where the losses themselves do not: then the best is nowhere seen.
+            if seen == ends[0] && lowest > sizes[1].at {
+                return Err(Reason::AtSmallest);
+            }
+            if seen == ends[1] && lowest < sizes[sizes.len() - 2].at {
+                return Err(Reason::AtLargest);
+            }
             return settled(sizes, &curve, lowest, ends);
         }
         // A step of half the way keeps two places from taking turns.
