@@ -83,7 +83,7 @@ mod tests {
         let mut variants: Vec<&str> = file.trials.iter().map(|t| t.variant.as_str()).collect();
         variants.sort_unstable();
         variants.dedup();
-        assert_eq!(variants.len(), 7);
+        assert_eq!(variants.len(), 20);
         for variant in variants {
             assert_eq!(misrated(&file, variant), Vec::<String>::new());
         }

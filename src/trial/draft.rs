@@ -175,9 +175,10 @@ fn of_checkpoint(
     }
     let context = target.shape.context.into();
     tree.insert("model.context", context, Origin::named("infer.draft"));
-    let other = match (source.tokenizer(), tokenizer_of(&whole)?) {
-        (Some(ours), Some(theirs)) => ours != theirs,
-        _ => false,
+    // Of data whose tokens are numbers and no text there is none to ask for.
+    let other = match source.tokenizer() {
+        Some(ours) => tokenizer_of(&whole)?.is_some_and(|theirs| ours != theirs),
+        None => false,
     };
     Ok((tree, other.then(|| OTHER.to_owned())))
 }

@@ -41,7 +41,8 @@ fn branches(folder: &Path) -> Vec<Value> {
     slides["kind"] = json!("sliding");
     let model = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/checkpoints/llama3");
     let drafted = json!({
-        "data": {"kind": "uniform", "vocab": 64}, "infer": {"draft": model.join("model.gguf")}, "model": {"context": 16},
+        "data": {"kind": "uniform", "vocab": 64}, "model": {"context": 16},
+        "infer": {"draft": model.join("model.gguf"), "prompt": 4, "generate": 8},
     });
     let mut specs = vec![
         of_no_beginning,
@@ -50,6 +51,7 @@ fn branches(folder: &Path) -> Vec<Value> {
         json!({"infer": {"depth": 4, "prompt": 8, "generate": 4}}),
         json!({"data": {"kind": "countdown"}, "infer": {"samples": 2, "problems": 4}}),
         json!({"infer": {"draft": "lookup"}}),
+        json!({"data": {"changed": 0.5}, "mixed": {"data": {"kind": "language"}, "share": 0.25}}),
         drafted,
         json!({"train": {"tokens": 5000}}),
         json!({"train": {"tokens_per_param": 20}}),
@@ -90,7 +92,8 @@ fn read(spec: &Value) -> BTreeSet<(String, String)> {
         )
     };
     // What a suite writes into a spec of other cells' is listed where it is theirs.
-    let of_others = |key: &str| key.starts_with("teacher.") || key.starts_with("before.");
+    let others = ["teacher.", "before.", "mixed.data."];
+    let of_others = |key: &str| others.iter().any(|table| key.starts_with(table));
     let keys = settled.iter().map(|(key, _)| key.to_owned());
     let keys = keys.filter(|key| !of_others(key));
     keys.map(|key| (key.clone(), of_kind(&key).unwrap_or_default()))
