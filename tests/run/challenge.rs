@@ -162,7 +162,7 @@ fn the_table_of_the_page_is_what_the_program_prints() {
     let output = effbench(root, &args);
     let said = String::from_utf8(output.stdout.clone()).unwrap();
     assert!(output.status.success(), "{}", stderr(&output));
-    assert_eq!(said.lines().count(), 2 + files.len() - 1 + 6);
+    assert_eq!(said.lines().count(), 2 + files.len() - 1 + 19);
     assert!(page.contains(said.trim()), "{said}");
 }
 
