@@ -263,7 +263,7 @@ impl RateSurface {
                 ln_steps, ln_size, ..
             } = self.surface.support;
             let message = format!(
-                "the learning rate of {variant} on {} was swept for {} steps and widths of {} ({}), and this is {steps:.0} steps at width {width:.0}",
+                "the learning rate of {variant} on {} was swept at {} steps and is carried to widths of {} ({}), and this is {steps:.0} steps at width {width:.0}",
                 self.data,
                 swept(ln_steps),
                 swept(ln_size),
@@ -471,7 +471,7 @@ mod tests {
                 400,
                 8,
                 "byte",
-                "was swept for 100 to 1600 steps and widths of 32 to 128 (s.json), and this is 400 steps at width 256",
+                "was swept at 100 to 1600 steps and is carried to widths of 32 to 128 (s.json), and this is 400 steps at width 256",
             ),
             (32, 3200, 8, "byte", "and this is 3200 steps at width 32"),
             (
